@@ -33,8 +33,6 @@ FROM_FAILURE, ALL_STEPS = "FROM_FAILURE", "ALL_STEPS"
 
 
 class DagsterActions(ActionRouter[RoutedAction]):
-    """All that is done to one Dagster."""
-
     def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
         self._launcher, self._holder = DagsterLauncher(client), DagsterHolder(client)
         by_plan: dict[str, RoutedAction] = {
@@ -45,7 +43,6 @@ class DagsterActions(ActionRouter[RoutedAction]):
         super().__init__("Dagster", client, by_plan, settle_seconds)
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. RERUN of a missed run is a START."""
         verb, run = Verb(spec.verb), parse_reference(spec.run)
         if verb in (Verb.HOLD, Verb.RELEASE):
             return self._holder.preview(spec)
@@ -67,13 +64,10 @@ class DagsterActions(ActionRouter[RoutedAction]):
 
 
 class DagsterLauncher:
-    """START and RERUN."""
-
     def __init__(self, client: DagsterClient) -> None:
         self._client = client
 
     def read_run(self, run: str) -> fields.Row | None:
-        """The row of a run; None if it was deleted."""
         return _read_run(self._client, run)
 
     def preview_start(self, spec: ActionSpec) -> Preview:
@@ -159,7 +153,6 @@ class DagsterLauncher:
         return Receipt(parse.run_ref(launched), f"launched as {launched}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the tag."""
         run_id = self._run_with_key(plan, key)
         return ActionFound(parse.run_ref(run_id), "a run carries our key in its tag") if run_id else ActionAbsent()
 
@@ -171,13 +164,10 @@ class DagsterLauncher:
 
 
 class DagsterCanceller:
-    """CANCEL."""
-
     def __init__(self, client: DagsterClient) -> None:
         self._client = client
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
         status = _run_status(self._client, plan)
         both_open = all(parse.state_of(native).is_open for native in (status, str(plan["was"])))
         if status != plan["was"] and not both_open:

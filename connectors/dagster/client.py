@@ -42,8 +42,6 @@ REJECTED_TYPES = frozenset(
 
 
 class DagsterClient(SignedClient):
-    """All calls of one webserver."""
-
     clock: TargetClock | None = None
     """The server's clock at its last answer."""
 
@@ -71,11 +69,9 @@ class DagsterClient(SignedClient):
         return fields.rows(self._data(self._post(ASSETS, {})).get("assetNodes"))
 
     def observed(self, path: Sequence[str]) -> str:
-        """Text of the latest observation of an asset; "" without one."""
         return _last_observed(self._query(OBSERVED, {"k": {"path": list(path)}}, "assetOrError"))
 
     def observed_below(self, prefix: Sequence[str]) -> list[tuple[list[str], str]]:
-        """Path and latest observation of all assets below."""
         observations: list[tuple[list[str], str]] = []
         cursor = None
         for _ in range(MAX_ASSET_PAGES):
@@ -108,7 +104,6 @@ class DagsterClient(SignedClient):
         return self._runs({"f": where, "l": 10})
 
     def steps_of(self, ids: Sequence[str]) -> list[Any]:
-        """Status of the steps of each run."""
         variables = {"f": {"runIds": list(ids)}, "l": len(ids)}
         return self._list(self._query(STEPS, variables, "runsOrError"), "results")
 

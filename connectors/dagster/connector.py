@@ -30,8 +30,6 @@ SETTLE_SECONDS = 3.0
 
 
 class DagsterConnector(ComposedConnector):
-    """One Dagster through its webserver."""
-
     def __init__(
         self,
         options: DagsterOptions,
@@ -58,7 +56,6 @@ class DagsterConnector(ComposedConnector):
 
 
 def open_dagster(options: DagsterOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector of the only target, not yet connected."""
     if target != TARGET:
         raise ValueError(f"a Dagster has the one target {TARGET!r}, not {target!r}")
     return DagsterConnector(options, secrets)

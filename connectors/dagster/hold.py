@@ -33,8 +33,6 @@ RAN_BY_CODE = " (as its code says)"
 
 @dataclass(frozen=True, slots=True)
 class DagsterSchedule:
-    """One schedule of a job."""
-
     name: str
     id: str
     runs: bool
@@ -58,7 +56,6 @@ class DagsterHoldState:
         return PauseState(is_paused, tuple(holds_in(self.note)))
 
     def stopped_timers(self) -> list[DagsterSchedule]:
-        """The schedules that were stopped for the hold."""
         names = stopped_schedules(self.note)
         return [timer for timer in self.timers if timer.name in names]
 
@@ -71,8 +68,6 @@ def stopped_schedules(note: str) -> dict[str, bool]:
 
 
 class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
-    """HOLD and RELEASE. One per Dagster."""
-
     marking = DAGSTER_MARKING
 
     def __init__(self, client: DagsterClient) -> None:
@@ -184,7 +179,6 @@ def all_holds(client: DagsterClient, watched: Callable[[str], bool]) -> tuple[Na
 
 
 def read_hold_notes(client: DagsterClient) -> dict[str, str]:
-    """The hold note of each job that is marked as held."""
     notes = {"/".join(path[len(HOLD_ASSET_PREFIX) :]): note for path, note in client.observed_below(HOLD_ASSET_PREFIX)}
     return {job: note for job, note in notes.items() if holds_in(note)}
 

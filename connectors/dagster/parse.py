@@ -42,7 +42,6 @@ NO_HELD_SCHEDULES: Mapping[str, Collection[str]] = {}
 
 
 def state_of(native: str) -> RunState:
-    """Our state for a status of a run."""
     return STATES.get(native, RunState.UNKNOWN)
 
 
@@ -77,7 +76,6 @@ def job_id(location: str, repository: str, job: str) -> str:
 
 
 def run_job_id(row: Row) -> str:
-    """The job of a run."""
     place = fields.subtable(row, "repositoryOrigin")
     location = fields.optional_text(place, "repositoryLocationName") or parse_tags(row).get("dagster/code_location", "")
     return job_id(location or "?", fields.optional_text(place, "repositoryName"), fields.text(row, "jobName"))
@@ -162,7 +160,6 @@ def _run_context(row: Row) -> Mapping[str, Any]:
 
 
 def failed_steps(row: Any) -> tuple[str, list[str]]:
-    """A run's id, and its steps that are not green."""
     row = fields.table(row)
     red = [step for step in fields.tables(row.get("stepStats")) if step.get("status") == "FAILURE"]
     return fields.text(row, "runId"), [f"{fields.optional_text(step, 'stepKey')} (FAILURE)" for step in red]
@@ -209,7 +206,6 @@ def job_records(
 
 
 def sensor_names(rows: Iterable[Row], job: str) -> list[str]:
-    """Names of those that start the job."""
     return [
         fields.optional_text(row, "name")
         for row in rows
@@ -270,7 +266,6 @@ def _next_tick(clock: Row) -> datetime | None:
 
 
 def asset_edges(nodes: Iterable[Any]) -> dict[str, set[str]]:
-    """Job -> jobs that produce an upstream asset of one of its assets."""
     makers: dict[str, set[str]] = {}
     needs: dict[str, set[str]] = {}
     for node in nodes:
@@ -367,6 +362,5 @@ def parse_reference(run: RunRef) -> str:
 
 
 def vanished_run(run: RunRef) -> RunRecord:
-    """Runs are deleted by hand or by a retention."""
     message = "Dagster no longer has this run: it was deleted, and its end was not seen"
     return no_longer_listed(run, "deleted", message)

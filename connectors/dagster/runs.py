@@ -43,14 +43,11 @@ class DagsterCursor:
     pages: int = 0
 
     def to_json(self) -> str:
-        """As JSON text."""
         until = self.until.isoformat() if self.until else None
         return json.dumps({**asdict(self), "v": 1, "since": self.since.isoformat(), "until": until})
 
 
 class DagsterPoller:
-    """Follows one Dagster."""
-
     def __init__(self, client: DagsterClient, watched: Callable[[str], bool], url: str) -> None:
         self._client = client
         self._watched = watched
@@ -139,7 +136,6 @@ class DagsterPoller:
                 result.warn(f"run status {record.native_state!r} is not known to Headway")
 
     def _failed_steps(self, rows: list[Any], result: PollResult) -> dict[str, list[str]]:
-        """The steps that are not green, of the runs that have some."""
         run_ids = [
             str(row.get("runId"))
             for row in fields.tables(rows)
@@ -160,7 +156,6 @@ MAX_CAUSES = 5
 
 
 def read_log(client: DagsterClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-    """As the contract says."""
     if start is not None:
         return _read_on(client, start, limit_bytes)
     run_id = parse_reference(run)

@@ -41,8 +41,6 @@ from connectors.sdk.states import RunState, Verb
 
 
 class DatabricksActions(ActionRouter[RoutedAction]):
-    """All that is done to one workspace."""
-
     def __init__(self, client: DatabricksClient, holder: DatabricksHolder, settle_seconds: float) -> None:
         self._repairer, self._starter, self._holder = DatabricksRepairer(client), DatabricksStarter(client), holder
         by_plan: dict[str, RoutedAction] = {
@@ -53,7 +51,6 @@ class DatabricksActions(ActionRouter[RoutedAction]):
         super().__init__("Databricks", client, by_plan, settle_seconds)
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. RERUN of a missed run is a START."""
         verb = Verb(spec.verb)
         if verb is Verb.START or (verb is Verb.RERUN and not parse_reference(spec.run)):
             return self._starter.preview(spec)
@@ -67,13 +64,10 @@ KEY_NOT_VISIBLE = (
 
 
 class DatabricksStarter:
-    """Starts jobs of one workspace."""
-
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says."""
         job, verb = spec.run.job, str(spec.verb)
         at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
         if at is None and spec.verb is Verb.RERUN:
@@ -113,7 +107,6 @@ class DatabricksStarter:
         return Receipt(parse.run_ref(run), f"run {run}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the parameter that has our key."""
         mine, is_whole = self._started(plan)
         matches = [row for row in mine if parse.job_parameters(row).get(KEY_PARAMETER) == key]
         if plan.get("shown") and matches:
@@ -149,8 +142,6 @@ UNNAMED_REPAIR = "Databricks stores no key with a repair: ours is the next repai
 
 
 class DatabricksRepairer:
-    """Acts on runs of one workspace."""
-
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client
 
@@ -219,7 +210,6 @@ class DatabricksRepairer:
         return Receipt(parse.run_ref(run, number), f"repair {number or ''} of the run")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the repair that follows, or by the run's end."""
         run, latest = int(plan["run"]), int(plan["latest"])
         row = self._row(run)
         if row is None:
@@ -244,7 +234,6 @@ class DatabricksRepairer:
 
 
 def repair_body(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Body of the request."""
     tasks = {"rerun_tasks": plan["tasks"]} if plan["tasks"] else {"rerun_all_failed_tasks": True}
     latest = {"latest_repair_id": plan["latest"]} if plan["latest"] else {}
     below = {"rerun_dependent_tasks": True} if plan["below"] else {}

@@ -26,10 +26,7 @@ ANSWERED_STATUSES = frozenset({400, 404, 409, 422})
 
 
 class DatabricksClient(SignedClient):
-    """All calls of one workspace."""
-
     def jobs(self, page: str) -> HttpReply:
-        """Jobs with their first hundred tasks."""
         return self._get("/list", {"limit": JOBS_LIMIT, "expand_tasks": "true", **_page_token(page)})
 
     def job(self, job: int, page: str = "") -> HttpReply:

@@ -32,8 +32,6 @@ SETTLE_SECONDS = 3.0
 
 
 class DatabricksConnector(ComposedConnector):
-    """One workspace of Databricks."""
-
     def __init__(
         self,
         options: DatabricksOptions,

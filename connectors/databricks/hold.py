@@ -36,8 +36,6 @@ DATABRICKS_MARKING = MarkedPause("Databricks", "paused", "tag")
 
 
 class DatabricksHolder(MarkedPauseActions[fields.Row]):
-    """HOLD and RELEASE in one workspace."""
-
     marking = DATABRICKS_MARKING
 
     def __init__(self, client: DatabricksClient) -> None:

@@ -20,14 +20,11 @@ HOLD_TAG = "headway_hold"
 
 
 class DatabricksInventory:
-    """Reads inventories of one workspace."""
-
     def __init__(self, client: DatabricksClient, watched: Callable[[str, str], bool]) -> None:
         self._client, self._watched = client, watched
         self._names: dict[str, str] = {}
 
     def read(self, previous_hash: str) -> Inventory:
-        """As the contract says."""
         skipped: list[SkippedRecord] = []
         rows, clock, complete = list[Any](), None, True
         for page_rows, reply in read_pages(self._client.jobs, "jobs", MAX_PAGES):
@@ -57,7 +54,6 @@ class DatabricksInventory:
 
 
 def job_records(row: fields.Row) -> list[JobRecord]:
-    """A job and its tasks. Raises RecordUnreadable."""
     job, settings = str(parse.parse_id(row, "job_id")), fields.table(row.get("settings"))
     tasks = [fields.table(task) for task in fields.rows(settings.get("tasks"))]
     called = {str(task["run_job_task"].get("job_id")) for task in tasks if isinstance(task.get("run_job_task"), dict)}
@@ -99,7 +95,6 @@ def _definition_text(settings: fields.Row, tasks: list[fields.Row]) -> str:
 
 
 def job_tags(settings: fields.Row) -> dict[str, str]:
-    """A job's tags as they are."""
     return {str(name): str(value) for name, value in fields.subtable(settings, "tags").items()}
 
 
@@ -114,7 +109,6 @@ def read_job_settings(client: DatabricksClient, job: str) -> fields.Row | None:
 
 
 def active_runs_note(client: DatabricksClient, job: str, but: int = 0) -> str | None:
-    """Other runs of the job that are under way."""
     rows, _ = next(read_pages(lambda page: client.runs(page, active_only="true", job_id=int(job)), "runs", 1))
     runs = [str(row.get("run_id")) for row in fields.tables(rows) if row.get("run_id") != but]
     return f"other runs are active: {', '.join(runs[:5])}" if runs else None

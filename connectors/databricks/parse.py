@@ -57,7 +57,6 @@ def parse_millis(row: fields.Row, name: str) -> datetime | None:
 
 
 def run_ref(run: int, repair: int = 0, task: str = "", task_run: int = 0) -> str:
-    """Contents of `RunRecord.native_ref`."""
     optional = {"repair": repair, "task": task, "task_run": task_run}
     return json.dumps({"run": run, **{name: value for name, value in optional.items() if value}})
 
@@ -107,7 +106,6 @@ def run_records(row: Any) -> list[RunRecord]:
 
 
 def _attempt_record(whole: RunRecord, row: fields.Row, repair: int) -> RunRecord:
-    """An attempt from the history, with its times and its state."""
     status, number = parse_state(row), int(whole.attempt_key)
     started = parse_millis(row, "start_time") or whole.started_at
     return replace(
@@ -157,7 +155,6 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
 
 
 def task_records(row: fields.Row, attempts: Sequence[RunRecord]) -> list[RunRecord]:
-    """The tasks of a run at their latest. Raises RecordUnreadable."""
     return [_task_record(attempts[-1], parse_id(row, "run_id"), task_row) for task_row in task_rows(row)]
 
 
@@ -216,7 +213,6 @@ def _run_url(row: fields.Row) -> str:
 
 
 def job_parameters(row: fields.Row) -> dict[str, str]:
-    """A run's job parameters, as they were."""
     values = {}
     for parameter in fields.tables(row.get("job_parameters")):
         if isinstance(parameter.get("name"), str):
@@ -247,7 +243,6 @@ def _run_context(row: fields.Row) -> dict[str, Any]:
 
 
 def vanished_run(run: RunRef, now: datetime) -> RunRecord:
-    """Runs are deleted by hand, and after 60 days."""
     message = "Databricks no longer has this run: it was deleted, and its end was not seen"
     return no_longer_listed(run, "deleted", message, state_past_retention(run, RETENTION, now))
 
@@ -301,8 +296,6 @@ STATE_ONLY_RESULTS = ("TIMEDOUT", "UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLU
 
 @dataclass(frozen=True, slots=True)
 class DatabricksState:
-    """State of a run: ours, Databricks' own, and its details."""
-
     state: RunState
     native: str
     reason: str = ""
@@ -311,7 +304,6 @@ class DatabricksState:
 
 
 def parse_state(row: fields.Row) -> DatabricksState:
-    """Of a run, a task's run or a repair. Raises RecordUnreadable."""
     status, state = fields.subtable(row, "status"), fields.subtable(row, "state")
     life = fields.optional_text(status, "state") or fields.optional_text(state, "life_cycle_state")
     message = fields.optional_text(state, "state_message")[:1000]
@@ -365,7 +357,6 @@ def is_paused(settings: fields.Row) -> bool:
 
 
 def parse_schedule(settings: fields.Row) -> Schedule:
-    """Of a job's settings. Raises RecordUnreadable."""
     name = trigger_kind(settings)
     if not name:
         return Schedule("none", text="started by hand or by another job")

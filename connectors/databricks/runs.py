@@ -41,8 +41,6 @@ SUCCESS_STATES = (RunState.SUCCEEDED, RunState.SKIPPED)
 
 
 class DatabricksPoller:
-    """Follows one workspace."""
-
     def __init__(self, client: DatabricksClient, watched: Callable[[str, str], bool], history_days: int) -> None:
         self._client, self._watched = client, watched
         self._history = history_days * 86400 * 1000
@@ -104,7 +102,6 @@ class DatabricksPoller:
         return last if last > now - RETENTION_MS else 0
 
     def _read_open_runs(self, open_runs: Sequence[RunRef], seen: set[int], result: PollResult) -> None:
-        """The runs that the engine thinks open and that did not show up by themselves."""
         for open_run in result.without_record(open_runs, self._client.deadline, RESERVED_TIME_SHARE):
             ref = parse_reference(open_run)
             if ref is None:
@@ -186,7 +183,6 @@ class DatabricksReference(NamedTuple):
 
 
 def parse_reference(ref: RunRef) -> DatabricksReference | None:
-    """None for a run without a reference (a MISSED run)."""
     try:
         row = fields.parse_table(ref.native_ref)
         repair, task_run = fields.number(row, "repair", 0), fields.number(row, "task_run", 0)
@@ -215,13 +211,11 @@ class DatabricksCursor:
     older: int = 0
 
     def to_json(self) -> str:
-        """As JSON text."""
         walk = {"until": self.until, "width": self.width} if self.until else {"older": self.older}
         return json.dumps({"v": 1, "at": self.at, **walk})
 
 
 def parse_cursor(cursor: str) -> DatabricksCursor:
-    """From JSON text. Raises RecordUnreadable."""
     row = fields.parse_table(cursor)
     at = fields.number(row, "at", -1)
     if at < 0:

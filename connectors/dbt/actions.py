@@ -41,8 +41,6 @@ def invocation_id(run: RunRef) -> str:
 
 
 class DbtActions:
-    """The verbs of one host."""
-
     def __init__(self, client: DbtClient, target: str) -> None:
         self._client = client
         self._target = target

@@ -20,22 +20,17 @@ from connectors.sdk.transport.script_output import sections
 
 @cache
 def program_text() -> str:
-    """Text of the program that runs on the host."""
     return (Path(__file__).parent / "host_program.py").read_text("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class DbtAnswer:
-    """Reply of the host, and its clock."""
-
     now: datetime
     local_now: datetime
     value: Any
 
 
 class DbtClient:
-    """One host."""
-
     def __init__(self, options: DbtOptions, session: HostSession) -> None:
         self.options, self.session, self.deadline = options, session, Deadline(0.0)
 

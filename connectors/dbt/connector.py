@@ -34,8 +34,6 @@ NO_CANCEL = "dbt runs as a process of whatever started it: stop it there"
 
 
 class DbtConnector(ComposedConnector):
-    """One host."""
-
     def __init__(
         self, options: DbtOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
     ) -> None:
@@ -109,7 +107,6 @@ class DbtConnector(ComposedConnector):
         )
 
     def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-        """dbt's log of the invocation."""
         project, invocation = (
             self._actions.project_of(run.job.removesuffix(f":{parse.FRESHNESS}"))[0],
             invocation_id(run),

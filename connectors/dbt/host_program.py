@@ -336,7 +336,6 @@ def check_start(request: Any) -> Any:
 
 
 def remove_old_starts(base: str) -> None:
-    """Marks of more than a month ago."""
     for entry in os.scandir(base):
         if time.time() - entry.stat().st_mtime > STARTS_RETENTION_SECONDS:
             shutil.rmtree(entry.path, ignore_errors=True)

@@ -56,7 +56,6 @@ def parse_command(command: str) -> str:
 def job_records(
     host: str, project: str, nodes: Mapping[str, Any], tasks: tuple[str, ...], has_sources: bool
 ) -> list[JobRecord]:
-    """The project and its nodes, edges as dbt has them."""
     parent = job_id(host, project)
     schedule = Schedule("none", text="whatever starts dbt")
     records = [JobRecord(parent, project, schedule, definition="dbt", definition_hash="dbt")]

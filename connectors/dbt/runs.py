@@ -27,8 +27,6 @@ TORN_ARTIFACT = "it is incomplete and no longer written"
 
 @dataclass(slots=True)
 class DbtProjectPoll:
-    """Of one project."""
-
     runs: list[RunRecord] = field(default_factory=list)
     skipped: list[SkippedRecord] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

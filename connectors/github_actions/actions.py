@@ -49,8 +49,6 @@ from connectors.sdk.transport.http import HttpReply
 
 
 class GitHubActionsActions(ActionRouter[RoutedAction]):
-    """All that is done to one repository."""
-
     def __init__(
         self,
         client: GitHubClient,
@@ -69,7 +67,6 @@ class GitHubActionsActions(ActionRouter[RoutedAction]):
         super().__init__("GitHub", client, by_plan, settle_seconds)
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. RERUN of a missed run is a START."""
         verb = Verb(spec.verb)
         if verb is Verb.START or (verb is Verb.RERUN and parse_reference(spec.run) is None):
             return self._dispatcher.preview(spec)
@@ -84,15 +81,12 @@ KEY_NOT_VISIBLE = (
 
 
 class GitHubDispatcher:
-    """Starts workflows of one repository."""
-
     def __init__(
         self, client: GitHubClient, definitions: WorkflowFiles, ref: str, inputs: Mapping[str, Mapping[str, str]]
     ) -> None:
         self._client, self._definitions, self._ref, self._inputs = client, definitions, ref, inputs
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says."""
         job, verb = spec.run.job, str(spec.verb)
         at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
         if at is None and spec.verb is Verb.RERUN:
@@ -190,7 +184,6 @@ class GitHubDispatcher:
 
 
 def dispatch_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Body of the request."""
     inputs = {**plan["inputs"], **({KEY_INPUT: key} if plan["key"] else {})}
     return {"ref": plan["ref"], **({"inputs": inputs} if inputs else {}), RETURN_DETAILS: True}
 
@@ -226,8 +219,6 @@ UNNAMED_RERUN = (
 
 
 class GitHubRerunner:
-    """Acts on runs of one repository."""
-
     def __init__(self, client: GitHubClient, definitions: WorkflowFiles) -> None:
         self._client, self._definitions = client, definitions
 
@@ -311,7 +302,6 @@ class GitHubRerunner:
         return Receipt(parse.run_ref(run, number), "GitHub cancels it" if was_open else f"attempt {number} of the run")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the run's attempt and its actor."""
         run, attempt = int(plan["run"]), int(plan["attempt"])
         row = self._row(run)
         if row is None:

@@ -55,7 +55,6 @@ class GitHubClient(SignedClient):
         return self._get("/actions/workflows", {"per_page": PAGE_LIMIT, "page": page}, keep=True)
 
     def workflow(self, workflow: int | str) -> HttpReply:
-        """By id or file name. 404 if it was deleted."""
         return self._get(f"/actions/workflows/{path_segment(str(workflow))}", accept={404})
 
     def folder(self, path: str) -> HttpReply:
@@ -67,7 +66,6 @@ class GitHubClient(SignedClient):
         return self._get(f"/contents/{quote(path)}", accept={404})
 
     def variables(self, page: int) -> HttpReply:
-        """Of Actions. 403 without the right to read them."""
         return self._get("/actions/variables", {"per_page": VARIABLES_LIMIT, "page": page}, accept={403})
 
     def variable(self, name: str) -> HttpReply:
@@ -89,14 +87,12 @@ class GitHubClient(SignedClient):
         return self._get(f"/actions/workflows/{workflow}/runs", params)
 
     def run(self, run: int) -> HttpReply:
-        """404 where it was deleted."""
         return self._get(f"/actions/runs/{run}", accept={404})
 
     def attempt(self, run: int, number: int) -> HttpReply:
         return self._get(f"/actions/runs/{run}/attempts/{number}", accept={404})
 
     def jobs(self, run: int, number: int, page: int) -> HttpReply:
-        """The jobs of an attempt, a page. 404 if it was deleted."""
         params = {"per_page": PAGE_LIMIT, "page": page}
         return self._get(f"/actions/runs/{run}/attempts/{number}/jobs", params, accept={404}, keep=page == 1)
 
@@ -196,7 +192,6 @@ class GitHubRateLimit:
     """By our clock."""
 
     def note(self, reply: HttpReply) -> None:
-        """Updates the limit from a reply's headers."""
         remaining, reset = _header_number(reply.headers.get("x-ratelimit-remaining")), _reset_seconds(reply)
         if remaining is not None and reset is not None:
             self.remaining, self.until = remaining, datetime.now(UTC) + timedelta(seconds=reset)

@@ -42,8 +42,6 @@ later."""
 
 
 class GitHubActionsConnector(ComposedConnector):
-    """One repository of a GitHub."""
-
     def __init__(
         self,
         options: GitHubActionsOptions,

@@ -46,8 +46,6 @@ MAX_PAGES = 40
 
 
 class GitHubHolder(MarkedPauseActions[fields.Row]):
-    """HOLD and RELEASE in one repository."""
-
     marking = GITHUB_MARKING
 
     def __init__(self, client: GitHubClient) -> None:

@@ -45,15 +45,12 @@ def read_workflows(client: GitHubClient) -> tuple[list[Any], TargetClock | None,
 
 
 class GitHubInventory:
-    """Reads inventories of one repository."""
-
     def __init__(self, client: GitHubClient, definitions: WorkflowFiles, watched: Callable[[str], bool]) -> None:
         self._client, self._definitions, self._watched = client, definitions, watched
         self.asleep: dict[str, str] = {}
         """Jobs that GitHub itself has disabled, and why, as of the last refresh."""
 
     def read(self, previous_hash: str) -> Inventory:
-        """As the contract says."""
         skipped: list[SkippedRecord] = []
         rows, clock, complete = read_workflows(self._client)
         self._definitions.refresh()
@@ -146,7 +143,6 @@ class WorkflowFiles:
         self._read: dict[str, tuple[str, GitHubWorkflow]] = {}
 
     def refresh(self) -> None:
-        """Refreshes the list of files."""
         reply = self._client.folder(WORKFLOW_FOLDER)
         rows = reply.json() if reply.status == 200 else []
         entries = ((row.get("path"), row.get("sha")) for row in fields.tables(rows))
@@ -214,7 +210,6 @@ def account_login(client: GitHubClient) -> str:
 
 
 def active_runs_note(client: GitHubClient, workflow: int, but: int = 0) -> str | None:
-    """Other runs of the workflow that run now."""
     rows = fields.tables(client.runs_of(workflow, status="in_progress").table().get("workflow_runs"))
     names = [f"#{row.get('run_number')} ({row.get('status')})" for row in rows if row["id"] != but]
     return fields.clean(f"other runs are active: {', '.join(names[:5])}") if names else None

@@ -39,7 +39,6 @@ class GitHubLogPosition:
     byte: int = 0
 
     def to_json(self) -> str:
-        """As JSON text."""
         return json.dumps(asdict(self))
 
 
@@ -77,13 +76,10 @@ class GitHubLogStore:
 
 
 class GitHubLogReader:
-    """Reads logs of one repository."""
-
     def __init__(self, client: GitHubClient, definitions: WorkflowFiles, store: GitHubLogStore) -> None:
         self._client, self._definitions, self._store = client, definitions, store
 
     def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-        """As the contract says."""
         if start is not None:
             return self._go_on(_parse_position(start), limit_bytes)
         ref = parse_reference(run)
@@ -110,7 +106,6 @@ class GitHubLogReader:
         return definition is not None and definition.task_of(job.display_name) == place.task
 
     def _tail(self, place: GitHubLogPosition, limit_bytes: int, is_open: bool) -> LogChunk:
-        """Reads from the end backwards until the limit is reached."""
         data, cut, ended = b"", False, 0
         for index in range(len(place.jobs) - 1, -1, -1):
             room = limit_bytes - len(data)

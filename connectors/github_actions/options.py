@@ -58,5 +58,4 @@ class GitHubActionsOptions(BaseModel):
 
 
 def targets(options: GitHubActionsOptions) -> list[str]:
-    """The repositories."""
     return list(options.repositories)

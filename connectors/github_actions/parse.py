@@ -50,8 +50,6 @@ WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class GitHubJob:
-    """One job of an attempt of a run."""
-
     id: int
     attempt: int
     display_name: str
@@ -88,17 +86,14 @@ def parse_attempt(row: fields.Row) -> int:
 
 
 def attempt_key(run: int, attempt: int) -> str:
-    """Attempt key: "30433642.1"."""
     return f"{run}.{attempt}"
 
 
 def run_ref(run: int, attempt: int, task: str = "") -> str:
-    """Contents of `RunRecord.native_ref`."""
     return json.dumps({"run": run, "attempt": attempt, **({"task": task} if task else {})})
 
 
 def parse_state(row: fields.Row) -> tuple[RunState, str, str]:
-    """State, native state and reason of a run or a job."""
     status, conclusion = fields.optional_text(row, "status"), fields.optional_text(row, "conclusion")
     if status != "completed":
         state, reason = STATUSES.get(status, (RunState.UNKNOWN, ""))
@@ -108,7 +103,6 @@ def parse_state(row: fields.Row) -> tuple[RunState, str, str]:
 
 
 def run_record(row: Any, repository: str) -> RunRecord:
-    """The record of the attempt that a row shows. Raises RecordUnreadable."""
     row = fields.table(row)
     number, attempt = parse_id(row), parse_attempt(row)
     state, native, reason = parse_state(row)
@@ -163,7 +157,6 @@ def record_with_jobs(record: RunRecord, jobs: Sequence[GitHubJob]) -> RunRecord:
 
 
 def parse_job(row: Any) -> GitHubJob:
-    """One job of an attempt. Raises RecordUnreadable."""
     row = fields.table(row)
     state, native, reason = parse_state(row)
     started = fields.instant(row, "started_at") if state not in (RunState.QUEUED, RunState.WAITING) else None
@@ -272,8 +265,6 @@ class GitHubWorkflowJob:
 
 @dataclass(frozen=True, slots=True)
 class GitHubWorkflow:
-    """A parsed workflow file."""
-
     crons: tuple[tuple[str, str], ...] = ()
     """Expression and zone of each schedule."""
     triggers: tuple[str, ...] = ()
@@ -294,7 +285,6 @@ class GitHubWorkflow:
 
 
 def parse_workflow(text: str) -> GitHubWorkflow:
-    """The definition in a file. Raises RecordUnreadable."""
     import yaml
 
     try:

@@ -41,8 +41,6 @@ POLL_RESERVED_SHARE = 0.2
 
 
 class GitHubPoller:
-    """Follows one repository."""
-
     def __init__(
         self,
         client: GitHubClient,
@@ -122,7 +120,6 @@ class GitHubPoller:
         return GitHubCursor(max(now, mark.at), older=2 if ends else mark.older + 1)
 
     def _read_open_runs(self, open_runs: Sequence[RunRef], now: datetime, seen: set[int], result: PollResult) -> None:
-        """The runs that the engine thinks open and that did not show up by themselves."""
         for open_run in result.without_record(open_runs, self._client.deadline, POLL_RESERVED_SHARE):
             ref = parse_reference(open_run)
             if ref is None:
@@ -175,7 +172,6 @@ class GitHubReference(NamedTuple):
 
 
 def parse_reference(run: RunRef) -> GitHubReference | None:
-    """None for a run without a reference (a MISSED run)."""
     try:
         row = fields.parse_table(run.native_ref)
         attempt, task = max(1, fields.number(row, "attempt", 1)), fields.optional_text(row, "task")
@@ -185,7 +181,6 @@ def parse_reference(run: RunRef) -> GitHubReference | None:
 
 
 def vanished_run(run: RunRef) -> RunRecord:
-    """Record of a deleted run: its end was not seen."""
     message = "GitHub no longer has this: it was deleted, or its job has another name, and its end was not seen"
     return no_longer_listed(run, "deleted", message)
 
@@ -220,7 +215,6 @@ class GitHubCursor:
         return min(self.at + timedelta(seconds=self.seconds), self.until)
 
     def to_json(self) -> str:
-        """As JSON text."""
         until = self.until.isoformat() if self.until else None
         walk = {"until": until, "seconds": self.seconds, "page": self.page} if until else {"older": self.older}
         pending = {"owed": self.pending} if self.pending else {}
@@ -228,7 +222,6 @@ class GitHubCursor:
 
 
 def parse_cursor(cursor: str) -> GitHubCursor:
-    """From JSON text. Raises RecordUnreadable."""
     row = fields.parse_table(cursor)
     at = fields.instant(row, "at")
     if at is None:
@@ -298,7 +291,6 @@ def _request_page(client: GitHubClient, mark: GitHubCursor, page: int) -> HttpRe
 
 
 def run_rows(reply: HttpReply) -> list[Any]:
-    """The rows of a page of runs. Raises SystemUnreachable for any other shape."""
     rows = reply.table().get("workflow_runs")
     if not isinstance(rows, list):
         raise SystemUnreachable(f"{reply.place} has no list of workflow_runs; is the url that of GitHub's API?")

@@ -36,8 +36,6 @@ class HttpPage:
 
 
 class HttpApiClient:
-    """One API as one account."""
-
     def __init__(
         self, options: HttpOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
     ) -> None:
@@ -84,7 +82,6 @@ class HttpApiClient:
         return int(page or 1) + 1 if "page" in call.places else None
 
     def run(self, native_id: str, deadline: Deadline) -> Any | None:
-        """The row of one run; None where it is gone."""
         call = HttpCall(path=self.options.runs.one)
         reply = self.request(call, {"id": native_id}, deadline, accept=GONE_STATUSES)
         if reply.status in GONE_STATUSES:
@@ -106,7 +103,6 @@ class HttpApiClient:
         accept: frozenset[int] | set[int] = frozenset(),
         once: bool = False,
     ) -> HttpReply:
-        """The reply to a call with its names filled in."""
         path = PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), call.path)
         query = {name: fill_placeholders(value, values) for name, value in call.query.items()}
         own = {name: self._secrets(value) for name, value in self.options.headers.items()}
@@ -159,7 +155,6 @@ def fill_placeholders(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def format_instant(at: datetime, fields: MappedFields) -> str | int:
-    """An instant as the API writes its own."""
     if fields.times == "iso":
         return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return int(at.timestamp() * (1000 if fields.times == "milliseconds" else 1))

@@ -48,8 +48,6 @@ MAX_SINGLE_READS = 50
 
 
 class HttpConnector:
-    """One API as config maps it."""
-
     def __init__(
         self, options: HttpOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
     ) -> None:
@@ -175,7 +173,6 @@ class HttpConnector:
         return client.read_log(self._client, run, start, limit_bytes, timeout_seconds)
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        """The call that config names for the verb; nothing is sent."""
         return actions.preview(self._client, spec, timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -289,5 +286,4 @@ class HttpCursor:
 
     @classmethod
     def read(cls, text: str) -> HttpCursor | None:
-        """The cursor in `text`; the beginning for "", None for any other text."""
         return read_cursor(cls, text)

@@ -42,8 +42,6 @@ HOLDS = JobAgentHolds("MariaDB", "enabled", "disabled", "without our mark", is_m
 
 
 class MySqlEventsActions:
-    """Actions on the events of one server."""
-
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
         self._client, self._options = client, options
 

@@ -67,12 +67,10 @@ class MySqlEventsOptions(BaseModel):
 
 
 def targets(options: MySqlEventsOptions) -> list[str]:
-    """The one target: the host."""
     return [options.host]
 
 
 def login_of(options: MySqlEventsOptions, secrets: SecretResolver) -> MySqlLogin:
-    """The login, its secret resolved."""
     password = secrets(options.password) if options.password is not None else ""
     ssl_ca = str(options.ssl_ca) if options.ssl_ca is not None else None
     return MySqlLogin(options.host, options.port, options.user, password, options.tls, ssl_ca)
@@ -198,7 +196,6 @@ def is_mysql(about: Row) -> bool:
 
 
 def quoted(account: str) -> str:
-    """user@host as SQL writes it."""
     user, _, host = account.rpartition("@")
     name, where = user.replace("'", "''"), host.replace("'", "''")
     return f"'{name}'@'{where}'"
@@ -217,7 +214,6 @@ def may_hold(snapshot: ServerSnapshot, act_schema: str) -> bool:
 def permissions(
     snapshot: ServerSnapshot, schemas: Sequence[str], log_table: str | None, act_schema: str
 ) -> Iterator[SourcePermission]:
-    """Each permission that is needed, held or with the SQL that grants it."""
     sees, account = sees_all(snapshot, schemas), quoted(str(snapshot.about["role"]))
     why = "" if sees else "without it the server answers an empty list, or a part, and no error"
     yield SourcePermission("see all events", sees, why, "" if sees else _view_fix(snapshot))
@@ -268,8 +264,6 @@ PIECE_CHARACTERS = 2 * 1024**2
 
 
 class MySqlEventsClient:
-    """The questions that Headway asks of one server. Each is one snapshot."""
-
     def __init__(self, session: MySqlSession, log_table: str | None, act_schema: str) -> None:
         self._session = session
         self._table = ".".join(f"`{part}`" for part in log_table.split(".")) if log_table else None
@@ -339,7 +333,6 @@ class MySqlEventsClient:
         self._session.write_once(statement, (schema, key), timeout_seconds)
 
     def close(self) -> None:
-        """Closes the connection."""
         self._session.close()
 
     def _snapshot(

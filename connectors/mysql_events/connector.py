@@ -40,8 +40,6 @@ TIDY_AFTER = timedelta(days=1)
 
 
 class MySqlEventsConnector(JobAgentConnector):
-    """One server, seen as one account."""
-
     agent, number = "mysql_events", "run_id"
     no_log = f"has no row in a log table: {parse.NOT_LOGGED}"
 
@@ -191,7 +189,6 @@ def _clock(snapshot: ServerSnapshot) -> TargetClock:
 
 
 def open_connector(options: MySqlEventsOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector that connects at its first call."""
     session = MySqlSession(lambda: login_of(options, secrets))
     return MySqlEventsConnector(MySqlEventsClient(session, options.log_table, options.act_schema), options)
 

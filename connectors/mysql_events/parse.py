@@ -174,7 +174,6 @@ def is_logged(row: Row, log_table: str | None) -> bool:
 
 
 def job(row: Row, schedule: Schedule, logged: bool) -> JobRecord:
-    """One event."""
     return JobRecord(
         native_id=native_id(row),
         title=str(row["event_name"]),
@@ -210,7 +209,6 @@ def start(row: Row) -> RunRecord | None:
 
 @fields.reading("row of the log table")
 def run(row: Row, snapshot: ServerSnapshot) -> RunRecord:
-    """One row of the log table. Raises RecordUnreadable."""
     run_id, native = int(row["run_id"]), text(row["status"])
     state = STATES.get(native, RunState.UNKNOWN)
     started, ended = epoch_instant(row["started"]), epoch_instant(row["ended"])

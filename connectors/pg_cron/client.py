@@ -197,7 +197,6 @@ def granted(access: Row, of: str = "headway_act") -> str:
 
 
 def permissions(access: Row) -> Iterator[SourcePermission]:
-    """Each permission that is needed, held or with the SQL that grants it."""
     if access["version"] is None:  # a permission would have nothing to be granted on
         name = access["cron_database"]
         fix = f'dbname = "{name}"' if name else "set dbname to what SHOW cron.database_name returns to a superuser"
@@ -257,8 +256,6 @@ RECENT_RUNS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class PgCronPage:
-    """One poll, read in one snapshot."""
-
     access: Row
     jobs: Sequence[Row]
     runs: Sequence[Row]
@@ -303,8 +300,6 @@ class ActionTrace:
 
 
 class PgCronClient(PostgresAgentClient):
-    """The questions that Headway asks of one database. Each is one snapshot, and refuses when it could not see."""
-
     def access(self, timeout_seconds: float) -> Row:
         """Role, permissions and version: one row, even without any permission."""
         return self._session.read(self.read_access, timeout_seconds)

@@ -43,8 +43,6 @@ HINT_MANY = "cron.job_run_details has about {0} rows and pg_cron purges none: de
 
 
 class PgCronConnector(JobAgentConnector):
-    """One database with pg_cron, seen as one role."""
-
     agent, number, no_log = "pg_cron", "runid", "has no row in cron.job_run_details any more"
 
     def __init__(self, client: PgCronClient) -> None:
@@ -120,7 +118,6 @@ class PgCronConnector(JobAgentConnector):
         return unsettled
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """By the comments before the commands. Raises PermissionMissing where row security hides any job."""
         access, rows = self._client.jobs(timeout_seconds)
         if not access["sees_all_jobs"]:
             raise PermissionMissing(f"{self._client.place}: {hidden_jobs_text(access)}")

@@ -75,7 +75,6 @@ def native_ids(rows: Iterable[Row]) -> dict[int, str]:
 
 
 def job(row: Row, native_id: str, zone: str) -> JobRecord:
-    """One entry of cron.job."""
     what = (row["command_hash"], row["database"], row["username"], row["nodename"], row["nodeport"])
     return JobRecord(
         native_id=native_id,

@@ -186,7 +186,6 @@ def _member(access: Row, of: str = "headway_view") -> str:
 
 
 def permissions(access: Row) -> Iterator[SourcePermission]:
-    """Each permission that is needed, held or with the SQL that grants it."""
     role = quoted(access["role"])
     yield view_permission("usage of schema pgagent", access["may_enter"], f"GRANT USAGE ON SCHEMA pgagent TO {role};")
     for table in TABLES:
@@ -216,8 +215,6 @@ PIECE_CHARACTERS = 4 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """All definitions, in one snapshot."""
-
     access: Row
     jobs: Sequence[Row]
     steps: Sequence[Row]
@@ -226,8 +223,6 @@ class JobPlan:
 
 @dataclass(frozen=True, slots=True)
 class PgAgentPage:
-    """One poll, read in one snapshot."""
-
     access: Row
     agents: Sequence[Row]
     jobs: Sequence[Row]
@@ -260,8 +255,6 @@ class PgAgentSituation:
 
 
 class PgAgentClient(PostgresAgentClient):
-    """The questions that Headway asks of one database. Each is one snapshot, and refuses when it could not see."""
-
     def access(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
         """Role, permissions and version, even without any permission; and the agents, where they may be read."""
 
@@ -273,8 +266,6 @@ class PgAgentClient(PostgresAgentClient):
         return self._session.read(work, timeout_seconds)
 
     def plan(self, timeout_seconds: float) -> JobPlan:
-        """All jobs with their steps and schedules."""
-
         def work(reader: PostgresReader) -> JobPlan:
             access, most = self.checked(reader), {"limit": MOST_JOBS + 1}
             schedules = reader.rows(SCHEDULES, most)

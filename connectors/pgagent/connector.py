@@ -54,8 +54,6 @@ SETTLE = timedelta(seconds=2)
 
 
 class PgAgentConnector(JobAgentConnector):
-    """One database with pgAgent, seen as one role."""
-
     agent, number, no_log = "pgAgent", "jlgid", "has no row in pgagent.pga_joblog any more"
 
     def __init__(self, client: PgAgentClient) -> None:
@@ -90,7 +88,6 @@ class PgAgentConnector(JobAgentConnector):
     def read_page(
         self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
     ) -> Poll:
-        """As the base says."""
         page = self._client.page(position.after, again, deadline.left)
         access, clock = page.access, _clock(page.access)
         self._require_visible(access, [*page.jobs, *page.runs])

@@ -84,7 +84,6 @@ def native_ids(rows: Iterable[Row]) -> dict[int, str]:
 
 
 def job(row: Row, native_id: str, steps: Sequence[Row], schedules: Sequence[Row], zone: str) -> JobRecord:
-    """One row of pga_job with its steps and schedules."""
     what = [[step[name] for name in ("name", "kind", "database", "on_error", "enabled", "code_hash")] for step in steps]
     return JobRecord(
         native_id=native_id,

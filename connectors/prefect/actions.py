@@ -36,8 +36,6 @@ from connectors.sdk.states import Verb
 
 
 class PrefectActions(ActionRouter[RoutedAction]):
-    """All that is done to one Prefect."""
-
     def __init__(self, client: PrefectClient, settle_seconds: float) -> None:
         self._starter, self._states = PrefectStarter(client), PrefectStateSetter(client)
         self._holder = PrefectHolder(client)
@@ -49,7 +47,6 @@ class PrefectActions(ActionRouter[RoutedAction]):
         super().__init__("Prefect", client, by_plan, settle_seconds)
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. RERUN of a missed run is a START."""
         verb = Verb(spec.verb)
         if verb is Verb.START or (verb is Verb.RERUN and parse_reference(spec.run) is None):
             return self._starter.preview(spec)
@@ -63,7 +60,6 @@ class PrefectStarter:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says."""
         job, verb = spec.run.job, str(spec.verb)
         at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
         if at is None and spec.verb is Verb.RERUN:
@@ -121,7 +117,6 @@ class PrefectStarter:
         return Receipt(parse.run_ref(str(row.get("id"))), fields.clean(outcome))
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the idempotency key."""
         for row in fields.tables(
             list_rows(self._client.runs({"idempotency_key": {"any_": [key]}}, "ID_DESC", limit=5))
         ):
@@ -224,7 +219,6 @@ class PrefectStateSetter:
         raise OutcomeUnknown(f"{reply.place} holds no status that is known. It is looked up.")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the messages in the history of the run's states."""
         history = self._history(str(plan.get("run")))
         for state in history:
             if state.action and state.action[0] == key:

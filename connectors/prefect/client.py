@@ -21,8 +21,6 @@ HEARTBEAT_EVENT = "prefect.flow-run.heartbeat"
 
 
 class PrefectClient(SignedClient):
-    """All calls of one Prefect."""
-
     # objects
 
     def version(self) -> HttpReply:
@@ -33,7 +31,6 @@ class PrefectClient(SignedClient):
         return self._list("/deployments", {}, "NAME_ASC", offset)
 
     def deployments_of(self, ids: Collection[str]) -> HttpReply:
-        """At most PAGE_LIMIT deployments by their ids."""
         return self._list("/deployments", {"deployments": _any_of(ids)}, "NAME_ASC", 0)
 
     def deployment(self, job: str) -> HttpReply | None:
@@ -64,14 +61,12 @@ class PrefectClient(SignedClient):
     # runs
 
     def runs(self, where: Mapping[str, Any], sort: str, offset: int = 0, limit: int = PAGE_LIMIT) -> HttpReply:
-        """Flow runs, a page of at most PAGE_LIMIT."""
         return self._list("/flow_runs", {"flow_runs": dict(where)}, sort, offset, limit)
 
     def runs_of(self, ids: Collection[str]) -> HttpReply:
         return self.runs(_any_of(ids), "ID_DESC")
 
     def run(self, run: str) -> HttpReply:
-        """404 where it was deleted."""
         return self.read("GET", f"/flow_runs/{path_segment(run)}", accept={404})
 
     def states(self, run: str) -> HttpReply:
@@ -117,7 +112,6 @@ class PrefectClient(SignedClient):
     # whether it may
 
     def probe(self, method: str, path: str, body: Mapping[str, Any]) -> int:
-        """The status of a call, whatever it is."""
         return self.read(method, path, accept=range(300, 600), body=body).status
 
     def _list(self, path: str, where: Mapping[str, Any], sort: str, offset: int, limit: int = PAGE_LIMIT) -> HttpReply:

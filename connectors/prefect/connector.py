@@ -34,8 +34,6 @@ SETTLE_SECONDS = 3.0
 
 
 class PrefectConnector(ComposedConnector):
-    """One Prefect through its API."""
-
     def __init__(
         self,
         options: PrefectOptions,
@@ -59,7 +57,6 @@ class PrefectConnector(ComposedConnector):
 
 
 def open_prefect(options: PrefectOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector of the only target, not yet connected."""
     if target != TARGET:
         raise ValueError(f"a Prefect has the one target {TARGET!r}, not {target!r}")
     return PrefectConnector(options, secrets)

@@ -32,8 +32,6 @@ MAX_PAGES = 250
 
 
 class PrefectHolder(MarkedPauseActions[fields.Row]):
-    """HOLD and RELEASE. One per Prefect."""
-
     marking = PREFECT_MARKING
 
     def __init__(self, client: PrefectClient) -> None:

@@ -27,15 +27,12 @@ MAX_NEXT_RUN_PAGES = 5
 
 
 class PrefectInventory:
-    """Reads inventories of one Prefect."""
-
     def __init__(self, client: PrefectClient, names: FlowNames, ui: str) -> None:
         self._client = client
         self._names = names
         self._ui = ui
 
     def read(self, previous_hash: str) -> Inventory:
-        """As the contract says."""
         skipped: list[SkippedRecord] = []
         clock = self._client.version().clock
         flows, whole = self._pages(self._client.flows)
@@ -143,7 +140,6 @@ class FlowNames:
         self._deployments: dict[str, tuple[str, str]] = {}
 
     def watched(self, job: str) -> bool:
-        """Whether the options ask for this job."""
         return any(fnmatchcase(job, pattern) for pattern in self._patterns)
 
     def flow(self, row: Any) -> tuple[str, str]:
@@ -184,7 +180,6 @@ class FlowNames:
         self._request(flows - self._flows.keys(), self._client.flows_of, self.flow)
 
     def of_run(self, row: fields.Row) -> str:
-        """The job of a flow run. Raises RecordUnreadable."""
         deployment = parse.parse_optional_id(row, "deployment_id")
         return self.job_of(deployment) or self._flow(parse.parse_id(row, "flow_id"))
 
@@ -223,7 +218,6 @@ def no_deployment_reason(job: str, verb: str) -> str:
 
 
 def active_runs_note(client: PrefectClient, deployment: str, but: str = "") -> str | None:
-    """Other runs of the deployment that are under way."""
     where = {"deployment_id": {"any_": [deployment]}, "state": {"type": {"any_": ACTIVE_TYPES}}}
     rows = list_rows(client.runs(where, "ID_DESC", limit=5))
     names = [f"{row.get('name')} ({row.get('state_name')})" for row in fields.tables(rows) if row.get("id") != but]

@@ -32,8 +32,6 @@ LEVELS = {10: "DEBUG ", 20: "", 30: "WARNING ", 40: "ERROR ", 50: "CRITICAL "}
 
 @dataclass(frozen=True, slots=True)
 class PrefectLogLine:
-    """One line, as it was written."""
-
     id: str
     at: datetime
     text: str
@@ -50,19 +48,15 @@ class PrefectLogPosition:
     skip: int = 0
 
     def to_json(self) -> str:
-        """As JSON text."""
         times = {name: at.isoformat() if at else None for name, at in (("after", self.after), ("before", self.before))}
         return json.dumps({"run": self.run, **times, "shown": self.shown, "skip": self.skip})
 
 
 class PrefectLogReader:
-    """Reads logs of one Prefect."""
-
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
 
     def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-        """As the contract says."""
         if start is not None:
             return self._go_on(_parse_position(start), limit_bytes)
         at = parse_reference(run)
@@ -80,7 +74,6 @@ class PrefectLogReader:
         return PrefectLogPosition(at.run, began, tries[number][0].at if number < len(tries) else None)
 
     def _tail(self, place: PrefectLogPosition, limit_bytes: int) -> LogChunk:
-        """Reads from the end backwards until the limit is reached."""
         lines: list[PrefectLogLine] = []
         cut = True
         for page in range(MAX_PAGES):
@@ -150,7 +143,6 @@ def _parse_line(row: fields.Row) -> PrefectLogLine:
 
 
 def _sorted_lines(lines: list[PrefectLogLine]) -> list[PrefectLogLine]:
-    """By time, each once."""
     return sorted({line.id: line for line in lines}.values(), key=lambda line: (line.at, line.id))
 
 

@@ -73,8 +73,6 @@ class PrefectFailedTask:
 
 @dataclass(frozen=True, slots=True)
 class PrefectRunState:
-    """One state of a run's history."""
-
     type: str
     name: str
     message: str
@@ -82,7 +80,6 @@ class PrefectRunState:
 
     @property
     def action(self) -> tuple[str, str] | None:
-        """Our key and verb if we set this state."""
         return parse_action_mark(self.message)
 
 
@@ -93,7 +90,6 @@ def parse_action_mark(message: str) -> tuple[str, str] | None:
 
 
 def marked_message(key: str, verb: str, why: str = "") -> str:
-    """The message of a state that we set."""
     return f"[{key} {verb}] {why}".strip()
 
 
@@ -109,12 +105,10 @@ def parse_id(row: Row, name: str = "id") -> str:
 
 
 def parse_optional_id(row: Row, name: str) -> str:
-    """An id that may be missing: then ""."""
     return parse_id(row, name) if row.get(name) is not None else ""
 
 
 def parse_run_state(row: Any) -> PrefectRunState:
-    """One row of a run's history. Raises RecordUnreadable."""
     row = fields.table(row)
     at = fields.instant(row, "timestamp")
     if at is None:
@@ -124,7 +118,6 @@ def parse_run_state(row: Any) -> PrefectRunState:
 
 
 def run_history(rows: Iterable[Any], unreadable: list[SkippedRecord] | None = None) -> list[PrefectRunState]:
-    """The states of a run, oldest first."""
     states = fields.readable(rows, parse_run_state, "flow_run_states", unreadable)
     return sorted(states, key=lambda state: state.at)
 
@@ -433,7 +426,6 @@ class PrefectRunReference:
 
 
 def parse_reference(run: RunRef) -> PrefectRunReference | None:
-    """The reference of a run; None if it has none (a MISSED run)."""
     try:
         row = fields.parse_table(run.native_ref)
         return PrefectRunReference(parse_id(row, "run"), fields.number(row, "try", 1))
@@ -442,6 +434,5 @@ def parse_reference(run: RunRef) -> PrefectRunReference | None:
 
 
 def vanished_run(run: RunRef) -> RunRecord:
-    """Record of a deleted run; Prefect can delete running ones too."""
     message = "Prefect no longer has this run: it was deleted, or its deployment's schedule was changed"
     return no_longer_listed(run, "deleted", message)

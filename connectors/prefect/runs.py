@@ -36,8 +36,6 @@ RESERVED_TIME_SHARE = 0.25
 
 
 class PrefectPoller:
-    """Follows one Prefect."""
-
     def __init__(self, client: PrefectClient, names: FlowNames, ui: str) -> None:
         self._client = client
         self._names = names
@@ -113,7 +111,6 @@ class PrefectPoller:
     def _read_open_runs(
         self, open_runs: Sequence[RunRef], now: datetime, known: dict[str, str], result: PollResult
     ) -> None:
-        """The runs that the engine thinks open and that did not show up by themselves."""
         missing = {
             at.run: open_run
             for open_run in open_runs
@@ -252,7 +249,6 @@ class PrefectCursor:
     until: datetime | None = None
 
     def to_json(self) -> str:
-        """As JSON text."""
         until = self.until.isoformat() if self.until else None
         return json.dumps({"v": 1, "at": self.at.isoformat(), "skip": self.skip, "until": until})
 
@@ -266,7 +262,6 @@ class PrefectCursor:
 
 
 def parse_cursor(cursor: str) -> PrefectCursor:
-    """From JSON text. Raises RecordUnreadable."""
     row = fields.parse_table(cursor)
     at = fields.instant(row, "at")
     if at is None:
@@ -295,7 +290,6 @@ class PrefectChangedRuns:
 
 
 def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) -> PrefectChangedRuns:
-    """The runs that changed since then."""
     changes = PrefectChangedRuns()
     reply = client.events(at)
     if reply.status != 200:

@@ -93,7 +93,6 @@ def permission_to(client: SqlClient, name: str, call: SqlVerbQuery, deadline: De
 
 
 def permissions(client: SqlClient, deadline: Deadline) -> Iterator[SourcePermission]:
-    """Of each verb that config names."""
     for verb in VERBS:
         if (call := call_of(client.options, verb)) is not None:
             yield permission_to(client, verb.value, call, deadline)

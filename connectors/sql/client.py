@@ -77,8 +77,6 @@ class _BoundedQuery:
 
 
 class SqlClient:
-    """One database as one role."""
-
     def __init__(self, options: SqlOptions, session: PostgresSession) -> None:
         self.options, self.session = options, session
 
@@ -145,7 +143,6 @@ class SqlClient:
         self.session.read(lambda reader: reader.plan(SQL(text), len(numbers)), timeout_seconds)
 
     def send(self, verb: SqlVerbQuery, values: Mapping[str, Any], timeout_seconds: float) -> str:
-        """Once, in one transaction; what its first row says."""
         statement = _own(verb.query, {name: f"%({name})s" for name in verb.places})
         given = {name: str(values[name]) for name in verb.places}
         return self.session.transact_once(statement, given, timeout_seconds, session_name(str(values["key"])))

@@ -59,7 +59,6 @@ class SqlCursor:
     at: str = ""
 
     def text(self) -> str:
-        """As JSON, with the newest ids and numbers."""
         missing = dict(sorted(self.missing.items())[-MOST_KEPT:])
         again = list(dict.fromkeys(self.again))[-MOST_KEPT:]
         document = {"after": self.after, "again": again, "missing": missing, "at": self.at}
@@ -67,7 +66,6 @@ class SqlCursor:
 
     @classmethod
     def read(cls, text: str) -> SqlCursor | None:
-        """The cursor in `text`; the beginning for "", None for what is none of ours."""
         return read_cursor(cls, text)
 
 
@@ -105,8 +103,6 @@ NO_HOLD = "a hold needs a place for our mark at the source; this kind knows none
 
 
 class SqlConnector:
-    """One database as config maps it."""
-
     def __init__(self, client: SqlClient) -> None:
         self._client = client
         self._options = client.options
@@ -222,7 +218,6 @@ class SqlConnector:
         return chunk
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        """The statement that config names for the verb; nothing is sent."""
         return actions.preview(self._client, spec, timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -264,7 +259,6 @@ def unnamed(options: SqlOptions) -> dict[Capability, str]:
 
 
 def open_connector(options: SqlOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector that connects at its first call."""
     session = PostgresSession(lambda: connection_parameters(options, secrets), "headway")
     return SqlConnector(SqlClient(options, session))
 
