@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from connectors.mysql_events import client as permissions
 from connectors.mysql_events import parse
 from connectors.mysql_events.client import MySqlEventsClient, MySqlEventsOptions
-from connectors.mysql_events.parse import Row, ServerSnapshot
+from connectors.mysql_events.parse import ServerSnapshot
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionFound,
@@ -28,7 +28,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs
+from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, Row, absent_unless, marked_jobs, running_note
 from connectors.sdk.states import Verb
 
 RERUN_NOTES = (
@@ -74,7 +74,7 @@ class MySqlEventsActions:
 
     def _rerun_refusal(self, snapshot: ServerSnapshot, row: Row | None, job: str, verb: str) -> str | None:
         if row is None:
-            return f"event {job} no longer exists: there is no body to run"
+            return f"event {job} no longer exists, nor its body"
         if permissions.is_mysql(snapshot.about):
             return f"MySQL prepares no CREATE EVENT, so grants.sql works on MariaDB only: {verb} {job} by hand"
         if not permissions.may_start(snapshot, self._options.act_schema):
@@ -87,7 +87,7 @@ class MySqlEventsActions:
     def send_rerun(self, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
         """Adds the one-shot event; where this key did already, nothing changes."""
         if not ACTION_KEY.fullmatch(key):
-            raise NotSupported(f'"{key}" is no action key')
+            raise NotSupported(f'"{key}" is not an action key')
         self._client.start(str(plan["schema"]), str(plan["event"]), key, timeout_seconds)
         return Receipt(f"{plan['schema']}.{key}", "added as a one-shot event; it starts within 2 s")
 
@@ -107,33 +107,29 @@ class MySqlEventsActions:
         """The change of a hold or release; refused where grants.sql would refuse it."""
         job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
         snapshot = self._visible(schema, name, "", timeout_seconds)
-        row, call = _event(snapshot, job), f"CALL {self._options.act_schema}"
-        event = _agent_job(row, _marks(snapshot)) if row else None
-        plan, missing = HOLDS.plan(spec, schema=schema, event=name), self._missing_grant(snapshot, row, job)
+        row, act_schema = _event(snapshot, job), self._options.act_schema
+        plan = HOLDS.plan(spec, schema=schema, event=name)
         if spec.verb == Verb.HOLD:
+            text = f"disable event {job}, with a row that says who holds it until when"
             alter = f"ALTER DEFINER={row['definer'] if row else '?'} EVENT {job} DISABLE"
-            return HOLDS.preview(
-                spec,
-                plan,
-                event,
-                text=f"disable event {job}, with a row that says who holds it until when",
-                calls=(
-                    f"{call}.event_hold('{schema}', '{name}', '<key>', …)",
-                    f"-- a row in {self._options.act_schema}.events_held; {alter}",
-                ),
-                missing=missing,
-                notes=("a run that is under way goes on to its end",),
+            calls: tuple[str, ...] = (
+                f"CALL {act_schema}.event_hold('{schema}', '{name}', '<key>', …)",
+                f"-- a row in {act_schema}.events_held; {alter}",
             )
+        else:
+            text = f"take our row of event {job} away; enabled or not stays as it is"
+            text = f"enable event {job} again and take our row away" if plan["enables"] else text
+            enables = 1 if plan["enables"] else 0
+            calls = (f"CALL {act_schema}.event_release('{schema}', '{name}', '{plan['hold']}', {enables})",)
         return HOLDS.preview(
             spec,
             plan,
-            event,
-            text=f"enable event {job} again and take our row away"
-            if plan["enables"]
-            else f"take our row of event {job} away; enabled or not stays as it is",
-            calls=(f"{call}.event_release('{schema}', '{name}', '{plan['hold']}', {1 if plan['enables'] else 0})",),
-            missing=missing,
+            _agent_job(row, _marks(snapshot)) if row else None,
+            text=text,
+            calls=calls,
+            missing=self._missing_grant(snapshot, row, job),
             by_hand=f"ALTER EVENT {job} ENABLE",
+            notes=("a run that is under way goes on to its end",),
         )
 
     def _missing_grant(self, snapshot: ServerSnapshot, row: Row | None, job: str) -> str | None:
@@ -184,8 +180,7 @@ def _overlap(snapshot: ServerSnapshot, row: Row | None, log_table: str | None, j
     """Events overlap freely: the server starts one beside itself."""
     running = [item for item in snapshot.running if not parse.is_lost(item, epoch_instant(item["started"]), snapshot)]
     if running:
-        since = epoch_instant(running[0]["started"])
-        return f"run {running[0]['run_id']} of {job} is running" + (f" since {since:%H:%M:%S} UTC" if since else "")
+        return running_note(running, "run_id", job)
     if row is not None and parse.is_logged(row, log_table) and snapshot.log_is_readable:
         return None
     return f"whether {job} runs now is not known: it logs nothing"

@@ -16,10 +16,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from connectors.mysql_events.parse import Row, ServerSnapshot, run_log
+from connectors.mysql_events.parse import ServerSnapshot, run_log
 from connectors.sdk.contract import HoldMark, SecretResolver, SourcePermission
 from connectors.sdk.errors import PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Row, act_permission, mark_values
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import LogChunk
@@ -63,7 +63,7 @@ class MySqlEventsOptions(BaseModel):
         try:
             return value if value is None else ZoneInfo(value).key
         except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f'"{value}" is no zone; write Europe/Berlin or UTC') from None
+            raise ValueError(f'"{value}" is not a zone; write Europe/Berlin or UTC') from None
 
 
 def targets(options: MySqlEventsOptions) -> list[str]:
@@ -215,16 +215,14 @@ def permissions(
     snapshot: ServerSnapshot, schemas: Sequence[str], log_table: str | None, act_schema: str
 ) -> Iterator[SourcePermission]:
     sees, account = sees_all(snapshot, schemas), quoted(str(snapshot.about["role"]))
-    why = "" if sees else "without it the server answers an empty list, or a part, and no error"
-    yield SourcePermission("see all events", sees, why, "" if sees else _view_fix(snapshot))
-    process = has_privilege(snapshot.grants, "PROCESS")
-    why = "" if process else "whether an event that is marked as running still runs is unknown"
-    yield SourcePermission("see all processes", process, why, "" if process else f"GRANT PROCESS ON *.* TO {account};")
+    why = "without it the server answers an empty list, or a part, and no error"
+    yield SourcePermission.checked("see all events", sees, why, _view_fix(snapshot))
+    process, why = has_privilege(snapshot.grants, "PROCESS"), "whether an event marked as running still runs is unknown"
+    yield SourcePermission.checked("see all processes", process, why, f"GRANT PROCESS ON *.* TO {account};")
     if log_table is not None:
-        reads = snapshot.log_is_readable
-        why = "" if reads else "not granted, or no such table with the columns of docs/connectors/mysql_events.md"
-        fix = "" if reads else f"GRANT SELECT ON {log_table} TO {account};"
-        yield SourcePermission(f"read {log_table}", reads, why, fix)
+        why = "not granted, or no such table with the columns of docs/connectors/mysql_events.md"
+        fix = f"GRANT SELECT ON {log_table} TO {account};"
+        yield SourcePermission.checked(f"read {log_table}", snapshot.log_is_readable, why, fix)
     stopped = scheduler_permission(snapshot)
     if stopped is not None:
         yield stopped
@@ -319,8 +317,7 @@ class MySqlEventsClient:
     def hold(self, schema: str, name: str, mark: HoldMark, timeout_seconds: float) -> None:
         """Disables an event under our mark, if it is enabled."""
         statement = f"CALL `{self._act_schema}`.event_hold(%s, %s, %s, %s, %s)"
-        values = (schema, name, mark.id, mark.by, mark.text.rpartition("until=")[2])
-        self._session.write_once(statement, values, timeout_seconds)
+        self._session.write_once(statement, (schema, name, *mark_values(mark).values()), timeout_seconds)
 
     def release(self, schema: str, name: str, hold: str, enable: bool, timeout_seconds: float) -> None:
         """Takes our mark away, if the one with this id is there; `enable`: and enables the event again."""
@@ -345,7 +342,7 @@ class MySqlEventsClient:
         senders: int = 0,
     ) -> ServerSnapshot:
         grants = [str(value).partition(" IDENTIFIED ")[0] for row in reader.rows(SHOW_GRANTS) for value in row.values()]
-        # The log before the events: a start that both tell is then never without its row.
+        # The log before the events: so a start that both report never lacks its row.
         log = self._log(reader, LOG_AFTER, {"after": after, "limit": limit})
         old = self._log(reader, LOG_BY_ID, {"ids": list(again)}) if again and log is not None else None
         newest = self._log(reader, LOG_NEWEST, {}) if log is not None else None

@@ -13,9 +13,9 @@ from connectors.mysql_events.client import (
     login_of,
     targets,
 )
-from connectors.mysql_events.parse import Row, ServerSnapshot, every, schedule_of, zone_name
+from connectors.mysql_events.parse import ServerSnapshot, every, schedule_of, zone_name
 from connectors.sdk.contract import Connector, ConnectorKind, NativeHold, Probe, SecretResolver
-from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing, RecordUnreadable
+from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
 from connectors.sdk.job_agent import (
     HOLD,
@@ -23,11 +23,12 @@ from connectors.sdk.job_agent import (
     START,
     AgentAction,
     JobAgentConnector,
+    Row,
     add_deleted,
     target_clock,
 )
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import HistoryGap, Inventory, JobRecord, Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.records import HistoryGap, Inventory, JobRecord, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
 from connectors.sdk.transport.budget import Deadline
@@ -40,7 +41,7 @@ TIDY_AFTER = timedelta(days=1)
 
 
 class MySqlEventsConnector(JobAgentConnector):
-    agent, number = "mysql_events", "run_id"
+    agent, number, states = "mysql_events", "run_id", parse.STATES
     no_log = f"has no row in a log table: {parse.NOT_LOGGED}"
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
@@ -50,7 +51,7 @@ class MySqlEventsConnector(JobAgentConnector):
             HOLD: AgentAction(acts.preview_hold, acts.send_hold, acts.look_up_hold),
         }
         super().__init__(client, by_action, {Verb.CANCEL: NO_CANCEL})
-        self._client, self._options = client, options
+        self._client, self._options, self.table = client, options, str(options.log_table)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """All events but our own one-shots. Refused where the server would show none for want of a permission."""
@@ -88,7 +89,10 @@ class MySqlEventsConnector(JobAgentConnector):
         result = PollResult(complete=client.sees_all(snapshot, schemas) and is_log_known)
         for text in (*self._warnings(snapshot), *self._tidy(snapshot, clock.target, deadline)):
             result.warn(text)
-        unsettled = self._add_logged(snapshot, result)
+        added = self.add_runs((*snapshot.again, *snapshot.log), lambda row: self._logged_run(row, snapshot), result)
+        unsettled: dict[int, float | None] = {
+            int(row["run_id"]): None for row, record in added if record.native_state == "running"
+        }
         existing = {int(row["run_id"]) for row in snapshot.again}
         starts = [(int(row["run_id"]), epoch_instant(row["started"])) for row in snapshot.log]
         unsettled |= position.still_missing(starts, existing, clock.target)
@@ -104,23 +108,10 @@ class MySqlEventsConnector(JobAgentConnector):
             gaps=gaps,
         )
 
-    def _add_logged(self, snapshot: ServerSnapshot, result: PollResult) -> dict[int, float | None]:
-        """Adds the runs of the log table. The run_ids to read once more."""
-        unsettled: dict[int, float | None] = {}
-        for row in (*snapshot.again, *snapshot.log):
-            try:
-                record = parse.run(row, snapshot)
-            except RecordUnreadable as error:
-                result.skip(f"run_id {row.get('run_id')}", error, row)
-                continue
-            if self._options.schemas and record.job.partition(".")[0] not in self._options.schemas:
-                continue
-            result.add(record)
-            if record.native_state not in parse.STATES:
-                result.warn(f'unknown status "{record.native_state}" in {self._options.log_table}: shown as UNKNOWN')
-            if record.native_state == "running":
-                unsettled[int(row["run_id"])] = None
-        return unsettled
+    def _logged_run(self, row: Row, snapshot: ServerSnapshot) -> RunRecord | None:
+        """None for a run of a schema that is not watched."""
+        record, schemas = parse.run(row, snapshot), self._options.schemas
+        return record if not schemas or record.job.partition(".")[0] in schemas else None
 
     def _add_starts(
         self, snapshot: ServerSnapshot, position: SequenceCursor, result: PollResult
@@ -145,7 +136,7 @@ class MySqlEventsConnector(JobAgentConnector):
         return last, gaps
 
     def _tidy(self, snapshot: ServerSnapshot, now: datetime, deadline: Deadline) -> list[str]:
-        """Takes away our one-shots that ran a day ago. Answers what a person should know."""
+        """Removes our one-shots that ran a day ago. Returns warnings."""
         reported = []
         for row in snapshot.events:
             began = epoch_instant(row["last_executed"])

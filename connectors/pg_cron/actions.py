@@ -7,7 +7,7 @@ goes away). A cancel is `pg_cancel_backend` of the process that the run's row na
 which proves first that this process is still that run's.
 
 A hold is `cron.alter_job(active := false)` under our mark, a comment before the job's command: pg_cron
-has no place for a note, and the command is what everybody sees who looks at the job. The functions of grants.sql hold
+has no place for a note, and the command is where everybody sees it. The functions of grants.sql hold
 only what is active, idle and as it was seen, and release only what bears the mark that is named.
 """
 
@@ -27,7 +27,7 @@ from connectors.pg_cron.client import (
     granted,
     hidden_jobs_text,
 )
-from connectors.pg_cron.parse import ENTRY_PREFIX, Row
+from connectors.pg_cron.parse import ENTRY_PREFIX
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionAbsent,
@@ -40,8 +40,17 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported
-from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, number_in
+from connectors.sdk.job_agent import (
+    AgentJob,
+    JobAgentHolds,
+    Plan,
+    Row,
+    absent_unless,
+    marked_jobs,
+    native_ids,
+    number_in,
+    running_note,
+)
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
@@ -64,7 +73,7 @@ START_NOTES = (
 def job_of(rows: Sequence[Row], ref: RunRef) -> Row | None:
     """The row that is meant: by the jobid that the poll noted, else (nothing ran, MISSED) by the job's name."""
     jobid = number_in(ref, "jobid")
-    ids = parse.native_ids([row for row in rows if not parse.is_entry(row)])
+    ids = native_ids([row for row in rows if not parse.is_entry(row)])
     return next(
         (row for row in rows if row["jobid"] == jobid or (jobid is None and ids.get(row["jobid"]) == ref.job)), None
     )
@@ -78,18 +87,13 @@ def entry_name(jobid: int, key: str) -> str:
     return name
 
 
-def mark_of(entry: str) -> str:
-    """The comment before the command of a one-shot entry."""
-    return f"/* {entry} */ "
-
-
 def preview_rerun(client: PgCronClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
     """The entry that a rerun or start adds to cron.job; refused without the permission, the job, or rows as proof."""
     now = client.situation(lambda rows: job_of(rows, spec.run), timeout_seconds)
-    way = entry_permission(now.access)
+    permission = entry_permission(now.access)
     jobid, user, database = (now.job[name] if now.job else "?" for name in ("jobid", "username", "database"))
     direct = f"cron.schedule_in_database('{ENTRY_PREFIX}{jobid}:<key>', …)"
-    call = f"{client.act_schema}.rerun({jobid}, '<key>')" if way == "function" else direct
+    call = f"{client.act_schema}.rerun({jobid}, '<key>')" if permission == "function" else direct
     is_start = spec.verb == Verb.START
     what = "start" if is_start else "rerun"
     paused = (f"{spec.run.job} is paused in pg_cron; the {what} runs all the same",)
@@ -98,23 +102,15 @@ def preview_rerun(client: PgCronClient, spec: ActionSpec, timeout_seconds: float
         summary=f"run the command of pg_cron job {spec.run.job} once, at the next full minute, "
         f"as {user} in database {database}",
         scope=f"one run of {spec.run.job}{spec.for_period}",
-        overlap=_overlap(now, spec.run.job),
+        overlap=running_note(now.running, "runid", spec.run.job, " or starting"),
         native_calls=(f"SELECT {call}", f"-- it adds entry {ENTRY_PREFIX}{jobid}:<key>, removed after its run"),
         notes=(START_NOTES if is_start else RERUN_NOTES) + (paused if now.job and not now.job["active"] else ()),
-        refused=_rerun_refusal(now, way, spec.run.job, what),
-        plan={"jobid": jobid, "after": now.newest, "door": way, "zone": parse.zone_of(now.access)},
+        refused=_rerun_refusal(now, permission, spec.run.job, what),
+        plan={"jobid": jobid, "after": now.newest, "door": permission, "zone": parse.zone_of(now.access)},
     )
 
 
-def _overlap(now: PgCronSituation, job: str) -> str | None:
-    if not now.running:
-        return None
-    row = now.running[0]
-    since = epoch_instant(row["started"])
-    return f"run {row['runid']} of {job} is running" + (f" since {since:%H:%M:%S} UTC" if since else " or starting")
-
-
-def _rerun_refusal(now: PgCronSituation, way: str | None, job: str, what: str) -> str | None:
+def _rerun_refusal(now: PgCronSituation, permission: str | None, job: str, what: str) -> str | None:
     role = now.access["role"]
     if now.job is None:
         return f"{job} is no longer in cron.job: there is no command to run"
@@ -122,7 +118,7 @@ def _rerun_refusal(now: PgCronSituation, way: str | None, job: str, what: str) -
         return STANDBY.why
     if now.access["log_run"] == "off":
         return f"cron.log_run is off: the {what} would leave no row that proves it; set it on and restart PostgreSQL"
-    if way is None or (way == "own" and now.job["username"] != role):
+    if permission is None or (permission == "own" and now.job["username"] != role):
         return f"role {role} may not {what} {job}: {granted(now.access)}"
     return None
 
@@ -143,7 +139,7 @@ def send_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: floa
 def look_up_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
     """Absent only when nothing can still arrive and no row is hidden from us."""
     entry = entry_name(int(plan["jobid"]), key)
-    trace = client.trace(entry, mark_of(entry), int(plan["after"]), session_name(key), timeout_seconds)
+    trace = client.trace(entry, f"/* {entry} */ ", int(plan["after"]), session_name(key), timeout_seconds)
     if trace.runs:
         return ActionFound(entry, f"run {trace.runs[0]['runid']}: {trace.runs[0]['status']}")
     if trace.entries:
@@ -154,7 +150,7 @@ def look_up_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: f
 
 
 def tidy(client: PgCronClient, page: PgCronPage, now: datetime, deadline: Deadline) -> list[str]:
-    """Takes away our entries that have run, and those that missed their minute. Answers what a person should know."""
+    """Removes our entries that have run, and those that missed their minute. Returns warnings."""
     started: dict[int, bool] = {}
     for row in page.entries:
         started[row["jobid"]] = started.get(row["jobid"], True) and bool(row["ended"])
@@ -185,7 +181,7 @@ def _remove_entry(client: PgCronClient, access: Row, row: Row, timeout_seconds: 
 
 
 CANCEL_NOTES = (
-    "what it changed since its last commit is rolled back",
+    "changes since its last commit are rolled back",
     "a start that fell due while it ran is made up for at once: pg_cron queues one",
 )
 
@@ -234,7 +230,7 @@ def send_cancel(client: PgCronClient, plan: Plan, key: str, timeout_seconds: flo
 
 
 def look_up_cancel(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
-    """By the run's row: a cancelled one says so, not by whom. One that runs on, or ended well, was not cancelled."""
+    """By the run's row: a cancelled run says so, without a user; one that goes on, or succeeded, was not cancelled."""
     trace = client.run_left(int(plan["runid"]), session_name(key), timeout_seconds)
     row = trace.row
     if row is not None and row["status"] == "failed":
@@ -254,36 +250,30 @@ def preview_hold(client: PgCronClient, spec: ActionSpec, timeout_seconds: float)
     """The change of a hold or release in cron.job; refused where grants.sql would refuse it."""
     now = client.situation(lambda rows: job_of(rows, RunRef(spec.run.job, "", "", "")), timeout_seconds)
     job, row, schema = spec.run.job, now.job or {}, client.act_schema
-    jobid, agent_job = row.get("jobid"), _agent_job(now.job) if now.job else None
-    plan = HOLDS.plan(spec, jobid=jobid)
+    jobid, plan = row.get("jobid"), HOLDS.plan(spec, jobid=row.get("jobid"))
     if spec.verb == Verb.HOLD:
+        permission, call = "may_hold", f"hold({jobid}, '<key>', …)"
         plan |= {"schedule": row.get("schedule"), "hash": row.get("command_hash")}
+        text = f"make pg_cron job {job} inactive, under a comment that says who holds it until when"
         alter = f"active := false, command := '/* {shown_mark_of_plan(plan)} */ ' || command"
-        return HOLDS.preview(
-            spec,
-            plan,
-            agent_job,
-            text=f"make pg_cron job {job} inactive, under a comment that says who holds it until when",
-            calls=(f"SELECT {schema}.hold({jobid}, '<key>', …)", f"-- cron.alter_job({jobid}, {alter})"),
-            missing=_missing_grant(now, job, "may_hold"),
-            notes=HOLD_NOTES,
-            unfit=_running_refusal(now, job),
-        )
-    enables = bool(plan["enables"])
-    function, alter = ("release", "active := true, ") if enables else ("clear", "")
+    elif plan["enables"]:
+        permission, call = "may_hold", f"release({jobid}, '{plan['hold']}')"
+        text = f"make pg_cron job {job} active again and take our comment from its command"
+        alter = "active := true, command := the command without our comment"
+    else:
+        permission, call = "may_clear", f"clear({jobid}, '{plan['hold']}')"
+        text = f"take our comment from the command of pg_cron job {job}; active or not stays as it is"
+        alter = "command := the command without our comment"
     return HOLDS.preview(
         spec,
         plan,
-        agent_job,
-        text=f"make pg_cron job {job} active again and take our comment from its command"
-        if enables
-        else f"take our comment from the command of pg_cron job {job}; active or not stays as it is",
-        calls=(
-            f"SELECT {schema}.{function}({jobid}, '{plan['hold']}')",
-            f"-- cron.alter_job({jobid}, {alter}command := the command without our comment)",
-        ),
-        missing=_missing_grant(now, job, "may_hold" if enables else "may_clear"),
+        _agent_job(now.job) if now.job else None,
+        text=text,
+        calls=(f"SELECT {schema}.{call}", f"-- cron.alter_job({jobid}, {alter})"),
+        missing=_missing_grant(now, job, permission),
         by_hand=f"SELECT cron.alter_job({jobid}, active := true);",
+        notes=HOLD_NOTES,
+        unfit=_running_refusal(now, job),
     )
 
 
@@ -336,7 +326,7 @@ def _agent_job(row: Row) -> AgentJob:
 def holds(place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
     """The entries of cron.job that bear our mark; bare where a user made them active under it."""
     jobs = [row for row in rows if not parse.is_entry(row)]
-    ids = parse.native_ids(jobs)
+    ids = native_ids(jobs)
     return marked_jobs(
         (ids[row["jobid"]], _agent_job(row), f"comment in the command of cron.job {row['jobid']} at {place}")
         for row in jobs

@@ -11,12 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
-from connectors.pg_cron.parse import ENTRY_PREFIX, Row, is_entry, is_open, run_log, version_of
+from connectors.pg_cron.parse import ENTRY_PREFIX, is_entry, is_open, run_log
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, view_fixes, view_permission
-from connectors.sdk.log_chunks import read_through
-from connectors.sdk.postgres_agent import PostgresAgentClient
+from connectors.sdk.job_agent import (
+    BITE_ROWS,
+    GiveLog,
+    Row,
+    act_permission,
+    mark_values,
+    version_of,
+    view_fixes,
+    view_permission,
+)
+from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import (
@@ -91,17 +99,14 @@ WHERE %(jobid)s::bigint IS NULL OR jobid = %(jobid)s
 ORDER BY jobid LIMIT %(limit)s
 """
 
-RUNS_AFTER: LiteralString = """
+_RUN: LiteralString = """
 SELECT runid, jobid, database, username, left(command, 2000) AS command, status, left(return_message, 4000) AS message,
        extract(epoch FROM start_time)::text AS started, extract(epoch FROM end_time)::text AS ended
-FROM cron.job_run_details WHERE runid > %(after)s ORDER BY runid LIMIT %(limit)s
-"""
+FROM cron.job_run_details """
 
-RUNS_BY_ID: LiteralString = """
-SELECT runid, jobid, database, username, left(command, 2000) AS command, status, left(return_message, 4000) AS message,
-       extract(epoch FROM start_time)::text AS started, extract(epoch FROM end_time)::text AS ended
-FROM cron.job_run_details WHERE runid = ANY(%(ids)s) ORDER BY runid LIMIT %(limit)s
-"""
+RUNS_AFTER: LiteralString = _RUN + "WHERE runid > %(after)s ORDER BY runid LIMIT %(limit)s"
+
+RUNS_BY_ID: LiteralString = _RUN + "WHERE runid = ANY(%(ids)s) ORDER BY runid LIMIT %(limit)s"
 
 NEWEST: LiteralString = "SELECT max(runid) AS runid FROM cron.job_run_details"
 
@@ -157,7 +162,7 @@ STANDBY = SourcePermission(
 
 
 def require_view(access: Row, place: str) -> None:
-    """Raises NotSupported without a pg_cron that we know, RightMissing without SELECT on its two tables."""
+    """Raises NotSupported without a pg_cron that we know, PermissionMissing without SELECT on its two tables."""
     if access["version"] is None:
         where = f'connect to database "{access["cron_database"]}"' if access["cron_database"] else "check dbname"
         raise NotSupported(f"{place}: extension pg_cron is not in this database; {where} (SHOW cron.database_name)")
@@ -209,33 +214,18 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
     for column, table in tables:
         yield view_permission(f"read cron.{table}", access[column], f"GRANT SELECT ON cron.{table} TO {role};")
     for column, table in (("sees_all_jobs", "job"), ("sees_all_runs", "job_run_details")):
-        policy = quoted(f"{access['role']}_all")
-        fix = f"CREATE POLICY {policy} ON cron.{table} FOR SELECT TO {role} USING (true);"
-        yield SourcePermission(
-            f"see all rows of cron.{table}",
-            bool(access[column]),
-            "" if access[column] else f"row security shows role {access['role']} only its own rows",
-            "" if access[column] else fix,
-        )
-    yield _log_run(access)
+        why = f"row security shows role {access['role']} only its own rows"
+        fix = policy_fix(access, f"cron.{table}")
+        yield SourcePermission.checked(f"see all rows of cron.{table}", access[column], why, fix)
+    name = "pg_cron records runs (cron.log_run)"
+    if access["log_run"] is None:
+        fix = f"GRANT pg_read_all_settings TO {role};"
+        yield SourcePermission(name, None, "the setting is hidden from this role", fix)
+    else:
+        why, fix = "cron.log_run is off: no run leaves a row", "cron.log_run = on, then restart PostgreSQL"
+        yield SourcePermission.checked(name, access["log_run"] == "on", why, fix)
     if access["is_standby"]:
         yield STANDBY
-    yield from _action_permissions(access)
-
-
-def _log_run(access: Row) -> SourcePermission:
-    name, setting = "pg_cron records runs (cron.log_run)", access["log_run"]
-    if setting == "on":
-        return SourcePermission(name, True)
-    if setting is None:
-        fix = f"GRANT pg_read_all_settings TO {quoted(access['role'])};"
-        return SourcePermission(name, None, "the setting is hidden from this role", fix)
-    return SourcePermission(
-        name, False, "cron.log_run is off: no run leaves a row", "cron.log_run = on, then restart PostgreSQL"
-    )
-
-
-def _action_permissions(access: Row) -> Iterator[SourcePermission]:
     entry = entry_permission(access)
     no_entry = "only jobs of its own" if entry == "own" else "no EXECUTE on the function rerun"
     for name, held, reason in (
@@ -248,8 +238,6 @@ def _action_permissions(access: Row) -> Iterator[SourcePermission]:
 
 
 MOST_JOBS = 50_000
-PIECE_CHARACTERS = 4 * 1024**2
-"""Of a run's message at a time."""
 RECENT_RUNS = 20_000
 """How far below the newest runid a query without an index reads: job_run_details may never be purged."""
 
@@ -279,24 +267,21 @@ class PgCronSituation:
 
 @dataclass(frozen=True, slots=True)
 class EntryTrace:
-    """The rows of an action under its name."""
+    """The rows of an action under its name. `sessions`: our own that may still be sending it."""
 
     access: Row
     entries: Sequence[Row]
     runs: Sequence[Row]
     sessions: int
-    """Our own sessions that may still be sending it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionTrace:
-    """A job or run as it is now, and whether an action on it may still arrive."""
+    """A job (of cron.job) or a run as it is now, None when it is not there or hidden; `sessions` as in EntryTrace."""
 
     access: Row
     row: Row | None
-    """The entry of cron.job, or the run of cron.job_run_details; None when it is not there or hidden."""
     sessions: int
-    """Our own sessions that may still be sending it."""
 
 
 class PgCronClient(PostgresAgentClient):
@@ -313,7 +298,8 @@ class PgCronClient(PostgresAgentClient):
             runs = reader.rows(RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
             old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
             newest = reader.row(NEWEST)["runid"]
-            entries = _started(reader, jobs, newest)
+            ours = {"after": (newest or 0) - RECENT_RUNS, "jobids": [row["jobid"] for row in jobs if is_entry(row)]}
+            entries = reader.rows(STARTED_ENTRIES, ours) if ours["jobids"] else []
             return PgCronPage(access, jobs, runs, old, newest, entries, is_full=len(runs) >= BITE_ROWS)
 
         return self._session.read(work, timeout_seconds)
@@ -328,7 +314,8 @@ class PgCronClient(PostgresAgentClient):
             job = which(jobs)
             if job is None:
                 return PgCronSituation(access, None, (), newest)
-            same = [job["jobid"], *(row["jobid"] for row in jobs if _is_entry_of(row, job["jobid"]))]
+            prefix = f"{ENTRY_PREFIX}{job['jobid']}:"
+            same = [job["jobid"], *(row["jobid"] for row in jobs if str(row["jobname"] or "").startswith(prefix))]
             running = reader.rows(RUNNING, {"after": newest - RECENT_RUNS, "jobids": same})
             return PgCronSituation(access, job, running, newest)
 
@@ -359,12 +346,9 @@ class PgCronClient(PostgresAgentClient):
         """The log of one run, made by `give`; None when the run is purged or hidden."""
 
         def work(reader: PostgresReader) -> LogChunk | None:
-            def read(first: int, count: int) -> str:
-                pieces = reader.rows(MESSAGE_PIECE, {"first": first + 1, "count": count, "runid": runid})
-                return str(pieces[0]["piece"] or "") if pieces else ""
-
             rows = reader.rows(TEXT, {"runid": runid})
-            return give(run_log(rows[0], read_through(read, PIECE_CHARACTERS)), is_open(rows[0])) if rows else None
+            message = read_pieces(reader, MESSAGE_PIECE, {"runid": runid})
+            return give(run_log(rows[0], message), is_open(rows[0])) if rows else None
 
         return self._session.read(work, timeout_seconds)
 
@@ -381,8 +365,8 @@ class PgCronClient(PostgresAgentClient):
 
     def hold(self, jobid: int, mark: HoldMark, schedule: str, plain_hash: str, timeout_seconds: float) -> list[Row]:
         """Makes a job inactive under our mark, if it is active and still as it was read."""
-        values = {"job": jobid, "key": mark.id, "by": mark.by, "until": mark.text.rpartition("until=")[2]}
-        return self.call("hold", {**values, "schedule": schedule, "hash": plain_hash}, mark.id, timeout_seconds)
+        values = {"job": jobid, **mark_values(mark), "schedule": schedule, "hash": plain_hash}
+        return self.call("hold", values, mark.id, timeout_seconds)
 
     def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
         """Removes our mark, if the one with this id is there; `enable`: and makes the job active again."""
@@ -399,13 +383,13 @@ class PgCronClient(PostgresAgentClient):
         else:
             self._session.write_once(UNSCHEDULE_DIRECT, {"jobid": entry["jobid"]}, timeout_seconds, "headway")
 
-    def _left(self, ask: Callable[[PostgresReader], list[Row]], name: str, timeout_seconds: float) -> ActionTrace:
+    def _left(self, query: Callable[[PostgresReader], list[Row]], name: str, timeout_seconds: float) -> ActionTrace:
         deadline = Deadline(timeout_seconds)
         alive = self._session.sessions_named(name, deadline.left)
 
         def work(reader: PostgresReader) -> ActionTrace:
             access = self.checked(reader)
-            rows = ask(reader)
+            rows = query(reader)
             return ActionTrace(access, rows[0] if rows else None, alive)
 
         return self._session.read(work, deadline.left)
@@ -413,19 +397,8 @@ class PgCronClient(PostgresAgentClient):
     def read_access(self, reader: PostgresReader) -> Row:
         return reader.row(ACCESS, {"act_schema": self.act_schema})
 
-    def checked(self, reader: PostgresReader) -> Row:
-        access = self.read_access(reader)
+    def require_view(self, access: Row) -> None:
         require_view(access, self.place)
-        return access
 
     def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
         return reader.rows(JOBS, {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid})
-
-
-def _is_entry_of(row: Row, jobid: int) -> bool:
-    return str(row["jobname"] or "").startswith(f"{ENTRY_PREFIX}{jobid}:")
-
-
-def _started(reader: PostgresReader, jobs: Sequence[Row], newest: int | None) -> list[Row]:
-    ours = [row["jobid"] for row in jobs if is_entry(row)]
-    return reader.rows(STARTED_ENTRIES, {"after": (newest or 0) - RECENT_RUNS, "jobids": ours}) if ours else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from connectors.pg_cron import actions, parse
 from connectors.pg_cron.client import (
@@ -11,39 +11,28 @@ from connectors.pg_cron.client import (
     STANDBY,
     PgCronClient,
     PgCronOptions,
-    PgCronPage,
     hidden_jobs_text,
     permissions,
     sees_all,
 )
-from connectors.pg_cron.parse import Row
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
-from connectors.sdk.errors import PermissionMissing, RecordUnreadable
-from connectors.sdk.fields import EPOCH, digest, epoch_instant
-from connectors.sdk.job_agent import (
-    CANCEL,
-    HOLD,
-    NO_MARK,
-    START,
-    AgentAction,
-    JobAgentConnector,
-    add_deleted,
-    target_clock,
-)
+from connectors.sdk.errors import PermissionMissing
+from connectors.sdk.fields import EPOCH
+from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, AgentAction, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import agent_session
-from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.postgres_agent import PostgresAgentConnector, agent_session
+from connectors.sdk.records import Inventory, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import psql_shell, targets
 
-MANY_RUNS = 1_000_000
-HINT_MANY = "cron.job_run_details has about {0} rows and pg_cron purges none: delete old ones from time to time"
+SETTLE = timedelta(seconds=2)
+"""A start is committed moments after its instant."""
 
 
-class PgCronConnector(JobAgentConnector):
-    agent, number, no_log = "pg_cron", "runid", "has no row in cron.job_run_details any more"
+class PgCronConnector(PostgresAgentConnector):
+    agent, table, number, jobs_table, states = "pg_cron", "cron.job_run_details", "runid", "cron.job", parse.STATES
 
     def __init__(self, client: PgCronClient) -> None:
         by_action = {
@@ -55,37 +44,47 @@ class PgCronConnector(JobAgentConnector):
         self._client = client
         self._names = parse.PgCronJobNames()
 
+    def hidden(self, access: Row) -> str:
+        return hidden_jobs_text(access)
+
+    def zone(self, access: Row) -> str:
+        return parse.zone_of(access)
+
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """All entries but our own one-shots. Not complete where row security hides any; refused where it hides all."""
         access, rows = self._client.jobs(timeout_seconds)
         jobs = [row for row in rows if not parse.is_entry(row)]
-        self._require_visible(access, jobs)
+        self.require_visible(access, jobs)
         self._names = self._names.with_jobs(jobs)
-        ids, zone = parse.native_ids(jobs), parse.zone_of(access)
+        ids, zone = native_ids(jobs), self.zone(access)
         fixed = [[f"{name}={value}" for name, value in sorted(row.items())] for row in jobs]
         complete = bool(access["sees_all_jobs"]) and len(rows) <= MOST_JOBS
-        return Inventory(
-            tuple(parse.job(row, ids[row["jobid"]], zone) for row in jobs),
-            complete,
-            digest([access["version"], zone, sees_all(access), fixed]),
-            clock=_clock(access),
-            skipped=() if complete else (SkippedRecord("cron.job", hidden_jobs_text(access)),),
-        ).unless_same(previous_hash)
+        records = (parse.job(row, ids[row["jobid"]], zone) for row in jobs)
+        defining = [access["version"], zone, sees_all(access), fixed]
+        return self.inventory_of(records, complete, defining, access, previous_hash)
 
     def read_page(
         self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
     ) -> Poll:
         """As the base says. One-shot entries of ours that have run are removed."""
         page = self._client.page(position.after, again, deadline.left)
-        access, clock = page.access, _clock(page.access)
-        self._require_visible(access, [*page.jobs, *page.runs])
+        access, clock = page.access, self.clock(page.access)
+        self.require_visible(access, [*page.jobs, *page.runs])
         if position.rows_are_gone(page.newest):
             return position.restarted("cron.job_run_details ends at runid", page.newest, clock)
         self._names = self._names.with_jobs(page.jobs)
         result = PollResult(complete=sees_all(access) and access["log_run"] != "off")
         for text in (*self._warnings(access), *actions.tidy(self._client, page, clock.target, deadline)):
             result.warn(text)
-        unsettled = self._add_runs(page, position, clock.target, result)
+        bounds = parse.start_bounds(page.runs, clock.target, position.is_live and not page.is_full)
+        bounds |= {runid: EPOCH + timedelta(seconds=at) for runid, at in position.again.items() if at is not None}
+        rows = (*page.again, *page.runs)
+        added = self.add_runs(rows, lambda row: parse.run(row, self._names, bounds.get(row["runid"])), result)
+        unsettled = {
+            row["runid"]: record.queued_at.timestamp() if record.queued_at else None
+            for row, record in added
+            if not parse.is_settled(record, clock.target)
+        }
         if sees_all(access):
             add_deleted(result, open_runs, {row["runid"] for row in page.again})
         after = max([position.after, *(row["runid"] for row in page.runs)])
@@ -97,44 +96,17 @@ class PgCronConnector(JobAgentConnector):
             seen_until=clock.target - SETTLE if proves else None,
         )
 
-    def _add_runs(
-        self, page: PgCronPage, position: SequenceCursor, now: datetime, result: PollResult
-    ) -> dict[int, float | None]:
-        """Adds the runs of the page. The runids to read once more, each with a stand-in start where it has none."""
-        bounds = parse.start_bounds(page.runs, now, position.is_live and not page.is_full)
-        bounds |= {runid: EPOCH + timedelta(seconds=at) for runid, at in position.again.items() if at is not None}
-        unsettled: dict[int, float | None] = {}
-        for row in (*page.again, *page.runs):
-            try:
-                record = parse.run(row, self._names, bounds.get(row["runid"]))
-            except RecordUnreadable as error:
-                result.skip(f"runid {row.get('runid')}", error, row)
-                continue
-            result.add(record)
-            if record.native_state not in parse.STATES:
-                result.warn(f'unknown status "{record.native_state}" in cron.job_run_details: shown as UNKNOWN')
-            if not parse.is_settled(record, now):
-                unsettled[row["runid"]] = record.queued_at.timestamp() if record.queued_at else None
-        return unsettled
-
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+        """By the comments before the commands. Raises PermissionMissing where row security hides any job."""
         access, rows = self._client.jobs(timeout_seconds)
         if not access["sees_all_jobs"]:
             raise PermissionMissing(f"{self._client.place}: {hidden_jobs_text(access)}")
         return actions.holds(self._client.place, rows)
 
     def probe(self, timeout_seconds: float) -> Probe:
-        """Versions and rights; without pg_cron in this database it says so. Raises as the contract says."""
         access = self._client.access(timeout_seconds)
-        version = f"PostgreSQL {access['server_version']}, pg_cron {access['version'] or 'is not in this database'}"
         notes = [text for text in self._warnings(access) if not text.startswith(NOTHING_STARTS)]
-        if (access["about_runs"] or 0) > MANY_RUNS:
-            notes.append(HINT_MANY.format(access["about_runs"]))
-        return Probe(True, version, tuple(permissions(access)), tuple(notes), _clock(access))
-
-    def _require_visible(self, access: Row, rows: Sequence[Row]) -> None:
-        if not rows and not sees_all(access):
-            raise PermissionMissing(f"{self._client.place}: {hidden_jobs_text(access)}")
+        return self.probe_of(access, permissions(access), notes)
 
     def _warnings(self, access: Row) -> list[str]:
         warnings = [f"{NOTHING_STARTS}{STANDBY.why}. Fix: {STANDBY.fix}"] if access["is_standby"] else []
@@ -145,14 +117,6 @@ class PgCronConnector(JobAgentConnector):
                 "cron.log_run is off: runs leave no rows and cannot be seen; set it on and restart PostgreSQL"
             )
         return warnings
-
-
-SETTLE = timedelta(seconds=2)
-"""A start is committed moments after its instant."""
-
-
-def _clock(access: Row) -> TargetClock:
-    return target_clock(epoch_instant(access["clock"]), parse.zone_of(access))
 
 
 CONNECTOR = ConnectorKind(

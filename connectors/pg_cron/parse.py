@@ -7,17 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.sdk import fields
 from connectors.sdk.fields import digest, epoch_instant, unreadable_times
+from connectors.sdk.job_agent import Row, native_ids, version_of
 from connectors.sdk.log_chunks import without_last_newlines
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunState
-
-Row = dict[str, Any]
-"""A raw row: column name to value."""
 
 ROWS = re.compile(r"(?:INSERT \d+|UPDATE|DELETE|MERGE|COPY|SELECT|FETCH) (\d{1,18})|(\d{1,18}) rows?", re.ASCII)
 """A whole return message with a number of rows: a command's tag, or pg_cron's text for a result (pg_cron.c)."""
@@ -50,28 +47,14 @@ class PgCronJobNames:
 
     def with_jobs(self, rows: Iterable[Row]) -> PgCronJobNames:
         """These names with those of the rows."""
-        cached = [row for row in rows if not is_entry(row)]
-        owners = {row["jobid"]: row["username"] for row in cached}
-        return PgCronJobNames({**self.names, **native_ids(cached)}, {**self.owners, **owners})
+        jobs = [row for row in rows if not is_entry(row)]
+        owners = {row["jobid"]: row["username"] for row in jobs}
+        return PgCronJobNames({**self.names, **native_ids(jobs)}, {**self.owners, **owners})
 
 
 def is_entry(row: Row) -> bool:
     """True for a one-shot entry of ours, which is not a job."""
     return str(row["jobname"] or "").startswith(ENTRY_PREFIX)
-
-
-def native_ids(rows: Iterable[Row]) -> dict[int, str]:
-    """jobid -> jobname, or "#jobid" without one. pg_cron's names are unique per user only: later ones carry
-    the user's name in front."""
-    ids: dict[int, str] = {}
-    taken: set[str] = set()
-    for row in sorted(rows, key=lambda item: int(item["jobid"])):
-        plain = row["jobname"] or f"#{row['jobid']}"
-        choices = (plain, f"{row['username']}:{plain}", f"#{row['jobid']}:{plain}")
-        name = next(choice for choice in choices if choice not in taken or choice is choices[-1])
-        taken.add(name)
-        ids[row["jobid"]] = name
-    return ids
 
 
 def job(row: Row, native_id: str, zone: str) -> JobRecord:
@@ -87,12 +70,6 @@ def job(row: Row, native_id: str, zone: str) -> JobRecord:
         proof=ProofLevel.EXIT,
         run_as=row["username"],
     )
-
-
-def version_of(access: Row) -> tuple[int, ...]:
-    """(1, 4) for "1.4-1"; () when the extension is not there."""
-    numbers = str(access["version"] or "").partition("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
 
 
 def zone_of(access: Row) -> str:

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.pgagent import parse
 from connectors.pgagent.client import GRANTS, STANDBY, PgAgentClient, PgAgentSituation, hidden_jobs_text
-from connectors.pgagent.parse import Row
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionAbsent,
@@ -26,8 +24,17 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, number_in
+from connectors.sdk.job_agent import (
+    AgentJob,
+    JobAgentHolds,
+    Plan,
+    Row,
+    absent_unless,
+    marked_jobs,
+    native_ids,
+    number_in,
+    running_note,
+)
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
@@ -46,7 +53,7 @@ def find(client: PgAgentClient, ref: RunRef, timeout_seconds: float) -> tuple[in
     jobid = number_in(ref, "jobid")
     if jobid is None:
         _, rows = client.jobs(deadline.left)
-        jobid = next((key for key, name in parse.native_ids(rows).items() if name == ref.job), None)
+        jobid = next((key for key, name in native_ids(rows).items() if name == ref.job), None)
     return jobid, client.situation(jobid if jobid is not None else 0, "", deadline.left)
 
 
@@ -61,7 +68,7 @@ def preview_rerun(client: PgAgentClient, spec: ActionSpec, timeout_seconds: floa
         verb="run now",
         summary=f"make pgAgent job {job} due now: its agent runs all its steps once",
         scope=f"one run of {job}{spec.for_period}",
-        overlap=_overlap(now, job),
+        overlap=running_note(now.running, "jlgid", job),
         native_calls=(
             f"SELECT {client.act_schema}.pgagent_start({jobid}, '<key>')",
             f"-- sets jobnextrun = clock_timestamp() in pgagent.pga_job {jobid}",
@@ -70,13 +77,6 @@ def preview_rerun(client: PgAgentClient, spec: ActionSpec, timeout_seconds: floa
         refused=refused,
         plan={"way": "start", "jobid": jobid},
     )
-
-
-def _overlap(now: PgAgentSituation, job: str) -> str | None:
-    if not now.running:
-        return None
-    since = epoch_instant(now.running[0]["started"])
-    return f"run {now.running[0]['jlgid']} of {job} is running" + (f" since {since:%H:%M:%S} UTC" if since else "")
 
 
 def _missing_grant(now: PgAgentSituation, job: str, permission: str, verb: str) -> str | None:
@@ -134,43 +134,29 @@ HOLDS = JobAgentHolds("pgAgent", "enabled", "disabled", "its comment as it was")
 def preview_hold(client: PgAgentClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
     """The change of a hold or release in pga_job; refused where grants.sql would refuse it."""
     jobid, now = find(client, RunRef(spec.run.job, "", "", ""), timeout_seconds)
-    job, agent_job, place = spec.run.job, _agent_job(now.job) if now.job else None, f"in pgagent.pga_job {jobid}"
-    plan, missing = HOLDS.plan(spec, jobid=jobid), _missing_grant(now, job, "may_hold", "hold")
+    job, place, plan = spec.run.job, f"in pgagent.pga_job {jobid}", HOLDS.plan(spec, jobid=jobid)
     if spec.verb == Verb.HOLD:
-        mark = shown_mark_of_plan(plan)
-        return HOLDS.preview(
-            spec,
-            plan,
-            agent_job,
-            text=f"disable pgAgent job {job}, under a line in its comment that says who holds it until when",
-            calls=(
-                f"SELECT {client.act_schema}.pgagent_hold({jobid}, '<key>', '{plan['by']}', '{plan['until']}')",
-                f"-- sets jobenabled = false, jobdesc = '{mark}' || E'\\n' || jobdesc {place}",
-            ),
-            missing=missing,
-            notes=("a run that is under way goes on to its end",),
-            unfit=_due_refusal(now.job, job),
-        )
-    enables = bool(plan["enables"])
+        text = f"disable pgAgent job {job}, under a line in its comment that says who holds it until when"
+        call = f"hold({jobid}, '<key>', '{plan['by']}', '{plan['until']}')"
+        sets = f"jobenabled = false, jobdesc = '{shown_mark_of_plan(plan)}' || E'\\n' || jobdesc"
+    else:
+        enables = bool(plan["enables"])
+        call = f"release({jobid}, '{plan['hold']}', {str(enables).lower()})"
+        sets = f"{'jobenabled = true, ' if enables else ''}jobdesc less our line"
+        text = f"take our line from the comment of pgAgent job {job}; enabled or not stays as it is"
+        text = f"enable pgAgent job {job} again and take our line from its comment" if enables else text
+    is_due = now.job is not None and now.job["is_due"] and now.job["agent"] is None
     return HOLDS.preview(
         spec,
         plan,
-        agent_job,
-        text=f"enable pgAgent job {job} again and take our line from its comment"
-        if enables
-        else f"take our line from the comment of pgAgent job {job}; enabled or not stays as it is",
-        calls=(
-            f"SELECT {client.act_schema}.pgagent_release({jobid}, '{plan['hold']}', {str(enables).lower()})",
-            f"-- sets {'jobenabled = true, ' if enables else ''}jobdesc less our line {place}",
-        ),
-        missing=missing,
+        _agent_job(now.job) if now.job else None,
+        text=text,
+        calls=(f"SELECT {client.act_schema}.pgagent_{call}", f"-- sets {sets} {place}"),
+        missing=_missing_grant(now, job, "may_hold", "hold"),
         by_hand=f"set jobenabled = true {place}",
+        notes=("a run that is under way goes on to its end",),
+        unfit=f"{job} is due and about to start: hold it when it has" if is_due else None,
     )
-
-
-def _due_refusal(row: Row | None, job: str) -> str | None:
-    is_due = row is not None and row["is_due"] and row["agent"] is None
-    return f"{job} is due and about to start: hold it when it has" if is_due else None
 
 
 def send_hold(client: PgAgentClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
@@ -202,7 +188,7 @@ def _agent_job(row: Row) -> AgentJob:
 
 def holds(place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
     """The jobs whose comment bears our mark; bare where a user enabled them under it."""
-    ids = parse.native_ids(rows)
+    ids = native_ids(rows)
     return marked_jobs(
         (ids[row["jobid"]], _agent_job(row), f"first line of the comment of pgAgent job {row['jobid']} at {place}")
         for row in rows

@@ -9,17 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import LiteralString
 
 from psycopg import sql
 
-from connectors.pgagent.parse import Row, run_log, version_of
+from connectors.pgagent.parse import run_log
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, view_fixes, view_permission
-from connectors.sdk.log_chunks import read_through
-from connectors.sdk.postgres_agent import PostgresAgentClient
+from connectors.sdk.job_agent import (
+    BITE_ROWS,
+    GiveLog,
+    Row,
+    act_permission,
+    mark_values,
+    version_of,
+    view_fixes,
+    view_permission,
+)
+from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import (
@@ -155,7 +162,7 @@ STEP_COLUMNS = "jstid, jstjobid, jstname, jstdesc, jstenabled, jstkind, jstcode,
 
 
 def require_view(access: Row, place: str) -> None:
-    """Raises NotSupported without a pgAgent that we know, RightMissing where any of its tables cannot be read."""
+    """Raises NotSupported without a pgAgent that we know, PermissionMissing where any of its tables cannot be read."""
     if access["version"] is None:
         raise NotSupported(
             f"{place}: extension pgagent is not in this database; dbname names the one that pgAgent connects to"
@@ -193,11 +200,8 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         fix = f"GRANT SELECT{columns} ON pgagent.{table} TO {role};"
         yield view_permission(f"read pgagent.{table}", table in access["readable"], fix)
     for table in access["hidden"]:
-        policy = quoted(f"{access['role']}_all")
-        fix = f"CREATE POLICY {policy} ON pgagent.{table} FOR SELECT TO {role} USING (true);"
-        yield SourcePermission(
-            f"see all rows of pgagent.{table}", False, f"row security may hide rows from {role}", fix
-        )
+        name, fix = f"see all rows of pgagent.{table}", policy_fix(access, f"pgagent.{table}")
+        yield SourcePermission(name, False, f"row security may hide rows from {role}", fix)
     fix = f"{GRANTS}, then {_member(access, 'headway_act')}"
     for name, column, functions in (
         ("rerun or start a job", "may_start", "function pgagent_start"),
@@ -209,8 +213,6 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
 MOST_JOBS = 50_000
 MOST_STEPS = 20_000
 OUTPUT_CHARACTERS = 2_000
-PIECE_CHARACTERS = 4 * 1024**2
-"""Of one step's output at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +284,9 @@ class PgAgentClient(PostgresAgentClient):
             old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
             runs, steps, unread = _bite(reader, rows)
             old_steps, old_unread = _all_steps(reader, [row["jlgid"] for row in old])
-            started = self._started(reader, access, sorted({row["jobid"] for row in (*runs, *old)}))
+            jobids = sorted({row["jobid"] for row in (*runs, *old)})
+            may_read = jobids and access["may_read_started"]
+            started = reader.rows(self._in_schema(STARTED_OF_JOBS), {"jobids": jobids}) if may_read else []
             newest = reader.row(NEWEST)["jlgid"]
             agents = reader.rows(AGENTS)
             is_full = len(rows) >= BITE_ROWS or len(runs) < len(rows)
@@ -316,8 +320,11 @@ class PgAgentClient(PostgresAgentClient):
 
         def work(reader: PostgresReader) -> LogChunk | None:
             rows = reader.rows(RUNS_BY_ID, {"ids": [jlgid], "limit": 1})
-            parts = run_log(rows[0], _steps(reader, [jlgid], 0), partial(_output, reader)) if rows else ()
-            return give(parts, rows[0]["status"] == "r") if rows else None
+            if not rows:
+                return None
+            steps = _steps(reader, [jlgid], 0)
+            parts = run_log(rows[0], steps, lambda step: read_pieces(reader, OUTPUT_PIECE, {"jslid": step["jslid"]}))
+            return give(parts, rows[0]["status"] == "r")
 
         return self._session.read(work, timeout_seconds)
 
@@ -327,18 +334,11 @@ class PgAgentClient(PostgresAgentClient):
 
     def hold(self, jobid: int, mark: HoldMark, timeout_seconds: float) -> list[Row]:
         """Disables a job under our mark, if it is enabled and not about to start."""
-        until = mark.text.rpartition("until=")[2]
-        values = {"job": jobid, "key": mark.id, "by": mark.by, "until": until}
-        return self.call("pgagent_hold", values, mark.id, timeout_seconds)
+        return self.call("pgagent_hold", {"job": jobid, **mark_values(mark)}, mark.id, timeout_seconds)
 
     def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
         """Takes our mark away, if the one with this id is there; `enable`: and enables the job again."""
         return self.call("pgagent_release", {"job": jobid, "hold": hold, "enable": enable}, key, timeout_seconds)
-
-    def _started(self, reader: PostgresReader, access: Row, jobids: Sequence[int]) -> list[Row]:
-        if not jobids or not access["may_read_started"]:
-            return []
-        return reader.rows(self._in_schema(STARTED_OF_JOBS), {"jobids": list(jobids)})
 
     def _in_schema(self, statement: LiteralString) -> sql.Composed:
         return sql.SQL(statement).format(sql.Identifier(self.act_schema))
@@ -346,14 +346,11 @@ class PgAgentClient(PostgresAgentClient):
     def read_access(self, reader: PostgresReader) -> Row:
         return reader.row(ACCESS, {"act_schema": self.act_schema, "tables": list(TABLES)})
 
-    def checked(self, reader: PostgresReader) -> Row:
-        access = self.read_access(reader)
+    def require_view(self, access: Row) -> None:
         require_view(access, self.place)
-        return access
 
     def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
-        values = {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid}
-        return reader.rows(JOBS, values)
+        return reader.rows(JOBS, {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid})
 
 
 def _bite(reader: PostgresReader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row], frozenset[int]]:
@@ -385,12 +382,3 @@ def _all_steps(reader: PostgresReader, ids: Sequence[int]) -> tuple[list[Row], f
 def _steps(reader: PostgresReader, ids: Sequence[int], characters: int, limit: int = MOST_STEPS) -> list[Row]:
     values = {"ids": list(ids), "characters": characters, "limit": limit}
     return reader.rows(STEPS_OF_RUNS, values) if ids else []
-
-
-def _output(reader: PostgresReader, step: Row) -> Iterator[str]:
-    def read(first: int, count: int) -> str:
-        values = {"first": first + 1, "count": count, "jslid": step["jslid"]}
-        rows = reader.rows(OUTPUT_PIECE, values)
-        return str(rows[0]["piece"] or "") if rows else ""
-
-    return read_through(read, PIECE_CHARACTERS)

@@ -5,7 +5,7 @@ The log of a run is each step's output and result, shown as one text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.pgagent import actions, parse
@@ -20,22 +20,13 @@ from connectors.pgagent.client import (
     permissions,
     sees_all,
 )
-from connectors.pgagent.parse import Row
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SourcePermission
 from connectors.sdk.errors import PermissionMissing, RecordUnreadable
-from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import (
-    HOLD,
-    NO_MARK,
-    START,
-    AgentAction,
-    JobAgentConnector,
-    add_deleted,
-    target_clock,
-)
+from connectors.sdk.fields import epoch_instant
+from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import agent_session
-from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.postgres_agent import PostgresAgentConnector, agent_session
+from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
 from connectors.sdk.transport.budget import Deadline
@@ -46,15 +37,13 @@ NO_CANCEL = (
 )
 NO_AGENT = "no pgAgent is connected to this database: it leaves when PostgreSQL goes away and nothing brings it back"
 START_AGENT = "start it again on its host, best under systemd with Restart=always"
-MANY_RUNS = 1_000_000
-HINT_MANY = "pgagent.pga_joblog has about {0} rows and pgAgent purges none: delete old ones from time to time"
 MANY_STEPS = f"it has more than {MOST_STEPS:,} steps: how it ended is not judged"
 SETTLE = timedelta(seconds=2)
 """A start is committed moments after its instant."""
 
 
-class PgAgentConnector(JobAgentConnector):
-    agent, number, no_log = "pgAgent", "jlgid", "has no row in pgagent.pga_joblog any more"
+class PgAgentConnector(PostgresAgentConnector):
+    agent, table, number, jobs_table, states = "pgAgent", "pgagent.pga_joblog", "jlgid", "pgagent.pga_job", parse.STATES
 
     def __init__(self, client: PgAgentClient) -> None:
         by_action = {
@@ -66,40 +55,46 @@ class PgAgentConnector(JobAgentConnector):
         self._names: dict[int, str] = {}
         """Native ids by jobid, of deleted jobs as well."""
 
+    def hidden(self, access: Row) -> str:
+        return hidden_jobs_text(access)
+
+    def zone(self, access: Row) -> str:
+        return str(access["timezone"])
+
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """All jobs. Not complete where row security may hide any; refused where nothing is seen through it."""
         plan = self._client.plan(timeout_seconds)
-        self._require_visible(plan.access, plan.jobs)
-        ids, zone = parse.native_ids(plan.jobs), str(plan.access["timezone"])
+        self.require_visible(plan.access, plan.jobs)
+        ids, zone = native_ids(plan.jobs), self.zone(plan.access)
         self._names |= ids
         steps, schedules = _by(plan.steps, "jobid"), _by(plan.schedules, "jobid")
         complete = sees_all(plan.access) and max(map(len, (plan.jobs, plan.steps, plan.schedules))) <= MOST_JOBS
-        return Inventory(
-            tuple(
-                parse.job(row, ids[row["jobid"]], steps.get(row["jobid"], []), schedules.get(row["jobid"], []), zone)
-                for row in plan.jobs
-            ),
-            complete,
-            digest([zone, plan.access["hidden"], [*map(_fixed, (*plan.jobs, *plan.steps, *plan.schedules))]]),
-            clock=_clock(plan.access),
-            skipped=() if complete else (SkippedRecord("pgagent.pga_job", hidden_jobs_text(plan.access)),),
-        ).unless_same(previous_hash)
+        records = (
+            parse.job(row, ids[row["jobid"]], steps.get(row["jobid"], []), schedules.get(row["jobid"], []), zone)
+            for row in plan.jobs
+        )
+        fixed = [
+            [f"{name}={value}" for name, value in sorted(row.items()) if name not in ("agent", "is_due")]
+            for row in (*plan.jobs, *plan.steps, *plan.schedules)
+        ]
+        return self.inventory_of(records, complete, [zone, plan.access["hidden"], fixed], plan.access, previous_hash)
 
     def read_page(
         self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
     ) -> Poll:
         page = self._client.page(position.after, again, deadline.left)
-        access, clock = page.access, _clock(page.access)
-        self._require_visible(access, [*page.jobs, *page.runs])
+        access, clock = page.access, self.clock(page.access)
+        self.require_visible(access, [*page.jobs, *page.runs])
         if position.rows_are_gone(page.newest):
             return position.restarted("pgagent.pga_joblog ends at jlgid", page.newest, clock)
-        self._names |= parse.native_ids(page.jobs)
+        self._names |= native_ids(page.jobs)
         result = PollResult(complete=sees_all(access))
         for text in self._warnings(access, page.agents):
             result.warn(text)
-        unsettled = self._add_runs(page, result)
+        added = self.add_runs((*page.again, *page.runs), self._parser(page), result)
         existing = {row["jlgid"] for row in page.again}
         starts = ((row["jlgid"], epoch_instant(row["started"])) for row in page.runs)
+        unsettled: dict[int, float | None] = {row["jlgid"]: None for row, run in added if parse.may_change(run)}
         unsettled |= position.still_missing(starts, existing, clock.target)
         if sees_all(access):
             add_deleted(result, open_runs, existing)
@@ -111,28 +106,21 @@ class PgAgentConnector(JobAgentConnector):
             seen_until=clock.target - SETTLE if proves else None,
         )
 
-    def _add_runs(self, page: PgAgentPage, result: PollResult) -> dict[int, float | None]:
-        """Adds the runs of the page. The jlgids to read once more."""
-        steps_by_run, with_agent = _by(page.steps, "jlgid"), _with_agent(page)
+    def _parser(self, page: PgAgentPage) -> Callable[[Row], RunRecord | None]:
+        steps_by_run = _by(page.steps, "jlgid")
+        alive = {row["jagpid"] for row in page.agents if row["alive"]}
+        with_agent = {row["jobid"] for row in page.jobs if row["agent"] in alive}
         keys = {row["jlgid"]: str(row["action_key"]) for row in page.started if row["jlgid"] is not None}
-        unsettled: dict[int, float | None] = {}
-        for row in (*page.again, *page.runs):
+
+        def record_of(row: Row) -> RunRecord | None:
             jlgid, steps = row["jlgid"], steps_by_run.get(row["jlgid"], [])
-            if parse.is_no_run(row, steps):
-                continue
-            try:
-                if jlgid in page.unread:
-                    raise RecordUnreadable(MANY_STEPS)
-                record = parse.run(row, steps, self._names, row["jobid"] in with_agent, keys.get(jlgid))
-            except RecordUnreadable as error:
-                result.skip(f"jlgid {jlgid}", error, row)
-                continue
-            result.add(record)
-            if record.native_state not in parse.STATES:
-                result.warn(f'unknown status "{record.native_state}" in pgagent.pga_joblog: shown as UNKNOWN')
-            if parse.may_change(record):
-                unsettled[jlgid] = None
-        return unsettled
+            if row["status"] == "i" and not steps:
+                return None  # left by an agent that came second to a job: a number without steps is no run
+            if jlgid in page.unread:
+                raise RecordUnreadable(MANY_STEPS)
+            return parse.run(row, steps, self._names, row["jobid"] in with_agent, keys.get(jlgid))
+
+        return record_of
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         """By the first lines of the comments. Raises PermissionMissing where row security may hide any job."""
@@ -142,19 +130,11 @@ class PgAgentConnector(JobAgentConnector):
         return actions.holds(self._client.place, rows)
 
     def probe(self, timeout_seconds: float) -> Probe:
-        """Versions and rights; without pgAgent in this database it says so. Raises as the contract says."""
         access, agents = self._client.access(timeout_seconds)
-        version = f"PostgreSQL {access['server_version']}, pgAgent {access['version'] or 'is not in this database'}"
         stopped = _agent_permission(access, agents) if "pga_jobagent" in access["readable"] else None
         notes = [hidden_jobs_text(access)] if access["version"] and not sees_all(access) else []
         notes += [f"agent on {row['jagstation']}" for row in agents if row["alive"]]
-        if (access["about_runs"] or 0) > MANY_RUNS:
-            notes.append(HINT_MANY.format(access["about_runs"]))
-        return Probe(True, version, (*permissions(access), *filter(None, [stopped])), tuple(notes), _clock(access))
-
-    def _require_visible(self, access: Row, rows: Sequence[Row]) -> None:
-        if not rows and not sees_all(access):
-            raise PermissionMissing(f"{self._client.place}: {hidden_jobs_text(access)}")
+        return self.probe_of(access, (*permissions(access), *filter(None, [stopped])), notes)
 
     def _warnings(self, access: Row, agents: Sequence[Row]) -> list[str]:
         stopped = _agent_permission(access, agents)
@@ -173,25 +153,11 @@ def _agent_permission(access: Row, agents: Sequence[Row]) -> SourcePermission | 
     return None
 
 
-def _with_agent(page: PgAgentPage) -> set[int]:
-    """jobids whose agent, the one that runs them now, is there."""
-    alive = {row["jagpid"] for row in page.agents if row["alive"]}
-    return {row["jobid"] for row in page.jobs if row["agent"] in alive}
-
-
 def _by(rows: Sequence[Row], name: str) -> dict[int, list[Row]]:
     by_key: dict[int, list[Row]] = {}
     for row in rows:
         by_key.setdefault(row[name], []).append(row)
     return by_key
-
-
-def _clock(access: Row) -> TargetClock:
-    return target_clock(epoch_instant(access["clock"]), str(access["timezone"]))
-
-
-def _fixed(row: Row) -> list[str]:
-    return [f"{name}={value}" for name, value in sorted(row.items()) if name not in ("agent", "is_due")]
 
 
 CONNECTOR = ConnectorKind(

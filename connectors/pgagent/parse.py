@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from connectors.sdk import fields
 from connectors.sdk.fields import digest, epoch_instant, unreadable_times
+from connectors.sdk.job_agent import Row
 from connectors.sdk.log_chunks import with_newline, without_last_newlines
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 
-ScheduleRow = dict[str, Any]
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 LAST_DAY = 31
 """Place of "last day of the month" in jscmonthdays."""
 BOUNDED = "by schedules with a beginning to come, an end or exceptions: only the next start is known"
 
 
-def schedule_of(schedules: Sequence[ScheduleRow], zone: str, next_at: datetime | None) -> Schedule:
+def schedule_of(schedules: Sequence[Row], zone: str, next_at: datetime | None) -> Schedule:
     """The enabled schedules of one job as one. Exceptions, a beginning to come and an end are in the next start
     alone, which pgAgent itself computes; a start by hand does not belong to the schedule's."""
     if not schedules:
@@ -37,7 +36,7 @@ def schedule_of(schedules: Sequence[ScheduleRow], zone: str, next_at: datetime |
     return Schedule("pgagent", expression, zone, BOUNDED if is_bounded else "; ".join(result), by_clock)
 
 
-def calendar_events(row: ScheduleRow) -> list[str]:
+def calendar_events(row: Row) -> list[str]:
     """One schedule in systemd's syntax; two where it names the last day of a month beside others."""
     named = [name for name, on in zip(WEEKDAYS, row["weekdays"], strict=True) if on]
     weekdays = f"{','.join(named)} " if 0 < len(named) < len(WEEKDAYS) else ""
@@ -54,9 +53,6 @@ def _numbers(flags: Sequence[bool], first: int) -> str:
     return "*" if not result or len(result) == len(flags) else ",".join(map(str, result))
 
 
-Row = dict[str, Any]
-"""A raw row: column name to value."""
-
 STATES = {  # check constraint and comment of pga_joblog.jlgstatus in pgagent--4.2.sql
     "r": RunState.RUNNING,
     "s": RunState.SUCCEEDED,
@@ -69,18 +65,6 @@ STATUS_TEXTS = {"r": "running", "s": "succeeded", "f": "failed", "d": "aborted",
 KINDS = {"s": "SQL", "b": "batch"}
 AGENT_GONE = "the agent that ran it is gone: its end is written only when another pgAgent starts"
 NOTHING_RAN = "no step left a row: nothing was executed, or its steps were removed since"
-
-
-def native_ids(rows: Iterable[Row]) -> dict[int, str]:
-    """jobid -> jobname, which need not be unique: later ones carry its number in front."""
-    ids: dict[int, str] = {}
-    taken: set[str] = set()
-    for row in sorted(rows, key=lambda item: int(item["jobid"])):
-        plain = row["jobname"] or f"#{row['jobid']}"
-        name = plain if plain not in taken else f"#{row['jobid']}:{plain}"
-        taken.add(name)
-        ids[row["jobid"]] = name
-    return ids
 
 
 def job(row: Row, native_id: str, steps: Sequence[Row], schedules: Sequence[Row], zone: str) -> JobRecord:
@@ -102,16 +86,6 @@ def _step_text(step: Row) -> str:
     where = f" in {step['database']}" if step["database"] else ""
     off = "" if step["enabled"] else ", off"
     return f"-- {step['name']} ({KINDS.get(step['kind'], step['kind'])}{where}{off})\n{step['code']}"
-
-
-def version_of(access: Row) -> tuple[int, ...]:
-    """(4, 2) for "4.2"; () when the extension is not there."""
-    return tuple(int(number) for number in str(access["version"] or "").split(".") if number.isdigit())
-
-
-def is_no_run(row: Row, steps: Sequence[Row]) -> bool:
-    """True for the row `i` that an agent leaves which came second to a job: a number, no steps, no run."""
-    return row["status"] == "i" and not steps
 
 
 def has_failed(step: Row) -> bool:

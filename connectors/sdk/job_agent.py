@@ -28,7 +28,8 @@ from connectors.sdk.contract import (
     Receipt,
     SourcePermission,
 )
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.fields import epoch_instant
 from connectors.sdk.log_chunks import chunk_of_parts
 from connectors.sdk.marked_pause import (
     hold_parameters,
@@ -38,13 +39,15 @@ from connectors.sdk.marked_pause import (
     required_mark,
 )
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import LogChunk, Poll, RunRef, TargetClock
+from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.settle import send_timeout, unless_in_flight
-from connectors.sdk.states import Verb
+from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.vanished_runs import row_deleted
 
+Row = dict[str, Any]
+"""A raw row: column name to value."""
 Plan = Mapping[str, Any]
 NO_MARK = "it cannot set a run's result; Headway records it as asserted"
 
@@ -96,10 +99,14 @@ class JobAgentConnector:
 
     agent: ClassVar[str]
     """Its name in messages."""
+    table: str
+    """Of its log of runs: "cron.job_run_details"."""
     number: ClassVar[str]
     """Column of the log that numbers its rows: "runid"."""
-    no_log: ClassVar[str]
-    """Why a run has no log: "has no row in cron.job_run_details any more"."""
+    no_log = "has no row in {table} any more"
+    """Why a run has no log."""
+    states: ClassVar[Mapping[str, RunState]]
+    """Of each native status."""
 
     def __init__(
         self,
@@ -136,8 +143,26 @@ class JobAgentConnector:
         number = number_in(run, self.number)
         chunk = self._agent_client.log(number, give, timeout_seconds) if number is not None else None
         if chunk is None:
-            raise NotSupported(f"run {run.attempt_key} of {run.job} {self.no_log}")
+            raise NotSupported(f"run {run.attempt_key} of {run.job} {self.no_log.format(table=self.table)}")
         return chunk
+
+    def add_runs(
+        self, rows: Iterable[Row], parse: Callable[[Row], RunRecord | None], result: PollResult
+    ) -> list[tuple[Row, RunRecord]]:
+        """Adds the runs in these rows to the result, and returns them. `parse` returns None for a row to leave out."""
+        added = []
+        for row in rows:
+            try:
+                record = parse(row)
+            except RecordUnreadable as error:
+                result.skip(f"{self.number} {row.get(self.number)}", error, row)
+                continue
+            if record is not None:
+                result.add(record)
+                added.append((row, record))
+                if record.native_state not in self.states:
+                    result.warn(f'unknown status "{record.native_state}" in {self.table}: shown as UNKNOWN')
+        return added
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         """The change of the action in the catalogue. Raises NotSupported for a verb that the agent lacks."""
@@ -283,6 +308,40 @@ def number_in(ref: RunRef, name: str) -> int | None:
         return int(json.loads(ref.native_ref)[name])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def running_note(running: Sequence[Row], number: str, job: str, otherwise: str = "") -> str | None:
+    """The overlap of a preview with the first of the open runs; `otherwise` follows where that has no start."""
+    if not running:
+        return None
+    since = epoch_instant(running[0]["started"])
+    started = f" since {since:%H:%M:%S} UTC" if since else otherwise
+    return f"run {running[0][number]} of {job} is running{started}"
+
+
+def mark_values(mark: HoldMark) -> dict[str, str]:
+    """The mark in the parameters of a function of grants.sql."""
+    return {"key": mark.id, "by": mark.by, "until": mark.text.rpartition("until=")[2]}
+
+
+def version_of(access: Row) -> tuple[int, ...]:
+    """(1, 4) for the extension's version "1.4-1"; () when the extension is not there."""
+    numbers = str(access["version"] or "").partition("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def native_ids(rows: Iterable[Row]) -> dict[int, str]:
+    """jobid -> jobname, or "#jobid" without one. Of jobs with the same name (pg_cron's are unique per user only) later
+    ones carry the user's name in front, or their number."""
+    ids: dict[int, str] = {}
+    taken: set[str] = set()
+    for row in sorted(rows, key=lambda item: int(item["jobid"])):
+        plain = row["jobname"] or f"#{row['jobid']}"
+        of_user = [f"{row['username']}:{plain}"] if "username" in row else []
+        name = next((name for name in (plain, *of_user) if name not in taken), f"#{row['jobid']}:{plain}")
+        taken.add(name)
+        ids[row["jobid"]] = name
+    return ids
 
 
 def view_permission(name: str, held: object, fix: str) -> SourcePermission:

@@ -1,20 +1,28 @@
-"""The client base of job agents in PostgreSQL (pg_cron, pgAgent): one session, jobs, functions of grants.sql."""
+"""The base of job agents in PostgreSQL (pg_cron, pgAgent): one session, jobs, functions of grants.sql."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, LiteralString
 
-from connectors.sdk.contract import SecretResolver
+from connectors.sdk.contract import Probe, SecretResolver, SourcePermission
+from connectors.sdk.errors import PermissionMissing
+from connectors.sdk.fields import digest, epoch_instant
+from connectors.sdk.job_agent import JobAgentConnector, Row, target_clock
+from connectors.sdk.log_chunks import read_through
+from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.postgres import (
     PostgresOptions,
     PostgresReader,
     PostgresSession,
     connection_parameters,
+    quoted,
     session_name,
 )
 
-Row = dict[str, Any]
+MANY_RUNS = 1_000_000
+PIECE_CHARACTERS = 4 * 1024**2
+"""Of a text of a log at a time."""
 
 
 class PostgresAgentClient:
@@ -31,16 +39,21 @@ class PostgresAgentClient:
         return self._session.place
 
     def close(self) -> None:
-        """Closes the connection."""
         self._session.close()
 
     def read_access(self, reader: PostgresReader) -> Row:
         """Role, permissions and version, even without any permission."""
         raise NotImplementedError
 
-    def checked(self, reader: PostgresReader) -> Row:
-        """The same. Raises NotSupported without a known agent, PermissionMissing where its tables cannot be read."""
+    def require_view(self, access: Row) -> None:
+        """Raises NotSupported without a known agent, PermissionMissing where its tables cannot be read."""
         raise NotImplementedError
+
+    def checked(self, reader: PostgresReader) -> Row:
+        """As `read_access`. Raises as `require_view`."""
+        access = self.read_access(reader)
+        self.require_view(access)
+        return access
 
     def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
         """All jobs, or one."""
@@ -55,6 +68,61 @@ class PostgresAgentClient:
         return self._session.call_once(self.act_schema, function, values, timeout_seconds, session_name(key))
 
 
+class PostgresAgentConnector(JobAgentConnector):
+    """What both agents report about their database."""
+
+    jobs_table: ClassVar[str]
+
+    def hidden(self, access: Row) -> str:
+        """Why what the role sees is not all there is; "" where it is."""
+        raise NotImplementedError
+
+    def zone(self, access: Row) -> str:
+        """Zone of the schedules."""
+        raise NotImplementedError
+
+    def clock(self, access: Row) -> TargetClock:
+        return target_clock(epoch_instant(access["clock"]), self.zone(access))
+
+    def require_visible(self, access: Row, rows: Sequence[Row]) -> None:
+        """Raises PermissionMissing where there are no rows and row security may hide some."""
+        if not rows and (hidden := self.hidden(access)):
+            raise PermissionMissing(f"{self._agent_client.place}: {hidden}")
+
+    def inventory_of(
+        self, jobs: Iterable[JobRecord], complete: bool, defining: object, access: Row, previous_hash: str
+    ) -> Inventory:
+        """`defining`: everything that was read."""
+        skipped = () if complete else (SkippedRecord(self.jobs_table, self.hidden(access)),)
+        inventory = Inventory(tuple(jobs), complete, digest(defining), clock=self.clock(access), skipped=skipped)
+        return inventory.unless_same(previous_hash)
+
+    def probe_of(self, access: Row, permissions: Iterable[SourcePermission], notes: Iterable[str]) -> Probe:
+        """Versions, permissions and notes; without the agent in this database it says so."""
+        of_agent = access["version"] or "is not in this database"
+        version = f"PostgreSQL {access['server_version']}, {self.agent} {of_agent}"
+        count = access["about_runs"] or 0
+        many = f"{self.table} has about {count} rows and {self.agent} purges none: delete old ones from time to time"
+        notes = (*notes, many) if count > MANY_RUNS else tuple(notes)
+        return Probe(True, version, tuple(permissions), notes, self.clock(access))
+
+
 def agent_session(options: PostgresOptions, secrets: SecretResolver) -> PostgresSession:
     """A session that connects at its first use."""
     return PostgresSession(lambda: connection_parameters(options, secrets), "headway")
+
+
+def policy_fix(access: Row, table: str) -> str:
+    """The SQL that shows all rows of a table to the role."""
+    policy, role = quoted(f"{access['role']}_all"), quoted(access["role"])
+    return f"CREATE POLICY {policy} ON {table} FOR SELECT TO {role} USING (true);"
+
+
+def read_pieces(reader: PostgresReader, statement: LiteralString, values: Mapping[str, object]) -> Iterator[str]:
+    """A long text in parts, by a statement that selects `count` characters from the `first` on as "piece"."""
+
+    def read(first: int, count: int) -> str:
+        rows = reader.rows(statement, {"first": first + 1, "count": count, **values})
+        return str(rows[0]["piece"] or "") if rows else ""
+
+    return read_through(read, PIECE_CHARACTERS)

@@ -21,10 +21,10 @@ from connectors.pg_cron.client import (
     PgCronSituation,
     require_view,
 )
-from connectors.pg_cron.parse import ENTRY_PREFIX, Row, is_open, run_log
+from connectors.pg_cron.parse import ENTRY_PREFIX, is_open, run_log
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Row
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import PostgresSession
 

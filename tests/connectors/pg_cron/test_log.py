@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from connectors.pg_cron.client import PIECE_CHARACTERS, PgCronClient
+from connectors.pg_cron.client import PgCronClient
 from connectors.pg_cron.connector import PgCronConnector
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.postgres_agent import PIECE_CHARACTERS
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.transport.postgres import PostgresSession
 

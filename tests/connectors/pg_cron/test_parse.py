@@ -14,6 +14,7 @@ from connectors.pg_cron import parse
 from connectors.sdk.conformance.world import check_run
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest
+from connectors.sdk.job_agent import native_ids
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
@@ -90,7 +91,7 @@ def test_names_that_repeat_between_users_or_stand_for_numbers_stay_apart() -> No
         {"jobid": 8, "jobname": "load", "username": "b"},
         {"jobid": 2, "jobname": "load", "username": "a"},
     ]
-    assert {2: "load", 7: "#7", 8: "b:load", 9: "b:#7"} == parse.native_ids(rows)
+    assert {2: "load", 7: "#7", 8: "b:load", 9: "b:#7"} == native_ids(rows)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_hostile_text_passes_through_untouched(text: str) -> None:
     row = NIGHT.runs[0] | {"message": f"{text}.", "command": text}
     assert f"{text}." == parse.run(row, BOOK).message
     named = NIGHT.jobs[0] | {"jobname": text or None}
-    assert (text or "#1") == parse.native_ids([named])[1]
+    assert (text or "#1") == native_ids([named])[1]
 
 
 VALUES = st.none() | st.text() | st.integers() | st.floats() | st.booleans() | st.binary() | st.lists(st.integers())
