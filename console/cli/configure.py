@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from connectors.sdk.secrets import SecretStore
     from console.config.estate import Config, SystemConfig
     from console.domain.check import Check
-    from console.domain.system import HeaderView
+    from console.domain.header import HeaderView
 
 
 CLOCK_CHANGE_HORIZON = timedelta(days=366)

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from console.cli.clock_format import timestamp
 from console.text.cleaning import clean_line
@@ -19,8 +19,7 @@ STARTUP_FAULT_SECONDS = 2.0
 """A fault of config or store ends a new engine within this."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartedEngine:
+class StartedEngine(NamedTuple):
     """An engine that was started, with the message about it; or the message why none was."""
 
     words: str

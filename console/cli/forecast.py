@@ -37,8 +37,8 @@ from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import by_urgency, critical_path_text, deadline_text, expected_text, forecast_text
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes
 from console.control.services.risk import ENOUGH_DAYS, ForecastScore, risk_alarm_of, score_forecasts, scores_by_service
-from console.domain.forecast import JobForecastView, WhatIfOutcome, format_late, format_percent
-from console.domain.service import ServiceView, reason_lines
+from console.domain.forecast import JobForecastView, WhatIfOutcome
+from console.domain.service import ServiceView, format_late, format_percent, reason_lines
 from console.domain.timeline import TimelineView
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, time_of_day

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -71,8 +71,7 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         now, view = reads.now(), saved_view("jobs", arguments.view, reads)
         terms = (*split_filter(view.filter), *arguments.filter)
         typed = job_filter(terms, now, arguments.problems or view.problems)
-        filters = replace(
-            typed,
+        filters = typed._replace(
             states=(*typed.states, *arguments.state),
             systems=(*typed.systems, *arguments.system),
             owners=(*typed.owners, *arguments.owner),

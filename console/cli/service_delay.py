@@ -14,7 +14,8 @@ from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import deadline_text, forecast_text, instance_named
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
 from console.control.services.risk import risk_alarm_of
-from console.domain.service import PathJobBaseline, PathJobView, ServiceView, reason_lines
+from console.domain.service import ServiceView, reason_lines
+from console.domain.timeline import PathJobBaseline, PathJobView
 from console.text.cleaning import clean_line
 
 DELAY_KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")

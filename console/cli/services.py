@@ -28,10 +28,10 @@ from console.cli.output import (
 )
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
-from console.domain.forecast import format_late, format_percent
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
-from console.domain.service import Attainment, AttainmentView, AttainmentWindow, ServiceView, Timeliness, instance_name
+from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
+from console.domain.service import ServiceView, Timeliness, format_late, format_percent, instance_name
 from console.store.queries.services import NOT_EVALUATED
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day

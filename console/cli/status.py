@@ -14,7 +14,8 @@ from console.cli.incidents import incident_table
 from console.cli.output import ValueColumn, print_result, table
 from console.cli.reader import lease_holder_text, store_reader
 from console.cli.services import service_json, service_table
-from console.domain.system import HeaderView, TargetView
+from console.domain.header import HeaderView
+from console.domain.system import TargetView
 from console.store.queries.base import STALE_POLLS
 from console.timing.formats import age_text
 

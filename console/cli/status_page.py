@@ -24,10 +24,11 @@ from console.cli.clock_format import clock_text, timestamp
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted
 from console.cli.services import acknowledged_text, by_urgency, deadline_text, forecast_text, slack_text
+from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
 from console.domain.service import ServiceView, Timeliness
-from console.domain.system import HeaderView, TargetView
+from console.domain.system import TargetView
 from console.timing.formats import age_text
 
 STDOUT_NAME = "-"

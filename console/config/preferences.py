@@ -11,10 +11,9 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from console.config.key_table import NO_REMAP, Remap
 from console.config.keymap import read_layers
@@ -33,14 +32,13 @@ class PreferencesNotSaved(Exception):
     """The file was not written; the message says where, why, and how to fix it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PersonalPreferences:
+class PersonalPreferences(NamedTuple):
     """The content of the file. `faults`: its faults with their places."""
 
     path: Path
-    keys: Mapping[str, Any] = field(default_factory=dict)
-    views: Mapping[str, SavedView] = field(default_factory=dict)
-    signals: Mapping[str, bool] = field(default_factory=dict)
+    keys: Mapping[str, Any] = NO_REMAP
+    views: Mapping[str, SavedView] = {}
+    signals: Mapping[str, bool] = {}
     faults: tuple[str, ...] = ()
     text: str = ""
 
@@ -207,15 +205,14 @@ def _line(text: str, key: tuple[str, ...]) -> int:
     return inside or 1
 
 
-@dataclass(frozen=True, slots=True)
-class EffectivePreferences:
+class EffectivePreferences(NamedTuple):
     """Keys and views as they are in force for one person, and what of his file is not used."""
 
-    remap: Remap = field(default_factory=lambda: NO_REMAP)
+    remap: Remap = NO_REMAP
     views: tuple[SavedView, ...] = ()
     """His own first, each kind by name; one of his hides a shared one of the same name."""
     faults: tuple[str, ...] = ()
-    signals: Signals = field(default_factory=Signals)
+    signals: Signals = Signals()
 
     def view(self, name: str) -> SavedView | None:
         return next((view for view in self.views if view.name == name), None)

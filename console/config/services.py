@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from console.config.value_types import JobName, Pause, StrictSettings, TimeOfDay, time_of_day
-from console.domain.service import MAX_DEADLINE_DAY, DeadlineRule, Promise, ServiceAgreement, ServiceObjective
+from console.domain.promise import DeadlineRule, Promise, ServiceAgreement, ServiceObjective
+from console.domain.service import MAX_DEADLINE_DAY
 
 MAX_AFTER_HOURS = 48
 _DEADLINE_FORMS = (

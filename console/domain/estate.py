@@ -24,7 +24,8 @@ from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
 from console.domain.history import DurationPrior, LastGoodRun, PeerGroup, RunHistory
 from console.domain.hold import HoldFacts
 from console.domain.job import Safety
-from console.domain.service import PLAIN_PROMISE, DeadlineExtension, Promise, ServiceInstance, Timeliness
+from console.domain.promise import PLAIN_PROMISE, DeadlineExtension, Promise
+from console.domain.service import ServiceInstance, Timeliness
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.domain.switches import Modes, SystemPause
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from connectors.sdk.states import RunState
 from console.timing.durations import parse_duration
@@ -52,8 +51,7 @@ class FilterError(ValueError):
         return "; ".join(filter(None, (faults, aside)))
 
 
-@dataclass(frozen=True, slots=True)
-class JobFilter:
+class JobFilter(NamedTuple):
     """What `/` means: words that must stand in the job's name, and fields. Empty: everything. Of a field with several
     values one must hold; of several fields each."""
 
@@ -159,7 +157,7 @@ def _with_term(found: JobFilter, term: str, now: datetime | None, zone: tzinfo) 
 
 def _with_values(found: JobFilter, name: str, values: Sequence[Any]) -> JobFilter:
     changes: dict[str, Any] = {name: (*getattr(found, name), *values)}
-    return replace(found, **changes)
+    return found._replace(**changes)
 
 
 def _unquote(value: str) -> str:
@@ -193,8 +191,8 @@ def _with_field(
     if field == "business_date":
         return _with_values(found, "dates", list(map(_date, values)))
     if field == "since":
-        return replace(found, since=_since(value, now, zone))
-    return replace(found, **_age(value))
+        return found._replace(since=_since(value, now, zone))
+    return found._replace(**_age(value))
 
 
 def _states(value: str) -> Sequence[str]:

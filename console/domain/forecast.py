@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
-
-_PROBABILITY = re.compile(r"^(?:under 1 %|over 99 %|[0-9]{1,2} %) late: ")
-"""As `late_words` begins a reason."""
-
-
-def format_percent(share: float, digits: int | None = None) -> str:
-    """ "61 %"; with 1 digit "61.3 %"."""
-    return f"{round(share * 100, digits)} %"
-
-
-def format_late(late: float) -> str:
-    """ "61 % late", "under 1 % late"."""
-    share = round(late * 100)
-    return f"{'under 1 %' if share < 1 else 'over 99 %' if share > 99 else format_percent(late)} late"
-
-
-def strip_probability(words: str) -> str:
-    """The text without the prefix "61 % late: "."""
-    return _PROBABILITY.sub("", words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.domain.forecast import format_late
 from console.domain.plan import (
     ALTERNATIVES,
     HOLD_VERBS,
@@ -24,6 +23,7 @@ from console.domain.plan import (
     PlanRefused,
     SavedService,
 )
+from console.domain.service import format_late
 from console.timing.durations import format_duration
 
 MAX_WAIT_S = 30 * 86_400.0

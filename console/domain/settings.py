@@ -19,7 +19,7 @@ from console.domain.check import Check
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, EngineDown, Requirement
 from console.domain.finding import RuleSetting
 from console.domain.job import Safety
-from console.domain.service import PLAIN_PROMISE, Promise
+from console.domain.promise import PLAIN_PROMISE, Promise
 
 
 @dataclass(frozen=True, slots=True)

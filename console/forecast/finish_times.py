@@ -39,7 +39,7 @@ from console.domain.dependency import UpstreamCondition, UpstreamPeriod
 from console.domain.estate import JobFacts, RunFacts, ServiceFacts
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationQuantiles
-from console.domain.service import DeadlineExtension
+from console.domain.promise import DeadlineExtension
 from console.timing.calendars import counts
 from console.timing.maintenance import planned_extension, takes_longer
 

@@ -20,7 +20,7 @@ from statistics import median
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import SourceMemo
 from console.domain.history import MANY_A_DAY, NO_HISTORY, RunHistory
-from console.domain.service import PathJobBaseline
+from console.domain.timeline import PathJobBaseline
 from console.timing.durations import format_duration
 from console.timing.zones import time_in_window, zone_of
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.pools import slot_text
-from console.domain.forecast import format_percent
 from console.domain.history import NO_HISTORY
+from console.domain.service import format_percent
 from console.domain.settings import JobPool
 from console.forecast.night_graph import NightPoint, instant_of
 from console.forecast.simulation.critical_path import ServiceSlack

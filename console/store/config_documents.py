@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter
 
-from console.domain.service import Promise
+from console.domain.promise import Promise
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.store.db.session import Session
 from console.store.meta import get_meta

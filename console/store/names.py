@@ -11,8 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from console.domain.ids import job_name
 from console.store.meta import get_meta, set_meta
@@ -154,8 +153,7 @@ MAX_COMPARED = 20_000
 """Jobs at most with which a name is compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownJob:
+class UnknownJob(NamedTuple):
     """One name in a service's `delivered_by` that no job has."""
 
     service: str
@@ -188,7 +186,7 @@ def _unknown_text(job: str, names: Collection[str]) -> str:
 
 def unknown_jobs_json(found: Sequence[UnknownJob]) -> str:
     """As `meta` keeps them."""
-    return json.dumps([[one.service, one.job, one.words] for one in found])
+    return json.dumps(found)
 
 
 def parse_unknown_jobs(text: str | None) -> tuple[UnknownJob, ...]:

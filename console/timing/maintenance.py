@@ -14,7 +14,8 @@ from functools import lru_cache
 from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
 from console.domain.check import Check
 from console.domain.estate import Estate, JobFacts, ServiceFacts, TargetFacts
-from console.domain.service import DeadlineExtension, service_of_instance
+from console.domain.promise import DeadlineExtension
+from console.domain.service import service_of_instance
 from console.domain.settings import Declared
 from console.timing.calendars import counts, is_open, open_hours
 from console.timing.durations import format_duration

@@ -83,13 +83,13 @@ def test_every_way_in_which_a_promise_stands_has_its_colour() -> None:
 
 
 def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
-    calm, whole = [one for one in services() if one.timeliness == "on_time"], replace(header(), sick_targets=())
+    calm, whole = [one for one in services() if one.timeliness == "on_time"], header()._replace(sick_targets=())
     assert calm
     assert "All services on time" in render_page(board(services=calm, incidents=[], header=whole))
     hurt = replace(calm[0], timeliness="no_estimate", incident_id=1)
     assert "1 of 1 service at risk" in render_page(board(services=[hurt], header=whole))
     blind = render_page(
-        board(services=calm, incidents=[], header=replace(whole, engine=replace(whole.engine, alive=False)))
+        board(services=calm, incidents=[], header=whole._replace(engine=whole.engine._replace(alive=False)))
     )
     assert "No engine is running" in blind
     assert ("was on time" in blind, 'class="ok">on time' in blind) == (True, False)
@@ -108,14 +108,14 @@ def test_what_cannot_be_seen_or_was_late_is_no_promise_that_stands(
 ) -> None:
     one = next(one for one in services() if one.timeliness == "on_time")
     told = render_page(
-        board(services=[replace(one, **changes)], incidents=[], header=replace(header(), sick_targets=sick))
+        board(services=[replace(one, **changes)], incidents=[], header=header()._replace(sick_targets=sick))
     )
     assert words in told
     assert "All services on time" not in told
 
 
 def test_without_a_service_no_promise_is_told() -> None:
-    told = render_page(board(services=[], incidents=[], header=replace(header(), sick_targets=())))
+    told = render_page(board(services=[], incidents=[], header=header()._replace(sick_targets=())))
     assert "No service is configured" in told
     assert "All services on time" not in told
 

@@ -233,7 +233,7 @@ def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     def reading(_: argparse.Namespace) -> Iterator[FakeReads]:
         reads = FakeReads()
         header = reads.estate.header()
-        monkeypatch.setattr(reads.estate, "header", lambda: replace(header, engine=replace(header.engine, alive=False)))
+        monkeypatch.setattr(reads.estate, "header", lambda: header._replace(engine=header.engine._replace(alive=False)))
         yield reads
 
     monkeypatch.setattr(reader, "store_reader", reading)

@@ -9,7 +9,7 @@ import pytest
 
 from console.config.loading import load_config
 from console.config.services import service_promise
-from console.domain.service import DeadlineRule, ServiceAgreement, ServiceObjective
+from console.domain.promise import DeadlineRule, ServiceAgreement, ServiceObjective
 from tests.config.test_config import faults
 
 HEAD = (

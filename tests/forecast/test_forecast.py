@@ -16,7 +16,8 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyOrigin
 from console.domain.estate import JobFacts, RunFacts, ServiceFacts
-from console.domain.service import DeadlineRule, Promise, Timeliness
+from console.domain.promise import DeadlineRule, Promise
+from console.domain.service import Timeliness
 from console.forecast.finish_times import FinishTimes, forecast
 from tests.control.ledger import ended
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from console.domain.history import RunHistory, SuccessfulRun, build_history
-from console.domain.service import PathJobBaseline
+from console.domain.timeline import PathJobBaseline
 from console.forecast.usual import path_usual
 from tests.factories import NIGHT, at
 

@@ -12,16 +12,16 @@ from console.domain.decision import Decisions, ServiceDayVerdict
 from console.domain.estate import EvaluationSettings
 from console.domain.history import DurationEstimate, DurationQuantiles
 from console.domain.ids import micros
-from console.domain.service import (
+from console.domain.promise import (
     AttainmentDay,
     AttainmentWindow,
     DeadlineRule,
     Promise,
     ServiceAgreement,
     ServiceObjective,
-    Timeliness,
     attainment,
 )
+from console.domain.service import Timeliness
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound

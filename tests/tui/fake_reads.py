@@ -17,6 +17,7 @@ from console.domain.alert import DeliveryView
 from console.domain.dependency import GateView, LineageRun, LineageView, UpstreamView
 from console.domain.filter import JobFilter
 from console.domain.handover import ServiceNight
+from console.domain.header import EngineView, HeaderView
 from console.domain.hold import HoldView
 from console.domain.ids import micros
 from console.domain.incident import (
@@ -33,7 +34,7 @@ from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
 from console.domain.service import ServiceView
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.domain.switches import SystemPause
-from console.domain.system import DriftView, EngineView, HeaderView, TargetView
+from console.domain.system import DriftView, TargetView
 from console.domain.timeline import TimelineView
 from console.engine.api.action_request import ActionRequest
 from console.store.errors import NotFound, ReasonNeeded
@@ -74,7 +75,7 @@ def at(clock: str) -> datetime:
 def header(**changes: Any) -> HeaderView:
     engine = EngineView("host-1", at("22:00"), NOW - timedelta(seconds=2), True)
     sick = (("etl-hosts/etl02", NOW - timedelta(minutes=4)),)
-    return dataclasses.replace(HeaderView("prod", engine, 1, 2, sick, 14, False), **changes)
+    return HeaderView("prod", engine, 1, 2, sick, 14, False)._replace(**changes)
 
 
 def service(number: int, name: str, title: str, tier: int, deadline: str, **changes: Any) -> ServiceView:
@@ -952,7 +953,7 @@ class FakeRequests:
             dataclasses.replace(one, pause=pause if seconds else None) if one.system == system else one
             for one in self.reads.targets_
         ]
-        self.reads.head = dataclasses.replace(self.reads.head, paused=(pause,) if seconds else ())
+        self.reads.head = self.reads.head._replace(paused=(pause,) if seconds else ())
         self.reads.changed()
         return pause
 
@@ -960,6 +961,6 @@ class FakeRequests:
         self._judge(why)
         self.turned.append((name, value, why))
         frozen = f"frozen by mara since 02:17Z: {why}" if value == "on" else ""
-        self.reads.head = dataclasses.replace(self.reads.head, frozen=frozen)
+        self.reads.head = self.reads.head._replace(frozen=frozen)
         self.reads.changed()
         return True

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from textual.pilot import Pilot
 
-from console.domain.system import EngineView
+from console.domain.header import EngineView
 from console.tui.app.app import HeadwayApp
 from tests.tui.driving import Night
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
@@ -116,22 +116,22 @@ def test_at_120_by_36(snap_compare: SnapCompare, state: str) -> None:
 
 def _dead_engine(night: Night) -> None:
     engine = EngineView("host-1", at("22:00"), at("03:12"), False)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    night.reads.head = night.reads.head._replace(engine=engine)
 
 
 def _replay(night: Night) -> None:
-    night.reads.head = dataclasses.replace(night.reads.head, replay=True, estate="demo")
+    night.reads.head = night.reads.head._replace(replay=True, estate="demo")
 
 
 def _nothing(night: Night) -> None:
     night.reads.services_, night.reads.incidents_, night.reads.jobs_, night.reads.targets_ = [], [], [], []
-    night.reads.head = dataclasses.replace(night.reads.head, at_risk=0, open_incidents=0, sick_targets=(), jobs=0)
+    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, sick_targets=(), jobs=0)
 
 
 def _calm(night: Night) -> None:
     titles = (("Price list", "05:30"), ("Stock cover", "06:15"), ("Daily revenue", "07:30"), ("Segments", "08:00"))
     night.reads.services_ = [service(n, title, title, n, due) for n, (title, due) in enumerate(titles, 1)]
-    night.reads.head = dataclasses.replace(night.reads.head, at_risk=0, open_incidents=0, sick_targets=())
+    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, sick_targets=())
 
 
 def _doubted(night: Night) -> None:
@@ -233,13 +233,13 @@ def test_what_is_held(snap_compare: SnapCompare) -> None:
 
 def _frozen(night: Night) -> None:
     why = "frozen by mara since 02:17Z: the network is being moved"
-    night.reads.head = dataclasses.replace(night.reads.head, frozen=why)
+    night.reads.head = night.reads.head._replace(frozen=why)
     night.reads.approvals_ = [approval()]
 
 
 def _shadow(night: Night) -> None:
     live = "the estate, but for dependency etl-hosts/db07:extract_orders -> warehouse-airflow/load_orders"
-    night.reads.head = dataclasses.replace(night.reads.head, in_shadow=(live,))
+    night.reads.head = night.reads.head._replace(in_shadow=(live,))
 
 
 @pytest.mark.parametrize(

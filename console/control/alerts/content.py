@@ -30,9 +30,8 @@ from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, TECHNI
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, ServiceDayVerdict
 from console.domain.estate import ServiceFacts
-from console.domain.forecast import format_late
 from console.domain.ids import incident_name
-from console.domain.service import Timeliness, limit_instances, reason_lines, service_of_instance
+from console.domain.service import Timeliness, format_late, limit_instances, reason_lines, service_of_instance
 from console.text.cleaning import clean, clean_line
 from console.timing.formats import dated_time, local_time, zoned_time
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from connectors.sdk.states import RunState
-from console.domain.service import PathAttemptView, PathJobBaseline, PathJobView
+from console.domain.timeline import PathAttemptView, PathJobBaseline, PathJobView
 
 _ZERO = timedelta(0)
 WORTH = timedelta(minutes=1)

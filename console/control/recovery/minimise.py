@@ -17,8 +17,8 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_start_reason
 from console.control.snapshot.runs import RunKey, run_key, run_time
 from console.domain.estate import JobFacts, RunFacts
-from console.domain.forecast import format_late
 from console.domain.plan import LeftOutRun, SavedService
+from console.domain.service import format_late
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
 from console.timing.formats import local_time, zoned_time

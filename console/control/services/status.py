@@ -26,10 +26,9 @@ from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate, ServiceFacts
-from console.domain.forecast import format_late
 from console.domain.history import MIN_RUNS, DurationEstimate
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import ServiceInstance, Timeliness
+from console.domain.service import ServiceInstance, Timeliness, format_late
 from console.forecast.finish_times import (
     FinishTimes,
     ForecastNode,

@@ -14,7 +14,8 @@ from console.control.snapshot.runs import has_no_clock
 from console.domain.calendar import Calendar
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import JobFacts, ServiceFacts
-from console.domain.service import DeadlineExtension, Timeliness, service_of_instance
+from console.domain.promise import DeadlineExtension
+from console.domain.service import Timeliness, service_of_instance
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.schedule import instants
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of

@@ -16,7 +16,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import without_own_pauses
 from console.domain.estate import Estate, EvaluationSettings
 from console.domain.job import ExplanationStep, JobRow
-from console.domain.service import PathJobBaseline, PathJobView
+from console.domain.timeline import PathJobBaseline, PathJobView
 from console.forecast.usual import path_usual
 from console.store.db.database import open_read_only
 from console.store.queries import open_queries

@@ -11,11 +11,10 @@ import math
 import os
 import socket
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.ids import instant, micros
 from console.store.db.session import Session
@@ -120,8 +119,7 @@ TROUBLE_KEY = "engine_trouble"
 """The row of `meta` in which the holder says which of its parts broke lately."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldLease:
+class HeldLease(NamedTuple):
     """Held by us. `fence` goes into every write."""
 
     name: str
@@ -130,8 +128,7 @@ class HeldLease:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseHolder:
+class LeaseHolder(NamedTuple):
     """Somebody else holds it."""
 
     holder: str

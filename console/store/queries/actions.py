@@ -73,11 +73,6 @@ class ActionQueries:
         )
         return [(row.name, row.verb, row.requested_by) for row in rows]
 
-    def any_awaiting_approval(self) -> bool:
-        """Whether something waits for another person's yes: cheap, for a header that asks often."""
-        waits = "SELECT 1 FROM action WHERE state = 'requested' AND needs_approval AND approved_by = '' LIMIT 1"
-        return bool(self.link.rows(waits))
-
     def list_details(self, limit: int = MAX_ACTIONS) -> list[ActionDetailView]:
         """What was asked for lately, newest first."""
         rows = self.link.rows(f"{_SELECT_ACTIONS} ORDER BY a.requested_us DESC, a.key DESC LIMIT ?", (limit,))

@@ -2,75 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from console.domain.finding import FindingView
+from console.domain.header import EngineView, HeaderView
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.incident import EventView
 from console.domain.service import is_in_doubt
 from console.domain.switches import SystemPause
-from console.domain.system import DriftView, EngineView, HeaderView, TargetView
 from console.store.db.lease import is_provably_dead, stuck_text
 from console.store.db.session import Row
-from console.store.queries.base import ReadStore, json_object, to_view, visible_state
+from console.store.queries.base import ReadStore, to_view, visible_state
 from console.store.queries.services import ServiceQueries
 from console.store.queries.watched_jobs import watched_condition
 
 if TYPE_CHECKING:
+    from console.domain.incident import EventView
     from console.domain.switches import Modes
+    from console.domain.system import DriftView, TargetView
 
-
-MAX_FINDINGS = 200
-_FINDING = (
-    "SELECT f.id, f.rule, f.severity, j.name AS job, f.job_id, f.period_key, f.run_id, f.since_us, f.opened_us,"
-    " f.closed_us, f.close_reason, f.words, f.evidence FROM finding f JOIN job j ON j.id = f.job_id"
-)
-
-
-class FindingQueries:
-    """Findings of rules about jobs."""
-
-    def __init__(self, store: ReadStore) -> None:
-        self.store = store
-        self.link = store.link
-
-    def list_findings(
-        self, job_id: int | None = None, rule: str = "", closed: bool = False, limit: int = MAX_FINDINGS
-    ) -> list[FindingView]:
-        """Open ones, or with `closed` those that are over as well; newest first."""
-        asked = {"f.job_id = ?": job_id, "f.rule = ?": rule or None}
-        where = [condition for condition, value in asked.items() if value is not None]
-        where += [] if closed else ["f.closed_us IS NULL"]
-        condition = f" WHERE {' AND '.join(where)}" if where else ""
-        values = [value for value in asked.values() if value is not None]
-        return self._findings(f"{condition} ORDER BY f.id DESC LIMIT ?", [*values, limit])
-
-    def findings_of_run(self, run_id: int) -> tuple[FindingView, ...]:
-        """All of one run, open or over, oldest first."""
-        return tuple(self._findings(" WHERE f.run_id = ? ORDER BY f.id", [run_id]))
-
-    def findings_of_incident(self, incident_id: int) -> tuple[FindingView, ...]:
-        """Those of its members that were open while it was: of its root first."""
-        rows = self.link.rows(
-            f"{_FINDING.replace('SELECT', 'SELECT DISTINCT', 1)} JOIN incident_member m ON m.job_id = f.job_id"
-            " AND (f.period_key = '' OR f.period_key = m.period_key) JOIN incident i ON i.id = m.incident_id"
-            " WHERE i.id = ? AND m.role <> 'threatened' AND (f.closed_us IS NULL OR f.closed_us >= i.opened_us)"
-            " AND (i.closed_us IS NULL OR f.opened_us <= i.closed_us) ORDER BY f.id",
-            (incident_id,),
-        )
-        return tuple(map(_finding, rows))
-
-    def _findings(self, tail: str, values: Sequence[object]) -> list[FindingView]:
-        return [_finding(row) for row in self.link.rows(_FINDING + tail, values)]
-
-
-def _finding(row: Row) -> FindingView:
-    evidence = json_object(row.evidence)
-    texts = {name: str(evidence.get(name, "")) for name in ("seen", "threshold", "source")}
-    return to_view(FindingView, row, period_key=visible_state(row.period_key), **texts)
-
+# ruff: noqa: PLC0415  (the first paint needs only the header)
 
 STOPPED_LASTS = timedelta(days=1)
 _STOPPED = (
@@ -128,6 +78,11 @@ class EstateQueries:
             console=meta.get("console", ""),
         )
 
+    def any_awaiting_approval(self) -> bool:
+        """Whether a requested action waits for another person's approval."""
+        waits = "SELECT 1 FROM action WHERE state = 'requested' AND needs_approval AND approved_by = '' LIMIT 1"
+        return bool(self.link.rows(waits))
+
     def engine(self) -> EngineView:
         """Who holds the lease; alive is judged on real time. A holder that is provably dead on this machine is not,
         though its lease still runs."""
@@ -175,23 +130,27 @@ class EstateQueries:
 
     def drift(self) -> list[DriftView]:
         """Drift of watched jobs that is neither accepted nor over, newest first."""
+        from console.domain.system import DriftView
+
         rows = self.link.rows(_DRIFT.format(watched=watched_condition(self.link)))
         return [to_view(DriftView, row) for row in rows]
 
     def modes(self) -> Modes:
         """What is frozen, what is in shadow."""
-        from console.store import switches  # noqa: PLC0415 - only where somebody turned one
+        from console.store import switches
 
         return switches.load_modes(self.link)
 
     def _kept_back(self) -> tuple[str, tuple[str, ...]]:
-        from console.domain.switches import format_freeze  # noqa: PLC0415
+        from console.domain.switches import format_freeze
 
         modes = self.modes()
         return (format_freeze(modes.frozen) if modes.frozen is not None else "", modes.in_shadow)
 
     def shadow_events(self, since: datetime) -> tuple[list[EventView], int]:
         """What a shadow kept from being told and held since then, newest first; how often people asked in vain."""
+        from console.domain.incident import EventView
+
         rows = self.link.rows(
             "SELECT at_us, kind, words, actor FROM event WHERE at_us >= ? AND kind IN ('shadow', 'hold')"
             " AND words LIKE 'would have %' ORDER BY id DESC",
@@ -205,6 +164,8 @@ class EstateQueries:
 
 
 def _target(row: Row, jobs: int, pause: SystemPause | None) -> TargetView:
+    from console.domain.system import TargetView
+
     is_lost = row.lost_since_us is not None and row.lost_until_us is not None
     return to_view(
         TargetView,

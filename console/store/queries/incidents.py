@@ -24,7 +24,7 @@ from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ReadStore, run_visibility, to_view, visible_state
-from console.store.queries.estate import FindingQueries
+from console.store.queries.findings import FindingQueries
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 MAX_REPAIRS = 12

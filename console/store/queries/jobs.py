@@ -26,7 +26,7 @@ from console.store.errors import AmbiguousName, IndistinctName, NotFound
 from console.store.names import decode_name, encode_name
 from console.store.queries.base import ReadStore, exact_pattern, fuzzy_pattern, like_pattern, run_visibility, to_view
 from console.store.queries.dependencies import gate_texts
-from console.store.queries.estate import FindingQueries
+from console.store.queries.findings import FindingQueries
 from console.store.queries.runs import RunQueries
 from console.store.queries.services import MemberQueries, ServiceQueries
 from console.store.queries.watched_jobs import unwatched_condition, unwatched_reason, watched_condition

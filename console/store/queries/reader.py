@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.store.db.read_connection import ReadConnection
 from console.store.queries.base import ReadStore
-from console.store.queries.estate import EstateQueries, FindingQueries
+from console.store.queries.estate import EstateQueries
 from console.store.queries.services import MemberQueries, ServiceQueries
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from console.store.queries.alerts import AlertQueries
     from console.store.queries.audit import ApprovalQueries, AuditQueries
     from console.store.queries.checks import CheckQueries
+    from console.store.queries.findings import FindingQueries
     from console.store.queries.handover import HandoverQueries
     from console.store.queries.holds import HoldQueries
     from console.store.queries.incidents import IncidentQueries
@@ -39,7 +40,6 @@ class Queries(ReadStore):
         self.members = MemberQueries(self)
         self.services = ServiceQueries(self, self.members)
         self.estate = EstateQueries(self, self.services)
-        self.findings = FindingQueries(self)
 
     # ruff: noqa: PLC0415 - loaded with the first query
 
@@ -72,6 +72,12 @@ class Queries(ReadStore):
         from console.store.queries.checks import CheckQueries
 
         return CheckQueries(self)
+
+    @cached_property
+    def findings(self) -> FindingQueries:
+        from console.store.queries.findings import FindingQueries
+
+        return FindingQueries(self)
 
     @cached_property
     def handover(self) -> HandoverQueries:

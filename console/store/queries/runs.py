@@ -10,7 +10,7 @@ from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ReadStore, json_object, run_visibility, to_view, visible_state
-from console.store.queries.estate import FindingQueries
+from console.store.queries.findings import FindingQueries
 from console.store.queries.incidents import IncidentQueries
 
 MAX_RUNS = 60

@@ -12,22 +12,25 @@ from typing import Any
 from console.domain.estate import EvaluationSettings
 from console.domain.forecast import ForecastDay, JobForecastView, PeakForecast, PublishedForecast
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.service import (
-    MAX_LEAD,
+from console.domain.promise import (
     WINDOWS,
     AttainmentDay,
     AttainmentView,
-    PathAttemptView,
-    PathJobView,
-    PathRunView,
     Promise,
     ServiceAgreement,
     ServiceObjective,
-    Timeliness,
     attainment,
-    instance_name,
 )
-from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
+from console.domain.service import MAX_LEAD, Timeliness, instance_name
+from console.domain.timeline import (
+    PathAttemptView,
+    PathJobView,
+    PathRunView,
+    TimelineAttempt,
+    TimelineJob,
+    TimelineRun,
+    TimelineView,
+)
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.forecasts import peak_forecasts

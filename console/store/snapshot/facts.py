@@ -24,7 +24,7 @@ from console.domain.estate import (
 )
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
-from console.domain.service import DeadlineExtension
+from console.domain.promise import DeadlineExtension
 from console.domain.switches import Modes
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session

@@ -17,8 +17,8 @@ from textual.screen import Screen
 
 from console.config import key_table
 from console.config.preferences import PersonalPreferences, effective_preferences, preferences_file
+from console.domain.header import HeaderView
 from console.domain.service import ServiceView
-from console.domain.system import HeaderView
 from console.timing.clock import ClockSetting, real_now
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.clock_format import ZonedClock
@@ -406,7 +406,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
 def _header_of(
     reads: Queries,
 ) -> tuple[HeaderView, ClockSetting | None, Sequence[ServiceView], Sequence[ApprovalView]]:
-    waiting = reads.approvals.list_approvals() if reads.actions.any_awaiting_approval() else []
+    waiting = reads.approvals.list_approvals() if reads.estate.any_awaiting_approval() else []
     return reads.estate.header(), reads.clock_setting(), reads.services.list_services(), waiting
 
 

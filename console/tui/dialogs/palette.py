@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -347,7 +347,7 @@ class JumpScreen(PickScreen):
             wanted = parse_filter(text, self.board.now())
         except FilterError:
             return
-        wanted = replace(wanted, words=(), fuzzy=(*wanted.fuzzy, *wanted.words))
+        wanted = wanted._replace(words=(), fuzzy=(*wanted.fuzzy, *wanted.words))
         asked = f"jobs {text}"
         self._awaited = {asked, *(self._awaited & {"places"})}  # who types on is not answered to what was before
         self.board.ask_for(

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from connectors.sdk.states import Verb
     from console.config.preferences import EffectivePreferences, PersonalPreferences
+    from console.domain.header import HeaderView
     from console.domain.plan import PlanDraft
     from console.domain.service import ServiceView
     from console.domain.switches import SystemPause
-    from console.domain.system import HeaderView
     from console.engine.api.action_request import ActionRequest
     from console.store.queries import Queries
     from console.store.queries.audit import ApprovalView

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
-from console.domain.job import Safety
 from console.domain.service import Timeliness
 
 
@@ -19,7 +18,7 @@ class Glyph(NamedTuple):
     style: str
 
 
-STATES: dict[StrEnum, Glyph] = {
+STATES: dict[str, Glyph] = {
     RunState.SUCCEEDED: Glyph("●", "+", "succeeded", "ok"),
     RunState.PARTIAL: Glyph("◐", "%", "partial", "warn"),
     RunState.RUNNING: Glyph("▶", ">", "running", "run"),
@@ -39,7 +38,7 @@ STATES: dict[StrEnum, Glyph] = {
     RunState.UNKNOWN: Glyph("?", "?", "unknown", "dim"),
 }
 
-TIMELINESS: dict[StrEnum, Glyph] = {
+TIMELINESS: dict[str, Glyph] = {
     Timeliness.NO_ESTIMATE: Glyph("–", "-", "no estimate", "dim"),
     Timeliness.ON_TIME: Glyph("●", "+", "on time", "ok"),
     Timeliness.AT_RISK: Glyph("!", "!", "at risk", "warn"),
@@ -50,7 +49,7 @@ TIMELINESS: dict[StrEnum, Glyph] = {
     Timeliness.NO_PROMISE: Glyph("○", "o", "no promise", "dim"),
 }
 
-EVIDENCE: dict[StrEnum, Glyph] = {
+EVIDENCE: dict[str, Glyph] = {
     RunEvidence.NATIVE: Glyph(" ", " ", "native", "dim"),
     RunEvidence.INFERRED: Glyph("≈", "~", "inferred", "dim"),
     RunEvidence.ASSERTED: Glyph("p", "p", "asserted", "dim"),
@@ -58,10 +57,10 @@ EVIDENCE: dict[StrEnum, Glyph] = {
     RunEvidence.STALE: Glyph("◷", "o", "stale", "warn"),
 }
 
-SAFETY: dict[StrEnum, Glyph] = {
-    Safety.SAFE: Glyph("✓", "y", "safe", "ok"),
-    Safety.ASK: Glyph("?", "?", "ask", "warn"),
-    Safety.NEVER: Glyph("⊘", "n", "never", "bad"),
+SAFETY: dict[str, Glyph] = {
+    "safe": Glyph("✓", "y", "safe", "ok"),
+    "ask": Glyph("?", "?", "ask", "warn"),
+    "never": Glyph("⊘", "n", "never", "bad"),
 }
 
 
@@ -75,7 +74,7 @@ class GlyphRole(StrEnum):
     REPAIRED = "repaired"
 
 
-ROLES: dict[StrEnum, Glyph] = {
+ROLES: dict[str, Glyph] = {
     GlyphRole.ROOT: Glyph("◉", "O", "root", "bad"),
     GlyphRole.RED: Glyph("✖", "X", "red", "bad"),
     GlyphRole.STALE: Glyph("≠", "#", "stale", "warn"),
@@ -96,7 +95,7 @@ class StepStage(StrEnum):
     UNKNOWN = "unknown"
 
 
-STEPS: dict[StrEnum, Glyph] = {
+STEPS: dict[str, Glyph] = {
     StepStage.REQUESTED: Glyph("◌", "w", "requested", "dim"),
     StepStage.SENDING: Glyph("▷", ")", "sending", "run"),
     StepStage.SENT: Glyph("▶", ">", "sent", "run"),

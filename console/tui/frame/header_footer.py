@@ -12,8 +12,8 @@ from textual.geometry import Size
 
 from console.config import key_table
 from console.config.key_table import OVERLAYS
+from console.domain.header import HeaderView
 from console.domain.service import ServiceView
-from console.domain.system import HeaderView
 from console.tui.frame.cells import RenderContext, act_by, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short, format_span
 from console.tui.frame.glyphs import GlyphSet

@@ -14,8 +14,8 @@ from enum import StrEnum
 from functools import wraps
 from typing import NamedTuple, TypeVar
 
+from console.domain.header import HeaderView
 from console.domain.service import ServiceView, Timeliness
-from console.domain.system import HeaderView
 from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.clock_format import format_short
 from console.tui.widgets.paint import Segment

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from console.config.signals import Signals
+from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.service import ServiceView
-from console.domain.system import HeaderView
 
 PUSH_TITLE, POP_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 BELL = "\x07"

@@ -16,7 +16,7 @@ from textual.app import ComposeResult
 
 from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
-from console.domain.forecast import format_late
+from console.domain.service import format_late
 from console.domain.timeline import TimelineView
 from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.glyphs import SIGNS

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 
+from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
 from console.domain.service import ServiceView
-from console.domain.system import HeaderView, TargetView
+from console.domain.system import TargetView
 from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, act_by, counted, target_name
 from console.tui.frame.clock_format import format_short

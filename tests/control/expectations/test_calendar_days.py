@@ -13,7 +13,8 @@ from console.control.snapshot.estate_index import with_instances
 from console.control.snapshot.incremental import changed_jobs
 from console.domain.calendar import Calendar, CalendarWindow
 from console.domain.estate import JobFacts
-from console.domain.service import DeadlineRule, Promise, Timeliness
+from console.domain.promise import DeadlineRule, Promise
+from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from tests.factories import at, estate, job, run, service, target
 

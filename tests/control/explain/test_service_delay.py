@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.explain.lateness import LatenessBreakdown, PathStep, RunTry, break_down_lateness, path_steps_of
-from console.domain.service import PathAttemptView, PathJobView, PathRunView
+from console.domain.timeline import PathAttemptView, PathJobView, PathRunView
 from tests.factories import at, minutes
 
 KINDS = ("clock", "queued", "slow", "retries", "repair")

@@ -17,7 +17,8 @@ from console.control.snapshot.deadlines import latest_deadline
 from console.control.snapshot.incremental import changed_jobs
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import Estate, ServiceFacts
-from console.domain.service import DeadlineExtension, DeadlineRule, Promise, ServiceAgreement, Timeliness
+from console.domain.promise import DeadlineExtension, DeadlineRule, Promise, ServiceAgreement
+from console.domain.service import Timeliness
 from console.timing.zones import business_window, zone_of
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
 

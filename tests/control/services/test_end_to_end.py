@@ -14,7 +14,8 @@ from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import Estate, RunFacts
-from console.domain.service import DeadlineRule, Promise, Timeliness
+from console.domain.promise import DeadlineRule, Promise
+from console.domain.service import Timeliness
 from tests.factories import at, estate, feeds, job, minutes, run, service, target
 
 NAMES = ("crm/submitted", "kyc/screen", "core/open_account", "cards/order", "mail/welcome", "dwh/report")

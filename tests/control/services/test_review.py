@@ -16,7 +16,7 @@ from console.domain.dependency import DependencyOrigin
 from console.domain.estate import JobFacts
 from console.domain.history import RunHistory
 from console.domain.job import Safety
-from console.domain.service import Promise, ServiceObjective
+from console.domain.promise import Promise, ServiceObjective
 from tests.factories import at, estate, feeds, job, minutes, run, service
 
 WELL: dict[str, Any] = {"owner": "team", "runbook": "wiki", "rerun": Safety.SAFE, "expected": minutes(10)}

@@ -17,7 +17,8 @@ from console.domain.decision import Decisions, IncidentDecision
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import Estate, JobFacts
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import DeadlineExtension, DeadlineRule, Promise, service_of_instance
+from console.domain.promise import DeadlineExtension, DeadlineRule, Promise
+from console.domain.service import service_of_instance
 from console.domain.settings import Declared, DeclaredPool
 from console.domain.switches import Modes
 from tests.control.ledger import Ledger, ended

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
-
 import pytest
 
 from console.domain.filter import JobFilter, parse_filter
@@ -17,11 +14,7 @@ from tests.store.test_decisions import day, expected
 
 
 def filtered(reads: Queries, typed: str) -> set[str]:
-    return set(names(reads, **dict(_fields(parse_filter(typed, reads.now())))))
-
-
-def _fields(wanted: JobFilter) -> list[tuple[str, Any]]:
-    return [(one.name, getattr(wanted, one.name)) for one in fields(wanted)]
+    return set(names(reads, **parse_filter(typed, reads.now())._asdict()))
 
 
 def test_a_filter_has_fuzzy_words_and_leaves_out(served: Estate, reads: Queries) -> None:
@@ -118,9 +111,9 @@ def test_few_jobs_and_many_give_the_same_answer(
     """Few are looked up one by one, many are a condition: two ways to one list."""
     served.ingest(run(JOBS[0], period="01:00"), failed(JOBS[1], period="01:30"), run(JOBS[2], period="02:00"))
     for typed in ("load", "-clean state:failed", "owner:team", "~lo system:etl"):
-        few = run_names(reads, typed), names(reads, **dict(_fields(parse_filter(typed))))
+        few = run_names(reads, typed), names(reads, **parse_filter(typed)._asdict())
         for module in (jobs, run_table):
             monkeypatch.setattr(module, "FEW_JOBS", 0)
-        many = run_names(reads, typed), names(reads, **dict(_fields(parse_filter(typed))))
+        many = run_names(reads, typed), names(reads, **parse_filter(typed)._asdict())
         monkeypatch.undo()
         assert few == many, typed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import types
 
@@ -17,12 +16,12 @@ from tests.tui.test_snapshots import SMALL, SnapCompare, shot
 
 def _no_services(night: Night) -> None:
     night.reads.services_ = []
-    night.reads.head = dataclasses.replace(night.reads.head, jobs=12, at_risk=0, open_incidents=0, sick_targets=())
+    night.reads.head = night.reads.head._replace(jobs=12, at_risk=0, open_incidents=0, sick_targets=())
 
 
 def _no_jobs(night: Night) -> None:
     _no_services(night)
-    night.reads.head = dataclasses.replace(night.reads.head, jobs=0)
+    night.reads.head = night.reads.head._replace(jobs=0)
 
 
 @on_the_night(prepare=_no_services)
@@ -39,8 +38,8 @@ async def test_an_estate_where_nothing_answers_yet_leads_to_its_systems(night: N
 
 
 def _engine(night: Night, alive: bool) -> None:
-    engine = dataclasses.replace(night.reads.head.engine, alive=alive)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    engine = night.reads.head.engine._replace(alive=alive)
+    night.reads.head = night.reads.head._replace(engine=engine)
 
 
 def _after_init(night: Night) -> None:

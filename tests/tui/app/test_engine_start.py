@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from console.cli.engine_process import StartedEngine
-from console.domain.system import EngineView
+from console.domain.header import EngineView
 from console.store.errors import StoreMissing, StoreOutdated, StoreUnusable
 from console.tui.frame.context import EngineStartup
 from tests.tui.driving import Night, on_the_night
@@ -32,7 +31,7 @@ async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_th
     whole = night.reads.head
 
     async def ends(holder: str, banner: str, engines: int) -> None:
-        night.reads.head = replace(whole, engine=EngineView(holder, at("22:00"), at("03:12"), False))
+        night.reads.head = whole._replace(engine=EngineView(holder, at("22:00"), at("03:12"), False))
         night.reads.changed()
         await night.see(banner)
         await night.until(lambda: len(begun) == engines, "the engine")

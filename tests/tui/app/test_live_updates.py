@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from textual.screen import Screen
 
-from console.domain.system import EngineView, HeaderView
+from console.domain.header import EngineView, HeaderView
 from console.tui.app.app import SILENT_TICKS
 from console.tui.terminal.output import AFTER_TOUCH_SECONDS
 from console.tui.views.jobs.list import JobsScreen
@@ -194,7 +194,7 @@ async def test_an_engine_that_is_silent_is_told_with_the_age_of_what_one_sees_on
     await night.see("Supply plan")
     dead = EngineView("host-1", at("22:00"), at("03:15:42"), False)
     whole = night.reads.head
-    night.reads.head = dataclasses.replace(whole, engine=dead)
+    night.reads.head = whole._replace(engine=dead)
     night.reads.changed()
     for key, rows in (
         ("1", "Supply plan"),

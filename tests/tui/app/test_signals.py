@@ -121,21 +121,21 @@ def test_a_terminal_without_titles_gets_none(environment: dict[str, str], knows:
 
 def test_the_title_says_what_is_worst() -> None:
     header = READS.header()
-    assert "Headway: 2 at risk" == window_title(replace(header, at_risk=2, late=0))
-    assert "Headway: 1 late, 2 at risk" == window_title(replace(header, at_risk=3, late=1))
-    assert "Headway: 1 no estimate" == window_title(replace(header, at_risk=1, late=0, in_doubt=1))
-    assert "Headway: 1 late, 1 will miss, 1 at risk" == window_title(replace(header, at_risk=3, late=1, lost=1))
-    assert "Headway: 1 late" == window_title(replace(header, at_risk=1, late=1))
-    assert "Headway: 0 at risk" == window_title(replace(header, at_risk=0, late=0))
-    assert "Headway: not monitoring" == window_title(replace(header, engine=replace(header.engine, alive=False)))
+    assert "Headway: 2 at risk" == window_title(header._replace(at_risk=2, late=0))
+    assert "Headway: 1 late, 2 at risk" == window_title(header._replace(at_risk=3, late=1))
+    assert "Headway: 1 no estimate" == window_title(header._replace(at_risk=1, late=0, in_doubt=1))
+    assert "Headway: 1 late, 1 will miss, 1 at risk" == window_title(header._replace(at_risk=3, late=1, lost=1))
+    assert "Headway: 1 late" == window_title(header._replace(at_risk=1, late=1))
+    assert "Headway: 0 at risk" == window_title(header._replace(at_risk=0, late=0))
+    assert "Headway: not monitoring" == window_title(header._replace(engine=header.engine._replace(alive=False)))
 
 
 def test_a_title_is_given_once_for_as_long_as_it_is_true() -> None:
     given: list[str] = []
     signaller = TerminalSignals(lambda _: None, given.append)
     for at_risk in (1, 1, 2):
-        signaller.look(replace(READS.header(), at_risk=at_risk, late=0), [], Signals(), is_watched=True)
-    signaller.look(replace(READS.header(), at_risk=9), [], Signals(title=False), is_watched=True)
+        signaller.look(READS.header()._replace(at_risk=at_risk, late=0), [], Signals(), is_watched=True)
+    signaller.look(READS.header()._replace(at_risk=9), [], Signals(title=False), is_watched=True)
     assert ["Headway: 1 at risk", "Headway: 2 at risk"] == given
 
 

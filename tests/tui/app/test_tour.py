@@ -175,7 +175,7 @@ async def test_the_whole_tour_by_keys(night: Night) -> None:
     await night.see("Start the plan", "↓ ↵ starts it")
     await night.press("down", "enter")
     await night.see("PLAN 1 running", "Each step is verified at its scheduler")
-    night.reads.head = dataclasses.replace(night.reads.head, open_incidents=0)
+    night.reads.head = night.reads.head._replace(open_incidents=0)
     night.reads.changed()
     await night.see("TOUR 5/5  Done in", "headway init")
 
@@ -229,7 +229,7 @@ async def test_where_a_reason_is_asked_for_the_tour_says_that(night: Night) -> N
 
 
 def _in_replay(night: Night) -> None:
-    night.reads.head = dataclasses.replace(night.reads.head, replay=True)
+    night.reads.head = night.reads.head._replace(replay=True)
 
 
 @on_the_night(prepare=_in_replay)

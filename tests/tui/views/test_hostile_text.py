@@ -33,18 +33,19 @@ MARKED = "HOSTILE"
 
 def poison(view: Any, text: str) -> Any:
     """The view with `text` in every field of outside text, at any depth."""
-    if isinstance(view, tuple | list):
+    is_named = hasattr(view, "_fields")
+    if isinstance(view, tuple | list) and not is_named:
         return type(view)(poison(item, text) for item in view)
-    if not dataclasses.is_dataclass(view) or isinstance(view, type):
+    if isinstance(view, type) or not (is_named or dataclasses.is_dataclass(view)):
         return view
     changes = {}
-    for field in dataclasses.fields(view):
-        value = getattr(view, field.name)
-        if field.name in FREE and isinstance(value, str):
-            changes[field.name] = f"{MARKED}{text}{value}"
+    for name in view._fields if is_named else [field.name for field in dataclasses.fields(view)]:
+        value = getattr(view, name)
+        if name in FREE and isinstance(value, str):
+            changes[name] = f"{MARKED}{text}{value}"
         elif isinstance(value, tuple) or dataclasses.is_dataclass(value):
-            changes[field.name] = poison(value, text)
-    return dataclasses.replace(view, **changes)
+            changes[name] = poison(value, text)
+    return view._replace(**changes) if is_named else dataclasses.replace(view, **changes)
 
 
 class HostileReads(FakeReads):

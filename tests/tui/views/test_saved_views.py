@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -171,7 +170,7 @@ def test_a_command_finds_the_view_or_says_what_there_is() -> None:
 
 
 def with_shared(night: Night) -> None:
-    view = dataclasses.replace(night.reads.header(), console=SHARED)
+    view = night.reads.header()._replace(console=SHARED)
     night.reads.header = lambda: view  # type: ignore[method-assign]
 
 

@@ -6,8 +6,8 @@ import dataclasses
 import functools
 from datetime import timedelta
 
+from console.domain.header import EngineView
 from console.domain.job import JobRow
-from console.domain.system import EngineView
 from console.store.errors import StoreMissing
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, NOW, at, header, incident, incident_row, job_row, run_row, run_view, target
@@ -249,7 +249,7 @@ async def test_a_cursor_that_nobody_moved_stays_on_the_most_urgent_row(night: Ni
 async def test_a_dead_engine_is_said_before_anything_else(night: Night) -> None:
     await night.see("Supply plan")
     dead = EngineView("host-1", at("22:00"), at("03:12"), False)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=dead)
+    night.reads.head = night.reads.head._replace(engine=dead)
     night.reads.changed()
     await night.see("no engine for 5m42s: data from 03:12:00 CET", 'run "headway engine"')
     assert "no engine for" in night.text.splitlines()[1]
@@ -259,7 +259,7 @@ async def test_a_dead_engine_is_said_before_anything_else(night: Night) -> None:
 async def test_a_banner_that_is_too_long_for_the_terminal_goes_on_in_the_next_line(night: Night) -> None:
     await night.see("Supply plan")
     dead = EngineView("host-1", at("22:00") - timedelta(days=4), at("03:12") - timedelta(days=4), False)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=dead)
+    night.reads.head = night.reads.head._replace(engine=dead)
     night.reads.changed()
     await night.see("data from 2026-11-16 03:12:00 CET; run", ' engine"')
 
@@ -289,7 +289,7 @@ async def test_a_screen_that_was_not_read_before_the_store_was_gone_says_so(nigh
 
 @on_the_night()
 async def test_a_replay_is_marked_as_one(night: Night) -> None:
-    night.reads.head = dataclasses.replace(night.reads.head, replay=True)
+    night.reads.head = night.reads.head._replace(replay=True)
     night.reads.changed()
     await night.see("REPLAY")
 
@@ -298,7 +298,7 @@ async def test_a_replay_is_marked_as_one(night: Night) -> None:
 async def test_a_replays_header_keeps_its_clock_however_many_targets_are_out_of_reach(night: Night) -> None:
     for many in (2, 9):
         sick = tuple((f"etl-hosts/etl{number:02}", NOW - timedelta(minutes=4)) for number in range(many))
-        night.reads.head = dataclasses.replace(night.reads.head, replay=True, sick_targets=sick, late=many)
+        night.reads.head = night.reads.head._replace(replay=True, sick_targets=sick, late=many)
         night.reads.changed()
         await night.see(f"{many} late")
         first = night.text.splitlines()[0]
@@ -309,7 +309,7 @@ async def test_a_replays_header_keeps_its_clock_however_many_targets_are_out_of_
 async def test_the_banner_of_a_replay_without_an_engine_names_real_time(night: Night) -> None:
     await night.see("Supply plan")
     dead = EngineView("host-1", at("22:00"), at("03:12"), False)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=dead, replay=True)
+    night.reads.head = night.reads.head._replace(engine=dead, replay=True)
     night.reads.changed()
     await night.see("no engine since 03:12 real time: the data is old; quit and start again")
 

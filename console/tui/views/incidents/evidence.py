@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.sdk.states import ProofLevel, RunEvidence
-from console.domain.forecast import JobForecastView, format_late, format_percent, strip_probability
+from console.domain.forecast import JobForecastView
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
+from console.domain.service import format_late, format_percent, strip_probability
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines

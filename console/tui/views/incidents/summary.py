@@ -10,10 +10,9 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from console.domain.forecast import format_late
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
-from console.domain.service import limit_instances, reason_lines
+from console.domain.service import format_late, limit_instances, reason_lines
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, act_by, aligned, counted, flowing, heading, joined_segments
 from console.tui.frame.clock_format import format_short

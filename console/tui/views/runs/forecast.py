@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from console.domain.forecast import JobForecastView, format_late, format_percent
+from console.domain.forecast import JobForecastView
+from console.domain.service import format_late, format_percent
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, aligned, counted, flowing_groups
 from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from console.domain.forecast import format_late, format_percent
-from console.domain.service import ServiceView, Timeliness, reason_lines
+from console.domain.service import ServiceView, Timeliness, format_late, format_percent, reason_lines
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from textual.app import ComposeResult
 
 from console.config.saved_views import SavedView
-from console.domain.incident import IncidentView
+from console.domain.header import HeaderView
 from console.domain.service import ServiceView
-from console.domain.system import HeaderView
 from console.tui.frame.cells import heading
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
@@ -36,6 +35,7 @@ from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.table import LazyRows, TableRow
 
 if TYPE_CHECKING:
+    from console.domain.incident import IncidentView
     from console.store.queries import Queries
 
 NO_JOBS_TEXT = (

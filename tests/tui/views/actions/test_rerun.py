@@ -382,8 +382,8 @@ async def test_a_takes_the_incident_for_as_long_as_was_typed_and_says_why(night:
 
 
 def _dead(night: Night) -> None:
-    engine = dataclasses.replace(night.reads.head.engine, alive=False)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    engine = night.reads.head.engine._replace(alive=False)
+    night.reads.head = night.reads.head._replace(engine=engine)
 
 
 @on_the_night(prepare=_dead)

@@ -308,6 +308,6 @@ async def test_a_target_that_is_not_seen_any_more_is_told_though_nobody_wrote_it
     await night.see("03:14 succeeded")
     _unseen(night)
     seen = (*night.reads.head.sick_targets, ("warehouse-airflow", NOW - timedelta(minutes=4)))
-    night.reads.head = dataclasses.replace(night.reads.head, sick_targets=seen)
+    night.reads.head = night.reads.head._replace(sick_targets=seen)
     night.app.read_header()
     await night.see("03:14 succeeded ◷ 4m")

@@ -106,7 +106,7 @@ def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
     [
         (header(at_risk=0), "", "no service is known to be at risk, but 1 target cannot be reached"),
         (CALM, "gone", None),
-        (dataclasses.replace(CALM, engine=dataclasses.replace(CALM.engine, alive=False)), "", None),
+        (CALM._replace(engine=CALM.engine._replace(alive=False)), "", None),
     ],
 )
 def test_what_nobody_looks_at_is_never_called_well(head: object, error: str, words: str | None) -> None:
@@ -201,8 +201,8 @@ async def test_a_strip_of_a_terminal_has_a_line_for_each_service_and_says_what_i
 
 def _dead(night: Night) -> None:
     _crowd(night)
-    engine = dataclasses.replace(night.reads.head.engine, alive=False)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    engine = night.reads.head.engine._replace(alive=False)
+    night.reads.head = night.reads.head._replace(engine=engine)
 
 
 @on_the_night(size=(50, 12), prepare=_dead)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.domain.header import EngineView
 from console.domain.service import ServiceView
-from console.domain.system import EngineView
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -21,7 +21,7 @@ from tests.tui.fake_reads import EXTRACT, LOAD, NOW, at, header, incident_row, s
 from tests.tui.views.services.test_services import CALM, many
 
 LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
-DEAD = dataclasses.replace(CALM, engine=EngineView("host-1", at("22:00"), at("03:12"), False))
+DEAD = CALM._replace(engine=EngineView("host-1", at("22:00"), at("03:12"), False))
 
 
 def wall(**changes: object) -> WallboardState:
@@ -62,12 +62,12 @@ def test_nothing_is_green_while_what_stands_there_is_old(changes: dict[str, obje
 
 def test_a_service_whose_path_runs_where_nobody_sees_is_not_green_and_says_where() -> None:
     blind = dataclasses.replace(many(1)[0], path=(EXTRACT, LOAD))
-    head = dataclasses.replace(CALM, sick_targets=(("etl-hosts/db07", at("03:00")),))
+    head = CALM._replace(sick_targets=(("etl-hosts/db07", at("03:00")),))
     found = wallboard_lines(wall(header=head, services=[blind], targets=()), LOOK, 120, 36)
     assert "? unreachable" in said(found)
     assert "etl-hosts/db07 unreachable" in said(found)
     assert [] == green(found)
-    other = dataclasses.replace(CALM, sick_targets=(("etl-hosts/etl02", at("03:00")),))
+    other = CALM._replace(sick_targets=(("etl-hosts/etl02", at("03:00")),))
     assert "on time" in said(wallboard_lines(wall(header=other, services=[blind], targets=()), LOOK, 120, 36))
 
 

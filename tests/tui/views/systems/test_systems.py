@@ -16,7 +16,7 @@ PAUSE = SystemPause("pg-dwh", "mara", "pg_dwh is being moved", NOW - timedelta(m
 
 
 def paused(night: Night) -> None:
-    night.reads.head = dataclasses.replace(night.reads.head, paused=(PAUSE,))
+    night.reads.head = night.reads.head._replace(paused=(PAUSE,))
     night.reads.targets_ = [
         dataclasses.replace(one, pause=PAUSE) if one.system == "pg-dwh" else one for one in night.reads.targets_
     ]
@@ -123,8 +123,8 @@ async def test_each_mark_has_its_word_in_its_row(night: Night) -> None:
 
 
 def dead(night: Night) -> None:
-    engine = dataclasses.replace(night.reads.head.engine, alive=False)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    engine = night.reads.head.engine._replace(alive=False)
+    night.reads.head = night.reads.head._replace(engine=engine)
 
 
 @on_the_night(prepare=dead)
@@ -156,7 +156,7 @@ async def test_a_single_target_is_not_well_while_nobody_watches(night: Night) ->
     await night.press("enter")
     await night.see("no engine: this is the last known state", "no engine")
     assert "  well" not in night.text
-    engine = dataclasses.replace(night.reads.head.engine, alive=True)
-    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    engine = night.reads.head.engine._replace(alive=True)
+    night.reads.head = night.reads.head._replace(engine=engine)
     night.reads.changed()
     await night.see("  well")

@@ -1,0 +1,60 @@
+"""Findings of the detection rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.domain.finding import FindingView
+from console.store.db.session import Row
+from console.store.queries.base import ReadStore, json_object, to_view, visible_state
+
+MAX_FINDINGS = 200
+
+
+_FINDING = (
+    "SELECT f.id, f.rule, f.severity, j.name AS job, f.job_id, f.period_key, f.run_id, f.since_us, f.opened_us,"
+    " f.closed_us, f.close_reason, f.words, f.evidence FROM finding f JOIN job j ON j.id = f.job_id"
+)
+
+
+class FindingQueries:
+    """Findings of rules about jobs."""
+
+    def __init__(self, store: ReadStore) -> None:
+        self.store = store
+        self.link = store.link
+
+    def list_findings(
+        self, job_id: int | None = None, rule: str = "", closed: bool = False, limit: int = MAX_FINDINGS
+    ) -> list[FindingView]:
+        """Open ones, or with `closed` those that are over as well; newest first."""
+        asked = {"f.job_id = ?": job_id, "f.rule = ?": rule or None}
+        where = [condition for condition, value in asked.items() if value is not None]
+        where += [] if closed else ["f.closed_us IS NULL"]
+        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        values = [value for value in asked.values() if value is not None]
+        return self._findings(f"{condition} ORDER BY f.id DESC LIMIT ?", [*values, limit])
+
+    def findings_of_run(self, run_id: int) -> tuple[FindingView, ...]:
+        """All of one run, open or over, oldest first."""
+        return tuple(self._findings(" WHERE f.run_id = ? ORDER BY f.id", [run_id]))
+
+    def findings_of_incident(self, incident_id: int) -> tuple[FindingView, ...]:
+        """Those of its members that were open while it was: of its root first."""
+        rows = self.link.rows(
+            f"{_FINDING.replace('SELECT', 'SELECT DISTINCT', 1)} JOIN incident_member m ON m.job_id = f.job_id"
+            " AND (f.period_key = '' OR f.period_key = m.period_key) JOIN incident i ON i.id = m.incident_id"
+            " WHERE i.id = ? AND m.role <> 'threatened' AND (f.closed_us IS NULL OR f.closed_us >= i.opened_us)"
+            " AND (i.closed_us IS NULL OR f.opened_us <= i.closed_us) ORDER BY f.id",
+            (incident_id,),
+        )
+        return tuple(map(_finding, rows))
+
+    def _findings(self, tail: str, values: Sequence[object]) -> list[FindingView]:
+        return [_finding(row) for row in self.link.rows(_FINDING + tail, values)]
+
+
+def _finding(row: Row) -> FindingView:
+    evidence = json_object(row.evidence)
+    texts = {name: str(evidence.get(name, "")) for name in ("seen", "threshold", "source")}
+    return to_view(FindingView, row, period_key=visible_state(row.period_key), **texts)
