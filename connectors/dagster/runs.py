@@ -10,9 +10,8 @@ is Dagster's own cursor. What steps print (compute logs) is not in it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,10 +41,6 @@ class DagsterCursor:
     until: datetime | None = None
     pages: int = 0
 
-    def to_json(self) -> str:
-        until = self.until.isoformat() if self.until else None
-        return json.dumps({**asdict(self), "v": 1, "since": self.since.isoformat(), "until": until})
-
 
 class DagsterPoller:
     def __init__(self, client: DagsterClient, watched: Callable[[str], bool], url: str) -> None:
@@ -57,30 +52,16 @@ class DagsterPoller:
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. A calm poll costs one call, and one more where runs are open."""
         result = PollResult()
-        mark, more = self._walk(self._read_cursor(cursor, result), result)
+        mark, more = self._walk(result.cursor_or_first(cursor, DagsterCursor(EPOCH)), result)
         self._read_open_runs(open_runs, result)
         return self._reported.poll(
             result,
             cursor,
-            mark.to_json(),
+            fields.as_json(mark),
             more=more,
             clock=self._client.clock,
             seen_until=None if more or not result.complete else mark.since,
         )
-
-    def _read_cursor(self, cursor: str, result: PollResult) -> DagsterCursor:
-        if not cursor:
-            return DagsterCursor(EPOCH)
-        try:
-            row = fields.parse_table(cursor)
-            since = fields.instant(row, "since")
-            if since is None:
-                raise RecordUnreadable("since is missing")
-            until, pages = fields.instant(row, "until"), fields.number(row, "pages", 0)
-            return DagsterCursor(since, fields.optional_text(row, "page"), until, pages)
-        except RecordUnreadable as error:
-            result.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
-            return DagsterCursor(EPOCH)
 
     def _walk(self, mark: DagsterCursor, result: PollResult) -> tuple[DagsterCursor, bool]:
         page, until, pages = mark.page, mark.until, mark.pages
@@ -155,6 +136,15 @@ MAX_CAUSES = 5
 """Causes of an error."""
 
 
+@dataclass(frozen=True, slots=True)
+class DagsterLogPosition:
+    """`cursor`: Dagster's own; `skip`: bytes behind it that were read."""
+
+    run: str
+    cursor: str = ""
+    skip: int = 0
+
+
 def read_log(client: DagsterClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
     if start is not None:
         return _read_on(client, start, limit_bytes)
@@ -167,38 +157,31 @@ def read_log(client: DagsterClient, run: RunRef, start: str | None, limit_bytes:
         cursor = fields.optional_text(page, "cursor") or cursor
         text, dropped = log_chunks.tail(text + _page_text(page), MAX_TAIL_BYTES)
         cut = cut or dropped
-        if page.get("hasMore") is not True:
+        has_more = page.get("hasMore") is True
+        if not has_more:
             break
-    else:
-        return LogChunk(log_chunks.tail(text, limit_bytes)[0], _log_position(run_id, cursor, 0), more=True, cut=True)
     end, dropped = log_chunks.tail(text, limit_bytes)
-    following = None if _is_run_over(client, run_id) else _log_position(run_id, cursor, 0)
-    return LogChunk(end, following, cut=cut or dropped)
+    is_over = not has_more and _is_run_over(client, run_id)
+    following = None if is_over else fields.as_json(DagsterLogPosition(run_id, cursor))
+    return LogChunk(end, following, has_more, cut or dropped or has_more)
 
 
 def _read_on(client: DagsterClient, start: str, limit_bytes: int) -> LogChunk:
-    try:
-        row = fields.parse_table(start)
-        run, cursor, skip = fields.text(row, "run"), fields.optional_text(row, "cursor"), fields.number(row, "skip", 0)
-    except RecordUnreadable as error:
-        raise NotSupported(f"this place in a log cannot be read back: {error}") from None
-    page = client.log(run, cursor)
-    text, next_skip = log_chunks.part_of(_page_text(page), skip, limit_bytes)
-    if next_skip is not None:
-        return LogChunk(text, _log_position(run, cursor, next_skip), more=True)
-    more = page.get("hasMore") is True
-    over = not more and not text and _is_run_over(client, run)
-    following = _log_position(run, fields.optional_text(page, "cursor") or cursor, 0)
-    return LogChunk(text, None if over else following, more=more)
+    place = log_chunks.log_position(DagsterLogPosition, start)
+    page = client.log(place.run, place.cursor)
+    text, skip = log_chunks.part_of(_page_text(page), place.skip, limit_bytes)
+    if skip is not None:
+        return LogChunk(text, fields.as_json(replace(place, skip=skip)), more=True)
+    has_more = page.get("hasMore") is True
+    if not has_more and not text and _is_run_over(client, place.run):
+        return LogChunk(text)
+    following = DagsterLogPosition(place.run, fields.optional_text(page, "cursor") or place.cursor)
+    return LogChunk(text, fields.as_json(following), has_more)
 
 
 def _is_run_over(client: DagsterClient, run: str) -> bool:
     rows = fields.tables(client.runs_of([run]))
     return not rows or not parse.state_of(str(rows[0].get("status"))).is_open
-
-
-def _log_position(run: str, cursor: str, skip: int) -> str:
-    return json.dumps({"run": run, "cursor": cursor, "skip": skip})
 
 
 def _page_text(page: fields.Row) -> str:

@@ -14,21 +14,9 @@ from connectors.databricks import parse
 from connectors.databricks.client import DatabricksClient, read_pages
 from connectors.databricks.inventory import HOLD_TAG, MAX_PAGES, job_tags, read_job_settings
 from connectors.sdk import fields
-from connectors.sdk.contract import (
-    STARTED_LATER,
-    HoldMark,
-    NativeHold,
-    Preview,
-)
+from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.marked_pause import (
-    MarkedPause,
-    MarkedPauseActions,
-    PauseState,
-    holds_in,
-    native_holds,
-    shown_mark,
-)
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, native_holds, shown_mark
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 

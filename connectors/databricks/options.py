@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from connectors.sdk.secrets import FilePath, SecretRef
-from connectors.sdk.transport.http import checked_origin
+from connectors.sdk.rest_options import RestOptions
+from connectors.sdk.secrets import SecretRef
 
 
-class DatabricksOptions(BaseModel):
+class DatabricksOptions(RestOptions):
     """The workspace and the account: a personal access token, or a service principal by OAuth (M2M)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
     """Address of the workspace: "https://lakehouse.example.com"."""
@@ -23,18 +21,13 @@ class DatabricksOptions(BaseModel):
     """Application id of a service principal, with client_secret, instead of a token."""
     client_secret: SecretRef | None = None
     """Its OAuth secret; the tokens that it gets live for an hour and are renewed."""
-    ca_file: FilePath | None = None
-    """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
-    plain_http: bool = False
-    """Allows http:// to a host that is not this one: the token then crosses the network unencrypted."""
     jobs: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Patterns of jobs to watch, as in a shell: names ("nightly *") or ids."""
     history_days: Annotated[int, Field(ge=1, le=60)] = 60
     """How far back the first poll reads; Databricks keeps runs for 60 days."""
 
     @model_validator(mode="after")
-    def one_origin_and_one_account(self) -> DatabricksOptions:
-        checked_origin(self.url, self.plain_http)
+    def one_account(self) -> Self:
         if (self.client_id is None) != (self.client_secret is None):
             raise ValueError("client_id and client_secret belong together: give both or none")
         if (self.token is None) == (self.client_id is None):

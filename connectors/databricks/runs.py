@@ -11,12 +11,13 @@ longer log is in the cluster's log delivery, which Headway does not read.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from connectors.databricks import parse
 from connectors.databricks.client import RUNS_LIMIT, DatabricksClient, read_pages, read_whole
@@ -57,9 +58,8 @@ class DatabricksPoller:
         for rows, reply in read_pages(lambda page: self._client.runs(page, active_only="true"), "runs", ACTIVE_PAGES):
             clock, active = reply.clock, active + rows
         now = clock.target if clock else datetime.now(UTC)
-        mark = result.cursor_or_first(
-            cursor, parse_cursor, DatabricksCursor(_to_millis(now) - self._history, _to_millis(now))
-        )
+        first = DatabricksCursor(max(_to_millis(now) - self._history, 0), _to_millis(now))
+        mark = result.cursor_or_first(cursor, first)
 
         def take(rows: list[Any]) -> None:
             for row in rows:
@@ -75,7 +75,7 @@ class DatabricksPoller:
         return self._reported.poll(
             result,
             cursor,
-            following.to_json(),
+            fields.as_json(following),
             more=more,
             clock=clock,
             seen_until=None if more or not result.complete else now - VISIBLE_AFTER,
@@ -173,22 +173,18 @@ def read_run(client: DatabricksClient, run: int) -> fields.Row | None:
     return read_whole(lambda page: client.run(run, page))
 
 
-class DatabricksReference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DatabricksReference:
     """The attempt that a `native_ref` names: of a run (repair 0: the first), or of a task of it."""
 
-    run: int
-    repair: int
-    task: str
-    task_run: int
+    run: PositiveInt
+    repair: int = 0
+    task: str = ""
+    task_run: int = 0
 
 
 def parse_reference(ref: RunRef) -> DatabricksReference | None:
-    try:
-        row = fields.parse_table(ref.native_ref)
-        repair, task_run = fields.number(row, "repair", 0), fields.number(row, "task_run", 0)
-        return DatabricksReference(parse.parse_id(row, "run"), repair, fields.optional_text(row, "task"), task_run)
-    except RecordUnreadable:
-        return None
+    return fields.read_reference(DatabricksReference, ref.native_ref)
 
 
 def _to_millis(at: datetime) -> int:
@@ -205,23 +201,10 @@ class DatabricksCursor:
     ends there, and its next window is `width` wide. Else `older` is where the next read of older runs starts; 0: at the
     newest."""
 
-    at: int
-    until: int = 0
-    width: int = MAX_WINDOW_MS
-    older: int = 0
-
-    def to_json(self) -> str:
-        walk = {"until": self.until, "width": self.width} if self.until else {"older": self.older}
-        return json.dumps({"v": 1, "at": self.at, **walk})
-
-
-def parse_cursor(cursor: str) -> DatabricksCursor:
-    row = fields.parse_table(cursor)
-    at = fields.number(row, "at", -1)
-    if at < 0:
-        raise RecordUnreadable("at is missing")
-    width = min(max(fields.number(row, "width", MAX_WINDOW_MS), MIN_WINDOW_MS), MAX_WINDOW_MS)
-    return DatabricksCursor(at, max(fields.number(row, "until", 0), 0), width, max(fields.number(row, "older", 0), 0))
+    at: NonNegativeInt
+    until: NonNegativeInt = 0
+    width: Annotated[int, Field(ge=MIN_WINDOW_MS, le=MAX_WINDOW_MS)] = MAX_WINDOW_MS
+    older: NonNegativeInt = 0
 
 
 WINDOW_PAGES = 24

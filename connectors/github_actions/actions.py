@@ -227,7 +227,7 @@ class GitHubRerunner:
         do, ref = str(spec.verb), parse_reference(spec.run)
         if ref is None or spec.verb not in (Verb.RERUN, Verb.CANCEL):
             raise NotSupported(f"GitHub: nothing to {do}: {spec.run.job} {spec.run.period_key} has no run")
-        run, attempt, task = ref
+        run, attempt, task = ref.run, ref.attempt, ref.task
         row = self._row(run)
         if row is None:
             return refused_preview(do, f"GitHub no longer has the run {run} of {spec.run.job}")

@@ -21,20 +21,9 @@ from connectors.github_actions.inventory import (
     read_workflows,
 )
 from connectors.sdk import fields
-from connectors.sdk.contract import (
-    STARTED_LATER,
-    HoldMark,
-    NativeHold,
-    Preview,
-)
+from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.marked_pause import (
-    MarkedPause,
-    MarkedPauseActions,
-    PauseState,
-    native_holds,
-    shown_mark,
-)
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, native_holds, shown_mark
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 

@@ -66,13 +66,7 @@ class GitHubInventory:
         return Inventory.since(previous_hash, records, complete, clock, skipped, lambda name, _: self._watched(name))
 
     def _jobs(
-        self,
-        job: str,
-        title: str,
-        row: fields.Row,
-        named: dict[str, str],
-        now: datetime,
-        skipped: list[SkippedRecord],
+        self, job: str, title: str, row: fields.Row, named: dict[str, str], now: datetime, skipped: list[SkippedRecord]
     ) -> Iterator[JobRecord]:
         path, state = parse.workflow_path(row), fields.optional_text(row, "state")
         parsed = self._definitions.of(path, skipped)

@@ -6,20 +6,20 @@ has ended. The log of a run is that of its failed jobs, or of all jobs, in the o
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+from pydantic import NonNegativeInt, PositiveInt
 
 from connectors.github_actions import parse
 from connectors.github_actions.client import GitHubClient
 from connectors.github_actions.inventory import WorkflowFiles
 from connectors.github_actions.runs import parse_reference, read_job_rows
 from connectors.sdk import fields, log_chunks
-from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import LOOPBACK, HttpEndpoint, HttpReply
@@ -31,15 +31,12 @@ CONTENT_RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d{1,15})")
 class GitHubLogPosition:
     """Position in the logs of an attempt's jobs: at a byte of the job at `index`."""
 
-    run: int
-    attempt: int
+    run: PositiveInt
+    attempt: PositiveInt
     task: str
-    jobs: tuple[int, ...]
-    index: int = 0
-    byte: int = 0
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
+    jobs: tuple[int, ...] = ()
+    index: NonNegativeInt = 0
+    byte: NonNegativeInt = 0
 
 
 class GitHubLogStore:
@@ -55,7 +52,7 @@ class GitHubLogStore:
         if place.status in (404, 410):
             return b"", 0, 0
         if place.status != 302:
-            raise SystemUnreachable(f"{place.place} is no redirect to a log")
+            raise SystemUnreachable(f"{place.place} is not a redirect to a log")
         url = urlsplit(place.headers.get("location", ""))
         self._check(url.scheme, url.hostname)
         endpoint = HttpEndpoint(
@@ -81,11 +78,11 @@ class GitHubLogReader:
 
     def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         if start is not None:
-            return self._go_on(_parse_position(start), limit_bytes)
+            return self._go_on(log_chunks.log_position(GitHubLogPosition, start), limit_bytes)
         ref = parse_reference(run)
         if ref is None:
             raise NotSupported(f"{run.job} {run.period_key} has no run in GitHub, and so no log")
-        place, is_open = self._jobs(GitHubLogPosition(*ref, jobs=()))
+        place, is_open = self._jobs(GitHubLogPosition(ref.run, ref.attempt, ref.task))
         return self._tail(place, limit_bytes, is_open)
 
     def _jobs(self, place: GitHubLogPosition) -> tuple[GitHubLogPosition, bool]:
@@ -117,22 +114,23 @@ class GitHubLogReader:
             ended = total if index == len(place.jobs) - 1 else ended
         text = log_chunks.from_character(data).decode("utf-8", "surrogateescape")
         after = replace(place, index=max(0, len(place.jobs) - 1), byte=ended)
-        return LogChunk(text, after.to_json() if is_open else None, cut=cut)
+        return LogChunk(text, fields.as_json(after) if is_open else None, cut=cut)
 
     def _go_on(self, place: GitHubLogPosition, limit_bytes: int) -> LogChunk:
         is_open = False
         if place.index >= len(place.jobs) - 1:
             place, is_open = self._jobs(place)
         if not place.jobs:
-            return LogChunk("", place.to_json() if is_open else None)
+            return LogChunk("", fields.as_json(place) if is_open else None)
+        place = replace(place, index=min(place.index, len(place.jobs) - 1))
         piece, first, total = self._store.piece(place.jobs[place.index], place.byte, limit_bytes)
         piece = log_chunks.to_character(piece) or piece
         end = first + len(piece)
         if end < total:
-            return LogChunk(_decode(piece), replace(place, byte=end).to_json(), more=True)
+            return LogChunk(_decode(piece), fields.as_json(replace(place, byte=end)), more=True)
         if place.index + 1 < len(place.jobs):
-            return LogChunk(_decode(piece), replace(place, index=place.index + 1, byte=0).to_json(), more=True)
-        return LogChunk(_decode(piece), replace(place, byte=end).to_json() if is_open else None)
+            return LogChunk(_decode(piece), fields.as_json(replace(place, index=place.index + 1, byte=0)), more=True)
+        return LogChunk(_decode(piece), fields.as_json(replace(place, byte=end)) if is_open else None)
 
 
 def _decode(piece: bytes) -> str:
@@ -170,17 +168,5 @@ def _read_range(
 def _total_bytes(reply: HttpReply) -> int:
     match = CONTENT_RANGE.fullmatch(reply.headers.get("content-range", "").strip())
     if match is None and reply.status == 206:
-        raise SystemUnreachable(f"{reply.place} does not tell how long the log is")
+        raise SystemUnreachable(f"{reply.place} does not say how long the log is")
     return int(match[1]) if match else 0
-
-
-def _parse_position(start: str) -> GitHubLogPosition:
-    try:
-        row = fields.parse_table(start)
-        jobs = tuple(job_id for job_id in fields.rows(row.get("jobs")) if type(job_id) is int)
-        index = min(max(fields.number(row, "index", 0), 0), max(0, len(jobs) - 1))
-        byte = max(0, fields.number(row, "byte", 0))
-        run, attempt = parse.parse_id(row, "run"), parse.parse_id(row, "attempt")
-        return GitHubLogPosition(run, attempt, fields.optional_text(row, "task"), jobs, index, byte)
-    except RecordUnreadable as error:
-        raise NotSupported(f"this place in a log cannot be read back: {error}") from None

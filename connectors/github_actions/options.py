@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from connectors.sdk.option_errors import formatted_like
-from connectors.sdk.secrets import FilePath, SecretRef
-from connectors.sdk.transport.http import checked_origin
+from connectors.sdk.rest_options import RestOptions
+from connectors.sdk.secrets import SecretRef
 
 PUBLIC_API = "https://api.github.com"
 
 
-class GitHubActionsOptions(BaseModel):
+class GitHubActionsOptions(RestOptions):
     """Repositories of one GitHub; each is a target of its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     repositories: Annotated[
         tuple[Annotated[str, formatted_like(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", "acme/etl")], ...],
@@ -27,10 +25,6 @@ class GitHubActionsOptions(BaseModel):
     """A fine-grained or classic personal access token, or an app's installation token; read again when refused."""
     url: str = PUBLIC_API
     """Address of the API; of an Enterprise Server "https://github.example.com/api/v3"."""
-    ca_file: FilePath | None = None
-    """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
-    plain_http: bool = False
-    """Allows http:// to a host that is not this one: the token then crosses the network unencrypted."""
     workflows: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Patterns of workflows to watch, as in a shell: file names ("nightly-*.yml"), or jobs ("acme/etl:*.yml")."""
     events: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -45,11 +39,10 @@ class GitHubActionsOptions(BaseModel):
     history_days: Annotated[int, Field(ge=1, le=400)] = 90
     """How far back the first poll reads; GitHub keeps runs for 400 days at most."""
     requests_kept: Annotated[int, Field(ge=0, le=5000)] = 300
-    """Of the token's requests an hour, those that polls leave to people and acts."""
+    """Of the token's requests an hour, those that polls leave to people and actions."""
 
     @model_validator(mode="after")
-    def one_origin(self) -> GitHubActionsOptions:
-        checked_origin(self.url, self.plain_http)
+    def each_once(self) -> Self:
         folded = [repository.lower() for repository in self.repositories]
         twice = sorted({name for name in folded if folded.count(name) > 1})
         if twice:

@@ -12,13 +12,14 @@ workflows whose jobs may fail and leave the run green; not for runs too old to b
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, PositiveInt
 
 from connectors.github_actions import parse
 from connectors.github_actions.client import MAX_RESULTS, PAGE_LIMIT, GitHubClient
@@ -62,7 +63,7 @@ class GitHubPoller:
         newest = self._client.runs(1, keep=True)
         now = newest.clock.target if newest.clock else datetime.now(UTC)
         first = GitHubCursor((now - self._history).replace(microsecond=0), now)
-        mark = result.cursor_or_first(cursor, parse_cursor, first)
+        mark = result.cursor_or_first(cursor, first)
 
         def take(rows: list[Any]) -> None:
             for row in rows:
@@ -85,7 +86,7 @@ class GitHubPoller:
         return self._reported.poll(
             result,
             cursor,
-            following.to_json(),
+            fields.as_json(following),
             more=more,
             clock=newest.clock,
             seen_until=None if more or not result.complete else now - VISIBLE_AFTER,
@@ -163,21 +164,17 @@ class GitHubPoller:
         return any(fnmatchcase(event, pattern) for pattern in self._events)
 
 
-class GitHubReference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class GitHubReference:
     """The attempt of a run that a `native_ref` names; `task` is "" for the whole run."""
 
-    run: int
-    attempt: int
-    task: str
+    run: PositiveInt
+    attempt: PositiveInt = 1
+    task: str = ""
 
 
 def parse_reference(run: RunRef) -> GitHubReference | None:
-    try:
-        row = fields.parse_table(run.native_ref)
-        attempt, task = max(1, fields.number(row, "attempt", 1)), fields.optional_text(row, "task")
-        return GitHubReference(parse.parse_id(row, "run"), attempt, task)
-    except RecordUnreadable:
-        return None
+    return fields.read_reference(GitHubReference, run.native_ref)
 
 
 def vanished_run(run: RunRef) -> RunRecord:
@@ -202,34 +199,17 @@ class GitHubCursor:
 
     at: datetime
     until: datetime | None = None
-    seconds: int = MAX_WINDOW_SECONDS
-    page: int = 0
-    older: int = 2
-    pending: tuple[int, ...] = ()
-    """Runs whose attempts and jobs are still to be read."""
+    seconds: Annotated[int, Field(ge=1, le=MAX_WINDOW_SECONDS)] = MAX_WINDOW_SECONDS
+    page: Annotated[int, Field(ge=0, le=10)] = 0
+    older: Annotated[int, Field(ge=2)] = 2
+    pending: Annotated[tuple[PositiveInt, ...], Field(validation_alias=AliasChoices("pending", "owed"))] = ()
+    """Runs whose attempts and jobs are still to be read ("owed" in cursors that an earlier version stored)."""
 
     @property
     def window_end(self) -> datetime:
         """The end of the present window, itself within it: GitHub's ranges hold both ends, in whole seconds."""
         assert self.until is not None, "only a walk has windows"
         return min(self.at + timedelta(seconds=self.seconds), self.until)
-
-    def to_json(self) -> str:
-        until = self.until.isoformat() if self.until else None
-        walk = {"until": until, "seconds": self.seconds, "page": self.page} if until else {"older": self.older}
-        pending = {"owed": self.pending} if self.pending else {}
-        return json.dumps({"v": 1, "at": self.at.isoformat(), **walk, **pending})
-
-
-def parse_cursor(cursor: str) -> GitHubCursor:
-    row = fields.parse_table(cursor)
-    at = fields.instant(row, "at")
-    if at is None:
-        raise RecordUnreadable("at is missing")
-    seconds = min(max(fields.number(row, "seconds", MAX_WINDOW_SECONDS), 1), MAX_WINDOW_SECONDS)
-    page, older = fields.number(row, "page", 0), fields.number(row, "older", 2)
-    pending = tuple(number for number in fields.rows(row.get("owed")) if isinstance(number, int) and number > 0)
-    return GitHubCursor(at, fields.instant(row, "until"), seconds, min(max(page, 0), 10), max(older, 2), pending)
 
 
 HISTORY_REQUESTS_PER_POLL = 6

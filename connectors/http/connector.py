@@ -5,9 +5,8 @@ The cursor holds up to which change runs were read, and the position in a walk o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +29,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, inventory_of, read_run, skipped, unknown_states
-from connectors.sdk.fields import EPOCH, read_cursor
+from connectors.sdk.fields import EPOCH, as_json, read_cursor
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.settle import send_timeout, unless_in_flight
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -77,10 +76,10 @@ class HttpConnector:
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
-        at, deadline = HttpCursor.read(cursor), Deadline(timeout_seconds)
+        at, deadline = read_cursor(HttpCursor, cursor), Deadline(timeout_seconds)
         if at is None:
             return Poll(
-                (), HttpCursor().to_json(), more=True, warnings=("the cursor cannot be read: history is read again",)
+                (), as_json(HttpCursor()), more=True, warnings=("the cursor cannot be read: history is read again",)
             )
         if at.page is None:
             at = HttpCursor(since=at.since, begun=_read_since(at, open_runs), newest=at.since)
@@ -89,7 +88,7 @@ class HttpConnector:
         runs, newest, bad = self._read(page, at, {ref.attempt_key for ref in open_runs})
         ids = ids_digest(page.rows, self._options.runs.id)
         if at.page is not None and at.repeats(ids):
-            return Poll((), HttpCursor(since=at.since).to_json(), complete=False, clock=page.clock,
+            return Poll((), as_json(HttpCursor(since=at.since)), complete=False, clock=page.clock,
                         skipped=(SkippedRecord(f"page {at.page}", ENDLESS_PAGES),),
                         warnings=(f"runs: {ENDLESS_PAGES}",))  # fmt: skip
         newest = min(max(newest, at.newest), _server_time(page))
@@ -112,7 +111,7 @@ class HttpConnector:
     ) -> Poll:
         return Poll(
             tuple(runs),
-            cursor.to_json(),
+            as_json(cursor),
             more=cursor.page is not None,
             complete=not bad and not page.cut,
             clock=page.clock,
@@ -280,10 +279,3 @@ class HttpCursor:
         pages = self.pages + 1
         page_ids = ids if ids and (not self.page_ids or pages & (pages - 1) == 0) else self.page_ids
         return replace(self, pages=pages, page_ids=page_ids, empty=0 if ids else self.empty + 1)
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), default=datetime.isoformat, separators=(",", ":"))
-
-    @classmethod
-    def read(cls, text: str) -> HttpCursor | None:
-        return read_cursor(cls, text)

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.sdk.field_mapping import FieldPath, MappedJobFields, MappedRunFields, States
 from connectors.sdk.option_errors import formatted_like
-from connectors.sdk.secrets import FilePath, SecretRef
-from connectors.sdk.transport.http import checked_origin
+from connectors.sdk.rest_options import AccountOptions
+from connectors.sdk.secrets import SecretRef
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 PlainValue = str | int | float | bool
@@ -134,25 +134,13 @@ class HttpVerbs(BaseModel):
     """What runs now."""
 
 
-class HttpOptions(BaseModel):
-    """Where the API answers, who asks, and how it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class HttpOptions(AccountOptions):
+    """Address of the API, the account, and how its lists are read."""
 
     url: str
     """Address, with the path that all calls share."""
-    token: SecretRef | None = None
-    """Sent as Authorization: Bearer."""
-    username: str | None = None
-    """With `password`: sent as Authorization: Basic."""
-    password: SecretRef | None = None
-    """Its password."""
     headers: dict[str, SecretRef] = Field(default_factory=dict)
     """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""
-    ca_file: FilePath | None = None
-    """PEM file of the CA that signed the server's certificate."""
-    plain_http: bool = False
-    """Allows http:// to a host that is not this one."""
     limit: int = Field(default=100, ge=1, le=10_000)
     """Rows of a page: {limit}."""
     overlap: float = Field(default=60.0, ge=0, le=86_400)
@@ -167,15 +155,6 @@ class HttpOptions(BaseModel):
     """Where a run's log is."""
     verbs: HttpVerbs = HttpVerbs()
     """What may be sent to it."""
-
-    @model_validator(mode="after")
-    def one_origin_and_one_account(self) -> Self:
-        checked_origin(self.url, self.plain_http)
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password belong together")
-        if self.token is not None and self.username is not None:
-            raise ValueError("a token needs no username: drop the one or the other")
-        return self
 
     @model_validator(mode="after")
     def what_is_sent_is_found_again(self) -> Self:

@@ -6,13 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from connectors.mysql_events import actions, client, parse
-from connectors.mysql_events.client import (
-    MOST_EVENTS,
-    MySqlEventsClient,
-    MySqlEventsOptions,
-    login_of,
-    targets,
-)
+from connectors.mysql_events.client import MOST_EVENTS, MySqlEventsClient, MySqlEventsOptions, login_of, targets
 from connectors.mysql_events.parse import ServerSnapshot, every, schedule_of, zone_name
 from connectors.sdk.contract import Connector, ConnectorKind, NativeHold, Probe, SecretResolver
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing

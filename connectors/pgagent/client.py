@@ -29,13 +29,7 @@ from connectors.sdk.job_agent import (
 from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.postgres import (
-    SEES_ALL_ROWS,
-    PostgresOptions,
-    PostgresReader,
-    quoted,
-    session_name,
-)
+from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresOptions, PostgresReader, quoted, session_name
 
 
 class PgAgentOptions(PostgresOptions):

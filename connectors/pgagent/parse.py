@@ -98,11 +98,7 @@ def has_failed(step: Row) -> bool:
 
 @fields.reading("row of pga_joblog")
 def run(
-    row: Row,
-    steps: Sequence[Row],
-    names: Mapping[int, str],
-    agent_is_there: bool = True,
-    action_key: str | None = None,
+    row: Row, steps: Sequence[Row], names: Mapping[int, str], agent_is_there: bool = True, action_key: str | None = None
 ) -> RunRecord:
     """One row of pga_joblog with its steps; `names`: native ids by jobid. Raises RecordUnreadable."""
     jobid, jlgid, native = int(row["jobid"]), int(row["jlgid"]), str(row["status"] or "")

@@ -6,7 +6,6 @@ line and drops the lines that were returned.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,10 +46,6 @@ class PrefectLogPosition:
     shown: tuple[str, ...] = ()
     skip: int = 0
 
-    def to_json(self) -> str:
-        times = {name: at.isoformat() if at else None for name, at in (("after", self.after), ("before", self.before))}
-        return json.dumps({"run": self.run, **times, "shown": self.shown, "skip": self.skip})
-
 
 class PrefectLogReader:
     def __init__(self, client: PrefectClient) -> None:
@@ -58,7 +53,7 @@ class PrefectLogReader:
 
     def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         if start is not None:
-            return self._go_on(_parse_position(start), limit_bytes)
+            return self._go_on(log_chunks.log_position(PrefectLogPosition, start), limit_bytes)
         at = parse_reference(run)
         if at is None:
             raise NotSupported(f"{run.job} {run.period_key} has no run in Prefect, and so no log")
@@ -87,7 +82,7 @@ class PrefectLogReader:
         lines = _sorted_lines(lines)
         text, dropped = log_chunks.tail(log_chunks.join_lines(line.text for line in lines), limit_bytes)
         place = _position_after(place, lines)
-        return LogChunk(text, None if self._is_over(place) else place.to_json(), cut=cut or dropped)
+        return LogChunk(text, None if self._is_over(place) else fields.as_json(place), cut=cut or dropped)
 
     def _go_on(self, place: PrefectLogPosition, limit_bytes: int) -> LogChunk:
         rows: list[Any] = []
@@ -99,9 +94,9 @@ class PrefectLogReader:
         lines = [line for line in _sorted_lines(_parse_lines(rows)) if line.id not in place.shown]
         text, skip = log_chunks.part_of(log_chunks.join_lines(line.text for line in lines), place.skip, limit_bytes)
         if skip is not None:
-            return LogChunk(text, replace(place, skip=skip).to_json(), more=True)
+            return LogChunk(text, fields.as_json(replace(place, skip=skip)), more=True)
         following = _position_after(place, lines)
-        return LogChunk(text, None if not lines and self._is_over(following) else following.to_json())
+        return LogChunk(text, None if not lines and self._is_over(following) else fields.as_json(following))
 
     def _is_over(self, place: PrefectLogPosition) -> bool:
         if place.before is not None:
@@ -153,13 +148,3 @@ def _position_after(place: PrefectLogPosition, lines: list[PrefectLogLine]) -> P
     fresh = [line.id for line in lines if line.at >= since]
     shown = tuple(dict.fromkeys((*place.shown, *fresh)))[-MAX_SHOWN_IDS:]
     return replace(place, after=since, shown=shown, skip=0)
-
-
-def _parse_position(start: str) -> PrefectLogPosition:
-    try:
-        row = fields.parse_table(start)
-        shown = tuple(str(line_id) for line_id in fields.rows(row.get("shown")))
-        times = fields.instant(row, "after"), fields.instant(row, "before")
-        return PrefectLogPosition(parse.parse_id(row, "run"), *times, shown, fields.number(row, "skip", 0))
-    except RecordUnreadable as error:
-        raise NotSupported(f"this place in a log cannot be read back: {error}") from None

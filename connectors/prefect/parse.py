@@ -12,8 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import Field
 
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
@@ -421,16 +423,12 @@ def _watched_resources(trigger: Any, depth: int) -> Iterator[str]:
 class PrefectRunReference:
     """Contents of `RunRecord.native_ref`: a flow run and the number of its attempt."""
 
-    run: str
-    number: int = 1
+    run: Annotated[str, Field(pattern=f"^{UUID_TEXT.pattern}$")]
+    number: Annotated[int, Field(alias="try")] = 1
 
 
 def parse_reference(run: RunRef) -> PrefectRunReference | None:
-    try:
-        row = fields.parse_table(run.native_ref)
-        return PrefectRunReference(parse_id(row, "run"), fields.number(row, "try", 1))
-    except RecordUnreadable:
-        return None
+    return fields.read_reference(PrefectRunReference, run.native_ref)
 
 
 def vanished_run(run: RunRef) -> RunRecord:

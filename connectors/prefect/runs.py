@@ -8,7 +8,6 @@ then runs that are open, or began or ended recently, are read instead.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,7 +48,10 @@ class PrefectPoller:
         result, gaps = PollResult(), list[HistoryGap]()
         clock = self._client.version().clock
         now = clock.target if clock else datetime.now(UTC)
-        mark = self._read_cursor(cursor, now, result, gaps)
+        mark = result.cursor_or_first(cursor, PrefectCursor(EPOCH, 0, now))
+        if mark.until is None and now - mark.at > EVENT_RETENTION:
+            gaps.append(HistoryGap(mark.at, now, "events are kept for seven days: old runs rerun since are not seen"))
+            mark = PrefectCursor(mark.at - timedelta(days=1), 0, now)
         known = {at.run: open_run.job for open_run in open_runs if (at := parse_reference(open_run))}
         if mark.until is not None:
             following, more = self._walk(mark, now, known, result)
@@ -59,23 +61,12 @@ class PrefectPoller:
         return self._reported.poll(
             result,
             cursor,
-            following.to_json(),
+            fields.as_json(following),
             more=more,
             clock=clock,
             seen_until=None if more or following.until is not None or not result.complete else following.at,
             gaps=gaps,
         )
-
-    def _read_cursor(self, cursor: str, now: datetime, result: PollResult, gaps: list[HistoryGap]) -> PrefectCursor:
-        try:
-            mark = parse_cursor(cursor) if cursor else PrefectCursor(EPOCH, 0, now)
-        except RecordUnreadable as error:
-            result.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
-            return PrefectCursor(EPOCH, 0, now)
-        if mark.until is None and now - mark.at > EVENT_RETENTION:
-            gaps.append(HistoryGap(mark.at, now, "events are kept for seven days: old runs rerun since are not seen"))
-            return PrefectCursor(mark.at - timedelta(days=1), 0, now)
-        return mark
 
     # where the runs come from
 
@@ -248,10 +239,6 @@ class PrefectCursor:
     skip: int = 0
     until: datetime | None = None
 
-    def to_json(self) -> str:
-        until = self.until.isoformat() if self.until else None
-        return json.dumps({"v": 1, "at": self.at.isoformat(), "skip": self.skip, "until": until})
-
     def after(self, rows: list[Any]) -> PrefectCursor:
         """After these rows of a page that began here; where their times cannot be read, by their number."""
         at, skip = self.at, self.skip
@@ -259,14 +246,6 @@ class PrefectCursor:
             starts_at = _expected_start(row)
             at, skip = (starts_at, 1) if starts_at is not None and starts_at > at else (at, skip + 1)
         return PrefectCursor(at, skip, self.until)
-
-
-def parse_cursor(cursor: str) -> PrefectCursor:
-    row = fields.parse_table(cursor)
-    at = fields.instant(row, "at")
-    if at is None:
-        raise RecordUnreadable("at is missing")
-    return PrefectCursor(at, fields.number(row, "skip", 0), fields.instant(row, "until"))
 
 
 def _expected_start(row: Any) -> datetime | None:

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.records import SkippedRecord
@@ -184,17 +185,38 @@ def parse_instant(key: Any) -> datetime | None:
 
 
 @cache
-def _adapter(cursor: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(cursor)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def from_json(kind: Callable[..., T], text: str) -> T:
+    """The dataclass `kind` in a JSON text of ours: a cursor, a reference, a place in a log. Raises RecordUnreadable."""
+    try:
+        result: T = _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        raise RecordUnreadable(f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip()) from None
+    except ValueError:
+        raise RecordUnreadable("it is not JSON") from None
+    return result
+
+
+def as_json(record: Any) -> str:
+    """A dataclass as the text that `from_json` reads."""
+    return json.dumps(asdict(record), default=datetime.isoformat, separators=(",", ":"))
+
+
+def read_reference(kind: Callable[..., T], native_ref: str) -> T | None:
+    """The dataclass `kind` in the reference of a run; None without one (a MISSED run)."""
+    try:
+        return from_json(kind, native_ref)
+    except RecordUnreadable:
+        return None
 
 
 def read_cursor(cursor: Callable[[], T], text: str) -> T | None:
     """The cursor (a dataclass) in a JSON text; the beginning for "", None for any other text."""
-    try:
-        result: T = _adapter(cursor).validate_json(text) if text else cursor()
-    except ValueError:
-        return None
-    return result
+    return read_reference(cursor, text) if text else cursor()
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

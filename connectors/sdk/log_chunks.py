@@ -7,8 +7,21 @@ from __future__ import annotations
 
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.fields import from_json
 from connectors.sdk.records import LogChunk
+
+Position = TypeVar("Position")
+
+
+def log_position(kind: Callable[..., Position], start: str) -> Position:
+    """The position in a log (a dataclass) that `LogChunk.next` named. Raises NotSupported for any other text."""
+    try:
+        return from_json(kind, start)
+    except RecordUnreadable as error:
+        raise NotSupported(f"this place in a log cannot be read back: {error}") from None
 
 
 def from_character(piece: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -58,10 +58,10 @@ class PollResult:
                 return
             yield open_run
 
-    def cursor_or_first(self, cursor: str, parse: Callable[[str], Cursor], first: Cursor) -> Cursor:
-        """The cursor that `parse` reads; `first` for "" and, with a warning, for one that it cannot read."""
+    def cursor_or_first(self, cursor: str, first: Cursor) -> Cursor:
+        """The cursor (a dataclass as `first`) in JSON; `first` for "" and, with a warning, for any other text."""
         try:
-            return parse(cursor) if cursor else first
+            return fields.from_json(type(first), cursor) if cursor else first
         except RecordUnreadable as error:
             self.warn(f"the cursor cannot be read ({error}); history is read again")
             return first

@@ -593,15 +593,6 @@ def checked_origin(url: str, plain_http: bool) -> str:
     return url.rstrip("/")
 
 
-def checked_account(username: object, password: object, token: object) -> None:
-    """Raises ValueError unless these are an account: username with password, a token alone, or nothing."""
-    given = [name for name, value in (("username", username), ("password", password)) if value is not None]
-    if token is not None and given:
-        raise ValueError(f"a token needs no {' and no '.join(given)}: drop the one or the other")
-    if len(given) == 1:
-        raise ValueError("username and password belong together; a server without accounts needs neither")
-
-
 def _error_text(error: Exception) -> str:
     if isinstance(error, httpx.LocalProtocolError):
         return "LocalProtocolError"  # it quotes what we would have sent
