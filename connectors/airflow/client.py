@@ -59,7 +59,7 @@ class AirflowClient:
         return self._get("/dags", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
 
     def paused(self, offset: int) -> HttpReply:
-        """The DAGs that are paused, a page of them."""
+        """A page of the paused DAGs."""
         return self._get("/dags", {"paused": "true", "limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
 
     def dag(self, dag: str) -> HttpReply:
@@ -70,7 +70,7 @@ class AirflowClient:
         return self._get(f"{dag_path(dag)}/tasks", accept={404})
 
     def versions(self) -> HttpReply:
-        """The newest definitions of all DAGs, newest first: their ids are UUIDv7, so they sort by time."""
+        """The newest definitions of all DAGs, newest first: their ids sort by time (UUIDv7)."""
         return self._get("/dags/~/dagVersions", {"limit": PAGE_LIMIT, "order_by": "-id"}, accept={403, 404})
 
     def assets(self, offset: int) -> HttpReply:
@@ -82,13 +82,12 @@ class AirflowClient:
     # runs
 
     def changed(self, path: str, since: datetime, page: str, until: datetime | None = None) -> HttpReply:
-        """A page of RUNS_OF_ALL or TASKS_OF_ALL that changed since, oldest change first; `page` "" is the first,
+        """A page of ALL_RUNS_PATH or ALL_TASKS_PATH that changed since, oldest change first; `page` "" is the first,
         "offset:N" one of a server without cursors (it ignores the parameter). `until`: later changes are left out.
 
-        A time without a zone would be answered 500. Task instances cannot be ordered by change, only by id (a UUIDv7,
-        so by age). The order must be ascending: rows that move while we walk move to the end and are seen again.
-        Since BEGINNING, runs go by id: the order of their making, which has an index; by change there is none, and each
-        page reads them all. SQLite reads them all either way: it goes by the DAGs that the account may read (seen)."""
+        Task instances cannot be ordered by change, only by id (a UUIDv7, so by age). The order must be ascending: rows
+        that move during a walk move to the end and are seen again. Since EPOCH, runs are ordered by id, which has an
+        index; by change each page reads them all."""
         kind, _, offset = page.partition("offset:")
         where = {"offset": offset} if offset and not kind else {"cursor": page}
         whole = since <= EPOCH
@@ -110,32 +109,22 @@ class AirflowClient:
         return self._get(f"{run_path(dag, run)}/upstreamAssetEvents", accept={403, 404})
 
     def open_runs(self, dags: Sequence[str], offset: int) -> HttpReply:
-        """The runs of these DAGs that are queued or running, a page of them."""
+        """A page of the queued and running runs of these DAGs."""
         return self._listed_runs({"dag_ids": list(dags), "states": ["queued", "running"]}, offset)
 
     def open_of_all(self, offset: int) -> HttpReply:
-        """The runs of all DAGs that are queued or running, a page of them."""
+        """A page of the queued and running runs of all DAGs."""
         return self._listed_runs({"states": ["queued", "running"]}, offset)
 
     def ended_runs(self, dags: Sequence[str], since: datetime, offset: int) -> HttpReply:
-        """The runs of these DAGs that ended since, a page of them."""
+        """A page of the runs of these DAGs that ended since."""
         ended = {"states": ["success", "failed"], "end_date_gte": format_filter_instant(since)}
         return self._listed_runs({"dag_ids": list(dags), **ended}, offset)
 
-    def changed_dated(self, since: datetime, begins: datetime | None, ends: datetime | None, offset: int) -> HttpReply:
-        """Of the runs whose logical date is in this span (both ends count, None: open), those that changed since, the
-        first made first, a page of them."""
-        span = {"logical_date_gte": begins, "logical_date_lte": ends}
-        when = {"updated_at_gte": format_filter_instant(since)} | {
-            name: format_filter_instant(at) for name, at in span.items() if at
-        }
+    def changed_dated(self, since: datetime, dated: datetime, offset: int) -> HttpReply:
+        """A page of the runs with a logical date from `dated` on that changed since."""
+        when = {"updated_at_gte": format_filter_instant(since), "logical_date_gte": format_filter_instant(dated)}
         return self.runs_of("~", {**when, "order_by": "id", "limit": PAGE_LIMIT, "offset": offset})
-
-    def changed_of(self, dag: str, since: datetime) -> HttpReply:
-        """The runs of a DAG that changed since, a page of the first made."""
-        return self.runs_of(
-            dag, {"updated_at_gte": format_filter_instant(since), "order_by": "id", "limit": PAGE_LIMIT}
-        )
 
     def _listed_runs(self, query: Mapping[str, Any], offset: int) -> HttpReply:
         page = {"page_limit": PAGE_LIMIT, "page_offset": offset, "order_by": "id"}
@@ -241,13 +230,13 @@ class AirflowClient:
         return self._send("PUT", f"/backfills/{int(number)}/{path_segment(change)}", {}, accept={400, 404, 409, 422})
 
     def backfills(self, dag: str) -> HttpReply:
-        """Those of a DAG, the newest first."""
+        """Of a DAG, newest first."""
         return self._get("/backfills", {"dag_id": dag, "limit": PAGE_LIMIT, "order_by": "-id"})
 
     def backfilled(self, offset: int) -> HttpReply:
-        """Open runs that a backfill made, of all DAGs, a page of them."""
-        of = {"run_type": "backfill", "state": ["queued", "running"]}
-        return self.runs_of("~", {**of, "order_by": "id", "limit": PAGE_LIMIT, "offset": offset})
+        """A page of the open runs of backfills, of all DAGs."""
+        chosen = {"run_type": "backfill", "state": ["queued", "running"], "order_by": "id"}
+        return self.runs_of("~", {**chosen, "limit": PAGE_LIMIT, "offset": offset})
 
     def backfill_status(self, number: int) -> HttpReply:
         return self._get(f"/backfills/{int(number)}", accept={404})

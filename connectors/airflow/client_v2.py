@@ -195,7 +195,7 @@ class AirflowClientV2(AirflowClient):
 
     def _all_of(self, dag: str, run: str) -> list[fields.Row]:
         fetch = partial(self.task_instances, dag, run)
-        return fields.tables(rows_by_offset(fetch, "task_instances", MAX_PAGES, may_be_missing=True).rows)
+        return fields.tables(rows_by_offset(fetch, "task_instances", MAX_PAGES, missing=(404,)).rows)
 
     def clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> HttpReply:
         """Accepts no note, and reports that like Airflow 3.1. The reply has the run's expected state."""

@@ -21,8 +21,8 @@ from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import AirflowPeriod, AirflowTaskInstance, DagDefinition
 from connectors.sdk import fields
-from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
-from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.records import Inventory, JobRecord, SkippedRecord
 from connectors.sdk.transport.http import HttpReply
 
 MAX_PAGES = 500
@@ -48,8 +48,12 @@ class AirflowInventory:
         """As the contract says. DAGs whose definition could not be read in time are left out of an incomplete one: the
         next one has them."""
         skipped: list[SkippedRecord] = []
-        rows, clock, complete = self._dags(skipped)
-        complete = self._read_definitions(rows, skipped) and complete
+        listed = rows_by_offset(self._client.dags, "dags", MAX_PAGES, missing=(403, 404))
+        named = fields.readable(
+            listed.rows, lambda row: (fields.text(fields.table(row), "dag_id"), row), "dags", skipped
+        )
+        rows = {name: row for name, row in named if self._watched(name)}
+        complete = self._read_definitions(rows, skipped) and listed.is_whole and len(named) == len(listed.rows)
         feeds = self._feeds(skipped)
         errors, broken = self._import_errors()
         jobs = self._jobs(rows, feeds, errors, skipped)
@@ -57,42 +61,22 @@ class AirflowInventory:
             complete = False
             skipped.append(SkippedRecord("dags", "Airflow lists no DAG: none exists, or this account may not read any"))
         watched = self._watched
-        return Inventory.since(previous_hash, jobs, complete, clock, [*skipped, *broken], lambda name, _: watched(name))
-
-    def _dags(self, skipped: list[SkippedRecord]) -> tuple[dict[str, fields.Row], TargetClock | None, bool]:
-        rows, clock, whole = self._pages(self._client.dags, "dags")
-        named = fields.readable(rows, lambda row: (fields.text(fields.table(row), "dag_id"), row), "dags", skipped)
-        return {name: row for name, row in named if self._watched(name)}, clock, whole and len(named) == len(rows)
-
-    def _pages(self, fetch: Callable[[int], HttpReply], name: str) -> tuple[list[Any], TargetClock | None, bool]:
-        """All rows of a paged list; False at the end when the pages do not add up."""
-        rows: list[Any] = []
-        clock: TargetClock | None = None
-        last: bytes = b""
-        for _ in range(MAX_PAGES):
-            reply = fetch(len(rows))
-            if reply.status in (403, 404):
-                return rows, clock, False
-            table = reply.table()
-            page = table.get(name)
-            if not isinstance(page, list):
-                raise SystemUnreachable(f"{reply.place} has no list {name!r}; is this Airflow?")
-            clock = clock or reply.clock
-            rows += page
-            if len(rows) >= fields.number(table, "total_entries", 0):
-                return rows, clock, True
-            if not page or reply.body == last:
-                return rows, clock, False
-            last = reply.body
-        return rows, clock, False
+        return Inventory.since(
+            previous_hash, jobs, complete, listed.clock, [*skipped, *broken], lambda name, _: watched(name)
+        )
 
     # definitions
 
     def _read_definitions(self, names: Mapping[str, fields.Row], skipped: list[SkippedRecord]) -> bool:
         """Refreshes the cached definitions; False when time ran out or one could not be read."""
-        for gone in self._definitions.keys() - set(names):
-            del self._definitions[gone]
-        moved = self._moved() | self._retimed(names)
+        for deleted in self._definitions.keys() - set(names):
+            del self._definitions[deleted]
+        retimed = {  # a DAG that did not run since changes without a new version
+            name
+            for name, definition in self._definitions.items()
+            if (names[name].get("timetable_summary") or "") != definition.timetable
+        }
+        moved = self._moved() | retimed
         new = [name for name in names if name not in self._definitions]
         old = [name for name in self._definitions if name in moved]
         again = [name for name in self._definitions if name not in old][:REFRESHED_PER_READ]
@@ -103,26 +87,14 @@ class AirflowInventory:
             whole = self._read_definition(name, skipped) and whole
         return whole
 
-    def _moved(self) -> frozenset[str]:
+    def _moved(self) -> set[str]:
         """DAGs whose newest version is not the cached one; none if this account may not read versions."""
         reply = self._client.versions()
-        if reply.status != 200:
-            return frozenset()
+        rows = fields.rows(reply.table().get("dag_versions")) if reply.status == 200 else []
         newest: dict[str, int] = {}
-        for dag, number in fields.readable(fields.rows(reply.table().get("dag_versions")), parse.parse_dag_version):
+        for dag, number in fields.readable(rows, parse.parse_dag_version):
             newest[dag] = max(number, newest.get(dag, 0))
-        return frozenset(
-            name
-            for name, definition in self._definitions.items()
-            if newest.get(name, definition.version) != definition.version
-        )
-
-    def _retimed(self, rows: Mapping[str, fields.Row]) -> frozenset[str]:
-        """DAGs that the list shows with another timetable: one that did not run since changes without a new version."""
-        timetables = ((name, self._definitions[name].timetable) for name in rows if name in self._definitions)
-        return frozenset(
-            name for name, timetable in timetables if (rows[name].get("timetable_summary") or "") != timetable
-        )
+        return {name for name, known in self._definitions.items() if newest.get(name, known.version) != known.version}
 
     def _read_definition(self, name: str, skipped: list[SkippedRecord]) -> bool:
         details, tasks = self._client.dag(name), self._client.tasks(name)
@@ -142,8 +114,8 @@ class AirflowInventory:
     # dependencies
 
     def _feeds(self, skipped: list[SkippedRecord]) -> dict[str, set[str]]:
-        """DAG -> DAGs that write the assets it waits for."""
-        rows, _, _ = self._pages(self._client.assets, "assets")
+        """By DAG, the DAGs that write the assets it waits for."""
+        rows = rows_by_offset(self._client.assets, "assets", MAX_PAGES, missing=(403, 404)).rows
         feeds: dict[str, set[str]] = {}
         for edges in fields.readable(rows, parse.parse_asset_edges, "assets", skipped):
             for dag, writers in edges.items():
@@ -209,10 +181,8 @@ def no_such_dag(dag: str, verb: str) -> str:
 def active_runs_note(client: AirflowClient, dag: str, run: str = "") -> str | None:
     """Other runs of the DAG that are running or queued now."""
     reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
-    others = [
-        f"{row.get('dag_run_id')} ({row.get('state')})" for row in run_rows(reply) if row.get("dag_run_id") != run
-    ]
-    return f"other runs of {dag} are active: {', '.join(others)}" if others else None
+    runs = [f"{row.get('dag_run_id')} ({row.get('state')})" for row in run_rows(reply) if row.get("dag_run_id") != run]
+    return f"other runs of {dag} are active: {', '.join(runs)}" if runs else None
 
 
 def run_rows(reply: HttpReply) -> list[fields.Row]:
@@ -238,7 +208,7 @@ def server_time(reply: HttpReply) -> datetime:
 def read_task_instances(client: AirflowClient, dag: str, run: str) -> list[AirflowTaskInstance] | None:
     """All task instances of a run; None if it was deleted."""
     fetch = partial(client.task_instances, dag, run)
-    answer = rows_by_offset(fetch, "task_instances", MAX_TASK_PAGES, may_be_missing=True)
+    answer = rows_by_offset(fetch, "task_instances", MAX_TASK_PAGES, missing=(404,))
     return None if answer.is_missing else readable_instances(answer.rows)
 
 
@@ -251,8 +221,8 @@ def readable_instances(rows: Any) -> list[AirflowTaskInstance]:
 def task_names_text(affected: Sequence[AirflowTaskInstance]) -> str:
     """ "load, publish and 3 more"."""
     names = ", ".join(parse.instance_name(instance) for instance in affected[:MAX_NAMED_TASKS])
-    more = len(affected) - MAX_NAMED_TASKS
-    return f"{names} and {more} more" if more > 0 else names
+    unnamed = len(affected) - MAX_NAMED_TASKS
+    return f"{names} and {unnamed} more" if unnamed > 0 else names
 
 
 def count_text(affected: Sequence[Any], noun: str = "task") -> str:

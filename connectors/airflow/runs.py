@@ -1,4 +1,4 @@
-"""Polling runs and tasks: what changed, and the open runs that did not change by themselves.
+"""Polling runs and tasks: changed ones, and open runs that did not change.
 
 Each record gets what Airflow keeps elsewhere: the runs that wrote the assets it was started by (one request per run,
 so cached), the full pool that a task waits for, and the question that a task asks a person (Airflow 3.1 and later).
@@ -11,15 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
 from connectors.airflow import changes, parse
-from connectors.airflow.changes import AirflowChangeReader, rows_by_offset
-from connectors.airflow.client import ALL_RUNS_PATH, ALL_TASKS_PATH, EPOCH, PAGE_LIMIT, AirflowClient
+from connectors.airflow.changes import AirflowChangePages, AirflowCursor, AirflowRunChanges, rows_by_offset
+from connectors.airflow.client import ALL_TASKS_PATH, EPOCH, PAGE_LIMIT, AirflowClient
 from connectors.airflow.parse import (
     AirflowPeriod,
     AirflowRunReference,
@@ -52,6 +52,14 @@ RESERVED_TIME_SHARE = 0.2
 CACHED_PERIODS = 50_000
 
 
+@dataclass(frozen=True, slots=True)
+class AirflowCursors:
+    """The cursor of a poll."""
+
+    runs: AirflowCursor = field(default_factory=lambda: AirflowCursor(EPOCH))
+    tasks: AirflowCursor = field(default_factory=lambda: AirflowCursor(datetime.now(UTC) - TASK_HISTORY))
+
+
 class AirflowPoller:
     """Polls one Airflow. Caches only what saves requests: periods of runs, and the records reported last."""
 
@@ -66,16 +74,20 @@ class AirflowPoller:
             ApprovalQuestions(client),
             PoolReasons(client),
         )
-        self._sparing = AirflowChangeReader(client)
+        self._run_changes = AirflowRunChanges(client)
         self._turn = 0
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. Requests in a calm poll: two lists, one for failed tasks where runs ended."""
         result = PollResult()
-        runs_mark, tasks_mark = self._marks(cursor, result)
-        runs = self._runs(runs_mark, open_runs)
+        marks = fields.read_cursor(AirflowCursors, cursor)
+        if marks is None:
+            result.warn("the cursor cannot be read; history is read again from its beginning")
+            marks = AirflowCursors()
+        runs, tasks = self._run_changes.read(marks.runs, open_runs), AirflowChangePages(marks.tasks)
         self._add_runs(runs.rows, result)
-        tasks = self._tasks(tasks_mark, runs.more)
+        if not runs.more or self._client.major > 2:  # tasks of Airflow 2 have no period: there the runs are read first
+            tasks = changes.read_changes(self._client, ALL_TASKS_PATH, "task_instances", marks.tasks, keep=0.4)
         self._cache_periods(tasks.rows)
         self._add_tasks(tasks.rows, open_runs, result)
         self._add_open_runs(open_runs, result)
@@ -85,27 +97,10 @@ class AirflowPoller:
             if broken:
                 result.complete = False
                 result.warn(f"the list of changes was not read to its end: {broken}")
-        following = json.dumps({"v": 1, "runs": runs.mark.to_value(), "tasks": tasks.mark.to_value()})
+        following = json.dumps(asdict(AirflowCursors(runs.mark, tasks.mark)), default=datetime.isoformat)
+        seen_until = None if runs.more or runs.broken else runs.mark.since
         more = runs.more or tasks.more
-        return self._reported.poll(
-            result,
-            cursor,
-            following,
-            more=more,
-            clock=runs.clock,
-            seen_until=None if runs.more or runs.broken else runs.mark.since,
-        )
-
-    def _runs(self, mark: changes.AirflowCursor, open_runs: Sequence[RunRef]) -> changes.AirflowChangePages:
-        return self._sparing.instead(mark, open_runs) or self._sparing.walked(
-            mark, lambda at: changes.read_changes(self._client, ALL_RUNS_PATH, "dag_runs", at, keep=0.7)
-        )
-
-    def _tasks(self, mark: changes.AirflowCursor, runs_to_come: bool) -> changes.AirflowChangePages:
-        """Task instances of Airflow 2 have no period: there the runs are read first."""
-        if runs_to_come and self._client.major == 2:
-            return changes.AirflowChangePages(mark)
-        return changes.read_changes(self._client, ALL_TASKS_PATH, "task_instances", mark, keep=0.4)
+        return self._reported.poll(result, cursor, following, more=more, clock=runs.clock, seen_until=seen_until)
 
     def _cache_periods(self, rows: list[Any]) -> None:
         """Reads the period of runs that did not change lately and whose tasks lack it (Airflow 2), run by run."""
@@ -118,18 +113,7 @@ class AirflowPoller:
             reply = self._client.run(dag, run)
             with suppress(RecordUnreadable):
                 if reply.status == 200:
-                    self._periods[dag, run] = parse.parse_period(reply.table())
-
-    def _marks(self, cursor: str, result: PollResult) -> tuple[changes.AirflowCursor, changes.AirflowCursor]:
-        first = changes.AirflowCursor(EPOCH), changes.AirflowCursor(datetime.now(UTC) - TASK_HISTORY)
-        if not cursor:
-            return first
-        try:
-            table = fields.parse_table(cursor)
-            return changes.AirflowCursor.of(table.get("runs")), changes.AirflowCursor.of(table.get("tasks"))
-        except RecordUnreadable as error:
-            result.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
-            return first
+                    self._periods[dag, run] = parse_period(reply.table())
 
     def watched(self, dag: str) -> bool:
         """Whether the options ask for this DAG."""
@@ -208,7 +192,7 @@ class AirflowPoller:
                 result.warn(f"task state {instance.native!r} is not known to Headway")
 
     def _period(self, instance: AirflowTaskInstance) -> AirflowPeriod:
-        return self._periods.get(instance.key[:2]) or parse.parse_period(instance.row)
+        return self._periods.get(instance.key[:2]) or parse_period(instance.row)
 
     def _close_earlier_tries(
         self, current: dict[InstanceKey, list[AirflowTaskInstance]], open_runs: Sequence[RunRef], result: PollResult

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.airflow import inventory
-from connectors.airflow.changes import page_at_offset, rows_by_offset
+from connectors.airflow.changes import required_rows, rows_by_offset
 from connectors.airflow.client import AirflowClient, dag_path
 from connectors.airflow.hold import active_hold
 from connectors.airflow.parse import AirflowPeriod, action_mark, interval_before, run_id_for_key, run_ref
@@ -269,8 +269,8 @@ class AirflowBackfiller:
         )
 
     def _rows(self, dag: str) -> list[Any]:
-        """Of a DAG the newest, which are enough: it has one at a time. Raises AnswerUnfit."""
-        return page_at_offset(self._client.backfills(dag), "backfills", 0)[0]
+        """The newest backfills of a DAG, which are enough: it has one at a time."""
+        return required_rows(self._client.backfills(dag), "backfills")
 
     def _active_backfills(self, dag: str) -> Iterator[NativeBackfill]:
         for row in fields.tables(self._rows(dag)):
@@ -304,7 +304,7 @@ class AirflowBackfiller:
         reply = self._client.preview_backfill(create_backfill_body(plan))
         if reply.status != 200:
             return refused_preview("backfill", f"Airflow refuses: {reply.error}")
-        rows = page_at_offset(reply, "backfills", 0)[0]
+        rows = required_rows(reply, "backfills")
         periods = [str(row.get("logical_date")) for row in fields.tables(rows)]
         if not periods:
             return refused_preview("backfill", "nothing to do: Airflow would make no run in that time")

@@ -304,7 +304,7 @@ def test_servers_without_cursors_are_walked_by_offset_with_an_overlap() -> None:
     assert ["0", "80", "160"] == asked[:3]
 
 
-@pytest.mark.parametrize("cursor", ["no json", "[]", "{}", '{"runs": {"since": "yesterday"}, "tasks": {}}', "[" * 9999])
+@pytest.mark.parametrize("cursor", ["no json", "[]", '{"runs": {"since": "yesterday"}, "tasks": {}}', "[" * 9999])
 def test_a_cursor_that_cannot_be_read_brings_history_again_with_a_warning(cursor: str) -> None:
     fake = night()
     ended(fake)
@@ -394,8 +394,7 @@ def walked(
     client.deadline = Deadline(60.0)
     bites = [changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(since), keep=0.0)]
     while bites[-1].more and len(bites) < 50:
-        mark = changes.AirflowCursor.of(json.loads(json.dumps(bites[-1].mark.to_value())))
-        bites.append(changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", mark, keep=0.0))
+        bites.append(changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", bites[-1].mark, keep=0.0))
     return bites
 
 

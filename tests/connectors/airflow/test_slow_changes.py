@@ -1,0 +1,150 @@
+"""A server that is slow to list its changes: it is walked rarely, and every poll reads open and recent runs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from connectors.airflow import changes
+from connectors.airflow.changes import AirflowCursor, AirflowRunChanges
+from connectors.airflow.client import AirflowClient
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.http import HttpReply
+from tests.connectors.airflow.support import latest_records, opened
+from tests.connectors.airflow.test_requests import BY_VERSION, MOST, estate
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow_acts import stamp
+
+
+@pytest.fixture(autouse=True)
+def always_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every walk is slow."""
+    monkeypatch.setattr(changes, "SLOW_SECONDS", -1.0)
+
+
+class Watch:
+    """Follows a fake as the engine does, from the end of its history on."""
+
+    def __init__(self, fake: FakeAirflow, connector: Connector) -> None:
+        self.fake, self.connector = fake, connector
+        runs, self.cursor = latest_records(connector)
+        self.known = {(run.job, run.attempt_key): run for run in runs.values() if run.state.is_open}
+
+    def poll(self) -> dict[str, RunRecord]:
+        """The DAG runs of one poll, by run id."""
+        self.fake.requests.clear()
+        refs: list[RunRef] = [ref(run) for run in self.known.values()]
+        poll = self.connector.poll(self.cursor, refs, 5)
+        assert not poll.more
+        assert len(self.fake.requests) <= MOST, self.fake.requests
+        for run in poll.runs:
+            self.known.pop((run.job, run.formerly), None)
+            self.known[run.job, run.attempt_key] = run
+        self.known = {key: run for key, run in self.known.items() if run.state.is_open}
+        self.cursor = poll.cursor
+        return {str(run.context["run_id"]): run for run in poll.runs if "." not in run.job}
+
+    @property
+    def since(self) -> str:
+        return str(json.loads(self.cursor)["runs"]["since"])
+
+
+@pytest.fixture(params=sorted(BY_VERSION))
+def watch(request: pytest.FixtureRequest) -> Watch:
+    fake = estate()
+    watch = Watch(fake, BY_VERSION[request.param](fake))
+    watch.poll()  # the walk that is slow
+    return watch
+
+
+def test_open_and_recent_runs_are_reported_without_a_walk(watch: Watch) -> None:
+    fake = watch.fake
+    first = watch.poll()
+    assert {"dag_000", "dag_059", "dag_060", "dag_079"} <= {run.job for run in first.values()}
+    fake.start("dag_090", "scheduled__short")
+    fake.tick(20)
+    for row in (*fake.runs, *fake.instances):
+        if row["dag_id"] == "dag_070" and row["state"] == "running":
+            row |= {"state": "success", "end_date": stamp(fake.now), "_updated": fake.now}
+    seen = watch.poll()
+    assert RunState.SUCCEEDED is seen["scheduled__short"].state, "it came and went between two polls, and has a date"
+    assert RunState.SUCCEEDED is seen["manual__dag_070"].state, "it was open"
+    assert not any(run.job == "dag_070" for run in watch.known.values())
+
+
+def test_other_changes_come_with_the_next_walk_and_the_watermark_stays_until_then(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = next(row for row in watch.fake.runs if row["dag_id"] == "dag_003" and row["state"] == "success")
+    old |= {"logical_date": "2024-02-01T00:00:00Z", "state": "failed", "_updated": watch.fake.now}
+    before = watch.since
+    assert old["dag_run_id"] not in watch.poll()
+    assert before == watch.since
+    watch.fake.tick(1)
+    monkeypatch.setattr(changes, "WALK_INTERVAL_SECONDS", 0.0)
+    assert RunState.FAILED is watch.poll()[str(old["dag_run_id"])].state
+    assert before < watch.since
+
+
+def test_a_quick_walk_is_made_by_every_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "SLOW_SECONDS", 60.0)
+    fake = estate()
+    watch = Watch(fake, BY_VERSION[3](fake))
+    watch.poll()
+    watch.fake.start("dag_091", "manual__undated", logical_date=None, run_type="manual")
+    watch.fake.tick(20)
+    assert RunState.SUCCEEDED is watch.poll()["manual__undated"].state
+
+
+def test_after_a_walk_that_is_not_answered_in_time_the_next_poll_reads_what_is_quick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_answer(*_: object) -> HttpReply:
+        raise SystemUnreachable("no answer in 30 s")
+
+    client = opened(estate())._client
+    assert isinstance(client, AirflowClient)
+    client.deadline = Deadline(5)
+    monkeypatch.setattr(client, "changed", no_answer)
+    reader, mark = AirflowRunChanges(client), AirflowCursor(datetime(2026, 11, 19, tzinfo=UTC), "page 7")
+    with pytest.raises(SystemUnreachable):
+        reader.read(mark, ())
+    pages = reader.read(mark, ())
+    assert pages.rows
+    assert (mark, False) == (pages.mark, pages.more), "the mark stays: nothing is left out"
+
+
+@pytest.mark.parametrize("method", ["changed_dated", "ended_runs", "open_of_all"])
+def test_a_missing_list_is_not_an_empty_one(watch: Watch, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that answers {} for a page."""
+    empty = HttpReply("Airflow", "GET", 200, {"content-type": "application/json"}, b"{}", None)
+    for row in watch.fake.runs:
+        row |= {"state": "success", "end_date": stamp(watch.fake.now)}
+    monkeypatch.setattr(AirflowClient, method, lambda *_: empty)
+    with pytest.raises(SystemUnreachable, match="has no list"):
+        watch.poll()
+
+
+def test_a_list_that_is_answered_by_404_is_not_an_empty_one() -> None:
+    gone = HttpReply("Airflow", "GET", 404, {"content-type": "application/json"}, b'{"detail": "Not Found"}', None)
+    with pytest.raises(SystemUnreachable, match="has no list"):
+        changes.rows_by_offset(lambda _: gone, "dag_runs", 2)
+    assert changes.rows_by_offset(lambda _: gone, "task_instances", 2, missing=(404,)).is_missing
+
+
+def test_a_list_whose_pages_repeat_or_end_early_is_not_whole() -> None:
+    def page(rows: int) -> HttpReply:
+        body = json.dumps({"dags": [{}] * rows, "total_entries": 500}).encode()
+        return HttpReply("Airflow", "GET", 200, {"content-type": "application/json"}, body, None)
+
+    repeated = changes.rows_by_offset(lambda _: page(100), "dags", 9)
+    assert (100, False) == (len(repeated.rows), repeated.is_whole)
+    short = changes.rows_by_offset(lambda offset: page(0 if offset else 100), "dags", 9)
+    assert (100, False) == (len(short.rows), short.is_whole)
