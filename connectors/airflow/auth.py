@@ -1,12 +1,10 @@
 """Authentication to Airflow. The methods differ only in how a token is obtained.
 
-Password login (Airflow 3), basic auth (Airflow 2), a ready token, Google Cloud Composer and Amazon MWAA.
 Measured on Airflow 3.3: a token lasts 24 h; an expired one gets 401 "Token Expired", one issued before the server's
 secret changed gets 403 "Invalid JWT token", missing permissions get 403 "Forbidden".
 
-MWAA exchanges a web login token of AWS, good once and for a minute, for a session of twelve hours (AWS's MWAA user
-guide). Composer takes an access token of Google for a service account's key or for this machine (Google's
-documentation of OAuth 2.0 and of the metadata server). Tests answer as these documents say; neither cloud is called.
+Sources: AWS, MWAA user guide (a web login token is valid once and for a minute, the session for twelve hours); Google,
+OAuth 2.0 and metadata server. Neither cloud is called by the tests.
 """
 
 from __future__ import annotations
@@ -18,12 +16,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
 
-from connectors.airflow.options import AirflowOptions
+from connectors.airflow.options import AirflowOptions, MwaaOptions
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
@@ -34,9 +31,6 @@ from connectors.sdk.transport.http import HttpEndpoint, HttpReply
 MAX_REFUSED_LOGINS = 3
 REFUSED_WINDOW_SECONDS = 15 * 60.0
 """To lock out no account, sign-in stops after three refusals in a quarter of an hour until a person acts."""
-
-STALE_JWT_MESSAGE = "invalid jwt token"
-"""Texts of a 403 that is caused by the token, not the account."""
 
 
 def auth_of(
@@ -52,9 +46,7 @@ def auth_of(
         read_key = None if key is None else (lambda: secrets(key))
         return GoogleToken(read_key, HttpEndpoint("Google", url, None, outside), caching(secrets))
     if options.mwaa is not None:
-        from connectors.airflow.auth_aws import AwsWebLogin  # boto3 is an extra
-
-        return MwaaSession(AwsWebLogin(options.mwaa, secrets, outside), caching(secrets))
+        return MwaaSession(aws_web_login(options.mwaa, secrets, outside), caching(secrets))
     username = options.username or ""
     refusals = _REFUSALS.setdefault((options.url.rstrip("/"), username), RefusedLogins())
     auth_class = BasicAuth if major == 2 else PasswordAuth
@@ -63,7 +55,7 @@ def auth_of(
 
 def is_stale_token(reply: HttpReply) -> bool:
     """True when the token is to blame, not the rights of the account."""
-    return reply.status == 401 or (reply.status == 403 and STALE_JWT_MESSAGE in reply.error.lower())
+    return reply.status == 401 or (reply.status == 403 and "invalid jwt token" in reply.error.lower())
 
 
 class AirflowAuth:
@@ -73,29 +65,27 @@ class AirflowAuth:
     guards_all = True
     """True if a proxy in front of Airflow requires authentication for every request, public endpoints included."""
 
-    def __init__(
-        self, mask: Callable[[str], None] = lambda _: None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`mask` is given each secret that is obtained, to mask it."""
-        self._mask, self._clock = mask, clock
-        self._made: dict[str, str] | None = None
+    def __init__(self, mask: Callable[[str], None] = lambda _: None, now: Callable[[], float] = time.time) -> None:
+        """`mask` is called with each secret that is obtained."""
+        self._mask, self._now = mask, now
+        self._current: dict[str, str] | None = None
         self._until = math.inf
 
     def headers(self, endpoint: HttpEndpoint, deadline: Deadline) -> dict[str, str]:
-        """Headers that were good when last used. Raises AccessRefused, SystemUnreachable."""
-        if self._made is None or self._clock() > self._until:
-            self._made, self._until = self._sign_in(endpoint, deadline)
-        return self._made
+        """Raises AccessRefused, SystemUnreachable."""
+        if self._current is None or self._now() > self._until:
+            self._current, self._until = self._sign_in(endpoint, deadline)
+        return self._current
 
     def forget(self) -> None:
         """Called after a refusal: the next call gets new headers, or raises."""
-        self._made = None
+        self._current = None
 
     def accept(self) -> None:
-        """Called when they were good. Nothing is counted here."""
+        """Called when the headers were accepted."""
 
     def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        """Headers, and until when they are good by the clock."""
+        """New headers, and until when they are valid."""
         raise NotImplementedError
 
     def _bearer(self, token: str) -> dict[str, str]:
@@ -122,16 +112,14 @@ class RefusedLogins:
         self._times: deque[float] = deque(maxlen=MAX_REFUSED_LOGINS)
 
     def add(self) -> None:
-        """One more was refused now."""
         self._times.append(self._monotonic())
 
     def clear(self) -> None:
-        """A login was accepted."""
         self._times.clear()
 
     @property
     def wait_seconds(self) -> float:
-        """How long no login may be tried; 0 when one may."""
+        """Time until the next login may be tried; 0 when it may now."""
         if len(self._times) < MAX_REFUSED_LOGINS:
             return 0.0
         return max(0.0, self._times[0] + REFUSED_WINDOW_SECONDS - self._monotonic())
@@ -206,7 +194,7 @@ class BasicAuth(AirflowLogin):
 
     def forget(self) -> None:
         """A 401 is a refused login, and the next one may lock the account: only another password is sent at once."""
-        self._refused, self._made = self._made, None
+        self._refused, self._current = self._current, None
         self._refusals.add()
 
     def accept(self) -> None:
@@ -214,18 +202,28 @@ class BasicAuth(AirflowLogin):
 
 
 MWAA_LOGIN_PATHS = (("/pluginsv2/aws_mwaa/login", "_token"), ("/aws_mwaa/login", "session"))
-"""Of Airflow 3 and 2, with the cookie that each gives."""
+"""Of Airflow 3 and 2, with the cookie that each sets."""
 MWAA_LOGIN_MISSING = {401, 403, 404, 405}
 MWAA_SESSION_SECONDS = 11 * 3600.0
 """Renewed before AWS ends it."""
 
 
-class MwaaWebLogin(Protocol):
-    """Obtains the token from AWS."""
+WebLogin = Callable[[Deadline], tuple[str, str]]
+"""Returns a web login token of MWAA and the host name that it is for. Raises AccessRefused, SystemUnreachable."""
 
-    def token(self, deadline: Deadline) -> tuple[str, str]:
-        """A token and the host name that it is for. Raises AccessRefused, SystemUnreachable."""
-        ...
+
+def aws_web_login(options: MwaaOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None) -> WebLogin:
+    """airflow:CreateWebLoginToken, as the identity that the options name."""
+    from connectors.sdk.aws.client import AwsClient  # boto3 is an extra
+
+    client = AwsClient("MWAA", options, secrets, transport)
+
+    def log_in(deadline: Deadline) -> tuple[str, str]:
+        client.deadline = deadline
+        reply = client.call("mwaa", "create_web_login_token", "WebToken", Name=options.environment)
+        return str(reply["WebToken"]), str(reply.get("WebServerHostname") or "")
+
+    return log_in
 
 
 class MwaaSession(AirflowAuth):
@@ -233,17 +231,17 @@ class MwaaSession(AirflowAuth):
 
     def __init__(
         self,
-        web_login: MwaaWebLogin,
+        web_login: WebLogin,
         mask: Callable[[str], None] = lambda _: None,
-        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(mask, monotonic)
+        super().__init__(mask, now)
         self._web_login = web_login
 
     def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
         statuses: list[str] = []
         for path, name in MWAA_LOGIN_PATHS:
-            token, host = self._web_login.token(deadline)
+            token, host = self._web_login(deadline)
             self._mask(token)
             if host.lower() != (urlsplit(endpoint.base_url).hostname or "").lower():
                 raise AccessRefused(
@@ -255,7 +253,7 @@ class MwaaSession(AirflowAuth):
             if reply.status not in MWAA_LOGIN_MISSING and match:
                 self._mask(match[1])
                 session = {"Cookie": f"session={match[1]}"} if name == "session" else self._bearer(match[1])
-                return session, self._clock() + MWAA_SESSION_SECONDS
+                return session, self._now() + MWAA_SESSION_SECONDS
             statuses.append(f"{path} answered {reply.status}")
         raise AccessRefused(
             f"Airflow: MWAA accepts the web login token at neither path ({'; '.join(statuses)}). "
@@ -270,7 +268,7 @@ GOOGLE_METADATA_TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/defa
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_LIFETIME_SECONDS = 3600
 REFRESH_EARLY_SECONDS = 120.0
-"""A token is renewed so long before it ends."""
+"""How long before its end a token is renewed."""
 
 
 class GoogleToken(AirflowAuth):
@@ -290,26 +288,28 @@ class GoogleToken(AirflowAuth):
     def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
         reply = self._request(deadline)
         table = reply.table()
-        token, life = table.get("access_token"), table.get("expires_in")
+        token, lifetime = table.get("access_token"), table.get("expires_in")
         if not isinstance(token, str) or not token:
             raise AccessRefused(f"{reply.place} holds no access_token")
-        if not isinstance(life, int) or not 0 < life <= ASSERTION_LIFETIME_SECONDS * 12:
-            life = ASSERTION_LIFETIME_SECONDS
+        if not isinstance(lifetime, int) or not 0 < lifetime <= ASSERTION_LIFETIME_SECONDS * 12:
+            lifetime = ASSERTION_LIFETIME_SECONDS
         # some tokens are padded with dots
-        return self._bearer(token.rstrip(".")), self._clock() + life - REFRESH_EARLY_SECONDS
+        return self._bearer(token.rstrip(".")), self._now() + lifetime - REFRESH_EARLY_SECONDS
 
     def _request(self, deadline: Deadline) -> HttpReply:
         if self._read_key is None:
-            flavour = {"Metadata-Flavor": "Google"}
-            return self._endpoint.call(
-                "GET", GOOGLE_METADATA_TOKEN_PATH, deadline, params={"scopes": GOOGLE_SCOPE}, headers=flavour
-            )
-        form = {"grant_type": JWT_GRANT, "assertion": signed_assertion(self._read_key(), self._clock())}
+            flavor, scopes = {"Metadata-Flavor": "Google"}, {"scopes": GOOGLE_SCOPE}
+            return self._endpoint.call("GET", GOOGLE_METADATA_TOKEN_PATH, deadline, params=scopes, headers=flavor)
+        form = {"grant_type": JWT_GRANT, "assertion": signed_assertion(self._read_key(), self._now())}
         reply = self._endpoint.call("POST", "/token", deadline, form=form, accept={400, 401, 403})
         if reply.status >= 400:
-            raise AccessRefused(
-                f"{reply.place}: Google refuses the key ({_oauth_error(reply)}). Renew the reference in google."
-            )
+            try:
+                table = reply.table()
+                texts = [str(table[name])[:200] for name in ("error", "error_description") if table.get(name)]
+                why = ": ".join(texts) or "no message"
+            except AccessRefused:
+                why = str(reply.status)
+            raise AccessRefused(f"{reply.place}: Google refuses the key ({why}). Renew the reference in google.")
         return reply
 
 
@@ -337,23 +337,11 @@ def signed_assertion(key: str, now: float) -> str:
         "iat": int(now),
         "exp": int(now) + ASSERTION_LIFETIME_SECONDS,
     }
-    signed_text = f"{_base64url_json({'alg': 'RS256', 'typ': 'JWT', 'kid': kid})}.{_base64url_json(claims)}"
-    return f"{signed_text}.{_base64url(private.sign(signed_text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+    header = {"alg": "RS256", "typ": "JWT", "kid": kid}
+    signed_text = b".".join(_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    signature = _base64url(private.sign(signed_text, padding.PKCS1v15(), hashes.SHA256()))
+    return (signed_text + b"." + signature).decode()
 
 
-def _base64url_json(value: Any) -> str:
-    return _base64url(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _oauth_error(reply: HttpReply) -> str:
-    """Google says it in "error" and "error_description"."""
-    try:
-        table = reply.table()
-    except AccessRefused:
-        return str(reply.status)
-    texts = [str(table[name])[:200] for name in ("error", "error_description") if table.get(name)]
-    return ": ".join(texts) or "no message"
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")

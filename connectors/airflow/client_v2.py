@@ -1,10 +1,10 @@
 """Client of Airflow 2's REST API (v1) with the methods of `AirflowClient`. Facts measured on 2.11.
 
 Requests are translated to v1 paths and bodies, replies to the rows of v2, so that the rest of the connector knows one
-API. v1 rejects unknown parameters (400), does not order task instances, and clears without a note: notes are calls
-of their own. Its lists filter by change but cannot be ordered by it, so a window of time is halved until it fits a
-page. The identity of a run's attempt is its `start_date`, which a clear removes and the next start sets; that
-of a task is its try number. A row that cannot be translated is passed on as it came, and the parser reports it.
+API. v1 rejects unknown parameters (400), does not order task instances, and clears without a note. Its lists filter by
+change but cannot be ordered by it, so a window of time is halved until it fits a page. The identity of a run's attempt
+is its `start_date`, which a clear removes and the next start sets; that of a task is its try number. A row that cannot
+be translated is passed on unchanged, and the parser reports it.
 """
 
 from __future__ import annotations
@@ -40,20 +40,19 @@ from connectors.sdk.transport.http import HttpReply
 
 FILTER_NAMES = {"logical_date_gte": "execution_date_gte", "logical_date_lte": "execution_date_lte"}
 ORDER_NAMES = {"-run_after": "-execution_date"}
-FAILED_STATES = ("failed", "upstream_failed")
 MAX_PAGES = 50
 MAX_NOTED_TASKS = 20
 MAX_GATHERED_PAGES = 4
 """Pages of one window that are read one after the other."""
 INSTANCE_KEY = ("dag_id", "dag_run_id", "task_id", "map_index")
-RowTranslation = Callable[[fields.Row], fields.Row]
+RowTranslation = Callable[[Row], Row]
 
 
 @dataclass(frozen=True, slots=True)
 class TranslatedReply(HttpReply):
     """A reply translated to the format of Airflow 3."""
 
-    payload: fields.Row = field(default_factory=dict)
+    payload: Row = field(default_factory=dict)
 
     def json(self) -> Any:
         return self.payload
@@ -80,12 +79,15 @@ class AirflowClientV2(AirflowClient):
         return _translated_reply(reply, translate_dag(reply.table())) if reply.status == 200 else reply
 
     def versions(self) -> HttpReply:
-        """Airflow 2 has no versions."""
         return _local_reply(404, {"detail": "Airflow 2 keeps no versions of DAGs"})
 
     def assets(self, offset: int) -> HttpReply:
         reply = self._get("/datasets", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "id"}, accept={403})
-        return _translated_list(reply, "datasets", translate_dataset, "assets")
+
+        def as_asset(row: Row) -> Row:
+            return {**row, "name": row.get("uri"), "scheduled_dags": row.get("consuming_dags")}
+
+        return _translated_list(reply, "datasets", as_asset, "assets")
 
     # runs
 
@@ -98,7 +100,7 @@ class AirflowClientV2(AirflowClient):
             return _translated_list(self._get(path, first, accept={400} if page else ()), name, translate)
         window = ChangeWindow.of(page, since)
         while True:
-            reply = self._get(path, {**window.filters, "limit": PAGE_LIMIT, **_ordering(path, window)})
+            reply = self._window(path, window, window.offset)
             table = reply.table()
             rows = fields.rows(table.get(name))
             total = fields.number(table, "total_entries", 0)
@@ -115,10 +117,14 @@ class AirflowClientV2(AirflowClient):
                 return _translated_reply(reply, {**translate_list(table, name, translate), "next_cursor": following})
             window = window.narrowed(total, now)
 
-    def _rest(self, path: str, name: str, window: ChangeWindow, first: fields.Row) -> list[fields.Row]:
-        """All rows of a window of a few pages (many tasks are set in one statement, so at one moment); none if the
-        pages do not add up to the last one's total: rows moved between them, and a smaller window is needed."""
-        read: dict[tuple[Any, ...], fields.Row] = {}
+    def _window(self, path: str, window: ChangeWindow, offset: int) -> HttpReply:
+        order = {"order_by": "id" if window.offset else "updated_at"} if path == ALL_RUNS_PATH else {}
+        return self._get(path, {**window.filters, "limit": PAGE_LIMIT, "offset": offset, **order})
+
+    def _rest(self, path: str, name: str, window: ChangeWindow, first: Row) -> list[Row]:
+        """All rows of a window of a few pages (many tasks are set in one statement, so at one moment); none if rows
+        moved between the pages, so that they do not add up to the last one's total."""
+        read: dict[tuple[Any, ...], Row] = {}
         table, count = first, 0
         for _ in range(MAX_GATHERED_PAGES):
             rows = fields.rows(table.get(name))
@@ -127,8 +133,7 @@ class AirflowClientV2(AirflowClient):
             total = fields.number(table, "total_entries", 0)
             if not rows or count >= total or total > MAX_GATHERED_PAGES * PAGE_LIMIT:
                 break
-            query = {**window.filters, "limit": PAGE_LIMIT, "offset": count}
-            table = self._get(path, {**query, **_ordering(path, window)}).table()
+            table = self._window(path, window, count).table()
         return list(read.values()) if len(read) >= fields.number(table, "total_entries", 0) else []
 
     def run(self, dag: str, run: str) -> HttpReply:
@@ -185,15 +190,12 @@ class AirflowClientV2(AirflowClient):
         if reply.status != 200:
             return reply
         names = {row.get("task_id") for row in fields.tables(reply.table().get("task_instances"))}
-        only = FAILED_STATES if sent.get("only_failed") else None
-        rows = [
-            row
-            for row in self._all_of(dag, run)
-            if row.get("task_id") in names and (only is None or row.get("state") in only)
-        ]
+        rows = [row for row in self._all_of(dag, run) if row.get("task_id") in names]
+        if sent.get("only_failed"):
+            rows = [row for row in rows if row.get("state") in ("failed", "upstream_failed")]
         return _translated_reply(reply, {"task_instances": rows})
 
-    def _all_of(self, dag: str, run: str) -> list[fields.Row]:
+    def _all_of(self, dag: str, run: str) -> list[Row]:
         fetch = partial(self.task_instances, dag, run)
         return fields.tables(rows_by_offset(fetch, "task_instances", MAX_PAGES, missing=(404,)).rows)
 
@@ -221,7 +223,7 @@ class AirflowClientV2(AirflowClient):
         return _translated_reply(reply, translate_run(reply.table())) if reply.status == 200 else reply
 
     def patch_run(self, dag: str, run: str, body: Mapping[str, Any]) -> HttpReply:
-        """The state, then the note: a note without its state would claim what was not done."""
+        """The state, then the note: a note without its state would be wrong."""
         reply = super().patch_run(dag, run, {"state": body["state"]})
         if reply.status == 200 and "note" in body:
             with suppress(ConnectorError):
@@ -262,25 +264,19 @@ def _instance_path(dag: str, run: str, task: str, index: int) -> str:
     return task_path(dag, run, task) + (f"/{index}" if index >= 0 else "")
 
 
-def _ordering(path: str, window: ChangeWindow) -> Mapping[str, str]:
-    if path != ALL_RUNS_PATH:
-        return {}
-    return {"order_by": "id" if window.offset else "updated_at"}
-
-
 def _translated_list(reply: HttpReply, name: str, translate: RowTranslation, list_name: str = "") -> HttpReply:
     if reply.status != 200:
         return reply
     return _translated_reply(reply, translate_list(reply.table(), name, translate, list_name))
 
 
-def _translated_reply(reply: HttpReply, payload: fields.Row) -> HttpReply:
+def _translated_reply(reply: HttpReply, payload: Row) -> HttpReply:
     return TranslatedReply(
         reply.source, reply.call, reply.status, reply.headers, reply.body, reply.clock, payload=payload
     )
 
 
-def _local_reply(status: int, payload: fields.Row) -> HttpReply:
+def _local_reply(status: int, payload: Row) -> HttpReply:
     """A local reply for calls that Airflow 2 does not have."""
     return TranslatedReply("Airflow", "nothing", status, {}, json.dumps(payload).encode(), None, payload=payload)
 
@@ -312,10 +308,15 @@ class ChangeWindow:
             return cls(since)
 
     @property
-    def filters(self) -> dict[str, str | int]:
+    def filters(self) -> dict[str, str]:
         until = {"updated_at_lte": format_filter_instant(self.until)} if self.until else {}
-        offset = {"offset": self.offset} if self.offset else {}
-        return {"updated_at_gte": format_filter_instant(self.since), **until, **offset}
+        return {"updated_at_gte": format_filter_instant(self.since), **until}
+
+    @property
+    def page(self) -> str:
+        """As the page of a cursor."""
+        until = self.until.isoformat() if self.until else None
+        return json.dumps({"since": self.since.isoformat(), "until": until, "offset": self.offset})
 
     @property
     def is_smallest(self) -> bool:
@@ -332,17 +333,11 @@ class ChangeWindow:
         if self.until is None:
             return None
         if rows and self.offset + rows < total:
-            return _window_page(replace(self, offset=self.offset + rows))
+            return replace(self, offset=self.offset + rows).page
         width = (self.until - self.since) * (WIDEN_FACTOR if rows < WINDOW_PAGE // 2 else 1)
         begins = self.until + RESOLUTION
         ends = begins + max(width, MIN_WINDOW)
-        return _window_page(ChangeWindow(begins, None if ends >= now else ends))
-
-
-def _window_page(window: ChangeWindow) -> str:
-    until = {"until": window.until.isoformat()} if window.until else {}
-    offset = {"offset": window.offset} if window.offset else {}
-    return json.dumps({"since": window.since.isoformat(), **until, **offset})
+        return ChangeWindow(begins, None if ends >= now else ends).page
 
 
 NativeCall = tuple[str, str, Mapping[str, Any]]
@@ -425,11 +420,6 @@ def _schedule_summary(schedule: Any) -> Any:
         return None
 
 
-def translate_dataset(row: Row) -> Row:
-    """A dataset as an asset."""
-    return {**row, "name": row.get("uri"), "scheduled_dags": row.get("consuming_dags")}
-
-
 def translate_run(row: Row) -> Row:
     """One DAG run. `queued_at` holds the mark of its attempt: its start; "" before, "-END" where it never started."""
     kind, logical = row.get("run_type"), row.get("logical_date")
@@ -448,43 +438,37 @@ def translate_run(row: Row) -> Row:
 def translate_task(row: Row) -> Row:
     """One task instance: its id is its run and try.
 
-    A task that ended without a try of its own (skipped, upstream failed) is known by when that was: the number of its
+    A task that ended without a try of its own (skipped, upstream failed) is identified by its end: the number of its
     next try belongs to the attempt that a clear makes."""
     run_id, state, tried = row.get("dag_run_id"), row.get("state"), row.get("try_number")
     if not isinstance(run_id, str) or not isinstance(tried, int):
         return {**row, "id": None}
-    if _never_began(row, tried):
+    is_passive = state in ("skipped", "removed") and row.get("start_date") == row.get("end_date")
+    has_ended = state in (*ENDED_STATES, "skipped", "removed")
+    if state == "upstream_failed" or is_passive or (has_ended and tried == 0):
         return {**row, "id": f"{run_id}#{tried}@{row.get('end_date')}", "formerly": f"{run_id}#{tried + 1}"}
     waits = tried > 0 and state in (None, "up_for_retry")
     queued = row.get("queued_when") if state in STARTED_STATES else None
     return {**row, "id": f"{run_id}#{tried + 1 if waits else max(1, tried)}", "scheduled_when": queued}
 
 
-def _never_began(row: Row, tried: int) -> bool:
-    state, started, ended = row.get("state"), row.get("start_date"), row.get("end_date")
-    if state == "upstream_failed":
-        return True
-    if state not in (*ENDED_STATES, "skipped", "removed"):
-        return False
-    return tried == 0 or (state in ("skipped", "removed") and started == ended)
-
-
 def translate_log_page(table: Row) -> Row:
-    """A page of a log as Airflow 3 has it: `content` is the repr of a list of (host, text), and the token itself shows
-    whether more will come. `missing`: the message in place of a missing log."""
+    """A page of a log in the format of Airflow 3: `content` is the repr of a list of (host, text), and the token itself
+    shows whether more will come. `missing`: Airflow's message about a missing log."""
     text = "".join(_log_texts(table.get("content")))
     token = _token_payload(table.get("continuation_token"))
     ended = token.get("end_of_log") is True
+    messages = [line.strip("* ") for line in text.splitlines() if line.startswith(("***", "Error"))]
     lines = [line.removeprefix(" INFO - ") if "- ::" in line[:10] else line for line in text.splitlines()]
     return {
         "content": [{"event": line} for line in lines if not line.endswith("::endgroup::")],
         "continuation_token": None if ended else table.get("continuation_token"),
-        "missing": _missing_log_reason(text) if ended and not token.get("log_pos") else "",
+        "missing": (messages or ["Airflow has no log of it"])[-1] if ended and not token.get("log_pos") else "",
     }
 
 
 def _log_texts(content: Any) -> Iterator[str]:
-    """The texts of the pairs; anything else is shown unchanged."""
+    """The texts of the pairs; anything else unchanged."""
     if not isinstance(content, str):
         return
     try:
@@ -506,9 +490,3 @@ def _token_payload(token: Any) -> Row:
     except (ValueError, RecursionError):
         return {}
     return payload if isinstance(payload, dict) else {}
-
-
-def _missing_log_reason(text: str) -> str:
-    """Airflow's last message about a missing log."""
-    messages = [line.strip("* ") for line in text.splitlines() if line.startswith(("***", "Error"))]
-    return messages[-1] if messages else "Airflow has no log of it"

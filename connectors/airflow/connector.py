@@ -47,9 +47,8 @@ SQLite (measured)."""
 
 
 class AirflowConnector(ComposedConnector):
-    """One Airflow through its web server. One write is in flight at a time: SQLite behind it bears no more.
-
-    The version is detected before the first call, and again after a failed one."""
+    """One Airflow through its web server. The version is detected before the first call, and again after a failed
+    one."""
 
     def __init__(
         self,
@@ -64,15 +63,15 @@ class AirflowConnector(ComposedConnector):
         self._options, self._secrets, self._settle_seconds = options, secrets, settle_seconds
         self._major = 0
         self._auth = auth_of(options, secrets, outside=outside)
-        self._speak(AirflowClient(self._endpoint, self._auth))
+        self._compose(AirflowClient(self._endpoint, self._auth))
 
-    def _speak(self, client: AirflowClient) -> None:
-        self._spoken = client.major
-        poller, alive = AirflowPoller(client, self._endpoint.base_url, self._options.dags), SchedulerHealth(client)
+    def _compose(self, client: AirflowClient) -> None:
+        self._composed_for = client.major
+        poller, health = AirflowPoller(client, self._endpoint.base_url, self._options.dags), SchedulerHealth(client)
 
         def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
             result = poller.poll(cursor, open_runs)
-            return replace(result, warnings=(*alive.warnings(), *result.warnings))
+            return replace(result, warnings=(*health.warnings(), *result.warnings))
 
         super().__init__(
             client,
@@ -86,18 +85,15 @@ class AirflowConnector(ComposedConnector):
 
     def _begin(self, timeout_seconds: float) -> None:
         super()._begin(timeout_seconds)
-        if not self._major:
-            deadline = self._client.deadline
-            self._turn_to(detect_major_version(self._endpoint, self._auth, deadline))
-            self._client.deadline = deadline
-
-    def _turn_to(self, major: int) -> None:
-        if major != self._spoken:
-            kind = AirflowClientV2 if major == 2 else AirflowClient
+        if self._major:
+            return
+        deadline = self._client.deadline
+        self._major = detect_major_version(self._endpoint, self._auth, deadline)
+        if self._major != self._composed_for:
             if not self._auth.guards_all:
-                self._auth = auth_of(self._options, self._secrets, major)
-            self._speak(kind(self._endpoint, self._auth))
-        self._major = major
+                self._auth = auth_of(self._options, self._secrets, self._major)
+            self._compose((AirflowClientV2 if self._major == 2 else AirflowClient)(self._endpoint, self._auth))
+        self._client.deadline = deadline
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         try:
@@ -141,10 +137,9 @@ CONNECTOR = ConnectorKind(
 )
 
 HEALTH_INTERVAL_SECONDS = 60.0
-"""How often the polls ask: Airflow itself calls a scheduler dead 30 s after its last heartbeat at the earliest
-(scheduler_health_check_threshold, configuration reference)."""
-UNHEALTHY = "unhealthy"
-_COMPONENTS = {
+"""Airflow reports a scheduler as unhealthy 30 s after its last heartbeat (scheduler_health_check_threshold,
+configuration reference)."""
+COMPONENTS = {
     "metadatabase": ("the metadata database is unhealthy", "see its own log and that of the Airflow web server"),
     "scheduler": ("the scheduler is unhealthy: it sends no heartbeat", "start it again: airflow scheduler"),
 }
@@ -153,25 +148,24 @@ _COMPONENTS = {
 def scheduling_stopped(health: HttpReply) -> SourcePermission | None:
     """Why no DAG starts, by Airflow's health report; None if they start, or if it is unknown."""
     components = health.table() if health.status == 200 else {}
-    for part, (why, fix) in _COMPONENTS.items():
+    for part, (why, fix) in COMPONENTS.items():
         component = components.get(part)
-        if isinstance(component, dict) and component.get("status") == UNHEALTHY:
+        if isinstance(component, dict) and component.get("status") == "unhealthy":
             last = fields.clean(str(component.get("latest_scheduler_heartbeat") or ""))[:40]
             return SourcePermission("DAGs start here", False, f"{why}{f' (the last {last})' if last else ''}", fix)
     return None
 
 
 class SchedulerHealth:
-    """Scheduler health, read now and then beside the polls; the last result is valid meanwhile."""
+    """Scheduler health, read during polls at most once per HEALTH_INTERVAL_SECONDS."""
 
     def __init__(self, client: AirflowClient, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
-        self._clock = clock
+        self._client, self._clock = client, clock
         self._next_check = 0.0
         self._warnings: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
-        """Warnings to put before a poll's own. An unavailable health report adds none: the poll itself succeeded."""
+        """Warnings of the last report; none where it is unavailable."""
         if self._clock() >= self._next_check:
             self._next_check = self._clock() + HEALTH_INTERVAL_SECONDS
             try:
@@ -183,8 +177,6 @@ class SchedulerHealth:
 
 
 NO_SUCH_RUN = "headway__no_such_run"
-PAUSE_RIGHT = "pause DAGs (hold)"
-
 PROBED_READS = (
     ("/dags", "read DAGs", "can_read on DAGs"),
     (ALL_RUNS_PATH, "read DAG runs", "can_read on DAG Runs"),
@@ -193,8 +185,6 @@ PROBED_READS = (
     ("/importErrors", "read import errors", "can_read on Import Errors"),
     ("/dags/~/dagVersions", "read DAG versions", "can_read on DAG Versions"),
 )
-
-
 PROBED_READS_V2 = (
     *PROBED_READS[:3],
     ("/datasets", "read datasets", "can_read on Datasets"),
@@ -206,103 +196,80 @@ def probe(client: AirflowClient) -> Probe:
     """Version, health and rights. Raises SystemUnreachable or AccessRefused."""
     reply = client.version()
     version = fields.optional_text(reply.table(), "version")
-    rights = [_probe_read(client, *read) for read in (PROBED_READS if client.major > 2 else PROBED_READS_V2)]
-    dag = _any_dag(client) if rights[0].held else None
+    dag, rights = None, []
+    for path, name, right in PROBED_READS if client.major > 2 else PROBED_READS_V2:
+        read = client.may_read(path)
+        if path == "/dags" and read.status == 200:
+            dag = next((row.get("dag_id") for row in fields.tables(read.table().get("dags"))), None)
+        why, fix = f"{path} answered {read.status}", f"give the account's role {right}"
+        rights.append(SourcePermission.checked(name, read.status == 200, why, fix))
     health = client.health()
     stopped = [right] if (right := scheduling_stopped(health)) is not None else []
-    notes = (*_probe_notes(version, dag), *_unhealthy_components(health, stopped))
-    return Probe(True, version, (*stopped, *rights, *_probe_actions(client, dag)), notes, reply.clock)
-
-
-def _probe_read(client: AirflowClient, path: str, name: str, right: str) -> SourcePermission:
-    reply = client.may_read(path)
-    if reply.status == 200:
-        return SourcePermission(name, True)
-    return SourcePermission(name, False, f"{path} answered {reply.status}", f"give the account's role {right}")
-
-
-def _any_dag(client: AirflowClient) -> str | None:
-    rows = fields.rows(client.may_read("/dags").table().get("dags"))
-    first = rows[0].get("dag_id") if rows and isinstance(rows[0], dict) else None
-    return first if isinstance(first, str) else None
+    notes = [] if dag else ["no DAG is listed: none exists, or this account may not read any"]
+    if version.startswith("2.") and not version.startswith(("2.10.", "2.11.")):
+        notes.append(f"measured on Airflow 2.11; before 2.10 tries are counted otherwise, this is {version}")
+    if version.startswith(("3.0", "3.1", "3.2")):
+        notes.append(f"measured on Airflow 3.3; single tasks cannot be rerun before it, this is {version}")
+    notes += _unhealthy_components(health, bool(stopped))
+    actions = _probe_actions(client, dag if isinstance(dag, str) else None)
+    return Probe(True, version, (*stopped, *rights, *actions), tuple(notes), reply.clock)
 
 
 def _probe_actions(client: AirflowClient, dag: str | None) -> list[SourcePermission]:
-    """Checked on one DAG; a role may have the permission on others only."""
+    """Checked on one DAG; a role may have the permission on others only.
+
+    Pausing has no dry run, and a trial would be in the audit log. Both auth managers require edit on the DAG before a
+    change of its runs: an account that may clear runs may pause."""
+    probes, pause = _action_probes(dag or "", client.major), "pause DAGs (hold)"
     if dag is None:
         why, fix = "no DAG is listed to ask about", "make a DAG visible to this account, then probe again"
-        return [SourcePermission(name, None, why, fix, "act") for name, *_ in _action_probes("", 3)] + [
-            _pause_right(None, why, fix)
-        ]
-    rights = [_probe_action(client, dag, *action_probe) for action_probe in _action_probes(dag, client.major)]
-    edits = rights[0]
-    return [
-        *rights,
-        _pause_right(edits.held, edits.why, f"give the account's role can_edit on {dag} and the DAGs it may hold"),
-    ]
+        return [SourcePermission(name, None, why, fix, "act") for name in [*(name for name, *_ in probes), pause]]
+    rights = [_probe_action(client, dag, *action_probe) for action_probe in probes]
+    fix = f"give the account's role can_edit on {dag} and the DAGs it may hold"
+    return [*rights, replace(rights[0], name=pause, fix="" if rights[0].held else fix)]
 
 
 def _action_probes(dag: str, major: int) -> tuple[tuple[str, str, dict[str, Any], str], ...]:
-    """Name, path, a body that can do nothing, and FAB's name of the right."""
+    """Name, path, a body that can do nothing, and FAB's name of the right.
+
+    To start runs: a backfill's dry run without dates; in Airflow 2 a start with half an interval, which it refuses."""
     run, tasks = f"{run_path(dag, NO_SUCH_RUN)}/clear", f"{dag_path(dag)}/clearTaskInstances"
+    start: tuple[str, dict[str, Any]] = "/backfills/dry_run", {"dag_id": dag}
+    if major == 2:
+        body = {"dag_run_id": NO_SUCH_RUN, "data_interval_start": "2026-01-01T00:00:00Z"}
+        start = f"{dag_path(dag)}/dagRuns", body
     return (
         ("clear, cancel and mark runs", run, {"dry_run": True}, "can_edit on DAG Runs"),
         ("clear and mark tasks", tasks, {"dry_run": True, "dag_run_id": NO_SUCH_RUN}, "can_edit on Task Instances"),
-        ("start runs", *_empty_start(dag, major), "can_create on DAG Runs"),
+        ("start runs", *start, "can_create on DAG Runs"),
     )
-
-
-def _empty_start(dag: str, major: int) -> tuple[str, dict[str, Any]]:
-    """A backfill's dry run without dates; Airflow 2 has none: there a start with half an interval, which it refuses."""
-    if major > 2:
-        return "/backfills/dry_run", {"dag_id": dag}
-    return f"{dag_path(dag)}/dagRuns", {"dag_run_id": NO_SUCH_RUN, "data_interval_start": "2026-01-01T00:00:00Z"}
 
 
 def _probe_action(
     client: AirflowClient, dag: str, name: str, path: str, body: dict[str, Any], right: str
 ) -> SourcePermission:
     """A backfill's dry run needs the right to start runs; without dates it returns 422 and does nothing."""
-    reply = client.may(path, body)
-    if reply.status == 403:
+    status = client.may(path, body).status
+    if status == 403:
         fix = f"give the account's role {right} and can_edit on the DAGs it may act on"
         return SourcePermission(name, False, f"a dry run on {dag} answered 403", fix, "act")
-    is_unprocessable = reply.status == 422 and path.startswith("/backfills")
-    if reply.status in (200, 404) or is_unprocessable or (reply.status == 400 and client.major == 2):
+    is_allowed = status in (200, 404) or (status == 422 and path.startswith("/backfills"))
+    if is_allowed or (status == 400 and client.major == 2):
         return SourcePermission(name, True, needed_for="act")
-    return SourcePermission(name, None, f"a dry run answered {reply.status}", "see the server's log", "act")
+    return SourcePermission(name, None, f"a dry run answered {status}", "see the server's log", "act")
 
 
-def _pause_right(held: bool | None, why: str, fix: str) -> SourcePermission:
-    """Pausing has no dry run, and a trial would be in the audit log. Both auth managers require edit on the DAG before
-    a change of its runs: an account that may clear runs may pause."""
-    return (
-        SourcePermission(PAUSE_RIGHT, True, needed_for="act")
-        if held
-        else SourcePermission(PAUSE_RIGHT, held, why, fix, "act")
-    )
-
-
-def _probe_notes(version: str, dag: str | None) -> list[str]:
-    notes = [] if dag else ["no DAG is listed: none exists, or this account may not read any"]
-    if version.startswith("2.") and not version.startswith(("2.10.", "2.11.")):
-        notes.append(f"measured on Airflow 2.11; before 2.10 tries are counted otherwise, this is {version}")
-    if version.startswith(("3.0", "3.1", "3.2")):
-        notes.append(f"measured on Airflow 3.3; single tasks cannot be rerun before it, this is {version}")
-    return notes
-
-
-def _unhealthy_components(health: HttpReply, stopped: Sequence[SourcePermission]) -> list[str]:
+def _unhealthy_components(health: HttpReply, is_stopped: bool) -> list[str]:
     """Notes on unhealthy components, except those that keep every DAG from starting."""
     if health.status != 200:
         return [f"health answered {health.status}"]
     states = {
         part: component.get("status") if isinstance(component, dict) else None
         for part, component in health.table().items()
+        if not (is_stopped and part in COMPONENTS)
     }
-    reported = {"scheduler", "metadatabase"} if stopped else set()
     return [
         f"{part} is {fields.clean(str(status))[:50]}"
         for part, status in states.items()
-        if status not in (None, "healthy") and not (status == UNHEALTHY and part in reported)
+        if status not in (None, "healthy")
     ]

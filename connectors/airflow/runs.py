@@ -64,9 +64,7 @@ class AirflowPoller:
     """Polls one Airflow. Caches only what saves requests: periods of runs, and the records reported last."""
 
     def __init__(self, client: AirflowClient, base_url: str, patterns: Sequence[str]) -> None:
-        self._client = client
-        self._base_url = base_url
-        self._patterns = patterns
+        self._client, self._base_url, self._patterns = client, base_url, patterns
         self._periods: dict[tuple[str, str], AirflowPeriod] = {}
         self._reported = ReportedRuns()
         self._attachments = (
@@ -85,7 +83,10 @@ class AirflowPoller:
             result.warn("the cursor cannot be read; history is read again from its beginning")
             marks = AirflowCursors()
         runs, tasks = self._run_changes.read(marks.runs, open_runs), AirflowChangePages(marks.tasks)
-        self._add_runs(runs.rows, result)
+        rows = [row for row in runs.rows if not isinstance(row, dict) or self.watched(str(row.get("dag_id")))]
+        red = self._failed_tasks(rows, result)
+        for row in rows:
+            self._add_run(row, red, result)
         if not runs.more or self._client.major > 2:  # tasks of Airflow 2 have no period: there the runs are read first
             tasks = changes.read_changes(self._client, ALL_TASKS_PATH, "task_instances", marks.tasks, keep=0.4)
         self._cache_periods(tasks.rows)
@@ -125,15 +126,9 @@ class AirflowPoller:
 
     # DAG runs
 
-    def _add_runs(self, rows: Sequence[Any], result: PollResult) -> None:
-        rows = [row for row in rows if not isinstance(row, dict) or self.watched(str(row.get("dag_id")))]
-        red = self._failed_tasks(rows, result)
-        for row in rows:
-            self._add_run(row, red, result)
-
     def _add_run(self, row: Any, red: dict[tuple[str, str], list[str]], result: PollResult) -> RunRecord | None:
         try:
-            key = _run_key(row)
+            key = fields.text(fields.table(row), "dag_id"), fields.text(row, "dag_run_id")
             record = parse.run_record(row, self._base_url, sorted(red.get(key, ())))
         except RecordUnreadable as error:
             result.skip("dagRuns", error, row)
@@ -156,40 +151,36 @@ class AirflowPoller:
             answer = read_named_instances(self._client, body, result)
             for instance in answer.read:
                 red.setdefault(instance.key[:2], []).append(f"{parse.instance_name(instance)} ({instance.native})")
-            for run in runs:
-                red.setdefault(run, []).extend(f"{name} (cannot be read)" for name in answer.unread_of(run))
+            for dag, run, task in map(_row_names, answer.unread):
+                if (dag, run) in runs:
+                    red.setdefault((dag, run), []).append(f"{task or 'a task without a name'} (cannot be read)")
         return red
 
     # tasks
 
     def _add_tasks(self, rows: Sequence[Any], open_runs: Sequence[RunRef], result: PollResult) -> None:
         instances = fields.readable(rows, parse_instance, "taskInstances", result.skipped)
-        changed = self._grouped(instance for instance in instances if self.watched(instance.key[0]))
+        changed = _grouped(instance for instance in instances if self.watched(instance.key[0]))
         mapped = [key for key, group in changed.items() if any(instance.map_index >= 0 for instance in group)]
         for first in range(0, len(mapped), 50):
             batch = set(mapped[first : first + 50])
             answer = read_named_instances(self._client, _names_filter(batch), result)
-            changed |= self._grouped(instance for instance in answer.read if instance.key in batch)
+            changed |= _grouped(instance for instance in answer.read if instance.key in batch)
             changed = {key: group for key, group in changed.items() if not answer.is_partly_read(key)}
-        for group in changed.values():
-            self._add_group(group, result)
-        self._close_earlier_tries(changed, open_runs, result)
+        self._add_groups(changed, open_runs, result)
 
-    def _grouped(self, instances: Iterable[AirflowTaskInstance]) -> dict[InstanceKey, list[AirflowTaskInstance]]:
-        """By task and run; of an instance that came twice, the later row."""
-        groups: dict[InstanceKey, dict[int, AirflowTaskInstance]] = {}
-        for instance in instances:
-            groups.setdefault(instance.key, {})[instance.map_index] = instance
-        return {key: list(group.values()) for key, group in groups.items()}
-
-    def _add_group(self, group: Sequence[AirflowTaskInstance], result: PollResult) -> None:
-        try:
-            result.add(parse.task_record(group, self._period(group[0]), self._base_url))
-        except RecordUnreadable as error:
-            result.skip("taskInstances", error, dict(group[0].row))
-        for instance in group:
-            if instance.state is RunState.UNKNOWN:
-                result.warn(f"task state {instance.native!r} is not known to Headway")
+    def _add_groups(
+        self, groups: dict[InstanceKey, list[AirflowTaskInstance]], open_runs: Sequence[RunRef], result: PollResult
+    ) -> None:
+        for group in groups.values():
+            try:
+                result.add(parse.task_record(group, self._period(group[0]), self._base_url))
+            except RecordUnreadable as error:
+                result.skip("taskInstances", error, dict(group[0].row))
+            for instance in group:
+                if instance.state is RunState.UNKNOWN:
+                    result.warn(f"task state {instance.native!r} is not known to Headway")
+        self._close_earlier_tries(groups, open_runs, result)
 
     def _period(self, instance: AirflowTaskInstance) -> AirflowPeriod:
         return self._periods.get(instance.key[:2]) or parse_period(instance.row)
@@ -238,54 +229,44 @@ class AirflowPoller:
         first = turn % len(runs) if runs else 0
         for open_run, at in runs[first:] + runs[:first]:
             row = listed.get((at.dag, at.run))
-            if row is not None:
-                self._add_open_run(open_run, at, row, {}, result)
-            elif remaining and not self._is_late:
+            if row is None and remaining and not self._is_late:
                 remaining -= 1
-                self._request_open_run(open_run, at, result)
+                row = self._request_open_run(open_run, at, result)
+            record = self._add_run(row, self._failed_tasks([row], result), result) if row is not None else None
+            if record is not None and not result.has_record_of(open_run):
+                result.add(superseded_run(open_run, self._periods[at.dag, at.run]))
 
-    def _add_open_run(
-        self,
-        open_run: RunRef,
-        at: AirflowRunReference,
-        row: fields.Row,
-        red: dict[tuple[str, str], list[str]],
-        result: PollResult,
-    ) -> None:
-        """The run as it is now; the attempt that was open ended unseen if that is another one."""
-        record = self._add_run(row, red, result)
-        if record is not None and not result.has_record_of(open_run):
-            result.add(superseded_run(open_run, self._periods[at.dag, at.run]))
-
-    def _request_open_run(self, open_run: RunRef, at: AirflowRunReference, result: PollResult) -> None:
+    def _request_open_run(self, open_run: RunRef, at: AirflowRunReference, result: PollResult) -> fields.Row | None:
+        """The run as it is now; None, with a record or a reason in the result, where the server has none."""
         reply = self._client.run(at.dag, at.run)
         if reply.status == 404:
             result.add(vanished_run(open_run))
-            return
+            return None
         row = reply.table()
         if (row.get("dag_id"), row.get("dag_run_id")) != (at.dag, at.run):
             result.skip("dagRuns", RecordUnreadable("the reply is about another run than requested"), row)
-            return
-        self._add_open_run(open_run, at, row, self._failed_tasks([row], result), result)
+            return None
+        return row
 
     def _add_open_tasks(self, tasks: Sequence[tuple[RunRef, AirflowRunReference]], result: PollResult) -> None:
         if not tasks:
             return
         keys = {(at.dag, at.run, at.task) for _, at in tasks}
         answer = read_named_instances(self._client, _names_filter(keys), result)
-        groups = self._grouped(instance for instance in answer.read if instance.key in keys)
+        groups = _grouped(instance for instance in answer.read if instance.key in keys)
         groups = {key: group for key, group in groups.items() if not answer.is_partly_read(key)}
-        for group in groups.values():
-            self._add_group(group, result)
-        self._close_earlier_tries(groups, [open_run for open_run, _ in tasks], result)
+        self._add_groups(groups, [open_run for open_run, _ in tasks], result)
         for open_run, at in tasks:
             if answer.is_gone((at.dag, at.run, at.task)):
                 result.add(vanished_run(open_run))
 
 
-def _run_key(row: Any) -> tuple[str, str]:
-    row = fields.table(row)
-    return fields.text(row, "dag_id"), fields.text(row, "dag_run_id")
+def _grouped(instances: Iterable[AirflowTaskInstance]) -> dict[InstanceKey, list[AirflowTaskInstance]]:
+    """By task and run; of an instance that came twice, the later row."""
+    groups: dict[InstanceKey, dict[int, AirflowTaskInstance]] = {}
+    for instance in instances:
+        groups.setdefault(instance.key, {})[instance.map_index] = instance
+    return {key: list(group.values()) for key, group in groups.items()}
 
 
 def _run_names(row: fields.Row) -> tuple[str, str]:
@@ -299,7 +280,7 @@ def _names_filter(keys: Iterable[tuple[str, ...]]) -> dict[str, list[str]]:
 
 
 def _cache(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
-    """Keeps the value in place of the oldest ones where there are too many."""
+    """Adds the value; drops the oldest ones above `most`."""
     while len(known) >= most:
         known.pop(next(iter(known)))
     known[key] = value
@@ -318,9 +299,8 @@ RunKey = tuple[str, str]
 
 
 class RunInputs:
-    """Reads the inputs of each run that an asset started, once it has started, and caches them. One per Airflow.
-
-    A failed read is a warning and is repeated: the poll itself matters more."""
+    """Reads the inputs of each run that an asset started, once it has started, and caches them. One per Airflow. A
+    failed read is a warning and is repeated."""
 
     def __init__(
         self, client: AirflowClient, watched: Callable[[str], bool], period: Callable[[RunKey], AirflowPeriod | None]
@@ -347,9 +327,12 @@ class RunInputs:
             if remaining <= 0 or self._client.deadline.is_below(0.25):
                 break
             try:
-                sources, remaining = self._sources(key), remaining - 1
-                remaining -= len([source for source in sources if self._period(source) is None])
-                inputs = [run_input for source in sources if (run_input := self._input_of(source))]
+                sources = self._sources(key)
+                remaining -= 1 + len([source for source in sources if self._period(source) is None])
+                periods = ((source, self._period(source) or self._read_period(source)) for source in sources)
+                inputs = [
+                    {"job": fields.clean(dag), "period_key": at.key} for (dag, _), at in periods if at is not None
+                ]
             except SystemUnreachable as error:
                 result.warn(f"which runs wrote the assets of {key[0]} {key[1]} could not be read: {error}")
                 self._failed[key] += 1
@@ -368,16 +351,13 @@ class RunInputs:
         keys = {(dag, run): None for dag, run in named if isinstance(dag, str) and isinstance(run, str)}
         return [key for key in keys if self._watched(key[0])][:MAX_INPUTS]
 
-    def _input_of(self, source: RunKey) -> dict[str, str] | None:
-        """The source as an input; None where Airflow no longer has it, or it cannot be read."""
-        period = self._period(source)
-        if period is None:
-            reply = self._client.run(*source)
-            try:
-                period = parse_period(reply.table()) if reply.status == 200 else None
-            except RecordUnreadable:
-                return None
-        return None if period is None else {"job": fields.clean(source[0]), "period_key": period.key}
+    def _read_period(self, source: RunKey) -> AirflowPeriod | None:
+        """None where Airflow no longer has the run, or it cannot be read."""
+        reply = self._client.run(*source)
+        try:
+            return parse_period(reply.table()) if reply.status == 200 else None
+        except RecordUnreadable:
+            return None
 
 
 def _with_inputs(record: RunRecord, inputs: list[dict[str, str]]) -> RunRecord:
@@ -390,7 +370,7 @@ MAX_LISTED = 20
 
 @dataclass(slots=True)
 class NamedInstances:
-    """The answer to one question."""
+    """The answer to one query by name."""
 
     read: list[AirflowTaskInstance] = field(default_factory=list)
     unread: list[Any] = field(default_factory=list)
@@ -400,19 +380,14 @@ class NamedInstances:
 
     def is_gone(self, key: InstanceKey) -> bool:
         """True if no row, readable or not, can be an instance of this task."""
-        return (
-            self.whole
-            and all(instance.key != key for instance in self.read)
-            and not any(_may_match(row, key) for row in self.unread)
+        may_match = any(
+            all(name in ("", part) for name, part in zip(_row_names(row), key, strict=True)) for row in self.unread
         )
+        return self.whole and not may_match and all(instance.key != key for instance in self.read)
 
     def is_partly_read(self, key: InstanceKey) -> bool:
         """True if an unreadable row names this task: its instances are incomplete."""
         return any(_row_names(row) == key for row in self.unread)
-
-    def unread_of(self, run: tuple[str, str]) -> list[str]:
-        """Names of tasks of this run (dag, run) whose rows could not be read."""
-        return [names[2] or "a task without a name" for names in map(_row_names, self.unread) if names[:2] == run]
 
 
 def _row_names(row: Any) -> tuple[str, ...]:
@@ -421,14 +396,8 @@ def _row_names(row: Any) -> tuple[str, ...]:
     return tuple(fields.clean(name) if isinstance(name, str) else "" for name in names)
 
 
-def _may_match(row: Any, key: InstanceKey) -> bool:
-    """Compares the names that can be read."""
-    return all(name in ("", part) for name, part in zip(_row_names(row), key, strict=True))
-
-
 def read_named_instances(client: AirflowClient, body: Mapping[str, Any], result: PollResult) -> NamedInstances:
-    """Task instances by name, all pages; those of another query are left out. Raises InvalidAnswer where the answer is
-    no list."""
+    """Task instances by name, all pages, without those that were not requested. Raises InvalidAnswer."""
     answer = NamedInstances()
     listed = rows_by_offset(lambda offset: client.some_task_instances(body, offset), "task_instances", MAX_LISTED)
     names = [set(body[name]) for name in ("dag_ids", "dag_run_ids", "task_ids") if name in body]
@@ -462,15 +431,14 @@ class PoolReasons:
         self._not_before = 0.0
 
     def attach(self, result: PollResult) -> None:
-        """Names the pool in the message of each task that waits for a slot of a full pool. The number of tasks that
-        wait is left out: it changes in each poll."""
+        """Names the pool in the message of each task that waits for a slot of a full pool."""
         waiting = [
             record for record in result.records.values() if _waits_for(record, "slot") and record.context.get("pool")
         ]
         full: dict[str, int] = {}
         if waiting and self._monotonic() >= self._not_before:
             try:
-                full = self._full()
+                full = self._full_pools()
             except SystemUnreachable as error:
                 result.warn(f"pools could not be read: {error}")
         for record in waiting:
@@ -479,20 +447,18 @@ class PoolReasons:
                 reason = f"pool {record.context['pool']} is full ({slots} slot{'s' * (slots != 1)})"
                 result.add(_with_reason(record, reason))
 
-    def _full(self) -> dict[str, int]:
-        """Slots of each pool that has none left; -1 open ones are no limit."""
+    def _full_pools(self) -> dict[str, int]:
+        """Slots by pool, of pools without a free one. A pool with -1 slots has no limit."""
         reply = self._client.pools()
         if reply.status != 200:
             self._not_before = self._monotonic() + RETRY_REFUSED_SECONDS
             return {}
-        pools = fields.readable(fields.rows(reply.table().get("pools")), _pool_use)
+
+        def parse_pool(pool: fields.Row) -> tuple[str, int, int]:
+            return fields.text(pool, "name"), fields.number(pool, "slots", -1), fields.number(pool, "open_slots", 1)
+
+        pools = fields.readable(fields.tables(reply.table().get("pools")), parse_pool)
         return {name: slots for name, slots, free in pools if slots >= 0 and free <= 0}
-
-
-def _pool_use(row: Any) -> tuple[str, int, int]:
-    """Name, slots and open slots of a pool."""
-    pool = fields.table(row)
-    return fields.text(pool, "name"), fields.number(pool, "slots", -1), fields.number(pool, "open_slots", 1)
 
 
 def _with_reason(record: RunRecord, reason: str) -> RunRecord:
@@ -523,7 +489,7 @@ class ApprovalQuestions:
                 for record in waiting:
                     self._known.setdefault(record.attempt_key, "")
             except SystemUnreachable as error:
-                result.warn(f"what tasks ask could not be read: {error}")
+                result.warn(f"questions of tasks could not be read: {error}")
         for record in waiting:
             if question := self._known.get(record.attempt_key, ""):
                 result.add(_with_reason(record, question))
@@ -559,9 +525,8 @@ OPEN_STATES = ("queued", "running")
 
 
 def read_open_runs(client: AirflowClient, dags: Iterable[str]) -> dict[tuple[str, str], Any]:
-    """The open runs of these DAGs, by DAG and run id. A missing run may have ended or been deleted.
-
-    Airflow 2 ignores a filter that it does not know: so the reply is compared with the request."""
+    """The open runs of these DAGs, by DAG and run id. Airflow 2 ignores a filter that it does not know, so the reply is
+    compared with the request."""
     names = sorted(set(dags))
     if not names:
         return {}

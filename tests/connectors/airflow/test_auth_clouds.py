@@ -226,14 +226,13 @@ def test_an_environment_that_takes_no_token_says_what_was_tried() -> None:
 def test_a_session_is_renewed_before_aws_ends_it() -> None:
     now, made = [0.0], list[int]()
 
-    class Logins:
-        def token(self, deadline: Deadline) -> tuple[str, str]:
-            made.append(1)
-            return "web", "a.example"
+    def log_in(deadline: Deadline) -> tuple[str, str]:
+        made.append(1)
+        return "web", "a.example"
 
     cookie = httpx.MockTransport(lambda _: httpx.Response(200, headers={"set-cookie": f"_token=j{len(made)}"}))
     door = HttpEndpoint("Airflow", "https://A.example", transport=cookie)
-    session = auth.MwaaSession(Logins(), monotonic=lambda: now[0])
+    session = auth.MwaaSession(log_in, now=lambda: now[0])
     assert session.headers(door, Deadline(5)) == session.headers(door, Deadline(5))
     now[0] = auth.MWAA_SESSION_SECONDS + 1
     assert {"Authorization": "Bearer j2"} == session.headers(door, Deadline(5))
