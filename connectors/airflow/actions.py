@@ -1,9 +1,9 @@
 """All actions of one Airflow: routes each to its handler; CANCEL, MARK_OK and SKIP are here.
 
 CANCEL, MARK_OK and SKIP set the state of a run or task. State and note of a run are set in one request and one
-transaction, so the note proves that ours arrived. Measured on 3.3.2: cancelling a run fails what is running (the
-process ends at its next heartbeat) and skips what waits; marking a run leaves its tasks alone; marking a task clears
-failed downstream tasks, which then run.
+transaction, so the note proves that ours arrived. Measured on 3.3.2: cancelling a run fails its running tasks (the
+process ends at its next heartbeat) and skips the waiting ones; marking a run leaves its tasks alone; marking a task
+clears failed downstream tasks, which then run.
 
 For a task that waits for a person (3.1 and later) MARK_OK approves and SKIP rejects. An answer carries no key:
 Airflow checks its input against the question's parameters. It accepts one answer only (409 for a second), so an equal
@@ -13,7 +13,7 @@ answer of a person counts as ours.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from connectors.airflow import inventory, parse
@@ -81,12 +81,13 @@ class AirflowActions(ActionRouter[RoutedAction]):
         return self._previews[Verb(spec.verb)](spec)
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
-        """As the contract says. Absent needs proof: no such run id, a run or DAG that is as it was. Once the outcome is
-        known and no request is in flight, a mark that was left behind is removed."""
+        """As the contract says. Once the outcome is known, a mark that was left behind is removed."""
         answer, how = super().look_up(preview, key), preview.plan.get("how")
-        if not isinstance(answer, ActionUnknown) and how in ("hold", "release", "clear"):
+        if isinstance(answer, ActionUnknown):
+            return answer
+        if how in ("hold", "release", "clear"):
             self._holder.tidy(preview.plan, key)
-        elif not isinstance(answer, ActionUnknown) and how == "clear_below":
+        elif how == "clear_below":
             self._rerunner.tidy(preview.plan, key)
         return answer
 
@@ -129,9 +130,9 @@ class AirflowStateSetter:
         self, verb: Verb, at: AirflowRunReference, row: fields.Row, group: Sequence[AirflowTaskInstance]
     ) -> Preview:
         state, do = NATIVE_STATES[verb], _verb_text(verb)
-        asking = [instance for instance in group if instance.reason == "approval"]
-        if asking:
-            return self._answerer.preview(verb, at, asking[0])
+        in_approval = next((instance for instance in group if instance.reason == "approval"), None)
+        if in_approval is not None:
+            return self._answerer.preview(verb, at, in_approval)
         if row.get("state") in OPEN_RUN_STATES:
             return refused_preview(do, f"the run of {at.dag} is {row.get('state')}: let it end first, or cancel it")
         changed = self._client.preview_mark_task(at.dag, at.run, at.task, {"new_state": state})
@@ -139,17 +140,29 @@ class AirflowStateSetter:
         if not affected:
             detail = f" ({changed.error})" if changed.error else ""
             return refused_preview(do, f"nothing to do: {at.task} is {_states_text(group) or 'gone'}{detail}")
-        notes = (*inventory.paused_note(self._client, at.dag), *_downstream_notes(at, row, self._below(at)))
-        return _preview_mark_task(
-            self._client, verb, at, row, affected, notes, sorted({instance.native for instance in group})
+        label = inventory.run_label(parse_period(row), at.run)
+        body = {"new_state": state, "note": action_mark("KEY", verb=str(verb))}
+        plan = {"how": "task_state", "word": str(verb), "dag": at.dag, "run": at.run, "task": at.task}
+        was = sorted({instance.native for instance in group})
+        return Preview(
+            verb=f"mark task {state}",
+            summary=f"mark task {at.task} of {at.dag} {label} as {state}",
+            scope=f"{inventory.count_text(affected)} of {at.dag} {label}: {inventory.task_names_text(affected)}",
+            affected=tuple(parse.instance_name(instance) for instance in affected),
+            native_calls=self._client.calls("PATCH", task_path(at.dag, at.run, at.task), body),
+            notes=(*inventory.paused_note(self._client, at.dag), self._downstream_note(at, row)),
+            plan={**plan, "try": at.try_number, "state": state, "was": was},
         )
 
-    def _below(self, at: AirflowRunReference) -> list[AirflowTaskInstance]:
-        """The failed tasks that follow: Airflow clears them when the task is marked, so they run."""
+    def _downstream_note(self, at: AirflowRunReference, row: fields.Row) -> str:
+        """Airflow clears failed downstream tasks when the task is marked, so they run."""
         body = {"dag_run_id": at.run, "task_ids": [at.task], "include_downstream": True, "only_failed": True}
         reply = self._client.preview_clear_tasks(at.dag, body)
         instances = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
-        return [instance for instance in instances if instance.key[2] != at.task]
+        cleared = [instance for instance in instances if instance.key[2] != at.task]
+        if cleared:
+            return f"Airflow then clears the failed downstream tasks, which run: {inventory.task_names_text(cleared)}"
+        return f"no downstream task failed: the run of {at.dag} stays {row.get('state')}; mark the run itself too"
 
     # sending
 
@@ -168,9 +181,8 @@ class AirflowStateSetter:
                 f"it is {row.get('state')}); nothing was sent. Fix: refresh and try again."
             )
         mark = action_mark(key, str(plan["queued_at"] or ""), verb=verb)
-        reply = self._client.patch_run(
-            dag, run, {"state": plan["state"], "note": note_with_mark(mark, note_text(row), True)}
-        )
+        body = {"state": plan["state"], "note": note_with_mark(mark, note_text(row), True)}
+        reply = self._client.patch_run(dag, run, body)
         raise_if_refused(reply)
         return Receipt(run_ref(dag, run), f"Airflow says {sent_response(reply).get('state')}")
 
@@ -233,19 +245,17 @@ def _preview_cancel(
     running = [task for task in tasks if task.native in RUNNING_TASK_STATES]
     waiting = [task for task in tasks if task.native not in (*RUNNING_TASK_STATES, *ENDED_TASK_STATES)]
     label = inventory.run_label(parse_period(row), at.run)
-    killed = f"fails what runs ({inventory.task_names_text(running)})" if running else "nothing of it runs"
-    skipped = f"skips what waits ({inventory.task_names_text(waiting)})" if waiting else "nothing of it waits"
+    failed = f"Airflow fails running tasks ({inventory.task_names_text(running)})" if running else "no task runs"
+    skipped = f"skips waiting ones ({inventory.task_names_text(waiting)})" if waiting else "no task waits"
     return Preview(
         verb="fail the run",
-        summary=f"end {at.dag} {label}: Airflow {killed}, {skipped}"
-        if running
-        else f"end {at.dag} {label}: {killed}, {skipped}",
+        summary=f"end {at.dag} {label}: {failed}, {skipped}",
         scope=f"{inventory.count_text(running)} running and {len(waiting)} waiting of {at.dag} {label}",
         affected=tuple(parse.instance_name(instance) for instance in (*running, *waiting)),
         native_calls=_state_calls(client, at, "failed", verb),
         notes=(
             "Airflow says failed at once; the process of a running task ends at its next heartbeat, some seconds later",
-            "what its tasks did so far stays done; teardown tasks still run",
+            "effects of its tasks so far are not undone; teardown tasks still run",
         ),
         plan=_state_plan(at, row, verb, "failed"),
     )
@@ -263,48 +273,19 @@ def _preview_mark_run(
         hint = f"; mark the tasks that are not green: {inventory.task_names_text(red)}" if red and not ended_by else ""
         return refused_preview(do, f"Airflow says success already{hint}")
     label = inventory.run_label(parse_period(row), at.run)
-    as_what = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
-    task_note = (
-        f"its tasks stay as they are ({inventory.task_names_text(red)} not green)"
-        if red
-        else "its tasks stay as they are"
-    )
+    state = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
+    names = inventory.task_names_text(red)
     if client.major == 2:
-        task_note = (
-            f"Airflow 2 sets its tasks to success too ({inventory.task_names_text(red)})"
-            if red
-            else "its tasks are green"
-        )
+        task_note = f"Airflow 2 sets its tasks to success too ({names})" if red else "its tasks are green"
+    else:
+        task_note = f"its tasks stay as they are ({names} not green)" if red else "its tasks stay as they are"
     return Preview(
         verb="mark run success",
-        summary=f"mark {at.dag} {label} as {as_what}",
+        summary=f"mark {at.dag} {label} as {state}",
         scope=f"the run {at.dag} {label}; " + ("all its tasks" if client.major == 2 else "no task"),
         native_calls=_state_calls(client, at, "success", verb),
         notes=(f"nothing runs: {task_note}", "no asset is updated by it: DAGs that wait for one are not started"),
         plan=_state_plan(at, row, verb, "success"),
-    )
-
-
-def _preview_mark_task(
-    client: AirflowClient,
-    verb: Verb,
-    at: AirflowRunReference,
-    row: fields.Row,
-    affected: Sequence[AirflowTaskInstance],
-    notes: tuple[str, ...],
-    was: Sequence[str],
-) -> Preview:
-    state, label = NATIVE_STATES[verb], inventory.run_label(parse_period(row), at.run)
-    body = {"new_state": state, "note": action_mark("KEY", verb=str(verb))}
-    task = {"dag": at.dag, "run": at.run, "task": at.task, "try": at.try_number}
-    return Preview(
-        verb=f"mark task {state}",
-        summary=f"mark task {at.task} of {at.dag} {label} as {state}",
-        scope=f"{inventory.count_text(affected)} of {at.dag} {label}: {inventory.task_names_text(affected)}",
-        affected=tuple(parse.instance_name(instance) for instance in affected),
-        native_calls=client.calls("PATCH", task_path(at.dag, at.run, at.task), body),
-        notes=notes,
-        plan={"how": "task_state", "word": str(verb), **task, "state": state, "was": list(was)},
     )
 
 
@@ -324,14 +305,6 @@ def _is_unchanged(row: fields.Row, plan: Mapping[str, Any]) -> bool:
     return now == was or (now in OPEN_RUN_STATES and was in OPEN_RUN_STATES)
 
 
-def _downstream_notes(
-    at: AirflowRunReference, row: fields.Row, below: Sequence[AirflowTaskInstance]
-) -> tuple[str, ...]:
-    if below:
-        return (f"Airflow then clears what failed after it, and runs it: {inventory.task_names_text(below)}",)
-    return (f"nothing that failed follows it: the run of {at.dag} stays {row.get('state')}; mark the run itself too",)
-
-
 def _states_text(group: Sequence[AirflowTaskInstance]) -> str:
     return ", ".join(sorted({instance.native for instance in group}))
 
@@ -340,7 +313,8 @@ def _verb_text(verb: Verb) -> str:
     return {Verb.CANCEL: "cancel", Verb.MARK_OK: "mark OK", Verb.SKIP: "skip"}[verb]
 
 
-FRESH_QUESTION_SECONDS = 15.0
+FRESH_QUESTION = timedelta(seconds=15)
+"""Seen with 3.3.2: the executor's report of the ended process arrives after an early answer and counts as a crash."""
 ANSWER_OPTIONS = {Verb.MARK_OK: ("approve", "ok"), Verb.SKIP: ("reject",)}
 """Options that count as this verb's answer, in lower case."""
 
@@ -360,20 +334,25 @@ class AirflowApprovals:
             return refused_preview(do, f"{at.task} waits, and Airflow reports no question of it ({reply.error})")
         if question.get("response_received") is True:
             return refused_preview(do, f"it was answered already: {_answered_text(question)}")
-        if _is_fresh_question(question, inventory.server_time(reply)):
+        created = fields.parse_instant(question.get("created_at"))
+        age = inventory.server_time(reply) - created if created else FRESH_QUESTION
+        if timedelta(0) <= age < FRESH_QUESTION:
             return refused_preview(
                 do,
                 f"the question of {at.task} is new: Airflow fails what is answered before its scheduler "
-                f"has seen that it waits. Try again in {FRESH_QUESTION_SECONDS:.0f} s",
+                f"has seen that it waits. Try again in {FRESH_QUESTION.seconds} s",
             )
         answers = [option for option in question_options(question) if option.lower() in ANSWER_OPTIONS[verb]]
         if not answers:
             return refused_preview(
-                do, f"{at.task} {question_text(question)}: none of that is to {do}, answer it in Airflow"
+                do, f"{at.task} {question_text(question)}: none of these options is to {do}, answer it in Airflow"
             )
-        values, open_ones = _parameter_values(question)
-        if open_ones:
-            return refused_preview(do, f"{at.task} asks for values too ({', '.join(open_ones)}): answer it in Airflow")
+        values = {
+            name: parameter.get("value") if isinstance(parameter, dict) else parameter
+            for name, parameter in fields.subtable(question, "params").items()
+        }
+        if missing := sorted(fields.clean(name) for name, value in values.items() if value is None):
+            return refused_preview(do, f"{at.task} asks for values too ({', '.join(missing)}): answer it in Airflow")
         body = {"chosen_options": answers[:1], "params_input": values}
         place = {"dag": at.dag, "run": at.run, "task": at.task, "map": instance.map_index, "try": at.try_number}
         return Preview(
@@ -383,7 +362,7 @@ class AirflowApprovals:
             scope=f"1 question of {at.dag} {at.run}",
             affected=(parse.instance_name(instance),),
             native_calls=self._client.calls("PATCH", question_path(at.dag, at.run, at.task, instance.map_index), body),
-            notes=("Airflow notes Headway's account as who answered; an answer cannot be taken back",),
+            notes=("Airflow records Headway's account as the responder; an answer cannot be revoked",),
             plan={"how": "answer", **place, "body": body},
         )
 
@@ -418,24 +397,7 @@ def _question_key(plan: Mapping[str, Any]) -> tuple[str, str, str, int]:
     return str(plan["dag"]), str(plan["run"]), str(plan["task"]), int(plan["map"])
 
 
-def _is_fresh_question(question: Mapping[str, Any], now: datetime) -> bool:
-    """Seen with 3.3.2: the executor's report of the ended process arrives after the answer and counts as a crash."""
-    created = fields.parse_instant(question.get("created_at"))
-    return created is not None and timedelta(0) <= now - created < timedelta(seconds=FRESH_QUESTION_SECONDS)
-
-
 def _answered_text(question: Mapping[str, Any]) -> str:
-    user = question.get("responded_by_user")
-    name = user.get("name") if isinstance(user, dict) else None
+    name = fields.subtable(question, "responded_by_user").get("name")
     chosen = [option for option in fields.rows(question.get("chosen_options")) if isinstance(option, str)]
     return fields.clean(f"{', '.join(chosen) or '?'} by {name or 'an unknown user'}")
-
-
-def _parameter_values(question: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The values that the question has for its parameters, and the names of those that have none."""
-    params = question.get("params")
-    values = {
-        name: parameter.get("value") if isinstance(parameter, dict) else parameter
-        for name, parameter in (params.items() if isinstance(params, dict) else ())
-    }
-    return values, sorted(fields.clean(name) for name, value in values.items() if value is None)

@@ -1,7 +1,7 @@
 """Client of Airflow 3's REST API (v2): one method per call, and the detection of the server's major version.
 
-Facts measured on Airflow 3.3; see docs/connectors/airflow.md. Airflow 2 has the same methods in `client_v2`.
-Ids come from outside and may hold ":" and "+": each path segment is percent-encoded with nothing left safe.
+Measured on Airflow 3.3; see docs/connectors/airflow.md. Airflow 2 has the same methods in `client_v2`. Ids may contain
+":" and "+": each path segment is percent-encoded.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ class AirflowClient:
         return self._get("/dags", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
 
     def paused(self, offset: int) -> HttpReply:
-        """A page of the paused DAGs."""
         return self._get("/dags", {"paused": "true", "limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
 
     def dag(self, dag: str) -> HttpReply:
@@ -169,7 +168,7 @@ class AirflowClient:
         return self._get(f"{ALL_RUNS_PATH}/~/hitlDetails", params, accept={403, 404, 422})
 
     def question(self, dag: str, run: str, task: str, map_index: int) -> HttpReply:
-        """Question of one task, and its answer; 404 without a question."""
+        """With its answer."""
         return self._get(question_path(dag, run, task, map_index), accept={404})
 
     # writes
@@ -210,7 +209,6 @@ class AirflowClient:
         return self._send("PATCH", task_path(dag, run, task), body, accept={400, 404, 409, 422})
 
     def patch_dag(self, dag: str, body: Mapping[str, Any]) -> HttpReply:
-        """Pauses or resumes a DAG."""
         return self._send("PATCH", dag_path(dag), body, accept={400, 404, 409, 422})
 
     def set_note(self, dag: str, run: str, note: str) -> HttpReply:
@@ -218,7 +216,6 @@ class AirflowClient:
         return self._send("PATCH", run_path(dag, run), {"note": note}, accept={404}, once=False)
 
     def preview_backfill(self, body: Mapping[str, Any]) -> HttpReply:
-        """The runs that a backfill would make."""
         return self._send("POST", "/backfills/dry_run", body, accept={404, 409, 422}, once=False)
 
     def backfill(self, body: Mapping[str, Any]) -> HttpReply:
@@ -288,31 +285,25 @@ class AirflowClient:
 
 
 def format_filter_instant(at: datetime) -> str:
-    """An instant in the format of filters by time."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def dag_path(dag: str) -> str:
-    """Path of a DAG below /api/v2."""
     return f"/dags/{path_segment(dag)}"
 
 
 def run_path(dag: str, run: str) -> str:
-    """Path of a run below /api/v2, each part percent-encoded."""
     return f"{dag_path(dag)}/dagRuns/{path_segment(run)}"
 
 
 def task_path(dag: str, run: str, task: str) -> str:
-    """Path of a task in a run below /api/v2, each part percent-encoded."""
     return f"{run_path(dag, run)}/taskInstances/{path_segment(task)}"
 
 
 def question_path(dag: str, run: str, task: str, map_index: int) -> str:
-    """Path of a task's question to a person."""
     return f"{task_path(dag, run, task)}/{map_index}/hitlDetails"
 
 
-VERSION_MISSING = {401, 403, 404, 405, 410}
 VERSION_ENDPOINTS = (("/api/v2/version", 3), ("/api/v1/version", 2))
 
 
@@ -322,7 +313,7 @@ def detect_major_version(endpoint: HttpEndpoint, auth: AirflowAuth, deadline: De
     refused: HttpReply | None = None
     for path, major in VERSION_ENDPOINTS:
         headers = auth.headers(endpoint, deadline) if auth.guards_all else {}
-        reply = endpoint.call("GET", path, deadline, accept=VERSION_MISSING, headers=headers)
+        reply = endpoint.call("GET", path, deadline, accept={401, 403, 404, 405, 410}, headers=headers)
         refused = reply if reply.status in (401, 403) else refused
         if reply.status != 200:
             continue

@@ -204,7 +204,7 @@ def probe(client: AirflowClient) -> Probe:
         why, fix = f"{path} answered {read.status}", f"give the account's role {right}"
         rights.append(SourcePermission.checked(name, read.status == 200, why, fix))
     health = client.health()
-    stopped = [right] if (right := scheduling_stopped(health)) is not None else []
+    stopped = [permission] if (permission := scheduling_stopped(health)) is not None else []
     notes = [] if dag else ["no DAG is listed: none exists, or this account may not read any"]
     if version.startswith("2.") and not version.startswith(("2.10.", "2.11.")):
         notes.append(f"measured on Airflow 2.11; before 2.10 tries are counted otherwise, this is {version}")

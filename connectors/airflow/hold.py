@@ -8,14 +8,15 @@ measured on 3.3.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from connectors.airflow import inventory
-from connectors.airflow.client import PAGE_LIMIT, AirflowClient, dag_path, run_path
+from connectors.airflow.changes import rows_by_offset
+from connectors.airflow.client import AirflowClient, dag_path, run_path
 from connectors.airflow.parse import is_periodic, note_text, note_with_hold
 from connectors.sdk import fields
 from connectors.sdk.contract import (
@@ -38,6 +39,7 @@ MAX_NOTES_READ = 50
 """Newest runs whose notes are searched: a paused DAG gets new runs only by hand, by asset or by backfill."""
 MAX_PAUSED_DAGS = 500
 """Paused DAGs that are searched, one call each."""
+MAX_DAG_PAGES = 100
 _WIDEST_KEY = "headway-" + "0" * 40
 """Placeholder of the longest key, to reserve room for its mark."""
 
@@ -65,8 +67,7 @@ class AirflowDagPause:
 
     @property
     def notes(self) -> list[AirflowHoldNote]:
-        """The lines about holds, newest run first; paused or not. Where the DAG is paused by us, it is by the first of
-        them: a hold writes its line above all others, and only where it is not paused yet."""
+        """The marks of holds, newest run first. Where the DAG is paused by us, the first is the mark of that pause."""
         return hold_notes(self.runs)
 
 
@@ -178,8 +179,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
     # after
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the mark and the pause. A release has arrived once the DAG is not paused, whether its mark is removed yet
-        or not; people may rewrite the note of a hold."""
+        """By the mark and the pause. A release has arrived once the DAG is not paused; people may rewrite notes."""
         job = str(plan["job"])
         try:
             row = self.read_again(plan)
@@ -192,7 +192,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
         return self.marking.look_up(None if row is None else self.state(row), plan, key)
 
     def tidy(self, plan: Mapping[str, Any], key: str) -> None:
-        """Removes a mark from a DAG that is not paused: a person's next pause would count as ours."""
+        """Removes a mark from a DAG that is not paused: else a person's next pause would count as ours."""
         row, hold = self.read_again(plan), key if plan["how"] == "hold" else str(plan["hold"])
         if row is not None and not row.is_paused and self.state(row).has_mark(hold):
             self.write_release(row, self.state(row), {"how": "release", "job": plan["job"], "hold": hold})
@@ -234,56 +234,40 @@ def all_holds(
 ) -> tuple[NativeHold, ...]:
     """Every mark of a watched DAG that is paused, and of those of `known` that are not. All but the one that a DAG is
     paused under are bare: they outlived their holds. Raises SystemUnreachable where there are too many."""
-    holds: list[NativeHold] = []
-    paused = [dag for dag in _paused_dags(client) if watched(dag)]
-    for number, dag in enumerate(paused):
-        if number >= MAX_PAUSED_DAGS:
-            raise SystemUnreachable(
-                f"Airflow: more than {MAX_PAUSED_DAGS} DAGs are paused, too many to search for holds; "
-                "limit dags to those that matter"
-            )
-        notes = hold_notes(newest_runs(client, dag))
-        holds += [_native_hold(dag, note, bare=place > 0) for place, note in enumerate(notes)]
+    rows = fields.tables(rows_by_offset(client.paused, "dags", MAX_DAG_PAGES).rows)
+    # an Airflow that does not know the filter answers with all of its DAGs
+    listed = [str(row.get("dag_id")) for row in rows if row.get("is_paused") is True]
+    paused = [dag for dag in listed if watched(dag)]
+    if len(paused) > MAX_PAUSED_DAGS:
+        raise SystemUnreachable(
+            f"Airflow: more than {MAX_PAUSED_DAGS} DAGs are paused, too many to search for holds; "
+            "limit dags to those that matter"
+        )
+    notes = [
+        (dag, note, place > 0) for dag in paused for place, note in enumerate(hold_notes(newest_runs(client, dag)))
+    ]
     for dag in sorted({*known} - {*paused}):
         leftover = hold_notes(newest_runs(client, dag))
         details = client.dag(dag) if leftover else None
         if details and details.status == 200 and details.table().get("is_paused") is False:
-            holds += [_native_hold(dag, note, bare=True) for note in leftover]
-    return tuple(holds)
-
-
-def _native_hold(dag: str, note: AirflowHoldNote, bare: bool) -> NativeHold:
-    return NativeHold(dag, note.mark, f"note of run {note.run} of {dag}", bare)
-
-
-def _paused_dags(client: AirflowClient) -> Iterator[str]:
-    offset = 0
-    while offset <= MAX_PAUSED_DAGS * 20:
-        table = client.paused(offset).table()
-        rows = fields.rows(table.get("dags"))
-        # an Airflow that does not know the filter answers with all of its DAGs
-        yield from (str(row.get("dag_id")) for row in rows if isinstance(row, dict) and row.get("is_paused") is True)
-        offset += PAGE_LIMIT
-        if not rows or offset >= fields.number(table, "total_entries", 0):
-            return
+            notes += [(dag, note, True) for note in leftover]
+    return tuple(NativeHold(dag, note.mark, f"note of run {note.run} of {dag}", bare) for dag, note, bare in notes)
 
 
 def pause_effects(client: AirflowClient, dag: str, row: fields.Row) -> tuple[str, ...]:
     """Effects of a pause on this DAG, as notes of a preview."""
-    stopped = "no run of it starts, not by hand or by backfill either: such runs stay queued"
-    active_note = inventory.active_runs_note(client, dag)
-    if active_note is None:
-        return (stopped, *_after_resume_notes(row), *_asset_notes(row))
-    going = f"{active_note.replace('other runs', 'runs', 1)}: tasks that run go on to their end"
-    return (stopped, f"{going}, what follows them waits for the release", *_after_resume_notes(row), *_asset_notes(row))
-
-
-def _after_resume_notes(row: fields.Row) -> tuple[str, ...]:
+    notes = ["no run of it starts, not by hand or by backfill either: such runs stay queued"]
+    if active := inventory.active_runs(client, dag):
+        going = f"runs of {dag} are active: {', '.join(active)}: tasks that run go on to their end"
+        notes.append(f"{going}, downstream tasks wait for the release")
+    assets = _asset_notes(row)
     if is_periodic(row):
         on = row.get("catchup") is True
         made = f"{'every' if on else 'the latest'} run that fell due meanwhile (catchup is {'on' if on else 'off'})"
-        return (f"when it is released, Airflow makes {made}",)
-    return () if _asset_notes(row) else ("it has no schedule: after its release nothing starts automatically",)
+        notes.append(f"when it is released, Airflow makes {made}")
+    elif not assets:
+        notes.append("it has no schedule: after its release nothing starts automatically")
+    return (*notes, *assets)
 
 
 def _asset_notes(row: fields.Row) -> tuple[str, ...]:
@@ -294,8 +278,7 @@ def _asset_notes(row: fields.Row) -> tuple[str, ...]:
 
 def resume_effects(client: AirflowClient, dag: str, row: fields.Row, now: datetime) -> tuple[str, ...]:
     """Effects of a resume on this DAG, as notes of a preview."""
-    reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
-    waiting = [f"{run_row.get('dag_run_id')} ({run_row.get('state')})" for run_row in inventory.run_rows(reply)]
+    waiting = inventory.active_runs(client, dag)
     go_on = (f"go on at once: {', '.join(waiting)}",) if waiting else ()
     return (*go_on, *_next_scheduled_run_notes(row, now), *_asset_notes(row))
 

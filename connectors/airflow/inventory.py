@@ -178,10 +178,15 @@ def no_such_dag(dag: str, verb: str) -> str:
     return f"Airflow has no DAG {dag}"
 
 
+def active_runs(client: AirflowClient, dag: str, but: str = "") -> list[str]:
+    """Runs of the DAG that are running or queued now, some with their state, without the run `but`."""
+    reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
+    return [f"{row.get('dag_run_id')} ({row.get('state')})" for row in run_rows(reply) if row.get("dag_run_id") != but]
+
+
 def active_runs_note(client: AirflowClient, dag: str, run: str = "") -> str | None:
     """Other runs of the DAG that are running or queued now."""
-    reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
-    runs = [f"{row.get('dag_run_id')} ({row.get('state')})" for row in run_rows(reply) if row.get("dag_run_id") != run]
+    runs = active_runs(client, dag, run)
     return f"other runs of {dag} are active: {', '.join(runs)}" if runs else None
 
 
@@ -191,7 +196,7 @@ def run_rows(reply: HttpReply) -> list[fields.Row]:
 
 
 def paused_note(client: AirflowClient, dag: str, row: fields.Row | None = None) -> tuple[str, ...]:
-    """A note on actions on a paused DAG; "" for one that is not paused."""
+    """A note on actions on a paused DAG; none for one that is not paused."""
     if row is None:
         reply = client.dag(dag)
         row = reply.table() if reply.status == 200 else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from connectors.airflow import inventory, parse
@@ -16,7 +16,7 @@ from connectors.sdk.states import RunState
 from connectors.sdk.transport.http import HttpAnswerTooLarge
 
 MAX_LOG_PAGES = 50
-"""Of one log in one call; a log that is longer is cut at its beginning."""
+"""Of one log in one call; a longer log is cut at its beginning."""
 
 MAX_TAIL_BYTES = 1 << 20
 """Bytes kept of the end of a long log while it is read."""
@@ -34,7 +34,7 @@ class AirflowLogReader:
         self._client = client
 
     def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-        """As the contract says. `start` holds task, try, Airflow's own continuation token and how far it was shown."""
+        """As the contract says. `start` has the task, the try, Airflow's continuation token and how much was shown."""
         if start is not None:
             return self._go_on(start, limit_bytes)
         at = parse_reference(run)
@@ -50,17 +50,14 @@ class AirflowLogReader:
 
     def _task_of_run(self, at: AirflowRunReference) -> tuple[str, AirflowRunReference] | None:
         """The task of a run with the most useful log: the first failed one, else the last that ran; and a title."""
-        instances = self._instances(at)
-        failed = sorted((instance for instance in instances if instance.state is RunState.FAILED), key=_end_order)
-        ran = sorted(
-            (instance for instance in instances if instance.native not in STATES_WITHOUT_LOG and instance.started_at),
-            key=_end_order,
-        )
-        chosen = failed[0] if failed else ran[-1] if ran else None
-        if chosen is None:
+        instances = sorted(self._instances(at), key=_end_order)
+        failed = [instance for instance in instances if instance.state is RunState.FAILED]
+        ran = [item for item in instances if item.native not in STATES_WITHOUT_LOG and item.started_at]
+        if not failed and not ran:
             return None
-        more = f", the first of {len(failed)} failed tasks" if len(failed) > 1 else ""
-        title = f"[log of task {parse.instance_name(chosen)}, try {chosen.try_number} ({chosen.native}){more}]\n"
+        chosen = failed[0] if failed else ran[-1]
+        first_of = f", the first of {len(failed)} failed tasks" if len(failed) > 1 else ""
+        title = f"[log of task {parse.instance_name(chosen)}, try {chosen.try_number} ({chosen.native}){first_of}]\n"
         return title, AirflowRunReference(at.dag, at.run, chosen.key[2], chosen.try_number, chosen.map_index)
 
     def _instances(self, at: AirflowRunReference) -> list[AirflowTaskInstance]:
@@ -72,8 +69,8 @@ class AirflowLogReader:
     def _tail(self, title: str, at: AirflowRunReference, number: int, limit_bytes: int) -> LogChunk:
         try:
             lines, token, shown_try = self._first(at, number)
-        except HttpAnswerTooLarge:  # all of it is one answer: it is read as a stream, of which the end is kept
-            return self._end(title, at, number, limit_bytes)
+        except HttpAnswerTooLarge:
+            return self._streamed_end(title, at, number, limit_bytes)
         text = title if shown_try == number else f"{title}[try {number} has written no log; this is try {shown_try}]\n"
         text, cut = log_chunks.tail(text + log_chunks.join_lines(lines), MAX_TAIL_BYTES)
         for _ in range(MAX_LOG_PAGES):
@@ -86,12 +83,12 @@ class AirflowLogReader:
         end, dropped = log_chunks.tail(text, limit_bytes)
         return LogChunk(end, _log_position(at, shown_try, token, 0) if token else None, cut=cut or dropped)
 
-    def _end(self, title: str, at: AirflowRunReference, number: int, limit_bytes: int) -> LogChunk:
+    def _streamed_end(self, title: str, at: AirflowRunReference, number: int, limit_bytes: int) -> LogChunk:
         reply = self._client.log_end(at.dag, at.run, at.task, at.map_index, number, MAX_STREAMED_BYTES)
         if reply.status in (400, 404):
             raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.error}")
         rows = reply.body.decode("utf-8", "replace").removesuffix("\n").split("\n")[1 if reply.cut else 0 :]
-        lines = log_lines(rows if self._client.major == 2 else parse_streamed(rows))
+        lines = log_lines(rows if self._client.major == 2 else [_parse_line(row) for row in rows if row])
         text, cut = log_chunks.tail(title + log_chunks.join_lines(lines), limit_bytes)
         return LogChunk(text, None, cut=cut or reply.cut)
 
@@ -117,11 +114,10 @@ class AirflowLogReader:
         text, next_skip = log_chunks.part_of(log_chunks.join_lines(lines), skip, limit_bytes)
         if next_skip is not None:
             return LogChunk(text, _log_position(at, number, token, next_skip), more=True)
-        ended = following is None or (not lines and not self._is_open(at))
+        ended = following is None or not (
+            lines or any(item.key[2] == at.task and item.state.is_open for item in self._instances(at))
+        )
         return LogChunk(text, None if ended else _log_position(at, number, following or "", 0))
-
-    def _is_open(self, at: AirflowRunReference) -> bool:
-        return any(instance.key[2] == at.task and instance.state.is_open for instance in self._instances(at))
 
     def _page(self, at: AirflowRunReference, number: int, token: str | None) -> tuple[list[str], str | None]:
         reply = self._client.log(at.dag, at.run, at.task, at.map_index, number, token)
@@ -144,7 +140,7 @@ def _end_order(instance: AirflowTaskInstance) -> tuple[str, str]:
 GROUP, GROUP_END = "::group::", "::endgroup::"
 AIRFLOW_FRAMES = "/site-packages/airflow/"
 MAX_FRAMES = 20
-"""Of one exception, the innermost ones; Airflow's own are left out where the author's are there."""
+"""Of one exception, the innermost ones; Airflow's own are left out where there are others."""
 
 
 def log_lines(content: Any) -> list[str]:
@@ -152,12 +148,8 @@ def log_lines(content: Any) -> list[str]:
     return [line for entry in fields.rows(content) for line in _entry_lines(entry)]
 
 
-def parse_streamed(rows: Sequence[str]) -> list[Any]:
-    """The entries of a log that came as one JSON object a line; any other line unchanged."""
-    return [_parse_line(row) for row in rows if row]
-
-
 def _parse_line(row: str) -> Any:
+    """The entry of one line of a streamed log; a line that is not JSON unchanged."""
     try:
         return json.loads(row)
     except (ValueError, RecursionError):
@@ -178,12 +170,7 @@ def _entry_lines(entry: Any) -> Iterator[str]:
     shown_at = f"{at[:23].replace('T', ' ')} " if isinstance(at, str) else ""
     shown_level = f"{level.upper()} " if isinstance(level, str) and level not in ("info", "") else ""
     yield fields.clean(shown_at) + fields.clean(shown_level) + event
-    yield from _exception_lines(entry.get("error_detail"))
-
-
-def _exception_lines(details: Any) -> Iterator[str]:
-    """The exceptions of a line, each with where it came from. They are not in `event`."""
-    for detail in fields.tables(details):
+    for detail in fields.tables(entry.get("error_detail")):
         frames = fields.tables(detail.get("frames"))
         authors = [frame for frame in frames if AIRFLOW_FRAMES not in str(frame.get("filename"))]
         for frame in (authors or frames)[-MAX_FRAMES:]:

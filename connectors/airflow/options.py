@@ -55,11 +55,11 @@ class AirflowOptions(BaseModel):
     def one_origin_and_one_account(self) -> AirflowOptions:
         checked_origin(self.url, self.plain_http)
         names = [name for name in ("username", "password") if getattr(self, name) is not None]
-        others = [name for name in ("token", "mwaa", "google") if getattr(self, name) is not None]
-        if len(others) > 1:
-            raise ValueError(f"{' and '.join(others)} are two ways to sign in: keep one")
-        if others and names:
-            raise ValueError(f"one way to sign in ({others[0]}) needs no {' and no '.join(names)}: drop either")
-        if not others and len(names) != 2:
+        methods = [name for name in ("token", "mwaa", "google") if getattr(self, name) is not None]
+        if len(methods) > 1:
+            raise ValueError(f"{' and '.join(methods)} are two ways to sign in: keep one")
+        if methods and names:
+            raise ValueError(f"one way to sign in ({methods[0]}) needs no {' and no '.join(names)}: drop either")
+        if not methods and len(names) != 2:
             raise ValueError("token, mwaa, google, or both username and password, are needed")
         return self

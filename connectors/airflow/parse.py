@@ -99,11 +99,8 @@ def parse_period(row: Row) -> AirflowPeriod:
     interval_start = start if start is not None and end is not None and start < end else None
     kind = fields.optional_text(row, "run_type") or run_id.partition("__")[0]
     at = run_after if kind in SCHEDULED_RUN_TYPES else None
-    if TRIGGERED_RUN_ID.fullmatch(
-        run_id
-    ):  # ours may be started before or after their time: the period is what they are for
-        logical = fields.instant(row, "logical_date")
-        at = end if interval_start is not None else logical
+    if TRIGGERED_RUN_ID.fullmatch(run_id):  # ours may start before or after their time
+        at = end if interval_start is not None else fields.instant(row, "logical_date")
     return AirflowPeriod(instant_key(at) if at else run_id, at or run_after, interval_start)
 
 
@@ -112,7 +109,7 @@ def run_record(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> Run
     row = fields.table(row)
     dag, run_id, native = fields.text(row, "dag_id"), fields.text(row, "dag_run_id"), fields.text(row, "state")
     queued, period = fields.optional_text(row, "queued_at"), parse_period(row)
-    state, reason = _run_state(native, fields.optional_text(row, "note"), queued, failed_tasks)
+    state, message = _run_state(native, fields.optional_text(row, "note"), queued, failed_tasks)
     started, ended = consistent_times(fields.instant(row, "start_date"), fields.instant(row, "end_date"), state)
     return RunRecord(
         job=dag,
@@ -127,30 +124,26 @@ def run_record(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> Run
         queued_at=None if row.get("no_queue_time") else fields.instant(row, "queued_at"),
         started_at=started,
         ended_at=ended,
-        message="; ".join(part for part in (reason, _failed_tasks_message(failed_tasks)) if part),
+        message=message,
         reason="slot" if state is RunState.QUEUED else "",
         native_ref=run_ref(dag, run_id),
-        native_url=f"{base_url}/dags/{quote(dag, safe='')}/runs/{quote(run_id, safe='')}",
+        native_url=f"{base_url}/dags/{quote(dag, '')}/runs/{quote(run_id, '')}",
         action_key=action_of_run(run_id, fields.optional_text(row, "note"), queued),
         context=_run_context(row),
     )
 
 
 def _run_state(native: str, note: str, queued: str, failed_tasks: Sequence[str]) -> tuple[RunState, str]:
-    """The state of a run, and a message where Headway itself ended this attempt: Airflow has no state for a run that is
-    cancelled or skipped, and keeps the failed tasks of one that was marked OK."""
+    """State and message of a run. Airflow has no state for a run that is cancelled or skipped, and keeps the failed
+    tasks of one that was marked OK."""
+    message = f"tasks not green: {', '.join(failed_tasks[:NAMED_TASKS])}" if failed_tasks else ""
+    if len(failed_tasks) > NAMED_TASKS:
+        message += f" and {len(failed_tasks) - NAMED_TASKS} more"
     ended = STATES_SET_BY_US.get((native, ending_verb(note, queued)))
     if ended is not None:
-        return ended
+        return ended[0], f"{ended[1]}; {message}" if message else ended[1]
     state = RUN_STATES.get(native, RunState.UNKNOWN)
-    return (RunState.PARTIAL if state is RunState.SUCCEEDED and failed_tasks else state), ""
-
-
-def _failed_tasks_message(failed_tasks: Sequence[str]) -> str:
-    if not failed_tasks:
-        return ""
-    more = len(failed_tasks) - NAMED_TASKS
-    return f"tasks not green: {', '.join(failed_tasks[:NAMED_TASKS])}" + (f" and {more} more" if more > 0 else "")
+    return (RunState.PARTIAL if state is RunState.SUCCEEDED and failed_tasks else state), message
 
 
 def consistent_times(
@@ -164,9 +157,7 @@ def consistent_times(
 
 def _run_context(row: Row) -> Mapping[str, Any]:
     """How the run came to be, small and JSON-safe."""
-    versions = [
-        version.get("version_number") for version in fields.rows(row.get("dag_versions")) if isinstance(version, dict)
-    ]
+    versions = [version.get("version_number") for version in fields.tables(row.get("dag_versions"))]
     values = {
         "run_id": row.get("dag_run_id"),
         "run_type": row.get("run_type"),
@@ -254,12 +245,10 @@ def parse_instance(row: Any) -> AirflowTaskInstance:
     row = fields.table(row)
     native = fields.optional_text(row, "state") or NO_STATE
     state, reason = TASK_STATES.get(native, (RunState.UNKNOWN, ""))
-    if (
-        native == "deferred" and fields.optional_text(row, "operator") in APPROVAL_OPERATORS
-    ):  # before 3.3; since, it is "awaiting_input"
+    operator = fields.optional_text(row, "operator")
+    if native == "deferred" and operator in APPROVAL_OPERATORS:  # before 3.3; since, it is "awaiting_input"
         reason = "approval"
-    has_run = native in STARTED_STATES
-    started = fields.instant(row, "start_date") if has_run else None
+    started = fields.instant(row, "start_date") if native in STARTED_STATES else None
     ended = None if native in (NO_STATE, "up_for_retry") else fields.instant(row, "end_date")
     started, ended = consistent_times(started, ended, state)
     uuid = fields.text(row, "id")
@@ -275,7 +264,7 @@ def parse_instance(row: Any) -> AirflowTaskInstance:
         started_at=started,
         ended_at=ended,
         note=fields.optional_text(row, "note"),
-        operator=fields.optional_text(row, "operator"),
+        operator=operator,
         formerly=fields.optional_text(row, "formerly"),
         row=row,
     )
@@ -286,13 +275,10 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
     group = sorted(instances, key=lambda instance: instance.map_index)
     chosen = min(group, key=lambda instance: (WORST_FIRST.index(instance.state), instance.map_index))
     started = min((instance.started_at for instance in group if instance.started_at), default=None)
-    ended = (
-        None
-        if chosen.state.is_open
-        else max((instance.ended_at for instance in group if instance.ended_at), default=None)
-    )
+    ended = max((instance.ended_at for instance in group if instance.ended_at), default=None)
     started, ended = consistent_times(started, ended, chosen.state)
     dag, run, task = chosen.key
+    is_inferred = chosen.native == "removed" or chosen.state is RunState.UNKNOWN
     mapped = f"/mapped/{chosen.map_index}" if chosen.map_index >= 0 else ""
     return RunRecord(
         job=task_job_id(dag, task),
@@ -300,9 +286,7 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
         formerly=_task_attempt_key(group, group[0].formerly) if group[0].formerly else "",
         state=chosen.state,
         native_state=chosen.native,
-        evidence=RunEvidence.INFERRED
-        if chosen.native == "removed" or chosen.state is RunState.UNKNOWN
-        else RunEvidence.NATIVE,
+        evidence=RunEvidence.INFERRED if is_inferred else RunEvidence.NATIVE,
         period_key=period.key,
         period_at=period.at,
         interval_start=period.interval_start,
@@ -312,7 +296,7 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
         message=_mapped_text(group),
         reason=chosen.reason,
         native_ref=task_ref(chosen.key, chosen.attempt, chosen.map_index),
-        native_url=f"{base_url}/dags/{_ref_part(dag)}/runs/{_ref_part(run)}/tasks/{_ref_part(task)}{mapped}",
+        native_url=f"{base_url}/dags/{quote(dag, '')}/runs/{quote(run, '')}/tasks/{quote(task, '')}{mapped}",
         action_key=next((key for instance in group if (key := action_of_task(instance.note))), None),
         context=fields.bounded_context(_task_context(group), "mapped"),
     )
@@ -349,20 +333,15 @@ def _mapped_text(group: Sequence[AirflowTaskInstance]) -> str:
 
 def _task_context(group: Sequence[AirflowTaskInstance]) -> dict[str, Any]:
     first = group[0]
-    version = first.row.get("dag_version")
     context = {
         "try": max(instance.try_number for instance in group),
         "operator": first.operator or None,
         "pool": first.row.get("pool"),
         "host": first.row.get("hostname") or None,
-        "version": version.get("version_number") if isinstance(version, dict) else None,
+        "version": fields.subtable(first.row, "dag_version").get("version_number"),
         "mapped": len(group) if first.map_index >= 0 else None,
     }
     return {name: value for name, value in context.items() if value is not None}
-
-
-def _ref_part(raw: str) -> str:
-    return quote(raw, safe="")
 
 
 DEFAULT_POOL = "default_pool"
@@ -390,22 +369,19 @@ def parse_dag_version(row: Any) -> tuple[str, int]:
 def parse_definition(dag: str, details: Any, task_rows: Sequence[Any]) -> DagDefinition:
     """The definition of a DAG from its details and its tasks. Raises RecordUnreadable."""
     details = fields.table(details)
-    latest = details.get("latest_dag_version")
-    number = fields.number(latest, "version_number", 0) if isinstance(latest, dict) else 0
-    tasks = _task_jobs(dag, task_rows)
-    defining = [number, fields.optional_text(details, "timetable_summary"), fields.optional_text(details, "timezone")]
-    return DagDefinition(
-        number,
-        fields.optional_text(details, "timetable_summary"),
-        fields.optional_text(details, "timezone") or "UTC",
-        tasks,
-        fields.short_digest([defining, [task.definition_hash for task in tasks]]),
-        _dag_pool([fields.table(row) for row in task_rows]),
-    )
+    number = fields.number(fields.subtable(details, "latest_dag_version"), "version_number", 0)
+    timetable, zone = fields.optional_text(details, "timetable_summary"), fields.optional_text(details, "timezone")
+    rows, upstreams = [fields.table(row) for row in task_rows], dict[str, list[str]]()
+    for row in rows:
+        for downstream in fields.rows(row.get("downstream_task_ids")):
+            upstreams.setdefault(fields.clean(str(downstream)), []).append(fields.text(row, "task_id"))
+    tasks = tuple(sorted((_task_job(dag, row, upstreams) for row in rows), key=lambda job: job.native_id))
+    digest = fields.short_digest([[number, timetable, zone], [task.definition_hash for task in tasks]])
+    return DagDefinition(number, timetable, zone or "UTC", tasks, digest, _dag_pool(rows))
 
 
 def _dag_pool(rows: Sequence[fields.Row]) -> str:
-    """As in `Definition.pool`. The default pool is everybody's, and no chain waits for another there."""
+    """As in `DagDefinition.pool`. The default pool is shared by all DAGs, and no chain waits for another there."""
     pools = {fields.optional_text(row, "pool") for row in rows}
     below = [fields.rows(row.get("downstream_task_ids")) for row in rows]
     is_chain = (
@@ -421,29 +397,21 @@ def parse_pool_slots(row: Any) -> tuple[str, int | None]:
     return fields.text(row, "name"), value if value >= 1 else None
 
 
-def _task_jobs(dag: str, task_rows: Sequence[Any]) -> tuple[JobRecord, ...]:
-    ahead: dict[str, list[str]] = {}
-    tasks = [fields.table(row) for row in task_rows]
-    for row in tasks:
-        for below in fields.rows(row.get("downstream_task_ids")):
-            ahead.setdefault(fields.clean(str(below)), []).append(fields.text(row, "task_id"))
-    return tuple(sorted((_task_job(dag, row, ahead) for row in tasks), key=lambda job: job.native_id))
-
-
-def _task_job(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobRecord:
+def _task_job(dag: str, row: fields.Row, upstreams_by_task: Mapping[str, Sequence[str]]) -> JobRecord:
     name = fields.text(row, "task_id")
-    upstreams = tuple(sorted(task_job_id(dag, upstream) for upstream in ahead.get(name, ())))
+    upstreams = tuple(sorted(task_job_id(dag, upstream) for upstream in upstreams_by_task.get(name, ())))
     operator = fields.optional_text(row, "operator_name")
     mapped = " (mapped)" if row.get("is_mapped") is True else ""
     rule, pool = fields.optional_text(row, "trigger_rule"), fields.optional_text(row, "pool")
-    more = [] if rule in ("", "all_success") else [rule]
-    more += [] if pool in ("", DEFAULT_POOL) else [f"pool {pool}"]
+    definition = [f"{operator}{mapped}"]
+    definition += [] if rule in ("", "all_success") else [rule]
+    definition += [] if pool in ("", DEFAULT_POOL) else [f"pool {pool}"]
     return JobRecord(
         native_id=task_job_id(dag, name),
         title=fields.optional_text(row, "task_display_name") or name,
         parent=dag,
         upstreams=upstreams,
-        definition=", ".join([f"{operator}{mapped}", *more]),
+        definition=", ".join(definition),
         definition_hash=fields.short_digest([operator, mapped, rule, upstreams, row.get("retries"), row.get("pool")]),
         proof=ProofLevel.FULL,
         owner=fields.optional_text(row, "owner"),
@@ -458,13 +426,13 @@ def dag_record(
     broken: Mapping[str, str] | None = None,
     slots_of: Mapping[str, int | None] | None = None,
 ) -> JobRecord:
-    """One DAG from its row in the list, with its definition and the DAGs whose assets start it.
-
-    `broken`: files that cannot be imported, with the reason: their DAGs stay as they were read last, and the words in
-    the definition make that a drift. `slots_of`: by pool."""
-    row = fields.table(row)
+    """One DAG from its row in the list. `producers`: DAGs whose assets start it. `broken`: files that cannot be
+    imported, with the reason, which becomes part of the definition and so a drift. `slots_of`: slots by pool."""
+    row, broken = fields.table(row), broken or {}
     name, bundle = fields.text(row, "dag_id"), fields.optional_text(row, "relative_fileloc")
-    error = _import_error_text(row, bundle, broken or {})
+    # Airflow 2 names files by their whole path
+    error = broken.get(bundle) or broken.get(fields.optional_text(row, "fileloc"))
+    error = error or ("Airflow gives no reason" if row.get("has_import_errors") is True else "")
     version = f", version {definition.version}" if definition.version else ""
     stale = f"; its file cannot be imported: {error}" if error else ""
     return JobRecord(
@@ -476,7 +444,7 @@ def dag_record(
         definition=f"{len(definition.tasks)} tasks in {bundle}{version}{stale}",
         definition_hash=fields.short_digest([definition.digest, error]) if error else definition.digest,
         proof=ProofLevel.FULL,
-        native_url=f"{base_url}/dags/{quote(name, safe='')}",
+        native_url=f"{base_url}/dags/{quote(name, '')}",
         owner=fields.clean(", ".join(owner for owner in fields.rows(row.get("owners")) if isinstance(owner, str))),
         pool=definition.pool,
         slots=(slots_of or {}).get(definition.pool),
@@ -484,22 +452,16 @@ def dag_record(
 
 
 def parse_schedule(row: fields.Row, zone: str) -> Schedule:
-    """Periodic timetables are of the dialect "airflow"; those by asset or by hand are "none", with their words.
-
-    `next_at` is Airflow's own next run_after. The expression is reported only where it gives that instant: a
-    timetable may be any code."""
-    summary, description = (
-        fields.optional_text(row, "timetable_summary"),
-        fields.optional_text(row, "timetable_description"),
-    )
+    """Dialect "airflow" for periodic timetables, "none" for those by asset or by hand. `next_at` is Airflow's own next
+    run_after. The expression is reported only where it gives that instant: a timetable may be any code."""
+    summary = fields.optional_text(row, "timetable_summary")
+    text = fields.optional_text(row, "timetable_description") or summary
     following = fields.instant(row, "next_dagrun_run_after")
     if not is_periodic(row):
-        return Schedule("none", zone=zone, text=description or summary)
+        return Schedule("none", zone=zone, text=text)
     if following is None or _expression_matches(summary, zone, following):
-        return Schedule("airflow", summary, zone, description or summary, following)
-    return Schedule(
-        "airflow", "", zone, f"{description or summary} (in a zone that Airflow does not report)", following
-    )
+        return Schedule("airflow", summary, zone, text, following)
+    return Schedule("airflow", "", zone, f"{text} (in a zone that Airflow does not report)", following)
 
 
 def is_periodic(row: fields.Row) -> bool:
@@ -522,9 +484,8 @@ def _expression_matches(expression: str, zone: str, at: datetime) -> bool:
 
 
 def interval_before(expression: str, zone: str, end: datetime) -> datetime | None:
-    """Start of the data interval that ends at `end`, where the ends follow this expression: the instant before it.
-
-    None where that is not sure: `end` does not fit the expression, or the clock was changed in between."""
+    """Start of the data interval that ends at `end`, where the ends follow this expression; None where `end` does not
+    fit it, or the clock was changed in between."""
     if not _expression_matches(expression, zone, end):
         return None
     place = ZoneInfo(zone)
@@ -545,12 +506,6 @@ def parse_asset_edges(row: Any) -> dict[str, set[str]]:
 
 def _dag_id(row: Any) -> str:
     return fields.text(fields.table(row), "dag_id")
-
-
-def _import_error_text(row: fields.Row, bundle: str, broken: Mapping[str, str]) -> str:
-    """Why the file of a DAG cannot be imported; "" where it can. Airflow 2 names files by their whole path."""
-    error = broken.get(bundle) or broken.get(fields.optional_text(row, "fileloc"))
-    return error or ("Airflow gives no reason" if row.get("has_import_errors") is True else "")
 
 
 def parse_import_error(row: Any) -> tuple[str, str]:
@@ -584,10 +539,8 @@ def action_mark(key: str, was: str = "", now: str = "", verb: str = "rerun") -> 
 
 
 def action_of_run(run_id: str, note: str, queued_at: str) -> str | None:
-    """Our action that made this attempt: by the id of a run that we triggered, else by the mark in its note.
-
-    A mark that says which attempt it made holds for that one only; one whose second half was lost holds for any but
-    the attempt that it found."""
+    """Our action that made this attempt: by the id of a run that we triggered, else by the mark in its note. A mark
+    applies to the attempt that it says it made; without one, to any but the attempt that it found."""
     reruns = [mark for mark in ACTION_MARK.finditer(note) if mark["word"] == "rerun"]
     for mark in reruns:
         mine = mark["now"] == queued_at if mark["now"] else mark["was"] != queued_at
@@ -598,7 +551,7 @@ def action_of_run(run_id: str, note: str, queued_at: str) -> str | None:
 
 
 def action_of_task(note: str) -> str | None:
-    """Our action that cleared this task, by the mark in its note. Airflow keeps notes through later tries."""
+    """Our action that cleared this task, by the mark in its note."""
     match = next((mark for mark in ACTION_MARK.finditer(note) if mark["word"] == "rerun"), None)
     return match["key"] if match and ACTION_KEY.fullmatch(match["key"]) else None
 

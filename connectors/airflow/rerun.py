@@ -1,4 +1,4 @@
-"""RERUN by Airflow's own verbs: clear failed tasks, clear the run, clear tasks and what follows them.
+"""RERUN by Airflow's own verbs: clear failed tasks, clear the run, clear tasks and their downstream tasks.
 
 The preview uses Airflow's dry runs, which change nothing and leave no audit entry. A lost answer is looked up by our
 mark (all measured on 3.3.2): clearing a run writes a note with our key in the transaction of the clear itself, and
@@ -34,7 +34,6 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.send_outcome import raise_if_refused, sent_response
 from connectors.sdk.states import RunState
-from connectors.sdk.transport.http import HttpReply
 
 SCOPES = ("failed", "downstream", "all")
 VERSIONS = ("pinned", "latest")
@@ -46,16 +45,15 @@ class AirflowRerunPreview:
     """Previews of reruns, with refusals. One per Airflow."""
 
     def __init__(self, client: AirflowClient, starter: AirflowStarter) -> None:
-        self._client = client
-        self._starter = starter
+        self._client, self._starter = client, starter
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. Without a scope: the failed tasks of a red run, all of a green one, a task with what
-        follows it."""
-        scope, more = spec.parameters.get("scope"), sorted(set(spec.parameters) - ACCEPTED_PARAMETERS)
-        if more:
+        """As the contract says. Without a scope: the failed tasks of a red run, all of a green one, a task with its
+        downstream tasks."""
+        scope, unknown = spec.parameters.get("scope"), sorted(set(spec.parameters) - ACCEPTED_PARAMETERS)
+        if unknown:
             return _refused_rerun(
-                f"a clear keeps the run's own conf; Airflow takes no parameters for it ({', '.join(more)})"
+                f"a clear keeps the run's own conf; Airflow takes no parameters for it ({', '.join(unknown)})"
             )
         if scope not in (None, *SCOPES):
             return _refused_rerun(f"the scope is {fields.to_json(scope)[:50]}, not one of {', '.join(SCOPES)}")
@@ -104,7 +102,11 @@ class AirflowRerunPreview:
             verb=verb,
             summary=f"{verb} of {at.dag} {label}" if only_failed else f"clear the whole run {at.dag} {label}",
             native_calls=self._client.calls("POST", f"{run_path(at.dag, at.run)}/clear", body),
-            notes=(*inventory.paused_note(self._client, at.dag), *_whole_run_notes(only_failed), *_version_note(row)),
+            notes=(
+                *inventory.paused_note(self._client, at.dag),
+                UNTOUCHED_NOTE if only_failed else "every task runs again, those that succeeded too",
+                *_version_note(row),
+            ),
             plan=plan,
             **self._extent(at, label, affected),
         )
@@ -131,8 +133,8 @@ class AirflowRerunPreview:
             )
         plan = {**_rerun_plan("clear_below", at, row), "tasks": sorted({instance.key[2] for instance in red})}
         label = inventory.run_label(parse_period(row), at.run)
-        summary = f"clear the failed tasks of {at.dag} {label} and all that follows them"
-        return self._clear_tasks(at, row, plan, "clear failed tasks and what follows", summary, _whole_run_notes(True))
+        summary = f"clear the failed tasks of {at.dag} {label} and all downstream tasks"
+        return self._clear_tasks(at, row, plan, "clear failed and downstream tasks", summary, (UNTOUCHED_NOTE,))
 
     def _clear_tasks(
         self,
@@ -143,10 +145,18 @@ class AirflowRerunPreview:
         summary: str,
         notes: tuple[str, ...] = (),
     ) -> Preview:
-        """The preview of a clear of single tasks."""
-        affected, why = self._dry_run_of_tasks(plan)
-        if why:
-            return _refused_rerun(why)
+        reply = self._client.preview_clear_tasks(plan["dag"], clear_tasks_body(plan))
+        if reply.status == 409:
+            return _refused_rerun(f"Airflow refuses while a task of it runs: {reply.error}")
+        if reply.status == 422:
+            return _refused_rerun(
+                f"this Airflow cannot clear a single task under our mark ({reply.error}): rerun its DAG run"
+            )
+        affected = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
+        if not affected:
+            return _refused_rerun(f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})")
+        if running := _names_in(affected, ("running", "queued", "restarting")):
+            return _refused_rerun(f"running now, and Airflow would refuse: {running}")
         label = inventory.run_label(parse_period(row), at.run)
         mark = {"note": action_mark("KEY")}
         ahead = self._client.calls("PATCH", run_path(at.dag, at.run), mark) if plan["how"] == "clear_below" else ()
@@ -160,40 +170,25 @@ class AirflowRerunPreview:
             **self._extent(at, label, affected),
         )
 
-    def _dry_run_of_tasks(self, plan: Mapping[str, Any]) -> tuple[list[AirflowTaskInstance], str]:
-        """Task instances that a clear would affect, and why it would be refused ("" if not)."""
-        reply = self._client.preview_clear_tasks(plan["dag"], clear_tasks_body(plan))
-        if reply.status == 409:
-            return [], f"Airflow refuses while a task of it runs: {reply.error}"
-        if reply.status == 422:
-            return [], f"this Airflow cannot clear a single task under our mark ({reply.error}): rerun its DAG run"
-        affected = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
-        if not affected:
-            return [], f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})"
-        if running := _names_in(affected, ("running", "queued", "restarting")):
-            return affected, f"running now, and Airflow would refuse: {running}"
-        return affected, ""
-
-    # a task of a run that exists
-
     def _clear_task(self, at: AirflowRunReference, row: fields.Row, scope: str | None) -> Preview:
         if scope == "all":
             return _refused_rerun(
-                f"a task is rerun alone or with what follows it; rerun the run of {at.dag} for all of it"
+                f"a task is rerun alone or with its downstream tasks; rerun the run of {at.dag} for all of it"
             )
         plan: dict[str, Any] = {**_rerun_plan("clear_tasks", at, row), "task": at.task, "try": at.try_number}
         if self._client.major == 2:  # its clear takes no note: the mark goes into the run's, ahead of it
             plan |= {"how": "clear_below", "tasks": [at.task]}
         plan |= {"only_failed": True} if scope == "failed" else {}
-        extent = "what failed after it" if scope == "failed" else "what follows it"
+        extent = "failed downstream tasks" if scope == "failed" else "all downstream tasks"
         label = inventory.run_label(parse_period(row), at.run)
         summary = f"clear task {at.task} and {extent} in {at.dag} {label}"
-        return self._clear_tasks(at, row, plan, "clear task and what follows", summary)
+        return self._clear_tasks(at, row, plan, "clear task and downstream tasks", summary)
 
 
 LATEST_KEY = "headway_latest"
 """Beside the columns of a run's row: whether the newest code was requested."""
 NOTE_REPLACED = "a note that people wrote on these tasks is replaced by our mark"
+UNTOUCHED_NOTE = "tasks that succeeded are kept; the conf of the run stays"
 
 
 def _refused_rerun(why: str) -> Preview:
@@ -213,14 +208,7 @@ def _names_in(affected: Sequence[AirflowTaskInstance], states: Collection[str]) 
 
 
 def _version_note(row: fields.Row) -> tuple[str, ...]:
-    """Which code runs."""
     return ("with the newest version of the DAG's code",) if row.get(LATEST_KEY) else ()
-
-
-def _whole_run_notes(only_failed: bool) -> tuple[str, ...]:
-    if only_failed:
-        return ("tasks that succeeded are kept; the conf of the run stays",)
-    return ("every task runs again, those that succeeded too",)
 
 
 class AirflowRerunner:
@@ -277,19 +265,20 @@ class AirflowRerunner:
         previous_note = note_text(current)
         body = {**clear_run_body(plan), "note": note_with_mark(action_mark(key, was), previous_note)}
         reply = self._client.clear_run(dag, run, body)
-        if reply.status == 422 and "note" in reply.error:
-            reply = self._clear_without_note(dag, run, body)
+        if reply.status == 422 and "note" in reply.error:  # before 3.3 a clear takes no note: it is written first
+            self._client.set_note(dag, run, str(body.pop("note")))
+            reply = self._client.clear_run(dag, run, body)
         raise_if_refused(reply)
         now = sent_response(reply).get("queued_at")
         if not isinstance(now, str) or now == plan["queued_at"]:
             raise NotSupported(f"Airflow: {dag} {run} has nothing to clear any more; nothing was done")
-        with contextlib.suppress(ConnectorError):  # the note only gets more exact; without it the key is found as well
+        with contextlib.suppress(ConnectorError):  # without it the first note still identifies the clear
             self._client.set_note(dag, run, note_with_mark(action_mark(key, was, now), previous_note))
         return Receipt(run_ref(dag, run), f"cleared; queued again at {now}")
 
     def _clear_below(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
-        """Failed tasks and all that follows them. Such a clear marks tasks, not the run: the run's note is written
-        first, and an unmoved queued_at proves that the clear did not come."""
+        """Failed tasks and their downstream tasks. Such a clear marks tasks, not the run: the run's note is written
+        first, and an unmoved queued_at proves that the clear did not arrive."""
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
         note = note_text(current)
         raise_if_refused(self._client.set_note(dag, run, note_with_mark(action_mark(key, was), note)))
@@ -305,11 +294,6 @@ class AirflowRerunner:
             now = str(self._client.run(dag, run).table().get("queued_at") or "")
             self._client.set_note(dag, run, note_with_mark(action_mark(key, was, now if now != was else ""), note))
         return Receipt(run_ref(dag, run), f"cleared {count} task instances")
-
-    def _clear_without_note(self, dag: str, run: str, body: Mapping[str, Any]) -> HttpReply:
-        """Before 3.3 a clear takes no note: it is written first; an unmoved queued_at still proves absence."""
-        self._client.set_note(dag, run, str(body["note"]))
-        return self._client.clear_run(dag, run, {name: value for name, value in body.items() if name != "note"})
 
     def _clear_tasks(self, plan: Mapping[str, Any], key: str) -> int:
         """The number of task instances that were cleared."""

@@ -100,8 +100,9 @@ class AirflowPoller:
                 result.warn(f"the list of changes was not read to its end: {broken}")
         following = json.dumps(asdict(AirflowCursors(runs.mark, tasks.mark)), default=datetime.isoformat)
         seen_until = None if runs.more or runs.broken else runs.mark.since
-        more = runs.more or tasks.more
-        return self._reported.poll(result, cursor, following, more=more, clock=runs.clock, seen_until=seen_until)
+        return self._reported.poll(
+            result, cursor, following, more=runs.more or tasks.more, clock=runs.clock, seen_until=seen_until
+        )
 
     def _cache_periods(self, rows: list[Any]) -> None:
         """Reads the period of runs that did not change lately and whose tasks lack it (Airflow 2), run by run."""

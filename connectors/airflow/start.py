@@ -20,7 +20,7 @@ from connectors.airflow import inventory
 from connectors.airflow.changes import required_rows, rows_by_offset
 from connectors.airflow.client import AirflowClient, dag_path
 from connectors.airflow.hold import active_hold
-from connectors.airflow.parse import AirflowPeriod, action_mark, interval_before, run_id_for_key, run_ref
+from connectors.airflow.parse import action_mark, interval_before, run_id_for_key, run_ref
 from connectors.sdk import fields
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -59,7 +59,7 @@ class AirflowStarter:
         at = fields.parse_instant(spec.parameters.get("period_at")) or fields.parse_instant(spec.run.period_key)
         if at is None and not starts:
             return refused_preview(
-                verb, f"Airflow has no run {spec.run.period_key} of {dag}, and it is no scheduled instant"
+                verb, f"Airflow has no run {spec.run.period_key} of {dag}, and this is not a scheduled instant"
             )
         details = self._client.dag(dag)
         if details.status == 404:
@@ -75,17 +75,20 @@ class AirflowStarter:
         why = self._why_not(row, plan, at, inventory.server_time(details))
         notes = inventory.paused_note(self._client, dag, row)
         if starts and notes and why is None:
-            why, notes = self._of_a_pause(dag)
+            mark = active_hold(self._client, dag)
+            if mark is None:
+                why = f"{dag} is paused, not by Headway: the run would stay queued until it is resumed"
+            else:
+                until = instant_key(mark.until)
+                notes = (f"{dag} is held by {mark.by} until {until}: the run stays queued until the hold is released",)
         return refused_preview(verb, why) if why is not None else self._allowed(plan, at, notes, starts)
 
     def _allowed(self, plan: Mapping[str, Any], at: datetime | None, notes: tuple[str, ...], starts: bool) -> Preview:
-        dag, run_text = plan["dag"], "a run" if starts else "the missed run"
-        label = inventory.run_label(AirflowPeriod(instant_key(at), at, None), "") if at else "now"
+        dag, label = plan["dag"], f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
+        due = f"for {label}" if at else "now, without a date"
         return Preview(
             verb="trigger",
-            summary=f"trigger {run_text} of {dag} for {label}"
-            if at
-            else f"trigger {run_text} of {dag} now, without a date",
+            summary=f"trigger {'a run' if starts else 'the missed run'} of {dag} {due}",
             scope=f"all tasks of {dag}, one run for {label}",
             overlap=inventory.active_runs_note(self._client, dag),
             native_calls=self._client.calls("POST", f"{dag_path(dag)}/dagRuns", trigger_run_body(plan, "headway__KEY")),
@@ -118,31 +121,18 @@ class AirflowStarter:
                 f"airflow backfill create --dag-id {dag} --from-date {day} --to-date {day}"
             )
         if logical > now + SOON:
-            return (
-                f"Airflow runs no task before the logical date of its run, {instant_key(logical)}, "
-                "which is in the future"
-            )
+            at_text = instant_key(logical)
+            return f"Airflow runs no task before the logical date of its run, {at_text}, which is in the future"
         began = fields.parse_instant(row.get("start_date"))
         if began is not None and logical < began:
             return (
                 f"{dag} starts at {instant_key(began)}: Airflow marks an earlier run successful without running a task"
             )
-        return self._existing_run(dag, logical)
-
-    def _existing_run(self, dag: str, logical: datetime) -> str | None:
         instant = instant_key(logical)
         reply = self._client.runs_of(dag, {"logical_date_gte": instant, "logical_date_lte": instant, "limit": 2})
         for run in inventory.run_rows(reply):
             return f"Airflow has this run: {run.get('dag_run_id')} is {run.get('state')}"
         return None
-
-    def _of_a_pause(self, dag: str) -> tuple[str | None, tuple[str, ...]]:
-        """Why a paused DAG is not started, or a note if Headway holds it."""
-        mark = active_hold(self._client, dag)
-        if mark is None:
-            return f"{dag} is paused, not by Headway: the run would stay queued until it is resumed", ()
-        until = instant_key(mark.until)
-        return None, (f"{dag} is held by {mark.by} until {until}: the run stays queued until the hold is released",)
 
     # sending
 
@@ -166,15 +156,10 @@ class AirflowStarter:
 
 
 def interval_start(row: fields.Row, at: datetime) -> datetime | None:
-    """Start of the data interval of the run that is due at `at`, for a DAG whose runs cover intervals.
-
-    Airflow tells that of the next run. Where its cron expression explains that one, it explains the earlier ones too;
-    other timetables may be any code: None."""
-    start, end = (fields.parse_instant(row.get(f"next_dagrun_data_interval_{edge}")) for edge in ("start", "end"))
-    following, logical = (
-        fields.parse_instant(row.get("next_dagrun_run_after")),
-        fields.parse_instant(row.get("next_dagrun_logical_date")),
-    )
+    """Start of the data interval of the run that is due at `at`, for a DAG whose runs cover intervals. Airflow reports
+    the interval of the next run; None where a cron expression does not give that one."""
+    names = ("data_interval_start", "data_interval_end", "run_after", "logical_date")
+    start, end, following, logical = (fields.parse_instant(row.get(f"next_dagrun_{name}")) for name in names)
     if start is None or end is None or following != end or logical != start:
         return None
     if at == end:
@@ -218,8 +203,7 @@ MAX_DAGS_READ = 20
 MAX_OPEN_RUN_PAGES = 20
 """Of open runs that backfills made."""
 TOO_MANY_OPEN_RUNS = "not all open backfill runs were read: further DAGs may have active ones"
-CHANGE_ACTIONS = ("pause", "unpause", "cancel")
-ACTION_BY_WORD = {"pause": "pause", "resume": "unpause", "cancel": "cancel"}
+NATIVE_CHANGES = {"pause": "pause", "resume": "unpause", "cancel": "cancel"}
 NOT_IN_AIRFLOW_2 = (
     "Airflow 2 has no backfills over REST: airflow dags backfill, on its host; or leave out --native, and Headway"
     " starts each period by itself"
@@ -243,25 +227,25 @@ class AirflowBackfiller:
             return self._new(spec)
         if operation == "list":
             return self._listed(spec)
-        if operation not in ACTION_BY_WORD:
+        if operation not in NATIVE_CHANGES:
             return refused_preview(
                 "backfill", f"a backfill is made, paused, resumed or cancelled, not {str(operation)[:40]}"
             )
-        return self._change(spec, ACTION_BY_WORD[operation])
+        return self._change(spec, NATIVE_CHANGES[operation])
 
     def _listed(self, spec: ActionSpec) -> Preview:
-        """Those that are not over, of the DAG, or of all DAGs that have an open run of one."""
+        """Backfills in progress, of the DAG, or of all DAGs that have an open run of one."""
         dags, whole = [spec.run.job], True
         if spec.parameters.get("of") == "system":  # each run that is still to come is listed
             open_runs = rows_by_offset(self._client.backfilled, "dag_runs", MAX_OPEN_RUN_PAGES)
             named = {row.get("dag_id") for row in fields.tables(open_runs.rows)}
             dags, whole = sorted(name for name in named if isinstance(name, str)), open_runs.is_whole
         backfills = tuple(backfill for dag in dags[:MAX_DAGS_READ] for backfill in self._active_backfills(dag))
-        more = len(dags) - MAX_DAGS_READ
-        notes = (f"{more} further DAGs with open backfill runs were not read",) if more > 0 else ()
+        unread = len(dags) - MAX_DAGS_READ
+        notes = (f"{unread} further DAGs with open backfill runs were not read",) if unread > 0 else ()
         return Preview(
             verb="list",
-            summary=f"{inventory.count_text(backfills, 'backfill')} of Airflow's own under way",
+            summary=f"{inventory.count_text(backfills, 'backfill')} of Airflow in progress",
             scope=inventory.count_text(dags, "DAG"),
             notes=notes if whole else (*notes, TOO_MANY_OPEN_RUNS),
             refused="a list: there is nothing to send",
@@ -308,22 +292,20 @@ class AirflowBackfiller:
         periods = [str(row.get("logical_date")) for row in fields.tables(rows)]
         if not periods:
             return refused_preview("backfill", "nothing to do: Airflow would make no run in that time")
-        return self._preview_new(plan, periods, first, last)
-
-    def _preview_new(self, plan: Mapping[str, Any], periods: list[str], first: datetime, last: datetime) -> Preview:
-        dag, more = plan["dag"], len(periods) - MAX_NAMED_DATES
+        dag, unnamed = spec.run.job, len(periods) - MAX_NAMED_DATES
         span = f"{first:%Y-%m-%d %H:%MZ} to {last:%Y-%m-%d %H:%MZ}"
+        active = inventory.active_runs_note(self._client, dag)
         return Preview(
             verb="backfill",
             summary=f"let Airflow backfill {dag}, {inventory.count_text(periods, 'run')} from {span}",
             scope=f"{inventory.count_text(periods, 'run')} of {dag}, {plan['at_once']} at once",
-            affected=(*periods[:MAX_NAMED_DATES], *([f"and {more} more"] if more > 0 else [])),
+            affected=(*periods[:MAX_NAMED_DATES], *([f"and {unnamed} more"] if unnamed > 0 else [])),
             native_calls=self._client.calls(
                 "POST", "/backfills", {**create_backfill_body(plan), "dag_run_conf": {CONF_KEY: "KEY"}}
             ),
             notes=(
                 f"the conf of each of its runs holds our key, as {CONF_KEY}",
-                *((active,) if (active := inventory.active_runs_note(self._client, dag)) else ()),
+                *((active,) if active else ()),
                 *inventory.paused_note(self._client, dag),
             ),
             plan=plan,
@@ -336,7 +318,7 @@ class AirflowBackfiller:
         if row is None or row.get("dag_id") != spec.run.job:
             return refused_preview(change, f"Airflow has no backfill {str(number)[:20]} of {spec.run.job}")
         if row.get("completed_at"):
-            return refused_preview(change, f"backfill {number} of {spec.run.job} is over since {row['completed_at']}")
+            return refused_preview(change, f"backfill {number} of {spec.run.job} ended at {row['completed_at']}")
         if change != "cancel" and row.get("is_paused") is (change == "pause"):
             return refused_preview(change, f"backfill {number} of {spec.run.job} is {backfill_status(row)} already")
         ends = "its queued runs are failed, active runs continue" if change == "cancel" else "active runs continue"
@@ -352,9 +334,11 @@ class AirflowBackfiller:
     # sending
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says. The same key again finds what it made."""
-        if plan["do"] in CHANGE_ACTIONS:
-            return self._send_change(plan)
+        """As the contract says. The same key again finds the backfill that it created."""
+        if plan["do"] != "create":
+            number, reply = plan["backfill"], self._client.change_backfill(plan["backfill"], plan["do"])
+            raise_if_refused(reply)
+            return Receipt(str(number), f"backfill {number} is {backfill_status(sent_response(reply))}")
         existing = self.look_up(plan, key)
         if isinstance(existing, ActionFound):
             return Receipt(existing.native_ref, "was made under this key before")
@@ -363,30 +347,21 @@ class AirflowBackfiller:
         row = sent_response(reply)
         return Receipt(str(row.get("id")), f"backfill {row.get('id')} of {plan['dag']}")
 
-    def _send_change(self, plan: Mapping[str, Any]) -> Receipt:
-        reply = self._client.change_backfill(plan["backfill"], plan["do"])
-        raise_if_refused(reply)
-        return Receipt(str(plan["backfill"]), f"backfill {plan['backfill']} is {backfill_status(sent_response(reply))}")
-
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """A new backfill by our key; a change by the backfill's status, whoever changed it."""
-        if plan["do"] not in CHANGE_ACTIONS:
-            return self._made(str(plan["dag"]), key)
+        """A new backfill by our key; a change by the backfill's status, although another user may have set it."""
+        if plan["do"] == "create":
+            for listed in fields.tables(self._rows(str(plan["dag"]))):
+                if fields.subtable(listed, "dag_run_conf").get(CONF_KEY) == key:
+                    now = "it has ended" if listed.get("completed_at") else "see headway plan backfill --list"
+                    return ActionFound(str(listed.get("id")), f"backfill {listed.get('id')} was made; {now}")
+            return ActionAbsent()
         row = self._row(int(plan["backfill"]))
         if row is None:
             return ActionUnknown(f"Airflow has no backfill {plan['backfill']} any more")
-        over = bool(row.get("completed_at"))
-        is_done = {"pause": row.get("is_paused") is True, "unpause": row.get("is_paused") is False, "cancel": over}
+        is_paused, has_ended = row.get("is_paused"), bool(row.get("completed_at"))
+        is_done = {"pause": is_paused is True, "unpause": is_paused is False, "cancel": has_ended}
         text = f"backfill {plan['backfill']} is {backfill_status(row)}"
         return ActionFound(str(plan["backfill"]), text) if is_done[plan["do"]] else ActionAbsent()
-
-    def _made(self, dag: str, key: str) -> LookUpResult:
-        for row in fields.tables(self._rows(dag)):
-            if fields.subtable(row, "dag_run_conf").get(CONF_KEY) == key:
-                is_over = backfill_status(row) == "over"
-                now = "it is over" if is_over else "headway plan backfill --list has it while it is under way"
-                return ActionFound(str(row.get("id")), f"backfill {row.get('id')} was made; {now}")
-        return ActionAbsent()
 
     def _row(self, number: int) -> fields.Row | None:
         reply = self._client.backfill_status(number)
@@ -405,5 +380,4 @@ def create_backfill_body(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def backfill_status(row: fields.Row) -> str:
-    """ "over", "paused" or "going on"."""
-    return "over" if row.get("completed_at") else "paused" if row.get("is_paused") is True else "going on"
+    return "completed" if row.get("completed_at") else "paused" if row.get("is_paused") is True else "active"

@@ -322,7 +322,7 @@ def test_a_cancelled_run_is_failed_at_once_and_its_process_ends(airflow: Airflow
     airflow.call("PATCH", f"dags/load_orders/dagRuns/{run.period_key}", {"note": "seen by Ada"})
     preview = allowed(connector, of_run(Verb.CANCEL, run))
     assert (
-        f"end load_orders {run.period_key}: Airflow fails what runs (load), skips what waits (publish)"
+        f"end load_orders {run.period_key}: Airflow fails running tasks (load), skips waiting ones (publish)"
         == preview.summary
     )
     key = new_key()
@@ -384,7 +384,7 @@ def test_a_task_that_is_marked_ok_lets_what_failed_after_it_run(airflow: Airflow
     task = attempt(connector, "load_orders.load", run)
     preview = allowed(connector, of_run(Verb.MARK_OK, task))
     assert ("mark task success", ("load",)) == (preview.verb, preview.affected)
-    assert preview.notes == ("Airflow then clears what failed after it, and runs it: publish",)
+    assert preview.notes == ("Airflow then clears the failed downstream tasks, which run: publish",)
     key = new_key()
     assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
     connector.act(preview, key, 20)
@@ -414,7 +414,7 @@ def test_a_rerun_of_failed_tasks_with_what_follows_is_one_attempt_under_our_key(
 ) -> None:
     failed = attempt(connector, "load_orders", ran(airflow, "load_orders", "fail", "failed"))
     preview = allowed(connector, of_run(Verb.RERUN, failed, scope="downstream"))
-    assert ("clear failed tasks and what follows", ("load", "publish")) == (preview.verb, preview.affected)
+    assert ("clear failed and downstream tasks", ("load", "publish")) == (preview.verb, preview.affected)
     whole = allowed(connector, of_run(Verb.RERUN, failed, scope="all"))
     assert ("check_file", "load", "publish") == whole.affected
     airflow.behave("load_orders", "succeed")

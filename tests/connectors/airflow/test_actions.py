@@ -50,7 +50,7 @@ def of(verb: Verb, run: RunRecord, **parameters: Any) -> ActionSpec:
 def test_a_cancel_says_what_is_killed_and_what_is_skipped() -> None:
     fake, connector, run = running_night()
     preview = allowed(connector, of(Verb.CANCEL, run))
-    words = "end load_orders 2026-11-20 04:00Z: Airflow fails what runs (load), skips what waits (publish)"
+    words = "end load_orders 2026-11-20 04:00Z: Airflow fails running tasks (load), skips waiting ones (publish)"
     assert (words, ("load", "publish"), None) == (preview.summary, preview.affected, preview.overlap)
     assert (f'PATCH {PATH} {{"state": "failed", "note": "[KEY cancel]"}}',) == preview.native_calls
     assert "ends at its next heartbeat, some seconds later" in preview.notes[0]
@@ -150,7 +150,7 @@ def test_a_task_is_marked_and_what_failed_after_it_runs_as_was_said() -> None:
         preview.summary,
         preview.affected,
     )
-    assert ("Airflow then clears what failed after it, and runs it: publish",) == preview.notes
+    assert ("Airflow then clears the failed downstream tasks, which run: publish",) == preview.notes
     fake.lose_answer_of = "/taskInstances/load$"
     with pytest.raises(OutcomeUnknown):
         connector.act(preview, key, 5)
@@ -194,7 +194,7 @@ def test_a_viewer_is_refused_and_nothing_is_changed() -> None:
     [
         ("failed", "clear failed tasks", ("load", "publish")),
         ("all", "clear the whole run", ("check", "load", "publish")),
-        ("downstream", "clear failed tasks and what follows", ("load", "publish")),
+        ("downstream", "clear failed and downstream tasks", ("load", "publish")),
     ],
 )
 def test_the_scope_says_which_tasks_run_again(scope: str, verb: str, affected: tuple[str, ...]) -> None:

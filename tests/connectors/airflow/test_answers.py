@@ -74,7 +74,7 @@ def test_another_answer_that_came_first_is_not_ours() -> None:
 @pytest.mark.parametrize(
     "question, words",
     [
-        ({"options": ["North", "South"]}, "none of that is to approve, answer it in Airflow"),
+        ({"options": ["North", "South"]}, "none of these options is to approve, answer it in Airflow"),
         ({"params": {"budget": {"value": None, "schema": {}}}}, "asks for values too (budget)"),
     ],
 )

@@ -57,9 +57,9 @@ def test_a_new_one_is_shown_by_airflows_own_dry_run_and_made_once(
     assert "1" == connector.act(preview, key, 5).native_ref
     [row] = fake.backfills
     assert ({"headway": key}, "failed", 2) == (row["dag_run_conf"], row["reprocess_behavior"], row["max_active_runs"])
-    assert ActionFound(
-        "1", "backfill 1 was made; headway plan backfill --list has it while it is under way"
-    ) == connector.look_up(preview, key, 5)
+    assert ActionFound("1", "backfill 1 was made; see headway plan backfill --list") == connector.look_up(
+        preview, key, 5
+    )
 
 
 def test_a_lost_answer_is_found_by_the_key(fake: FakeAirflow, connector: AirflowConnector) -> None:
@@ -80,13 +80,13 @@ def test_a_second_one_of_the_dag_is_refused_by_airflow(connector: AirflowConnect
 
 def test_it_is_paused_resumed_and_cancelled_by_its_number(fake: FakeAirflow, connector: AirflowConnector) -> None:
     number = int(made(connector)[0])
-    for do, told in (("pause", "paused"), ("resume", "going on"), ("cancel", "over")):
+    for do, told in (("pause", "paused"), ("resume", "active"), ("cancel", "completed")):
         preview, key = allowed(connector, ask(do=do, backfill=number)), new_key()
         assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
         assert f"backfill {number} is {told}" == connector.act(preview, key, 5).message
         assert ActionFound(str(number), f"backfill {number} is {told}") == connector.look_up(preview, key, 5)
     for do in ("pause", "resume", "cancel"):
-        assert "is over since" in str(connector.preview(ask(do=do, backfill=number), 5).refused)
+        assert "ended at" in str(connector.preview(ask(do=do, backfill=number), 5).refused)
     fake.backfills.clear()
     assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
 

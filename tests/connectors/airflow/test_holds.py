@@ -80,7 +80,7 @@ def test_a_run_under_way_is_said_to_stop_after_its_task() -> None:
     fake, connector = quiet_night()
     fake.start("stock_count", "manual__2")
     words = (
-        "runs of stock_count are active: manual__2 (queued): tasks that run go on to their end, what follows them waits"
+        "runs of stock_count are active: manual__2 (queued): tasks that run go on to their end, downstream tasks wait"
     )
     assert allowed(connector, hold()).notes[1].startswith(words)
 

@@ -235,7 +235,7 @@ def test_a_task_is_cleared_with_what_follows_and_only_while_it_does_not_run() ->
     fake, connector, _ = failed_night()
     task = latest(connector, "load_orders.load")
     preview, key = connector.preview(asking(task), 5), new_key()
-    assert "clear task load and what follows it in load_orders 2026-11-20 04:00Z" == preview.summary
+    assert "clear task load and all downstream tasks in load_orders 2026-11-20 04:00Z" == preview.summary
     assert ("load", "publish") == preview.affected
     fake.tasks_of("load_orders", RUN)[1]["state"] = "running"
     assert "running now, and Airflow would refuse: load" == connector.preview(asking(task), 5).refused
@@ -291,8 +291,8 @@ def test_another_run_of_that_instant_is_not_doubled() -> None:
 @pytest.mark.parametrize(
     "ask, words",
     [
-        (missed(period="manual__x"), "it is no scheduled instant"),
-        (missed(period="2026-11-20T03:00:00"), "it is no scheduled instant"),
+        (missed(period="manual__x"), "this is not a scheduled instant"),
+        (missed(period="2026-11-20T03:00:00"), "this is not a scheduled instant"),
         (missed(dag="gone"), "Airflow has no DAG gone"),
     ],
 )
