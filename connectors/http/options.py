@@ -6,9 +6,10 @@ import json
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from connectors.sdk.field_mapping import FieldPath, MappedJobFields, MappedRunFields, States
+from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.secrets import SecretRef
@@ -17,10 +18,8 @@ PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 PlainValue = str | int | float | bool
 
 
-class HttpCall(BaseModel):
+class HttpCall(MappedCall):
     """One request. In path, query and body a name in braces is filled in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs")]
     """Below `url`, beginning with a slash."""
@@ -33,7 +32,6 @@ class HttpCall(BaseModel):
 
     @property
     def places(self) -> set[str]:
-        """The names in braces."""
         return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
 
     def check(self, allowed: set[str]) -> None:
@@ -47,11 +45,11 @@ class HttpListCall(HttpCall):
     """A request that is answered with rows."""
 
     rows: FieldPath = ""
-    """Where their list stands in the answer; empty: the answer is the list."""
+    """Path to their list in the answer; empty: the answer is the list."""
     next: FieldPath = ""
-    """Where the token of the next page stands, for {cursor}."""
+    """Path to the token of the next page, for {cursor}."""
     paging: Literal["none"] | None = None
-    """"none": it gives all rows at once, however many. Else it pages by what stands in braces."""
+    """"none": it gives all rows at once, however many. Else it pages by {cursor}, {offset} or {page}."""
 
     @model_validator(mode="after")
     def one_way_to_page(self) -> Self:
@@ -61,12 +59,12 @@ class HttpListCall(HttpCall):
         if paging and self.paging == "none":
             raise ValueError(f'paging = "none", and it pages by {{{paging[0]}}}: keep one')
         if ("cursor" in self.places) != bool(self.next):
-            raise ValueError("{cursor} and next belong together: the one is asked with what stands at the other")
+            raise ValueError("{cursor} and next belong together: {cursor} is filled with the value at next")
         return self
 
 
 class HttpJobsCall(HttpListCall, MappedJobFields):
-    """The list of jobs; may be that of runs, where there is no other."""
+    """The list of jobs; where an API has none, its list of runs."""
 
     @model_validator(mode="after")
     def known_places(self) -> Self:
@@ -80,7 +78,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}")] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
     one_row: FieldPath = ""
-    """Where the run stands in that answer; empty: the answer is the run."""
+    """Path to the run in that answer; empty: the answer is the run."""
     newest_first: bool = False
     """The list is sorted by when runs were made, the newest first: a poll reads it down to what it knew."""
 
@@ -96,9 +94,9 @@ class HttpLogCall(HttpCall):
     """The log of a run."""
 
     text: FieldPath = ""
-    """Where it stands in a JSON answer; empty: the answer is the log."""
+    """Path to it in a JSON answer; empty: the answer is the log."""
     parts: FieldPath = ""
-    """Where a list of parts stands in it, one after the other the log; text is then a field of each."""
+    """Path to a list of parts, together the log; text is then a field of each."""
     ranges: bool = False
     """The server answers Range requests, so that a long log is read in pieces."""
 
@@ -111,7 +109,7 @@ class HttpLogCall(HttpCall):
 
 
 class HttpVerbCall(HttpCall):
-    """What is sent to act."""
+    """The call of an action."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
 
@@ -119,19 +117,6 @@ class HttpVerbCall(HttpCall):
     def known_places(self) -> Self:
         self.check({"id", "job", "key", "period"})
         return self
-
-
-class HttpVerbs(BaseModel):
-    """What may be asked of it; what is not named here is refused with these words."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rerun: HttpVerbCall | None = None
-    """A run again. It must carry {key}, and a run must show it (runs.key)."""
-    start: HttpVerbCall | None = None
-    """A job once; {key} as in rerun."""
-    cancel: HttpVerbCall | None = None
-    """What runs now."""
 
 
 class HttpOptions(AccountOptions):
@@ -150,18 +135,13 @@ class HttpOptions(AccountOptions):
     runs: HttpRunsCall
     """The list of runs."""
     states: States
-    """Its words for a run's state, and ours."""
+    """Its states of a run, and ours."""
     log: HttpLogCall | None = None
     """Where a run's log is."""
-    verbs: HttpVerbs = HttpVerbs()
-    """What may be sent to it."""
+    verbs: MappedVerbs[HttpVerbCall] = MappedVerbs()
+    """The calls of actions."""
 
     @model_validator(mode="after")
-    def what_is_sent_is_found_again(self) -> Self:
-        for name, call in (("rerun", self.verbs.rerun), ("start", self.verbs.start)):
-            if call is not None and ("key" not in call.places or not self.runs.key):
-                raise ValueError(
-                    f"verbs.{name}: the outcome of a lost reply could not be checked. "
-                    "Fix: send {key}, and name in runs.key where a run shows it"
-                )
+    def actions_are_found_again(self) -> Self:
+        self.verbs.require_key(self.runs.key)
         return self

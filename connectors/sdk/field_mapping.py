@@ -279,7 +279,7 @@ def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Map
         return ActionUnknown(f"run {run_id} is still {run.native_state}")
     if run.state is not RunState.CANCELLED:
         return ActionUnknown(f"run {run_id} is {run.native_state}: it ended by itself, or before the cancel came")
-    return ActionFound(run.attempt_key, f"it is over: {run.native_state}")
+    return ActionFound(run.attempt_key, f"it has ended: {run.native_state}")
 
 
 def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tuple[datetime | None, datetime | None]:

@@ -1,122 +1,68 @@
-"""Actions of a `sql` system: rerun, start and cancel, each one statement of the config; verified by our key."""
+"""The statements of verbs. A run is found by our key, unless a session still sends it or row security may hide it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-    SourcePermission,
-)
+from connectors.sdk.contract import SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.field_mapping import cancelled
-from connectors.sdk.states import STARTING, RunState, Verb
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, VERB_NAMES, MappedActions
+from connectors.sdk.states import Verb
 from connectors.sql.client import LAST, SqlClient
-from connectors.sql.options import SqlOptions, SqlVerbQuery
-
-VERBS = (Verb.RERUN, Verb.START, Verb.CANCEL)
-KEY = "<key>"
-AT_SENDING = "it shows when it is sent"
+from connectors.sql.options import SqlVerbQuery
 
 
-def unnamed(verb: Verb) -> str:
-    """Why it cannot be asked, where config has no statement for it."""
-    return f"the config names no statement for it: add [systems.NAME.verbs.{verb.value}] with its query"
+class SqlActions(MappedActions[SqlVerbQuery]):
+    what, setting, id_place = "statement", "query", "run"
 
+    def __init__(self, client: SqlClient) -> None:
+        super().__init__(client.options.verbs, client.options.runs, client.options.states)
+        self._client = client
 
-def call_of(options: SqlOptions, verb: Verb) -> SqlVerbQuery | None:
-    query: SqlVerbQuery | None = getattr(options.verbs, verb.value, None)
-    return query
+    def shown(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
+        statement, given = " ".join(call.query.split()), {**values, "key": KEY_PLACEHOLDER}
+        bound = ", ".join(f"{place} = {given[place]!r}" for place in call.places)
+        return VERB_NAMES[verb], statement, (statement, *([f"-- {bound}"] if bound else []))
 
+    def refusal(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> str | None:
+        for place in call.places:
+            if any("\ud800" <= character <= "\udfff" or character == "\0" for character in values.get(place, "")):
+                return f"{{{place}}} holds bytes that are not text, which cannot be sent back"
+        permission = self._permission("", call)
+        return permission.why if permission.held is False else None
 
-def preview(client: SqlClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
-    """The statement and its values. Raises NotSupported for a verb that config does not name."""
-    call, deadline = call_of(client.options, spec.verb), Deadline(timeout_seconds)
-    if call is None:
-        raise NotSupported(unnamed(spec.verb))
-    name, ref = spec.verb.value, spec.run
-    values = {"run": ref.native_ref, "job": ref.job, "period": ref.period_key}
-    statement = " ".join(call.query.split())
-    given = ", ".join(f"{place} = { ({**values, 'key': KEY}[place])!r}" for place in call.places)
-    refused = _refused(spec, call, values) or _not_allowed(client, call, deadline)
-    unproved = "" if refused or spec.verb is Verb.CANCEL else client.under(KEY, deadline.left).why
-    return Preview(
-        verb=f"verbs.{name}",
-        summary=f"{name} {ref.job} by {statement}",
-        scope=f"run {ref.attempt_key} of {ref.job}" if ref.attempt_key else f"job {ref.job}",
-        overlap="a run of it is running" if spec.verb in STARTING and spec.state is RunState.RUNNING else None,
-        native_calls=(statement, *([f"-- {given}"] if given else [])),
-        notes=(f"a lost answer would stay unknown: {unproved}",) if unproved else (),
-        refused=refused,
-        plan={"verb": name, **values},
-    )
+    def notes(self, verb: Verb) -> tuple[str, ...]:
+        unproved = "" if verb is Verb.CANCEL else self._client.run_with_key(KEY_PLACEHOLDER)[1]
+        return (f"a lost answer would stay unknown: {unproved}",) if unproved else ()
 
+    def _permission(self, name: str, call: SqlVerbQuery) -> SourcePermission:
+        """Whether the role may run the statement, as far as the server reports it without running it."""
+        fix = f"grant what verbs.{name} needs: EXECUTE on its function, or INSERT or UPDATE on its table"
+        if call.query.split()[0].lower() == "call":
+            why = "of a CALL this is unknown: it shows when it is sent"
+            return SourcePermission(name, None, why, fix, "act")
+        try:
+            self._client.check(call)
+        except PermissionMissing as error:
+            return SourcePermission(name, False, str(error), fix, "act")
+        except NotSupported as error:
+            return SourcePermission(name, False, str(error), f"correct verbs.{name}.query", "act")
+        return SourcePermission(name, True, "", "", "act")
 
-def _refused(spec: ActionSpec, call: SqlVerbQuery, values: Mapping[str, str]) -> str | None:
-    if "run" in call.places and not spec.run.native_ref:
-        return f"{spec.run.job} {spec.run.period_key} has no run at its source that could be given as {{run}}"
-    if spec.verb is Verb.CANCEL and not spec.state.is_open:
-        return f"the run is over ({spec.state})"
-    odd = [name for name in call.places if not _is_text(values.get(name, ""))]
-    return f"{{{odd[0]}}} holds bytes that are no text, which cannot be given back" if odd else None
+    def permissions(self) -> Iterator[SourcePermission]:
+        """One for each verb that the config names."""
+        for verb in VERB_NAMES:
+            if (call := self._client.options.verbs.of(verb)) is not None:
+                yield self._permission(verb.value, call)
 
+    def send(self, call: SqlVerbQuery, values: Mapping[str, Any]) -> str:
+        result = self._client.send(call, values)
+        return f"committed{f': {result}' if result else ''}"
 
-def _is_text(value: str) -> bool:
-    return not any("\ud800" <= item <= "\udfff" or item == "\0" for item in value)
+    def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
+        return self._client.run_with_key(key)
 
-
-def _not_allowed(client: SqlClient, call: SqlVerbQuery, deadline: Deadline) -> str | None:
-    right = permission_to(client, "", call, deadline)
-    return right.why if right.held is False else None
-
-
-def permission_to(client: SqlClient, name: str, call: SqlVerbQuery, deadline: Deadline) -> SourcePermission:
-    """Whether the role may run it, as far as the server tells without running it."""
-    mend = f"grant what verbs.{name} needs: EXECUTE on its function, or INSERT or UPDATE on its table"
-    if call.query.split()[0].lower() == "call":
-        return SourcePermission(name, None, f"of a CALL this is unknown: {AT_SENDING}", mend, "act")
-    try:
-        client.check(call, deadline.left)
-    except PermissionMissing as error:
-        return SourcePermission(name, False, str(error), mend, "act")
-    except NotSupported as error:
-        return SourcePermission(name, False, str(error), f"correct verbs.{name}.query", "act")
-    return SourcePermission(name, True, "", "", "act")
-
-
-def permissions(client: SqlClient, deadline: Deadline) -> Iterator[SourcePermission]:
-    for verb in VERBS:
-        if (call := call_of(client.options, verb)) is not None:
-            yield permission_to(client, verb.value, call, deadline)
-
-
-def send(client: SqlClient, plan: Mapping[str, Any], key: str, timeout_seconds: float) -> Receipt:
-    """Sends it once. The same key again is refused where its run is there already."""
-    verb, deadline = Verb(str(plan["verb"])), Deadline(timeout_seconds)
-    call = call_of(client.options, verb)
-    if call is None:
-        raise NotSupported(f"the config names no statement for {verb} any more")
-    run = None if verb is Verb.CANCEL else client.under(key, deadline.left).run
-    if run is not None:
-        raise NotSupported(f"it was sent already, and is run {run}")
-    result = client.send(call, {**plan, "key": key}, deadline.left)
-    return Receipt(key, f"committed{f': {result}' if result else ''}")
-
-
-def look_up(client: SqlClient, plan: Mapping[str, Any], key: str, timeout_seconds: float) -> LookUpResult:
-    """By the run that shows our key; a cancel by its run's end."""
-    if plan["verb"] == Verb.CANCEL.value:
-        rows = client.runs(LAST[client.options.runs.cursor_is], [str(plan["run"])], (), timeout_seconds).again
-        return cancelled(next(iter(rows), None), str(plan["run"]), client.options.runs, client.options.states)
-    under = client.under(key, timeout_seconds)
-    if under.run is not None:
-        return ActionFound(under.run, f"run {under.run} carries it")
-    return ActionUnknown(under.why) if under.why else ActionAbsent()
+    def run_row(self, run_id: str) -> Any | None:
+        rows = self._client.runs(LAST[self._client.options.runs.cursor_is], [run_id], ()).again
+        return next(iter(rows), None)

@@ -1,7 +1,7 @@
 """The config's queries, each inside a SELECT of ours that bounds it and gives every row as JSON.
 
 Values between braces are bound, so the server takes one statement only; the transaction is read-only. Statements of
-verbs are sent as they stand, each in a transaction of its own.
+verbs are sent unchanged, each in a transaction of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOG_CHARACTERS = 64 * 1024**2
 CASTS = {"number": "bigint", "time": "timestamptz"}
 FIRST = {"number": "-1", "time": "1970-01-01T00:00:00Z"}
 LAST = {"number": str(2**62), "time": "infinity"}
-"""Behind every row: what is asked from there on is only {open}."""
+"""Behind every row: from there on only rows of {open} are read."""
 MOST_AGAIN = 10_000
 
 
@@ -44,21 +44,13 @@ _UNFILTERED: LiteralString = "SELECT set_config('row_security', 'off', true)"
 
 @dataclass(frozen=True, slots=True)
 class SqlRows:
-    """Rows as JSON objects, and the server's clock. `again`: rows that were asked for apart, beside the bite."""
+    """Rows as JSON objects, and the server's clock. `again`: rows requested apart from the bite."""
 
     rows: list[Any]
     is_full: bool
     clock: TargetClock
     version: str
     again: list[Any] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class RunUnderKey:
-    """The id of the run that shows a key; without one `why` none is proved, "" where it is."""
-
-    run: str | None
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +70,18 @@ class _BoundedQuery:
 
 class SqlClient:
     def __init__(self, options: SqlOptions, session: PostgresSession) -> None:
-        self.options, self.session = options, session
+        self.options, self.session, self.deadline = options, session, Deadline(0.0)
 
-    def jobs(self, timeout_seconds: float) -> SqlRows:
-        return self._rows(timeout_seconds, _BoundedQuery(_own(self.options.jobs.query, {}), SQL(""), MOST_JOBS, {}))
+    def jobs(self) -> SqlRows:
+        return self._rows(_BoundedQuery(_own(self.options.jobs.query, {}), SQL(""), MOST_JOBS, {}))
 
-    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> SqlRows:
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int]) -> SqlRows:
         """The next rows by the cursor's column; and apart, so that they take no place in the bite, the runs with these
         ids and the rows with these numbers."""
         runs = self.options.runs
-        inner, column = _own(runs.query, _places(runs)), SQL("q.{}").format(Identifier(_plain(runs.cursor)))
+        if "%" in runs.cursor:
+            raise NotSupported(f"cursor = {runs.cursor!r}: column names with a percent sign are not supported")
+        inner, column = _own(runs.query, _places(runs)), SQL("q.{}").format(Identifier(runs.cursor))
         order = SQL(" ORDER BY ") + column
         first = after or FIRST[runs.cursor_is]
         bite = _BoundedQuery(inner, order, BITE_ROWS, {"cursor": first, "open": []})
@@ -100,10 +94,10 @@ class SqlClient:
             only = SQL(" AND ") + column + SQL(" = ANY(%(missing)s)") + order
             values = {"cursor": str(min(missing) - 1), "open": [], "missing": list(missing)}
             apart.append(_BoundedQuery(inner, only, MOST_AGAIN, values))
-        return self._rows(timeout_seconds, bite, *apart)
+        return self._rows(bite, *apart)
 
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk | None:
-        """A piece of what the log's query gives, its rows one after the other; None without a row."""
+    def log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk | None:
+        """A piece of the rows of the log's query, one after the other; None without a row."""
         assert self.options.log is not None
         inner = _own(self.options.log.query, {"id": "%(run)s::text", "run": "%(run)s", "job": "%(job)s"})
         outer = SQL("SELECT left(q.v::text, %(most)s) AS text FROM (") + inner + SQL("\n) AS q(v)")
@@ -114,40 +108,40 @@ class SqlClient:
             first = next(rows, None)
             return None if first is None else chunk_of_parts(_lines(first, rows), start, limit_bytes, is_open=False)
 
-        return self.session.read(work, timeout_seconds)
+        return self.session.read(work, self.deadline.left)
 
-    def under(self, key: str, timeout_seconds: float) -> RunUnderKey:
-        """The run that shows our key, and whatever keeps us from saying that there is none."""
-        deadline, runs = Deadline(timeout_seconds), self.options.runs
-        name = session_name(key)
-        alive = self.session.read(lambda reader: reader.row(_SESSIONS, {"name": name})["alive"], deadline.left)
+    def run_with_key(self, key: str) -> tuple[str | None, str]:
+        """The id of the run that shows our key; without one, why its absence is not proved ("" where it is)."""
+        runs, name = self.options.runs, session_name(key)
+        alive = self.session.read(lambda reader: reader.row(_SESSIONS, {"name": name})["alive"], self.deadline.left)
         only = SQL(" AND q.{}::text = %(key)s").format(Identifier(runs.key))
         inner = _own(runs.query, _places(runs))
         part = _BoundedQuery(inner, only, 1, {"cursor": FIRST[runs.cursor_is], "open": [], "key": key})
-        rows = self.session.read(part.rows, deadline.left)
+        rows = self.session.read(part.rows, self.deadline.left)
         if rows:
-            return RunUnderKey(text_at(rows[0], runs.id))
+            return text_at(rows[0], runs.id), ""
         if alive:
-            return RunUnderKey(None, f"{alive} session of ours that sends it is still alive")
+            return None, f"{alive} session of ours that sends it is still alive"
         try:
-            rows = self.session.read(lambda reader: (reader.row(_UNFILTERED), part.rows(reader))[1], deadline.left)
+            rows = self.session.read(lambda reader: (reader.row(_UNFILTERED), part.rows(reader))[1], self.deadline.left)
         except PermissionMissing as error:
-            return RunUnderKey(None, f"row security may hide its run: {error}")
-        return RunUnderKey(text_at(rows[0], runs.id) if rows else None)
+            return None, f"row security may hide its run: {error}"
+        return text_at(rows[0], runs.id) if rows else None, ""
 
-    def check(self, verb: SqlVerbQuery, timeout_seconds: float) -> None:
-        """Has the server plan a statement, not execute it. Raises RightMissing for a right that the role lacks, and
-        NotSupported for a statement that it cannot read (and for each CALL)."""
+    def check(self, verb: SqlVerbQuery) -> None:
+        """Has the server plan a statement, not execute it. Raises PermissionMissing for a permission that the role
+        lacks, and NotSupported for a statement that it cannot read (and for each CALL)."""
         numbers = {name: f"${number}" for number, name in enumerate(verb.places, 1)}
         text = PLACE.sub(lambda match: numbers[match[1]], verb.query.strip().rstrip(";"))
-        self.session.read(lambda reader: reader.plan(SQL(text), len(numbers)), timeout_seconds)
+        self.session.read(lambda reader: reader.plan(SQL(text), len(numbers)), self.deadline.left)
 
-    def send(self, verb: SqlVerbQuery, values: Mapping[str, Any], timeout_seconds: float) -> str:
+    def send(self, verb: SqlVerbQuery, values: Mapping[str, Any]) -> str:
+        """The first row of a statement that is sent once, in one transaction."""
         statement = _own(verb.query, {name: f"%({name})s" for name in verb.places})
         given = {name: str(values[name]) for name in verb.places}
-        return self.session.transact_once(statement, given, timeout_seconds, session_name(str(values["key"])))
+        return self.session.transact_once(statement, given, self.deadline.left, session_name(str(values["key"])))
 
-    def _rows(self, timeout_seconds: float, bite: _BoundedQuery, *apart: _BoundedQuery) -> SqlRows:
+    def _rows(self, bite: _BoundedQuery, *apart: _BoundedQuery) -> SqlRows:
         def work(reader: PostgresReader) -> SqlRows:
             now = reader.row(_SETTINGS)
             rows = bite.rows(reader)
@@ -155,7 +149,7 @@ class SqlClient:
             clock = TargetClock(now["now"].astimezone(UTC), datetime.now(UTC))
             return SqlRows(rows, len(rows) >= bite.limit, clock, now["version"], again)
 
-        return self.session.read(work, timeout_seconds)
+        return self.session.read(work, self.deadline.left)
 
     def close(self) -> None:
         self.session.close()
@@ -166,15 +160,9 @@ def _places(runs: SqlRunsQuery) -> Mapping[str, str]:
 
 
 def _own(text: str, places: Mapping[str, str]) -> SQL:
-    """SQL of a person's config, what stands in braces bound."""
+    """SQL of the config, with its names in braces bound."""
     bare = text.strip().rstrip(";").replace("%", "%%")
     return SQL(PLACE.sub(lambda match: places.get(match[1], match[0]), bare))
-
-
-def _plain(name: str) -> str:
-    if "%" in name:
-        raise NotSupported(f"cursor = {name!r}: column names with a percent sign are not supported")
-    return name
 
 
 def _lines(first: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

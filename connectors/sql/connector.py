@@ -1,25 +1,15 @@
-"""Any tables of jobs and runs in PostgreSQL, as a connector: queries and meaning of columns stand in the config."""
+"""Any tables of jobs and runs in PostgreSQL, as a connector: queries and meaning of columns are in the config."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 
-from connectors.sdk.contract import (
-    ActionSpec,
-    Connector,
-    ConnectorKind,
-    LookUpResult,
-    NativeHold,
-    Preview,
-    Probe,
-    Receipt,
-    SecretResolver,
-    SourcePermission,
-)
+from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.contract import ConnectorKind, Probe, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import (
     AheadOfClock,
@@ -27,24 +17,24 @@ from connectors.sdk.field_mapping import (
     instant_at,
     inventory_of,
     read_run,
-    skipped,
     text_at,
     unknown_states,
     value_at,
 )
 from connectors.sdk.fields import read_cursor
-from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef, SkippedRecord
+from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES, missing_log
+from connectors.sdk.poll_result import PollResult
+from connectors.sdk.postgres_agent import agent_session
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
-from connectors.sdk.settle import send_timeout, unless_in_flight
-from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
-from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.postgres import PostgresSession, connection_parameters, psql_shell, targets
+from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.transport.postgres import psql_shell, targets
 from connectors.sdk.vanished_runs import no_longer_listed
-from connectors.sql import actions
+from connectors.sql.actions import SqlActions
 from connectors.sql.client import MOST_AGAIN, MOST_JOBS, SqlClient, SqlRows
 from connectors.sql.options import SqlOptions
 
-MOST_KEPT = 1000
+MOST_STORED = 1000
 """Ids and numbers in a cursor; the engine hands open runs back as well."""
 
 
@@ -59,32 +49,28 @@ class SqlCursor:
     at: str = ""
 
     def text(self) -> str:
-        missing = dict(sorted(self.missing.items())[-MOST_KEPT:])
-        again = list(dict.fromkeys(self.again))[-MOST_KEPT:]
+        missing = dict(sorted(self.missing.items())[-MOST_STORED:])
+        again = list(dict.fromkeys(self.again))[-MOST_STORED:]
         document = {"after": self.after, "again": again, "missing": missing, "at": self.at}
         return json.dumps(document, separators=(",", ":"))
 
-    @classmethod
-    def read(cls, text: str) -> SqlCursor | None:
-        return read_cursor(cls, text)
-
 
 def number_of(text: str) -> int:
-    """A whole number as the column has it; -1 for what is none."""
+    """A whole number as the column has it; -1 for any other text."""
     return int(text) if text.lstrip("-").isdigit() and text.isascii() else -1
 
 
 def earlier(text: str, seconds: float) -> str:
-    """A time so many seconds before; as it is where it is none."""
+    """The time so many seconds before; any other text unchanged."""
     at = time_of(text)
     return text if at is None else (at - timedelta(seconds=seconds)).isoformat()
 
 
-def later_of(name: str, other: str, most: datetime) -> str:
-    """The later of two times, but none behind `most`: a row may stand in the future."""
-    times = {at: text for text in (name, other) if (at := time_of(text)) is not None}
+def later_of(one: str, another: str, most: datetime) -> str:
+    """The later of two times, but at most `most`: a row may be in the future."""
+    times = {at: text for text in (one, another) if (at := time_of(text)) is not None}
     if not times:
-        return other or name
+        return another or one
     return times[max(times)] if max(times) <= most else most.isoformat()
 
 
@@ -98,52 +84,57 @@ def time_of(text: str) -> datetime | None:
 
 SETTLE = timedelta(seconds=5)
 """A row is committed moments after its instant."""
-NO_LOG = "the config names no log of a run: add [systems.NAME.log] with its query"
-NO_HOLD = "a hold needs a place for our mark at the source; this kind knows none"
 
 
-class SqlConnector:
+class SqlConnector(ComposedConnector):
     def __init__(self, client: SqlClient) -> None:
-        self._client = client
-        self._options = client.options
+        self._database, self._options, self._actions = client, client.options, SqlActions(client)
+        super().__init__(
+            client,
+            inventory=self._read_inventory,
+            poll=self._read_runs,
+            log=self._read_log,
+            acts=self._actions,
+            holds=no_holds(NO_HOLD),
+            probe=self._permissions,
+        )
 
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+    def _read_inventory(self, previous_hash: str) -> Inventory:
         """All rows of the jobs' query. Not complete where one of them cannot be read."""
-        result = self._client.jobs(timeout_seconds)
+        result = self._database.jobs()
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
         cut = f"more than {MOST_JOBS} rows: no more are read" if result.is_full else ""
         return inventory_of(result.rows, self._options.jobs, proof, previous_hash, result.clock, cut)
 
-    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+    def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next bite of rows by the cursor's column; the runs that were open, as they are now; and rows that were
         committed behind others."""
-        at = SqlCursor.read(cursor)
+        at, result = read_cursor(SqlCursor, cursor), PollResult()
         if at is None:
-            return Poll(
-                (), SqlCursor().text(), more=True, warnings=("the cursor is not valid: reading from the start",)
-            )
+            result.warn("the cursor is not valid: reading from the start")
+            return result.poll(SqlCursor().text(), more=True, clock=None, seen_until=None)
         refs = {ref.attempt_key: ref for ref in open_runs}
         requested = sorted({*at.again, *refs})[:MOST_AGAIN]
         start = self._start(at)
-        result = self._client.runs(start, requested, sorted(at.missing), timeout_seconds)
-        furthest = self._furthest(result.rows, start)
-        if result.is_full and furthest == start:
+        rows = self._database.runs(start, requested, sorted(at.missing))
+        furthest = self._furthest(rows.rows, start)
+        if rows.is_full and furthest == start:
             raise NotSupported(self._stuck(start))
-        runs, bad, ahead = self._runs(result)
-        still = (*(run.attempt_key for run in runs if run.state.is_open), *ahead)
-        if "{open}" in self._options.runs.query and not result.is_full and not bad:
-            reported = {run.attempt_key for run in runs}
-            lost = [ref for key, ref in sorted(refs.items()) if key not in reported and key in requested]
-            runs += [no_longer_listed(ref, "gone", "its row was deleted", RunState.UNKNOWN) for ref in lost]
-        return Poll(
-            tuple(sorted(runs, key=lambda run: str(run.started_at or run.queued_at or ""))),
-            self._following(at, result, furthest, still).text(),
-            more=result.is_full,
-            complete=not bad,
-            clock=result.clock,
-            skipped=tuple(bad),
-            seen_until=None if result.is_full or bad else result.clock.target - SETTLE,
-            warnings=unknown_states(runs),
+        ahead = self._add_runs(rows, result)
+        still = (*(run.attempt_key for run in result.records.values() if run.state.is_open), *ahead)
+        result.complete = not result.skipped
+        if "{open}" in self._options.runs.query and not rows.is_full and result.complete:
+            reported = {run.attempt_key for run in result.records.values()}
+            for key, ref in sorted(refs.items()):
+                if key not in reported and key in requested:
+                    result.add(no_longer_listed(ref, "gone", "its row was deleted", RunState.UNKNOWN))
+        for text in unknown_states(result.records.values()):
+            result.warn(text)
+        return result.poll(
+            self._following(at, rows, furthest, still).text(),
+            more=rows.is_full,
+            clock=rows.clock,
+            seen_until=None if rows.is_full or not result.complete else rows.clock.target - SETTLE,
         )
 
     def _start(self, at: SqlCursor) -> str:
@@ -182,18 +173,16 @@ class SqlConnector:
             return None
         return max((at for at in times if at is not None), default=None)
 
-    def _runs(self, rows: SqlRows) -> tuple[list[RunRecord], list[SkippedRecord], list[str]]:
-        """The runs, what cannot be read, and the ids of those that are still to come by their own times."""
-        runs: dict[str, RunRecord] = {}
-        bad, ahead = [], []
+    def _add_runs(self, rows: SqlRows, result: PollResult) -> list[str]:
+        """The ids of runs whose own times are in the future, which are not added."""
+        ahead = []
         for number, row in enumerate([*rows.rows, *rows.again], 1):
             try:
-                run = read_run(row, self._options.runs, self._options.states, rows.clock)
-                runs[run.attempt_key] = run
+                result.add(read_run(row, self._options.runs, self._options.states, rows.clock))
             except RecordUnreadable as error:
-                bad.append(skipped(f"run {number}", row, error))
+                result.skip(f"run {number}", error, row)
                 ahead += [text_at(row, self._options.runs.id)] if isinstance(error, AheadOfClock) else []
-        return list(runs.values()), bad, ahead
+        return ahead
 
     def _furthest(self, rows: Sequence[Row], start: str) -> str:
         """The cursor's value in the last row: they come in its order."""
@@ -208,59 +197,25 @@ class SqlConnector:
             return str(most) if most > number_of(start) else start
         return reported[-1]
 
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        """What the log's query gives. Raises NotSupported without one, or without a row."""
+    def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         if self._options.log is None:
-            raise NotSupported(NO_LOG)
-        chunk = self._client.log(run, start, limit_bytes, timeout_seconds)
+            raise NotSupported(missing_log("query"))
+        chunk = self._database.log(run, start, limit_bytes)
         if chunk is None:
-            raise NotSupported(f"there is no log of run {run.attempt_key} of {run.job} (any more)")
+            raise NotSupported(f"run {run.attempt_key} of {run.job} has no log (any more)")
         return chunk
 
-    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        return actions.preview(self._client, spec, timeout_seconds)
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        return actions.send(self._client, preview.plan, key, send_timeout(preview, timeout_seconds))
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
-        return unless_in_flight(actions.look_up(self._client, preview.plan, key, timeout_seconds), preview)
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        raise NotSupported(NO_HOLD)
-
-    def probe(self, timeout_seconds: float) -> Probe:
-        """Both queries are run, and the statements of verbs planned; what is not allowed is a missing right."""
-        deadline = Deadline(timeout_seconds)
-        jobs = self._client.jobs(deadline.left)
+    def _permissions(self) -> Probe:
+        """Both queries are run, and the statements of verbs planned."""
+        jobs = self._database.jobs()
         rights = [SourcePermission("read jobs", True)]
         try:
-            self._client.runs("", (), (), deadline.left)
+            self._database.runs("", (), ())
             rights.append(SourcePermission("read runs", True))
         except AccessRefused as error:
-            rights.append(
-                SourcePermission("read runs", False, str(error), "GRANT SELECT on the tables that runs.query names")
-            )
-        rights += actions.permissions(self._client, deadline)
-        return Probe(True, f"PostgreSQL {jobs.version}", tuple(rights), clock=jobs.clock)
-
-    def close(self) -> None:
-        self._client.close()
-
-
-def unnamed(options: SqlOptions) -> dict[Capability, str]:
-    """What config names no statement for."""
-    result = {
-        Capability(verb.value): actions.unnamed(verb)
-        for verb in actions.VERBS
-        if actions.call_of(options, verb) is None
-    }
-    return result if options.log is not None else {**result, Capability.LOG: NO_LOG}
-
-
-def open_connector(options: SqlOptions, target: str, secrets: SecretResolver) -> Connector:
-    session = PostgresSession(lambda: connection_parameters(options, secrets), "headway")
-    return SqlConnector(SqlClient(options, session))
+            fix = "GRANT SELECT on the tables that runs.query names"
+            rights.append(SourcePermission("read runs", False, str(error), fix))
+        return Probe(True, f"PostgreSQL {jobs.version}", (*rights, *self._actions.permissions()), clock=jobs.clock)
 
 
 CONNECTOR = ConnectorKind(
@@ -268,21 +223,15 @@ CONNECTOR = ConnectorKind(
     title="Any tables in PostgreSQL, mapped in the config",
     options=SqlOptions,
     targets=targets,
-    open=open_connector,
-    capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG}),
-    missing={
-        Capability.MARK: "Headway records the result as asserted",
-        Capability.HOLD: NO_HOLD,
-        Capability.TASKS: "a run is read as a whole",
-        Capability.PERIODS: "what a rerun works on is up to your statement",
-        Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
-    },
-    lacks=unnamed,
+    open=lambda options, target, secrets: SqlConnector(SqlClient(options, agent_session(options, secrets))),
+    capabilities=MAPPED_CAPABILITIES,
+    missing=MISSING_CAPABILITIES,
+    lacks=lambda options: SqlActions.missing_capabilities(options.verbs, options.log),
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
-    verbs={Verb.RERUN: "what verbs.rerun names", Verb.START: "what verbs.start names", Verb.CANCEL: "verbs.cancel"},
+    verbs=VERB_NAMES,
     may_start_early=True,
     schedules="expression",
-    ladder="Proves what the rows say of a run's end, by the words that states names; any other word is UNKNOWN. With a "
-    "log's query it proves output as well.",
+    ladder="Proves a run's end as the rows report it, by the values that states names; any other value is UNKNOWN. "
+    "With a log's query it proves output as well.",
     shell=psql_shell,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from connectors.sdk.field_mapping import MappedJobFields, MappedRunFields, States
+from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
 from connectors.sdk.transport.postgres import PostgresOptions
 
 PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -17,17 +18,14 @@ _CUT = re.compile(r"\b(limit\s+\S+|fetch\s+(first|next)\b[^)]*)(\s+offset\s+\S+)
 _ACTING = re.compile(r"\s*(select|with|call|insert|update|delete)\b", re.IGNORECASE)
 
 
-class SqlSelect(BaseModel):
+class SqlSelect(MappedCall):
     """One SELECT of yours."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: str
     """Run in a read-only transaction, inside of a SELECT of ours."""
 
     @property
     def places(self) -> list[str]:
-        """The names in braces, each once."""
         return list(dict.fromkeys(PLACE.findall(self.query)))
 
     def check(self, known: set[str], begins: re.Pattern[str] = _QUERY, what: str = "SELECT (or WITH)") -> None:
@@ -54,9 +52,9 @@ class SqlRunsQuery(SqlSelect, MappedRunFields):
     """Runs from {cursor} on, and those of {open}."""
 
     cursor: str = Field(min_length=1)
-    """The column that tells how far we are: it grows with every new row (a number), or with every change (a time)."""
+    """The column of the poll's position: it grows with every new row (a number), or with every change (a time)."""
     cursor_is: Literal["number", "time"] = "number"
-    """What {cursor} is bound as. Numbers are asked for with >, times with >=."""
+    """The type of {cursor}. The query compares numbers with >, times with >=."""
 
     @model_validator(mode="after")
     def known_places(self) -> Self:
@@ -94,50 +92,32 @@ class SqlVerbQuery(SqlSelect):
         return self
 
 
-class SqlVerbs(BaseModel):
-    """What may be asked of it; what is not named here is refused with these words."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rerun: SqlVerbQuery | None = None
-    """A run again. It must take {key}, and the new run must show it (runs.key)."""
-    start: SqlVerbQuery | None = None
-    """A job once; {key} as in rerun."""
-    cancel: SqlVerbQuery | None = None
-    """What runs now."""
-
-
 class SqlOptions(PostgresOptions):
     """Where the database is and who looks, and how its tables are read."""
 
     overlap: float = Field(default=60.0, ge=0, le=86_400)
-    """Seconds that a row may be committed behind others: so long a missing number is asked for again, and so long
-    before the newest time rows are read again."""
+    """Seconds that a row may be committed behind others: a missing number is read again for so long, and rows are read
+    again from so long before the newest time."""
     jobs: SqlJobsQuery
     """The jobs."""
     runs: SqlRunsQuery
     """The runs."""
     states: States
-    """Its words for a run's state, and ours."""
+    """Its states of a run, and ours."""
     log: SqlLogQuery | None = None
-    """What a run left as text."""
-    verbs: SqlVerbs = SqlVerbs()
-    """What may be sent to it."""
+    """The log of a run."""
+    verbs: MappedVerbs[SqlVerbQuery] = MappedVerbs()
+    """The statements of actions."""
 
     @model_validator(mode="after")
-    def what_is_sent_is_found_again(self) -> Self:
-        for name, call in (("rerun", self.verbs.rerun), ("start", self.verbs.start)):
-            if call is not None and ("key" not in call.places or not self.runs.key):
-                raise ValueError(
-                    f"verbs.{name}: a lost answer could not be looked up. Give it {{key}}, and say in runs.key which "
-                    "column of a run shows it"
-                )
+    def actions_are_found_again(self) -> Self:
+        self.verbs.require_key(self.runs.key)
         if (self.verbs.rerun or self.verbs.start) and not COLUMN.fullmatch(self.runs.key):
             raise ValueError(f"runs.key = {self.runs.key!r} is not a column: name it in the query, with AS")
         if (self.verbs.rerun or self.verbs.start) and (cut := _CUT.search(self.runs.query)):
             raise ValueError(
-                f"runs.query ends with {cut[1]}: a run that we asked for may stand behind it, and would be called "
-                "absent. Leave it out: 1,000 rows are taken at a time"
+                f"runs.query ends with {cut[1]}: a requested run may be behind it, and would be called "
+                "absent. Leave it out: 1,000 rows are read at a time"
             )
         if self.verbs.cancel is not None and "open" not in self.runs.places:
             raise ValueError(

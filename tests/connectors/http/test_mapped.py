@@ -14,13 +14,12 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.http import actions
-from connectors.http.client import HttpApiClient
 from connectors.http.connector import CONNECTOR, HttpConnector
 from connectors.http.options import HttpOptions
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import GONE, FaultyTransport
 from connectors.sdk.conformance.world import identity
-from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.field_mapping import instant_of, value_at
 from connectors.sdk.records import RunRecord, RunRef
@@ -205,7 +204,7 @@ def test_an_open_run_that_the_list_does_not_show_is_looked_up_by_itself() -> Non
 
 
 def test_a_list_that_is_not_where_the_config_says_is_named() -> None:
-    with pytest.raises(SystemUnreachable, match=r"is no list at rows = 'items'.*headway connector try"):
+    with pytest.raises(SystemUnreachable, match=r"has no list at rows = 'items'.*headway connector try"):
         opened(HomeGrown(), runs={**settings()["runs"], "rows": "items"}).poll("", (), 5)
 
 
@@ -326,7 +325,7 @@ def test_an_action_that_could_not_be_looked_up_is_refused_before_and_never_sent(
     run = next(run for run in crowded.poll("", (), 5).runs)
     before = crowded.preview(TestHomeGrown().ask(run), 5)
     assert before.refused is None
-    for _ in range(actions.MAX_LOOK_UP_PAGES):
+    for _ in range(actions.MAX_SEARCHED_PAGES):
         fake.run("load", "done", fake.now)
     refused = crowded.preview(TestHomeGrown().ask(run), 5).refused
     assert "more than 50 pages of runs are listed: add {since} to the query of runs" in str(refused)
@@ -469,7 +468,8 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
         "url": "http://127.0.0.1:1", "jobs": {"path": "/jobs", "id": "id"}, "runs": {**RUNS, **runs},
         "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/start/{key}"}},
     })  # fmt: skip
-    client = HttpApiClient(options, lambda _: "", httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
-    told = actions.look_up(client, {"verb": "start"}, "headway-abcdefghijkl", 5)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+    preview = Preview("POST", "start", "job load", plan={"verb": "start"})
+    told = HttpConnector(options, lambda _: "", transport).look_up(preview, "headway-abcdefghijkl", 5)
     assert isinstance(told, ActionUnknown)
-    assert told.why.startswith(why)
+    assert why in told.why

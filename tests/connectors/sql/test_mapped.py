@@ -28,6 +28,7 @@ from connectors.sdk.conformance.faults import (
 )
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.fields import read_cursor
 from connectors.sdk.log_chunks import chunk_of
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, TargetClock
 from connectors.sdk.secrets import SecretStore
@@ -69,10 +70,10 @@ class FakeTables(SqlClient):
             for row in document["runs"] if row["jobid"] in names
         ]  # fmt: skip
 
-    def jobs(self, timeout_seconds: float) -> SqlRows:
+    def jobs(self) -> SqlRows:
         return SqlRows(deepcopy(self.job_rows), False, self._clock(), "15.20")
 
-    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> SqlRows:
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int]) -> SqlRows:
         if self.refuse_runs:
             raise AccessRefused("permission denied for table job_run_details (SQLSTATE 42501)")
         requested = {*open_ids, *map(str, missing)}
@@ -86,7 +87,7 @@ class FakeTables(SqlClient):
             return lambda row: not after or datetime.fromisoformat(row["end_time"]) >= datetime.fromisoformat(after)
         return lambda row: row["runid"] > int(after or -1)
 
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk | None:
+    def log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk | None:
         rows = [row for row in self.run_rows if str(row["runid"]) == run.native_ref]
         return chunk_of(str(rows[0]["return_message"] or ""), start, limit_bytes, is_open=False) if rows else None
 
@@ -186,7 +187,7 @@ class Crowd(FakeTables):
         super().__init__()
         self.run_rows = [{**self.run_rows[0], "runid": number, "status": "succeeded"} for number in range(runs)]
 
-    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> SqlRows:
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int]) -> SqlRows:
         first = int(after or -1) + 1
         rows = [dict(row) for row in self.run_rows[first : first + BITE_ROWS]]
         return SqlRows(rows, len(rows) == BITE_ROWS, self._clock(), "15.20")
@@ -244,7 +245,7 @@ def test_a_number_that_never_comes_is_asked_for_no_longer_than_a_commit_may_take
 
 
 def read(text: str) -> SqlCursor:
-    result = SqlCursor.read(text)
+    result = read_cursor(SqlCursor, text)
     assert result is not None
     return result
 
@@ -328,8 +329,11 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ),
         ({"log.query": "SELECT 1"}, "query needs {run}"),
         ({"log.query": "SELECT 1 FROM logs WHERE run = '{run}'"}, "write {run} without quotes"),
-        ({"verbs": {"rerun": {"query": "SELECT retry({run})"}}}, "verbs.rerun: a lost answer could not be looked up"),
-        ({"verbs": {"start": {"query": "SELECT start({job}, {key})"}}}, "say in runs.key which column of a run"),
+        (
+            {"verbs": {"rerun": {"query": "SELECT retry({run})"}}},
+            "verbs.rerun: the outcome of a lost reply",
+        ),
+        ({"verbs": {"start": {"query": "SELECT start({job}, {key})"}}}, "name in runs.key where a run shows it"),
         ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE"),
         ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing in this query"),
         (
@@ -341,7 +345,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
                 "verbs": {"start": {"query": "SELECT s({key})"}},
                 "runs": {**settings()["runs"], "key": "k", "query": settings()["runs"]["query"] + " LIMIT 500"},
             },
-            "runs.query ends with LIMIT 500: a run that we asked for may stand behind it",
+            "runs.query ends with LIMIT 500: a requested run may be behind it",
         ),
         (
             {"verbs": {"cancel": {"query": "SELECT s({run})"}}, "runs": {**settings()["runs"], **TIMES}},
@@ -381,7 +385,7 @@ class Recorded:
 def test_open_runs_and_missing_numbers_take_no_place_in_the_bite() -> None:
     session = Recorded()
     client = SqlClient(SqlOptions.model_validate(settings()), session)  # type: ignore[arg-type]  # it is asked as one
-    client.runs("7", ["3", "4"], [5, 6], 5)
+    client.runs("7", ["3", "4"], [5, 6])
     bite, opened, missing = session.bound
     assert ("7", [], BITE_ROWS) == (bite["cursor"], bite["open"], bite["limit"])
     assert ["3", "4"] == opened["open"]

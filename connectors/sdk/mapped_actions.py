@@ -1,0 +1,181 @@
+"""RERUN, START and CANCEL of the kinds that only the config defines (`http`, `sql`).
+
+The config names a call for each verb. A call carries our key, and a run shows it: so an action is found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+)
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.field_mapping import MappedRunFields, cancelled
+from connectors.sdk.settle import unless_in_flight
+from connectors.sdk.states import STARTING, Capability, RunState, Verb
+
+NO_HOLD = "a hold needs a place for our mark at the source; this kind knows none"
+VERB_NAMES = {verb: f"verbs.{verb.value}" for verb in (Verb.RERUN, Verb.START, Verb.CANCEL)}
+MAPPED_CAPABILITIES = frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG})
+MISSING_CAPABILITIES = {
+    Capability.MARK: "Headway records the result as asserted",
+    Capability.HOLD: NO_HOLD,
+    Capability.TASKS: "a run is read as a whole",
+    Capability.PERIODS: "the source decides which period a rerun works on",
+    Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
+}
+KEY_PLACEHOLDER = "<key>"
+
+
+class MappedCall(BaseModel):
+    """A call of the config with names in braces."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def places(self) -> Collection[str]:
+        """The names in braces."""
+        raise NotImplementedError
+
+
+Call = TypeVar("Call", bound=MappedCall)
+
+
+class MappedVerbs(BaseModel, Generic[Call]):
+    """The calls of the verbs. A verb without a call is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rerun: Call | None = None
+    """Runs a run again. It must carry {key}, and the new run must show it (runs.key)."""
+    start: Call | None = None
+    """Starts a job once; {key} as in rerun."""
+    cancel: Call | None = None
+    """Cancels a running run."""
+
+    def of(self, verb: Verb) -> Call | None:
+        call: Call | None = getattr(self, verb.value, None)
+        return call
+
+    def require_key(self, runs_key: str) -> None:
+        """Raises ValueError for a call whose lost answer could not be looked up."""
+        for name, call in (("rerun", self.rerun), ("start", self.start)):
+            if call is not None and ("key" not in call.places or not runs_key):
+                raise ValueError(
+                    f"verbs.{name}: the outcome of a lost reply could not be checked. "
+                    "Fix: send {key}, and name in runs.key where a run shows it"
+                )
+
+
+def missing_call(verb: Verb, what: str, setting: str) -> str:
+    """Why the verb is missing."""
+    return f"the config names no {what} for it: add [systems.NAME.verbs.{verb.value}] with its {setting}"
+
+
+def missing_log(setting: str) -> str:
+    return f"the config names no log of a run: add [systems.NAME.log] with its {setting}"
+
+
+class MappedActions(Generic[Call]):
+    """The action calls of the contract. A kind shows and sends its calls, and finds runs."""
+
+    what: ClassVar[str]
+    """ "call"."""
+    setting: ClassVar[str]
+    """Of a call: "path"."""
+    id_place: ClassVar[str]
+    """Name in braces of a run's id."""
+
+    def __init__(self, verbs: MappedVerbs[Call], fields: MappedRunFields, states: Mapping[str, RunState]) -> None:
+        self._verbs, self._fields, self._states = verbs, fields, states
+
+    @classmethod
+    def missing_capabilities(cls, verbs: MappedVerbs[Call], log: object) -> dict[Capability, str]:
+        """Capabilities for which the config names no call."""
+        missing = {verb.needs: missing_call(verb, cls.what, cls.setting) for verb in VERB_NAMES if not verbs.of(verb)}
+        return missing if log is not None else {**missing, Capability.LOG: missing_log(cls.setting)}
+
+    def shown(self, call: Call, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
+        """The native verb, the call as text, and the native calls of a preview."""
+        raise NotImplementedError
+
+    def refusal(self, call: Call, verb: Verb, values: Mapping[str, str]) -> str | None:
+        """Why the call cannot be sent now, beyond what holds for every kind."""
+        raise NotImplementedError
+
+    def notes(self, verb: Verb) -> tuple[str, ...]:
+        """Of a preview that is not refused."""
+        return ()
+
+    def send(self, call: Call, values: Mapping[str, Any]) -> str:
+        """Sends the call once; returns the message of its receipt."""
+        raise NotImplementedError
+
+    def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
+        """The id of the run that shows our key; without one, why its absence is not proved ("" where it is). Raises
+        NotSupported where too many runs would have to be searched."""
+        raise NotImplementedError
+
+    def run_row(self, run_id: str) -> Any | None:
+        """The row of one run; None where it is not listed. Raises as `run_with_key`."""
+        raise NotImplementedError
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """The call that the config names for the verb. Raises NotSupported for a verb without one."""
+        call, ref, name = self._verbs.of(spec.verb), spec.run, spec.verb.value
+        if call is None:
+            raise NotSupported(missing_call(spec.verb, self.what, self.setting))
+        values = {self.id_place: ref.native_ref, "job": ref.job, "period": ref.period_key}
+        native_verb, text, native_calls = self.shown(call, spec.verb, values)
+        if self.id_place in call.places and not ref.native_ref:
+            refused: str | None = f"{ref.job} {ref.period_key} has no run at its source to give as {{{self.id_place}}}"
+        elif spec.verb is Verb.CANCEL and not spec.state.is_open:
+            refused = f"the run has ended ({spec.state})"
+        else:
+            refused = self.refusal(call, spec.verb, values)
+        return Preview(
+            verb=native_verb,
+            summary=f"{name} {ref.job} by {text}",
+            scope=f"run {ref.attempt_key} of {ref.job}" if ref.attempt_key else f"job {ref.job}",
+            overlap="a run of it is running" if spec.verb in STARTING and spec.state is RunState.RUNNING else None,
+            native_calls=native_calls,
+            notes=() if refused else self.notes(spec.verb),
+            refused=refused,
+            plan={"verb": name, **values},
+        )
+
+    def act(self, preview: Preview, key: str) -> Receipt:
+        """Sends it once. The same key again is refused where its run is there already."""
+        plan, verb = preview.plan, Verb(str(preview.plan["verb"]))
+        call = self._verbs.of(verb)
+        if call is None:
+            raise NotSupported(f"the config names no {self.what} for {verb} any more")
+        run = None if verb is Verb.CANCEL else self.run_with_key(key, plan)[0]
+        if run is not None:
+            raise NotSupported(f"it was sent already, and is run {run}")
+        return Receipt(key, self.send(call, {**plan, "key": key}))
+
+    def look_up(self, preview: Preview, key: str) -> LookUpResult:
+        """By the run that shows our key; a cancel by its run's end."""
+        plan = preview.plan
+        try:
+            if plan["verb"] == Verb.CANCEL.value:
+                run_id = str(plan[self.id_place])
+                result = cancelled(self.run_row(run_id), run_id, self._fields, self._states)
+            else:
+                run, why = self.run_with_key(key, plan)
+                absent = ActionUnknown(why) if why else ActionAbsent()
+                result = absent if run is None else ActionFound(run, f"run {run} carries it")
+        except NotSupported as error:
+            result = ActionUnknown(str(error))
+        return unless_in_flight(result, preview)
