@@ -1,7 +1,7 @@
-"""The demo's estate: which jobs run where, when and for how long; and its config as text.
+"""The estate of the demo: jobs with their schedules and durations, services, and the config as TOML text.
 
-Four schedulers of one company: three cron hosts, an Airflow, a PostgreSQL with pg_cron, Step Functions. Minutes are
-the median and the 90 % quantile of the sixty nights before.
+Four schedulers of one company: three cron hosts, an Airflow, a PostgreSQL with pg_cron, Step Functions. Minutes are the
+median and the 90 % quantile of the sixty nights before.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from zoneinfo import ZoneInfo
 
 ZONE = "Europe/Berlin"
 NIGHT = date(2026, 11, 19)
-"""The business date of the story; its clock is set to 03:11 of the morning after."""
+"""The business date of the story; its clock starts at 03:11 of the following morning."""
 NIGHTS = 60
 """Nights of history before it."""
 AFTER = 3
-"""Calm nights after it: a play that is left alone goes on."""
+"""Calm nights after it, for a demo that keeps running."""
 
 Tasks = tuple[tuple[str, float, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DemoJob:
-    """One job: `when` in its scheduler's own syntax, `takes` (median, 90 %) minutes, never longer than `most`."""
+    """One job. `when` is in its scheduler's syntax; `takes` is (median, 90 %) minutes, never more than `most`."""
 
     name: str
     when: str
@@ -36,13 +36,13 @@ class DemoJob:
     what: str
     owner: str = "platform"
     reads: tuple[str, ...] = ()
-    """Names of what it reads, in any system; becomes `[[dependencies]]`."""
+    """Upstream jobs in any system; become `[[dependencies]]`."""
     tasks: Tasks = ()
     monday: float = 1.0
-    """How much longer it takes on Mondays, after the weekend."""
+    """Factor on its duration on Mondays."""
     month_end: float = 1.0
     nights: int = NIGHTS
-    """How many nights of its history its source still has."""
+    """Nights of history that its source still has."""
     paused: bool = False
     after: str = ""
     """The job of the same system whose success starts it; `when` is then empty."""
@@ -67,13 +67,13 @@ VERSIONS = {
     SFN: "AWS Step Functions, eu-central-1",
 }
 HOSTS = {"db07": "full", "etl02": "exit", "legacy01": "start"}
-"""Evidence of each cron host: our wrapper, `cron -L 15`, and the default of Debian."""
+"""Evidence of each cron host: our wrapper, `cron -L 15`, and Debian's default."""
 TARGETS = {FLOW: "airflow", PG: "warehouse", SFN: "eu-central-1"}
 RUN_AS = {"db07": "etl", "etl02": "etl", "legacy01": "root"}
 
 
 def _dag(*names: str) -> Tasks:
-    """Tasks by name, with usual shares of the whole and operators."""
+    """Tasks with their usual shares of the duration and their operators."""
     shares = {1: (1.0,), 2: (0.3, 0.7), 3: (0.15, 0.6, 0.25), 4: (0.05, 0.3, 0.5, 0.15)}[len(names)]
     operators = {"check": "PythonSensor", "publish": "SQLExecuteQueryOperator", "stage": "PythonOperator"}
     return tuple(
@@ -186,33 +186,29 @@ SERVICES: tuple[DemoService, ...] = (
 )  # fmt: skip
 
 SAFE = ("extract_*", "load_*", "refresh_*", "orders_quality", "revenue_mart", "*_index", "stock_cover", "supply_plan")
-"""Jobs declared safe to rerun; `*` matches any text."""
+"""Patterns of jobs declared safe to rerun."""
 NEVER = ("settle_refunds", "invoice_batch")
 """Jobs that transfer money."""
 
 
 def rerun_of(plain: str) -> str:
-    """ "safe", "never" or "ask", by the job's name without its host."""
     if plain in NEVER:
         return "never"
     return "safe" if any(fnmatchcase(plain, pattern) for pattern in SAFE) else "ask"
 
 
 def moment(clock: str) -> datetime:
-    """The instant (UTC) of a local time of the night: from noon on it is the evening, before it the morning after.
-
-    Raises ValueError for an invalid time of day."""
+    """The instant (UTC) of a local time of the night; a time before noon is of the following morning."""
     shown = time.fromisoformat(clock)
     day = NIGHT + timedelta(days=1 if shown < time(12) else 0)
     return datetime.combine(day, shown, ZoneInfo(ZONE)).astimezone(UTC)
 
 
 SINK = "HEADWAY_DEMO_SINK"
-"""The environment variable that holds the alert route's URL: a listener of the demo's own on loopback."""
+"""Environment variable with the URL of the alert route: a listener on loopback."""
 
 
 def demo_config_text(night: Path, actions: Path, clock_file: Path) -> str:
-    """TOML of the whole estate; the files are those of one play."""
     tables = ['[estate]\nname = "demo night"\nstore = "headway.db"\nstarts_in = "live"\n']
     tables += ['[acting]\ncards = ["owner", "runbook", "rerun"]\n']
     tables += [_system(name, night, actions, clock_file) for name in KINDS]

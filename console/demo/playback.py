@@ -1,4 +1,5 @@
-"""Playback of the night: its private folder, its clock, its listener for alerts, and how much history has been read."""
+"""Playback of the demo night: its files, its clock, its listener for alerts, and the progress of reading the
+history."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def set_clock(play: DemoPlayback, store: Database, setting: ClockSetting) -> Non
 
 
 def start_clock(play: DemoPlayback, store: Database, origin: datetime, rate: float) -> None:
-    """Starts the clock at `origin`, after every process has had time to read the new row: a process with the old row
+    """Starts the clock at `origin` once every process has had time to read the new row: a process with the old row
     would open an incident before its cause."""
     set_clock(play, store, ClockSetting(origin, real_now() + timedelta(seconds=REFRESH_SECONDS), rate))
 
@@ -91,7 +92,6 @@ def attempts_recorded(play: DemoPlayback, now: datetime) -> int:
 
 
 def attempts_read(store: Database) -> int:
-    """Number of attempts in the store."""
     with store.read() as session:
         return int(session.rows("SELECT count(*) FROM attempt")[0][0])
 

@@ -1,7 +1,7 @@
 """Sanitizing of text from outside: names, logs, messages and errors become harmless to a terminal.
 
-Control sequences (ECMA-48) and bidirectional controls (Unicode UAX 9, CVE-2021-42574) are replaced; visible text
-stays. Markup is left alone: screens and senders never parse outside text as markup. Standard library only.
+Control sequences (ECMA-48) and bidirectional controls (Unicode UAX 9, CVE-2021-42574) are replaced; visible text stays.
+Markup is left alone: screens and senders never parse outside text as markup. Standard library only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from functools import cache
 
 REPLACED = "\ufffd"
-"""Stands where something was that could act on a terminal or on the order of the letters."""
+"""Replaces each character that could act on a terminal or on the order of the letters."""
 
 CUT = "…"
 
@@ -36,35 +36,31 @@ _SURROGATE = "[\ud800-\udfff]"
 
 
 def clean(text: str | bytes, limit: int | None = None) -> str:
-    """The text without control sequences; newlines stay, tabs become spaces, what cannot be shown becomes U+FFFD.
+    """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD.
 
     Bytes that are not UTF-8 become `\\xNN`. At most `limit` characters, the last of them "…" when something was cut.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     if not (text.isascii() and text.isprintable()):
-        text = _replace_unsafe(text)
+        text = _compiled(_SEQUENCE).sub("", text.replace("\r\n", "\n"))
+        text = _compiled(_UNSAFE).sub(REPLACED, text)
+        if "\t" in text:
+            text = text.expandtabs(TAB_SIZE)
+        text = _compiled(_SURROGATE).sub(_escaped, text)
     if limit is not None and len(text) > limit:
         return text[: max(limit - 1, 0)] + CUT[:limit]
     return text
 
 
 def clean_line(text: str | bytes, limit: int | None = None) -> str:
-    """As `clean`, on one line: a newline inside a name becomes U+FFFD."""
+    """Like `clean`, on one line: a newline inside a name becomes U+FFFD."""
     return clean(text, limit).replace("\n", REPLACED)
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """A message, as `clean`, on one line: its lines, those that say something, with " · " between them."""
+    """A message, cleaned, on one line: its non-empty lines joined by " · "."""
     return clean(" · ".join(filter(None, map(str.strip, clean(text).split("\n")))), limit)
-
-
-def _replace_unsafe(text: str) -> str:
-    text = _compiled(_SEQUENCE).sub("", text.replace("\r\n", "\n"))
-    text = _compiled(_UNSAFE).sub(REPLACED, text)
-    if "\t" in text:
-        text = text.expandtabs(TAB_SIZE)
-    return _compiled(_SURROGATE).sub(_escaped, text)
 
 
 @cache
@@ -73,6 +69,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """`\\xNN` for a byte that was not UTF-8, `\\udNNN` for half of a pair that some JSON held."""
+    """`\\xNN` for a byte that was not UTF-8, `\\udNNN` for a lone surrogate from JSON."""
     point = ord(match[0])
     return f"\\x{point - 0xDC00:02x}" if 0xDC80 <= point <= 0xDCFF else f"\\u{point:04x}"

@@ -1,7 +1,7 @@
-"""Text compared without what differs between runs: times, ids, pids, durations and numbers.
+"""Text compared without the parts that differ between runs: times, ids, pids, durations and numbers.
 
-`log_difference` compares the log of a failed run with that of the last good one, line by line, by count. Only the
-ends are compared, so neither a huge nor a hostile log costs more than a bounded time.
+`log_difference` compares the log of a failed run with that of the last good one, line by line, by count. Only the ends
+are compared, so that neither a huge nor a hostile log costs more than a bounded time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from console.text.cleaning import clean
 
 PLACEHOLDER = "#"
-"""Stands for what was taken out."""
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _DAYS = "mon|tue|wed|thu|fri|sat|sun"
@@ -33,16 +32,15 @@ _SPACE = re.compile(r"[ \t]{1,200}")
 
 
 def normalize_line(line: str) -> str:
-    """The line without times, dates, ids, pids, durations and numbers; spaces as one. Numbers within a word stay:
-    `db07` is a name."""
+    """The line without times, dates, ids, pids, durations and numbers. Numbers within a name stay: `db07`."""
     return _SPACE.sub(" ", _VARIES.sub(PLACEHOLDER, line)).strip()
 
 
 LINES = 3000
-"""Of the end of each log."""
+"""Compared lines, from the end of each log."""
 LINE_LIMIT = 500
 SHOWN = 60
-"""Lines of each kind that are told; all are counted."""
+"""Returned lines of each kind; all are counted."""
 _ERROR = re.compile(
     r"\b(?:error|exception|fatal|panic|traceback|failed|failure|denied|refused|timed out|not found|no such)\b"
     r"|\b\w{1,60}(?:Error|Exception)\b|\bORA-\d{5}\b",
@@ -52,20 +50,20 @@ _ERROR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LogDifference:
-    """Lines as they stand in their logs, cleaned, in their order."""
+    """Cleaned lines, in the order of their logs."""
 
     new: tuple[str, ...]
-    """Not in the last good one; at most SHOWN, the last of them."""
+    """Not in the last good log; at most SHOWN, the last of them."""
     missing: tuple[str, ...]
-    """In the last good one alone; at most SHOWN, the first of them."""
+    """Only in the last good log; at most SHOWN, the first of them."""
     first_error: str
-    """The first new line that speaks of an error, else the first line that does; empty where none does."""
+    """The first new line with an error, else the first line with one; empty without any."""
     new_count: int = 0
     missing_count: int = 0
 
 
 def log_difference(ours: str, good: str) -> LogDifference:
-    """`ours` against `good`: raw text of two logs, or their ends."""
+    """Compares `ours` with `good`: raw text of two logs, or their ends."""
     mine, theirs = _lines(ours), _lines(good)
     new, missing = _only_in(mine, theirs), _only_in(theirs, mine)
     first = next((line for line in [*new, *mine] if _ERROR.search(line)), "")
@@ -73,19 +71,18 @@ def log_difference(ours: str, good: str) -> LogDifference:
 
 
 def _lines(text: str) -> list[str]:
-    """The last lines that say something, cleaned."""
-    found = (clean(line.rstrip("\r"), LINE_LIMIT).rstrip() for line in text.split("\n")[-LINES:])
-    return [line for line in found if line.strip()]
+    lines = (clean(line.rstrip("\r"), LINE_LIMIT).rstrip() for line in text.split("\n")[-LINES:])
+    return [line for line in lines if line.strip()]
 
 
-def _only_in(these: Sequence[str], those: Sequence[str]) -> list[str]:
-    """The lines of which the others have fewer, the surplus being the last ones."""
-    left = Counter(map(normalize_line, those))
-    found = []
-    for line in these:
+def _only_in(lines: Sequence[str], others_lines: Sequence[str]) -> list[str]:
+    """The lines of which the others have fewer; of equal lines the last ones are the surplus."""
+    unmatched = Counter(map(normalize_line, others_lines))
+    surplus = []
+    for line in lines:
         key = normalize_line(line)
-        if left[key]:
-            left[key] -= 1
+        if unmatched[key]:
+            unmatched[key] -= 1
         else:
-            found.append(line)
-    return found
+            surplus.append(line)
+    return surplus

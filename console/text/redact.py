@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 MASK = "***"
 ENTROPY_BITS = 3.9
-"""Of a character, from which on a mixed word of SHORTEST letters is taken for a key; English has about 3.3 there."""
+"""Bits per character from which a mixed word of SHORTEST letters counts as a key; English has about 3.3."""
 SHORTEST = 24
 PASSES = 8
 
@@ -22,7 +22,7 @@ _WORDS = (
     r"shared[_-]?key|authorization|credentials?|signature|cookie|(?<=[?&])sig"
 )
 _HINTS = ("pass", "secret", "token", "key", "authorization", "credential", "signature", "cookie", "sig=", "pwd")
-"""One of these stands in every text in which `_WORDS` could be found: most texts are passed over quickly."""
+"""Every text that `_NAMED` matches contains one of these: most texts are skipped quickly."""
 _SEPARATOR = r"(?:\\?[\"'])?\s{0,3}(?:=>|:=|=|:(?!//))\s{0,3}"
 _VALUE = r"(\\?\"[^\"\n]{1,4096}+\"?|'[^'\n]{1,4096}+'?|[^\s\"',;&]{1,4096}+)"
 _LONG = rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
@@ -63,24 +63,29 @@ _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 
 
 def mask_secrets(text: str) -> str:
-    """The text with what has the shape of a secret replaced: PEM blocks, AWS keys, bearer tokens, JWTs, passwords in
-    URLs, and the values after names such as password, token or api_key, or that look random after any name."""
+    """The text with secrets replaced by stars, recognized by their shape.
+
+    PEM blocks, AWS keys, bearer tokens, JWTs, passwords in URLs, and values that follow names such as password, token
+    or api_key, or that are random after any name.
+    """
     return _settled(_masked_once, text)
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what stands under this name is a secret, of whatever shape: "db_password", "credentials", "apiToken"."""
+    """Whether a value with this name is a secret of any shape: "db_password", "credentials", "apiToken"."""
     return _NAME.search(name) is not None
 
 
 def mask_strictly(text: str) -> str:
-    """As `mask_secrets`; besides, whose mail address, card or account number it is, and random words anywhere. For
-    routes that leave the house; hosts and paths stay."""
+    """Like `mask_secrets`; also mail addresses, card and account numbers, and random words anywhere.
+
+    For routes to third parties; hosts and paths stay.
+    """
     return _settled(_strictly_once, text)
 
 
 def _settled(mask: Callable[[str], str], text: str) -> str:
-    """Stars may complete another shape beside them: masked again, until nothing changes."""
+    """Repeats the mask until nothing changes: stars may complete another shape beside them."""
     for _ in range(PASSES):
         before, text = text, mask(text)
         if text == before:
@@ -92,14 +97,14 @@ def _masked_once(text: str) -> str:
     text = _cut_pem(_PEM.sub(MASK, text)) if "-----" in text else text
     text = _HOOK.sub(_stars, _TOKENS.sub(MASK, text))
     low = text.lower()
-    if any(word in low for word in ("bearer", "basic", "digest", "negotiate")):
-        text = _BEARER.sub(lambda found: found[1] + found[2] + MASK, text)
+    if any(hint in low for hint in ("bearer", "basic", "digest", "negotiate")):
+        text = _BEARER.sub(lambda match: match[1] + match[2] + MASK, text)
     if "://" in text:
-        text = _LOGIN.sub(lambda found: found[1] + _stars_for(found[2]), text)
+        text = _LOGIN.sub(lambda match: match[1] + _stars_for(match[2]), text)
         text = _LOGIN_ALONE.sub(MASK, text)
-    if any(word in low for word in _HINTS):
-        text = _OPTION.sub(lambda found: found[1] + _stars_for(found[2]), text)
-        text = _NAMED.sub(lambda found: found[1] + _quoted(found[2]), text)
+    if any(hint in low for hint in _HINTS):
+        text = _OPTION.sub(lambda match: match[1] + _stars_for(match[2]), text)
+        text = _NAMED.sub(lambda match: match[1] + _quoted(match[2]), text)
     return _ASSIGNED.sub(_if_random, text)
 
 
@@ -108,8 +113,8 @@ def _strictly_once(text: str) -> str:
     return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
 
 
-def _stars(found: re.Match[str]) -> str:
-    return _stars_for(found[0])
+def _stars(match: re.Match[str]) -> str:
+    return _stars_for(match[0])
 
 
 def _stars_for(value: str) -> str:
@@ -117,7 +122,6 @@ def _stars_for(value: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """The value's stars inside its own quotes."""
     head = 2 if value.startswith('\\"') else 1 if value[0] in "\"'" else 0
     if not head:
         return _stars_for(value)
@@ -127,23 +131,23 @@ def _quoted(value: str) -> str:
     return value[:head] + _stars_for(inner.removesuffix(tail)) + tail + (value[-1] if closed else "")
 
 
-def _if_random(found: re.Match[str]) -> str:
-    """Stars for a word in which letters of both cases and digits are mixed as no name of a file or run is."""
-    word = found[0]
-    parts = [part for part in word.split("/") if len(part) >= SHORTEST]
-    return MASK if any(_is_random(_DATE.sub("", part)) for part in (parts or [""])) else word
+def _if_random(match: re.Match[str]) -> str:
+    """Stars for a word that mixes letters of both cases and digits as no file name or run id does."""
+    text = match[0]
+    parts = [part for part in text.split("/") if len(part) >= SHORTEST]
+    return MASK if any(_is_random(_DATE.sub("", part)) for part in (parts or [""])) else text
 
 
-def _is_random(word: str) -> bool:
-    if len(word) < SHORTEST or not (re.search("[a-z]", word) and re.search("[A-Z]", word) and re.search(r"\d", word)):
+def _is_random(text: str) -> bool:
+    if len(text) < SHORTEST or not (re.search("[a-z]", text) and re.search("[A-Z]", text) and re.search(r"\d", text)):
         return False
-    size = len(word)
-    bits = -sum(number / size * math.log2(number / size) for number in Counter(word).values())
+    size = len(text)
+    bits = -sum(number / size * math.log2(number / size) for number in Counter(text).values())
     return bits >= ENTROPY_BITS
 
 
 def _cut_pem(text: str) -> str:
-    """A block whose beginning is cut off: its lines before the end mark."""
+    """Masks the lines of a PEM block whose beginning is cut off."""
     at = text.find("-----END ")
     if at < 0:
         return text

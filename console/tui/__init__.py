@@ -1,8 +1,7 @@
-"""The console: screens that show what the store remembers and ask the engine for what a person wants.
+"""The console: screens that show the store's data and send a user's requests to the engine.
 
-A screen never waits: `desk.Desk` threads read and ask, handlers own the widgets, `rows` decides what a cell says.
-
-Textual reads its settings from the environment when it is imported, and every import of it comes through here.
+A screen never waits: threads query the store and send requests, handlers own the widgets, `rows` formats the cells.
+Textual reads its settings from the environment on import, and every import of it passes through here.
 """
 
 from __future__ import annotations
@@ -15,5 +14,3 @@ ESCAPE_MS = "20"
 os.environ.setdefault("ESCDELAY", ESCAPE_MS)
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_FPS", "30" if os.environ.get("SSH_CONNECTION") else "240")
-"""What a key has changed waits for the next frame: of 60 a second for 8 ms, of 240 for 2. Nothing is painted that has
-not changed, and a flood of changes not more than ten times a second (`pace`)."""

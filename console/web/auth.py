@@ -1,8 +1,8 @@
-"""Access to the web console. Each gate admits one request as a visitor, or raises why not; nothing else decides it.
+"""Access to the web console. Each gate admits one request as a visitor, or raises the reason; nothing else decides it.
 
 `LinkGate` is for one person on this machine: a link that works once creates a secret path and a cookie for that path
-alone (cookies know no ports, and every local user may listen on one). `ProxyGate` trusts a proxy that names who is
-signed in.
+alone (cookies know no ports, and every local user may listen on one). `ProxyGate` trusts a proxy that names the signed-
+in user.
 """
 
 from __future__ import annotations
@@ -110,10 +110,10 @@ class ProxyGate:
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._socket_url = f"wss://{parts.netloc}{parts.path.rstrip('/')}/ws"
         self._user_header, self._secret = user_header, secret
-        self._trusted = [ip_network(one) for one in trusted]
+        self._trusted = [ip_network(network) for network in trusted]
 
     def enter(self, knock: AccessRequest) -> Visitor:
-        if not any(ip_address(knock.peer) in one for one in self._trusted):
+        if not any(ip_address(knock.peer) in network for network in self._trusted):
             raise WebAccessDenied(f"{knock.peer} is not the proxy that headway console serve trusts (--trust)")
         if not hmac.compare_digest(knock.only(SECRET_HEADER).encode(), self._secret.encode()):
             raise WebAccessDenied(

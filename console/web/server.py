@@ -26,11 +26,10 @@ from console.web.visitor import Visitor, to_environment
 HEARTBEAT_SECONDS = 15.0
 """Interval of WebSocket pings; a lost browser is noticed within one and a half of it."""
 CLOSE_SECONDS = 2.0
-"""Time that a browser has to close its socket."""
 LONGEST_TITLE = 80
 LARGEST_MESSAGE = 256 * 1024
 SMALLEST_SIZE, LARGEST_SIZE = (20, 5), (500, 200)
-"""A terminal of any size costs memory by its cells."""
+"""A terminal's cells cost memory."""
 FONT_SIZE = "15"
 CLEARED = "\x1b[?1049l\x1b[2J\x1b[H"
 NO_POLICY = "'none'"
@@ -46,7 +45,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""xterm puts its own styles into the page, hence 'unsafe-inline' for styles alone."""
+"""'unsafe-inline' for styles alone: xterm puts its own styles into the page."""
 ASSETS = Path(textual_serve.__file__).parent / "static"
 TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
 Say = Callable[[str], object]
@@ -63,11 +62,11 @@ class WebServer:
     """Answers requests. `argv`: command of each visitor's console; `say` prints a line to the terminal."""
 
     def __init__(
-        self, door: AuthGate, argv: Sequence[str], limits: WebLimits, say: Say, why_shut: Callable[[], str] = str
+        self, gate: AuthGate, argv: Sequence[str], limits: WebLimits, say: Say, why_shut: Callable[[], str] = str
     ) -> None:
         """`why_shut`: why no visitor is admitted now, empty otherwise; called per request."""
         self._why_shut = why_shut
-        self._door, self._argv, self._limits, self._say = door, tuple(argv), limits, say
+        self._door, self._argv, self._limits, self._say = gate, tuple(argv), limits, say
         self._open: set[asyncio.Task[Any]] = set()
         self._of: Counter[str] = Counter()
         self._page = Environment(autoescape=True).from_string(_text("page.html"))
@@ -116,12 +115,12 @@ class WebServer:
         return f"'self' {self._door.socket_url(request.host).rpartition('/ws')[0]}/"
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        door = self._door
-        assert isinstance(door, LinkGate)
-        door.redeem(access_request(request))
-        self._say(f"signed in from a browser on this machine; another one: {door.link}")
-        answer = web.Response(status=303, headers={"Location": door.base})
-        answer.set_cookie(COOKIE, door.cookie, path=door.base, httponly=True, samesite="Strict")
+        gate = self._door
+        assert isinstance(gate, LinkGate)
+        gate.redeem(access_request(request))
+        self._say(f"signed in from a browser on this machine; another one: {gate.link}")
+        answer = web.Response(status=303, headers={"Location": gate.base})
+        answer.set_cookie(COOKIE, gate.cookie, path=gate.base, httponly=True, samesite="Strict")
         return answer
 
     # what is shown
@@ -163,15 +162,15 @@ class WebServer:
         assert task is not None
         self._open.add(task)  # before anything is waited for: who comes meanwhile is counted
         self._of[visitor.name] += 1
-        who = visitor.name or visitor.place
+        label = visitor.name or visitor.place
         try:
             await socket.prepare(request)
-            self._say(f"{who}: a console was opened ({visitor.place})")
+            self._say(f"{label}: a console was opened ({visitor.place})")
             await self._serve(socket, request, visitor)
         finally:
             self._open.discard(task)
             self._of[visitor.name] -= 1
-            self._say(f"{who}: the console has ended; {len(self._open)} open")
+            self._say(f"{label}: the console has ended; {len(self._open)} open")
         return socket
 
     async def _serve(self, socket: web.WebSocketResponse, request: web.Request, visitor: Visitor) -> None:
@@ -194,18 +193,17 @@ class WebServer:
             await _part(socket, session.said)
 
     async def _end_all(self, _app: web.Application) -> None:
-        """Ends every console before the server ends."""
         tasks = tuple(self._open)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _part(socket: web.WebSocketResponse, words: str) -> None:
+async def _part(socket: web.WebSocketResponse, text: str) -> None:
     """Leaves a message on the screen and closes the socket, if it is still open."""
     with suppress(ConnectionError):
         if not socket.closed:
-            shown = clean(words).strip().replace("\n", "\r\n  ")
+            shown = clean(text).strip().replace("\n", "\r\n  ")
             await socket.send_bytes(f"{CLEARED}\r\n  {shown}\r\n".encode())
             await socket.close()
 
@@ -222,9 +220,9 @@ async def _listen(socket: web.WebSocketResponse, session: ConsoleSession) -> Non
             await session.type(value)
         elif kind == "resize" and isinstance(value, dict):
             width, height = _size(value.get("width"), value.get("height"))
-            await session.word("resize", width=width, height=height)
+            await session.send_event("resize", width=width, height=height)
         elif kind in ("focus", "blur"):
-            await session.word(str(kind))
+            await session.send_event(str(kind))
         elif kind == "ping":
             await socket.send_json(["pong", str(value)[:32]])
 
@@ -248,7 +246,6 @@ def _headers(connect: str) -> dict[str, str]:
 
 
 def access_request(request: web.Request) -> AccessRequest:
-    """The request in the form that AuthGate checks."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), []).append(value)
@@ -258,7 +255,7 @@ def access_request(request: web.Request) -> AccessRequest:
 
 
 async def run(consoles: WebServer, host: str, port: int, ready: Callable[[], object]) -> None:
-    """Serves until SIGINT or SIGTERM; calls `ready` once it listens. Raises OSError where it cannot."""
+    """Serves until SIGINT or SIGTERM; calls `ready` once it listens. Raises OSError if it cannot."""
     event = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

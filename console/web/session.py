@@ -1,7 +1,7 @@
-"""One visitor's console: a process whose screen goes to the browser and whose keys come from there.
+"""One visitor's console: a process whose screen is sent to the browser and whose keys come from there.
 
-Packets as textual's web driver reads and writes them: a letter (D terminal output, M a message about the session),
-four bytes of length, and that many bytes.
+Packets as textual's web driver reads and writes them: a letter (D terminal output, M a message about the session), four
+bytes of length, and that many bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BEGINNING = b"__GANGLION__\n"
 LEAVE_SECONDS = 5.0
 """Time that a console has to finish unsent requests on exit."""
 LARGEST = 16 * 1024 * 1024
-"""Largest frame; a larger one is not from a console."""
+"""Bytes of the largest frame that a console sends."""
 LAST_OUTPUT_BYTES = 4096
 NOT_INHERITED = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TERM_PROGRAM", "TMUX", "STY", "LINES")
 """About the server's terminal, not the visitor's."""
@@ -26,7 +26,7 @@ Size = tuple[int, int]
 
 
 class ConsoleSession:
-    """`send` takes what the browser's terminal is to show, `entitle` what its tab is to be called."""
+    """`send` receives the output for the browser's terminal, `entitle` the title of its tab."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]], entitle: Callable[[str], Awaitable[None]]) -> None:
         self._send, self._entitle = send, entitle
@@ -36,8 +36,10 @@ class ConsoleSession:
         """Last output outside its screen: why it could not start, or a message on exit."""
 
     async def run(self, argv: Sequence[str], size: Size, visitor: Mapping[str, str]) -> int:
-        """Until the console has ended, by itself or after `leave`; its exit code. It is not to be cancelled:
-        a process that is just being made would stay."""
+        """Runs the console until it ends by itself or after `leave`; its exit code.
+
+        Must not be cancelled: a process that is being created would stay.
+        """
         own = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         shown = {"TEXTUAL_COLOR_SYSTEM": "truecolor", "COLUMNS": str(size[0]), "ROWS": str(size[1]), "PYTHONUTF8": "1"}
         pipe = asyncio.subprocess.PIPE
@@ -56,18 +58,16 @@ class ConsoleSession:
         return process.returncode or 0
 
     def leave(self) -> None:
-        """Has the console end, whatever it is doing."""
         self._left.set()
 
     async def type(self, keys: str) -> None:
-        """Keys, or what the mouse did, as a terminal sends them."""
-        await self._tell(b"D", keys.encode("utf-8", "replace"))
+        await self._send_packet(b"D", keys.encode("utf-8", "replace"))
 
-    async def word(self, kind: str, **more: Any) -> None:
-        """ "resize" with width and height, "focus", "blur"."""
-        await self._tell(b"M", json.dumps({"type": kind, **more}).encode())
+    async def send_event(self, kind: str, **fields: Any) -> None:
+        """Sends "resize" with width and height, "focus" or "blur"."""
+        await self._send_packet(b"M", json.dumps({"type": kind, **fields}).encode())
 
-    async def _tell(self, letter: Any, payload: bytes) -> None:
+    async def _send_packet(self, letter: Any, payload: bytes) -> None:
         stdin = self._process.stdin if self._process is not None else None
         if stdin is None or stdin.is_closing():
             return
@@ -101,11 +101,11 @@ class ConsoleSession:
 
     async def _listen(self, stderr: asyncio.StreamReader | None) -> None:
         assert stderr is not None
-        while more := await stderr.read(LAST_OUTPUT_BYTES):
-            self.said = (self.said + more.decode("utf-8", "replace"))[-LAST_OUTPUT_BYTES:]
+        while chunk := await stderr.read(LAST_OUTPUT_BYTES):
+            self.said = (self.said + chunk.decode("utf-8", "replace"))[-LAST_OUTPUT_BYTES:]
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
-        """Without its keyboard a console leaves in good order; one that does not is ended."""
+        """Closes the console's keyboard, so that it exits; kills it if it does not."""
         if process.stdin is not None:
             process.stdin.close()
         try:

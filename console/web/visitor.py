@@ -39,6 +39,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Visitor:
 
 
 def login_url(url: str, name: str) -> str:
-    """A shared store's URL with this login and no password: the database itself authenticates the person."""
-    found = _LOGIN.match(url)
-    return url if found is None else f"{found['scheme']}{quote(name, safe='')}@{found['rest']}"
+    """A shared store's URL with this login and no password: the database itself authenticates the user."""
+    match = _LOGIN.match(url)
+    return url if match is None else f"{match['scheme']}{quote(name, safe='')}@{match['rest']}"

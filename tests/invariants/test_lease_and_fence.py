@@ -177,8 +177,8 @@ def test_an_engine_whose_store_stood_still_too_long_works_again_by_itself(tmp_pa
         with engine.store.write(None):
             threads = {thread.name: thread for thread in threading.enumerate()}
             assert {"poll good/one", "outbox", "evaluate", "actions", "answers"} <= threads.keys()
-            stood = time.monotonic()
-            wait_until(lambda: time.monotonic() > stood + 1.7, "the lease to run out", 10)
+            position = time.monotonic()
+            wait_until(lambda: time.monotonic() > position + 1.7, "the lease to run out", 10)
         wait_until(lambda: not threads["evaluate"].is_alive(), "its parts to stop by themselves", 10)
         polled = len(good.polled)
         wait_until(lambda: len(good.polled) > polled + 2, "its polls again", 10)

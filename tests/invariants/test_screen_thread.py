@@ -79,7 +79,7 @@ def on_screen(store: Path, steps: Steps) -> None:
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: app.header is not None)
             await steps(pilot, app)
-        app.desk.close()
+        app.query_thread.close()
 
     asyncio.run(drive())
 

@@ -1,6 +1,6 @@
-"""The console: what screens share (threads, clock, glyphs), and its life from first paint to exit.
+"""The app: shared state of the screens (threads, clock, glyphs), navigation, and its life from first paint to exit.
 
-Before the first paint it imports textual, sqlite3 and our own light modules; a test holds it to that.
+Before the first paint it imports textual, sqlite3 and our own light modules; a test checks that.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 
 
 HEADER_SECONDS = 5.0
-"""How often the header is read even without a change: an engine that stopped changes nothing."""
+"""Refresh interval without any change: a stopped engine changes nothing."""
 SILENT_TICKS = 30
-"""Seconds after which a store that neither answers nor fails, as on a disk that hangs, is told as lost."""
+"""Seconds without an answer or an error, as on a hanging disk, after which the store counts as lost."""
 
 
 class HeadwayApp(ConsoleApp, inherit_bindings=False):
@@ -82,16 +82,15 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.register_theme(theme)
         self.set_reactive(HeadwayApp.theme, theme.name)  # before any CSS is read, so that it is read once
         self.stylesheet.set_variables(self.get_css_variables())
-        self.desk = open_queries if isinstance(open_queries, ResourceThread) else store_thread(open_queries)
+        self.query_thread = open_queries if isinstance(open_queries, ResourceThread) else store_thread(open_queries)
         self.command, self.visitor = tuple(command), ""
         self.not_sent: list[str] = []
-        """Orders that were not sent before the console was left."""
+        """Requests that were not sent before the console closed."""
         self.clock, self.glyphs = ZonedClock(mine), GlyphSet(ascii)
         use_ascii_frames(self, ascii)
         self.trail = ViewHistory()
         self.tour = tour
         self.touched_at = time.monotonic()
-        """When a person last pressed a key; or when it began."""
         self.personal = personal or PersonalPreferences(preferences_file())
         self.own = effective_preferences("", self.personal)
         self.header: HeaderView | None = None
@@ -115,7 +114,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
 
     def on_mount(self) -> None:
         self.take_own("")
-        self.desk.attach(self.deliver, self.look_again)
+        self.query_thread.attach(self.deliver, self.reload)
         if self._place is not None:
             self.visit(*self._place)
         self.set_interval(1.0, self._tick)
@@ -142,13 +141,12 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
             self.run_worker(self._on_painted, thread=True, exit_on_error=False)
 
     def on_unmount(self) -> None:
-        self.desk.close()
-        if self._asker is not None:
-            self.not_sent = self._asker.close()
+        self.query_thread.close()
+        if self._request_thread is not None:
+            self.not_sent = self._request_thread.close()
 
     def read_header(self) -> None:
-        """Asks for the header, and for the services that the small status and the header's zone need."""
-        self.desk.ask("header", _header_of, self._on_header, self.store_failed, first=True)
+        self.query_thread.ask("header", _header_of, self._on_header, self.store_failed, first=True)
 
     def _on_header(
         self, answer: tuple[HeaderView, ClockSetting | None, Sequence[ServiceView], Sequence[ApprovalView]]
@@ -159,7 +157,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         if self.header.console != (before.console if before is not None else ""):
             self.take_own(self.header.console)
         self.services, self.approvals = tuple(services), tuple(approvals)
-        self._signaller.look(self.header, self.services, self.own.signals, is_watched=self.app_focus)
+        self._signaller.update(self.header, self.services, self.own.signals, is_watched=self.app_focus)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
         broken, self.store_error, self._silent = bool(self.store_error), "", 0
@@ -173,31 +171,28 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
             self.screen.fetch()
 
     def take_own(self, shared: str) -> None:
-        """Keys and views from now on; what cannot be used of a person's own file is said once."""
-        told = self.own.faults if self.header is not None else ()
+        """Applies keys and views; reports new faults of the user's own file once."""
+        reported = self.own.faults if self.header is not None else ()
         self.own = effective_preferences(shared, self.personal)
         self.set_keymap(key_table.textual_keymap(self.own.remap))
-        faults = [fault for fault in self.own.faults if fault not in told]
+        faults = [fault for fault in self.own.faults if fault not in reported]
         if faults and isinstance(self.screen, HeadwayScreen):
             many = f"{len(faults)} faults, run headway check for all of them:  " if len(faults) > 1 else ""
             first = faults[0].replace(f"{self.personal.path}", self.personal.path.name, 1)
             self.call_after_refresh(self.screen.notice, f"{many}{first}", "warn")
 
     def take_personal(self, personal: PersonalPreferences) -> None:
-        """A person's own file says something else now."""
         self.personal = personal
         self.take_own(self.header.console if self.header is not None else "")
 
     def store_failed(self, error: Exception) -> None:
-        """The store cannot be read: said in the banner; what was read before stays."""
         self.store_error = self.beginning.explain(error)
         if self.own.signals.title:
             self._signaller.set_title("Headway: store unreadable")
         self.beginning.failed(error, is_first=self.header is None)
         self.paint_frame()
 
-    def look_again(self) -> None:
-        """Refreshes the header, the dialog that is open, and the screen below it."""
+    def reload(self) -> None:
         self.read_header()
         for screen in reversed(self.screen_stack):
             if isinstance(screen, HeadwayScreen | Overlay):
@@ -218,7 +213,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """A binding that is disabled says why in the last line."""
+        """A disabled binding shows its reason in the last line."""
         handled = await super().run_action(action, default_namespace, namespaces)
         if not handled and isinstance(default_namespace, HeadwayScreen) and isinstance(action, str):
             default_namespace.refuse(action)
@@ -238,30 +233,29 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
     # navigation
 
     def go(self, where: str) -> None:
-        """Opens a screen of the key table on the row where its cursor was; closes what is open above the first."""
+        """Opens a screen with the cursor where it was; closes every screen above the first."""
 
         def open_screen() -> None:
             self._close_views()
             if where != self._home:
                 self.push_screen(screen := make_screen(where))
-                screen.stand_on(*self.trail.stood_in(where, screen.place))
+                screen.restore_cursor(*self.trail.position_on_screen(where, screen.place))
 
         self.unless_lost(self.screen_stack, open_screen)
 
     def return_to(self, place: ViewPlace) -> None:
-        """Opens a view that was open before, instead of all that is open above the first screen."""
+        """Opens an earlier view; closes every screen above the first."""
 
         def open_view() -> None:
             self._close_views()
             if place != ("screen", self._home):
                 self.visit(*place)
                 if isinstance(top := self.screen_stack[-1], HeadwayScreen):
-                    top.stand_on(*self.trail.stood(place))
+                    top.restore_cursor(*self.trail.position(place))
 
         self.unless_lost(self.screen_stack, open_view)
 
     def _close_views(self) -> None:
-        """Closes what is open above the first screen; keeps the cursor of each."""
         while len(self.screen_stack) > 1:
             self._store_cursor()
             self.pop_screen()
@@ -272,7 +266,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
             self.trail.left(screen.place, screen.row_key if screen.was_moved_in else None, screen.top_line)
 
     def back(self, leave: bool = True) -> None:
-        """One screen back; from the first one `q` leaves, Escape stays."""
+        """One screen back; on the first one `q` quits, Escape does nothing."""
         if len(self.screen_stack) > 1:
             self._store_cursor()
             self.unless_lost([self.screen], self.pop_screen)
@@ -280,7 +274,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
             self.exit(0)
 
     def unless_lost(self, closed: Sequence[Screen[Any]], then: Callable[[], object]) -> None:
-        """Runs `then`; asks first where one of these screens holds unsaved changes."""
+        """Runs `then`; asks first if one of these screens has unsaved changes."""
         unsaved = [text for screen in closed if isinstance(screen, HeadwayScreen) and (text := screen.unsaved())]
         if unsaved and isinstance(self.screen, HeadwayScreen):
             from console.tui.dialogs.palette import confirm
@@ -290,7 +284,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
             then()
 
     def visit(self, kind: str, what: Any) -> None:
-        """Opens a screen, service, incident, job, run, system or plan by name or id."""
         openers: dict[str, Callable[[Any], object]] = {
             "screen": self.go,
             "service": self.open_service,
@@ -310,7 +303,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         openers[kind](what)
 
     def use_theme(self, name: str) -> None:
-        """Other colors, until the console is left."""
         self.register_theme(THEMES[name])
         self.theme = name
 
@@ -321,18 +313,16 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
             add_silence(self.screen, by, name)
 
     def open_view(self, name: str) -> None:
-        """A saved view, by its name."""
         view = self.own.view(name)
         if view is not None:
             self.grouping = ServiceGrouping(view.grouping) if view.grouping else self.grouping
             self.push_screen(make_table(view.table, view.filter, view.sort, view.wide, view.problems))
 
     def paint_frame(self) -> None:
-        """Header and banner of the open screen or dialog."""
         if isinstance(self.screen, HeadwayScreen | Overlay):
             self.screen.paint_frame()
 
-    def tell(self, text: str, style: str = "plain") -> None:
+    def show_notice(self, text: str, style: str = "plain") -> None:
         for screen in reversed(self.screen_stack):
             if isinstance(screen, HeadwayScreen) and screen.is_whole:
                 screen.notice(text, style)
@@ -357,17 +347,16 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.push_screen(JobScreen(name_or_id))
 
     def open_jobs(self, filter_text: str) -> None:
-        """The jobs of another screen's subject: Escape leads back to it."""
+        """The jobs of another screen's subject: Escape returns there."""
         self.push_screen(make_table("jobs", filter_text, is_part=True))
 
     def open_run(self, run_id: int, then: str = "") -> None:
-        """`then`: the command that runs once its log is there."""
+        """`then`: the command to run once the log is loaded."""
         from console.tui.views.runs.screen import RunScreen
 
         self.push_screen(RunScreen(run_id, then))
 
     def open_system(self, name: str) -> None:
-        """One target of a system."""
         from console.tui.views.systems import SystemScreen
 
         self.push_screen(SystemScreen(name))
@@ -378,7 +367,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.push_screen(ActionScreen(key))
 
     def open_lineage(self, job: str | int, blast: bool = False) -> None:
-        """The graph around a job; `blast`: its blast radius."""
         from console.tui.views.lineage.screen import LineageScreen
 
         self.push_screen(LineageScreen(job, blast))
@@ -389,15 +377,14 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.push_screen(PreviewScreen(order))
 
     def open_draft(
-        self, propose: Callable[[EngineRequests], int], about: str, word: str,
+        self, propose: Callable[[EngineRequests], int], about: str, confirm_name: str,
         wider: Callable[[EngineRequests], int] | None = None,
     ) -> None:  # fmt: skip
         from console.tui.views.plans.proposal import DraftScreen
 
-        self.push_screen(DraftScreen(propose, about, word, wider))
+        self.push_screen(DraftScreen(propose, about, confirm_name, wider))
 
     def open_plan(self, number: int) -> None:
-        """A plan that was started."""
         from console.tui.views.plans.progress import StartedScreen
 
         self.push_screen(StartedScreen(number))
@@ -413,7 +400,7 @@ def _header_of(
 def make_table(
     where: str, filter_text: str = "", sort: str = "", wide: bool = False, problems: bool = False, is_part: bool = False
 ) -> HeadwayScreen:
-    """A list as a person left it; `is_part`: another screen opens it, and the filter belongs to that one."""
+    """A list with its saved settings; `is_part`: another screen opens it, and Escape does not clear its filter."""
     screen = make_screen(where)
     for part in screen.parts:
         if isinstance(part, FilteredList):

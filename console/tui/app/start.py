@@ -39,20 +39,19 @@ def run_console(
     tour: GuidedTour | None = None,
     own_file: Path | None = None,
 ) -> int:
-    """Runs the console until the person quits; returns its exit code.
+    """Runs the console until the user quits; returns its exit code.
 
-    `place` opens above the first screen. `after_first_paint` runs in a thread of its own, and `why_ended` says why the
-    engine that it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of
-    `headway console serve` draws the terminal, for `visitor`. `in_utc` starts with all times in UTC. `tour` is the
-    demo's. `own_file` holds keys and views of a visitor.
+    `place` opens above the first screen. `after_first_paint` runs in a thread; `why_ended` returns why the engine that
+    it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of `headway console
+    serve` draws the terminal, for `visitor`, whose keys and views are in `own_file`.
     """
     gc.disable()  # garbage collection costs 25 ms of the imports; the app enables it after the first paint
-    desk = store_thread(lambda: _open_reads(url))
+    query_thread = store_thread(lambda: _open_reads(url))
     from console.tui.app.app import HeadwayApp
     from console.tui.frame.clock_format import ZoneMode
 
     app = HeadwayApp(
-        desk,
+        query_thread,
         lambda: _open_requests(url),
         ascii=ascii_only or (not in_browser and _is_plain_terminal()),
         screen=screen,
@@ -70,9 +69,9 @@ def run_console(
         return app.run() or 0
     finally:
         gc.enable()
-        desk.close()
-        for words in app.not_sent:
-            sys.stderr.write(clean_line(f"headway: {words}") + "\n")
+        query_thread.close()
+        for text in app.not_sent:
+            sys.stderr.write(clean_line(f"headway: {text}") + "\n")
 
 
 def _driver(in_browser: bool) -> type[Driver]:
@@ -98,5 +97,5 @@ def _open_requests(url: str) -> EngineRequests:
 
 
 def _is_plain_terminal() -> bool:
-    """True where shapes would not be drawn: a plain terminal, or a locale that is not UTF-8."""
+    """True for a terminal without shapes, or a locale that is not UTF-8."""
     return os.environ.get("TERM", "") in ("linux", "dumb") or not takes_utf8(sys.stdout.encoding, os.environ)

@@ -1,4 +1,4 @@
-"""Actions that wait for another person's approval: the list, and the details of each before it is approved."""
+"""Actions that wait for another user's approval: the list, and the details of each before it is approved."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ APPROVAL_COLUMNS = (Column("", 1, 1), Column("", 40, 1, flex=1), Column("", 20, 
 
 
 def list_approvals(screen: HeadwayScreen) -> None:
-    """The list; choosing one shows it, and asks."""
     waiting = {approval.key: approval for approval in screen.board.approvals}
     choices = [
         PaletteChoice(
-            "", f"{verb_label(one.verb)} {one.job}", f"{one.requested_by}: {one.why or 'no reason given'}", key
+            "",
+            f"{verb_label(approval.verb)} {approval.job}",
+            f"{approval.requested_by}: {approval.why or 'no reason given'}",
+            key,
         )
-        for key, one in waiting.items()
+        for key, approval in waiting.items()
     ]
 
     def chosen(key: Any) -> None:
@@ -38,48 +40,49 @@ def list_approvals(screen: HeadwayScreen) -> None:
     screen.board.push_screen(PickScreen("waits for approval", choices, columns=APPROVAL_COLUMNS), chosen)
 
 
-def open_approval(screen: HeadwayScreen, one: ApprovalView) -> None:
-    """Shows all that is known of it, and asks."""
-    screen.board.push_screen(ApproveScreen(one), lambda yes: _send_approval(screen, one, yes))
+def open_approval(screen: HeadwayScreen, approval: ApprovalView) -> None:
+    screen.board.push_screen(ApproveScreen(approval), lambda yes: _send_approval(screen, approval, yes))
 
 
 class ApproveScreen(SendScreen[bool]):
-    """Gives back True where a person approves."""
+    """Returns True if the user approves."""
 
     SEND: ClassVar[str] = "Approve"
     DOES: ClassVar[str] = "approves"
 
     def __init__(self, approval: ApprovalView) -> None:
         super().__init__()
-        self.one = approval
+        self.approval = approval
         self.pane.hang = cells.LABEL_WIDTH
 
     @property
     def about(self) -> tuple[str, str]:
-        return "APPROVE", f"{verb_label(self.one.verb)} {self.one.job}"
+        return "APPROVE", f"{verb_label(self.approval.verb)} {self.approval.job}"
 
     @property
     def must_type(self) -> bool:
         return False
 
     def begin(self) -> None:
-        """Where what it would send is not known yet, its scheduler is asked before a person may say yes."""
+        """Without a stored preview the scheduler is queried for one first."""
         self._show()
-        if self.one.words:
+        if self.approval.words:
             self._offer()
         else:
             self.say("asking its scheduler for a preview…")
             PendingRequest(self.board, self, "preview", self._ask, self._previewed, self._failed)
 
     def _ask(self, requests: EngineRequests) -> int:
-        one = self.one
+        approval = self.approval
         return requests.preview(
-            ActionIntent(Verb(one.verb), one.job, one.run_id, one.job_id, parameters=one.parameters).request()
+            ActionIntent(
+                Verb(approval.verb), approval.job, approval.run_id, approval.job_id, parameters=approval.parameters
+            ).request()
         )
 
     def _previewed(self, answer: EngineAnswer) -> None:
         if answer.ok:
-            self.one = self.one.previewed(answer.data)
+            self.approval = self.approval.previewed(answer.data)
             self.say("")
             self._show()
             self._offer()
@@ -94,13 +97,17 @@ class ApproveScreen(SendScreen[bool]):
         self.offer_sending("the engine checks it again and sends")
 
     def _show(self) -> None:
-        clock, one, now = self.look.clock, self.one, self.look.now
+        clock, approval, now = self.ctx.clock, self.approval, self.ctx.now
         ends = (
-            f", in {format_span(one.until - now)}; after that it must be requested again"
-            if one.until > now
+            f", in {format_span(approval.until - now)}; after that it must be requested again"
+            if approval.until > now
             else ": it must be requested again"
         )
-        rows = [*one.told, ("requested", clock.hms(one.requested)), ("until", clock.hm(one.until, now) + ends)]
+        rows = [
+            *approval.told,
+            ("requested", clock.hms(approval.requested)),
+            ("until", clock.hm(approval.until, now) + ends),
+        ]
         self.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))
 
     def send(self) -> None:
@@ -112,4 +119,6 @@ def _send_approval(screen: HeadwayScreen, approval: ApprovalView, yes: bool | No
     if yes:
         about = f"{verb_label(approval.verb)} {approval.job}"
         done = f"approved: {about} is checked again and sent"
-        send_order(screen, "approve", lambda asks: asks.approve(approval.key), f"approve {about}", done, "not approved")
+        send_order(
+            screen, "approve", lambda requests: requests.approve(approval.key), f"approve {about}", done, "not approved"
+        )

@@ -1,4 +1,4 @@
-"""One line that a person types: how long, or why. Escape returns nothing and nothing has happened."""
+"""One line of input: a duration or a reason. Escape returns None."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from console.tui.widgets.pane import Pane
 
 
 def reason_fault(text: str) -> str:
-    """Why an empty text is no answer; empty for any other."""
     return "" if text else "enter a short text"
 
 
 def duration_fault(text: str) -> str:
-    """Why the text is no duration; empty when it is one."""
     from console.timing.durations import parse_duration
 
     try:
@@ -32,7 +30,7 @@ def duration_fault(text: str) -> str:
 
 
 class AskScreen(Overlay[str]):
-    """`says`: what will be done with it. `fault` answers why a text will not do, empty when it will."""
+    """`says` explains what the text is used for; `fault` returns why a text is not accepted, empty if it is."""
 
     WHERE = "ask"
 
@@ -58,8 +56,8 @@ class AskScreen(Overlay[str]):
         self.query_one(Input).focus()
 
     def _foot(self, fault: str) -> None:
-        enter = key_table.key_label("enter", self.look.glyphs.plain)
-        self.foot(KeyHint(enter, "continue", 1), KeyHint(self.key_for("back"), "back"), said=fault)
+        enter = key_table.key_label("enter", self.ctx.plain)
+        self.foot(KeyHint(enter, "continue", 1), KeyHint(self.key_for("back"), "back"), message=fault)
 
     @on(Input.Changed)
     def changed(self) -> None:

@@ -1,6 +1,6 @@
 """The base of every dialog that sends something: "Back" is selected, Enter alone goes back, one key sends.
 
-Where the job is not declared safe its name is typed; where a rule needs a reason, the reason is typed.
+For a job that is not declared safe its name is typed; where a rule needs a reason, the reason is typed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from console.tui.widgets.table import Column, FixedRows, TableRow
 
 ConfirmResult = TypeVar("ConfirmResult")
 CHOICES = (Column("", 20, 1), Column("", 20, 1, flex=1))
-ASKS_NAME, WRONG_NAME = "type the name shown above, then Enter", "that is not the name"
+NAME_PROMPT, WRONG_NAME = "type the name shown above, then Enter", "that is not the name"
 
 
 class Choices(Grid):
-    """What can be chosen below a text; the page keys move the text."""
+    """Choices below a text; the page keys scroll the text."""
 
     def __init__(self, text: Pane) -> None:
         super().__init__(CHOICES, id="choices")
@@ -46,7 +46,7 @@ class Choices(Grid):
 
 
 class SendScreen(Overlay[ConfirmResult]):
-    """`put` asks for it in the desk's thread; `gone` is told what came of that."""
+    """Subclasses send in `put`, called in the request thread, and show the outcome in `gone`."""
 
     WHERE = "preview"
     DEFAULT_CSS = """
@@ -62,54 +62,51 @@ class SendScreen(Overlay[ConfirmResult]):
         self.sent = self.turned_down = False
         self.why = ""
         self.wants_why = False
-        self.said = ""
+        self.message = ""
         self.pane = Pane(id="plan")
         self.pane.wrapped = True
         self.grid = Choices(self.pane)
 
     def put(self, requests: EngineRequests) -> Any:
-        """Asks for it, under `key`; in the desk's thread."""
         raise NotImplementedError
 
-    def gone(self, answer: Any) -> None:
-        """It was asked for."""
+    def gone(self, answer: Any) -> None: ...
 
-    def refused(self, words: str) -> None:
-        """It was not taken; nothing was sent."""
-        self.say(words)
+    def refused(self, reason: str) -> None:
+        """The engine refused it; nothing was sent."""
+        self.say(reason)
 
     def alarm(self) -> str:
-        """Also that nothing is sent: the box covers the banner that says so."""
+        """Includes the freeze: the box covers the banner."""
         header = self.board.header
-        frozen = header_footer.banner_text(header, "", self.look) if header is not None and header.frozen else ""
+        frozen = header_footer.banner_text(header, "", self.ctx) if header is not None and header.frozen else ""
         return super().alarm() or frozen
 
     @property
     def about(self) -> tuple[str, str]:
-        """What is done, and to what."""
+        """Verb and object of the title."""
         return "", ""
 
     @property
     def must_type(self) -> bool:
-        """True where one Enter is not enough."""
+        """True if one Enter is not enough."""
         return True
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What may be typed to send it: first the one that is asked for, which stands in the title."""
+        """Accepted names; the first is the one in the title."""
         return ()
 
     @property
-    def asks(self) -> str:
-        """What a person is asked to type, before the cursor."""
+    def prompt(self) -> str:
         return f"type {self.names[0]}"
 
     @property
     def typed_first(self) -> str:
-        """What is asked for in the line now; empty while nothing is."""
+        """The text that must be typed now, for the tour; empty for none."""
         if not self.is_attached or not self.line.display:
             return ""
-        return "enter a reason" if self.wants_why else self.asks
+        return "enter a reason" if self.wants_why else self.prompt
 
     def may_send(self) -> bool:
         """Whether there is something to send, and nothing forbids it."""
@@ -133,14 +130,14 @@ class SendScreen(Overlay[ConfirmResult]):
         self._foot()
 
     def begin(self) -> None:
-        """It is open; only "Back" can be chosen yet."""
+        """The box is open; only "Back" can be chosen yet."""
 
     @property
     def line(self) -> Input:
         return self.query_one(Input)
 
     def offer(self, choices: Sequence[tuple[str, str, str]]) -> None:
-        """What can be chosen, the cursor on the first."""
+        """Shows the choices, the cursor on the first."""
         self.grid.show(
             FixedRows([TableRow(key, ((f" {name}", "strong"), (says, "dim"))) for key, name, says in choices]),
             keep=False,
@@ -150,7 +147,7 @@ class SendScreen(Overlay[ConfirmResult]):
             self.grid.focus()
 
     def offer_sending(self, says: str) -> None:
-        """Asks for the name, or offers to send below "Back"."""
+        """Prompts for the name, or offers to send below "Back"."""
         if self.must_type:
             self._ask_name()
             return
@@ -158,12 +155,11 @@ class SendScreen(Overlay[ConfirmResult]):
         self.paint_title(f"{self._key('down')} {self._key('enter')} {self.DOES} ")
 
     def paint_title(self, how: str) -> None:
-        """What it is about, and how it is sent."""
-        what, whom = self.about
-        self.bar("box-title").show([(f"{what} ", "key"), (whom, "strong")], [(how, "key")])
+        what, subject = self.about
+        self.bar("box-title").show([(f"{what} ", "key"), (subject, "strong")], [(how, "key")])
 
     def _key(self, key: str) -> str:
-        return key_table.key_label(key, self.look.glyphs.plain)
+        return key_table.key_label(key, self.ctx.plain)
 
     def focus_again(self, widget: Widget) -> None:
         (self.line if self.line.display else self.grid).focus()
@@ -171,15 +167,14 @@ class SendScreen(Overlay[ConfirmResult]):
     def _foot(self) -> None:
         if not self.is_attached:
             return
-        words = "back; what was sent continues" if self.sent and not self.turned_down else "nothing is sent"
-        hints = [KeyHint(self._key("enter"), "choose", 1), KeyHint(self.key_for("back"), words)]
+        label = "back; what was sent continues" if self.sent and not self.turned_down else "nothing is sent"
+        hints = [KeyHint(self._key("enter"), "choose", 1), KeyHint(self.key_for("back"), label)]
         if self.pane.virtual_size.height > self.pane.size.height:
             hints.insert(0, KeyHint(self._key("pagedown"), "more below", style="mark"))
-        self.foot(*hints, said=self.said)
+        self.foot(*hints, message=self.message)
 
-    def say(self, words: str) -> None:
-        """One line at the foot of the box."""
-        self.said = words
+    def say(self, text: str) -> None:
+        self.message = text
         self._foot()
 
     def _open_line(self, placeholder: str) -> None:
@@ -187,17 +182,11 @@ class SendScreen(Overlay[ConfirmResult]):
         line.display, line.value, line.placeholder = True, "", placeholder
         line.focus()
         self.offer([("back", "Back", "nothing is sent")])
-        header_footer.paint_tour(self, self.WHERE, asks=self.typed_first)
+        header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
 
     def _ask_name(self) -> None:
-        self._open_line(f"{self.asks} to send it")
-        self.say(ASKS_NAME)
-
-    def _ask_why(self, text: str) -> None:
-        """Nothing was sent yet: what a person says here goes into the audit with it."""
-        self.sent, self.wants_why = False, True
-        self._open_line("enter a reason, then Enter sends")
-        self.say(text.removesuffix(" (--why)"))
+        self._open_line(f"{self.prompt} to send it")
+        self.say(NAME_PROMPT)
 
     # deciding
 
@@ -205,7 +194,7 @@ class SendScreen(Overlay[ConfirmResult]):
         return [*super().commands(), ScreenCommand("choose", lambda: self._decide(self.grid.key))]
 
     def on_key(self, event: events.Key) -> None:
-        """While one types, too, the page keys move the text."""
+        """The page keys scroll the text also while the user types."""
         if event.key in ("pageup", "pagedown"):
             event.stop()
             self.pane.action_move({"pageup": "page_up", "pagedown": "page_down"}[event.key])
@@ -234,12 +223,12 @@ class SendScreen(Overlay[ConfirmResult]):
 
     @on(Input.Changed)
     def corrected(self) -> None:
-        """What was typed is another text now: what was wrong with the one before is not said of it."""
-        if self.said.startswith(WRONG_NAME):
-            self.say(ASKS_NAME)
+        """A fault of the previous text does not apply to the new one."""
+        if self.message.startswith(WRONG_NAME):
+            self.say(NAME_PROMPT)
 
     def send(self) -> None:
-        """Asks the engine for what was shown, once."""
+        """Sends the request to the engine, once."""
         if self.sent or not self.may_send() or header_footer.is_small(self.app.size):
             return
         self.sent, self.turned_down = True, False
@@ -259,9 +248,11 @@ class SendScreen(Overlay[ConfirmResult]):
 
     def _not_sent(self, error: Exception) -> None:
         if not self.is_attached:
-            self.board.tell(f"{self._order}: it was NOT sent: {error}", "bad")
+            self.board.show_notice(f"{self._order}: it was NOT sent: {error}", "bad")
         elif isinstance(error, ReasonNeeded):
-            self._ask_why(str(error))
+            self.sent, self.wants_why = False, True
+            self._open_line("enter a reason, then Enter sends")
+            self.say(str(error).removesuffix(" (--why)"))
         else:
             self.turned_down = True
             self.offer([("back", "Back", "nothing was sent")])

@@ -1,6 +1,4 @@
-"""A dialog over a screen: Escape closes it and nothing has happened. Also text to read: a record as JSON, or
-addresses.
-"""
+"""The base of dialogs over a screen, closed with Escape; and text to read: a record as JSON, or addresses."""
 
 from __future__ import annotations
 
@@ -54,12 +52,11 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         return cast(ConsoleApp, self.app)
 
     @property
-    def look(self) -> RenderContext:
-        return self.board.look
+    def ctx(self) -> RenderContext:
+        return self.board.ctx
 
     def key_for(self, command: str) -> str:
-        """The first key of a command here, as this person has it."""
-        return self.look.key(self.WHERE, command)
+        return self.ctx.key(self.WHERE, command)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -76,11 +73,11 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         self.paint_frame()
 
     def _fit(self) -> None:
-        """As many lines as there is to show; never fewer than before, so that nothing jumps while one types."""
+        """Grows the box to its content; it never shrinks, so that nothing jumps while the user types."""
         box = self.query_one("#box")
         growing = self.growing
-        needs = [one.virtual_size.height if one in growing else one.outer_size.height + one.styles.margin.height
-                 for one in box.children if one.display]  # fmt: skip
+        needs = [child.virtual_size.height if child in growing else child.outer_size.height + child.styles.margin.height
+                 for child in box.children if child.display]  # fmt: skip
         height = box.styles.gutter.height + sum(needs)
         if growing and box.display and box.styles.height is not None and height > box.styles.height.value:
             box.styles.height = height
@@ -89,59 +86,54 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         self.fitted()
 
     def fitted(self) -> None:
-        """It has been laid out anew."""
+        """It has been laid out again."""
 
     @property
     def lines_at_first(self) -> int:
-        """How high the box is before it is known how much there is to show."""
+        """Height of the box before its content is known."""
         return 6
 
     @property
     def growing(self) -> Sequence[Widget]:
-        """What takes the lines of the box that nothing else needs; once it has its width, by which texts are broken."""
-        children = [one for one in self.query_one("#box").children if isinstance(one, ScrollView)]
-        return [one for one in children if one.virtual_size.width == one.scrollable_content_region.width
-                and one.styles.height is not None and one.styles.height.is_fraction]  # fmt: skip
+        """The widgets that fill the remaining height, once they know their width, which breaks their lines."""
+        children = [child for child in self.query_one("#box").children if isinstance(child, ScrollView)]
+        return [child for child in children if child.virtual_size.width == child.scrollable_content_region.width
+                and child.styles.height is not None and child.styles.height.is_fraction]  # fmt: skip
 
     def paint_frame(self) -> None:
-        """What stands below the box and around it is old: said in the box, which covers the banner."""
-        said = self.alarm()
+        warning = self.alarm()
         for bar in self.query("#box-alarm").results(Bar):
-            bar.display = bool(said)
-            bar.show_lines([(((said, "alarm"),), (), "alarm")])
+            bar.display = bool(warning)
+            bar.show_lines([(((warning, "alarm"),), (), "alarm")])
         if header_footer.is_small(self.app.size):
             for pane in self.query("#small").results(Pane):
                 header_footer.paint_small(self.board, pane)
 
     def alarm(self) -> str:
-        """What must be known in the box; empty when all is well."""
+        """A warning that the box covers; empty when all is well."""
         return header_footer.alarm_of(self.board)
 
     @property
     def typed_first(self) -> str:
-        """What a person must type before anything is sent; empty for nothing."""
+        """The text that must be typed before anything is sent; empty for none."""
         return ""
 
-    def fetch(self) -> None:
-        """The store has changed."""
+    def fetch(self) -> None: ...
 
     def tick(self) -> None:
-        """A second has passed: an age grows."""
         self.paint_frame()
 
     def content(self) -> ComposeResult:
-        """The widgets inside the box."""
         yield from ()
 
     def bar(self, name: str) -> Bar:
         return self.query_one(f"#{name}", Bar)
 
-    def foot(self, *hints: KeyHint, said: str = "", style: str = "warn") -> None:
-        """The keys at the foot of the box, and what is said with them."""
-        self.query_one("#box-foot", KeyHints).tell(hints, (said, style))
+    def foot(self, *hints: KeyHint, message: str = "", style: str = "warn") -> None:
+        self.query_one("#box-foot", KeyHints).show_hints(hints, (message, style))
 
     def on_resize(self, event: events.Resize) -> None:
-        header_footer.paint_tour(self, self.WHERE, asks=self.typed_first)
+        header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
         self.set_class(event.size.width < 100 or event.size.height < 30, "-tight")
         small = header_footer.is_small(event.size)
         if small and not self.query("#small"):
@@ -158,7 +150,6 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
             self._focus_before_small = None
 
     def focus_again(self, widget: Widget) -> None:
-        """Gives the focus back once the box can be seen again."""
         widget.focus()
 
     def _compositor_refresh(self) -> None:
@@ -166,16 +157,14 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
             super()._compositor_refresh()
 
     def commands(self) -> Sequence[ScreenCommand]:
-        """Every command of the dialog. Of two with one name the later one counts."""
         return [ScreenCommand("back", lambda: self.dismiss(None)), ScreenCommand("leave", lambda: self.board.exit(0))]
 
     @cached_property
     def command_table(self) -> dict[str, ScreenCommand]:
-        """The commands by the name of their action in the key table."""
         return {command.name: command for command in self.commands()}
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """False in a terminal that is too small, but for the key that leaves."""
+        """False in a terminal that is too small, except for the key that quits."""
         is_small = header_footer.is_small(self.app.size) and parameters != ("leave",)
         return super().check_action(action, parameters) and not (action == "command" and is_small)
 
@@ -209,18 +198,17 @@ class TextScreen(Overlay[None]):
         from console.text.cleaning import clean
 
         self.board.copy_to_clipboard(clean(self.copied))
-        self.foot(said=self.notice_copied, style="ok")
+        self.foot(message=self.notice_copied, style="ok")
 
 
 def record_screen(name: str, record: Any) -> TextScreen:
-    """The record of a thing as JSON, with instants in UTC."""
     plain = dataclasses.asdict(record) if dataclasses.is_dataclass(record) and not isinstance(record, type) else record
     text = json.dumps(plain, indent=2, default=str, ensure_ascii=False)
     return TextScreen(f"record of {name}", text, text)
 
 
 def links_screen(name: str, links: Sequence[tuple[str, str]]) -> TextScreen:
-    """Owner, runbook and addresses of a thing; `y` copies the first address."""
-    text = "\n".join(f"{word}:\n  {address}\n" for word, address in links) or "nothing is known"
+    """Owner, runbook and addresses; `y` copies the first address."""
+    text = "\n".join(f"{label}:\n  {address}\n" for label, address in links) or "nothing is known"
     first = next((address for _, address in links if "://" in address), links[0][1] if links else "")
     return TextScreen(name, text, first)

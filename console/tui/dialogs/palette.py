@@ -1,7 +1,6 @@
-"""Lists to choose from as one types: key help, questions, and the palette with jump to anything by name.
+"""Lists to choose from, narrowed by typing: key help, questions, saved views, and the palette with jump by name.
 
-`:` begins with places, Ctrl-P with actions of this screen; it is the same list. `V` lists saved views: open one, save
-the current view, delete one's own; it asks before anything is lost.
+`:` begins with places, Ctrl-P with actions of this screen; it is the same list.
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from console.store.queries import Queries
 
 ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
-"""A question with few answers."""
 PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
 KEY_COLUMNS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
 
@@ -55,7 +53,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True)
 class PaletteChoice:
-    """A line: what it is, its name, what it does, and what is given back when it is chosen."""
+    """One line: its kind, name and description, and the value that choosing it returns."""
 
     tag: str
     name: str
@@ -89,8 +87,8 @@ class PickScreen(Overlay[Any]):
         self.query_one(Input).focus()
 
     def narrow(self, text: str) -> None:
-        words = text.lower().split()
-        self.shown = tuple(choice for choice in self.choices if _is_match(choice, words))
+        terms = text.lower().split()
+        self.shown = tuple(choice for choice in self.choices if _is_match(choice, terms))
         self.show_choices()
 
     def show_choices(self) -> None:
@@ -103,7 +101,7 @@ class PickScreen(Overlay[Any]):
         self.entered()
 
     def entered(self) -> None:
-        """Enter was pressed in the line where one types."""
+        """Enter in the line: waits for pending queries, so that fast and slow typing choose the same."""
         self.choose()
 
     def on_key(self, event: events.Key) -> None:
@@ -122,9 +120,9 @@ class PickScreen(Overlay[Any]):
             self.dismiss(self.shown[key].value)
 
 
-def _is_match(choice: PaletteChoice, words: Sequence[str]) -> bool:
+def _is_match(choice: PaletteChoice, terms: Sequence[str]) -> bool:
     text = f"{choice.tag} {choice.name} {choice.says}".lower()
-    return all(word in text for word in words)
+    return all(term in text for term in terms)
 
 
 def _choice_row(number: int, choice: PaletteChoice) -> TableRow:
@@ -133,8 +131,8 @@ def _choice_row(number: int, choice: PaletteChoice) -> TableRow:
 
 
 def act_choices(screen: HeadwayScreen, skip: Sequence[str] = ()) -> list[PaletteChoice]:
-    """What can be done on a screen; what cannot be done now says why."""
-    plain = screen.look.glyphs.plain
+    """The actions of a screen; a disabled one shows its reason."""
+    plain = screen.ctx.plain
     choices = []
     for act in key_table.key_actions(screen.WHERE, screen.board.own.remap):
         if act.name in skip:
@@ -166,7 +164,7 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
 
 
 def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Callable[[], object]) -> None:
-    """Asks once more, the cursor on "Back"; `then` is called where a person chose the other line."""
+    """Asks once more, the cursor on "Back"; `then` runs if the user chooses the other line."""
     choices = [PaletteChoice("", "Back", "nothing changes", None), PaletteChoice("", name, says, "yes")]
 
     def answered(value: object) -> None:
@@ -177,8 +175,7 @@ def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Calla
 
 
 def _legend(screen: HeadwayScreen) -> list[PaletteChoice]:
-    """What the marks beside a state say."""
-    marks = [(screen.look.glyphs.mark("evidence", evidence)[0], word, says) for evidence, word, says in LEGEND]
+    marks = [(screen.ctx.mark("evidence", evidence)[0], label, says) for evidence, label, says in LEGEND]
     return [PaletteChoice(*mark, None) for mark in marks]
 
 
@@ -186,7 +183,7 @@ _WORD_START = r"(?:^|[\W_])"
 
 
 def match_cost(name: str, typed: str) -> int | None:
-    """0 for the name itself, more the worse it fits; None where not even the letters stand there in order."""
+    """0 for the name itself, more the worse it matches; None if its letters do not occur in order."""
     name, typed = name.lower(), typed.lower()
     if name == typed:
         return 0
@@ -198,33 +195,33 @@ def match_cost(name: str, typed: str) -> int | None:
         return 3
     place, gaps = -1, 0
     for letter in typed:
-        found = name.find(letter, place + 1)
-        if found < 0:
+        position = name.find(letter, place + 1)
+        if position < 0:
             return None
-        gaps += found - place - 1 if place >= 0 else 0
-        place = found
+        gaps += position - place - 1 if place >= 0 else 0
+        place = position
     return 4 + gaps
 
 
-def match_cost_of_words(name: str, words: list[str]) -> int | None:
-    """The sum over several words, each of which must fit; 0 for none."""
-    found = [match_cost(name, word) for word in words]
-    return None if None in found else sum(one or 0 for one in found)
+def match_cost_of_terms(name: str, terms: list[str]) -> int | None:
+    """The sum over several words, each of which must match; 0 for none."""
+    costs = [match_cost(name, term) for term in terms]
+    return None if None in costs else sum(cost or 0 for cost in costs)
 
 
 JOBS_SHOWN = 200
 INITIAL_LINES = 20
 WEAK_MATCH = 1_000
-"""Fits less well than any name."""
+"""Worse than any match of a name."""
 SILENCE = "silence"
 TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
 TAGS = {"svc": "service", "inc": "incident", "sys": "system"}
-"""Before a name: only what is of that kind."""
+"""Prefixes that restrict the list to one kind."""
 JUMP_ALIASES = {
     "svc": "services", "inc": "incidents", "jobs": "jobs", "job": "jobs", "runs": "runs", "run": "runs",
     "sys": "systems", "hold": "holds", "tl": "tonight", "acts": "actions", "plan": "recover", "log": "log", "q": "quit",
 }  # fmt: skip
-"""What one types after `:`, and the act that it is short for: a screen, or what is done with the row below."""
+"""Short names after `:` and their actions: a screen, or an action on the selected row."""
 
 
 class JumpScreen(PickScreen):
@@ -239,17 +236,16 @@ class JumpScreen(PickScreen):
         self.jobs: list[PaletteChoice] = []
         self.tables: list[PaletteChoice] = []
         self.silences: list[PaletteChoice] = []
-        """What can be muted; listed for who types "silence"."""
-        self.wanted = self.meant = ""
-        """The words that are looked for, and the act that a word of `JUMP_WORDS` alone is short for."""
+        """Subjects of a silence; listed once "silence" is typed."""
+        self.search_text = self.meant = ""
+        """The search text, and the action of a lone alias of `JUMP_ALIASES`."""
         self._awaited: set[str] = set()
-        """What has been asked of the store for the list and is not answered yet."""
+        """Queries of the list without an answer yet."""
         self._is_entered = False
-        """Enter came before the list was whole: its first line is chosen once it is."""
+        """Enter was pressed before the list was complete; its first line is chosen then."""
 
     @property
     def lines_at_first(self) -> int:
-        """It always has more: the screens, and what can be done here."""
         return INITIAL_LINES
 
     def on_mount(self) -> None:
@@ -272,9 +268,9 @@ class JumpScreen(PickScreen):
         self.choices = (*first, *then, *_theme_choices(self.app.theme))
 
     def _on_places(
-        self, found: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
+        self, places: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
     ) -> None:
-        services, incidents, targets, plans = found
+        services, incidents, targets, plans = places
         self.places = [
             *screen_choices(),
             *(PaletteChoice("incident", f"{incident_name(view.id)} {view.root_job or view.title}", view.reason,
@@ -294,7 +290,6 @@ class JumpScreen(PickScreen):
         self._has_come(text)
 
     def _on_failed(self, error: Exception) -> None:
-        """The list stays as far as it has come."""
         self._awaited.clear()
         self.board.store_failed(error)
         self._choose_late()
@@ -310,61 +305,63 @@ class JumpScreen(PickScreen):
             self.choose()
 
     def entered(self) -> None:
-        """What was typed at once is looked for before it is chosen, as it is for who types slowly."""
+        """Enter in the line: waits for pending queries, so that fast and slow typing choose the same."""
         self._is_entered = bool(self._awaited) and not self.grid.touched
         if not self._is_entered:
             self.choose()
 
     def _again(self) -> None:
-        """More is known: the cursor stays on what somebody has moved it to."""
+        """New results: a moved cursor stays on its choice."""
         key = self.grid.key
-        stood = self.shown[key] if self.grid.touched and isinstance(key, int) else None
+        selected = self.shown[key] if self.grid.touched and isinstance(key, int) else None
         self._gather()
         self._show_ranked()
-        if stood in self.shown:
-            self.grid.move_to(self.shown.index(stood))
+        if selected in self.shown:
+            self.grid.move_to(self.shown.index(selected))
 
     def narrow(self, text: str) -> None:
         if self._is_entered:
             return  # what comes after Enter changes nothing of what is chosen by it
-        word, _, rest = text.partition(" ")
-        word = word.lstrip(":")
-        self.wanted = f"{TAGS.get(word, '' if word in TABLES else word) if rest.strip() else word} {rest}".strip()
-        self.meant = JUMP_ALIASES.get(word, "") if not rest.strip() else ""
-        table = TABLES.get(word)
-        words = rest.strip().removeprefix("/") if table else text
+        prefix, _, rest = text.partition(" ")
+        prefix = prefix.lstrip(":")
+        self.search_text = (
+            f"{TAGS.get(prefix, '' if prefix in TABLES else prefix) if rest.strip() else prefix} {rest}".strip()
+        )
+        self.meant = JUMP_ALIASES.get(prefix, "") if not rest.strip() else ""
+        table = TABLES.get(prefix)
+        query = rest.strip().removeprefix("/") if table else text
         self.grid.touched = False  # other words, another list
-        target = ("table", (table, words))
-        self.tables = [PaletteChoice("filter", f"{table}: {words}", "the table with this filter", target)]
-        if not table or not words:
+        target = ("table", (table, query))
+        self.tables = [PaletteChoice("filter", f"{table}: {query}", "the table with this filter", target)]
+        if not table or not query:
             self.tables = []
         self._show_ranked()
-        if words.strip():
-            self._ask_jobs(words)
+        if query.strip():
+            self._ask_jobs(query)
 
     def _ask_jobs(self, text: str) -> None:
         try:
-            wanted = parse_filter(text, self.board.now())
+            job_filter = parse_filter(text, self.board.now())
         except FilterError:
             return
-        wanted = wanted._replace(words=(), fuzzy=(*wanted.fuzzy, *wanted.words))
-        asked = f"jobs {text}"
-        self._awaited = {asked, *(self._awaited & {"places"})}  # who types on is not answered to what was before
+        job_filter = job_filter._replace(words=(), fuzzy=(*job_filter.fuzzy, *job_filter.words))
+        query = f"jobs {text}"
+        self._awaited = {query, *(self._awaited & {"places"})}  # answers to earlier text are dropped
         self.board.ask_for(
             self,
             "jump jobs",
-            lambda reads: reads.jobs.jobs_first_page(wanted, limit=JOBS_SHOWN),
-            lambda jobs: self._on_jobs(asked, jobs),
+            lambda reads: reads.jobs.jobs_first_page(job_filter, limit=JOBS_SHOWN),
+            lambda jobs: self._on_jobs(query, jobs),
             self._on_failed,
             first=True,
         )
 
     def _show_ranked(self) -> None:
-        """What fits, the best first; what fits alike in the order in which it is gathered."""
-        words = self.wanted.split()
-        mutes = bool(words) and len(words[0]) > 2 and SILENCE.startswith(words[0].lower())
-        fits = [(_choice_cost(choice, words), choice) for choice in (*self.choices, *(self.silences if mutes else ()))]
-        matches = sorted((fit for fit in fits if fit[0] is not None), key=itemgetter(0)) if words else fits
+        """Shows the matches, the best first; equal ones keep their order."""
+        terms = self.search_text.split()
+        mutes = bool(terms) and len(terms[0]) > 2 and SILENCE.startswith(terms[0].lower())
+        fits = [(_choice_cost(choice, terms), choice) for choice in (*self.choices, *(self.silences if mutes else ()))]
+        matches = sorted((fit for fit in fits if fit[0] is not None), key=itemgetter(0)) if terms else fits
         meant = [_alias_choice(self.meant, self.choices)] if self.meant else []
         rest = (choice for _, choice in matches if choice not in meant)
         self.shown = (*meant, *self.tables, *rest)
@@ -372,21 +369,19 @@ class JumpScreen(PickScreen):
 
 
 def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
-    """The act that a short word means; one that there is not on this screen says so."""
+    """The action of an alias; disabled if this screen does not have it."""
     here = (choice for choice in choices if choice.value in (name, ("screen", name)))
-    word = next((act.word for act in key_table.KEY_TABLE if act.name == name), name)
-    return next(here, PaletteChoice("", word, "nothing on this screen has a mark", None, dead=True))
+    label = next((act.word for act in key_table.KEY_TABLE if act.name == name), name)
+    return next(here, PaletteChoice("", label, "nothing on this screen has a mark", None, dead=True))
 
 
-def _choice_cost(choice: PaletteChoice, words: list[str]) -> int | None:
-    """By its name; then by what else it says of itself."""
-    found = match_cost_of_words(choice.name, words)
+def _choice_cost(choice: PaletteChoice, terms: list[str]) -> int | None:
+    cost = match_cost_of_terms(choice.name, terms)
     rest = f"{choice.tag} {choice.name} {choice.says}".lower()
-    return found if found is not None else WEAK_MATCH if all(word.lower() in rest for word in words) else None
+    return cost if cost is not None else WEAK_MATCH if all(term.lower() in rest for term in terms) else None
 
 
 def screen_choices() -> list[PaletteChoice]:
-    """The screens that one goes to from anywhere."""
     return [
         PaletteChoice(
             "screen", act.name, key_table.action_help(act, act.where[0]).partition(": ")[2], ("screen", act.name)
@@ -413,7 +408,6 @@ def _theme_choices(used: str) -> list[PaletteChoice]:
 def _silence_choices(
     services: Sequence[ServiceView], incidents: Sequence[IncidentRow], targets: Sequence[TargetView]
 ) -> Iterator[PaletteChoice]:
-    """The root jobs of incidents, the services and the systems."""
     jobs = (("job", view.root_job) for view in incidents if view.root_job)
     named = (("service", view.name) for view in services)
     for by, name in dict.fromkeys([*jobs, *named, *(("system", view.system) for view in targets)]):
@@ -431,7 +425,7 @@ class _ViewChoice(NamedTuple):
 
 
 def list_saved_views(screen: HeadwayScreen, view_here: Callable[[str], SavedView]) -> None:
-    """Lists what is saved and does what is chosen. `view_here`: what the screen shows, under a name."""
+    """Lists saved views. `view_here` returns the present view under a name."""
     board, saved = screen.board, screen.board.own.views
     choices = [
         PaletteChoice("", "Save this view…", view_here("").says, _ViewChoice("save")),
@@ -484,7 +478,7 @@ def _delete_view(screen: HeadwayScreen, name: str) -> None:
 
 
 def _write_and_reload(screen: HeadwayScreen, change: Callable[[], None], done: str) -> None:
-    """Writes the file beside the screen's thread, and reads it again."""
+    """Writes and reads the preferences file in a thread."""
     board = screen.board
 
     def work() -> None:

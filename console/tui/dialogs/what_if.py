@@ -1,4 +1,4 @@
-"""What if: the effect on services if a job is restarted now or later, skipped, or runs faster. Nothing is sent."""
+"""What-if forecasts: the effect on services of a job restarted now or later, skipped, or faster. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ from console.tui.widgets.paint import Segment, fit
 from console.tui.widgets.pane import Pane
 
 NAME_WIDTH, LATE = 20, 15
-"""Cells of a way's name, and of how likely it is late."""
+"""Cells of the names and of the chances to be late."""
 EVEN = 0.01
-"""P(late) by which a way must differ to be called better or worse."""
+"""Difference of P(late) from which a variant counts as better or worse."""
 UNCHANGED = "unchanged"
 
 
 class Variant(NamedTuple):
-    """One way in which the job could go: what the engine is asked, and what it is called."""
+    """One variant: its label and the request to the engine."""
 
     name: str
-    asked: dict[str, Any]
+    request: dict[str, Any]
 
 
-def variants(times: Sequence[datetime], look: RenderContext) -> list[Variant]:
-    """Those that are always asked for, and a restart at each of these times."""
-    later = [Variant(f"restarted at {look.clock.hm(at, look.now)}", {"how": "restart", "at": at.isoformat()})
+def variants(times: Sequence[datetime], ctx: RenderContext) -> list[Variant]:
+    later = [Variant(f"restarted at {ctx.hm(at)}", {"how": "restart", "at": at.isoformat()})
              for at in sorted(times)]  # fmt: skip
     return [
         Variant("restarted now", {"how": "restart"}),
@@ -52,25 +51,25 @@ def variants(times: Sequence[datetime], look: RenderContext) -> list[Variant]:
 
 
 def what_if_lines(
-    job: str, found: Sequence[WhatIfView], asked: Sequence[Variant], look: RenderContext
+    job: str, outlooks: Sequence[WhatIfView], ways: Sequence[Variant], ctx: RenderContext
 ) -> list[list[Segment]]:
-    """Each service that waits for it, the soonest due first; why there is nothing to tell where none does."""
-    if not found:
+    """One block per dependent service, in the order given."""
+    if not outlooks:
         return [[(f"no open service depends on {clean_line(job)}, or none can be forecast", "plain")]]
     lines: list[list[Segment]] = []
-    for one in found:
-        due = f"{look.clock.hm(one.deadline, look.now, one.zone)} {look.clock.label(one.deadline, one.zone)}"
-        lines += [[(clean_line(one.title), "strong"), (f"  due {due}", "plain")]]
-        named = zip((UNCHANGED, *(way.name for way in asked)), one.ways, strict=True)
-        lines += [_variant_line(name, odds, one, look) for name, odds in named]
+    for outlook in outlooks:
+        due = f"{ctx.hm(outlook.deadline, outlook.zone)} {ctx.clock.label(outlook.deadline, outlook.zone)}"
+        lines += [[(clean_line(outlook.title), "strong"), (f"  due {due}", "plain")]]
+        named = zip((UNCHANGED, *(way.name for way in ways)), outlook.ways, strict=True)
+        lines += [_variant_line(name, odds, outlook, ctx) for name, odds in named]
         lines.append([])
     return [*lines, [("forecasts only, nothing is sent", "dim")]]
 
 
-def _variant_line(name: str, odds: WhatIfOutcome, one: WhatIfView, look: RenderContext) -> list[Segment]:
-    moved = odds.late - one.ways[0].late
+def _variant_line(name: str, odds: WhatIfOutcome, outlook: WhatIfView, ctx: RenderContext) -> list[Segment]:
+    moved = odds.late - outlook.ways[0].late
     style = "plain" if abs(moved) < EVEN else "ok" if moved < 0 else "bad"
-    p50, p95 = (look.clock.hm(at, look.now, one.zone) for at in (odds.p50, odds.p95))
+    p50, p95 = (ctx.hm(at, outlook.zone) for at in (odds.p50, odds.p95))
     until = f", 19 of 20 by {p95}" if p95 != p50 else ""
     return [
         (f"  {fit(name, NAME_WIDTH)} ", "dim" if name == UNCHANGED else "plain"),
@@ -79,21 +78,21 @@ def _variant_line(name: str, odds: WhatIfOutcome, one: WhatIfView, look: RenderC
     ]
 
 
-def next_time(text: str, look: RenderContext) -> datetime | None:
-    """The next such time ("03:58") on the wall that the screen shows; None for what is no time of day."""
+def next_time(text: str, ctx: RenderContext) -> datetime | None:
+    """The next instant at which the screen's clock shows this time ("03:58"); None for an invalid time."""
     try:
-        wanted = time_of_day(text)
+        time = time_of_day(text)
     except ValueError:
         return None
-    local = look.clock.local(look.now)
-    shown = datetime.combine(local.date(), wanted)
+    local = ctx.clock.local(ctx.now)
+    shown = datetime.combine(local.date(), time)
     tomorrow = shown + timedelta(days=1)  # fold: of a time that is shown twice, the second
-    ahead = map(look.clock.showing, (shown, shown.replace(fold=1), tomorrow))
-    return next(at for at in ahead if at.timestamp() >= look.now.timestamp())
+    ahead = map(ctx.clock.showing, (shown, shown.replace(fold=1), tomorrow))
+    return next(at for at in ahead if at.timestamp() >= ctx.now.timestamp())
 
 
 MAX_TIMES = 6
-"""Restarts at other times that stand beside each other."""
+"""Further restart times shown at once."""
 ASKING = "the engine computes the forecast…"
 
 
@@ -104,7 +103,7 @@ class WhatIfScreen(Overlay[None]):
         super().__init__()
         self.job_id, self.job = job_id, job
         self.times: list[datetime] = []
-        """Of restarts that a person asked for."""
+        """Restart times that the user added."""
         self.pane = Pane(id="what-if")
         self.pane.finds_errors = False
         self._asking: PendingRequest | None = None
@@ -121,61 +120,65 @@ class WhatIfScreen(Overlay[None]):
         self.pane.focus()
 
     def _ask(self) -> None:
-        """Everything anew: forecasts of one moment are what can be compared."""
-        look = self.look
-        as_of = f"  as of {look.clock.hm(look.now, look.now)} {look.clock.label(look.now)}"
+        """Requests all variants again: only forecasts of one moment can be compared."""
+        ctx = self.ctx
+        as_of = f"  as of {ctx.hm(ctx.now)} {ctx.clock.label(ctx.now)}"
         self.bar("box-title").show([("WHAT IF ", "key"), (self.job, "strong"), (as_of, "dim")])
         self._foot("")
         header = self.board.header
         if header is not None and not header.engine.alive:  # nobody would answer
-            self._failed(header_footer.banner_text(header, "", look).strip())
+            self._failed(header_footer.banner_text(header, "", ctx).strip())
             return
-        ways = variants(self.times, look)
+        ways = variants(self.times, ctx)
         if self._asking is not None:
             self._asking.stop()
         self.pane.show_runs([[(ASKING, "dim")]])
 
         def answered(answer: EngineAnswer) -> None:
             if answer.ok:
-                self.pane.show_runs(what_if_lines(self.job, parse_what_if(answer.data), ways, look))
+                self.pane.show_runs(what_if_lines(self.job, parse_what_if(answer.data), ways, ctx))
             else:
                 self._failed(answer.error)
 
-        asked = [way.asked for way in ways]
+        questions = [way.request for way in ways]
         self._asking = PendingRequest(
-            self.board, self, "what if", lambda requests: requests.what_if(self.job_id, asked), answered, self._failed
+            self.board,
+            self,
+            "what if",
+            lambda requests: requests.what_if(self.job_id, questions),
+            answered,
+            self._failed,
         )
 
     def _failed(self, text: str) -> None:
         self.pane.show_runs([[("no forecast: ", "bad"), (clean_line(text), "plain")]])
 
-    def _foot(self, said: str) -> None:
+    def _foot(self, message: str) -> None:
         hints = KeyHint(self.key_for("what_if_at"), "restarted at…", 1), KeyHint(self.key_for("back"), "back")
-        self.foot(*hints, said=said)
+        self.foot(*hints, message=message)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [*super().commands(), ScreenCommand("what_if_at", self.ask_time)]
 
     def ask_time(self) -> None:
-        look = self.look
+        ctx = self.ctx
 
         def fault(text: str) -> str:
-            return "" if next_time(text, look) else "not a time of day; write 03:58"
+            return "" if next_time(text, ctx) else "not a time of day; write 03:58"
 
         def answered(text: str | None) -> None:
-            at = next_time(text, look) if text else None
+            at = next_time(text, ctx) if text else None
             if at is not None:
                 self.times = [*(time for time in self.times if time != at), at][-MAX_TIMES:]
                 self._ask()
 
-        says = f"when it would be restarted, by the clock {look.clock.label(look.now)}: the next such time"
+        says = f"when it would be restarted, by the clock {ctx.clock.label(ctx.now)}: the next such time"
         self.board.push_screen(AskScreen(f"WHAT IF {self.job} were restarted at", says, "", fault), answered)
 
 
 def open_what_if(screen: HeadwayScreen, job: str | int) -> None:
-    """Opens it for a job by its name or id."""
 
     def opened(view: JobView) -> None:
         screen.board.push_screen(WhatIfScreen(view.row.id, view.row.name))
 
-    screen.look_up("what if", lambda reads: reads.jobs.job(job), opened)
+    screen.fetch_subject("what if", lambda reads: reads.jobs.job(job), opened)

@@ -1,3 +1,1 @@
-"""What every screen is built on: the app as screens see it, the base screen, header and footer, cells, clock,
-requests.
-"""
+"""The base of every screen: the app as screens see it, header and footer, cells, clock, requests."""

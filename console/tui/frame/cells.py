@@ -1,6 +1,4 @@
-"""What cells of several screens share: the render context, times, states, counts, labelled lines. Pure; views in,
-segments out.
-"""
+"""Cells that several screens share: times, states, counts, labelled lines. Pure; views in, segments out."""
 
 from __future__ import annotations
 
@@ -26,82 +24,98 @@ SegmentLines = list[list[Segment]]
 
 
 class RenderContext(NamedTuple):
-    """What every cell needs beside its view: the time, whose clock, which glyphs."""
+    """Time, clock, glyphs and keys that every cell is formatted with."""
 
     now: datetime
     clock: ZonedClock
     glyphs: GlyphSet
     remap: Remap = NO_REMAP
 
+    @property
+    def plain(self) -> bool:
+        """True on a terminal without shapes."""
+        return self.glyphs.plain
+
+    def mark(self, column: str, value: str) -> tuple[str, str, str]:
+        return self.glyphs.mark(column, value)
+
+    def sign(self, name: str) -> str:
+        return self.glyphs.sign(name)
+
+    def hm(self, at: datetime | None, zone: str = "") -> str:
+        return self.clock.hm(at, self.now, zone)
+
+    def day(self, at: datetime | None, zone: str = "") -> str:
+        return self.clock.day(at, self.now, zone)
+
     def key(self, screen: str, act: str) -> str:
-        """The first key of an act there as people read it, as this person has it; "Esc" for what has none."""
-        found = next(
+        """The first key of an action, as the user has remapped it; "Esc" without one."""
+        bound = next(
             (action for action in key_table.key_actions(screen, self.remap) if action.name == act and action.keys),
             None,
         )
-        return key_table.key_label(found.keys[0], self.glyphs.plain) if found is not None else "Esc"
+        return key_table.key_label(bound.keys[0], self.glyphs.plain) if bound is not None else "Esc"
 
 
 SECONDS_COUNT = timedelta(minutes=10)
-"""What is left of an act-by from which on its seconds are told."""
+"""Remaining time below which an act-by shows seconds."""
 
 
-def act_by(at: datetime | None, look: RenderContext, zone: str = "") -> Segment:
-    """ "03:58 40m", at last "03:58 9m58s": when, and how long there still is; passed is said."""
+def act_by(at: datetime | None, ctx: RenderContext, zone: str = "") -> Segment:
+    """ "03:58 40m", near the end "03:58 9m58s", "03:58 past"."""
     if at is None:
-        return look.glyphs.sign("dash"), "dim"
-    left = at - look.now
-    when = look.clock.hm(at, look.now, zone)
-    if left < timedelta(0):
+        return ctx.sign("dash"), "dim"
+    remaining = at - ctx.now
+    when = ctx.hm(at, zone)
+    if remaining < timedelta(0):
         return f"{when} past", "bad"
-    ahead = format_span(left) if left < SECONDS_COUNT else format_short(left)
-    return f"{when} {ahead}", "bad" if left < timedelta(minutes=15) else "warn"
+    ahead = format_span(remaining) if remaining < SECONDS_COUNT else format_short(remaining)
+    return f"{when} {ahead}", "bad" if remaining < timedelta(minutes=15) else "warn"
 
 
-def paused_text(one: SystemPause, look: RenderContext) -> str:
-    """ "paused by mara until 06:26: db07 gets a new disk", on the wall that the screen shows."""
-    return f"paused by {one.by} until {look.clock.hm(one.until, look.now)}{one.why and f': {one.why}'}"
+def paused_text(pause: SystemPause, ctx: RenderContext) -> str:
+    """ "paused by mara until 06:26: db07 gets a new disk"."""
+    return f"paused by {pause.by} until {ctx.hm(pause.until)}{pause.why and f': {pause.why}'}"
 
 
-def state_cells(row: JobRow | RunRow, look: RenderContext) -> tuple[Segment, Segment, Segment]:
-    """State mark, evidence mark, word. Out of reach: open states show `?` with the age; ended ones stay facts, and what
-    was good is not green as long as nobody looks."""
-    mark, word, style = look.glyphs.mark("state", row.state)
-    sign, _, sign_style = look.glyphs.mark("evidence", row.evidence)
+def state_cells(row: JobRow | RunRow, ctx: RenderContext) -> tuple[Segment, Segment, Segment]:
+    """State mark, evidence mark, word. Of an unreachable system open states show `?` with their age, and a past success
+    is not green."""
+    mark, label, style = ctx.mark("state", row.state)
+    sign, _, sign_style = ctx.mark("evidence", row.evidence)
     if row.stale_read:
-        sign, sign_style = ("#" if look.glyphs.plain else "≠"), "warn"
+        sign, sign_style = ("#" if ctx.plain else "≠"), "warn"
     if row.stale_since is not None and (row.evidence == RunEvidence.STALE or is_open(row.state)):
-        stale = look.glyphs.sign("stale")
-        return ("?", "dim"), (stale, "warn"), (f"{stale} {format_short(look.now - row.stale_since)}", "dim")
+        stale = ctx.sign("stale")
+        return ("?", "dim"), (stale, "warn"), (f"{stale} {format_short(ctx.now - row.stale_since)}", "dim")
     if row.stale_since is not None and style == "ok":
-        return (mark, "dim"), (look.glyphs.sign("stale"), "warn"), (word, "dim")
-    return (mark, style), (sign, sign_style), (word, style)
+        return (mark, "dim"), (ctx.sign("stale"), "warn"), (label, "dim")
+    return (mark, style), (sign, sign_style), (label, style)
 
 
 def marked_row(
-    sign: Segment, name: str, look: RenderContext, marked: bool, style: str = "plain"
+    sign: Segment, name: str, ctx: RenderContext, marked: bool, style: str = "plain"
 ) -> tuple[Segment, Segment]:
-    """The cell before a name, and the name: of a row that a person marked the mark stands in that cell, so that names
-    stay below each other."""
-    return ((look.glyphs.sign("marked"), "key"), (name, "key")) if marked else (sign, (name, style))
+    """The cell before a name, and the name; the mark replaces that cell, so that names stay aligned."""
+    return ((ctx.sign("marked"), "key"), (name, "key")) if marked else (sign, (name, style))
 
 
-def duration_text(view: JobRow | RunRow, look: RenderContext) -> str:
-    """How long it ran, or has run; a dash when its end is not known, empty when it never started."""
+def duration_text(view: JobRow | RunRow, ctx: RenderContext) -> str:
+    """The run time so far or in all; a dash if its end is unknown, empty if it never started."""
     if view.started is None:
         return ""
     if view.ended is None and (view.state == RunState.UNKNOWN or not is_open(view.state)):
-        return look.glyphs.sign("dash")
-    return format_span((view.ended or look.now) - view.started)
+        return ctx.sign("dash")
+    return format_span((view.ended or ctx.now) - view.started)
 
 
-def counted(number: int, word: str) -> str:
+def counted(number: int, noun: str) -> str:
     """ "1 run", "2 runs"."""
-    return f"{number} {word}{'s' * (number != 1)}"
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def heading(key: Hashable, text: str, note: str = "") -> TableRow:
-    """A line between sections, stepped over by the cursor."""
+    """A line between sections, which the cursor skips."""
     return TableRow(("heading", key), ((f" {text}", "key"), (f"  {note}", "dim")), pick=False, free=True)
 
 
@@ -110,19 +124,19 @@ def joined_segments(key: Hashable, runs: Sequence[Segment], pick: bool = False) 
 
 
 def flowing(parts: Sequence[Segment], width: int) -> list[list[Segment]]:
-    """Parts beside each other, on the next line where one is too long for the rest of this."""
+    """Parts beside each other, wrapped to the width."""
     return flowing_groups([[part] for part in parts], width)
 
 
 def flowing_groups(groups: Sequence[Sequence[Segment]], width: int) -> list[list[Segment]]:
-    """The same of parts in several styles, none of which is broken between two lines."""
+    """Like `flowing`, with groups of segments that are not broken."""
     lines: list[list[Segment]] = []
-    for (text, style), *others in groups:
-        beside: list[Segment] = [(f"   {text}", style), *others]
+    for (text, style), *rest in groups:
+        beside: list[Segment] = [(f"   {text}", style), *rest]
         if lines and length_of([*lines[-1], *beside]) <= width:
             lines[-1] += beside
         else:
-            lines.append([(f" {text}", style), *others])
+            lines.append([(f" {text}", style), *rest])
     return lines
 
 
@@ -132,7 +146,7 @@ LEAST_CUT = 10
 
 
 def aligned(rows: Sequence[Sequence[Segment]], width: int) -> SegmentLines:
-    """Cells under each other; the last column that has room is cut, those behind it are left out."""
+    """Cells in columns; the last column that has room is cut, further ones are left out."""
     sizes: list[int] = []
     room = width - 1
     for column in zip(*rows, strict=True):
@@ -153,16 +167,16 @@ def aligned(rows: Sequence[Sequence[Segment]], width: int) -> SegmentLines:
 
 
 WIDEST_NAME = 40
-"""Cells that a system's name may take before others are left any."""
+"""Cells of a system's name at most, while other columns need room."""
 
 
 def target_name(view: TargetView) -> str:
-    """ "etl-hosts/db07"; the system alone where its one target has the same name."""
+    """ "etl-hosts/db07"; the system alone if its only target has the same name."""
     return view.system if view.name in ("", view.system) else f"{view.system}/{view.name}"
 
 
 LABEL_WIDTH = 11
-"""Cells of a label with its gaps: what is wrapped hangs below its text."""
+"""Cells of a label with its gaps; wrapped text is indented by it."""
 
 
 def labelled_lines(rows: Sequence[tuple[str, str, str]]) -> SegmentLines:

@@ -8,11 +8,11 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _INSTANT = len("2026-11-20T02:10:00Z")
-"""Letters at the end of a period key, as in "start:2026-11-03T02:41:07Z"."""
+"""Length of the instant at the end of a period key, as in "start:2026-11-03T02:41:07Z"."""
 
 
 class ZoneMode(StrEnum):
-    """Whose wall clock is shown; `Z` turns to the next."""
+    """The time zone of the displayed times; `Z` selects the next."""
 
     SERVICE = "service"
     MINE = "mine"
@@ -25,7 +25,7 @@ class ZoneMode(StrEnum):
 
 @lru_cache(maxsize=64)
 def zone_of(name: str) -> tzinfo:
-    """The zone of an IANA name; UTC for one that this machine does not know."""
+    """The zone of an IANA name; UTC for an unknown one."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -33,25 +33,25 @@ def zone_of(name: str) -> tzinfo:
 
 
 class ZonedClock:
-    """Formats instants for one console: the mode that `Z` turns, and the person's own zone."""
+    """Formats instants in the selected zone; `mine` is the user's own."""
 
     def __init__(self, mine: tzinfo | None = None) -> None:
         self.mode = ZoneMode.SERVICE
         self.mine = mine
         self.home = ""
-        """The zone that all services share; empty when they do not."""
+        """The zone that all services share; empty without one."""
 
     def local(self, at: datetime, zone: str = "") -> datetime:
-        """`at` on the wall of the mode; without a zone of its own it is the one all services share."""
+        """`at` in the zone of the mode; `zone` is the service's, default the shared one."""
         return at.astimezone(self._wall(zone))
 
     def showing(self, shown: datetime) -> datetime:
-        """When the wall of the mode shows that naive time."""
+        """The instant at which the clock shows this naive time."""
         wall = self._wall("")
         return shown.astimezone() if wall is None else shown.replace(tzinfo=wall)
 
     def _wall(self, zone: str) -> tzinfo | None:
-        """None: this machine's."""
+        """The zone of the mode; None for this machine's."""
         if self.mode is ZoneMode.UTC:
             return UTC
         zone = zone or self.home
@@ -62,7 +62,7 @@ class ZonedClock:
         return self.local(at, zone).strftime("%Z") or "UTC"
 
     def hm(self, at: datetime | None, now: datetime, zone: str = "") -> str:
-        """ "06:30"; with the weekday or the date when it is not within a day of now; "–" for none."""
+        """ "06:30"; with the weekday or the date more than a day away; "–" for none."""
         if at is None:
             return "–"
         local = self.local(at, zone)
@@ -81,14 +81,14 @@ class ZonedClock:
         return local.strftime("%a %H:%M" if abs(at - now) < timedelta(days=6) else "%-d %b")
 
     def period(self, key: str, zone: str = "") -> str:
-        """A period key as people read it: where it ends in an instant, that on the wall; else as it is."""
+        """A period key with its instant, if it ends in one, formatted in the selected zone."""
         before = key[:-_INSTANT]
         try:
             at = datetime.fromisoformat(key[-_INSTANT:])
-            words = self.full(at, zone)
+            text = self.full(at, zone)
         except (ValueError, OverflowError):
             return key
-        return f"{before.replace(':', ' ')}{words}" if at.tzinfo is not None and not before[-1:].isalnum() else key
+        return f"{before.replace(':', ' ')}{text}" if at.tzinfo is not None and not before[-1:].isalnum() else key
 
     def hms(self, at: datetime | None, zone: str = "") -> str:
         return "–" if at is None else self.local(at, zone).strftime("%H:%M:%S")
@@ -99,7 +99,7 @@ class ZonedClock:
 
 
 def format_span(length: timedelta) -> str:
-    """The largest two units: "3h12m", "40m12s", "8s", "4d2h"; a negative span gets "-" before it."""
+    """The largest two units: "3h12m", "40m12s", "8s", "4d2h"; "-" before a negative span."""
     seconds = round(length.total_seconds())
     sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
     for size, unit, below, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
@@ -116,6 +116,6 @@ def format_short(length: timedelta) -> str:
 
 
 def format_signed(length: timedelta) -> str:
-    """Slack: "+1h22m" or "-12m"."""
+    """ "+1h22m" or "-12m"."""
     text = format_short(length)
     return text if text.startswith("-") else f"+{text}"

@@ -1,8 +1,5 @@
-"""The app as screens see it: shared state, queries, requests to the engine and navigation, without importing the app.
-
-Also the start of an engine by the console itself: until that engine writes, its store is awaited, not reported
-missing.
-"""
+"""The app as screens see it: shared state, queries, requests to the engine and navigation, without importing the
+app."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ if TYPE_CHECKING:
     from console.tui.frame.tour import GuidedTour
 
 START_SECONDS = 20.0
-"""How long an engine that was started from here may need until its store and its services are there."""
+"""Time that an engine started by this console has to create the store and the services."""
 WHEEL_LINES = 3.0
 
 
@@ -60,9 +57,10 @@ class EngineAnswer(Protocol):
 
 
 class EngineRequests(Protocol):
-    """What the console asks of the engine: `console.engine.api.client.EngineClient`, without importing pydantic.
+    """Requests of the console to the engine: `console.engine.api.client.EngineClient`, without importing pydantic.
 
-    A request is a row that the engine answers. One thread owns the client."""
+    A request is a row that the engine answers. One thread owns the client.
+    """
 
     def preview(self, request: ActionRequest, /) -> int: ...
     def propose(self, incident_id: int, everything: bool = False) -> int: ...
@@ -80,24 +78,24 @@ class EngineRequests(Protocol):
     def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]], /) -> int: ...
     def accept_drift(self, job_id: int, shown: int) -> int: ...
     def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int: ...
-    def note(self, incident_id: int, words: str, /) -> None: ...
+    def note(self, incident_id: int, text: str, /) -> None: ...
     def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int: ...
     def lapse(self, incident_id: int, why: str = "") -> int: ...
     def silence(self, matchers: Mapping[str, str], seconds: float, why: str) -> int: ...
 
 
 class EngineStartup:
-    """The start of an engine by this console. `starts`: it starts one where none works; `why_ended` says why that
-    engine ended, empty while it works."""
+    """The start of an engine by this console. `starts`: it starts one if none is running; `why_ended` returns why that
+    engine ended, empty while it runs."""
 
     def __init__(self, starts: bool, why_ended: Callable[[], str] | None = None) -> None:
         self._starts, self._why_ended = starts, why_ended or str
         self._until = time.monotonic() + START_SECONDS if starts else 0.0
         self._worked = self._died = False
         self.starting = False
-        """True while no engine works yet, or there is no store, and one may be on its way from here."""
+        """True while no engine is running, or there is no store, and one is being started from here."""
         self.awaits_services = False
-        """True until the engine that was started has written a service, as long as it may need for that."""
+        """True until the engine that was started has written a service, for a limited time."""
 
     def failed(self, error: Exception, is_first: bool) -> None:
         """The store could not be read; `is_first`: it never could."""
@@ -115,9 +113,8 @@ class EngineStartup:
         return text
 
     def seen(self, header: HeaderView, services: Sequence[ServiceView]) -> bool:
-        """The store was read. True once: the engine died under the open console, and one is to be started from here.
-
-        An engine that a person ended gives its lease back and is not started again."""
+        """Records a read of the store. True once: the engine died under the open console and must be started from here.
+        An engine stopped by a user releases its lease and is not started again."""
         engine, was_starting = header.engine, self.starting
         is_missing = not (engine.alive or engine.stuck or header.replay)
         died = self._starts and self._worked and not self._died and is_missing and bool(engine.holder)
@@ -135,7 +132,7 @@ class EngineStartup:
 
 
 class Arrived(Message):
-    """An answer from a resource thread; `deliver` hands it to the screen that asked."""
+    """An answer from a resource thread; `deliver` passes it to the screen."""
 
     def __init__(self, deliver: Callable[[], None]) -> None:
         super().__init__()
@@ -143,14 +140,13 @@ class Arrived(Message):
 
 
 class ConsoleApp(App[int], inherit_bindings=False):
-    """The app as screens see it: shared state, queries and requests. `HeadwayApp` adds navigation and its life."""
+    """The app as screens see it: shared state, queries and requests. `HeadwayApp` adds navigation."""
 
-    desk: ResourceThread[Queries]
-    """The thread that owns the store's reads."""
+    query_thread: ResourceThread[Queries]
     header: HeaderView | None
     services: tuple[ServiceView, ...]
     approvals: tuple[ApprovalView, ...]
-    """Actions that wait for another person's approval, oldest first."""
+    """Actions that wait for another user's approval, oldest first."""
     store_error: str
     read_at: datetime | None
     """When the store was last read, by real time."""
@@ -159,30 +155,29 @@ class ConsoleApp(App[int], inherit_bindings=False):
     glyphs: GlyphSet
     personal: PersonalPreferences
     own: EffectivePreferences
-    """Keys and views: those of config, with this person's over them."""
+    """Keys and views: those of the config, overridden by the user's."""
     trail: ViewHistory
     tour: GuidedTour | None
     """The demo's; None elsewhere."""
     grouping: ServiceGrouping
     folding: bool
-    """Whether healthy services are folded where they do not fit."""
+    """Whether healthy services are folded if they do not fit."""
     command: tuple[str, ...]
-    """`headway` with this console's config and store; empty where no command may be run beside it."""
+    """`headway` with this console's config and store; empty if no command may run beside it."""
     visitor: str
-    """The name of the person at a browser; empty at a terminal."""
+    """The name of the visitor at a browser; empty at a terminal."""
 
     def __init__(self, requests_factory: Callable[[], EngineRequests], frozen: datetime | None,
                  driver_class: type[Driver] | None) -> None:  # fmt: skip
         super().__init__(driver_class=driver_class)
         self.scroll_sensitivity_y = WHEEL_LINES
         self._requests_factory = requests_factory
-        self._asker: ResourceThread[EngineRequests] | None = None
+        self._request_thread: ResourceThread[EngineRequests] | None = None
         self._frozen = frozen
         self._replay_clock: ClockSetting | None = None
 
     @property
-    def look(self) -> RenderContext:
-        """What cells need: the time, the clock, the glyphs, the keys."""
+    def ctx(self) -> RenderContext:
         return RenderContext(self.now(), self.clock, self.glyphs, self.own.remap)
 
     def now(self) -> datetime:
@@ -196,10 +191,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def ask_for(
         self, screen: Screen[Any], key: str, question: Callable[[Queries], Any], then: Callable[[Any], None],
         failed: Callable[[Exception], None] | None = None, *, first: bool = False,
-        instead: bool = False, desk: ResourceThread[Queries] | None = None,
+        instead: bool = False, query_thread: ResourceThread[Queries] | None = None,
     ) -> None:  # fmt: skip
-        """Queries the store, in the thread `desk` where the query takes long; a result is dropped if the screen closed
-        meanwhile."""
+        """Queries the store, a slow query in the thread `desk`; drops the result if the screen has closed."""
 
         def is_open() -> bool:
             return self.is_running and screen in self.screen_stack and screen.is_attached and bool(screen.children)
@@ -212,15 +206,15 @@ class ConsoleApp(App[int], inherit_bindings=False):
             if is_open():
                 (failed or self.store_failed)(error)
 
-        (desk or self.desk).ask(key, question, answered, refused, first=first, instead=instead)
+        (query_thread or self.query_thread).ask(key, question, answered, refused, first=first, instead=instead)
 
     def ask_engine(self, key: str, question: Callable[[EngineRequests], Any], then: Callable[[Any], None],
                    failed: Callable[[Exception], None], order: str = "") -> None:  # fmt: skip
         """Sends a request to the engine from a thread of its own; `order`: see `ResourceThread.ask`."""
-        if self._asker is None:
-            self._asker = ResourceThread(self._requests_factory, "asks")
-            self._asker.attach(self.deliver)
-        self._asker.ask(key, question, then, failed, order=order)
+        if self._request_thread is None:
+            self._request_thread = ResourceThread(self._requests_factory, "asks")
+            self._request_thread.attach(self.deliver)
+        self._request_thread.ask(key, question, then, failed, order=order)
 
     def deliver(self, answer: Callable[[], None]) -> None:
         """Runs this on the app's loop; called from other threads."""
@@ -235,31 +229,25 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def read_header(self) -> None: ...
 
-    def look_again(self) -> None:
-        """Refreshes the header and the screen that is open."""
+    def reload(self) -> None: ...
 
-    def store_failed(self, error: Exception) -> None:
-        """The store cannot be read: shown in the banner; what was read before stays."""
+    def store_failed(self, error: Exception) -> None: ...
 
-    def take_personal(self, personal: PersonalPreferences) -> None:
-        """A person's preferences file has changed."""
+    def take_personal(self, personal: PersonalPreferences) -> None: ...
 
-    def tell(self, text: str, style: str = "plain") -> None:
-        """A notice on the screen that is open."""
+    def show_notice(self, text: str, style: str = "plain") -> None: ...
 
     # the terminal
 
     @cached_property
     def _shown(self) -> TerminalBuffer:
-        """What the terminal shows."""
         return TerminalBuffer()
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        """Sends to a terminal only what it does not show yet."""
+        """Sends only the difference to what the terminal shows."""
         super()._display(screen, self._shown.thinned(renderable, getattr(self._driver, "_writer_thread", None)))
 
     def on_resize(self) -> None:
-        """What a terminal shows after a resize is unknown."""
         self.redraw()
 
     def redraw(self) -> None:
@@ -269,20 +257,15 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     # navigation
 
-    def go(self, where: str) -> None:
-        """Opens one of the screens of the key table."""
+    def go(self, where: str) -> None: ...
 
-    def back(self, leave: bool = True) -> None:
-        """One screen back; from the first one `q` leaves, Escape stays."""
+    def back(self, leave: bool = True) -> None: ...
 
-    def unless_lost(self, closed: Sequence[Screen[Any]], then: Callable[[], object]) -> None:
-        """Runs `then`; asks first where one of these screens holds unsaved changes."""
+    def unless_lost(self, closed: Sequence[Screen[Any]], then: Callable[[], object]) -> None: ...
 
-    def return_to(self, place: ViewPlace) -> None:
-        """Opens a view that was open before."""
+    def return_to(self, place: ViewPlace) -> None: ...
 
-    def visit(self, kind: str, what: Any) -> None:
-        """Opens a screen, service, incident, job, run, system or plan by name or id."""
+    def visit(self, kind: str, what: Any) -> None: ...
 
     def open_service(self, name: str) -> None: ...
     def open_incident(self, incident_id: int) -> None: ...
@@ -295,10 +278,10 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def open_plan(self, number: int) -> None: ...
 
     def open_order(self, order: ActionIntent) -> None:
-        """Shows the preview of an action; a person decides there."""
+        """Shows the preview of an action; the user decides there."""
 
     def open_draft(
-        self, propose: Callable[[EngineRequests], int], about: str, word: str,
+        self, propose: Callable[[EngineRequests], int], about: str, confirm_name: str,
         wider: Callable[[EngineRequests], int] | None = None,
     ) -> None:  # fmt: skip
-        """Asks the engine for a plan and shows the proposal."""
+        ...

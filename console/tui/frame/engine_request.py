@@ -1,4 +1,4 @@
-"""A request to the engine from a screen: sent as a row, its answer polled until it comes; no key waits for it."""
+"""A request to the engine from a screen: stored as a row and polled for its answer, without blocking a key."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 45.0
-"""Longer than any connector's deadline: then the engine is not there."""
+"""Longer than any connector's deadline."""
 
 
 class PendingRequest:
-    """One question of a widget. `then` gets the engine's answer, `failed` words for a person; neither after `stop`.
-    `order`: what a person orders by asking it, in words; that it was not done is told also where its widget is gone."""
+    """One request of a widget. `then` gets the answer, `failed` an error text; neither is called after `stop`.
+
+    `order` describes a request that changes something: its failure is shown even after the widget has closed.
+    """
 
     def __init__(
         self,
@@ -32,14 +34,13 @@ class PendingRequest:
         failed: Callable[[str], None],
         order: str = "",
     ) -> None:
-        self._board, self._asker, self._name = board, asker, name
+        self._board, self._request_thread, self._name = board, asker, name
         self._then, self._failed, self._order = then, failed, order
         self._until = time.monotonic() + TIMEOUT_SECONDS
         self._stopped = False
         board.ask_engine(f"{name} put", put, self._put, self._error, order)
 
     def stop(self) -> None:
-        """Nobody waits for the answer any more."""
         self._stopped = True
 
     def _put(self, request_id: int) -> None:
@@ -53,14 +54,14 @@ class PendingRequest:
 
     @property
     def _open(self) -> bool:
-        return not self._stopped and self._asker.is_attached and bool(self._asker.children)
+        return not self._stopped and self._request_thread.is_attached and bool(self._request_thread.children)
 
     def _answered(self, request_id: int, answer: EngineAnswer | None) -> None:
         if answer is not None:
             if self._open:
                 self._then(answer)
             elif self._order and not answer.ok:
-                self._board.tell(f"{self._order}: {answer.error}", "bad")
+                self._board.show_notice(f"{self._order}: {answer.error}", "bad")
         elif time.monotonic() > self._until:
             self._fail("the engine does not respond; is it running? The banner shows since when not")
         elif self._open or self._order:
@@ -73,7 +74,7 @@ class PendingRequest:
         if self._open:
             self._failed(text)
         elif self._order:
-            self._board.tell(f"{self._order}: {text}", "bad")
+            self._board.show_notice(f"{self._order}: {text}", "bad")
 
 
 def send_order(
@@ -84,8 +85,8 @@ def send_order(
     done: str,
     undone: str = "not done",
 ) -> None:
-    """An order from a screen. What came of it is said there: that it is `done`, or why it is `undone`. `order` names it
-    to whoever left before: in words that claim nothing."""
+    """Sends a request that changes something, and shows `done`, or `undone` with the reason; `order` describes it after
+    the screen has closed."""
 
     def answered(answer: EngineAnswer) -> None:
         if answer.ok:

@@ -1,4 +1,4 @@
-"""One mark for every state of the vocabulary: shape first, color second, an ASCII twin for plain terminals."""
+"""One mark for every state: shape first, color second, an ASCII twin for plain terminals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from console.domain.service import Timeliness
 
 
 class Glyph(NamedTuple):
-    """How one member is shown. Glyph and letter are one cell wide; `style` is a name of `widgets.paint`."""
+    """The display of one member. Glyph and letter are one cell wide; `style` is a name of `widgets.paint`."""
 
     glyph: str
     letter: str
@@ -65,7 +65,7 @@ SAFETY: dict[str, Glyph] = {
 
 
 class GlyphRole(StrEnum):
-    """What a run is to an incident."""
+    """The role of a run in an incident."""
 
     ROOT = "root"
     RED = "red"
@@ -84,7 +84,7 @@ ROLES: dict[str, Glyph] = {
 
 
 class StepStage(StrEnum):
-    """Where an action of ours stands."""
+    """The progress of an action."""
 
     REQUESTED = "requested"
     SENDING = "sending"
@@ -121,7 +121,7 @@ COLUMNS = {
     "role": ROLES,
     "action": STEPS,
 }
-"""Marks that may stand under one another; a test asserts that no two of a column look alike."""
+"""Marks of one column; a test asserts that no two of a column share a shape."""
 
 _MARKS = {(column, str(value)): mark for column, marks in COLUMNS.items() for value, mark in marks.items()}
 
@@ -149,11 +149,11 @@ class GlyphSet:
         self.plain = plain
 
     def mark(self, column: str, value: str) -> tuple[str, str, str]:
-        """(one cell, word, style) of a value; a value that nobody knows is shown as `?` with its own word."""
-        found = _MARKS.get((column, value))
-        if found is None:
+        """(one cell, word, style) of a value; `?` with its own word for an unknown value."""
+        glyph = _MARKS.get((column, value))
+        if glyph is None:
             return "?", value or "unknown", "warn"
-        return (found.letter if self.plain else found.glyph), found.word, found.style
+        return (glyph.letter if self.plain else glyph.glyph), glyph.word, glyph.style
 
     def sign(self, name: str) -> str:
         return SIGNS[name][self.plain]

@@ -1,6 +1,4 @@
-"""The lines around every screen: header, banner, footer, the tour's two lines, and the status of a terminal that is
-too small.
-"""
+"""The lines around every screen: header, banner, footer, tour, and the status of a terminal that is too small."""
 
 from __future__ import annotations
 
@@ -34,9 +32,9 @@ if TYPE_CHECKING:
 SMALLEST = (60, 15)
 """Columns and lines below which only a status is shown."""
 AT_RIGHT = ("jump", "help")
-"""What stands at the right edge of every footer."""
+"""Actions at the right edge of every footer."""
 ROOMY = 48
-"""Columns of so small a terminal in which how long there still is has room beside when."""
+"""Columns of a small terminal with room for the remaining time beside the act-by time."""
 LONGEST_NAME = 16
 """Columns of a visitor's name in the header."""
 READING = "reading the store"
@@ -45,56 +43,55 @@ Sides = tuple[list[Segment], list[Segment]]
 
 def header_segments(
     view: HeaderView | None,
-    look: RenderContext,
+    ctx: RenderContext,
     width: int,
     approvals: int = 0,
     visitor: str = "",
     unread: str = READING,
 ) -> Sides:
-    """Estate and clock left; what is wrong right: services late or at risk, incidents, targets unreachable.
-    `visitor`: who sits at a browser, in whose name all is asked. `unread`: what there is to say while nothing was."""
-    zone = look.clock.home
-    clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
+    """Estate and clock on the left; problems on the right: services late or at risk, incidents, unreachable targets.
+    `visitor` is the user at a browser; `unread` is shown before the first read."""
+    zone = ctx.clock.home
+    clock = f"{ctx.clock.hms(ctx.now, zone)} {ctx.clock.label(ctx.now, zone)}"
     if view is None:
-        return [(" Headway", "strong"), (f" {look.glyphs.sign('dot')} {clock}", "plain")], [(f"{unread} ", "dim")]
-    dot: Segment = (f" {look.glyphs.sign('dot')} ", "dim")
+        return [(" Headway", "strong"), (f" {ctx.sign('dot')} {clock}", "plain")], [(f"{unread} ", "dim")]
+    dot: Segment = (f" {ctx.sign('dot')} ", "dim")
     here: list[Segment] = [(" REPLAY ", "mark"), (" ", "plain")] if view.replay else []
     if visitor:
         here += [(cut(visitor, LONGEST_NAME), "strong"), dot]
     here.append((clock, "plain"))
     name: list[Segment] = [(f" Headway {view.estate}".rstrip(), "strong"), dot]
     whole, bare = [*name, *here], [(" ", "plain"), *here]
-    right = _fitting(_problems(view, look, width - length_of(whole) - 2, approvals), width - length_of(bare))
+    right = _fitting(_problems(view, ctx, width - length_of(whole) - 2, approvals), width - length_of(bare))
     return (whole if length_of(whole) + length_of(right) <= width else bare), right
 
 
 def _fitting(right: list[Segment], room: int) -> list[Segment]:
-    """Without its last parts where they do not fit: what is worst stands first."""
     while len(right) > 2 and length_of(right) > room:
         right = [*right[:-3], right[-1]]
     return right
 
 
-def _problems(view: HeaderView, look: RenderContext, room: int, approvals: int) -> list[Segment]:
+def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -> list[Segment]:
     parts: list[Segment] = [(f"A {approvals} to approve", "mark")] if approvals else []
     if stopped := view.stopped_plans:
         parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
-    for number, word in view.dangers:
+    for number, label in view.dangers:
         if number or not view.at_risk:
-            parts.append((f"{number} {word}", _DANGERS.get(word, "warn") if number else "dim"))
+            parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
     parts += [
         (f"{view.open_incidents} incident{'s' * (view.open_incidents != 1)}", "bad" if view.open_incidents else "dim"),
     ]
-    stale = look.glyphs.sign("stale")
+    stale = ctx.sign("stale")
     for number, (name, last_ok) in enumerate(view.sick_targets):
-        age = format_short(look.now - last_ok) if last_ok else "never seen"
+        age = format_short(ctx.now - last_ok) if last_ok else "never seen"
         text = f"{name} {stale} {age}"
-        others = len("+9 stale · ") if number + 1 < len(view.sick_targets) else 0
-        if sum(len(part[0]) + 3 for part in parts) + len(text) + others > room:  # the clock is never what is cut
+        reserve = len("+9 stale · ") if number + 1 < len(view.sick_targets) else 0
+        if sum(len(part[0]) + 3 for part in parts) + len(text) + reserve > room:  # the clock is never what is cut
             parts.append((f"{'+' * bool(number)}{len(view.sick_targets) - number} stale", "warn"))
             break
         parts.append((text, "warn"))
-    dot = (f" {look.glyphs.sign('dot')} ", "dim")
+    dot = (f" {ctx.sign('dot')} ", "dim")
     joined: list[Segment] = []
     for part in parts:
         joined += [dot, part] if joined else [part]
@@ -104,65 +101,60 @@ def _problems(view: HeaderView, look: RenderContext, room: int, approvals: int) 
 def banner_text(
     view: HeaderView | None,
     store_error: str,
-    look: RenderContext,
+    ctx: RenderContext,
     starting: bool = False,
     read_at: datetime | None = None,
 ) -> str:
-    """What must be known before anything on the screen is believed; empty when all is well."""
+    """The warning above every screen; empty when all is well."""
     if starting:
         last = view.engine.heartbeat if view is not None and view.engine.holder else None
-        before = f"the previous engine stopped at {_at(last, look)}: " if last is not None else ""
+        before = f"the previous engine stopped at {_at(last, ctx)}: " if last is not None else ""
         return f" {before}starting the engine…"
     if store_error:
-        seen = f"data from {_at(read_at, look)}" if read_at is not None else "the store cannot be read"
+        seen = f"data from {_at(read_at, ctx)}" if read_at is not None else "the store cannot be read"
         return f" {seen}: {store_error}"
     if view is not None and view.engine.alive and view.engine.trouble:
         return f"{_shadow(view, ' · ')} engine error, see its log: {view.engine.trouble}"
     if view is None or view.engine.alive:
-        return _suppressed(view, look) if view is not None else ""
+        return _suppressed(view, ctx) if view is not None else ""
     since = view.engine.heartbeat
     if view.engine.stuck:
-        return f" monitoring stopped{f' since {look.clock.hm(since, look.now)}' if since else ''}: {view.engine.stuck}"
+        return f" monitoring stopped{f' since {ctx.hm(since)}' if since else ''}: {view.engine.stuck}"
     if since is None:
         return ' no engine has run on this store yet: nothing is monitored; run "headway engine"'
     if view.replay:  # leases stay on real time, the screen shows the night's; its config is gone with its console
-        at = look.clock.hm(since, look.now)
+        at = ctx.hm(since)
         return f" no engine since {at} real time: the data is old; quit and start again"
-    age = format_span(max(look.now - since, timedelta(0)))
-    return f' no engine for {age}: data from {_at(since, look)}; run "headway engine"'
+    age = format_span(max(ctx.now - since, timedelta(0)))
+    return f' no engine for {age}: data from {_at(since, ctx)}; run "headway engine"'
 
 
 def banner_of(board: ConsoleApp) -> str:
-    return banner_text(board.header, board.store_error, board.look, board.beginning.starting, board.read_at)
+    return banner_text(board.header, board.store_error, board.ctx, board.beginning.starting, board.read_at)
 
 
 def alarm_of(board: ConsoleApp) -> str:
-    return alarm_text(board.header, board.store_error, board.look, board.read_at, board.beginning.starting)
+    is_old = board.store_error or (board.header is not None and not board.header.engine.alive)
+    return (
+        banner_text(board.header, board.store_error, board.ctx, board.beginning.starting, board.read_at)
+        if is_old
+        else ""
+    )
 
 
 def paint_small(board: ConsoleApp, pane: Pane) -> None:
-    """The status of a terminal that is too small."""
-    pane.show_runs(small_status(board.size, board.header, board.services, board.look, alarm_of(board)))
+    pane.show_runs(small_status(board.size, board.header, board.services, board.ctx, alarm_of(board)))
 
 
-def alarm_text(
-    view: HeaderView | None, store_error: str, look: RenderContext, read_at: datetime | None, starting: bool = False
-) -> str:
-    """The banner, where what is shown is old; empty where somebody watches and the store can be read."""
-    is_old = store_error or (view is not None and not view.engine.alive)
-    return banner_text(view, store_error, look, starting, read_at) if is_old else ""
-
-
-def _at(at: datetime, look: RenderContext) -> str:
-    """ "03:12:07 CET"; with the date where it is not of the last day."""
-    zone, clock = look.clock.home, look.clock
-    old = abs(look.now - at) > timedelta(days=1)
+def _at(at: datetime, ctx: RenderContext) -> str:
+    """ "03:12:07 CET"; with the date if more than a day ago."""
+    zone, clock = ctx.clock.home, ctx.clock
+    old = abs(ctx.now - at) > timedelta(days=1)
     return clock.full(at, zone) if old else f"{clock.hms(at, zone)} {clock.label(at, zone)}"
 
 
-def _suppressed(view: HeaderView, look: RenderContext) -> str:
-    """Why nothing is sent, or not all is watched, although somebody watches."""
-    paused = _paused(view, look)
+def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
+    paused = _paused(view, ctx)
     if view.frozen:
         return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}{paused and f' ·{paused}'}"
     if paused:
@@ -170,23 +162,22 @@ def _suppressed(view: HeaderView, look: RenderContext) -> str:
     return _shadow(view, f" for {', '.join(view.in_shadow)}")
 
 
-def _shadow(view: HeaderView, more: str) -> str:
-    return f" SHADOW, nothing is sent{more}" if view.in_shadow else ""
+def _shadow(view: HeaderView, suffix: str) -> str:
+    return f" SHADOW, nothing is sent{suffix}" if view.in_shadow else ""
 
 
-def _paused(view: HeaderView, look: RenderContext) -> str:
-    """Which systems nobody looks at, for how long and by whom."""
+def _paused(view: HeaderView, ctx: RenderContext) -> str:
     if len(view.paused) > 1:
-        return f" NOT POLLED: {', '.join(one.system for one in view.paused)}; 5 shows by whom and until when"
-    return "".join(f" NOT POLLED, {one.system}: {paused_text(one, look)}" for one in view.paused)
+        return f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by whom and until when"
+    return "".join(f" NOT POLLED, {pause.system}: {paused_text(pause, ctx)}" for pause in view.paused)
 
 
 def footer_segments(
     where: str, crumb: str, dead: set[str], glyphs: GlyphSet, width: int, remap: key_table.Remap = key_table.NO_REMAP
 ) -> Sides:
-    """Keys of this screen, as many as fit; what cannot run now is dim. Jump and help stay at the right edge."""
+    """Keys of this screen, as many as fit; disabled ones dim. Jump and help stay at the right edge."""
     right: list[Segment] = []
-    left: list[Segment] = [(f" <{cut(crumb, 28)}> ", "dim")]
+    keys: list[Segment] = [(f" <{cut(crumb, 28)}> ", "dim")]
     for act in key_table.footer_actions(where, remap):
         runs: list[Segment] = [
             (f" {key_table.key_label(act.keys[0], glyphs.plain)}", "dim" if act.name in dead else "key"),
@@ -195,20 +186,20 @@ def footer_segments(
         if act.name in AT_RIGHT:
             right += runs
         else:
-            left += runs
-    while left and length_of(left) + length_of(right) > width:
-        del left[-2:]
-    return left, right
+            keys += runs
+    while keys and length_of(keys) + length_of(right) > width:
+        del keys[-2:]
+    return keys, right
 
 
 def act_at(sides: Sides, acts: Sequence[key_table.KeyAction], width: int, x: int) -> str:
-    """The name of the act that stands at cell `x` of a footer that `foot` made of these; empty beside them."""
-    left, right = sides
+    """The name of the action at cell `x` of a footer; empty between them."""
+    keys, right = sides
     names = {edge: [act.name for act in acts if (act.name in AT_RIGHT) is edge] for edge in (False, True)}
-    for runs, edge, first in ((left[1:], False, length_of(left[:1])), (right, True, width - length_of(right))):
+    for runs, edge, first in ((keys[1:], False, length_of(keys[:1])), (right, True, width - length_of(right))):
         start = first
-        for name, key, word in zip(names[edge], runs[::2], runs[1::2], strict=False):
-            size = length_of([key, word])
+        for name, key, label in zip(names[edge], runs[::2], runs[1::2], strict=False):
+            size = length_of([key, label])
             if start <= x < start + size:
                 return name
             start += size
@@ -218,58 +209,55 @@ def act_at(sides: Sides, acts: Sequence[key_table.KeyAction], width: int, x: int
 _DANGERS = {"late": "bad", "will miss": "bad"}
 _SERVICES = (" late", " will miss", " at risk", " no estimate")
 _COUNTED = {" to approve": "approvals", **dict.fromkeys(_SERVICES, "services"), " incident": "incidents"}
-"""What the header counts -> the act that shows more of it; all else there is a system that cannot be seen."""
+"""Counts of the header -> the action that shows them; everything else there is an unreachable system."""
 
 
 def counted_at(right: Sequence[Segment], width: int, x: int) -> str:
-    """The act that shows more of what stands at cell `x` of the header's right side; empty beside it."""
+    """The action for the count at cell `x` of the header's right side; empty beside it."""
     start = width - length_of(right)
     for run in right:
         size, text = length_of([run]), run[0]
         if start <= x < start + size and len(text.strip()) > 1 and "stopped" not in text:
-            return next((act for words, act in _COUNTED.items() if words in text), "systems")
+            return next((act for label, act in _COUNTED.items() if label in text), "systems")
         start += size
     return ""
 
 
-def zone_text(look: RenderContext) -> str:
-    """Whose wall clock is shown."""
-    mode = look.clock.mode
+def zone_text(ctx: RenderContext) -> str:
+    mode = ctx.clock.mode
     if mode is ZoneMode.UTC:
         return "UTC"
     if mode is ZoneMode.MINE:
-        return f"mine ({look.clock.label(look.now)})"
-    return "each service's own" + (f" ({look.clock.label(look.now, look.clock.home)})" if look.clock.home else "")
+        return f"mine ({ctx.clock.label(ctx.now)})"
+    return "each service's own" + (f" ({ctx.clock.label(ctx.now, ctx.clock.home)})" if ctx.clock.home else "")
 
 
-def zone_short(look: RenderContext) -> str:
-    """The same where there is little room: the zone that is shown, "own" where each service has another."""
-    mode, home = look.clock.mode, look.clock.home
+def zone_short(ctx: RenderContext) -> str:
+    """The short form of `zone_text`; "own" if each service has another zone."""
+    mode, home = ctx.clock.mode, ctx.clock.home
     if mode is ZoneMode.UTC:
         return "UTC"
     return (
-        look.clock.label(look.now, home if mode is not ZoneMode.MINE else "")
-        if home or mode is ZoneMode.MINE
-        else "own"
+        ctx.clock.label(ctx.now, home if mode is not ZoneMode.MINE else "") if home or mode is ZoneMode.MINE else "own"
     )
 
 
 def is_small(size: Size) -> bool:
-    """True where only a status is shown: no key works but the one that leaves. A size of nothing is not known yet."""
+    """True if only a status fits: no key works but the one that quits. A size of 0 is not known yet."""
     return bool(size) and (size.width < SMALLEST[0] or size.height < SMALLEST[1])
 
 
 def small_status(
-    size: Size, view: HeaderView | None, services: Sequence[ServiceView], look: RenderContext, warning: str = ""
+    size: Size, view: HeaderView | None, services: Sequence[ServiceView], ctx: RenderContext, warning: str = ""
 ) -> list[list[Segment]]:
-    """A terminal under 60x15: a line for each service, the most urgent first, and how much room a screen needs. With
-    a `warning` what stands there is old, and nothing of it is green."""
+    """The status of a small terminal: a line for each service, the most urgent first, and the size that a screen needs.
+    With a `warning` the data is old and not green."""
     alone = 10 * size.width  # its right side is told by the lines below
-    lines: list[list[Segment]] = [[(warning, "alarm")]] if warning else [header_segments(view, look, alone)[0]]
+    lines: list[list[Segment]] = [[(warning, "alarm")]] if warning else [header_segments(view, ctx, alone)[0]]
     room = size.height - 3
     ordered = by_urgency(services)
     shown = ordered if len(ordered) <= room else ordered[: max(0, room - 1)]
-    lines += [_short_line(service, look, size.width, is_old=bool(warning)) for service in shown]
+    lines += [_short_line(service, ctx, size.width, is_old=bool(warning)) for service in shown]
     if len(shown) < len(ordered):
         lines.append([(f"{len(ordered) - len(shown)} more", "dim")])
     text = f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen"
@@ -278,17 +266,17 @@ def small_status(
     return [*lines, [("only ^C works here: it quits", "dim")]]
 
 
-def _short_line(service: ServiceView, look: RenderContext, width: int, is_old: bool) -> list[Segment]:
+def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bool) -> list[Segment]:
     """ "! Supply plan  06:30 at risk act by 03:58 40m"."""
-    mark, stands, style = look.glyphs.mark("timeliness", service.timeliness)
+    mark, label, style = ctx.mark("timeliness", service.timeliness)
     if is_old:
-        mark, stands, style = "?", f"was {stands}", "dim"
-    when = look.clock.hm(service.deadline, look.now, service.zone) if service.is_promised else ""
+        mark, label, style = "?", f"was {label}", "dim"
+    when = ctx.hm(service.deadline, service.zone) if service.is_promised else ""
     name = max(12, min(20, width - 28))
     runs: list[Segment] = [(f"{mark} ", style), (fit(service.title or service.name, name), "plain")]
-    runs.append((f" {when} {stands}", style))
+    runs.append((f" {when} {label}", style))
     if service.act_by is not None and service.delivered is None:
-        by, urgent = act_by(service.act_by, look, service.zone)
+        by, urgent = act_by(service.act_by, ctx, service.zone)
         runs.append((f" act by {by}" if width >= ROOMY else f" act {by.partition(' ')[0]}", urgent))
     return runs
 
@@ -296,29 +284,29 @@ def _short_line(service: ServiceView, look: RenderContext, width: int, is_old: b
 TOUR_BAR_ID = "tour"
 MORE_STEPS = "short"
 LAST_STEP = 4
-"""Steps done before the one that a plan is started in: from then on it is asked how the plans stand."""
+"""Steps completed before the step that starts a plan; the state of plans is queried from then on."""
 
 
 def tour_bar(board: ConsoleApp, where: str) -> Iterator[Bar]:
-    """The widget, where there is a tour; of boxes only those in which something is sent have it."""
+    """The tour's widget; of dialogs only those that send something have it."""
     if board.tour is not None and (where not in OVERLAYS or where == "preview"):
-        yield Bar(id=TOUR_BAR_ID, ground="panel", lines=2)
+        yield Bar(id=TOUR_BAR_ID, background="panel", lines=2)
 
 
 def is_tour_shown(board: ConsoleApp) -> bool:
     return board.tour is not None and board.tour.on
 
 
-def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, asks: str = "") -> None:
+def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, must_type: str = "") -> None:
     """Reports the state of a screen or dialog to the tour, and shows the next step."""
     board = cast("ConsoleApp", screen.app)
     if board.tour is None or board.header is None or not screen.is_attached:
         return
     from console.tui.frame.tour import TourState
 
-    seen = TourState(where, only_problems, board.header.open_incidents, asks)
+    seen = TourState(where, only_problems, board.header.open_incidents, must_type)
     if board.tour.step == LAST_STEP and not board.tour.is_done:
-        board.desk.ask("tour", _plan_states, board.tour.take_plans, lambda _: None)
+        board.query_thread.ask("tour", _plan_states, board.tour.take_plans, lambda _: None)
     board.tour.notice(seen)
     for bar in screen.query(f"#{TOUR_BAR_ID}").results(Bar):
         bar.display = board.tour.on and not is_small(board.size)
@@ -326,7 +314,7 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, ask
 
 
 def _plan_states(reads: Queries) -> list[str]:
-    """How each plan stands; `SHORT` where it is done and its incident needs another one."""
+    """The state of each plan; `MORE_STEPS` if it is done and its incident needs another one."""
     return [
         MORE_STEPS if plan.state == "done" and _needs_another_plan(plan, reads) else plan.state
         for plan in reads.plans.list_plans()
@@ -340,7 +328,7 @@ def _needs_another_plan(plan: PlanView, reads: Queries) -> bool:
 
 
 def _tour_lines(board: ConsoleApp, tour: GuidedTour, seen: TourState) -> list[BarLine]:
-    key = board.look.key
+    key = board.ctx.key
     hints = [] if seen.where in OVERLAYS else [("tour_skip", "skip"), ("tour", "leave")][tour.is_done :]
     right: list[Segment] = []
     for name, label in hints:

@@ -1,4 +1,4 @@
-"""Commands of a screen, and what a person wants done with one run or one job."""
+"""Commands of a screen, and the action that a user requests for one run or one job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ScreenCommand(NamedTuple):
-    """What an action of the key table does on one screen; keys, label and help stand in the table."""
+    """The function of one action of the key table on one screen; keys, label and help are in the table."""
 
     name: str
     """Of the action in `key_table.KEY_TABLE`."""
@@ -36,7 +36,7 @@ VERB_LABELS = {
 
 
 class ActionIntent(NamedTuple):
-    """One verb on one run, or on one job where `run_id` is None."""
+    """One verb on one run, or on one job if `run_id` is None."""
 
     verb: Verb
     job: str
@@ -51,9 +51,10 @@ class ActionIntent(NamedTuple):
     def request(
         self, preview: Mapping[str, Any] | None = None, why: str = "", overlap: str | None = None
     ) -> ActionRequest:
-        """The request to the engine, with what `preview` showed; without `overlap`, with the overlap of the preview.
+        """The request to the engine with the values of `preview`; without `overlap`, with the overlap of the preview.
 
-        Called in a resource thread: it imports pydantic."""
+        Called in a resource thread: it imports pydantic.
+        """
         from console.engine.api.action_request import ActionRequest, overlap_choice
 
         return ActionRequest(

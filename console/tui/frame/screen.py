@@ -1,7 +1,7 @@
-"""The base of every screen: header, footer, a notice, the line where a person types, and its table of commands.
+"""The base of every screen: header, footer, a notice, the input line, and its table of commands.
 
-Bindings come from the key table, commands from the screen and its parts. Textual asks `check_action` before it runs a
-binding; a disabled command says why in the last line.
+Bindings come from the key table, commands from the screen and its parts. Textual calls `check_action` before it runs a
+binding; a disabled command shows its reason in the last line.
 """
 
 from __future__ import annotations
@@ -47,36 +47,31 @@ STORE_STARTING = "the engine is creating the store: data appears here by itself"
 
 
 class ScreenPart:
-    """An ability that a screen is given: its widgets, and its share in what happens to the screen."""
+    """A part of a screen: its widgets, and its share of the screen's events."""
 
     fault = ""
-    """Why the input line cannot be read; shown in the last line."""
+    """Why the text of the input line is invalid; shown in the last line."""
 
     def widgets(self) -> ComposeResult:
         yield from ()
 
     def mounted(self) -> None: ...
 
-    def resumed(self) -> None:
-        """The screen opens, or what covered it was closed."""
+    def resumed(self) -> None: ...
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Called each second: countdowns move."""
 
-    def typed(self, text: str) -> None:
-        """The text of the input line has changed."""
+    def typed(self, text: str) -> None: ...
 
-    def entered(self, text: str) -> None:
-        """Enter in the input line."""
+    def entered(self, text: str) -> None: ...
 
-    def moved(self) -> None:
-        """The cursor is on another row."""
+    def moved(self) -> None: ...
 
-    def resized(self) -> None:
-        """The grid has another size."""
+    def resized(self) -> None: ...
 
     def close(self) -> bool:
-        """Closes what is open in this part; False when nothing was."""
+        """Closes the filter or search of this part; False without one."""
         return False
 
 
@@ -95,38 +90,36 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self.parts: tuple[ScreenPart, ...] = ()
         self.pacer = PaintPacer(self)
         self.marked: dict[Hashable, RunChoice] = {}
-        """Rows that a person marked, by their key; a verb then acts on all of them."""
+        """Marked rows by their key; a verb then acts on all of them."""
         self.lost = ""
-        """Why there is nothing to show: the subject of the screen was not found."""
+        """Why there is no data: the subject of the screen was not found."""
         self._notice: tuple[str, str] = ("", "")
         self._refused = ""
         """The disabled command that the notice explains."""
         self._focus_before_small: Widget | None = None
-        """What had the focus before the terminal became too small: a hidden widget cannot have it."""
+        """The focus before the terminal became too small: a hidden widget cannot have it."""
         self._hidden: list[Widget] = []
-        """What was shown before it became too small."""
+        """Widgets hidden while the terminal is too small."""
 
     @property
     def board(self) -> ConsoleApp:
-        """The app: threads, clock and glyphs that screens share."""
         return cast(ConsoleApp, self.app)
 
     @property
-    def look(self) -> RenderContext:
-        return self.board.look
+    def ctx(self) -> RenderContext:
+        return self.board.ctx
 
     def key_for(self, command: str) -> str:
-        """The first key of a command here, as this person has it."""
-        return self.look.key(self.WHERE, command)
+        """The first key of a command on this screen, as the user has remapped it."""
+        return self.ctx.key(self.WHERE, command)
 
     def compose(self) -> ComposeResult:
         yield Bar(id="top", lines=2)
         yield from self.body()
         yield from header_footer.tour_bar(self.board, self.WHERE)
-        yield Bar(id="foot", ground="panel")
+        yield Bar(id="foot", background="panel")
 
     def body(self) -> ComposeResult:
-        """The widgets between title and footer."""
         for part in self.parts:
             yield from part.widgets()
 
@@ -140,13 +133,12 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @property
     def waiting(self) -> str:
-        """Shown in place of data that was not read: why nothing is there."""
+        """The text in place of data that was not read yet."""
         if self.board.beginning.starting and self.board.header is None:
             return self.lost or STORE_STARTING
         return self.lost or (STORE_UNREADABLE if self.board.store_error else READING_TEXT)
 
     def _paint_waiting(self) -> None:
-        """Empty tables say why nothing was read yet."""
         for widget in self.query("Grid, Canvas"):
             if getattr(widget, "empty", "") in (READING_TEXT, STORE_UNREADABLE, STORE_STARTING):
                 widget.empty = self.waiting  # type: ignore[attr-defined]
@@ -159,7 +151,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             part.mounted()
 
     def on_screen_resume(self) -> None:
-        """It opens, or what covered it was closed."""
         self.paint_frame()
         self.fetch()
         for part in self.parts:
@@ -185,7 +176,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self.call_after_refresh(self.paint_frame)
 
     def _make_room(self, small: bool) -> None:
-        """Hides everything but the status of a small terminal; or shows again what was hidden so."""
+        """Hides everything but the status of a small terminal, or shows it again."""
         for pane in self.query("#small"):
             pane.display = small
         if not small:
@@ -201,12 +192,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @property
     def only_problems(self) -> bool:
-        """Whether only what needs attention is listed."""
         return False
 
     @property
     def is_small(self) -> bool:
-        """Only a status is shown."""
         return header_footer.is_small(self.app.size)
 
     def _compositor_refresh(self) -> None:
@@ -214,10 +203,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             super()._compositor_refresh()
 
     def fetch(self) -> None:
-        """Queries what this screen shows; called when it opens and when the store has changed."""
+        """Queries the data of this screen; called when it opens and when the store has changed."""
 
     def tick(self) -> None:
-        """A second has passed: countdowns move."""
+        """Called each second: countdowns move."""
         self.paint_frame()
         for part in self.parts:
             part.tick()
@@ -229,8 +218,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self.moved()
         self.paint_foot()
 
-    def moved(self) -> None:
-        """The cursor is on another row."""
+    def moved(self) -> None: ...
 
     @on(Grid.Resized)
     def grid_resized(self) -> None:
@@ -238,8 +226,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             part.resized()
         self.resized()
 
-    def resized(self) -> None:
-        """The grid has another size."""
+    def resized(self) -> None: ...
 
     @on(Grid.Picked)
     def row_picked(self) -> None:
@@ -253,7 +240,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return [(f" {key_table.SCREENS.get(self.WHERE, '').upper()}", "key")], []
 
     def paint_frame(self) -> None:
-        """Header, banner, title and footer as they should be now."""
         if not self.is_whole:
             return
         self.paint_top()
@@ -265,26 +251,25 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             header_footer.paint_small(self.board, cast("Pane", small.first()))
 
     def paint_top(self) -> None:
-        """Header, banner where there is one, title."""
         board = self.board
         head, right = self._head()
         lines: list[BarLine] = [(tuple(head), tuple(right), "panel")]
         if banner := header_footer.banner_of(board):
-            style, ground = ("mark", "panel") if board.beginning.starting else ("alarm", "alarm")
+            style, background = ("mark", "panel") if board.beginning.starting else ("alarm", "alarm")
             room = self.size.width - 1
             texts = [banner[start:end].strip() for start, end in line_breaks(banner, room)]
             if len(texts) > BANNER_LINES:
                 texts[BANNER_LINES - 1 :] = [fit(" ".join(texts[BANNER_LINES - 1 :]), room)]
-            lines += [(((f" {text}", style),), (), ground) for text in texts]
-        left, right_of_title = self.title_runs()
-        self.bar("top").show_lines([*lines, (tuple(left), tuple(right_of_title), "")])
+            lines += [(((f" {text}", style),), (), background) for text in texts]
+        title, right_of_title = self.title_runs()
+        self.bar("top").show_lines([*lines, (tuple(title), tuple(right_of_title), "")])
 
     def _head(self) -> header_footer.Sides:
         board = self.board
         unread = "store not read" if board.store_error else header_footer.READING
         return header_footer.header_segments(
             board.header,
-            self.look,
+            self.ctx,
             self.size.width,
             len(board.approvals),
             board.visitor,
@@ -306,11 +291,11 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     def _foot(self) -> header_footer.Sides:
         disabled = {action.name for action in key_table.footer_actions(self.WHERE) if self.why_not(action.name)}
-        glyphs, remap = self.look.glyphs, self.board.own.remap
+        glyphs, remap = self.ctx.glyphs, self.board.own.remap
         return header_footer.footer_segments(self.WHERE, self.crumb(), disabled, glyphs, self.size.width, remap)
 
     def on_bar_pressed(self, event: Bar.Pressed) -> None:
-        """A key of the footer is also a button, and so is what the header counts; a click on a notice closes it."""
+        """Keys of the footer and counts of the header are buttons; a click on a notice closes it."""
         if event.bar.id == "top" and event.y == 0:
             if name := header_footer.counted_at(self._head()[1], self.size.width, event.x):
                 self.run_command(name)
@@ -326,10 +311,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return self.WHERE
 
     def notice(self, text: str, style: str = "plain") -> None:
-        """One line in place of the footer, until the next key or for a few seconds; on the open screen where this one
-        was closed meanwhile."""
+        """Shows one line in place of the footer, until the next key or for a few seconds; on the open screen if this
+        one has closed."""
         if not self.is_whole:
-            self.board.tell(text, style)
+            self.board.show_notice(text, style)
             return
         self._notice, self._refused = (text, style), ""
         self.paint_foot()
@@ -340,10 +325,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         if self._notice[0] == text:
             self.notice("")
 
-    def look_up(
+    def fetch_subject(
         self, name: str, question: Callable[[Queries], QueryResult], then: Callable[[QueryResult], None]
     ) -> None:
-        """Queries one thing by its name or id; `self.lost` holds the reader's message when it does not exist."""
+        """Queries one subject; `self.lost` holds the reader's message if it does not exist."""
 
         def failed(error: Exception) -> None:
             from console.store.errors import NotFound
@@ -363,7 +348,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return any(line.display for line in self.query("Entry"))
 
     def open_line(self, text: str, placeholder: str) -> None:
-        """Opens the line below the title; it is hidden afterwards, not removed: that would lay out everything twice."""
+        """Opens the line below the title. It is hidden afterwards, not removed, which would lay out everything
+        again."""
         for line in self.query(Entry):
             line.value, line.display = text, True
             line.focus()
@@ -388,14 +374,14 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             part.entered(event.value)
 
     def on_key(self, event: events.Key) -> None:
-        """Up and down move in the table also while a person types."""
+        """Up and down move in the table also while the user types."""
         if event.key in ("up", "down") and self.is_typing and not isinstance(self.focused, Grid):
             for grid in self.query(Grid):
                 event.stop()
                 grid.action_move(event.key)
 
     def close_something(self) -> bool:
-        """Closes what is open inside the screen (a filter, a search); False when nothing was."""
+        """Closes a filter or search inside the screen; False without one."""
         return any(part.close() for part in self.parts)
 
     # commands
@@ -406,7 +392,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @cached_property
     def command_table(self) -> dict[str, ScreenCommand]:
-        """The commands by the name of their action in the key table."""
         return {command.name: command for command in self.commands()}
 
     def why_not(self, name: str) -> str:
@@ -415,7 +400,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return command.why_not() if command is not None else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """True: Textual runs the binding. None: it is disabled (`refuse` says why). False: too small a terminal."""
+        """True: Textual runs the binding. None: it is disabled (`refuse` shows why). False: too small a terminal."""
         if action != "command":
             return super().check_action(action, parameters)
         name = str(parameters[0])
@@ -424,14 +409,12 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return None if self.why_not(name) else True
 
     def refuse(self, action: str) -> None:
-        """Says in the last line why a binding did not run."""
         _, name, parameters = actions.parse(action)
         if name == "command" and not self.is_small and (reason := self.why_not(str(parameters[0]))):
             self.notice(reason, "warn")
             self._refused = str(parameters[0])
 
     def action_command(self, name: str) -> None:
-        """Runs an enabled command."""
         if self._notice[0]:
             self.notice("")
         self.command_table[name].run()
@@ -447,40 +430,37 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @property
     def place(self) -> ViewPlace | None:
-        """Where `visit` leads here again; None for a view that is gone once it is closed."""
+        """The arguments of `visit` that open this view again; None for a view that cannot be opened again."""
         return ("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None
 
     @property
     def row_key(self) -> Any:
-        """The key of the row under the cursor; None without rows."""
         return next((grid.key for grid in self.query(Grid)), None)
 
     @property
     def was_moved_in(self) -> bool:
-        """Whether a person has moved the cursor here."""
         return all(grid.touched for grid in self.query(Grid))
 
     @property
     def top_line(self) -> int:
-        """The first line in view."""
         return next((grid.scroll_offset.y for grid in self.query(Grid)), 0)
 
-    def stand_on(self, row: Any, top: int | None = None) -> None:
-        """Puts the cursor on a row as soon as it exists, and `top` as the first line in view."""
+    def restore_cursor(self, row: Any, top: int | None = None) -> None:
+        """Moves the cursor to a row as soon as it exists, with `top` as the first line in view."""
 
         def stand() -> None:
             for grid in self.query(Grid):
-                grid.stand_on(row, top)
+                grid.restore_cursor(row, top)
 
         if row is not None:
             self.call_after_refresh(stand)
 
     def unsaved(self) -> str:
-        """Changes of a person that would be lost with the screen; empty for none."""
+        """Changes that would be lost with the screen; empty for none."""
         return ""
 
     def clear_marks(self) -> bool:
-        """Clears all marks; False when there was none."""
+        """Clears all marks; False without any."""
         had_marks = bool(self.marked)
         self.marked.clear()
         if had_marks:
@@ -488,7 +468,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return had_marks
 
     def marks_runs(self) -> list[Segment]:
-        """How many rows are marked, for the title."""
         return [(f"  {len(self.marked)} marked ", "mark")] if self.marked else []
 
     def selected_run(self) -> RunChoice | str:
@@ -496,15 +475,13 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return NOT_SELECTED
 
     def selected_name(self) -> str:
-        """The name under the cursor; empty for nothing."""
         return ""
 
     def selected_job(self) -> str | int:
-        """Name or id of the job that lineage and what-if start from; empty for none."""
+        """Name or id of the job for lineage and what-if; empty for none."""
         return self.selected_name()
 
     def selected_record(self) -> Any:
-        """The record under the cursor; None for nothing."""
         return None
 
     def selected_links(self) -> list[tuple[str, str]]:
@@ -512,7 +489,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return []
 
     def why_no_job(self) -> str:
-        """Why there is no job to show the lineage of; empty where there is one."""
+        """Why there is no job to show the lineage of; empty if there is one."""
         return "" if self.selected_job() else "no job is selected"
 
     def why_no_run(self) -> str:
@@ -520,7 +497,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return choice if isinstance(choice, str) else ""
 
     def with_run(self, then: Callable[[RunChoice], None]) -> None:
-        """Calls `then` with the selected run; a screen that must query it does so first."""
+        """Calls `then` with the selected run; a screen may query it first."""
         choice = self.selected_run()
         if isinstance(choice, RunChoice):
             then(choice)

@@ -1,8 +1,4 @@
-"""The order of Services: what needs a person first, by tier or owner if chosen; what is well is folded where it does
-not fit.
-
-Also the one line that says whether all is well. Pure. Results for long lists are cached by identity.
-"""
+"""The order and grouping of Services: urgent ones first; healthy ones are folded if they do not fit. Pure."""
 
 from __future__ import annotations
 
@@ -23,24 +19,24 @@ from console.tui.widgets.paint import Segment
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _CACHE, MAX_CACHED = 8, 64
-"""Of so many of the longest lists what was found is kept; of parts of them, such as groups, of more: of as many as are
-together no longer, and of no more than `MOST`."""
+"""Cached results: at least this many; more, up to MAX_CACHED, while their lists together are no longer than this many
+of the longest."""
 
 
 def cached_by_identity(find: Callable[[Sequence[Item]], Result]) -> Callable[[Sequence[Item]], Result]:
-    """`find`, asked once of each tuple: its last few answers are kept by which tuple it was, not by what stands in it.
-    It may be asked in the reader's thread first, so that no screen waits for it."""
+    """Caches the last results of `find` by the identity of the tuple. May be called in the reader's thread first, so
+    that no screen waits for it."""
     known: deque[tuple[Sequence[Item], Result]] = deque(maxlen=MAX_CACHED)
 
     @wraps(find)
     def found(many: Sequence[Item]) -> Result:
-        for one, answer in tuple(known):
-            if one is many:
+        for cached, answer in tuple(known):
+            if cached is many:
                 return answer
         answer = find(many)
         if isinstance(many, tuple):
             known.append((many, answer))
-            while len(known) > _CACHE and _total(known) > _CACHE * max(len(one) for one, _ in tuple(known)):
+            while len(known) > _CACHE and _total(known) > _CACHE * max(len(cached) for cached, _ in tuple(known)):
                 known.popleft()
         return answer
 
@@ -48,7 +44,7 @@ def cached_by_identity(find: Callable[[Sequence[Item]], Result]) -> Callable[[Se
 
 
 def _total(known: deque[tuple[Sequence[Item], Result]]) -> int:
-    return sum(len(one) for one, _ in tuple(known))
+    return sum(len(cached) for cached, _ in tuple(known))
 
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -69,7 +65,7 @@ class ServiceGrouping(StrEnum):
 
 
 class ServiceGroup(NamedTuple):
-    """Services that stand together. `folded` is told in one line below the others."""
+    """Services of one group. `folded` ones share one line below the others."""
 
     name: str
     views: tuple[ServiceView, ...]
@@ -78,8 +74,8 @@ class ServiceGroup(NamedTuple):
 
 @cached_by_identity
 def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
-    """First whoever loses something soonest, then what nobody can estimate, then by deadline; what is delivered or not
-    promised comes last."""
+    """Services that need a person first, by act-by; then those without an estimate, then by deadline; delivered ones or
+    those without a promise come last."""
     far = max((view.deadline for view in services), default=NEVER)
 
     def urgency(view: ServiceView) -> tuple[bool, datetime, bool, bool, datetime, str]:
@@ -92,44 +88,43 @@ def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
 
 @cached_by_identity
 def needing_a_person(services: Sequence[ServiceView]) -> int:
-    """How many of them do."""
     return sum(view.needs_a_person for view in services)
 
 
 def groups(services: Sequence[ServiceView], by: ServiceGrouping) -> list[ServiceGroup]:
-    """All in one group without a name, or by tier or owner: a group in which somebody is needed before the others."""
+    """All in one unnamed group, or by tier or owner; groups that need a person come first."""
     ordered = by_urgency(services)
     if by is ServiceGrouping.NONE:
         return [ServiceGroup("", ordered)] if ordered else []
-    found: dict[str, list[ServiceView]] = {}
+    by_name: dict[str, list[ServiceView]] = {}
     for view in ordered:
-        found.setdefault(group_name(view, by), []).append(view)
-    calm = sorted(name for name, views in found.items() if not views[0].needs_a_person)
-    hurt = [name for name, views in found.items() if views[0].needs_a_person]  # as urgent as its first
-    return [ServiceGroup(name, tuple(found[name])) for name in (*hurt, *calm)]
+        by_name.setdefault(group_name(view, by), []).append(view)
+    calm = sorted(name for name, views in by_name.items() if not views[0].needs_a_person)
+    urgent = [name for name, views in by_name.items() if views[0].needs_a_person]  # as urgent as its first
+    return [ServiceGroup(name, tuple(by_name[name])) for name in (*urgent, *calm)]
 
 
 def group_name(view: ServiceView, by: ServiceGrouping) -> str:
     return f"tier {view.tier}" if by is ServiceGrouping.TIER else view.owner or "no owner"
 
 
-def folded(found: Sequence[ServiceGroup], lines: int) -> list[ServiceGroup]:
-    """What needs nobody is folded, last things first, until all is said in so many lines; what needs somebody never."""
-    room = lines - sum(bool(group.name) + 1 + needing_a_person(group.views) for group in found)
-    left = []
-    for group in found:
+def folded(all_groups: Sequence[ServiceGroup], lines: int) -> list[ServiceGroup]:
+    """Folds healthy services, last ones first, until everything fits into so many lines."""
+    room = lines - sum(bool(group.name) + 1 + needing_a_person(group.views) for group in all_groups)
+    result = []
+    for group in all_groups:
         first = needing_a_person(group.views)  # they stand before the others
-        hurt, well = group.views[:first], group.views[first:]
+        urgent, well = group.views[:first], group.views[first:]
         stays = max(0, min(len(well), room))
         if len(well) - stays == 1:  # one line says no more than the line that folds it
             stays += 1
         room -= stays
-        left.append(ServiceGroup(group.name, (*hurt, *well[:stays]), well[stays:]))
-    return left
+        result.append(ServiceGroup(group.name, (*urgent, *well[:stays]), well[stays:]))
+    return result
 
 
-def line_count(found: Sequence[ServiceGroup]) -> int:
-    return sum(bool(group.name) + len(group.views) + bool(group.folded) for group in found)
+def line_count(all_groups: Sequence[ServiceGroup]) -> int:
+    return sum(bool(group.name) + len(group.views) + bool(group.folded) for group in all_groups)
 
 
 def group_note(group: ServiceGroup) -> str:
@@ -143,12 +138,12 @@ def needing(number: int) -> str:
     return f"{number} need{'s' * (number == 1)} attention"
 
 
-def folded_text(views: Sequence[ServiceView], look: RenderContext) -> str:
+def folded_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     """ "34 more (z): 30 on time, 4 met; next Price list 05:30 in 2h18m"."""
-    stands = _is_settled(views).most_common()
-    told = ", ".join(f"{number} {look.glyphs.mark('timeliness', timeliness)[1]}" for timeliness, number in stands)
-    coming = next_deadline_text(views, look)
-    return f"{len(views)} more (z): {told}{f'; next {coming}' if coming else ''}"
+    counts = _is_settled(views).most_common()
+    summary = ", ".join(f"{number} {ctx.mark('timeliness', timeliness)[1]}" for timeliness, number in counts)
+    coming = next_deadline_text(views, ctx)
+    return f"{len(views)} more (z): {summary}{f'; next {coming}' if coming else ''}"
 
 
 @cached_by_identity
@@ -158,30 +153,29 @@ def _is_settled(views: Sequence[ServiceView]) -> Counter[str]:
 
 @cached_by_identity
 def _open_promises(views: Sequence[ServiceView]) -> list[ServiceView]:
-    """What is promised and not given, in the order in which it is due."""
-    found = [view for view in views if view.is_promised and not view.given]
-    return sorted(found, key=lambda view: (view.deadline, view.tier, view.name))
+    promised = [view for view in views if view.is_promised and not view.given]
+    return sorted(promised, key=lambda view: (view.deadline, view.tier, view.name))
 
 
-def next_deadline_text(views: Sequence[ServiceView], look: RenderContext) -> str:
-    """ "Price list 05:30 in 2h18m": the promise that is due next; empty where none is ahead."""
+def next_deadline_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
+    """ "Price list 05:30 in 2h18m" of the next open promise; empty without one."""
     promises = _open_promises(views)
-    place = bisect_right(promises, look.now, key=lambda view: view.deadline)
+    place = bisect_right(promises, ctx.now, key=lambda view: view.deadline)
     if place == len(promises):
         return ""
     soonest = promises[place]
-    at = look.clock.hm(soonest.deadline, look.now, soonest.zone)
-    return f"{soonest.title or soonest.name} {at} in {format_short(soonest.deadline - look.now)}"
+    at = ctx.hm(soonest.deadline, soonest.zone)
+    return f"{soonest.title or soonest.name} {at} in {format_short(soonest.deadline - ctx.now)}"
 
 
 def all_well_text(
-    views: Sequence[ServiceView], header: HeaderView | None, store_error: str, look: RenderContext
+    views: Sequence[ServiceView], header: HeaderView | None, store_error: str, ctx: RenderContext
 ) -> Segment | None:
-    """One line for a night in which nobody is needed; nothing while somebody is, or while nobody looks. What was not
-    seen or cannot be estimated is never called well."""
+    """One line for a calm night; None while a person is needed or nothing is monitored. Unreachable or unknown services
+    are never called well."""
     if not views or header is None or store_error or not header.engine.alive or needing_a_person(views):
         return None
-    coming = next_deadline_text(views, look)
+    coming = next_deadline_text(views, ctx)
     tail = f", next: {coming}" if coming else ""
     if header.sick_targets:
         blind = counted(len(header.sick_targets), "target")
@@ -196,7 +190,7 @@ def all_well_text(
 
 
 def stale_for(header: HeaderView | None, store_error: str, now: datetime) -> timedelta | None:
-    """How old what is shown is, while nobody looks; None while the engine does."""
+    """Age of the data while no engine is running; None while one is."""
     if header is None or (header.engine.alive and not store_error):
         return None
     return now - header.engine.heartbeat if header.engine.heartbeat is not None else timedelta(0)

@@ -1,7 +1,6 @@
 """The guided tour of the demo: five steps of one incident, each completed by doing it. Pure.
 
-It sends, opens and moves nothing itself and covers no row: two lines above the footer say which step comes next and
-which key leads there.
+It sends and opens nothing itself and covers no row: two lines above the footer show the next step and its key.
 """
 
 from __future__ import annotations
@@ -20,34 +19,32 @@ NAMES = (
 )
 MINUTES = 3
 Keys = Callable[[str, str], str]
-"""The key of an act (screen, act) as people read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TourState:
-    """What the tour knows of the console at one moment."""
+    """State of the console at one moment."""
 
     where: str
-    """The screen, or the box over it, by its name in the table of keys."""
+    """The screen or dialog, by its name in the key table."""
     only_problems: bool = False
     incidents: int = 0
-    """Open ones."""
-    asks: str = ""
-    """What is to be typed in the box before anything is sent; empty for nothing."""
+    must_type: str = ""
+    """The text that must be typed before anything is sent; empty for none."""
 
 
 @dataclass(slots=True)
 class GuidedTour:
-    """How far a person is. `clock` gives seconds; a test hands in its own."""
+    """Progress of the tour. `clock` returns seconds."""
 
     clock: Callable[[], float]
     step: int = 0
-    """Steps done."""
+    """Completed steps."""
     on: bool = True
-    told: bool = False
+    had_incident: bool = False
     """Whether there was an incident yet."""
     plans: frozenset[str] = frozenset()
-    """How the plans stand that were started; "short" is one that is done and left something red or stale."""
+    """States of the started plans; "short" is one that is done and left something red or stale."""
     skipped: int = 0
     begun: float = field(init=False)
     ended: float | None = None
@@ -60,21 +57,18 @@ class GuidedTour:
         return self.step == len(NAMES)
 
     def notice(self, seen: TourState) -> None:
-        """Takes in what a person sees now; steps that are done by it are done."""
         if self.is_done:
             return
-        self.told = self.told or seen.incidents > 0
-        if (self.told and not seen.incidents) or "done" in self.plans:
+        self.had_incident = self.had_incident or seen.incidents > 0
+        if (self.had_incident and not seen.incidents) or "done" in self.plans:
             self._done(len(NAMES))
         else:
             self._done(_reached(seen))
 
     def take_plans(self, states: Iterable[str]) -> None:
-        """How the plans stand now."""
         self.plans = frozenset(states)
 
     def skip(self) -> None:
-        """The next step, though nobody did this one."""
         if not self.is_done:
             self.skipped += 1
             self._done(self.step + 1)
@@ -96,7 +90,6 @@ class GuidedTour:
         return format_duration((self.ended if self.ended is not None else self.clock()) - self.begun)
 
     def text(self, seen: TourState, key: Keys) -> str:
-        """What to look at and what to press, in one line."""
         if self.is_done:
             skipped = f" ({self.skipped} skipped)" if self.skipped else ""
             if seen.incidents and "done" in self.plans:
@@ -110,7 +103,7 @@ class GuidedTour:
 
 
 def _reached(seen: TourState) -> int:
-    """Steps that the place alone shows as done."""
+    """Steps that the place alone completes."""
     if seen.where in ("plan", "recovery"):
         return 4
     if seen.where in ("lineage", "run"):
@@ -121,7 +114,7 @@ def _reached(seen: TourState) -> int:
 
 
 def _see_text(tour: GuidedTour, seen: TourState, key: Keys) -> str:
-    if not tour.told:
+    if not tour.had_incident:
         return "A calm night, twenty times as fast. A job fails at 03:12: wait for it"
     if seen.where != "services":
         return f"{key(seen.where, 'services')} goes to Services: what the business was promised"
@@ -168,7 +161,7 @@ def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
         return f"Each step with its scheduler's own verb. {key('plan', 'start')} asks once more before it starts"
     if seen.where == "preview":
         down, enter = key("grid", "move('down')"), key("preview", "choose")
-        return f"{seen.asks}, then {enter} starts it" if seen.asks else f"{down} {enter} starts it"
+        return f"{seen.must_type}, then {enter} starts it" if seen.must_type else f"{down} {enter} starts it"
     if seen.where == "incident":
         return f"{key('incident', 'recover')} shows the plan; once it runs, the incident closes when all is good"
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'recover')} shows the plan; nothing is sent yet"

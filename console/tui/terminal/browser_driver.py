@@ -1,6 +1,6 @@
 """The driver of a console in a browser: its terminal is at the other end of two pipes.
 
-A console whose server is gone ends: nobody sees it any more. Escape is answered after 20 ms here too.
+A console whose server is gone exits. Escape is answered after 20 ms here too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from console.tui.terminal.driver import POLL_SECONDS
 
 
 class BrowserDriver(web_driver.WebDriver):
-    """Leaves when its keyboard is gone."""
+    """Exits when its input is closed."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -23,7 +23,7 @@ class BrowserDriver(web_driver.WebDriver):
         self._write = self._patient(self._write)
 
     def set_title(self, text: str) -> None:
-        """What the browser's tab is called: the page's own script takes it."""
+        """Sets the title of the browser's tab, by the page's own script."""
         self.write_meta({"type": "title", "title": text})
 
     def run_input_thread(self) -> None:
@@ -34,7 +34,7 @@ class BrowserDriver(web_driver.WebDriver):
 
     @staticmethod
     def _patient(write: Any) -> Any:
-        """What is written once the pipe is closed is dropped, as at a lost line."""
+        """Output after the pipe has closed is dropped, as on a lost line."""
 
         def dropped(data: bytes) -> int:
             try:

@@ -1,8 +1,7 @@
-"""The terminal driver: what Textual's own driver leaves open.
+"""The terminal driver: additions to Textual's own.
 
-The terminal is given back on SIGTERM and SIGHUP; a console whose line is lost while it paints ends; Escape is
-answered
-after 20 ms; the title is restored at the end.
+The terminal is restored on SIGTERM and SIGHUP; a console whose line is lost while it paints exits; Escape is answered
+after 20 ms; the title is restored on exit.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from console.tui.terminal.signals import POP_TITLE, PUSH_TITLE, supports_titles
 
 POLL_SECONDS = 0.01
 BEHIND_SECONDS = 0.01
-"""A line that holds up a write for longer is slower than what is painted."""
+"""A write that blocks for longer is slower than the painting."""
 
 
 class _EscapeSelector(selectors.SelectSelector):
@@ -32,7 +31,7 @@ class _EscapeSelector(selectors.SelectSelector):
 
 
 class TerminalLine:
-    """The terminal's file; once it is lost, what is written to it is dropped."""
+    """The terminal's file; output after its loss is dropped."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -41,7 +40,7 @@ class TerminalLine:
 
     @property
     def is_behind(self) -> bool:
-        """The terminal has not taken for a while what was last written to it."""
+        """True while the terminal has not accepted the last output for a while."""
         since = self._busy_since
         return since is not None and time.monotonic() - since > BEHIND_SECONDS
 
@@ -68,19 +67,18 @@ class TerminalLine:
 
 
 def writable_terminal(errors: IO[str]) -> IO[str]:
-    """The terminal's own file: `errors`, unless that leads elsewhere and the output does not."""
+    """The terminal's own file: `errors`, unless that is redirected and the output is not."""
     output = sys.__stdout__
     return output if output is not None and output.isatty() and not errors.isatty() else errors
 
 
 class TerminalDriver(linux_driver.LinuxDriver):
-    """Textual's own driver with a quicker look at the keyboard, which leaves in good order when it is told to."""
+    """Textual's own driver, polling the keyboard faster and exiting cleanly on signals."""
 
     _title = ""
-    """Ours; while another program has the terminal, and afterwards, it is the one from before."""
+    """Ours; while another program has the terminal, and after exit, the previous one is restored."""
 
     def set_title(self, text: str) -> None:
-        """Gives the terminal this title until the console leaves; nothing where it has none."""
         if supports_titles(os.environ):
             self.write(f"{'' if self._title else PUSH_TITLE}\x1b]0;{text}\x07")
             self._title = text
@@ -103,7 +101,7 @@ class TerminalDriver(linux_driver.LinuxDriver):
 
     @property
     def is_behind(self) -> bool:
-        """The line is slower than what is painted: painting waits."""
+        """True while the terminal has not accepted the last output for a while."""
         return isinstance(self._file, TerminalLine) and self._file.is_behind
 
     def run_input_thread(self) -> None:

@@ -14,7 +14,6 @@ from console.text.cleaning import clean
 
 
 def suspended(app: App[int], argv: Sequence[str]) -> int:
-    """Runs the program where the console was; its exit code once it has ended."""
     with app.suspend():
         return subprocess.run(argv, check=False).returncode  # noqa: S603 - our own command
 
@@ -24,7 +23,7 @@ def _suspend_fault(app: App[int]) -> str:
 
 
 def open_shell(app: App[int], command: Sequence[str], name: str) -> str:
-    """A session at "system/target" by `headway system shell`; what came of it, in words."""
+    """Opens a session at "system/target" by `headway system shell`; returns the outcome."""
     try:
         code = suspended(app, (*command, "system", "shell", name))
     except SuspendNotSupported:
@@ -33,17 +32,17 @@ def open_shell(app: App[int], command: Sequence[str], name: str) -> str:
 
 
 def open_pager(app: App[int], text: str) -> str:
-    """Shows the text in the pager that the environment names (PAGER, else less); why it could not, empty where it
-    could. No control character of it reaches the pager."""
-    wanted = os.environ.get("PAGER", "").strip() or "less"
+    """Shows the text in the pager of the environment (PAGER, else less); returns why it failed, empty on success. No
+    control character of the text reaches the pager."""
+    pager = os.environ.get("PAGER", "").strip() or "less"
     with tempfile.NamedTemporaryFile("w", prefix="headway-log-", suffix=".log", encoding="utf-8") as file:
         file.write(clean(text).rstrip("\n") + "\n")
         file.flush()
         try:
-            suspended(app, [*shlex.split(wanted), file.name])
+            suspended(app, [*shlex.split(pager), file.name])
         except SuspendNotSupported:
             return f"{_suspend_fault(app)} cannot open a pager"
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
-            return f"the pager {wanted} cannot be started: {why}; set PAGER to one that can"
+            return f"the pager {pager} cannot be started: {why}; set PAGER to one that can"
     return ""

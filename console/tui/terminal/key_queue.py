@@ -1,6 +1,6 @@
 """One key after the other: a key typed ahead reaches the screen that the keys before it open.
 
-Textual hands keys on at once, and an action moves the focus some messages later. Over a slow line keys come in one
+Textual delivers keys at once, and an action moves the focus some messages later. Over a slow line keys come in one
 piece: without the queue "/extract" would not fill the filter, and its `r` would open the preview of a rerun.
 """
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 LOOP_TURNS = 2
 MAX_WAIT_SECONDS = 0.5
-"""A widget that goes away takes its messages with it: the gate opens all the same."""
+"""A removed widget loses its messages: the queue continues without them."""
 URGENT_KEYS = frozenset({"ctrl+c"})
-"""Leaving waits for nobody."""
+"""Quitting never waits."""
 
 
 class KeyQueue:
-    """Lets the keys of an app through in their order; `handle` is what the app does with one."""
+    """Passes the keys of an app in their order; `handle` is the app's handler."""
 
     def __init__(self, app: App[int], handle: Callable[[events.Event], Awaitable[None]]) -> None:
         self._app, self._handle = app, handle
@@ -37,7 +37,7 @@ class KeyQueue:
         """Set while keys wait."""
 
     async def take(self, event: events.Key) -> None:
-        """Handles a key now, or when those before it have done their work."""
+        """Handles a key now, or when those before it were handled."""
         if event.key in URGENT_KEYS:
             await self._handle(event)
         elif self._limit is not None:
@@ -49,11 +49,10 @@ class KeyQueue:
             await self._pass(event)
 
     def back(self) -> None:
-        """A key has come up to the app and was acted on."""
         self._back_at = time.monotonic()
 
     def _is_ahead(self, event: events.Key) -> bool:
-        """True when it was typed before the last one was acted on, or that one is still on its way."""
+        """True if it was typed before the last one was handled, or that one is still being delivered."""
         is_away = self._passed_at > self._back_at and time.monotonic() - self._passed_at < MAX_WAIT_SECONDS
         return is_away or event.time <= self._back_at
 
@@ -82,7 +81,7 @@ class KeyQueue:
         await self._turn(number, turns - 1)
 
     async def _open(self, number: int) -> None:
-        """Lets the next key through; a limit that comes late finds another number."""
+        """Passes the next key; a late limit has another number."""
         if number != self._number or self._limit is None:
             return
         self._limit.cancel()

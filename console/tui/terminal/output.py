@@ -1,9 +1,7 @@
-"""What is sent to the terminal: only what changes there, at the pace of its line.
+"""Output to the terminal: only changes, at the pace of its line.
 
-Textual sends each line that was painted as a whole. Over a slow line that is what one waits for: a table that moves
-by
-one row is 16 kB. Here the lines of the terminal are remembered and only differences are sent, and several changes
-within a moment are painted once.
+Textual sends each painted line as a whole: a table that moves by one row is 16 kB. Here the lines of the terminal are
+cached, only differences are sent, and several changes within a moment are painted once.
 """
 
 from __future__ import annotations
@@ -31,20 +29,20 @@ if TYPE_CHECKING:
 TerminalPieces = dict[int, "StyledPiece"]
 """Pieces of a line by the column at which they begin."""
 WORTH = 2
-"""Whole lines that a scroll must save to be made."""
+"""Whole lines that a scroll must save."""
 _NARROW = re.compile("[ -~\u00a1-\u02ff\u2010-\u2bff]*")
-"""Letters on whose width all terminals agree, as far as their cells are counted as one."""
+"""Characters with the same width on all terminals."""
 
 
 class StyledPiece(NamedTuple):
-    """What one widget shows in one line."""
+    """The output of one widget in one line."""
 
     width: int
     segments: tuple[Segment, ...]
 
 
 class DifferenceUpdate(CompositorUpdate):
-    """An update that is sent as what it changes."""
+    """An update that is sent as a difference."""
 
     def __init__(self, update: CompositorUpdate, shown: TerminalBuffer) -> None:
         self._update, self._shown = update, shown
@@ -54,27 +52,26 @@ class DifferenceUpdate(CompositorUpdate):
 
 
 class TerminalBuffer:
-    """What a terminal shows, as far as it is known."""
+    """The content of a terminal, as far as it is known."""
 
     def __init__(self) -> None:
         self._lines: list[TerminalPieces] = []
         self._width = 0
         self._writer: object = None
-        """Who writes to it; another one each time that the console takes the terminal."""
+        """The driver's writer thread; another one each time the console takes over the terminal."""
 
     def thinned(self, update: Any, writer: object) -> Any:
-        """The same update as what it changes, where there is a terminal; what is no update as it is."""
+        """The update as a difference if there is a terminal; anything else unchanged."""
         if writer is not self._writer:
             self._writer = writer
             self.forget()
         return DifferenceUpdate(update, self) if writer is not None and isinstance(update, CompositorUpdate) else update
 
     def forget(self) -> None:
-        """Something else may have changed what it shows."""
+        """Another program may have changed the terminal."""
         self._lines = []
 
     def paint(self, update: CompositorUpdate, console: Console) -> str:
-        """What makes the terminal show the update; it counts as sent."""
         pen = TerminalPen(console)
         if isinstance(update, ChopsUpdate) and self._lines:
             self._change(_wanted_pieces(update), pen)
@@ -88,8 +85,8 @@ class TerminalBuffer:
             return update.render_segments(console)
         return pen.done()
 
-    def _change(self, wanted: dict[int, TerminalPieces], pen: TerminalPen) -> None:
-        after = {y: _over(self._lines[y], line) for y, line in wanted.items() if y < len(self._lines)}
+    def _change(self, changes: dict[int, TerminalPieces], pen: TerminalPen) -> None:
+        after = {y: _over(self._lines[y], line) for y, line in changes.items() if y < len(self._lines)}
         for block in _blocks(sorted(after)):
             self._scroll(block, after, pen)
         for y, line in after.items():
@@ -97,23 +94,25 @@ class TerminalBuffer:
             self._lines[y] = line
 
     def _scroll(self, block: range, after: dict[int, TerminalPieces], pen: TerminalPen) -> None:
-        """Has the terminal move the lines of the block, where that saves more than it costs."""
+        """Scrolls the lines of the block if that saves more than it costs."""
         before = [self._lines[y] for y in block]
         then = [after[y] for y in block]
         by, width = _moved(then, before), self._width
         known = all(sum(piece.width for piece in line.values()) == width for line in (*before, *then))
         if not by or not known:  # what nobody knows would move along, and stay so
             return
-        gone: list[TerminalPieces] = [{}] * abs(by)
-        moved = [*before[by:], *gone] if by > 0 else [*gone, *before[:by]]
-        saved = sum(_same(one, new) - _same(one, old) for one, new, old in zip(then, moved, before, strict=True))
+        blank: list[TerminalPieces] = [{}] * abs(by)
+        moved = [*before[by:], *blank] if by > 0 else [*blank, *before[:by]]
+        saved = sum(
+            _same(target, new) - _same(target, old) for target, new, old in zip(then, moved, before, strict=True)
+        )
         if saved >= WORTH * width:
             self._lines[block.start : block.stop] = moved
             pen.scroll(block, by)
 
 
 class TerminalPen:
-    """Writes runs of styles to places of the terminal; remembers the colours in force."""
+    """Writes styled segments to positions of the terminal; keeps track of the active colors."""
 
     def __init__(self, console: Console) -> None:
         self._system = console._color_system or ColorSystem.TRUECOLOR
@@ -121,23 +120,22 @@ class TerminalPen:
         self._ink = ("", "", "")
 
     def done(self) -> str:
-        """All that was written; the colours are as they were."""
         if self._ink != ("", "", ""):
             self._said.append("\x1b[0m")
         return "".join(self._said)
 
     def scroll(self, block: range, by: int) -> None:
-        """Moves the lines of the block up; down where `by` is negative."""
+        """Moves the lines of the block up; down if `by` is negative."""
         place, turn = (block.stop, "\x1bD") if by > 0 else (block.start + 1, "\x1bM")
         self._said.append(f"\x1b[{block.start + 1};{block.stop}r\x1b[{place};1H{turn * abs(by)}\x1b[r")
 
     def draw(self, y: int, before: TerminalPieces, after: TerminalPieces) -> None:
-        """What is in `after` and not in `before`, in line `y`."""
+        """Writes the differences of `after` to `before`, in line `y`."""
         for x, piece in after.items():
             old = before.get(x)
             if old != piece:
-                left, run = _changed(old, piece)
-                self._said.append(f"\x1b[{y + 1};{x + left + 1}H")
+                skipped, run = _changed(old, piece)
+                self._said.append(f"\x1b[{y + 1};{x + skipped + 1}H")
                 for segment in run:
                     self._write(segment.text, segment.style)
 
@@ -158,33 +156,31 @@ class TerminalPen:
 
 @lru_cache(maxsize=1024)
 def _ink(style: Style | None, system: ColorSystem) -> tuple[str, str, str]:
-    """Attributes, colour and ground of a style, as the terminal is told them. Those that were asked for lately are
-    kept: a console that runs for weeks meets many themes, blends and links."""
+    """SGR codes of attributes, foreground and background. Bounded: a console that runs for weeks meets many themes and
+    links."""
     if style is None:
         return "", "", ""
     color = ";".join(style.color.downgrade(system).get_ansi_codes()) if style.color else ""
-    ground = ";".join(style.bgcolor.downgrade(system).get_ansi_codes(foreground=False)) if style.bgcolor else ""
-    return Strip.render_ansi(style.without_color, system), color, ground
+    background = ";".join(style.bgcolor.downgrade(system).get_ansi_codes(foreground=False)) if style.bgcolor else ""
+    return Strip.render_ansi(style.without_color, system), color, background
 
 
 def _wanted_pieces(update: ChopsUpdate) -> dict[int, TerminalPieces]:
-    """The pieces that an update paints, by line."""
-    found: dict[int, TerminalPieces] = {}
+    lines: dict[int, TerminalPieces] = {}
     for y, first, last in update.spans:
         for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
             if strip is not None and x < last and end > first:
-                found.setdefault(y, {})[x] = _styled_piece(strip if end <= last else strip.crop(0, last - x))
-    return found
+                lines.setdefault(y, {})[x] = _styled_piece(strip if end <= last else strip.crop(0, last - x))
+    return lines
 
 
 def _place_pieces(strips: Iterable[Strip]) -> TerminalPieces:
-    """The pieces of a whole line."""
-    found: TerminalPieces = {}
+    pieces: TerminalPieces = {}
     x = 0
     for strip in strips:
-        found[x] = _styled_piece(strip)
-        x += found[x].width
-    return found
+        pieces[x] = _styled_piece(strip)
+        x += pieces[x].width
+    return pieces
 
 
 def _styled_piece(strip: Strip) -> StyledPiece:
@@ -193,15 +189,15 @@ def _styled_piece(strip: Strip) -> StyledPiece:
 
 
 def _over(before: TerminalPieces, new: TerminalPieces) -> TerminalPieces:
-    """A line with new pieces; what they cover in part is no longer known."""
+    """A line with new pieces; partly covered ones are unknown."""
     spans = [(x, x + piece.width) for x, piece in new.items()]
-    kept = {x: piece for x, piece in before.items()
+    intact = {x: piece for x, piece in before.items()
             if not any(first < x + piece.width and x < last for first, last in spans)}  # fmt: skip
-    return kept | new
+    return intact | new
 
 
 def _blocks(lines: Sequence[int]) -> Iterator[range]:
-    """Neighbouring lines, so many that a scroll may be worth it."""
+    """Runs of adjacent lines, long enough for a scroll to be worth it."""
     start = 0
     for place in range(1, len(lines) + 1):
         if place == len(lines) or lines[place] != lines[place - 1] + 1:
@@ -211,7 +207,7 @@ def _blocks(lines: Sequence[int]) -> Iterator[range]:
 
 
 def _moved(after: Sequence[TerminalPieces], before: Sequence[TerminalPieces]) -> int:
-    """By how many lines most of what is shown has moved up; 0 for none."""
+    """By how many lines most of the content has moved up; 0 for none."""
     places: dict[StyledPiece, list[int]] = {}
     for y, line in enumerate(before):
         places.setdefault(_widest(line), []).append(y)
@@ -223,21 +219,21 @@ def _widest(line: TerminalPieces) -> StyledPiece:
     return max(line.values(), key=lambda piece: piece.width, default=StyledPiece(0, ()))
 
 
-def _same(one: TerminalPieces, other: TerminalPieces) -> int:
+def _same(line: TerminalPieces, second: TerminalPieces) -> int:
     """Cells that two lines have in common."""
-    return sum(piece.width for x, piece in one.items() if other.get(x) == piece)
+    return sum(piece.width for x, piece in line.items() if second.get(x) == piece)
 
 
 def _changed(old: StyledPiece | None, new: StyledPiece) -> tuple[int, Sequence[Segment]]:
-    """The part that differs, and how many cells stand before it. All of it, where terminals may count other cells."""
+    """Cells before the differing part, and that part; everything if terminals may count cells differently."""
     if old is None or old.width != new.width or not all(map(_is_narrow, (*old.segments, *new.segments))):
         return 0, new.segments
     pairs = list(zip(old.segments, new.segments, strict=False))
-    left = sum(1 for _ in takewhile(_is_equal, pairs))
-    ends = list(zip(old.segments[left:][::-1], new.segments[left:][::-1], strict=False))
+    same = sum(1 for _ in takewhile(_is_equal, pairs))
+    ends = list(zip(old.segments[same:][::-1], new.segments[same:][::-1], strict=False))
     right = sum(1 for _ in takewhile(_is_equal, ends))
-    cells = sum(segment.cell_length for segment in new.segments[:left])
-    return cells, new.segments[left : len(new.segments) - right]
+    cells = sum(segment.cell_length for segment in new.segments[:same])
+    return cells, new.segments[same : len(new.segments) - right]
 
 
 def _is_equal(pair: tuple[Segment, Segment]) -> bool:
@@ -256,17 +252,19 @@ def _is_one_cell_each(text: str) -> bool:
 
 RECHECK_SECONDS = 0.02
 FLOOD_SECONDS = 0.1
-"""Without key presses, changes are painted at most so often."""
+"""Shortest interval between paints without key presses."""
 AFTER_TOUCH_SECONDS = 1.0
-"""The effect of a key is painted at once, also where it arrives a little later."""
+"""Changes soon after a key are painted at once."""
 LONGEST_HOLD_SECONDS = 0.1
 
 
 class PaintPacer:
-    """When a screen may paint: not while its line has not taken the last change, and not before it is laid out.
+    """Decides when a screen may paint: not while its line has not accepted the last output, and not before it is laid
+    out.
 
-    Its screen asks it in `_compositor_refresh`, an internal of Textual: `tests.bench.console` measures the gain
-    (`held_key_stops`)."""
+    Its screen calls it in `_compositor_refresh`, an internal of Textual: `tests.bench.console` measures the gain
+    (`held_key_stops`).
+    """
 
     def __init__(self, screen: Screen[Any]) -> None:
         self._screen = screen
@@ -274,12 +272,12 @@ class PaintPacer:
         self._painted_at = 0.0
 
     def hold(self) -> None:
-        """Waits with painting until `release`, but not for long: changes until then are painted with the rest."""
+        """Delays painting until `release`, for a short time at most."""
         self._held = True
         self._screen.set_timer(LONGEST_HOLD_SECONDS, self.end_hold)
 
     def release(self) -> None:
-        """Ends the hold where something else paints next."""
+        """Ends the hold without painting."""
         self._held = False
 
     def end_hold(self) -> None:
@@ -289,7 +287,7 @@ class PaintPacer:
             self._screen.refresh()
 
     def may_paint(self) -> bool:
-        """True where the screen may paint now; else it is asked again by a timer."""
+        """True if the screen may paint now; else a timer retries."""
         if self._held:
             return False
         wait = RECHECK_SECONDS if getattr(self._screen.app._driver, "is_behind", False) else self._too_early()
@@ -302,7 +300,7 @@ class PaintPacer:
         return False
 
     def _too_early(self) -> float:
-        """Seconds until a flood of changes may be painted again; 0 just after a person pressed a key."""
+        """Seconds until a flood of changes may be painted again; 0 just after a key press."""
         now = time.monotonic()
         if now - getattr(self._screen.app, "touched_at", now) < AFTER_TOUCH_SECONDS:
             return 0.0

@@ -1,7 +1,7 @@
-"""Title, bell and notification: what the terminal shows beside its screen, never with a job's own text.
+"""Title, bell and desktop notification of the terminal, never with a job's own text.
 
-The bell rings once for each new incident that affects a tier-1 service; what was open when the console started is
-silent.
+The bell rings once for each new incident that affects a tier-1 service; incidents that were open before the console
+started are silent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from console.domain.service import ServiceView
 PUSH_TITLE, POP_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 BELL = "\x07"
 UNTITLED = ("linux", "dumb", "vt", "ansi", "")
-"""Beginnings of terminals' names (TERM) that have no title, or show the letters of one that is sent."""
+"""Prefixes of terminal names (TERM) without a title, or that print the title's letters."""
 
 
 class TerminalSignals:
@@ -28,16 +28,20 @@ class TerminalSignals:
         self._known: set[int] | None = None
         self._title = ""
 
-    def look(self, header: HeaderView, services: Sequence[ServiceView], wanted: Signals, is_watched: bool) -> None:
-        """Tells what is new. `is_watched`: the terminal is the one that a person looks at."""
-        if wanted.title:
+    def update(self, header: HeaderView, services: Sequence[ServiceView], settings: Signals, is_watched: bool) -> None:
+        """Signals new incidents. `is_watched`: the terminal has the focus."""
+        if settings.title:
             self.set_title(window_title(header))
-        open_now = worst_incident(services)
+        open_now = {
+            service.incident_id: service
+            for service in services
+            if service.tier == 1 and service.incident_id is not None
+        }
         fresh = open_now.keys() - self._known if self._known is not None else set()
         self._known = (self._known or set()) | open_now.keys()
-        if fresh and wanted.bell:
+        if fresh and settings.bell:
             self._send(BELL)
-        if fresh and wanted.notify and not is_watched:
+        if fresh and settings.notify and not is_watched:
             self._send(notification_codes(alert_text(fresh), os.environ))
 
     def set_title(self, text: str) -> None:
@@ -47,29 +51,22 @@ class TerminalSignals:
 
 
 def window_title(header: HeaderView) -> str:
-    """ "Headway: 1 late, 2 at risk"; what is wrong with the watching goes first."""
+    """ "Headway: 1 late, 2 at risk", or that nothing is monitored."""
     if not header.engine.alive:
         return "Headway: not monitoring"
-    told = [f"{number} {word}" for number, word in header.dangers if number]
-    return f"Headway: {', '.join(told) or '0 at risk'}"
-
-
-def worst_incident(services: Sequence[ServiceView]) -> dict[int, ServiceView]:
-    """The incidents that affect a tier-1 service, each with one."""
-    return {
-        service.incident_id: service for service in services if service.tier == 1 and service.incident_id is not None
-    }
+    counts = [f"{number} {label}" for number, label in header.dangers if number]
+    return f"Headway: {', '.join(counts) or '0 at risk'}"
 
 
 def alert_text(incidents: Collection[int]) -> str:
     names = ", ".join(incident_name(incident) for incident in sorted(incidents)[:3])
-    more = f" and {len(incidents) - 3} more" if len(incidents) > 3 else ""
-    return f"Headway: {names}{more} affect{'s' * (len(incidents) == 1)} a tier-1 service"
+    suffix = f" and {len(incidents) - 3} more" if len(incidents) > 3 else ""
+    return f"Headway: {names}{suffix} affect{'s' * (len(incidents) == 1)} a tier-1 service"
 
 
 def notification_codes(text: str, environment: Mapping[str, str]) -> str:
-    """OSC 9, wrapped where a multiplexer stands between (tmux hands it on with `allow-passthrough on`); nothing for a
-    terminal that would show it as letters."""
+    """OSC 9, wrapped for a multiplexer (tmux needs `allow-passthrough on`); empty for a terminal that would print
+    it."""
     sent = f"\x1b]9;{text}\x07"
     if environment.get("TMUX"):
         return "\x1bPtmux;" + sent.replace("\x1b", "\x1b\x1b") + "\x1b\\"
@@ -79,7 +76,7 @@ def notification_codes(text: str, environment: Mapping[str, str]) -> str:
 
 
 def supports_titles(environment: Mapping[str, str]) -> bool:
-    """Whether the terminal takes a title and gives the old one back: GNU screen does not."""
+    """Whether the terminal has a title and restores the old one; GNU screen does not."""
     term = environment.get("TERM", "")
     in_screen = bool(environment.get("STY")) and not environment.get("TMUX")
-    return not in_screen and not any(term == one or (one and term.startswith(one)) for one in UNTITLED)
+    return not in_screen and not any(term == prefix or (prefix and term.startswith(prefix)) for prefix in UNTITLED)

@@ -33,13 +33,11 @@ AUDIT_COLUMNS = (
     Column("from", 12, 5),
 )
 _FAILURE_PREFIXES = ("refuse", "failed", "lost sight")
-"""Beginnings of verbs that report a failure."""
+"""Prefixes of verbs that report a failure."""
 LABEL_CELLS = 12
-"""Cells of a label in an opened record."""
 
 
 def outcome_text(row: AuditRow) -> str:
-    """Why it was refused, what came back, else why it was done."""
     return str(row.detail.get("refused") or row.detail.get("words") or row.why or "")
 
 
@@ -47,13 +45,13 @@ def is_failure(row: AuditRow) -> bool:
     return row.verb.startswith(_FAILURE_PREFIXES) or "refused" in row.detail
 
 
-def audit_row(row: AuditRow, look: RenderContext) -> TableRow:
+def audit_row(row: AuditRow, ctx: RenderContext) -> TableRow:
     style = "warn" if is_failure(row) else "plain"
     return TableRow(
         row.seq,
         (
             (str(row.seq), "dim"),
-            (look.clock.day(row.at, look.now), "dim"),
+            (ctx.day(row.at), "dim"),
             (row.actor, "dim" if row.actor == "headway" else "strong"),
             (row.verb, style),
             (row.object, "plain"),
@@ -64,13 +62,11 @@ def audit_row(row: AuditRow, look: RenderContext) -> TableRow:
 
 
 def audit_text(row: AuditRow) -> str:
-    """The text that filter words are searched in."""
-    more = json.dumps(row.detail, ensure_ascii=False, default=str)
-    return f"{row.actor} {row.verb} {row.object} {row.why} {more} by:{row.actor} from:{row.origin} to:{row.object}"
+    detail = json.dumps(row.detail, ensure_ascii=False, default=str)
+    return f"{row.actor} {row.verb} {row.object} {row.why} {detail} by:{row.actor} from:{row.origin} to:{row.object}"
 
 
 def verdict_segments(verdict: ChainVerdict | None, rows: int, key: str = "v") -> list[Segment]:
-    """Whether the chain is intact; `key` verifies it."""
     if verdict is None:
         return [(f"  chain not verified ({rows:,} rows): {key}", "dim")] if rows else []
     if verdict.bad is not None:
@@ -81,17 +77,8 @@ def verdict_segments(verdict: ChainVerdict | None, rows: int, key: str = "v") ->
 
 
 def verdict_text(verdict: ChainVerdict, rows: int) -> Segment:
-    """The verdict as a notice."""
     [(text, style)] = verdict_segments(verdict, rows)
     return f"{counted(rows, 'row')} verified:{text.removeprefix(' ')}", "warn" if style == "bad" else "plain"
-
-
-def audit_record(row: AuditRow, look: RenderContext) -> str:
-    """One row as text, with all its details."""
-    fields = [("who", row.actor), ("at", look.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
-            ("to", row.object), ("why", row.why), ("row", str(row.seq)), ("hash", row.hash)]  # fmt: skip
-    lines = [f"{label:<{LABEL_CELLS}}{text}" for label, text in fields if text]
-    return "\n".join([*lines, "", *_detail(row.detail)])
 
 
 def _detail(detail: dict[str, Any]) -> Iterable[str]:
@@ -107,7 +94,7 @@ def _detail(detail: dict[str, Any]) -> Iterable[str]:
 SHOWN = 1_000
 """Rows listed, the latest."""
 AT_ONCE = 5_000
-"""Rows that are verified by themselves: hashing more takes a processor for a while."""
+"""Rows that are verified automatically: hashing more takes a while."""
 
 
 class AuditScreen(HeadwayScreen):
@@ -123,7 +110,7 @@ class AuditScreen(HeadwayScreen):
             self,
             AUDIT_COLUMNS,
             lambda: "no audit rows yet",
-            row=lambda row: audit_row(row, self.look),
+            row=lambda row: audit_row(row, self.ctx),
             text=audit_text,
             key=lambda row: row.seq,
             is_problem=is_failure,
@@ -155,9 +142,9 @@ class AuditScreen(HeadwayScreen):
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         count = len(self.list.views)
         shown = f" {count}" if self.total <= count else f" the latest {count:,} of {self.total:,}"
-        left: list[Segment] = [(" AUDIT", "key"), (shown, "strong")]
+        title: list[Segment] = [(" AUDIT", "key"), (shown, "strong")]
         verdict = verdict_segments(self.verdict, self.total, self.key_for("verify"))
-        return [*left, *verdict], self.list.title_marks()
+        return [*title, *verdict], self.list.title_marks()
 
     def verify(self) -> None:
         def answered(verdict: ChainVerdict) -> None:
@@ -168,9 +155,9 @@ class AuditScreen(HeadwayScreen):
         self._verify(answered)
 
     def _verify(self, then: Callable[[ChainVerdict], None]) -> None:
-        self._hashing = self._hashing or self.board.desk.beside("audit", self.board.deliver)
+        self._hashing = self._hashing or self.board.query_thread.beside("audit", self.board.deliver)
         self.board.ask_for(
-            self, "verify", lambda reads: reads.audit.verify_audit(politely=True), then, desk=self._hashing
+            self, "verify", lambda reads: reads.audit.verify_audit(politely=True), then, query_thread=self._hashing
         )
 
     def _show_verdict(self, verdict: ChainVerdict) -> None:
@@ -188,5 +175,8 @@ class AuditScreen(HeadwayScreen):
 
     def open_row(self) -> None:
         row: AuditRow = self.list.selected
-        text = audit_record(row, self.look)
+        fields = [("who", row.actor), ("at", self.ctx.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
+                ("to", row.object), ("why", row.why), ("row", str(row.seq)), ("hash", row.hash)]  # fmt: skip
+        lines = [f"{label:<{LABEL_CELLS}}{text}" for label, text in fields if text]
+        text = "\n".join([*lines, "", *_detail(row.detail)])
         self.board.push_screen(TextScreen(f"audit, row {row.seq}: {row.verb}", text, text))

@@ -1,6 +1,6 @@
 """From a key to an action: a verb on a run, on marked runs or on a job; a plan, the freeze, a silence, its links.
 
-Each only opens a dialog that says what would be done; nothing here sends anything by itself.
+Each only opens a dialog; nothing here sends anything without a confirmation.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 
 
 ASSERTING_VERBS = (Verb.MARK_OK, Verb.SKIP)
-"""Where a kind cannot say them itself, Headway does."""
+"""Headway records these itself if the system cannot."""
 DEFAULT_HOLD = "6h"
 RELEASABLE_STATES = ("held", "found")
-"""States in which a hold can be let go by a person."""
+"""States in which a user can release a hold."""
 
 
 def act_on_marked(screen: HeadwayScreen, verb: Verb, runs: Sequence[RunChoice]) -> None:
     """One plan that does the same with each of these runs, upstreams first."""
     ids = [run.run_id for run in runs]
-    word = f"{verb_label(verb)} {len(ids)}"
+    name = f"{verb_label(verb)} {len(ids)}"
     about = f"{verb_label(verb)} {counted(len(ids), 'marked run')}"
-    screen.board.open_draft(lambda requests: requests.propose_bulk(ids, verb), about, word)
+    screen.board.open_draft(lambda requests: requests.propose_bulk(ids, verb), about, name)
 
 
 def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
-    """The preview of the verb on this run, where its system has such a verb; else why not."""
+    """Opens the preview of the verb on this run, or says why its system cannot do it."""
 
-    def found(told: tuple[RunView, str]) -> None:
-        view, builds_on = told
+    def found(answer: tuple[RunView, str]) -> None:
+        view, builds_on = answer
         if verb in ASSERTING_VERBS or verb.needs in view.capabilities:
             incident = choice.incident_id if choice.incident_id is not None else view.incident_id
             screen.board.open_order(
@@ -60,11 +60,11 @@ def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
         view = reads.runs.run(choice.run_id)
         return view, _failed_upstream(reads, view) if verb == Verb.MARK_OK else ""
 
-    screen.look_up("order", read, found)
+    screen.fetch_subject("order", read, found)
 
 
 def _failed_upstream(reads: Queries, view: RunView) -> str:
-    """What a manual step builds on, where that is red or stale; as `headway action complete` says it."""
+    """The red or stale upstream of a manual step, in the words of `headway action complete`; else empty."""
     from console.control.holds.gate import GateStatus, judge_gate
 
     name = view.row.job
@@ -80,7 +80,7 @@ def _failed_upstream(reads: Queries, view: RunView) -> str:
 
 
 def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
-    """The plan of an incident that goes on; else a proposal; else why there is nothing to send."""
+    """Opens the plan in progress of an incident, else a proposal, else says why there is nothing to send."""
 
     def found(answer: tuple[Any, Sequence[Any]]) -> None:
         view, plans = answer
@@ -91,7 +91,7 @@ def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
         else:
             _propose(screen, incident_id, view.row.root_job or view.row.title)
 
-    screen.look_up(
+    screen.fetch_subject(
         "step",
         lambda reads: (reads.incidents.incident(incident_id), reads.plans.list_plans(incident_id, ended=False)),
         found,
@@ -109,7 +109,6 @@ def _propose(screen: HeadwayScreen, incident_id: int, cause: str) -> None:
 
 
 def start_job(screen: HeadwayScreen, job_id: int) -> None:
-    """The preview of the job once, now, where its system has a start; else why not."""
 
     def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
         view, _, cannot = answer
@@ -118,11 +117,11 @@ def start_job(screen: HeadwayScreen, job_id: int) -> None:
         else:
             screen.board.open_order(ActionIntent(Verb.START, view.row.name, job_id=job_id))
 
-    screen.look_up("start", lambda reads: _job_and_holds(reads, job_id, Verb.START), found)
+    screen.fetch_subject("start", lambda reads: _job_and_holds(reads, job_id, Verb.START), found)
 
 
 def hold_job(screen: HeadwayScreen, job_id: int) -> None:
-    """Holds a job, asked how long and why; lets it go where it is held by us."""
+    """Holds a job, or releases our own hold of it."""
 
     def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
         view, holds, cannot = answer
@@ -134,11 +133,11 @@ def hold_job(screen: HeadwayScreen, job_id: int) -> None:
         else:
             release_hold(screen, own)
 
-    screen.look_up("hold", lambda reads: _job_and_holds(reads, job_id, Verb.HOLD), found)
+    screen.fetch_subject("hold", lambda reads: _job_and_holds(reads, job_id, Verb.HOLD), found)
 
 
 def _job_and_holds(reads: Queries, job_id: int, verb: Verb) -> tuple[JobView, Sequence[HoldView], str]:
-    """The job, what is held, and why its system has no such verb ("" where it has)."""
+    """The job, all holds, and why its system cannot do the verb; empty if it can."""
     view = reads.jobs.job(job_id)
     targets = [system for system in reads.estate.systems() if system.system == view.row.system]
     able = any(verb.needs in target.capabilities for target in targets)
@@ -184,7 +183,6 @@ def _mark_name() -> str:
 
 
 def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
-    """The preview of letting a held job go."""
     if held.state not in RELEASABLE_STATES:
         screen.notice(f"{held.status_text}: {held.reason}", "warn")
         return
@@ -193,7 +191,7 @@ def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
 
 
 def toggle_freeze(screen: HeadwayScreen) -> None:
-    """Stops all sending, once a person has said why, or thaws where it is stopped; either is asked once more."""
+    """Freezes all sending, or thaws it; either is confirmed."""
     from console.tui.dialogs.palette import confirm
 
     if screen.board.header is not None and screen.board.header.frozen:
@@ -230,7 +228,7 @@ SILENCE_HINT = "headway silence lists and expires it"
 
 
 def add_silence(screen: HeadwayScreen, by: str, name: str) -> None:
-    """`by`: the matcher that names it, "service", "system" or "job"; the name is one that there is."""
+    """`by`: the matcher that names it, "service", "system" or "job"."""
     shown = f"{by} {clean_line(name)}"
     if "*" in name:
         screen.notice(f"a * matches any text and would silence more than {shown}: headway silence add", "warn")
@@ -244,32 +242,33 @@ def add_silence(screen: HeadwayScreen, by: str, name: str) -> None:
     def asked(text: str, why: str | None) -> None:
         if why is not None:
             seconds, done = parse_duration(text).total_seconds(), f"silenced for {text} ({SILENCE_HINT}): {shown}"
-            send_order(screen, "silence", lambda asks: asks.silence({by: name}, seconds, why), f"silence {shown}", done)
+            send_order(
+                screen, "silence", lambda requests: requests.silence({by: name}, seconds, why), f"silence {shown}", done
+            )
 
     says = "for how long? Its status stays on the screens"
     screen.board.push_screen(AskScreen(f"SILENCE {shown}", says, DEFAULT_SILENCE, duration_fault), long)
 
 
 def job_links(view: JobView) -> list[tuple[str, str]]:
-    found = [
+    links = [
         ("owner", view.row.owner),
         ("runbook", view.runbook),
         ("web", view.native_url),
         ("definition", view.definition),
     ]
-    return [(word, text) for word, text in found if text]
+    return [(label, text) for label, text in links if text]
 
 
-def show_links(screen: HeadwayScreen, job: str | int, more: Sequence[tuple[str, str]] = ()) -> None:
-    """Opens what is known of a job: owner, runbook, web page, and `more`; says so where there is nothing."""
+def show_links(screen: HeadwayScreen, job: str | int, extra: Sequence[tuple[str, str]] = ()) -> None:
 
     def show(view: JobView) -> None:
         from console.tui.dialogs.overlay import links_screen
 
-        links = [*job_links(view), *more]
+        links = [*job_links(view), *extra]
         if links:
             screen.board.push_screen(links_screen(view.row.name, links))
         else:
             screen.notice("it has no runbook, owner or web page", "warn")
 
-    screen.look_up("links", lambda reads: reads.jobs.job(job), show)
+    screen.fetch_subject("links", lambda reads: reads.jobs.job(job), show)

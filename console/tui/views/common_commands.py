@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from console.tui.frame.history import ViewPlace
 
 MAX_MARKED = 1_000
-"""As many as one plan takes (`engine.plan_requests.MOST_RUNS`)."""
+"""Limit of one plan (`engine.plan_requests.MOST_RUNS`)."""
 
 
 def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
@@ -74,22 +74,20 @@ def _return_to(screen: HeadwayScreen, place: ViewPlace | None, why_not: str) -> 
 
 
 def go_back(screen: HeadwayScreen) -> None:
-    """Closes what is open inside the screen, else the screen."""
     if not screen.close_something():
         screen.board.back(leave=False)
 
 
 def refresh_all(screen: HeadwayScreen) -> None:
     screen.board.redraw()
-    screen.board.look_again()
+    screen.board.reload()
 
 
 def turn_zone(screen: HeadwayScreen) -> None:
-    """Shows times in the next zone: each service's own, mine, UTC."""
     screen.board.clock.mode = screen.board.clock.mode.next()
     screen.tick()
     screen.fetch()
-    screen.notice(f"times: {header_footer.zone_text(screen.look)}")
+    screen.notice(f"times: {header_footer.zone_text(screen.ctx)}")
 
 
 def _why_not_suspend(screen: HeadwayScreen) -> str:
@@ -111,7 +109,6 @@ def _why_not_skip_step(screen: HeadwayScreen) -> str:
 
 
 def turn_tour(screen: HeadwayScreen) -> None:
-    """Leaves the tour, or returns to it."""
     if (tour := screen.board.tour) is not None:
         tour.on = not tour.on
         screen.paint_frame()
@@ -137,7 +134,6 @@ def open_jump(screen: HeadwayScreen, jumps_first: bool) -> None:
 
 
 def run_chosen(screen: HeadwayScreen, chosen: Any) -> None:
-    """Runs the choice of help or palette: the name of a command, or a place to go."""
     if isinstance(chosen, str):
         screen.run_command(chosen)
     elif chosen is not None:
@@ -158,7 +154,6 @@ def order(screen: HeadwayScreen, verb: Verb) -> None:
 
 
 def recover(screen: HeadwayScreen, incident_id: int) -> None:
-    """The plan in progress of an incident, or a proposal."""
     from console.tui.views.commands import recover_incident
 
     recover_incident(screen, incident_id)
@@ -202,15 +197,14 @@ def show_runbook(screen: HeadwayScreen) -> None:
     screen.board.push_screen(links_screen(screen.selected_name(), screen.selected_links()))
 
 
-def show_job_links(screen: HeadwayScreen, job: str | int, more: Sequence[tuple[str, str]] = ()) -> None:
-    """Owner, runbook and addresses of a job, and `more`."""
+def show_job_links(screen: HeadwayScreen, job: str | int, extra: Sequence[tuple[str, str]] = ()) -> None:
     from console.tui.views.commands import show_links
 
-    show_links(screen, job, more)
+    show_links(screen, job, extra)
 
 
 def job_commands(screen: HeadwayScreen, job_id: Callable[[], int], why_not: Callable[[], str]) -> list[ScreenCommand]:
-    """Start and hold of one job. `job_id` is called only where `why_not` has no reason."""
+    """Start and hold of one job. `job_id` is called only if `why_not` is empty."""
 
     def start() -> None:
         from console.tui.views.commands import start_job
@@ -239,7 +233,7 @@ Choices = Callable[[Sequence[Hashable], Callable[[Mapping[Hashable, RunChoice]],
 
 
 class RowMarks:
-    """Marking rows of a grid for a bulk action. `choices` finds the runs of a range of rows."""
+    """Marking rows of a grid for a bulk action. `choices` returns the runs of a range of rows."""
 
     def __init__(self, screen: HeadwayScreen, grid: Grid, choices: Choices) -> None:
         self._screen, self._grid, self._choices = screen, grid, choices
@@ -255,7 +249,6 @@ class RowMarks:
         ]  # fmt: skip
 
     def mark(self) -> None:
-        """Marks the row under the cursor, or removes its mark, and goes one row down."""
         choice, grid, marked = self._screen.selected_run(), self._grid, self._screen.marked
         if isinstance(choice, RunChoice) and grid.key is not None:
             if marked.pop(grid.key, None) is None:
@@ -266,7 +259,6 @@ class RowMarks:
             self._screen.tick()
 
     def mark_range(self) -> None:
-        """Marks all rows from the last mark to the cursor."""
         grid = self._grid
         start = grid.source.index_of(self._last, grid.cursor)
         if start is None:

@@ -1,4 +1,4 @@
-"""Parts of a screen about one thing: its text, a search in it, and the key pressed before the thing is loaded."""
+"""Parts of a screen about one subject: its text, a search in it, and the key pressed before the subject is loaded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ EARLY_COMMANDS = ("open", "recover", "log", "lineage", "blast", "runbook", "reru
 
 
 class EarlyKey:
-    """The command of a key that was pressed before the screen's subject was loaded; it runs once that is here.
+    """The command of a key that was pressed before the screen's subject was loaded; it runs afterwards.
 
-    The last key counts; any other, as Escape, ends the wait."""
+    The last key counts; any other, such as Escape, ends the wait.
+    """
 
     def __init__(self, screen: HeadwayScreen, is_loaded: Callable[[], bool]) -> None:
         self._screen, self._is_loaded = screen, is_loaded
@@ -30,19 +31,18 @@ class EarlyKey:
         return name in EARLY_COMMANDS and not self._is_loaded() and not screen.lost and not screen.board.store_error
 
     def keep(self, name: str) -> bool:
-        """True where the command waits."""
+        """True if the command waits."""
         self._name = name if self.may_wait(name) else ""
         return bool(self._name)
 
     def run(self) -> None:
-        """The subject is loaded: runs the command."""
         name, self._name = self._name, ""
         if name:
             self._screen.call_after_refresh(self._screen.run_command, name)
 
 
 class DetailText(ScreenPart):
-    """One text to read; `lines` returns it, empty while it is read."""
+    """One text to read; `lines` returns it, empty before it is loaded."""
 
     def __init__(self, lines: Callable[[], SegmentLines]) -> None:
         self._lines = lines

@@ -1,4 +1,4 @@
-"""Holds: what Headway keeps from starting, until when, why and how far that is; `h` releases one."""
+"""Holds: jobs that Headway prevents from starting, until when and why; `h` releases one."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ HOLD_COLUMNS = (
 )
 
 
-def hold_row(view: HoldView, look: RenderContext) -> TableRow:
-    """A line of Holds."""
-    mark, _, style = look.glyphs.mark("state", RunState.HELD)
-    when = look.clock.hm(view.until, look.now)
-    left = view.until - look.now
-    seen = f"; last seen held {look.clock.hm(view.seen, look.now)}" if view.seen is not None else ""
-    until: Segment = (f"{when} {format_short(left)}", "plain") if left > timedelta(0) else (f"{when} past", "warn")
+def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
+    mark, _, style = ctx.mark("state", RunState.HELD)
+    when = ctx.hm(view.until)
+    remaining = view.until - ctx.now
+    seen = f"; last seen held {ctx.hm(view.seen)}" if view.seen is not None else ""
+    until: Segment = (
+        (f"{when} {format_short(remaining)}", "plain") if remaining > timedelta(0) else (f"{when} past", "warn")
+    )
     return TableRow(
         view.key,
         (
@@ -44,7 +45,7 @@ def hold_row(view: HoldView, look: RenderContext) -> TableRow:
             (view.job, "plain"),
             (view.state.replace("_", " "), "strong"),
             until,
-            (look.clock.day(view.due, look.now), "dim"),
+            (ctx.day(view.due), "dim"),
             (view.held_by, "dim"),
             (view.kind, "dim"),
             (f"{view.reason}{seen}", "plain"),
@@ -61,7 +62,7 @@ class HoldsScreen(HeadwayScreen):
             self,
             HOLD_COLUMNS,
             lambda: "no holds: h on a job adds one",
-            row=lambda view: hold_row(view, self.look),
+            row=lambda view: hold_row(view, self.ctx),
             text=_filter_text,
             key=lambda view: view.key,
         )
@@ -79,11 +80,11 @@ class HoldsScreen(HeadwayScreen):
         self.board.ask_for(self, "holds", lambda reads: reads.holds.list_holds(), self.list.show_views)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        left: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong")]
+        title: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong")]
         frozen = self.board.header is not None and bool(self.board.header.frozen)
         if frozen and self.list.views:
-            left.append(("   frozen: holds stay until it is thawed", "warn"))
-        return left, self.list.title_marks()
+            title.append(("   frozen: holds stay until it is thawed", "warn"))
+        return title, self.list.title_marks()
 
     def selected_name(self) -> str:
         return str(self.list.selected.job) if self.list.selected else ""

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 WIDE_FROM = 160
-"""Cells of a screen in which a paged list shows all of its columns."""
+"""Width of a screen from which a paged list shows all of its columns."""
 SORT_KEYS = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
-"""Heading of a column -> what a click on it sorts by."""
+"""Heading of a column -> sort key of a click on it."""
 
 
 class FilteredList(ScreenPart):
-    """A grid, the text of its filter, and the line where a person types it."""
+    """A grid, the text of its filter, and the line to type it."""
 
     def __init__(self, screen: HeadwayScreen, columns: Sequence[Column]) -> None:
         self.screen = screen
@@ -67,8 +67,7 @@ class FilteredList(ScreenPart):
     # the filter
 
     def close(self) -> bool:
-        """Escape clears the filter at once, also while it is typed, and the cursor stays on its row; not the filter
-        with which another screen opened the list."""
+        """Escape clears the filter, also while it is typed, and the cursor stays on its row."""
         typing, row = self.screen.is_typing, self.grid.key
         if typing:
             self.entered("")
@@ -79,15 +78,13 @@ class FilteredList(ScreenPart):
         return True
 
     def stay_on(self, row: Hashable) -> None:
-        """Keeps the cursor on its row when the filter is cleared."""
-        self.screen.stand_on(row)
+        self.screen.restore_cursor(row)
 
     def typed(self, text: str) -> None:
         if text != self.filter_text:
             self.set_filter(text)
 
     def entered(self, text: str) -> None:
-        """Closes the line; the filter stays in force."""
         self.screen.close_line()
         self.grid.focus()
 
@@ -101,8 +98,7 @@ class FilteredList(ScreenPart):
         self.refilter()
         self.screen.paint_frame()
 
-    def refilter(self) -> None:
-        """Shows what the filter leaves."""
+    def refilter(self) -> None: ...
 
     def no_match(self) -> str:
         """Why no row is shown although there are some; empty without a filter."""
@@ -112,14 +108,13 @@ class FilteredList(ScreenPart):
 
     @property
     def no_row(self) -> str:
-        """Why no row is selected: the text in place of the rows, where there are none."""
+        """Why no row is selected: the text in place of the rows, if there are none."""
         text = "" if len(self.grid.source) else self.grid.empty.partition("\n")[0].strip()
         return text or NOT_SELECTED
 
     # saved views
 
     def view_here(self, name: str) -> SavedView:
-        """The present view, under that name."""
         return SavedView(name, self.screen.WHERE, self.filter_text, problems=self.only_problems, mine=True)
 
     def list_saved_views(self) -> None:
@@ -128,7 +123,6 @@ class FilteredList(ScreenPart):
         list_saved_views(self.screen, self.view_here)
 
     def title_marks(self) -> list[Segment]:
-        """What hides rows, for the right of the title line."""
         runs: list[Segment] = []
         if self.only_problems:
             runs.append((" ! only problems ", "mark"))
@@ -143,10 +137,11 @@ def _id_of(view: Any) -> Hashable:
 
 
 class ViewList(FilteredList):
-    """A list that is read whole: each view is one row. The screen gives it the functions that differ.
+    """A list that is read as a whole: each view is one row.
 
-    `row` makes the row of a view, `text` what filter words are searched in, `key` the row's key. `empty` says what
-    stands there without any view."""
+    `row` makes the row of a view, `text` the text that filter words are searched in, `key` the row's key. `empty` is
+    shown without any view; `painted` is called after the rows were made again.
+    """
 
     def __init__(
         self,
@@ -162,7 +157,6 @@ class ViewList(FilteredList):
         super().__init__(screen, columns)
         self.empty, self.row, self.text, self.key, self.is_problem = empty, row, text, key, is_problem
         self.painted = painted
-        """Called after the rows were made again."""
         self.views: tuple[Any, ...] = ()
         self.loaded = False
         self._by_key: dict[Hashable, Any] = {}
@@ -187,7 +181,6 @@ class ViewList(FilteredList):
         self.refilter()
 
     def filtered(self) -> Sequence[Any]:
-        """The views that the filter and `!` leave."""
         if not self.only_problems and not self.filter_text:
             return self.views
         return [
@@ -198,7 +191,6 @@ class ViewList(FilteredList):
 
     @property
     def selected(self) -> Any:
-        """The view under the cursor; None without one."""
         return self._by_key.get(self.grid.key)
 
     def why_not_open(self) -> str:
@@ -207,7 +199,7 @@ class ViewList(FilteredList):
 
 @dataclass(frozen=True, slots=True)
 class PagedQueries:
-    """The queries of a paged list: its first rows at once, the ids of all, and the rows of some ids."""
+    """The queries of a paged list: its first rows, the ids of all, and the rows of some ids."""
 
     first_page: Callable[[Queries, JobFilter, str], Sequence[Any]]
     all_ids: Callable[[Queries, JobFilter, str], array[int]]
@@ -222,14 +214,12 @@ class PagedColumns:
     wide: tuple[Column, ...]
     roomy: tuple[Column, ...]
     fixed: int = 3
-    """Columns that stay at the left as the others are moved."""
+    """Columns that stay at the left as the others are shifted."""
 
 
 class PagedList(FilteredList):
-    """A table of everything, with sort and columns of a person's own. Its order is a vector of ids; rows are fetched
-    as they come into view.
-
-    `choice` gives the run of a row."""
+    """A table of everything, with the user's sort and columns. Its order is a vector of ids; rows are fetched as they
+    come into view. `choice` returns the run of a row."""
 
     def __init__(
         self,
@@ -248,7 +238,7 @@ class PagedList(FilteredList):
         self.sort, self.wide, self.shift = default_sort, False, 0
         self.source: PagedRows[Any] = PagedRows(row, self._fetch_rows)
         self.fault = ""
-        """Why the filter cannot be read; the filter before it stays in force meanwhile."""
+        """Why the filter is invalid; the previous one stays in force."""
         self.whole = False
         self.order_changed = False
         self._sorted_at, self._newest = 0.0, 0
@@ -273,7 +263,6 @@ class PagedList(FilteredList):
         ]
 
     def columns(self) -> Sequence[Column]:
-        """The columns for the present sort and width."""
         columns = self._columns
         shown = columns.wide if self.wide else columns.roomy if self.has_room else columns.usual
         return shift_right(shown, columns.fixed, self.shift)
@@ -294,7 +283,6 @@ class PagedList(FilteredList):
         self.screen.paint_frame()
 
     def show_columns(self) -> None:
-        """Sort or width has changed: other columns may come into view."""
         self.grid.set_columns(self.columns())
         self.columns_shown()
 
@@ -320,7 +308,6 @@ class PagedList(FilteredList):
 
     @property
     def filter(self) -> JobFilter:
-        """The filter in force."""
         return self._asked[0] if self._asked is not None else JobFilter()
 
     @property
@@ -340,7 +327,7 @@ class PagedList(FilteredList):
         self.grid.show(self.source)
 
     def fetch(self) -> None:
-        """First the first page, at once; later only the rows in view, and the order while the cursor is on top."""
+        """First the first page; later only the visible rows, and the order while the cursor is at the top."""
         if self._asked is None:
             self.refilter()
             return
@@ -354,8 +341,8 @@ class PagedList(FilteredList):
             self.sort_again()
 
     def refilter(self) -> None:
-        """Queries what the filter leaves. While its last word cannot be read, because it is still being typed, the
-        words before it are in force; an error before that leaves everything as it is."""
+        """Queries the filtered rows. While its last word is invalid, because it is still being typed, the words before
+        it are in force; an error before that changes nothing."""
         board = self.screen.board
         now = board.now()
         zone = board.clock.local(now).tzinfo or UTC
@@ -365,15 +352,15 @@ class PagedList(FilteredList):
             self.grid.say_empty(self.no_match() or self._empty)
         board.trail.changed(self.place)
 
-    def _query(self, asked: tuple[JobFilter, str]) -> None:
-        if asked == self._asked:
+    def _query(self, query: tuple[JobFilter, str]) -> None:
+        if query == self._asked:
             return
-        self._asked, self.whole = asked, False
+        self._asked, self.whole = query, False
         self.screen.board.ask_for(
             self.screen,
             f"{self.screen.WHERE} page",
-            lambda reads: self._queries.first_page(reads, *asked),
-            lambda views: self._show_first_page(asked, views),
+            lambda reads: self._queries.first_page(reads, *query),
+            lambda views: self._show_first_page(query, views),
             first=True,
             instead=True,
         )
@@ -381,31 +368,31 @@ class PagedList(FilteredList):
 
     def sort_again(self, instead: bool = False) -> None:
         """Queries the order of everything; the old one stays until it arrives."""
-        asked, self._sorted_at = self._asked, time.monotonic()
-        if asked is not None:
+        query, self._sorted_at = self._asked, time.monotonic()
+        if query is not None:
             self.screen.board.ask_for(
                 self.screen,
                 f"{self.screen.WHERE} ids",
-                lambda reads: (ids := self._queries.all_ids(reads, *asked), max(ids, default=0)),
-                lambda answer: self._show_ids(asked, *answer),
+                lambda reads: (ids := self._queries.all_ids(reads, *query), max(ids, default=0)),
+                lambda answer: self._show_ids(query, *answer),
                 instead=instead,
             )
 
-    def _show_first_page(self, asked: tuple[JobFilter, str], views: Sequence[Any]) -> None:
-        if asked != self._asked:
+    def _show_first_page(self, query: tuple[JobFilter, str], views: Sequence[Any]) -> None:
+        if query != self._asked:
             return
         self.source.arrived(views)
         if not self.whole:
             self._show(array("q", [view.id for view in views]), keep=False)
         row, self._stay = self._stay, None
         if row is not None:
-            self.grid.stand_on(row)
+            self.grid.restore_cursor(row)
 
     def stay_on(self, row: Hashable) -> None:
         self._stay = row
 
-    def _show_ids(self, asked: tuple[JobFilter, str], ids: array[int], newest: int) -> None:
-        if asked != self._asked:
+    def _show_ids(self, query: tuple[JobFilter, str], ids: array[int], newest: int) -> None:
+        if query != self._asked:
             return
         is_first, previous = not self.whole, self._newest
         self.whole, self.order_changed, self._newest = True, False, newest
@@ -446,19 +433,18 @@ class PagedList(FilteredList):
         self.grid.row_changed(*self.grid.visible_rows)
 
     def title_runs(self, remarks: Sequence[Segment] = ()) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        """The title line; `remarks` stand after the place."""
         count = len(self.source)
         place = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
-        left: list[Segment] = [
+        title: list[Segment] = [
             (f" {self.screen.WHERE.upper()}", "key"),
             (place, "strong"),
             *self.screen.marks_runs(),
             *remarks,
         ]
         if self.order_changed and self.grid.cursor:
-            left.append(("   order changed, Home sorts", "dim"))
+            title.append(("   order changed, Home sorts", "dim"))
         sort: list[Segment] = [(f" sort:{self.sort} ", "dim")] if self.sort != self._default_sort else []
-        return left, [*sort, *self.title_marks()]
+        return title, [*sort, *self.title_marks()]
 
     def moved(self) -> None:
         self.source.near_edge(*self.grid.visible_rows)
@@ -470,7 +456,7 @@ class PagedList(FilteredList):
         return (self.screen.is_typing and super().close()) or self.screen.clear_marks() or super().close()
 
     def _choices(self, keys: Sequence[Hashable], then: Callable[[Mapping[Hashable, RunChoice]], None]) -> None:
-        """The runs of rows of which not all need to be loaded."""
+        """The runs of rows, loaded or not."""
         ids = [key for key in keys if isinstance(key, int)]
 
         def found(views: Sequence[Any]) -> None:
@@ -480,7 +466,6 @@ class PagedList(FilteredList):
 
     @property
     def selected(self) -> Any:
-        """The view under the cursor; None where it is not loaded yet."""
         return self.source.view(self.grid.key)
 
     def why_not_open(self) -> str:

@@ -1,4 +1,4 @@
-"""Shadow report: what Headway would have done in the last days, had all been live."""
+"""Shadow report: decisions of the last days that were not sent."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ MAX_EVENTS = 1_000
 
 
 def shadow_lines(
-    events: Sequence[EventView], refused: int, modes: Modes, period: str, look: RenderContext
+    events: Sequence[EventView], refused: int, modes: Modes, period: str, ctx: RenderContext
 ) -> SegmentLines:
-    """The mode, what would have been done how often, and each of it, newest first."""
     lines: SegmentLines = [*_mode_text(modes), [], [(f"WOULD HAVE, in the last {period}", "key")]]
     kinds = Counter(" ".join(event.words.split()[2:3]) for event in events)
     lines += [[(f"{number:>6,}  ", "strong"), (kind, "plain")] for kind, number in kinds.most_common()]
@@ -34,10 +33,10 @@ def shadow_lines(
         empty = "no alert, hold or start was suppressed" if modes.in_shadow else "live systems are not listed here"
         lines.append([(f"nothing: {empty}", "dim")])
     if events:
-        more = f"  the latest {MAX_EVENTS:,} of" if len(events) > MAX_EVENTS else " "
-        lines += [[], [("EVENTS", "key"), (f"{more} {counted(len(events), 'time')}, newest first", "dim")]]
+        prefix = f"  the latest {MAX_EVENTS:,} of" if len(events) > MAX_EVENTS else " "
+        lines += [[], [("EVENTS", "key"), (f"{prefix} {counted(len(events), 'time')}, newest first", "dim")]]
     for event in events[:MAX_EVENTS]:
-        lines.append([(f"{look.clock.day(event.at, look.now):>9}  ", "dim"), (event.words, "plain")])
+        lines.append([(f"{ctx.day(event.at):>9}  ", "dim"), (event.words, "plain")])
     return lines
 
 
@@ -49,9 +48,9 @@ def _mode_text(modes: Modes) -> SegmentLines:
 
 
 WINDOWS = (timedelta(days=14), timedelta(days=1), timedelta(days=7), timedelta(days=30))
-"""Periods of the report; a key changes to the next."""
+"""Periods of the report; a key selects the next."""
 ShadowReport = tuple[tuple[Sequence[EventView], int], Modes]
-"""The events and how many actions were refused; the modes now."""
+"""The events and the number of refused actions; the modes now."""
 
 
 class ShadowScreen(HeadwayScreen):
@@ -84,7 +83,7 @@ class ShadowScreen(HeadwayScreen):
         if self.report is None:
             return []
         (events, refused), modes = self.report
-        return shadow_lines(events, refused, modes, self.period, self.look)
+        return shadow_lines(events, refused, modes, self.period, self.ctx)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return [(" SHADOW REPORT", "key"), (f"  the last {self.period}", "strong")], []

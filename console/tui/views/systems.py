@@ -1,6 +1,4 @@
-"""Systems: what is polled, how long ago and what keeps it from answering; one target with health, cursor and
-capabilities; probe and pause.
-"""
+"""Systems: their polls, age and errors; one target with health, cursor and capabilities; probe and pause."""
 
 from __future__ import annotations
 
@@ -52,11 +50,11 @@ SYSTEM_COLUMNS = (
 
 
 READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
-"""Capabilities that are no verb."""
+"""Capabilities that are not verbs."""
 
 
 def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
-    """The columns of Systems, as wide as what they hold: what says nothing leaves its room to the others."""
+    """The columns of Systems, sized by their content."""
     system = max((len(target_name(view)) for view in views), default=0)
     longest = {
         "kind": max((len(_kind_text(view)) for view in views), default=0),
@@ -74,68 +72,64 @@ def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
     return tuple(map(fitted, SYSTEM_COLUMNS))
 
 
-def target_row(view: TargetView, look: RenderContext, is_watched: bool = True) -> TableRow:
-    """A line of Systems; while nobody watches, none is well."""
+def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) -> TableRow:
     sick = view.failing_since is not None or view.pause is not None
     length = format_short if sick else format_span
-    age = f"{length(look.now - view.last_ok)} ago" if view.last_ok else "never"
-    stale = look.glyphs.sign("stale")
-    mark, word, style = _health_cell(view, look, is_watched)
+    age = f"{length(ctx.now - view.last_ok)} ago" if view.last_ok else "never"
+    stale = ctx.sign("stale")
+    mark, label, style = _health_cell(view, ctx, is_watched)
     return TableRow(
         target_name(view),
         (
             (mark, style),
             (target_name(view), "strong" if sick else "plain"),
             (_kind_text(view), "dim"),
-            (word, style),
+            (label, style),
             (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
             (format_span(timedelta(seconds=view.poll_every_s)), "dim"),
             ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
             (f"{view.jobs:,}", "plain"),
             (_capability_text(view), "dim"),
-            _problem_text(view, look),
+            _problem_text(view, ctx),
         ),
     )
 
 
-def _health_cell(view: TargetView, look: RenderContext, is_watched: bool) -> tuple[str, str, str]:
-    """How it stands: mark, word and style."""
+def _health_cell(view: TargetView, ctx: RenderContext, is_watched: bool) -> tuple[str, str, str]:
     if view.failing_since is not None or view.pause is not None:
-        return look.glyphs.sign("stale"), "paused" if view.pause is not None else "unreachable", "warn"
+        return ctx.sign("stale"), "paused" if view.pause is not None else "unreachable", "warn"
     if view.last_ok is None:
-        return look.glyphs.mark("state", RunState.WAITING)[0], "not seen yet", "dim"
+        return ctx.mark("state", RunState.WAITING)[0], "not seen yet", "dim"
     if view.stopped_reason:
-        return look.glyphs.mark("state", RunState.MISSED)[0], "stalled", "bad"
+        return ctx.mark("state", RunState.MISSED)[0], "stalled", "bad"
     if not is_watched:
         return "?", "disabled", "dim"
-    return look.glyphs.mark("state", RunState.SUCCEEDED)[0], "reachable", "ok"
+    return ctx.mark("state", RunState.SUCCEEDED)[0], "reachable", "ok"
 
 
 def _kind_text(view: TargetView) -> str:
-    """What it is, and which version of it, which may name what it is."""
+    """Kind and version; some versions begin with the kind."""
     return view.version if view.version.startswith(f"{view.kind} ") else f"{view.kind} {view.version}".strip()
 
 
 def _capability_text(view: TargetView) -> str:
-    """What can be done there, as verbs; how it is read is no matter of the person's."""
     return " ".join(verb.replace("_", " ") for verb in view.capabilities if verb not in READING)
 
 
-def _problem_text(view: TargetView, look: RenderContext) -> Segment:
+def _problem_text(view: TargetView, ctx: RenderContext) -> Segment:
     if view.pause is not None:
-        return paused_text(view.pause, look), "warn"
+        return paused_text(view.pause, ctx), "warn"
     return view.problem, "bad" if view.error or view.stopped_reason else "warn"
 
 
 DRIFTS = 20
-"""Of them all so many are listed."""
+"""Drifted jobs listed."""
 _STYLES = {"may": "plain", "MAY NOT": "bad", "may?": "warn"}
 Labelled = list[tuple[str, str, str]]
 
 
-def system_lines(view: TargetView, drift: Sequence[DriftView], look: RenderContext) -> SegmentLines:
-    """All that is known of one target; what a person must know stands on top."""
-    lines = labelled_lines([*_health_lines(view, look), *_reads(view, look)])
+def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContext) -> SegmentLines:
+    lines = labelled_lines([*_health_lines(view, ctx), *_reads(view, ctx)])
     lines += [[], [("CAN", "key")], *labelled_lines(_capability_lines(view))]
     if view.warnings:
         lines += [[], [("WARNINGS", "key"), (f"  {len(view.warnings)}", "dim")], *_each_line(view.warnings, "warn")]
@@ -144,19 +138,21 @@ def system_lines(view: TargetView, drift: Sequence[DriftView], look: RenderConte
         lines += [[], head, *_each_line(view.skipped_words, "plain")]
     if drift:
         lines += [[], [("DRIFT", "key"), (f"  {counted(len(drift), 'job')} drifted", "dim")]]
-        lines += [[(f"  {one.job}  ", "plain"), (one.words or one.what, "dim")] for one in drift[:DRIFTS]]
+        lines += [
+            [(f"  {drifted.job}  ", "plain"), (drifted.words or drifted.what, "dim")] for drifted in drift[:DRIFTS]
+        ]
     return lines
 
 
-def _health_lines(view: TargetView, look: RenderContext) -> Labelled:
+def _health_lines(view: TargetView, ctx: RenderContext) -> Labelled:
     pause = view.pause
-    paused = f"by {pause.by} until {look.clock.day(pause.until, look.now)} (P polls it again)" if pause else ""
+    paused = f"by {pause.by} until {ctx.day(pause.until)} (P polls it again)" if pause else ""
     failing = ""
     if view.failing_since is not None:
-        failing = f"since {look.clock.day(view.failing_since, look.now)}, {counted(view.failures, 'poll')} in a row"
-    age = f"{format_span(look.now - view.last_ok)} ago" if view.last_ok else "never seen"
+        failing = f"since {ctx.day(view.failing_since)}, {counted(view.failures, 'poll')} in a row"
+    age = f"{format_span(ctx.now - view.last_ok)} ago" if view.last_ok else "never seen"
     if view.next_try is not None and view.last_try is not None:
-        age, answered = f"{format_span(look.now - view.last_try)} ago", f"; last answered {age}"
+        age, answered = f"{format_span(ctx.now - view.last_try)} ago", f"; last answered {age}"
     else:
         answered = ""
     every = format_span(timedelta(seconds=view.poll_every_s))
@@ -168,22 +164,21 @@ def _health_lines(view: TargetView, look: RenderContext) -> Labelled:
         ("stalled", view.stopped_reason, "bad"),
         ("fix", view.fix, "plain"),
         ("polled", f"{age}, every {every}{answered}", "plain" if view.is_well else "warn"),
-        ("next", view.next_try_text(look.now), "plain"),
-        ("lag", _lag(view, look), "warn"),
+        ("next", view.next_try_text(ctx.now), "plain"),
+        ("lag", _lag(view, ctx), "warn"),
         ("took", "" if view.poll_ms is None else f"{view.poll_ms:.0f} ms", "plain"),
         ("requests", view.budget, "plain"),
     ]
 
 
-def _lag(view: TargetView, look: RenderContext) -> str:
-    """How late the next poll is, where that is more than an interval."""
+def _lag(view: TargetView, ctx: RenderContext) -> str:
     every = timedelta(seconds=view.poll_every_s)
-    late = look.now - view.last_ok - every if view.last_ok else timedelta(0)
+    late = ctx.now - view.last_ok - every if view.last_ok else timedelta(0)
     return f"{format_span(late)} behind its interval" if late > every else ""
 
 
-def _reads(view: TargetView, look: RenderContext) -> Labelled:
-    clock, now = look.clock, look.now
+def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
+    clock, now = ctx.clock, ctx.now
     seen = f"every start before {clock.day(view.seen_until, now)}, {format_span(now - view.seen_until)} ago" if (
         view.seen_until) else ""  # fmt: skip
     listed = f", listed anew {format_span(now - view.inventory)} ago" if view.inventory else ""
@@ -207,30 +202,15 @@ def _capability_lines(view: TargetView) -> Labelled:
 
 
 def _right(right: Mapping[str, Any]) -> tuple[str, str, str]:
-    word, text = split_right(right)
-    return word, text, _STYLES[word]
+    label, text = split_right(right)
+    return label, text, _STYLES[label]
 
 
-def _each_line(words: Sequence[str], style: str) -> SegmentLines:
-    return [[(f"  {word}", style)] for word in words]
-
-
-def probe_text(found: Sequence[Mapping[str, Any]]) -> str:
-    """What came back from each target that was asked."""
-    lines: list[str] = []
-    for one in found:
-        stands = f"answers in {one['took_ms']} ms" if one["reachable"] else "does NOT answer"
-        lines.append(f"{one['target']}: {stands}{', ' + one['version'] if one['version'] else ''}")
-        lines += [f"  {one['error']}"] if one["error"] else []
-        for right in one["rights"]:
-            word, text, _ = _right(right)
-            lines.append(f"  {word:<8} {text}")
-        lines.append("")
-    return "\n".join(lines).rstrip()
+def _each_line(texts: Sequence[str], style: str) -> SegmentLines:
+    return [[(f"  {text}", style)] for text in texts]
 
 
 def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | None]) -> list[ScreenCommand]:
-    """The commands on the target under the cursor."""
 
     def on_target(run: Callable[[HeadwayScreen, TargetView], None]) -> None:
         if (view := target()) is not None:
@@ -252,7 +232,7 @@ def list_jobs(screen: HeadwayScreen, view: TargetView) -> None:
 
 
 def open_session(screen: HeadwayScreen, view: TargetView) -> None:
-    """A shell session at the target, in place of the console until it ends."""
+    """Opens a shell session at the target, in place of the console until it ends."""
     if not screen.board.command:
         screen.notice("a replay has no hosts to sign in to", "warn")
         return
@@ -262,13 +242,11 @@ def open_session(screen: HeadwayScreen, view: TargetView) -> None:
 
 
 def is_monitored(screen: HeadwayScreen) -> bool:
-    """Whether an engine polls, as far as is known."""
     board = screen.board
     return not board.store_error and (board.header is None or board.header.engine.alive)
 
 
 def probe(screen: HeadwayScreen, view: TargetView) -> None:
-    """Has the engine ask it now; what came back is shown."""
     name = target_name(view)
     screen.notice(f"asking {name} …")
 
@@ -278,19 +256,30 @@ def probe(screen: HeadwayScreen, view: TargetView) -> None:
             return
         from console.tui.dialogs.overlay import TextScreen
 
-        found: Sequence[Mapping[str, Any]] = answer.data["targets"]
-        text = probe_text(found)
+        answers: Sequence[Mapping[str, Any]] = answer.data["targets"]
+        lines: list[str] = []
+        for target in answers:
+            status = f"answers in {target['took_ms']} ms" if target["reachable"] else "does NOT answer"
+            lines.append(f"{target['target']}: {status}{', ' + target['version'] if target['version'] else ''}")
+            lines += [f"  {target['error']}"] if target["error"] else []
+            for right in target["rights"]:
+                label, text, _ = _right(right)
+                lines.append(f"  {label:<8} {text}")
+            lines.append("")
+        text = "\n".join(lines).rstrip()
         screen.notice("")
         screen.board.push_screen(TextScreen(f"probe of {name}", text, text))
 
-    def failed(words: str) -> None:
-        screen.notice(f"not probed: {words}", "bad")
+    def failed(reason: str) -> None:
+        screen.notice(f"not probed: {reason}", "bad")
 
-    PendingRequest(screen.board, screen, "probe", lambda asks: asks.probe(view.system, view.name), answered, failed)
+    PendingRequest(
+        screen.board, screen, "probe", lambda requests: requests.probe(view.system, view.name), answered, failed
+    )
 
 
 def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
-    """Stops its system's polls, asked how long and why; lets them go on where they are stopped, asked once more."""
+    """Pauses polling of its system, or resumes it after a confirmation."""
     system = view.system
     if view.pause is not None:
         from console.tui.dialogs.palette import confirm
@@ -328,8 +317,8 @@ def _fault(text: str) -> str:
 
 
 def _send_probe(screen: HeadwayScreen, system: str, seconds: float, why: str) -> None:
-    def done(said: SystemPause) -> None:
-        until = screen.look.clock.hm(said.until, screen.look.now)
+    def done(pause: SystemPause) -> None:
+        until = screen.ctx.hm(pause.until)
         screen.notice(f"{system}: not polled until {until}" if seconds else f"{system}: polled again", "ok")
         screen.board.read_header()
         screen.fetch()
@@ -338,8 +327,8 @@ def _send_probe(screen: HeadwayScreen, system: str, seconds: float, why: str) ->
         screen.notice(f"not done: {error}", "bad")
 
     order = f"{'pause' if seconds else 'resume'} polls of {system}"
-    asks = screen.board.ask_engine
-    asks("pause polling", lambda requests: requests.pause_polling(system, seconds, why), done, refused, order)
+    send = screen.board.ask_engine
+    send("pause polling", lambda requests: requests.pause_polling(system, seconds, why), done, refused, order)
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -355,7 +344,7 @@ class SystemsScreen(HeadwayScreen):
             self,
             SYSTEM_COLUMNS,
             lambda: "no system is configured yet: [systems.NAME] in the config names one",
-            row=lambda view: target_row(view, self.look, is_watched=is_monitored(self)),
+            row=lambda view: target_row(view, self.ctx, is_watched=is_monitored(self)),
             text=_filter_text,
             key=target_name,
             is_problem=lambda view: not view.is_well or bool(view.error or view.skipped),
@@ -383,14 +372,14 @@ class SystemsScreen(HeadwayScreen):
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         views: Sequence[TargetView] = self.list.views
-        left: list[Segment] = [(" SYSTEMS", "key"), (f" {len(views)}", "strong")]
+        title: list[Segment] = [(" SYSTEMS", "key"), (f" {len(views)}", "strong")]
         if paused := len({view.system for view in views if view.pause is not None}):
-            left.append((f"  {counted(paused, 'system')} not polled (P)", "warn"))
+            title.append((f"  {counted(paused, 'system')} not polled (P)", "warn"))
         if sick := sum(view.failing_since is not None for view in views):
-            left.append((f"  {sick} unreachable", "warn"))
+            title.append((f"  {sick} unreachable", "warn"))
         if self.config_faults:
-            left.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
-        return left, self.list.title_marks()
+            title.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
+        return title, self.list.title_marks()
 
     @property
     def selected(self) -> Any:
@@ -424,7 +413,7 @@ class SystemScreen(HeadwayScreen):
         """As `target_name` writes it."""
         self.view: TargetView | None = None
         self.drift: tuple[DriftView, ...] = ()
-        self.parts = (DetailText(lambda: system_lines(self.view, self.drift, self.look) if self.view else []),)
+        self.parts = (DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else []),)
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = polling_commands(self, lambda: self.view)

@@ -1,7 +1,6 @@
 """Tonight: services and the jobs on their critical paths over time; any past night replayed.
 
-The timeline is drawn as lines of cells. Of several things in one cell the one that matters most is drawn: a red end,
-the
+The timeline is drawn as lines of cells. Of several things in one cell the most important is drawn: a red end, the
 deadline, the present. All times are in the zone of the ruler.
 """
 
@@ -34,26 +33,24 @@ if TYPE_CHECKING:
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
 """Minutes of a cell."""
 TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
-"""Minutes from one hour that the ruler names to the next."""
+"""Minutes between two times of the ruler."""
 NAMED = 8
-"""Cells at least from one to the next."""
+"""Least cells between them."""
 MARKS = {BarKind.RAN: ("━", "="), BarKind.RUNS: ("━", "="), BarKind.EXPECTED: SIGNS["ahead"], BarKind.FAN: SIGNS["fan"]}
 STATE_TEXTS = 0.01
-"""P(late) from which on it is told."""
+"""P(late) from which it is shown."""
 BESIDE = 8
-"""Cells from a deadline to where its time may still stand."""
+"""Cells from a deadline within which its time may be drawn."""
 NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
 
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """Which time stands in which cell."""
+    """Maps times to cells."""
 
     start: datetime
     minutes: int
-    """Of a cell."""
     width: int
-    """Cells."""
 
     @property
     def end(self) -> datetime:
@@ -71,13 +68,13 @@ class TimeScale:
         return TimeScale(self.start + cells * self.step, self.minutes, self.width)
 
     def within(self, first: datetime, last: datetime) -> TimeScale:
-        """The same where a third of the screen at least shows the time from `first` to `last`."""
+        """The same, moved so that at least a third of the screen shows the time from `first` to `last`."""
         shown = max(1, self.width // 3) * self.step
         start = max(min(self.start, max(last - shown, first)), first + shown - self.width * self.step)
         return TimeScale(start, self.minutes, self.width)
 
     def zoomed(self, by: int, around: datetime) -> TimeScale:
-        """Finer (-1) or coarser (1), `around` staying in its place where it is in view."""
+        """Finer (-1) or coarser (1); `around` keeps its place if it is in view."""
         minutes = ZOOMS[min(len(ZOOMS) - 1, max(0, ZOOMS.index(self.minutes) + by))]
         if not self.start <= around < self.end:
             around = self.start + self.width // 2 * self.step
@@ -85,7 +82,7 @@ class TimeScale:
 
 
 def fitted_scale(first: datetime, last: datetime, width: int) -> TimeScale:
-    """The finest scale that shows all of it, beginning at a full step before it; else the coarsest."""
+    """The finest scale that shows all of it, beginning at a full step; else the coarsest."""
     for minutes in ZOOMS:
         scale = TimeScale(_floor(first, minutes), minutes, width)
         if last < scale.end - scale.step:
@@ -97,56 +94,62 @@ def _floor(at: datetime, minutes: int) -> datetime:
     return at - timedelta(minutes=at.minute % min(minutes, 60), seconds=at.second, microseconds=at.microsecond)
 
 
-def ruler(scale: TimeScale, look: RenderContext) -> list[Segment]:
-    """The hours, on the wall of the mode, each where it begins."""
-    step = next((each for each in TICKS if each >= NAMED * scale.minutes), TICKS[-1])
+def ruler(scale: TimeScale, ctx: RenderContext) -> list[Segment]:
+    """The times in the selected zone, each where it begins."""
+    step = next((minutes for minutes in TICKS if minutes >= NAMED * scale.minutes), TICKS[-1])
     text = ""
     for cell in range(scale.width):
-        begins = look.clock.local(scale.start + cell * scale.step)
+        begins = ctx.clock.local(scale.start + cell * scale.step)
         until = -(begins.hour * 60 + begins.minute) % step
         if until < scale.minutes and len(text) <= cell:
             text += " " * (cell - len(text)) + (begins + timedelta(minutes=until)).strftime("%H:%M")
     return [(fit(text, scale.width), "head")]
 
 
-def lane_cells(lane: TimelineLane, scale: TimeScale, at: datetime, look: RenderContext) -> list[Segment]:
-    """The cells of a lane; neighbours of one style are one run."""
-    plain = int(look.glyphs.plain)
+def lane_cells(lane: TimelineLane, scale: TimeScale, at: datetime, ctx: RenderContext) -> list[Segment]:
+    """The cells of a lane; neighbors of one style are one run."""
+    plain = int(ctx.plain)
     drawn: list[Segment] = [(" ", "plain")] * scale.width
     _put(drawn, scale.cell(at), (NOW[plain], "key"))
-    for bar in sorted(lane.bars, key=lambda each: each.kind in (BarKind.RAN, BarKind.RUNS)):
+    for bar in sorted(lane.bars, key=lambda bar: bar.kind in (BarKind.RAN, BarKind.RUNS)):
         first, last = scale.cell(bar.start), max(scale.cell(bar.start), scale.cell(bar.end - timedelta(microseconds=1)))
         for cell in range(max(0, first), min(scale.width - 1, last) + 1):
             drawn[cell] = (MARKS[bar.kind][plain], _style(bar))
         if bar.kind is BarKind.RAN and RunState(bar.state).is_red:
-            _put(drawn, last, (look.glyphs.mark("state", bar.state)[0], "bad"))
+            _put(drawn, last, (ctx.mark("state", bar.state)[0], "bad"))
         elif bar.kind is BarKind.RUNS:
-            _put(drawn, last, (look.glyphs.mark("state", RunState.RUNNING)[0], "run"))
+            _put(drawn, last, (ctx.mark("state", RunState.RUNNING)[0], "run"))
     if lane.service is not None:
-        _promise(drawn, lane, scale, look)
-    return _joined_segments(drawn)
+        _promise(drawn, lane, scale, ctx)
+    segments: list[Segment] = []
+    for text, style in drawn:
+        if segments and segments[-1][1] == style:
+            segments[-1] = (segments[-1][0] + text, style)
+        else:
+            segments.append((text, style))
+    return segments
 
 
-def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, look: RenderContext) -> None:
-    """The deadline, as a line with its time where that fits, of what is promised; and when it was delivered."""
-    service, plain = lane.service, int(look.glyphs.plain)
+def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, ctx: RenderContext) -> None:
+    """Draws the deadline with its time, and the delivery."""
+    service, plain = lane.service, int(ctx.plain)
     if service is None:
         return
     if lane.done is not None:
-        _put(drawn, scale.cell(lane.done), (look.glyphs.mark("state", RunState.SUCCEEDED)[0], "ok"))
+        _put(drawn, scale.cell(lane.done), (ctx.mark("state", RunState.SUCCEEDED)[0], "ok"))
     if not service.is_promised:
         return
     cell = scale.cell(service.deadline)
     late = lane.expected is not None and lane.expected > service.deadline
     _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
     if cell >= 0:
-        letters = look.clock.local(service.deadline).strftime("%H:%M")
+        letters = ctx.clock.local(service.deadline).strftime("%H:%M")
         for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters))):
             _put(drawn, at, (letter, "dim"))
 
 
 def _room_for(drawn: Sequence[Segment], first: int, cells: int) -> int:
-    """The cell where a time stands: beside its line, else past what may slip a little over it, else over it."""
+    """The cell of the time: beside its line, else past a slight overrun, else over it."""
 
     def is_free(at: int) -> bool:
         return all(text in (" ", *NOW) for text, _ in drawn[at : at + cells])
@@ -167,31 +170,20 @@ def _style(bar: TimelineBar) -> str:
     return {BarKind.RUNS: "run", BarKind.EXPECTED: "plain", BarKind.FAN: "warn"}[bar.kind]
 
 
-def _joined_segments(drawn: Sequence[Segment]) -> list[Segment]:
-    segments: list[Segment] = []
-    for text, style in drawn:
-        if segments and segments[-1][1] == style:
-            segments[-1] = (segments[-1][0] + text, style)
-        else:
-            segments.append((text, style))
-    return segments
-
-
-def lane_label(lane: TimelineLane, width: int, look: RenderContext) -> list[Segment]:
-    """What a lane is of, in so many cells: a service by how it stands, a job by its state, set in."""
+def lane_label(lane: TimelineLane, width: int, ctx: RenderContext) -> list[Segment]:
     if lane.service is not None:
         service = lane.service
-        mark, _, style = look.glyphs.mark("timeliness", lane.state)
+        mark, _, style = ctx.mark("timeliness", lane.state)
         return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
     name = lane.name.partition("/")[2] or lane.name
     state = lane.state or (RunState.WAITING if lane.waits_for else "")
-    mark, _, style = look.glyphs.mark("state", state) if state else (" ", "", "dim")
+    mark, _, style = ctx.mark("state", state) if state else (" ", "", "dim")
     return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]
 
 
-def lane_text(lane: TimelineLane, look: RenderContext, wide: bool = True) -> list[Segment]:
-    """A lane in words: when it is due, when it was or may be done, and where it is `wide` how likely it is late."""
-    clock, now = look.clock, look.now
+def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list[Segment]:
+    """A lane in words: deadline, expected or actual end, and if `wide` the chance to be late."""
+    clock, now = ctx.clock, ctx.now
     runs: list[Segment] = [
         (f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")
     ]
@@ -205,23 +197,23 @@ def lane_text(lane: TimelineLane, look: RenderContext, wide: bool = True) -> lis
         return [*runs, ("no estimate", "dim")]
     late = clock.hm(lane.late, now)
     odds = lane.service.p_late if wide and lane.service is not None else None
-    told = f", {format_late(odds)}" if odds is not None and odds >= STATE_TEXTS else ""
-    return [*runs, (f"expected {clock.hm(lane.expected, now)}, 19 of 20 by {late}{told}", "plain")]
+    chance = f", {format_late(odds)}" if odds is not None and odds >= STATE_TEXTS else ""
+    return [*runs, (f"expected {clock.hm(lane.expected, now)}, 19 of 20 by {late}{chance}", "plain")]
 
 
-def scrubber(first: datetime, last: datetime, at: datetime, width: int, look: RenderContext) -> list[Segment]:
-    """The night as a line from its first to its last moment, with a knob where one looks."""
-    ends = [look.clock.local(moment).strftime("%H:%M") for moment in (first, last)]
+def scrubber(first: datetime, last: datetime, at: datetime, width: int, ctx: RenderContext) -> list[Segment]:
+    """The night as a line, with a knob at the shown moment."""
+    ends = [ctx.clock.local(moment).strftime("%H:%M") for moment in (first, last)]
     room = max(3, width - 14)
     place = min(room - 1, max(0, int((at - first) / max(last - first, timedelta(seconds=1)) * room)))
-    line, knob = ("-", "O") if look.glyphs.plain else ("─", "●")
+    line, knob = ("-", "O") if ctx.plain else ("─", "●")
     return [(f" {ends[0]} ", "dim"), (line * place, "dim"), (knob, "key"), (line * (room - 1 - place), "dim"),
             (f" {ends[1]} ", "dim")]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnNight:
-    """A night as it stood at a moment."""
+    """A night as it was at a moment."""
 
     night: TimelineView
     lanes: tuple[TimelineLane, ...]
@@ -239,7 +231,7 @@ def drawn_at(night: TimelineView, at: datetime | None) -> DrawnNight:
 
 WIDE = 100
 SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
-"""Cells of the line that says where in the night one looks: what is told of a lane goes before it."""
+"""Cells of the scrubber."""
 
 
 class TonightScreen(HeadwayScreen):
@@ -250,7 +242,7 @@ class TonightScreen(HeadwayScreen):
         self.business_date: str | None = None
         """A past night; None: the present one."""
         self.at: datetime | None = None
-        """The moment that is looked at; None: the latest that there is."""
+        """The shown moment; None: the latest."""
         self.scale: TimeScale | None = None
         self.drawn: DrawnNight | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
@@ -284,7 +276,6 @@ class TonightScreen(HeadwayScreen):
         self.board.ask_for(self, "night", read, self._show)
 
     def again(self) -> None:
-        """The same night at another moment."""
         if self.drawn is not None:
             night, at = self.drawn.night, self.at
             self.board.ask_for(self, "moment", lambda reads: drawn_at(night, at), self._show, first=True)
@@ -300,7 +291,7 @@ class TonightScreen(HeadwayScreen):
     # scroll and zoom
 
     def _show_scale(self, scale: TimeScale, at_end: str = "") -> None:
-        """`at_end`: the notice where it cannot be scrolled further."""
+        """`at_end`: the notice if it cannot be scrolled further."""
         before, self.scale = self.scale, scale
         if self.drawn is not None:
             self.scale = scale.within(self.drawn.first, self.drawn.last)
@@ -328,7 +319,6 @@ class TonightScreen(HeadwayScreen):
         return "" if self._date(step) is not None else f"no {'earlier' if step < 0 else 'later'} night is recorded"
 
     def _date(self, step: int) -> str | None:
-        """The business date so many after the one that is shown."""
         night = self.drawn.night if self.drawn is not None else None
         dates = (
             [date for date in night.dates if (date > night.business_date) == (step > 0) and date != night.business_date]
@@ -344,17 +334,17 @@ class TonightScreen(HeadwayScreen):
         self.fetch()
 
     def step(self, cells: int) -> None:
-        """One cell on in time; at the last moment that there is it is the present again."""
+        """One cell on in time; the last moment is the present again."""
         drawn, scale = self.drawn, self.scale
         if drawn is None or scale is None:
             return
-        end = min(drawn.last, self.look.now)
+        end = min(drawn.last, self.ctx.now)
         at = max(drawn.first, min(self.at or end, end) + cells * scale.step)
         self.at = at if at < end else None
         self.again()
 
     def close_something(self) -> bool:
-        """Back to the present, moment by night."""
+        """Back to the present, moment before night."""
         if self.at is not None:
             self.at = None
             self.again()
@@ -367,7 +357,7 @@ class TonightScreen(HeadwayScreen):
     def body(self) -> ComposeResult:
         yield Bar(id="ruler")
         yield self.grid
-        yield Bar(id="scrub", ground="panel")
+        yield Bar(id="scrub", background="panel")
 
     def on_mount(self) -> None:
         self.grid.focus()
@@ -385,7 +375,7 @@ class TonightScreen(HeadwayScreen):
     def tick(self) -> None:
         super().tick()
         if self.drawn is not None and self.at is None and self.business_date is None:
-            moved = self.look.now - self.drawn.at
+            moved = self.ctx.now - self.drawn.at
             if self.scale is not None and abs(moved) >= self.scale.step:
                 self.fetch()
         self.paint()
@@ -396,47 +386,46 @@ class TonightScreen(HeadwayScreen):
             return
         keys: list[Hashable] = [("service", lane.service.name, lane.service.instance) if lane.service else
                                 ("job", lane.job.id if lane.job else 0) for lane in drawn.lanes]  # fmt: skip
-        at = drawn.at if self.at is not None or self.business_date is not None else self.look.now
-        look, width = self.look, self._label
+        at = drawn.at if self.at is not None or self.business_date is not None else self.ctx.now
+        ctx, width = self.ctx, self._label
 
         def row(index: int) -> TableRow:
             lane = drawn.lanes[index]
-            cells = (*lane_label(lane, width, look), *lane_cells(lane, scale, at, look))
+            cells = (*lane_label(lane, width, ctx), *lane_cells(lane, scale, at, ctx))
             return TableRow(keys[index], cells, free=True)
 
         self.grid.show(LazyRows(keys, row), keep=self.grid.touched)
-        zone = f"  times: {look.clock.label(drawn.at)}"
-        self.bar("ruler").show([(fit(zone, width), "dim"), *ruler(scale, look)])
+        zone = f"  times: {ctx.clock.label(drawn.at)}"
+        self.bar("ruler").show([(fit(zone, width), "dim"), *ruler(scale, ctx)])
         self.bar("scrub").show(*self._scrub(drawn, at))
         self.paint_top()
 
     def _scrub(self, drawn: DrawnNight, at: datetime) -> tuple[list[Segment], list[Segment]]:
-        """What the lane under the cursor says, and where in the night one looks."""
         lane = self.selected
         width = self.app.size.width
-        told = [] if lane is None else lane_text(lane, self.look, width >= WIDE)
-        room = max(SCRUBBER_LEAST, min(SCRUBBER_MOST, width // 3, width - length_of(told) - 1))
-        return told, scrubber(drawn.first, drawn.last, at, room, self.look)
+        text = [] if lane is None else lane_text(lane, self.ctx, width >= WIDE)
+        room = max(SCRUBBER_LEAST, min(SCRUBBER_MOST, width // 3, width - length_of(text) - 1))
+        return text, scrubber(drawn.first, drawn.last, at, room, self.ctx)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         drawn = self.drawn
         if drawn is None:
             return [(" TONIGHT", "key"), (f"  {self.waiting}", "warn")], []
         services = sum(lane.service is not None for lane in drawn.lanes)
-        said = f"  {counted(services, 'service')}, {counted(len(drawn.lanes) - services, 'critical job')}"
-        left: list[Segment] = [
+        counts = f"  {counted(services, 'service')}, {counted(len(drawn.lanes) - services, 'critical job')}"
+        title: list[Segment] = [
             (" TONIGHT " if self.business_date is None else " NIGHT ", "key"),
             (drawn.night.business_date, "strong"),
         ]
         right: list[Segment] = []
         if self.at is not None:
-            when = self.look.clock.local(drawn.at).strftime("%H:%M")
+            when = self.ctx.clock.local(drawn.at).strftime("%H:%M")
             right = [(f" as it looked at {when} ", "mark")]
         elif self.business_date is not None:
             right = [(" past night ", "mark")]
         if self.scale is not None:
             right.append((f" {self.scale.minutes} min a cell ", "dim"))
-        return [*left, (said, "dim")], right
+        return [*title, (counts, "dim")], right
 
     def crumb(self) -> str:
         return "tonight" if self.business_date is None else self.business_date
@@ -474,24 +463,22 @@ class TonightScreen(HeadwayScreen):
         return RunChoice(self.selected.run_id, self.selected.name)
 
     def open_selected(self) -> None:
-        """Of a night that is played again the run that a job had; what is as of now says so."""
+        """In a replayed night the run of a job; a service opens as of now and says so."""
         lane = self.selected
         if lane is not None and self.drawn is not None and (self.at is not None or self.business_date is not None):
-            self._open_past(lane, self.drawn.night.business_date)
+            if lane.job is not None and lane.run_id is not None:
+                self.board.open_run(lane.run_id)
+            elif lane.job is not None:
+                self.notice(f"{lane.name} had no run yet as it looked then", "warn")
+            elif lane.service is not None:
+                self.board.open_service(lane.service.name)
+                night = f"the night of {self.drawn.night.business_date}"
+                text = f"this is as of now; {self.key_for('back')} leads back to {night}"
+                self.board.call_after_refresh(self.board.show_notice, text, "warn")
         elif lane is not None and lane.job is not None:
             self.board.open_job(lane.job.id)
         elif lane is not None and lane.service is not None:
             self.board.open_service(lane.service.name)
-
-    def _open_past(self, lane: TimelineLane, business_date: str) -> None:
-        if lane.job is not None and lane.run_id is not None:
-            self.board.open_run(lane.run_id)
-        elif lane.job is not None:
-            self.notice(f"{lane.name} had no run yet as it looked then", "warn")
-        elif lane.service is not None:
-            self.board.open_service(lane.service.name)
-            text = f"this is as of now; {self.key_for('back')} leads back to the night of {business_date}"
-            self.board.call_after_refresh(self.board.tell, text, "warn")
 
     def resized(self) -> None:
         if self.drawn is not None and self.cells_wide != (self.scale.width if self.scale else 0):

@@ -1,7 +1,6 @@
-"""Wallboard: a display that nobody operates. It reads, turns its own pages, and comes back by itself.
+"""Wallboard: an unattended display. It reads, turns its own pages, and recovers by itself.
 
-What is old loses its mark and its color, and the line above says since when: nothing looks well because it was not
-read.
+Stale data loses its mark and color, and the line above shows since when.
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ if TYPE_CHECKING:
     from console.store.queries import Queries
 
 PAGE_SECONDS = 12
-"""How long a page stays."""
 HEADLINE_LINES = 30
-"""Lines from which there is room for empty lines between services, for the date and the age of the data."""
+"""Lines from which there is room for empty lines between services, the date and the age of the data."""
 LATE = timedelta(seconds=30)
-"""What was not read for so long is old, whatever the engine does."""
+"""Data that was not read for this long is stale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class WallboardState:
     """When the store last answered."""
 
     def old_since(self, now: datetime) -> datetime | None:
-        """Since when nothing here is known to be true any more; None while it is."""
+        """Since when the data is stale; None while it is fresh."""
         if self.header is None or self.read is None:
             return now
         if not self.header.engine.alive:
@@ -59,7 +57,7 @@ class WallboardState:
         return self.read if self.error or now - self.read > LATE else None
 
     def blind(self, view: ServiceView) -> str:
-        """The target out of sight that its critical path runs on; empty where all of it is seen, or it is over."""
+        """The unreachable target on its critical path; empty without one, or once it was delivered."""
         if self.header is None or view.delivered is not None:
             return ""
         return next(
@@ -72,160 +70,158 @@ def _is_replay(job: str, target: str) -> bool:
     return job.startswith(f"{system}/{host}:" if host and host != system else f"{system}/")
 
 
-def wallboard_lines(wall: WallboardState, look: RenderContext, width: int, height: int) -> list[BarLine]:
-    """The whole board, in exactly so many lines."""
-    head = _head(wall, look, height)
-    foot = [_line([], ()), *_systems(wall, look, width)]
-    incidents = _incidents(wall, look, width, 4 if height < HEADLINE_LINES else height // 4)
+def wallboard_lines(wall: WallboardState, ctx: RenderContext, width: int, height: int) -> list[BarLine]:
+    """The whole board, in exactly `height` lines."""
+    name = f" Headway {wall.header.estate}".rstrip() if wall.header is not None else " Headway"
+    zone = ctx.clock.label(ctx.now, ctx.clock.home)
+    headline = _headline(wall, ctx)
+    day = ctx.clock.local(ctx.now).strftime("%A %d %B")
+    clock: list[Segment] = [(f"{ctx.clock.hms(ctx.now)} {zone} ", "strong")]
+    lines = [
+        _line(
+            [
+                (name, "strong"),
+                *([("  ", "plain"), (" REPLAY ", "mark")] if wall.header is not None and wall.header.replay else []),
+            ],
+            clock,
+            "panel",
+        )
+    ]
+    if height >= HEADLINE_LINES:
+        lines.append(_line([(f" {day}", "dim")], [(f"{_age(wall, ctx)} ", "dim")]))
+    head = [*lines, *headline, _line([])]
+    foot = [_line([], ()), *_systems(wall, ctx, width)]
+    incidents = _incidents(wall, ctx, width, 4 if height < HEADLINE_LINES else height // 4)
     room = max(1, height - len(head) - len(foot) - len(incidents))
-    board = _services(wall, look, width, room, height >= HEADLINE_LINES)
+    board = _services(wall, ctx, width, room, height >= HEADLINE_LINES)
     board += [_line([], ())] * (room - len(board))
     return [*head, *board[:room], *incidents, *foot][:height]
 
 
-def _line(runs: Sequence[Segment], right: Sequence[Segment] = (), ground: str = "") -> BarLine:
-    return tuple(runs), tuple(right), ground
+def _line(runs: Sequence[Segment], right: Sequence[Segment] = (), background: str = "") -> BarLine:
+    return tuple(runs), tuple(right), background
 
 
-def _head(wall: WallboardState, look: RenderContext, height: int) -> list[BarLine]:
-    name = f" Headway {wall.header.estate}".rstrip() if wall.header is not None else " Headway"
-    zone = look.clock.label(look.now, look.clock.home)
-    told = _headline(wall, look)
-    day = look.clock.local(look.now).strftime("%A %d %B")
-    clock: list[Segment] = [(f"{look.clock.hms(look.now)} {zone} ", "strong")]
-    lines = [_line([(name, "strong"), *_replayed(wall)], clock, "panel")]
-    if height >= HEADLINE_LINES:
-        lines.append(_line([(f" {day}", "dim")], [(f"{_age(wall, look)} ", "dim")]))
-    return [*lines, *told, _line([])]
-
-
-def _replayed(wall: WallboardState) -> list[Segment]:
-    return [("  ", "plain"), (" REPLAY ", "mark")] if wall.header is not None and wall.header.replay else []
-
-
-def _age(wall: WallboardState, look: RenderContext) -> str:
-    """How old the newest look at each target is at most."""
-    if wall.old_since(look.now) is not None:
+def _age(wall: WallboardState, ctx: RenderContext) -> str:
+    if wall.old_since(ctx.now) is not None:
         return ""
     seen = [target.last_ok for target in wall.targets if target.last_ok is not None and target.failing_since is None]
-    return f"all data is at most {format_short(max(look.now - min(seen), timedelta(0)))} old" if seen else ""
+    return f"all data is at most {format_short(max(ctx.now - min(seen), timedelta(0)))} old" if seen else ""
 
 
-def _headline(wall: WallboardState, look: RenderContext) -> list[BarLine]:
-    """One line that is read first, and why nothing is sent where that is so."""
-    header, since = wall.header, wall.old_since(look.now)
+def _headline(wall: WallboardState, ctx: RenderContext) -> list[BarLine]:
+    header, since = wall.header, wall.old_since(ctx.now)
     if header is None and not wall.error:
         return [_line([(" reading the store", "dim")])]
     if header is None or since is not None:
-        why = f"the store cannot be read: {wall.error}" if wall.error else _unassigned(wall, look)
-        known = since is not None and since < look.now  # a replay's engine lives by another clock
-        age = f"; the data is {format_short(look.now - since)} old" if known and since is not None else ""
+        why = f"the store cannot be read: {wall.error}" if wall.error else _unassigned(wall, ctx)
+        known = since is not None and since < ctx.now  # a replay's engine lives by another clock
+        age = f"; the data is {format_short(ctx.now - since)} old" if known and since is not None else ""
         return [_line([(f" STALE: {why}{age}", "alarm")], (), "alarm")]
-    found = [_line([_summary(wall, look)])]
+    lines = [_line([_summary(wall, ctx)])]
     quiet = header.frozen or (f"shadow: {', '.join(header.in_shadow)}" if header.in_shadow else "")
-    return [*found, _line([(f" nothing is sent: {quiet}", "alarm")], (), "alarm")] if quiet else found
+    return [*lines, _line([(f" nothing is sent: {quiet}", "alarm")], (), "alarm")] if quiet else lines
 
 
-def _unassigned(wall: WallboardState, look: RenderContext) -> str:
+def _unassigned(wall: WallboardState, ctx: RenderContext) -> str:
     if wall.header is None or wall.header.engine.heartbeat is None:
         return "no engine has run yet"
     if wall.header.engine.alive:
         return "the store does not answer"
-    return f"no engine since {look.clock.hm(wall.header.engine.heartbeat, look.now)}"
+    return f"no engine since {ctx.hm(wall.header.engine.heartbeat)}"
 
 
-def _summary(wall: WallboardState, look: RenderContext) -> Segment:
+def _summary(wall: WallboardState, ctx: RenderContext) -> Segment:
     bad = service_groups.needing_a_person(wall.services)
     if bad:
         late = sum(view.timeliness in ("will_miss", "breached", "met_late") for view in wall.services)
         text = f" {counted(bad, 'service')} need{'s' * (bad == 1)} attention{f', {late} late' if late else ''}"
         return text, "bad" if late else "warn"
-    calm = service_groups.all_well_text(wall.services, wall.header, wall.error, look)
+    calm = service_groups.all_well_text(wall.services, wall.header, wall.error, ctx)
     return (f" {calm[0]}", calm[1]) if calm is not None else (" no service is configured yet", "dim")
 
 
-def _services(wall: WallboardState, look: RenderContext, width: int, room: int, airy: bool) -> list[BarLine]:
-    """What needs somebody is on every page; the others take turns where they do not fit."""
+def _services(wall: WallboardState, ctx: RenderContext, width: int, room: int, airy: bool) -> list[BarLine]:
+    """Services that need a person are on every page; the others take turns."""
     ordered = service_groups.by_urgency(wall.services)
-    hurt = [view for view in ordered if view.needs_a_person]
-    well = ordered[len(hurt) :]
-    each = 2 if airy and len(ordered) * 2 <= room else 1
-    fits = max(1, (room - 1) // each)
-    if len(hurt) >= fits:
-        hurt, well = [], ordered
-    turn = max(1, fits - len(hurt))
+    urgent = [view for view in ordered if view.needs_a_person]
+    well = ordered[len(urgent) :]
+    height = 2 if airy and len(ordered) * 2 <= room else 1
+    fits = max(1, (room - 1) // height)
+    if len(urgent) >= fits:
+        urgent, well = [], ordered
+    turn = max(1, fits - len(urgent))
     pages = max(1, -(-len(well) // turn))
-    page = int(look.now.timestamp()) // PAGE_SECONDS % pages
-    shown = [*hurt, *well[page * turn : (page + 1) * turn]]
+    page = int(ctx.now.timestamp()) // PAGE_SECONDS % pages
+    shown = [*urgent, *well[page * turn : (page + 1) * turn]]
     lines: list[BarLine] = []
     for view in shown:
-        lines += [_line(_service(view, wall, look, width)), *[_line([])] * (each - 1)]
+        lines += [_line(_service(view, wall, ctx, width)), *[_line([])] * (height - 1)]
     if pages > 1:
         lines = [*lines[: room - 1], _line([(f" page {page + 1} of {pages}, {len(ordered)} services", "dim")])]
     return lines
 
 
-def _service(view: ServiceView, wall: WallboardState, look: RenderContext, width: int) -> list[Segment]:
-    """Mark and word, name, deadline, what is left, the forecast, act by; cause and who is on it where there is room."""
-    mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
+def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width: int) -> list[Segment]:
+    mark, label, style = ctx.mark("timeliness", view.timeliness)
     blind = wall.blind(view) if style == "ok" else ""
-    is_old = wall.old_since(look.now) is not None
+    is_old = wall.old_since(ctx.now) is not None
     if is_old or blind:
-        mark, word, style = "?", "unreachable" if blind and not is_old else word, "dim"
+        mark, label, style = "?", "unreachable" if blind and not is_old else label, "dim"
     bar = 10 if width < 100 else width // 8
     name = max(14, min(34, width // 4))
-    due, ahead = deadline(view, look, not look.clock.home), time_left(view, look)
-    drawn = ("", "dim") if blind else forecast_bar(view, look, bar)
+    due, ahead = deadline(view, ctx, not ctx.clock.home), time_left(view, ctx)
+    drawn = ("", "dim") if blind else forecast_bar(view, ctx, bar)
     runs: list[Segment] = [
         (f" {mark} ", style),
-        (fit(word, 12), style),
+        (fit(label, 12), style),
         (fit(view.title or view.name, name) + " ", "strong" if view.needs_a_person else "plain"),
-        (fit(due[0], 10 if not look.clock.home else 6), due[1]),
+        (fit(due[0], 10 if not ctx.clock.home else 6), due[1]),
         (fit(ahead[0], 7, right=True) + " ", ahead[1]),
         (fit(drawn[0], bar) + "  ", drawn[1]),
     ]
     if view.act_by is not None and view.delivered is None:
-        when, urgent = act_by(view.act_by, look, view.zone)
+        when, urgent = act_by(view.act_by, ctx, view.zone)
         runs.append((f"act by {when}  " if width >= 100 else f"by {when}", urgent))
     if width >= 100:
-        taken = f"{look.glyphs.sign('taken')} {view.taken_by}  " if view.taken_by else ""
+        taken = f"{ctx.sign('taken')} {view.taken_by}  " if view.taken_by else ""
         runs += [(taken, "ok"), (f"{blind} unreachable" if blind else cause_text(view), "warn" if blind else "plain")]
-    return [(text, "dim" if is_old and look_of != "bad" else look_of) for text, look_of in runs]
+    return [(text, "dim" if is_old and own != "bad" else own) for text, own in runs]
 
 
-def _incidents(wall: WallboardState, look: RenderContext, width: int, most: int) -> list[BarLine]:
+def _incidents(wall: WallboardState, ctx: RenderContext, width: int, most: int) -> list[BarLine]:
     if not wall.incidents:
         return []
     ordered = sort_by_impact(wall.incidents)
-    told = [_line([(f" {counted(len(ordered), 'INCIDENT').upper()}", "key")])]
-    told += [_line(_incident(one, look, width)) for one in ordered[: max(1, most - 1)]]
-    more = len(ordered) - (len(told) - 1)
-    return [*told, _line([(f" {more} more", "dim")])] if more else told
+    lines = [_line([(f" {counted(len(ordered), 'INCIDENT').upper()}", "key")])]
+    lines += [_line(_incident(incident, ctx, width)) for incident in ordered[: max(1, most - 1)]]
+    hidden = len(ordered) - (len(lines) - 1)
+    return [*lines, _line([(f" {hidden} more", "dim")])] if hidden else lines
 
 
-def _incident(incident: IncidentRow, look: RenderContext, width: int) -> list[Segment]:
+def _incident(incident: IncidentRow, ctx: RenderContext, width: int) -> list[Segment]:
     runs: list[Segment] = [
         (f" {incident_name(incident.id)} ", "bad"),
-        (f"{format_short(look.now - incident.failed_since)} ", "dim"),
+        (f"{format_short(ctx.now - incident.failed_since)} ", "dim"),
     ]
     if incident.act_by is not None:
-        when, urgent = act_by(incident.act_by, look)
+        when, urgent = act_by(incident.act_by, ctx)
         runs.append((f"act by {when} ", urgent))
-    until = f" until {look.clock.hm(incident.taken_until, look.now)}" if incident.taken_until else ""
-    taken: Segment = (f" {look.glyphs.sign('taken')} {incident.taken_by}{until}", "ok")
-    who = taken if incident.taken_by else (" unacknowledged", "warn")
-    room = width - length_of([*runs, who]) - 1
-    return [*runs, (cut(incident.title, max(10, room)), "plain"), who]
+    until = f" until {ctx.hm(incident.taken_until)}" if incident.taken_until else ""
+    taken: Segment = (f" {ctx.sign('taken')} {incident.taken_by}{until}", "ok")
+    assignee = taken if incident.taken_by else (" unacknowledged", "warn")
+    room = width - length_of([*runs, assignee]) - 1
+    return [*runs, (cut(incident.title, max(10, room)), "plain"), assignee]
 
 
-def _systems(wall: WallboardState, look: RenderContext, width: int) -> list[BarLine]:
-    """Each target with the age of its last look; what cannot be seen first. At most three lines."""
-    far = look.now - timedelta(days=3650)
-    is_old = wall.old_since(look.now) is not None
-    ordered = sorted(wall.targets, key=lambda one: (one.is_well, one.last_ok or far, target_name(one)))
+def _systems(wall: WallboardState, ctx: RenderContext, width: int) -> list[BarLine]:
+    """Each target with the age of its last poll, unreachable ones first. At most three lines."""
+    far = ctx.now - timedelta(days=3650)
+    is_old = wall.old_since(ctx.now) is not None
+    ordered = sorted(wall.targets, key=lambda target: (target.is_well, target.last_ok or far, target_name(target)))
     lines: list[list[Segment]] = [[(" SYSTEMS", "key")]]
-    for place, one in enumerate(ordered):
-        runs = _target(one, look, is_old)
+    for place, system in enumerate(ordered):
+        runs = _target(system, ctx, is_old)
         if length_of(lines[-1]) + length_of(runs) > width - 10:
             if len(lines) == 3:
                 lines[-1].append((f"  +{len(ordered) - place}", "dim"))
@@ -235,20 +231,20 @@ def _systems(wall: WallboardState, look: RenderContext, width: int) -> list[BarL
     return [_line(runs) for runs in lines]
 
 
-def _target(target: TargetView, look: RenderContext, is_old: bool) -> list[Segment]:
-    age = format_short(max(look.now - target.last_ok, timedelta(0))) if target.last_ok is not None else "never"
+def _target(target: TargetView, ctx: RenderContext, is_old: bool) -> list[Segment]:
+    age = format_short(max(ctx.now - target.last_ok, timedelta(0))) if target.last_ok is not None else "never"
     if target.failing_since is not None:
-        return [(f"  {look.glyphs.sign('stale')} {target_name(target)} {age}", "warn")]
+        return [(f"  {ctx.sign('stale')} {target_name(target)} {age}", "warn")]
     if target.stopped_reason:
-        mark = look.glyphs.mark("state", "missed")[0]
+        mark = ctx.mark("state", "missed")[0]
         return [(f"  {mark} {target_name(target)} {age}, nothing starts", "bad")]
     good = target.last_ok is not None and not is_old
-    mark = look.glyphs.mark("state", "succeeded")[0] if good else "?"
+    mark = ctx.mark("state", "succeeded")[0] if good else "?"
     return [(f"  {mark}", "ok" if good else "dim"), (f" {target_name(target)} {age}", "dim")]
 
 
 READ_SECONDS = 5
-"""How often everything is read even if nothing changed: ages grow, and a store that came back is found."""
+"""Interval of reads without changes: ages grow, and a store may come back."""
 WallboardQuery = tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView]]
 
 
@@ -273,8 +269,8 @@ class WallboardScreen(HeadwayScreen):
 
         self.board.ask_for(self, "wallboard", read, self._arrived)
 
-    def _arrived(self, found: WallboardQuery) -> None:
-        self._found, self._read = found, self.look.now
+    def _arrived(self, answer: WallboardQuery) -> None:
+        self._found, self._read = answer, self.ctx.now
         self.paint_frame()
 
     def tick(self) -> None:
@@ -284,15 +280,14 @@ class WallboardScreen(HeadwayScreen):
         super().tick()
 
     def paint_top(self) -> None:
-        """The whole board."""
         board = self.board
         wall = WallboardState(board.header, *self._found, board.store_error, self._read)
         bar = self.bar("wall")
-        found = wallboard_lines(wall, self.look, max(1, self.size.width), max(1, self.size.height - 1))
-        bar.show_lines(found)
+        lines = wallboard_lines(wall, self.ctx, max(1, self.size.width), max(1, self.size.height - 1))
+        bar.show_lines(lines)
 
     def paint_foot(self) -> None:
-        age = f"read {self.look.clock.hms(self._read)}" if self._read is not None else "not read yet"
+        age = f"read {self.ctx.clock.hms(self._read)}" if self._read is not None else "not read yet"
         self.bar("foot").show([(f" {age}", "dim")], [("q quits ", "dim")])
 
     def commands(self) -> Sequence[ScreenCommand]:

@@ -1,6 +1,4 @@
-"""Lines that are painted whole: bars with a left and a right side, the key hints of a dialog, and the frames of a
-plain terminal.
-"""
+"""Lines painted as a whole: bars with a left and a right side, key hints, and the frames of a plain terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FlatWidget(Widget):
-    """Its lines go to the screen as `render_line` gives them; one with a border or padding is Textual's to paint."""
+    """Paints its lines directly, without Textual's borders; with a border or padding Textual paints it."""
 
     def render_lines(self, crop: Region) -> list[Strip]:
         if any(self.styles.gutter):
@@ -36,16 +34,14 @@ class FlatWidget(Widget):
         return lines if (first, last) == (0, self.size.width) else [strip.crop(first, last) for strip in lines]
 
     def render_line(self, y: int) -> Strip:
-        """One line; this or `flat_lines` is said by each widget."""
         return self.flat_lines((y,))[0]
 
     def flat_lines(self, places: Iterable[int]) -> list[Strip]:
-        """The lines at these places."""
         return [self.render_line(y) for y in places]
 
 
 BarLine = tuple[tuple[Segment, ...], tuple[Segment, ...], str]
-"""Left, right, and the ground that the line is painted on: "", "panel", "alarm"."""
+"""Left, right, and background: "", "panel", "alarm"."""
 
 
 class Bar(FlatWidget):
@@ -60,19 +56,18 @@ class Bar(FlatWidget):
             super().__init__()
             self.bar, self.x, self.y = bar, x, y
 
-    def __init__(self, id: str | None = None, ground: str = "", lines: int = 1) -> None:
+    def __init__(self, id: str | None = None, background: str = "", lines: int = 1) -> None:
         super().__init__(id=id)
-        self._ground = ground
-        self._lines: tuple[BarLine, ...] = (((), (), ground),) * lines
+        self._background = background
+        self._lines: tuple[BarLine, ...] = (((), (), background),) * lines
         if lines != 1:
             self.styles.height = lines
 
-    def show(self, left: Sequence[Segment], right: Sequence[Segment] = ()) -> None:
+    def show(self, start: Sequence[Segment], right: Sequence[Segment] = ()) -> None:
         """Shows one line: `left`, and `right` at the right edge as far as there is room for both."""
-        self.show_lines([(tuple(left), tuple(right), self._ground)])
+        self.show_lines([(tuple(start), tuple(right), self._background)])
 
     def show_lines(self, lines: Sequence[BarLine]) -> None:
-        """Shows several lines, each on its own ground."""
         if tuple(lines) != self._lines:
             if len(lines) != len(self._lines):
                 self.styles.height = len(lines)
@@ -85,18 +80,18 @@ class Bar(FlatWidget):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y >= len(self._lines):
-            return palette(self).strip((), width, self._ground)
-        line_left, right, ground = self._lines[y]
-        left = cut_runs(line_left, max(0, width - length_of(right)))
-        gap = max(0, width - length_of(left) - length_of(right))
-        return palette(self).strip((*left, (" " * gap, "plain"), *right), width, ground)
+            return palette(self).strip((), width, self._background)
+        line_left, right, background = self._lines[y]
+        start = cut_runs(line_left, max(0, width - length_of(right)))
+        gap = max(0, width - length_of(start) - length_of(right))
+        return palette(self).strip((*start, (" " * gap, "plain"), *right), width, background)
 
 
 APART = 2
 
 
 class KeyHint(NamedTuple):
-    """A key and what it does. Where not all fit, the one with the highest `rank` goes first, whole."""
+    """A key and its label. If not all fit, the one with the highest `rank` is dropped first."""
 
     key: str
     word: str
@@ -109,16 +104,15 @@ class KeyHint(NamedTuple):
 
 
 class KeyHints(Bar):
-    """`tell` may come before the box has its width: it is laid out again once it has."""
+    """Laid out again once it has its width."""
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._hints: tuple[KeyHint, ...] = ()
         self._said: Segment = ("", "plain")
 
-    def tell(self, hints: Sequence[KeyHint], said: Segment = ("", "plain")) -> None:
-        """The keys, and what is said with them."""
-        self._hints, self._said = tuple(hints), said
+    def show_hints(self, hints: Sequence[KeyHint], message: Segment = ("", "plain")) -> None:
+        self._hints, self._said = tuple(hints), message
         self._lay_out()
 
     def on_resize(self) -> None:
@@ -129,11 +123,11 @@ class KeyHints(Bar):
             self.show_lines(hint_lines(self._hints, self._said, self.size.width))
 
 
-def hint_lines(hints: Sequence[KeyHint], said: Segment, width: int) -> list[BarLine]:
-    """What is said at the right edge of the keys, or whole in lines of its own above them."""
-    kept = fitting(hints, width)
-    runs = [run for hint in kept for run in hint.runs][:-1]
-    text, style = one_line(said[0]), said[1]
+def hint_lines(hints: Sequence[KeyHint], message: Segment, width: int) -> list[BarLine]:
+    """The text at the right of the keys, or in lines of its own above them."""
+    shown = fitting(hints, width)
+    runs = [run for hint in shown for run in hint.runs][:-1]
+    text, style = one_line(message[0]), message[1]
     if not text or not runs:
         return [(((text, style),) if text else (), (), "")] if not runs else [(tuple(runs), (), "")]
     if length_of(runs) + APART + length_of([(text, style)]) <= width:
@@ -143,21 +137,21 @@ def hint_lines(hints: Sequence[KeyHint], said: Segment, width: int) -> list[BarL
 
 
 def fitting(hints: Sequence[KeyHint], width: int) -> list[KeyHint]:
-    """The hints for which there is room; of one rank the last goes first."""
-    kept = list(hints)
-    while len(kept) > 1 and length_of([run for hint in kept for run in hint.runs]) - APART > width:
-        kept.remove(max(reversed(kept), key=lambda hint: hint.rank))
-    return kept
+    """The hints that fit; of one rank the last is dropped first."""
+    shown = list(hints)
+    while len(shown) > 1 and length_of([run for hint in shown for run in hint.runs]) - APART > width:
+        shown.remove(max(reversed(shown), key=lambda hint: hint.rank))
+    return shown
 
 
 class AsciiScrollBars(ScrollBarRender):
-    """A thumb of whole cells: its ends are no eighths of a block."""
+    """A thumb of whole cells, without eighths of a block."""
 
     VERTICAL_BARS = [" "] * 8
     HORIZONTAL_BARS = [" "] * 8
 
 
 def use_ascii_frames(app: App[int], plain: bool) -> None:
-    """Has everything that Textual draws around our lines drawn so; the class `-plain` is for the style sheet."""
+    """Selects the scroll bars; the class `-plain` is for the style sheet."""
     ScrollBar.renderer = AsciiScrollBars if plain else ScrollBarRender
     app.set_class(plain, "-plain")

@@ -19,15 +19,15 @@ from console.tui.widgets.paint import Segment, palette
 CUT_MARKS = "…"
 
 
-def marked_cuts(runs: Sequence[Segment], left: int, width: int) -> list[Segment]:
-    """The same runs, as wide as before: a text that begins left of the cells `left` to `left + width`, or goes on
-    behind them, bears a mark in the cell where it is cut. Strokes and blanks need none."""
+def marked_cuts(runs: Sequence[Segment], start: int, width: int) -> list[Segment]:
+    """The same runs with a mark in each cell at which a text is cut by the view from `left`, `width` cells wide.
+    Strokes and blanks need none."""
     segments: list[Segment] = []
     x = 0
     for text, style in runs:
         cells = _cells(text) if any(map(str.isalnum, text)) else []
-        for at in (left - x, left + width - 1 - x):
-            beyond = cells[:at] if at == left - x else cells[at + 1 :]
+        for at in (start - x, start + width - 1 - x):
+            beyond = cells[:at] if at == start - x else cells[at + 1 :]
             if 0 <= at < len(cells) and "".join(beyond).strip() and cells[at].strip():
                 _put(cells, at)
         segments.append(("".join(cells) or text, style))
@@ -36,7 +36,7 @@ def marked_cuts(runs: Sequence[Segment], left: int, width: int) -> list[Segment]
 
 
 def _cells(text: str) -> list[str]:
-    """What stands in each cell: nothing in the second of a wide character, which the mark may have to blank."""
+    """The character of each cell: empty in the second cell of a wide character."""
     texts: list[str] = []
     for character in text:
         size = cell_len(character)
@@ -47,18 +47,17 @@ def _cells(text: str) -> list[str]:
 
 
 def _put(cells: list[str], at: int) -> None:
-    """The mark into a cell; of a wide character the other half goes blank."""
     if at + 1 < len(cells) and cells[at + 1] == "":
         cells[at + 1] = " "
     cells[at] = CUT_MARKS
 
 
 VISIBLE_MARGIN = 4
-"""Cells beside a spot that are brought into view with it."""
+"""Cells around a node that are scrolled into view with it."""
 
 
 class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
-    """Shows a `Drawing`; only the lines in view are made."""
+    """Shows a `LayeredDrawing`; only visible lines are made."""
 
     DEFAULT_CSS = """
     Canvas { height: 1fr; overflow-x: scroll; overflow-y: scroll; scrollbar-size: 0 1; }
@@ -67,13 +66,13 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
     BINDINGS = key_table.bindings("graph")
 
     class Moved(Message):
-        """The cursor stands on another spot."""
+        """The cursor is on another node."""
 
     class Resized(Message):
-        """It has another size: what was drawn for one must be drawn anew."""
+        """Its size has changed: the drawing must be made again."""
 
     class Picked(Message):
-        """A double click on a spot."""
+        """A double click on a node."""
 
     def __init__(self, empty: str = "", id: str | None = None) -> None:
         super().__init__(id=id)
@@ -81,28 +80,26 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
         self.drawing: LayeredDrawing | None = None
         self.cursor = 0
         self.styles_of: dict[int, str] = {}
-        """Place -> style of its label, where that is another than its own."""
+        """Place -> style that replaces the label's own."""
         self._marked: set[tuple[int, int, int]] = set()
 
     @property
     def here(self) -> LayoutNode | None:
-        """The spot under the cursor."""
         return self.drawing.layout.spots[self.cursor] if self.drawing is not None else None
 
     def show(self, drawing: LayeredDrawing, cursor: int) -> None:
-        """Shows another drawing, the cursor on that place."""
         self.drawing, self.cursor = drawing, cursor
         self.virtual_size = Size(drawing.width, drawing.height)
-        self._stand()
+        self._highlight_cursor()
 
     def move_to(self, place: int) -> None:
         if place != self.cursor:
             self.cursor = place
-            self._stand()
+            self._highlight_cursor()
             self.post_message(self.Moved())
 
-    def _stand(self) -> None:
-        """Marks the edges of the spot under the cursor and brings it into view."""
+    def _highlight_cursor(self) -> None:
+        """Highlights the edges of the node under the cursor and scrolls it into view."""
         drawing = self.drawing
         if drawing is None:
             return
@@ -115,19 +112,19 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def on_resize(self) -> None:
-        self._stand()
+        self._highlight_cursor()
         self.post_message(self.Resized())
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
-        left, top = self.scroll_offset
+        start, top = self.scroll_offset
         drawing = self.drawing
         if drawing is None or top + y >= drawing.height:
             blank = drawing is None and y == 1
             return palette(self).strip([("  " + self.empty, "dim")] if blank else (), width)
         runs = drawing.line(top + y, self.cursor, self._marked, lambda place: self.styles_of.get(place, ""))
-        runs = marked_cuts(runs, left, width)
-        return palette(self).strip(runs, max(width + left, drawing.width)).crop(left, left + width)
+        runs = marked_cuts(runs, start, width)
+        return palette(self).strip(runs, max(width + start, drawing.width)).crop(start, start + width)
 
     # the cursor
 
@@ -139,11 +136,11 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
                      else self._within(self.drawing, way))  # fmt: skip
 
     def _beside(self, drawing: LayeredDrawing, step: int) -> int:
-        """The spot next to this one: on the critical path if it can, else the nearest."""
+        """The next node: on the critical path if possible, else the nearest."""
         row = drawing.layout.spots[self.cursor].row
         ways = drawing.ways(self.cursor, step)
-        best = min(ways, default=None, key=lambda each: (
-            not drawing.lit.issuperset(each), abs(drawing.layout.spots[each[-1][step > 0]].row - row)))  # fmt: skip
+        best = min(ways, default=None, key=lambda way: (
+            not drawing.lit.issuperset(way), abs(drawing.layout.spots[way[-1][step > 0]].row - row)))  # fmt: skip
         return self.cursor if best is None else best[-1][step > 0]
 
     def _within(self, drawing: LayeredDrawing, way: str) -> int:
@@ -161,8 +158,8 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
             return
         x, y = event.x + self.scroll_offset.x, event.y + self.scroll_offset.y
         for place, spot in enumerate(drawing.layout.spots):
-            left, top, width = drawing.box(place)
-            if spot.jobs and top <= y < top + drawing.spacing and left <= x < left + width:
+            start, top, width = drawing.box(place)
+            if spot.jobs and top <= y < top + drawing.spacing and start <= x < start + width:
                 self.move_to(place)
                 if event.chain == 2:
                     self.post_message(self.Picked())

@@ -1,8 +1,6 @@
-"""The virtual table widget: draws only visible rows, so a million rows cost what twenty do.
+"""The virtual table widget: draws only visible rows, so a million rows cost as much as twenty.
 
-Rows that have just changed are highlighted; a row that is not loaded yet is a dim line, and the source learns which
-rows
-are visible.
+Changed rows are highlighted; a row that is not loaded yet is a dim line, and the source learns which rows are visible.
 """
 
 from __future__ import annotations
@@ -24,14 +22,13 @@ from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, co
 
 
 class TableLines:
-    """Lays rows out in columns; the layout of a width is kept."""
+    """Lays rows out in columns; the layout of a width is cached."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = tuple(columns)
         self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     def titles(self, width: int) -> list[Segment]:
-        """The line of headings."""
         runs: list[Segment] = []
         for index, size in self._planned(width):
             column = self.columns[index]
@@ -47,7 +44,7 @@ class TableLines:
         return ""
 
     def row(self, row: TableRow | None, width: int) -> list[Segment]:
-        """A row; None is one that is not here yet."""
+        """A row; None is one that is not loaded yet."""
         if row is None:
             return [("  …", "dim")]
         if row.free:
@@ -68,39 +65,39 @@ class TableLines:
 NEWS_COLUMNS = frozenset({"", "state", "status", "cause"})
 HIGHLIGHT_SECONDS = 1.5
 REMEMBERED_ROWS = 2_000
-"""Rows whose facts are remembered; when there are more it begins anew."""
+"""Rows whose values are compared; cleared when there are more."""
 _FIGURES = re.compile(r"\d+")
 
 
 class Highlights:
-    """What each row said when it was last looked at, and which rows are lit."""
+    """The last seen values of each row, and the highlighted rows."""
 
     def __init__(self) -> None:
         self.keys: set[Hashable] = set()
         self._said: dict[Hashable, tuple[str, ...]] = {}
 
-    def look(
+    def update(
         self, rows: Sequence[TableRow], columns: Sequence[Column], fresh: frozenset[Hashable] = frozenset()
     ) -> set[Hashable]:
-        """The keys of rows that say something else now, and of those that are `fresh`; they are lit. Another that was
-        never seen is no news: somebody scrolled there."""
+        """Highlights and returns the keys of rows with new values, and `fresh` ones. Another row seen for the first
+        time was scrolled to."""
         watched = [index for index, column in enumerate(columns) if column.title in NEWS_COLUMNS]
         changed = set(fresh)
         for row in rows:
             if row.free or len(row.cells) < len(columns):
                 continue
-            said = tuple(_FIGURES.sub("", row.cells[index][0]) for index in watched)
-            if self._said.setdefault(row.key, said) != said:
+            values = tuple(_FIGURES.sub("", row.cells[index][0]) for index in watched)
+            if self._said.setdefault(row.key, values) != values:
                 changed.add(row.key)
-            self._said[row.key] = said
+            self._said[row.key] = values
         if len(self._said) > REMEMBERED_ROWS:
-            self._said = {key: said for key, said in self._said.items() if any(key == row.key for row in rows)}
+            self._said = {key: values for key, values in self._said.items() if any(key == row.key for row in rows)}
         self.keys |= changed
         return changed
 
 
 CACHED_LINES = 512
-"""Lines that are kept as they were painted."""
+"""Painted lines in the cache."""
 
 
 class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
@@ -140,13 +137,12 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self.source: RowSource = FixedRows()
         self.cursor = 0
         self.touched = False
-        """Somebody has moved the cursor: from then on it stays on its row; before, it stays on the first."""
-        self._stand_on: Hashable | None = None
-        self._stand_top: int | None = None
+        """True once the user has moved the cursor: it then stays on its row; before, on the first."""
+        self._wanted_key: Hashable | None = None
+        self._wanted_top: int | None = None
         self._lit_rows = Highlights()
         self._painted: dict[int, tuple[tuple[Hashable, bool, bool], TableRow, Strip]] = {}
-        """By row number, because a row may move: its key, under the cursor or not, lit or not; what it says; its line.
-        What stands in its place and says the same stays."""
+        """By row number: (key, under the cursor, highlighted), the row, and its painted line."""
         self._head = int(any(column.title for column in self.columns))
 
     @property
@@ -156,13 +152,13 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     # what is shown
 
     def show(self, source: RowSource, keep: bool = True, key: Hashable | None = None) -> None:
-        """Shows another source; the cursor stays on its row's key (`key`, where the source was changed in place), else
-        on its place, else at the first that can be picked."""
+        """Shows another source; the cursor stays on its row's key (`key`, if the source was changed in place), else on
+        its place, else on the first row that can be picked."""
         before = (len(self.source), self.cursor, self.scroll_offset)
         key = (key or self.key) if keep else None
         self.source = source
-        found = source.index_of(key, self.cursor) if key is not None else None
-        place = found if found is not None else (min(self.cursor, len(source) - 1) if keep else 0)
+        index = source.index_of(key, self.cursor) if key is not None else None
+        place = index if index is not None else (min(self.cursor, len(source) - 1) if keep else 0)
         place = self._wanted(place)
         self.cursor = self._pickable(max(0, place), 1)
         self.virtual_size = Size(self.room, len(source) + self._head)
@@ -175,35 +171,33 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh()
 
     def say_empty(self, text: str) -> None:
-        """What stands there where there is no row."""
         if text != self.empty:
             self.empty = text
             self.refresh()
 
-    def stand_on(self, key: Hashable, top: int | None = None) -> None:
-        """Puts the cursor on this row, as soon as it is there and unless somebody moves it before; below line `top`."""
-        self._stand_on, self._stand_top = key, top
+    def restore_cursor(self, key: Hashable, top: int | None = None) -> None:
+        """Moves the cursor to this row as soon as it exists, unless the user moves it before; below line `top`."""
+        self._wanted_key, self._wanted_top = key, top
         self.show(self.source)
 
     def _wanted(self, place: int) -> int:
-        """Where the row is that the cursor is to stand on; `place` where there is none, or it is not there yet."""
-        found = self.source.index_of(self._stand_on, place) if self._stand_on is not None else None
-        if found is None:
+        """The index of the requested row; `place` without one."""
+        index = self.source.index_of(self._wanted_key, place) if self._wanted_key is not None else None
+        if index is None:
             return place
-        self._stand_on, self.touched = None, True
-        if (top := self._stand_top) is not None and top <= found < top + self.page:
+        self._wanted_key, self.touched = None, True
+        if (top := self._wanted_top) is not None and top <= index < top + self.page:
             self.call_after_refresh(self.scroll_to, y=top, animate=False)
-        return found
+        return index
 
     def set_columns(self, columns: Sequence[Column]) -> None:
-        """Other columns for the same rows."""
         if tuple(columns) != self.columns:
             self._lines = TableLines(columns)
             self._painted.clear()
             self.refresh()
 
     def row_changed(self, first: int, last: int) -> None:
-        """Repaints rows `first`..`last` as far as they are visible and say something else."""
+        """Repaints rows `first`..`last` if they are visible and have changed."""
         top = self.scroll_offset.y
         painted, self._painted = self._painted, {}
         for index, row in enumerate(self._light(), top):
@@ -218,15 +212,14 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         return key, index == self.cursor, key in self._lit_rows.keys
 
     def _light(self, fresh: frozenset[Hashable] = frozenset()) -> list[TableRow | None]:
-        """The rows in view; what of them says something else than before, or is `fresh`, is lit for a moment."""
+        """The visible rows; changed and `fresh` ones are highlighted for a moment."""
         top, bottom = self.visible_rows
         rows = [self.source.row(index) for index in range(top, bottom + 1)]
-        if changed := self._lit_rows.look([row for row in rows if row is not None], self.columns, fresh):
+        if changed := self._lit_rows.update([row for row in rows if row is not None], self.columns, fresh):
             self.set_timer(HIGHLIGHT_SECONDS, lambda: self._unlight(changed))
         return rows
 
     def light(self, keys: frozenset[Hashable]) -> None:
-        """Lights rows that were not there before."""
         self._light(keys)
         self.row_changed(*self.visible_rows)
 
@@ -236,18 +229,16 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def key(self) -> Hashable | None:
-        """Of the row under the cursor; None without rows."""
         return self.source.key_at(self.cursor) if self.cursor < len(self.source) else None
 
     @property
     def visible_rows(self) -> tuple[int, int]:
-        """First and last row number in view."""
         top = self.scroll_offset.y
         return top, min(len(self.source), top + max(1, self.size.height - self._head)) - 1
 
     @property
     def room(self) -> int:
-        """Cells of a line, less the scrollbar."""
+        """Cells of a line, without the scrollbar."""
         return int(self.scrollable_content_region.width)
 
     @property
@@ -262,7 +253,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         super().notify_style_update()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Does not repaint the scrollbar where its thumb does not move visibly, as in a hundred thousand rows."""
+        """Does not repaint the scrollbar if its thumb does not move visibly, as in a hundred thousand rows."""
         bar = self.vertical_scrollbar
         if _thumb(bar, old_value) == _thumb(bar, new_value):
             bar.set_reactive(ScrollBar.position, bar.validate_position(new_value))
@@ -285,15 +276,15 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         index = top + y - self._head
         if index >= len(self.source):
             below = y - self._head - 1
-            told = self.empty.split("\n") if self.empty and not len(self.source) else []
-            return colours.strip([("  " + told[below], "dim")] if 0 <= below < len(told) else (), width)
+            lines = self.empty.split("\n") if self.empty and not len(self.source) else []
+            return colours.strip([("  " + lines[below], "dim")] if 0 <= below < len(lines) else (), width)
         place = self._place(index)
-        found = self._painted.get(index)
-        if found is not None and found[0] == place:
-            return found[2]
+        cached = self._painted.get(index)
+        if cached is not None and cached[0] == place:
+            return cached[2]
         row = self.source.row(index)
-        ground = "cursor" if place[1] and self._picked(row) else "lit" if place[2] else ""
-        strip = colours.strip(self._lines.row(row, width), width, ground, mark=place[2] and self.app.no_color)
+        background = "cursor" if place[1] and self._picked(row) else "lit" if place[2] else ""
+        strip = colours.strip(self._lines.row(row, width), width, background, mark=place[2] and self.app.no_color)
         if row is None:
             self.source.want(*self.visible_rows)
         elif len(self._painted) < CACHED_LINES:
@@ -306,8 +297,8 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     # the cursor
 
     def move_to(self, index: int, step: int = 1) -> None:
-        """Puts the cursor on row `index`, or on the next in the direction of `step` that can be picked."""
-        self.touched, self._stand_on = True, None
+        """Moves the cursor to row `index`, or to the next in the direction of `step` that can be picked."""
+        self.touched, self._wanted_key = True, None
         if not len(self.source):
             return
         old = self.cursor
@@ -332,7 +323,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         return index
 
     def _follow(self) -> bool:
-        """Scrolls so that the cursor is in view; True when it did, which repaints everything."""
+        """Scrolls the cursor into view; True if it did, which repaints everything."""
         top, page = self.scroll_offset.y, self.page
         target = top
         if self.cursor < top:
@@ -345,7 +336,6 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         return True
 
     def action_move(self, way: str) -> None:
-        """up, down, page_up, page_down, top, bottom."""
         last = len(self.source) - 1
         index, step = {
             "up": (self.cursor - 1, -1),
@@ -364,12 +354,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def _above(self) -> bool:
-        """True when a row above the cursor can be picked."""
         return any((row := self.source.row(index)) is None or row.pick for index in range(self.cursor))
-
-    def action_pick(self) -> None:
-        if self.key is not None:
-            self.post_message(self.Picked(self, self.key))
 
     def on_click(self, event: events.Click) -> None:
         index = self.scroll_offset.y + event.y - self._head
@@ -381,12 +366,12 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
             return
         if (row := self.source.row(index)) is not None and row.pick:
             self.move_to(index)
-            if event.chain == 2:
-                self.action_pick()
+            if event.chain == 2 and self.key is not None:
+                self.post_message(self.Picked(self, self.key))
 
 
 def _thumb(bar: ScrollBar, position: float) -> int:
-    """Where its thumb begins, in eighths of a cell, as Textual draws it."""
+    """Start of the thumb in eighths of a cell, as Textual draws it."""
     size, window, whole = bar.size.height, bar.window_size, bar.window_virtual_size
     if not size or window >= whole:
         return 0

@@ -17,27 +17,27 @@ Arms = tuple[int, int, int, int]
 Cell = tuple[int, int]
 """(x, y) in a channel."""
 WIDE_LANES = 5
-"""Up to so many lanes stand apart by a cell."""
+"""Up to this many lanes have a cell between them."""
 ENDS = 2
 """Cells of a channel before its first lane and after its last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSign:
-    """What stands at a spot: its mark, its text, and what is said on the lines below where there is room."""
+    """The label of a node: its mark and text, and the lines below it if there is room."""
 
     mark: Segment
     text: str
     style: str
     below: Sequence[Sequence[Segment]] = ()
-    """Line by line, what matters most first."""
+    """Line by line, the most important first."""
     tail: Segment = ("", "plain")
-    """After the text, whole whatever that loses."""
+    """After the text, never cut."""
 
 
 class LayeredDrawing:
-    """The lines of a layout. `critical`: edges (upstream job, downstream job) that are lit; a row takes `spacing`
-    lines. A channel's strokes are made when it first comes into view."""
+    """The lines of a layout. `critical`: highlighted edges (upstream job, downstream job); a row takes `spacing` lines.
+    A channel's strokes are made when it first becomes visible."""
 
     def __init__(
         self, layout: LineageLayout, labels: Sequence[NodeSign], widest: int, spacing: int = 1,
@@ -48,9 +48,9 @@ class LayeredDrawing:
         self._at = {(spot.layer, spot.row): place for place, spot in enumerate(layout.spots)}
         self._right: dict[int, list[int]] = {}
         self._left: dict[int, list[int]] = {}
-        for one, other in layout.links:
-            self._right.setdefault(one, []).append(other)
-            self._left.setdefault(other, []).append(one)
+        for source, target in layout.links:
+            self._right.setdefault(source, []).append(target)
+            self._left.setdefault(target, []).append(source)
         self.lit = frozenset(self._links_of(critical))
         self._ends_lit = {place for link in self.lit for place in link[:1]}
         names = self._wanted(below=0, is_tight=room > 0)
@@ -71,16 +71,15 @@ class LayeredDrawing:
         return sum(self._widths.values()) + self._between(self._is_narrow)
 
     def _between(self, is_narrow: bool) -> int:
-        """Cells of all channels."""
         return sum(_room(channel, _gap(channel, is_narrow)) for channel in self._channels.values())
 
     def place_at(self, layer: int, row: int) -> int | None:
-        """The place of the spot that stands there; no bend."""
+        """The node at this position; None for a bend."""
         place = self._at.get((layer, row))
         return place if place is not None and self.layout.spots[place].jobs else None
 
     def box(self, place: int) -> tuple[int, int, int]:
-        """(x, y, cells) of a spot's label."""
+        """(x, y, cells) of a node's label."""
         spot, x = self.layout.spots[place], 0
         for layer in self.layers:
             if layer == spot.layer:
@@ -91,30 +90,37 @@ class LayeredDrawing:
     # who is next to whom
 
     def beside(self, place: int, step: int) -> list[int]:
-        """The spots that a spot is linked with, to the right (1) or to the left (-1), behind all bends."""
+        """The nodes linked with a node, to the right (1) or to the left (-1), behind all bends."""
         return [ways[-1][step > 0] for ways in self.ways(place, step)]
 
     def ways(self, place: int, step: int) -> list[list[LayerPair]]:
-        """The links from a spot to each of those beside it."""
+        """The links from a node to each of its neighbors."""
         next_to = self._right if step > 0 else self._left
-        found: list[list[LayerPair]] = []
+        paths: list[list[LayerPair]] = []
         ahead: list[tuple[int, list[LayerPair]]] = [(place, [])]
         for at, way in ahead:
-            for other in next_to.get(at, ()):
-                link = (at, other) if step > 0 else (other, at)
-                (found.append([*way, link]) if self.layout.spots[other].jobs else ahead.append((other, [*way, link])))
-        return found
+            for neighbor in next_to.get(at, ()):
+                link = (at, neighbor) if step > 0 else (neighbor, at)
+                (
+                    paths.append([*way, link])
+                    if self.layout.spots[neighbor].jobs
+                    else ahead.append((neighbor, [*way, link]))
+                )
+        return paths
 
     def _links_of(self, pairs: Collection[LayerPair]) -> set[LayerPair]:
-        """The links by which these edges are drawn."""
         place_of = {job: place for place, spot in enumerate(self.layout.spots) for job in spot.jobs} if pairs else {}
-        known = {(place_of[one], place_of[other]) for one, other in pairs if one in place_of and other in place_of}
-        found: set[LayerPair] = set()
-        for one in {pair[0] for pair in known}:
-            for way in self.ways(one, 1):
-                if (one, way[-1][1]) in known:
-                    found.update(way)
-        return found
+        known = {
+            (place_of[source], place_of[target])
+            for source, target in pairs
+            if source in place_of and target in place_of
+        }
+        links: set[LayerPair] = set()
+        for source in {pair[0] for pair in known}:
+            for way in self.ways(source, 1):
+                if (source, way[-1][1]) in known:
+                    links.update(way)
+        return links
 
     # strokes
 
@@ -128,7 +134,7 @@ class LayeredDrawing:
         return _room(channel, self._gap(channel))
 
     def _path(self, link: LayerPair) -> Iterator[tuple[Cell, Arms]]:
-        """The cells of a link, each with the arms that it needs there."""
+        """The cells of a link, with the arms of each."""
         start, end = (self.layout.spots[place].row for place in link)
         channel = self._channels[self._layer(link)]
         lane, width = channel.lanes.get(start), self._room(channel)
@@ -148,30 +154,32 @@ class LayeredDrawing:
         yield from (((x, last), (0, 1, 0, 1)) for x in range(at + 1, width))
 
     def _strokes(self, layer: int) -> dict[Cell, Arms]:
-        """All strokes of a channel; where one crosses another's lane, the lane is what is drawn."""
-        found = self._cells.get(layer)
-        if found is None:
-            found = self._cells[layer] = self._drawn(self._channels[layer])
+        """All strokes of a channel; a crossing shows the lane."""
+        strokes = self._cells.get(layer)
+        if strokes is None:
+            strokes = self._cells[layer] = self._drawn(self._channels[layer])
             self._heavy[layer] = set()
-            for cell, arms in (each for link in self.lit if self._layer(link) == layer for each in self._path(link)):
-                before = found[cell]
+            for cell, arms in (
+                stroke for link in self.lit if self._layer(link) == layer for stroke in self._path(link)
+            ):
+                before = strokes[cell]
                 if not any(arm and not old for arm, old in zip(arms, before, strict=True)):  # else it passes below
-                    found[cell] = _joined(before, arms, 2)
+                    strokes[cell] = _joined(before, arms, 2)
                     self._heavy[layer].add(cell)
-        return found
+        return strokes
 
     def _drawn(self, channel: EdgeChannel) -> dict[Cell, Arms]:
-        found: dict[Cell, Arms] = {}
+        strokes: dict[Cell, Arms] = {}
         owner: dict[Cell, Sequence[int]] = {}
         width = self._room(channel)
         for row, lane in channel.lanes.items():
             x, targets = ENDS + lane * self._gap(channel), channel.nets[row]
             first, last = (end * self.spacing for end in (min(row, *targets), max(row, *targets)))
             for y in range(first, last + 1):
-                found[x, y], owner[x, y] = (int(y > first), 0, int(y < last), 0), targets
-            found[x, row * self.spacing] = _joined(found[x, row * self.spacing], (0, 0, 0, 1))
+                strokes[x, y], owner[x, y] = (int(y > first), 0, int(y < last), 0), targets
+            strokes[x, row * self.spacing] = _joined(strokes[x, row * self.spacing], (0, 0, 0, 1))
             for target in targets:
-                found[x, target * self.spacing] = _joined(found[x, target * self.spacing], (0, 1, 0, 0))
+                strokes[x, target * self.spacing] = _joined(strokes[x, target * self.spacing], (0, 1, 0, 0))
         for row, targets in channel.nets.items():
             own = channel.lanes.get(row)
             at = width if own is None else ENDS + own * self._gap(channel)
@@ -181,37 +189,35 @@ class LayeredDrawing:
                 cell = (x, end * self.spacing)
                 crossed = owner.get(cell)
                 if crossed is None or (enters and end in crossed):
-                    found[cell] = _joined(found.get(cell, _NONE), (0, 1, 0, 1))
-        return found
+                    strokes[cell] = _joined(strokes.get(cell, _NONE), (0, 1, 0, 1))
+        return strokes
 
     # lines
 
     def _wanted(self, below: int, is_tight: bool = False) -> dict[int, int]:
-        """Layer -> cells in which its labels, and so many lines below each, are whole; `is_tight`: without a cell more
-        than that."""
-        found = {spot.layer: 4 for spot in self.layout.spots}
+        """Layer -> cells that its labels, and this many lines below each, need; `is_tight`: without spare cells."""
+        cells = {spot.layer: 4 for spot in self.layout.spots}
         for place, (spot, label) in enumerate(zip(self.layout.spots, self.labels, strict=True)):
             if spot.jobs:
                 named = length_of([(label.text, ""), label.tail]) + (self._beside(place) if is_tight else 4)
-                told = (length_of(line) + 4 for line in label.below[:below])
-                found[spot.layer] = max(found[spot.layer], named, *told)
-        return found
+                widths = (length_of(line) + 4 for line in label.below[:below])
+                cells[spot.layer] = max(cells[spot.layer], named, *widths)
+        return cells
 
     def _widen(self, room: int) -> bool:
-        """All layers together take up to so many cells: they share them for the names first, then for what is said
-        below. True where something stays cut."""
-        for wanted in (self._wanted(0, is_tight=True), self._wanted(0), self._wanted(self.spacing - 1)):
-            short = {layer for layer, cells in wanted.items() if self._widths[layer] < cells}
+        """Distributes `room` over the layers, for names first. True if something stays cut."""
+        for needed in (self._wanted(0, is_tight=True), self._wanted(0), self._wanted(self.spacing - 1)):
+            short = {layer for layer, cells in needed.items() if self._widths[layer] < cells}
             spare = room - self.width
             while short and spare > 0:
                 for layer in sorted(short, key=abs)[:spare]:
                     self._widths[layer] += 1
                 spare -= len(short)
-                short = {layer for layer in short if self._widths[layer] < wanted[layer]}
+                short = {layer for layer in short if self._widths[layer] < needed[layer]}
         return bool(short)
 
     def marked(self, links: Collection[LayerPair]) -> set[tuple[int, int, int]]:
-        """(layer, x, y) of the cells of these links, to be shown as belonging together."""
+        """(layer, x, y) of the cells of these links."""
         return {(self._layer(link), *cell) for link in links for cell, _ in self._path(link)}
 
     def line(
@@ -247,15 +253,15 @@ class LayeredDrawing:
         mark = (label.mark[0], own if own in ("here", "dim") else label.mark[1])
         runs: list[Segment] = [mark, (" ", own if own == "here" else "plain"), (text, own)]
         runs += [label.tail] if label.tail[0] else []
-        left = width - length_of(runs)
+        spare = width - length_of(runs)
         if not self._right.get(place):
-            return [*runs, (" " * left, "plain")]
+            return [*runs, (" " * spare, "plain")]
         lit = place in self._ends_lit
-        tail = self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * (left - 1)
+        tail = self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * (spare - 1)
         return [*runs, (" ", "plain"), (tail, "warn" if lit else "dim")]
 
     def _beside(self, place: int) -> int:
-        """Cells of a label beside its name: its mark, a blank, and one more where a stroke goes on."""
+        """Cells beside the name: its mark, a blank, and one more before a stroke."""
         return 3 if self._right.get(place) else 2
 
     def _cell(self, layer: int, cell: Cell, marked: Collection[tuple[int, int, int]]) -> Segment:
@@ -272,8 +278,8 @@ class LayeredDrawing:
 
     def _stroke(self, arms: Arms) -> str:
         if not self.plain:
-            up, right, down, left = arms
-            return BOX[27 * up + 9 * right + 3 * down + left]
+            north, east, south, west = arms
+            return BOX[27 * north + 9 * east + 3 * south + west]
         upright, level = max(arms[0], arms[2]), max(arms[1], arms[3])
         if upright and level:
             return "+"
@@ -292,6 +298,5 @@ _NONE: Arms = (0, 0, 0, 0)
 
 
 def _joined(before: Arms, arms: Arms, weight: int = 1) -> Arms:
-    """The arms of both, each as heavy as the heavier."""
-    up, right, down, left = (max(old, weight * new) for old, new in zip(before, arms, strict=True))
-    return up, right, down, left
+    north, east, south, west = (max(old, weight * new) for old, new in zip(before, arms, strict=True))
+    return north, east, south, west

@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 
 
 def line_breaks(text: str, width: int, more_at_first: int = 0) -> list[tuple[int, int]]:
-    """Where a line is broken into pieces of at most `width` cells: (start, end) in characters, at spaces if it can.
+    """(start, end) in characters of pieces of at most `width` cells, broken at spaces if possible.
 
-    The first piece may have `more_at_first` cells more: the others hang below it."""
+    The first piece may have `more_at_first` cells more: the others are indented.
+    """
     if len(text) <= width + more_at_first and text.isascii():
         return [(0, len(text))]
-    found, start, used, space = [], 0, -more_at_first, 0
+    pieces, start, used, space = [], 0, -more_at_first, 0
     for place, letter in enumerate(text):
         size = 1 if letter.isascii() else get_character_cell_size(letter)
         if used + size > width and place > start:
             end = space if space > start else place
-            found.append((start, end))
+            pieces.append((start, end))
             start, used = end, cell_len(text[end:place])
         used += size
         if letter == " ":
             space = place + 1
-    return [*found, (start, len(text))]
+    return [*pieces, (start, len(text))]
 
 
 Segment = tuple[str, str]
@@ -64,9 +65,9 @@ _GROUNDS = {
     "lit": ("foreground", 0.14),
 }
 GREY_CURSOR = 0.18
-"""Share of the foreground in the cursor's ground where there is no colour."""
+"""Share of the foreground in the cursor's background without colors."""
 _BRIGHTER = {"cursor": 0.14}
-"""How much more of a faint ink a ground needs, to be read on it."""
+"""Extra share of a faint ink on this background."""
 
 
 def one_line(text: str) -> str:
@@ -77,21 +78,20 @@ def one_line(text: str) -> str:
 
 
 _cleaned = lru_cache(4096)(clean_line)
-"""Much of what is no ASCII is our own, and stands in each row: dashes, glyphs, what was cut."""
 
 
 CACHED_TEXTS = 400
-"""Longer texts are not kept: how many are, times this, is what they may take."""
+"""Characters of the longest cached text."""
 FAR = 4
-"""Letters for each cell: so many nearly always take more cells than there are, though some take none."""
+"""Characters per cell: enough to fill the cells, even though some characters take none."""
 
 
-def fit(text: str, width: int, right: bool = False, more: str = "…") -> str:
+def fit(text: str, width: int, right: bool = False, mark: str = "…") -> str:
     """`text` in exactly `width` cells; a cut is marked at its end."""
-    return _fitted(text, width, right, more) if len(text) <= CACHED_TEXTS else _fit(text, width, right, more)
+    return _fitted(text, width, right, mark) if len(text) <= CACHED_TEXTS else _fit(text, width, right, mark)
 
 
-def _fit(text: str, width: int, right: bool, more: str) -> str:
+def _fit(text: str, width: int, right: bool, mark: str) -> str:
     if width <= 0:
         return ""
     text = one_line(text)
@@ -100,7 +100,7 @@ def _fit(text: str, width: int, right: bool, more: str) -> str:
         text = near  # of a text of many thousand letters only the beginning is measured
     length = len(text) if text.isascii() else cell_len(text)
     if length > width:
-        return set_cell_size(text, width - 1) + more
+        return set_cell_size(text, width - 1) + mark
     return " " * (width - length) + text if right else text + " " * (width - length)
 
 
@@ -108,13 +108,13 @@ _fitted = lru_cache(8192)(_fit)
 
 
 def cut(text: str, most: int) -> str:
-    """`text` in the cells that it takes, at most so many; a cut is marked at its end."""
+    """`text` in at most this many cells; a cut is marked at its end."""
     text = one_line(text)
     return fit(text, min(most, len(text) if text.isascii() else cell_len(text)))
 
 
 def fit_middle(text: str, width: int) -> str:
-    """`text` in at most `width` cells; where it is too long its middle is left out, because names differ at the end."""
+    """`text` in at most `width` cells, cut in the middle: names differ at the end."""
     text = one_line(text)
     if cell_len(text) <= width:
         return text
@@ -126,12 +126,11 @@ def fit_middle(text: str, width: int) -> str:
 
 
 def length_of(runs: Iterable[Segment]) -> int:
-    """Cells that the runs take."""
     return sum(len(text) if text.isascii() else cell_len(text) for text, _ in runs)
 
 
 def cut_runs(runs: Iterable[Segment], room: int) -> list[Segment]:
-    """The runs in at most so many cells; a cut is marked at its end."""
+    """The runs in at most this many cells; a cut is marked at its end."""
     shown: list[Segment] = []
     for text, style in runs:
         size = length_of([(text, style)])
@@ -148,8 +147,8 @@ class Palette:
     def __init__(
         self, variables: Mapping[str, str], plain: bool = False, few: bool = False, grey: bool = False
     ) -> None:
-        """`few`: for a terminal with sixteen colours. `grey`: for one with none, where what matters most must not be
-        the darkest because its colour is: it is as bright as all else, and bold."""
+        """`few`: for a terminal with sixteen colors. `grey`: for one without colors, where errors are as bright as
+        other text, and bold."""
         self._plain, self._few, self._grey = plain, few, grey
         self._colors = {name: Color.parse(variables[name]) for name in _VARIABLES}
         if grey:
@@ -157,82 +156,80 @@ class Palette:
             self._colors |= dict.fromkeys(("primary", "secondary", "success", "warning", "error"), ink)
         self._styles: dict[tuple[str, str], Style] = {}
 
-    def style(self, name: str, ground: str = "") -> Style:
-        """The style of a name on a ground: "", "panel", "cursor", "alarm"."""
-        found = self._styles.get((name, ground))
-        if found is None:
-            found = self._styles[name, ground] = self._mixed(name or "plain", ground)
-        return found
+    def style(self, name: str, background: str = "") -> Style:
+        """The style of a name on a background: "", "panel", "cursor", "alarm"."""
+        style = self._styles.get((name, background))
+        if style is None:
+            style = self._styles[name, background] = self._mixed(name or "plain", background)
+        return style
 
-    def _mixed(self, name: str, ground: str) -> Style:
+    def _mixed(self, name: str, background: str) -> Style:
         variable, share, bold, own = INKS[name]
         if self._few:
             dark = self._colors["background"].brightness < 0.5
-            return ansi_style(name, ground, dark, bold or ground == "cursor" or None, self._grey)
-        under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
-        if self._grey and ground == "cursor" and not own:
-            ground_share = GREY_CURSOR
+            return ansi_style(name, background, dark, bold or background == "cursor" or None, self._grey)
+        under, share_below = (own, 1.0) if own else _GROUNDS[background]
+        if self._grey and background == "cursor" and not own:
+            share_below = GREY_CURSOR
         base = self._colors["background"]
-        below = base.blend(self._colors[under], ground_share)
-        ink = below.blend(self._colors[variable], min(1.0, share + _BRIGHTER.get(ground, 0.0)))
-        return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or ground == "cursor" or None)
+        below = base.blend(self._colors[under], share_below)
+        ink = below.blend(self._colors[variable], min(1.0, share + _BRIGHTER.get(background, 0.0)))
+        return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or background == "cursor" or None)
 
-    def strip(self, runs: Sequence[Segment], width: int, ground: str = "", mark: bool = False) -> Strip:
-        """One line of exactly `width` cells; neighbours of one style become one segment. `mark`: its last cell says
-        that it has changed, where a ground alone would not be seen."""
-        if mark or (ground == "lit" and self._plain):
-            end = RichSegment(_CHANGED, self.style("strong", ground))
-            return Strip.join([self._line(runs, width - len(_CHANGED), ground), Strip([end], len(_CHANGED))])
-        return self._line(runs, width, ground)
+    def strip(self, runs: Sequence[Segment], width: int, background: str = "", mark: bool = False) -> Strip:
+        """One line of exactly `width` cells; neighbors of one style become one segment. `mark`: its last cell marks a
+        change that a background alone would not show."""
+        if mark or (background == "lit" and self._plain):
+            end = RichSegment(_CHANGED, self.style("strong", background))
+            return Strip.join([self._line(runs, width - len(_CHANGED), background), Strip([end], len(_CHANGED))])
+        return self._line(runs, width, background)
 
-    def _line(self, runs: Sequence[Segment], width: int, ground: str) -> Strip:
+    def _line(self, runs: Sequence[Segment], width: int, background: str) -> Strip:
         segments: list[RichSegment] = []
-        left, text, name = width, "", "plain"
+        remaining, text, name = width, "", "plain"
         for outside, style in runs:
             piece = one_line(outside)
             size = len(piece) if piece.isascii() else cell_len(piece)
-            if size > left:
-                piece, size = fit(piece, left), left
+            if size > remaining:
+                piece, size = fit(piece, remaining), remaining
             if self._plain and not piece.isascii():
                 piece = piece.translate(_PLAIN_INKS)
-            left -= size
+            remaining -= size
             if style == name:
                 text += piece
             else:
                 if text:
-                    segments.append(RichSegment(text, self.style(name, ground)))
+                    segments.append(RichSegment(text, self.style(name, background)))
                 text, name = piece, style
-            if left <= 0:
+            if remaining <= 0:
                 break
-        if left > 0 and name != "plain":
-            segments.append(RichSegment(text, self.style(name, ground)))
+        if remaining > 0 and name != "plain":
+            segments.append(RichSegment(text, self.style(name, background)))
             text, name = "", "plain"
-        text += " " * max(0, left)
+        text += " " * max(0, remaining)
         if text:
-            segments.append(RichSegment(text, self.style(name, ground)))
+            segments.append(RichSegment(text, self.style(name, background)))
         return Strip(segments, width)
 
 
 def is_16_colors(app: App[Any]) -> bool:
-    """Whether its terminal has sixteen colours."""
     return app.console.color_system == "standard" and not app.is_headless
 
 
 def palette(widget: Widget) -> Palette:
-    """The palette of the theme that a widget is shown in."""
     app = widget.app
     plain = bool(getattr(getattr(app, "glyphs", None), "plain", False))
     few = is_16_colors(app)
     kind = (app.theme, plain, few, app.no_color)
-    found = _palettes.get(kind)
-    if found is None:
+    cached = _palettes.get(kind)
+    if cached is None:
         variables = app.theme_variables or app.get_css_variables()
-        found = _palettes[kind] = Palette(variables, plain, few, app.no_color)
-    return found
+        cached = _palettes[kind] = Palette(variables, plain, few, app.no_color)
+    return cached
 
 
 _VARIABLES = ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error")
 _CHANGED = " *"
 _palettes: dict[tuple[str, bool, bool, bool], Palette] = {}
 _PLAIN_INKS = str.maketrans({"–": "-", "—": "-", "…": "~", "·": "|", "\ufffd": "?"})
-"""Our own typography on a terminal that has letters only."""
+"""ASCII replacements of our own typography."""

@@ -1,4 +1,4 @@
-"""Colors: themes that people with any color vision tell apart, and their counterparts on a terminal with 16 colors."""
+"""Colors: themes that users with any color vision can distinguish, and their counterparts on a 16-color terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
 
 def selected_theme() -> Theme:
-    """The theme that HEADWAY_THEME names; the dark one where it names none of ours."""
+    """The theme of HEADWAY_THEME; the dark one for an unknown name."""
     return THEMES.get(os.environ.get(THEME_VARIABLE, ""), DARK)
 
 
@@ -54,7 +54,7 @@ _SHADES: Palette = TerminalTheme(
     [(85, 85, 85), (255, 85, 85), (85, 255, 85), (255, 255, 85), (85, 85, 255), (255, 85, 255), (85, 255, 255),
      (255, 255, 255)],
 ).ansi_colors  # fmt: skip
-"""What is brought down to a terminal's sixteen comes to these exactly."""
+"""Exact colors that a terminal's sixteen are mapped to."""
 ANSI_GROUNDS = {
     True: {"": 0, "panel": 0, "cursor": 4, "alarm": 1, "lit": 8},
     False: {"": 15, "panel": 15, "cursor": 7, "alarm": 1, "lit": 11},
@@ -67,32 +67,32 @@ ANSI_INKS = {
 ON_CURSOR = {True: {"bad": 15, "plain": 15, "ok": 15, "run": 15, "key": 15}, False: {"dim": 0, "head": 0, "warn": 0}}
 ON_ALARM = 15
 ON_LIT = {True: 15, False: 0}
-"""Of what has just changed; its state is read by glyph and word for that moment."""
+"""On a highlighted row the state is read by glyph and word."""
 THEIR_OWN = {"here": (15, 4), "mark": (0, 11), "alarm": (15, 1)}
-"""Ink and ground of what brings its own ground."""
+"""Ink and background of styles with their own background."""
 GREYS = {
     True: {"": (7, 0), "panel": (7, 0), "cursor": (0, 7), "alarm": (0, 15), "lit": (15, 8)},
     False: {"": (0, 15), "panel": (0, 15), "cursor": (0, 7), "alarm": (15, 0), "lit": (15, 8)},
 }
-"""Ink and ground by ground where there is no colour (NO_COLOR): a red that is brought down to grey is the dimmest."""
+"""Ink and background without colors (NO_COLOR): a red reduced to grey would be the dimmest."""
 BRIGHT = frozenset({"ok", "bad", "warn", "run", "strong", "key"})
-"""What is as bright as the terminal can, where there is no colour."""
+"""Styles shown as bright as possible without colors."""
 
 
-def color_pair(name: str, ground: str, dark: bool, grey: bool = False) -> tuple[int, int]:
-    """The numbers of ink and ground; with `grey` none of them is a colour."""
+def color_pair(name: str, background: str, dark: bool, grey: bool = False) -> tuple[int, int]:
+    """Color numbers of ink and background."""
     if grey:
-        ink, below = GREYS[dark]["alarm" if name in THEIR_OWN else ground]
+        ink, below = GREYS[dark]["alarm" if name in THEIR_OWN else background]
         return (15 if (ink, name in BRIGHT) == (7, True) else ink), below
     if name in THEIR_OWN:
         return THEIR_OWN[name]
-    below = ANSI_GROUNDS[dark][ground]
-    if ground in ("alarm", "lit"):
-        return ON_ALARM if ground == "alarm" else ON_LIT[dark], below
-    own = ON_CURSOR[dark].get(name) if ground == "cursor" else None
+    below = ANSI_GROUNDS[dark][background]
+    if background in ("alarm", "lit"):
+        return ON_ALARM if background == "alarm" else ON_LIT[dark], below
+    own = ON_CURSOR[dark].get(name) if background == "cursor" else None
     return ANSI_INKS[dark].get(name, ANSI_INKS[dark]["plain"]) if own is None else own, below
 
 
-def ansi_style(name: str, ground: str, dark: bool, bold: bool | None, grey: bool = False) -> Style:
-    ink, below = (Color.from_rgb(*_SHADES[number]) for number in color_pair(name, ground, dark, grey))
+def ansi_style(name: str, background: str, dark: bool, bold: bool | None, grey: bool = False) -> Style:
+    ink, below = (Color.from_rgb(*_SHADES[number]) for number in color_pair(name, background, dark, grey))
     return Style(color=ink, bgcolor=below, bold=bold)

@@ -18,7 +18,7 @@ ERROR = re.compile(
     r"|no space|\bexit (status )?[1-9]",
     re.I,
 )
-"""What looks like an error line; `e` and `E` stop there."""
+"""Matches error lines; `e` and `E` stop there."""
 WIDEST = 10_000
 
 
@@ -43,34 +43,34 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._text: list[str] = []
         self._lines: list[tuple[int, int, int]] = []
-        """(number of the line, first and last character) of each line on the screen."""
+        """(number of the text line, first and last character) of each line on the screen."""
         self._runs: dict[int, list[Segment]] = {}
         self.wrapped = False
         self.following = False
         self.finds_errors = True
         self.hang = 0
-        """Cells by which the further lines of a wrapped one are indented."""
+        """Indent of the further lines of a wrapped one, in cells."""
         self.marked: int | None = None
 
     def show(self, text: str) -> None:
-        """Replaces the text; the place is kept, or the end where it follows."""
+        """Replaces the text; keeps the place, or the end while following."""
         self._runs = {}
         self._text = [line[:WIDEST] for line in clean(text).split("\n")]
         self._lay_out()
 
     def add(self, text: str) -> None:
-        """Goes on where the text ends, in its last line; only what is new is laid out."""
+        """Appends to the last line; only new text is laid out."""
         last = len(self._text) - 1
-        more = clean(text).split("\n")
-        more[0] = self._text[last] + more[0] if self._text else more[0]
-        kept = last if self._text else 0
-        self._text[kept:] = [line[:WIDEST] for line in more]
-        while self._lines and self._lines[-1][0] >= kept:
+        lines = clean(text).split("\n")
+        lines[0] = self._text[last] + lines[0] if self._text else lines[0]
+        first = last if self._text else 0
+        self._text[first:] = [line[:WIDEST] for line in lines]
+        while self._lines and self._lines[-1][0] >= first:
             self._lines.pop()
-        self._lay_out(kept)
+        self._lay_out(first)
 
     def show_runs(self, lines: Sequence[Sequence[Segment]]) -> None:
-        """Replaces the text by lines of our own runs; outside text in them is cleaned."""
+        """Replaces the text by lines of segments; outside text in them is cleaned."""
         self._runs = {number: [(one_line(text), style) for text, style in line] for number, line in enumerate(lines)}
         self._text = ["".join(text for text, _ in line) for line in self._runs.values()]
         self._lay_out()
@@ -80,7 +80,6 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         return "\n".join(self._text)
 
     def _lay_out(self, first: int = 0) -> None:
-        """Breaks the lines from `first` on to the width; what stands before it is broken already."""
         width = max(1, self.scrollable_content_region.width)
         self._lines = self._lines if first else []
         for number, line in enumerate(self._text[first:], first):
@@ -112,7 +111,6 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         )
 
     def on_mouse_scroll_up(self) -> None:
-        """Who scrolls back wants to read there, whatever is added at the end."""
         self.following = False
 
     def toggle_wrap(self) -> None:
@@ -125,8 +123,8 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
             self.marked = None
             self._lay_out()
 
-    def seek(self, wanted: Callable[[str], bool], step: int) -> bool:
-        """Marks the next line (`step` 1) or the one before (-1) that is wanted, round the end; False without any."""
+    def seek(self, matches: Callable[[str], bool], step: int) -> bool:
+        """Marks the next line (`step` 1) or the previous one (-1) that matches, wrapping around; False without any."""
         count = len(self._text)
         if self.marked is not None:
             start = self.marked
@@ -134,21 +132,17 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
             start = -1 if step > 0 else count
         for turn in range(1, count + 1):
             number = (start + step * turn) % count
-            if wanted(self._text[number]):
-                self._mark(number)
+            if matches(self._text[number]):
+                self.following, self.marked = False, number
+                place = next(index for index, (line, _, _) in enumerate(self._lines) if line == number)
+                top, height = self.scroll_offset.y, self.size.height
+                if not top <= place < top + height:
+                    self.scroll_to(y=max(0, place - height // 2), animate=False)
+                self.refresh()
                 return True
         return False
 
-    def _mark(self, number: int) -> None:
-        self.following, self.marked = False, number
-        place = next(index for index, (line, _, _) in enumerate(self._lines) if line == number)
-        top, height = self.scroll_offset.y, self.size.height
-        if not top <= place < top + height:
-            self.scroll_to(y=max(0, place - height // 2), animate=False)
-        self.refresh()
-
     def action_move(self, way: str) -> None:
-        """up, down, page_up, page_down, top, bottom."""
         page, top = max(1, self.size.height - 1), self.scroll_offset.y
         end = max(0, len(self._lines) - self.size.height)
         targets = {

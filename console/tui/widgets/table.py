@@ -1,6 +1,6 @@
 """Tables: columns that share a width, rows of cells, and where rows come from.
 
-A source gives rows by number: all at once, made when they are seen, or by id from pages that the store fills.
+A source returns rows by number: all at once, made when they are seen, or by id from pages that the store fills.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from console.tui.widgets.paint import Segment
 
 
 class Column(NamedTuple):
-    """`rank` 1 is kept on the narrowest terminal, 0 is not shown; what `flex` has shares the cells that are left, up to
-    `most`. What is too long is cut at its end, or in the `middle`."""
+    """`rank` 1 stays on the narrowest terminal, 0 is not shown; `flex` columns share the remaining cells, up to `most`.
+    Text that is too long is cut at its end, or in the `middle`."""
 
     title: str
     width: int
@@ -28,7 +28,7 @@ class Column(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """Cells under columns; with `free`, runs from the left edge. What is no `pick` is stepped over by the cursor."""
+    """Cells under columns; with `free`, runs from the left edge. The cursor skips rows without `pick`."""
 
     key: Hashable
     cells: tuple[Segment, ...]
@@ -37,7 +37,7 @@ class TableRow(NamedTuple):
 
 
 class RowSource(Protocol):
-    """Where rows come from. `row` never waits: None is "not here yet"."""
+    """Where rows come from. `row` never waits: None is "not loaded yet"."""
 
     def __len__(self) -> int: ...
     def key_at(self, index: int) -> Hashable: ...
@@ -47,7 +47,7 @@ class RowSource(Protocol):
 
 
 class FixedRows:
-    """A source that has them all: a short list."""
+    """A short list of finished rows."""
 
     def __init__(self, rows: Sequence[TableRow] = ()) -> None:
         self._rows = tuple(rows)
@@ -65,11 +65,11 @@ class FixedRows:
         return self._rows[index]
 
     def want(self, first: int, last: int) -> None:
-        """Everything is here."""
+        """Queries missing rows in view and around it, once."""
 
 
 class LazyRows:
-    """A source whose rows are made when they come into view."""
+    """Rows are made when they come into view."""
 
     def __init__(self, keys: Sequence[Hashable], make: Callable[[int], TableRow]) -> None:
         self._keys, self._make = tuple(keys), make
@@ -93,39 +93,40 @@ class LazyRows:
         return self._make(index)
 
     def want(self, first: int, last: int) -> None:
-        """Everything is here."""
+        """Queries missing rows in view and around it, once."""
 
 
 def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
-    """(index, width) of the columns that fit, in their order: by rank first, then what is left goes to the flexible."""
-    kept: set[int] = set()
-    left = width
+    """(index, width) of the columns that fit, in their order: by rank first, then flexible ones get the remaining
+    cells."""
+    visible: set[int] = set()
+    remaining = width
     ranked = [index for index, column in enumerate(columns) if column.rank]
     for index in sorted(ranked, key=lambda index: columns[index].rank):
-        need = columns[index].width + (1 if kept else 0)
-        if need > left:
+        need = columns[index].width + (1 if visible else 0)
+        if need > remaining:
             break
-        kept.add(index)
-        left -= need
-    widths = {index: columns[index].width for index in kept}
-    flexible = sorted(index for index in kept if columns[index].flex)
+        visible.add(index)
+        remaining -= need
+    widths = {index: columns[index].width for index in visible}
+    flexible = sorted(index for index in visible if columns[index].flex)
     for place, index in enumerate(flexible):
-        share = sum(columns[other].flex for other in flexible[place:])
-        extra = left * columns[index].flex // share
+        share = sum(columns[later].flex for later in flexible[place:])
+        extra = remaining * columns[index].flex // share
         if columns[index].most:
             extra = min(extra, max(0, columns[index].most - columns[index].width))
         widths[index] += extra
-        left -= extra
-    return [(index, widths[index]) for index in sorted(kept)]
+        remaining -= extra
+    return [(index, widths[index]) for index in sorted(visible)]
 
 
 def by_priority(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
-    """The same columns with other ranks, by their titles; those that are not named keep theirs."""
+    """The columns with other ranks, by their titles."""
     return tuple(column._replace(rank=ranks.get(column.title, column.rank)) for column in columns)
 
 
 def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[Column, ...]:
-    """The same columns, the one of names so wide that few are cut."""
+    """The columns, the one of names so wide that few are cut."""
     return tuple(
         column._replace(width=cells, flex=column.flex * 2, most=0) if index == name else column
         for index, column in enumerate(columns)
@@ -133,24 +134,24 @@ def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[
 
 
 def roomy(columns: Sequence[Column], **most: int) -> tuple[Column, ...]:
-    """The same columns, those that are named at most so wide: what they leave goes to the others."""
+    """The columns with other maximum widths, by their titles."""
     return tuple(column._replace(most=most.get(column.title, column.most)) for column in columns)
 
 
 def shift_right(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column, ...]:
-    """The same columns without the first `by` of those that are shown after the `fixed` ones; one is left."""
+    """The columns without the first `by` of those after the `fixed` ones; at least one stays."""
     movable = [index for index, column in enumerate(columns) if index >= fixed and column.rank]
-    gone = set(movable[: min(by, len(movable) - 1)])
-    return tuple(column._replace(rank=0) if index in gone else column for index, column in enumerate(columns))
+    hidden = set(movable[: min(by, len(movable) - 1)])
+    return tuple(column._replace(rank=0) if index in hidden else column for index, column in enumerate(columns))
 
 
 PREFETCHED_ROWS = 64
-"""Rows asked for before and after those in view."""
+"""Rows queried before and after the visible ones."""
 CACHED_ROWS = 4096
 
 
 class HasRowId(Protocol):
-    """A view of the store: the same by value, known by its id."""
+    """A view of the store with its id."""
 
     @property
     def id(self) -> int: ...
@@ -160,7 +161,7 @@ View = TypeVar("View", bound=HasRowId)
 
 
 class PagedRows(Generic[View]):
-    """A source over a vector of ids. `ask` has views fetched elsewhere; `arrived` takes them in. Never waits."""
+    """A source over a vector of ids. `ask` has views fetched elsewhere; `arrived` stores them. Never waits."""
 
     def __init__(self, make: Callable[[View], TableRow], ask: Callable[[list[int]], None]) -> None:
         self.ids: array[int] = array("q")
@@ -168,7 +169,7 @@ class PagedRows(Generic[View]):
         self._views: OrderedDict[int, View] = OrderedDict()
         self._asked: frozenset[int] = frozenset()
         self._old: set[int] = set()
-        """Views that are asked for anew and have not come yet: whatever is asked meanwhile asks for them too."""
+        """Stale views whose refresh is pending: every query includes them."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -191,11 +192,10 @@ class PagedRows(Generic[View]):
         return None if view is None else self._make(view)
 
     def view(self, row_id: Hashable) -> View | None:
-        """The last seen view with that id; None when it was not fetched."""
         return self._views.get(row_id) if isinstance(row_id, int) else None
 
     def want(self, first: int, last: int) -> None:
-        """Asks for what is missing in view and around it, once."""
+        """Queries missing rows in view and around it, once."""
         around = self.ids[max(0, first - PREFETCHED_ROWS) : last + 1 + PREFETCHED_ROWS]
         missing = frozenset(row_id for row_id in around if row_id not in self._views)
         if missing and missing != self._asked:
@@ -203,14 +203,14 @@ class PagedRows(Generic[View]):
             self._ask([*(row_id for row_id in around if row_id in missing), *sorted(self._old - missing)])
 
     def near_edge(self, first: int, last: int) -> None:
-        """Prefetches before the cursor runs out of rows that are here."""
+        """Prefetches before the cursor reaches rows that are not loaded."""
         for index in (first - PREFETCHED_ROWS // 2, last + PREFETCHED_ROWS // 2):
             if 0 <= index < len(self.ids) and self.ids[index] not in self._views:
                 self.want(first, last)
                 return
 
     def again(self, first: int, last: int) -> None:
-        """The store has changed: what is in view is asked for anew, the rest is forgotten."""
+        """The store has changed: refreshes the visible rows and drops the others."""
         visible = list(self.ids[first : last + 1])
         self._old = set(visible)
         self._views = OrderedDict((row_id, self._views[row_id]) for row_id in visible if row_id in self._views)
@@ -219,7 +219,7 @@ class PagedRows(Generic[View]):
             self._ask(visible)
 
     def arrived(self, views: Sequence[View]) -> set[int]:
-        """Takes views in; the ids of those that differ from what was here."""
+        """Stores views; returns the ids of those that have changed."""
         changed = set()
         for view in views:
             if self._views.get(view.id) != view:

@@ -9,7 +9,7 @@ import pytest
 
 from console.domain.filter import JobFilter
 from console.domain.job import JobRow
-from console.tui.dialogs.palette import JumpScreen, PaletteChoice, match_cost, match_cost_of_words
+from console.tui.dialogs.palette import JumpScreen, PaletteChoice, match_cost, match_cost_of_terms
 from console.tui.frame.history import ViewHistory
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import job_row
@@ -70,12 +70,12 @@ async def test_the_last_view_may_be_a_lineage_with_its_cursor(night: Night) -> N
     await night.press("g")
     await night.see("LINEAGE", "root cause")
     await night.press("right")
-    stood = night.app.screen.selected_name()  # type: ignore[attr-defined]
+    position = night.app.screen.selected_name()  # type: ignore[attr-defined]
     await night.press("4")
     await night.see("TONIGHT")
     await night.act("last")
     await night.see("LINEAGE")
-    await night.until(lambda: stood == night.app.screen.selected_name(), "the same job")  # type: ignore[attr-defined]
+    await night.until(lambda: position == night.app.screen.selected_name(), "the same job")  # type: ignore[attr-defined]
 
 
 @on_the_night()
@@ -113,10 +113,10 @@ async def test_a_number_leads_to_the_row_that_one_chose_in_a_filtered_table(nigh
 def test_who_moved_nowhere_comes_back_to_the_top_and_not_to_what_stood_there() -> None:
     trail = ViewHistory()
     trail.left(("screen", "incidents"), None, 0)
-    assert (None, 0) == trail.stood_in("incidents", ("screen", "incidents"))
+    assert (None, 0) == trail.position_on_screen("incidents", ("screen", "incidents"))
     trail.left(("table", ("jobs", "db07", "", False, False)), 7, 30)
-    assert (7, None) == trail.stood_in("jobs", ("table", ("jobs", "", "", False, False)))
-    assert (None, None) == trail.stood_in("runs", None)
+    assert (7, None) == trail.position_on_screen("jobs", ("table", ("jobs", "", "", False, False)))
+    assert (None, None) == trail.position_on_screen("runs", None)
 
 
 LONG_LOG = "\n".join(f"line {n} of the log" for n in range(300))
@@ -160,8 +160,8 @@ def test_what_fits_better_comes_first(name: str, typed: str, worse_than: str) ->
 
 def test_letters_that_do_not_stand_in_order_do_not_fit() -> None:
     assert match_cost("extract", "tcartxe") is None
-    assert match_cost_of_words("extract orders", ["ext", "zzz"]) is None
-    assert 0 == match_cost_of_words("anything", [])
+    assert match_cost_of_terms("extract orders", ["ext", "zzz"]) is None
+    assert 0 == match_cost_of_terms("anything", [])
 
 
 @on_the_night()

@@ -146,8 +146,8 @@ async def leave_before_the_freeze_is_sent(night: Night) -> None:
     await night.press("enter")
     await night.see("Freeze")
     await night.press("down", "enter")
-    await night.until(lambda: night.app._asker is not None, "the order")
-    asker = night.app._asker
+    await night.until(lambda: night.app._request_thread is not None, "the order")
+    asker = night.app._request_thread
 
     def free_it() -> None:
         wait_until(lambda: asker is not None and asker._closed)
@@ -226,7 +226,7 @@ def test_who_was_refused_while_nothing_was_there_is_told_at_once_when_it_is() ->
             raise FileNotFoundError("no store yet")
         return object()
 
-    desk: ResourceThread[object] = ResourceThread(opened, "test", look=lambda _: 1)
+    desk: ResourceThread[object] = ResourceThread(opened, "test", probe=lambda _: 1)
     desk.attach(lambda answer: answer(), lambda: told.append("changed"))
     desk.ask("header", lambda _: None, lambda _: None, lambda error: told.append(str(error)))
     wait_until(lambda: told == ["no store yet"])

@@ -51,7 +51,7 @@ def told(looks: Sequence[list[Any]], wanted: Signals = ALL, is_watched: bool = T
     sent: list[str] = []
     signaller = TerminalSignals(sent.append, lambda _: None)
     for services in looks:
-        signaller.look(READS.header(), services, wanted, is_watched)
+        signaller.update(READS.header(), services, wanted, is_watched)
     return sent
 
 
@@ -134,8 +134,8 @@ def test_a_title_is_given_once_for_as_long_as_it_is_true() -> None:
     given: list[str] = []
     signaller = TerminalSignals(lambda _: None, given.append)
     for at_risk in (1, 1, 2):
-        signaller.look(READS.header()._replace(at_risk=at_risk, late=0), [], Signals(), is_watched=True)
-    signaller.look(READS.header()._replace(at_risk=9), [], Signals(title=False), is_watched=True)
+        signaller.update(READS.header()._replace(at_risk=at_risk, late=0), [], Signals(), is_watched=True)
+    signaller.update(READS.header()._replace(at_risk=9), [], Signals(title=False), is_watched=True)
     assert ["Headway: 1 at risk", "Headway: 2 at risk"] == given
 
 

@@ -61,11 +61,11 @@ def test_who_runs_ahead_has_done_what_lies_before() -> None:
 def test_a_box_that_is_opened_before_its_step_is_only_looked_at(step: int) -> None:
     """Its keys are those of the box: no line may send a person to a screen that lies under it."""
     found = tour()
-    found.told = True
+    found.had_incident = True
     for _ in range(step):
         found.skip()
     for asks in ("", "type INC-0412"):
-        told = found.text(TourState("preview", incidents=1, asks=asks), key)
+        told = found.text(TourState("preview", incidents=1, must_type=asks), key)
         assert f"Nothing is sent by looking. {key('preview', 'back')} closes it" == told
 
 
@@ -109,7 +109,7 @@ def test_what_is_repaired_ends_it_though_the_plan_still_keeps_back_what_starts_l
     assert "the whole story" in found.text(seen("recovery", 0), key)
 
 
-@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, told=True), prepare=_came_too_late)
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, had_incident=True), prepare=_came_too_late)
 async def test_a_plan_that_left_something_red_ends_no_tour(night: Night) -> None:
     """It said "Done, proved" beside "STAYS OPEN, not saved"."""
     night.app.open_plan(7)
@@ -125,7 +125,7 @@ def _is_enough(night: Night) -> None:
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
 
 
-@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, told=True), prepare=_is_enough)
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, had_incident=True), prepare=_is_enough)
 async def test_a_plan_that_is_done_ends_the_tour_wherever_one_is(night: Night) -> None:
     await night.see("TOUR 5/5  Start it", "2 then r shows the plan")
     night.reads.plans_ = [plan_of(draft(), 7)]
@@ -149,7 +149,7 @@ def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None
 def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None:
     for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",)), (1, ("short",))):
         found = tour()
-        found.told = bool(incidents)
+        found.had_incident = bool(incidents)
         found.take_plans(plans)
         for _ in range(step):
             found.skip()

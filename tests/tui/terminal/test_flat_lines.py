@@ -37,7 +37,7 @@ class Shown(App[None]):
     CSS = "#framed { border: solid red; height: 3; }"
 
     def compose(self) -> ComposeResult:
-        yield Bar(id="top", ground="panel")
+        yield Bar(id="top", background="panel")
         yield Grid(COLUMNS, id="grid")
         yield Bar(id="framed")
 

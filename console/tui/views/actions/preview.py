@@ -23,19 +23,18 @@ BACK_CHOICE = ("back", "Back", "nothing is sent")
 
 
 class PreviewScreen(SendScreen[None]):
-    """Asks for the preview, lets a person decide, sends once, and watches the result."""
+    """Requests the preview, lets the user decide, sends once, and shows the result."""
 
     def __init__(self, order: ActionIntent) -> None:
         super().__init__()
         self.order = order
         self.preview: dict[str, Any] | None = None
         self.overlap: str | None = None
-        """What a person chose where it runs now: "queue" or "allow"."""
+        """The choice for a running job: "queue" or "allow"."""
         self.watched: tuple[ActionView, ...] = ()
         self.typed_conf = ""
-        """As it was typed."""
         self.waits = False
-        """Whether what was asked for waits before it is sent."""
+        """Whether the sent action waits before it reaches the scheduler."""
         self.pane.hang = preview_lines.PREVIEW_LABEL
 
     @property
@@ -43,7 +42,7 @@ class PreviewScreen(SendScreen[None]):
         return verb_label(self.order.verb).upper(), self.order.job
 
     @property
-    def asking(self) -> str:
+    def progress_text(self) -> str:
         return f"asking the engine for a preview: {verb_label(self.order.verb)}…"
 
     @property
@@ -53,7 +52,7 @@ class PreviewScreen(SendScreen[None]):
 
     @property
     def must_type(self) -> bool:
-        """True where its owner did not declare it safe, or it is to run beside what runs; never for a hold."""
+        """True unless its owner declared it safe, or it overlaps a run; never for a hold."""
         if self.order.verb in REVERSIBLE:
             return False
         safety = (self.preview or {}).get("safety", Safety.ASK)
@@ -69,9 +68,9 @@ class PreviewScreen(SendScreen[None]):
     def begin(self) -> None:
         header = self.board.header
         if header is not None and not header.engine.alive:  # nobody would answer
-            self._failed(header_footer.banner_text(header, "", self.look).strip())
+            self._failed(header_footer.banner_text(header, "", self.ctx).strip())
             return
-        self.pane.show_runs([[(self.asking, "dim")]])
+        self.pane.show_runs([[(self.progress_text, "dim")]])
         PendingRequest(self.board, self, "preview", self._ask, self._previewed, self._failed)
 
     def _ask(self, requests: EngineRequests) -> int:
@@ -85,7 +84,7 @@ class PreviewScreen(SendScreen[None]):
             self._failed(answer.error)
             return
         self.preview = answer.data
-        self.pane.show_runs(self._told(answer.data))
+        self.pane.show_runs(self._lines(answer.data))
         refused = step_refusal(answer.data, self.order.verb)
         if self.board.header is not None and self.board.header.frozen:
             self.offer([("back", "Back", "nothing can be sent while all is frozen")])
@@ -112,40 +111,41 @@ class PreviewScreen(SendScreen[None]):
     def _takes_conf(self) -> bool:
         return "conf" in (self.preview or {}).get("takes", ())
 
-    def _ask_conf(self) -> None:
-        """What is given along with the start; then the engine is asked anew what it would send."""
-        from console.tui.dialogs.ask import AskScreen
-
-        says = "parameters: NAME=VALUE words or a JSON object, no secret; empty removes them"
-        box = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
-        self.board.push_screen(box, self._with_conf)
-
     def _with_conf(self, text: str | None) -> None:
         if text is None or self.sent:
             return
         self.typed_conf, conf = text, parse_conf(split_conf(text))
-        others = {name: value for name, value in self.order.parameters.items() if name != "conf"}
-        self.order = self.order._replace(parameters=others | ({"conf": conf} if conf else {}))
+        parameters = {name: value for name, value in self.order.parameters.items() if name != "conf"}
+        self.order = self.order._replace(parameters=parameters | ({"conf": conf} if conf else {}))
         self.preview, self.overlap = None, None
         self.offer([BACK_CHOICE])
         self.begin()
 
-    def _told(self, preview: Mapping[str, Any]) -> SegmentLines:
-        """What would be sent, and the reason that a person has typed for it by then."""
+    def _lines(self, preview: Mapping[str, Any]) -> SegmentLines:
         why = self.why or self.order.why
         lines: SegmentLines = [[("  why      ", "dim"), (why, "plain")]] if why else []
         warned: SegmentLines = [[(self.order.builds_on, "bad")], []] if self.order.builds_on else []
-        return [*warned, *preview_lines.preview_lines(preview, self.look, self.order.verb), *lines]
+        return [*warned, *preview_lines.preview_lines(preview, self.ctx, self.order.verb), *lines]
 
     def _decide(self, key: Any) -> None:
         if key == "withdraw":
             order = f"withdraw {self._order}"
             PendingRequest(
-                self.board, self, "withdraw", lambda asks: asks.withdraw(self.key), self._withdrawn, self.say, order
+                self.board,
+                self,
+                "withdraw",
+                lambda requests: requests.withdraw(self.key),
+                self._withdrawn,
+                self.say,
+                order,
             )
             return
         if key == "conf":
-            self._ask_conf()
+            from console.tui.dialogs.ask import AskScreen
+
+            says = "parameters: NAME=VALUE words or a JSON object, no secret; empty removes them"
+            box = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
+            self.board.push_screen(box, self._with_conf)
             return
         if key not in ("queue", "allow", "anyway"):
             super()._decide(key)
@@ -162,17 +162,16 @@ class PreviewScreen(SendScreen[None]):
     def gone(self, answer: Any) -> None:
         self.fetch()
 
-    def refused(self, words: str) -> None:
-        """Why it was not taken, above what would have been sent; or what somebody else has under way for it."""
-        super().refused(words)
+    def refused(self, reason: str) -> None:
+        """Shows the reason above the preview, or the action of another user in progress."""
+        super().refused(reason)
         if self.preview is not None:
-            self.pane.show_runs([[("not sent: ", "bad"), (words, "plain")], [], *self._told(self.preview)])
+            self.pane.show_runs([[("not sent: ", "bad"), (reason, "plain")], [], *self._lines(self.preview)])
         self.fetch()
 
     # watching
 
     def fetch(self) -> None:
-        """What became of it; called again whenever the store has changed."""
         if self.sent:
             run_id = self.order.run_id
             self.board.ask_for(
@@ -189,31 +188,26 @@ class PreviewScreen(SendScreen[None]):
         self.watched = tuple(actions)
         own = next((action for action in actions if action.key == self.key), None)
         about = (action for action in actions if self.order.run_id is not None or action.job_id == self.order.job_id)
-        others = (one for one in about if one.state in IN_FLIGHT_STATES)
-        self._offer_withdrawal(own is not None and own.state == "requested" and bool(own.words))
-        latest = own or max(others, key=lambda action: action.requested, default=None)
-        if self.preview is not None and (latest is not None or not self.said):
-            self.pane.show_runs(preview_lines.result_lines(latest, self.preview, self.look, mine=own is not None))
-
-    def _offer_withdrawal(self, waits: bool) -> None:
-        """What waits before it is sent can be taken back; offered when it begins to wait, and until it does not."""
+        running = (action for action in about if action.state in IN_FLIGHT_STATES)
+        waits = own is not None and own.state == "requested" and bool(own.words)
         if waits != self.waits:
             self.waits = waits
             back = ("back", "Back", "what was sent continues without this dialog")
             self.offer([back, ("withdraw", "Withdraw", "it has not been sent yet")] if waits else [back])
+        latest = own or max(running, key=lambda action: action.requested, default=None)
+        if self.preview is not None and (latest is not None or not self.message):
+            self.pane.show_runs(preview_lines.result_lines(latest, self.preview, self.ctx, mine=own is not None))
 
     def _withdrawn(self, answer: EngineAnswer) -> None:
         self.say("" if answer.ok else f"not withdrawn: {answer.error}")
         self.fetch()
 
     def tick(self) -> None:
-        """A second has passed; the age of each step moves."""
         super().tick()
         self.fetch()
 
 
 def _conf_fault(text: str) -> str:
-    """Why the text is no conf; empty when it is one, or is empty."""
     try:
         parse_conf(split_conf(text))
     except ValueError as error:

@@ -18,18 +18,18 @@ from console.tui.widgets.paint import Segment
 
 STAGES = (StepStage.REQUESTED, StepStage.SENDING, StepStage.SENT, StepStage.VERIFIED)
 PREVIEW_LABEL = 11
-"""Cells of a label with its gaps: what is wrapped hangs below its text."""
+"""Cells of a label with its gaps; wrapped text is indented by it."""
 
 
 def _strings(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
 
 
-def preview_lines(preview: Mapping[str, Any], look: RenderContext, verb: Verb = Verb.RERUN) -> SegmentLines:
-    """Everything a person should know before saying yes."""
+def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = Verb.RERUN) -> SegmentLines:
+    """Everything to know before confirming."""
     refused = step_refusal(preview, verb)
     lines: SegmentLines = [
-        [("1 ", "dim"), (str(preview.get("verb", "")), "strong"), ("   ", "plain"), *_safety(preview, look, verb)],
+        [("1 ", "dim"), (str(preview.get("verb", "")), "strong"), ("   ", "plain"), *_safety(preview, ctx, verb)],
         [("  ", "plain"), (str(preview.get("summary", "")), "plain")],
         *_labelled("scope", [str(preview.get("scope", ""))]),
         *_labelled("touches", _strings(preview.get("affected"))),
@@ -42,23 +42,23 @@ def preview_lines(preview: Mapping[str, Any], look: RenderContext, verb: Verb = 
         lines.append([("  overlap  ", "dim"), ("none: no run in progress", "plain")])
     lines += _labelled("sends", _strings(preview.get("native_calls")))
     lines += _labelled("note", _strings(preview.get("notes")))
-    return lines + (_followers(preview, look) if verb in STARTING else [])
+    return lines + (_followers(preview, ctx) if verb in STARTING else [])
 
 
-def _safety(preview: Mapping[str, Any], look: RenderContext, verb: Verb) -> list[Segment]:
-    """What its owner declared, where that decides how it is sent."""
+def _safety(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb) -> list[Segment]:
+    """The owner's declaration, if it decides how the action is sent."""
     if verb in REVERSIBLE:
         return []
-    mark, word, style = look.glyphs.mark("safety", str(preview.get("safety", Safety.ASK)))
+    mark, label, style = ctx.mark("safety", str(preview.get("safety", Safety.ASK)))
     if verb not in STARTING:
-        return [] if word == Safety.SAFE else [("type its name to confirm", "warn")]
-    return [(f"{mark} {_SAFETY.get(word, word)}{safety_text(preview, look)}", style)]
+        return [] if label == Safety.SAFE else [("type its name to confirm", "warn")]
+    return [(f"{mark} {_SAFETY.get(label, label)}{safety_text(preview, ctx)}", style)]
 
 
-def safety_text(preview: Mapping[str, Any], look: RenderContext) -> str:
-    """ ", said by mara 03:12": where a person, not config, says how safe a rerun is; else empty."""
-    said = preview.get("safety_said")
-    return f", set by {said[0]} {look.clock.day(instant(int(said[1])), look.now)}" if said else ""
+def safety_text(preview: Mapping[str, Any], ctx: RenderContext) -> str:
+    """ ", set by mara 03:12" if a user, not the config, declared how safe a rerun is; else empty."""
+    declared = preview.get("safety_said")
+    return f", set by {declared[0]} {ctx.day(instant(int(declared[1])))}" if declared else ""
 
 
 _SAFETY = {
@@ -76,7 +76,7 @@ def _labelled(label: str, texts: Iterable[str]) -> SegmentLines:
     return lines
 
 
-def _followers(preview: Mapping[str, Any], look: RenderContext) -> SegmentLines:
+def _followers(preview: Mapping[str, Any], ctx: RenderContext) -> SegmentLines:
     followers = [item for item in preview.get("followers") or () if isinstance(item, Sequence) and len(item) == 3]
     if not followers:
         return []
@@ -86,61 +86,59 @@ def _followers(preview: Mapping[str, Any], look: RenderContext) -> SegmentLines:
     return lines
 
 
-def result_lines(
-    action: ActionView | None, preview: Mapping[str, Any], look: RenderContext, mine: bool
-) -> SegmentLines:
-    """How far an action has come: requested, sending, sent, verified, or what came instead."""
+def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: RenderContext, mine: bool) -> SegmentLines:
+    """Progress of an action: requested, sending, sent, verified, or how it failed."""
     if action is None:
         return [[("sending to the engine…", "dim")]]
-    lines: SegmentLines = [_stage_lines(action, look), []]
+    lines: SegmentLines = [_stage_lines(action, ctx), []]
     if not mine:
         lines.insert(0, [("already requested: this is that action, yours was not sent", "warn")])
-    asked = look.clock.hms(action.requested)
-    lines.append([("  asked    ", "dim"), (f"{asked} by {action.requested_by}", "plain")])
+    requested = ctx.clock.hms(action.requested)
+    lines.append([("  asked    ", "dim"), (f"{requested} by {action.requested_by}", "plain")])
     if action.sent is not None:
-        lines.append([("  sent     ", "dim"), (_sent_text(action, preview, look), "plain")])
+        lines.append([("  sent     ", "dim"), (_sent_text(action, preview, ctx), "plain")])
     if action.ended is not None:
         lines.append(
             [
                 ("  ended    ", "dim"),
-                (f"{look.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}", "plain"),
+                (f"{ctx.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}", "plain"),
             ]
         )
     if action.words:
         lines.append([("  says     ", "dim"), (action.words, "plain")])
-    lines += [[], [(_meaning(action, look), "ok" if action.state == StepStage.VERIFIED else "plain")]]
+    lines += [[], [(_meaning(action, ctx), "ok" if action.state == StepStage.VERIFIED else "plain")]]
     starts = action.verb in STARTING
-    return lines + (_followers(preview, look) if action.state == StepStage.VERIFIED and starts else [])
+    return lines + (_followers(preview, ctx) if action.state == StepStage.VERIFIED and starts else [])
 
 
-def _sent_text(action: ActionView, preview: Mapping[str, Any], look: RenderContext) -> str:
-    ago = "" if action.ended or action.sent is None else f", {format_span(look.now - action.sent)} ago"
-    return f"{look.clock.hms(action.sent)} {preview.get('verb', action.verb)}{ago}"
+def _sent_text(action: ActionView, preview: Mapping[str, Any], ctx: RenderContext) -> str:
+    ago = "" if action.ended or action.sent is None else f", {format_span(ctx.now - action.sent)} ago"
+    return f"{ctx.clock.hms(action.sent)} {preview.get('verb', action.verb)}{ago}"
 
 
-def _stage_lines(action: ActionView, look: RenderContext) -> list[Segment]:
-    """The four steps in a row: done, where it stands, still to come; an end that is none of them stands last."""
+def _stage_lines(action: ActionView, ctx: RenderContext) -> list[Segment]:
+    """The four steps in a row; another outcome comes last."""
     steps = list(STAGES)
     reached = steps.index(StepStage(action.state)) if action.state in steps else (1 if action.sent else 0)
-    done, coming = look.glyphs.mark("state", RunState.SUCCEEDED)[0], look.glyphs.mark("state", RunState.PLANNED)[0]
+    done, coming = ctx.mark("state", RunState.SUCCEEDED)[0], ctx.mark("state", RunState.PLANNED)[0]
     runs: list[Segment] = []
     for number, step in enumerate(steps):
-        mark, word, style = look.glyphs.mark("action", step)
+        mark, label, style = ctx.mark("action", step)
         if number > reached and action.state not in steps:
             break
         if number < reached or step == StepStage.VERIFIED == action.state:
-            runs.append((f"{done} {word}   ", "ok"))
+            runs.append((f"{done} {label}   ", "ok"))
         elif number == reached:
-            runs.append((f"{mark} {word}   ", "strong" if style == "dim" else style))
+            runs.append((f"{mark} {label}   ", "strong" if style == "dim" else style))
         else:
-            runs.append((f"{coming} {word}   ", "dim"))
+            runs.append((f"{coming} {label}   ", "dim"))
     if action.state not in steps:
-        mark, word, style = look.glyphs.mark("action", action.state)
-        runs.append((f"{mark} {word}", style))
+        mark, label, style = ctx.mark("action", action.state)
+        runs.append((f"{mark} {label}", style))
     return runs
 
 
-def _meaning(action: ActionView, look: RenderContext) -> str:
+def _meaning(action: ActionView, ctx: RenderContext) -> str:
     starts = action.verb in STARTING
     return {
         "requested": "It is sent when that has ended."
@@ -154,9 +152,7 @@ def _meaning(action: ActionView, look: RenderContext) -> str:
         "refused": "Nothing changed at the scheduler, for the reason above.",
         "failed": "It did not succeed, for the reason above"
         + (
-            f"; see the log of the run ({look.key('preview', 'back')}, then {look.key('run', 'log')})."
-            if starts
-            else "."
+            f"; see the log of the run ({ctx.key('preview', 'back')}, then {ctx.key('run', 'log')})." if starts else "."
         ),
         "unknown": "Outcome unknown: checking the scheduler for this action; it is never sent twice.",
     }.get(action.state, "")

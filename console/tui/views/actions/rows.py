@@ -24,20 +24,19 @@ ACTION_COLUMNS = (
 )
 PROVEN_TEXTS = {"native": "as its scheduler recorded it", "inferred": "inferred: no source recorded its end",
         "asserted": "asserted by a person", "conflict": "sources disagree"}  # fmt: skip
-"""How much an attempt's state is proved."""
+"""How far an attempt's state is proved."""
 
 
-def action_row(view: ActionDetailView, look: RenderContext) -> TableRow:
-    """One line of Actions."""
-    mark, word, style = look.glyphs.mark("action", view.state)
+def action_row(view: ActionDetailView, ctx: RenderContext) -> TableRow:
+    mark, label, style = ctx.mark("action", view.state)
     if view.waits_for_approval:
-        word, style = "approve?", "warn"
+        label, style = "approve?", "warn"
     return TableRow(
         view.key,
         (
             (mark, style),
-            (look.clock.day(view.requested, look.now), "dim"),
-            (word, style),
+            (ctx.day(view.requested), "dim"),
+            (label, style),
             (view.verb_text, "plain" if view.native_verb else "dim"),
             (view.job, "strong" if view.needs_a_person else "plain"),
             (view.requested_by, "dim"),
@@ -54,24 +53,24 @@ def action_title(views: Sequence[ActionDetailView], total: int) -> list[Segment]
     waiting = sum(view.waits_for_approval for view in views)
     going = sum(view.state in ("requested", "sending", "sent") for view in views) - waiting
     unknown = sum(view.state == "unknown" for view in views)
-    told = ((waiting, "to approve", "warn"), (going, "under way", "run"), (unknown, "unknown", "warn"))
-    return [*runs, *((f"  {number} {words}", style) for number, words, style in told if number)]
+    counts = ((waiting, "to approve", "warn"), (going, "under way", "run"), (unknown, "unknown", "warn"))
+    return [*runs, *((f"  {number} {label}", style) for number, label, style in counts if number)]
 
 
-def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], look: RenderContext) -> SegmentLines:
-    """All that is known of one action: what it does, what was or will be sent, its way, its proof."""
-    _, word, style = look.glyphs.mark("action", view.state)
-    word, style = ("waits for approval", "warn") if view.waits_for_approval else (word, style)
-    sent_word = "sent" if view.sent is not None else "sends"
+def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx: RenderContext) -> SegmentLines:
+    """All that is known of one action: its calls, history and proof."""
+    _, label, style = ctx.mark("action", view.state)
+    label, style = ("waits for approval", "warn") if view.waits_for_approval else (label, style)
+    sends_label = "sent" if view.sent is not None else "sends"
     unknown = "read from its scheduler right before it is sent" if not view.is_over and not view.sends else ""
     rows: list[tuple[str, str, str]] = [
-        ("state", word, style),
+        ("state", label, style),
         ("says", view.words, "plain"),
         ("does", f"{view.verb_text}: {view.native_words}" if view.native_words else view.verb_text, "plain"),
         ("scope", view.scope, "plain"),
-        ("period", look.clock.period(view.period) if view.period else "", "plain"),
-        *((sent_word, send, "strong") for send in view.sends),
-        (sent_word, unknown, "dim"),
+        ("period", ctx.clock.period(view.period) if view.period else "", "plain"),
+        *((sends_label, send, "strong") for send in view.sends),
+        (sends_label, unknown, "dim"),
         *(("note", note, "plain") for note in view.notes),
         ("given", ", ".join(f"{name} {value}" for name, value in view.parameters.items() if name != "why"), "plain"),
         ("requested by", _requested_by(view), "plain"),
@@ -81,7 +80,7 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], look
         ("answer", view.native_ref, "plain"),
         ("key", view.key, "dim"),
     ]
-    return [*labelled_lines(rows), [], *_proof_lines(view, look), [], *_history_lines(view, way, look)]
+    return [*labelled_lines(rows), [], *_proof_lines(view, ctx), [], *_history_lines(view, way, ctx)]
 
 
 def _requested_by(view: ActionDetailView) -> str:
@@ -102,10 +101,10 @@ def _part_of(view: ActionDetailView) -> str:
     return ", ".join(filter(None, (incident, plan)))
 
 
-def _proof_lines(view: ActionDetailView, look: RenderContext) -> SegmentLines:
+def _proof_lines(view: ActionDetailView, ctx: RenderContext) -> SegmentLines:
     lines: SegmentLines = [[("PROOF", "key")]]
     if view.proof is not None:
-        return [*lines, *labelled_lines(_proof_rows(view.proof, look))]
+        return [*lines, *labelled_lines(_proof_rows(view.proof, ctx))]
     if view.state == "unknown":
         text = "none: its answer was lost; the scheduler is checked until it is known, nothing is sent again"
     elif view.sent is None:
@@ -117,14 +116,14 @@ def _proof_lines(view: ActionDetailView, look: RenderContext) -> SegmentLines:
     return [*lines, [(text, "warn" if view.state == "unknown" else "dim")]]
 
 
-def _proof_rows(proof: ActionProofView, look: RenderContext) -> list[tuple[str, str, str]]:
-    _, word, style = look.glyphs.mark("state", proof.state)
+def _proof_rows(proof: ActionProofView, ctx: RenderContext) -> list[tuple[str, str, str]]:
+    _, label, style = ctx.mark("state", proof.state)
     native = f' "{proof.native_state}"' if proof.native_state and proof.native_state.lower() != proof.state else ""
-    times = look.clock.hms(proof.started) if proof.started else ""
+    times = ctx.clock.hms(proof.started) if proof.started else ""
     if proof.started and proof.ended:
-        times += f"–{look.clock.hms(proof.ended)}, {format_span(proof.ended - proof.started)}"
+        times += f"–{ctx.clock.hms(proof.ended)}, {format_span(proof.ended - proof.started)}"
     return [
-        ("attempt", f"{proof.number} {word}{native}", style),
+        ("attempt", f"{proof.number} {label}{native}", style),
         ("exit", "" if proof.exit_code is None else str(proof.exit_code), "plain"),
         ("ran", times, "plain"),
         ("proved", PROVEN_TEXTS.get(proof.evidence, proof.evidence), "plain"),
@@ -132,23 +131,23 @@ def _proof_rows(proof: ActionProofView, look: RenderContext) -> list[tuple[str, 
     ]
 
 
-def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], look: RenderContext) -> SegmentLines:
-    """Every step with its time, and how long after the one before it came."""
+def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx: RenderContext) -> SegmentLines:
+    """Every step with its time and the time since the previous one."""
     lines: SegmentLines = [[("HISTORY", "key"), (f"  {counted(len(way), 'step')} in the audit" if way else "", "dim")]]
     steps = way or _headway_steps(view)
     before = view.requested
     for step in steps:
         later = f"+{format_short(step.at - before)}" if step.at > before else ""
         before = step.at
-        runs: list[Segment] = [(f"{look.clock.hms(step.at)} ", "plain"), (f"{later:>7} ", "dim"),
+        runs: list[Segment] = [(f"{ctx.clock.hms(step.at)} ", "plain"), (f"{later:>7} ", "dim"),
                            (step.verb.replace("_", " "), "strong"), (f"  {step.actor}", "dim")]  # fmt: skip
         lines.append([*runs, (f"  {step.words}", "plain")] if step.words else runs)
     return lines
 
 
 def _headway_steps(view: ActionDetailView) -> list[ActionHistoryEntry]:
-    """As its own row has them, where the audit was made anew."""
+    """The steps of its own row, if the audit was started again."""
     verb = verb_label(view.verb)
     times = ((view.requested, view.requested_by, f"request {verb}"), (view.approved, view.approved_by, "approve"),
              (view.sent, "headway", f"send {verb}"), (view.ended, "headway", view.state))  # fmt: skip
-    return [ActionHistoryEntry(at, by, "", words, "") for at, by, words in times if at is not None]
+    return [ActionHistoryEntry(at, by, "", text, "") for at, by, text in times if at is not None]

@@ -1,6 +1,4 @@
-"""Actions: what was requested of schedulers, by whom and why, and its outcome; one action with its call, history and
-proof.
-"""
+"""Actions: requests to schedulers, by whom and why, and their outcome; one action with its calls, history and proof."""
 
 from __future__ import annotations
 
@@ -25,11 +23,10 @@ if TYPE_CHECKING:
     from console.store.queries import Queries
 
 ActionsAnswer = tuple[Sequence[ActionDetailView], int, Sequence[HoldView]]
-"""The latest actions, how many there are, and what is held."""
+"""The latest actions, how many there are, and all holds."""
 
 
 def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailView | None]) -> list[ScreenCommand]:
-    """Withdraw and approve, on the action under the cursor."""
 
     def why_not_withdraw() -> str:
         action = selected()
@@ -60,7 +57,7 @@ def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailVi
 
 
 def run_of(screen: HeadwayScreen, action: ActionDetailView | None) -> RunChoice | str:
-    """The run that an action is about, or why there is none."""
+    """The run of an action, or why there is none."""
     if action is None:
         return NOT_SELECTED
     run_id = action.proof.run_id if action.proof else action.run_id
@@ -80,7 +77,9 @@ def withdraw_action(screen: HeadwayScreen, action: ActionDetailView) -> None:
         if why is not None:
             done = f"withdrawn: {about}" if action.state == "requested" else f"abandoned: {about}"
             order = f"withdraw {about}"
-            send_order(screen, "withdraw", lambda asks: asks.withdraw(action.key, why), order, done, "not withdrawn")
+            send_order(
+                screen, "withdraw", lambda requests: requests.withdraw(action.key, why), order, done, "not withdrawn"
+            )
 
     title = f"WITHDRAW {about}" if action.state == "requested" else f"ABANDON {about}"
     screen.board.push_screen(AskScreen(title, says), send)
@@ -97,7 +96,7 @@ class ActionsScreen(HeadwayScreen):
             self,
             rows.ACTION_COLUMNS,
             lambda: "no action yet: r on a run or an incident previews one",
-            row=lambda view: rows.action_row(view, self.look),
+            row=lambda view: rows.action_row(view, self.ctx),
             text=lambda view: str(view.text),
             key=lambda view: view.key,
             is_problem=lambda view: bool(view.needs_a_person),
@@ -125,11 +124,11 @@ class ActionsScreen(HeadwayScreen):
         self.list.show_views(views)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        left = rows.action_title(self.list.views, self.total)
+        title = rows.action_title(self.list.views, self.total)
         if self.holds:
-            until = self.look.clock.day(min(hold.until for hold in self.holds), self.look.now)
-            left += [(f"  {len(self.holds)} held", "warn"), (f" · the earliest expires {until} (h)", "dim")]
-        return left, self.list.title_marks()
+            until = self.ctx.day(min(hold.until for hold in self.holds))
+            title += [(f"  {len(self.holds)} held", "warn"), (f" · the earliest expires {until} (h)", "dim")]
+        return title, self.list.title_marks()
 
     @property
     def selected(self) -> ActionDetailView | None:
@@ -157,7 +156,7 @@ class ActionScreen(HeadwayScreen):
         self.key = key
         self.view: ActionDetailView | None = None
         self.history: Sequence[ActionHistoryEntry] = ()
-        self.parts = (DetailText(lambda: rows.action_lines(self.view, self.history, self.look) if self.view else []),)
+        self.parts = (DetailText(lambda: rows.action_lines(self.view, self.history, self.ctx) if self.view else []),)
 
     def commands(self) -> Sequence[ScreenCommand]:
         common = common_commands(self)
@@ -169,7 +168,7 @@ class ActionScreen(HeadwayScreen):
         return "action", self.key
 
     def fetch(self) -> None:
-        self.look_up("action", lambda reads: reads.actions.history_of(self.key), self._show)
+        self.fetch_subject("action", lambda reads: reads.actions.history_of(self.key), self._show)
 
     def _show(self, answer: tuple[ActionDetailView, Sequence[ActionHistoryEntry]]) -> None:
         self.view, self.history = answer
@@ -179,9 +178,9 @@ class ActionScreen(HeadwayScreen):
         view = self.view
         if view is None:
             return [(f" ACTION {self.key}", "key"), (f"  {self.waiting}", "warn")], []
-        mark, word, style = self.look.glyphs.mark("action", view.state)
-        left = [(" ACTION ", "key"), (f"{verb_label(view.verb)} {view.job}", "strong")]
-        return [*left, (f"  {mark} ", style), (word, style)], []
+        mark, label, style = self.ctx.mark("action", view.state)
+        title = [(" ACTION ", "key"), (f"{verb_label(view.verb)} {view.job}", "strong")]
+        return [*title, (f"  {mark} ", style), (label, style)], []
 
     def selected_name(self) -> str:
         return self.view.key if self.view else ""

@@ -1,4 +1,4 @@
-"""Working on an incident with others: acknowledge it, add a note, hand it over, and see who else has it open."""
+"""Working on an incident with others: acknowledge it, add a note, hand it over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_ACKNOWLEDGE = "1h"
 def incident_commands(
     screen: HeadwayScreen, incident_id: Callable[[], int], why_not: Callable[[], str]
 ) -> list[ScreenCommand]:
-    """Note and handover. `incident_id` is called only where `why_not` has no reason."""
+    """Note and handover. `incident_id` is called only if `why_not` is empty."""
     return [
         ScreenCommand("note", lambda: add_note(screen, incident_id()), why_not),
         ScreenCommand("handover", lambda: hand_over(screen, incident_id()), why_not),
@@ -41,12 +41,12 @@ def root_run(row: IncidentRow) -> RunChoice | str:
 
 
 def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
-    """Asks how long and why; of an acknowledged incident, whether to remove the acknowledgement."""
+    """Acknowledges an incident, or removes the acknowledgement after a confirmation."""
     name = incident_name(row.id)
     if row.taken_by:
         says = f"{row.taken_by} is on {name}"
         confirm(screen, says, "Remove the acknowledgement", "it repeats and escalates again",
-                lambda: send_order(screen, "ack", lambda asks: asks.lapse(row.id), f"unacknowledge {name}",
+                lambda: send_order(screen, "ack", lambda requests: requests.lapse(row.id), f"unacknowledge {name}",
                              f"{name}: unacknowledged"))  # fmt: skip
         return
 
@@ -59,7 +59,7 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
     def send(text: str, note: str | None) -> None:
         if note is not None:
             seconds = parse_duration(text).total_seconds()
-            put, done = lambda asks: asks.acknowledge(row.id, seconds, note), f"{name}: acknowledged for {text}"
+            put, done = lambda requests: requests.acknowledge(row.id, seconds, note), f"{name}: acknowledged for {text}"
             send_order(screen, "ack", put, f"acknowledge {name} for {text}", done)
 
     says = "for how long? Until then it neither repeats nor escalates"
@@ -72,7 +72,7 @@ MAY_BE_IGNORED = "by OSC 52, which a terminal may ignore; headway incident repor
 
 
 def add_note(screen: HeadwayScreen, incident_id: int) -> None:
-    """Asks for one line and writes it into the timeline at once, engine or not."""
+    """Writes one line into the timeline at once, with or without an engine."""
     name = incident_name(incident_id)
 
     def written(_: object) -> None:
@@ -92,7 +92,7 @@ def add_note(screen: HeadwayScreen, incident_id: int) -> None:
                 screen.notice(f"not noted: {error}: {note}", "bad")
 
         order = f"note at {name}: {note}"
-        screen.board.ask_engine("note", lambda asks: asks.note(incident_id, note), written, refused, order)
+        screen.board.ask_engine("note", lambda requests: requests.note(incident_id, note), written, refused, order)
 
     def ask(says: str, text: str = "") -> None:
         screen.board.push_screen(AskScreen(f"NOTE on {name}", says, text, fault=_note_fault), typed)
@@ -106,7 +106,7 @@ def _note_fault(text: str) -> str:
 
 
 def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
-    """The incident as a page to read first; `y` hands it over in Markdown, as `headway incident report` prints it."""
+    """Shows the incident as a page; `y` copies it as Markdown, as `headway incident report` prints it."""
     name = incident_name(incident_id)
 
     def show(answer: tuple[IncidentView, Sequence[ServiceNight], Sequence[PlanView]]) -> None:
@@ -117,14 +117,14 @@ def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
         clock, zone = screen.board.clock, next((service.zone for service in view.services), "")
 
         def at(when: datetime | None) -> str:
-            """In the zone that `Z` chose: that of the service that is due first, mine, or UTC."""
+            """In the selected zone: that of the service with the first deadline, mine, or UTC."""
             return clock.full(when, zone)
 
         page = report_sections(view, nights, plans, end_text(view, screen.board.now(), at), at)
         text, copied = ("\n".join(write(f"{name}: {view.row.title}", page)) for write in (as_text, as_markdown))
         screen.board.push_screen(TextScreen(f"handover of {name}", text, copied, MAY_BE_IGNORED.format(name)))
 
-    screen.look_up(
+    screen.fetch_subject(
         "handover",
         lambda reads: (
             reads.incidents.incident(incident_id),

@@ -39,35 +39,33 @@ INCIDENT_COLUMNS = (
 )
 
 
-def incident_row(view: IncidentRow, look: RenderContext) -> TableRow:
-    """A line of Incidents: age, act-by time, affected services, who was notified and who acknowledged it."""
+def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
     mark, style = ("✖", "bad") if view.closed is None else ("●", "ok")
-    if look.glyphs.plain:
+    if ctx.plain:
         mark = "X" if view.closed is None else "+"
-    since = (view.closed or look.now) - view.failed_since
-    closed: Segment = (f"closed {look.clock.hm(view.closed, look.now)}", "ok")
-    nobody: Segment = ("none", "warn" if view.services else "dim")
+    since = (view.closed or ctx.now) - view.failed_since
+    closed: Segment = (f"closed {ctx.hm(view.closed)}", "ok")
+    unacknowledged: Segment = ("none", "warn" if view.services else "dim")
     return TableRow(
         view.id,
         (
             (mark, style),
             (incident_name(view.id), "strong"),
             (view.root_job or view.title, "plain"),
-            closed if view.closed else act_by(view.act_by, look),
+            closed if view.closed else act_by(view.act_by, ctx),
             (format_short(since), "plain"),
             (str(view.services), "plain" if view.services else "dim"),
-            (view.taken_by, "ok") if view.taken_by else (look.glyphs.sign("dash"), "dim") if view.closed else nobody,
-            notified_cell(view, look, is_short=True),
+            (view.taken_by, "ok") if view.taken_by else (ctx.sign("dash"), "dim") if view.closed else unacknowledged,
+            notified_cell(view, ctx, is_short=True),
             (view.reason, "dim"),
         ),
     )
 
 
-def incident_summary(view: IncidentRow, look: RenderContext) -> SegmentLines:
-    """What the line of an incident has no room for."""
+def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
 
     def hm(at: datetime | None) -> str:
-        return look.clock.hm(at, look.now)
+        return ctx.hm(at)
 
     ends = (
         ("closed", hm(view.closed), "ok") if view.closed else ("act by", hm(view.act_by) if view.act_by else "", "warn")
@@ -82,7 +80,7 @@ def incident_summary(view: IncidentRow, look: RenderContext) -> SegmentLines:
             ("affects", (", ".join(view.hits) or "no service") + affected_runs, "plain"),
             ("owner", view.owner, "plain"),
             ("ack by", acknowledged, "ok"),
-            ("alert", *notified_cell(view, look)),
+            ("alert", *notified_cell(view, ctx)),
         ]
     )
 
@@ -105,7 +103,7 @@ class IncidentsScreen(HeadwayScreen):
             self,
             INCIDENT_COLUMNS,
             lambda: f"no open incident; {self.key_for('closed')} shows those of the last seven days",
-            row=lambda view: incident_row(view, self.look),
+            row=lambda view: incident_row(view, self.ctx),
             text=self._filter_text,
             painted=self._paint_summary,
         )
@@ -127,7 +125,7 @@ class IncidentsScreen(HeadwayScreen):
         yield Bar(id="about")
 
     def fetch(self) -> None:
-        self._closed_read = with_closed = self.with_closed or self._asks_for_closed
+        self._closed_read = with_closed = self.with_closed or self._lists_closed
 
         def read(reads: Queries) -> list[IncidentRow]:
             since = self.board.now() - CLOSED_SINCE
@@ -138,8 +136,8 @@ class IncidentsScreen(HeadwayScreen):
         self.board.ask_for(self, "incidents", read, self.list.show_views)
 
     @property
-    def _asks_for_closed(self) -> bool:
-        return any(word in self.list.filter_text.lower().split() for word in CLOSED_FILTERS)
+    def _lists_closed(self) -> bool:
+        return any(term in self.list.filter_text.lower().split() for term in CLOSED_FILTERS)
 
     def toggle_closed(self) -> None:
         self.with_closed = not self.with_closed
@@ -147,19 +145,18 @@ class IncidentsScreen(HeadwayScreen):
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         count = sum(row.closed is None for row in self.list.views)
-        left: list[Segment] = [(" INCIDENTS", "key"), (f" {count} open", "strong")]
+        title: list[Segment] = [(" INCIDENTS", "key"), (f" {count} open", "strong")]
         if closed := len(self.list.views) - count:
-            left.append((f"  {closed} closed in seven days", "dim"))
-        return left, self.list.title_marks()
+            title.append((f"  {closed} closed in seven days", "dim"))
+        return title, self.list.title_marks()
 
     def _paint_summary(self) -> None:
-        """What the table has no room for, of the incident under the cursor."""
-        if self._closed_read != (self.with_closed or self._asks_for_closed):
+        if self._closed_read != (self.with_closed or self._lists_closed):
             self.fetch()
         if bars := self.query("#about"):
             bars.first().display = self.selected is not None and not self.is_small
             if self.selected is not None:
-                lines = incident_summary(self.selected, self.look)
+                lines = incident_summary(self.selected, self.ctx)
                 self.bar("about").show_lines([(tuple(line), (), "") for line in lines])
 
     def moved(self) -> None:
@@ -167,9 +164,9 @@ class IncidentsScreen(HeadwayScreen):
 
     def _filter_text(self, view: IncidentRow) -> str:
         state = "closed" if view.closed is not None else "open"
-        words = [incident_name(view.id), view.title, view.root_job, view.reason, f"owner:{view.owner}", *view.hits]
-        notified, _ = notified_cell(view, self.look)
-        return " ".join([*words, f"state:{state}", f"ack:{view.taken_by or 'none'}", notified])
+        parts = [incident_name(view.id), view.title, view.root_job, view.reason, f"owner:{view.owner}", *view.hits]
+        notified, _ = notified_cell(view, self.ctx)
+        return " ".join([*parts, f"state:{state}", f"ack:{view.taken_by or 'none'}", notified])
 
     @property
     def selected(self) -> Any:
@@ -198,7 +195,6 @@ class IncidentsScreen(HeadwayScreen):
         return root_run(self.selected)
 
     def _why_none(self) -> str:
-        """Why no incident is under the cursor; empty where one is."""
         if self.selected is not None:
             return ""
         return "no open incident" if self.list.loaded and not self.list.views else self.list.no_row

@@ -13,38 +13,40 @@ from console.tui.widgets.paint import Segment
 HANG = 4
 
 
-def past_repair_lines(view: IncidentView, look: RenderContext) -> SegmentLines:
-    """How often it failed and what made it green; then each time, newest first."""
+def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
+    """How often it failed and what repaired it; then each failure, newest first."""
     repairs = view.repairs
     if not repairs:
-        return [[(" no earlier failure of its root cause", "dim")], *_notified_text(view, look)]
-    alike = sum(repair.is_alike for repair in repairs)
+        return [[(" no earlier failure of its root cause", "dim")], *_notified_text(view, ctx)]
+    similar = sum(repair.is_alike for repair in repairs)
     times = counted(len(repairs), "time") if len(repairs) > 1 else "once"
     same = (
-        f", {'as now' if alike == len(repairs) else f'{alike} of them as now'}" if alike else ", never with this error"
+        f", {'as now' if similar == len(repairs) else f'{similar} of them as now'}"
+        if similar
+        else ", never with this error"
     )
     lines: SegmentLines = [
-        [(f" FAILED {times} before", "key"), (same, "warn" if alike else "dim")],
+        [(f" FAILED {times} before", "key"), (same, "warn" if similar else "dim")],
         *_repair_steps(repairs),
         [],
     ]
     for repair in repairs:
-        lines += _repair(repair, look)
+        lines += _repair(repair, ctx)
     return lines
 
 
-def last_repair(view: IncidentView, look: RenderContext) -> str:
-    """The newest of them that became green in a line, in the same words; empty where there is none."""
+def last_repair(view: IncidentView, ctx: RenderContext) -> str:
+    """The newest successful repair in a line; empty without an earlier failure."""
     if not view.repairs:
         if not view.seen_before:
             return ""
-        (at, words), many = view.seen_before[0], len(view.seen_before)
+        (at, text), many = view.seen_before[0], len(view.seen_before)
     elif (newest := next((repair for repair in view.repairs if repair.how), None)) is None:
         return f"no repair worked before: it stayed red {counted(len(view.repairs), 'time')}"
     else:
-        at, words, many = newest.at, _outcome_text(newest), len(view.repairs)
-    more = f", and {many - 1} more" if many > 1 else ""
-    return f"what worked before: {look.clock.full(at)}, {clean_line(words)}{more}"
+        at, text, many = newest.at, _outcome_text(newest), len(view.repairs)
+    suffix = f", and {many - 1} more" if many > 1 else ""
+    return f"what worked before: {ctx.clock.full(at)}, {clean_line(text)}{suffix}"
 
 
 def _outcome_text(repair: PastRepair) -> str:
@@ -62,15 +64,14 @@ def _repair_steps(repairs: tuple[PastRepair, ...]) -> Iterator[list[Segment]]:
         yield [(f"   {never}x that run stayed red", "dim")]
 
 
-def _repair(repair: PastRepair, look: RenderContext) -> Iterator[list[Segment]]:
-    alike: Segment = ("  same error", "warn") if repair.is_alike else ("", "")
-    yield [(f" {look.clock.full(repair.at)} ", "dim"), (clean_line(repair.said) or "failed", "plain"), alike]
+def _repair(repair: PastRepair, ctx: RenderContext) -> Iterator[list[Segment]]:
+    same_error: Segment = ("  same error", "warn") if repair.is_alike else ("", "")
+    yield [(f" {ctx.clock.full(repair.at)} ", "dim"), (clean_line(repair.said) or "failed", "plain"), same_error]
     yield [(f"    {_outcome_text(repair)}", "ok" if repair.how else "dim")]
     if repair.note:
         yield [("    note: ", "dim"), (clean_line(repair.note), "strong")]
 
 
-def _notified_text(view: IncidentView, look: RenderContext) -> Iterator[list[Segment]]:
-    """Of a cause that is no run: when it was a cause before."""
-    for at, words in view.seen_before:
-        yield [(f" {look.clock.full(at)} ", "dim"), (clean_line(words), "plain")]
+def _notified_text(view: IncidentView, ctx: RenderContext) -> Iterator[list[Segment]]:
+    for at, text in view.seen_before:
+        yield [(f" {ctx.clock.full(at)} ", "dim"), (clean_line(text), "plain")]

@@ -40,17 +40,16 @@ if TYPE_CHECKING:
 TABS = ("log", "timeline", "evidence", "past repairs")
 _HANGS = {"timeline": HANG, "evidence": 4, "past repairs": 4}
 TALL = 36
-"""Lines in which the log leaves room for another."""
+"""Lines in which the log leaves room for another tab."""
 
 
 MAX_FORECAST_JOBS = 5
-"""Services of which it is read what their forecasts leave to their jobs, the soonest due first."""
+"""Services whose job forecasts are read, the soonest due first."""
 Notice = Callable[[IncidentView, RenderContext], list[list[Segment]]]
 IncidentQuery = tuple[IncidentView, Sequence[PlanView], Sequence[JobForecastView]]
 
 
 def read_incident(reads: Queries, number: int) -> IncidentQuery:
-    """The incident, its plans, and what the forecasts of the services that it hurts leave to their jobs."""
     view = reads.incidents.incident(number)
     names = dict.fromkeys(service.name for service in view.services[:MAX_FORECAST_JOBS])
     return (
@@ -65,13 +64,13 @@ def read_incident(reads: Queries, number: int) -> IncidentQuery:
 
 
 class IncidentTabs(Vertical):
-    """`show` says which tab there is and what stands in it; the log has a pane of its own and keeps its place."""
+    """`current` is the selected tab, `second` the last one besides the log, whose pane keeps its place."""
 
     DEFAULT_CSS = "IncidentTabs.-tall #notes { border-top: solid $foreground 25%; }"
 
     def __init__(self) -> None:
         super().__init__(id="side")
-        self.current, self.told = "log", "timeline"
+        self.current, self.second = "log", "timeline"
         self.is_tall = False
         self.log_pane = Pane(id="log")
         self.log_pane.following = self.log_pane.wrapped = True
@@ -81,7 +80,7 @@ class IncidentTabs(Vertical):
         self._shown: object = None
 
     def compose(self) -> ComposeResult:
-        yield Bar(id="tabs", ground="panel")
+        yield Bar(id="tabs", background="panel")
         yield self.log_pane
         yield self.pane
 
@@ -90,10 +89,9 @@ class IncidentTabs(Vertical):
         return self.log_pane.has_focus or self.pane.has_focus
 
     def choose(self, tab: str) -> None:
-        """Opens a tab and gives it the focus."""
         self.current = tab
-        if tab not in ("log", self.told):
-            self.told, self._shown = tab, None
+        if tab not in ("log", self.second):
+            self.second, self._shown = tab, None
             self.pane.scroll_to(y=0, animate=False)
         self._lay_out()
         (self.log_pane if tab == "log" else self.pane).focus()
@@ -104,13 +102,11 @@ class IncidentTabs(Vertical):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Which panes there is room for."""
-        self.pane.hang = _HANGS[self.told]
+        self.pane.hang = _HANGS[self.second]
         self.log_pane.display = self.is_tall or self.current == "log"
         self.pane.display = self.is_tall or self.current != "log"
 
     def tab_at(self, x: int) -> str:
-        """The tab whose name stands at cell `x` of their line; empty beside them."""
         start = 0
         for tab in TABS:
             if start <= x < start + len(tab) + 2:
@@ -124,23 +120,22 @@ class IncidentTabs(Vertical):
         )
 
     def show(
-        self, view: IncidentView, look: RenderContext, focused: Widget | None, forecasts: Sequence[JobForecastView] = ()
+        self, view: IncidentView, ctx: RenderContext, focused: Widget | None, forecasts: Sequence[JobForecastView] = ()
     ) -> None:
-        """Paints the names of the tabs, and the text of the open one. `forecasts`: of the affected services' jobs."""
         here = "here" if focused in (self.log_pane, self.pane) else "strong"
         runs: list[Segment] = []
         for tab in TABS:
-            beside = "strong" if self.is_tall and tab in ("log", self.told) else "dim"
+            beside = "strong" if self.is_tall and tab in ("log", self.second) else "dim"
             runs += [(f" {tab} ", here if tab == self.current else beside), (" ", "plain")]
-        self.query_one("#tabs", Bar).show(runs, [(f"{look.key('incident', 'focus_next')} ", "key"), ("next ", "dim")])
+        self.query_one("#tabs", Bar).show(runs, [(f"{ctx.key('incident', 'focus_next')} ", "key"), ("next ", "dim")])
         evidence: Notice = partial(evidence_lines, forecasts=forecasts)
         tabs: dict[str, Notice] = {
             "timeline": timeline_lines,
             "evidence": evidence,
             "past repairs": past_repair_lines,
         }
-        made = tabs.get(self.told)
-        lines = made(view, look) if made is not None and self.pane.display else None
+        made = tabs.get(self.second)
+        lines = made(view, ctx) if made is not None and self.pane.display else None
         if lines is not None and lines != self._shown:
             self._shown = lines
             self.pane.show_runs(lines)
@@ -163,7 +158,7 @@ class IncidentScreen(HeadwayScreen):
         self.incident_id = incident_id
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
-        """Those that go on for it, newest first."""
+        """Plans in progress, newest first."""
         self.forecasts: Sequence[JobForecastView] = ()
         self.grid = Grid((), READING_TEXT, id="grid")
         self.tabs = IncidentTabs()
@@ -208,10 +203,10 @@ class IncidentScreen(HeadwayScreen):
 
     def fetch(self) -> None:
         number = self.incident_id
-        self.look_up("incident", lambda reads: read_incident(reads, number), self._show)
+        self.fetch_subject("incident", lambda reads: read_incident(reads, number), self._show)
 
-    def _show(self, found: IncidentQuery) -> None:
-        view, plans, self.forecasts = found
+    def _show(self, answer: IncidentQuery) -> None:
+        view, plans, self.forecasts = answer
         before, self.view = self.view, view
         self.plans = tuple(plan for plan in plans if plan.ended is None)
         self.tick()
@@ -223,12 +218,12 @@ class IncidentScreen(HeadwayScreen):
         self.early.run()
 
     def _is_over(self, before: IncidentView | None) -> bool:
-        """True when the run under the cursor was a step to send, and is none any more."""
+        """True if the run under the cursor was a step to send and no longer is."""
         run_id = self.selected.run_id if self.selected else None
         return before is not None and run_id in _step_ids(before) and run_id not in _step_ids(self.view)
 
     def _step_place(self) -> int | None:
-        """The line of the run that `r` is about: the next step, else the one it waits for."""
+        """The line of the run that `r` acts on: the next step, else the one it waits for."""
         steps = open_steps(self.view) if self.view else []
         return self.grid.source.index_of(("run", steps[0].run_id, steps[0].job), 0) if steps else None
 
@@ -239,7 +234,7 @@ class IncidentScreen(HeadwayScreen):
             self.grid.touched = False
 
     def _begin(self) -> None:
-        """It begins at its top: whom it hurts is read first, the cursor on the step only where both are in view."""
+        """Starts at the top, with the cursor on the step only if both are in view."""
         place = self._step_place()
         if place is not None and place < self.grid.page:
             self._point_at_step()
@@ -250,27 +245,27 @@ class IncidentScreen(HeadwayScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            plans = [joined_segments(("plan", plan.id), plan_line(plan, self.look), pick=True) for plan in self.plans]
+            plans = [joined_segments(("plan", plan.id), plan_line(plan, self.ctx), pick=True) for plan in self.plans]
             waiting = [
                 approval
                 for approval in self.board.approvals
                 if approval.key in {action.key for action in self.view.actions}
             ]
-            asked = [
-                joined_segments(("approve", one.key), summary.approval_lines(one, self.look), pick=False)
-                for one in waiting
+            pending = [
+                joined_segments(("approve", approval.key), summary.approval_lines(approval, self.ctx), pick=False)
+                for approval in waiting
             ]
             if self.grid.size:  # behind an open tab it has none: its lines wait until they know their width
-                told = summary.summary_lines(self.view, self.look, self.grid.room, self.grid.size.height)
-                self.grid.show(FixedRows([*plans, *asked, *told]))
-            clocks = summary.clock_segments(self.view, self.look, self.size.width)
+                lines = summary.summary_lines(self.view, self.ctx, self.grid.room, self.grid.size.height)
+                self.grid.show(FixedRows([*plans, *pending, *lines]))
+            clocks = summary.clock_segments(self.view, self.ctx, self.size.width)
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
-            self.tabs.show(self.view, self.look, self.focused, self.forecasts)
+            self.tabs.show(self.view, self.ctx, self.focused, self.forecasts)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         if self.view is None:
             return [(f" {incident_name(self.incident_id)}", "key"), (f"  {self.waiting}", "warn")], []
-        return summary.incident_title(self.view, self.look, self.size.width)
+        return summary.incident_title(self.view, self.ctx, self.size.width)
 
     def crumb(self) -> str:
         return incident_name(self.incident_id)
@@ -312,7 +307,6 @@ class IncidentScreen(HeadwayScreen):
         return "" if self.view is not None else self.lost or "the incident is not read yet"
 
     def _why_not_recover(self) -> str:
-        """Why there is no plan to propose; one in progress can always be opened."""
         if self.view is None:
             return self._why_not_loaded()
         if self.plans or (self.view.row.closed is None and open_steps(self.view)):
@@ -341,12 +335,11 @@ class IncidentScreen(HeadwayScreen):
         self._go_to(stops[(stops.index(now) + by) % len(stops)])
 
     def on_bar_pressed(self, event: Bar.Pressed) -> None:
-        """A tab's name is a button too."""
         if event.bar.id == "tabs" and (tab := self.tabs.tab_at(event.x)):
             self._go_to(tab)
 
     def _go_to(self, tab: str) -> None:
-        """To a tab, or with no name to what happened; a narrow terminal then shows that alone."""
+        """Opens a tab, or with no name the summary; a narrow terminal then shows that alone."""
         self.set_class(bool(tab), "-aside")
         if tab:
             self.tabs.choose(tab)
@@ -355,7 +348,6 @@ class IncidentScreen(HeadwayScreen):
         self.call_after_refresh(self.tick)
 
     def close_something(self) -> bool:
-        """Escape in a tab leads back to what happened first."""
         if not self.tabs.has_focus_within:
             return False
         self._go_to("")

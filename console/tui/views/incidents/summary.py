@@ -1,6 +1,5 @@
 """An incident as lines: affected services, its runs, notifications and actions, in the order of the questions at 3
-am.
-"""
+am."""
 
 from __future__ import annotations
 
@@ -38,73 +37,72 @@ _ORDER = {
 }
 
 
-def incident_title(view: IncidentView, look: RenderContext, width: int) -> tuple[list[Segment], list[Segment]]:
-    """The one line that says it: what failed, and its act-by time."""
+def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[list[Segment], list[Segment]]:
+    """The failed job, and the act-by time."""
     row = view.row
-    mark: Segment = ("X" if look.glyphs.plain else "✖", "bad")
+    mark: Segment = ("X" if ctx.plain else "✖", "bad")
     if row.closed is not None:
-        mark = ("+" if look.glyphs.plain else "●", "ok")
-    left: list[Segment] = [(f" {incident_name(row.id)} ", "key"), mark, (f" {row.root_job or row.title}", "strong")]
+        mark = ("+" if ctx.plain else "●", "ok")
+    title: list[Segment] = [(f" {incident_name(row.id)} ", "key"), mark, (f" {row.root_job or row.title}", "strong")]
     if row.closed is not None:
-        return left, [(f"closed {look.clock.hm(row.closed, look.now)} ", "ok")]
+        return title, [(f"closed {ctx.hm(row.closed)} ", "ok")]
     if row.act_by is None:
-        return left, [("no act-by ", "dim")]
-    when, style = act_by(row.act_by, look)
-    return left, [("act by ", "dim"), (when, style), (" ", "plain"), *_budget(view, look, width), (" ", "plain")]
+        return title, [("no act-by ", "dim")]
+    when, style = act_by(row.act_by, ctx)
+    return title, [("act by ", "dim"), (when, style), (" ", "plain"), *_budget(view, ctx, width), (" ", "plain")]
 
 
-def _budget(view: IncidentView, look: RenderContext, width: int) -> list[Segment]:
-    """How much of the time from failure to act-by is left: a bar that empties."""
+def _budget(view: IncidentView, ctx: RenderContext, width: int) -> list[Segment]:
+    """The remaining share of the time from failure to act-by, as a bar."""
     row = view.row
     if row.act_by is None or width < 100:
         return []
     whole = max(row.act_by - row.failed_since, timedelta(seconds=1))
-    full = round(8 * min(1.0, max(0.0, (row.act_by - look.now) / whole)))
-    return [(look.glyphs.sign("full") * full, "warn"), (look.glyphs.sign("empty") * (8 - full), "dim")]
+    full = round(8 * min(1.0, max(0.0, (row.act_by - ctx.now) / whole)))
+    return [(ctx.sign("full") * full, "warn"), (ctx.sign("empty") * (8 - full), "dim")]
 
 
-def clock_segments(view: IncidentView, look: RenderContext, width: int) -> list[list[Segment]]:
+def clock_segments(view: IncidentView, ctx: RenderContext, width: int) -> list[list[Segment]]:
     """Reason, business date, age, owner, acknowledgement and last notification, on as many lines as it takes."""
     row = view.row
-    since = f"{look.clock.hm(row.failed_since, look.now)} ({format_short((row.closed or look.now) - row.failed_since)})"
+    since = f"{ctx.hm(row.failed_since)} ({format_short((row.closed or ctx.now) - row.failed_since)})"
     parts: list[Segment] = [(f"business date {row.business_date}", "dim"), (f"failed since {since}", "dim")]
     parts += [(f"owner {row.owner}", "dim")] if row.owner else []
     if row.taken_by:
-        parts.append((f"acknowledged by {row.taken_by} until {look.clock.hm(row.taken_until, look.now)}", "ok"))
+        parts.append((f"acknowledged by {row.taken_by} until {ctx.hm(row.taken_until)}", "ok"))
     elif row.closed is None:
         parts.append(("unacknowledged", "warn"))
-    words, style = last_notified(view, look)
-    return flowing([(row.reason or row.title, "plain"), *parts, (clean_line(words), style)], width)
+    text, style = last_notified(view, ctx)
+    return flowing([(row.reason or row.title, "plain"), *parts, (clean_line(text), style)], width)
 
 
-def summary_lines(view: IncidentView, look: RenderContext, width: int, height: int = 0) -> list[TableRow]:
-    """Everything of the incident, section by section, for `width` cells; services and runs can be picked."""
+def summary_lines(view: IncidentView, ctx: RenderContext, width: int, height: int = 0) -> list[TableRow]:
     return [
-        *_services(view, look, width, TALL_REASON_LINES if height >= TALL else REASON_LINES),
-        *_members(view, look, width),
+        *_services(view, ctx, width, TALL_REASON_LINES if height >= TALL else REASON_LINES),
+        *_members(view, ctx, width),
         *_changed(view, width),
-        *_actions(view, look),
-        *_notified_lines(view, look, width),
+        *_actions(view, ctx),
+        *_notified_lines(view, ctx, width),
     ]
 
 
-def approval_lines(one: ApprovalView, look: RenderContext) -> list[Segment]:
-    """What waits for another person, in one line."""
-    words = f"{verb_label(one.verb)} {one.job}, requested by {one.requested_by}: {one.why}".removesuffix(": ")
+def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
+    reason = f": {approval.why}" if approval.why else ""
+    text = f"{verb_label(approval.verb)} {approval.job}, requested by {approval.requested_by}{reason}"
     return [
         (" waits for approval ", "mark"),
-        (f" {words}", "plain"),
-        (f"   {look.key('incident', 'approvals')} approves", "dim"),
+        (f" {text}", "plain"),
+        (f"   {ctx.key('incident', 'approvals')} approves", "dim"),
     ]
 
 
-def _services(view: IncidentView, look: RenderContext, width: int, most: int) -> Iterator[TableRow]:
-    left = f"{counted(view.row.hurt, 'run')} left red or stale" if view.row.hurt else ""
-    yield heading("hurts", f"AFFECTED SERVICES {len({service.name for service in view.services})}", left)
-    for service, more in limit_instances(view.services, attrgetter("name")):
+def _services(view: IncidentView, ctx: RenderContext, width: int, most: int) -> Iterator[TableRow]:
+    note = f"{counted(view.row.hurt, 'run')} left red or stale" if view.row.hurt else ""
+    yield heading("hurts", f"AFFECTED SERVICES {len({service.name for service in view.services})}", note)
+    for service, hidden in limit_instances(view.services, attrgetter("name")):
         key = (service.name, service.instance)
-        yield joined_segments(("service", *key), _service(service, look, view.row.closed is not None), pick=True)
-        facts = flowing([(fact, "dim") for fact in _facts(service, look)], width - 2)
+        yield joined_segments(("service", *key), _service(service, ctx, view.row.closed is not None), pick=True)
+        facts = flowing([(fact, "dim") for fact in _facts(service, ctx)], width - 2)
         for number, line in enumerate(facts):
             yield joined_segments(("facts", *key, number), [("  ", "plain"), *line])
         reasons = [
@@ -114,28 +112,28 @@ def _services(view: IncidentView, look: RenderContext, width: int, most: int) ->
         ]
         for number, text in enumerate(reasons):
             yield joined_segments(("why", *key, number), [(f"   {text}", "plain")])
-        if more:
-            yield joined_segments(("more", service.name), [(f"   and {more} more of {service.name}", "dim")])
+        if hidden:
+            yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
 
 
-def _facts(service: AffectedServiceView, look: RenderContext) -> Iterator[str]:
-    """Tier, chance to be late, the other clock, and the source of the estimate."""
+def _facts(service: AffectedServiceView, ctx: RenderContext) -> Iterator[str]:
+    """Tier, chance to be late, green-by, and the source of the estimate."""
     yield f"tier {service.tier}"
     if service.p_late is not None:
         yield format_late(service.p_late)
         if service.distrust:
             yield "forecast unreliable"
     if service.green_by is not None:
-        yield f"green by {look.clock.hm(service.green_by, look.now, service.zone)}"
+        yield f"green by {ctx.hm(service.green_by, service.zone)}"
     if service.source and not service.reason.startswith(service.source):
         yield clean_line(service.source)
 
 
-def _service(service: AffectedServiceView, look: RenderContext, is_over: bool) -> list[Segment]:
-    mark, _, style = look.glyphs.mark("timeliness", service.timeliness)
-    when, urgent = act_by(service.act_by, look, service.zone)
-    deadline = look.clock.hm(service.deadline, look.now, service.zone)
-    label = look.clock.label(service.deadline, service.zone)
+def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool) -> list[Segment]:
+    mark, _, style = ctx.mark("timeliness", service.timeliness)
+    when, urgent = act_by(service.act_by, ctx, service.zone)
+    deadline = ctx.hm(service.deadline, service.zone)
+    label = ctx.clock.label(service.deadline, service.zone)
     return [
         (f" {mark} ", style),
         (fit(service.title or service.name, 18), "strong"),
@@ -144,19 +142,21 @@ def _service(service: AffectedServiceView, look: RenderContext, is_over: bool) -
     ]
 
 
-def _members(view: IncidentView, look: RenderContext, width: int) -> Iterator[TableRow]:
+def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     followers = sum(member.role in FOLLOWERS and member.can_rerun for member in view.members)
-    note = f"after the root, {followers} to rerun: {look.key('incident', 'recover')} plans it" if followers else ""
+    note = f"after the root, {followers} to rerun: {ctx.key('incident', 'recover')} plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
-    for member in sorted(view.members, key=lambda one: _ORDER.get(GlyphRole(one.role), 9) if one.role in _ORDER else 9):
-        runs = [*_member(member, look), *_acknowledged_by(view, member, look)]
+    for member in sorted(
+        view.members, key=lambda member: _ORDER.get(GlyphRole(member.role), 9) if member.role in _ORDER else 9
+    ):
+        runs = [*_member(member, ctx), *_acknowledged_by(view, member, ctx)]
         yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
-    if told := last_repair(view, look):
-        yield from _wrapped(("before", 0), f"{told}: {look.key('incident', 'before')}", "dim", width)
+    if repair := last_repair(view, ctx):
+        yield from _wrapped(("before", 0), f"{repair}: {ctx.key('incident', 'before')}", "dim", width)
 
 
 def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
-    """What differs from the last good run of the root, and what the incident was a part of or came back as."""
+    """The differences from the last good run of the root, and related incidents."""
     row = view.row
     kin = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
     kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
@@ -165,15 +165,15 @@ def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
         yield heading("changed", "CHANGED since it was last green", "")
     if kin:
         yield joined_segments(("kin",), [(f"   {', '.join(kin)}", "warn")])
-    for number, words in enumerate(row.changes):
-        for part, text in enumerate(wrap(words, max(20, width - 4), max_lines=2, placeholder=" …")):
+    for number, change in enumerate(row.changes):
+        for part, text in enumerate(wrap(change, max(20, width - 4), max_lines=2, placeholder=" …")):
             yield joined_segments(("changed", number, part), [(f"   {text}", "plain")])
 
 
-def _member(member: MemberView, look: RenderContext) -> list[Segment]:
-    role_mark, role, role_style = look.glyphs.mark("role", member.role)
-    state_mark, state, state_style = look.glyphs.mark("state", member.state)
-    when = look.clock.hm(member.ended or member.started, look.now)
+def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
+    role_mark, role, role_style = ctx.mark("role", member.role)
+    state_mark, state, state_style = ctx.mark("state", member.state)
+    when = ctx.hm(member.ended or member.started)
     stale: Segment = (" read stale data", "warn") if member.stale_read else ("", "plain")
     return [
         (f" {role_mark} {role:<7}", role_style),
@@ -183,36 +183,40 @@ def _member(member: MemberView, look: RenderContext) -> list[Segment]:
     ]
 
 
-def _acknowledged_by(view: IncidentView, member: MemberView, look: RenderContext) -> list[Segment]:
-    """How far the newest action on a member has come."""
+def _acknowledged_by(view: IncidentView, member: MemberView, ctx: RenderContext) -> list[Segment]:
+    """The state of the newest action on a member."""
     own = [action for action in view.actions if action.run_id == member.run_id]
     if not own:
         return []
     newest = max(own, key=lambda action: action.requested)
-    mark, word, style = look.glyphs.mark("action", newest.state)
-    return [(f"  {verb_label(newest.verb)} ", "dim"), (f"{mark} {word}", style)]
+    mark, label, style = ctx.mark("action", newest.state)
+    return [(f"  {verb_label(newest.verb)} ", "dim"), (f"{mark} {label}", style)]
 
 
-def _actions(view: IncidentView, look: RenderContext) -> Iterator[TableRow]:
+def _actions(view: IncidentView, ctx: RenderContext) -> Iterator[TableRow]:
     if not view.actions:
         return
     yield heading("done", f"ACTIONS {len(view.actions)}")
     for action in view.actions:
-        mark, word, style = look.glyphs.mark("action", action.state)
-        when = look.clock.hm(action.requested, look.now)
+        mark, label, style = ctx.mark("action", action.state)
+        when = ctx.hm(action.requested)
         yield joined_segments(
             ("run", action.run_id, action.key),
-            [(f" {mark} ", style), (f"{when} {verb_label(action.verb)} {action.job} ", "plain"), (word, style),
+            [(f" {mark} ", style), (f"{when} {verb_label(action.verb)} {action.job} ", "plain"), (label, style),
              (f"  {action.words}", "dim"), (f"  {action.requested_by}", "dim")],
             pick=True,
         )  # fmt: skip
 
 
-def _notified_lines(view: IncidentView, look: RenderContext, width: int) -> Iterator[TableRow]:
+def _notified_lines(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     """A row for each suppressed notification and each delivery: alert, route, outcome, detail."""
     yield heading("told", f"NOTIFIED {len(view.deliveries)}", "" if view.deliveries else "nobody yet")
-    held = [one for one in view.held if one.ended is None or one.ended_why not in ("", "told")]
-    rows = [*map(suppressed_cells, held), *(delivery_cells(delivery, look) for delivery in view.deliveries)]
+    held = [
+        suppression
+        for suppression in view.held
+        if suppression.ended is None or suppression.ended_why not in ("", "told")
+    ]
+    rows = [*map(suppressed_cells, held), *(delivery_cells(delivery, ctx) for delivery in view.deliveries)]
     heads = aligned([cells[:-1] for cells in rows], width)
     for number, (head, (*_, detail)) in enumerate(zip(heads, rows, strict=True)):
         if fits := length_of([*head, detail]) < width - 2:
@@ -222,6 +226,6 @@ def _notified_lines(view: IncidentView, look: RenderContext, width: int) -> Iter
             yield from _wrapped(("told", number), *detail, width)
 
 
-def _wrapped(key: tuple[str, int], words: str, style: str, width: int) -> Iterator[TableRow]:
-    for place, text in enumerate(wrap(words, max(20, width - 4), max_lines=3, placeholder=" …")):
+def _wrapped(key: tuple[str, int], content: str, style: str, width: int) -> Iterator[TableRow]:
+    for place, text in enumerate(wrap(content, max(20, width - 4), max_lines=3, placeholder=" …")):
         yield joined_segments((*key, place), [(f"   {'  ' if place else ''}{text}", style)])

@@ -1,4 +1,4 @@
-"""What can be done with a job besides running it: accept drift, edit its card, steer its scheduler's own backfills."""
+"""Actions on a job besides running it: accept drift, edit its card, control its scheduler's own backfills."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ if TYPE_CHECKING:
 
 
 def accept_drift(screen: HeadwayScreen, view: JobView) -> None:
-    """Asks whether the drift of a job is accepted, and has it accepted."""
     name, board = view.row.name, screen.board
     if not view.drift:
         screen.notice(f"{name} has no drift", "warn")
         return
-    words = "; ".join(drift.words or drift.what for drift in view.drift)
+    changes = "; ".join(drift.words or drift.what for drift in view.drift)
     shown = max(drift.id for drift in view.drift)
     choices = [
         PaletteChoice("", "Keep as accepted", "the last accepted schedule stays in force", None),
-        PaletteChoice("", "Accept", f"{words}: this becomes the accepted definition", "accept"),
+        PaletteChoice("", "Accept", f"{changes}: this becomes the accepted definition", "accept"),
     ]
 
     def answered(value: object) -> None:
         if value == "accept":
             order = f"accept the drift of {name}"
-            done = f"accepted: {words}"
-            send_order(screen, "drift", lambda asks: asks.accept_drift(view.row.id, shown), order, done, "not accepted")
+            done = f"accepted: {changes}"
+            send_order(
+                screen, "drift", lambda requests: requests.accept_drift(view.row.id, shown), order, done, "not accepted"
+            )
         else:
             screen.notice("nothing was accepted")
 
-    board.push_screen(PickScreen(f"drift of {name}: {words}", choices, columns=ANSWER_COLUMNS), answered)
+    board.push_screen(PickScreen(f"drift of {name}: {changes}", choices, columns=ANSWER_COLUMNS), answered)
 
 
 _MEANS = {
@@ -52,49 +53,57 @@ _MEANS = {
 }
 
 
-def card_lines(view: JobView, look: RenderContext) -> list[list[Segment]]:
-    """Word for word: whose each is, where it is a person's."""
+def card_lines(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
+    """One line per field; fields set by a user name that user."""
     lines: list[list[Segment]] = []
-    for one in sorted(view.card, key=lambda one: one.field != "rerun"):  # an address may be longer than the line
-        value, style = one.value or look.glyphs.sign("dash"), "plain"
-        if one.field == "rerun":
-            mark, word, style = look.glyphs.mark("safety", one.value)
-            value = f"{mark} {word}"
-        lines.append([(f"{one.field} ", "dim"), (value, style), (_card_value(one, look), "dim")])
+    for card_field in sorted(
+        view.card, key=lambda card_field: card_field.field != "rerun"
+    ):  # an address may be longer than the line
+        value, style = card_field.value or ctx.sign("dash"), "plain"
+        if card_field.field == "rerun":
+            mark, label, style = ctx.mark("safety", card_field.value)
+            value = f"{mark} {label}"
+        lines.append([(f"{card_field.field} ", "dim"), (value, style), (_card_value(card_field, ctx), "dim")])
     return lines
 
 
-def _card_value(card_field: CardView, look: RenderContext) -> str:
-    return f", set by {card_field.said_by} {look.clock.day(card_field.said_at, look.now)}" if card_field.said_by else ""
+def _card_value(card_field: CardView, ctx: RenderContext) -> str:
+    return f", set by {card_field.said_by} {ctx.day(card_field.said_at)}" if card_field.said_by else ""
 
 
 def why_not_edit(view: JobView | None) -> str:
-    """Why nothing of the card can be edited here; empty where something can."""
+    """Why no field of the card can be edited; empty if one can."""
     if view is None:
         return "not read yet"
-    if any(not one.why_not for one in view.card):
+    if any(not card_field.why_not for card_field in view.card):
         return ""
     return f"its card cannot be edited: {view.card[0].why_not}" if view.card else "it has no card"
 
 
 def edit_card(screen: HeadwayScreen, view: JobView) -> None:
-    """Asks which word, then for the word; what config says is shown, with why it stays."""
+    """Asks for a field, then for its value; a field of the config is shown with the reason why it is read-only."""
     choices = [PaletteChoice("", "Back", "nothing is written", None)]
-    for one in view.card:
-        says = f"{one.value or screen.look.glyphs.sign('dash')}{_card_value(one, screen.look)}"
+    for card_field in view.card:
+        says = f"{card_field.value or screen.ctx.sign('dash')}{_card_value(card_field, screen.ctx)}"
         choices.append(
-            PaletteChoice("", one.field, f"{says}: {one.why_not}" if one.why_not else says, one, bool(one.why_not))
+            PaletteChoice(
+                "",
+                card_field.field,
+                f"{says}: {card_field.why_not}" if card_field.why_not else says,
+                card_field,
+                bool(card_field.why_not),
+            )
         )
 
-    def chosen(one: CardView | None) -> None:
-        if one is None:
+    def chosen(card_field: CardView | None) -> None:
+        if card_field is None:
             screen.notice("nothing was written")
-        elif one.why_not:
-            screen.notice(f"{one.field}: {one.why_not}", "warn")
-        elif one.field == "rerun":
-            _choose_safety(screen, view, one)
+        elif card_field.why_not:
+            screen.notice(f"{card_field.field}: {card_field.why_not}", "warn")
+        elif card_field.field == "rerun":
+            _choose_safety(screen, view, card_field)
         else:
-            _ask_value(screen, view, one)
+            _ask_value(screen, view, card_field)
 
     screen.board.push_screen(PickScreen(f"CARD of {view.row.name}", choices, columns=ANSWER_COLUMNS), chosen)
 
@@ -118,8 +127,10 @@ def _ask_value(screen: HeadwayScreen, view: JobView, card_field: CardView) -> No
 def _choose_safety(screen: HeadwayScreen, view: JobView, card_field: CardView) -> None:
     choices = [PaletteChoice("", "Back", "nothing is written", None)]
     for value, means in _MEANS.items():
-        mark, word, _ = screen.look.glyphs.mark("safety", value)
-        choices.append(PaletteChoice(mark, word, f"{means}{' (as it is)' if value == card_field.value else ''}", value))
+        mark, label, _ = screen.ctx.mark("safety", value)
+        choices.append(
+            PaletteChoice(mark, label, f"{means}{' (as it is)' if value == card_field.value else ''}", value)
+        )
     if card_field.said_by:
         choices.append(PaletteChoice("", "remove it", "back to the value from config", ""))
 
@@ -136,15 +147,15 @@ def _choose_safety(screen: HeadwayScreen, view: JobView, card_field: CardView) -
 
 
 def _confirm(screen: HeadwayScreen, view: JobView, card_field: CardView, value: str) -> None:
-    """What is other from then on, and who sees it; then it is written."""
+    """Shows the old and the new value, and writes it."""
     name = view.row.name
     then = value or "back to the value from config"
     says = f"{then}; it was {card_field.value or 'empty'}. Recorded with your name, and in the audit"
-    told = f"{name} {card_field.field}: {then}"
+    done = f"{name} {card_field.field}: {then}"
 
     def write() -> None:
         order, given = f"write {card_field.field} of {name}", {card_field.field: value}
-        send_order(screen, "card", lambda asks: asks.card(view.row.id, given), order, told, "not written")
+        send_order(screen, "card", lambda requests: requests.card(view.row.id, given), order, done, "not written")
 
     confirm(screen, f"{card_field.field} of {name}", "Write", says, write)
 
@@ -154,7 +165,7 @@ MORE_BACKFILLS = "headway plan backfill JOB --from DATE --to DATE --native makes
 
 
 class BackfillsScreen(PreviewScreen):
-    """Only looks; what is chosen opens the preview of that one change."""
+    """Lists the scheduler's backfills; choosing one opens the preview of that change."""
 
     def __init__(self, job: str, job_id: int) -> None:
         super().__init__(ActionIntent(Verb.BACKFILL, job, job_id=job_id, parameters={"do": "list", "of": "job"}))
@@ -164,7 +175,7 @@ class BackfillsScreen(PreviewScreen):
         return "BACKFILLS", self.order.job
 
     @property
-    def asking(self) -> str:
+    def progress_text(self) -> str:
         return "asking its scheduler for its backfills…"
 
     def may_send(self) -> bool:
@@ -177,11 +188,12 @@ class BackfillsScreen(PreviewScreen):
         if not answer.ok or answer.data.get("verb") != "list":
             self._failed(answer.error or str(answer.data.get("refused") or "it has no list of its backfills"))
             return
-        found = answer.data.get("backfills", ())
+        backfills = answer.data.get("backfills", ())
         self.pane.show_runs(
-            [_backfill_line(one) for one in found] or [[(NO_BACKFILL, "plain")], [(MORE_BACKFILLS, "dim")]]
+            [_backfill_line(backfill) for backfill in backfills]
+            or [[(NO_BACKFILL, "plain")], [(MORE_BACKFILLS, "dim")]]
         )
-        self.offer([BACK_CHOICE, *(way for one in found for way in _backfill_verbs(one))])
+        self.offer([BACK_CHOICE, *(way for backfill in backfills for way in _backfill_verbs(backfill))])
 
     def _decide(self, key: Any) -> None:
         do, _, number = str(key).partition(" ")
@@ -193,15 +205,15 @@ class BackfillsScreen(PreviewScreen):
         board.open_order(order)
 
 
-def _backfill_line(one: Mapping[str, Any]) -> list[Segment]:
-    stands: Segment = ("paused", "warn") if one["paused"] else ("going on", "plain")
-    span = f"{one['first'][:10]} to {one['last'][:10]}, {one['at_once']} at once"
-    made = f", made {one['made'][:16].replace('T', ' ')}Z" if one["made"] else ""
-    return [(f"{one['number']}  ", "strong"), stands, (f"  {span}{made}", "plain")]
+def _backfill_line(backfill: Mapping[str, Any]) -> list[Segment]:
+    status: Segment = ("paused", "warn") if backfill["paused"] else ("going on", "plain")
+    span = f"{backfill['first'][:10]} to {backfill['last'][:10]}, {backfill['at_once']} at once"
+    made = f", made {backfill['made'][:16].replace('T', ' ')}Z" if backfill["made"] else ""
+    return [(f"{backfill['number']}  ", "strong"), status, (f"  {span}{made}", "plain")]
 
 
-def _backfill_verbs(one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    number = one["number"]
-    first = "resume" if one["paused"] else "pause"
+def _backfill_verbs(backfill: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    number = backfill["number"]
+    first = "resume" if backfill["paused"] else "pause"
     yield f"{first} {number}", f"{first.capitalize()} {number}", "preview first; nothing is sent yet"
     yield f"cancel {number}", f"Cancel {number}", "its queued runs are failed; preview first"

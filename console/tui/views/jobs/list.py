@@ -22,7 +22,7 @@ from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, shift_right
 
 PROMISED_SECONDS = 5.0
-"""Deadlines and slack of all jobs are read at most so often."""
+"""Shortest interval between reads of the deadlines and slack of all jobs."""
 QUERIES = PagedQueries(
     first_page=lambda reads, wanted, sort: reads.jobs.jobs_first_page(wanted, sort),
     all_ids=lambda reads, wanted, sort: reads.jobs.job_ids(wanted, sort),
@@ -31,7 +31,7 @@ QUERIES = PagedQueries(
 
 
 class JobList(PagedList):
-    """With the columns of deadline and slack where they are sorted by, or there is room for them."""
+    """With the columns of deadline and slack if they are sorted by, or there is room for them."""
 
     @property
     def shows_deadlines(self) -> bool:
@@ -107,7 +107,7 @@ class JobsScreen(HeadwayScreen):
 
     def _row(self, view: JobRow) -> TableRow:
         drifted = self.drifted.get(view.name, "")
-        return rows.job_row(view, self.look, drifted, view.id in self.marked, self.deadlines.get(view.id))
+        return rows.job_row(view, self.ctx, drifted, view.id in self.marked, self.deadlines.get(view.id))
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs([(f"   {len(self.drifted)} drifted", "warn")] if self.drifted else [])
@@ -141,4 +141,4 @@ class JobsScreen(HeadwayScreen):
 
         job_id = self.selected.id
         accept: Callable[[JobView], None] = partial(accept_drift, self)
-        self.look_up("job", lambda reads: reads.jobs.job(job_id), accept)
+        self.fetch_subject("job", lambda reads: reads.jobs.job(job_id), accept)

@@ -92,7 +92,7 @@ class JobScreen(HeadwayScreen):
             view = reads.jobs.job(self.name_or_id)
             return view, forecast.tonight_segments(reads.service_days.forecasts_of_job(view.row.id))
 
-        self.look_up("job", read, self._show)
+        self.fetch_subject("job", read, self._show)
 
     def _show(self, answer: tuple[JobView, Sequence[JobForecastView]]) -> None:
         self.view, self.forecasts = answer
@@ -105,13 +105,13 @@ class JobScreen(HeadwayScreen):
             self.grid.show(
                 FixedRows(
                     [
-                        rows.run_row(row, self.look, self.board.clock.home, row.id in self.marked)
+                        rows.run_row(row, self.ctx, self.board.clock.home, row.id in self.marked)
                         for row in self.view.runs
                     ]
                 )
             )
-            card = actions.card_lines(self.view, self.look)
-            blocks = overview.job_overview(self.view, card, self.look, self.size.width, self.forecasts)
+            card = actions.card_lines(self.view, self.ctx)
+            blocks = overview.job_overview(self.view, card, self.ctx, self.size.width, self.forecasts)
             lines = overview.fit_lines(blocks, max(1, self.size.height // 2 - 1 + 2 * bool(self.forecasts)))
             self.bar("facts").show_lines([(tuple(line), (), "") for line in lines])
 
@@ -119,18 +119,18 @@ class JobScreen(HeadwayScreen):
         if self.view is None:
             return [(f" JOB {self.name_or_id}", "key"), (f"  {self.waiting}", "warn")], []
         row = self.view.row
-        mark, _, word = state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
-        left: list[Segment] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
+        mark, _, label = state_cells(row, self.ctx) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
+        title: list[Segment] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), label]
         if row.held_by:
             by = "" if row.held_by == "headway" else f" (by {row.held_by})"
-            left.append((f"  held by Headway until {self.board.clock.day(row.held_until, self.look.now)}{by}", "warn"))
+            title.append((f"  held by Headway until {self.board.clock.day(row.held_until, self.ctx.now)}{by}", "warn"))
         elif row.paused or row.gone:
-            left.append(("  paused" if row.paused else "  gone", "warn"))
+            title.append(("  paused" if row.paused else "  gone", "warn"))
         pauses = self.board.header.paused if self.board.header else ()
-        left += [
-            (f"  polling {paused_text(pause, self.look)}", "warn") for pause in pauses if pause.system == row.system
+        title += [
+            (f"  polling {paused_text(pause, self.ctx)}", "warn") for pause in pauses if pause.system == row.system
         ]
-        return [*left, *self.marks_runs()], forecast.countdown(self.forecasts, self.look)
+        return [*title, *self.marks_runs()], forecast.countdown(self.forecasts, self.ctx)
 
     # the selected run
 
@@ -156,7 +156,6 @@ class JobScreen(HeadwayScreen):
         then({row.id: RunChoice(row.id, row.job) for row in runs if row.id in keys})
 
     def _open_run(self, then: str) -> None:
-        """The log of the run under the cursor, and the command that follows there."""
         if self.selected:
             self.board.open_run(self.selected.id, then)
 

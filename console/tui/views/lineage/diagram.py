@@ -1,4 +1,4 @@
-"""Lineage as a drawing: which jobs, how folded, what each node says, and the lines about the selected one. Pure."""
+"""Lineage as a drawing: its jobs, folds and labels, and the lines about the selected node. Pure."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from console.tui.widgets.paint import Segment
 Runs = Mapping[int, Sequence[LineageRun]]
 Reading = Mapping[LayerPair, RunInput]
 Ahead = Mapping[str, Sequence[JobForecastView]]
-"""By job, the service day that leaves it least first."""
+"""By job, the service day with the least slack first."""
 
 
 class LabelSize(StrEnum):
-    """How much labels say, the most first: the largest of which nothing is cut is what is drawn, else the last."""
+    """Content of the labels, the most first: the first size without cuts is drawn, else the last."""
 
     WHOLE = "whole"
     NAMED = "named"
@@ -47,104 +47,103 @@ class LabelSize(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeContext:
-    """What all labels of a drawing are made from."""
+    """Everything that the labels of a drawing are made from."""
 
-    found: LineageReach
-    look: RenderContext
+    reach: LineageReach
+    ctx: RenderContext
     size: LabelSize
     reading: Reading
     runs: Runs | None
     ahead: Ahead
     delivers: Mapping[int, ServiceView | str]
-    """Job -> the first service that it delivers; the name alone of one of which nothing is told."""
+    """Job -> the first service that it delivers; the name alone of a service without data."""
     lines: int
-    """Of a spot."""
+    """Of a node."""
 
 
-def node_label(spot: LayoutNode, told: NodeContext) -> NodeSign:
-    jobs = [told.found.view.jobs[job] for job in spot.jobs]
+def node_label(spot: LayoutNode, context: NodeContext) -> NodeSign:
+    jobs = [context.reach.view.jobs[job_id] for job_id in spot.jobs]
     if not jobs:
         return NodeSign((" ", "plain"), "", "plain")
     if spot.group or len(jobs) > 1:
-        return _folded(spot, jobs, told.look)
-    [one] = jobs
-    style = "bad" if one in told.found.causes else "strong" if one.name in told.found.critical else "plain"
-    text = one.name if told.size is LabelSize.WHOLE else one.name.partition("/")[2] or one.name
-    is_terse = told.size is LabelSize.TERSE or told.lines <= 2
-    status = _below(one, told.reading, told.runs, told.look)
-    promised = _promised(told.delivers[one.id], told.look, is_terse) if one.id in told.delivers else []
-    [known, *_] = told.ahead.get(one.name) or (None,)
+        return _folded(spot, jobs, context.ctx)
+    [job] = jobs
+    style = "bad" if job in context.reach.causes else "strong" if job.name in context.reach.critical else "plain"
+    text = job.name if context.size is LabelSize.WHOLE else job.name.partition("/")[2] or job.name
+    is_terse = context.size is LabelSize.TERSE or context.lines <= 2
+    status = _below(job, context.reading, context.runs, context.ctx)
+    promised = _promised(context.delivers[job.id], context.ctx, is_terse) if job.id in context.delivers else []
+    [known, *_] = context.ahead.get(job.name) or (None,)
     slack, *decides = forecast.slack_segments(known, not is_terse) if known is not None else ([],)
     tail: Segment = (
         (f" {forecast.slack_text(known)}", forecast.slack_style(known)) if known is not None else ("", "plain")
     )
-    parts = [each for each in (promised, slack, status) if each]
-    parts += decides[: max(0, told.lines - 1 - len(parts))]
-    return NodeSign(node_mark(one, told.look), text, style, _in_lines(parts, told.lines - 1),
-                tail if told.lines == 1 else ("", "plain"))  # fmt: skip
+    parts = [part for part in (promised, slack, status) if part]
+    parts += decides[: max(0, context.lines - 1 - len(parts))]
+    return NodeSign(node_mark(job, context.ctx), text, style, _in_lines(parts, context.lines - 1),
+                tail if context.lines == 1 else ("", "plain"))  # fmt: skip
 
 
-def _promised(service: ServiceView | str, look: RenderContext, is_terse: bool) -> list[Segment]:
-    """ "! Daily revenue 07:30", "! 07:30 Daily revenue": what the job delivers, how that stands and by when."""
+def _promised(service: ServiceView | str, ctx: RenderContext, is_terse: bool) -> list[Segment]:
+    """ "! Daily revenue 07:30", "! 07:30 Daily revenue": the delivered service, its state and deadline."""
     if isinstance(service, str):
         return [(f"delivers {service}", "key")]
-    sign, _, style = look.glyphs.mark("timeliness", service.timeliness)
-    due, name = look.clock.hm(service.deadline, look.now, service.zone), service.title or service.name
-    words = f" {due} {name}" if is_terse else f" {name} {due}"
-    return [(sign, style), (words, style if style in ("bad", "warn") else "key")]
+    sign, _, style = ctx.mark("timeliness", service.timeliness)
+    due, name = ctx.hm(service.deadline, service.zone), service.title or service.name
+    text = f" {due} {name}" if is_terse else f" {name} {due}"
+    return [(sign, style), (text, style if style in ("bad", "warn") else "key")]
 
 
 def _in_lines(parts: Sequence[list[Segment]], lines: int) -> list[list[Segment]]:
-    """The parts one below the other; what is too much stands beside the last."""
-    found = [list(part) for part in parts[: max(lines, 0)]]
-    for part in parts[len(found) :] if found else ():
-        found[-1] += [("  ", "plain"), *part]
-    return found
+    """The parts one below the other; surplus ones beside the last."""
+    shown = [list(part) for part in parts[: max(lines, 0)]]
+    for part in parts[len(shown) :] if shown else ():
+        shown[-1] += [("  ", "plain"), *part]
+    return shown
 
 
-def node_mark(one: LineageJob, look: RenderContext) -> Segment:
-    if not one.state:
+def node_mark(job: LineageJob, ctx: RenderContext) -> Segment:
+    if not job.state:
         return " ", "dim"
-    sign, _, style = look.glyphs.mark("state", one.state)
-    return sign, "dim" if one.stale_since is not None and style == "ok" else style
+    sign, _, style = ctx.mark("state", job.state)
+    return sign, "dim" if job.stale_since is not None and style == "ok" else style
 
 
-def _age(job: LineageJob, look: RenderContext) -> list[Segment]:
-    """How old what is told of it is, where nobody sees its target; as in Jobs."""
+def _age(job: LineageJob, ctx: RenderContext) -> list[Segment]:
     if job.stale_since is None:
         return []
-    return [(f" {look.glyphs.sign('stale')} {format_short(look.now - job.stale_since)}", "warn")]
+    return [(f" {ctx.sign('stale')} {format_short(ctx.now - job.stale_since)}", "warn")]
 
 
-def _below(job: LineageJob, reading: Reading, runs: Runs | None, look: RenderContext) -> list[Segment]:
-    """The second line: where it is, and how it went; by run, when it ran and what it read."""
+def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderContext) -> list[Segment]:
+    """The second line: when and how it ran; by run, when it ran and what it read."""
     if runs is not None:
-        run = next((each for each in runs.get(job.id, ()) if each.started is not None), None)
+        run = next((candidate for candidate in runs.get(job.id, ()) if candidate.started is not None), None)
         if run is None:
             return [("has not run", "dim")]
         old = {read.business_date if read else "nothing" for (_, reader), (mine, read, _) in reading.items()
                if reader == job.id and (read is None or read.business_date != mine.business_date)}  # fmt: skip
-        text = f"{look.clock.day(run.started, look.now)}–{look.clock.hm(run.ended, look.now) if run.ended else '…'}"
+        text = f"{ctx.day(run.started)}–{ctx.hm(run.ended) if run.ended else '…'}"
         return [(text, "dim"), (f" read {', '.join(sorted(old))}" if old else "", "warn")]
     if job.before or job.waits_for:
-        return [*_ahead(job, look), *_age(job, look)]
+        return [*_ahead(job, ctx), *_age(job, ctx)]
     if not job.state:
         return [("has not run", "dim")]
-    _, word, _ = look.glyphs.mark("state", job.state)
-    at = look.clock.day(job.at, look.now)
-    return [(f"{at} {word}", "bad" if job.is_red else "dim"), *_age(job, look)]
+    _, label, _ = ctx.mark("state", job.state)
+    at = ctx.day(job.at)
+    return [(f"{at} {label}", "bad" if job.is_red else "dim"), *_age(job, ctx)]
 
 
-def _ahead(job: LineageJob, look: RenderContext) -> list[Segment]:
-    """What is expected, and dimmed beside it how it went before: "due 04:00 (● Thu 04:12)", "held, due 04:00 (…)"; of
-    what an incident keeps from starting "waits for extract_orders, due 04:00"."""
-    due = f"due {look.clock.day(job.at, look.now)}" if job.at is not None else "has not run"
+def _ahead(job: LineageJob, ctx: RenderContext) -> list[Segment]:
+    """The expected start, and dimmed the previous run: "due 04:00 (● Thu 04:12)", "held, due 04:00 (…)"; of a blocked
+    job "due 04:00, waits for extract_orders"."""
+    due = f"due {ctx.day(job.at)}" if job.at is not None else "has not run"
     if job.waits_for:
         return [(due, "plain"), (f", waits for {short_name(job.waits_for)}", "warn")]
-    _, word, _ = look.glyphs.mark("state", job.state)
-    was = look.glyphs.mark("state", job.before)[0]
-    said = due if word == "planned" else f"{word}, {due}"
-    return [(said, "plain"), (f" ({was} {look.clock.day(job.before_at, look.now)})", "dim")]
+    _, label, _ = ctx.mark("state", job.state)
+    was = ctx.mark("state", job.before)[0]
+    expected = due if label == "planned" else f"{label}, {due}"
+    return [(expected, "plain"), (f" ({was} {ctx.day(job.before_at)})", "dim")]
 
 
 def short_name(job: str) -> str:
@@ -152,41 +151,43 @@ def short_name(job: str) -> str:
     return (job.partition("/")[2] or job).rpartition(":")[2]
 
 
-def _folded(spot: LayoutNode, jobs: Sequence[LineageJob], look: RenderContext) -> NodeSign:
-    """A spot of several: what it stands for, how many are red, the state that most have."""
+def _folded(spot: LayoutNode, jobs: Sequence[LineageJob], ctx: RenderContext) -> NodeSign:
+    """A node of several jobs: its name, the number of red ones, the most frequent states."""
     red = sum(job.is_red for job in jobs)
-    more = "…" if not look.glyphs.plain else "..."
+    ellipsis = "…" if not ctx.plain else "..."
     name = (
-        f"{more} {counted(len(jobs), 'job')}" if spot.group == FOLDED else f"{spot.group}: {counted(len(jobs), 'job')}"
+        f"{ellipsis} {counted(len(jobs), 'job')}"
+        if spot.group == FOLDED
+        else f"{spot.group}: {counted(len(jobs), 'job')}"
     )
     states = Counter(job.state for job in jobs).most_common(3)
-    words = ", ".join(f"{n} {look.glyphs.mark('state', state)[1] if state else 'not run'}" for state, n in states)
-    sign: Segment = (look.glyphs.mark("state", "failed")[0], "bad") if red else (more[0], "dim")
-    return NodeSign(sign, f"{name}, {red} red" if red else name, "bad" if red else "dim", [[(words, "dim")]])
+    counts = ", ".join(f"{n} {ctx.mark('state', state)[1] if state else 'not run'}" for state, n in states)
+    sign: Segment = (ctx.mark("state", "failed")[0], "bad") if red else (ellipsis[0], "dim")
+    return NodeSign(sign, f"{name}, {red} red" if red else name, "bad" if red else "dim", [[(counts, "dim")]])
 
 
-def delivered_services(found: LineageReach) -> dict[int, ServiceView | str]:
+def delivered_services(reach: LineageReach) -> dict[int, ServiceView | str]:
     """Job -> the first service that it delivers, by tier and name."""
-    known = {service.name: service for service in reversed(found.services)}
-    told: dict[int, ServiceView | str] = {}
-    for name, ends in found.view.services.items():
+    known = {service.name: service for service in reversed(reach.services)}
+    first: dict[int, ServiceView | str] = {}
+    for name, ends in reach.view.services.items():
         for end in ends:
-            told.setdefault(end, known.get(name, name))
-    return told
+            first.setdefault(end, known.get(name, name))
+    return first
 
 
 DEPTH = 3
 MAX_NODES = 12
-"""Spots of a layer; Enter on what is folded shows them all."""
+"""Nodes of a layer; Enter on a fold shows them all."""
 WIDE = 110
-"""Columns from which jobs bear the name of their system, where that cuts nothing."""
+"""Columns from which jobs show the name of their system, if that cuts nothing."""
 LEAST = 20
-"""Cells of a name before it is cut; what is wider than the screen is walked along."""
+"""Cells of a name before it is cut; a wider drawing is scrolled."""
 NO_EDGES_TEXT: Ahead = MappingProxyType({})
 
 
 class LineageFold(StrEnum):
-    """What is one spot; `z` turns to the next."""
+    """What one node stands for; `z` selects the next."""
 
     JOB = "job"
     SYSTEM = "system"
@@ -199,7 +200,7 @@ class LineageFold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineageOptions:
-    """How a person wants to see it."""
+    """The user's settings of the drawing."""
 
     up: int = DEPTH
     down: int = DEPTH
@@ -212,80 +213,78 @@ class LineageOptions:
 class LineageDiagram:
     """A lineage, drawn."""
 
-    found: LineageReach
+    reach: LineageReach
     options: LineageOptions
     drawing: LayeredDrawing
     reading: Reading = field(default_factory=dict)
-    """Which run read which; empty unless that was asked for."""
+    """Which run read which; empty unless requested."""
     runs: Runs | None = None
-    """The latest runs of each job; None unless that was asked for."""
+    """The latest runs of each job; None unless requested."""
     ahead: Ahead = field(default_factory=dict)
-    """What the forecast leaves to each job."""
 
     def jobs_below(self, job_ids: Iterable[int]) -> dict[int, int]:
-        """Job -> steps away, of all that these take with them."""
-        found: dict[int, int] = {}
+        """Job -> steps away, of all jobs downstream of these."""
+        steps_to: dict[int, int] = {}
         own = set(job_ids)
-        for each in own:
-            for job, steps in blast_radius(each, self.found.below).items():
+        for start in own:
+            for job, steps in blast_radius(start, self.reach.below).items():
                 if job not in own:
-                    found[job] = min(steps, found.get(job, steps))
-        return found
+                    steps_to[job] = min(steps, steps_to.get(job, steps))
+        return steps_to
 
 
 def draw_lineage(
-    found: LineageReach,
+    reach: LineageReach,
     options: LineageOptions,
-    look: RenderContext,
+    ctx: RenderContext,
     size: tuple[int, int],
     runs: Runs | None = None,
     ahead: Ahead = NO_EDGES_TEXT,
 ) -> LineageDiagram:
-    """Lays it out for so many columns and lines. `runs`: with them, which run read which. `ahead`: what the forecast
-    leaves to each job, by its name."""
-    jobs, view = found.view.jobs, found.view
-    causes = {cause.id for cause in found.causes}
-    lit = {job.id for job in jobs.values() if job.name in found.critical}
+    """Lays the graph out for `size` (columns, lines). `runs`: with them, which run read which. `ahead`: the job
+    forecasts by name."""
+    jobs, view = reach.view.jobs, reach.view
+    causes = {cause.id for cause in reach.causes}
+    lit = {job.id for job in jobs.values() if job.name in reach.critical}
     keep = {*lit, *causes, *(job.id for job in jobs.values() if job.is_red)}
     groups: Mapping[int, str] = {}
     if options.fold is LineageFold.SYSTEM:
         groups = {job.id: job.system for job in jobs.values()}
     elif options.fold is LineageFold.SERVICE:
-        groups = found.service_of
-    wanted = LayoutRequest(view.job_id, options.up, options.down, MAX_NODES, options.opened, keep, groups)
-    layout = lay_out(view.edges, wanted, order=lambda job: jobs[job].name)
+        groups = reach.service_of
+    request = LayoutRequest(view.job_id, options.up, options.down, MAX_NODES, options.opened, keep, groups)
+    layout = lay_out(view.edges, request, order=lambda job: jobs[job].name)
     reading = (
         runs_read_by_edge(view.edges, runs, {job.id: job.name for job in jobs.values()}) if runs is not None else {}
     )
     lines = spacing(layout, size[1], bool(ahead))
-    told = NodeContext(found, look, LabelSize.WHOLE, reading, runs, ahead, delivered_services(found), lines)
-    for told_size in list(LabelSize)[size[0] < WIDE :]:
-        drawing = _drawing(layout, replace(told, size=told_size), size[0])
+    context = NodeContext(reach, ctx, LabelSize.WHOLE, reading, runs, ahead, delivered_services(reach), lines)
+    for label_size in list(LabelSize)[size[0] < WIDE :]:
+        drawing = _drawing(layout, replace(context, size=label_size), size[0])
         if not drawing.is_cut:
             break
-    return LineageDiagram(found, options, drawing, reading, runs, ahead)
+    return LineageDiagram(reach, options, drawing, reading, runs, ahead)
 
 
-def _drawing(layout: LineageLayout, told: NodeContext, room: int) -> LayeredDrawing:
-    labels = [node_label(spot, told) for spot in layout.spots]
-    return LayeredDrawing(layout, labels, LEAST, told.lines, told.found.critical_edges, told.look.glyphs.plain, room)
+def _drawing(layout: LineageLayout, context: NodeContext, room: int) -> LayeredDrawing:
+    labels = [node_label(spot, context) for spot in layout.spots]
+    return LayeredDrawing(layout, labels, LEAST, context.lines, context.reach.critical_edges, context.ctx.plain, room)
 
 
 def spacing(layout: LineageLayout, height: int, has_more: bool) -> int:
-    """Lines of a row: its name, how it stands, where there `has_more` what the forecast leaves it, and the service that
-    it delivers."""
+    """Lines of a row: name, state, with `has_more` the forecast, and the delivered service."""
     rows = max(spot.row for spot in layout.spots) + 1
     return next((lines for lines in (4, 3, 2) if rows * lines <= height and (lines < 4 or has_more)), 1)
 
 
-def node_lines(shown: LineageDiagram, spot: LayoutNode, look: RenderContext, blast: bool) -> list[list[Segment]]:
-    """Three lines: what it is, whom it hangs together with, which services wait for it."""
-    jobs = [shown.found.view.jobs[job] for job in spot.jobs]
-    first = _name_line(jobs, shown, look)
+def node_lines(shown: LineageDiagram, spot: LayoutNode, ctx: RenderContext, blast: bool) -> list[list[Segment]]:
+    """Three lines: the node, its neighbors or blast radius, the dependent services."""
+    jobs = [shown.reach.view.jobs[job] for job in spot.jobs]
+    first = _name_line(jobs, shown, ctx)
     below = shown.jobs_below(spot.jobs)
     if blast:
-        systems = len({shown.found.view.jobs[each].system for each in below})
-        red = sum(shown.found.view.jobs[each].is_red for each in below)
+        systems = len({shown.reach.view.jobs[downstream].system for downstream in below})
+        red = sum(shown.reach.view.jobs[downstream].is_red for downstream in below)
         text = f"{counted(len(below), 'job')} on {counted(systems, 'system')}"
         second: list[Segment] = [
             (" takes with it ", "warn"),
@@ -294,92 +293,99 @@ def node_lines(shown: LineageDiagram, spot: LayoutNode, look: RenderContext, bla
         ]
     else:
         second = _next_to(jobs, shown, below)
-    return [first, second, _services(shown, spot.jobs, below, look)]
+    return [first, second, _services(shown, spot.jobs, below, ctx)]
 
 
-def _name_line(jobs: Sequence[LineageJob], shown: LineageDiagram, look: RenderContext) -> list[Segment]:
+def _name_line(jobs: Sequence[LineageJob], shown: LineageDiagram, ctx: RenderContext) -> list[Segment]:
     if len(jobs) != 1:
         names = ", ".join(job.name for job in jobs)
         return [(f" {counted(len(jobs), 'job')}: ", "strong"), (names, "plain")]
-    [one] = jobs
-    word = look.glyphs.mark("state", one.state)[1] if one.state else "has not run"
-    runs: list[Segment] = [(" ", "plain"), node_mark(one, look), (f" {one.name}", "strong")]
-    if one.before or one.waits_for:
-        due = f", due {look.clock.day(one.at, look.now)}" if one.at is not None else ""
-        runs.append((f"  {word}{due}", "plain"))
-        if one.before:
-            was = f"last {look.glyphs.mark('state', one.before)[1]} {look.clock.day(one.before_at, look.now)}"
+    [job] = jobs
+    label = ctx.mark("state", job.state)[1] if job.state else "has not run"
+    runs: list[Segment] = [(" ", "plain"), node_mark(job, ctx), (f" {job.name}", "strong")]
+    if job.before or job.waits_for:
+        due = f", due {ctx.day(job.at)}" if job.at is not None else ""
+        runs.append((f"  {label}{due}", "plain"))
+        if job.before:
+            was = f"last {ctx.mark('state', job.before)[1]} {ctx.day(job.before_at)}"
             runs.append((f"  {was}", "dim"))
-        if one.waits_for:
-            runs.append((f"  waits for {one.waits_for}", "warn"))
-        elif any(one.id in shown.jobs_below([cause.id]) for cause in shown.found.causes):
+        if job.waits_for:
+            runs.append((f"  waits for {job.waits_for}", "warn"))
+        elif any(job.id in shown.jobs_below([cause.id]) for cause in shown.reach.causes):
             runs.append(("  its upstream is red", "warn"))
     else:
-        at = f"  {word} {look.clock.day(one.at, look.now)}" if one.state else f"  {word}"
-        runs.append((at, "bad" * one.is_red or "dim"))
-    if one.stale_since is not None:
-        runs.append((f"  not seen for {format_short(look.now - one.stale_since)}", "warn"))
-    if one in shown.found.causes:
+        at = f"  {label} {ctx.day(job.at)}" if job.state else f"  {label}"
+        runs.append((at, "bad" * job.is_red or "dim"))
+    if job.stale_since is not None:
+        runs.append((f"  not seen for {format_short(ctx.now - job.stale_since)}", "warn"))
+    if job in shown.reach.causes:
         runs.append(("  root cause", "bad"))
-    elif one.name in shown.found.critical:
+    elif job.name in shown.reach.critical:
         runs.append(("  on the critical path", "warn"))
-    if any(one.id in pair for pair in shown.drawing.layout.loops):
+    if any(job.id in pair for pair in shown.drawing.layout.loops):
         runs.append(("  part of a cycle: one edge is not drawn", "warn"))
     return runs
 
 
 def _next_to(jobs: Sequence[LineageJob], shown: LineageDiagram, below: Mapping[int, int]) -> list[Segment]:
-    """What it reads and feeds; by run, which runs it read."""
+    """Upstream and downstream jobs; by run, the runs that it read."""
     ids = {job.id for job in jobs}
-    names = shown.found.view.jobs
-    above = {blast_radiu for job in ids for blast_radiu in blast_radius(job, shown.found.above)} - ids
+    names = shown.reach.view.jobs
+    above = {blast_radiu for job in ids for blast_radiu in blast_radius(job, shown.reach.above)} - ids
     if shown.reading and len(ids) == 1:
-        told = [(names[upstream].name, one) for (upstream, reader), one in shown.reading.items() if reader in ids]
-        if told:
-            words = (f"{name} of {one.read.business_date}" if one.read else f"nothing of {name}" for name, one in told)
-            stale = any(one.reader.stale_read for _, one in told)
-            reader = f" the run of {told[0][1].reader.business_date} read "
-            runs: list[Segment] = [(reader, "dim"), (", ".join(words), "plain")]
+        inputs = [
+            (names[upstream].name, run_input)
+            for (upstream, reader), run_input in shown.reading.items()
+            if reader in ids
+        ]
+        if inputs:
+            texts = (
+                f"{name} of {run_input.read.business_date}" if run_input.read else f"nothing of {name}"
+                for name, run_input in inputs
+            )
+            stale = any(run_input.reader.stale_read for _, run_input in inputs)
+            reader = f" the run of {inputs[0][1].reader.business_date} read "
+            runs: list[Segment] = [(reader, "dim"), (", ".join(texts), "plain")]
             runs += [("  too early: stale", "warn")] if stale else []
-            return runs if all(one.is_told for _, one in told) else [*runs, ("  (by the times)", "dim")]
-    direct = [names[each].name for job in ids for each in shown.found.above(job)]
-    feeds = [names[each].name for job in ids for each in shown.found.below(job)]
+            return runs if all(run_input.is_told for _, run_input in inputs) else [*runs, ("  (by the times)", "dim")]
+    direct = [names[job_id].name for job in ids for job_id in shown.reach.above(job)]
+    feeds = [names[job_id].name for job in ids for job_id in shown.reach.below(job)]
     return [
         (f" reads {len(above)}: ", "dim"), (", ".join(direct[:3]) or "nothing", "plain"),
         (f"   feeds {len(below)}: ", "dim"), (", ".join(feeds[:3]) or "nothing", "plain"),
     ]  # fmt: skip
 
 
-def _services(shown: LineageDiagram, spot: Sequence[int], below: Iterable[int], look: RenderContext) -> list[Segment]:
-    """Which services wait for it; of one job what the forecast of each leaves to it."""
+def _services(shown: LineageDiagram, spot: Sequence[int], below: Iterable[int], ctx: RenderContext) -> list[Segment]:
+    """The dependent services; of one job with the forecast of each for it."""
     job_ids = {*spot, *below}
-    ends = {name for name, those in shown.found.view.services.items() if job_ids.intersection(those)}
-    hurt = [service for service in shown.found.services if service.name in ends]
-    if not hurt:
+    ends = {name for name, jobs in shown.reach.view.services.items() if job_ids.intersection(jobs)}
+    affected = [service for service in shown.reach.services if service.name in ends]
+    if not affected:
         return [(" no service depends on it", "dim")]
-    name = shown.found.view.jobs[spot[0]].name if len(spot) == 1 else ""
-    left = {(one.name, one.business_date): one for one in shown.ahead.get(name, ())}
+    name = shown.reach.view.jobs[spot[0]].name if len(spot) == 1 else ""
+    forecasts = {(view.name, view.business_date): view for view in shown.ahead.get(name, ())}
     runs: list[Segment] = [(" ", "plain")]
-    for one in hurt:
-        runs += [*_service(one, left.get((one.name, one.business_date)), look), ("   ", "plain")]
+    for service in affected:
+        runs += [*_service(service, forecasts.get((service.name, service.business_date)), ctx), ("   ", "plain")]
     return runs
 
 
-def _service(service: ServiceView, left: JobForecastView | None, look: RenderContext) -> list[Segment]:
-    mark, word, style = look.glyphs.mark("timeliness", service.timeliness)
-    due = f" {service.title or service.name} {look.clock.hm(service.deadline, look.now, service.zone)} {word}"
+def _service(service: ServiceView, forecast: JobForecastView | None, ctx: RenderContext) -> list[Segment]:
+    mark, label, style = ctx.mark("timeliness", service.timeliness)
+    due = f" {service.title or service.name} {ctx.hm(service.deadline, service.zone)} {label}"
     runs: list[Segment] = [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
-    runs += in_service(left) if left is not None else []
+    runs += in_service(forecast) if forecast is not None else []
     if service.act_by is not None and service.delivered is None:
-        when, urgent = act_by(service.act_by, look, service.zone)
+        when, urgent = act_by(service.act_by, ctx, service.zone)
         runs += [(" act by ", "dim"), (when, urgent)]
     return runs
 
 
-def overview_lines(layout: LineageLayout, here: LayoutNode, look: RenderContext) -> list[Segment]:
-    """A map in one line: how full each layer is, and in which one the cursor stands."""
+def overview_lines(layout: LineageLayout, here: LayoutNode, ctx: RenderContext) -> list[Segment]:
+    """The map in one line: how full each layer is, and which one the cursor is in."""
     counts = Counter(spot.layer for spot in layout.spots for _ in spot.jobs[:1])
-    bars, most = ("123456789" if look.glyphs.plain else "▁▂▃▄▅▆▇█"), max(counts.values())
+    bars, most = ("123456789" if ctx.plain else "▁▂▃▄▅▆▇█"), max(counts.values())
     runs: list[Segment] = [(f" {layout.above} more ", "dim")] if layout.above else []
     for layer in sorted(counts):
         bar = bars[min(len(bars) - 1, counts[layer] * (len(bars) - 1) // most)]

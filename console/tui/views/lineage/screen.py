@@ -1,4 +1,4 @@
-"""Lineage: the jobs around one over all systems, drawn as a graph that the cursor walks and a search walks through."""
+"""Lineage: the jobs around one over all systems, drawn as a graph that the cursor and a search walk through."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ if TYPE_CHECKING:
 
 
 MAX_DEPTH = 99
-"""Steps that nobody asks beyond."""
 MOST_SERVICES = 20
-"""Of which it is read what their forecasts leave to each job, the most urgent first."""
+"""Services whose job forecasts are read, the most urgent first."""
 
 
 class LineageScreen(HeadwayScreen):
-    """`blast`: begins with what the job takes with it, as far as it goes."""
+    """`blast`: opens with the whole blast radius of the job."""
 
     WHERE = "lineage"
 
@@ -44,8 +43,8 @@ class LineageScreen(HeadwayScreen):
         self.job = job
         self.shown: LineageDiagram | None = None
         self._pending_seek = 0
-        """The step of a search that waits for a drawing: the one before may not have what it finds."""
-        self.stand_next_on: int | None = None
+        """The step of a search that waits for a drawing."""
+        self.next_cursor_job: int | None = None
         """The job that the cursor goes to in the next drawing; None: it stays on its job."""
         self.canvas = Canvas(READING_TEXT, id="graph")
         self.search = SearchLine(self, self.canvas, "part of a job's name", self._seek, self._search_cleared)
@@ -79,7 +78,7 @@ class LineageScreen(HeadwayScreen):
         self.paint_frame()
 
     def _seek(self, step: int) -> None:
-        """The next job whose name holds the text; one that is not in view becomes the centre."""
+        """The next job whose name contains the text; one that is not drawn becomes the center."""
         text = self.search.text.lower()
         if self.shown is None or not text:
             return
@@ -87,7 +86,7 @@ class LineageScreen(HeadwayScreen):
             self._pending_seek = step
             self.paint_frame()
             return
-        matches = sorted((job.name, job.id) for job in self.shown.found.view.jobs.values() if text in job.name.lower())
+        matches = sorted((job.name, job.id) for job in self.shown.reach.view.jobs.values() if text in job.name.lower())
         if not matches:
             self.notice(f'no job around it has "{self.search.text}" in its name', "warn")
             return
@@ -98,7 +97,7 @@ class LineageScreen(HeadwayScreen):
         if place is not None and len(self.shown.drawing.layout.spots[place].jobs) == 1:
             self.canvas.move_to(place)
         else:
-            self.job, self.stand_next_on = job_id, job_id
+            self.job, self.next_cursor_job = job_id, job_id
             self.fetch()
         self.paint_frame()
 
@@ -110,13 +109,13 @@ class LineageScreen(HeadwayScreen):
     def row_key(self) -> Any:
         return self.selected.id if self.selected else None
 
-    def stand_on(self, row: Any, top: int | None = None) -> None:
-        self.stand_next_on = row if isinstance(row, int) else None
+    def restore_cursor(self, row: Any, top: int | None = None) -> None:
+        self.next_cursor_job = row if isinstance(row, int) else None
 
     def body(self) -> ComposeResult:
         yield self.canvas
         for name in ("what", "near", "services"):
-            yield Bar(id=name, ground="panel" if name == "what" else "")
+            yield Bar(id=name, background="panel" if name == "what" else "")
 
     def on_mount(self) -> None:
         self.canvas.focus()
@@ -124,7 +123,7 @@ class LineageScreen(HeadwayScreen):
     # reading and drawing: both in the desk's thread
 
     def fetch(self) -> None:
-        job, options, look, size = self.job, self.options, self.look, self._room
+        job, options, ctx, size = self.job, self.options, self.ctx, self._room
 
         def read(reads: Queries) -> LineageDiagram:
             view = reads.lineage.lineage_of(job if isinstance(job, int) else reads.jobs.job(job).row.id)
@@ -135,21 +134,26 @@ class LineageScreen(HeadwayScreen):
                 for day in _open(below)
                 for job_forecast in reads.service_days.job_forecasts(day.name, day.business_date, day.submission)
             )
-            return diagram.draw_lineage(LineageReach(view, below, look.now), options, look, size, runs, ahead)
+            return diagram.draw_lineage(LineageReach(view, below, ctx.now), options, ctx, size, runs, ahead)
 
-        self.look_up("lineage", read, self._show)
+        self.fetch_subject("lineage", read, self._show)
 
     def redraw(self, **changes: Any) -> None:
-        """The same jobs, seen in another way."""
         self.options = replace(self.options, **changes)
-        shown, options, look, size = self.shown, self.options, self.look, self._room
+        shown, options, ctx, size = self.shown, self.options, self.ctx, self._room
         if shown is None:
             return
+        def show(drawn: LineageDiagram) -> None:
+            if self.shown is not None and self.shown.reach is not shown.reach:
+                self.redraw()  # other jobs were loaded meanwhile
+            else:
+                self._show(drawn)
+
         self.board.ask_for(
             self,
             "drawing",
-            lambda reads: diagram.draw_lineage(shown.found, options, look, size, shown.runs, shown.ahead),
-            self._show,
+            lambda reads: diagram.draw_lineage(shown.reach, options, ctx, size, shown.runs, shown.ahead),
+            show,
             first=True,
         )
 
@@ -161,11 +165,11 @@ class LineageScreen(HeadwayScreen):
     def _show(self, shown: LineageDiagram) -> None:
         before, self.shown = self.shown, shown
         layout = shown.drawing.layout
-        stood = before.drawing.layout.spots[self.canvas.cursor].jobs[:1] if before is not None else ()
-        wanted = stood[0] if stood and self.stand_next_on is None else self.stand_next_on
-        place = layout.spot_of(wanted) if wanted is not None else None
-        centre = layout.spot_of(shown.found.view.job_id)
-        self.stand_next_on = None
+        previous = before.drawing.layout.spots[self.canvas.cursor].jobs[:1] if before is not None else ()
+        job_id = previous[0] if previous and self.next_cursor_job is None else self.next_cursor_job
+        place = layout.spot_of(job_id) if job_id is not None else None
+        centre = layout.spot_of(shown.reach.view.job_id)
+        self.next_cursor_job = None
         self.canvas.show(shown.drawing, place if place is not None else centre or 0)
         self._lit()
         self.tick()
@@ -178,7 +182,6 @@ class LineageScreen(HeadwayScreen):
         return self.shown is not None and self.shown.options == self.options
 
     def _lit(self) -> None:
-        """With the blast radius lit, all else is dim."""
         self.canvas.styles_of = {}
         if self.blast and self.shown is not None and self.canvas.here is not None:
             below = self.shown.jobs_below(self.canvas.here.jobs)
@@ -188,7 +191,6 @@ class LineageScreen(HeadwayScreen):
 
     @on(Canvas.Resized)
     def canvas_resized(self) -> None:
-        """Another room has another drawing."""
         self.redraw()
 
     # showing
@@ -199,16 +201,16 @@ class LineageScreen(HeadwayScreen):
         self.canvas.empty = "" if self.lost else self.waiting
         if shown is None or here is None or not self.is_whole:
             return
-        lines = diagram.node_lines(shown, here, self.look, self.blast)
-        seen = diagram.overview_lines(shown.drawing.layout, here, self.look)
+        lines = diagram.node_lines(shown, here, self.ctx, self.blast)
+        seen = diagram.overview_lines(shown.drawing.layout, here, self.ctx)
         for name, runs, right in zip(("what", "near", "services"), lines, (seen, [], []), strict=True):
             self.bar(name).show(runs, right)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         if self.shown is None:
             return [(f" LINEAGE {self.job}", "key"), (f"  {self.waiting}", "warn")], []
-        found = self.shown.found
-        counts = f"  {len(found.upstream)} upstream, {len(found.downstream)} downstream"
+        reach = self.shown.reach
+        counts = f"  {len(reach.upstream)} upstream, {len(reach.downstream)} downstream"
         marks: list[Segment] = [(f" {self.options.up} up {min(self.options.down, MAX_DEPTH)} down ", "dim")]
         if self.options.fold is not LineageFold.JOB:
             marks.append((f" by {self.options.fold} ", "mark"))
@@ -218,7 +220,7 @@ class LineageScreen(HeadwayScreen):
             marks.append((" blast radius ", "mark"))
         if self.search.text:
             marks.append((f" / {self.search.text} ", "mark"))
-        return [(" LINEAGE ", "key"), (found.job.name, "strong"), (counts, "dim")], marks
+        return [(" LINEAGE ", "key"), (reach.job.name, "strong"), (counts, "dim")], marks
 
     # what the cursor stands on
 
@@ -228,7 +230,7 @@ class LineageScreen(HeadwayScreen):
         spot = self.canvas.here
         if self.shown is None or spot is None or len(spot.jobs) != 1:
             return None
-        return self.shown.found.view.jobs[spot.jobs[0]]
+        return self.shown.reach.view.jobs[spot.jobs[0]]
 
     def selected_job(self) -> str | int:
         return self.selected.id if self.selected else ""
@@ -247,12 +249,11 @@ class LineageScreen(HeadwayScreen):
         return RunChoice(self.selected.run_id, self.selected.name)
 
     def open_selected(self) -> None:
-        """The job; of what is folded, its jobs."""
         spot = self.canvas.here
         if self.selected is not None:
             self.board.open_job(self.selected.id)
         elif spot is not None:
-            self.stand_next_on = spot.jobs[0]
+            self.next_cursor_job = spot.jobs[0]
             self.redraw(opened=self.options.opened | {spot.layer}, fold=LineageFold.JOB)
 
     # what is drawn
@@ -261,13 +262,12 @@ class LineageScreen(HeadwayScreen):
         return "" if self.selected is not None else f"several jobs are folded here: {self.key_for('open')} shows them"
 
     def _why_not_center(self) -> str:
-        is_center = self.selected and self.shown is not None and self.selected.id == self.shown.found.view.job_id
+        is_center = self.selected and self.shown is not None and self.selected.id == self.shown.reach.view.job_id
         return "it is the centre already" if is_center else self.why_no_job()
 
     def center(self) -> None:
-        """Draws the lineage around the job under the cursor."""
         self.job = self.selected_job()
-        self.stand_next_on = self.selected.id if self.selected else None
+        self.next_cursor_job = self.selected.id if self.selected else None
         self.options = replace(self.options, opened=frozenset())
         self.fetch()
 
@@ -281,9 +281,8 @@ class LineageScreen(HeadwayScreen):
         self.fetch()
 
     def _deepest(self, side: int) -> int:
-        """How many steps there are on that side."""
-        found = self.shown.found if self.shown is not None else None
-        steps = (found.downstream if side > 0 else found.upstream) if found is not None else {}
+        reach = self.shown.reach if self.shown is not None else None
+        steps = (reach.downstream if side > 0 else reach.upstream) if reach is not None else {}
         return max(steps.values(), default=0)
 
     @on(Canvas.Moved)

@@ -1,6 +1,5 @@
 """A plan that was started: the state of each step at its scheduler; paused, resumed, abandoned. It continues without
-this screen.
-"""
+this screen."""
 
 from __future__ import annotations
 
@@ -73,7 +72,7 @@ class StartedScreen(HeadwayScreen):
         self.grid.focus()
 
     def fetch(self) -> None:
-        self.look_up("plan", self._read, self._show)
+        self.fetch_subject("plan", self._read, self._show)
 
     def _read(self, reads: Queries) -> tuple[PlanView, IncidentView | None]:
         view = reads.plans.plan(self.number)
@@ -81,8 +80,8 @@ class StartedScreen(HeadwayScreen):
             return view, None
         return view, reads.incidents.incident(view.incident_id)
 
-    def _show(self, found: tuple[PlanView, IncidentView | None]) -> None:
-        view, self.incident = found
+    def _show(self, answer: tuple[PlanView, IncidentView | None]) -> None:
+        view, self.incident = answer
         self.view = view
         if not self.grid.touched:
             self.grid.show(self._rows(view))
@@ -96,17 +95,16 @@ class StartedScreen(HeadwayScreen):
         super().tick()
         if self.view is not None:
             self.grid.show(self._rows(self.view))
-            self.bar("stands").show_lines(self._stands(self.view, self.size.width))
+            self.bar("stands").show_lines(self._status_lines(self.view, self.size.width))
             self._explain()
 
     def _rows(self, view: PlanView) -> FixedRows:
-        ended = rows.ended_rows(self.incident, self.look) if self.incident is not None else []
-        return FixedRows([*rows.plan_rows(view, self.look), *ended])
+        ended = rows.ended_rows(self.incident, self.ctx) if self.incident is not None else []
+        return FixedRows([*rows.plan_rows(view, self.ctx), *ended])
 
-    def _stands(self, view: PlanView, width: int) -> list[BarLine]:
-        """Who asked for it and why, and that it goes on: in two lines where they do not fit into one."""
+    def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
         runs: list[Segment] = [(f" {view.words}  ", STYLES.get(view.state, "plain"))] if view.words else []
-        runs.append((f" requested by {view.requested_by} at {self.look.clock.hms(view.requested)}", "dim"))
+        runs.append((f" requested by {view.requested_by} at {self.ctx.clock.hms(view.requested)}", "dim"))
         why: list[Segment] = [(f"   why: {view.why}", "dim")] if view.why else []
         on: list[Segment] = [("   it continues without this screen", "dim")] if view.state == "running" else []
         if length_of([*runs, *why, *on]) <= width:
@@ -115,15 +113,15 @@ class StartedScreen(HeadwayScreen):
 
     def _explain(self) -> None:
         step, view = self.selected, self.view
-        self.pane.show_runs(rows.plan_detail(view, step, self.look) if step and view else [])
+        self.pane.show_runs(rows.plan_detail(view, step, self.ctx) if step and view else [])
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         view = self.view
         if view is None:
             return [(f" PLAN {self.number}", "key"), (f"  {self.waiting}", "warn")], []
-        left: list[Segment] = [(f" PLAN {view.id} ", "key"), (view.state, STYLES.get(view.state, "plain"))]
-        left.append((f"  {view.title}", "strong"))
-        return left, [(f"  {view.done} of {counted(len(view.steps), 'step')} ", "plain")]
+        title: list[Segment] = [(f" PLAN {view.id} ", "key"), (view.state, STYLES.get(view.state, "plain"))]
+        title.append((f"  {view.title}", "strong"))
+        return title, [(f"  {view.done} of {counted(len(view.steps), 'step')} ", "plain")]
 
     def crumb(self) -> str:
         incident = self.view.incident_id if self.view else None

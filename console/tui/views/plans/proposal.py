@@ -1,8 +1,6 @@
-"""A recovery plan, proposed: every step in order, changed by a person, started by nobody else.
+"""A proposed recovery plan: every step in order, editable, started only by the user.
 
-It is recomputed while it is open and right before it starts. A plan that a person has changed stays as it is until
-then.
-Starting it shows all that it sends in one dialog.
+It is recomputed while it is open and right before it starts. An edited plan is not recomputed until then.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ from console.tui.widgets.table import FixedRows
 
 
 class StartPlanScreen(SendScreen[int]):
-    """Gives back the number of the plan that goes on; None where nothing was started."""
+    """Returns the number of the plan in progress; None if nothing was started."""
 
     SEND: ClassVar[str] = "Start the plan"
 
@@ -54,7 +52,7 @@ class StartPlanScreen(SendScreen[int]):
         self.proposal, self.draft, self.word = proposal, draft, proposal.word
         self.unsafe = rows.unsafe_steps(draft)
         self.renewing = False
-        """True while it is worked out anew: a second Enter asks for nothing."""
+        """True while it is recomputed: a second Enter does nothing."""
         self.pane.hang = 4
 
     @property
@@ -74,18 +72,18 @@ class StartPlanScreen(SendScreen[int]):
         self.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it succeeded")
 
     def _lines(self) -> cells.SegmentLines:
-        found: cells.SegmentLines = []
+        lines: cells.SegmentLines = []
         if self.unsafe:
-            found.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
+            lines.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
         if self.draft.first_tier:
-            found.append([(f"affects tier 1: {', '.join(self.draft.first_tier)}", "warn")])
-        found += rows.start_lines(self.draft, self.look)
-        pause, abort = self.look.key("recovery", "pause"), self.look.key("recovery", "abort")
+            lines.append([(f"affects tier 1: {', '.join(self.draft.first_tier)}", "warn")])
+        lines += rows.start_lines(self.draft, self.ctx)
+        pause, abort = self.ctx.key("recovery", "pause"), self.ctx.key("recovery", "abort")
         how = f"{pause} pauses it, {abort} abandons it"
-        return [*found, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
+        return [*lines, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
 
     def send(self) -> None:
-        """What was worked out a while ago is worked out anew first: where it is another plan, nobody said yes to it."""
+        """An old plan is recomputed first: if it changed, the confirmation does not apply to it."""
         if self.sent or self.renewing:
             return
         if not self.proposal.is_old:
@@ -113,9 +111,9 @@ class StartPlanScreen(SendScreen[int]):
     def gone(self, answer: Any) -> None:
         self.dismiss(int(answer))
 
-    def refused(self, words: str) -> None:
-        """Where one goes on for this incident already, it is offered instead."""
-        self.pane.show_runs([[("not started: ", "bad"), (words, "plain")], [], *self._lines()])
+    def refused(self, reason: str) -> None:
+        """Offers the plan that is already in progress for this incident."""
+        self.pane.show_runs([[("not started: ", "bad"), (reason, "plain")], [], *self._lines()])
         self.offer([("back", "Back", "nothing was started")])
         incident = self.draft.incident_id
         if incident is not None:
@@ -134,20 +132,17 @@ class StartPlanScreen(SendScreen[int]):
 
 
 MAX_RECOMPUTED = 50
-"""Steps; what is longer is worked out anew only before it starts."""
+"""Steps of a plan that is recomputed while it is open."""
 KEEPS_TEXT = ("back", "leave", "suspend")
-"""What a person can do while the box is awaited that opens once the plan is here: letters that were meant for it run no
-commands."""
+"""Commands that run while the confirmation is awaited: letters typed for it run no others."""
 
 
 ASKING = "asking every scheduler for a preview…"
 
 
 class DraftScreen(HeadwayScreen):
-    """`propose` puts the question to the engine; `word`, its short name, is typed where a step is not declared safe or
-    tier 1 hangs on it.
-
-    `wider` puts a wider one: also what no service that is hit waits for."""
+    """`propose` sends the request for a plan, `wider` one for a plan that includes steps that no affected service
+    needs. `word`, its short name, is typed if a step is not declared safe or it affects tier 1."""
 
     WHERE = "plan"
     DEFAULT_CSS = """
@@ -160,7 +155,7 @@ class DraftScreen(HeadwayScreen):
         self,
         propose: Callable[[EngineRequests], int],
         about: str,
-        word: str,
+        confirm_name: str,
         wider: Callable[[EngineRequests], int] | None = None,
     ) -> None:
         super().__init__()
@@ -168,19 +163,18 @@ class DraftScreen(HeadwayScreen):
         self.is_wide = False
         self.proposed: PlanDraft | None = None
         self.draft: PlanDraft | None = None
-        """As a person wants it."""
+        """With the user's changes."""
         self.changes = DraftChanges()
         self.trouble = ""
         self.is_wanted = False
-        """Whether a person wants to start it as soon as it is here."""
+        """Start it as soon as it has arrived."""
         self.drawn: datetime | None = None
-        """When it was worked out, by the estate's clock."""
+        """When it was computed, by the estate's clock."""
         self._asked_at = self._drawn_at = 0.0  # time.monotonic()
-        self.about, self.word = about, word
+        self.about, self.word = about, confirm_name
         self.grid = Grid(rows.DRAFT_COLUMNS, ASKING, id="grid")
         self.finishes = Pane(id="finishes")
         self.finishes.can_focus = self.finishes.finds_errors = False
-        """Where more services stand than there is room for, Tab leads there."""
         self.pane = Pane(id="detail")
         self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, cells.LABEL_WIDTH, False
 
@@ -199,17 +193,13 @@ class DraftScreen(HeadwayScreen):
             ScreenCommand("everything", self.toggle_wide, self._why_not_everything),
         ]
 
-    @property
-    def is_asking(self) -> bool:
-        return self.draft is None and not self.trouble
-
     def why_not(self, name: str) -> str:
-        if self.is_wanted and self.is_asking and name not in KEEPS_TEXT:
+        if self.is_wanted and (self.draft is None and not self.trouble) and name not in KEEPS_TEXT:
             return f"still asking: the dialog opens once the plan is here; {self.key_for('back')} abandons it"
         return super().why_not(name)
 
     def take(self, answer: EngineAnswer) -> None:
-        self.proposed, self.drawn, self._drawn_at = PlanDraft.read(answer.data), self.look.now, time.monotonic()
+        self.proposed, self.drawn, self._drawn_at = PlanDraft.read(answer.data), self.ctx.now, time.monotonic()
 
     @property
     def is_old(self) -> bool:
@@ -220,12 +210,12 @@ class DraftScreen(HeadwayScreen):
         as_proposed = (
             self.draft is not None and self.changes == DraftChanges() and len(self.draft.steps) <= MAX_RECOMPUTED
         )
-        was_asked = time.monotonic() <= self._asked_at + VALID_SECONDS
-        if self.is_old and as_proposed and self.is_current and not was_asked:
+        is_pending = time.monotonic() <= self._asked_at + VALID_SECONDS
+        if self.is_old and as_proposed and self.is_current and not is_pending:
             self.renew(self.show_change)
 
     def renew(self, then: Callable[[str], None]) -> None:
-        """`then` gets why it is another plan now, or why nobody knows; empty where it is the same."""
+        """`then` gets the reason why the plan has changed or is unknown; empty if it is the same."""
         self._asked_at = time.monotonic()
         propose = self.wider if self.is_wide and self.wider else self.propose
         PendingRequest(self.board, self, "plan anew", propose, lambda answer: then(self._renewed(answer)), then)
@@ -243,10 +233,9 @@ class DraftScreen(HeadwayScreen):
         self.change(DraftChanges())
         return f"{PLAN_CHANGED}; your changes to the one before are gone" if changed else PLAN_CHANGED
 
-    def show_change(self, words: str) -> None:
-        """Says why it is another plan now, where it is."""
-        if words:
-            self.notice(words, "warn")
+    def show_change(self, text: str) -> None:
+        if text:
+            self.notice(text, "warn")
 
     def body(self) -> ComposeResult:
         yield self.grid
@@ -266,9 +255,9 @@ class DraftScreen(HeadwayScreen):
         self.paint_frame()
         PendingRequest(self.board, self, "plan", propose, self._proposed, self.failed)
 
-    def failed(self, words: str) -> None:
-        self.trouble = words
-        self.grid.empty = f"no plan: {words}"
+    def failed(self, reason: str) -> None:
+        self.trouble = reason
+        self.grid.empty = f"no plan: {reason}"
         self.grid.show(FixedRows())
         self.paint_frame()
 
@@ -288,7 +277,7 @@ class DraftScreen(HeadwayScreen):
     # changing
 
     def change(self, changes: DraftChanges) -> None:
-        """Shows the plan as it then is; what cannot be is refused with the reason, and nothing has changed."""
+        """Shows the plan with these changes; an impossible change is refused with the reason."""
         if self.proposed is None:
             return
         try:
@@ -306,38 +295,38 @@ class DraftScreen(HeadwayScreen):
         if self.draft is not None:
             self.grid.empty = "no step: nothing is left to send"
             self.grid.set_columns(rows.draft_columns(self.draft))
-            self.grid.show(FixedRows(rows.draft_rows(self.draft, self._out, self.look)))
+            self.grid.show(FixedRows(rows.draft_rows(self.draft, self._out, self.ctx)))
             self._explain()
             self.paint_frame()
 
     @property
     def _out(self) -> list[DraftStep]:
-        found = self.proposed.steps if self.proposed else ()
-        return [step for step in found if step.place in self.changes.leave_out]
+        steps = self.proposed.steps if self.proposed else ()
+        return [step for step in steps if step.place in self.changes.leave_out]
 
     @property
     def _place(self) -> int:
         """Of the step under the cursor, as it was proposed; 0 without one."""
-        found = self.proposed.steps if self.proposed else ()
-        return next((step.place for step in found if rows.step_key(step) == self.grid.key), 0)
+        steps = self.proposed.steps if self.proposed else ()
+        return next((step.place for step in steps if rows.step_key(step) == self.grid.key), 0)
 
     @property
     def selected(self) -> DraftStep | None:
         """The step under the cursor as it would be sent; None on one that is left out."""
-        found = self.draft.steps if self.draft else ()
-        return next((step for step in found if rows.step_key(step) == self.grid.key), None)
+        steps = self.draft.steps if self.draft else ()
+        return next((step for step in steps if rows.step_key(step) == self.grid.key), None)
 
     def _explain(self) -> None:
         out = next((step for step in self._out if step.place == self._place), None)
         step = self.selected or (replace(out, saves=()) if out else None)
-        self.pane.show_runs(rows.draft_detail(step, self.draft, self.look) if step and self.draft else [])
+        self.pane.show_runs(rows.draft_detail(step, self.draft, self.ctx) if step and self.draft else [])
 
         self._foresee()
 
     def _foresee(self) -> None:
-        """When each service would be there, by each way: also by the other ways of the step under the cursor."""
-        found = plan_outlook(self.proposed, self.changes, self._place) if self.proposed and self.draft else None
-        lines = finish_lines(found, self.look, self.size.width - 1) if found else []
+        """Shows when each service would finish, for each alternative of the step under the cursor too."""
+        outlook = plan_outlook(self.proposed, self.changes, self._place) if self.proposed and self.draft else None
+        lines = finish_lines(outlook, self.ctx, self.size.width - 1) if outlook else []
         room = 1 + (MOST_ROWS if self.size.height < TALL else TALL_ROWS)
         self.finishes.styles.height = min(len(lines), room)
         self.finishes.can_focus = len(lines) > room
@@ -350,18 +339,17 @@ class DraftScreen(HeadwayScreen):
         self._explain()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        left: list[Segment] = [(" PLAN ", "key"), (self.about, "strong")]
+        title: list[Segment] = [(" PLAN ", "key"), (self.about, "strong")]
         if self.draft is None:
-            return [*left, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
+            return [*title, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
         wide = "everything, " if self.is_wide else ""
-        since: Segment = (f"as of {self.look.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
-        told = f"  {wide}{rows.draft_title(self.draft)} "
-        return left, [(told, "plain"), since, (" not sent ", "mark"), (" ", "plain")]
+        since: Segment = (f"as of {self.ctx.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
+        summary = f"  {wide}{rows.draft_title(self.draft)} "
+        return title, [(summary, "plain"), since, (" not sent ", "mark"), (" ", "plain")]
 
     # changing the selected step
 
     def leave_out(self) -> None:
-        """Leaves the step out, or includes it again."""
         self.change(replace(self.changes, leave_out=frozenset(self.changes.leave_out ^ {self._place})))
 
     def _move(self, by: int) -> None:
@@ -401,8 +389,8 @@ class DraftScreen(HeadwayScreen):
 
         def answered(name: Any) -> None:
             if isinstance(name, str):
-                others = {key: chosen for key, chosen in self.changes.alternatives.items() if key != place}
-                self.change(replace(self.changes, alternatives={**others, place: name} if name else others))
+                remaining = {key: chosen for key, chosen in self.changes.alternatives.items() if key != place}
+                self.change(replace(self.changes, alternatives={**remaining, place: name} if name else remaining))
 
         choices = [PaletteChoice("", "as proposed", "", "")]
         choices += [PaletteChoice("", name, ALTERNATIVE_TEXT.get(name, ""), name) for name in step.alternatives]
@@ -427,10 +415,10 @@ class DraftScreen(HeadwayScreen):
             return f"no plan: {self.trouble}" if self.trouble else ""
         if self.board.header is not None and self.board.header.frozen:
             return f"nothing is sent: {self.board.header.frozen}; {self.key_for('freeze')} thaws"
-        return rows.why_not_start(self.draft, self.look, self.wider is not None and not self.is_wide)
+        return rows.why_not_start(self.draft, self.ctx, self.wider is not None and not self.is_wide)
 
     def start(self) -> None:
-        """Asks once more, then starts the plan; of a plan that is not here yet, as soon as it is."""
+        """Confirms and starts the plan, as soon as it has arrived."""
 
         def started(number: int | None) -> None:
             if number is not None:

@@ -1,4 +1,4 @@
-"""What a forecast says about single jobs: beside their nodes in Lineage, and as lines on a job's page. Pure."""
+"""Forecasts of single jobs: beside their nodes in Lineage, and as lines on a job's page. Pure."""
 
 from __future__ import annotations
 
@@ -12,69 +12,65 @@ from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment
 
 OFTEN = 0.5
-"""P from which on a job is said to decide."""
+"""P from which a job counts as decisive."""
 FORECAST_TEXTS = 0.05
-"""P(late) from which on its act-by stands in the title."""
+"""P(late) from which its act-by is in the title."""
 MOST_SERVICES = 3
-"""Of so many a job's page tells, the tightest first."""
+"""Services on a job's page, the tightest first."""
 FAR = float("inf")
 
 
 def by_job(views: Iterable[JobForecastView]) -> dict[str, list[JobForecastView]]:
-    """Of each job, by name, what each service day leaves to it, the tightest first."""
-    found: dict[str, list[JobForecastView]] = {}
-    for one in least_slack(views):
-        found.setdefault(one.job, []).append(one)
-    return found
+    """The forecasts of each job, by name, the tightest first."""
+    forecasts: dict[str, list[JobForecastView]] = {}
+    for forecast in least_slack(views):
+        forecasts.setdefault(forecast.job, []).append(forecast)
+    return forecasts
 
 
 def least_slack(views: Iterable[JobForecastView]) -> list[JobForecastView]:
-    """What leaves least slack first."""
-    return sorted(views, key=lambda one: (FAR if one.slack_s is None else one.slack_s, -one.decides, one.deadline))
+    return sorted(views, key=lambda view: (FAR if view.slack_s is None else view.slack_s, -view.decides, view.deadline))
 
 
 def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
-    """Of each service the day that is due first: what a job does tonight is not tomorrow's."""
-    found: dict[tuple[str, str], JobForecastView] = {}
-    for view in sorted(views, key=lambda each: each.deadline):
-        found.setdefault((view.name, view.service), view)  # titles may be alike; an instance's has its name
-    return list(found.values())
+    """Of each service the day that is due first."""
+    first: dict[tuple[str, str], JobForecastView] = {}
+    for view in sorted(views, key=lambda view: view.deadline):
+        first.setdefault((view.name, view.service), view)  # titles may be alike; an instance's has its name
+    return list(first.values())
 
 
-def slack_text(one: JobForecastView) -> str:
-    """ "+12m", "-4m"; "any" where nothing that the job does makes the service late."""
-    return "any" if one.slack_s is None else format_signed(timedelta(seconds=one.slack_s))
+def slack_text(forecast: JobForecastView) -> str:
+    """ "+12m", "-4m"; "any" if the job cannot make the service late."""
+    return "any" if forecast.slack_s is None else format_signed(timedelta(seconds=forecast.slack_s))
 
 
-def slack_style(one: JobForecastView) -> str:
-    """Red where it is too late already in half of the cases, lit where it likely decides."""
-    if one.slack_s is not None and one.slack_s < 0:
+def slack_style(forecast: JobForecastView) -> str:
+    """Red if too late in half of the cases, a warning if it likely decides."""
+    if forecast.slack_s is not None and forecast.slack_s < 0:
         return "bad"
-    return "warn" if one.decides >= OFTEN else "dim"
+    return "warn" if forecast.decides >= OFTEN else "dim"
 
 
-def slack_segments(one: JobForecastView, is_whole: bool) -> list[list[Segment]]:
-    """For a spot "slack +12m, decides 84 %", in one line where it `is_whole`, else in two: what is left, and how likely
-    the service's finish hangs on this job."""
-    slack, decides = f"slack {slack_text(one)}", f"decides {format_percent(one.decides)}"
-    return [[(each, slack_style(one))] for each in ([f"{slack}, {decides}"] if is_whole else [slack, decides])]
+def slack_segments(forecast: JobForecastView, is_whole: bool) -> list[list[Segment]]:
+    """ "slack +12m, decides 84 %", in one line if `is_whole`, else in two."""
+    slack, decides = f"slack {slack_text(forecast)}", f"decides {format_percent(forecast.decides)}"
+    return [[(text, slack_style(forecast))] for text in ([f"{slack}, {decides}"] if is_whole else [slack, decides])]
 
 
-def in_service(one: JobForecastView) -> list[Segment]:
-    """For the line that tells which services wait for a job, after the name of one."""
+def in_service(forecast: JobForecastView) -> list[Segment]:
     return [
-        (f" slack {slack_text(one)}, decides {format_percent(one.decides)}", slack_style(one)),
-        *_deadline_owner(one, ", "),
+        (f" slack {slack_text(forecast)}, decides {format_percent(forecast.decides)}", slack_style(forecast)),
+        *_deadline_owner(forecast, ", "),
     ]
 
 
 def _deadline_owner(view: JobForecastView, before: str = "") -> list[Segment]:
-    """Whose word its usual time is, where that is not its own past."""
+    """The source of its usual time, if that is not its own history."""
     return [] if view.source.startswith("history") else [(f"{before}its time {_own_text(view.source)}", "warn")]
 
 
 def _own_text(source: str) -> str:
-    """ "as declared", "like 12 jobs"; "by no estimate" where there is none."""
     return f"as {source}" if source.startswith("declared") else source if source.startswith("like") else f"by {source}"
 
 
@@ -83,24 +79,23 @@ FORECAST_HEAD: tuple[Segment, ...] = tuple(
 )
 
 
-def forecast_lines(views: Sequence[JobForecastView], look: RenderContext, width: int) -> SegmentLines:
+def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: int) -> SegmentLines:
     """When the job is done; then a table of the services that depend on it, tightest first. Needs a view."""
     ordered = least_slack(views)
-    lines = flowing_groups([_finish(ordered[0], look), *([each] for each in _deadline_owner(ordered[0]))], width)
-    lines += aligned([FORECAST_HEAD, *(_service_cells(view, look) for view in ordered[:MOST_SERVICES])], width)
-    more = len(ordered) - MOST_SERVICES
-    return [*lines, [(f" and {counted(more, 'service')} more", "dim")]] if more > 0 else lines
+    lines = flowing_groups([_finish(ordered[0], ctx), *([segment] for segment in _deadline_owner(ordered[0]))], width)
+    lines += aligned([FORECAST_HEAD, *(_service_cells(view, ctx) for view in ordered[:MOST_SERVICES])], width)
+    hidden = len(ordered) - MOST_SERVICES
+    return [*lines, [(f" and {counted(hidden, 'service')} more", "dim")]] if hidden > 0 else lines
 
 
-def _finish(view: JobForecastView, look: RenderContext) -> list[Segment]:
-    p50, p80, p95 = (look.clock.hm(at, look.now, view.zone) for at in (view.p50, view.p80, view.p95))
+def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
+    p50, p80, p95 = (ctx.hm(at, view.zone) for at in (view.p50, view.p80, view.p95))
     text = f"{p50}, 4 of 5 by {p80}, 19 of 20 by {p95}" if p50 != p95 else p50
     return [("done ", "dim"), (text, "plain")]
 
 
-def _service_cells(view: JobForecastView, look: RenderContext) -> list[Segment]:
-    """The cells under `FORECAST_HEAD`."""
-    clock, now, zone = look.clock, look.now, view.zone
+def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
+    clock, now, zone = ctx.clock, ctx.now, view.zone
     slack = slack_text(view)
     late_style = slack_style(view) if view.p_late >= FORECAST_TEXTS else "plain"
     return [
@@ -108,18 +103,17 @@ def _service_cells(view: JobForecastView, look: RenderContext) -> list[Segment]:
         (clock.hm(view.deadline, now, zone), "plain"),
         (format_late(view.p_late).removesuffix(" late"), late_style),
         (slack, "bad" if slack.startswith("-") else "plain"),
-        act_by(view.act_by, look, zone),
+        act_by(view.act_by, ctx, zone),
         (clock.hm(view.green_by, now, zone), "plain"),
         (format_percent(view.decides), "plain"),
     ]
 
 
-def countdown(views: Iterable[JobForecastView], look: RenderContext) -> list[Segment]:
-    """ "act by 03:58 40m" for the title, of the service by which it must start soonest; empty where it hardly makes any
-    late."""
+def countdown(views: Iterable[JobForecastView], ctx: RenderContext) -> list[Segment]:
+    """ "act by 03:58 40m" of the service with the soonest act-by; empty if it hardly makes any late."""
     timed = [(view.act_by, view) for view in views if view.act_by is not None and view.p_late >= FORECAST_TEXTS]
     if not timed:
         return []
-    at, one = min(timed, key=lambda each: (each[0], each[1].deadline))
-    when, urgent = act_by(at, look, one.zone)
+    at, tightest = min(timed, key=lambda pair: (pair[0], pair[1].deadline))
+    when, urgent = act_by(at, ctx, tightest.zone)
     return [("act by ", "dim"), (when, urgent), (" ", "plain")]

@@ -33,7 +33,6 @@ PROMISED_COLUMNS = by_priority(JOB_COLUMNS, deadline=2, slack=2)
 JOB_COLUMNS_ROOMY = roomy(
     by_priority(JOB_COLUMNS, deadline=8, slack=9, native=10, **{"try": 11}), job=50, schedule=44, native=14
 )
-"""All of them, where a screen is so wide that each has its room."""
 JOB_COLUMNS_WIDE = widened(by_priority(JOB_COLUMNS, deadline=3, slack=3, native=8, **{"try": 8}))
 JOB_RUN_COLUMNS = (
     Column("", 1, 1),
@@ -56,39 +55,37 @@ RUN_COLUMNS = (
     Column("message", 10, 5, flex=3),
     Column("native", 10, 0, flex=1, most=20),
 )
-"""Runs of all jobs."""
 RUN_COLUMNS_ROOMY = roomy(by_priority(RUN_COLUMNS, native=6), job=48, period=16, native=14)
 RUN_COLUMNS_WIDE = widened(by_priority(RUN_COLUMNS, native=6))
 
 
 def job_row(
     view: JobRow,
-    look: RenderContext,
+    ctx: RenderContext,
     drifted: str = "",
     marked: bool = False,
     promised: tuple[int, int | None] | None = None,
 ) -> TableRow:
-    """A line of Jobs; `drifted`: what differs from the accepted definition; `promised`: deadline and slack of what
-    hangs on it, in microseconds."""
-    dash = look.glyphs.sign("dash")
+    """A line of Jobs; `drifted`: its drift; `promised`: deadline and slack of the services below, in microseconds."""
+    dash = ctx.sign("dash")
     name = "  " + view.name if view.is_task else view.name
     if view.state:
-        cells = state_cells(view, look)
+        cells = state_cells(view, ctx)
     else:
         cells = ((" ", "dim"), (" ", "dim"), ("no run yet", "dim"))
-    stands = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
+    status = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
     schedule: Segment = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
     return TableRow(
         view.id,
         (
             cells[0],
-            *marked_row(cells[1], name, look, marked, "dim" if view.gone else "plain"),
+            *marked_row(cells[1], name, ctx, marked, "dim" if view.gone else "plain"),
             cells[2],
-            *_promise(promised, look),
+            *_promise(promised, ctx),
             (view.business_date, "dim"),
-            (look.clock.day(view.started, look.now), "plain"),
-            (duration_text(view, look) or dash, "plain"),
-            (stands or look.clock.day(view.next, look.now), "warn" if stands else "plain"),
+            (ctx.day(view.started), "plain"),
+            (duration_text(view, ctx) or dash, "plain"),
+            (status or ctx.day(view.next), "warn" if status else "plain"),
             schedule,
             (view.owner, "dim"),
             (view.native_state, "dim"),
@@ -97,45 +94,43 @@ def job_row(
     )
 
 
-def _promise(promised: tuple[int, int | None] | None, look: RenderContext) -> tuple[Segment, Segment]:
-    """The soonest deadline and the least slack of the services below; dashes where there is none."""
-    dash: Segment = (look.glyphs.sign("dash"), "dim")
+def _promise(promised: tuple[int, int | None] | None, ctx: RenderContext) -> tuple[Segment, Segment]:
+    dash: Segment = (ctx.sign("dash"), "dim")
     if promised is None:
         return dash, dash
     deadline, slack_us = instant(promised[0]), promised[1]
-    at: Segment = (look.clock.day(deadline, look.now), "plain" if deadline > look.now else "bad")
+    at: Segment = (ctx.day(deadline), "plain" if deadline > ctx.now else "bad")
     if slack_us is None:
         return at, dash
     slack = timedelta(microseconds=slack_us)
     return at, (format_signed(slack), "bad" if slack < timedelta(0) else "plain")
 
 
-def run_row(view: RunRow, look: RenderContext, zone: str = "", marked: bool = False) -> TableRow:
-    mark, sign, word = state_cells(view, look)
-    when = look.clock.full(view.period, zone) if view.period else look.clock.period(view.period_key, zone)
-    day = view.period or look.now
+def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = False) -> TableRow:
+    mark, sign, label = state_cells(view, ctx)
+    when = ctx.clock.full(view.period, zone) if view.period else ctx.clock.period(view.period_key, zone)
+    day = view.period or ctx.now
     return TableRow(
         view.id,
         (
             mark,
-            *marked_row(sign, when, look, marked),
+            *marked_row(sign, when, ctx, marked),
             (view.business_date, "dim"),
-            word,
+            label,
             (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
-            (look.clock.day(view.started, day, zone), "plain"),
-            (look.clock.day(view.ended, view.started or day, zone), "plain"),
-            (duration_text(view, look), "plain"),
+            (ctx.clock.day(view.started, day, zone), "plain"),
+            (ctx.clock.day(view.ended, view.started or day, zone), "plain"),
+            (duration_text(view, ctx), "plain"),
             ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
             (view.message or view.reason, "dim"),
         ),
     )
 
 
-def any_run_row(view: RunRow, look: RenderContext, marked: bool = False) -> TableRow:
-    """A line of Runs: the same as among the runs of its job, with the job's name before it."""
-    mark, sign, _, *others = run_row(view, look, marked=marked).cells
-    period = look.clock.day(view.period, look.now) if view.period else look.clock.period(view.period_key)
+def any_run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
+    mark, sign, _, *cells = run_row(view, ctx, marked=marked).cells
+    period = ctx.day(view.period) if view.period else ctx.clock.period(view.period_key)
     return TableRow(
         view.id,
-        (mark, sign, (view.job, "key" if marked else "plain"), (period, "plain"), *others, (view.native_state, "dim")),
+        (mark, sign, (view.job, "key" if marked else "plain"), (period, "plain"), *cells, (view.native_state, "dim")),
     )

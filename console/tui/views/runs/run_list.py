@@ -1,4 +1,4 @@
-"""Runs: every run of every job that was due, newest first; and their failures by day and hour."""
+"""Runs: every run of every job, newest first; and their failures by day and hour."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RunsScreen(HeadwayScreen):
             self,
             PagedColumns(rows.RUN_COLUMNS, rows.RUN_COLUMNS_WIDE, rows.RUN_COLUMNS_ROOMY),
             QUERIES,
-            lambda view: rows.any_run_row(view, self.look, view.id in self.marked),
+            lambda view: rows.any_run_row(view, self.ctx, view.id in self.marked),
             _choice,
             "no run yet: the first poll adds them",
             "age",
@@ -94,39 +94,35 @@ def _choice(view: RunRow) -> RunChoice:
 DAYS = 7
 SHAPES = " ▁▂▃▄▅▆▇█"
 PLAIN_SHAPES = " 123456789"
-"""How much of the busiest hour, where shapes would not be drawn."""
+"""Share of the busiest hour."""
 
 
-def heat_lines(hours: Sequence[HourlyRunCount], look: RenderContext) -> list[list[Segment]]:
-    """A line for each of the last days, oldest first, on the wall clock of the mode; then what the shapes say."""
+def heat_lines(hours: Sequence[HourlyRunCount], ctx: RenderContext) -> list[list[Segment]]:
+    """A line for each of the last days, oldest first, in the selected zone; then a legend."""
     most = max((hour.runs for hour in hours), default=0)
     days: dict[str, dict[int, HourlyRunCount]] = {}
     for back in range(DAYS - 1, -1, -1):
-        days[_day_label(look, back)] = {}
-    for one in hours:
-        local = look.clock.local(one.at)
+        days[f"{ctx.clock.local(ctx.now - timedelta(days=back)):%a %-d %b}"] = {}
+    for count in hours:
+        local = ctx.clock.local(count.at)
         day = days.get(f"{local:%a %-d %b}")
         if day is not None:
-            day[local.hour] = one
+            day[local.hour] = count
     ruler = "".join(f"{hour:02d}    " for hour in range(0, 24, 3))
     lines: list[list[Segment]] = [[(f"{'':11}{ruler}", "dim"), ("  runs   red", "dim")]]
-    lines += [_heat_line(day, of, most, look) for day, of in days.items()]
-    mark = "!" if look.glyphs.plain else "▪"
+    lines += [_heat_line(day, of, most, ctx) for day, of in days.items()]
+    mark = "!" if ctx.plain else "▪"
     return [*lines, [], [(f"the busiest hour had {most:,} runs; ", "dim"), (mark, "bad"), (" something failed", "dim")]]
 
 
-def _day_label(look: RenderContext, back: int) -> str:
-    return f"{look.clock.local(look.now - timedelta(days=back)):%a %-d %b}"
-
-
-def _heat_line(day: str, of: dict[int, HourlyRunCount], most: int, look: RenderContext) -> list[Segment]:
+def _heat_line(day: str, of: dict[int, HourlyRunCount], most: int, ctx: RenderContext) -> list[Segment]:
     segments: list[Segment] = [(f"{day:<11}", "plain")]
-    shapes = PLAIN_SHAPES if look.glyphs.plain else SHAPES
+    shapes = PLAIN_SHAPES if ctx.plain else SHAPES
     for hour in range(24):
-        one = of.get(hour)
-        runs, red = (one.runs, one.red) if one else (0, 0)
+        count = of.get(hour)
+        runs, red = (count.runs, count.red) if count else (0, 0)
         step = -(-runs * (len(shapes) - 1) // most) if most else 0
-        mark = ("!" if look.glyphs.plain else "▪") if red else " "
+        mark = ("!" if ctx.plain else "▪") if red else " "
         segments += [(shapes[step], "run"), (mark, "bad")]
     total, failed = sum(value.runs for value in of.values()), sum(value.red for value in of.values())
     return [*segments, (f"{total:>6,}", "plain"), (f"{failed:>6,}", "bad" if failed else "dim")]
@@ -135,29 +131,29 @@ def _heat_line(day: str, of: dict[int, HourlyRunCount], most: int, look: RenderC
 class HeatScreen(Overlay[None]):
     WHERE = "text"
 
-    def __init__(self, wanted: JobFilter, text: str) -> None:
+    def __init__(self, job_filter: JobFilter, text: str) -> None:
         super().__init__()
-        self.wanted, self.words = wanted, text
+        self.job_filter, self.text = job_filter, text
         self.pane = Pane(id="text")
 
     def content(self) -> ComposeResult:
         yield self.pane
 
     def on_mount(self) -> None:
-        title = f"runs by hour, {DAYS} days" + (f": {self.words}" if self.words else "")
+        title = f"runs by hour, {DAYS} days" + (f": {self.text}" if self.text else "")
         self.bar("box-title").show([(title, "strong"), ("   reading…", "dim")])
         self.foot(KeyHint(self.key_for("back"), "back"), KeyHint(self.key_for("copy"), "copy", 1))
         self.pane.focus()
 
         def found(hours: Sequence[HourlyRunCount]) -> None:
             self.bar("box-title").show([(title, "strong")])
-            self.pane.show_runs(heat_lines(hours, self.look))
+            self.pane.show_runs(heat_lines(hours, self.ctx))
 
         def failed(error: Exception) -> None:
             self.bar("box-title").show([(title, "strong"), (f"   {error}", "bad")])
 
         self.board.ask_for(
-            self, "hours", lambda reads: reads.run_table.run_hours(self.wanted, DAYS * 24), found, failed
+            self, "hours", lambda reads: reads.run_table.run_hours(self.job_filter, DAYS * 24), found, failed
         )
 
     def commands(self) -> Sequence[ScreenCommand]:

@@ -1,4 +1,4 @@
-"""Run: what happened, attempt by attempt, and its log: tail first, followed, searched."""
+"""Run: its history, attempt by attempt, and its log: tail first, followed, searched."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from console.tui.widgets.pane import ERROR, Pane
 
 FOLLOW_SECONDS = 1.0
 LOG_LIMIT = 256 * 1024
-"""Characters of a log that are kept on the screen; the older half goes when there are more."""
+"""Characters of a log on the screen; the older half is dropped when there are more."""
 
 
 class RunScreen(HeadwayScreen):
     WHERE = "run"
 
     def __init__(self, run_id: int, then: str = "") -> None:
-        """`then`: the act that follows once the log is there."""
+        """`then`: the command to run once the log is loaded."""
         super().__init__()
         self.run_id, self._then = run_id, then
         self.view: RunView | None = None
@@ -40,8 +40,8 @@ class RunScreen(HeadwayScreen):
         self.next_start: str | None = None
         self.cut = False
         self._asking: PendingRequest | None = None
-        self._stand_at: int | None = None
-        """The first line in view as it was left, until the log is there."""
+        self._start_line: int | None = None
+        """The first line in view when the screen was left, until the log is loaded."""
         self.pane = Pane(id="log")
         self.pane.following = self.pane.wrapped = True
         self.search = SearchLine(self, self.pane, "find in the log", self._seek_text, self._search_cleared)
@@ -75,7 +75,7 @@ class RunScreen(HeadwayScreen):
     # reading
 
     def show_attempt(self, attempt: AttemptView | None) -> None:
-        """Shows an attempt's log: what the store kept of the newest at once, the rest as the engine brings it."""
+        """Shows an attempt's log: the stored one of the newest at once, the rest when the engine sends it."""
         self.attempt, self.next_start, self.cut = attempt, None, False
         view = self.view
         newest = view is not None and bool(view.attempts) and attempt == view.attempts[-1]
@@ -89,7 +89,7 @@ class RunScreen(HeadwayScreen):
             self._log_complete()
 
     def why_no_log(self) -> str:
-        """Why the engine cannot bring a log; empty when it can."""
+        """Why the engine cannot fetch a log; empty if it can."""
         if self.view is None:
             return NOT_READ
         if "log" not in self.view.capabilities:
@@ -117,11 +117,10 @@ class RunScreen(HeadwayScreen):
         self._log_complete()
 
     def _log_complete(self) -> None:
-        """What there is of the log is read."""
         then, self._then = self._then, ""
         if then:
             self.call_after_refresh(self.run_command, then)
-        line, self._stand_at = self._stand_at, None
+        line, self._start_line = self._start_line, None
         if line is not None and self.pane.following:  # nobody has moved meanwhile
             self.pane.follow(False)
             self.call_after_refresh(self.pane.scroll_to, y=line, animate=False)
@@ -130,15 +129,13 @@ class RunScreen(HeadwayScreen):
 
     @property
     def row_key(self) -> Any:
-        """The first line in view; None at the end, where what comes is followed."""
+        """The first line in view; None while following."""
         return None if self.pane.following else self.pane.scroll_offset.y
 
-    def stand_on(self, row: Any, top: int | None = None) -> None:
-        """Shows the log from there on, as soon as it is read."""
-        self._stand_at = row if isinstance(row, int) else None
+    def restore_cursor(self, row: Any, top: int | None = None) -> None:
+        self._start_line = row if isinstance(row, int) else None
 
     def _explain(self, text: str) -> None:
-        """Why there is no log, or no more of it: in the title, and whole where nothing else stands below it."""
         self.log_note = text
         if not self.text:
             self.pane.show(text)
@@ -165,7 +162,7 @@ class RunScreen(HeadwayScreen):
 
     @property
     def is_running_now(self) -> bool:
-        """Whether more of its log may come: what was lost, or nobody can tell, has no end either."""
+        """Whether its log may still grow; a lost or unknown run has no end either."""
         return self.attempt is not None and self.attempt.ended is None and is_open(self.attempt.state)
 
     def _follow_on(self) -> None:
@@ -189,14 +186,14 @@ class RunScreen(HeadwayScreen):
 
     def paint_log_title(self) -> None:
         number = f" attempt {self.attempt.number}" if self.attempt else ""
-        left: list[Segment] = [(f" LOG{number}", "head"), ("  earlier lines left out" if self.cut else "", "dim")]
+        title: list[Segment] = [(f" LOG{number}", "head"), ("  earlier lines left out" if self.cut else "", "dim")]
         if self.log_note:
-            left.append((f"  {self.log_note}", "warn"))
+            title.append((f"  {self.log_note}", "warn"))
         marks: list[Segment] = [(" follows ", "mark")] if self.pane.following and self.is_running_now else []
         if self.search.text:
             marks += [(" ", "plain"), (f" / {self.search.text} ", "mark")]
         if self.bar("log-title").is_attached:
-            self.bar("log-title").show(left, [*marks, (" ", "plain")])
+            self.bar("log-title").show(title, [*marks, (" ", "plain")])
 
     # in the log
 
@@ -242,14 +239,14 @@ class RunScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield Bar(id="facts")
-        yield Bar(id="log-title", ground="panel")
+        yield Bar(id="log-title", background="panel")
         yield self.pane
 
     def on_mount(self) -> None:
         self.pane.focus()
 
     def fetch(self) -> None:
-        self.look_up("run", lambda reads: reads.runs.run(self.run_id), self._show)
+        self.fetch_subject("run", lambda reads: reads.runs.run(self.run_id), self._show)
 
     def _show(self, view: RunView) -> None:
         before, self.view = self.view, view
@@ -267,15 +264,23 @@ class RunScreen(HeadwayScreen):
         if self.view is None:
             return [(f" RUN {self.run_id}", "key"), (f"  {self.waiting}", "warn")], []
         row = self.view.row
-        mark, sign, word = state_cells(row, self.look)
-        left: list[Segment] = [(" RUN ", "key"), (row.job, "strong"), ("  ", "plain"), mark, sign, (" ", "plain"), word]
-        return left, [(f"business date {row.business_date} ", "dim")]
+        mark, sign, label = state_cells(row, self.ctx)
+        title: list[Segment] = [
+            (" RUN ", "key"),
+            (row.job, "strong"),
+            ("  ", "plain"),
+            mark,
+            sign,
+            (" ", "plain"),
+            label,
+        ]
+        return title, [(f"business date {row.business_date} ", "dim")]
 
     def tick(self) -> None:
         super().tick()
         if self.view is None or not self.is_whole:
             return
-        blocks = overview.run_overview(self.view, self.attempt, self.look, self.size.width)
+        blocks = overview.run_overview(self.view, self.attempt, self.ctx, self.size.width)
         lines = overview.fit_lines(blocks, max(1, self.size.height // 2 - 2))
         self.bar("facts").show_lines([(tuple(line), (), "") for line in lines])
         self.paint_log_title()
@@ -292,14 +297,12 @@ class RunScreen(HeadwayScreen):
         return RunChoice(self.run_id, self.view.row.job, self.view.incident_id) if self.view else NOT_READ
 
     def show_links(self) -> None:
-        """Those of its job, and the attempt's own page."""
         if self.view is not None:
             address = self.attempt.native_url if self.attempt else ""
-            more = [("web page of this attempt", address)] if address else []
-            show_job_links(self, self.view.row.job_id, more)
+            extra = [("web page of this attempt", address)] if address else []
+            show_job_links(self, self.view.row.job_id, extra)
 
     def _lacks(self, verb: Verb) -> str:
-        """Why its system cannot do this; empty where it can."""
         if self.view is None:
             return NOT_READ
         if verb.needs in self.view.capabilities:

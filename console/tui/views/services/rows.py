@@ -1,6 +1,6 @@
 """A service as a row, its forecast in one cell, and the few lines below the table. Pure; views in, cells out.
 
-The forecast cell: the present at the left edge, the deadline always in the same place; what reaches over it is late.
+The forecast cell: the present at the left edge, the deadline always in the same place; a bar beyond it is late.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_
 from console.tui.widgets.table import Column, TableRow, by_priority, column_widths
 
 CELLS_BEFORE_DEADLINE = 0.7
-"""How much of the cell lies before the deadline."""
+"""Share of the cell before the deadline."""
 
 
-def forecast_bar(view: ServiceView, look: RenderContext, width: int) -> Segment:
+def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
     """The bar in `width` cells, else why there is none: when it was delivered, "no estimate", a dash."""
     if not view.is_promised:
-        return look.glyphs.sign("dash"), "dim"
+        return ctx.sign("dash"), "dim"
     if view.delivered is not None:
-        return f"at {look.clock.hm(view.delivered, look.now, view.zone)}", "dim"
+        return f"at {ctx.hm(view.delivered, view.zone)}", "dim"
     if view.expected is None:
         return "no estimate" if width > len("no estimate") else "unknown", "dim"
-    style = look.glyphs.mark("timeliness", view.timeliness)[2]
-    return _bar_text(view, look, width), "plain" if view.timeliness == Timeliness.ON_TIME else style
+    style = ctx.mark("timeliness", view.timeliness)[2]
+    return _bar_text(view, ctx, width), "plain" if view.timeliness == Timeliness.ON_TIME else style
 
 
 def worst_state(view: ServiceView) -> datetime | None:
-    """How late it may become in nineteen of twenty cases; of a store that knows no p95 yet, in nine of ten."""
+    """The p95 of its finish; of an older store the p90."""
     return view.p95 or view.late or view.expected
 
 
-def _bar_text(view: ServiceView, look: RenderContext, width: int) -> str:
-    ahead, fan = look.glyphs.sign("ahead"), look.glyphs.sign("fan")
-    likely = max(view.expected or look.now, look.now)
+def _bar_text(view: ServiceView, ctx: RenderContext, width: int) -> str:
+    ahead, fan = ctx.sign("ahead"), ctx.sign("fan")
+    likely = max(view.expected or ctx.now, ctx.now)
     latest = max(worst_state(view) or likely, likely)
-    line = int(width * CELLS_BEFORE_DEADLINE) if view.deadline > look.now else 0
-    start = min(look.now, view.deadline)
-    scale = (view.deadline - look.now) / line if line else max(latest - start, timedelta(minutes=1)) / (width - 1)
+    line = int(width * CELLS_BEFORE_DEADLINE) if view.deadline > ctx.now else 0
+    start = min(ctx.now, view.deadline)
+    scale = (view.deadline - ctx.now) / line if line else max(latest - start, timedelta(minutes=1)) / (width - 1)
     first, last = _bar_cell(likely - start, scale), _bar_cell(latest - start, scale)
     if line:  # on which side of the deadline a moment lies is never rounded
         first = min(first, line - 1) if likely <= view.deadline else max(first, line + 1)
         last = min(last, line - 1) if latest <= view.deadline else max(last, line + 1)
     cells = [ahead if cell < first else fan if cell <= last else " " for cell in range(width)]
-    cells[line] = look.glyphs.sign("deadline")
+    cells[line] = ctx.sign("deadline")
     if last >= width:
-        cells[-1] = look.glyphs.sign("beyond")
+        cells[-1] = ctx.sign("beyond")
     return "".join(cells)
 
 
@@ -61,10 +61,10 @@ def _bar_cell(after: timedelta, scale: timedelta) -> int:
 
 
 USUAL, WIDE, HUGE = 80, 100, 160
-"""Cells of the screen that most have; from which on the cause is told in words; and from which more below room than
-words."""
+"""Widths of the screen: the usual one; from which the cause is shown in words; from which there is room for more lines
+below."""
 NAME, LONGEST = 14, 44
-"""Cells of a service's name, at least and at most; what is left of a line goes to names before anything else."""
+"""Cells of a service's name, at least and at most."""
 SERVICES = (
     Column("", 1, 1),
     Column("service", NAME, 1, flex=1000, most=34),
@@ -81,18 +81,17 @@ SERVICES = (
 )
 CAUSE = next(index for index, column in enumerate(SERVICES) if column.title == "cause")
 LEAST = 0.01
-"""P(late) from which on it is shown."""
+"""P(late) from which it is shown."""
 MOST = 0.99
-"""No forecast is certain; the lines below say "over 99 %"."""
+"""No forecast is certain; the lines below show "over 99 %"."""
 CAUSE_LEAST = 20
-"""Cells of a cause where names need the others."""
+"""Cells of a cause if names need the others."""
 
 
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
-    """As many as a screen of that width has room for. Where services do not share one zone, each deadline carries its
-    own; who is on it has a column of its own where there is room; what says nothing in any row has none. The forecast
-    and the word of each mark are never what there is no room for: on 80 columns who is on it goes first, which the
-    lines below tell, and what is left, which stands beside "act by" where it matters."""
+    """The columns for that width. If services do not share one zone, each deadline shows its own; "who" has a column of
+    its own if there is room; columns without content are dropped. The forecast and the status always stay: on 80
+    columns "who" is dropped first, then "left"."""
     is_wide, of = width >= WIDE, service_context(views)
     ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 6 * of.has_taken}
     if of.is_calm:
@@ -101,17 +100,19 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
         ranks["left"] = 4
     sizes = {"deadline": 10 if of.is_zoned else 8, "forecast": bar_cells(width)}
     if is_wide:
-        more = len(" 61 %") - 2 if of.has_odds else 0  # its widest word is shorter by two than the widest without odds
-        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27 - more, "status": 11 + more}
-    found = tuple(
+        widening = (
+            len(" 61 %") - 2 if of.has_odds else 0
+        )  # its widest word is shorter by two than the widest without odds
+        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27 - widening, "status": 11 + widening}
+    fitted = tuple(
         column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)
         for column in by_priority(SERVICES, **ranks)
     )
-    return _named_cause(found, of.longest_name, width)
+    return _named_cause(fitted, of.longest_name, width)
 
 
 class ServiceContext(NamedTuple):
-    """What the widths of columns and lines hang on."""
+    """Determines the widths of columns and lines."""
 
     is_zoned: bool
     """They do not share one zone."""
@@ -119,18 +120,18 @@ class ServiceContext(NamedTuple):
     has_taken: bool
     has_cause: bool
     has_odds: bool
-    """How likely one of them is late stands beside how it stands."""
+    """A chance to be late is shown beside the status."""
     longest_name: int
     """Cells."""
     longest_reason: int
-    """Letters, of those that have a cause."""
+    """Characters, of those that have a cause."""
     most_clauses: int
-    """The same in clauses, each a line where there is room."""
+    """The same in clauses, each a line if there is room."""
 
 
 @cached_by_identity
 def service_context(views: Sequence[ServiceView]) -> ServiceContext:
-    """Of all rows, wherever they are."""
+    """Of all rows, visible or not."""
     return ServiceContext(
         len({view.zone for view in views}) > 1,
         not any(view.cause or view.act_by or not view.is_promised for view in views),
@@ -144,85 +145,82 @@ def service_context(views: Sequence[ServiceView]) -> ServiceContext:
 
 
 def _named_cause(columns: Sequence[Column], longest: int, width: int) -> tuple[Column, ...]:
-    """The columns that there is room for; names are as long as they must be, at the cost of what a cause can spare."""
-    kept = {index for index, _ in column_widths(columns, width - 1)}
+    """The columns that fit; names take the cells that a cause can spare."""
+    visible = {index for index, _ in column_widths(columns, width - 1)}
     sizes = {"cause": min(columns[CAUSE].width, CAUSE_LEAST)}
     most = {"service": max(NAME, min(longest, LONGEST))}
     return tuple(
         column._replace(
             width=sizes.get(column.title, column.width),
             most=most.get(column.title, column.most),
-            rank=column.rank if index in kept else 0,
+            rank=column.rank if index in visible else 0,
         )
         for index, column in enumerate(columns)
     )
 
 
 def bar_cells(width: int) -> int:
-    """Cells of the forecast on a screen of that width."""
     return 30 if width >= HUGE else 14 if width >= WIDE else 10
 
 
-def with_times(left: Sequence[Segment], look: RenderContext, room: int) -> list[Segment]:
-    """The title with whose times are shown, which is never what there is no room for."""
-    for words in (f"   times: {header_footer.zone_text(look)}", f"  times: {header_footer.zone_short(look)}"):
-        if length_of(left) + len(words) <= room:
-            return [*left, (words, "dim")]
-    *first, (last, style) = left
-    return [*first, (fit(last, max(1, room - len(words) - length_of(first))), style), (words, "dim")]
+def with_times(title: Sequence[Segment], ctx: RenderContext, room: int) -> list[Segment]:
+    """The title with the zone of the times, which always stays."""
+    for text in (f"   times: {header_footer.zone_text(ctx)}", f"  times: {header_footer.zone_short(ctx)}"):
+        if length_of(title) + len(text) <= room:
+            return [*title, (text, "dim")]
+    *first, (last, style) = title
+    return [*first, (fit(last, max(1, room - len(text) - length_of(first))), style), (text, "dim")]
 
 
 def service_row(
-    view: ServiceView, look: RenderContext, width: int, zoned: bool = False, is_old: bool = False
+    view: ServiceView, ctx: RenderContext, width: int, zoned: bool = False, is_old: bool = False
 ) -> TableRow:
-    """A line of Services on a screen of that width. `zoned`: the deadline carries its zone, because not all rows share
-    one. `is_old`: nobody looks, and nothing that is still to come is green. A deadline with a plus was extended: its
-    reason says by whom."""
+    """A line of Services. `zoned`: the deadline shows its zone. `is_old`: nothing is monitored, and open services are
+    not green. A deadline with a plus was extended."""
     is_wide = width >= WIDE
-    mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
+    mark, label, style = ctx.mark("timeliness", view.timeliness)
     if is_old and style == "ok" and view.delivered is None:
-        mark, word, style = "?", f"was {word}", "dim"
-    dash: Segment = (look.glyphs.sign("dash"), "dim")
+        mark, label, style = "?", f"was {label}", "dim"
+    dash: Segment = (ctx.sign("dash"), "dim")
     return TableRow(
         view.id,
         (
             (mark, style),
             (view.title or view.name, "strong" if view.needs_a_person else "plain"),
             (str(view.tier), "dim"),
-            deadline(view, look, zoned),
-            time_left(view, look),
-            forecast_bar(view, look, bar_cells(width)),
-            act_by(view.act_by, look, view.zone) if view.delivered is None else dash,
+            deadline(view, ctx, zoned),
+            time_left(view, ctx),
+            forecast_bar(view, ctx, bar_cells(width)),
+            act_by(view.act_by, ctx, view.zone) if view.delivered is None else dash,
             _cause(view, is_wide),
-            (f"{word}{_odds(view)}" if is_wide else word, style),
-            _assigned_to(view, look, is_wide),
-            _slack(view, look),
-            (look.clock.hm(view.delivered or view.expected, look.now, view.zone), "dim"),
+            (f"{label}{_odds(view)}" if is_wide else label, style),
+            _assigned_to(view, ctx, is_wide),
+            _slack(view, ctx),
+            (ctx.hm(view.delivered or view.expected, view.zone), "dim"),
         ),
     )
 
 
-def deadline(view: ServiceView, look: RenderContext, zoned: bool = False) -> Segment:
+def deadline(view: ServiceView, ctx: RenderContext, zoned: bool = False) -> Segment:
     if not view.is_promised:
-        return look.glyphs.sign("dash"), "dim"
-    text = look.clock.hm(view.deadline, look.now, view.zone)
+        return ctx.sign("dash"), "dim"
+    text = ctx.hm(view.deadline, view.zone)
     if zoned and len(text) < 6:
-        text += " " + look.clock.label(view.deadline, view.zone)[:4]
+        text += " " + ctx.clock.label(view.deadline, view.zone)[:4]
     return f"{text}+" if view.extension else text, "plain"
 
 
-def time_left(view: ServiceView, look: RenderContext) -> Segment:
-    """How long there still is, or "done"."""
+def time_left(view: ServiceView, ctx: RenderContext) -> Segment:
     if not view.is_promised:
-        return look.glyphs.sign("dash"), "dim"
+        return ctx.sign("dash"), "dim"
     if view.given:
         return ("done", "ok") if view.given == "delivered" else (view.given.removeprefix("delivered, "), "warn")
-    return format_short(view.deadline - look.now), "plain" if view.deadline > look.now else "bad"
+    return format_short(view.deadline - ctx.now), "plain" if view.deadline > ctx.now else "bad"
 
 
 def cause_text(view: ServiceView, name: str = "") -> str:
-    """The root cause in a few words: "db07:extract_orders failed: exit 1"; empty where nothing endangers it. `name`:
-    what its job is called here."""
+    """The root cause in a few words: "db07:extract_orders failed: exit 1"; empty without one. `name` replaces the job's
+    name."""
     name = name or view.cause.partition("/")[2] or view.cause
     if view.cause and view.trouble.startswith(view.cause):
         return name + view.trouble[len(view.cause) :]
@@ -239,49 +237,50 @@ def _cause(view: ServiceView, is_wide: bool) -> Segment:
 
 
 def _odds(view: ServiceView) -> str:
-    """ " 61 %": how likely it is late, of what is endangered and still open."""
-    is_told = view.p_late is not None and view.p_late >= LEAST and view.delivered is None
+    """ " 61 %": the chance to be late, of an endangered open service."""
+    is_shown = view.p_late is not None and view.p_late >= LEAST and view.delivered is None
     return (
         f" {format_percent(min(view.p_late, MOST))}"
-        if is_told and view.p_late is not None and view.is_endangered
+        if is_shown and view.p_late is not None and view.is_endangered
         else ""
     )
 
 
 def _reason(view: ServiceView) -> str:
-    """Why it stands so; and why its forecast is unreliable, where it is not."""
+    """Its reason; and why its forecast is unreliable."""
     distrust = view.distrust if view.distrust and view.distrust not in view.reason else ""
     return "; ".join(filter(None, (view.reason, distrust and f"its forecast is unreliable: {distrust}")))
 
 
 def evidence_text(sources: Sequence[Mapping[str, object]]) -> str:
-    """Whose word a forecast is where it is not the past of all its jobs: "2 of 5 jobs as declared"."""
-    other = [str(source.get("source", "")) for source in sources if source.get("source") not in ("history", "", None)]
-    if not other:
+    """Sources of a forecast other than the history: "2 of 5 jobs as declared"."""
+    sources_used = [
+        str(source.get("source", "")) for source in sources if source.get("source") not in ("history", "", None)
+    ]
+    if not sources_used:
         return ""
-    words = {"declared": "as declared", "none": "without an estimate"}
-    said = ", ".join(dict.fromkeys(words.get(each, each) for each in sorted(other)))
-    return f"{len(other)} of {counted(len(sources), 'job')} {said}"
+    labels = {"declared": "as declared", "none": "without an estimate"}
+    text = ", ".join(dict.fromkeys(labels.get(name, name) for name in sorted(sources_used)))
+    return f"{len(sources_used)} of {counted(len(sources), 'job')} {text}"
 
 
-def _assigned_to(view: ServiceView, look: RenderContext, is_wide: bool) -> Segment:
-    """Who is on it and until when; else whose it is."""
+def _assigned_to(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.taken_by:
         return view.owner if is_wide else "", "dim"
-    until = f" {look.clock.hm(view.taken_until, look.now, view.zone)}" if is_wide and view.taken_until else ""
-    return f"{look.glyphs.sign('taken')} {view.taken_by}{until}", "ok"
+    until = f" {ctx.hm(view.taken_until, view.zone)}" if is_wide and view.taken_until else ""
+    return f"{ctx.sign('taken')} {view.taken_by}{until}", "ok"
 
 
-def _slack(view: ServiceView, look: RenderContext) -> Segment:
-    """Deadline − expected finish; where an act-by stands, the time left to act is what counts."""
+def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
+    """Deadline − expected finish; with an act-by, the time left to act."""
     if view.delivered is not None or view.timeliness == Timeliness.NO_ESTIMATE or view.expected is None:
-        return look.glyphs.sign("dash"), "dim"
-    slack = view.act_by - look.now if view.act_by is not None else view.deadline - view.expected
+        return ctx.sign("dash"), "dim"
+    slack = view.act_by - ctx.now if view.act_by is not None else view.deadline - view.expected
     return format_signed(slack), "bad" if slack < timedelta(0) else "plain"
 
 
-def service_detail(view: ServiceView, look: RenderContext, width: int, most: int = 1) -> list[list[Segment]]:
-    """What a row has no room for: how it stands, what endangers it and why in `most` lines, who answers for it."""
+def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int = 1) -> list[list[Segment]]:
+    """Status, cause, reason in `most` lines, and people."""
     cause = cause_text(view)
     why: list[list[Segment]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
     reason = one_line(_reason(view))
@@ -291,7 +290,7 @@ def service_detail(view: ServiceView, look: RenderContext, width: int, most: int
         parts = parts if len(parts) <= most else _wrapped([reason], width)
     parts[most - 1 :] = [" ".join(parts[most - 1 :])] if len(parts) >= most else []
     why += [[(f" {part}", "plain")] for part in parts if part]
-    return [_full_text(_status_lines(view, look), width), *why, _people(view, look)]
+    return [_full_text(_status_lines(view, ctx), width), *why, _people(view, ctx)]
 
 
 def _wrapped(lines: Sequence[str], width: int) -> list[str]:
@@ -299,7 +298,6 @@ def _wrapped(lines: Sequence[str], width: int) -> list[str]:
 
 
 def _full_text(parts: Sequence[Sequence[Segment]], width: int) -> list[Segment]:
-    """As many parts as there is room for, each whole; the first in any case."""
     segments = list(parts[0])
     for part in parts[1:]:
         if length_of([*segments, *part]) > width:
@@ -308,39 +306,42 @@ def _full_text(parts: Sequence[Sequence[Segment]], width: int) -> list[Segment]:
     return segments
 
 
-def _status_lines(view: ServiceView, look: RenderContext) -> list[list[Segment]]:
-    """How it stands, and what is known of it: what can be missed first stands last."""
-    mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
+def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
+    """Status and figures, the most important first."""
+    mark, label, style = ctx.mark("timeliness", view.timeliness)
     known: list[Segment] = []
     if view.is_promised:
-        at = f"{look.clock.hm(view.deadline, look.now, view.zone)} {look.clock.label(view.deadline, view.zone)}"
+        at = f"{ctx.hm(view.deadline, view.zone)} {ctx.clock.label(view.deadline, view.zone)}"
         known.append((f"due {at}", "plain"))
     if view.is_promised and view.delivered is not None:
-        known.append((f"delivered {look.clock.hm(view.delivered, look.now, view.zone)}", "plain"))
+        known.append((f"delivered {ctx.hm(view.delivered, view.zone)}", "plain"))
     elif view.is_promised and view.expected is not None:
-        expected = f"expected {look.clock.hm(view.expected, look.now, view.zone)}"
+        expected = f"expected {ctx.hm(view.expected, view.zone)}"
         latest = worst_state(view)
-        slip = f" to {look.clock.hm(latest, look.now, view.zone)}" if latest and latest > view.expected else ""
+        slip = f" to {ctx.hm(latest, view.zone)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
             known.append((format_late(view.p_late), style))
         if view.distrust:
             known.append(("unreliable", "warn"))
-        if words := evidence_text(view.sources):
-            known.append((words, "warn"))
+        if text := evidence_text(view.sources):
+            known.append((text, "warn"))
     known += [(f"tier {view.tier}", "dim"), (f"date {view.business_date}", "dim")]
-    dot: Segment = (f" {look.glyphs.sign('dot')} ", "dim")
-    return [[(f" {view.title or view.name}", "strong"), (f"  {mark} {word}", style)], *([dot, one] for one in known)]
+    dot: Segment = (f" {ctx.sign('dot')} ", "dim")
+    return [
+        [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)],
+        *([dot, segment] for segment in known),
+    ]
 
 
-def _people(view: ServiceView, look: RenderContext) -> list[Segment]:
+def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
     runs: list[Segment] = [(f" owner {view.owner}" if view.owner else " no owner", "dim")]
     if view.extension and view.promised is not None:
-        was = look.clock.hm(view.promised, look.now, view.zone)
+        was = ctx.hm(view.promised, view.zone)
         runs.append((f"  extended from {was} {view.extension}", "plain"))
     if view.taken_by:
-        until = f" until {look.clock.hm(view.taken_until, look.now, view.zone)}" if view.taken_until else ""
-        return [*runs, (f"  {look.glyphs.sign('taken')} acknowledged by {view.taken_by}{until}", "ok")]
+        until = f" until {ctx.hm(view.taken_until, view.zone)}" if view.taken_until else ""
+        return [*runs, (f"  {ctx.sign('taken')} acknowledged by {view.taken_by}{until}", "ok")]
     if view.incident_id is not None and view.is_endangered:
         runs.append(("  unacknowledged", "warn"))
     return runs

@@ -1,4 +1,4 @@
-"""Services: what was promised, by when, and what endangers it. The first screen."""
+"""Services: promised deliveries, their deadlines and risks. The first screen."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ WAITING_TEXT = (
 
 
 def empty_text(header: HeaderView | None, is_awaited: bool = False) -> str:
-    """The lines, for a board without a service; `is_awaited`: an engine that starts has not written any yet."""
+    """The text for a board without a service; `is_awaited`: a starting engine has not written any yet."""
     if is_awaited:
         return "\n".join(WAITING_TEXT)
     if header is None:
@@ -78,23 +78,23 @@ def empty_text(header: HeaderView | None, is_awaited: bool = False) -> str:
 
 
 DETAIL_FROM = 20
-"""Lines of a terminal that has room for what is told of the service under the cursor."""
+"""Lines of a terminal with room for the details of the selected service."""
 ROOMY = 45
-"""Lines of a terminal from which on there is room for more than the row under the cursor."""
+"""Lines of a terminal with room for the details of further services."""
 TALL, TALL_REASON = 30, 3
-"""Lines of a terminal in which a reason may take several, and how many; in one with fewer where no row needs them."""
+"""Lines of a terminal in which a reason may take several, and how many."""
 BROKEN = 10
-"""Cells of a line of a reason that its last word may leave free."""
+"""Cells that word wrap may leave free in a line."""
 LEAST_DETAIL = 3
-"""Lines that are told of it beside its reason."""
+"""Lines of details beside the reason."""
 
 
 Line = ServiceView | TableRow | tuple[ServiceView, ...]
-"""A service, a heading, or what is folded."""
+"""A service, a heading, or folded services."""
 
 
 def read_services(reads: Queries) -> tuple[ServiceView, ...]:
-    """All services. What is computed from thousands is cached here, in the reader's thread, not in the screen's."""
+    """All services. Results for thousands are cached here, in the reader's thread, not in the screen's."""
     services = tuple(reads.services.list_services())
     needing_a_person(services)
     needing_a_person(by_urgency(services))
@@ -118,7 +118,8 @@ class ServiceList(ViewList):
         self._grouped: tuple[tuple[object, ...], list[ServiceGroup]] | None = None
         """The groups of these views under this filter and grouping."""
         self._made: tuple[tuple[object, ...], LazyRows] | None = None
-        """The rows of these groups in so many lines; each is made when it comes into view, with the present time."""
+        """The rows of these groups on a page of this size; each is made when it comes into view, with the present
+        time."""
 
     def view_here(self, name: str) -> SavedView:
         return super().view_here(name)._replace(grouping=self.screen.board.grouping.value)
@@ -146,14 +147,13 @@ class ServiceList(ViewList):
         return self._made[1]
 
     def groups(self) -> list[ServiceGroup]:
-        """The views that the filter leaves, grouped; the same object while views, filter and grouping are the same."""
+        """The filtered views, grouped; the same object while views, filter and grouping are the same."""
         made_of = (self.views, self.filter_text, self.only_problems, self.screen.board.grouping)
         if self._grouped is None or any(old is not new for old, new in zip(self._grouped[0], made_of, strict=True)):
             self._grouped = made_of, groups(self.filtered(), self.screen.board.grouping)
         return self._grouped[1]
 
     def _lines_of(self, group: ServiceGroup) -> list[tuple[Hashable, Line]]:
-        """Keys, and a finished row or what a row is made of when it comes into view."""
         lines: list[tuple[Hashable, Line]] = []
         if group.name:
             head = heading(group.name, group.name.upper(), group_note(group))
@@ -168,10 +168,10 @@ class ServiceList(ViewList):
             return self._row(line)
         if isinstance(line, TableRow):
             return line
-        return TableRow(key, ((f"   {folded_text(line, self.screen.look)}", "dim"),), pick=False, free=True)
+        return TableRow(key, ((f"   {folded_text(line, self.screen.ctx)}", "dim"),), pick=False, free=True)
 
     def _row(self, view: ServiceView) -> TableRow:
-        board, context = self.screen.board, self.screen.look
+        board, context = self.screen.board, self.screen.ctx
         is_old = stale_for(board.header, board.store_error, context.now) is not None
         return rows.service_row(view, context, self.screen.size.width, not context.clock.home, is_old)
 
@@ -203,7 +203,7 @@ class ServicesScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from super().body()
-        yield Bar(id="detail", ground="panel", lines=2)
+        yield Bar(id="detail", background="panel", lines=2)
 
     def on_mount(self) -> None:
         if self.board.header is not None:  # read while textual was starting: the first paint has rows
@@ -219,19 +219,18 @@ class ServicesScreen(HeadwayScreen):
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         views, by = self.list.views, self.board.grouping
         count = "" if self.board.beginning.awaits_services else f" {len(views)}"
-        left: list[Segment] = [(" SERVICES", "key"), (count, "strong")]
+        title: list[Segment] = [(" SERVICES", "key"), (count, "strong")]
         if bad := needing_a_person(views):
-            left.append((f"  {needing(bad)}", "warn"))
-        calm = all_well_text(views, self.board.header, self.board.store_error, self.look)
+            title.append((f"  {needing(bad)}", "warn"))
+        calm = all_well_text(views, self.board.header, self.board.store_error, self.ctx)
         if calm is not None:
-            left.append((f"  {calm[0]}", calm[1]))
+            title.append((f"  {calm[0]}", calm[1]))
         elif by is not ServiceGrouping.NONE:
-            left.append((f"   by {by}", "dim"))
+            title.append((f"   by {by}", "dim"))
         marks = self.list.title_marks()
-        return rows.with_times(left, self.look, self.size.width - length_of(marks)), marks
+        return rows.with_times(title, self.ctx, self.size.width - length_of(marks)), marks
 
     def _paint_detail(self) -> None:
-        """What the row under the cursor has no room for."""
         bar, view = self.query_one("#detail", Bar), self.selected
         bar.display = view is not None and self.size.height >= DETAIL_FROM and not self.is_small
         if view is not None:
@@ -241,19 +240,18 @@ class ServicesScreen(HeadwayScreen):
             is_tall = self.size.height >= TALL or spare >= LEAST_DETAIL + TALL_REASON
             needed = max(context.most_clauses, 1 + context.longest_reason // max(1, self.size.width - BROKEN))
             most = max(TALL_REASON, min(needed, spare - LEAST_DETAIL)) if is_long and is_tall else 1
-            lines = rows.service_detail(view, self.look, self.size.width, most)
+            lines = rows.service_detail(view, self.ctx, self.size.width, most)
             height = max(len(lines), 3 + most if context.has_cause else 2)  # the same for every row
-            others = self._others(view, spare - height) if self.size.height >= ROOMY else []
-            lines = [*lines, *[[]] * (height - len(lines)), *others]
+            further = self._others(view, spare - height) if self.size.height >= ROOMY else []
+            lines = [*lines, *[[]] * (height - len(lines)), *further]
             bar.show_lines([(tuple(line), (), "panel") for line in lines])
 
     def _others(self, selected: ServiceView, room: int) -> list[list[Segment]]:
-        """On a large screen the details of the others that need a person, each below an empty line, while they fit
-        whole; a line stays free above them."""
+        """On a large screen the details of other services that need a person, while they fit whole."""
         lines: list[list[Segment]] = []
         for view in self.list.views:
             if view is not selected and view.needs_a_person:
-                detail = [[], *rows.service_detail(view, self.look, self.size.width)]
+                detail = [[], *rows.service_detail(view, self.ctx, self.size.width)]
                 if len(lines) + len(detail) < room:
                     lines += detail
         return lines
@@ -304,14 +302,12 @@ class ServicesScreen(HeadwayScreen):
         return [(label, text) for label, text in links if text]
 
     def open_selected(self) -> None:
-        """Opens its incident; without one the jobs that it depends on."""
         if self.selected.incident_id is not None:
             self.board.open_incident(self.selected.incident_id)
         else:
             self.board.open_jobs(f"service:{self.selected.name}")
 
     def why_no_run(self) -> str:
-        """Why there is no incident to recover and no log to open."""
         view = self.selected
         if view is None:
             return NOT_SELECTED
@@ -328,4 +324,4 @@ class ServicesScreen(HeadwayScreen):
             else:
                 then(RunChoice(view.row.root_run_id, view.row.root_job, incident_id))
 
-        self.look_up("root", lambda reads: reads.incidents.incident(incident_id), root_found)
+        self.fetch_subject("root", lambda reads: reads.incidents.incident(incident_id), root_found)

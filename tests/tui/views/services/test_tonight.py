@@ -77,7 +77,7 @@ async def test_enter_opens_the_service_and_the_job(night: Night) -> None:
     await night.see("INC-0412")
 
 
-async def stand_on(night: Night, name: str) -> None:
+async def restore_cursor(night: Night, name: str) -> None:
     await night.until(lambda: screen(night).selected is not None, "a lane")
     for _ in range(20):
         if screen(night).selected_name() == name:
@@ -89,7 +89,7 @@ async def stand_on(night: Night, name: str) -> None:
 @on_the_night()
 async def test_escape_on_the_jobs_of_a_service_leads_back_to_the_night(night: Night) -> None:
     await open_tonight(night)
-    await stand_on(night, CALM)
+    await restore_cursor(night, CALM)
     await night.act("open")
     await night.see("JOBS", f"service:{CALM}")
     await night.press("escape")
@@ -99,7 +99,7 @@ async def test_escape_on_the_jobs_of_a_service_leads_back_to_the_night(night: Ni
 @on_the_night()
 async def test_escape_clears_a_filter_of_ones_own_first(night: Night) -> None:
     await open_tonight(night)
-    await stand_on(night, CALM)
+    await restore_cursor(night, CALM)
     await night.act("open")
     await night.see("JOBS", f"service:{CALM}")
     await night.press("/")
@@ -119,7 +119,7 @@ async def test_enter_in_a_past_night_opens_what_ran_then_or_says_that_it_is_of_n
     await night.act("night_before")
     await night.see("NIGHT 2026-11-18")
     lane = next(one for one in screen(night).drawn.lanes if one.run_id is not None)  # type: ignore[union-attr]
-    await stand_on(night, lane.name)
+    await restore_cursor(night, lane.name)
     await night.act("open")
     await night.see("LOG attempt")
     assert isinstance(shown := night.app.screen, RunScreen)
@@ -127,7 +127,7 @@ async def test_enter_in_a_past_night_opens_what_ran_then_or_says_that_it_is_of_n
     await night.press("escape")
     await night.see("NIGHT 2026-11-18")
     await night.press("home")
-    await stand_on(night, CALM)
+    await restore_cursor(night, CALM)
     await night.act("open")
     await night.see("this is as of now; Esc leads back to the night of 2026-11-18")
     await night.press("escape")
