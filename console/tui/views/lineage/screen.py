@@ -143,6 +143,7 @@ class LineageScreen(HeadwayScreen):
         shown, options, ctx, size = self.shown, self.options, self.ctx, self._room
         if shown is None:
             return
+
         def show(drawn: LineageDiagram) -> None:
             if self.shown is not None and self.shown.reach is not shown.reach:
                 self.redraw()  # other jobs were loaded meanwhile

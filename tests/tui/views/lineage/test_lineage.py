@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 from datetime import timedelta
@@ -172,6 +173,27 @@ async def test_what_is_searched_for_beyond_the_view_becomes_the_centre(night: Ni
     await night.type("close-books")
     await night.press("enter")
     await night.see("LINEAGE cloud/close-books")
+
+
+def test_a_drawing_of_other_jobs_than_the_loaded_ones_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search line closes, which draws again, while the search loads the jobs around another center."""
+    asked: list[Any] = []
+
+    @on_the_night()
+    async def steps(night: Night) -> None:
+        await open_lineage(night)
+        monkeypatch.setattr(night.app, "ask_for", lambda *arguments, **_: asked.append(arguments[2:4]))
+        screen(night).redraw()
+        [(draw, late)] = asked
+        drawn = draw(None)
+        other = dataclasses.replace(drawn, reach=copy.copy(drawn.reach))
+        screen(night)._show(other)
+        late(drawn)
+        assert screen(night).shown is other
+        assert 2 == len(asked), "drawn again with the loaded jobs"
+        monkeypatch.undo()
+
+    steps()
 
 
 def test_a_search_before_the_drawing_has_come_is_one_of_that_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
