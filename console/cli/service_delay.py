@@ -15,7 +15,7 @@ from console.cli.services import deadline_text, forecast_text, instance_named
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
 from console.control.services.risk import risk_alarm_of
 from console.domain.service import ServiceView, reason_lines
-from console.domain.timeline import PathJobBaseline, PathJobView
+from console.domain.timeline import PathJobBaseline, TimelineJob
 from console.text.cleaning import clean_line
 
 DELAY_KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
@@ -48,7 +48,7 @@ def explain_service(arguments: argparse.Namespace) -> int:
     return print_result(arguments, document, *parts)
 
 
-def _usual_durations(url: str, path: Sequence[PathJobView], business_date: str) -> Sequence[PathJobBaseline]:
+def _usual_durations(url: str, path: Sequence[TimelineJob], business_date: str) -> Sequence[PathJobBaseline]:
     from console.engine.api.explain import typical_path  # loads what writes to stores
 
     return typical_path(url, path, date.fromisoformat(business_date)) if path else ()

@@ -40,8 +40,8 @@ def run_status(arguments: argparse.Namespace) -> int:
         write_page(render_page(page), arguments.html)
         return code
     document = {
-        "header": header, "systems": systems, "services": [service_json(service) for service in services],
-        "incidents": incidents, "remarks": problems, "approvals": approvals, "maintenance": maintenance,
+        "header": {**header._asdict(), "engine": header.engine._asdict()},
+        "systems": systems, "services": [service_json(service) for service in services], "incidents": incidents, "remarks": problems, "approvals": approvals, "maintenance": maintenance,
     }  # fmt: skip
     rows = table(
         systems,

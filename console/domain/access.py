@@ -31,7 +31,7 @@ class PermissionRule:
     """A login, "group:NAME", or "*" for everybody."""
     role: Role
     systems: tuple[str, ...] = ()
-    """Patterns, * for any text; empty: every system, and what belongs to none."""
+    """Patterns, * for any text; empty: every system, and actions that belong to none."""
     services: tuple[str, ...] = ()
     """Patterns: only jobs all of whose services are among them; empty: every job."""
     tiers: tuple[int, ...] = ()

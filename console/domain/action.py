@@ -21,7 +21,7 @@ UNSENT_PREFIXES = (NOT_SENT, NEVER_ARRIVED.partition(".")[0])
 
 
 def is_unsent(state: str, words: str) -> bool:
-    """Whether an action in this state is proved never to have reached its scheduler."""
+    """True if an action in this state never reached its scheduler."""
     return state == "failed" and words.startswith(UNSENT_PREFIXES)
 
 
@@ -51,7 +51,7 @@ IN_FLIGHT_STATES = ("requested", "sending", "sent", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class ActionProofView:
-    """The attempt that followed, as its scheduler reports it."""
+    """The attempt that followed an action, as its scheduler reports it."""
 
     run_id: int
     number: int
@@ -80,11 +80,9 @@ class ActionDetailView:
     job_id: int
     system: str
     run_id: int | None
-    """None for verbs about the job (hold, release)."""
     period: str
     incident_id: int | None
     plan: int | None
-    """The plan that it is a step of."""
     state: str
     origin: str
     """"person", or the requesting policy: "hold", "trigger", "plan"."""
@@ -128,23 +126,22 @@ class ActionDetailView:
         if self.state in ("sending", "sent"):
             return f"it was sent already: it can be cancelled on its run (headway run cancel {self.run_id or self.job})"
         if self.is_over:
-            return f"it is over: {self.state}"
+            return f"it has ended: {self.state}"
         if self.state == "requested" and self.origin == "plan":
             named = "" if self.plan is None else f" {self.plan}"
-            return f"it is a step of plan{named}: giving up the plan gives up what was not sent"
+            return f"it is a step of plan{named}: aborting the plan drops the steps not sent yet"
         return ""
 
     @property
     def verb_text(self) -> str:
-        """The native verb if known, else Headway's."""
         return self.native_verb or self.verb.replace("_", " ")
 
     @property
     def outcome(self) -> str:
         """The outcome, proof first; else the pending condition."""
         if self.proof is not None and self.state in ("sent", "verified", "failed"):
-            said = "" if self.words.startswith(self.proof.state) else self.words
-            return f"{self.proof.text}: {said}" if said else self.proof.text
+            words = "" if self.words.startswith(self.proof.state) else self.words
+            return f"{self.proof.text}: {words}" if words else self.proof.text
         return self.words
 
     @property

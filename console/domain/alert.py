@@ -1,8 +1,4 @@
-"""Alerting: routes and rotas of config, notifications, suppressions, acknowledgements and silences, deliveries as
-shown.
-
-All instants are aware UTC.
-"""
+"""Alerting: routes and rotas of config, notifications, suppressions, silences, deliveries. Instants are UTC."""
 
 from __future__ import annotations
 
@@ -14,8 +10,6 @@ from typing import NamedTuple
 
 
 class AlertKind(StrEnum):
-    """The kind of a notification."""
-
     OPENED = "opened"
     UPDATED = "updated"
     RECOVERED = "recovered"
@@ -26,7 +20,7 @@ class AlertKind(StrEnum):
 
 
 INCIDENT_PLACEHOLDER = "{incident}"
-"""Placeholder for the incident's number, which the store assigns to a new incident and fills in."""
+"""Placeholder for the incident's number, which the store assigns and fills in."""
 ALERT_PLACEHOLDER = "{alert}"
 """Placeholder for the alert's own number."""
 
@@ -73,8 +67,8 @@ class RouteRule:
 
 @dataclass(frozen=True, slots=True)
 class InhibitRule:
-    """One `[[inhibit]]`: while an open incident fits `by`, one that fits `what` is not told, where both have the same
-    of each in `equal`."""
+    """One `[[inhibit]]`: an open incident that fits `by` suppresses those that fit `what` and agree with it in each of
+    `equal`."""
 
     by: Matchers
     what: Matchers
@@ -92,8 +86,6 @@ class RotaRule:
 
 @dataclass(frozen=True, slots=True)
 class AlertingSettings:
-    """The alerting settings of the config."""
-
     routes: tuple[RouteRule, ...] = ()
     inhibit: tuple[InhibitRule, ...] = ()
     rotas: tuple[RotaRule, ...] = ()
@@ -120,13 +112,10 @@ class RouteNotification(NamedTuple):
     """Until when the last notification is delayed; None: sent at once."""
 
     def left_by(self, at: datetime) -> bool:
-        """Whether the last notification was sent before `at`."""
         return self.until is None or self.until <= at
 
 
 class SuppressionFacts(NamedTuple):
-    """A suppressed notification."""
-
     route: str
     words: str
     kind: str
@@ -146,8 +135,6 @@ class AcknowledgementFacts(NamedTuple):
 
 
 class SilenceFacts(NamedTuple):
-    """A silence."""
-
     id: int
     matchers: Matchers
     begins: datetime
@@ -227,8 +214,6 @@ class AlertDeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class SuppressionView:
-    """A notification that is or was suppressed."""
-
     incident_id: int
     route: str
     words: str
@@ -239,7 +224,7 @@ class SuppressionView:
     until: datetime | None
     ended: datetime | None
     ended_why: str
-    """"told", or why it was dropped; empty while suppressed, and if another notification replaced it."""
+    """ "told", or why it was dropped; empty while suppressed, or if another notification replaced it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +234,7 @@ class RotaView:
     name: str
     source: str
     person: str
-    """Person on call; empty: nobody."""
+    """On call now; empty: no person."""
     until: datetime | None
     """End of that shift."""
     then: tuple[tuple[str, datetime, datetime], ...]
@@ -262,8 +247,6 @@ class RotaView:
 
 @dataclass(frozen=True, slots=True)
 class SilenceView:
-    """A silence."""
-
     id: int
     matchers: dict[str, str]
     begins: datetime

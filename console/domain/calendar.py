@@ -15,7 +15,6 @@ _RULE = re.compile(
 
 
 def _max_occurrences(kind: str, span: str) -> int:
-    """Maximum days of that kind in a span."""
     days = {"month": 31, "quarter": 92, "year": 366}[span]
     return -(-days // 7) if kind in WEEKDAYS else days
 
@@ -42,21 +41,21 @@ class DayRule:
     @classmethod
     def read(cls, text: str) -> DayRule:
         """Raises ValueError for any other text."""
-        found = _RULE.fullmatch(" ".join(text.lower().split()))
-        if found is None or not (found["nth"] or found["first"] or found["last"]):
+        match = _RULE.fullmatch(" ".join(text.lower().split()))
+        if match is None or not (match["nth"] or match["first"] or match["last"]):
             raise ValueError(
                 f'"{text}" names no day; write "first business day", "last friday", "2nd tuesday of month"'
             )
-        number, most = int(found["nth"] or 1), _max_occurrences(found["kind"], found["span"] or "month")
+        number, most = int(match["nth"] or 1), _max_occurrences(match["kind"], match["span"] or "month")
         if number > most:
-            raise ValueError(f'"{text}" is never: there are at most {most} in a {found["span"] or "month"}; write less')
-        return cls(-number if found["last"] else number, found["kind"], found["span"] or "month")
+            raise ValueError(f'"{text}" is never: there are at most {most} in a {match["span"] or "month"}; write less')
+        return cls(-number if match["last"] else number, match["kind"], match["span"] or "month")
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarWindow:
-    """Hours of a day, local time: from `opens` to just before `closes`; over midnight where it closes before it opens.
-    Both alike: the whole day."""
+    """Hours of a day, local time: from `opens` to just before `closes`; past midnight if it closes before it opens.
+    Equal: the whole day."""
 
     opens: time
     closes: time
@@ -64,7 +63,7 @@ class CalendarWindow:
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """One `[calendars.NAME]`: the business dates on which something is expected. `control.calendars` reads it."""
+    """One `[calendars.NAME]`: the business dates on which something is expected."""
 
     name: str
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -87,12 +86,11 @@ class Calendar:
     only_in: tuple[Calendar, ...] = ()
     """Only days that count in each of these too."""
     exclude: tuple[Calendar, ...] = ()
-    """Days of these do not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceWindow:
-    """One `[[maintenance]]`: while it lasts nothing about these is missed and nothing is told of them."""
+    """One `[[maintenance]]`: while it lasts, these jobs are not missed and send no alerts."""
 
     why: str
     systems: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Data checks: what a check demands, its results over time, verdicts, and its rows."""
+"""Data checks: criteria, results over time, verdicts, and their rows."""
 
 from __future__ import annotations
 
@@ -36,8 +36,6 @@ class Comparator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Comparison of a measured value with one of config."""
-
     how: Comparator
     to: str | int | float | bool
 
@@ -105,7 +103,6 @@ class ResultSpan(NamedTuple):
     at: datetime
     """The last run."""
     words: str
-    """Result of the last run."""
 
 
 class CheckHistory(NamedTuple):
@@ -129,8 +126,6 @@ class PastRowCount(NamedTuple):
 
 
 class CheckVerdict(NamedTuple):
-    """A judged check run."""
-
     state: CheckState
     words: str
 
@@ -150,7 +145,6 @@ class CheckResultView:
 
     business_date: str
     state: str
-    """"passed", "failed", "error", "learning"."""
     words: str
     since: datetime
     at: datetime

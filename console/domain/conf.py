@@ -8,32 +8,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MAX_CHARACTERS = 10_000
-"""Limit of a conf as JSON: store, audit and scheduler keep it."""
+"""As JSON: store, audit and scheduler keep it."""
 SECRET_NAMES = (
     "access_token", "api_key", "apikey", "authorization", "passphrase", "passwd", "password", "private_key", "secret",
     "token", "keyfile", "service_account", "credential",
 )  # fmt: skip
-"""What the name of a secret holds: the list by which Airflow masks (task-sdk, DEFAULT_SENSITIVE_FIELDS), and one more.
-"""
+"""Parts of names of secrets: the list by which Airflow masks (task-sdk, DEFAULT_SENSITIVE_FIELDS), and one more."""
 MAX_DEPTH = 20
 
 
 def parse_conf(texts: Sequence[str]) -> dict[str, Any]:
-    """One table of all texts, each a JSON object or NAME=VALUE; a VALUE that is JSON (5, true, "5") is read as it,
-    any other is text. Raises ValueError, in words for a person and without a value that may be a secret."""
-    found: dict[str, Any] = {}
+    """One table of all texts, each a JSON object or NAME=VALUE; a VALUE that is valid JSON is read as JSON. Raises
+    ValueError, without a value that may be secret."""
+    table: dict[str, Any] = {}
     for text in texts:
         for name, value in _pairs(text):
-            if name in found:
+            if name in table:
                 raise ValueError(f"{name[:40]} is given twice")
-            found[name] = value
-    _check(found)
-    return found
+            table[name] = value
+    _check(table)
+    return table
 
 
 def split_conf(line: str) -> list[str]:
-    """The texts in one line that a person typed: a JSON object, or NAME=VALUE words, quoted as in a shell. Raises
-    ValueError."""
+    """The texts in one typed line: a JSON object, or NAME=VALUE quoted as in a shell. Raises ValueError."""
     if line.strip().startswith("{"):
         return [line.strip()]
     try:
@@ -47,7 +45,7 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
         try:
             return list(json.loads(text, parse_constant=_refused, object_pairs_hook=_unique_keys).items())
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"this is no JSON object ({str(error)[:80] or 'too deep'})") from None
+            raise ValueError(f"this is not a JSON object ({str(error)[:80] or 'too deep'})") from None
     name, sign, value = text.partition("=")
     if not sign or not name.strip():
         raise ValueError("a word has no name: write NAME=VALUE, or a JSON object")
@@ -62,7 +60,7 @@ def _value(text: str) -> Any:
 
 
 def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is no value of JSON")
+    raise ValueError(f"{word} is not a JSON value")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -71,13 +69,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _check(found: Mapping[str, Any]) -> None:
-    if secret := secret_name(found):
+def _check(table: Mapping[str, Any]) -> None:
+    if secret := secret_name(table):
         raise ValueError(
-            f"{secret[:40]} is named like a secret: what is given along stands readable at its scheduler, in the store"
+            f"{secret[:40]} is named like a secret: parameters are readable at the scheduler, in the store"
             " and in the audit. Keep it where the scheduler keeps its secrets, and name that place here"
         )
-    if len(json.dumps(found)) > MAX_CHARACTERS:
+    if len(json.dumps(table)) > MAX_CHARACTERS:
         raise ValueError(f"this is more than {MAX_CHARACTERS:,} characters: give the name of a file instead")
 
 
@@ -93,10 +91,10 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def secret_name(value: Any, deep: int = 0) -> str:
-    """The first name, at any depth, that looks like a secret's; empty without one."""
+    """The first name, at any depth, that seems to be a secret's; empty without one."""
     if deep > MAX_DEPTH:
         raise ValueError(f"this is nested more than {MAX_DEPTH} deep")
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     names = [str(name) for name in value] if isinstance(value, Mapping) else []
     own = next((name for name in names if any(word in name.casefold() for word in SECRET_NAMES)), "")
-    return own or next((found for one in parts if (found := secret_name(one, deep + 1))), "")
+    return own or next((name for part in parts if (name := secret_name(part, deep + 1))), "")

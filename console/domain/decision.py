@@ -17,8 +17,8 @@ from console.domain.service import Timeliness
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRun:
-    """A run that the accepted schedule demands and that no start has fulfilled: PLANNED, HELD, MISSED, or still
-    expected but unseen (PLANNED with evidence STALE). Upserted by (job, period key); a real attempt always wins."""
+    """A run that the accepted schedule demands and no start has fulfilled: PLANNED, HELD, MISSED, or expected but
+    unseen (PLANNED with evidence STALE). Upserted by (job, period key); a real attempt always wins."""
 
     job_id: int
     period_key: str
@@ -32,13 +32,12 @@ class ExpectedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunJudgement:
-    """Ours about a run that exists; written only where it changed. The source's own state is never overwritten."""
+    """Headway's judgement of a run that exists; written only where it changed."""
 
     run_id: int
     timeliness: Timeliness
     stale_read: bool
     partial_input: str = ""
-    """Which of its inputs was partial, as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class ServiceDayVerdict:
     deadline: datetime
     timeliness: Timeliness
     data_state: str
-    """"open", "complete", "partial", "stale", "failed": an axis of its own, beside the timeliness."""
+    """ "open", "complete", "partial", "stale", "failed"."""
     delivered_at: datetime | None
     expected_at: datetime | None
     late_at: datetime | None
@@ -68,15 +67,14 @@ class ServiceDayVerdict:
     agreed: datetime | None = None
     """Deadline of its SLA; None without one."""
     p95_at: datetime | None = None
-    """p95 of the finish."""
     p80_at: datetime | None = None
-    """p80 of the finish; None if not simulated, as the next three."""
+    """None if not simulated, as the next three."""
     p_late: float | None = None
     """The probability that it is delivered after its deadline, in steps of a hundredth."""
     p_own: float | None = None
     """P(late) before recalibration."""
     critical: tuple[float, ...] = ()
-    """Of each job of `path`: the probability that the finish is decided by it."""
+    """Of each job of `path`: the probability that it decides the finish."""
     jobs: tuple[JobForecast, ...] = ()
     """Forecasts of its most relevant running or waiting jobs; empty if not simulated."""
     distrust: str = ""
@@ -86,16 +84,15 @@ class ServiceDayVerdict:
     extension: str = ""
     """Person and reason of the extension."""
     instance: str = ""
-    """Which instance of its service, of one that is promised end to end: `service` ends in it."""
+    """The instance of an end-to-end service; `service` ends in it."""
     submission: str = ""
-    """Period key of the instance's submission, which is what it is known by: two may show the same key."""
+    """Period key of the instance's submission, its identity: two may show the same `instance`."""
     awaits: tuple[str, ...] = ()
     """Checks that are still pending after all its jobs."""
     given: str = ""
     """A delivery that does not keep the promise: "delivered 05:10 UTC, stale: …"; empty otherwise."""
     runs: tuple[int, ...] = ()
-    """Of a submission: the id of the run that each job of `path` has for it, 0 where it has none yet. Others have runs
-    of the same jobs on the same date."""
+    """Of a submission: run id of each job of `path`, 0 without a run. Empty for other services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +118,11 @@ class AffectedServiceVerdict:
     reason: str
     """Clauses; with the native starts that its act-by depends on, as `reason_lines` reads them."""
     submission: str = ""
-    """Of an instance: as in ServiceDayVerdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One alert to one route: plain text, made of cleaned words; outside text only in its own bordered block."""
+    """One alert to one route: plain, cleaned text; outside text only in its own bordered block."""
 
     kind: AlertKind
     route: str
@@ -187,34 +183,31 @@ class IncidentDecision:
     closed: bool = False
     close_reason: str = ""
     root_shared: str = ""
-    """The host, database or credential that many jobs name as they fail; empty for other roots."""
+    """The host, database or credential that is its root; empty for other roots."""
     split_from: int | None = None
     """For a new incident: the one that it was split from."""
     reopened: bool = False
-    """It was closed and its root failed again."""
     flaps: int = 0
-    """How often it was reopened since it was last steady, red or green; `flaps_since`: since when."""
+    """How often it was reopened since it was last steady; `flaps_since`: since when."""
     flaps_since: datetime | None = None
     changes: tuple[str, ...] = ()
     """Changes since the root was last good, as lines; empty if not compared."""
     cause_run_ids: tuple[int, ...] = ()
     """The root's run; of a shared root the first of the runs that blame it."""
     merges: tuple[int, ...] = ()
-    """Open incidents that turned out to be symptoms of this one: closed as merged, without a notice of their own."""
+    """Open incidents that are symptoms of this one: closed as merged, without a notice of their own."""
     notices: tuple[Notice, ...] = ()
     rule: str = ""
     """Rule of the finding that is the cause."""
     held: tuple[SuppressedNotice, ...] = ()
-    """The suppressed notifications."""
     dropped: tuple[tuple[SuppressionFacts, str], ...] = ()
-    """What was held back and is to be told no more, with the reason; empty where the route was told all the same, or
-    is not asked for any more."""
+    """Suppressed notifications that are not sent any more, with the reason; empty if the route was notified after all,
+    or left the config."""
     in_shadow: tuple[str, ...] = ()
     """Routes not notified because of shadow mode."""
     event: str = ""
     """Line for the timeline; empty: nothing new."""
     root_check: str = ""
-    """The check that is the cause; empty for a run or a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +218,6 @@ class PolicyAction:
     verb: Verb
     job_id: int
     period_key: str = ""
-    """Period of its run; empty for the job."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     why: str = ""
     origin: str = "hold"
@@ -255,7 +247,7 @@ class Decisions:
     expected: tuple[ExpectedRun, ...] = ()
     """New and changed ones only."""
     withdrawn: tuple[int, ...] = ()
-    """Ids of runs without an attempt (PLANNED, HELD) that no accepted schedule demands any more: their rows go."""
+    """Ids of runs without an attempt (PLANNED, HELD) that no accepted schedule demands any more."""
     judgements: tuple[RunJudgement, ...] = ()
     service_days: tuple[ServiceDayVerdict, ...] = ()
     incidents: tuple[IncidentDecision, ...] = ()
@@ -263,6 +255,5 @@ class Decisions:
     findings: tuple[FindingChange, ...] = ()
     """Differences from the store."""
     cycles: tuple[tuple[str, ...], ...] = ()
-    """Dependencies that lead back to themselves, as paths of raw job names whose last is their first: none of a path's
-    dependencies is followed."""
+    """Cyclic dependencies, as paths of raw job names that end where they begin; none of them is followed."""
     next_at: datetime | None = None

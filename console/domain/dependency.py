@@ -1,4 +1,4 @@
-"""Dependencies: what a downstream requires of its upstream, gates, the graph around a job, and cycles."""
+"""Dependencies: requirements on an upstream, gates, the graph around a job, and cycles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from console.domain.check import CheckHistory
 
 
 class DependencyOrigin(StrEnum):
-    """The source of a dependency."""
-
     NATIVE = "native"
     DECLARED = "declared"
 
@@ -57,17 +55,16 @@ class UpstreamPeriod(StrEnum):
     SAME = "same"
     """The last before the downstream on its business date, else the first of that date."""
     PREVIOUS = "previous"
-    """The one before that. Where the upstream itself waits for the downstream, or is the same job: the last before
-    it."""
+    """The one before that. If the upstream itself waits for the downstream, or is the same job: the last before it."""
     BUSINESS_DAY = "previous business day"
     """The last of the nearest date before that counts in the calendar."""
     MONTH_END = "last of month"
-    """The last of the month that is over, or ends with the downstream's date; with a calendar, of its last day that
-    counts."""
+    """The last of the past month, or of one that ends with the downstream's date; with a calendar, of its last counted
+    day."""
     LATEST = "latest before"
     """The last before the downstream, whatever its date."""
     WINDOW = "window"
-    """The last good one that is due within so long before the downstream; none there is not good."""
+    """The last good one that is due within this time before the downstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +80,9 @@ class Requirement:
     within: timedelta | None = None
     """With WINDOW."""
     gate: str = ""
-    """The same for all dependencies of a downstream of which together `need` must hold; empty: it must hold alone."""
+    """Shared by dependencies of a downstream of which `need` must hold; empty: it must hold alone."""
     need: int = 0
-    """Required number of dependencies in its gate; 0 without a gate."""
+    """0 without a gate."""
 
     @property
     def is_plain(self) -> bool:
@@ -99,9 +96,11 @@ class Requirement:
 
     @property
     def text(self) -> str:
-        """ "completion, the previous business day"; empty for what is plain."""
-        said = f"ready by check {self.check}" if self.condition is UpstreamCondition.READY else self.condition.value
-        parts = [said] if self.condition is not UpstreamCondition.SUCCESS else []
+        """ "completion, the previous business day"; empty if plain."""
+        condition = (
+            f"ready by check {self.check}" if self.condition is UpstreamCondition.READY else self.condition.value
+        )
+        parts = [condition] if self.condition is not UpstreamCondition.SUCCESS else []
         parts += [self.period_text] if self.period_text else []
         return ", ".join(parts)
 
@@ -143,7 +142,7 @@ class ScheduleView:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRun:
-    """One run of an upstream of which another period than the same date is read."""
+    """One run of an upstream that is required for another period than the same date."""
 
     run_id: int
     period_key: str
@@ -169,7 +168,7 @@ class UpstreamView:
     run_id: int | None
     period_key: str
     state: str
-    """State of the required run; empty without one."""
+    """Empty without a required run."""
     evidence: str
     reason: str
     stale_read: bool
@@ -178,9 +177,9 @@ class UpstreamView:
     unseen: bool = False
     wants: Requirement = PLAIN_REQUIREMENT
     past: tuple[UpstreamRun, ...] = ()
-    """With another period than the same date: its latest runs before the gate's instant, oldest first."""
+    """For another period than the same date: its latest runs before the gate's instant, oldest first."""
     loops: bool = False
-    """With "previous": True where it waits for the gate's job itself, or is it."""
+    """With "previous": True if it waits for the gate's own job, or is it."""
     looks: CheckHistory | None = None
     """With "ready": results of its check on the gate's date."""
 
@@ -206,21 +205,20 @@ class LineageJob:
     name: str
     system: str
     state: str
-    """ "unknown" for what is out of sight; empty where it has not run."""
+    """ "unknown" if out of sight; empty if it has not run."""
     is_red: bool
     period_key: str
     at: datetime | None
     """When that run ended, or started, or was due."""
     run_id: int | None = None
-    """Of its latest run, also where the next one is shown."""
+    """Of the latest run, also where the next one is shown."""
     before: str = ""
-    """State of the latest run, where another is expected soon and that is what is shown: a green dot of last night
-    says nothing of tonight."""
+    """State of the latest run, where the next one is shown instead."""
     before_at: datetime | None = None
     waits_for: str = ""
     """The root of an open incident without which it does not start."""
     stale_since: datetime | None = None
-    """Since when its target is unreachable; None while reachable."""
+    """Since when its target is unreachable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,14 +226,14 @@ class LineageView:
     """All jobs upstream and downstream of one job. A task counts as its DAG."""
 
     job_id: int
-    """The job that the scheduler starts: for a task its DAG."""
+    """For a task, its DAG."""
     business_date: str
     """Business date of the requested run; empty: the latest runs."""
     jobs: dict[int, LineageJob]
     edges: tuple[tuple[int, int], ...]
     """(upstream, downstream), each once."""
     services: dict[str, tuple[int, ...]]
-    """Name of each service that ends among these jobs -> its terminals among them."""
+    """Service -> its terminals among these jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,29 +266,28 @@ Node = TypeVar("Node", bound=Hashable)
 
 
 def find_cycles(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[Node, ...]]:
-    """One closed path for each knot: "a leads to b leads to a" is (a, b, a), and what leads to itself (a, a).
-
-    A knot is a set of nodes each of which leads to each other; all of its pairs lie inside it. In the order of the
-    pairs. Iterative.
-    """
+    """One closed path per strongly connected component: (a, b, a), or (a, a) for a self-loop, in the order of the
+    pairs."""
     return [path for _, path in find_components(pairs)]
 
 
 def find_components(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[frozenset[Node], tuple[Node, ...]]]:
     """All nodes of each cycle component, with one closed path in it."""
-    import rustworkx as rx  # noqa: PLC0415 - only where there are pairs to look at, not where the console starts
+    import rustworkx as rx  # noqa: PLC0415 - the first paint needs no graph
 
     unique = list(dict.fromkeys(pairs))
     graph: Any = rx.PyDiGraph(multigraph=False)
     nodes = list(dict.fromkeys(node for pair in unique for node in pair))
-    place = dict(zip(nodes, graph.add_nodes_from(nodes), strict=True))
-    graph.add_edges_from_no_data([(place[one], place[other]) for one, other in unique])
-    found: list[tuple[frozenset[Node], tuple[Node, ...]]]
-    found = [(frozenset({one}), (one, one)) for one, other in unique if one == other]
+    index = dict(zip(nodes, graph.add_nodes_from(nodes), strict=True))
+    graph.add_edges_from_no_data([(index[upstream], index[downstream]) for upstream, downstream in unique])
+    components: list[tuple[frozenset[Node], tuple[Node, ...]]]
+    components = [
+        (frozenset({upstream}), (upstream, upstream)) for upstream, downstream in unique if upstream == downstream
+    ]
     for part in rx.strongly_connected_components(graph):
         if len(part) > 1:
             knot = graph.subgraph(sorted(part))
             steps = rx.digraph_find_cycle(knot, 0)
             path = (knot[steps[0][0]], *(knot[after] for _, after in steps))
-            found.append((frozenset(graph[each] for each in part), path))
-    return found
+            components.append((frozenset(graph[each] for each in part), path))
+    return components

@@ -32,26 +32,26 @@ from console.domain.switches import Modes, SystemPause
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """What is polled on its own: its health is a value with an age."""
+    """One polled target, with its health."""
 
     id: int
     system: str
     name: str
     poll_every: timedelta
     last_ok_at: datetime | None
-    """Our clock, at the end of the last poll that succeeded."""
+    """By our clock, at the end of the last successful poll."""
     failing_since: datetime | None
     error: str
     seen_until: datetime | None
-    """Every start before this instant has been seen (skew already taken out): it proves MISSED."""
+    """Every start before this instant has been seen (clock skew removed): it proves MISSED."""
     first_ok_at: datetime | None
     error_kind: str = ""
     """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused" or "forbidden" (a person must act),
     "broken"; empty when well."""
     lost: tuple[datetime, datetime] | None = None
-    """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
+    """Starts between these instants cannot be proved (a truncated log): none there counts as missed."""
     pause: SystemPause | None = None
-    """The last time that a person stopped its polls, lasting or over."""
+    """The last pause of its polls by a person, lasting or ended."""
 
     def paused(self, now: datetime) -> SystemPause | None:
         """The pause in effect, if any."""
@@ -60,7 +60,7 @@ class TargetFacts:
 
 @dataclass(slots=True, unsafe_hash=True)
 class JobFacts:
-    """One job or task, with what config and the accepted schedule say of it."""
+    """One job or task, with its config and accepted schedule."""
 
     id: int
     system: str
@@ -69,9 +69,9 @@ class JobFacts:
     target_id: int
     parent_id: int | None
     schedule: Schedule
-    """The last ACCEPTED schedule; dialect "none" when nothing is expected by the clock."""
+    """The last accepted schedule; dialect "none" when nothing is expected by the clock."""
     accepted_at: datetime | None
-    """When that schedule was accepted (first sight is accepted): nothing before it is expected."""
+    """Acceptance of that schedule (first sight is accepted): nothing before it is expected."""
     zone: str
     """The system's zone, for business dates."""
     cutoff: time
@@ -79,7 +79,7 @@ class JobFacts:
     gone_since: datetime | None
     proof: ProofLevel
     expected: timedelta | None
-    """Declared in config; None without a declaration."""
+    """Declared in config."""
     grace: timedelta
     owner: str
     notify: tuple[str, ...]
@@ -87,23 +87,22 @@ class JobFacts:
     rerun: Safety
     title: str = ""
     starts_held: bool = False
-    """Its kind can start it while it is held, so that it may start before its clock."""
+    """Its kind can start it while it is held."""
     calendar: str = ""
-    """Name of the calendar on whose days a run is expected; empty: whenever its schedule says."""
+    """Calendar on whose days a run is expected; empty: whenever its schedule says."""
     budget_time: timedelta | None = None
-    """What a run may take at most, all its attempts together; None: nobody said."""
+    """Limit of a run with all its attempts."""
     budget_cost: float | None = None
-    """What a run may cost at most, in whatever its source counts."""
+    """Limit of a run's cost, in the unit of its source."""
     pool: str = ""
-    """What its source calls that from which each of its runs takes a slot; empty: nothing."""
+    """The pool from which each of its runs takes a slot; empty: none."""
     slots: int | None = None
-    """How many that has; None: no limit is known."""
+    """Size of that pool; None: no known limit."""
     cannot_rerun: str = ""
-    """Why its system can run it no second time, for people; empty where it can."""
+    """Why its system cannot rerun it, for people; empty if it can."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
     drift_since: datetime | None = None
-    """When that was seen first."""
 
     @property
     def name(self) -> str:
@@ -132,21 +131,20 @@ class RunFacts:
     exit_code: int | None = None
     message: str = ""
     tail: str = ""
-    """The end of its log, where it is red and one was fetched."""
+    """End of its log, if it is red and one was fetched."""
     expected: bool = False
-    """An accepted schedule said that it must exist."""
+    """An accepted schedule demands it."""
     observed_at: datetime | None = None
     timeliness: Timeliness = Timeliness.NO_ESTIMATE
-    """As last judged; only a judgement that differs is decided."""
-    stale_read: bool = False
     """As last judged."""
+    stale_read: bool = False
     partial_input: str = ""
-    """As last judged: which of its inputs was partial; empty if none was."""
+    """As last judged: its partial input; empty if none was."""
     queued_at: datetime | None = None
     """Since when it waits, if its source reports it."""
     successes: tuple[tuple[datetime, datetime], ...] = ()
-    """Start and end of every attempt that succeeded, oldest first. Needed where more than one attempt has started: a
-    rerun of what was good does not make its followers stale. Empty: the latest attempt is all that is known."""
+    """Start and end of every successful attempt, oldest first, if more than one attempt has started: rerunning a good
+    run does not make its followers stale. Empty: only the latest attempt is known."""
     ends: tuple[tuple[datetime, RunState], ...] = ()
     """End and state of every ended attempt, oldest first, if more than one has started; else empty."""
 
@@ -174,18 +172,18 @@ class DependencyFacts:
     hold_for: timedelta = timedelta(hours=6)
     """How long after that start it is released at the latest."""
     wants: Requirement = PLAIN_REQUIREMENT
-    """How the upstream must have ended, in which of its runs: plainly, well, on the same business date."""
+    """The required state and run of the upstream; plainly: success, on the same business date."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """A business outcome and its promise. Members are everything upstream of the terminals."""
+    """A service and its promise. Members are all jobs upstream of the terminals."""
 
     name: str
     title: str
     terminals: tuple[int, ...]
     deadline: time
-    """Local time of day inside the business date's window; `promise.deadline` says what else there is to it."""
+    """Local time of day inside the business date's window; see also `promise.deadline`."""
     zone: str
     cutoff: time
     tier: int
@@ -198,9 +196,9 @@ class ServiceFacts:
     """Checks that must pass before it counts as delivered."""
     promise: Promise = PLAIN_PROMISE
     instance: ServiceInstance | None = None
-    """Which of its instances this is, of a service that is promised end to end."""
+    """Set for an instance of an end-to-end service."""
     calendar: str = ""
-    """Name of the calendar of the business dates that have a promise; empty: all on which something of it runs."""
+    """Calendar of the business dates with a promise; empty: all on which something of it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +207,7 @@ class IncidentFacts:
 
     id: int
     key: str
-    """The dedup key of its alerts; it stays when the root cause is found to be another."""
+    """The dedup key of its alerts; kept when another root cause is found."""
     root_job_id: int | None
     root_period_key: str | None
     root_target_id: int | None
@@ -220,18 +218,17 @@ class IncidentFacts:
     fingerprint: str
     """Fingerprint of the last notification; a changed one is an update."""
     member_job_ids: frozenset[int] = frozenset()
-    """The jobs of the members; empty where only their runs are known."""
+    """Empty where only runs of the members are known."""
     hurt_run_ids: frozenset[int] | None = None
-    """Those of the members whose role is root, red, stale or repaired; None: all members count as such."""
+    """Members with role root, red, stale or repaired; None: all members."""
     title: str = ""
     """The last title; kept when the root is good again."""
     reason: str = ""
     shared: str = ""
     """The host, database or credential that is its root, as `control.signatures` names it; empty for other roots."""
     closed_at: datetime | None = None
-    """None while open."""
     rule: str = ""
-    """The rule whose finding is its cause; empty where a red run or a target is."""
+    """The rule whose finding is its cause; empty for a red run or a target."""
     root_check: str = ""
     """The check that is its cause; empty for a run or a target."""
     flaps: int = 0
@@ -268,57 +265,55 @@ class Estate:
 
     jobs: Mapping[int, JobFacts]
     runs: Sequence[RunFacts]
-    """Every run whose period, start or end lies in the lookback, and every open one; by job, then period."""
+    """Every open run, and those with period, start or end in the lookback; by job, then period."""
     durations: Mapping[int, Sequence[float]]
     """Job id -> seconds of its latest successful attempts, newest first, at most 60."""
     dependencies: tuple[DependencyFacts, ...]
     services: tuple[ServiceFacts, ...]
     targets: Mapping[int, TargetFacts]
     incidents: tuple[IncidentFacts, ...] = ()
-    """Open ones."""
     beside: Mapping[int, tuple[JobFacts, Sequence[RunFacts]]] = field(default_factory=dict)
     """For a part of an estate: jobs outside it that use slots of its pools, with all their runs."""
     closed: tuple[IncidentFacts, ...] = ()
-    """Those that closed in the lookback, and were merged into no other: the same root may reopen them."""
+    """Closed in the lookback and not merged: the same root may reopen them."""
     holds: tuple[HoldFacts, ...] = ()
-    """Open ones and those that ended in the lookback, in the order of their keys."""
+    """Open ones, and those that ended in the lookback, by key."""
     cancels: Mapping[int, CancelFacts] = field(default_factory=dict)
-    """By run id: those that were asked for in the lookback and have been sent."""
+    """By run id: requested in the lookback, and sent."""
     earlier: tuple[RunFacts, ...] = ()
-    """Runs of before the lookback of those jobs of which a dependency reads another period; no rule judges them."""
+    """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)
-    """What the looks at data came to, by check and business date; of dates in the lookback, and a few before."""
+    """Results of data checks, by check and business date; of dates in the lookback, and a few before."""
     correlated: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    """Run id -> the correlation keys of services that are promised end to end, with the values its context has."""
+    """Run id -> correlation keys of end-to-end services, with the values in its context."""
     costs: Mapping[int, float] = field(default_factory=dict)
-    """Run id -> what it has cost, as its source tells; of jobs with a budget for it."""
+    """Run id -> reported cost, of jobs with a cost budget."""
     stood: Mapping[tuple[str, date], LastVerdict] = field(default_factory=dict)
-    """Service and business date -> how it was judged last, of those that were in danger."""
+    """Last verdict of endangered service days, by service and business date."""
     peaks: Mapping[str, Sequence[PeakForecast]] = field(default_factory=dict)
-    """Service -> its latest days that are over, at most 90."""
+    """Service -> its latest past days, at most 90."""
     likes: Mapping[PeerGroup, DurationPrior] = field(default_factory=dict)
-    """What the jobs of a target, and of a system, usually take: for those of them that hardly ever ran."""
+    """Typical durations by peer group, for jobs with too little history."""
     tallies: Mapping[str, ForecastTally] = field(default_factory=dict)
-    """Service -> how good its forecasts were, added up; read once a day."""
+    """Service -> how good its forecasts were; read once a day."""
     forecasts: Sequence[PastForecasts] = ()
-    """Of the latest service days that are over, oldest first."""
+    """Of the latest past service days, oldest first."""
     extensions: tuple[DeadlineExtension, ...] = ()
-    """The last word for each service and business date of the lookback or later, in their order."""
+    """The latest for each service and business date of the lookback or later."""
     history: Mapping[int, RunHistory] = field(default_factory=dict)
-    """Job id -> its past; of a job that is not in it yet nobody knows any."""
+    """By job id; missing for a job without history yet."""
     findings: tuple[StoredFinding, ...] = ()
     """Open ones."""
     modes: Modes = field(default_factory=Modes)
     declared: Declared = NOTHING_DECLARED
     telling: NotificationState = field(default_factory=NotificationState)
-    """Notifications and responses so far."""
     pasts: Mapping[int, LastGoodRun] = field(default_factory=dict)
-    """Run id -> when its job was last good: of the roots that are told now, and of none in the first look."""
+    """Run id -> last good run of its job, for roots in notifications; empty on the first evaluation."""
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
 class RunsByJob(Sequence[RunFacts]):
-    """Runs by job, which look like one sequence: by job, then as they stand. Neither is changed once it is made."""
+    """Runs grouped by job, usable as one sequence ordered by job. Immutable."""
 
     __slots__ = ("_flat", "_red", "by_job")
 
@@ -329,7 +324,7 @@ class RunsByJob(Sequence[RunFacts]):
 
     @property
     def red(self) -> frozenset[int]:
-        """The jobs of which a run is red; told by whoever knows them, found once where nobody does."""
+        """Jobs with a red run."""
         if self._red is None:
             self._red = frozenset(job_id for job_id, runs in self.by_job.items() if has_failed(runs))
         return self._red
@@ -365,20 +360,19 @@ def runs_by_job(runs: Sequence[RunFacts]) -> Mapping[int, tuple[RunFacts, ...]]:
     """Job id -> its runs, in their order; jobs without runs are not in it."""
     if isinstance(runs, RunsByJob):
         return runs.by_job
-    found: dict[int, list[RunFacts]] = {}
+    grouped: dict[int, list[RunFacts]] = {}
     for run in runs:
-        found.setdefault(run.job_id, []).append(run)
-    return {job_id: tuple(each) for job_id, each in found.items()}
+        grouped.setdefault(run.job_id, []).append(run)
+    return {job_id: tuple(job_runs) for job_id, job_runs in grouped.items()}
 
 
 def failed_jobs(runs: Sequence[RunFacts]) -> Iterator[tuple[int, tuple[RunFacts, ...]]]:
-    """The jobs of which a run is red, in no order, each with all its runs."""
-    found = group_runs(runs)
-    return ((job_id, found.by_job[job_id]) for job_id in found.red)
+    """The jobs with a red run, unordered, each with all its runs."""
+    grouped = group_runs(runs)
+    return ((job_id, grouped.by_job[job_id]) for job_id in grouped.red)
 
 
 def group_runs(runs: Sequence[RunFacts]) -> RunsByJob:
-    """The same by job."""
     return runs if isinstance(runs, RunsByJob) else RunsByJob(runs_by_job(runs))
 
 

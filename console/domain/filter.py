@@ -1,9 +1,6 @@
-"""The filter language of Jobs and Runs, shared by screens and commands: text in, a value out. Pure.
-
-`word` occurs in the job's name, `-word` or `!word` does not, `~word` has its letters in that order; `field:value`
-tests
-a field, `-field:value` excludes; `a,b` is a or b. Quoted text is one word, whatever it holds.
-"""
+"""The filter language of Jobs and Runs, shared by screens and commands. `word` occurs in the job's name, `-word` or
+`!word` does not, `~word` has its letters in that order; `field:value` tests a field, `-field:value` excludes; `a,b` is
+a or b; quotes join words."""
 
 from __future__ import annotations
 
@@ -33,27 +30,26 @@ _TERM = r'(?s)(?P<sign>[-!~]?)(?:(?P<field>[^\s:"]+):)?(?P<value>.*)'
 _WORD = r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+'
 _TIER = r"(<=|>=|<|>)?([1-5])"
 MAX_AGE = timedelta(days=36_525)
-"""Farther back no date leads from now that a store could hold."""
+"""Longer ages have no date."""
 
 
 class FilterError(ValueError):
-    """A filter that cannot be read: place, value and mend in one line. `faults`: of a whole filter each word that is at
-    fault, as typed, and what is wrong with it. `names`: its words with a colon that are no field but words of a name.
-    """
+    """An invalid filter. `faults`: each faulty term as typed, with the problem; `names`: terms with a colon that are
+    parts of a name instead of fields."""
 
     faults: tuple[tuple[str, str], ...] = ()
     names: tuple[str, ...] = ()
 
     def text(self, how: str) -> str:
-        """All of them in one line; `how` a word is told that is at fault."""
-        faults = "; ".join(f"{how.format(word)} {said}" for word, said in self.faults)
-        aside = ", ".join(f'"{name}" is no field, but a word of a name' for name in self.names)
-        return "; ".join(filter(None, (faults, aside)))
+        """All faults in one line; `how` formats a faulty term."""
+        faults = "; ".join(f"{how.format(term)} {problem}" for term, problem in self.faults)
+        names = ", ".join(f'"{name}" is not a field, but part of a name' for name in self.names)
+        return "; ".join(filter(None, (faults, names)))
 
 
 class JobFilter(NamedTuple):
-    """What `/` means: words that must stand in the job's name, and fields. Empty: everything. Of a field with several
-    values one must hold; of several fields each."""
+    """A parsed filter: words in the job's name, and fields; empty: everything. One value of a field must match, and
+    every field."""
 
     words: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -63,16 +59,16 @@ class JobFilter(NamedTuple):
     owners: tuple[str, ...] = ()
     problems_only: bool = False
     services: tuple[str, ...] = ()
-    """Jobs that one of these services hangs on."""
+    """Upstream jobs of one of these services."""
     fuzzy: tuple[str, ...] = ()
-    """Words whose letters stand in the name in that order."""
+    """Words whose letters occur in the name in that order."""
     tiers: tuple[int, ...] = ()
-    """Jobs that a service of one of these tiers hangs on."""
+    """Upstream jobs of services of these tiers."""
     younger: timedelta | None = None
     older: timedelta | None = None
     """How long ago the run began."""
     since: timedelta | datetime | None = None
-    """Not over before: so long ago, or that instant."""
+    """Not ended before: that long ago, or that instant."""
     dates: tuple[str, ...] = ()
     """Business dates, ISO."""
     not_states: tuple[str, ...] = ()
@@ -82,57 +78,56 @@ class JobFilter(NamedTuple):
 
 
 def parse_filter(text: str, now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False) -> JobFilter:
-    """The filter that was typed. `now` and `zone`: what `since:22:00` goes by. Raises FilterError."""
+    """The typed filter; `now` and `zone` resolve `since:22:00`. Raises FilterError."""
     return parse_terms(split_filter(text), now, zone, only_problems)
 
 
 def split_filter(text: str) -> list[str]:
-    """Its words; what is quoted is one."""
+    """Its terms; quoted text is one."""
     return re.findall(_WORD, text)
 
 
 def parse_terms(
     terms: Iterable[str], now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False
 ) -> JobFilter:
-    """The same of words that are split already, as a shell does it. Raises FilterError."""
-    found = JobFilter(problems_only=only_problems)
+    """The filter of terms that a shell has split already. Raises FilterError."""
+    filtered = JobFilter(problems_only=only_problems)
     faults: list[tuple[str, str]] = []
     for term in (terms := list(terms)):
         try:
-            found = _with_term(found, term, now, zone)
+            filtered = _with_term(filtered, term, now, zone)
         except FilterError as error:
             faults.append((term, str(error)))
     if faults:
-        told = FilterError("; ".join(said for _, said in faults))
-        told.faults = tuple(faults)
+        combined = FilterError("; ".join(said for _, said in faults))
+        combined.faults = tuple(faults)
         wrong = {term for term, _ in faults}
-        told.names = tuple(one for one in terms if one not in wrong and _field_of(one) not in ("", *FILTER_FIELDS))
-        raise told
-    return found
+        combined.names = tuple(one for one in terms if one not in wrong and _field_of(one) not in ("", *FILTER_FIELDS))
+        raise combined
+    return filtered
 
 
 def parse_typed(
     text: str, now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False
 ) -> tuple[JobFilter | None, str]:
-    """What is in force while this is being typed, and what is wrong with it: of a last word that cannot be read, all
-    before it; None where a word before the last cannot be read, so that nothing changes."""
+    """The filter in effect while it is typed, and its fault. An invalid last term is ignored; None if an earlier term
+    is invalid: the filter does not change."""
     terms = split_filter(text)
     try:
         return parse_terms(terms, now, zone, only_problems), ""
     except FilterError as error:
-        told = error
+        fault = error
     try:
-        return parse_terms(terms[:-1], now, zone, only_problems), told.text('"{}" is ignored:')
+        return parse_terms(terms[:-1], now, zone, only_problems), fault.text('"{}" is ignored:')
     except FilterError:
-        return None, "the filter is not applied: " + told.text('"{}":')
+        return None, "the filter is not applied: " + fault.text('"{}":')
 
 
 def argument_terms(argument: str) -> list[str]:
-    """The words of one argument of a command line. A shell has taken the quotes away, so what holds a space is one
-    word, as of `owner:"data platform"`, unless it is plainly several: a field stands further on, or first one whose
-    value has no space."""
+    """The terms of one argument of a command line. A shell removed the quotes, so an argument with a space is one term
+    unless it plainly has several: another field follows, or the first is a field with a single value."""
     first, *more = split_filter(argument) or [argument]
-    is_several = any(_field_of(one) in FILTER_FIELDS for one in more) or (more and _field_of(first) in _SINGLE_VALUE)
+    is_several = any(_field_of(term) in FILTER_FIELDS for term in more) or (more and _field_of(first) in _SINGLE_VALUE)
     return [first, *more] if is_several else [argument]
 
 
@@ -141,23 +136,23 @@ def _field_of(term: str) -> str:
     return (match["field"] or "").lower() if match else ""
 
 
-def _with_term(found: JobFilter, term: str, now: datetime | None, zone: tzinfo) -> JobFilter:
+def _with_term(parsed: JobFilter, term: str, now: datetime | None, zone: tzinfo) -> JobFilter:
     match = re.fullmatch(_TERM, term)
     sign, field, value = match.group("sign", "field", "value") if match else ("", None, term)
     is_quoted = value.startswith('"')
     if field and field.lower() in FILTER_FIELDS and sign != "~":
-        return _with_field(found, field.lower(), _unquote(value), sign in ("-", "!"), now, zone)
+        return _with_field(parsed, field.lower(), _unquote(value), sign in ("-", "!"), now, zone)
     word = _unquote(term[len(sign) :])
     if field and not is_quoted:
         _check_typo(field)
     if not word:
-        return found
-    return _with_values(found, {"": "words", "~": "fuzzy"}.get(sign, "without"), [word])
+        return parsed
+    return _with_values(parsed, {"": "words", "~": "fuzzy"}.get(sign, "without"), [word])
 
 
-def _with_values(found: JobFilter, name: str, values: Sequence[Any]) -> JobFilter:
-    changes: dict[str, Any] = {name: (*getattr(found, name), *values)}
-    return found._replace(**changes)
+def _with_values(parsed: JobFilter, name: str, values: Sequence[Any]) -> JobFilter:
+    changes: dict[str, Any] = {name: (*getattr(parsed, name), *values)}
+    return parsed._replace(**changes)
 
 
 def _unquote(value: str) -> str:
@@ -165,16 +160,16 @@ def _unquote(value: str) -> str:
 
 
 def _check_typo(field: str) -> None:
-    """Names of jobs hold colons, so a word may; one that is nearly a field is taken for a slip."""
+    """Names of jobs contain colons, so only a near miss of a field is an error."""
     from difflib import get_close_matches  # noqa: PLC0415 - no first paint waits for it
 
     near = get_close_matches(field.lower(), FILTER_FIELDS, n=1, cutoff=0.75)
     if near:
-        raise FilterError(f'no field "{field}:"; did you mean {near[0]}:? In quotes it is a word of a name')
+        raise FilterError(f'no field "{field}:"; did you mean {near[0]}:? In quotes it is part of a name')
 
 
 def _with_field(
-    found: JobFilter, field: str, value: str, is_out: bool, now: datetime | None, zone: tzinfo
+    parsed: JobFilter, field: str, value: str, is_out: bool, now: datetime | None, zone: tzinfo
 ) -> JobFilter:
     values = tuple(filter(None, value.split(",")))
     if not values:
@@ -182,31 +177,31 @@ def _with_field(
     if field in ("state", "system", "owner", "service"):
         name = f"not_{field}s" if is_out else f"{field}s"
         return _with_values(
-            found, name, [one for part in values for one in _states(part)] if field == "state" else values
+            parsed, name, [each for part in values for each in _states(part)] if field == "state" else values
         )
     if is_out:
-        raise FilterError(f"-{field}: cannot be left out; write it the other way round, as in {FILTER_FIELDS[field]}")
+        raise FilterError(f"-{field}: cannot be excluded; write the opposite, as in {FILTER_FIELDS[field]}")
     if field == "tier":
-        return _with_values(found, "tiers", [one for part in values for one in _tiers(part)])
+        return _with_values(parsed, "tiers", [each for part in values for each in _tiers(part)])
     if field == "business_date":
-        return _with_values(found, "dates", list(map(_date, values)))
+        return _with_values(parsed, "dates", list(map(_date, values)))
     if field == "since":
-        return found._replace(since=_since(value, now, zone))
-    return found._replace(**_age(value))
+        return parsed._replace(since=_since(value, now, zone))
+    return parsed._replace(**_age(value))
 
 
 def _states(value: str) -> Sequence[str]:
-    wanted = value.lower().replace("-", "_")
-    states = [state.value for state in RunState if state.value.startswith(wanted)]
+    prefix = value.lower().replace("-", "_")
+    states = [state.value for state in RunState if state.value.startswith(prefix)]
     if not states:
         raise FilterError(f'no state begins with "{value}"; there are {", ".join(RunState)}')
-    return [wanted] if wanted in states else states
+    return [prefix] if prefix in states else states
 
 
 def _tiers(value: str) -> Sequence[int]:
     match = re.fullmatch(_TIER, value)
     if match is None:
-        raise FilterError(f'tier: "{value}" is no tier; there are 1 to 5, as in {FILTER_FIELDS["tier"]}')
+        raise FilterError(f'tier: "{value}" is not a tier; there are 1 to 5, as in {FILTER_FIELDS["tier"]}')
     than, number = match[1] or "=", int(match[2])
     is_meant = {
         "=": number.__eq__, "<": number.__gt__, "<=": number.__ge__, ">": number.__lt__, ">=": number.__le__
@@ -223,11 +218,10 @@ def _age(value: str) -> dict[str, Any]:
         raise FilterError(f"age: {error}") from None
 
 
-def _length(words: str) -> timedelta:
-    """A length of time that leads back to a date. Raises ValueError."""
-    length = parse_duration(words)
+def _length(text: str) -> timedelta:
+    length = parse_duration(text)
     if length > MAX_AGE:
-        raise ValueError(f'"{words}" is more than a hundred years; write 15s, 14m, 1h30m or 2d')
+        raise ValueError(f'"{text}" is more than a hundred years; write 15s, 14m, 1h30m or 2d')
     return length
 
 
@@ -235,7 +229,7 @@ def _date(value: str) -> str:
     try:
         return date.fromisoformat(value).isoformat()
     except ValueError:
-        raise FilterError(f'business_date: "{value}" is no date; write {FILTER_FIELDS["business_date"]}') from None
+        raise FilterError(f'business_date: "{value}" is not a date; write {FILTER_FIELDS["business_date"]}') from None
 
 
 def _since(value: str, now: datetime | None, zone: tzinfo) -> timedelta | datetime:
@@ -248,17 +242,17 @@ def _since(value: str, now: datetime | None, zone: tzinfo) -> timedelta | dateti
         at = at if at.tzinfo is not None else at.replace(tzinfo=zone)
         at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise FilterError(f'since: "{value}" is no time; write {FILTER_FIELDS["since"]}') from None
+        raise FilterError(f'since: "{value}" is not a time; write {FILTER_FIELDS["since"]}') from None
     return at
 
 
 def _last_occurrence(clock: time, local: datetime) -> datetime:
-    """The last time that the wall clock showed this, up to now."""
+    """The last time up to now at which the clock showed this."""
     at = datetime.combine(local.date(), clock, local.tzinfo)
     return at if at <= local else datetime.combine(local.date() - timedelta(days=1), clock, local.tzinfo)
 
 
 def matches_terms(text: str, wanted: str) -> bool:
-    """Whether every word of `wanted` is part of the text, and none that has "-" or "!" before it."""
+    """True if the text has every term of `wanted`, and none that begins with "-" or "!"."""
     lower = text.lower()
-    return all((word.lstrip("-!") in lower) != (word[0] in "-!" and len(word) > 1) for word in wanted.lower().split())
+    return all((term.lstrip("-!") in lower) != (term[0] in "-!" and len(term) > 1) for term in wanted.lower().split())

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 
 class DetectionRule(StrEnum):
-    """The rules by the names that config, commands and alerts use."""
-
     NOT_STARTED = "not_started"
     LATE_START = "late_start"
     TOO_LONG = "too_long"
@@ -26,13 +24,10 @@ class DetectionRule(StrEnum):
 
     @property
     def text(self) -> str:
-        """ "too long", as people read it."""
         return self.value.replace("_", " ")
 
 
 class FindingSeverity(StrEnum):
-    """The effect of a finding."""
-
     NOTE = "note"
     """Recorded and shown."""
     ALERT = "alert"
@@ -41,13 +36,13 @@ class FindingSeverity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FindingEvidence:
-    """The figures of a finding: what was seen, what it was compared with, and where that comes from."""
+    """What a rule measured, the threshold, and the source of that."""
 
     seen: str
     threshold: str = ""
-    """As people read it: "24m", "3 attempts"; empty where a rule has none."""
+    """ "24m", "3 attempts"; empty without a threshold."""
     source: str = ""
-    """"history (18 Thursdays)", "declared in config (…)", "default"; empty where a rule has no threshold."""
+    """ "history (18 Thursdays)", "declared in config (…)", "default"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,6 @@ class Finding:
     """None for the job, and for a run that the store has not seen."""
     business_date: date
     since: datetime
-    """Since when it holds."""
     words: str
     """One sentence with the figures, cleaned."""
     evidence: FindingEvidence
@@ -70,7 +64,7 @@ class Finding:
 
     @property
     def with_source(self) -> str:
-        """The words, and the threshold with where it comes from: "…; threshold 24m, history (18 Thursdays)"."""
+        """The text, and its threshold with source: "…; threshold 24m, history (18 Thursdays)"."""
         if not self.evidence.threshold:
             return self.words
         return f"{self.words}; threshold {self.evidence.threshold}, {self.evidence.source}"
@@ -89,7 +83,7 @@ class StoredFinding(NamedTuple):
 
 
 class FindingChange(NamedTuple):
-    """A finding that opens (`id` None), reads otherwise, or ends (`closed`: why)."""
+    """A finding that opens (`id` None), changes, or ends (`closed`: why)."""
 
     id: int | None
     finding: Finding
@@ -111,19 +105,19 @@ class RuleThresholds:
 
 @dataclass(frozen=True, slots=True)
 class RuleException:
-    """One `[[rules.NAME.where]]`. What is empty limits nothing; a job must fit all that is said."""
+    """One `[[rules.NAME.where]]`. A job must match every limit that is set."""
 
     said: RuleThresholds
     jobs: tuple[str, ...] = ()
     """Patterns of "system/native-id"; * for any text."""
     systems: tuple[str, ...] = ()
     tiers: tuple[int, ...] = ()
-    """Of the most important service that the job feeds."""
+    """Of the most important service downstream."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSetting:
-    """One `[rules.NAME]` with its exceptions; of those that fit the later wins."""
+    """One `[rules.NAME]` with its exceptions; a later match wins."""
 
     rule: DetectionRule
     said: RuleThresholds = RuleThresholds()
@@ -137,7 +131,6 @@ class FindingView:
     id: int
     rule: str
     severity: str
-    """"note" (shown), "alert" (opens an incident where none explains it)."""
     job: str
     job_id: int
     period_key: str
@@ -151,9 +144,7 @@ class FindingView:
     seen: str
     threshold: str
     source: str
-    """Where the threshold comes from: "history (18 Thursdays)", "declared in config, …", "default"."""
 
     @property
     def with_source(self) -> str:
-        """The text, with threshold and source if there is one."""
         return f"{self.words}; threshold {self.threshold}, {self.source}" if self.threshold else self.words

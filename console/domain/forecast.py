@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class PublishedForecast:
-    """One published forecast of a service day."""
-
     at: datetime
     late: float
     p50: datetime | None
@@ -19,8 +17,6 @@ class PublishedForecast:
 
 
 class ForecastDay(NamedTuple):
-    """A past service day with its forecasts before the deadline."""
-
     service: str
     deadline: datetime
     delivered: datetime | None
@@ -47,14 +43,14 @@ class ForecastTally(NamedTuple):
     days: int
     late: int
     told: tuple[tuple[float, float, float], ...]
-    """(P(late), days with that forecast, late ones among them)."""
+    """(P(late), days with that forecast, late days among them)."""
 
 
 class PastForecasts(NamedTuple):
-    """The simulation's own forecasts of one service day that is over, as what is learned from them is given them."""
+    """Forecasts of one past service day, before recalibration."""
 
     late: Sequence[float]
-    """P(late) per evaluation, before recalibration."""
+    """P(late) per evaluation."""
     was_late: bool
     night: int
     """Its business date, as an ordinal."""
@@ -70,7 +66,6 @@ class JobForecast:
     decides: float
     """The probability that it is on the path that decides the service's finish."""
     p50: datetime
-    """Its finish in half of all cases, in four of five, in nineteen of twenty."""
     p80: datetime
     p95: datetime
     slack_s: float | None
@@ -109,27 +104,22 @@ class JobForecastView:
     """One job within one service day, from the same simulation as the service's own figures."""
 
     service: str
-    """Title of the service day; of a service that is promised end to end with its instance."""
+    """Title of the service day, with its instance if it has one."""
     name: str
-    """The service's own name."""
     business_date: str
     zone: str
     deadline: datetime
     job: str
     p_late: float
-    """The probability that its own part makes the service late."""
     decides: float
-    """The probability that it is on the path that decides the service's finish."""
     p50: datetime
     p80: datetime
     p95: datetime
     slack_s: float | None
-    """Seconds by which its finish may move, in the median; None: it moves nothing."""
+    """As in JobForecast, as are the next three."""
     act_by: datetime | None
-    """The latest start at which P(late) stays within the service's risk; None without one."""
     green_by: datetime | None
     source: str
-    """Source of its usual duration: "history (14 runs)", "declared, varies like 8 jobs", "like 12 jobs"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class ServiceNight:
 
     @property
     def is_in_doubt(self) -> bool:
-        """True if an open incident affects it by an unknown amount."""
         return is_in_doubt(self.timeliness, self.incident_id)
 
     @property
@@ -76,7 +75,7 @@ class SwitchChange:
     verb: str
     """The verb of the audit: "freeze", "thaw", "turn live", "pause polling"."""
     about: str
-    """Its scope; empty for the freeze, which covers everything."""
+    """Its scope; empty for the freeze."""
     why: str
 
 

@@ -1,8 +1,5 @@
-"""A job's past: columns of its successes, typical durations with their source, peer jobs, the last good run.
-
-Columns of numbers, because an estate has a hundred thousand jobs. Peer jobs: empirical Bayes (Morris 1983), a new job
-is one of its group.
-"""
+"""A job's history: columns of its successes, typical durations, peer jobs, the last good run. Columns of numbers,
+because an estate has 100,000 jobs. Peer jobs: empirical Bayes (Morris 1983)."""
 
 from __future__ import annotations
 
@@ -28,36 +25,34 @@ def _integers() -> array[int]:
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """The latest successes of a job, newest first, at most 60; the same place in each column is one run. Below 0:
-    not known."""
+    """The latest successes of a job, newest first, at most 60; one index is one run. Below 0: unknown."""
 
     run_ids: array[int] = field(default_factory=_integers)
     days: array[int] = field(default_factory=_integers)
-    """Business dates, as days since 0001-01-01 (`date.toordinal`)."""
+    """Business dates, as `date.toordinal`."""
     at: array[int] = field(default_factory=_integers)
-    """Period's instant, else first start: seconds since 1970. Of a run that made good a red one of its date, that
-    of the red one; so are the delays."""
+    """Period's instant, else first start: seconds since 1970. For a repair on the same date, those of the failed run;
+    likewise the delays."""
     ended: array[int] = field(default_factory=_integers)
     """Seconds since 1970, by our clock."""
     takes: array[float] = field(default_factory=_floats)
-    """Seconds of the attempt that succeeded."""
+    """Seconds of the successful attempt."""
     delays: array[float] = field(default_factory=_floats)
     """Seconds from the period's instant to the first start."""
     waits: array[float] = field(default_factory=_floats)
-    """Seconds from being queued to the start, of the attempt that succeeded."""
+    """Seconds from queued to start, of the successful attempt."""
     attempts: array[int] = field(default_factory=_integers)
     repairs: array[float] = field(default_factory=_floats)
-    """Seconds from the first run of the same date that failed to the start: where each start is a run of its own."""
+    """Seconds from the first failed run of the date to the start, if each start is a run of its own."""
     output: array[float] = field(default_factory=_floats)
-    """Reported output; empty if none was reported."""
+    """Empty if no output was reported."""
     output_unit: str = ""
-    """"rows" or "bytes"."""
+    """ "rows" or "bytes"."""
     unmended: array[int] = field(default_factory=_integers)
     """Business dates, like `days`, on which it failed and never succeeded."""
     failures: int = 0
     """Red runs since the newest success."""
     failing_since: datetime | None = None
-    """The first of these."""
 
     def __len__(self) -> int:
         return len(self.run_ids)
@@ -68,7 +63,7 @@ NO_HISTORY = RunHistory()
 
 @dataclass(frozen=True, slots=True)
 class SuccessfulRun:
-    """One success on its way into a history."""
+    """One row of a RunHistory."""
 
     run_id: int
     at: int
@@ -80,7 +75,7 @@ class SuccessfulRun:
     output: float
     output_unit: str
     day: int = 0
-    """Its business date (`date.toordinal`); 0: not known."""
+    """`date.toordinal`; 0: unknown."""
     repair: float = UNKNOWN
 
 
@@ -90,9 +85,9 @@ def build_history(
     failing_since: datetime | None = None,
     unmended: Sequence[int] = (),
 ) -> RunHistory:
-    """The columns of these successes, newest first. Output counts in the unit of the newest that has any."""
+    """Columns of these successes, newest first. Output is in the unit of the newest that reports any."""
     unit = next((run.output_unit for run in runs if run.output_unit), "")
-    told = [run.output if run.output_unit == unit else UNKNOWN for run in runs] if unit else []
+    output = [run.output if run.output_unit == unit else UNKNOWN for run in runs] if unit else []
     return RunHistory(
         run_ids=array("q", [run.run_id for run in runs]),
         days=array("q", [run.day for run in runs]),
@@ -103,7 +98,7 @@ def build_history(
         waits=array("d", [run.waited for run in runs]),
         attempts=array("q", [run.attempts for run in runs]),
         repairs=array("d", [run.repair for run in runs]),
-        output=array("d", told),
+        output=array("d", output),
         output_unit=unit,
         unmended=array("q", unmended),
         failures=failures,
@@ -112,7 +107,7 @@ def build_history(
 
 
 class DurationQuantiles(NamedTuple):
-    """How long something takes: in half, in nine of ten, in nineteen of twenty of all cases."""
+    """Duration at the 50th, 90th and 95th percentile."""
 
     p50: timedelta
     p90: timedelta
@@ -127,7 +122,7 @@ class DurationQuantiles(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DurationEstimate:
-    """How long a job takes, and from where we know: "history" (n runs), "declared", "like" (n jobs), "none"."""
+    """A job's usual duration, and its source: "history" (n runs), "declared", "like" (n jobs), "none"."""
 
     job_id: int
     source: str
@@ -156,7 +151,7 @@ PeerGroup = int | str
 class DurationPrior(NamedTuple):
     jobs: int
     takes: DurationQuantiles
-    """In half of the jobs, in nine of ten, in nineteen of twenty."""
+    """Over its jobs."""
 
 
 def duration_prior(usual: Sequence[float]) -> DurationPrior | None:
@@ -178,16 +173,16 @@ class LastGoodRun:
     """The context of a failed run, and the last good run of its job before it."""
 
     good_at: datetime | None
-    """End of the last good run; None if unknown, and then only the context is set."""
+    """End of the last good run; None: unknown, only the context is set."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """Context of the latest attempt, as its connector reported it."""
     good_context: Mapping[str, Any] = field(default_factory=dict)
     drift: tuple[tuple[datetime, str, str], ...] = ()
-    """Seen since the last good run began, newest first: when, what ("definition", "schedule", "paused"), words."""
+    """Seen since the last good run began, newest first: when, what ("definition", "schedule", "paused"), text."""
     accepted: tuple[tuple[datetime, str, str], ...] = ()
-    """Schedules accepted since then, newest first: when, by whom, the expression."""
+    """Schedules accepted since then, newest first: when, actor, expression."""
     booted_at: datetime | None = None
-    """Boot time of its target's host, by Headway's clock, if its connector reports it."""
+    """Boot time of its target's host, by Headway's clock, if reported."""
     target: str = ""
     durations: tuple[float, ...] = ()
     """Seconds of its good runs before this one, newest first."""
@@ -195,5 +190,7 @@ class LastGoodRun:
 
 def new_findings(before: Sequence[str], now: Sequence[str]) -> str:
     """Findings that are new since the last notification, for the timeline; empty if none."""
-    fresh = [one for one in now if one not in before and not one.startswith((NOTHING_CHANGED, NO_GOOD_RUN))]
+    fresh = [
+        finding for finding in now if finding not in before and not finding.startswith((NOTHING_CHANGED, NO_GOOD_RUN))
+    ]
     return f"seen since: {'; '.join(fresh)}" if before and fresh else ""

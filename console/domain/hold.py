@@ -1,4 +1,4 @@
-"""Holds: states, durations and ends, what decisions see of a hold, and its row."""
+"""Holds: states, lengths, ends, facts for decisions, and rows."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING,
 
 
 RELEASE_FAILED = "it cannot be let go: "
-"""Prefix of the text of a hold whose release was refused or failed; the reason follows."""
+"""Prefix of the text of a hold whose release failed; the reason follows."""
 NOT_NEEDED = "not needed: "
 """Prefix of the text of a hold that waited for a failure that did not happen; the good upstream follows."""
 NOT_SENT_IN_TIME = "nobody could send it before its start"
@@ -59,7 +59,6 @@ MARK_LEFT = "our mark was left at its source"
 RELEASED_AT_SOURCE = "released by a person"
 """Suffix of the text of a hold whose mark a person removed."""
 MARK_REMOVED = "; our mark is gone"
-"""Added to either once the mark is removed."""
 
 MAX_HOLD = timedelta(days=30)
 """Maximum duration. Longer pauses belong into the scheduler."""
@@ -80,36 +79,35 @@ def hold_length_fault(length: timedelta) -> str:
 
 
 def hold_end(parameters: Mapping[str, Any]) -> datetime | None:
-    """The instant after which nothing is held any more; None where none can be read: its connector refuses that."""
+    """The end of the hold; None if there is none to read."""
     try:
-        found = datetime.fromisoformat(str(parameters.get("until", "")))
+        end = datetime.fromisoformat(str(parameters.get("until", "")))
     except ValueError:
         return None
-    return found if found.tzinfo is not None else None
+    return end if end.tzinfo is not None else None
 
 
 def held_start(parameters: Mapping[str, Any]) -> datetime | None:
-    """The start that a plan's hold with these parameters keeps back; None where none can be read."""
+    """The start that a plan's hold with these parameters prevents; None if unreadable."""
     end = hold_end(parameters)
     return None if end is None else end - DEFAULT_HOLD
 
 
 def seconds_until_hold(parameters: Mapping[str, Any], wait_s: float, now: datetime) -> float:
-    """Seconds until a plan that starts now holds, of which `wait_s` was proposed: LEAD before the start at the latest,
-    however long the plan was looked at."""
+    """Seconds until a started plan holds: `wait_s` as proposed, or less so that HOLD_LEAD remains before the start."""
     start = held_start(parameters)
     return wait_s if start is None else min(wait_s, max(0.0, (start - HOLD_LEAD - now).total_seconds()))
 
 
 def hold_end_fault(parameters: Mapping[str, Any], now: datetime) -> str:
-    """Why a hold with these parameters is not asked for now; empty when it may be."""
+    """Why a hold with these parameters cannot be requested now; empty if it can."""
     until = hold_end(parameters)
     fault = "" if until is None else hold_length_fault(until - now)
     return f"until {_until_text(until)}: {fault}" if until is not None and fault else ""
 
 
 def hold_expired_reason(parameters: Mapping[str, Any], now: datetime) -> str:
-    """Why a hold that was not placed so far is placed no more; empty while its end is to come."""
+    """Why a hold that was not placed yet expired; empty while its end lies ahead."""
     until = hold_end(parameters)
     if until is None or now < until:
         return ""
@@ -122,27 +120,25 @@ def _until_text(until: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HoldActionFacts:
-    """The state of one action."""
-
     state: str
     words: str
     ended_at: datetime | None
     unsent: bool
-    """True where it ended and is proved never to have arrived: it may be asked for again."""
+    """True if it ended and never reached the scheduler: it may be requested again."""
     origin: str = "person"
 
 
 @dataclass(frozen=True, slots=True)
 class HoldFacts:
-    """A hold as the store has it, with how far its three actions have come. Open ones, and those that ended, or whose
-    start was due, within the lookback or later: what was held once for a period is not held again for it."""
+    """A hold with its three actions. Open ones, and those that ended or were due in the lookback or later: a period is
+    not held twice."""
 
     key: str
     job_id: int
     upstream_id: int | None
     business_date: date | None
     kind: str
-    """"reactive", "standing", "person", "trigger" (nothing is held: it is started on completion)."""
+    """ "reactive", "standing", "person", "trigger" (not held, but started on completion)."""
     mode: DependencyMode
     state: HoldState
     held_by: str
@@ -152,7 +148,7 @@ class HoldFacts:
     period_key: str
     placed_at: datetime | None = None
     released_at: datetime | None = None
-    """When it was let go; of what is held still, when that was refused or failed for the first time."""
+    """When it was released; while still held, when that failed for the first time."""
     ended_at: datetime | None = None
     release_key: str | None = None
     start_key: str | None = None
@@ -161,16 +157,15 @@ class HoldFacts:
     release: HoldActionFacts | None = None
     start: HoldActionFacts | None = None
     is_let_go_by_plan: bool = False
-    """True while its plan runs: the release is a step of that plan."""
+    """True if a step of its running plan releases it."""
 
     is_told_by_plan: bool = False
     """True if its plan reports that it cannot be released."""
     plan_until: datetime | None = None
-    """Until when a plan would hold its job, which waits as this hold stands, and whose repair is not done."""
+    """Until when a running plan wants the job held; None without such a plan."""
 
     @property
     def is_of_plan(self) -> bool:
-        """True if a step of a plan placed it."""
         return self.place is not None and self.place.origin == "plan"
 
     @property
@@ -195,14 +190,13 @@ class HoldView:
     system: str
     state: str
     kind: str
-    """"reactive", "standing", "person", "trigger" (started on completion), "found" (a foreign mark)."""
+    """As in HoldFacts, or "found" (a foreign mark)."""
     mode: str
     upstream: str
     """The job that it waits for; empty for a manual hold."""
     held_by: str
     why: str
     words: str
-    """The reason of its state."""
     placed: datetime | None
     until: datetime
     due: datetime | None
@@ -218,26 +212,25 @@ class HoldView:
     def reason(self) -> str:
         """The reason given by the holder, then the reason of its state."""
         if not self.why or (self.kind != "person" and self.words.startswith(RELEASE_FAILED)):
-            return self.words  # what a policy waited for is there
+            return self.words  # the upstream is good: why it was held no longer matters
         is_said = self.why.startswith(self.words) or self.words == f"by {self.held_by}"
         return self.why if is_said else f"{self.why}; {self.words}"
 
     @property
     def status_text(self) -> str:
-        """ "etl/load was let go: its start is awaited"."""
+        """ "etl/load is held"."""
         return f"{self.job} {_STATE_TEXT.get(self.state, self.state)}"
 
 
 _STATE_TEXT = {
     "placing": "is about to be held",
     "held": "is held",
-    "releasing": "is being let go",
-    "watching": "was let go: whether its own start comes is watched",
-    "starting": "was let go: its start is awaited",
+    "releasing": "is being released",
+    "watching": "was released: its own start is awaited",
+    "starting": "was released: it is being started",
     "clearing": "was enabled at its source: our mark there is taken away",
     "found": "is held under a mark that this store did not make",
     "released": "is not held any more",
     "failed": "was not held",
     "shadow": "is in shadow: it would have been held",
 }
-"""Each state of a hold as the end of a sentence."""

@@ -14,7 +14,7 @@ _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def micros(instant: datetime) -> int:
-    """Microseconds since 1970, UTC: how the store keeps every instant. Raises ValueError for a naive time."""
+    """Microseconds since 1970, UTC, as stored. Raises ValueError for a naive time."""
     if instant.tzinfo is None:
         raise ValueError(f"a stored instant must be aware, got {instant!r}")
     return (instant - EPOCH) // timedelta(microseconds=1)
@@ -32,13 +32,12 @@ _FIRST, _LAST = (
 
 
 def instant(stored: int) -> datetime:
-    """The aware UTC instant of a stored integer; of one that no calendar has, the nearest that every zone has. A row
-    that says "for ever" in its own way stops no evaluation."""
+    """The aware UTC instant of a stored integer; of one out of range the nearest that every zone can show."""
     return EPOCH + timedelta(microseconds=stored if _FIRST <= stored <= _LAST else min(max(stored, _FIRST), _LAST))
 
 
 def exact_instant(stored: int) -> datetime:
-    """The aware UTC instant of a stored integer. Raises OverflowError for one that no calendar has."""
+    """As `instant`, but raises OverflowError out of range."""
     return EPOCH + timedelta(microseconds=stored)
 
 
@@ -47,7 +46,7 @@ def optional_instant(stored: int | None) -> datetime | None:
 
 
 def job_name(system: str, native_id: str) -> str:
-    """ "system/native-id": what people type and read."""
+    """ "system/native-id"."""
     return f"{system}/{native_id}"
 
 
@@ -60,8 +59,8 @@ def split_job_name(name: str) -> tuple[str, str]:
 
 
 def is_suffix_of(typed: str, name: str) -> bool:
-    """Whether the name of a job ends with what was typed, from a "/" or ":" on: "load_orders" and "db07:load_orders"
-    for "etl/db07:load_orders"."""
+    """True if `typed` is an end of the job's name after "/" or ":": "load_orders" and "db07:load_orders" for
+    "etl/db07:load_orders"."""
     return typed != "" and name.endswith((f"/{typed}", f":{typed}"))
 
 
@@ -78,7 +77,7 @@ def incident_id(name: str) -> int:
 
 
 def new_action_key() -> str:
-    """A fresh id for an action, sortable by time, safe in every scheduler's names (contract.ACTION_KEY)."""
+    """A new id of an action, sortable by time, valid in every scheduler's names (contract.ACTION_KEY)."""
     import secrets  # noqa: PLC0415 - hmac and hashlib with it: 3 ms that no first paint needs
 
     number = (time.time_ns() // 1_000_000 << 50) | secrets.randbits(50)
@@ -90,8 +89,7 @@ def new_action_key() -> str:
 
 
 def derived_key(*parts: str) -> str:
-    """An action's id made of what it is about: the same parts give the same id, so that what is decided twice is one
-    action."""
+    """An action's id derived from these parts, so that the same decision is one action."""
     import hashlib  # noqa: PLC0415 - see new_action_key
 
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()[:15])

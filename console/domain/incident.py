@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 _VARIABLE_PARTS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|/\S+")
-"""Variable parts of an error message: numbers, quoted text, paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,12 @@ class PastRepair:
     said: str
     """Message of its first failure, else its exit code."""
     how: str
-    """"rerun", "mark ok", "its scheduler's own retry", "a fresh start" (outside of the
-    schedule, for the same business date); empty where it was never repaired."""
+    """"rerun", "mark ok", "its scheduler's own retry", "a fresh start" (unscheduled, for the same business date); empty
+    if never repaired."""
     took_s: float | None
-    """Seconds from that failure to green; None where it never became green."""
+    """Seconds from that failure to success; None if never repaired."""
     by: str = ""
-    """Who requested it through Headway; empty: not through Headway."""
+    """The requester; empty: not through Headway."""
     incident_id: int | None = None
     """The incident of which it was the root."""
     note: str = ""
@@ -51,21 +50,21 @@ class PastRepair:
 
     @property
     def done(self) -> str:
-        """ "rerun by mara": how it was repaired, and by which person."""
+        """ "rerun by mara"."""
         return f"{self.how} by {self.by}" if self.by else self.how
 
 
-def is_same_fault(one: str, other: str) -> bool:
+def is_same_fault(message: str, known: str) -> bool:
     """Whether two messages are the same except for numbers, names and paths."""
-    return bool(one) and _normalize(one) == _normalize(other)
+    return bool(message) and _normalize(message) == _normalize(known)
 
 
-def _normalize(said: str) -> str:
-    return " ".join(_VARIABLE_PARTS.sub("", said.partition("\n")[0]).split()).rstrip(" :.,")
+def _normalize(message: str) -> str:
+    return " ".join(_VARIABLE_PARTS.sub("", message.partition("\n")[0]).split()).rstrip(" :.,")
 
 
 def repair_methods(repairs: Sequence[PastRepair]) -> list[tuple[str, int, float | None]]:
-    """Each way in which it became green: how, how often, the usual seconds to green; the most frequent first."""
+    """(method, count, usual seconds to success), the most frequent first."""
     counts = Counter(repair.how for repair in repairs if repair.how)
     return [
         (how, number, _median([repair.took_s for repair in repairs if repair.how == how and repair.took_s is not None]))
@@ -73,9 +72,9 @@ def repair_methods(repairs: Sequence[PastRepair]) -> list[tuple[str, int, float 
     ]
 
 
-def _median(found: Sequence[float]) -> float | None:
+def _median(values: Sequence[float]) -> float | None:
     """The median; importing `statistics` would delay the first paint."""
-    ordered, half = sorted(found), len(found) // 2
+    ordered, half = sorted(values), len(values) // 2
     if not ordered:
         return None
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
@@ -88,7 +87,7 @@ class IncidentRow:
     id: int
     title: str
     cause: str
-    """"run", "target" or "shared" (a host, database or credential that many jobs name)."""
+    """ "run", "target" or "shared" (a host, database or credential that many jobs name)."""
     business_date: str
     reason: str
     owner: str
@@ -103,43 +102,45 @@ class IncidentRow:
     root_job: str
     runbook: str = ""
     split_from: int | None = None
-    """The incident that it was a part of, until it showed a cause of its own."""
+    """The incident that it was split from, once it showed its own cause."""
     merged_into: int | None = None
-    """The incident that it was merged into, as a symptom."""
+    """The incident of which it is a symptom."""
     reopened: int = 0
-    """How often it came back after it had closed."""
+    """How often it was reopened."""
     changes: tuple[str, ...] = ()
     """Changes since its root was last good, as of the last notification."""
     taken_by: str = ""
-    """Who acknowledged it; empty: unacknowledged."""
+    """The person who acknowledged it; empty: unacknowledged."""
     taken_until: datetime | None = None
     hits: tuple[str, ...] = ()
     """Titles of the affected services, by deadline."""
     told: tuple[DeliveryView, ...] = ()
     """The last alert about it, to each of its addresses."""
     held: SuppressionView | None = None
-    """The latest notification that is suppressed now."""
     tier: int | None = None
-    """The most important tier of the affected services, the smallest number; None without one."""
+    """The most important tier of the affected services; None without one."""
 
 
 def sort_by_impact(incidents: Iterable[IncidentRow]) -> list[IncidentRow]:
-    """The one order of incidents, wherever they are listed: open ones by what they hurt (tier, then act-by), then the
-    longest first; what is over last, the latest first."""
+    """Open incidents by tier, act-by, then age; closed ones last, the latest first."""
     return sorted(incidents, key=_impact)
 
 
-def _impact(one: IncidentRow) -> tuple[bool, float, float, float, int]:
-    if one.closed is not None:
-        return True, -one.closed.timestamp(), 0.0, 0.0, one.id
-    act_by = one.act_by.timestamp() if one.act_by is not None else inf
-    return False, inf if one.tier is None else one.tier, act_by, one.failed_since.timestamp(), one.id
+def _impact(incident: IncidentRow) -> tuple[bool, float, float, float, int]:
+    if incident.closed is not None:
+        return True, -incident.closed.timestamp(), 0.0, 0.0, incident.id
+    act_by = incident.act_by.timestamp() if incident.act_by is not None else inf
+    return (
+        False,
+        inf if incident.tier is None else incident.tier,
+        act_by,
+        incident.failed_since.timestamp(),
+        incident.id,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class AffectedServiceView:
-    """An affected service with its deadlines."""
-
     name: str
     title: str
     tier: int
@@ -152,7 +153,7 @@ class AffectedServiceView:
     source: str
     reason: str
     instance: str = ""
-    """Of a service that is promised end to end: which of its submissions; its title ends in it."""
+    """Of an end-to-end service: its submission; `title` ends in it."""
     estimates: tuple[dict[str, object], ...] = ()
     """Of each job on its critical path: job, source, runs, p50_s, p90_s."""
     p_late: float | None = None
@@ -160,7 +161,7 @@ class AffectedServiceView:
     p80: datetime | None = None
     p95: datetime | None = None
     distrust: str = ""
-    """Why its forecasts are not to be trusted; empty where they are."""
+    """Why its forecasts are not trusted; empty if they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,26 +179,22 @@ class MemberView:
     started: datetime | None
     ended: datetime | None
     native_state: str = ""
-    """The source's own state."""
     exit_code: int | None = None
     message: str = ""
     reason: str = ""
     observed: datetime | None = None
     """When its source last reported it."""
     proof: str = "full"
-    """What its source can prove about a run."""
+    """How much its source can prove about a run."""
     target: str = ""
     target_seen: datetime | None = None
-    """The last good poll there."""
     partial_input: str = ""
     can_rerun: bool = True
-    """False where its kind of system has no rerun."""
+    """False if its kind of system has no rerun."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """One line of an incident's timeline."""
-
     at: datetime
     kind: str
     words: str
@@ -214,21 +211,20 @@ class IncidentView:
     events: tuple[EventView, ...]
     deliveries: tuple[DeliveryView, ...]
     log: str
-    """The root attempt's log tail; empty with `log_error` when there is none."""
+    """The root attempt's log tail; empty, with `log_error`, if there is none."""
     log_error: str
     actions: tuple[ActionView, ...] = ()
     seen_before: tuple[tuple[datetime, str], ...] = ()
     """Earlier incidents with the same root job, newest first: (opened, close reason)."""
     held: tuple[SuppressionView, ...] = ()
-    """Suppressed notifications with the reason, oldest first."""
+    """Suppressed notifications, oldest first."""
     findings: tuple[FindingView, ...] = ()
-    """Of its members, open while it was, oldest first."""
+    """Of its members, open during the incident, oldest first."""
     repairs: tuple[PastRepair, ...] = ()
     """Earlier failures of its root's job, newest first."""
 
 
 _MAX_NAMED = 8
-"""Jobs that are named one by one."""
 _MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
@@ -238,8 +234,8 @@ NEVER_RERUN = 'its owner marked it rerun = "never"; repair it at its source'
 
 
 def step_refusal(preview: Mapping[str, Any], verb: Verb = Verb.RERUN, safety: str = "") -> str:
-    """Why a step may not be sent, by its preview and its owner's word (`safety`, else as the preview has it); empty
-    when it may. Only a rerun can be forbidden by an owner."""
+    """Why a step may not be sent, by its preview and rerun safety (`safety`, else the preview's); empty if it may.
+    Safety forbids only reruns."""
     if preview.get("refused"):
         return str(preview["refused"])
     never = (safety or str(preview.get("safety", ""))) == Safety.NEVER
@@ -247,22 +243,20 @@ def step_refusal(preview: Mapping[str, Any], verb: Verb = Verb.RERUN, safety: st
 
 
 def open_steps(view: IncidentView) -> list[MemberView]:
-    """What must be rerun, in order: the root while it has not succeeded, then what it left red or stale, in the
-    order of the incident's members."""
+    """The steps to rerun, in order: the root unless it succeeded, then red and stale members."""
     live = [member for member in view.members if member.run_id is not None]
-    return [one for one in live if one.role == "root" and one.state != RunState.SUCCEEDED] + [
-        one for one in live if one.role in ("red", "stale")
+    return [member for member in live if member.role == "root" and member.state != RunState.SUCCEEDED] + [
+        member for member in live if member.role in ("red", "stale")
     ]
 
 
 def next_step(view: IncidentView) -> MemberView | None:
-    """The step to send now; None when none is left, or while the first one is being rerun."""
+    """The step to send now; None if none is left, or while the first is being rerun."""
     steps = [] if view.row.closed is not None else open_steps(view)
     return steps[0] if steps and not _is_in_flight(view, steps[0]) else None
 
 
 def blocked_reason(view: IncidentView) -> str:
-    """Why an incident has no next step, in one line."""
     if view.row.closed is not None:
         return next(
             (event.words for event in reversed(view.events) if event.kind in ("closed", "merged")), "it is closed"
@@ -277,21 +271,21 @@ def blocked_reason(view: IncidentView) -> str:
 
 
 def open_reason(view: IncidentView) -> list[str]:
-    """Why an incident stays open though a plan of it is done: what is still red or stale, which services that costs,
-    and which it may cost still. Empty where it is closed, or closes once what starts by itself has run."""
+    """Why an incident stays open after its plan is done: red or stale runs, and services lost or at risk. Empty if it
+    is closed, or closes once pending starts have run."""
     if view.row.closed is not None:
         return []
-    left = [step for step in open_steps(view) if not _is_in_flight(view, step)]
-    lost = [service.title or service.name for service in view.services if service.timeliness in _MISSED]
+    steps = [step for step in open_steps(view) if not _is_in_flight(view, step)]
+    missed = [service.title or service.name for service in view.services if service.timeliness in _MISSED]
     risks = [
-        service.title or service.name for service in view.services if left and service.timeliness == Timeliness.AT_RISK
+        service.title or service.name for service in view.services if steps and service.timeliness == Timeliness.AT_RISK
     ]
-    more = [f"and {len(left) - _MAX_NAMED} more"] if len(left) > _MAX_NAMED else []
-    often = {job for job, times in Counter(one.job for one in left).items() if times > 1}
-    named = (f"{one.job} {one.period_key}" if one.job in often else one.job for one in left[:_MAX_NAMED])
-    lines = [*(f"still red or stale: {each}" for each in named), *more]
-    told = (("not saved", lost), ("at risk, not lost yet", risks))
-    return lines + [f"{words}: {', '.join(names)}" for words, names in told if names]
+    further = [f"and {len(steps) - _MAX_NAMED} more"] if len(steps) > _MAX_NAMED else []
+    repeated = {job for job, times in Counter(step.job for step in steps).items() if times > 1}
+    named = (f"{step.job} {step.period_key}" if step.job in repeated else step.job for step in steps[:_MAX_NAMED])
+    lines = [*(f"still red or stale: {each}" for each in named), *further]
+    groups = (("not saved", missed), ("at risk, not lost yet", risks))
+    return lines + [f"{label}: {', '.join(names)}" for label, names in groups if names]
 
 
 def _is_in_flight(view: IncidentView, member: MemberView) -> bool:

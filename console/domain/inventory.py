@@ -1,8 +1,5 @@
-"""What the store knows of a target's jobs, and what an inventory changes.
-
-`control.inventory.match(known, found)` makes InventoryChanges from KnownJob values and the contract's Inventory;
-`store.ingest.inventory.write_inventory` writes them. Values only, so that neither imports the other.
-"""
+"""The jobs of a target as the store has them, and the changes of an inventory. `control.inventory.match` makes
+InventoryChanges, `store.ingest.inventory.write_inventory` writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from datetime import datetime
 from connectors.sdk.records import JobRecord, Schedule
 
 MAX_WORDS = 500
-"""Characters of a schedule's words, or of a drift's, that are kept."""
+"""Characters of a schedule or drift as text that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +21,12 @@ class KnownJob:
     native_id: str
     """Identity within the system; it never changes."""
     source_id: str
-    """Its present id at the source; differs from `native_id` after a re-match."""
+    """Its current id at the source; differs from `native_id` after a rematch."""
     match_keys: tuple[str, ...]
     """Keys of its last definition, strongest first."""
     definition_hash: str
     accepted: Schedule
-    """The newest accepted version; dialect "none" where none is known."""
+    """The newest accepted version; dialect "none" if unknown."""
     seen: Schedule
     """The newest version seen, accepted or not."""
     paused_since: datetime | None
@@ -40,13 +37,12 @@ class KnownJob:
     drift_words: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Text of each, by kind."""
     unwatched: bool = False
-    """True if the settings exclude it."""
     held: bool = False
     """True if the reported pause is, or just was, a hold by Headway."""
     pool: tuple[str, int | None] = ("", None)
     """Its pool, cleaned, and the pool's slots."""
     definition: str = ""
-    """Its last definition, raw, for the words of a drift."""
+    """Raw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +52,14 @@ class DetectedDrift:
     what: str
     """"gone", "schedule", "definition", "paused"."""
     words: str
-    """For people, may hold raw outside text (the store cleans it): "10 3 * * * became 15 3 * * *"."""
+    """May hold raw outside text: "10 3 * * * became 15 3 * * *"."""
     again: bool = False
-    """Another change even where one with these words is open."""
+    """Another change even where one with this text is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobChange:
-    """A known job that was found again and differs from what the store has. The store writes all of `record` but the
-    identity: `source_id`, definition, match keys, schedule version (not accepted), paused, parent, upstreams."""
+    """A known job that changed. The store writes all of `record` except its identity."""
 
     job_id: int
     record: JobRecord
@@ -73,8 +68,7 @@ class JobChange:
     ended: tuple[str, ...] = ()
     """Open drift that ended: unpaused, back again, the accepted schedule restored."""
     accept_again: bool = False
-    """A pause that had been accepted (or was there at first sight) is over: what it now shows is accepted from now on,
-    so that nothing is expected of the time it slept."""
+    """An accepted pause ended: the current state is accepted from now on, so that nothing is expected of the pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +77,6 @@ class VanishedJob:
 
     job_id: int
     words: str
-    """"crontab line gone from /var/spool/cron/crontabs/etl"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +88,9 @@ class InventoryChanges:
     changed: tuple[JobChange, ...] = ()
     gone: tuple[VanishedJob, ...] = ()
     unwatched: tuple[int, ...] = ()
-    """Ids of jobs that the settings do not ask for any more."""
+    """Ids of jobs that the settings now exclude."""
     hash: str = ""
-    """Of the inventory, handed back to the connector as `previous_hash`; written when `complete`."""
+    """Given back to the connector as `previous_hash`; written when `complete`."""
     complete: bool = True
     doubted: str = ""
-    """Why so many missing jobs must be confirmed by a second inventory; `gone` is then empty, the hash not kept."""
+    """Why so many missing jobs need a second inventory to confirm them; `gone` is then empty."""

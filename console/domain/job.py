@@ -1,7 +1,4 @@
-"""Jobs: rows and details of a job, its card, rerun safety, and the chain of reasons why it does not run.
-
-`JobFacts`, what a decision sees of a job, is in `console.domain.estate`.
-"""
+"""Jobs: rows and details, cards, rerun safety, and explanations why a job does not run."""
 
 from __future__ import annotations
 
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
 
 
 class Safety(StrEnum):
-    """Whether a job may be rerun, as its owner declared."""
-
     SAFE = "safe"
     ASK = "ask"
     NEVER = "never"
@@ -36,11 +31,11 @@ _BY_CAUTION = (Safety.SAFE, Safety.ASK, Safety.NEVER)
 def card_fault(field: str, value: str) -> str:
     """Why the value is invalid; empty if valid. An empty value restores the config's."""
     if field not in CARD_FIELDS:
-        return f'"{field[:40]}" is not on a card: write {", ".join(f"{one}=…" for one in CARD_FIELDS)}'
+        return f'"{field[:40]}" is not on a card: write {", ".join(f"{name}=…" for name in CARD_FIELDS)}'
     if len(value) > MAX_CARD_LENGTH:
         return f"{field}: {len(value)} characters; say it in {MAX_CARD_LENGTH}"
     if field == "rerun" and value and value not in _BY_CAUTION:
-        return f'rerun: "{value[:40]}" is none of {", ".join(_BY_CAUTION)}'
+        return f'rerun: "{value[:40]}" is not one of {", ".join(_BY_CAUTION)}'
     return ""
 
 
@@ -48,7 +43,7 @@ def card_locked_reason(field: str, config_says: Sequence[str], allowed: Sequence
     """Why only config may set the field; empty if people may."""
     if field in config_says:
         return "config says it, under [jobs]"
-    return "" if field in allowed else f'config lets nobody say it: [acting] cards has no "{field}"'
+    return "" if field in allowed else f'config does not let people set it: [acting] cards has no "{field}"'
 
 
 def is_less_cautious(before: str, after: str) -> bool:
@@ -80,18 +75,18 @@ class JobRow:
     gone: bool
     is_task: bool
     stale_since: datetime | None
-    """Its target's last good poll, when that target is out of reach; None when fresh."""
+    """Last good poll of its target, if that is unreachable."""
     stale_read: bool = False
     attempts: int = 0
     held_by: str = ""
-    """Who holds it through Headway, "headway" for a policy; empty where nobody does. What is held is not `paused`, and
-    has no `next`."""
+    """Holder through Headway, "headway" for a policy; empty: not held. A held job is not `paused`, and has no `next`.
+    """
     held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CardView:
-    """One field of a job's card: owner, runbook, or rerun safety."""
+    """One field of a job's card."""
 
     field: str
     value: str
@@ -126,24 +121,21 @@ class JobView:
     runs: tuple[RunRow, ...] = ()
     """Newest first, at most 60."""
     findings: tuple[FindingView, ...] = ()
-    """The open ones of the job and its runs, newest first."""
+    """Open ones of the job and its runs, newest first."""
     coming: tuple[datetime, ...] = ()
-    """When its next runs are expected, at most three."""
+    """Next expected starts, at most three."""
     waits: tuple[str, ...] = ()
-    """What it waits for, gate by gate: "2 of etl/a, etl/b, etl/c", "etl/d (completion)"; empty where that is no more
-    than each of its upstreams good on the same date."""
+    """Gates: "2 of etl/a, etl/b, etl/c", "etl/d (completion)"; empty if every upstream must simply succeed on the same
+    date."""
     card: tuple[CardView, ...] = ()
-    """In the order of `model.cards.FIELDS`."""
+    """In the order of CARD_FIELDS."""
     left_out: str = ""
     """Why it is no longer watched; empty if it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplanationStep:
-    """One link of the chain."""
-
     job: str
-    """Its job: "system/native-id", cleaned."""
     kind: str
     """"unreachable", "gone", "pause", "hold", "approval", "freeze", "maintenance", "calendar", "clock", "upstream",
     "slot", "waits", "running", "failed", "missed", "unproved", "stale", "event", "done"."""
@@ -154,7 +146,6 @@ class ExplanationStep:
     until: datetime | None = None
     """When it ends by itself, if known."""
     by: str = ""
-    """The person, if known."""
     evidence: str = ""
     """Its evidence: the poll, the source's report, the hold's key."""
     act: str = ""

@@ -1,6 +1,4 @@
-"""The noise report: how many alerts were repeated, flapping, suppressed or useful, by route, owner, rule and root
-cause.
-"""
+"""The noise report: alerts that were repeated, flapping, suppressed or useful, by route, owner, rule and root cause."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ class NoiseAlert:
     rule: str
     """Its rule, else "run", "target", "shared" or "check"."""
     root: str
-    """The job, target, check, or what many jobs share; empty where it is known no more."""
+    """The job, target, check, or shared cause; empty if unknown."""
     useful: bool | None
     """A person's rating; None: not rated."""
     reopened: int = 0
-    """How often its incident came back under its number."""
+    """Reopenings of its incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,6 @@ class NoiseCount:
 
 @dataclass(frozen=True, slots=True)
 class NoiseReport:
-    """A time's alerts, the loudest first."""
-
     since: datetime
     until: datetime
     total: NoiseCount
@@ -56,7 +52,7 @@ class NoiseReport:
     rules: tuple[NoiseCount, ...]
     roots: tuple[NoiseCount, ...]
     flapping: tuple[tuple[str, int], ...]
-    """(root, how often it was there) of what came again and again: as new incidents, or under one number."""
+    """(root, occurrences) of recurring causes: as new incidents, or reopened ones."""
     held: tuple[tuple[str, int], ...]
     """(stage, notifications that it suppressed)."""
     never_acknowledged: int
@@ -64,60 +60,66 @@ class NoiseReport:
 
 
 def noise_report(
-    since: datetime, until: datetime, told: Sequence[NoiseAlert], held: Sequence[tuple[str, int]], taken: Iterable[int]
+    since: datetime,
+    until: datetime,
+    alerts: Sequence[NoiseAlert],
+    suppressed: Sequence[tuple[str, int]],
+    acknowledged: Iterable[int],
 ) -> NoiseReport:
     """`taken`: the acknowledged incidents."""
-    incidents = {one.incident_id for one in told}
+    incidents = {alert.incident_id for alert in alerts}
     causes: dict[str, dict[int, int]] = defaultdict(dict)
-    for one in told:
-        causes[one.root][one.incident_id] = 1 + one.reopened
+    for alert in alerts:
+        causes[alert.root][alert.incident_id] = 1 + alert.reopened
     times = [(name, sum(of.values())) for name, of in causes.items() if name]
     flapping = [(name, number) for name, number in times if number >= MIN_FLAPS]
     return NoiseReport(
         since=since,
         until=until,
-        total=_count("all", told),
-        routes=_count_by(told, lambda one: one.route),
-        owners=_count_by(told, lambda one: one.owner or "nobody"),
-        rules=_count_by(told, lambda one: one.rule),
-        roots=_count_by(told, lambda one: one.root or "not known any more"),
+        total=_count("all", alerts),
+        routes=_count_by(alerts, lambda alert: alert.route),
+        owners=_count_by(alerts, lambda alert: alert.owner or "nobody"),
+        rules=_count_by(alerts, lambda alert: alert.rule),
+        roots=_count_by(alerts, lambda alert: alert.root or "not known any more"),
         flapping=tuple(sorted(flapping, key=lambda pair: (-pair[1], pair[0]))),
-        held=tuple(sorted(held, key=lambda pair: (-pair[1], pair[0]))),
-        never_acknowledged=len(incidents - set(taken)),
+        held=tuple(sorted(suppressed, key=lambda pair: (-pair[1], pair[0]))),
+        never_acknowledged=len(incidents - set(acknowledged)),
     )
 
 
-def _count_by(told: Sequence[NoiseAlert], key: Callable[[NoiseAlert], str]) -> tuple[NoiseCount, ...]:
+def _count_by(alerts: Sequence[NoiseAlert], key: Callable[[NoiseAlert], str]) -> tuple[NoiseCount, ...]:
     groups: dict[str, list[NoiseAlert]] = defaultdict(list)
-    for one in told:
-        groups[key(one)].append(one)
-    return tuple(sorted((_count(name, of) for name, of in groups.items()), key=lambda one: (-one.alerts, one.name)))
+    for alert in alerts:
+        groups[key(alert)].append(alert)
+    return tuple(
+        sorted((_count(name, of) for name, of in groups.items()), key=lambda alert: (-alert.alerts, alert.name))
+    )
 
 
-def _count(name: str, told: Sequence[NoiseAlert]) -> NoiseCount:
-    judged = [one.useful for one in told if one.useful is not None]
+def _count(name: str, alerts: Sequence[NoiseAlert]) -> NoiseCount:
+    judged = [alert.useful for alert in alerts if alert.useful is not None]
     return NoiseCount(
         name=name,
-        alerts=len(told),
-        incidents=len({one.incident_id for one in told}),
-        repeated=sum(one.kind in ("repeated", "escalated") for one in told),
+        alerts=len(alerts),
+        incidents=len({alert.incident_id for alert in alerts}),
+        repeated=sum(alert.kind in ("repeated", "escalated") for alert in alerts),
         judged=len(judged),
         useful=sum(judged),
     )
 
 
-def format_report(one: NoiseReport) -> Iterator[str]:
+def format_report(report: NoiseReport) -> Iterator[str]:
     """The report as lines; names in it were cleaned when they were read."""
-    total = one.total
+    total = report.total
     incidents = _plural(total.incidents, "incident")
     yield f"{_plural(total.alerts, 'alert')} about {incidents}, {total.repeated} of them repeated or escalated"
     yield _format_useful(total)
-    yield f"never acknowledged: {one.never_acknowledged} of {incidents}"
+    yield f"never acknowledged: {report.never_acknowledged} of {incidents}"
     for title, counts in (
-        ("routes", one.routes),
-        ("owners", one.owners),
-        ("rules", one.rules),
-        ("root causes", one.roots),
+        ("routes", report.routes),
+        ("owners", report.owners),
+        ("rules", report.rules),
+        ("root causes", report.roots),
     ):
         yield ""
         yield f"by {title}"
@@ -125,10 +127,10 @@ def format_report(one: NoiseReport) -> Iterator[str]:
         yield from ["  (none)"] if not counts else []
     yield ""
     yield "came again and again"
-    yield from [f"  {count:>5}  {name}" for name, count in one.flapping[:MAX_SHOWN]] or ["  (none)"]
+    yield from [f"  {count:>5}  {name}" for name, count in report.flapping[:MAX_SHOWN]] or ["  (none)"]
     yield ""
-    yield "held back"
-    yield from [f"  {count:>5}  {stage}" for stage, count in one.held] or ["  (none)"]
+    yield "suppressed"
+    yield from [f"  {count:>5}  {stage}" for stage, count in report.held] or ["  (none)"]
 
 
 def _plural(number: int, word: str) -> str:

@@ -1,8 +1,5 @@
-"""Plans: ordered steps across systems, as they are proposed, and as they are carried out and shown once started.
-
-`control.recovery` proposes a `PlanDraft`; `plan_editing` changes it; rows of the store carry it out. Steps wait for
-those in `after`, so that independent branches run at the same time.
-"""
+"""Plans: ordered steps across systems, as proposed, in execution, and as shown. Steps wait for those in `after`, so
+that independent branches run in parallel."""
 
 from __future__ import annotations
 
@@ -17,10 +14,9 @@ from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 
 WAIT = "wait"
-"""The verb of a step that sends nothing: its run runs again already, or starts by itself, and must be good before
+"""The verb of a step that sends nothing: its run is already running, or starts by itself, and must succeed before
 others go on."""
 HOLD_VERBS = (Verb.HOLD, Verb.RELEASE)
-"""Verbs of the steps that keep a downstream from starting meanwhile; one is nothing without the other."""
 ALTERNATIVES: Mapping[str, tuple[Verb, Mapping[str, Any]]] = {
     "failed-only": (Verb.RERUN, {"scope": "failed"}),
     "downstream": (Verb.RERUN, {"scope": "downstream"}),
@@ -46,7 +42,7 @@ class PlanRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SavedService:
-    """A service day that a step helps. `saved` None: unknown, as an estimate is missing."""
+    """A service day that a step helps."""
 
     service: str
     business_date: str
@@ -54,13 +50,12 @@ class SavedService:
     words: str = ""
     """ "act by 03:58 UTC", "its act-by 03:58 UTC has passed", "not by this plan: …"."""
     slack_s: float | None = None
-    """Seconds from the proposal by which this step must start; None where nothing after it is that pressing."""
+    """Seconds from the proposal by which this step must start; None if nothing after it is that pressing."""
     waits_for: str = ""
-    """The job that this plan does not run again and that it waits for: held, left out, skipped or marked."""
+    """The job that it needs and this plan does not run: held, left out, skipped or marked."""
     deadline: str = ""
     """Of the service day, ISO 8601 in UTC."""
     zone: str = ""
-    """Zone of the service."""
     takes_s: float | None = None
     """Share of this step in `slack_s`, at the service's risk."""
 
@@ -82,19 +77,19 @@ class DraftStep:
     job: str
     system: str
     run_id: int | None
-    """None for a period that has no run yet."""
+    """None for a period without a run."""
     period_key: str
     state: str
     """Of the run, now."""
     why: str
-    """Why it is there: "it ended failed"."""
+    """ "it ended failed"."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     after: tuple[int, ...] = ()
     wait_s: float = 0.0
     starts_s: float = 0.0
-    """Of a wait: when it starts by its own clock, or started (below 0), in seconds from the proposal."""
+    """Of a wait: its own start, in seconds from the proposal; below 0: started."""
     again_s: float | None = None
-    """When its own clock starts it once more for the same business date, in seconds from the proposal; None: never."""
+    """Next scheduled start for the same business date, in seconds from the proposal; None: never."""
     safety: str = Safety.ASK.value
     expected_s: float | None = None
     source: str = ""
@@ -107,7 +102,7 @@ class DraftStep:
     trouble: str = ""
     """Why it has no preview."""
     first_tier: tuple[str, ...] = ()
-    """Services of tier 1 that hang on it."""
+    """Downstream services of tier 1."""
     cannot: str = ""
     """Why its system does not support this, and the fix."""
 
@@ -120,7 +115,6 @@ class DraftStep:
 
     @property
     def way(self) -> str:
-        """The alternative that a person chose; empty for none."""
         return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
 
 
@@ -133,9 +127,8 @@ class PlannedFinish:
     done: int
     """Place of the step that is skipped or marked instead of run; 0: none."""
     late: float
-    """P(late)."""
     at: str
-    """By then it is there but for the service's risk, ISO 8601 in UTC."""
+    """Finish at the service's risk, ISO 8601 in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +142,7 @@ class LeftOutRun:
 
 @dataclass(frozen=True, slots=True)
 class PlanDraft:
-    """A plan that is proposed."""
+    """A proposed plan."""
 
     kind: str
     """"recovery", "backfill", "bulk"."""
@@ -159,22 +152,22 @@ class PlanDraft:
     left_out: tuple[LeftOutRun, ...] = ()
     notes: tuple[str, ...] = ()
     given_up: tuple[SavedService, ...] = ()
-    """Service days that only steps which a person left out would have helped."""
+    """Service days that only steps left out by a person would have helped."""
     finishes: tuple[PlannedFinish, ...] = ()
-    """Finishes of the proposal, unchanged and with one step skipped; empty if not simulated."""
+    """Simulated: unchanged, and with one step skipped."""
 
     @property
     def unsaved(self) -> tuple[SavedService, ...]:
-        """The service days that the plan does not save, with the reason, in the order of its steps."""
-        of_steps = (one for step in self.steps for one in step.saves if one.saved is False)
-        found: dict[tuple[str, str], SavedService] = {}
-        for one in (*of_steps, *self.given_up):
-            found.setdefault((one.service, one.business_date), one)
-        return tuple(found.values())
+        """Service days that the plan does not save, in the order of its steps."""
+        of_steps = (day for step in self.steps for day in step.saves if day.saved is False)
+        days: dict[tuple[str, str], SavedService] = {}
+        for day in (*of_steps, *self.given_up):
+            days.setdefault((day.service, day.business_date), day)
+        return tuple(days.values())
 
     @property
     def first_tier(self) -> tuple[str, ...]:
-        """Services of tier 1 that hang on what it sends."""
+        """Downstream services of tier 1 of the steps that send something."""
         return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
 
     def as_json(self) -> dict[str, Any]:
@@ -182,7 +175,6 @@ class PlanDraft:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> PlanDraft:
-        """A draft that went through JSON."""
         steps = tuple(
             DraftStep(**{**one, "after": tuple(one["after"]), "alternatives": tuple(one["alternatives"]),
                     "first_tier": tuple(one.get("first_tier", ())),
@@ -197,9 +189,8 @@ class PlanDraft:
 
 
 ENDED_STEP_STATES = ("verified", "left_out")
-"""States of a step after which others go on."""
 _ACTION_STATE_TEXT = {
-    "requested": "waits for the engine to take it",
+    "requested": "waits for the engine",
     "sending": "waits for its scheduler to answer",
     "sent": "waits for its scheduler's word on how it ended",
     "unknown": "its scheduler's answer was lost; it is looked up",
@@ -225,7 +216,7 @@ class PlanStepView:
     """planned, asked, verified, failed, left_out, given_up."""
     action_key: str | None
     action_state: str
-    """Of that action; empty without one."""
+    """Empty without one."""
     words: str
     started: datetime | None
     ended: datetime | None
@@ -233,19 +224,19 @@ class PlanStepView:
     run_state: str = ""
     """Of its run now; empty without one."""
     others: str = ""
-    """Other actions in flight on its run, before it is requested: "mara rerun"; empty if none."""
+    """Other actions in flight on its run, before it is requested: "mara rerun"."""
     held_by: str = ""
-    """For a hold not requested yet: who holds the job already, and until when; empty if not held."""
+    """For a hold not requested yet: holder and end of the job's present hold; empty if not held."""
 
     @property
     def status(self) -> str:
-        """Its state; while its action is under way, that of the action."""
+        """Its state; while its action is in flight, that of the action."""
         return (self.action_state or self.state) if self.state == "asked" else self.state
 
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A started plan with its progress."""
+    """A started plan."""
 
     id: int
     key: str
@@ -268,11 +259,11 @@ class PlanView:
         return sum(step.state in ENDED_STEP_STATES for step in self.steps)
 
     def waits_for(self, step: PlanStepView) -> str:
-        """What a step whose turn it is waits for, in words; empty where nothing keeps it, and while the plan does not
-        go on or steps before it are not over."""
+        """What a step whose turn it is waits for; empty if nothing, or if the plan or earlier steps have to go on
+        first."""
         if step.state == "asked":
             return step.words or _ACTION_STATE_TEXT.get(step.action_state, "")
-        before = [one for one in self.steps if one.place in step.after and one.state not in ENDED_STEP_STATES]
+        before = [other for other in self.steps if other.place in step.after and other.state not in ENDED_STEP_STATES]
         if before or step.state != "planned" or self.state != "running":
             return ""
         if step.verb == WAIT:
@@ -282,20 +273,18 @@ class PlanView:
         if step.run_state == RunState.RUNNING:
             return "its run goes on already: waits for its end"
         if step.others:
-            return f"waits for what was asked about its run already: {step.others}"
+            return f"waits for an action in flight on its run: {step.others}"
         if step.verb in HOLD_VERBS:
             return f"it is held already by {step.held_by}" if step.held_by else ""
-        mine = (one for one in self.steps if one.state == "asked" and one.system == step.system)
-        busy = [one for one in mine if one.verb not in HOLD_VERBS]
+        mine = (other for other in self.steps if other.state == "asked" and other.system == step.system)
+        busy = [other for other in mine if other.verb not in HOLD_VERBS]
         if len(busy) >= self.at_once:
-            return f"waits for its turn at {step.system}, after step {', '.join(str(one.place) for one in busy)}"
+            return f"waits for its turn at {step.system}, after step {', '.join(str(other.place) for other in busy)}"
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRun:
-    """A step's run as its source reports it now."""
-
     state: str
     evidence: str
     stale: bool
@@ -322,21 +311,21 @@ class StepProgress:
     action_words: str
     run: StepRun | None
     others: str
-    """Other actions in flight on that run, as text; empty if none."""
+    """Other actions in flight on that run; empty if none."""
     started_by: tuple[int, ...] = ()
-    """Places of the steps whose job its own scheduler takes as the sign to start this one's."""
+    """Places of the steps whose job triggers this one in its own scheduler."""
     newest: StepRun | None = None
-    """Of the same job the run that began last, beside the step's own; looked for where `started_by` has a place."""
+    """The job's latest run beside the step's own; only with `started_by`."""
     polled: datetime | None = None
-    """End of the last poll of its target that succeeded."""
+    """End of the last successful poll of its target."""
     poll_every_s: float = 15.0
     found: str = ""
-    """The state of its run as shown when the plan was started; empty if not recorded."""
+    """The state of its run when the plan started; empty if not recorded."""
     hold_state: str = ""
-    """State of the hold that its action placed; empty without one."""
+    """Empty without a hold by its action."""
     job_id: int = 0
     start: datetime | None = None
-    """Of a hold: the start that it keeps back."""
+    """Of a hold: the start that it prevents."""
     held_by: str = ""
     """For a hold: other holds of the job with their ends; empty if none."""
     is_paused: bool = False
@@ -360,8 +349,6 @@ class PlanProgress:
 
 @dataclass(frozen=True, slots=True)
 class RequestStep:
-    """Request the step's action."""
-
     step: StepProgress
 
 
@@ -376,7 +363,7 @@ class BeginWait:
 
 @dataclass(frozen=True, slots=True)
 class EndStep:
-    """The step ends: verified, failed, given_up."""
+    """state: verified, failed, given_up."""
 
     step: StepProgress
     state: str
@@ -385,7 +372,7 @@ class EndStep:
 
 @dataclass(frozen=True, slots=True)
 class ChangePlanState:
-    """The plan changes state: stopped, done."""
+    """state: stopped, done."""
 
     state: str
     words: str
@@ -395,9 +382,8 @@ PlanMove = RequestStep | BeginWait | EndStep | ChangePlanState
 
 
 def parse_places(stored: str) -> tuple[int, ...]:
-    """Places of the steps that a step waits for, from its row. Raises ValueError, or RecursionError, for what no
-    program of ours wrote."""
+    """Places that a step waits for, from its row. Raises ValueError, or RecursionError, for anything else."""
     places = json.loads(stored)
     if not isinstance(places, list) or not all(isinstance(one, int) for one in places):
-        raise ValueError("what a step waits for is no list of steps")
+        raise ValueError("the steps before a step are not a list of numbers")
     return tuple(places)

@@ -12,28 +12,28 @@ from console.domain.service import Timeliness
 
 @dataclass(frozen=True, slots=True)
 class DeadlineRule:
-    """How the deadline of a business date is found: by the clock, or so long after a start."""
+    """The deadline of a business date: a time of day, or an interval after a start."""
 
     day: int = 0
-    """By the clock: so many days after the business date's own window."""
+    """Time of day: days after the business date's own window."""
     after_start: timedelta | None = None
-    """So long after the first start of that business date."""
+    """After the first start of that business date."""
     of: str = ""
-    """Whose start: a job's name; empty: whichever member starts first."""
+    """The job that starts; empty: whichever member starts first."""
     of_id: int | None = None
-    """The same as the store's number; None while no job has the name."""
+    """Its id in the store; None while no job has the name."""
     key: str = ""
-    """End to end: each run of that job is an instance of its own, told apart by this parameter of its run context."""
+    """End to end: each run of that job is an instance, identified by this parameter of its run context."""
 
     @property
     def reach(self) -> timedelta:
-        """How long after the window of its business date it may lie: its runs must still be looked at then."""
+        """How long after the window of its business date the deadline may be."""
         return timedelta(days=self.day) + (self.after_start or timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceObjective:
-    """What the team aims at (SLO): this share of the days in time, over so many days back."""
+    """SLO: the share of days in time, over this many days back."""
 
     share: float
     days: int = 30
@@ -41,32 +41,28 @@ class ServiceObjective:
 
 @dataclass(frozen=True, slots=True)
 class ServiceAgreement:
-    """What was agreed with those who wait for it (SLA): at most so many late days within so many. An extension does
-    not move it."""
+    """SLA: late days allowed within this many. An extension does not move it."""
 
     misses: int = 0
     days: int = 30
     at: time | None = None
-    """Local time of day, inside the window of the service's deadline; None: the deadline as promised."""
+    """Local time of day, in the window of the service's deadline; None: that deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """All of it."""
-
     deadline: DeadlineRule = field(default_factory=DeadlineRule)
     slo: ServiceObjective | None = None
     sla: ServiceAgreement | None = None
     false_alarm_days: int = 30
-    """One false alarm in so many days is put up with."""
+    """One false alarm in this many days is acceptable."""
 
 
 PLAIN_PROMISE = Promise()
-"""A deadline by the clock and nothing more."""
 
 
 class DeadlineExtension(NamedTuple):
-    """More time for one business date of a service, or one submission of it, by a person's word."""
+    """More time for one business date of a service, or one submission, granted by a person."""
 
     service: str
     business_date: date
@@ -74,7 +70,7 @@ class DeadlineExtension(NamedTuple):
     by: str
     why: str
     submission: str = ""
-    """Period key of the run that submitted it; empty: the service's own day."""
+    """Period key of its run; empty: the service's day."""
 
     @property
     def text(self) -> str:
@@ -82,26 +78,25 @@ class DeadlineExtension(NamedTuple):
 
 
 WINDOWS = (30, 90)
-"""Days back that are always told."""
+"""Days back."""
 
 
 class AttainmentDay(NamedTuple):
-    """One business date of a service as it was judged last."""
+    """One business date of a service, as last judged."""
 
     business_date: date
     deadline: datetime
-    """As extended, where it was."""
+    """As extended."""
     promised: datetime
     agreed: datetime | None
-    """When it was late by its SLA; None where it had none that day."""
+    """Deadline of its SLA; None without one."""
     delivered: datetime | None
     timeliness: Timeliness
 
 
 @dataclass(frozen=True, slots=True)
 class AttainmentWindow:
-    """Over so many days back: `kept` of `judged` were in time; of `unknown` nobody can tell, and they count as neither.
-    Days that are not over yet are not among them."""
+    """Past days only: `kept` of `judged` were in time; `unknown` ones count as neither."""
 
     days: int
     judged: int
@@ -116,20 +111,20 @@ class AttainmentWindow:
 
 @dataclass(frozen=True, slots=True)
 class Attainment:
-    """All that is told of one service. Budgets are counted in days: below zero, more was missed than may be."""
+    """Budgets are in days; below zero: overspent."""
 
     windows: tuple[AttainmentWindow, ...]
     """Over each of WINDOWS, by the deadline as extended."""
     objective: float | None
     slo_days: int
     budget: float | None
-    """Days of the objective's window that may miss; None without an objective."""
+    """Days of the objective's window that may be late; None without an objective."""
     budget_left: float | None
     sla_days: int
     sla_allowed: int | None
-    """Late days that the agreement lets pass; None without one."""
+    """Late days that the SLA allows; None without one."""
     sla_missed: int
-    """Late by the agreement, whatever was extended."""
+    """Late by the SLA, whatever was extended."""
 
     @property
     def sla_left(self) -> int | None:
@@ -137,7 +132,7 @@ class Attainment:
 
 
 def attainment(days: Sequence[AttainmentDay], promise: Promise, today: date, now: datetime) -> Attainment:
-    """Of one service. `today`: its present business date; a window of 30 days is that one and the 29 before it."""
+    """Of one service. `today`: its current business date; a window of 30 days is that one and the 29 before it."""
     slo, sla = promise.slo, promise.sla
     aimed = _window(days, slo.days, today, now) if slo else None
     budget = aimed.judged * (1 - slo.share) if slo and aimed else None
@@ -154,10 +149,10 @@ def attainment(days: Sequence[AttainmentDay], promise: Promise, today: date, now
 
 
 def _window(days: Sequence[AttainmentDay], length: int, today: date, now: datetime) -> AttainmentWindow:
-    over = [day for day in _days_within(days, length, today) if day.delivered is not None or day.deadline <= now]
-    judged = [day for day in over if not _is_unknown(day)]
-    kept = sum(day.delivered is not None and day.delivered <= day.deadline for day in judged)
-    return AttainmentWindow(length, len(judged), kept, len(over) - len(judged))
+    past = [day for day in _days_within(days, length, today) if day.delivered is not None or day.deadline <= now]
+    judged = [day for day in past if not _is_unknown(day)]
+    in_time = sum(day.delivered is not None and day.delivered <= day.deadline for day in judged)
+    return AttainmentWindow(length, len(judged), in_time, len(past) - len(judged))
 
 
 def _days_within(days: Iterable[AttainmentDay], length: int, today: date) -> list[AttainmentDay]:
@@ -183,4 +178,4 @@ class AttainmentView:
     tier: int
     attainment: Attainment
     counted: str = "days"
-    """What is counted: "days", of a service that is promised end to end "submissions"."""
+    """ "days"; "submissions" of an end-to-end service."""

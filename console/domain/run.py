@@ -38,10 +38,10 @@ class RunRow:
     stale_since: datetime | None
     reason: str = ""
     partial_input: str = ""
-    """What it read that was partial; empty where nothing was."""
+    """Its partial input; empty if none was."""
 
     def lasted_s(self, now: datetime) -> float | None:
-        """Seconds that it took, or has run; None where it has not begun or nobody knows its end."""
+        """Its duration so far; None if it has not begun, or its end is unknown."""
         if self.started is None or (self.ended is None and self.state != RunState.RUNNING):
             return None
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
@@ -52,7 +52,7 @@ class RunRow:
 
     @property
     def flags(self) -> str:
-        """ "stale read", "partial input": what its state does not say; empty where there is nothing."""
+        """ "stale read", "partial input"; empty for neither."""
         return "stale read" if self.stale_read else "partial input" if self.partial_input else ""
 
 
@@ -67,8 +67,6 @@ class HourlyRunCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One try of a run."""
-
     id: int
     number: int
     state: str
@@ -85,7 +83,7 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One run with its attempts and the kept end of its log."""
+    """One run with its attempts and the stored end of its log."""
 
     row: RunRow
     attempts: tuple[AttemptView, ...]
@@ -101,14 +99,14 @@ class RunView:
     proof: str = "full"
     tasks: tuple[RunRow, ...] = ()
     findings: tuple[FindingView, ...] = ()
-    """Of all its time, oldest first."""
+    """Open and closed, oldest first."""
     runs: tuple[RunRow, ...] = ()
     """This one and those of its job before it, newest first, at most 60."""
 
 
 CALM_RANK = 9
 PROBLEM_RANK = 3
-"""Ranks up to this one are what "only problems" shows."""
+"""Ranks up to this one are problems."""
 
 ATTENTION_RANKS: dict[str, int] = {
     RunState.FAILED: 0,
@@ -132,7 +130,7 @@ ATTENTION_RANKS: dict[str, int] = {
 
 
 def attention_rank(state: str, evidence: str, stale_read: bool) -> int:
-    """The rank of a run: its state's, or worse where it read stale data, contradicts itself or is out of sight."""
+    """The rank of the state, or a worse one for stale data, conflicting or stale evidence."""
     rank = ATTENTION_RANKS.get(state, CALM_RANK)
     if stale_read or evidence == RunEvidence.CONFLICT:
         rank = min(rank, 2)

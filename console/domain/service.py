@@ -1,6 +1,4 @@
-"""Services: the promise, deadlines and instances, timeliness, attainment of past days, and the service's rows and
-pages.
-"""
+"""Services: timeliness, instances, the reason of a verdict as text, and the service's row."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 
 class Timeliness(StrEnum):
-    """Ours, apart from state and evidence: how a run or service stands against its deadline."""
+    """Headway's judgement of a run or service against its deadline; independent of state and evidence."""
 
     NO_ESTIMATE = "no_estimate"
     ON_TIME = "on_time"
@@ -23,46 +21,46 @@ class Timeliness(StrEnum):
     MET_LATE = "met_late"
     MET = "met"
     NO_PROMISE = "no_promise"
-    """Of a service, on a business date that its calendar leaves out."""
+    """Of a service, on a business date outside its calendar."""
 
 
 UNMET_PROMISE = "undelivered"
-"""The rule of a cause that is nothing but a promise that is not kept."""
+"""The rule of a cause that is nothing but an unmet promise."""
 
 T = TypeVar("T")
 
 MAX_DEADLINE_DAY = 7
-"""As config lets a deadline lie after the window of its business date."""
+"""Days after the window of its business date at which a deadline may be configured."""
 MAX_LEAD = timedelta(days=MAX_DEADLINE_DAY + 3)
-"""By which a business date may lie before its deadline at most, its own windows included."""
+"""Longest time from a business date to its deadline, its own windows included."""
 MAX_INSTANCES = 500
-"""Submissions of one service that are judged, the latest: older ones keep what was said of them."""
+"""Latest submissions of one service that are judged; older ones keep their verdict."""
 MAX_NAMED = 5
-"""Instances of one service that an incident names one by one; of the others it says how many."""
+"""Instances of one service that an incident names; the others are counted."""
 
 
 class ServiceInstance(NamedTuple):
-    """One of the instances of a service that is promised end to end: one submission."""
+    """One submission of an end-to-end service."""
 
     key: str
-    """What tells it apart: the value of the correlation key, else the submission's period key."""
+    """Value of the correlation key, else the submission's period key."""
     submission: tuple[int, str]
     """Its run: job and period key."""
     submitted_at: datetime
     business_date: date
     is_keyed: bool
-    """False where the submission carried no such parameter."""
+    """False if the submission carried no such parameter."""
     until: datetime | None
-    """The next submission with the same key: runs from then on are that one's."""
+    """The next submission with the same key, to which later runs belong."""
 
 
 def instance_name(service: str, key: str) -> str:
-    """ "onboarding #4711": under it an instance is judged and told."""
+    """ "onboarding #4711"."""
     return f"{service} #{key}"
 
 
 def service_of_instance(name: str) -> str:
-    """The service whose instance has that name; the name itself for one that has no instances."""
+    """The service of that instance; the same name for a service without instances."""
     return name.partition(" #")[0]
 
 
@@ -82,28 +80,26 @@ def reason_lines(reason: str) -> list[str]:
     ]
 
 
-def limit_instances(hurt: Iterable[T], name: Callable[[T], str]) -> Iterator[tuple[T, int]]:
-    """In their order, of each service the first MOST_NAMED; with the last of these, how many more there are, else 0.
-    `name`: of its service, or of its instance."""
-    found: dict[str, list[T]] = {}
-    for one in hurt:
-        found.setdefault(service_of_instance(name(one)), []).append(one)
-    for ones in found.values():
-        more = len(ones) - MAX_NAMED
-        for number, one in enumerate(ones[:MAX_NAMED], 1):
-            yield one, max(0, more) if number == MAX_NAMED else 0
+def limit_instances(items: Iterable[T], name: Callable[[T], str]) -> Iterator[tuple[T, int]]:
+    """The first MAX_NAMED of each service, in order; with the last of these the number of further ones, else 0."""
+    by_service: dict[str, list[T]] = {}
+    for item in items:
+        by_service.setdefault(service_of_instance(name(item)), []).append(item)
+    for items_of_service in by_service.values():
+        more = len(items_of_service) - MAX_NAMED
+        for number, item in enumerate(items_of_service[:MAX_NAMED], 1):
+            yield item, max(0, more) if number == MAX_NAMED else 0
 
 
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
 def is_in_doubt(timeliness: str, incident_id: int | None) -> bool:
-    """Whether a service without an estimate is hurt by an open incident."""
+    """True for a service without an estimate because of an open incident."""
     return timeliness == Timeliness.NO_ESTIMATE and incident_id is not None
 
 
 _PROBABILITY = re.compile(r"^(?:under 1 %|over 99 %|[0-9]{1,2} %) late: ")
-"""As `late_words` begins a reason."""
 
 
 def format_percent(share: float, digits: int | None = None) -> str:
@@ -118,13 +114,12 @@ def format_late(late: float) -> str:
 
 
 def strip_probability(words: str) -> str:
-    """The text without the prefix "61 % late: "."""
     return _PROBABILITY.sub("", words)
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """A service on its current business date: the promise and how it stands."""
+    """A service on its current business date, with its promise and status."""
 
     id: int
     name: str
@@ -147,45 +142,44 @@ class ServiceView:
     reason: str
     sources: tuple[dict[str, object], ...] = ()
     path: tuple[str, ...] = ()
-    """Names of the jobs along the critical path, first to last."""
+    """Jobs along the critical path, first to last."""
     promised: datetime | None = None
-    """The deadline before somebody extended it; the same as `deadline` where nobody did."""
+    """The deadline before an extension."""
     extension: str = ""
-    """Who extended it and why; empty where nobody did."""
+    """Person and reason of the extension; empty without one."""
     instance: str = ""
-    """What shows which submission this is, of a service that is promised end to end."""
+    """Label of the submission, of an end-to-end service."""
     submission: str = ""
-    """Which it is: the period key of that submission."""
+    """Its period key."""
     awaits: tuple[str, ...] = ()
-    """The checks that are all that is missing."""
+    """Checks that are pending after all its jobs."""
     calendar: str = ""
-    """Name of the calendar of the dates that it is promised for; empty: all on which something of it runs."""
+    """Calendar of the dates with a promise; empty: all on which something of it runs."""
     p95: datetime | None = None
-    """The finish in nineteen of twenty cases; None where nothing is forecast, or not yet told by the engine."""
+    """p95 of the finish; None without a forecast."""
     p80: datetime | None = None
-    """The same in four of five; None where it was not simulated, as with the next three."""
+    """None if not simulated, as the next three."""
     p_late: float | None = None
-    """The probability that it is delivered after its deadline."""
     critical: tuple[float, ...] = ()
-    """Of each job of `path`: the probability that the finish is decided by it."""
+    """Of each job of `path`: the probability that it decides the finish."""
     nights: int = 0
-    """How many earlier nights the forecast rests on."""
+    """Earlier nights behind the forecast."""
     distrust: str = ""
-    """Why its forecasts are not to be trusted, by what became of earlier ones; empty where they are."""
+    """Why its forecasts are not trusted, by the outcome of earlier ones; empty if they are."""
     trouble: str = ""
-    """What its open incident is called: the root cause in a few words."""
+    """Title of its open incident."""
     taken_by: str = ""
-    """Who is on that incident; empty: nobody."""
+    """The person who acknowledged it; empty: unacknowledged."""
     taken_until: datetime | None = None
 
     @property
     def is_promised(self) -> bool:
-        """False on a date that its calendar leaves out: `reason` says so, and its deadline means nothing."""
+        """False on a date outside its calendar: its deadline means nothing."""
         return self.timeliness != Timeliness.NO_PROMISE
 
     @property
     def is_endangered(self) -> bool:
-        """At risk or late, or an open incident hurts it and nobody can tell by how much."""
+        """At risk or late, or without an estimate because of an open incident."""
         return self.timeliness in ENDANGERED or is_in_doubt(self.timeliness, self.incident_id)
 
     @property
@@ -195,8 +189,8 @@ class ServiceView:
 
     @property
     def given(self) -> str:
-        """ "delivered", "delivered, partial", "delivered, stale": what was handed over, and what is in it; empty while
-        nothing was. On stale data the promise is not kept."""
+        """ "delivered", "delivered, partial", "delivered, stale"; empty if not delivered. Stale data does not keep the
+        promise."""
         if self.delivered is not None:
             return "delivered" if self.data_state != "partial" else "delivered, partial"
         was = self.data_state in ("partial", "stale") and self.reason.startswith("delivered ")

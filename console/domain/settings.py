@@ -1,9 +1,6 @@
-"""Checked config as plain values: systems, jobs, dependencies, services, and what else it declares. No secret and no
-connector option is in them.
-
-`Declared` is one document in the store, written with the config, so that every engine and screen decides by the same
-settings. The default of each of its fields means "nothing is declared", so that older stores stay readable.
-"""
+"""Validated config as plain values, without secrets and connector options. `Declared` is one document in the store, so
+that every engine and screen decides by the same settings; the defaults of its fields mean "nothing declared", which
+keeps older stores readable."""
 
 from __future__ import annotations
 
@@ -24,21 +21,19 @@ from console.domain.promise import PLAIN_PROMISE, Promise
 
 @dataclass(frozen=True, slots=True)
 class IncidentGrouping:
-    """`[incidents]`: when many are one, and when one comes back."""
+    """`[incidents]`: grouping and reopening."""
 
     reopen_within: timedelta = timedelta(hours=2)
     """The same root red again this soon after its incident closed reopens it."""
     shared_jobs: int = 3
-    """So many jobs that name the same host, database or credential in what they say are one incident."""
+    """This many jobs that name the same host, database or credential are one incident."""
     shared_within: timedelta = timedelta(minutes=15)
-    """They turned red this close together."""
+    """If they turned red this close together."""
     steady_for: timedelta = timedelta(minutes=30)
-    """What was reopened twice is told again once it has been red or green for so long; at most `reopen_within`."""
+    """After two reopenings it is notified again once red or green for this long; at most `reopen_within`."""
 
 
 class JobPool(NamedTuple):
-    """A pool by name, and how many of its jobs may run at once."""
-
     name: str
     slots: int
 
@@ -55,7 +50,7 @@ class DeclaredPool:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Everything in the order of its file; names are unique within a field."""
+    """In the order of its file; names are unique within a field."""
 
     calendars: tuple[Calendar, ...] = ()
     incidents: IncidentGrouping = field(default_factory=IncidentGrouping)
@@ -68,11 +63,9 @@ class Declared:
     pools: tuple[DeclaredPool, ...] = ()
 
     def calendar(self, name: str) -> Calendar | None:
-        """The calendar of that name; None where none is declared."""
         return next((calendar for calendar in self.calendars if calendar.name == name), None)
 
     def check(self, name: str) -> Check | None:
-        """The check of that name; None where none is declared."""
         return next((check for check in self.checks if check.name == name), None)
 
 
@@ -86,7 +79,7 @@ class SystemSetting:
     name: str
     kind: str
     targets: tuple[str, ...]
-    """Names of what is polled on its own: hosts, databases, or the one API."""
+    """Names of its hosts, databases, or the one API."""
     zone: str = "UTC"
     cutoff: time = time(12)
     poll_every: timedelta = timedelta(seconds=15)
@@ -94,14 +87,12 @@ class SystemSetting:
     missing: Mapping[str, str] = field(default_factory=dict)
     """Capability -> why it is missing, for people."""
     starts_held: bool = False
-    """Its kind can start what is held."""
+    """Its kind can start a held job."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSetting:
-    """One `[jobs."PATTERN"]`. None: not said here, the default or what the source says holds.
-
-    `pattern` is "system/native-id"; `*` stands for any text. Later settings win over earlier ones."""
+    """One `[jobs."PATTERN"]`: "system/native-id"; `*` for any text. None: not set here. Later settings win."""
 
     pattern: str
     owner: str | None = None
@@ -152,8 +143,6 @@ class ServiceSetting:
 
 @dataclass(frozen=True, slots=True)
 class EstateSettings:
-    """All of one config."""
-
     systems: tuple[SystemSetting, ...] = ()
     jobs: tuple[JobSetting, ...] = ()
     dependencies: tuple[DependencySetting, ...] = ()

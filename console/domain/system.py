@@ -1,4 +1,4 @@
-"""Systems and targets as shown: health, polling, engine, header, drift."""
+"""Targets as shown, with health and polling; drift."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.timing.durations import format_duration
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """What is polled on its own, and how it is."""
+    """One polled target."""
 
     system: str
     kind: str
@@ -31,43 +31,42 @@ class TargetView:
     warnings: tuple[str, ...]
     version: str
     rights: tuple[dict[str, object], ...]
-    """As the last probe told them: {"name", "held", "why", "fix", "needed_for"}."""
+    """From the last probe: {"name", "held", "why", "fix", "needed_for"}."""
     jobs: int
     capabilities: tuple[str, ...]
     missing: dict[str, str]
     lost: tuple[datetime, datetime] | None = None
-    """The last window whose evidence is lost for good."""
+    """The last window of which evidence is lost."""
     last_try: datetime | None = None
     failures: int = 0
-    """Polls failed in a row."""
+    """Failed polls in a row."""
     seen_until: datetime | None = None
-    """Every start before it has been seen: how far its cursor has come."""
+    """Every start before it has been seen."""
     inventory: datetime | None = None
-    """When its jobs were last listed anew."""
+    """Last inventory."""
     booted: datetime | None = None
     pause: SystemPause | None = None
-    """Its polls are paused by a person."""
     requests: int | None = None
-    """Of the last poll: HTTP requests, commands over SSH, transactions; None where none leaves through our doors."""
+    """Of the last poll: HTTP requests, SSH commands, transactions; None if it makes none."""
     requests_minute: float | None = None
     allowed: str = ""
-    """How many its API says are left."""
+    """Remaining requests, by its API."""
 
     @property
     def next_try(self) -> datetime | None:
-        """Of one that fails, when it is asked again at the earliest: later where it asked for that (Retry-After),
-        or its poll takes long. None while polls are well or paused."""
+        """Earliest next poll of a failing target: later if its API asked for that (Retry-After), or a poll takes long.
+        None while polls are well or paused."""
         if self.failing_since is None or self.last_try is None or self.pause is not None:
             return None
         return self.last_try + timedelta(seconds=poll_interval_seconds(self.poll_every_s, self.failures))
 
     def next_try_text(self, now: datetime) -> str:
-        """ "in 40s, or when the wait is over that it asked for"; empty while polls are well."""
+        """Empty while polls are well."""
         if self.next_try is None:
             return ""
         ahead = (self.next_try - now).total_seconds()
         soon = f"in {format_duration(ahead)}" if ahead > 0 else "any moment"
-        return f"{soon}, or when the wait is over that it asked for"
+        return f"{soon}, or after the delay that its API requires"
 
     @property
     def budget(self) -> str:
@@ -79,7 +78,7 @@ class TargetView:
 
     @property
     def problem(self) -> str:
-        """What keeps it from being seen whole, the worst first; empty where nothing does."""
+        """Its worst problem; empty if there is none."""
         if self.pause is not None:
             return self.pause.text
         if self.error:
@@ -98,13 +97,14 @@ class TargetView:
 
     @property
     def stopped_reason(self) -> str:
-        """Why none of its jobs starts, though it answers; empty where its scheduler runs, or nobody can tell."""
-        told = (warning.removeprefix(NOTHING_STARTS) for warning in self.warnings if warning.startswith(NOTHING_STARTS))
-        return next(told, "")
+        """Why its scheduler starts nothing although it answers; empty if it runs, or that is unknown."""
+        reasons = (
+            warning.removeprefix(NOTHING_STARTS) for warning in self.warnings if warning.startswith(NOTHING_STARTS)
+        )
+        return next(reasons, "")
 
     @property
     def fix(self) -> str:
-        """What to do about its error; empty without one."""
         return _FIXES.get(self.error_kind, "") if self.error else ""
 
     @property
@@ -114,25 +114,25 @@ class TargetView:
 
 
 _FIXES = {
-    "unreachable": "nobody answers there, and it is polled on: is it up, and reachable from the engine's machine?",
-    "failing": "it answers, but with a fault or a broken answer; it is polled on: ask who runs it, or a proxy",
-    "limited": "it answers that it is asked too much; it is polled on, less often: a longer poll_every helps",
-    "refused": "a person must act: what signs in there is refused, or the way to it. headway check says which",
-    "forbidden": "a person must act: it lets us in, and a right is missing there. headway check names it, grants how",
-    "unsupported": "it answers, and this kind cannot read it: is the address right, and what it needs installed there?",
-    "broken": "its answer could not be read, or our side broke: the engine's log has the details",
+    "unreachable": "no answer; polling goes on. Check that it runs and is reachable from the engine's machine",
+    "failing": "it answers with an error; polling goes on. Ask its operators, or those of a proxy",
+    "limited": "its request limit is reached; polling goes on, less often. Raise poll_every",
+    "refused": "a person must act: the credentials or the connection are refused. headway check names which",
+    "forbidden": "a person must act: a permission is missing. headway check names it and how to grant it",
+    "unsupported": "this kind cannot read its answer. Check the address, and what must be installed there",
+    "broken": "its answer could not be read, or Headway failed: see the engine's log",
 }
 MIN_SKEW_SECONDS = 2
-"""A clock that is so far off is told."""
+"""A smaller clock skew is not reported."""
 
 
 def split_right(right: Mapping[str, object]) -> tuple[str, str]:
-    """("MAY NOT", "read pg_cron: GRANT …"): whether we have a right at a source, as it told, and how to get it."""
+    """("MAY NOT", "read pg_cron: GRANT …"): whether the right is held, and how to get it."""
     held = right.get("held")
     if held:
         return "may", str(right.get("name", ""))
-    mend = str(right.get("fix") or right.get("why") or "")
-    return "may?" if held is None else "MAY NOT", f"{right.get('name', '')}{mend and f': {mend}'}"
+    fix = str(right.get("fix") or right.get("why") or "")
+    return "may?" if held is None else "MAY NOT", f"{right.get('name', '')}{fix and f': {fix}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class DriftView:
     """A definition that changed at its source."""
 
     id: int
-    """Another one as soon as it says something else: who accepts names the newest that they saw."""
+    """Changes with its content: accepting names the newest that was seen."""
     job: str
     what: str
     words: str

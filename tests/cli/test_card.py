@@ -69,7 +69,7 @@ def test_what_config_says_is_refused_with_where_it_says_so(bench: Bench) -> None
     "word, told",
     [
         ("owner", '"owner" has no "="; write owner='),
-        ("rerun=maybe", "is none of safe, ask, never"),
+        ("rerun=maybe", "is not one of safe, ask, never"),
         ("colour=red", "is not on a card"),
     ],
 )

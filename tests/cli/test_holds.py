@@ -170,7 +170,7 @@ def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pyte
     [(key,)] = night.rows("SELECT key FROM hold")
     capsys.readouterr()
     told = (
-        f"headway: {JOB} was let go: whether its own start comes is watched: until fake/extract is good; fake/extract"
+        f"headway: {JOB} was released: its own start is awaited: until fake/extract is good; fake/extract"
         f" is good (hold {key}, until 2026-11-20 10:00:00Z); nothing was sent\n"
     )
     for verb in ("add", "release"):

@@ -150,8 +150,8 @@ def test_every_word_of_a_filter_that_cannot_be_read_is_told_and_what_is_a_word_o
         assert Exit.USAGE == main(["--store", bench.url, "job", "list", *words])
         said = " ".join(capsys.readouterr().err.split())
         assert '"age:<2x" in the filter is invalid: age: "2x" is not a duration' in said
-        assert '"tier:9" in the filter is invalid: tier: "9" is no tier' in said
-        assert said.endswith('"zz:qq" is no field, but a word of a name')
+        assert '"tier:9" in the filter is invalid: tier: "9" is not a tier' in said
+        assert said.endswith('"zz:qq" is not a field, but part of a name')
         assert "succeeded" not in said
 
 

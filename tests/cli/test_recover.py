@@ -310,7 +310,7 @@ def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "plan", "1"])
     shown = capsys.readouterr().out
-    assert f"      waits for what was asked about its run already: {getpass.getuser()} rerun\n" in shown
+    assert f"      waits for an action in flight on its run: {getpass.getuser()} rerun\n" in shown
 
 
 def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def test_one_that_fails_tells_when_it_was_asked_and_when_it_is_asked_again(bench
     assert polled is not None
     assert following is not None
     assert re.fullmatch(r"\S+.*, every 1m; last answered .*", polled[1]), polled[1]
-    assert re.match(r"in [1-5]m\S*, or when the wait is over", following[1]), following[1]
+    assert re.match(r"in [1-5]m\S*, or after the delay", following[1]), following[1]
 
 
 def test_paused_it_is_no_ok_anywhere_until_it_is_polled_again(bench: Bench) -> None:

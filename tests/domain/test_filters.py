@@ -58,14 +58,14 @@ def test_what_is_typed_has_one_meaning(typed: str, meant: dict[str, Any]) -> Non
     [
         ("state:odd", 'no state begins with "odd"; there are planned, waiting,'),
         ("state:", "state: wants a value, as in state:failed"),
-        ("stat:failed", 'no field "stat:"; did you mean state:? In quotes it is a word of a name'),
-        ("tier:9", 'tier: "9" is no tier; there are 1 to 5'),
-        ("-tier:1", "-tier: cannot be left out"),
+        ("stat:failed", 'no field "stat:"; did you mean state:? In quotes it is part of a name'),
+        ("tier:9", 'tier: "9" is not a tier; there are 1 to 5'),
+        ("-tier:1", "-tier: cannot be excluded"),
         ("age:2h", 'age: "2h" is neither younger nor older; write age:<2h or age:>1d'),
         ("age:<2x", 'age: "2x" is not a duration; write 15s, 14m, 1h30m or 2d'),
-        ("since:soon", 'since: "soon" is no time; write since:-2h, since:22:00 or since:2026-11-20'),
-        ("since:25:00", 'since: "25:00" is no time'),
-        ("business_date:yesterday", 'business_date: "yesterday" is no date; write business_date:2026-11-19'),
+        ("since:soon", 'since: "soon" is not a time; write since:-2h, since:22:00 or since:2026-11-20'),
+        ("since:25:00", 'since: "25:00" is not a time'),
+        ("business_date:yesterday", 'business_date: "yesterday" is not a date; write business_date:2026-11-19'),
     ],
 )
 def test_what_cannot_be_read_says_place_value_and_mend_in_one_line(typed: str, said: str) -> None:
@@ -107,9 +107,9 @@ def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
             None,
             (
                 'the filter is not applied: "stat:x": no field "stat:"; did you mean state:? '
-                'In quotes it is a word of a name; "tier:9": tier: "9" is no tier; there are 1 to 5, '
+                'In quotes it is part of a name; "tier:9": tier: "9" is not a tier; there are 1 to 5, '
                 "as in tier:1 or tier:<=2, what a service of that tier hangs on; "
-                '"zz:qq" is no field, but a word of a name'
+                '"zz:qq" is not a field, but part of a name'
             ),
         ),
     ],
@@ -142,5 +142,5 @@ def test_an_argument_of_a_command_line_is_one_word_unless_it_plainly_holds_sever
 @pytest.mark.parametrize("text", ["age:<999999999d", "age:>36526d", "since:-999999999d", "since:0001-01-01"])
 def test_what_no_date_leads_back_to_is_a_fault_of_the_filter(text: str) -> None:
     """Found by the reads, it would be told as a store that cannot be read."""
-    with pytest.raises(FilterError, match=r"more than a hundred years|is no time"):
+    with pytest.raises(FilterError, match=r"more than a hundred years|is not a time"):
         parse_filter(text, NOW, BERLIN)

@@ -63,7 +63,7 @@ def test_what_people_may_not_say_any_more_counts_no_more(night: Estate) -> None:
     told(night, owner="platform", rerun="safe", runbook="wiki/load")
     sync(night, replace(OPEN, rules=ActingRules(cards=("runbook",))))
     assert {"owner": ("", ""), "runbook": ("wiki/load", "mara"), "rerun": ("ask", "")} == card(night)
-    assert 'config lets nobody say it: [acting] cards has no "rerun"' in told(night, rerun="safe")
+    assert 'config does not let people set it: [acting] cards has no "rerun"' in told(night, rerun="safe")
 
 
 def test_an_empty_word_takes_back_what_was_said(night: Estate) -> None:
@@ -86,7 +86,7 @@ def test_a_rerun_that_takes_less_wants_the_right_of_that_moment(night: Estate) -
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"rerun": "maybe"}, 'rerun: "maybe" is none of safe, ask, never'),
+        ({"rerun": "maybe"}, 'rerun: "maybe" is not one of safe, ask, never'),
         ({"colour": "red"}, '"colour" is not on a card'),
     ],
 )

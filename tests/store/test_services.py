@@ -183,7 +183,7 @@ def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: E
     judged(served, replace(day(incident_key=None), sources=sources, path=(served.job_id(),)))
     served.ingest(failed(), run(attempt="2", started_at=at("03:20"), ended_at=at("03:26")), now="03:30")
     [found] = reads.service_days.critical_path("supply", BD.isoformat())
-    assert (EXTRACT, 240.0, "history") == (found.job, found.usual_s, found.source)
+    assert (EXTRACT, 240.0, "history") == (found.name, found.usual_s, found.source)
     [shown] = found.runs
     assert [(at("03:10"), "failed"), (at("03:20"), "succeeded")] == [(one.started, one.state) for one in shown.tries]
     assert [] == reads.service_days.critical_path("supply", "2020-01-01")

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from connectors.sdk.states import RunState
-from console.domain.timeline import PathAttemptView, PathJobBaseline, PathJobView
+from console.domain.timeline import PathJobBaseline, TimelineAttempt, TimelineJob
 
 _ZERO = timedelta(0)
 WORTH = timedelta(minutes=1)
@@ -105,7 +105,7 @@ class LatenessBreakdown:
 
 
 def path_steps_of(
-    path: Sequence[PathJobView], deadline: datetime, usual: Sequence[PathJobBaseline] = ()
+    path: Sequence[TimelineJob], deadline: datetime, usual: Sequence[PathJobBaseline] = ()
 ) -> list[PathStep]:
     """The run of each job that the service read, from its terminal up: of a job that runs many times a day the last one
     before its reader, else the first. `usual`: of the same jobs; empty: nobody knows more than the path."""
@@ -117,9 +117,9 @@ def path_steps_of(
         tries = run.tries if run else ()
         takes = job.usual_s if known.takes is None or job.source != "history" else known.takes
         lasts = None if takes is None else timedelta(seconds=takes)
-        shown = tuple(RunTry(one.started, one.ended, _is_good(one), one.asked) for one in tries)
+        shown = tuple(RunTry(one.started, one.ended, _is_good(one), one.requested) for one in tries)
         waits = timedelta(seconds=known.waits)
-        found.append(PathStep(job.job, run.due if run else None, lasts, shown, waits, job.expected))
+        found.append(PathStep(job.name, run.due if run else None, lasts, shown, waits, job.expected))
         before = tries[-1].started if tries else run.at if run else before
     return found[::-1]
 
@@ -167,7 +167,7 @@ def _over(longer: timedelta, early: bool) -> tuple[timedelta, timedelta]:
     return longer - repair, repair
 
 
-def _is_good(one: PathAttemptView) -> bool:
+def _is_good(one: TimelineAttempt) -> bool:
     """What ended and cannot be proved bad made nobody wait for a repair."""
     return one.ended is not None and not RunState(one.state).is_red
 

@@ -16,7 +16,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import without_own_pauses
 from console.domain.estate import Estate, EvaluationSettings
 from console.domain.job import ExplanationStep, JobRow
-from console.domain.timeline import PathJobBaseline, PathJobView
+from console.domain.timeline import PathJobBaseline, TimelineJob
 from console.forecast.usual import path_usual
 from console.store.db.database import open_read_only
 from console.store.queries import open_queries
@@ -66,9 +66,9 @@ def review_service(url: str, name: str) -> tuple[ReviewGap, ...]:
         return review_services(_estate_index(estate, reads), service)
 
 
-def typical_path(url: str, path: Sequence[PathJobView], business_date: date) -> list[PathJobBaseline]:
+def typical_path(url: str, path: Sequence[TimelineJob], business_date: date) -> list[PathJobBaseline]:
     """Baseline of each job of a critical path from nights before `business_date`. Raises StoreUnusable, StoreTooNew."""
-    ids = [one.job_id for one in path]
+    ids = [one.id for one in path]
     store = open_read_only(url)
     try:
         with store.read() as session:
@@ -81,9 +81,7 @@ def typical_path(url: str, path: Sequence[PathJobView], business_date: date) -> 
     finally:
         store.close()
     return [
-        path_usual(
-            clean_line(one.job), known[one.job_id], [known[each] for each in sorted(above[one.job_id])], business_date
-        )
+        path_usual(clean_line(one.name), known[one.id], [known[each] for each in sorted(above[one.id])], business_date)
         for one in path
     ]
 

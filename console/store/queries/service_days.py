@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -23,9 +22,6 @@ from console.domain.promise import (
 )
 from console.domain.service import MAX_LEAD, Timeliness, instance_name
 from console.domain.timeline import (
-    PathAttemptView,
-    PathJobView,
-    PathRunView,
     TimelineAttempt,
     TimelineJob,
     TimelineRun,
@@ -51,11 +47,6 @@ _SELECT_PUBLISHED = (
 )
 _DATES = "SELECT DISTINCT bd FROM service_day WHERE bd <= ? ORDER BY bd DESC LIMIT ?"
 _SELECT_JOB_NAMES = "SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a"
-_SELECT_NIGHT_RUNS = (
-    "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.state AS run_state, a.started_us, a.ended_us, a.state"
-    " FROM {keys} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? AND r.bd = ? LEFT JOIN attempt a ON a.run_id = r.id"
-    " ORDER BY r.sort_us, r.id, a.started_us, a.number"
-)
 _Day = tuple[int, str]
 """Service and submission, on one business date."""
 _Foreseen = dict[int, tuple[datetime, datetime]]
@@ -85,11 +76,15 @@ _PATH = (
     " AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
 )
 _ATTEMPTS = (
-    "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.expected, a.state, a.started_us, a.ended_us, a.action_key"
-    " FROM {keys} JOIN run r ON %s LEFT JOIN attempt a ON a.run_id = r.id ORDER BY r.sort_us, a.started_us, a.number"
+    "SELECT r.job_id, r.id, r.sort_us, {due} AS due_us, r.state AS run_state, a.started_us, a.ended_us, a.state,"
+    " a.action_key IS NOT NULL AS requested FROM {{keys}} JOIN run r ON {where} LEFT JOIN attempt a ON a.run_id = r.id"
+    " ORDER BY r.sort_us, r.id, a.started_us, a.number"
 )
-_SELECT_RUNS = _ATTEMPTS.replace("%s", "r.job_id = k.a AND r.sort_us >= ? AND r.bd = ?")
-_OWN = _ATTEMPTS.replace("%s", "r.id = k.a")
+_ON_DATE = "r.job_id = k.a AND r.sort_us >= ? AND r.bd = ?"
+_DEMANDED = "CASE WHEN r.expected THEN r.period_us END"
+_SELECT_NIGHT_RUNS = _ATTEMPTS.format(due="r.period_us", where=_ON_DATE)
+_SELECT_RUNS = _ATTEMPTS.format(due=_DEMANDED, where=_ON_DATE)
+_OWN = _ATTEMPTS.format(due=_DEMANDED, where="r.id = k.a")
 
 
 class ServiceDayQueries:
@@ -175,25 +170,13 @@ class ServiceDayQueries:
         names: dict[int, str] = dict(
             self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", job_ids)
         )
-        first = micros(datetime.combine(date.fromisoformat(business_date), time(), UTC) - timedelta(days=2))
         awaited = roots_awaited(self.link, job_ids) if is_present else {}
-        rows: dict[int, list[Row]] = defaultdict(list)
-        for row in self.link.by_keys(_SELECT_NIGHT_RUNS, job_ids, (first, business_date)):
-            rows[row.job_id].append(row)
-        found = {}
-        for job_id, name in names.items():
-            said = usual.get(name, {})
-            runs = tuple(_runs(rows[job_id]))
-            found[job_id] = TimelineJob(
-                job_id,
-                name,
-                said.get("p50_s"),
-                said.get("p95_s", said.get("p90_s")),
-                said.get("source", "none"),
-                runs,
-                awaited.get(job_id, ""),
-            )
-        return found
+        rows = self.link.by_keys(_SELECT_NIGHT_RUNS, job_ids, (_earliest_start(business_date), business_date))
+        runs = _runs_by_job(rows)
+        return {
+            job_id: _timeline_job(job_id, name, usual.get(name, {}), runs[job_id], awaited.get(job_id, ""))
+            for job_id, name in names.items()
+        }
 
     def service_attainment(self, name: str | None = None) -> list[AttainmentView]:
         """Each service, or the one of that name, by tier and name. Raises NotFound with near misses."""
@@ -243,7 +226,7 @@ class ServiceDayQueries:
         [(risk, promise)] = found
         return float(risk), _promise(promise).false_alarm_days, peak_forecasts(self.link, over).get(name, [])
 
-    def critical_path(self, name: str, business_date: str, submission: str = "") -> list[PathJobView]:
+    def critical_path(self, name: str, business_date: str, submission: str = "") -> list[TimelineJob]:
         """The critical path of a service day, first job to last, with the runs of that date and their attempts; empty
         where it was not judged."""
         days = self.link.rows(_PATH, (business_date, submission, name))
@@ -257,25 +240,16 @@ class ServiceDayQueries:
             self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", job_ids)
         )
         own = [one["run"] for one in known.values() if one.get("run")] if submission else []
-        runs = self._runs_of(job_ids, business_date, own)
+        since = (_earliest_start(business_date), business_date)
+        rows = self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since)
+        runs = _runs_by_job(rows)
         return [
-            replace(
-                _path_job(names[job_id], known.get(names[job_id], {}), runs.get(job_id, {})),
-                job_id=job_id,
-                expected=expected.get(job_id),
+            _timeline_job(
+                job_id, names[job_id], known.get(names[job_id], {}), runs[job_id], expected=expected.get(job_id)
             )
             for job_id in job_ids
             if job_id in names
         ]
-
-    def _runs_of(self, job_ids: list[int], business_date: str, own: list[int]) -> dict[int, dict[int, list[Row]]]:
-        """Job -> run -> its rows, one an attempt. `own`: no other runs, of whichever date; empty: all of that date."""
-        found: dict[int, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
-        first = micros(datetime.combine(date.fromisoformat(business_date), time(), UTC) - timedelta(days=2))
-        rows = self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, (first, business_date))
-        for row in rows:
-            found[row.job_id][row.id].append(row)
-        return found
 
 
 def _job_forecasts(found: Iterable[tuple[Row, dict[str, Any]]], names: dict[int, str]) -> Iterator[JobForecastView]:
@@ -302,33 +276,35 @@ def _job_forecasts(found: Iterable[tuple[Row, dict[str, Any]]], names: dict[int,
         )
 
 
-def _runs(rows: Iterable[Row]) -> list[TimelineRun]:
+def _earliest_start(business_date: str) -> int:
+    return micros(datetime.combine(date.fromisoformat(business_date), time(), UTC) - timedelta(days=2))
+
+
+def _runs_by_job(rows: Iterable[Row]) -> dict[int, list[TimelineRun]]:
     """One run for the rows of its attempts."""
     by_run: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         by_run[row.id].append(row)
-    found = []
-    for run_id, those in by_run.items():
-        run = those[0]
-        tries = tuple(to_view(TimelineAttempt, row) for row in those if row.started_us is not None)
-        found.append(TimelineRun(run_id, instant(run.sort_us), optional_instant(run.period_us), run.run_state, tries))
-    return found
+    runs: dict[int, list[TimelineRun]] = defaultdict(list)
+    for run_id, attempts in by_run.items():
+        run = attempts[0]
+        tries = tuple(to_view(TimelineAttempt, row) for row in attempts if row.started_us is not None)
+        due = optional_instant(run.due_us)
+        runs[run.job_id].append(TimelineRun(run_id, instant(run.sort_us), due, run.run_state, tries))
+    return runs
 
 
-def _path_job(job: str, known: dict[str, Any], runs: dict[int, list[Row]]) -> PathJobView:
-    told = [_path_run(rows) for rows in runs.values()]
-    return PathJobView(job, known.get("p50_s"), str(known.get("source", "none")), tuple(told))
-
-
-def _path_run(rows: list[Row]) -> PathRunView:
-    run = rows[0]
-    tries = tuple(
-        PathAttemptView(instant(row.started_us), optional_instant(row.ended_us), row.state, row.action_key is not None)
-        for row in rows
-        if row.started_us is not None
-    )
-    due = optional_instant(run.period_us) if run.expected else None
-    return PathRunView(instant(run.sort_us), due, tries)
+def _timeline_job(
+    job_id: int,
+    name: str,
+    usual: dict[str, Any],
+    runs: Iterable[TimelineRun],
+    waits_for: str = "",
+    expected: datetime | None = None,
+) -> TimelineJob:
+    late = usual.get("p95_s", usual.get("p90_s"))
+    source = usual.get("source", "none")
+    return TimelineJob(job_id, name, usual.get("p50_s"), late, source, tuple(runs), waits_for, expected)
 
 
 def _day(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.explain.lateness import LatenessBreakdown, PathStep, RunTry, break_down_lateness, path_steps_of
-from console.domain.timeline import PathAttemptView, PathJobView, PathRunView
+from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun
 from tests.factories import at, minutes
 
 KINDS = ("clock", "queued", "slow", "retries", "repair")
@@ -97,13 +97,12 @@ def test_a_job_without_a_usual_counts_as_it_went() -> None:
 
 
 def test_of_a_job_that_runs_often_the_run_before_its_reader_counts() -> None:
-    def ran(clock: str, takes: int = 5) -> PathRunView:
-        return PathRunView(
-            at(clock), at(clock), (PathAttemptView(at(clock), at(clock) + minutes(takes), "succeeded", False),)
-        )
+    def ran(clock: str, takes: int = 5) -> TimelineRun:
+        attempt = TimelineAttempt(at(clock), at(clock) + minutes(takes), "succeeded")
+        return TimelineRun(1, at(clock), at(clock), "succeeded", (attempt,))
 
-    often = PathJobView("often", 300.0, "history", tuple(ran(clock) for clock in ("03:00", "03:15", "03:30", "03:45")))
-    reader = PathJobView("reader", 600.0, "history", (ran("03:40", 10),))
+    often = TimelineJob(1, "often", 300.0, None, "history", tuple(map(ran, ("03:00", "03:15", "03:30", "03:45"))))
+    reader = TimelineJob(2, "reader", 600.0, None, "history", (ran("03:40", 10),))
     found = path_steps_of([often, reader], at("06:30"))
     assert [at("03:30"), at("03:40")] == [one.due for one in found]
     assert [] == path_steps_of([], at("06:30"))

@@ -105,9 +105,9 @@ def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
 @pytest.mark.parametrize(
     "error, kind, mend",
     [
-        (RateLimited("(429)"), "limited", "it answers that it is asked too much"),
-        (InvalidAnswer("(500)"), "failing", "it answers, but with a fault"),
-        (SystemUnreachable("no route"), "unreachable", "nobody answers there"),
+        (RateLimited("(429)"), "limited", "its request limit is reached"),
+        (InvalidAnswer("(500)"), "failing", "it answers with an error"),
+        (SystemUnreachable("no route"), "unreachable", "no answer"),
     ],
 )
 def test_a_source_that_answers_is_not_said_to_be_silent(bench: Bench, error: Exception, kind: str, mend: str) -> None:

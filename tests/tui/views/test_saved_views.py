@@ -134,7 +134,7 @@ def test_faults_name_file_line_value_and_mend_and_the_rest_is_used(path: Path) -
         f"{path}:11: veiws: unknown. There are [keys], [signals] and [views.NAME].",
         f'{path}:5: views.bad.table: "job": Did you mean "jobs"?',
         f'{path}:8: views.odd.sort: "deadlin": jobs cannot be sorted by it. Did you mean "deadline"?',
-        f'{path}:9: views.odd.filter: no field "stat:"; did you mean state:? In quotes it is a word of a name.',
+        f'{path}:9: views.odd.filter: no field "stat:"; did you mean state:? In quotes it is part of a name.',
     ] == list(found.faults)
 
 

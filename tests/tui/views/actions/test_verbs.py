@@ -291,7 +291,7 @@ async def test_a_hold_that_is_being_let_go_says_where_it_is(night: Night) -> Non
     night.app.go("holds")
     await night.see("HOLDS 2")
     await night.press("down", "h")
-    await night.see("pg-dwh/vacuum_all was let go: whether its own start comes is watched")
+    await night.see("pg-dwh/vacuum_all was released: its own start is awaited")
 
 
 @on_the_night(prepare=_held)

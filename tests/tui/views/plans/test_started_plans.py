@@ -35,7 +35,7 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
     night.app.open_plan(7)
     await night.see("PLAN 7 running", "~22m")
     night.requests.go_on(1, others="mara rerun")
-    await night.see("waits for what was asked", "now      waits for what was asked about its run already: mara rerun")
+    await night.see("waits for an action in flight", "now      waits for an action in flight on its run: mara rerun")
     night.requests.go_on(1, others="", state="asked", action_state="sent", started=NOW)
     await night.see("now      waits for its scheduler's word on how it ended")
 
