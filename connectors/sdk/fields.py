@@ -214,6 +214,14 @@ def read_reference(kind: Callable[..., T], native_ref: str) -> T | None:
         return None
 
 
+def reference_row(native_ref: str) -> Row:
+    """The JSON object in the reference of a run; an empty one without a reference."""
+    try:
+        return parse_table(native_ref)
+    except RecordUnreadable:
+        return {}
+
+
 def read_cursor(cursor: Callable[[], T], text: str) -> T | None:
     """The cursor (a dataclass) in a JSON text; the beginning for "", None for any other text."""
     return read_reference(cursor, text) if text else cursor()

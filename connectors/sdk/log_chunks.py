@@ -24,6 +24,13 @@ def log_position(kind: Callable[..., Position], start: str) -> Position:
         raise NotSupported(f"this place in a log cannot be read back: {error}") from None
 
 
+def byte_offset(start: str) -> int:
+    """The byte that `start` names. Raises NotSupported for any other text."""
+    if not (start.isascii() and start.isdigit() and len(start) < 19):
+        raise NotSupported(f"not a place in a log: {start[:40]!r}")
+    return int(start)
+
+
 def from_character(piece: bytes) -> bytes:
     """Without the rest of a character at its start."""
     return piece[next((index for index, byte in enumerate(piece[:4]) if byte & 0xC0 != 0x80), 0) :]

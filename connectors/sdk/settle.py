@@ -37,6 +37,19 @@ def arrival_window(plan: Mapping[str, Any]) -> tuple[datetime, datetime | None]:
     return sent - CLOCK_SKEW, sent + timedelta(seconds=IN_FLIGHT_SECONDS) + CLOCK_SKEW
 
 
+SEARCH_BACK = timedelta(hours=1)
+"""How long before it was sent the mark of an action is searched for on a host: the clocks may differ."""
+
+
+def host_window(plan: Mapping[str, Any]) -> tuple[int, int]:
+    """From when the mark of an action is searched for on a host, and until when it may be sent: epoch seconds by the
+    host's clock, which is `plan["skew"]` seconds ahead of ours."""
+    sent, skew = sent_at(plan), float(plan["skew"])
+    since = (sent or datetime.now(UTC) - timedelta(days=1)) - SEARCH_BACK + timedelta(seconds=min(0.0, skew))
+    until = (sent or datetime.now(UTC)) + timedelta(seconds=skew + SEND_SECONDS)
+    return int(since.timestamp()), int(until.timestamp())
+
+
 def unless_in_flight(answer: LookUpResult, preview: Preview, now: datetime | None = None) -> LookUpResult:
     """The answer, with ActionUnknown instead of ActionAbsent until IN_FLIGHT_SECONDS after it was sent: the source may
     still work on the request. `now`: by our clock."""

@@ -22,8 +22,10 @@ from connectors.sdk.contract import (
     NativeHold,
     Preview,
     Receipt,
+    check_action_key,
 )
 from connectors.sdk.errors import InvalidAnswer, NotSupported
+from connectors.sdk.fields import reference_row
 from connectors.sdk.marked_pause import (
     hold_parameters,
     mark_refusal,
@@ -32,6 +34,7 @@ from connectors.sdk.marked_pause import (
     required_mark,
     shown_mark_of_plan,
 )
+from connectors.sdk.settle import host_window
 from connectors.sdk.states import Verb
 from connectors.slurm import parse
 from connectors.slurm.client import (
@@ -39,16 +42,13 @@ from connectors.slurm.client import (
     JobSituation,
     SlurmClient,
     call,
-    check_key,
-    latest,
     needed,
     sent,
-    since,
     situation,
 )
 from connectors.slurm.options import JobSelection
 from connectors.slurm.parse import QueueRow, SlurmAnswer
-from connectors.slurm.polling import SlurmInventory, reference
+from connectors.slurm.polling import SlurmInventory
 
 MOST_TASKS = 5000
 REQUEUED = (
@@ -65,7 +65,7 @@ NO_SCRIPT = (
     " AccountingStoreFlags=job_script in slurm.conf it is kept from then on. Submit it by hand"
 )
 ARRAY = re.compile(r"(?:--array[= ]|\s-a\s*)(\S+)")
-WAY_OF_TASKS = re.compile(r"[0-9,:%-]{1,10000}")
+ARRAY_TASKS = re.compile(r"[0-9,:%-]{1,10000}")
 
 
 class SlurmReruns:
@@ -75,7 +75,7 @@ class SlurmReruns:
         self._client, self._selection, self._jobs = client, selection, jobs
 
     def preview(self, spec: ActionSpec) -> Preview:
-        ref = reference(spec.run)
+        ref: Mapping[str, Any] = reference_row(spec.run.native_ref)
         if not self._selection.parts_of(spec.run.job)[1]:
             raise NotSupported(f"{spec.run.job}: not a job of {self._selection.target}")
         if spec.verb is Verb.START or not parse.base_of(str(ref.get("part", ""))):
@@ -93,9 +93,8 @@ class SlurmReruns:
         if newest is None:
             return {}
         ref = {"id": parse.base_of(newest.part), "part": newest.part, "user": newest.user, "name": newest.last_name}
-        array = newest.part != ref["id"]
         ref |= {"dir": newest.folder, "line": newest.line, "account": newest.account, "partition": newest.partition}
-        return {**ref, "array": array}
+        return {**ref, "array": newest.part != ref["id"]}
 
     def _situation(self, ref: Mapping[str, Any]) -> JobSituation:
         base, part, user = str(ref["id"]), str(ref["part"]), str(ref["user"])
@@ -107,8 +106,10 @@ class SlurmReruns:
         base, user = str(ref["id"]), str(ref["user"])
         chosen = self._chosen(spec, ref, now)
         parts = chosen or [base]
-        busy = next((part for part in now.parts if part.is_open and (not chosen or part.part in chosen)), None)
-        refused = f"job {busy.part} is {busy.word} now: cancel it, or wait for its end" if busy else now.refusal(user)
+        busy = next((part for part in now.parts if part.state.is_open and (not chosen or part.part in chosen)), None)
+        refused = now.refusal(user)
+        if busy:
+            refused = f"job {busy.part} is {busy.native_state} now: cancel it, or wait for its end"
         ids = ",".join(parts)
         scope = f"{len(parts)} failed tasks of job {base}" if chosen else f"job {base} of {spec.run.job}"
         return Preview(
@@ -128,7 +129,7 @@ class SlurmReruns:
         """The failed tasks of an array, where only those are requested; empty: all of the job."""
         if not ref.get("array") or spec.parameters.get("scope", "failed") != "failed":
             return []
-        live = [part.part for part in now.parts if part.is_red and "[" not in part.part]
+        live = [part.part for part in now.parts if part.state.is_red and "[" not in part.part]
         lines = [line for line in parse.lines(parse.section(now.answer, "FAILED")) if parse.base_of(line) == ref["id"]]
         return list(dict.fromkeys([*lines, *live]))[:MOST_TASKS]
 
@@ -144,7 +145,7 @@ class SlurmReruns:
         arguments = " ".join(options)
         tasks = f", tasks {options[-1].partition('=')[2][:80]}" if "--array" in arguments else ""
         return Preview(
-            verb="submit anew",
+            verb="submit again",
             summary=f"submit the script of job {part} again on {self._selection.target} as {user}",
             scope=f"one run of {spec.run.job}{tasks}",
             overlap=self._overlap(ref, now),
@@ -161,41 +162,49 @@ class SlurmReruns:
             failed = [] if is_start else [item.partition("_")[2] for item in self._chosen(spec, ref, now)]
             match = ARRAY.search(str(ref.get("line", "")))
             tasks = ",".join(failed) or (match[1] if match else "")
-            options += [f"--array={tasks}"] if WAY_OF_TASKS.fullmatch(tasks) else []
+            options += [f"--array={tasks}"] if ARRAY_TASKS.fullmatch(tasks) else []
         return options
 
     def _overlap(self, ref: Mapping[str, Any], now: JobSituation) -> str | None:
         waits, _, _ = parse.queue(now.answer)
         name = self._selection.name_of(str(ref["name"]))
-        others = [
+        running = [
             f"{line.part} ({line.word})"
             for base, queued in waits.items()
             for line in queued
             if base != ref["id"] and line.user == ref["user"] and self._selection.name_of(line.name) == name
             and line.word in ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING")
         ]  # fmt: skip
-        return f"other submissions of it are there: {', '.join(others[:5])}" if others else None
+        return f"other submissions of it are active: {', '.join(running[:5])}" if running else None
 
     # -- sending ------------------------------------------------------------------------------------------------------
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         what, user = f"job {plan['id']}", str(plan["user"])
+        since, latest = map(str, host_window(plan))
         if plan["how"] == "requeue":
-            command = call("requeue", str(plan["id"]), str(plan["parts"]), key, latest(plan))
+            command = call("requeue", str(plan["id"]), str(plan["parts"]), key, latest)
             message = sent(self._client, command, what, user)
             lost = f"; its comment could not be set: {message.rest[:100]}" if message.kind == "UNMARKED" else ""
             return Receipt(str(plan["parts"]), f"{what} is queued again{lost}")
         options = [str(option) for option in plan["options"]]
-        command = call("submit", key, latest(plan), since(plan), user, str(plan["part"]), *options)
+        command = call("submit", key, latest, since, user, str(plan["part"]), *options)
         message = sent(self._client, command, what, user)
         return Receipt(message.rest.partition(";")[0] or key, f"submitted as job {message.rest[:40]}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By our key in the comment of a job, in the queue or in accounting (or in the line that submitted it)."""
         base = str(plan["id"]) if plan["how"] == "requeue" else ""
-        answer = self._client.ask(["host", "config", "level", call("look_for", key, since(plan), base)])
+        search = call("look_for", key, str(host_window(plan)[0]), base)
+        answer = self._client.ask(["host", "config", "level", search])
         queue, accounts, result = needed(answer, "LOOKED", self._client.where).fields(3)
+        rows = [line.split(answer.delimiter) for line in parse.lines(parse.section(answer, "JOB"))]
         if result:
-            return ActionFound(result, f"job {result} bears its key{self._left(answer, plan, key)}")
+            mark = f"headway-run id={key} "
+            requeued = {row[3] for row in rows if len(row) >= 5 and mark in row[4]}
+            tasks = [part for part in str(plan.get("parts", "")).split(",") if "_" in part]
+            missing = [task for task in tasks if requeued and task not in requeued]
+            note = f"; not queued again: {', '.join(missing[:20])}" if missing else ""
+            return ActionFound(result, f"job {result} has its key{note}")
         if queue != "0" or accounts != "0":
             silent = "slurmctld" if queue != "0" else "accounting"
             return ActionUnknown(f"{silent} does not answer")
@@ -203,16 +212,11 @@ class SlurmReruns:
             return ActionUnknown(f"PrivateData=jobs hides the jobs of {plan['user']} from the login: it may be there")
         if not base:
             return ActionAbsent()
-        return self._requeued(answer, int(plan.get("newest", 0)))
-
-    def _left(self, answer: SlurmAnswer, plan: Mapping[str, Any], key: str) -> str:
-        """Which of the tasks that were to be requeued together were not."""
-        rows = [line.split(answer.delimiter) for line in parse.lines(parse.section(answer, "JOB"))]
-        mark = f"headway-run id={key} "
-        ours = {row[3] for row in rows if len(row) >= 5 and mark in row[4]}
-        tasks = [part for part in str(plan.get("parts", "")).split(",") if "_" in part]
-        left = [task for task in tasks if ours and task not in ours]
-        return f"; not queued again: {', '.join(left[:20])}" if left else ""
+        if parse.section(answer, "JOB") is None:
+            return ActionUnknown("slurmctld does not know the job any more, and accounting keeps no comments")
+        if any(parse.stamp(row[0]) > int(plan.get("newest", 0)) for row in rows if len(row) >= 5):
+            return ActionUnknown("it was queued again meanwhile, without our key in its comment")
+        return ActionAbsent()
 
     def _is_hidden(self, answer: SlurmAnswer, user: str) -> bool:
         """Whether jobs of that user are hidden from the login, which Slurm reports by no error."""
@@ -220,24 +224,15 @@ class SlurmReruns:
         me, level = needed(answer, "ME", where).fields(2)[0], needed(answer, "LEVEL", where).rest.strip()
         return parse.is_private(parse.settings(answer, where)) and me not in (user, "root") and level not in OPERATORS
 
-    def _requeued(self, answer: SlurmAnswer, newest: int) -> LookUpResult:
-        if parse.section(answer, "JOB") is None:
-            return ActionUnknown("slurmctld does not know the job any more, and accounting keeps no comments")
-        rows = [line.split(answer.delimiter) for line in parse.lines(parse.section(answer, "JOB"))]
-        if any(parse.stamp(row[0]) > newest for row in rows if len(row) >= 5):
-            return ActionUnknown("it was queued again meanwhile, without our key in its comment")
-        return ActionAbsent()
-
 
 def _refused_rerun(why: str) -> Preview:
-    return Preview("submit anew", "cannot submit it now", "nothing", refused=why)
+    return Preview("submit again", "cannot submit it now", "nothing", refused=why)
 
 
-ONLY_WHAT_WAITS = (
+WAITING_ONLY = (
     "Slurm holds submissions, not names: later submissions are not held. Hold the job where it is submitted, too",
     "running jobs go on to their end",
 )
-NOTHING_WAITS = "nothing of {} waits: Slurm can hold only what is submitted and has not begun"
 
 
 class SlurmHolds:
@@ -255,14 +250,11 @@ class SlurmHolds:
             mark = HoldMark.read(line.comment)
             if mark is not None and self._selection.wants(line.name):
                 marked.setdefault((self._selection.job_of(line.user, line.name), mark.id), []).append((line, mark))
-        return tuple(
-            NativeHold(job, rows[0][1], self._place(rows), bare=not any(row.is_held for row, _ in rows))
-            for (job, _), rows in sorted(marked.items())
-        )
-
-    def _place(self, marked: list[tuple[QueueRow, HoldMark]]) -> str:
-        ids = ", ".join(row.part for row, _ in marked[:5])
-        return f"comment of job {ids} on {self._selection.target}"
+        holds = []
+        for (job, _), rows in sorted(marked.items()):
+            where = f"comment of job {', '.join(row.part for row, _ in rows[:5])} on {self._selection.target}"
+            holds.append(NativeHold(job, rows[0][1], where, bare=not any(row.is_held for row, _ in rows)))
+        return tuple(holds)
 
     def _waiting(self, answer: SlurmAnswer) -> list[QueueRow]:
         waits, _, error = parse.queue(answer)
@@ -291,11 +283,11 @@ class SlurmHolds:
         calls = [f'scontrol update JobId={part} Comment="… {mark}"; scontrol hold {part}' for part in ids[:5]]
         return Preview(
             verb="hold",
-            summary=f"hold what waits of {job}, under a mark in its comment that says who holds it until when",
+            summary=f"hold the waiting submissions of {job}, marked in their comments with the holder and the end",
             scope=f"{len(ids)} waiting submissions of {job}",
             affected=tuple(ids[:100]),
             native_calls=tuple(f"ssh {self._selection.target}: {command}" for command in calls),
-            notes=ONLY_WHAT_WAITS,
+            notes=WAITING_ONLY,
             refused=mark_refusal(plan) or _hold_refusal(job, waiting) or now.refusal(user),
             plan=plan,
         )
@@ -311,9 +303,9 @@ class SlurmHolds:
         refused = release_refusal(job, hold, mark, not all(line.is_held for line in waiting), by_hand)
         return Preview(
             verb="release" if enables else "clear",
-            summary=f"release what waits of {job} and take our mark from its comment"
+            summary=f"release the waiting submissions of {job} and remove our mark from their comments"
             if enables
-            else f"take our mark from the comment of {job}; held or not stays as it is",
+            else f"remove our mark from the comments of {job}; its submissions are not changed otherwise",
             scope=f"hold {hold} of {job}",
             affected=tuple(ids[:100]),
             native_calls=tuple(f"ssh {self._selection.target}: {command}" for command in calls),
@@ -324,41 +316,43 @@ class SlurmHolds:
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says, for the submissions that wait now, not those of the preview."""
-        job, user = str(plan["job"]), str(plan["user"])
+        job, user, latest = str(plan["job"]), str(plan["user"]), str(host_window(plan)[1])
         _, waiting = self._read(job)
         if plan["how"] == "release":
             hold = str(plan["hold"])
-            check_key(hold)
+            check_action_key(hold)
             ids = [_id(line) for line in waiting if f"headway-hold id={hold} " in line.comment]
             enable = "no" if plan.get("enables") is False else "yes"
-            message = sent(self._client, call("release", hold, enable, latest(plan), *ids), job, user)
+            message = sent(self._client, call("release", hold, enable, latest, *ids), job, user)
             return Receipt(f"job {message.rest}", "released, its comment as it was" if enable == "yes" else "unmarked")
         mark = required_mark(plan, key)
         for line in waiting:
-            if (other := HoldMark.read(line.comment)) and other.id != key:
-                raise NotSupported(f"{job} is held by another: {other.text}")
-        message = sent(self._client, call("hold", key, mark.text, latest(plan), *map(_id, waiting)), job, user)
+            if (existing := HoldMark.read(line.comment)) and existing.id != key:
+                raise NotSupported(f"{job} is held by another: {existing.text}")
+        message = sent(self._client, call("hold", key, mark.text, latest, *map(_id, waiting)), job, user)
         return Receipt(f"job {message.rest}", f"held: {mark.text}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the mark: a hold is there with its key, a release has taken it away."""
+        """By the mark: a hold has added it, a release has removed it."""
         _, waiting = self._read(str(plan["job"]))
         hold = key if plan["how"] == "hold" else str(plan["hold"])
         ours = [line for line in waiting if f"headway-hold id={hold} " in line.comment]
-        meant = {_base(part) for part in plan.get("parts", ())}
+        # of "7_[4-9]" the job: it is "7_[5-9]" once its first task began
+        requested = {part.partition("[")[0] for part in plan.get("parts", ())}
+        chosen = [line for line in waiting if line.part.partition("[")[0] in requested]
         if plan["how"] == "hold":
             held = [line.part for line in ours if line.is_held]
-            left = [line.part for line in waiting if not line.is_held and _base(line.part) in meant]
-            if held and left:
-                return ActionUnknown(f"held under its key: {_shown(held)}; not held: {_shown(left)}")
+            free = [line.part for line in chosen if not line.is_held]
+            if held and free:
+                return ActionUnknown(f"held under its key: {', '.join(held[:20])}; not held: {', '.join(free[:20])}")
             return ActionFound(f"job {held[0]}", "held under its key") if held else ActionAbsent()
-        freed = [line.part for line in waiting if line not in ours and _base(line.part) in meant]
-        if ours and freed:
-            left = [line.part for line in ours]
-            return ActionUnknown(f"the mark of {hold} is gone from {_shown(freed)}; it is still on {_shown(left)}")
+        released = [line.part for line in chosen if line not in ours]
+        if ours and released:
+            gone, still = ", ".join(released[:20]), ", ".join(line.part for line in ours[:20])
+            return ActionUnknown(f"the mark of {hold} is gone from {gone}; it is still on {still}")
         if ours or (plan.get("enables") is not False and waiting and all(line.is_held for line in waiting)):
             return ActionAbsent()
-        return ActionFound(str(plan["job"]), f"nothing that waits bears the mark of {hold}")
+        return ActionFound(str(plan["job"]), f"no waiting submission has the mark of {hold}")
 
 
 def _id(line: QueueRow) -> str:
@@ -366,19 +360,10 @@ def _id(line: QueueRow) -> str:
     return line.part.partition("%")[0] + ("]" if "%" in line.part else "")
 
 
-def _base(part: str) -> str:
-    """The job of a part, which does not change while its first tasks begin: "7_[4-9]" is "7_[5-9]" a moment later."""
-    return part.partition("[")[0]
-
-
-def _shown(parts: list[str]) -> str:
-    return ", ".join(parts[:20])
-
-
 def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
     mark = next((mark for line in waiting if (mark := HoldMark.read(line.comment))), None)
     if not waiting:
-        return NOTHING_WAITS.format(job)
+        return f"no submission of {job} waits: Slurm can hold only submissions that have not begun"
     if mark is not None:
         return f"{job} is held already: {mark.text}"
     if all(line.is_held for line in waiting):
@@ -387,7 +372,7 @@ def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
 
 
 class SlurmActions(ActionRouter[RoutedAction]):
-    """The verbs of one cluster. One look-up is enough: slurmctld answers from its memory."""
+    """All actions of one cluster. One look-up is enough: slurmctld answers from its memory."""
 
     def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holds: SlurmHolds) -> None:
         self._reruns, self._holds, self._canceller = reruns, holds, SlurmCanceller(client, selection)
@@ -409,11 +394,11 @@ class SlurmActions(ActionRouter[RoutedAction]):
         raise NotSupported(f'Slurm has no "{spec.verb}". Supported: rerun, start, cancel, hold, release')
 
     def act(self, preview: Preview, key: str) -> Receipt:
-        check_key(key)
+        check_action_key(key)
         return super().act(preview, key)
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
-        check_key(key)
+        check_action_key(key)
         return super().look_up(preview, key)
 
 
@@ -424,16 +409,16 @@ class SlurmCanceller:
         self._client, self._selection = client, selection
 
     def preview(self, spec: ActionSpec) -> Preview:
-        ref = reference(spec.run)
+        ref = reference_row(spec.run.native_ref)
         base, user = parse.base_of(str(ref.get("part", ""))), str(ref.get("user", ""))
         if not base:
             raise NotSupported(f"{spec.run.job}: no job id is known for this run")
         now = situation(self._client.ask(["host", "level", call("job", base)]), self._client.where)
-        live = [part for part in now.parts if part.is_open]
+        live = [part for part in now.parts if part.state.is_open]
         newest = max((part.submit for part in now.parts), default=0)
         refused = now.refusal(user)
         if not live:
-            refused = f"job {base} is over: there is nothing to cancel"
+            refused = f"job {base} has ended: there is nothing to cancel"
         elif not ref.get("array") and newest != ref.get("submit"):
             refused = f"job {base} was queued again meanwhile: refresh it"
         return Preview(
@@ -448,7 +433,8 @@ class SlurmCanceller:
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         base = str(plan["id"])
-        sent(self._client, call("cancel", base, latest(plan)), f"job {base}", str(plan["user"]))
+        latest = str(host_window(plan)[1])
+        sent(self._client, call("cancel", base, latest), f"job {base}", str(plan["user"]))
         return Receipt(base, f"scancel {base} was accepted")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
@@ -459,6 +445,6 @@ class SlurmCanceller:
             return ActionUnknown(
                 f"slurmctld does not know job {base} any more: it has ended, and the cause is not recorded"
             )
-        if any(part.is_open for part in now.parts):
+        if any(part.state.is_open for part in now.parts):
             return ActionAbsent()
-        return ActionFound(base, f"job {base} is {now.parts[0].word}")
+        return ActionFound(base, f"job {base} is {now.parts[0].native_state}")

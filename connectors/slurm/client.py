@@ -1,45 +1,41 @@
-"""Calls to a Slurm cluster: fixed scripts, who is signed in, and how a refusal of Slurm's is sorted.
+"""Calls to a Slurm cluster by fixed scripts, the rights of the login, and the errors of refused actions.
 
-Each method is one fixed script; values reach it quoted, on standard input, never in its command. `JobSituation` is what
-previews and actions share: the parts of a job now, and what the login may do with them.
+Values reach a script quoted, on standard input, never in its command.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from shlex import quote
-from typing import Any
+from shlex import join, quote
 
-from connectors.sdk.contract import ACTION_KEY
-from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.settle import SEND_SECONDS, sent_at
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, OutcomeUnknown
+from connectors.sdk.states import RunState
 from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.hosts import HostSession
+from connectors.sdk.transport.hosts import HostSession, sent_once
 from connectors.sdk.transport.script_output import ScriptSection, host_now, sections
-from connectors.sdk.transport.ssh import SshFailed
 from connectors.slurm import parse
 from connectors.slurm.options import SlurmOptions
 from connectors.slurm.parse import SlurmAnswer
 
 ARGV = ("sh", "-s")
 PAGE_ROWS = 5000
-"""Of accounting at a time."""
+"""Rows of accounting in one poll."""
 
 
 @cache
 def script(name: str) -> str:
-    """The text of a script that lies beside this module."""
+    """The text of a script of this package."""
     return (Path(__file__).parent / name).read_text("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class AccountingWindow:
-    """Which rows of accounting are requested: of jobs that were active in it. Seconds since 1970; `until` 0 is now."""
+    """A request for the jobs that were active in it. Seconds since 1970; `until` 0 is now; `skip` rows are left out."""
 
     since: int
     until: int = 0
@@ -50,9 +46,7 @@ class SlurmClient:
     """One login host. Each call is one round trip."""
 
     def __init__(self, options: SlurmOptions, session: HostSession) -> None:
-        self.options = options
-        self.session = session
-        self.deadline = Deadline(0)
+        self.options, self.session, self.deadline = options, session, Deadline(0)
 
     @property
     def where(self) -> str:
@@ -61,14 +55,13 @@ class SlurmClient:
     def snapshot(self, window: AccountingWindow, open_ids: Iterable[str]) -> SlurmAnswer:
         """Clock, settings, a page of accounting, the jobs `open_ids`, and the queue, which is read last."""
         until = f"uts{window.until}" if window.until else ""
-        values = (str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._accounting())
-        more = ",".join(open_ids)
-        calls = ["host", "config", f"history {_quoted(values)}", *([f"some {quote(more)}"] if more else [])]
-        return self.ask([*calls, self._queue()])
+        history = call("history", str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._chosen("-r"))
+        ids = ",".join(open_ids)
+        return self.ask(["host", "config", history, *([call("some", ids)] if ids else []), self._queue()])
 
     def names(self, since: int) -> SlurmAnswer:
-        calls = ["host", "config", f"names {_quoted((str(since), *self._accounting()))}"]
-        return self.ask([*calls, self._queue(), "crontabs", "limits"])
+        names = call("names", str(since), *self._chosen("-r"))
+        return self.ask(["host", "config", names, self._queue(), "crontabs", "limits"])
 
     def pending(self) -> SlurmAnswer:
         return self.ask(["host", "level", self._queue()])
@@ -86,29 +79,23 @@ class SlurmClient:
         self.session.close()
 
     def _queue(self) -> str:
-        chosen = (("-u", self.options.users), ("-A", self.options.accounts), ("-p", self.options.partitions))
-        return f"queue {_quoted(word for flag, names in chosen if names for word in (flag, ','.join(names)))}"
+        return call("queue", *self._chosen("-p"))
 
-    def _accounting(self) -> list[str]:
-        chosen = (("-u", self.options.users), ("-A", self.options.accounts), ("-r", self.options.partitions))
-        return [word for flag, names in chosen if names for word in (flag, ",".join(names))]
+    def _chosen(self, partitions: str) -> list[str]:
+        """Options that choose jobs; `partitions`: the option that names partitions."""
+        options = {"-u": self.options.users, "-A": self.options.accounts, partitions: self.options.partitions}
+        return [text for option, names in options.items() if names for text in (option, ",".join(names))]
 
 
 def call(name: str, *values: str) -> str:
     """One call of a function of the scripts, its values quoted."""
-    return f"{name} {_quoted(values)}"
-
-
-def _quoted(values: Iterable[str]) -> str:
-    return " ".join(quote(value) for value in values)
+    return f"{name} {join(values)}"
 
 
 OPERATORS = ("Operator", "Administrator")
-BEFORE = timedelta(hours=1)
-"""How long before it was sent its mark is looked for: the clocks may differ."""
 DENIED = ("denied", "Invalid user id", "not permitted", "a password is required", "may not run", "not allowed")
-WHY = {
-    "LATE": "the request came too late and nothing was done. Ask again",
+REFUSALS = {
+    "LATE": "the request came too late and nothing was done. Send it again",
     "RUNS": "it waits or runs meanwhile",
     "OVER": "it has ended",
     "GONE": "slurmctld does not know it any more",
@@ -123,32 +110,28 @@ class JobPart:
     """A part of a job as slurmctld has it now."""
 
     submit: int
-    word: str
+    native_state: str
     part: str
 
     @property
-    def is_open(self) -> bool:
-        return parse.state_of(self.word, "1:0").is_open
-
-    @property
-    def is_red(self) -> bool:
-        return parse.state_of(self.word, "1:0").is_red
+    def state(self) -> RunState:
+        return parse.state_of(self.native_state, "1:0")
 
 
 @dataclass(frozen=True, slots=True)
 class JobSituation:
-    """A job as it is before an action: its parts, and the rights of the login."""
+    """A job before an action: its parts, and the rights of the login."""
 
     me: str
     level: str
     skew: float
     parts: tuple[JobPart, ...]
-    """None where slurmctld does not know the job any more."""
+    """Empty where slurmctld does not know the job any more."""
     may_requeue: bool
     answer: SlurmAnswer
 
     def refusal(self, user: str) -> str | None:
-        """Why the login may not touch that user's jobs; None where it may, or where that is unknown."""
+        """Why the login may not change that user's jobs; None where it may, or where that is unknown."""
         if self.me in (user, "root") or self.level not in ("None", ""):
             return None
         return permission_fix(self.me, user) if self.level == "None" else None
@@ -156,7 +139,7 @@ class JobSituation:
 
 def permission_fix(me: str, user: str) -> str:
     return (
-        f'the login "{me}" may not touch jobs of {user}. Make it an operator:'
+        f'the login "{me}" may not change jobs of {user}. Make it an operator:'
         f" sacctmgr modify user {me} set adminlevel=Operator"
     )
 
@@ -195,42 +178,18 @@ def needed(answer: SlurmAnswer, kind: str, where: str) -> ScriptSection:
     return section
 
 
-def latest(plan: Mapping[str, Any]) -> str:
-    """The last second, by the host's clock, at which it may still be sent."""
-    sent = (sent_at(plan) or datetime.now(UTC)) + timedelta(seconds=float(plan["skew"]) + SEND_SECONDS)
-    return str(int(sent.timestamp()))
-
-
-def since(plan: Mapping[str, Any]) -> str:
-    """From where its mark is looked for."""
-    sent = sent_at(plan) or datetime.now(UTC) - timedelta(days=1)
-    return str(int((sent - BEFORE + timedelta(seconds=min(0.0, float(plan["skew"])))).timestamp()))
-
-
-def check_key(key: str) -> None:
-    if not ACTION_KEY.fullmatch(key):
-        raise NotSupported(f"not an action key of ours: {key[:60]!r}")
-
-
 def sent(client: SlurmClient, command: str, what: str, user: str) -> ScriptSection:
     """Sends it once: the answer where it was done. OutcomeUnknown where the host was reached and did not answer, and
     where only some parts of it were done; AccessRefused or NotSupported where Slurm refused."""
     unknown = f"Whether it was done is looked up in Slurm on {client.where}."
-    try:
-        part = client.ask([command], once=True).parts[0]
-    except SshFailed as error:
-        if error.touched:
-            raise OutcomeUnknown(f"{error} {unknown}") from error
-        raise
-    except SystemUnreachable as error:
-        raise OutcomeUnknown(f"{error} {unknown}") from error
+    part = sent_once(lambda: client.ask([command], once=True).parts[0], unknown)
     if part.kind in ("DONE", "EXISTS", "UNMARKED"):
         return part
     if part.kind == "PARTLY":
         done, rest, why = part.fields(3)
         text = f"only a part was done: {done[:200]} was, {rest[:200]} was not: {why[:200]}"
         raise OutcomeUnknown(f"{what} on {client.where}: {text}. {unknown}")
-    if part.kind == "REFUSED" and any(word in part.rest for word in DENIED):
+    if part.kind == "REFUSED" and any(text in part.rest for text in DENIED):
         raise AccessRefused(f"{what}: {part.rest[:200]}. Nothing was done: {permission_fix('of this system', user)}")
-    why = WHY.get(part.kind, f"Slurm says: {part.rest[:200]}")
+    why = REFUSALS.get(part.kind, f"Slurm says: {part.rest[:200]}")
     raise NotSupported(f"{what} on {client.where}: {why}.")

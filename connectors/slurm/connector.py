@@ -15,6 +15,8 @@ from typing import Any
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, ShellSession, SourcePermission
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.fields import reference_row
+from connectors.sdk.log_chunks import byte_offset
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.hosts import HostSession, address, session_of, ssh_shell, targets
@@ -24,25 +26,22 @@ from connectors.slurm.actions import SlurmActions, SlurmHolds, SlurmReruns
 from connectors.slurm.client import OPERATORS, SlurmClient, call, level_of
 from connectors.slurm.options import JobSelection, SlurmOptions
 from connectors.slurm.parse import SlurmAnswer
-from connectors.slurm.polling import SlurmInventory, SlurmPoller, clock_of, reference
+from connectors.slurm.polling import SlurmInventory, SlurmPoller
 
 PATTERN = re.compile(r"%(\d*)([%AajJuxNnst])")
-REQUESTED = {
-    "out": re.compile(r"(?:^|\s)(?:-o\s*|--output[=\s])(\S+)"),
-    "err": re.compile(r"(?:^|\s)(?:-e\s*|--error[=\s])(\S+)"),
-}
+OUTPUT_OPTION = re.compile(r"(?:^|\s)(?:-o\s*|--output[=\s])(\S+)")
+ERROR_OPTION = re.compile(r"(?:^|\s)(?:-e\s*|--error[=\s])(\S+)")
 
 
 def read_log(client: SlurmClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
     """As the contract says; of an array, the output of a task that failed, or of the first."""
-    ref = reference(run)
+    ref = reference_row(run.native_ref)
     part, user = str(ref.get("part", "")), str(ref.get("user", ""))
     if not parse.base_of(part) or not user:
         raise NotSupported(f"{run.job}: no job id is known for this run, so its output cannot be found")
-    if start is not None and not (start.isascii() and start.isdigit() and len(start) < 19):
-        raise NotSupported(f"not a place in a log: {start[:40]!r}")
+    offset = None if start is None else byte_offset(start)
     out, err = log_paths(parse.lines(parse.section(client.ask([call("outputs", part)]), "PATHS")), ref)
-    values = (user, out, err, str(limit_bytes), "tail" if start is None else start)
+    values = (user, out, err, str(limit_bytes), "tail" if offset is None else str(offset))
     answer = client.ask([call("output", *values)])
     chunk = parse.section(answer, "CHUNK")
     size = parse.section(answer, "SIZE")
@@ -50,7 +49,7 @@ def read_log(client: SlurmClient, run: RunRef, start: str | None, limit_bytes: i
         none = parse.section(answer, "NOFILE")
         raise NotSupported(f"{run.job} {part}: {none.rest[:300] if none else 'no output was found'}")
     data, whole = chunk.body[:limit_bytes], int(size.rest.strip() or 0)
-    begin = whole - len(data) if start is None else int(start)
+    begin = whole - len(data) if offset is None else offset
     end = begin + len(data)
     return LogChunk(text_of(data), str(end), end < whole and bool(data), begin > 0 or end < whole)
 
@@ -60,21 +59,19 @@ def log_paths(reported: list[str], ref: Mapping[str, Any]) -> tuple[str, str]:
     live = {line[:6]: line[7:] for line in reported if line.startswith(("StdOut=", "StdErr="))}
     if live.get("StdOut"):
         return live["StdOut"], live.get("StdErr", "")
-    texts = [
-        str(ref.get("line", "")),
-        *(line.removeprefix("#SBATCH") for line in reported if line.startswith("#SBATCH")),
-    ]
-    requested = {name: _first(pattern, texts) for name, pattern in REQUESTED.items()}
-    out = requested["out"] or ("slurm-%A_%a.out" if "_" in str(ref.get("part", "")) else "slurm-%j.out")
-    return _place(out, ref), _place(requested["err"], ref) if requested["err"] else ""
+    directives = [line.removeprefix("#SBATCH") for line in reported if line.startswith("#SBATCH")]
+    texts = [str(ref.get("line", "")), *directives]
+
+    def requested(pattern: re.Pattern[str]) -> str:
+        matches = (pattern.search(text) for text in texts)
+        return next((match[1].strip("\"'") for match in matches if match), "")
+
+    default = "slurm-%A_%a.out" if "_" in str(ref.get("part", "")) else "slurm-%j.out"
+    error_path = requested(ERROR_OPTION)
+    return _path(requested(OUTPUT_OPTION) or default, ref), _path(error_path, ref) if error_path else ""
 
 
-def _first(pattern: re.Pattern[str], texts: list[str]) -> str:
-    matches = (pattern.search(text) for text in texts)
-    return next((match[1].strip("\"'") for match in matches if match), "")
-
-
-def _place(pattern: str, ref: Mapping[str, Any]) -> str:
+def _path(pattern: str, ref: Mapping[str, Any]) -> str:
     """Source: FILENAME PATTERN of sbatch(1). A part's own id (%j of an array) is not kept: its path has it."""
     base, _, task = str(ref.get("part", "")).partition("_")
     user, name = str(ref.get("user", "")), str(ref.get("name", ""))
@@ -89,6 +86,7 @@ def _place(pattern: str, ref: Mapping[str, Any]) -> str:
 
 
 MOST_USERS = 20
+MAKE_OPERATOR = "sacctmgr modify user {} set adminlevel=Operator"
 
 
 def probe(client: SlurmClient, selection: JobSelection) -> Probe:
@@ -100,64 +98,48 @@ def probe(client: SlurmClient, selection: JobSelection) -> Probe:
     settings = parse.settings(answer, client.where)
     waits, _, error = parse.queue(answer)
     rows = list(parse.name_rows(answer))
-    reported = any(mark == "=" and row == ["0"] for mark, row in rows)
-    words = [row[0] for mark, row in rows if mark == "!" and row]
-    if error and not reported:
-        raise parse.nothing_seen([error, *words], client.where)
+    has_rows = any(mark == "=" and row == ["0"] for mark, row in rows)
+    errors = [row[0] for mark, row in rows if mark == "!" and row]
+    if error and not has_rows:
+        raise parse.nothing_seen([error, *errors], client.where)
     users = {row[2] for mark, row in rows if mark == "+" and len(row) > 6 and selection.wants(row[6])}
     users |= {line.user for queued in waits.values() for line in queued}
-    requested = sorted(users)[:MOST_USERS]
-    more = client.ask(["host", "level", *(call("may", user) for user in requested)])
-    me = (parse.section(more, "ME") or more.parts[0]).fields(2)[0]
-    level = level_of(parse.section(more, "LEVEL") or more.parts[0])
-    rights = [*_view(settings, me, level, error, reported, words), *_act(more, me, level)]
-    notes = [f"signed in as {me}" + (f" ({level})" if level not in ("None", "") else ""), *_retention(settings)]
+    rights_answer = client.ask(["host", "level", *(call("may", user) for user in sorted(users)[:MOST_USERS])])
+    me = (parse.section(rights_answer, "ME") or rights_answer.parts[0]).fields(2)[0]
+    level = level_of(parse.section(rights_answer, "LEVEL") or rights_answer.parts[0])
+    rights = [*_view(settings, me, level, error, has_rows, errors), *_act(rights_answer, me, level)]
+    notes = [f"signed in as {me}" + (f" ({level})" if level not in ("None", "") else "")]
+    flags = settings.get("AccountingStoreFlags", "")
+    if "job_script" not in flags:
+        notes.append("accounting keeps no scripts: a job that slurmctld forgot (MinJobAge) cannot be run again")
+    if "job_comment" not in flags:
+        notes.append("accounting keeps no comments: our reruns are known only until slurmctld forgets them (MinJobAge)")
     notes.append(f"cluster {settings.get('ClusterName', '?')}: {len(users)} users with jobs")
-    return Probe(True, settings.get("SLURM_VERSION", ""), tuple(rights), tuple(notes), clock_of(host, before))
+    return Probe(True, settings.get("SLURM_VERSION", ""), tuple(rights), tuple(notes), host.clock(before))
 
 
 def _view(
     settings: Mapping[str, str], me: str, level: str, error: str, has_rows: bool, errors: list[str]
 ) -> Iterator[SourcePermission]:
-    why = error[:200] if error else ""
-    yield SourcePermission(
-        "ask slurmctld", not error, why, "see that slurmctld runs, and munged on this host" if error else ""
-    )
+    fix = "see that slurmctld runs, and munged on this host"
+    yield SourcePermission.checked("ask slurmctld", not error, error[:200], fix)
     off = settings.get("AccountingStorageType", "").endswith("none")
     why = "accounting is off" if off else " ".join(errors)[:200] or "sacct failed"
     fix = "AccountingStorageType=accounting_storage/slurmdbd in slurm.conf; see that slurmdbd runs"
-    seen = has_rows and not off and not errors
-    yield SourcePermission("read accounting", seen, "" if seen else why, "" if seen else fix)
-    blind = parse.is_private(settings) and me != "root" and level not in OPERATORS
-    fix = f"sacctmgr modify user {me} set adminlevel=Operator"
-    why = "PrivateData=jobs hides the jobs of others without an error"
-    yield SourcePermission("see the jobs of others", not blind, why if blind else "", fix if blind else "")
+    yield SourcePermission.checked("read accounting", has_rows and not off and not errors, why, fix)
+    is_hidden = parse.is_private(settings) and me != "root" and level not in OPERATORS
+    why, fix = "PrivateData=jobs hides the jobs of others without an error", MAKE_OPERATOR.format(me)
+    yield SourcePermission.checked("see the jobs of others", not is_hidden, why, fix)
 
 
-def _act(more: SlurmAnswer, me: str, level: str) -> Iterator[SourcePermission]:
+def _act(rights: SlurmAnswer, me: str, level: str) -> Iterator[SourcePermission]:
     held = me == "root" or level not in ("None", "")
     whose = f"others' jobs ({level})" if level.startswith("coordinator") else "the jobs of others"
-    yield SourcePermission(
-        f"requeue, cancel, hold and release {whose}",
-        held,
-        "" if held else f"{me} is a plain user of Slurm",
-        "" if held else f"sacctmgr modify user {me} set adminlevel=Operator",
-        "act",
-    )
-    for part in more.parts:
-        if part.kind == "MAY":
-            answer, user = part.fields(2)
-            ok = answer == "yes"
-            fix = "" if ok else f"in its sudoers: {me} ALL=({user}) NOPASSWD: /usr/bin/sbatch"
-            yield SourcePermission(f"submit as {user}", ok, "" if ok else "sudo refuses it", fix, "act")
-
-
-def _retention(settings: Mapping[str, str]) -> Iterator[str]:
-    flags = settings.get("AccountingStoreFlags", "")
-    if "job_script" not in flags:
-        yield "accounting keeps no scripts: a job that slurmctld forgot (MinJobAge) cannot be run again"
-    if "job_comment" not in flags:
-        yield "accounting keeps no comments: a rerun is known as ours only until slurmctld forgets it (MinJobAge)"
+    name, why = f"requeue, cancel, hold and release {whose}", f"{me} is a plain user of Slurm"
+    yield SourcePermission.checked(name, held, why, MAKE_OPERATOR.format(me), "act")
+    for answer, user in (part.fields(2) for part in rights.parts if part.kind == "MAY"):
+        fix = f"in its sudoers: {me} ALL=({user}) NOPASSWD: /usr/bin/sbatch"
+        yield SourcePermission.checked(f"submit as {user}", answer == "yes", "sudo refuses it", fix, "act")
 
 
 class SlurmConnector(ComposedConnector):
@@ -194,16 +176,7 @@ CONNECTOR = ConnectorKind(
     options=SlurmOptions,
     targets=targets,
     open=SlurmConnector,
-    capabilities=frozenset(
-        {
-            Capability.RERUN,
-            Capability.START,
-            Capability.CANCEL,
-            Capability.HOLD,
-            Capability.LOG,
-            Capability.NATIVE_DEPENDENCIES,
-        }
-    ),
+    capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.PERIODS},
     missing={
         Capability.MARK: "Slurm cannot set a job's result; Headway records it as asserted",
         Capability.TASKS: "array tasks are shown as parts of their run; job steps are not shown",
@@ -213,15 +186,15 @@ CONNECTOR = ConnectorKind(
     schedules="expression",
     ladder=(
         "Each job id is a run, an array with all its tasks too (PARTIAL where some failed), and what is requeued is a"
-        " further attempt of it. Accounting (slurmdbd) proves start, end and exit code; slurmctld tells what waits,"
-        " why, and what will never run (DependencyNeverSatisfied). Without accounting ends are known only as long as"
-        " slurmctld keeps them (MinJobAge), and the outcome of an array is UNKNOWN."
+        " further attempt of it. Accounting (slurmdbd) proves start, end and exit code; slurmctld shows waiting jobs,"
+        " why they wait, and which never run (DependencyNeverSatisfied). Without accounting ends are known only as long"
+        " as slurmctld keeps them (MinJobAge), and the outcome of an array is UNKNOWN."
     ),
     verbs={
         Verb.RERUN: "requeue, or submit its stored script again",
         Verb.START: "submit the script of its newest run again",
         Verb.CANCEL: "scancel",
-        Verb.HOLD: "hold what waits",
+        Verb.HOLD: "hold waiting submissions",
         Verb.RELEASE: "release",
     },
     shell=open_shell,

@@ -43,7 +43,7 @@ STATES = {
     "REVOKED": RunState.SKIPPED,
     "REQUEUED": RunState.FAILED,
 }
-"""REQUEUED is what accounting calls a try that was started again: by its exit code it had failed, else see `of`."""
+"""REQUEUED is a try that was started again: by its exit code it had failed, else see `state_of`."""
 REASON_TEXTS = {
     "NODE_FAIL": "a node of it failed",
     "BOOT_FAIL": "its node did not boot",
@@ -71,18 +71,12 @@ WAITS = {
     "Priority": (RunState.QUEUED, "slot"),
     "None": (RunState.QUEUED, ""),
 }
-"""Why a job waits, where it is more than "in the queue"; limits of users, accounts and QOS are a matter of slots."""
-
-
-def is_known(word: str) -> bool:
-    """Whether Slurm has that word for a state."""
-    return word in STATES
+"""State and reason by Slurm's reason; limits of users, accounts and QOS are slots."""
 
 
 def state_of(word: str, exit_code: str) -> RunState:
-    """The state of a part by its word, without "by UID", and its "code:signal". Unknown words are UNKNOWN.
-
-    A try that was requeued without an exit code of its own had run, or had even ended well: its end is unknown."""
+    """The state of a part by Slurm's name of it, without "by UID", and its "code:signal". A try that was requeued
+    without an exit code may have succeeded: its end is unknown."""
     if word == "REQUEUED" and exit_code in ("", "0:0"):
         return RunState.UNKNOWN
     return STATES.get(word, RunState.UNKNOWN)
@@ -190,8 +184,8 @@ class ParsedRows:
 
     groups: list[PartGroup] = field(default_factory=list)
     skipped: list[SkippedRecord] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    """Errors of sacct."""
+    errors: list[str] = field(default_factory=list)
+    """Of sacct."""
     is_last: bool = False
     """Whether the end of the list was reached."""
     is_whole: bool = True
@@ -270,23 +264,9 @@ def queue(answer: SlurmAnswer) -> tuple[dict[str, list[QueueRow]], list[SkippedR
 def _queued(row: list[str]) -> QueueRow | None:
     if len(row) != QUEUE_FIELDS or not base_of(row[0]) or not row[13] or not stamp(row[4]):
         return None
-    plain = ["" if value in ("(null)", "N/A") else value for value in row]
-    part, _, word, reason, submit, start, end, priority, user, account, partition, dependency, comment, name, _ = plain
-    times = stamp(submit), stamp(start), stamp(end)
-    return QueueRow(
-        part,
-        base_of(part),
-        word,
-        reason,
-        *times,
-        priority,
-        user,
-        account,
-        partition,
-        dependency,
-        comment,
-        row[13] or name,
-    )
+    part, _, state, reason, submit, start, end, *rest = ("" if value in ("(null)", "N/A") else value for value in row)
+    texts = (*rest[:6], row[13])
+    return QueueRow(part, base_of(part), state, reason, stamp(submit), stamp(start), stamp(end), *texts)
 
 
 def group(row: QueueRow) -> PartGroup:
@@ -314,7 +294,7 @@ def _read_groups(part: ScriptSection, answer: SlurmAnswer, rows: ParsedRows) -> 
             rows.is_last = True
             rows.is_whole = rows.is_whole and row[1] == "0"
         elif row[0] == "!":
-            rows.words.append(row[1][:SAMPLE] if len(row) > 1 else "")
+            rows.errors.append(row[1][:SAMPLE] if len(row) > 1 else "")
         elif line.strip():
             result = _group(row[1:]) if row[0] == "+" else None
             if result is None:
@@ -345,11 +325,8 @@ def _sample(line: str, answer: SlurmAnswer) -> str:
 def settings(answer: SlurmAnswer, where: str) -> dict[str, str]:
     """Settings by `scontrol show config`; empty where slurmctld does not answer. Raises NotSupported without Slurm."""
     reported = lines(section(answer, "CONFIG"))
-    result = {}
-    for line in reported:
-        name, equals, value = line.partition("=")
-        if equals:
-            result[name.strip()] = value.strip()
+    parts = (line.partition("=") for line in reported)
+    result = {name.strip(): value.strip() for name, equals, value in parts if equals}
     if not result and any("not found" in line for line in reported):
         raise NotSupported(
             f"{where}: Slurm not found ({reported[0][:SAMPLE]}). Fix: set `bin` to the folder of its commands"
@@ -362,9 +339,9 @@ def is_private(config: Mapping[str, str]) -> bool:
     return "jobs" in config.get("PrivateData", "").split(",")
 
 
-def warnings_of(words: Iterable[str], where: str) -> str:
-    """Words of Slurm's tools that did not answer. Raises AccessRefused where a person must act."""
-    reported = " ".join(words).strip()
+def warnings_of(errors: Iterable[str], where: str) -> str:
+    """Messages of Slurm's tools that did not answer. Raises AccessRefused where a person must act."""
+    reported = " ".join(errors).strip()
     if any(item in reported for item in NO_RIGHT):
         raise PermissionMissing(
             f"{where}: {reported[:SAMPLE]}. May the login use Slurm there? See headway connector grants slurm"
@@ -374,12 +351,12 @@ def warnings_of(words: Iterable[str], where: str) -> str:
     return reported[:SAMPLE]
 
 
-def nothing_seen(words: Iterable[str], where: str) -> InvalidAnswer:
-    return InvalidAnswer(f"{where}: {warnings_of(words, where)}. Headway retries.")
+def nothing_seen(errors: Iterable[str], where: str) -> InvalidAnswer:
+    return InvalidAnswer(f"{where}: {warnings_of(errors, where)}. Headway retries.")
 
 
 def crontabs(answer: SlurmAnswer) -> dict[str, str]:
-    """Job id -> expression, of the jobs that scrontab made."""
+    """By job id the expression of jobs that scrontab made."""
     result = (line.partition("|") for line in lines(section(answer, "CRONTABS")))
     return {base: spec.strip() for base, bar, spec in result if bar and base.isdigit()}
 

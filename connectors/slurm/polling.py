@@ -1,33 +1,34 @@
-"""Polls and inventory of a cluster: a window of accounting, the jobs that are open, and the queue of now.
+"""Polls and inventory of a cluster: a window of accounting, the open jobs, and the queue, which is read last.
 
-What slurmctld knows is read last. The inventory is each user and name that was submitted in the window, or waits now,
-with how many run at once: of a QOS, of a partition by its own QOS, or of each user in one (sacctmgr(1), scontrol(1);
-measured on 22.05.8, where a plain user may read them).
+The inventory is each user and name that was submitted in the window, or waits now, with how many run at once: of a QOS,
+of a partition by its own QOS, or of each user in one (sacctmgr(1), scontrol(1); measured on 22.05.8, where a plain user
+may read them).
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
+
+from pydantic import NonNegativeInt
 
 from connectors.sdk import fields
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.poll_result import PollResult, ReportedRuns
-from connectors.sdk.records import HistoryGap, Inventory, JobRecord, Poll, RunRef, Schedule, SkippedRecord, TargetClock
-from connectors.sdk.states import ProofLevel
+from connectors.sdk.records import HistoryGap, Inventory, JobRecord, Poll, RunRef, Schedule, SkippedRecord
+from connectors.sdk.states import ProofLevel, RunState
 from connectors.sdk.transport.script_output import HostNow, bytes_of, host_now
+from connectors.sdk.vanished_runs import no_longer_listed
 from connectors.slurm import client, parse, runs
 from connectors.slurm.client import AccountingWindow, SlurmClient
 from connectors.slurm.options import JobSelection
 from connectors.slurm.parse import ParsedRows, PartGroup, QueueRow, SlurmAnswer, lines, section
 
 STEP_SECONDS = 24 * 3600
-"""Of history at a time."""
+"""History that one poll reads."""
 OVERLAP_SECONDS = 180
 """Seconds that slurmdbd may lag behind slurmctld, which queues for it."""
 LAG = timedelta(seconds=5)
@@ -36,44 +37,32 @@ NO_ACCOUNTING = (
     " ({} s), outcomes of arrays not at all"
 )
 MOST_AGAIN = 500
-NAMES = ("until", "page", "window", "looked", "begun")
 
 
 @dataclass(frozen=True, slots=True)
 class SlurmCursor:
-    """`until`: up to there accounting was read. `page`: rows of the window after it that were read already."""
+    """`until`: up to there accounting was read. `page`: rows of the window after it that were read already. Times are
+    epoch seconds by the cluster's clock."""
 
-    until: int = 0
-    page: int = 0
-    window: int = 0
-    looked: int = 0
-    """When the queue was last seen, by the cluster's clock."""
-    begun: int = 0
-    """When the first page of the window was read, by the cluster's clock."""
-
-    @classmethod
-    def read(cls, text: str) -> SlurmCursor:
-        """From a cursor's text; an unreadable one starts again."""
-        try:
-            value = json.loads(text) if text else {}
-            return cls(*(max(0, int(value.get(name, 0))) for name in NAMES))
-        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-            return cls()
-
-    def text(self) -> str:
-        return json.dumps({name: getattr(self, name) for name in NAMES}, separators=(",", ":"))
+    until: NonNegativeInt = 0
+    page: NonNegativeInt = 0
+    window: NonNegativeInt = 0
+    queue_seen: NonNegativeInt = 0
+    """When the queue was last read."""
+    begun: NonNegativeInt = 0
+    """When the first page of the window was read."""
 
 
 @dataclass(slots=True)
 class ClusterSnapshot:
-    """One answer, read."""
+    """One parsed answer."""
 
     host: HostNow
     settings: Mapping[str, str]
     rows: ParsedRows
     waits: dict[str, list[QueueRow]]
     queue_error: str
-    gathered: PollResult = field(default_factory=PollResult)
+    result: PollResult = field(default_factory=PollResult)
 
     @property
     def keeps_accounts(self) -> bool:
@@ -82,12 +71,11 @@ class ClusterSnapshot:
     @property
     def is_accounted(self) -> bool:
         """Whether accounting answered whole."""
-        return self.keeps_accounts and self.rows.is_whole and not self.rows.words
+        return self.keeps_accounts and self.rows.is_whole and not self.rows.errors
 
     def lines(self, window: AccountingWindow) -> dict[str, list[QueueRow]]:
-        """The rows that the queue adds to accounting. Jobs that ended outside of the window are left out: accounting
-        reports them, or has reported them, whole. Ended parts of an array that accounting does not have yet are left
-        out too: they say nothing about the others."""
+        """The rows that the queue adds to accounting. Jobs that ended outside of the window are left out, since
+        accounting reports them whole, and ended parts of an array that accounting does not have yet."""
         if not self.is_accounted:
             return self.waits
         existing, last = {group.base for group in self.rows.groups}, window.until or parse.LAST_STAMP
@@ -100,7 +88,8 @@ class ClusterSnapshot:
         return result
 
     @property
-    def remembers(self) -> int:
+    def min_job_age(self) -> int:
+        """How long slurmctld knows ended jobs, in seconds."""
         return parse.stamp(self.settings.get("MinJobAge", "").split(" ")[0]) or 300
 
 
@@ -112,29 +101,26 @@ class SlurmPoller:
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says."""
-        before, was = datetime.now(UTC), SlurmCursor.read(cursor)
+        before, was = datetime.now(UTC), fields.read_cursor(SlurmCursor, cursor) or SlurmCursor()
         now = int(before.timestamp())
         since = was.until or now - self._client.options.history_hours * 3600
         until = was.window or (since + STEP_SECONDS if since + STEP_SECONDS < now - OVERLAP_SECONDS else 0)
         window = AccountingWindow(max(1, since - OVERLAP_SECONDS), until, was.page)
         seen = self.read(self._client.snapshot(window, _ids(open_runs)))
-        following = self._next(was, since, until, seen)
-        self._gather(seen, seen.lines(window))
+        self._add_runs(seen, seen.lines(window))
         self._warn(seen)
-        self._forgotten(seen, open_runs)
+        self._add_forgotten(seen, open_runs)
         more = seen.is_accounted and (not seen.rows.is_last or bool(until))
         proves = seen.is_accounted and not seen.queue_error and not more
-        gathered = seen.gathered
-        return Poll(
-            runs=self._reported.new(gathered.records.values(), cursor, following),
-            cursor=following,
+        seen.result.complete = not seen.queue_error and (seen.is_accounted or not seen.keeps_accounts)
+        return self._reported.poll(
+            seen.result,
+            cursor,
+            fields.as_json(self._next(was, since, until, seen)),
             more=more,
-            complete=not seen.queue_error and (seen.is_accounted or not seen.keeps_accounts),
-            clock=clock_of(seen.host, before),
-            skipped=tuple(gathered.skipped),
-            gaps=_gaps(was, seen),
+            clock=seen.host.clock(before),
             seen_until=seen.host.now - LAG if proves or not (seen.keeps_accounts or seen.queue_error) else None,
-            warnings=tuple(gathered.warnings),
+            gaps=_gaps(was, seen),
         )
 
     def read(self, answer: SlurmAnswer) -> ClusterSnapshot:
@@ -148,123 +134,103 @@ class SlurmPoller:
         seen = ClusterSnapshot(host_now(section), settings, rows, waits, error)
         has_rows = (rows.is_whole and rows.is_last) or parse.section(answer, "NAMES") is not None
         if error and not has_rows:
-            raise parse.nothing_seen([error, *rows.words], where)
-        seen.gathered.skipped += [*rows.skipped, *skipped]
+            raise parse.nothing_seen([error, *rows.errors], where)
+        seen.result.skipped += [*rows.skipped, *skipped]
         return seen
 
-    def _next(self, was: SlurmCursor, since: int, until: int, seen: ClusterSnapshot) -> str:
-        """Where nothing of accounting was read, it is asked again from where it was."""
+    def _next(self, was: SlurmCursor, since: int, until: int, seen: ClusterSnapshot) -> SlurmCursor:
+        """The next cursor; where accounting was not read, its position stays."""
         now = int(seen.host.now.timestamp())
-        looked, begun = was.looked if seen.queue_error else now, was.begun if was.page else now
+        queue_seen, begun = was.queue_seen if seen.queue_error else now, was.begun if was.page else now
         if seen.keeps_accounts and not seen.is_accounted:
-            return SlurmCursor(since, was.page, was.window, looked, begun).text()
+            return SlurmCursor(since, was.page, was.window, queue_seen, begun)
         if not seen.rows.is_last and seen.keeps_accounts:
-            return SlurmCursor(since, was.page + client.PAGE_ROWS, until, looked, begun).text()
-        return SlurmCursor(until or begun, 0, 0, looked).text()
+            return SlurmCursor(since, was.page + client.PAGE_ROWS, until, queue_seen, begun)
+        return SlurmCursor(until or begun, 0, 0, queue_seen)
 
-    def _gather(self, seen: ClusterSnapshot, lines: Mapping[str, list[QueueRow]]) -> None:
+    def _add_runs(self, seen: ClusterSnapshot, lines: Mapping[str, list[QueueRow]]) -> None:
         by_base: dict[str, list[PartGroup]] = {}
         for group in dict.fromkeys(seen.rows.groups):
             by_base.setdefault(group.base, []).append(group)
-        names = {base: self._selection.job_of(rows[0].user, rows[0].name) for base, rows in by_base.items()}
-        names |= {base: self._selection.job_of(rows[0].user, rows[0].name) for base, rows in seen.waits.items()}
+        names: dict[str, str] = {}
+        for base, row in ((base, rows[0]) for found in (by_base, seen.waits) for base, rows in found.items()):
+            names[base] = self._selection.job_of(row.user, row.name)
         for base in {**by_base, **lines}:
             waits = lines.get(base, [])
-            name = waits[0].name if waits else by_base[base][0].name
-            if self._selection.wants(name):
-                self._add(seen, base, runs.with_queue(by_base.get(base, []), waits), names)
+            if not self._selection.wants((waits or by_base[base])[0].name):
+                continue
+            groups = runs.with_queue(by_base.get(base, []), waits)
+            is_runaway = not seen.queue_error and base not in seen.waits
+            context = runs.RunContext(names[base], not seen.is_accounted, is_runaway, names)
+            for group in groups:
+                if group.word not in parse.STATES:
+                    seen.result.warn(f'unknown state "{group.word[:60]}" of a job: shown as UNKNOWN')
+            for attempt in runs.attempts(groups):
+                record = runs.record(base, attempt, context)
+                if record is not None:
+                    seen.result.add(record)
 
-    def _add(self, seen: ClusterSnapshot, base: str, groups: list[PartGroup], names: Mapping[str, str]) -> None:
-        known = runs.RunContext(
-            names[base],
-            is_thin=not seen.is_accounted,
-            is_runaway=not seen.queue_error and base not in seen.waits,
-            names=names,
-        )
-        for group in groups:
-            if not parse.is_known(group.word):
-                seen.gathered.warn(f'unknown state "{group.word[:60]}" of a job: shown as UNKNOWN')
-        for attempt in runs.attempts(groups):
-            record = runs.record(base, attempt, known)
-            if record is not None:
-                seen.gathered.add(record)
-
-    def _forgotten(self, seen: ClusterSnapshot, open_runs: Sequence[RunRef]) -> None:
-        """Open runs of which neither slurmctld nor accounting, asked for them by id, knows anything any more."""
+    def _add_forgotten(self, seen: ClusterSnapshot, open_runs: Sequence[RunRef]) -> None:
+        """Open runs that neither slurmctld nor accounting, asked for them by id, knows any more."""
         if seen.queue_error or seen.keeps_accounts != seen.is_accounted or parse.is_private(seen.settings):
             return
         existing, requested = {*seen.waits, *(group.base for group in seen.rows.groups)}, set(_ids(open_runs))
         for run in open_runs:
-            base = str(reference(run).get("id", ""))
+            base = str(fields.reference_row(run.native_ref).get("id", ""))
             if base in requested - existing:
-                seen.gathered.add(runs.forgotten_run(run))
+                message = "neither slurmctld nor accounting knows it any more: it ended, and how was not seen"
+                seen.result.add(no_longer_listed(run, "(not known any more)", message, RunState.LOST))
 
     def _warn(self, seen: ClusterSnapshot) -> None:
         if seen.queue_error:
-            seen.gathered.warn(f"slurmctld does not answer, so what waits and runs is not known: {seen.queue_error}")
+            seen.result.warn(f"slurmctld does not answer, so waiting and running jobs are unknown: {seen.queue_error}")
         if not seen.keeps_accounts:
-            seen.gathered.warn(NO_ACCOUNTING.format(seen.remembers))
+            seen.result.warn(NO_ACCOUNTING.format(seen.min_job_age))
         elif not seen.is_accounted:
-            words = parse.warnings_of(seen.rows.words, self._client.where)
-            seen.gathered.warn(f"accounting does not answer, so only what slurmctld still knows is shown: {words}")
-        never = [run for run in seen.gathered.records.values() if "can never be satisfied" in run.message]
+            errors = parse.warnings_of(seen.rows.errors, self._client.where)
+            seen.result.warn(f"accounting does not answer, so only jobs that slurmctld still knows are shown: {errors}")
+        never = [run for run in seen.result.records.values() if "can never be satisfied" in run.message]
         if never:
             names = ", ".join(f"{run.job} {run.period_key}" for run in never[:5])
-            seen.gathered.warn(f"{len(never)} wait for what can never come, and will never run: {names}")
+            seen.result.warn(f"{len(never)} jobs will never run, as their dependency can never be satisfied: {names}")
 
 
 def _gaps(was: SlurmCursor, seen: ClusterSnapshot) -> tuple[HistoryGap, ...]:
-    """Without accounting, what ended and was forgotten between two looks."""
+    """Without accounting, jobs that ended and were forgotten between two reads of the queue."""
     now = int(seen.host.now.timestamp())
-    if seen.keeps_accounts or not was.looked or now - was.looked <= seen.remembers or seen.queue_error:
+    if seen.keeps_accounts or not was.queue_seen or now - was.queue_seen <= seen.min_job_age or seen.queue_error:
         return ()
-    since, until = parse.at(was.looked), parse.at(now - seen.remembers)
+    since, until = parse.at(was.queue_seen), parse.at(now - seen.min_job_age)
     return (HistoryGap(since, until, "accounting is off, and slurmctld forgot what ended meanwhile"),)
 
 
 def _ids(open_runs: Iterable[RunRef]) -> list[str]:
-    """Jobs that are thought open, by id."""
-    ids = dict.fromkeys(str(reference(run).get("id", "")) for run in open_runs)
+    """Ids of the jobs of open runs."""
+    ids = dict.fromkeys(str(fields.reference_row(run.native_ref).get("id", "")) for run in open_runs)
     return [base for base in ids if base.isascii() and base.isdigit() and len(base) < 11][:MOST_AGAIN]
-
-
-def reference(run: RunRef) -> dict[str, Any]:
-    """The reference that the poll made for a run; empty without one."""
-    try:
-        return dict(fields.parse_table(run.native_ref))
-    except RecordUnreadable:
-        return {}
-
-
-def clock_of(host: HostNow, ours: datetime, zone: str = "") -> TargetClock:
-    up = timedelta(seconds=host.uptime_seconds)
-    return TargetClock(host.now, ours, zone or host.offset_text, ours - up if up else None)
 
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
     of_qos: dict[str, tuple[int | None, int | None]]
-    """Jobs that run at once, of all and of each user; None: without a limit."""
+    """By QOS, jobs that run at once, of all and of each user; None: without a limit."""
     partitions: dict[str, str]
     """The QOS that a partition has of its own."""
 
     def tightest(self, partition: str, qos: str, user: str) -> tuple[str, int | None]:
         """Pool and slots of the jobs that are submitted so; ("", None) without a limit."""
+        limits: list[tuple[int, str]] = []
         own = self.partitions.get(partition, "")
-        result = [*self._of(f"qos {qos}", qos, user), *self._of(f"partition {partition}", own, user)]
-        slots, pool = min(result, default=(None, ""))
+        for name, limit in ((f"qos {qos}", qos), (f"partition {partition}", own)):
+            total, per_user = self.of_qos.get(limit, (None, None))
+            limits += [(total, name)] if total is not None else []
+            limits += [(per_user, f"{name}, of {user}")] if per_user is not None else []
+        slots, pool = min(limits, default=(None, ""))
         return pool, slots
-
-    def _of(self, name: str, qos: str, user: str) -> Iterator[tuple[int, str]]:
-        every, of_each = self.of_qos.get(qos, (None, None))
-        if every is not None:
-            yield every, name
-        if of_each is not None:
-            yield of_each, f"{name}, of {user}"
 
 
 def run_limits(answer: SlurmAnswer) -> RunLimits:
-    """None of them where none is enforced, or they cannot be read."""
+    """Empty where none is enforced, or they cannot be read."""
     of_qos: dict[str, tuple[int | None, int | None]] = {}
     partitions: dict[str, str] = {}
     for line in lines(section(answer, "LIMITS")):
@@ -277,7 +243,7 @@ def run_limits(answer: SlurmAnswer) -> RunLimits:
 
 
 def _count(text: str) -> int | None:
-    """A limit of 0 lets nothing run: that is no queue."""
+    """A limit of 0 lets nothing run and counts as none."""
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 10**6 else None
 
 
@@ -318,21 +284,22 @@ class SlurmInventory:
         since = int(before.timestamp()) - self._client.options.history_hours * 3600
         answer = self._client.names(max(1, since))
         seen = self._polls.read(answer)
-        known, skipped, status, words = self._known(answer, seen.waits)
+        known, skipped, status, errors = self._known(answer, seen.waits)
         if seen.queue_error and status != "0":
-            raise parse.nothing_seen([seen.queue_error, *words], self._client.where)
-        zone = _zone(answer) or seen.host.offset_text
-        most = run_limits(answer)
-        jobs = tuple(self._record(key, item, zone, most) for key, item in sorted(known.items()))
+            raise parse.nothing_seen([seen.queue_error, *errors], self._client.where)
+        me = section(answer, "ME")
+        zone = (me.fields(2)[1].partition("/zoneinfo/")[2] if me is not None else "") or seen.host.offset_text
+        limits = run_limits(answer)
+        jobs = tuple(self._record(key, item, zone, limits) for key, item in sorted(known.items()))
         digest = sha256(bytes_of(repr(jobs))).hexdigest()
-        clock = clock_of(seen.host, before, zone)
+        clock = seen.host.clock(before, zone)
         if digest == previous_hash:
             return Inventory((), True, digest, unchanged=True, clock=clock)
-        complete = status == "0" and not words and not seen.queue_error and seen.keeps_accounts
-        return Inventory(jobs, complete, digest, clock=clock, skipped=(*skipped, *seen.gathered.skipped))
+        complete = status == "0" and not errors and not seen.queue_error and seen.keeps_accounts
+        return Inventory(jobs, complete, digest, clock=clock, skipped=(*skipped, *seen.result.skipped))
 
     def newest(self, job: str) -> SubmittedJob | None:
-        """The newest submission of a job; None where accounting has none in the time that is looked at."""
+        """The newest submission of a job; None where accounting has none within history_hours."""
         since = int(datetime.now(UTC).timestamp()) - self._client.options.history_hours * 3600
         answer = self._client.names(max(1, since))
         result = self._known(answer, {})[0].get(job)
@@ -343,28 +310,28 @@ class SlurmInventory:
     ) -> tuple[dict[str, SubmittedJob], list[SkippedRecord], str, list[str]]:
         known: dict[str, SubmittedJob] = {}
         skipped: list[SkippedRecord] = []
-        status, words, edges = "", [], []
+        status, errors, edges = "", [], []
         for mark, row in parse.name_rows(answer):
             if mark == "=" and row:
                 status = row[0]
             elif mark == "!":
-                words += row[:1]
+                errors += row[:1]
             elif mark == "<" and len(row) == 5:
                 edges.append(row)
             elif mark == "+" and len(row) >= parse.NAME_FIELDS and row[2] and row[7]:
-                self._submitted(known, row)
+                self._add_submission(known, row)
             elif mark in ("+", "?"):
                 skipped.append(SkippedRecord("sacct", "the row lacks the requested fields", "|".join(row)[:200]))
         specs = parse.crontabs(answer)
         for base, queued in waits.items():
-            self._queued(known, queued, specs.get(base, ""), waits)
+            self._add_queued(known, queued, specs.get(base, ""), waits)
         for user, name, _, upper_user, upper in edges:
             below, above = self._selection.job_of(user, name), self._selection.job_of(upper_user, upper)
             if below in known and above in known and above != below:
                 known[below].upstreams.add(above)
-        return known, skipped, status, words
+        return known, skipped, status, errors
 
-    def _submitted(self, known: dict[str, SubmittedJob], row: list[str]) -> None:
+    def _add_submission(self, known: dict[str, SubmittedJob], row: list[str]) -> None:
         part, submit, user, account, partition, qos, folder, name, line = row[: parse.NAME_FIELDS]
         if not self._selection.wants(name):
             return
@@ -374,7 +341,7 @@ class SlurmInventory:
             job.account, job.partition, job.line, job.submit = account, partition, line, submitted
             job.part, job.folder, job.last_name, job.qos = part, folder, name, qos
 
-    def _queued(
+    def _add_queued(
         self, known: dict[str, SubmittedJob], queued: list[QueueRow], spec: str, waits: Mapping[str, list[QueueRow]]
     ) -> None:
         for line in queued:
@@ -387,16 +354,16 @@ class SlurmInventory:
             if line.is_pending:
                 job.waits.append(line)
             if not job.line:  # accounting keeps the edges after they are met; the queue forgets them
-                job.upstreams |= {above for above in self._above(line, waits) if above != key}
+                job.upstreams |= {upstream for upstream in self._upstreams(line, waits) if upstream != key}
 
-    def _above(self, line: QueueRow, waits: Mapping[str, list[QueueRow]]) -> Iterable[str]:
-        for word in line.dependency.replace("?", ",").split(","):
-            kind, _, rest = word.split("(")[0].partition(":")
-            above = waits.get(parse.base_of(rest.removesuffix("_*")), [])
-            if kind in WAITS_FOR and above and self._selection.wants(above[0].name):
-                yield self._selection.job_of(above[0].user, above[0].name)
+    def _upstreams(self, line: QueueRow, waits: Mapping[str, list[QueueRow]]) -> Iterable[str]:
+        for dependency in line.dependency.replace("?", ",").split(","):
+            kind, _, rest = dependency.split("(")[0].partition(":")
+            upstream = waits.get(parse.base_of(rest.removesuffix("_*")), [])
+            if kind in WAITS_FOR and upstream and self._selection.wants(upstream[0].name):
+                yield self._selection.job_of(upstream[0].user, upstream[0].name)
 
-    def _record(self, key: str, job: SubmittedJob, zone: str, most: RunLimits) -> JobRecord:
+    def _record(self, key: str, job: SubmittedJob, zone: str, limits: RunLimits) -> JobRecord:
         times = [line.start for line in job.waits if line.start and line.reason == "BeginTime"]
         next_at = parse.at(min(times)) if times else None
         if job.crontab:
@@ -404,7 +371,7 @@ class SlurmInventory:
         else:
             schedule = Schedule("none", "", zone, BY_HAND, next_at)
         is_one = not any(mark in job.part for mark in "_+")  # of an array, or of components, each counts by itself
-        pool, slots = most.tightest(job.partition, job.qos, job.user) if is_one else ("", None)
+        pool, slots = limits.tightest(job.partition, job.qos, job.user) if is_one else ("", None)
         definition = OURS.sub("", job.line) or f"{job.name} in partition {job.partition}"
         return JobRecord(
             native_id=key,
@@ -420,8 +387,3 @@ class SlurmInventory:
             pool=pool,
             slots=slots,
         )
-
-
-def _zone(answer: SlurmAnswer) -> str:
-    part = parse.section(answer, "ME")
-    return part.fields(2)[1].partition("/zoneinfo/")[2] if part is not None else ""

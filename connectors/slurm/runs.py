@@ -1,4 +1,4 @@
-"""Groups of parts as runs: a job and an array are one run each; each requeue is a further attempt of it. Pure."""
+"""Rows of accounting and queue as runs: a job and an array are one run each; a requeue is a further attempt. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.sdk.fields import bounded_context
-from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunEvidence, RunState
-from connectors.sdk.vanished_runs import no_longer_listed
 from connectors.slurm import parse
 from connectors.slurm.parse import NEVER, PartGroup, QueueRow, action_of, at, base_of, group
 
@@ -22,38 +21,26 @@ RUNAWAY = "accounting says {}, and slurmctld does not know it: lost when a daemo
 
 
 def with_queue(groups: Sequence[PartGroup], waits: Sequence[QueueRow]) -> list[PartGroup]:
-    """What accounting has, and what only slurmctld has: all that waits, and what both have not yet exchanged."""
+    """The groups of accounting, and those that only slurmctld has: waiting ones, and ones not yet in accounting."""
     by_part = {(part, item.submit): item for item in groups for part in item.parts}
     existing = {item.submit for item in groups}
-    live = any("[" in line.part for line in waits)
-    merged = [
-        item for item in groups if not (live and item.word == "PENDING" and any("[" in part for part in item.parts))
-    ]
+    merged = list(groups)
+    if any("[" in line.part for line in waits):
+        merged = [item for item in groups if item.word != "PENDING" or not any("[" in part for part in item.parts)]
     for line in waits:
         known = by_part.get((line.part, line.submit))
         if known is None and (line.is_pending or line.submit not in existing):
             merged.append(group(line))
-        elif known is not None and known.count == 1 and _is_open(known):
-            merged[merged.index(known)] = _joined(known, line)
+        elif known is not None and known.count == 1 and _state(known)[0].is_open:
+            live, comment = group(line), line.comment or known.comment
+            merged[merged.index(known)] = replace(
+                live, following=known.following, count=1, comment=comment, folder=known.folder, line=known.line
+            )
     return merged
 
 
-def _is_open(item: PartGroup) -> bool:
-    return _state(item)[0].is_open
-
-
-def _joined(known: PartGroup, line: QueueRow) -> PartGroup:
-    """The live line, with what only accounting keeps."""
-    live = group(line)
-    return PartGroup(
-        live.base, live.submit, known.following, live.word, "", 1, live.start, live.end,
-        live.parts, live.reason, live.user, live.account, live.partition, live.comment or known.comment, known.folder,
-        live.name, known.line, live.dependency, live.is_held,
-    )  # fmt: skip
-
-
 def _state(item: PartGroup) -> tuple[RunState, str]:
-    """State and our word for why it waits."""
+    """State, and the reason why it waits."""
     if item.word == "PENDING":
         return parse.waiting_reason(item.reason, item.is_held)
     return parse.state_of(item.word, item.code), ""
@@ -61,7 +48,7 @@ def _state(item: PartGroup) -> tuple[RunState, str]:
 
 @dataclass(frozen=True, slots=True)
 class SlurmAttempt:
-    """One try of all parts: those that were submitted for it, and those that stand from before."""
+    """One try of all parts: those that were submitted for it, and those of earlier tries that are still current."""
 
     first: int
     own: tuple[PartGroup, ...]
@@ -73,35 +60,31 @@ def attempts(groups: Iterable[PartGroup]) -> list[SlurmAttempt]:
     ordered = sorted(groups, key=lambda part: (part.submit, part.word, part.code))
     tries: list[list[PartGroup]] = []
     for item in ordered:
-        if not tries or (item.submit != tries[-1][-1].submit and all(_over_by(before, item) for before in tries[-1])):
+        have_ended = bool(tries) and all(
+            0 < before.end <= item.submit or before.word == "REQUEUED" for before in tries[-1]
+        )
+        if not tries or (item.submit != tries[-1][-1].submit and have_ended):
             tries.append([])
         tries[-1].append(item)
     result = []
     for number, own in enumerate(tries):
-        last = own[-1].submit
-        before = [value for earlier in tries[:number] for value in earlier]
-        result.append(
-            SlurmAttempt(own[0].submit, tuple(_still_current(own, last)), tuple(_still_current(before, last)))
-        )
+        last, earlier = own[-1].submit, [part for parts in tries[:number] for part in parts]
+        result.append(SlurmAttempt(own[0].submit, _still_current(own, last), _still_current(earlier, last)))
     return result
 
 
-def _over_by(before: PartGroup, item: PartGroup) -> bool:
-    return 0 < before.end <= item.submit or before.word == "REQUEUED"
-
-
-def _still_current(parts: Iterable[PartGroup], last: int) -> list[PartGroup]:
+def _still_current(parts: Iterable[PartGroup], last: int) -> tuple[PartGroup, ...]:
     """Those that were not submitted again by then."""
-    return [part for part in parts if not 0 < _following(part) <= last or part.submit == last]
 
+    def following(part: PartGroup) -> int:
+        return part.following or (part.end if part.word == "REQUEUED" else 0)
 
-def _following(item: PartGroup) -> int:
-    return item.following or (item.end if item.word == "REQUEUED" else 0)
+    return tuple(part for part in parts if not 0 < following(part) <= last or part.submit == last)
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What is known beside the rows of one run."""
+    """Facts about a run that are not in its own rows."""
 
     job: str
     is_thin: bool = False
@@ -112,7 +95,7 @@ class RunContext:
 
 
 def record(base: str, attempt: SlurmAttempt, known: RunContext) -> RunRecord | None:
-    """The run as it stands; None where nothing of it stands."""
+    """The run in its present state; None where none of its parts is current."""
     parts = [*attempt.own, *attempt.carried]
     if not parts:
         return None
@@ -163,14 +146,8 @@ def _record(
     )
 
 
-def forgotten_run(run: RunRef) -> RunRecord:
-    """An open run that Slurm does not know any more. What only waited was submitted, and vanished as well."""
-    words = "neither slurmctld nor accounting knows it any more: it ended, and how was not seen"
-    return no_longer_listed(run, "(not known any more)", words, RunState.LOST)
-
-
 def _exit_code(code: str, signal: str, state: RunState) -> int | None:
-    """None while it runs, where a signal ended it, and where 0 would speak against what Slurm says of the end."""
+    """None while it runs, where a signal ended it, and where 0 would contradict the state."""
     if state.is_open or not code.isdigit() or signal != "0":
         return None
     return int(code) if int(code) or state is RunState.SUCCEEDED else None
@@ -202,14 +179,12 @@ def _whole(by_state: Mapping[RunState, int]) -> RunState:
 
 def _native(parts: Sequence[PartGroup]) -> str:
     """ "FAILED"; of several parts "COMPLETED 8, FAILED 2"."""
-    words: Counter[str] = Counter()
-    if len(parts) == 1 and parts[0].count == 1 and parts[0].word != "PENDING":
-        return parts[0].word
+    states: Counter[str] = Counter()
     for part in parts:
-        words[f"{part.word} {part.reason}" if part.word == "PENDING" and part.reason else part.word] += part.count
-    if words.total() == 1:
-        return next(iter(words))
-    return ", ".join(f"{word} {count}" for word, count in sorted(words.items()))
+        states[f"{part.word} {part.reason}" if part.word == "PENDING" and part.reason else part.word] += part.count
+    if states.total() == 1:
+        return next(iter(states))
+    return ", ".join(f"{word} {count}" for word, count in sorted(states.items()))
 
 
 def _message(parts: Sequence[PartGroup], by_state: Mapping[RunState, int], is_array: bool) -> str:
@@ -225,7 +200,7 @@ def _message(parts: Sequence[PartGroup], by_state: Mapping[RunState, int], is_ar
 
 
 def _why(item: PartGroup) -> str:
-    """What Slurm tells of one part's end, or of what it waits for."""
+    """Slurm's explanation of one part's end, or of its waiting."""
     if item.word == "PENDING" and item.reason == NEVER:
         return f"it will never run: its dependency {item.dependency or '?'} can never be satisfied".replace(" ? ", " ")
     if item.word == "REQUEUED" and item.code in ("", "0:0"):
@@ -234,8 +209,8 @@ def _why(item: PartGroup) -> str:
     ended = f"exit code {code}" if code not in ("", "0") else ""
     ended = f"ended by signal {signal}" if signal not in ("", "0") else ended
     reason = item.reason if item.reason not in ("None", "NonZeroExitCode", "", "BeginTime", "Dependency") else ""
-    words = [parse.REASON_TEXTS.get(item.word, ""), ended, reason if _state(item)[0].is_red else ""]
-    return ", ".join(word for word in words if word)
+    texts = [parse.REASON_TEXTS.get(item.word, ""), ended, reason if _state(item)[0].is_red else ""]
+    return ", ".join(text for text in texts if text)
 
 
 def _context(parts: Sequence[PartGroup], known: RunContext) -> Mapping[str, object]:
@@ -243,24 +218,19 @@ def _context(parts: Sequence[PartGroup], known: RunContext) -> Mapping[str, obje
     context: dict[str, object] = {"account": item.account, "partition": item.partition}
     number = sum(entry.count for entry in parts)
     if number > 1:
-        words: Counter[str] = Counter()
+        states: Counter[str] = Counter()
         for part in parts:
-            words[part.word] += part.count
-        context["tasks"] = dict(words)
+            states[part.word] += part.count
+        context["tasks"] = dict(states)
     waits = next((entry.dependency for entry in parts if entry.dependency), "")
     names = known.names or {}
-    inputs = [{"job": names[base], "period_key": base} for base in _named(waits, item.line, names)]
+    match = DEPENDENCY_OPTION.search(item.line)
+    texts = f"{waits},{match[1] if match else ''}".replace("?", ",").split(",")
+    dependencies = [text.split("(")[0] for text in texts if text.startswith("after")]
+    upstreams = [base_of(part.rstrip("*_")) for dependency in dependencies for part in dependency.split(":")[1:]]
+    inputs = [{"job": names[base], "period_key": base} for base in dict.fromkeys(upstreams) if base in names]
     if waits:
         context["dependency"] = waits
     if inputs:
         context["inputs"] = inputs[:20]
     return bounded_context(context, "inputs") if len(context) > 2 else context
-
-
-def _named(waits: str, line: str, names: Mapping[str, str]) -> list[str]:
-    """Ids of the jobs that it waits or waited for, as squeue and its own command line tell them."""
-    match = DEPENDENCY_OPTION.search(line)
-    message = match[1] if match else ""
-    words = [word.split("(")[0] for text in (waits, message) for word in text.replace("?", ",").split(",")]
-    ids = [base_of(part.rstrip("*_")) for word in words if word.startswith("after") for part in word.split(":")[1:]]
-    return list(dict.fromkeys(base for base in ids if base in names))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
 
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -19,8 +16,9 @@ from connectors.sdk.contract import (
     check_action_key,
 )
 from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.fields import reference_row
 from connectors.sdk.records import RunRef
-from connectors.sdk.settle import SEND_SECONDS, send_timeout, sent_at, unless_in_flight
+from connectors.sdk.settle import host_window, send_timeout, unless_in_flight
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.hosts import sent_once
 from connectors.sdk.transport.script_output import ScriptSection, host_now
@@ -30,52 +28,40 @@ from connectors.systemd.parse import ServiceUnit
 
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,246}\.service")
 RUNS_NOW = "the service is started now, with its own settings and user; it gets no date"
-BEFORE = timedelta(hours=1)
-"""The mark is searched from so long before it was sent, since the clocks may differ."""
 
 
-def unit_of(run: RunRef, target: str) -> str:
-    """The unit name of the service. Raises NotSupported for a job of another host."""
-    host, _, unit = run.job.partition(":")
-    if host != target or not UNIT.fullmatch(unit):
-        raise NotSupported(f"{run.job}: not a service of {target}")
-    return unit
-
-
-def reference(run: RunRef) -> dict[str, Any]:
-    try:
-        value = json.loads(run.native_ref)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def invocation_of(run: RunRef) -> str:
+    """The invocation id of a run; "" where it is unknown."""
+    return str(reference_row(run.native_ref).get("invocation", ""))
 
 
 class SystemdActions:
     """The verbs of one host."""
 
     def __init__(self, client: SystemdClient, target: str) -> None:
-        self._client = client
-        self._target = target
+        self._client, self._target = client, target
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         """What `act` would send. Raises NotSupported for verbs that systemd lacks."""
         if spec.verb not in (Verb.RERUN, Verb.START, Verb.CANCEL):
-            raise NotSupported(f'systemd timers have no "{spec.verb}"; what they have is: rerun, start, cancel')
-        unit = unit_of(spec.run, self._target)
+            raise NotSupported(f'systemd timers have no "{spec.verb}"; they have: rerun, start, cancel')
+        host, _, unit = spec.run.job.partition(":")
+        if host != self._target or not UNIT.fullmatch(unit):
+            raise NotSupported(f"{spec.run.job}: not a service of {self._target}")
         verb = "stop" if spec.verb == Verb.CANCEL else "start"
         parts = self._client.service(unit, timeout_seconds)
         service = next((parse.services(part.body).get(unit) for part in parts if part.kind == "SERVICES"), None)
-        invocation = str(reference(spec.run).get("invocation", ""))
+        invocation = invocation_of(spec.run)
         skew = (host_now(parts[0]).now - datetime.now(UTC)).total_seconds()
         refused = self._refused(verb, unit, service, invocation, parts)
-        notes = (RUNS_NOW,) if verb == "start" else ("systemd sends SIGTERM, and SIGKILL after TimeoutStopSec",)
+        note = RUNS_NOW if verb == "start" else "systemd sends SIGTERM, and SIGKILL after TimeoutStopSec"
         return Preview(
             verb=f"{verb} the service",
             summary=f"{verb} {unit} on {self._target} as {service.user if service else '?'}",
             scope=f"1 run of {spec.run.job}",
             overlap=f"{unit} runs now" if verb == "start" and service and service.is_running else None,
             native_calls=(f"ssh {self._target}: systemctl {verb} --no-block {unit}",),
-            notes=notes,
+            notes=(note,),
             refused=refused,
             plan={"verb": verb, "unit": unit, "invocation": invocation, "skew": skew},
         )
@@ -100,11 +86,9 @@ class SystemdActions:
         """Sends it once under `key`. Raises OutcomeUnknown when the host was reached and did not answer."""
         check_action_key(key)
         until = monotonic() + send_timeout(preview, timeout_seconds)
-        plan = preview.plan
-        verb, unit = str(plan["verb"]), str(plan["unit"])
-        sent = (sent_at(plan) or datetime.now(UTC)) + timedelta(seconds=float(plan["skew"]))
-        latest = int((sent + timedelta(seconds=SEND_SECONDS)).timestamp())
-        values = (verb, unit, key, str(latest), str(_since(plan)), str(plan["invocation"]))
+        since, latest = host_window(preview.plan)
+        verb, unit, invocation = (str(preview.plan[name]) for name in ("verb", "unit", "invocation"))
+        values = (verb, unit, key, str(latest), str(since), invocation)
         looked_up = f"Whether it was done is looked up by its mark in the journal of {self._target}."
         answer = sent_once(lambda: self._client.act(values, until - monotonic())[0], looked_up)
         if answer.kind in ("DONE", "EXISTS"):
@@ -112,7 +96,6 @@ class SystemdActions:
         raise self._error(answer, unit)
 
     def _error(self, section: ScriptSection, unit: str) -> AccessRefused | NotSupported:
-        """The error for a refusal of the host."""
         if section.kind == "REFUSED":
             return AccessRefused(f"{section.rest[:200]}: {sudo_fix(self._client.where, unit)}")
         why = {
@@ -127,7 +110,8 @@ class SystemdActions:
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         """By our mark in the journal; only time proves its absence."""
         check_action_key(key)
-        answer = self._client.mark(key, _since(preview.plan), str(preview.plan["unit"]), timeout_seconds)[0]
+        since, _ = host_window(preview.plan)
+        answer = self._client.mark(key, since, str(preview.plan["unit"]), timeout_seconds)[0]
         if answer.fields(2)[0] == "found":
             return ActionFound(key, f"its mark is in the journal of {self._target}")
         return unless_in_flight(ActionAbsent(), preview)
@@ -139,8 +123,3 @@ def sudo_fix(where: str, unit: str) -> str:
         f"{where}: the login may not start and stop {unit}. Add to its sudoers: NOPASSWD: "
         f"/usr/bin/systemctl start --no-block -- {unit}, /usr/bin/systemctl stop --no-block -- {unit}"
     )
-
-
-def _since(plan: Mapping[str, Any]) -> int:
-    sent = sent_at(plan) or datetime.now(UTC) - timedelta(days=1)
-    return int((sent - BEFORE + timedelta(seconds=min(0.0, float(plan["skew"])))).timestamp())

@@ -36,7 +36,7 @@ class SystemdOptions(HostOptions):
         "man-db.*",
         "systemd-tmpfiles-*",
     )
-    """Timers that are not: by default those that the operating system brings itself."""
+    """Timers that are not watched: by default those of the operating system."""
     sudo: bool = True
     """Whether `sudo -n` may be used to start and stop units (not needed for root)."""
     history_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24 * 14
@@ -45,21 +45,20 @@ class SystemdOptions(HostOptions):
 
 ARGV = ("sh", "-s")
 BITE_BYTES = 4 * 1024 * 1024
-"""Of the journal at a time: about 8,000 entries."""
+"""Of the journal in one poll: about 8,000 entries."""
 
 
 @cache
 def script(name: str) -> str:
-    """The text of a script that lies beside this module."""
+    """The text of a script of this package."""
     return (Path(__file__).parent / name).read_text("utf-8")
 
 
 class SystemdClient:
-    """One host. Each call is one round trip and answers with the raw sections."""
+    """One host. Each call is one round trip and returns the raw sections."""
 
     def __init__(self, options: SystemdOptions, session: HostSession) -> None:
-        self.options = options
-        self.session = session
+        self.options, self.session = options, session
 
     @property
     def where(self) -> str:

@@ -5,12 +5,10 @@ Sources: systemd.timer(5), systemctl(1), journalctl(1) of systemd 252.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 from connectors.sdk.contract import (
     ActionSpec,
@@ -24,7 +22,9 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, Schedule, SkippedRecord, TargetClock
+from connectors.sdk.fields import as_json, read_cursor
+from connectors.sdk.log_chunks import byte_offset
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, Schedule, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.hosts import HostSession, login_text, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import (
@@ -33,35 +33,18 @@ from connectors.sdk.transport.script_output import (
     bytes_of,
     host_now,
     is_journal_denied,
+    read_journal,
     text_of,
 )
 from connectors.sdk.transport.ssh import SshAddress, trust_hint
 from connectors.systemd import parse
-from connectors.systemd.actions import SystemdActions, reference, sudo_fix
+from connectors.systemd.actions import SystemdActions, invocation_of, sudo_fix
 from connectors.systemd.client import SystemdClient, SystemdOptions
 from connectors.systemd.parse import ServiceUnit, TimerUnit
-from connectors.systemd.runs import InvocationBook, job_id
-
-
-def journal_permission(section: ScriptSection, login: str) -> SourcePermission:
-    """Whether the login sees entries of other users."""
-    why, fix = "journalctl hides other users' entries", f"usermod -a -G systemd-journal {login}"
-    return SourcePermission.checked("read the journal", not is_journal_denied(text_of(section.body)), why, fix)
-
-
-def act_permissions(parts: Iterable[ScriptSection], where: str) -> Iterator[SourcePermission]:
-    """For each unit, whether the login may start and stop it."""
-    for part in parts:
-        if part.kind == "MAY":
-            answer, verb, unit = part.fields(3)
-            fix = sudo_fix(where, unit)
-            yield SourcePermission.checked(f"{verb} {unit}", answer == "yes", "refused", fix, "act")
-
+from connectors.systemd.runs import Invocation, InvocationBook, job_id
 
 LAG = timedelta(seconds=5)
-"""journald has written what happened that long ago."""
-CURSOR_VERSION = 2
-"""A cursor of another version is read as none: its open invocations have other fields, and history is read again."""
+"""How long journald may take to write an entry."""
 RETENTION = timedelta(minutes=5)
 """Late lines are joined to an ended run for that long."""
 NO_HOLD = (
@@ -71,8 +54,21 @@ NO_HOLD = (
 
 
 @dataclass(slots=True)
+class SystemdCursor:
+    """The state passed from poll to poll."""
+
+    journal: str = ""
+    """Cursor of the journal."""
+    inventory: str = ""
+    """Hash of the inventory that was last reported."""
+    runs: list[Invocation] = field(default_factory=list)
+    """Open ones, and those that ended less than RETENTION ago."""
+    requested: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class SystemdAnswer:
-    """The parsed answer of one query."""
+    """One parsed answer."""
 
     host: HostNow
     zone: str
@@ -89,8 +85,7 @@ class SystemdConnector:
     def __init__(
         self, options: SystemdOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
     ) -> None:
-        self.options = options
-        self.target = target
+        self.options, self.target = options, target
         self._session = session or session_of(options, target, secrets)
         self._client = SystemdClient(options, self._session)
         self._acts = SystemdActions(self._client, target)
@@ -101,34 +96,36 @@ class SystemdConnector:
         return self._inventory(answer, before).unless_same(previous_hash)
 
     def _inventory(self, answer: SystemdAnswer, ours: datetime) -> Inventory:
-        jobs, skipped = jobs_of(self.target, answer)
-        content = repr((sorted(map(repr, jobs)), skipped))
-        known = sha256(bytes_of(content)).hexdigest()
-        return Inventory(tuple(jobs), not answer.warnings, known, clock=_clock(answer, ours), skipped=tuple(skipped))
+        by_service: dict[str, list[TimerUnit]] = {}
+        for timer in answer.timers:
+            by_service.setdefault(timer.service, []).append(timer)
+        jobs = tuple(_job(self.target, unit, timers, answer) for unit, timers in sorted(by_service.items()))
+        content = repr((sorted(map(repr, jobs)), answer.skipped))
+        digest = sha256(bytes_of(content)).hexdigest()
+        clock, skipped = answer.host.clock(ours, answer.zone), tuple(answer.skipped)
+        return Inventory(jobs, not answer.warnings, digest, clock=clock, skipped=skipped)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        memory = _memory(cursor)
+        known = read_cursor(SystemdCursor, cursor) or SystemdCursor()
         before = datetime.now(UTC)
         since = int((before - timedelta(hours=self.options.history_hours)).timestamp())
-        book = InvocationBook.of(memory.get("b"))
-        parts = self._client.snapshot(str(memory.get("c", "")), since, sorted(book.units), timeout_seconds)
+        book = InvocationBook({run.invocation: run for run in known.runs}, known.requested)
+        parts = self._client.snapshot(known.journal, since, sorted(book.units), timeout_seconds)
         answer = self._read(parts)
-        section = _only(parts, "JOURNAL")
         ends = [part for part in parts if part.kind == "JEND"]
         is_whole = bool(ends)
-        journal = parse.read_unit_journal(section.body, is_whole)
+        journal = read_journal(_only(parts, "JOURNAL").body, is_whole, parse.unit_event)
         messages = [parse.warnings_of(message, self._client.where) for message in journal.messages]
         watched = book.units | {timer.service for timer in answer.timers}
         book.add_events((event for event in journal.entries if event.unit in watched), answer.host.boot)
         if is_whole:
             book.settle(answer.services, answer.host.boot, answer.host.now)
             book.correct(answer.services)
-        again = [str(reference(ref).get("invocation", "")) for ref in open_runs]
         inventory = self._inventory(answer, before)
-        timestamp = (answer.host.now - RETENTION).timestamp()
-        runs = book.reported(again)
-        place = journal.cursor or memory.get("c", "")
-        value = {"v": CURSOR_VERSION, "c": place, "b": book.as_value(timestamp), "i": inventory.hash}
+        runs = book.reported(map(invocation_of, open_runs))
+        retained = (answer.host.now - RETENTION).timestamp()
+        recent = [run for run in book.runs.values() if not run.ended or run.ended >= retained]
+        following = SystemdCursor(journal.cursor or known.journal, inventory.hash, recent, book.requested)
         failed = bool(ends) and ends[0].rest not in ("0", "")
         warnings = [*answer.warnings, *messages]
         warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []
@@ -137,12 +134,12 @@ class SystemdConnector:
         proves = is_whole and not failed and not answer.warnings
         return Poll(
             runs=tuple(run.record(self.target) for run in runs),
-            cursor=json.dumps(value, separators=(",", ":")),
+            cursor=as_json(following),
             more=not is_whole,
             complete=not failed,
-            clock=_clock(answer, before),
+            clock=answer.host.clock(before, answer.zone),
             skipped=journal.skipped,
-            inventory=None if inventory.hash == memory.get("i") else inventory,
+            inventory=None if inventory.hash == known.inventory else inventory,
             seen_until=answer.host.now - LAG if proves else None,
             warnings=tuple(dict.fromkeys(warnings)),
         )
@@ -172,15 +169,13 @@ class SystemdConnector:
 
     # -- log ----------------------------------------------------------------------------------------------------------
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        """What the invocation wrote into the journal."""
-        invocation = str(reference(run).get("invocation", ""))
+        """The journal of the invocation."""
+        invocation = invocation_of(run)
         if not (invocation.isascii() and invocation.isalnum() and len(invocation) == 32):
             raise NotSupported(f"{run.job}: the invocation of this run is unknown, so its log cannot be found")
-        if start is not None and not (start.isascii() and start.isdigit() and len(start) < 19):
-            raise NotSupported(f"not a place in a log: {start[:40]!r}")
-        at = None if start is None else int(start)
+        at = None if start is None else byte_offset(start)
         part = _only(self._client.output(invocation, at, limit_bytes, timeout_seconds), "CHUNK")
-        begin, size = (int(word) if word.isdigit() else 0 for word in part.fields(2))
+        begin, size = (int(number) if number.isdigit() else 0 for number in part.fields(2))
         data = part.body[:limit_bytes]
         end = begin + len(data)
         if not size:
@@ -207,33 +202,30 @@ class SystemdConnector:
         parts = self._client.rights(units, timeout_seconds)
         me = _only(parts, "ME").fields(4)
         notes = (f"{login_text(self._session.address)} as {me[0]} (groups {me[1]})", f"{len(answer.timers)} timers")
-        permissions = (journal_permission(_only(parts, "JOURNAL"), me[0]), *act_permissions(parts, self._client.where))
-        return Probe(True, me[2], permissions, (*notes, *answer.warnings), _clock(answer, before))
+        can_read = not is_journal_denied(text_of(_only(parts, "JOURNAL").body))
+        why, fix = "journalctl hides other users' entries", f"usermod -a -G systemd-journal {me[0]}"
+        permissions = [SourcePermission.checked("read the journal", can_read, why, fix)]
+        for answered, verb, unit in (part.fields(3) for part in parts if part.kind == "MAY"):
+            fix = sudo_fix(self._client.where, unit)
+            permissions.append(SourcePermission.checked(f"{verb} {unit}", answered == "yes", "refused", fix, "act"))
+        clock = answer.host.clock(before, answer.zone)
+        return Probe(True, me[2], tuple(permissions), (*notes, *answer.warnings), clock)
 
     def close(self) -> None:
         self._client.close()
 
 
-def jobs_of(host: str, answer: SystemdAnswer) -> tuple[list[JobRecord], list[SkippedRecord]]:
-    """Each service that timers start is a job; its schedule is that of all its timers."""
-    by_service: dict[str, list[TimerUnit]] = {}
-    for timer in answer.timers:
-        by_service.setdefault(timer.service, []).append(timer)
-    jobs = [_job(host, unit, timers, answer) for unit, timers in sorted(by_service.items())]
-    return jobs, answer.skipped
-
-
 def _job(host: str, unit: str, timers: list[TimerUnit], answer: SystemdAnswer) -> JobRecord:
+    """A service with the schedule of all its timers."""
     service = answer.services.get(unit)
     calendar = [expression for timer in timers for expression in timer.calendar]
-    monotonic = [words for timer in timers for words in timer.monotonic]
+    monotonic = [setting for timer in timers for setting in timer.monotonic]
     next_at = min((timer.next_at for timer in timers if timer.next_at), default=None)
     if calendar:
         schedule = Schedule("systemd", "; ".join(calendar), answer.zone, "; ".join([*calendar, *monotonic]))
     else:
         schedule = Schedule("none", "", answer.zone, ", ".join(monotonic), next_at)
-    command = service.command if service else ""
-    path = service.path if service else ""
+    command, path = (service.command, service.path) if service else ("", "")
     definition = command or f"{unit} {path}".strip()
     return JobRecord(
         native_id=job_id(host, unit),
@@ -251,20 +243,6 @@ def _only(parts: list[ScriptSection], kind: str) -> ScriptSection:
     if result is None:
         raise RecordUnreadable(f"the host's answer lacks {kind}: is its sh a POSIX shell, and systemd there?")
     return result
-
-
-def _clock(answer: SystemdAnswer, ours: datetime) -> TargetClock:
-    up = timedelta(seconds=answer.host.uptime_seconds)
-    return TargetClock(answer.host.now, ours, answer.zone, ours - up if up else None)
-
-
-def _memory(cursor: str) -> dict[str, Any]:
-    """The state passed from poll to poll; empty for a cursor that cannot be read."""
-    try:
-        value = json.loads(cursor) if cursor else {}
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) and value.get("v") == CURSOR_VERSION else {}
 
 
 CONNECTOR = ConnectorKind(
@@ -287,7 +265,7 @@ CONNECTOR = ConnectorKind(
     ladder=(
         "Each invocation of a service that a timer starts is a run; the journal proves start, end and result (success,"
         " exit-code, signal, timeout …), with its output. Where the journal lost an end, systemd's own last invocation"
-        " tells it; where that is another one, the end is UNKNOWN."
+        " shows it; where that is another one, the end is UNKNOWN."
     ),
     shell=open_shell,
 )

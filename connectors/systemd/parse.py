@@ -1,4 +1,4 @@
-"""Output of systemctl and journalctl parsed: timers, services, the life of units, and our own marks.
+"""Output of systemctl and journalctl parsed: timers, services, events of units, and our own marks.
 
 Pure; any bytes give a value and warnings. Sources: systemctl(1), journalctl(1), systemd.journal-fields(7),
 sd-messages.h of systemd 252 (Debian 12).
@@ -7,7 +7,6 @@ sd-messages.h of systemd 252 (Debian 12).
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,24 +51,19 @@ class TimerUnit:
 
     unit: str
     service: str
-    words: str
-    """Its description."""
     calendar: tuple[str, ...]
     """`OnCalendar=` expressions."""
     monotonic: tuple[str, ...]
     """`OnBootSec=1h` and the like: times since another event."""
-    enabled: str
     active: bool
     """False: it starts nothing."""
-    path: str
     next_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceUnit:
-    """What systemd knows now of a service: its last invocation only."""
+    """A service as systemd has it now: its last invocation only."""
 
-    unit: str
     command: str
     user: str
     active: str
@@ -79,7 +73,6 @@ class ServiceUnit:
     exit_code: int | None
     """None while it runs, and where a signal ended it."""
     signal: int | None
-    started: datetime | None
     ended: datetime | None
     path: str
 
@@ -94,7 +87,7 @@ class ServiceUnit:
 
 
 def warnings_of(text: str, where: str) -> str:
-    """Words of a tool that did not answer in its form, for a warning. Raises where nothing can be seen."""
+    """The message of a tool that gave no rows, for a warning. Raises where nothing can be read."""
     line = next((item.strip() for item in text.splitlines() if item.strip()), "")
     if "not been booted with systemd" in text or "Failed to connect to bus" in text:
         raise NotSupported(f"{where}: systemd does not run there ({line[:SAMPLE]})")
@@ -110,7 +103,7 @@ def stamp(text: str) -> datetime | None:
 
 
 def next_elapses(body: bytes, where: str) -> tuple[dict[str, datetime | None], list[str]]:
-    """Timer -> when it elapses next, from `list-timers --output=json`; and words about an answer that is none."""
+    """By timer when it elapses next, from `list-timers --output=json`; and warnings about another answer."""
     text = text_of(body).strip()
     try:
         rows = json.loads(text) if text else []
@@ -136,27 +129,23 @@ def blocks(body: bytes) -> Iterator[Mapping[str, list[str]]]:
 
 
 def timers(body: bytes, elapses: Mapping[str, datetime | None]) -> tuple[list[TimerUnit], list[SkippedRecord]]:
-    """The timers of a `systemctl show`, and those that start no service or whose setting cannot be read."""
+    """The timers of a `systemctl show`, and those that start no service."""
     result, skipped = [], []
     for block in blocks(body):
         unit, service = _one(block, "Id"), _one(block, "Unit")
         if not service.endswith(".service"):
-            skipped.append(SkippedRecord(unit, f"it starts {service or 'nothing that is named'}, which is no service"))
+            skipped.append(SkippedRecord(unit, f"it starts {service or 'nothing that is named'}, not a service"))
             continue
-        monotonic = [words for value in block.get("TimersMonotonic", ()) if (words := _setting(value))]
-        calendar = [expression for value in block.get("TimersCalendar", ()) if (expression := _setting(value))]
-        result.append(
-            TimerUnit(
-                unit, service, _one(block, "Description"), tuple(item.partition("=")[2] for item in calendar),
-                tuple(monotonic), _one(block, "UnitFileState"), _one(block, "ActiveState") == "active",
-                _one(block, "FragmentPath"), elapses.get(unit),
-            )
-        )  # fmt: skip
+        monotonic = tuple(setting for value in block.get("TimersMonotonic", ()) if (setting := _setting(value)))
+        settings = (setting for value in block.get("TimersCalendar", ()) if (setting := _setting(value)))
+        calendar = tuple(setting.partition("=")[2] for setting in settings)
+        is_active = _one(block, "ActiveState") == "active"
+        result.append(TimerUnit(unit, service, calendar, monotonic, is_active, elapses.get(unit)))
     return result, skipped
 
 
 def unlisted(loaded: str, files: str, elapses: Mapping[str, datetime | None]) -> list[str]:
-    """Words where one of systemd's lists of timers is empty and another is not: then timers are not seen."""
+    """Warnings where one of systemd's lists of timers is empty and another is not: then timers are not seen."""
     if loaded == "0" and elapses:
         return [f"systemctl list-units names no timer, list-timers {len(elapses)}: the timers were not all read"]
     if files == "0" and loaded not in ("", "0"):
@@ -170,16 +159,16 @@ def _setting(value: str) -> str:
 
 
 def services(body: bytes) -> dict[str, ServiceUnit]:
-    """What is known now of each service, by its name."""
+    """By unit name."""
     return {_one(block, "Id"): _service(block) for block in blocks(body)}
 
 
 def _service(block: Mapping[str, list[str]]) -> ServiceUnit:
     code, status = _one(block, "ExecMainCode"), number(_one(block, "ExecMainStatus"))
-    ended = stamp(_one(block, "ExecMainExitTimestamp"))
+    # "/opt/etl/extract orders" of "{ path=… ; argv[]=/opt/etl/extract orders ; ignore_errors=no ; … }"
+    starts = [part.partition("argv[]=")[2].partition(" ; ignore_errors=")[0] for part in block.get("ExecStart", ())]
     return ServiceUnit(
-        unit=_one(block, "Id"),
-        command=_command(block.get("ExecStart", ())),
+        command="; ".join(start.strip() for start in starts if start.strip()),
         user=_one(block, "User") or "root",
         active=_one(block, "ActiveState"),
         sub=_one(block, "SubState"),
@@ -187,16 +176,9 @@ def _service(block: Mapping[str, list[str]]) -> ServiceUnit:
         invocation=_one(block, "InvocationID"),
         exit_code=status if code == "1" else None,  # CLD_EXITED
         signal=status if code in ("2", "3") else None,  # CLD_KILLED, CLD_DUMPED
-        started=stamp(_one(block, "ExecMainStartTimestamp")),
-        ended=ended,
+        ended=stamp(_one(block, "ExecMainExitTimestamp")),
         path=_one(block, "FragmentPath"),
     )
-
-
-def _command(values: Iterable[str]) -> str:
-    """ "/opt/etl/extract orders" of "{ path=… ; argv[]=/opt/etl/extract orders ; ignore_errors=no ; … }"."""
-    words = [value.partition("argv[]=")[2].partition(" ; ignore_errors=")[0] for value in values]
-    return "; ".join(word.strip() for word in words if word.strip())
 
 
 def _one(block: Mapping[str, list[str]], name: str) -> str:
@@ -217,14 +199,10 @@ def is_wanted(unit: str, patterns: Iterable[str], ignored: Iterable[str]) -> boo
     return any(map(matches, patterns)) and not any(map(matches, ignored))
 
 
-def version(words: str) -> int | None:
+def version(text: str) -> int | None:
     """252 of "systemd 252 (252.39-1~deb12u1)"."""
-    parts = words.split()
+    parts = text.split()
     return number(parts[1]) if len(parts) > 1 and parts[0] == "systemd" else None
-
-
-def seconds(at: datetime | None) -> float | None:
-    return None if at is None or not math.isfinite(at.timestamp()) else at.timestamp()
 
 
 STARTING, STARTED, START_FAILED, EXITED, SUCCESS, FAILURE, STOPPING, REQUESTED = (
@@ -255,12 +233,9 @@ class UnitEvent:
     exit_code: int | None = None
 
 
-def read_unit_journal(body: bytes, is_whole: bool) -> script_output.JournalBatch[UnitEvent]:
-    """The entries of a batch. A line that is cut or cannot be read is skipped and counted."""
-    return script_output.read_journal(body, is_whole, _event)
+def unit_event(at: datetime, entry: JournalEntry) -> UnitEvent | None:
+    """The event of a journal entry; None for any other entry."""
 
-
-def _event(at: datetime, entry: JournalEntry) -> UnitEvent | None:
     def field(name: str) -> str:
         return script_output.journal_text(entry.get(name))
 

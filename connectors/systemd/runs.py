@@ -1,16 +1,15 @@
-"""Invocations as runs: what the journal and the manager know of each, joined. Pure.
+"""Invocations as runs, from the journal and the service manager. Pure.
 
-A run is one invocation of a service, whoever started it. Its journal proves how it ended; where that is lost, what the
-manager still knows of the service's last invocation does; where that is another one, its end is UNKNOWN.
+A run is one invocation of a service, started by a timer or otherwise. Its journal proves how it ended; where that is
+lost, the manager's state of the service's last invocation does; where that is another one, its end is UNKNOWN.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunEvidence, RunState
@@ -41,16 +40,10 @@ class Invocation:
     """A person or program asked systemd to stop it."""
     action: str = ""
 
-    def end(
-        self,
-        state: RunState,
-        native_state: str,
-        at: float,
-        evidence: RunEvidence = RunEvidence.NATIVE,
-        message: str = "",
-    ) -> None:
-        self.state, self.native_state, self.evidence = state, native_state, evidence
-        self.ended, self.message = max(at, self.started), message
+    def end(self, state: RunState, native_state: str, at: float, message: str = "", inferred: bool = False) -> None:
+        self.state, self.native_state, self.message = state, native_state, message
+        self.evidence = RunEvidence.INFERRED if inferred else RunEvidence.NATIVE
+        self.ended = max(at, self.started)
 
     def record(self, host: str) -> RunRecord:
         ref = {"unit": self.unit, "invocation": self.invocation, "started": self.started, "boot": self.boot}
@@ -60,8 +53,8 @@ class Invocation:
             state=RunState.CANCELLING if self.stopped and self.state is RunState.RUNNING else self.state,
             native_state=self.native_state,
             evidence=self.evidence,
-            started_at=at(self.started),
-            ended_at=at(self.ended) if self.ended and not self.state.is_open else None,
+            started_at=datetime.fromtimestamp(self.started, UTC),
+            ended_at=datetime.fromtimestamp(self.ended, UTC) if self.ended and not self.state.is_open else None,
             exit_code=self.exit_code,
             message=self.message,
             native_ref=json.dumps(ref, separators=(",", ":")),
@@ -74,17 +67,13 @@ def job_id(host: str, unit: str) -> str:
     return f"{host}:{unit}"
 
 
-def at(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 @dataclass(slots=True)
 class InvocationBook:
     """Open invocations, and those that this poll reports."""
 
     runs: dict[str, Invocation] = field(default_factory=dict)
     requested: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Unit -> our key of a start that its next invocation belongs to, and when it was requested."""
+    """By unit our key of a start that its next invocation belongs to, and when it was requested."""
     changed: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     """Results that RESULTS does not list."""
@@ -98,18 +87,15 @@ class InvocationBook:
         """Adds events of the journal, oldest first."""
         for event in events:
             if event.what == parse.REQUESTED:
-                self._ask(event)
+                if event.text == "start":
+                    self.requested[event.unit] = event.word, event.at.timestamp()
+                elif event.text == "refused" and self.requested.get(event.unit, ("", 0.0))[0] == event.word:
+                    del self.requested[event.unit]  # the next invocation is not ours
                 continue
             run = self._run_of(event, boot)
             if run is not None:
-                self._take(run, event)
+                self._apply(run, event)
                 self.changed.add(run.invocation)
-
-    def _ask(self, event: UnitEvent) -> None:
-        if event.text == "start":
-            self.requested[event.unit] = event.word, event.at.timestamp()
-        elif event.text == "refused" and self.requested.get(event.unit, ("", 0.0))[0] == event.word:
-            del self.requested[event.unit]  # whatever starts it now is not ours
 
     def _run_of(self, event: UnitEvent, boot: str) -> Invocation | None:
         if not event.invocation:
@@ -123,7 +109,7 @@ class InvocationBook:
             self.runs[event.invocation] = run
         return self.runs[event.invocation]
 
-    def _take(self, run: Invocation, event: UnitEvent) -> None:
+    def _apply(self, run: Invocation, event: UnitEvent) -> None:
         when = event.at.timestamp()
         if event.what == parse.EXITED:
             run.exit_code = event.exit_code
@@ -136,12 +122,12 @@ class InvocationBook:
             self._failure(run, event.word, when, event.text)
         elif event.what == parse.START_FAILED and not run.ended:
             state = RunState.CANCELLED if event.word == "canceled" else RunState.FAILED
-            run.end(state, event.word or "failed", when, message=event.text)
+            run.end(state, event.word or "failed", when, event.text)
 
     def _success(self, run: Invocation, when: float) -> None:
         """A success of systemd; CANCELLED where SIGTERM ended it, which systemd calls a success as well."""
         if run.stopped or run.killed:
-            run.end(RunState.CANCELLED, "success", when, message=f"stopped before its end {run.killed}".strip())
+            run.end(RunState.CANCELLED, "success", when, f"stopped before its end {run.killed}".strip())
         else:
             run.exit_code = 0 if run.exit_code is None else run.exit_code
             run.end(RunState.SUCCEEDED, "success", when)
@@ -152,7 +138,7 @@ class InvocationBook:
             self.unknown.add(result)
         if run.stopped and result in ("signal", "exit-code", "timeout"):
             state = RunState.CANCELLED
-        run.end(RunState.FAILED if state is RunState.SUCCEEDED else state, result, when, message=text)
+        run.end(RunState.FAILED if state is RunState.SUCCEEDED else state, result, when, text)
 
     def settle(self, now: Mapping[str, ServiceUnit], boot: str, clock: datetime) -> None:
         """Sets the state of invocations without an end in the journal by the manager's own. Needs the whole journal."""
@@ -161,14 +147,13 @@ class InvocationBook:
             if run.ended or service is None:
                 continue
             if run.boot != boot:
-                run.end(
-                    RunState.LOST, "rebooted", clock.timestamp(), RunEvidence.INFERRED, "the host restarted meanwhile"
-                )
+                message = "the host restarted meanwhile"
+                run.end(RunState.LOST, "rebooted", clock.timestamp(), message, inferred=True)
             elif service.invocation == run.invocation:
                 self._by_manager(run, service, clock)
             else:
                 message = "its end is not in the journal, and systemd knows a later invocation only"
-                run.end(RunState.UNKNOWN, "gone", clock.timestamp(), RunEvidence.INFERRED, message)
+                run.end(RunState.UNKNOWN, "gone", clock.timestamp(), message, inferred=True)
             if run.ended:
                 self.changed.add(run.invocation)
 
@@ -179,7 +164,7 @@ class InvocationBook:
             return
         if service.ended is None and not is_done:
             return  # between two of its steps
-        when = parse.seconds(service.ended) or clock.timestamp()
+        when = (service.ended or clock).timestamp()
         run.exit_code = service.exit_code
         if service.signal is not None:
             run.killed = f"killed {service.signal}"
@@ -198,33 +183,9 @@ class InvocationBook:
             if service.signal is not None:
                 message = f"its main process was ended by signal {service.signal}"
                 run.exit_code = None
-                run.end(RunState.CANCELLED, "success", run.ended, message=message)
+                run.end(RunState.CANCELLED, "success", run.ended, message)
 
     def reported(self, again: Iterable[str]) -> list[Invocation]:
         """Changed, running and requested invocations, by start."""
         names = {*self.changed, *again, *(run.invocation for run in self.runs.values() if not run.ended)}
         return sorted((self.runs[name] for name in names if name in self.runs), key=lambda item: item.started)
-
-    def as_value(self, keep_after: float) -> dict[str, Any]:
-        """For the cursor: open invocations, and those that ended since `keep_after`."""
-        runs = [run for run in self.runs.values() if not run.ended or run.ended >= keep_after]
-        return {"runs": [asdict(item) for item in runs], "requested": self.requested}
-
-    @classmethod
-    def of(cls, value: Any) -> InvocationBook:
-        """The book of a cursor, without entries that cannot be read."""
-        book = cls()
-        if not isinstance(value, dict):
-            return book
-        for entry in value.get("runs", ()):
-            try:
-                run = Invocation(
-                    **{**entry, "state": RunState(entry["state"]), "evidence": RunEvidence(entry["evidence"])}
-                )
-            except (TypeError, ValueError, KeyError):
-                continue
-            book.runs[run.invocation] = run
-        requested = value.get("requested")
-        for unit, pair in requested.items() if isinstance(requested, dict) else ():
-            book.requested[str(unit)] = str(pair[0]), float(pair[1])
-        return book

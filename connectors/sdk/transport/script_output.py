@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Generic, TypeVar
 
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.records import SkippedRecord
+from connectors.sdk.records import SkippedRecord, TargetClock
 
 OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 CLOCK = re.compile(r"\d{1,12}(\.\d{1,9})?")
@@ -78,6 +78,11 @@ class HostNow:
         seconds = int((self.offset.utcoffset(None) or timedelta()).total_seconds())
         sign, seconds = ("-" if seconds < 0 else "+"), abs(seconds)
         return f"{sign}{seconds // 3600:02d}:{seconds % 3600 // 60:02d}"
+
+    def clock(self, ours: datetime, zone: str = "") -> TargetClock:
+        """The clock of a report. `ours`: our time at that moment; `zone`: its zone where it is known by name."""
+        uptime = timedelta(seconds=self.uptime_seconds)
+        return TargetClock(self.now, ours, zone or self.offset_text, ours - uptime if uptime else None)
 
 
 def host_now(section: ScriptSection) -> HostNow:

@@ -48,7 +48,7 @@ def test_a_requeue_that_slurm_refuses_for_one_task_is_unknown_and_found_with_wha
     with pytest.raises(OutcomeUnknown, match="only a part was done: 3_1,3_3 was, 3_2 was not: Job is in"):
         connector.act(preview, key, 20)
     assert {"3_1", "3_3"} == set(comments(hpc))
-    assert ActionFound("3", "job 3 bears its key; not queued again: 3_2") == connector.look_up(preview, key, 20)
+    assert ActionFound("3", "job 3 has its key; not queued again: 3_2") == connector.look_up(preview, key, 20)
 
 
 def test_a_requeue_that_slurm_refuses_for_every_task_did_nothing(hpc: SlurmHost) -> None:

@@ -247,7 +247,7 @@ def test_accounting_that_is_off_is_told_and_what_is_forgotten_meanwhile_is_a_gap
         poll.complete,
     )
     assert any("accounting is off" in words for words in poll.warnings)
-    late = json.dumps({**json.loads(poll.cursor), "looked": int(time.time()) - 4000})
+    late = json.dumps({**json.loads(poll.cursor), "queue_seen": int(time.time()) - 4000})
     [gap] = connector.poll(late, (), 20).gaps
     assert "slurmctld forgot" in gap.reason
     assert False is {right.name: right.held for right in connector.probe(20).rights}["read accounting"]

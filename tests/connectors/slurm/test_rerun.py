@@ -36,7 +36,7 @@ def test_a_job_that_slurmctld_forgot_is_submitted_anew_from_the_script_that_acco
     hpc.change("2", forgotten=True)
     connector, key = connect(hpc), new_key()
     preview = rerun(connector, "bad")
-    assert ("submit anew", None) == (preview.verb, preview.refused)
+    assert ("submit again", None) == (preview.verb, preview.refused)
     connector.act(preview, key, 20)
     connector.act(preview, key, 20)
     [_, again] = attempts(connector, "bad")
@@ -100,7 +100,7 @@ def test_what_private_data_hides_is_not_called_absent(hpc: SlurmHost) -> None:
 def test_a_job_that_may_not_be_requeued_is_submitted_anew(hpc: SlurmHost) -> None:
     hpc.put("scontrol.real", (hpc.shims / "scontrol").read_text())
     hpc.put("scontrol", '#!/bin/sh\nscontrol.real "$@" | sed s/Requeue=1/Requeue=0/\n')
-    assert "submit anew" == rerun(connect(hpc), "bad").verb
+    assert "submit again" == rerun(connect(hpc), "bad").verb
 
 
 def test_a_task_that_fails_again_is_one_further_attempt_of_its_array(hpc: SlurmHost) -> None:
@@ -123,7 +123,7 @@ def test_a_task_that_fails_again_is_one_further_attempt_of_its_array(hpc: SlurmH
 def test_another_submission_that_is_under_way_is_named_before_a_rerun(hpc: SlurmHost) -> None:
     job = hpc.submit("bad", "hang")
     preview = connect(hpc).preview(ActionSpec(Verb.RERUN, ref(attempts(connect(hpc), "bad")[0]), RunState.FAILED), 20)
-    assert f"other submissions of it are there: {job} (RUNNING)" == preview.overlap
+    assert f"other submissions of it are active: {job} (RUNNING)" == preview.overlap
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 7}', '{"id": "7; rm -rf /", "part": "7; rm"}', "null"])

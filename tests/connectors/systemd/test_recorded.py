@@ -194,13 +194,12 @@ def test_a_run_that_was_stopped_is_no_success_though_systemd_calls_it_one(db07: 
     )
 
 
-def test_a_cursor_of_another_version_is_read_as_none(db07: SystemdHost) -> None:
+def test_a_cursor_of_another_format_is_read_as_none(db07: SystemdHost) -> None:
     """Its open invocations have other fields: their ends are found by reading the history again."""
     db07.ran("long")
     value = json.loads(polled(db07).cursor)
-    [run] = value["b"]["runs"]
-    run["word"] = run.pop("native_state")
-    del value["v"]
+    [run] = value["runs"]
+    run["service"] = run.pop("unit")
     db07.world.stop("long.service", time.time())
     assert {"long.service": RunState.CANCELLED} == states(polled(db07, json.dumps(value)))
 
@@ -233,7 +232,7 @@ def test_an_end_that_nobody_knows_any_more_is_unknown(db07: SystemdHost) -> None
 def test_a_run_that_a_restart_of_the_host_cut_is_lost(db07: SystemdHost) -> None:
     db07.ran("long")
     value = json.loads(polled(db07).cursor)
-    value["b"]["runs"][0]["boot"] = "of-before"
+    value["runs"][0]["boot"] = "of-before"
     [run] = polled(db07, json.dumps(value)).runs
     assert (RunState.LOST, RunEvidence.INFERRED) == (run.state, run.evidence)
 
