@@ -15,7 +15,7 @@ from connectors.dagster.client import DagsterClient
 from connectors.dagster.hold import DagsterHolder
 from connectors.dagster.parse import parse_reference
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
 from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
@@ -27,6 +27,7 @@ from connectors.sdk.contract import (
     refused_preview,
 )
 from connectors.sdk.errors import NotSupported, OutcomeUnknown, RecordUnreadable
+from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState, Verb
 
 FROM_FAILURE, ALL_STEPS = "FROM_FAILURE", "ALL_STEPS"
@@ -72,16 +73,13 @@ class DagsterLauncher:
 
     def preview_start(self, spec: ActionSpec) -> Preview:
         job, verb = spec.run.job, str(spec.verb)
-        period = str(spec.parameters.get("period_at") or spec.run.period_key or "")
-        at = fields.parse_instant(period)
-        if at is None and spec.verb is Verb.RERUN:
-            return refused_preview(
-                verb, f"Dagster has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
-            )
+        at, refused = start_instant("Dagster", spec)
+        if refused is not None:
+            return refused
         place = self._selector(job)
         if place is None:
             return refused_preview(verb, f"Dagster has no job {job}, or its code location is not loaded")
-        plan = {"how": "launch", "job": job, "selector": place, "at": period if at else ""}
+        plan = {"how": "launch", "job": job, "selector": place, "at": instant_key(at) if at else ""}
         label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
         return Preview(
             verb="launch",

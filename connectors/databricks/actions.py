@@ -21,7 +21,7 @@ from connectors.databricks.inventory import active_runs_note, read_job_settings
 from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER, parse_state
 from connectors.databricks.runs import parse_reference, read_run
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
 from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
@@ -33,7 +33,6 @@ from connectors.sdk.contract import (
     refused_preview,
 )
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
-from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
 from connectors.sdk.settle import arrival_window
@@ -69,11 +68,9 @@ class DatabricksStarter:
 
     def preview(self, spec: ActionSpec) -> Preview:
         job, verb = spec.run.job, str(spec.verb)
-        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
-        if at is None and spec.verb is Verb.RERUN:
-            return refused_preview(
-                verb, f"Databricks has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
-            )
+        at, refused = start_instant("Databricks", spec)
+        if refused is not None:
+            return refused
         settings = read_job_settings(self._client, job)
         if settings is None:
             return refused_preview(verb, f"Databricks has no job {job}; a task starts with its job, never alone")

@@ -28,7 +28,7 @@ from connectors.github_actions.options import GitHubActionsOptions
 from connectors.github_actions.parse import KEY_INPUT, PERIOD_INPUT, GitHubWorkflow
 from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_job_rows
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
 from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
@@ -40,12 +40,10 @@ from connectors.sdk.contract import (
     refused_preview,
 )
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
-from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
 from connectors.sdk.settle import arrival_window
 from connectors.sdk.states import RunState, Verb
-from connectors.sdk.transport.http import HttpReply
 
 
 class GitHubActionsActions(ActionRouter[RoutedAction]):
@@ -88,11 +86,9 @@ class GitHubDispatcher:
 
     def preview(self, spec: ActionSpec) -> Preview:
         job, verb = spec.run.job, str(spec.verb)
-        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
-        if at is None and spec.verb is Verb.RERUN:
-            return refused_preview(
-                verb, f"GitHub has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
-            )
+        at, refused = start_instant("GitHub", spec)
+        if refused is not None:
+            return refused
         row = find_workflow(self._client, job)
         if row is None:
             return refused_preview(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")
@@ -107,38 +103,32 @@ class GitHubDispatcher:
             "how": "dispatch",
             "job": job,
             "workflow": parse.parse_id(row),
-            "ref": self._ref or self._default_branch(),
+            "ref": self._ref or fields.text(self._client.repository_row().table(), "default_branch"),
             "inputs": values,
             "key": KEY_INPUT in definition.inputs,
             "shown": definition.shows_key,
         }
         if at is not None and PERIOD_INPUT in definition.inputs:
             plan["inputs"] = {**values, PERIOD_INPUT: instant_key(at)}
-        return self._preview(job, at, plan)
-
-    def _preview(self, job: str, at: datetime | None, plan: dict[str, Any]) -> Preview:
         label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
-        dated = PERIOD_INPUT in plan["inputs"]
-        notes = () if dated else (f"the run gets no date: it runs for now (an input {PERIOD_INPUT} would get it)",)
+        undated = f"the run gets no date: it runs for now (an input {PERIOD_INPUT} would get it)"
+        body = fields.to_json(dispatch_body(plan, "KEY"))
         return Preview(
             verb="dispatch the workflow",
             summary=f"start {job} on {plan['ref']} for {label}",
             scope="all jobs of the workflow",
             overlap=active_runs_note(self._client, plan["workflow"]),
-            native_calls=(
-                f"POST /actions/workflows/{plan['workflow']}/dispatches {fields.to_json(dispatch_body(plan, 'KEY'))}",
+            native_calls=(f"POST /actions/workflows/{plan['workflow']}/dispatches {body}",),
+            notes=(
+                *(() if PERIOD_INPUT in plan["inputs"] else (undated,)),
+                *(() if plan["shown"] else (KEY_NOT_VISIBLE,)),
             ),
-            notes=(*notes, *(() if plan["shown"] else (KEY_NOT_VISIBLE,))),
             plan=plan,
         )
 
-    def _default_branch(self) -> str:
-        return fields.text(self._client.repository_row().table(), "default_branch")
-
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. Not sent again if a run with this key exists."""
-        run_id = self._run_with_key(self._dispatched_runs(plan), key) if plan["shown"] else 0
-        if run_id:
+        if plan["shown"] and (run_id := _run_with_key(self._dispatched_runs(plan), key)):
             return Receipt(parse.run_ref(run_id, 1), "was dispatched under this key before")
         workflow, body = int(plan["workflow"]), dispatch_body(plan, key)
         reply = self._client.dispatch(workflow, body)
@@ -147,33 +137,28 @@ class GitHubDispatcher:
                 workflow, {name: value for name, value in body.items() if name != RETURN_DETAILS}
             )
         raise_if_refused(reply)
-        run = _dispatched_run_id(reply)
-        if run:
-            return Receipt(parse.run_ref(run, 1), f"dispatched as run {run}")
-        return Receipt(str(plan["job"]), "dispatched; GitHub did not say as which run")
+        if reply.status == 204 or not reply.body:
+            return Receipt(str(plan["job"]), "dispatched; GitHub did not say as which run")
+        run = sent_response(reply).get("workflow_run_id")
+        if not isinstance(run, int):
+            raise OutcomeUnknown(f"{reply.place} names no run. Outcome unknown: checking GitHub for this action.")
+        return Receipt(parse.run_ref(run, 1), f"dispatched as run {run}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the key in a title; without it, whether our account dispatched anything since."""
         listed = self._dispatched_runs(plan)
-        if plan.get("shown") and (run_id := self._run_with_key(listed, key)):
+        if plan.get("shown") and (run_id := _run_with_key(listed, key)):
             return ActionFound(parse.run_ref(run_id, 1), "a run's title has our key")
         if len(listed) >= PAGE_LIMIT:
-            return ActionUnknown(
-                f"{len(listed)} runs and more were dispatched then: ours may be one that is not listed"
-            )
-        return ActionAbsent() if plan.get("shown") else self._find_run(listed)
-
-    def _find_run(self, listed: list[fields.Row]) -> LookUpResult:
+            return ActionUnknown(f"{len(listed)} runs and more were dispatched then: ours may be an unlisted one")
+        if plan.get("shown"):
+            return ActionAbsent()
         me = account_login(self._client)
         if not me:
             return ActionUnknown("the run's title does not show our key, and the token has no user to look for")
-        rows = [row for row in listed if parse.actor_login(row) == me]
-        if rows:
-            return ActionUnknown(f"{len(rows)} runs were dispatched by {me} since: none shows our key, one may be it")
-        return ActionAbsent()
-
-    def _run_with_key(self, listed: list[fields.Row], key: str) -> int:
-        return min((parse.parse_id(row) for row in listed if key in str(row.get("display_title"))), default=0)
+        mine = sum(parse.actor_login(row) == me for row in listed)
+        why = f"{mine} runs were dispatched by {me} since: none shows our key, one may be it"
+        return ActionUnknown(why) if mine else ActionAbsent()
 
     def _dispatched_runs(self, plan: Mapping[str, Any]) -> list[fields.Row]:
         """A page of runs dispatched while ours could have been, newest first."""
@@ -181,6 +166,10 @@ class GitHubDispatcher:
         created = f"{first}..{last}" if last else f">={first}"
         reply = self._client.runs_of(int(plan["workflow"]), event="workflow_dispatch", created=created)
         return fields.tables(reply.table().get("workflow_runs"))
+
+
+def _run_with_key(listed: list[fields.Row], key: str) -> int:
+    return min((parse.parse_id(row) for row in listed if key in str(row.get("display_title"))), default=0)
 
 
 def dispatch_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -201,16 +190,6 @@ def _dispatch_refusal(row: fields.Row, definition: GitHubWorkflow | None, values
     if missing:
         return f"it needs the inputs {', '.join(missing)}: name them in the system's inputs"
     return f"it has no inputs {', '.join(unknown)}: correct the system's inputs" if unknown else None
-
-
-def _dispatched_run_id(reply: HttpReply) -> int:
-    """The run that the answer names; 0 where it names none."""
-    if reply.status == 204 or not reply.body:
-        return 0
-    run_id = sent_response(reply).get("workflow_run_id")
-    if not isinstance(run_id, int):
-        raise OutcomeUnknown(f"{reply.place} names no run. It was sent; it is looked up before anything is sent again.")
-    return run_id
 
 
 UNNAMED_RERUN = (
@@ -241,9 +220,8 @@ class GitHubRerunner:
             return refused_preview(do, f"the run is {native}: cancel it first, or let it end")
         created = fields.instant(row, "created_at")
         if created is None or datetime.now(UTC) - created > RERUN_PERIOD:
-            return refused_preview(
-                do, f"it was created {created:%Y-%m-%d}: GitHub runs again for 30 days" if created else native
-            )
+            too_old = f"it was created {created:%Y-%m-%d}: GitHub runs again for 30 days" if created else native
+            return refused_preview(do, too_old)
         return self._task(spec, row, task, plan) if task else self._whole(spec, row, state, plan)
 
     def _whole(self, spec: ActionSpec, row: fields.Row, state: RunState, plan: dict[str, Any]) -> Preview:
@@ -255,10 +233,7 @@ class GitHubRerunner:
             scope="failed jobs and all jobs that need them" if failed else "all jobs of the run",
             overlap=active_runs_note(self._client, parse.parse_id(row, "workflow_id"), run),
             native_calls=(f"POST /actions/runs/{run}/{'rerun-failed-jobs' if failed else 'rerun'}",),
-            notes=(
-                "the same commit and the same inputs: a later change of the workflow's file is not in it",
-                UNNAMED_RERUN,
-            ),
+            notes=("the same commit and inputs: a later change of the workflow's file is not in it", UNNAMED_RERUN),
             plan={**plan, "how": "rerun", "failed": failed},
         )
 
@@ -270,9 +245,8 @@ class GitHubRerunner:
         mine = [job for job in jobs if definition.task_of(job.display_name) == task]
         red = [job for job in mine if job.state.is_red] or mine
         if len(red) != 1:
-            return refused_preview(
-                "rerun", f"{len(red)} jobs of {task} would have to run again: rerun the failed jobs of the run"
-            )
+            several = f"{len(red)} jobs of {task} would have to run again: rerun the failed jobs of the run"
+            return refused_preview("rerun", several)
         return Preview(
             verb="re-run the job",
             summary=f"run the job {red[0].display_name} of {spec.run.job} #{row.get('run_number')} again",
@@ -316,9 +290,8 @@ class GitHubRerunner:
         me = account_login(self._client)
         if me and login == me:
             return ActionFound(parse.run_ref(run, attempt + 1), f"attempt {attempt + 1} was started by {me}")
-        return ActionUnknown(
-            f"attempt {attempt + 1} is there, started by {login or 'an unnamed account'}, perhaps not by Headway"
-        )
+        by = login or "an unnamed account"
+        return ActionUnknown(f"attempt {attempt + 1} is there, started by {by}, perhaps not by Headway")
 
     def _row(self, run: int) -> fields.Row | None:
         reply = self._client.run(run)
@@ -338,6 +311,6 @@ def _preview_cancel(
         summary=f"cancel {spec.run.job} #{row.get('run_number')}",
         scope="all jobs of the run; steps with if: always() still run",
         native_calls=(f"POST /actions/runs/{plan['run']}/cancel",),
-        notes=("what its jobs did so far stays done", "a runner has five minutes to end its job"),
+        notes=("finished steps of its jobs are not undone", "a runner has five minutes to end its job"),
         plan={**plan, "how": "cancel"},
     )

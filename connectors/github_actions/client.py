@@ -35,6 +35,7 @@ HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "202
 CACHE_BYTES = 24 * 1024 * 1024
 """Of answers that may come again as 304."""
 ANSWERED_STATUSES = frozenset({401, 403, 404, 409, 410, 422, 429})
+RUN_REFUSALS = ("already running", "cannot be", "can't be", "over a month", "disabled")
 
 
 class GitHubClient(SignedClient):
@@ -143,7 +144,11 @@ class GitHubClient(SignedClient):
             self._cache.move_to_end(name)
             return replace(cached, clock=reply.clock)
         if keep:
-            self._cache_reply(name, reply)
+            self._cache.pop(name, None)
+            if reply.status == 200 and reply.headers.get("etag") and len(reply.body) < CACHE_BYTES // 4:
+                self._cache[name] = reply
+            while sum(len(reply.body) for reply in self._cache.values()) > CACHE_BYTES:
+                self._cache.popitem(last=False)
         return reply
 
     def _judge(self, reply: HttpReply, accept: Collection[int]) -> None:
@@ -154,28 +159,15 @@ class GitHubClient(SignedClient):
         if reply.status in (403, 429) and reply.status not in accept:
             raise refusal(reply)
 
-    def _cache_reply(self, name: str, reply: HttpReply) -> None:
-        self._cache.pop(name, None)
-        if reply.status == 200 and reply.headers.get("etag") and len(reply.body) < CACHE_BYTES // 4:
-            self._cache[name] = reply
-        while sum(len(reply.body) for reply in self._cache.values()) > CACHE_BYTES:
-            self._cache.popitem(last=False)
-
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> HttpReply:
         """Sent once, never repeated. A 4xx proves that nothing was done."""
         reply = self.send(method, self._base + path, body, ANSWERED_STATUSES, HEADERS)
         self._judge(reply, {403})
-        if reply.status == 401 or (reply.status == 403 and _is_permission_error(reply.error)):
+        # 403 is also the answer where a run cannot be run again: then the account may do it, and the run may not.
+        is_about_run = any(phrase in reply.error.lower() for phrase in RUN_REFUSALS)
+        if reply.status == 401 or (reply.status == 403 and not is_about_run):
             raise refusal(reply)
         return reply
-
-
-def _is_permission_error(message: str) -> bool:
-    """GitHub answers 403 also where a run cannot be run again: then the account may do it, and the run may not."""
-    text = message.lower()
-    return not any(
-        phrase in text for phrase in ("already running", "cannot be", "can't be", "over a month", "disabled")
-    )
 
 
 DEFAULT_WAIT_SECONDS = 60.0  # "wait for at least one minute", REST docs, rate limits
@@ -204,7 +196,7 @@ class GitHubRateLimit:
         seconds = min((self.until - now).total_seconds(), RETRY_AFTER_CEILING_SECONDS)
         raise SystemUnreachable(
             f"GitHub: {self.remaining} requests of this token are left until {self.until:%H:%M:%S} UTC; requests_kept"
-            f" = {self.reserved} are for people and acts, so nothing is polled until then",
+            f" = {self.reserved} are for people and actions, so nothing is polled until then",
             seconds,
         )
 

@@ -116,6 +116,8 @@ CONNECTOR = ConnectorKind(
 
 NO_SUCH_ID = 2**53 - 1
 """An id above all that GitHub gives: an Enterprise Server begins at 1."""
+NO_HOLD = "HEADWAY_HOLD_NONE"
+FIX = "give the token the permission {}: headway connector grants github_actions"
 
 
 def probe(client: GitHubClient) -> Probe:
@@ -127,28 +129,28 @@ def probe(client: GitHubClient) -> Probe:
         raise AccessRefused(f"{error}. Is the repository's name right, and may the token see it?") from None
     row = reply.table()
     if "full_name" not in row:
-        raise NotSupported(f"{reply.place}: this is no GitHub")
-    permissions = row.get("permissions")
-    pushes = permissions.get("push") if isinstance(permissions, dict) else None
+        raise NotSupported(f"{reply.place}: this is not GitHub")
+    pushes = fields.subtable(row, "permissions").get("push")
     rights = [
         SourcePermission("read the repository", True),
         _probe_read("read Actions", lambda: client.workflows(1), "Actions: read"),
         _probe_read("read workflow files", lambda: client.folder(WORKFLOW_FOLDER), "Contents: read"),
         _probe_read("read variables (holds)", lambda: client.variables(1), "Variables: read"),
         _probe_action("rerun and cancel runs", lambda: client.cancel(NO_SUCH_ID), "Actions: write", pushes),
-        _probe_action(
-            "start, disable and enable workflows", lambda: client.enable(NO_SUCH_ID, True), "Actions: write", pushes
-        ),
-        _probe_action(
-            "write variables (holds)", lambda: client.delete_variable("HEADWAY_HOLD_NONE"), "Variables: write", pushes
-        ),
+        _probe_action("start and disable workflows", lambda: client.enable(NO_SUCH_ID, True), "Actions: write", pushes),
+        _probe_action("write variables (holds)", lambda: client.delete_variable(NO_HOLD), "Variables: write", pushes),
     ]
     version = reply.headers.get("x-github-enterprise-version", "") or "github.com"
-    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(_probe_notes(client, rights[1])), reply.clock)
+    rows = fields.tables(read_workflows(client)[0]) if rights[1].held else []
+    asleep = (row for row in rows if row.get("state") in PAUSE_REASONS)
+    notes = sorted(fields.clean(f"{row.get('path')}: {PAUSE_REASONS[str(row['state'])]}") for row in asleep)[:10]
+    if rights[1].held and not rows:
+        notes = ["workflows: the list is empty; it has none, or Actions are off in this repository"]
+    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(notes), reply.clock)
 
 
 def _probe_read(name: str, call: Callable[[], HttpReply], permission: str) -> SourcePermission:
-    fix = f"give the token the permission {permission}: headway connector grants github_actions"
+    fix = FIX.format(permission)
     try:
         reply = call()
     except AccessRefused as error:
@@ -161,7 +163,7 @@ def _probe_read(name: str, call: Callable[[], HttpReply], permission: str) -> So
 
 
 def _probe_action(name: str, call: Callable[[], HttpReply], permission: str, pushes: object) -> SourcePermission:
-    fix = f"give the token the permission {permission}: headway connector grants github_actions"
+    fix = FIX.format(permission)
     if pushes is False:
         return SourcePermission(name, False, "the account may not write to this repository", fix, "act")
     try:
@@ -171,15 +173,3 @@ def _probe_action(name: str, call: Callable[[], HttpReply], permission: str, pus
     if reply.status in (404, 409, 422):
         return SourcePermission(name, True, needed_for="act")
     return SourcePermission(name, None, f"{reply.place}: {reply.error}", fix, "act")
-
-
-def _probe_notes(client: GitHubClient, actions: SourcePermission) -> list[str]:
-    if not actions.held:
-        return []
-    rows = [row for row in read_workflows(client)[0] if isinstance(row, dict)]
-    if not rows:
-        return ["no workflow is listed: there is none, or Actions are off in this repository"]
-    asleep = [
-        f"{row.get('path')}: {PAUSE_REASONS[str(row['state'])]}" for row in rows if row.get("state") in PAUSE_REASONS
-    ]
-    return [fields.clean(note) for note in sorted(asleep)[:10]]

@@ -96,15 +96,18 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
         )
 
     def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        workflow = int(plan["workflow"])
+        workflow, name = int(plan["workflow"]), f"{VARIABLE_PREFIX}{plan['workflow']}"
         if now.marks != (mark,):
             if now.marks:  # bare: its hold was undone by hand
-                raise_if_refused(self._client.delete_variable(f"{VARIABLE_PREFIX}{workflow}"))
-            raise_if_refused(self._client.set_variable(f"{VARIABLE_PREFIX}{workflow}", mark.text))
+                raise_if_refused(self._client.delete_variable(name))
+            raise_if_refused(self._client.set_variable(name, mark.text))
         try:
             raise_if_refused(self._client.enable(workflow, False))
         except (NotSupported, AccessRefused, SystemUnreachable):  # not disabled: the mark would be a lie
-            self._remove_mark(workflow)
+            try:
+                raise_if_refused(self._client.delete_variable(name))
+            except (NotSupported, AccessRefused, SystemUnreachable) as error:
+                raise OutcomeUnknown(f"GitHub: not disabled, and the mark {name} is left: {error}") from None
             raise
 
     def write_release(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any]) -> None:
@@ -112,14 +115,6 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
         if plan["how"] == "release" and now.is_paused:
             raise_if_refused(self._client.enable(workflow, True))
         raise_if_refused(self._client.delete_variable(f"{VARIABLE_PREFIX}{workflow}"))
-
-    def _remove_mark(self, workflow: int) -> None:
-        try:
-            raise_if_refused(self._client.delete_variable(f"{VARIABLE_PREFIX}{workflow}"))
-        except (NotSupported, AccessRefused, SystemUnreachable) as error:
-            raise OutcomeUnknown(
-                f"GitHub: not disabled, and the mark {VARIABLE_PREFIX}{workflow} is left: {error}"
-            ) from None
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark of the repository; bare where its workflow is enabled. `known` adds nothing: all are seen."""

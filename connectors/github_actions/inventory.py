@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -114,15 +115,11 @@ def _workflow_schedule(definition: GitHubWorkflow, state: str, now: datetime) ->
     if len(definition.crons) == 1:
         (cron, zone), *_ = definition.crons
         return Schedule("github", cron, zone, text=asleep)
-    following = [at for cron, zone in definition.crons if (at := _next_start(cron, zone, now)) is not None]
+    following = []
+    for cron, zone in definition.crons:
+        with suppress(CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError, OSError):
+            following.append(next(CronSim(cron, now.astimezone(ZoneInfo(zone)))).astimezone(UTC))
     return Schedule("github", text=text, next_at=min(following, default=None) if state == ACTIVE_STATE else None)
-
-
-def _next_start(cron: str, zone: str, now: datetime) -> datetime | None:
-    try:
-        return next(CronSim(cron, now.astimezone(ZoneInfo(zone)))).astimezone(UTC)
-    except (CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError, OSError):
-        return None
 
 
 WORKFLOW_FOLDER = ".github/workflows"
@@ -138,13 +135,9 @@ class WorkflowFiles:
 
     def refresh(self) -> None:
         reply = self._client.folder(WORKFLOW_FOLDER)
-        rows = reply.json() if reply.status == 200 else []
-        entries = ((row.get("path"), row.get("sha")) for row in fields.tables(rows))
-        self._hashes = {
-            fields.clean(path): fields.clean(sha)
-            for path, sha in entries
-            if isinstance(path, str) and isinstance(sha, str)
-        }
+        rows = fields.tables(reply.json() if reply.status == 200 else [])
+        entries = fields.readable(rows, lambda row: (fields.text(row, "path"), fields.text(row, "sha")))
+        self._hashes = dict(entries)
 
     def hash_of(self, path: str) -> str:
         """Of the file's content; "" without a file."""
@@ -161,21 +154,17 @@ class WorkflowFiles:
         cached = self._read.get(path)
         if cached is None or cached[0] != digest:
             try:
-                cached = digest, parse.parse_workflow(self._text(path))
+                reply = self._client.file(path)
+                row = fields.table(reply.json()) if reply.status == 200 else {}
+                with fields.reading("its content"):
+                    text = base64.b64decode(fields.text(row, "content")).decode("utf-8")
+                cached = digest, parse.parse_workflow(text)
             except RecordUnreadable as error:
                 if skipped is not None:
                     skipped.append(SkippedRecord(path, str(error)))
                 return None
             self._read[path] = cached
         return cached[1]
-
-    def _text(self, path: str) -> str:
-        reply = self._client.file(path)
-        row = fields.table(reply.json()) if reply.status == 200 else {}
-        try:
-            return base64.b64decode(fields.text(row, "content")).decode("utf-8")
-        except ValueError as error:
-            raise RecordUnreadable(f"its content cannot be decoded: {error}") from None
 
 
 def find_workflow(client: GitHubClient, job: str) -> fields.Row | None:

@@ -17,6 +17,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from connectors.github_actions import parse
 from connectors.github_actions.client import GitHubClient
 from connectors.github_actions.inventory import WorkflowFiles
+from connectors.github_actions.parse import GitHubWorkflow
 from connectors.github_actions.runs import parse_reference, read_job_rows
 from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
@@ -54,7 +55,12 @@ class GitHubLogStore:
         if place.status != 302:
             raise SystemUnreachable(f"{place.place} is not a redirect to a log")
         url = urlsplit(place.headers.get("location", ""))
-        self._check(url.scheme, url.hostname)
+        # A store on this machine is believed only of a GitHub on this machine.
+        is_local = (urlsplit(self._client.endpoint.base_url).hostname or "") in LOOPBACK and url.hostname in LOOPBACK
+        if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_local)):
+            raise AccessRefused(
+                f"GitHub names {url.scheme}://{url.hostname or ''} as the place of a log: only https is followed"
+            )
         endpoint = HttpEndpoint(
             "GitHub's store of logs", f"{url.scheme}://{url.netloc}", self._ca_file, self._transport
         )
@@ -63,13 +69,6 @@ class GitHubLogStore:
             return _read_range(endpoint, path, url.path, self._client.deadline, first, limit_bytes)
         finally:
             endpoint.close()
-
-    def _check(self, scheme: str, host: str | None) -> None:
-        """A store on this machine is believed only of a GitHub on this machine."""
-        is_local = (urlsplit(self._client.endpoint.base_url).hostname or "") in LOOPBACK
-        if host and (scheme == "https" or (scheme == "http" and host in LOOPBACK and is_local)):
-            return
-        raise AccessRefused(f"GitHub names {scheme}://{host or ''} as the place of a log: only https is followed")
 
 
 class GitHubLogReader:
@@ -87,20 +86,17 @@ class GitHubLogReader:
 
     def _jobs(self, place: GitHubLogPosition) -> tuple[GitHubLogPosition, bool]:
         """The position with all ended jobs, known ones first, and whether more will end."""
-        rows = [parse.parse_job(row) for row in read_job_rows(self._client, place.run, place.attempt)]
-        chosen = [job for job in rows if not place.task or self._is_of(place, job)]
+        chosen = [parse.parse_job(row) for row in read_job_rows(self._client, place.run, place.attempt)]
+        if place.task:
+            reply = self._client.run(place.run)
+            path = parse.workflow_path(reply.table()) if reply.status != 404 else ""
+            definition = self._definitions.of(path) or GitHubWorkflow()
+            chosen = [job for job in chosen if definition.task_of(job.display_name) == place.task]
         red = [job for job in chosen if job.state.is_red]
         is_open = any(job.state.is_open for job in chosen)
         ended = sorted((job for job in (red or chosen) if job.ended_at), key=lambda job: (str(job.ended_at), job.id))
         fresh = tuple(job.id for job in ended if job.id not in place.jobs)
         return replace(place, jobs=place.jobs + fresh), is_open
-
-    def _is_of(self, place: GitHubLogPosition, job: parse.GitHubJob) -> bool:
-        reply = self._client.run(place.run)
-        if reply.status == 404:
-            return False
-        definition = self._definitions.of(parse.workflow_path(reply.table()))
-        return definition is not None and definition.task_of(job.display_name) == place.task
 
     def _tail(self, place: GitHubLogPosition, limit_bytes: int, is_open: bool) -> LogChunk:
         data, cut, ended = b"", False, 0
@@ -125,16 +121,13 @@ class GitHubLogReader:
         place = replace(place, index=min(place.index, len(place.jobs) - 1))
         piece, first, total = self._store.piece(place.jobs[place.index], place.byte, limit_bytes)
         piece = log_chunks.to_character(piece) or piece
-        end = first + len(piece)
-        if end < total:
-            return LogChunk(_decode(piece), fields.as_json(replace(place, byte=end)), more=True)
-        if place.index + 1 < len(place.jobs):
-            return LogChunk(_decode(piece), fields.as_json(replace(place, index=place.index + 1, byte=0)), more=True)
-        return LogChunk(_decode(piece), fields.as_json(replace(place, byte=end)) if is_open else None)
-
-
-def _decode(piece: bytes) -> str:
-    return piece.decode("utf-8", "surrogateescape")
+        text, end = piece.decode("utf-8", "surrogateescape"), first + len(piece)
+        is_last = place.index + 1 == len(place.jobs)
+        following = (
+            replace(place, byte=end) if end < total or is_last else replace(place, index=place.index + 1, byte=0)
+        )
+        has_more = end < total or not is_last
+        return LogChunk(text, fields.as_json(following) if has_more or is_open else None, has_more)
 
 
 def _read_range(

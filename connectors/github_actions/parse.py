@@ -161,6 +161,7 @@ def parse_job(row: Any) -> GitHubJob:
     state, native, reason = parse_state(row)
     started = fields.instant(row, "started_at") if state not in (RunState.QUEUED, RunState.WAITING) else None
     ended = None if state.is_open else _at_or_after(fields.instant(row, "completed_at"), started)
+    steps = (step for step in fields.tables(row.get("steps")) if step.get("conclusion") in ("failure", "timed_out"))
     return GitHubJob(
         id=parse_id(row),
         attempt=parse_attempt(row),
@@ -171,7 +172,7 @@ def parse_job(row: Any) -> GitHubJob:
         started_at=started,
         ended_at=ended,
         runner=fields.optional_text(row, "runner_name"),
-        step=_failed_step(row),
+        step=next((fields.clean(str(step.get("name")))[:100] for step in steps), ""),
     )
 
 
@@ -202,11 +203,6 @@ def task_record(whole: RunRecord, name: str, jobs: Sequence[GitHubJob]) -> RunRe
         native_url=whole.native_url,
         context={"runner": chosen.runner} if chosen.runner else {},
     )
-
-
-def _failed_step(row: fields.Row) -> str:
-    failed = (step for step in fields.tables(row.get("steps")) if step.get("conclusion") in ("failure", "timed_out"))
-    return next((fields.clean(str(step.get("name")))[:100] for step in failed), "")
 
 
 def _at_or_after(at: datetime | None, start: datetime | None) -> datetime | None:
@@ -260,7 +256,12 @@ class GitHubWorkflowJob:
 
     def runs_as(self, display_name: str) -> bool:
         """True for a job of a run that is this one, part of its matrix, or a job of the workflow that it calls."""
-        return any(_title_pattern(title).fullmatch(display_name) for title in (self.title, self.name))
+        for title in (self.title, self.name):
+            parts = _EXPRESSION.split(title) if len(title) < 500 else [title]
+            pattern = rf"{'.*'.join(map(re.escape, parts))}( \(.*\))?( / .*)?"
+            if re.fullmatch(pattern, display_name, re.DOTALL):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,43 +291,29 @@ def parse_workflow(text: str) -> GitHubWorkflow:
     try:
         whole = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecordUnreadable(f"it is no YAML: {str(error)[:150]}") from None
+        raise RecordUnreadable(f"it is not YAML: {str(error)[:150]}") from None
     if not isinstance(whole, dict):
-        raise RecordUnreadable("it is no YAML mapping")
-    on = _parse_triggers(whole.get("on", whole.get(True)))  # YAML 1.1 reads the word "on" as true
-    inputs = _parse_inputs(fields.subtable(on, "workflow_dispatch", "inputs"))
+        raise RecordUnreadable("it is not a YAML mapping")
+    triggers = whole.get("on", whole.get(True))  # YAML 1.1 reads the word "on" as true
+    on = triggers if isinstance(triggers, dict) else dict.fromkeys(_text_list(triggers))
+    on = {_text_value(name): value for name, value in on.items()}
+    rows = [row for row in fields.tables(on.get("schedule")) if isinstance(row.get("cron"), str)]
+    inputs = {}
+    for name, row in fields.subtable(on, "workflow_dispatch", "inputs").items():
+        required = fields.subtable(row).get("required") is True
+        inputs[_text_value(name)] = required and fields.subtable(row).get("default") in (None, "")
     return GitHubWorkflow(
-        crons=_parse_crons(on.get("schedule")),
+        crons=tuple(
+            (" ".join(_text_value(row["cron"]).split()), _text_value(row.get("timezone") or "UTC")) for row in rows
+        ),
         triggers=tuple(sorted(on)),
         after=_text_list(fields.subtable(on, "workflow_run").get("workflows")),
         inputs=inputs,
         shows_key=KEY_INPUT in inputs and _KEY_IN_RUN_NAME.search(str(whole.get("run-name") or "")) is not None,
         tasks=tuple(
-            _parse_task(_text_value(name), row if isinstance(row, dict) else {})
-            for name, row in fields.subtable(whole, "jobs").items()
+            _parse_task(_text_value(name), fields.subtable(row)) for name, row in fields.subtable(whole, "jobs").items()
         ),
     )
-
-
-def _parse_triggers(on: Any) -> dict[str, Any]:
-    if isinstance(on, dict):
-        return {_text_value(name): value for name, value in on.items()}
-    return dict.fromkeys(_text_list(on))
-
-
-def _parse_crons(schedule: Any) -> tuple[tuple[str, str], ...]:
-    rows = [row for row in fields.tables(schedule) if isinstance(row.get("cron"), str)]
-    return tuple(
-        (" ".join(_text_value(row["cron"]).split()), _text_value(row.get("timezone") or "UTC")) for row in rows
-    )
-
-
-def _parse_inputs(inputs: fields.Row) -> dict[str, bool]:
-    is_required = {}
-    for name, definition in inputs.items():
-        row = definition if isinstance(definition, dict) else {}
-        is_required[_text_value(name)] = row.get("required") is True and row.get("default") in (None, "")
-    return is_required
 
 
 def _parse_task(name: str, row: Mapping[Any, Any]) -> GitHubWorkflowJob:
@@ -339,11 +326,6 @@ def _parse_task(name: str, row: Mapping[Any, Any]) -> GitHubWorkflowJob:
         soft=soft is True or isinstance(soft, str),
         definition=f"{'uses' if row.get('uses') else 'runs on'} {_text_value(runs)}" if runs else "",
     )
-
-
-def _title_pattern(title: str) -> re.Pattern[str]:
-    plain = ".*".join(re.escape(part) for part in _EXPRESSION.split(title)) if len(title) < 500 else re.escape(title)
-    return re.compile(rf"{plain}( \(.*\))?( / .*)?", re.DOTALL)
 
 
 def _text_list(value: Any) -> tuple[str, ...]:

@@ -69,7 +69,9 @@ class GitHubPoller:
             for row in rows:
                 self._add_row(row, now, seen, result)
 
-        self._read_pending(mark, now, seen, result)
+        for run in mark.pending:  # previous polls had no requests left for them
+            if self._attempts.may_request(run) and (reply := self._client.run(run)).status != 404:
+                self._add_requested(reply.table(), run, now, seen, result)
         if mark.until is None:
             following = self._follow(mark, now, run_rows(newest), run_count(newest), take)
         else:  # history continues once the pending attempts fit into a poll
@@ -93,12 +95,6 @@ class GitHubPoller:
         )
 
     # where the runs come from
-
-    def _read_pending(self, mark: GitHubCursor, now: datetime, seen: set[int], result: PollResult) -> None:
-        """Reads runs that previous polls had no requests left for."""
-        for run in mark.pending:
-            if self._attempts.may_request(run) and (reply := self._client.run(run)).status != 404:
-                self._add_requested(reply.table(), run, now, seen, result)
 
     def _follow(
         self, mark: GitHubCursor, now: datetime, rows: list[Any], total: int, take: Callable[[list[Any]], None]
@@ -148,10 +144,9 @@ class GitHubPoller:
         try:
             row = fields.table(row)
             job = parse.workflow_job_id(self._client.repository, parse.workflow_path(row))
-            if not requested and not (self._watched(job) and self._counts(fields.optional_text(row, "event"))):
-                return
-            run = parse.parse_id(row)
-            if run in seen:
+            event = fields.optional_text(row, "event")
+            counts = self._watched(job) and any(fnmatchcase(event, pattern) for pattern in self._events)
+            if not (requested or counts) or (run := parse.parse_id(row)) in seen:
                 return
             records = self._attempts.records(row, now, result)
         except RecordUnreadable as error:
@@ -159,9 +154,6 @@ class GitHubPoller:
             return
         seen.add(run)
         result.add_all(records)
-
-    def _counts(self, event: str) -> bool:
-        return any(fnmatchcase(event, pattern) for pattern in self._events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +216,11 @@ def read_history(client: GitHubClient, mark: GitHubCursor, take: Callable[[list[
     for _ in range(HISTORY_REQUESTS_PER_POLL):
         if mark.at >= mark.until:
             return GitHubCursor(mark.until)
-        mark = _read_page(client, mark, take) if mark.page else _read_window(client, mark, take)
+        if mark.page:
+            take(run_rows(_request_page(client, mark, mark.page))[::-1])
+            mark = replace(mark, page=mark.page - 1) if mark.page > 1 else _next_window(mark)
+        else:
+            mark = _read_window(client, mark, take)
         if client.deadline.left < client.deadline.seconds / 2:
             break
     return mark
@@ -246,11 +242,6 @@ def _read_window(client: GitHubClient, mark: GitHubCursor, take: Callable[[list[
         return replace(mark, page=-(-total // PAGE_LIMIT))
     take(rows[::-1])
     return _next_window(mark, wider=total < SPARSE_ROWS)
-
-
-def _read_page(client: GitHubClient, mark: GitHubCursor, take: Callable[[list[Any]], None]) -> GitHubCursor:
-    take(run_rows(_request_page(client, mark, mark.page))[::-1])
-    return replace(mark, page=mark.page - 1) if mark.page > 1 else _next_window(mark)
 
 
 def _next_window(mark: GitHubCursor, *, wider: bool = False) -> GitHubCursor:
@@ -352,7 +343,8 @@ class GitHubAttemptReader:
         if cached is not None and cached[0] == changed:
             return cached[1]
         definition = self._definitions.of(parse.workflow_path(row)) if recent else None
-        required = parse.parse_id(row) in self._requested or record.again_of or needs_jobs(record)
+        needs_jobs = record.state in (RunState.RUNNING, RunState.UNKNOWN) or record.state.is_red
+        required = parse.parse_id(row) in self._requested or record.again_of or needs_jobs
         soft = definition is not None and definition.is_soft
         if not recent or not (required or soft) or not self.may_request(parse.parse_id(row)):
             return [record]
@@ -369,7 +361,9 @@ class GitHubAttemptReader:
             *(parse.task_record(record, *item) for item in sorted(by_task.items())),
         ]
         if record.ended_at is not None:
-            self._cache_reply(record.attempt_key, (changed, records))
+            self._ended[record.attempt_key] = changed, records
+            while len(self._ended) > MAX_CACHED_ATTEMPTS:
+                self._ended.popitem(last=False)
         return records
 
     def _jobs(self, record: RunRecord, result: PollResult) -> list[parse.GitHubJob] | None:
@@ -390,16 +384,6 @@ class GitHubAttemptReader:
             return True
         self.pending[number] = None
         return False
-
-    def _cache_reply(self, key: str, entry: tuple[str, list[RunRecord]]) -> None:
-        self._ended[key] = entry
-        while len(self._ended) > MAX_CACHED_ATTEMPTS:
-            self._ended.popitem(last=False)
-
-
-def needs_jobs(record: RunRecord) -> bool:
-    """Whether an attempt's jobs must be read: it has started and did not succeed."""
-    return record.state is RunState.RUNNING or record.state.is_red or record.state is RunState.UNKNOWN
 
 
 def read_job_rows(client: GitHubClient, run: int, attempt: int) -> Sequence[Any]:

@@ -17,7 +17,7 @@ from connectors.prefect.hold import PrefectHolder
 from connectors.prefect.inventory import active_runs_note, idle_worker_notes, no_deployment_reason, read_deployment
 from connectors.prefect.parse import PrefectRunReference, parse_reference
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
 from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
@@ -61,11 +61,9 @@ class PrefectStarter:
 
     def preview(self, spec: ActionSpec) -> Preview:
         job, verb = spec.run.job, str(spec.verb)
-        at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
-        if at is None and spec.verb is Verb.RERUN:
-            return refused_preview(
-                verb, f"Prefect has no run {spec.run.period_key} of {job}, and it is no scheduled instant"
-            )
+        at, refused = start_instant("Prefect", spec)
+        if refused is not None:
+            return refused
         row = read_deployment(self._client, job)
         if row is None:
             return refused_preview(verb, no_deployment_reason(job, "start"))

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from connectors.sdk.composed import ConnectorClient
-from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult, Preview, Receipt
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+    refused_preview,
+)
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.fields import parse_instant
 from connectors.sdk.settle import unless_in_flight
+from connectors.sdk.states import Verb
 
 
 class RoutedAction(Protocol):
@@ -54,6 +65,15 @@ class ActionRouter(Generic[Sender]):
 
     def _part(self, preview: Preview) -> Sender | None:
         return self._by_plan.get(str(preview.plan.get("how")))
+
+
+def start_instant(source: str, spec: ActionSpec) -> tuple[datetime | None, Preview | None]:
+    """The period of a start, None for now; and the refusal of a rerun that has neither a run nor a period."""
+    at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
+    if at is not None or spec.verb is not Verb.RERUN:
+        return at, None
+    why = f"{source} has no run {spec.run.period_key} of {spec.run.job}, which is not a scheduled instant either"
+    return None, refused_preview(str(spec.verb), why)
 
 
 def look_up_until_settled(

@@ -80,7 +80,7 @@ def test_a_file_that_is_no_workflow_is_skipped_with_its_reason_and_deletes_nothi
     fake.files[ORDERS] = "jobs: [unclosed"
     inventory = opened(fake).inventory("", 10)
     assert not inventory.complete
-    assert "it is no YAML" in inventory.skipped[0].reason
+    assert "it is not YAML" in inventory.skipped[0].reason
     assert job(STOCK) in {one.native_id for one in inventory.jobs}
 
 

@@ -163,7 +163,7 @@ def test_the_last_requests_of_the_hour_are_left_to_people() -> None:
         for _ in range(3):
             connector.poll(cursor, (), 10)
 
-    with pytest.raises(SystemUnreachable, match="requests_kept = 300 are for people and acts"):
+    with pytest.raises(SystemUnreachable, match="requests_kept = 300 are for people and actions"):
         polls()
     assert connector.probe(10).reachable
 
