@@ -29,7 +29,7 @@ test: setup-dev ## everything: lint, types, unit, screens, and the real estate
 	  HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-deep} $(SUITE); } || status=$$?; \
 	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 
-check: setup-dev ## the fast part: no root, no network, no lab, and once what make test does deeply
+check: setup-dev ## the fast part: no root, no network, no lab, no whole processes and hostile estates
 	@$(MAKE) --no-print-directory lint & lint=$$!; status=0; $(SUITE) -m "not lab and not deep" || status=$$?; \
 	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 

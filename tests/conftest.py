@@ -40,12 +40,18 @@ def pytest_pycollect_makeitem(
     return None if is_generated else []
 
 
+DEEP_FOLDERS = {"crash", "demo", "hostile", "invariants", "pty", "web"}
+"""Tests that play whole processes, terminals and hostile estates: `make check` leaves them to `make test`."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks what lies in tests/lab, and gives each test its group and its place."""
+    """Marks what lies in tests/lab and in a deep folder, and gives each test its group and its place."""
     for item in items:
         if LAB in item.path.parents:
             item.add_marker(pytest.mark.lab)
+        elif item.path.relative_to(LAB.parent).parts[0] in DEEP_FOLDERS:
+            item.add_marker(pytest.mark.deep)
     arrange(config, items)
 
 

@@ -130,6 +130,13 @@ class LabFirst(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
         self.workqueue.move_to_end(self._next_scope(node), last=False)
         super()._assign_work_unit(node)
 
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forgets a scope that is done: with each test xdist walks through all scopes that a worker was ever given."""
+        super().mark_test_complete(node, item_index, duration)
+        scope = self._split_scope(self.registered_collections[node][item_index])
+        if all(self.assigned_work[node][scope].values()):
+            del self.assigned_work[node][scope]
+
     def _next_scope(self, node: WorkerController) -> str:
         others = [
             scope
@@ -142,14 +149,13 @@ class LabFirst(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
         airflows = sum(scope.startswith(AIRFLOW_PREFIX) for scope in others)
         is_lab_full = labs >= max(1, len(self.nodes) - FAST_WORKERS)
         waiting: list[str] = []
-        queue: list[str] = list(self.workqueue)
-        for scope in queue:
+        for scope in self.workqueue:
             if scope.startswith(AIRFLOW_PREFIX) and airflows >= MOST_AIRFLOWS:
                 continue
             if not (is_lab_full and scope.startswith(LAB_PREFIX)):
-                return scope
-            waiting.append(scope)
-        return waiting[0] if waiting else queue[0]
+                return str(scope)
+            waiting.append(str(scope))
+        return waiting[0] if waiting else str(next(iter(self.workqueue)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabFirst | None:

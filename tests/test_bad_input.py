@@ -354,6 +354,7 @@ def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, 
     assert before == (store.read_bytes() if store.is_file() else b"")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", some(STORES, "newer", "damaged"))
 def test_the_engine_refuses_a_store_that_it_cannot_use(tmp_path: Path, name: str) -> None:
     make, words = STORES[name]
@@ -381,6 +382,7 @@ def test_the_console_starts_no_engine_on_a_store_from_a_newer_version(tmp_path: 
     assert not (tmp_path / "engine.log").exists()
 
 
+@pytest.mark.deep
 def test_an_engine_that_ends_at_once_is_not_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "console.cli.engine_process.STARTUP_FAULT_SECONDS", 60.0

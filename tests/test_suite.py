@@ -87,6 +87,7 @@ def test_the_last_lines_name_each_failure_as_pytest_takes_it_and_nothing_is_trie
     assert ["FAILED test_some.py::test_fails[a@b]", "FAILED test_some.py::test_fails_the_first_time"] == failed
 
 
+@pytest.mark.deep
 def test_tests_that_share_a_fixture_run_on_one_worker(tmp_path: Path) -> None:
     suite(tmp_path, TESTS)
     notes = [path.name for path in tmp_path.glob("ran-*")]
@@ -94,12 +95,14 @@ def test_tests_that_share_a_fixture_run_on_one_worker(tmp_path: Path) -> None:
     assert 1 == len({name.rpartition("-")[2] for name in notes}), notes
 
 
+@pytest.mark.deep
 def test_a_worker_that_ends_is_a_failure_with_the_name_of_its_test(tmp_path: Path) -> None:
     status, lines = suite(tmp_path, "import os\n\n\ndef test_ends() -> None:\n    os._exit(0)\n")
     assert 1 == status
     assert [line for line in lines if line.startswith("FAILED test_some.py::test_ends")], lines
 
 
+@pytest.mark.deep
 def test_a_file_that_ends_its_process_when_it_is_collected_is_no_success(tmp_path: Path) -> None:
     status, _ = suite(tmp_path, "import os\n\nos._exit(0)\n", "--max-worker-restart=0")
     assert 0 != status

@@ -135,6 +135,7 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
     assert ["cron"] == list(load_config(tmp_path / "x.toml").systems)
 
 
+@pytest.mark.deep
 def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
     with home.terminal() as terminal:
         terminal.wait_for("Which? Enter for none")
@@ -164,6 +165,7 @@ def test_a_person_who_ends_the_input_has_taken_nothing(home: Home) -> None:
     assert [] == home.made
 
 
+@pytest.mark.deep
 def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home: Home) -> None:
     with home.terminal("--yes", "--only", "cron") as terminal:
         terminal.wait_for("The first poll reads")
@@ -173,6 +175,7 @@ def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home:
     assert [] == [one for one in home.made if one.startswith(".")]
 
 
+@pytest.mark.deep
 def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
     put(home.config, "# mine\n")
     with home.terminal("--no-poll") as terminal:

@@ -36,6 +36,7 @@ def headway(bench: Bench, *words: str) -> list[str]:
     return [sys.executable, "-m", "console", "--store", bench.url, *words]
 
 
+@pytest.mark.deep
 def test_the_same_place_on_two_stores_is_that_of_the_store_that_is_named(red: Bench, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     make_store(other, 4, 8)
@@ -59,6 +60,7 @@ def test_an_incident_opens_the_console_on_it_and_escape_leads_to_the_first_scree
         terminal.wait_for("SERVICES")
 
 
+@pytest.mark.deep
 def test_a_job_opens_the_console_on_it_and_with_a_date_on_its_run(red: Bench) -> None:
     with Terminal(headway(red, "job", JOB, "--no-engine"), size=(120, 36)) as terminal:
         terminal.wait_for("<job>")

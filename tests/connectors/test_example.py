@@ -77,6 +77,7 @@ def ran(python: Path, folder: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.deep
 def test_it_is_found_by_its_entry_point(clean: Path, tmp_path: Path) -> None:
     document = json.loads(ran(clean, tmp_path, "-m", "console", "connector", "list", "nightly", "--json"))
     assert ("nightly", ["observe", "log", "schedule"], ["fake"]) == (
@@ -88,6 +89,7 @@ def test_it_is_found_by_its_entry_point(clean: Path, tmp_path: Path) -> None:
     assert str(clean.parent.parent) in where
 
 
+@pytest.mark.deep
 def test_it_passes_conformance_there(clean: Path) -> None:
     source = clean.parents[2] / "source"
     reported = ran(clean, source, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")

@@ -62,6 +62,7 @@ def test_a_nightly_job_is_learned_with_its_time_and_its_days() -> None:
     assert "UTC (learned: 100% of 29 starts)" in found.text
 
 
+@pytest.mark.deep
 def test_what_was_learned_takes_little_memory_however_often_jobs_start() -> None:
     """Each start asks anew, with another past: all that is remembered stays below 40 MB. It came to 400."""
     asked, first = 500, seconds(late(nights(9), 4))

@@ -242,6 +242,7 @@ def test_history_is_read_whole_and_oldest_first() -> None:
     assert seen == sorted(seen, key=int), "not oldest first"
 
 
+@pytest.mark.deep
 def test_a_second_with_more_runs_than_can_be_listed_is_told() -> None:
     fake = workspace()
     for _ in range(600):

@@ -100,6 +100,7 @@ STEPS = st.lists(
 PASTS = st.lists(st.sampled_from([None, past(*[600.0] * 9), past(*[60.0] * 16, delay=30)]), min_size=6, max_size=6)
 
 
+@pytest.mark.deep
 @examples(150)
 @given(PASTS, STEPS)
 def test_the_clock_alone_ends_what_is_remembered_at_the_very_instant(

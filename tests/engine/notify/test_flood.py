@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from connectors.sdk.states import RunState
 from console.config.estate import DependencySettings
 from tests.engine.bench import Bench
@@ -22,6 +24,7 @@ def depending(bench: Bench) -> None:
     restarted(bench, replace(bench.config, dependencies=edges, jobs={"fake/extract": root}))
 
 
+@pytest.mark.deep
 def test_5000_jobs_red_by_one_root_are_one_incident_and_one_alert_a_route_within_5_s(tmp_path: Path) -> None:
     """From the poll that brings them to the receiver's yes; CPU seconds, so that a busy machine proves nothing."""
     with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE"), team=route("TWO")) as bench:

@@ -148,6 +148,7 @@ def approve(store: Store, key: str) -> None:
     assert answer.ok, answer.error
 
 
+@pytest.mark.deep
 def test_a_permission_that_is_taken_out_permits_nothing_that_was_asked_for_before(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

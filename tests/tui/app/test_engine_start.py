@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from console.cli.engine_process import StartedEngine
 from console.domain.header import EngineView
 from console.store.errors import StoreMissing, StoreOutdated, StoreUnusable
@@ -25,6 +27,7 @@ OLDER = StoreOutdated("the store at x has the older schema 0008")
 begun: list[str] = []
 
 
+@pytest.mark.deep
 @on_the_night(prepare=lambda _: begun.clear(), on_painted=lambda: begun.append("an engine"))
 async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_there_once(night: Night) -> None:
     """Nothing was watched until the person who looked at the banner did what it says."""

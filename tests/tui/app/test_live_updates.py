@@ -265,6 +265,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.deep
 def test_a_store_that_is_moved_away_under_an_open_console_is_told_and_found_again(made: Path, tmp_path: Path) -> None:
     store = tmp_path / "headway.db"
     shutil.copy(made, store)

@@ -39,6 +39,7 @@ async def monkey(night: Night, seed: int, presses: int) -> None:
             return
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("seed", range(3))
 def test_any_keys_in_any_order_leave_a_working_console(seed: int) -> None:
     night = Night(SlowReads())

@@ -105,6 +105,7 @@ async def test_markup_in_a_name_is_shown_as_it_is(night: Night) -> None:
     await night.see("[b]x[/oops]")
 
 
+@pytest.mark.deep
 def test_no_control_sequence_of_a_name_or_log_reaches_the_terminal() -> None:
     """All of the corpus at once, through a real pseudo-terminal: what is received holds none of their payloads."""
     with Terminal([sys.executable, "-m", "tests.tui.show", "--hostile"], (100, 30)) as terminal:

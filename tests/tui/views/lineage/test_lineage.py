@@ -255,6 +255,7 @@ def _many(night: Night) -> None:
     night.reads.edges_ += [(2 if n < 40 else 100 + n // 40, 100 + n) for n in range(5000)]
 
 
+@pytest.mark.deep
 @on_the_night(size=WIDE, prepare=_many)
 async def test_five_thousand_jobs_are_folded_to_what_can_be_read_and_unfold_layer_by_layer(night: Night) -> None:
     await open_lineage(night)
