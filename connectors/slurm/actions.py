@@ -169,11 +169,11 @@ class SlurmReruns:
         waits, _, _ = parse.queue(now.answer)
         name = self._selection.name_of(str(ref["name"]))
         running = [
-            f"{line.part} ({line.word})"
+            f"{line.part} ({line.native})"
             for base, queued in waits.items()
             for line in queued
             if base != ref["id"] and line.user == ref["user"] and self._selection.name_of(line.name) == name
-            and line.word in ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING")
+            and line.native in ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING")
         ]  # fmt: skip
         return f"other submissions of it are active: {', '.join(running[:5])}" if running else None
 
@@ -348,8 +348,8 @@ class SlurmHolds:
             return ActionFound(f"job {held[0]}", "held under its key") if held else ActionAbsent()
         released = [line.part for line in chosen if line not in ours]
         if ours and released:
-            gone, still = ", ".join(released[:20]), ", ".join(line.part for line in ours[:20])
-            return ActionUnknown(f"the mark of {hold} is gone from {gone}; it is still on {still}")
+            marked = ", ".join(line.part for line in ours[:20])
+            return ActionUnknown(f"the mark of {hold} is gone from {', '.join(released[:20])}; it is still on {marked}")
         if ours or (plan.get("enables") is not False and waiting and all(line.is_held for line in waiting)):
             return ActionAbsent()
         return ActionFound(str(plan["job"]), f"no waiting submission has the mark of {hold}")
@@ -372,7 +372,7 @@ def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
 
 
 class SlurmActions(ActionRouter[RoutedAction]):
-    """All actions of one cluster. One look-up is enough: slurmctld answers from its memory."""
+    """All actions of one cluster. One query settles a look-up: slurmctld answers from its memory."""
 
     def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holds: SlurmHolds) -> None:
         self._reruns, self._holds, self._canceller = reruns, holds, SlurmCanceller(client, selection)

@@ -148,9 +148,9 @@ def situation(answer: SlurmAnswer, where: str) -> JobSituation:
     """Raises SystemUnreachable where slurmctld does not answer."""
     host = host_now(needed(answer, "HOST", where))
     level = level_of(needed(answer, "LEVEL", where))
-    job, gone = parse.section(answer, "JOB"), parse.section(answer, "GONE")
-    if gone is not None and "nvalid job id" not in gone.rest:
-        raise InvalidAnswer(f"{where}: {parse.warnings_of([gone.rest], where)}. Headway retries.")
+    job, error = parse.section(answer, "JOB"), parse.section(answer, "GONE")
+    if error is not None and "nvalid job id" not in error.rest:
+        raise InvalidAnswer(f"{where}: {parse.warnings_of([error.rest], where)}. Headway retries.")
     rows = [line.split(answer.delimiter) for line in parse.lines(job)]
     parts = tuple(JobPart(parse.stamp(row[0]), row[1], row[3]) for row in rows if len(row) >= 5)
     return JobSituation(

@@ -19,7 +19,7 @@ class SlurmOptions(HostOptions):
     """`[systems.NAME]` with `kind = "slurm"`. Each host is the login host of one cluster."""
 
     users: tuple[UserName, ...] = ()
-    """Whose jobs are watched; those of everybody if it is left out."""
+    """Users whose jobs are watched; all if it is left out."""
     accounts: tuple[AccountName, ...] = ()
     """Slurm accounts whose jobs are watched; all if it is left out."""
     partitions: tuple[AccountName, ...] = ()
@@ -44,7 +44,7 @@ class SlurmOptions(HostOptions):
         try:
             re.compile(text)
         except re.error as error:
-            raise ValueError(f"varying = {text!r} is no regular expression: {error}") from None
+            raise ValueError(f"varying = {text!r} is not a regular expression: {error}") from None
         return text
 
 

@@ -121,7 +121,7 @@ class QueueRow:
 
     part: str
     base: str
-    word: str
+    native: str
     reason: str
     submit: int
     start: int
@@ -137,12 +137,12 @@ class QueueRow:
 
     @property
     def is_pending(self) -> bool:
-        return self.word == "PENDING"
+        return self.native == "PENDING"
 
     @property
     def is_over(self) -> bool:
         """Whether `end` is its end, and not the limit of its time."""
-        return not state_of(self.word, "1:0").is_open
+        return not state_of(self.native, "1:0").is_open
 
     @property
     def is_held(self) -> bool:
@@ -157,7 +157,7 @@ class PartGroup:
     submit: int
     following: int
     """When the same parts were submitted the next time; 0 where they were not."""
-    word: str
+    native: str
     code: str
     """"code:signal"."""
     count: int
@@ -273,7 +273,7 @@ def group(row: QueueRow) -> PartGroup:
     """A line of squeue as a group of accounting."""
     start = 0 if row.is_pending else row.start
     return PartGroup(
-        row.base, row.submit, 0, row.word, "", count_of(row.part), start, row.end if row.is_over else 0, (row.part,),
+        row.base, row.submit, 0, row.native, "", count_of(row.part), start, row.end if row.is_over else 0, (row.part,),
         row.reason, row.user, row.account, row.partition, row.comment, "", row.name, "", row.dependency, row.is_held,
     )  # fmt: skip
 

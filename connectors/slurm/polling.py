@@ -153,7 +153,7 @@ class SlurmPoller:
         for group in dict.fromkeys(seen.rows.groups):
             by_base.setdefault(group.base, []).append(group)
         names: dict[str, str] = {}
-        for base, row in ((base, rows[0]) for found in (by_base, seen.waits) for base, rows in found.items()):
+        for base, row in ((base, rows[0]) for jobs in (by_base, seen.waits) for base, rows in jobs.items()):
             names[base] = self._selection.job_of(row.user, row.name)
         for base in {**by_base, **lines}:
             waits = lines.get(base, [])
@@ -163,15 +163,15 @@ class SlurmPoller:
             is_runaway = not seen.queue_error and base not in seen.waits
             context = runs.RunContext(names[base], not seen.is_accounted, is_runaway, names)
             for group in groups:
-                if group.word not in parse.STATES:
-                    seen.result.warn(f'unknown state "{group.word[:60]}" of a job: shown as UNKNOWN')
+                if group.native not in parse.STATES:
+                    seen.result.warn(f'unknown state "{group.native[:60]}" of a job: shown as UNKNOWN')
             for attempt in runs.attempts(groups):
                 record = runs.record(base, attempt, context)
                 if record is not None:
                     seen.result.add(record)
 
     def _add_forgotten(self, seen: ClusterSnapshot, open_runs: Sequence[RunRef]) -> None:
-        """Open runs that neither slurmctld nor accounting, asked for them by id, knows any more."""
+        """Open runs that neither slurmctld nor accounting knows any more, by id."""
         if seen.queue_error or seen.keeps_accounts != seen.is_accounted or parse.is_private(seen.settings):
             return
         existing, requested = {*seen.waits, *(group.base for group in seen.rows.groups)}, set(_ids(open_runs))

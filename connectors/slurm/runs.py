@@ -16,7 +16,7 @@ from connectors.slurm.parse import NEVER, PartGroup, QueueRow, action_of, at, ba
 
 DEPENDENCY_OPTION = re.compile(r" (?:-d|--dependency)[ =]?(after\S+)")
 ORDER = (RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.PLANNED, RunState.HELD)
-THIN = "accounting is not there: what parts of it have ended before is not known"
+THIN = "accounting is off or does not answer: the outcome of parts that ended before is unknown"
 RUNAWAY = "accounting says {}, and slurmctld does not know it: lost when a daemon fell, or hidden from us (PrivateData)"
 
 
@@ -26,7 +26,7 @@ def with_queue(groups: Sequence[PartGroup], waits: Sequence[QueueRow]) -> list[P
     existing = {item.submit for item in groups}
     merged = list(groups)
     if any("[" in line.part for line in waits):
-        merged = [item for item in groups if item.word != "PENDING" or not any("[" in part for part in item.parts)]
+        merged = [item for item in groups if item.native != "PENDING" or not any("[" in part for part in item.parts)]
     for line in waits:
         known = by_part.get((line.part, line.submit))
         if known is None and (line.is_pending or line.submit not in existing):
@@ -41,9 +41,9 @@ def with_queue(groups: Sequence[PartGroup], waits: Sequence[QueueRow]) -> list[P
 
 def _state(item: PartGroup) -> tuple[RunState, str]:
     """State, and the reason why it waits."""
-    if item.word == "PENDING":
+    if item.native == "PENDING":
         return parse.waiting_reason(item.reason, item.is_held)
-    return parse.state_of(item.word, item.code), ""
+    return parse.state_of(item.native, item.code), ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,11 @@ class SlurmAttempt:
 
 def attempts(groups: Iterable[PartGroup]) -> list[SlurmAttempt]:
     """In their order. A submission begins a new one when all parts of those before had ended by then."""
-    ordered = sorted(groups, key=lambda part: (part.submit, part.word, part.code))
+    ordered = sorted(groups, key=lambda part: (part.submit, part.native, part.code))
     tries: list[list[PartGroup]] = []
     for item in ordered:
         have_ended = bool(tries) and all(
-            0 < before.end <= item.submit or before.word == "REQUEUED" for before in tries[-1]
+            0 < before.end <= item.submit or before.native == "REQUEUED" for before in tries[-1]
         )
         if not tries or (item.submit != tries[-1][-1].submit and have_ended):
             tries.append([])
@@ -77,7 +77,7 @@ def _still_current(parts: Iterable[PartGroup], last: int) -> tuple[PartGroup, ..
     """Those that were not submitted again by then."""
 
     def following(part: PartGroup) -> int:
-        return part.following or (part.end if part.word == "REQUEUED" else 0)
+        return part.following or (part.end if part.native == "REQUEUED" else 0)
 
     return tuple(part for part in parts if not 0 < following(part) <= last or part.submit == last)
 
@@ -110,8 +110,8 @@ def record(base: str, attempt: SlurmAttempt, known: RunContext) -> RunRecord | N
     if known.is_thin and is_array and state in (RunState.SUCCEEDED, RunState.PARTIAL):
         state, evidence, message = RunState.UNKNOWN, RunEvidence.INFERRED, THIN
     elif known.is_runaway and state.is_open:
-        state, evidence, message = RunState.UNKNOWN, RunEvidence.INFERRED, RUNAWAY.format(parts[0].word)
-    elif state is RunState.UNKNOWN and any(entry.word == "REQUEUED" for entry in parts):
+        state, evidence, message = RunState.UNKNOWN, RunEvidence.INFERRED, RUNAWAY.format(parts[0].native)
+    elif state is RunState.UNKNOWN and any(entry.native == "REQUEUED" for entry in parts):
         evidence = RunEvidence.INFERRED
     return _record(base, attempt, known, state, evidence, message)
 
@@ -181,7 +181,7 @@ def _native(parts: Sequence[PartGroup]) -> str:
     """ "FAILED"; of several parts "COMPLETED 8, FAILED 2"."""
     states: Counter[str] = Counter()
     for part in parts:
-        states[f"{part.word} {part.reason}" if part.word == "PENDING" and part.reason else part.word] += part.count
+        states[f"{part.native} {part.reason}" if part.native == "PENDING" and part.reason else part.native] += part.count
     if states.total() == 1:
         return next(iter(states))
     return ", ".join(f"{word} {count}" for word, count in sorted(states.items()))
@@ -201,15 +201,15 @@ def _message(parts: Sequence[PartGroup], by_state: Mapping[RunState, int], is_ar
 
 def _why(item: PartGroup) -> str:
     """Slurm's explanation of one part's end, or of its waiting."""
-    if item.word == "PENDING" and item.reason == NEVER:
+    if item.native == "PENDING" and item.reason == NEVER:
         return f"it will never run: its dependency {item.dependency or '?'} can never be satisfied".replace(" ? ", " ")
-    if item.word == "REQUEUED" and item.code in ("", "0:0"):
+    if item.native == "REQUEUED" and item.code in ("", "0:0"):
         return "it was requeued: whether it had run or succeeded is not recorded"
     code, _, signal = item.code.partition(":")
     ended = f"exit code {code}" if code not in ("", "0") else ""
     ended = f"ended by signal {signal}" if signal not in ("", "0") else ended
     reason = item.reason if item.reason not in ("None", "NonZeroExitCode", "", "BeginTime", "Dependency") else ""
-    texts = [parse.REASON_TEXTS.get(item.word, ""), ended, reason if _state(item)[0].is_red else ""]
+    texts = [parse.REASON_TEXTS.get(item.native, ""), ended, reason if _state(item)[0].is_red else ""]
     return ", ".join(text for text in texts if text)
 
 
@@ -220,7 +220,7 @@ def _context(parts: Sequence[PartGroup], known: RunContext) -> Mapping[str, obje
     if number > 1:
         states: Counter[str] = Counter()
         for part in parts:
-            states[part.word] += part.count
+            states[part.native] += part.count
         context["tasks"] = dict(states)
     waits = next((entry.dependency for entry in parts if entry.dependency), "")
     names = known.names or {}

@@ -42,7 +42,7 @@ class SystemdActions:
         self._client, self._target = client, target
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        """What `act` would send. Raises NotSupported for verbs that systemd lacks."""
+        """As the contract says. Raises NotSupported for verbs that systemd lacks."""
         if spec.verb not in (Verb.RERUN, Verb.START, Verb.CANCEL):
             raise NotSupported(f'systemd timers have no "{spec.verb}"; they have: rerun, start, cancel')
         host, _, unit = spec.run.job.partition(":")
@@ -89,8 +89,8 @@ class SystemdActions:
         since, latest = host_window(preview.plan)
         verb, unit, invocation = (str(preview.plan[name]) for name in ("verb", "unit", "invocation"))
         values = (verb, unit, key, str(latest), str(since), invocation)
-        looked_up = f"Whether it was done is looked up by its mark in the journal of {self._target}."
-        answer = sent_once(lambda: self._client.act(values, until - monotonic())[0], looked_up)
+        unknown = f"Whether it was done is looked up by its mark in the journal of {self._target}."
+        answer = sent_once(lambda: self._client.act(values, until - monotonic())[0], unknown)
         if answer.kind in ("DONE", "EXISTS"):
             return Receipt(key, f"systemctl {verb} {unit} was accepted on {self._target}")
         raise self._error(answer, unit)

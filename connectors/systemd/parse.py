@@ -42,7 +42,7 @@ RESULTS = {
     "exec-condition": RunState.SKIPPED,
     "success": RunState.SUCCEEDED,
 }
-"""systemd.exec(5), `$SERVICE_RESULT`: its words for how a service ended."""
+"""systemd.exec(5), `$SERVICE_RESULT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def next_elapses(body: bytes, where: str) -> tuple[dict[str, datetime | None], l
 
 
 def blocks(body: bytes) -> Iterator[Mapping[str, list[str]]]:
-    """The units of `systemctl show`: property -> its values, in order (a property may stand more than once)."""
+    """The units of `systemctl show`: by property its values, in order (a property may occur more than once)."""
     for part in text_of(body).strip().split("\n\n"):
         properties: dict[str, list[str]] = {}
         for line in part.split("\n"):
@@ -228,7 +228,7 @@ class UnitEvent:
     invocation: str
     at: datetime
     text: str
-    word: str = ""
+    detail: str = ""
     """FAILURE: the result; START_FAILED: the job's result; EXITED: "killed 9"; REQUESTED: our key."""
     exit_code: int | None = None
 
@@ -248,13 +248,13 @@ def unit_event(at: datetime, entry: JournalEntry) -> UnitEvent | None:
     what, unit = MESSAGES.get(field("MESSAGE_ID")), field("UNIT")
     if what is None or not unit.endswith(".service"):
         return None
-    word, code = "", None
+    detail, code = "", None
     if what == EXITED:
         status, how = field("EXIT_STATUS"), field("EXIT_CODE")
         code = number(status) if how == "exited" else None
-        word = f"{how} {status}"
+        detail = f"{how} {status}"
     elif what == FAILURE:
-        word = field("UNIT_RESULT")
+        detail = field("UNIT_RESULT")
     elif what in (START_FAILED, STARTED):
-        word = field("JOB_RESULT")
-    return UnitEvent(what, unit, field("INVOCATION_ID"), at, text, word, code)
+        detail = field("JOB_RESULT")
+    return UnitEvent(what, unit, field("INVOCATION_ID"), at, text, detail, code)

@@ -37,7 +37,7 @@ class Invocation:
     killed: str = ""
     """How its main process was killed, where the journal says so."""
     stopped: bool = False
-    """A person or program asked systemd to stop it."""
+    """True once systemd was instructed to stop it, by a person or a program."""
     action: str = ""
 
     def end(self, state: RunState, native_state: str, at: float, message: str = "", inferred: bool = False) -> None:
@@ -88,8 +88,8 @@ class InvocationBook:
         for event in events:
             if event.what == parse.REQUESTED:
                 if event.text == "start":
-                    self.requested[event.unit] = event.word, event.at.timestamp()
-                elif event.text == "refused" and self.requested.get(event.unit, ("", 0.0))[0] == event.word:
+                    self.requested[event.unit] = event.detail, event.at.timestamp()
+                elif event.text == "refused" and self.requested.get(event.unit, ("", 0.0))[0] == event.detail:
                     del self.requested[event.unit]  # the next invocation is not ours
                 continue
             run = self._run_of(event, boot)
@@ -113,16 +113,16 @@ class InvocationBook:
         when = event.at.timestamp()
         if event.what == parse.EXITED:
             run.exit_code = event.exit_code
-            run.killed = event.word if not event.word.startswith("exited") else ""
+            run.killed = event.detail if not event.detail.startswith("exited") else ""
         elif event.what == parse.STOPPING:
             run.stopped = True
         elif event.what == parse.SUCCESS and not run.ended:
             self._success(run, when)
         elif event.what == parse.FAILURE:
-            self._failure(run, event.word, when, event.text)
+            self._failure(run, event.detail, when, event.text)
         elif event.what == parse.START_FAILED and not run.ended:
-            state = RunState.CANCELLED if event.word == "canceled" else RunState.FAILED
-            run.end(state, event.word or "failed", when, event.text)
+            state = RunState.CANCELLED if event.detail == "canceled" else RunState.FAILED
+            run.end(state, event.detail or "failed", when, event.text)
 
     def _success(self, run: Invocation, when: float) -> None:
         """A success of systemd; CANCELLED where SIGTERM ended it, which systemd calls a success as well."""
