@@ -1,4 +1,4 @@
-"""All actions of one cluster: START, RERUN and CANCEL; HOLD and RELEASE are handled in `hold`.
+"""START, RERUN and CANCEL; HOLD and RELEASE are handled in `hold`.
 
 START and RERUN create a Job from the CronJob's template, as `kubectl create job --from` does, with our key in its
 name. Two Jobs cannot have one name: the same key again gets 409 and creates nothing.
@@ -43,7 +43,7 @@ NO_RESULT_SETTING = "Kubernetes cannot set a Job's result; Headway records it as
 
 
 class KubernetesActions(ActionRouter[RoutedAction]):
-    """All that is done to one target. The first reply settles it: the API server reads its store."""
+    """All actions on one target. One query settles a look-up: the API server reads its store."""
 
     def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
         self._starter, self._canceller, self._holder = KubernetesStarter(client), KubernetesCanceller(client), holder
@@ -69,14 +69,12 @@ class KubernetesActions(ActionRouter[RoutedAction]):
 EXISTS_STATUS = 409
 EVENT_LIFETIME = timedelta(minutes=55)
 """kube-apiserver keeps events for an hour (--event-ttl)."""
-CURRENT_TEMPLATE_NOTE = (
-    "it runs what the template says now, and for now: a pod gets no date unless it reads the annotation of its Job"
-)
+CURRENT_TEMPLATE_NOTE = "it runs the present template, without a date unless the pod reads the annotation of its Job"
 SUSPENDED_NOTE = (
     "its CronJob is suspended; a Job created by hand runs anyway and does not replace the start that falls due"
     " meanwhile: once it is resumed, Kubernetes makes up for it"
 )
-WHOLE_RERUN_NOTE = "all of it runs again: Kubernetes reruns no single pod or index of a Job that is over"
+WHOLE_RERUN_NOTE = "all of it runs again: Kubernetes reruns no single pod or index of a Job that has ended"
 
 
 class KubernetesStarter:
@@ -98,11 +96,13 @@ class KubernetesStarter:
         begin = f"from CronJob {name}" if is_cron else f"as Job {old} was"
         label = f" for {at:%Y-%m-%d %H:%MZ}" if at is not None else ""
         held = (SUSPENDED_NOTE,) if is_suspended(source) and is_cron else ()
+        active = fields.subtable(source, "status").get("active")
+        active_pods = f"the Job itself still has {active} active pods" if active else None
         return Preview(
             verb="create a Job",
             summary=f"create a Job {begin}{label}",
             scope="a whole Job with all of its pods",
-            overlap=active_jobs_note(source) if is_cron else _running_note(source),
+            overlap=active_jobs_note(source) if is_cron else active_pods,
             native_calls=(
                 f"POST /apis/batch/v1/namespaces/{namespace}/jobs {parse.new_job_name(name, 'KEY')} {begin}",
             ),
@@ -171,11 +171,6 @@ class KubernetesStarter:
         return ActionAbsent()
 
 
-def _running_note(job: fields.Row) -> str | None:
-    active = fields.subtable(job, "status").get("active")
-    return f"the Job itself still has {active} active pods" if active else None
-
-
 def _source_refusal(source: fields.Row | None, job: str) -> str:
     """Why no Job can be created from it; "" if one can."""
     namespace, name, is_cron = parse.split_job_id(job)
@@ -188,7 +183,6 @@ def _source_refusal(source: fields.Row | None, job: str) -> str:
 
 JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
 """Labels that the API server puts on a Job's pods: a copy gets its own."""
-NOT_COPIED_FIELDS = ("selector", "manualSelector", "suspend")
 JOB_ANNOTATION_PREFIXES = ("kubectl.", "headway/", "batch.kubernetes.io/")
 
 
@@ -221,12 +215,9 @@ def job_body(source: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str,
 def _job_annotations(metadata: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, str]:
     """The annotations: those of the template or the Job, and ours."""
     is_cron = parse.split_job_id(str(plan["job"]))[2]
+    annotations = parse.object_annotations(metadata)
     return {
-        **{
-            name: value
-            for name, value in parse.object_annotations(metadata).items()
-            if not name.startswith(JOB_ANNOTATION_PREFIXES)
-        },
+        **{name: value for name, value in annotations.items() if not name.startswith(JOB_ANNOTATION_PREFIXES)},
         parse.MANUAL_ANNOTATION: "manual",
         parse.ACTION_ANNOTATION: key,
         **({parse.RERUN_OF_ANNOTATION: str(plan["again"])} if plan["again"] else {}),
@@ -237,9 +228,9 @@ def _job_annotations(metadata: fields.Row, plan: Mapping[str, Any], key: str) ->
 
 def _copied_spec(job: fields.Row) -> dict[str, Any]:
     """A Job's spec without what belongs to that Job alone."""
-    was_cancelled = parse.CANCELLED_ANNOTATION in parse.object_annotations(fields.table(job.get("metadata")))
-    deadline = ("activeDeadlineSeconds",) if was_cancelled else ()  # by which we ended it
-    dropped = (*NOT_COPIED_FIELDS, *deadline)
+    dropped = {"selector", "manualSelector", "suspend"}
+    if parse.CANCELLED_ANNOTATION in parse.object_annotations(fields.table(job.get("metadata"))):
+        dropped.add("activeDeadlineSeconds")  # our cancel
     spec = {name: deepcopy(value) for name, value in fields.table(job.get("spec")).items() if name not in dropped}
     meta = fields.subtable(spec, "template").get("metadata")
     if isinstance(meta, dict) and isinstance(meta.get("labels"), dict):
@@ -333,5 +324,5 @@ def _not_running_reason(row: fields.Row) -> str:
     """Why there is nothing to cancel; "" if it is running."""
     conditions = true_conditions(fields.subtable(row, "status"))
     if "Complete" in conditions or "Failed" in conditions:
-        return "is over"
+        return "has ended"
     return "is suspended: it has no pods that could be ended" if is_suspended(row) else ""

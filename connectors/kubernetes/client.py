@@ -25,7 +25,7 @@ from connectors.sdk.transport.http import HttpAccount, HttpAnswerTooLarge, HttpE
 PAGE_LIMIT = 250
 """Objects per page: some megabytes if their specs are long."""
 SMALL_PAGE_LIMIT = 20
-"""Of objects of which each may have a megabyte and a half, the most that etcd takes."""
+"""Where objects are large: etcd accepts 1.5 MiB for each."""
 MAX_PODS = 500
 """Jobs per request."""
 WATCH_SECONDS = 1
@@ -69,7 +69,7 @@ class KubernetesClient:
         return self._list(f"/apis/batch/v1{self._below('jobs')}", following, {GONE_STATUS} if following else ())
 
     def job_names(self, following: str) -> HttpReply:
-        """Jobs with their metadata alone."""
+        """Jobs with their metadata only."""
         light = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         return self._list(f"/apis/batch/v1{self._below('jobs')}", following, headers=light)
 
@@ -88,7 +88,7 @@ class KubernetesClient:
         return self.get(f"/apis/batch/v1{self._below('jobs')}", parameters, {GONE_STATUS})
 
     def newest_version(self) -> HttpReply:
-        """A list of one Job at most, for its resourceVersion."""
+        """A list of at most one Job, for its resourceVersion."""
         return self.get(f"/apis/batch/v1{self._below('jobs')}", {"limit": 1})
 
     def pods(self, jobs: Collection[str], namespace: str = "") -> HttpReply:
@@ -148,7 +148,7 @@ class KubernetesClient:
     def _list(
         self, path: str, following: str, accept: Collection[int] = (), headers: Mapping[str, str] | None = None
     ) -> HttpReply:
-        """A page; where objects are so large that an answer would be too, pages are smaller from then on."""
+        """A page; pages are smaller from then on where an answer is too large."""
         more = {"continue": following} if following else {}
         try:
             return self.get(path, {"limit": self._limit, **more}, accept, headers)

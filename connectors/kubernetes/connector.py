@@ -17,6 +17,7 @@ from connectors.kubernetes.hold import KubernetesHolder
 from connectors.kubernetes.inventory import KubernetesInventory
 from connectors.kubernetes.options import KubernetesOptions, targets
 from connectors.kubernetes.runs import KubernetesPoller
+from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -55,9 +56,8 @@ class KubernetesConnector(ComposedConnector):
 
 
 def open_kubernetes(options: KubernetesOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector of one target, not yet connected."""
     if target not in targets(options):
-        raise ValueError(f"{target!r} is no target of this Kubernetes system: {', '.join(targets(options))}")
+        raise ValueError(f"{target!r} is not a target of this Kubernetes system: {', '.join(targets(options))}")
     return KubernetesConnector(options, target, secrets)
 
 
@@ -122,10 +122,9 @@ def _probe_right(
     reply = client.may(verb, group, resource, part)
     if reply.status == 403:
         return SourcePermission(name, None, f"the account may not ask for its rights: {reply.error}", fix, needed)
-    status = reply.table().get("status")
-    allowed = status.get("allowed") if isinstance(status, dict) else None
+    status = fields.subtable(reply.table(), "status")
+    allowed, why = status.get("allowed"), status.get("reason")
     if allowed is True:
         return SourcePermission(name, True, needed_for=needed)
-    why = status.get("reason") if isinstance(status, dict) else ""
     refusal = f"RBAC does not allow to {verb} {resource}{f'/{part}' if part else ''}{f': {why}' if why else ''}"
     return SourcePermission(name, False if allowed is False else None, refusal, fix, needed)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from connectors.kubernetes import parse
 from connectors.kubernetes.client import KubernetesClient
@@ -37,17 +36,19 @@ def report_start_failures(client: KubernetesClient, result: PollResult) -> None:
     if reply.status != 200:
         result.warn("events cannot be read: why a CronJob did not start stays unknown (right: list events)")
         return
-    for text in fields.readable(fields.rows(reply.table().get("items")), _event_text)[:MAX_WARNINGS]:
+
+    def event_text(event: fields.Row) -> str:
+        about, reason = fields.table(event.get("involvedObject")), fields.text(event, "reason")
+        subject, at = f"{fields.text(about, 'namespace')}/{fields.text(about, 'name')}", _event_time(event)
+        when = f" at {at:%Y-%m-%d %H:%M:%S}Z" if at else ""
+        return f"{subject}: {reason}{when}: {fields.optional_text(event, 'message')[:300]}"
+
+    for text in fields.readable(fields.tables(reply.table().get("items")), event_text)[:MAX_WARNINGS]:
         result.warn(text)
 
 
-def _event_text(row: Any) -> str:
-    event = fields.table(row)
-    about, reason = fields.table(event.get("involvedObject")), fields.text(event, "reason")
-    subject = f"{fields.text(about, 'namespace')}/{fields.text(about, 'name')}"
-    at = fields.instant(event, "lastTimestamp") or fields.instant(event, "eventTime")
-    when = f" at {at:%Y-%m-%d %H:%M:%S}Z" if at else ""
-    return f"{subject}: {reason}{when}: {fields.optional_text(event, 'message')[:300]}"
+def _event_time(event: fields.Row) -> datetime | None:
+    return fields.instant(event, "lastTimestamp") or fields.instant(event, "eventTime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,10 @@ class CronJobEvent:
     """Of one that ended: "Complete" or "Failed"."""
 
 
-def created_jobs(client: KubernetesClient) -> Iterator[CronJobEvent]:
-    """Jobs that CronJobs made within the hour that events live."""
-    yield from _read_events(client, "reason=SuccessfulCreate", CREATED_MESSAGE)
-
-
 def completed_jobs(client: KubernetesClient, cronjob: str = "", namespace: str = "") -> Iterator[CronJobEvent]:
-    """Jobs that ended within that hour, as the controller saw it; of one CronJob, or of all."""
+    """Jobs that ended within the hour that events live; of one CronJob, or of all."""
     where = f",involvedObject.namespace={namespace},involvedObject.name={cronjob}" if cronjob else ""
     yield from _read_events(client, f"reason=SawCompletedJob{where}", COMPLETED_MESSAGE)
-
-
-def completion_of(client: KubernetesClient, namespace: str, cronjob: str, job: str) -> str:
-    """ "Complete" or "Failed", as the controller saw a deleted Job; "" without an event."""
-    return next((event.detail for event in completed_jobs(client, cronjob, namespace) if event.job == job), "")
 
 
 def _read_events(client: KubernetesClient, where: str, pattern: re.Pattern[str]) -> Iterator[CronJobEvent]:
@@ -94,32 +85,23 @@ def _read_events(client: KubernetesClient, where: str, pattern: re.Pattern[str])
 
 def _parse_event(event: fields.Row, pattern: re.Pattern[str]) -> CronJobEvent | None:
     about, match = fields.table(event.get("involvedObject")), pattern.match(fields.optional_text(event, "message"))
-    at = fields.instant(event, "lastTimestamp") or fields.instant(event, "eventTime")
+    at = _event_time(event)
     if match is None or at is None:
         return None
     detail = match[2] if pattern.groups > 1 else ""
     return CronJobEvent(fields.text(about, "namespace"), fields.text(about, "name"), match[1], at, detail)
 
 
+@dataclass(slots=True)
 class KubernetesListedJobs:
-    """The Jobs of CronJobs that the present list has: their names, and of each CronJob the latest instant."""
+    """The Jobs of CronJobs in a list: their names, and by CronJob the latest instant."""
 
-    def __init__(self) -> None:
-        self.names: set[tuple[str, str]] = set()
-        self.latest: dict[str, datetime] = {}
-        self.is_whole = False
+    names: set[tuple[str, str]] = field(default_factory=set)
+    latest: dict[str, datetime] = field(default_factory=dict)
+    is_whole: bool = False
+    """False where a missing Job proves nothing: no list was read, or another connector read the changes before."""
 
-    def forget(self) -> None:
-        """Whether a missing Job proves nothing: no list was read, or another connector read the changes before."""
-        self.begin()
-        self.is_whole = False
-
-    def begin(self) -> None:
-        """A list begins."""
-        self.names, self.latest, self.is_whole = set(), {}, True
-
-    def note(self, job: parse.KubernetesJob) -> None:
-        """Records a listed Job."""
+    def add(self, job: parse.KubernetesJob) -> None:
         if job.kind == "CronJob":
             self.names.add((job.namespace, job.name))
             if job.at is not None:
@@ -138,7 +120,7 @@ def report_vanished_runs(
         return
     ends = {(event.namespace, event.job): event for event in completed_jobs(client)}
     reported: set[tuple[str, datetime]] = set()
-    for created in created_jobs(client):
+    for created in _read_events(client, "reason=SuccessfulCreate", CREATED_MESSAGE):
         job, name = f"{created.namespace}/{created.cronjob}", (created.namespace, created.job)
         at = parse.scheduled_time_in_name(created.cronjob, created.job)
         is_known = since is not None and created.at < since

@@ -95,10 +95,8 @@ def cronjob_record(row: fields.Row, controller_zone: str) -> JobRecord:
 def _definition_text(pod: fields.Row) -> str:
     texts = []
     for row in map(fields.table, fields.rows(pod.get("containers"))):
-        arguments = [*fields.rows(row.get("command")), *fields.rows(row.get("args"))]
-        texts.append(
-            " ".join([fields.optional_text(row, "image"), *(fields.clean(str(argument)) for argument in arguments)])
-        )
+        arguments = map(str, [*fields.rows(row.get("command")), *fields.rows(row.get("args"))])
+        texts.append(" ".join([fields.optional_text(row, "image"), *map(fields.clean, arguments)]))
     return "; ".join(texts)
 
 

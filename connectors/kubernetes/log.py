@@ -6,18 +6,20 @@ many bytes of the lines since then as were returned.
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from pydantic import NonNegativeInt
 
 from connectors.kubernetes import parse
 from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.parse import KubernetesPod, pods_by_job
 from connectors.sdk import fields
-from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
-from connectors.sdk.log_chunks import from_character, to_character
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.fields import as_json
+from connectors.sdk.log_chunks import from_character, log_position, to_character
 from connectors.sdk.records import LogChunk, RunRef
 
 MAX_BYTES = 24 * 1024**2
@@ -38,10 +40,11 @@ class KubernetesLogPosition:
     pod: str
     container: str
     at: str = ""
-    shown_bytes: int = 0
+    shown_bytes: NonNegativeInt = 0
 
+    @property
     def text(self) -> str:
-        return json.dumps({"pod": self.pod, "container": self.container, "at": self.at, "told": self.shown_bytes})
+        return as_json(self)
 
 
 def read_log(client: KubernetesClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
@@ -55,25 +58,14 @@ def read_log(client: KubernetesClient, run: RunRef, start: str | None, limit_byt
             f"{reply.place} is a refusal: {reply.error}. Right: list pods (headway connector grants kubernetes)"
         )
     pods = pods_by_job(fields.rows(reply.table().get("items"))).get(uid, [])
-    place = _parse_position(start) if start is not None else None
-    if place is not None:
+    if start is not None:
+        place = log_position(KubernetesLogPosition, start)
         is_alive = any(pod.name == place.pod and pod.is_alive for pod in pods)
         return _read_on(client, namespace, place, limit_bytes, is_alive)
     if not pods:
         raise NotSupported(f"Job {namespace}/{name}: {PODS_DELETED}")
     red = [pod for pod in pods if pod.phase == "Failed" or pod.exit_code not in (0, None)]
     return _read_tail(client, namespace, (red or pods)[-1], len(pods), limit_bytes)
-
-
-def _parse_position(start: str) -> KubernetesLogPosition:
-    try:
-        row = fields.parse_table(start)
-        shown = max(fields.number(row, "told", 0), 0)
-        return KubernetesLogPosition(
-            fields.text(row, "pod"), fields.optional_text(row, "container"), fields.optional_text(row, "at"), shown
-        )
-    except RecordUnreadable:
-        raise NotSupported(f"this place in a log is none of Kubernetes: {start[:80]!r}") from None
 
 
 def _read_container(client: KubernetesClient, namespace: str, place: KubernetesLogPosition, **more: Any) -> bytes | str:
@@ -93,7 +85,7 @@ def _read_tail(client: KubernetesClient, namespace: str, pod: KubernetesPod, cou
         if isinstance(body, str):
             if not pod.is_alive:
                 raise NotSupported(f"pod {namespace}/{pod.name} has no log: {body}")
-            return LogChunk("", place.text())
+            return LogChunk("", place.text)
         if len(body) < max_bytes or line_count == 1:
             break
         line_count = max(1, line_count // GROWTH_FACTOR)
@@ -102,19 +94,9 @@ def _read_tail(client: KubernetesClient, namespace: str, pod: KubernetesPod, cou
     whole = head.encode() + b"".join(line.data for line in lines)
     piece = from_character(whole[max(0, len(whole) - limit_bytes) :])
     cut = len(whole) > limit_bytes or len(lines) >= line_count or len(body) >= max_bytes
-    return LogChunk(
-        piece.decode("utf-8", "surrogateescape"),
-        _position_after(place, lines).text() if pod.is_alive else None,
-        cut=cut,
-    )
-
-
-def _position_after(place: KubernetesLogPosition, lines: list[ContainerLine]) -> KubernetesLogPosition:
-    """Behind the last of these lines."""
-    if not lines:
-        return place
-    at = lines[-1].at
-    return KubernetesLogPosition(place.pod, place.container, at, sum(len(line.data) for line in lines if line.at == at))
+    at = lines[-1].at if lines else ""
+    following = replace(place, at=at, shown_bytes=sum(len(line.data) for line in lines if line.at == at))
+    return LogChunk(piece.decode("utf-8", "surrogateescape"), following.text if pod.is_alive else None, cut=cut)
 
 
 def _read_on(
@@ -125,7 +107,7 @@ def _read_on(
     while True:
         body = _read_container(client, namespace, place, limitBytes=max_bytes, **since)
         if isinstance(body, str):
-            return LogChunk("", place.text() if is_alive else None)
+            return LogChunk("", place.text if is_alive else None)
         lines = [line for line in parse_lines(body) if line.at >= place.at]
         is_whole = len(body) < max_bytes
         fresh = b"".join(line.data for line in lines)[place.shown_bytes :]
@@ -133,26 +115,21 @@ def _read_on(
             break
         max_bytes = min(MAX_BYTES, max_bytes * GROWTH_FACTOR)
     if not fresh and not is_whole:  # more lines within one second than a reply holds: the rest is skipped
-        return LogChunk(
-            "", KubernetesLogPosition(place.pod, place.container, next_second(place.at)).text(), more=True, cut=True
-        )
+        second = datetime.fromisoformat(f"{place.at[:19]}+00:00") if place.at else datetime(1970, 1, 1, tzinfo=UTC)
+        at = f"{second + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.000000000Z"
+        return LogChunk("", KubernetesLogPosition(place.pod, place.container, at).text, more=True, cut=True)
     cut = fresh[:limit_bytes]
     piece = cut if len(fresh) <= limit_bytes else to_character(cut) or cut
     more = len(piece) < len(fresh) or not is_whole
-    following = _moved_position(place, lines, place.shown_bytes + len(piece))
-    return LogChunk(piece.decode("utf-8", "surrogateescape"), following.text() if more or is_alive else None, more=more)
-
-
-def _moved_position(place: KubernetesLogPosition, lines: list[ContainerLine], shown: int) -> KubernetesLogPosition:
-    """Position after `shown` bytes of these lines, counted from the first line of the same time."""
-    at, remaining, counted = place.at, shown, 0
-    for line in lines:
+    at, remaining, counted = place.at, place.shown_bytes + len(piece), 0
+    for line in lines:  # the position counts from the first line of the same time
         if line.at != at:
             if remaining <= counted:
                 break
             remaining, counted, at = remaining - counted, 0, line.at
         counted += len(line.data)
-    return KubernetesLogPosition(place.pod, place.container, at, remaining)
+    following = replace(place, at=at, shown_bytes=remaining).text if more or is_alive else None
+    return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more=more)
 
 
 LINE_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z ")
@@ -177,9 +154,3 @@ def parse_lines(body: bytes) -> list[ContainerLine]:
         else:
             lines.append(ContainerLine(lines[-1].at if lines else "", raw))
     return lines
-
-
-def next_second(at: str) -> str:
-    """The next whole second."""
-    moment = datetime.fromisoformat(f"{at[:19]}+00:00") if at else datetime(1970, 1, 1, tzinfo=UTC)
-    return f"{moment + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.000000000Z"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ MAX_LISTED_PODS = 10
 
 
 def parse_metadata(row: fields.Row) -> fields.Row:
-    """Its metadata, with namespace, name and uid."""
+    """The metadata of an object, with namespace, name and uid. Raises RecordUnreadable."""
     meta = fields.table(row.get("metadata"))
     for name in ("namespace", "name", "uid"):
         fields.text(meta, name)
@@ -36,7 +36,6 @@ def parse_metadata(row: fields.Row) -> fields.Row:
 
 
 def object_annotations(meta: fields.Row) -> dict[str, str]:
-    """Its annotations."""
     annotations = fields.subtable(meta, "annotations")
     return {str(name): fields.clean(str(value)) for name, value in annotations.items()}
 
@@ -78,11 +77,14 @@ class KubernetesJob:
 
 
 def parse_job(value: Any) -> KubernetesJob:
-    """From an object of the API."""
+    """Raises RecordUnreadable."""
     row = fields.table(value)
     meta, status, spec = fields.table(row.get("metadata")), fields.subtable(row, "status"), fields.subtable(row, "spec")
     namespace, name, uid = (fields.text(meta, key) for key in ("namespace", "name", "uid"))
     notes, (kind, owner) = object_annotations(meta), owner_kind_and_name(meta)
+    at = fields.instant(notes, SCHEDULED_ANNOTATION)
+    if SCHEDULED_ANNOTATION not in notes and kind == "CronJob" and MANUAL_ANNOTATION not in notes:
+        at = scheduled_time_in_name(owner, name)
     return KubernetesJob(
         row=row,
         meta=meta,
@@ -93,7 +95,7 @@ def parse_job(value: Any) -> KubernetesJob:
         kind=kind,
         owner=owner,
         job=_job_id(meta, notes, namespace, name, kind, owner),
-        at=_scheduled_time(notes, name, kind, owner),
+        at=at,
         status=status,
         spec=spec,
         conditions=true_conditions(status),
@@ -113,12 +115,6 @@ def _job_id(meta: fields.Row, notes: dict[str, str], namespace: str, name: str, 
     return f"{namespace}/{STANDALONE_PREFIX}/{begin.rstrip('-.') if is_generated else name}"
 
 
-def _scheduled_time(notes: dict[str, str], name: str, kind: str, owner: str) -> datetime | None:
-    if SCHEDULED_ANNOTATION in notes:
-        return fields.instant(notes, SCHEDULED_ANNOTATION)
-    return scheduled_time_in_name(owner, name) if kind == "CronJob" and MANUAL_ANNOTATION not in notes else None
-
-
 def scheduled_time_in_name(owner: str, name: str) -> datetime | None:
     """The instant in the name that a CronJob's controller gave a Job; None in another name."""
     if not name.startswith(owner):
@@ -131,12 +127,15 @@ def scheduled_time_in_name(owner: str, name: str) -> datetime | None:
 
 def run_record(job: KubernetesJob, pods: Sequence[KubernetesPod] = ()) -> RunRecord:
     """The run that a Job is."""
-    outcome = job_state(job.status, job.spec, job.conditions, pods, ending_causes(job))
+    outcome = job_state(job, pods)
     again = job.notes.get(RERUN_OF_ANNOTATION, "")
     started = fields.instant(job.status, "startTime")
     action = ACTION_KEY.fullmatch(job.notes.get(ACTION_ANNOTATION, ""))
     failed = next((pod for pod in reversed(pods) if pod.exit_code not in (0, None) or pod.phase == "Failed"), None)
     is_ended = not outcome.state.is_open and outcome.state is not RunState.UNKNOWN
+    exit_code = failed.exit_code if failed is not None and outcome.state.is_red else None
+    if outcome.state is RunState.SUCCEEDED:
+        exit_code = next((0 for pod in pods if pod.exit_code == 0), None)
     return RunRecord(
         job=job.job,
         attempt_key=job.uid,
@@ -149,25 +148,13 @@ def run_record(job: KubernetesJob, pods: Sequence[KubernetesPod] = ()) -> RunRec
         queued_at=fields.instant(job.meta, "creationTimestamp"),
         started_at=started if outcome.state is not RunState.QUEUED else None,
         ended_at=_job_end(job, started) if is_ended else None,
-        exit_code=_exit_code(outcome, failed, pods),
+        exit_code=exit_code,
         message=_run_message(outcome, failed, job.status, job.spec),
         reason=outcome.reason,
         native_ref=run_ref(job.namespace, job.name, job.uid),
         action_key=action[0] if action else None,
         context=fields.bounded_context(_run_context(job, pods), "pods"),
     )
-
-
-def ending_causes(job: KubernetesJob) -> frozenset[str]:
-    """What ends it: "us" for a deadline of ours, "deletion"."""
-    causes = {"us": CANCELLED_ANNOTATION in job.notes, "deletion": fields.optional_text(job.meta, "deletionTimestamp")}
-    return frozenset(cause for cause, applies in causes.items() if applies)
-
-
-def _exit_code(outcome: KubernetesState, failed: KubernetesPod | None, pods: Sequence[KubernetesPod]) -> int | None:
-    if outcome.state is RunState.SUCCEEDED:
-        return next((pod.exit_code for pod in reversed(pods) if pod.exit_code == 0), None)
-    return failed.exit_code if failed is not None and outcome.state.is_red else None
 
 
 def _job_end(job: KubernetesJob, started: datetime | None) -> datetime | None:
@@ -253,31 +240,25 @@ class KubernetesState:
     evidence: RunEvidence = RunEvidence.NATIVE
 
 
-def job_state(
-    status: fields.Row,
-    spec: fields.Row,
-    conditions: Mapping[str, fields.Row],
-    pods: Sequence[KubernetesPod],
-    ended_by: Container[str],
-) -> KubernetesState:
-    """State of a Job now. `ended_by`: "us" if it passed a deadline that we set, "deletion" if it is being deleted.
-    Raises RecordUnreadable."""
+def job_state(job: KubernetesJob, pods: Sequence[KubernetesPod]) -> KubernetesState:
+    """State of a Job now. Raises RecordUnreadable."""
+    conditions = job.conditions
     if "Failed" in conditions:
-        return _failed_state(conditions, status, "us" in ended_by)
+        return _failed_state(conditions, job.status, CANCELLED_ANNOTATION in job.notes)
     if "Complete" in conditions:
         row = conditions["Complete"]
         return KubernetesState(RunState.SUCCEEDED, "Complete", message=fields.optional_text(row, "message"))
-    if "deletion" in ended_by:
+    if fields.optional_text(job.meta, "deletionTimestamp"):
         return KubernetesState(RunState.CANCELLING, "Terminating", message="it is being deleted")
     unknown = sorted(set(conditions) - set(KNOWN_CONDITIONS))
     if unknown:
         return KubernetesState(RunState.UNKNOWN, unknown[0], evidence=RunEvidence.INFERRED)
-    if "Suspended" in conditions or spec.get("suspend") is True:
+    if "Suspended" in conditions or job.spec.get("suspend") is True:
         return KubernetesState(RunState.HELD, "Suspended")
     for name in INTERIM_CONDITIONS:
         if name in conditions:
             return KubernetesState(RunState.RUNNING, name, message=fields.optional_text(conditions[name], "message"))
-    return _open_state(status, pods)
+    return _open_state(job.status, pods)
 
 
 def true_conditions(status: fields.Row) -> dict[str, fields.Row]:
@@ -364,7 +345,14 @@ def _parse_pod(row: fields.Row) -> KubernetesPod:
     end = fields.subtable(ended, "state", "terminated") or fields.subtable(ended, "lastState", "terminated")
     names = [row.get("name") for row in fields.tables(spec.get("containers"))]
     first_name = next((fields.clean(name) for name in names if isinstance(name, str)), "")
-    unschedulable = _unschedulable_reason(status)
+    unschedulable = next(
+        (
+            fields.optional_text(row, "message") or "no node accepts it"
+            for row in fields.tables(status.get("conditions"))
+            if row.get("type") == "PodScheduled" and row.get("status") == "False"
+        ),
+        "",
+    )
     owners = fields.tables(meta.get("ownerReferences"))
     return KubernetesPod(
         name=fields.text(meta, "name"),
@@ -400,13 +388,6 @@ def _waiting_reason(status: fields.Row) -> str:
     return "" if reason in ("ContainerCreating", "PodInitializing") else reason
 
 
-def _unschedulable_reason(status: fields.Row) -> str:
-    for row in fields.tables(status.get("conditions")):
-        if row.get("type") == "PodScheduled" and row.get("status") == "False":
-            return fields.optional_text(row, "message") or "no node accepts it"
-    return ""
-
-
 DIALECT = "kubernetes"
 STEP_OVER_ALL = re.compile(r"(?<![^,])\*/(0*[2-9]\d*|0*1\d+)")
 """A step of two days and more."""
@@ -436,15 +417,9 @@ def five_fields(text: str) -> str:
 
 
 def policy_text(spec: fields.Row) -> str:
-    """What it does if a start is late or the previous run is still active."""
-    parts = [f"overlap: {fields.optional_text(spec, 'concurrencyPolicy') or 'Allow'}"]
-    try:
-        late = fields.number(spec, "startingDeadlineSeconds", -1)
-    except RecordUnreadable:
-        late = -1
-    if late >= 0:
-        parts.append(f"starts up to {late} s late")
-    return ", ".join(parts)
+    """Its policies for a late start and for an active previous run."""
+    overlap, late = fields.optional_text(spec, "concurrencyPolicy") or "Allow", spec.get("startingDeadlineSeconds")
+    return f"overlap: {overlap}" + (f", starts up to {late} s late" if type(late) is int and late >= 0 else "")
 
 
 ACTION_ANNOTATION = "headway/action"

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import NonNegativeInt
+
 from connectors.kubernetes import events, parse
 from connectors.kubernetes.client import GONE_STATUS, MAX_PODS, KubernetesClient
 from connectors.kubernetes.events import KubernetesListedJobs, report_vanished_runs
@@ -58,8 +60,8 @@ class KubernetesPoller:
         result, gaps = PollResult(), list[HistoryGap]()
         if cursor != self._with:
             self._open.clear()
-            self._listed.forget()
-        mark = self._read_cursor(cursor, result)
+            self._listed = KubernetesListedJobs()
+        mark = result.cursor_or_first(cursor, KubernetesCursor())
         rows: dict[str, KubernetesJob] = {}
         over: dict[str, KubernetesJob] = {}
         clock: TargetClock | None = None
@@ -69,15 +71,17 @@ class KubernetesPoller:
         if mark.listing:
             if not mark.following:
                 self._open.clear()
-                self._listed.begin()
+                self._listed = KubernetesListedJobs(is_whole=True)
             mark, clock = self._list(mark, rows, result, gaps)
-        self._cache_open(rows, over)
+        self._open |= rows
+        for uid in [*over, *(uid for uid, job in rows.items() if job.is_over)]:
+            self._open.pop(uid, None)
         rows = {**(self._open if not mark.listing else {}), **rows}
         if not mark.listing:
             self._read_missing_runs(open_runs, rows, over, result)
             events.report_start_failures(self._client, result)
         self._add_records(rows, over, clock, result)
-        self._with = mark.to_json()
+        self._with = fields.as_json(mark)
         return self._reported.poll(
             result,
             cursor,
@@ -87,13 +91,6 @@ class KubernetesPoller:
             seen_until=clock.target - VISIBLE_AFTER if clock and result.complete and not was_listed else None,
             gaps=gaps,
         )
-
-    def _read_cursor(self, cursor: str, result: PollResult) -> KubernetesCursor:
-        try:
-            return parse_cursor(cursor) if cursor else KubernetesCursor()
-        except RecordUnreadable as error:
-            result.warn(f"the cursor cannot be read ({error}); all Jobs are listed again")
-            return KubernetesCursor()
 
     # where the rows come from
 
@@ -129,8 +126,8 @@ class KubernetesPoller:
         return self._moved(replace(mark, at=_server_seconds(reply)), read.version), clock
 
     def _moved(self, mark: KubernetesCursor, version: str) -> KubernetesCursor:
-        """After the last change. Without changes for long, after a version that was current at an earlier poll, as the
-        server forgets old ones after minutes, whether Jobs changed or not."""
+        """The cursor after the last change. The server forgets old versions after minutes: without a change for long, a
+        version that was current at an earlier poll."""
         if version and version != mark.version:
             return replace(mark, version=version, moved=mark.at, ahead="")
         if mark.ahead and mark.at - mark.ahead_at >= AHEAD_SECONDS:
@@ -153,7 +150,7 @@ class KubernetesPoller:
             if not mark.following:
                 since = datetime.fromtimestamp(mark.at, UTC) if mark.at else None
                 report_vanished_runs(self._client, self._watched, self._listed, since, result)
-                self._listed.forget()
+                self._listed = KubernetesListedJobs()
                 now = _server_seconds(reply)
                 return KubernetesCursor(mark.version, now, listing=False, moved=now), clock
             if self._client.deadline.is_below(0.5):
@@ -175,9 +172,9 @@ class KubernetesPoller:
             rows[job.uid] = job
             name = f"{job.namespace}/{job.name}"
             if mark.last and name <= mark.last:
-                raise SystemUnreachable(f"{reply.place} tells {name} after {mark.last}: its pages do not end")
+                raise SystemUnreachable(f"{reply.place} lists {name} after {mark.last}: its pages do not end")
             last = max(last, name)
-            self._listed.note(job)
+            self._listed.add(job)
         following = meta.get("continue")
         version = mark.version if mark.following else resource_version(table)
         return replace(mark, version=version, last=last, following=following if isinstance(following, str) else "")
@@ -191,11 +188,6 @@ class KubernetesPoller:
             return None
         return job if self._watched(job.job) else None
 
-    def _cache_open(self, rows: dict[str, KubernetesJob], over: dict[str, KubernetesJob]) -> None:
-        self._open |= rows
-        for uid in [*over, *(uid for uid, job in rows.items() if job.is_over)]:
-            self._open.pop(uid, None)
-
     def _read_missing_runs(
         self,
         open_runs: Sequence[RunRef],
@@ -203,7 +195,7 @@ class KubernetesPoller:
         over: dict[str, KubernetesJob],
         result: PollResult,
     ) -> None:
-        """For the runs that the engine thinks open and that did not show up by themselves."""
+        """Reads the open runs of the engine that are in no list."""
         requests = lost = 0
         for open_run in open_runs:
             namespace, name, uid = parse.parse_reference(open_run)
@@ -223,13 +215,14 @@ class KubernetesPoller:
             job = self._read(reply.table(), result) if reply.status == 200 else None
             if job is not None and job.uid == uid:
                 rows[uid] = job
-                self._cache_open({uid: job}, {})
+                if not job.is_over:
+                    self._open[uid] = job
                 continue
             lost += 1
             space, cronjob, is_cron = parse.split_job_id(open_run.job)
             has_event = is_cron and lost <= MAX_VANISHED_READ
-            ending = events.completion_of(self._client, space, cronjob, name) if has_event else ""
-            result.add(parse.vanished_run(open_run, ending))
+            ends = events.completed_jobs(self._client, cronjob, space) if has_event else ()
+            result.add(parse.vanished_run(open_run, next((end.detail for end in ends if end.job == name), "")))
 
     # records
 
@@ -260,12 +253,13 @@ def _server_seconds(reply: HttpReply) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesCursor:
-    """`version`: the resourceVersion after which changes are requested; "" before the first list. `at`: seconds of 1970
-    by the server's clock, when it was read. While a list is read: `listing`, `following` names its next page, `last`
-    the last Job reported, and `at` is still the time of the previous state (0: none)."""
+    """Position in the changes of Jobs. While a list is read: `listing`, `following` its next page, `last` the last
+    Job reported, and `at` is the time of the previous state (0: none)."""
 
     version: str = ""
-    at: int = 0
+    """The resourceVersion after which changes are requested; "" before the first list."""
+    at: NonNegativeInt = 0
+    """When `version` was read, epoch seconds by the server's clock."""
     listing: bool = True
     following: str = ""
     last: str = ""
@@ -275,25 +269,6 @@ class KubernetesCursor:
     """A later resourceVersion that was current at `ahead_at`: a later read from `version` covers everything before
     it."""
     ahead_at: int = 0
-
-    def to_json(self) -> str:
-        """As JSON text."""
-        more = {"list": True, "next": self.following, "last": self.last} if self.listing else {}
-        ahead = {"ahead": self.ahead, "ahead_at": self.ahead_at} if self.ahead else {}
-        return json.dumps({"v": 1, "rv": self.version, "at": self.at, "moved": self.moved, **ahead, **more})
-
-
-def parse_cursor(cursor: str) -> KubernetesCursor:
-    """From JSON text. Raises RecordUnreadable."""
-    row = fields.parse_table(cursor)
-    listing = row.get("list") is True
-    version = fields.optional_text(row, "rv")
-    if not listing and not version:
-        raise RecordUnreadable("rv is missing")
-    at = max(fields.number(row, "at", 0), 0)
-    moved, ahead_at = fields.number(row, "moved", 0), fields.number(row, "ahead_at", 0)
-    following, last, ahead = (fields.optional_text(row, name) for name in ("next", "last", "ahead"))
-    return KubernetesCursor(version, at, listing, following, last, moved, ahead, ahead_at)
 
 
 @dataclass(slots=True)
@@ -308,7 +283,6 @@ class KubernetesChanges:
     """The server no longer has the changes since: everything must be listed again."""
     skipped: list[SkippedRecord] = field(default_factory=list)
     unknown_kinds: list[str] = field(default_factory=list)
-    """Unknown kinds of changes."""
 
 
 def parse_watch(reply: HttpReply) -> KubernetesChanges:
@@ -321,15 +295,15 @@ def parse_watch(reply: HttpReply) -> KubernetesChanges:
         raise reply.not_json(kind)
     for line in reply.body.splitlines():
         if line.strip():
-            _take_event(line, reply, changes)
+            _add_event(line, reply, changes)
     return changes
 
 
-def _take_event(line: bytes, reply: HttpReply, changes: KubernetesChanges) -> None:
+def _add_event(line: bytes, reply: HttpReply, changes: KubernetesChanges) -> None:
     try:
         row = json.loads(line.decode("utf-8"), parse_constant=lambda _: None)
     except (ValueError, RecursionError):
-        raise SystemUnreachable(f"{reply.place} is not whole: a line of {len(line)} bytes is no JSON") from None
+        raise SystemUnreachable(f"{reply.place} is not whole: a line of {len(line)} bytes is not JSON") from None
     try:
         kind, job = fields.text(fields.table(row), "type"), fields.table(row.get("object"))
     except RecordUnreadable as error:
@@ -356,9 +330,7 @@ def resource_version(row: Any) -> str:
 JOBS_PER_BATCH = 60
 """Names per request: they are part of its URL."""
 MAX_BATCHES = 5
-TOO_MANY_PODS = (
-    f"some Jobs have more than {MAX_PODS} pods together: exit codes of some, and what they wait for, stay unknown"
-)
+TOO_MANY_PODS = f"some Jobs have more than {MAX_PODS} pods together: exit codes and waiting reasons of some are unknown"
 
 
 class PodReader:
@@ -377,7 +349,7 @@ class PodReader:
                 break
             reply = self._client.pods(names[first : first + JOBS_PER_BATCH])
             if reply.status != 200:
-                result.warn("pods cannot be read: exit codes and what a Job waits for stay unknown (right: list pods)")
+                result.warn("pods cannot be read: exit codes and waiting reasons are unknown (right: list pods)")
                 break
             table = reply.table()
             pods |= pods_by_job(fields.rows(table.get("items")))

@@ -181,7 +181,9 @@ def _native(parts: Sequence[PartGroup]) -> str:
     """ "FAILED"; of several parts "COMPLETED 8, FAILED 2"."""
     states: Counter[str] = Counter()
     for part in parts:
-        states[f"{part.native} {part.reason}" if part.native == "PENDING" and part.reason else part.native] += part.count
+        states[f"{part.native} {part.reason}" if part.native == "PENDING" and part.reason else part.native] += (
+            part.count
+        )
     if states.total() == 1:
         return next(iter(states))
     return ", ".join(f"{word} {count}" for word, count in sorted(states.items()))

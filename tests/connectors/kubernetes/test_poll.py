@@ -125,7 +125,7 @@ def test_half_a_line_of_a_watch_is_no_change() -> None:
             return httpx.Response(200, content=b'{"type":"ADDED","object":{"meta', headers=headers)
         return fake.handle(request)
 
-    with pytest.raises(SystemUnreachable, match="is no JSON"):
+    with pytest.raises(SystemUnreachable, match="is not JSON"):
         opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10)
 
 
