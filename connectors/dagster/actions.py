@@ -51,7 +51,7 @@ class DagsterActions(ActionRouter[RoutedAction]):
             return self._launcher.preview_start(spec)
         if verb not in (Verb.RERUN, Verb.CANCEL) or not run:
             raise NotSupported(f"Dagster: nothing to {verb}: {spec.run.job} {spec.run.period_key} has no run")
-        row = self._launcher.read_run(run)
+        row = _read_run(self._launcher.client, run)
         if row is None:
             return refused_preview(str(verb), f"Dagster no longer has the run {run} of {spec.run.job}")
         return self._launcher.preview_rerun(spec, run, row) if verb is Verb.RERUN else _preview_cancel(spec, run, row)
@@ -66,10 +66,7 @@ class DagsterActions(ActionRouter[RoutedAction]):
 
 class DagsterLauncher:
     def __init__(self, client: DagsterClient) -> None:
-        self._client = client
-
-    def read_run(self, run: str) -> fields.Row | None:
-        return _read_run(self._client, run)
+        self.client = client
 
     def preview_start(self, spec: ActionSpec) -> Preview:
         job, verb = spec.run.job, str(spec.verb)
@@ -92,7 +89,7 @@ class DagsterLauncher:
         )
 
     def _selector(self, job: str) -> dict[str, str] | None:
-        for node in self._client.repositories():
+        for node in self.client.repositories():
             with suppress(RecordUnreadable):
                 row = fields.table(node)
                 location, repository = fields.text(fields.table(row.get("location")), "name"), fields.text(row, "name")
@@ -103,7 +100,7 @@ class DagsterLauncher:
         return None
 
     def _active(self, name: str, job: str, but: str = "") -> str | None:
-        rows = fields.readable(self._client.active(name), lambda row: (parse.run_job_id(fields.table(row)), row))
+        rows = fields.readable(self.client.active(name), lambda row: (parse.run_job_id(fields.table(row)), row))
         names = [
             f"{str(row.get('runId'))[:8]} ({row.get('status')})"
             for run_job, row in rows
@@ -137,12 +134,12 @@ class DagsterLauncher:
         if run_id := self._run_with_key(plan, key):
             return Receipt(parse.run_ref(run_id), "was launched under this key before")
         if plan["how"] == "launch":
-            answer = self._client.launch(_launch_variables(plan, key))
+            answer = self.client.launch(_launch_variables(plan, key))
         else:
-            status = _run_status(self._client, plan)
+            status = _run_status(self.client, plan)
             if status != plan["was"]:
                 raise _changed(status)
-            answer = self._client.reexecute(_reexecute_variables(plan, key))
+            answer = self.client.reexecute(_reexecute_variables(plan, key))
         launched = fields.subtable(answer, "run").get("runId")
         if not isinstance(launched, str):
             raise OutcomeUnknown(
@@ -156,7 +153,7 @@ class DagsterLauncher:
 
     def _run_with_key(self, plan: Mapping[str, Any], key: str) -> str:
         value = parse.key_tag(key, str(plan.get("run") or ""))
-        rows = self._client.runs_tagged(parse.KEY_TAG, value)
+        rows = self.client.runs_tagged(parse.KEY_TAG, value)
         keys = fields.readable(rows, lambda row: (parse.action_key(fields.table(row)), fields.text(row, "runId")))
         return next((run_id for action_key, run_id in keys if action_key == key), "")
 
@@ -201,14 +198,14 @@ def _preview_cancel(spec: ActionSpec, run: str, row: fields.Row) -> Preview:
     if native == "CANCELING":
         return refused_preview("cancel", "it is being cancelled already")
     if not parse.state_of(native).is_open:
-        return refused_preview("cancel", f"the run is over: Dagster says {native}")
+        return refused_preview("cancel", f"the run has ended: Dagster says {native}")
     return Preview(
         verb="terminate",
         summary=f"terminate {run[:8]} of {spec.run.job}: its steps are interrupted",
         scope=f"the run {run[:8]} of {spec.run.job}",
         affected=(run,),
         native_calls=(f'mutation terminateRun {{"runId": "{run}", "terminatePolicy": "SAFE_TERMINATE"}}',),
-        notes=("what its steps did so far stays done", "a process that ignores the signal stays Canceling"),
+        notes=("finished steps are not undone", "a process that ignores the signal stays Canceling"),
         plan={"how": "terminate", "run": run, "was": native},
     )
 

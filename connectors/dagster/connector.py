@@ -7,7 +7,6 @@ Source: docs.dagster.io, GraphQL API; measured on 1.13.27.
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any
 
 import httpx
 
@@ -19,7 +18,7 @@ from connectors.dagster.options import DagsterOptions
 from connectors.dagster.runs import DagsterPoller
 from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
-from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
@@ -55,28 +54,13 @@ class DagsterConnector(ComposedConnector):
         )
 
 
-def open_dagster(options: DagsterOptions, target: str, secrets: SecretResolver) -> Connector:
-    if target != TARGET:
-        raise ValueError(f"a Dagster has the one target {TARGET!r}, not {target!r}")
-    return DagsterConnector(options, secrets)
-
-
 CONNECTOR = ConnectorKind(
     kind="dagster",
     title="Dagster",
     options=DagsterOptions,
     targets=lambda options: [TARGET],
-    open=open_dagster,
-    capabilities=frozenset(
-        {
-            Capability.RERUN,
-            Capability.START,
-            Capability.CANCEL,
-            Capability.HOLD,
-            Capability.LOG,
-            Capability.NATIVE_DEPENDENCIES,
-        }
-    ),
+    open=lambda options, target, secrets: DagsterConnector(options, secrets),
+    capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.PERIODS},
     missing={
         Capability.MARK: "Dagster cannot set a run's state; Headway records it as asserted",
         Capability.TASKS: "the steps of a run are not jobs; a run names its failed steps in its message",
@@ -120,29 +104,16 @@ def probe(client: DagsterClient) -> Probe:
         for permission in fields.tables(answer.get("permissions"))
     }
     nodes = client.repositories()
-    reads = SourcePermission("read jobs and runs", True)
-    acts = [_mutation_right(permissions.get(name), name, label) for name, label in PROBED_MUTATIONS]
-    return Probe(True, version[:40], (reads, *acts), tuple(_probe_notes(answer, nodes)), client.clock)
-
-
-def _mutation_right(value: Any, name: str, label: str) -> SourcePermission:
-    if value is True:
-        return SourcePermission(label, True, needed_for="act")
-    held = False if value is False else None
-    return SourcePermission(
-        label, held, f"Dagster says {name} is {'not allowed' if value is False else 'unknown'}", RIGHTS_FIX, "act"
-    )
-
-
-def _probe_notes(answer: dict[str, Any], nodes: list[Any]) -> list[str]:
-    notes = [] if nodes else ["no code location is loaded: there is none, or its server is down"]
-    health = fields.subtable(answer, "instance", "daemonHealth")
-    silent = (
-        row.get("daemonType")
-        for row in fields.tables(health.get("allDaemonStatuses"))
-        if row.get("required") is True and row.get("healthy") is not True
-    )
-    return [
-        *notes,
-        *(fields.clean(f"the daemon {daemon} does not beat: runs stay queued without it") for daemon in silent),
-    ]
+    rights = [SourcePermission("read jobs and runs", True)]
+    for mutation, label in PROBED_MUTATIONS:
+        value = permissions.get(mutation)
+        held = value if isinstance(value, bool) else None
+        why = f"Dagster says {mutation} is {'unknown' if held is None else 'not allowed'}"
+        right = SourcePermission(label, True, needed_for="act")
+        rights.append(right if held else SourcePermission(label, held, why, RIGHTS_FIX, "act"))
+    notes = [] if nodes else ["code locations: none is loaded; there is none, or its server is down"]
+    for row in fields.tables(fields.subtable(answer, "instance", "daemonHealth").get("allDaemonStatuses")):
+        if row.get("required") is True and row.get("healthy") is not True:
+            daemon = fields.clean(str(row.get("daemonType")))
+            notes.append(f"the daemon {daemon} sends no heartbeat: runs stay queued without it")
+    return Probe(True, version[:40], tuple(rights), tuple(notes), client.clock)

@@ -2,7 +2,7 @@
 
 A Dagster schedule has no field for a note. The mark is the latest observation of an asset of ours,
 `headway/holds/JOB`: people find it in Dagster's catalog, and it survives a restart. It names the schedules that were
-stopped. It is written before they are stopped and superseded after they are started again. A look-up by key reports
+stopped. It is written before they are stopped and superseded after they are started again. `look_up` reports
 an interrupted hold or release as not done: an interrupted hold is then undone, an interrupted release is finished
 when it is sent again.
 """
@@ -23,7 +23,6 @@ from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreacha
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark
 from connectors.sdk.records import instant_key
 
-DAGSTER_MARKING = MarkedPause("Dagster", "stopped", "observation in the catalogue")
 HOLD_ASSET_PREFIX = ("headway", "holds")
 """Where the catalogue has our assets; behind it the parts of the job's id."""
 STOPPED_SCHEDULES_LINE = re.compile(r"^Stopped for it: (.+)$", re.MULTILINE)
@@ -68,7 +67,7 @@ def stopped_schedules(note: str) -> dict[str, bool]:
 
 
 class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
-    marking = DAGSTER_MARKING
+    marking = MarkedPause("Dagster", "stopped", "observation in the catalogue")
 
     def __init__(self, client: DagsterClient) -> None:
         self._client = client
@@ -136,7 +135,8 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
             mine = row.stopped_timers()
         else:
             mine = [timer for timer in row.timers if timer.runs]
-            self._client.observe(_hold_asset_key(str(plan["job"])), _hold_note(mark.text, mine))
+            names = ", ".join(f"{timer.name}{RAN_BY_CODE if timer.by_code else ''}" for timer in mine)
+            self._client.observe(_hold_asset_key(str(plan["job"])), f"{mark.text}\nStopped for it: {names}")
         try:
             for timer in mine:
                 if timer.runs:
@@ -185,20 +185,21 @@ def read_hold_notes(client: DagsterClient) -> dict[str, str]:
 
 def hold_states(nodes: Iterable[Any], notes: Mapping[str, str]) -> dict[str, DagsterHoldState]:
     """State of these jobs, if loaded, each with its hold note."""
-    repositories = fields.readable(nodes, lambda node: _hold_states_of(fields.table(node), notes))
-    return {job: state for states in repositories for job, state in states.items()}
 
+    def states_of(node: Any) -> dict[str, DagsterHoldState]:
+        repository = fields.table(node)
+        location, name = fields.text(fields.table(repository.get("location")), "name"), fields.text(repository, "name")
+        place = {"repositoryLocationName": location, "repositoryName": name}
+        running = [row for row in fields.tables(repository.get("sensors")) if parse.is_running(row, "sensorState")]
+        states = {}
+        for row in fields.rows(repository.get("jobs")):
+            job = fields.text(fields.table(row), "name")
+            job_id, sensors = parse.job_id(location, name, job), tuple(parse.sensor_names(running, job))
+            if job_id in notes:
+                states[job_id] = DagsterHoldState(_job_schedules(repository, job, place), sensors, notes[job_id])
+        return states
 
-def _hold_states_of(repository: fields.Row, notes: Mapping[str, str]) -> dict[str, DagsterHoldState]:
-    location = fields.text(fields.table(repository.get("location")), "name")
-    name = fields.text(repository, "name")
-    place = {"repositoryLocationName": location, "repositoryName": name}
-    jobs = [fields.text(fields.table(row), "name") for row in fields.rows(repository.get("jobs"))]
-    return {
-        job_id: DagsterHoldState(_job_schedules(repository, job, place), _job_sensors(repository, job), notes[job_id])
-        for job in jobs
-        if (job_id := parse.job_id(location, name, job)) in notes
-    }
+    return {job: state for states in fields.readable(nodes, states_of) for job, state in states.items()}
 
 
 def _job_schedules(node: fields.Row, job: str, place: Mapping[str, str]) -> tuple[DagsterSchedule, ...]:
@@ -215,18 +216,8 @@ def _job_schedules(node: fields.Row, job: str, place: Mapping[str, str]) -> tupl
     return tuple(schedules)
 
 
-def _job_sensors(node: fields.Row, job: str) -> tuple[str, ...]:
-    running = (row for row in fields.tables(node.get("sensors")) if parse.is_running(row, "sensorState"))
-    return tuple(parse.sensor_names(running, job))
-
-
 def _hold_asset_key(job: str) -> list[str]:
     return [*HOLD_ASSET_PREFIX, *job.split("/")]
-
-
-def _hold_note(mark: str, timers: Iterable[DagsterSchedule]) -> str:
-    names = [f"{timer.name}{RAN_BY_CODE if timer.by_code else ''}" for timer in timers]
-    return f"{mark}\nStopped for it: {', '.join(names)}"
 
 
 def _schedule_names(timers: Iterable[DagsterSchedule]) -> str:

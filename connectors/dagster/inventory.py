@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from connectors.dagster import hold, parse
@@ -18,48 +19,35 @@ def read_inventory(client: DagsterClient, watched: Callable[[str], bool], previo
     skipped = parse.unloaded_locations(client.locations())
     nodes = client.repositories()
     held = _held_schedules(client, nodes)
-    feeds, limits = _read_asset_edges(client, skipped), _read_limits(client)
+    feeds: dict[str, set[str]] = {}
+    try:
+        feeds = parse.asset_edges(client.assets())
+    except (RecordUnreadable, SystemUnreachable, NotSupported) as error:
+        skipped.append(SkippedRecord("assets", str(error)[:300]))
+    limits: tuple[DagsterLimit, ...] = ()
+    with suppress(SystemUnreachable, NotSupported):  # an older version, or a role without access to the instance
+        limits = parse_limits(client.run_limits())
     repositories = fields.readable(
         nodes, lambda node: parse.job_records(node, feeds, url, limits, held), "repositories", skipped
     )
     records = {job.native_id: job for jobs in repositories for job in jobs if watched(job.native_id)}
     if not nodes:
-        reason = "no code location is loaded: there is none, or its server is down"
-        skipped.append(SkippedRecord("repositories", reason))
+        reason = "none is loaded: there is none, or its server is down"
+        skipped.append(SkippedRecord("code locations", reason))
     jobs = (job for _, job in sorted(records.items()))
     return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, lambda name, _: watched(name))
-
-
-def _read_limits(client: DagsterClient) -> tuple[DagsterLimit, ...]:
-    """None if the server does not report them: an older version, or a role without access to the instance."""
-    try:
-        return parse_limits(client.run_limits())
-    except (SystemUnreachable, NotSupported):
-        return ()
 
 
 def _held_schedules(client: DagsterClient, nodes: list[Any]) -> dict[str, Collection[str]]:
     """Per held job, the schedules stopped for the hold. Read only if a job has several, all stopped: only then could a
     hold change the reported schedule."""
-    if not any(_all_of_several_stopped(node) for node in nodes):
+    states: dict[tuple[int, str], list[bool]] = {}
+    for number, node in enumerate(nodes):
+        for row in fields.tables(fields.subtable(node).get("schedules")):
+            states.setdefault((number, str(row.get("pipelineName"))), []).append(parse.is_running(row))
+    if not any(len(running) > 1 and not any(running) for running in states.values()):
         return {}
     try:
         return {job: hold.stopped_schedules(note) for job, note in hold.read_hold_notes(client).items()}
     except (SystemUnreachable, NotSupported):
-        return {}
-
-
-def _all_of_several_stopped(node: Any) -> bool:
-    running: dict[str, list[bool]] = {}
-    for row in fields.tables(fields.subtable(node).get("schedules")):
-        running.setdefault(str(row.get("pipelineName")), []).append(parse.is_running(row))
-    return any(len(states) > 1 and not any(states) for states in running.values())
-
-
-def _read_asset_edges(client: DagsterClient, skipped: list[SkippedRecord]) -> dict[str, set[str]]:
-    """Edges by assets; none, with a warning, if they cannot be read."""
-    try:
-        return parse.asset_edges(client.assets())
-    except (RecordUnreadable, SystemUnreachable, NotSupported) as error:
-        skipped.append(SkippedRecord("assets", str(error)[:300]))
         return {}

@@ -96,6 +96,7 @@ def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
     started, ended = parse_seconds(row, "startTime"), parse_seconds(row, "endTime")
     ended = None if state.is_open or ended is None else max(ended, started or ended)
     key, at = _run_period(row, run_id)
+    rest = f" and {len(names) - MAX_NAMED_STEPS} more" if len(names) > MAX_NAMED_STEPS else ""
     return RunRecord(
         job=run_job_id(row),
         attempt_key=run_id,
@@ -108,7 +109,7 @@ def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
         queued_at=parse_seconds(row, "creationTime"),
         started_at=started,
         ended_at=ended,
-        message=_failed_steps_message(names),
+        message=f"steps not green: {', '.join(names[:MAX_NAMED_STEPS])}{rest}" if names else "",
         reason="slot" if native == "QUEUED" else "",
         native_ref=run_ref(run_id),
         native_url=f"{url}/runs/{quote(run_id, safe='')}",
@@ -136,12 +137,6 @@ def _run_period(row: Row, run_id: str) -> tuple[str | None, datetime | None]:
     if "dagster/schedule_name" in tags:
         return None, None
     return fields.optional_text(row, "rootRunId") or run_id, None
-
-
-def _failed_steps_message(names: list[str]) -> str:
-    more = len(names) - MAX_NAMED_STEPS
-    named = ", ".join(names[:MAX_NAMED_STEPS])
-    return f"steps not green: {named}" + (f" and {more} more" if more > 0 else "") if names else ""
 
 
 def _run_context(row: Row) -> Mapping[str, Any]:
@@ -252,17 +247,16 @@ def parse_schedule(clocks: Sequence[Row], sensors: list[str], held: Collection[s
         return Schedule("none", text=f"Started by {', '.join(sensors)}" if sensors else "Never by a schedule")
     mine = [clock for clock in clocks if clock.get("name") in held]
     used = [clock for clock in clocks if is_running(clock)] or mine or clocks
-    ahead = [at for clock in used if (at := _next_tick(clock)) is not None]
+    ahead = []
+    for clock in used:
+        ticks = fields.tables(fields.subtable(clock, "futureTicks").get("results"))
+        if ticks and is_running(clock) and (at := parse_seconds(ticks[0], "timestamp")) is not None:
+            ahead.append(at)
     cron, zone = (fields.optional_text(used[0], name) for name in ("cronSchedule", "executionTimezone"))
     zone = zone or "UTC"
     crons = "; ".join(f"cron {fields.optional_text(clock, 'cronSchedule')}" for clock in used)
     alone = cron if len(used) == 1 and len(cron.split()) == 5 and "[" not in cron else ""
     return Schedule("dagster", alone, zone, f"{crons} ({zone})", min(ahead, default=None))
-
-
-def _next_tick(clock: Row) -> datetime | None:
-    ticks = fields.tables(fields.subtable(clock, "futureTicks").get("results"))
-    return parse_seconds(ticks[0], "timestamp") if ticks and is_running(clock) else None
 
 
 def asset_edges(nodes: Iterable[Any]) -> dict[str, set[str]]:

@@ -5,12 +5,13 @@ by change and orders by creation, newest first. So a walk reads all its pages be
 server's clock at the walk's first page, less an overlap.
 
 A run's log is its events in the order in which Dagster stored them, with the errors of failed steps. A position in it
-is Dagster's own cursor. What steps print (compute logs) is not in it.
+is Dagster's own cursor. Output of steps (compute logs) is not in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -116,17 +117,14 @@ class DagsterPoller:
             if record.state is RunState.UNKNOWN:
                 result.warn(f"run status {record.native_state!r} is not known to Headway")
 
-    def _failed_steps(self, rows: list[Any], result: PollResult) -> dict[str, list[str]]:
+    def _failed_steps(self, runs: list[Any], result: PollResult) -> dict[str, list[str]]:
         run_ids = [
             str(row.get("runId"))
-            for row in fields.tables(rows)
+            for row in fields.tables(runs)
             if fields.subtable(row, "stats").get("stepsFailed") not in (0, None)
         ]
-        return dict(
-            fields.readable(self._client.steps_of(run_ids), parse.failed_steps, "steps", result.skipped)
-            if run_ids
-            else ()
-        )
+        rows = self._client.steps_of(run_ids) if run_ids else ()
+        return dict(fields.readable(rows, parse.failed_steps, "steps", result.skipped))
 
 
 MAX_LOG_PAGES = 50
@@ -193,22 +191,16 @@ def _event_lines(event: Any) -> Iterator[str]:
     if not isinstance(event, dict):
         yield fields.clean(str(event)[:1000])
         return
+    time = ""
+    with suppress(TypeError, ValueError, OverflowError, OSError):
+        at = datetime.fromtimestamp(int(event.get("timestamp")) / 1000, UTC)  # type: ignore[arg-type]  # is suppressed
+        time = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} "
     step, kind = event.get("stepKey"), event.get("eventType") or event.get("__typename")
     level = event.get("level")
     level_text = "" if level in ("DEBUG", "INFO", None) else f"{level} "
     place = f"{step} " if isinstance(step, str) else ""
-    yield fields.clean(
-        f"{_format_time(event.get('timestamp'))}{level_text}{place}{kind}: {event.get('message') or ''}".rstrip(": ")
-    )
+    yield fields.clean(f"{time}{level_text}{place}{kind}: {event.get('message') or ''}".rstrip(": "))
     yield from _error_lines(event.get("error"), MAX_CAUSES)
-
-
-def _format_time(milliseconds: Any) -> str:
-    try:
-        at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return ""
-    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} "
 
 
 def _error_lines(error: Any, depth: int) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 START is run-now with our key as its idempotency token: a repeat returns the same run. No answer shows the token. A
 job with a parameter `headway_key` gets our key there, so its run can be found again; without it a lost answer is
-reported as unknown, and only a repeat under the same key would tell.
+reported as unknown, and only a repeat under the same key shows it.
 
 RERUN repairs failed or named tasks. A repair takes no key and its history names no account, but it is accepted only
 with the id of the repair before it: ours follows the one of the preview, or does not exist.
@@ -11,7 +11,6 @@ with the id of the repair before it: ours follows the one of the preview, or doe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from connectors.databricks import parse
@@ -168,15 +167,13 @@ class DatabricksRepairer:
         red = [str(task["task_key"]) for task in parse.task_rows(row) if parse_state(task).state.is_red]
         chosen = [task] if task else keys if scope == "all" else []
         plan |= {"how": "repair", "tasks": chosen, "below": bool(task) or scope == "downstream"}
-        named = ", ".join(chosen or red) or "what failed"
+        named = ", ".join(chosen or red) or "failed tasks"
+        extent = "all tasks" if chosen else "tasks that are not green"
+        extent = "the task and all that depend on it" if task else extent
         return Preview(
             verb="repair the run",
             summary=f"rerun {named} of {fields.optional_text(row, 'run_name') or spec.run.job}, as a repair of its run",
-            scope="the task and all that depend on it"
-            if task
-            else "all tasks"
-            if chosen
-            else "tasks that are not green",
+            scope=extent,
             affected=tuple(chosen or red),
             overlap=active_runs_note(self._client, spec.run.job.partition(".")[0], plan["run"]),
             native_calls=(f"POST /api/2.2/jobs/runs/repair {fields.to_json(repair_body(plan))}",),
@@ -218,11 +215,11 @@ class DatabricksRepairer:
         after = repairs[repairs.index(latest) + 1 :] if latest in repairs else repairs
         if not after:
             return ActionAbsent()
-        began, (first, last) = _repair_start(row, after[0]), arrival_window(plan)
+        history = [entry for entry in fields.tables(row.get("repair_history")) if entry.get("id") == after[0]]
+        began, (first, last) = parse.parse_millis(history[0], "start_time"), arrival_window(plan)
         if last is not None and (began is None or not first <= began <= last):
-            return ActionUnknown(
-                f"repair {after[0]} began at another time than ours was sent: another person may have started it"
-            )
+            why = "began at another time than ours was sent: another person may have started it"
+            return ActionUnknown(f"repair {after[0]} {why}")
         return ActionFound(parse.run_ref(run, after[0]), f"repair {after[0]} follows what the preview saw")
 
     def _row(self, run: int) -> fields.Row | None:
@@ -244,13 +241,6 @@ def _repair_ids(row: fields.Row) -> list[int]:
     return [number for _, number in numbered if type(number) is int]
 
 
-def _repair_start(row: fields.Row, repair: int) -> datetime | None:
-    for item in fields.tables(row.get("repair_history")):
-        if item.get("id") == repair and type(item.get("start_time")) is int:
-            return datetime.fromtimestamp(item["start_time"] / 1000, UTC)
-    return None
-
-
 def _preview_cancel(spec: ActionSpec, state: RunState, native: str, task: str, plan: dict[str, Any]) -> Preview:
     if not state.is_open:
         return refused_preview("cancel", f"the run has ended: Databricks says {native}")
@@ -261,6 +251,6 @@ def _preview_cancel(spec: ActionSpec, state: RunState, native: str, task: str, p
         summary=f"cancel the run {plan['run']} of {spec.run.job}",
         scope="all tasks of the run",
         native_calls=(f'POST /api/2.2/jobs/runs/cancel {{"run_id": {plan["run"]}}}',),
-        notes=("what its tasks did so far stays done",),
+        notes=("finished tasks are not undone",),
         plan={**plan, "how": "cancel"},
     )

@@ -106,7 +106,7 @@ def probe(client: DatabricksClient) -> Probe:
         _probe_action("repair, cancel and start runs", lambda: client.cancel(NO_SUCH_ID), "CAN MANAGE RUN"),
         _probe_action("pause jobs (hold)", lambda: client.update({"job_id": NO_SUCH_ID}), "CAN MANAGE"),
     ]
-    notes = [] if rows else ["no job is listed: there is none, or this account may view none"]
+    notes = [] if rows else ["jobs: the list is empty; there is none, or this account may view none"]
     return Probe(True, "Jobs API 2.2", tuple(rights), tuple(notes), reply.clock)
 
 
@@ -114,9 +114,8 @@ def _probe_read(name: str, call: Callable[[], HttpReply]) -> SourcePermission:
     try:
         call()
     except (AccessRefused, NotSupported) as error:
-        return SourcePermission(
-            name, False if isinstance(error, AccessRefused) else None, str(error), f"CAN VIEW on jobs: {GRANTS_HINT}"
-        )
+        held = False if isinstance(error, AccessRefused) else None
+        return SourcePermission(name, held, str(error), f"CAN VIEW on jobs: {GRANTS_HINT}")
     return SourcePermission(name, True)
 
 

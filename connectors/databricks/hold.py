@@ -20,11 +20,9 @@ from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseSt
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 
-DATABRICKS_MARKING = MarkedPause("Databricks", "paused", "tag")
-
 
 class DatabricksHolder(MarkedPauseActions[fields.Row]):
-    marking = DATABRICKS_MARKING
+    marking = MarkedPause("Databricks", "paused", "tag")
 
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client

@@ -32,14 +32,11 @@ class DatabricksInventory:
         by_row = fields.readable(rows, self._jobs, "jobs", skipped)
         jobs = {job.native_id: job for records in by_row for job in records}
         if not rows:
-            skipped.append(
-                SkippedRecord("jobs", "Databricks lists no job: there is none, or this account may view none")
-            )
+            skipped.append(SkippedRecord("jobs", "the list is empty: there is none, or this account may view none"))
         records = (job for _, job in sorted(jobs.items()))
-        return Inventory.since(previous_hash, records, complete and not skipped, clock, skipped, self._asks_for)
-
-    def _asks_for(self, name: str, keys: tuple[str, ...]) -> bool:
-        return self._watched(name, self._names.get(name, ""))
+        complete = complete and not skipped
+        watched = lambda job, _: self._watched(job, self._names.get(job, ""))  # noqa: E731
+        return Inventory.since(previous_hash, records, complete, clock, skipped, watched)
 
     def _jobs(self, item: Any) -> list[JobRecord]:
         row = fields.table(item)
@@ -60,12 +57,16 @@ def job_records(row: fields.Row) -> list[JobRecord]:
     defining = fields.clean_json(
         {name: value for name, value in settings.items() if name not in ("tags", *parse.TRIGGER_KINDS)}
     )
+    rules = fields.tables(fields.subtable(settings, "health").get("rules"))[:10]
+    health_rules = ", ".join(f"{rule.get('metric')} {rule.get('op')} {rule.get('value')}" for rule in rules)
+    kinds = sorted({parse.task_type(task)[0] for task in tasks})
+    text = f"{len(tasks)} tasks: {', '.join(kinds)}" + (f"; health: {health_rules}" if rules else "")
     whole_job = JobRecord(
         native_id=job,
         title=fields.optional_text(settings, "name"),
         schedule=parse.parse_schedule(settings),
         paused=parse.is_paused(settings),
-        definition=_definition_text(settings, tasks),
+        definition=fields.clean(text),
         definition_hash=hashlib.sha256(defining.encode()).hexdigest()[:16],
         run_as=fields.optional_text(row, "run_as_user_name"),
         owner=fields.optional_text(row, "creator_user_name"),
@@ -84,14 +85,6 @@ def _task_record(job: str, row: fields.Row, called: set[str]) -> JobRecord:
         upstreams=(*(f"{job}.{upstream}" for upstream in ahead), *([called_job] if called_job in called else [])),
         definition=f"{kind}: {detail}" if detail else kind,
     )
-
-
-def _definition_text(settings: fields.Row, tasks: list[fields.Row]) -> str:
-    kinds = sorted({parse.task_type(task)[0] for task in tasks})
-    rules = fields.tables(fields.subtable(settings, "health").get("rules"))[:10]
-    health_rules = [f"{row.get('metric')} {row.get('op')} {row.get('value')}" for row in rules]
-    text = f"{len(tasks)} tasks: {', '.join(kinds)}" + (f"; health: {', '.join(health_rules)}" if health_rules else "")
-    return fields.clean(text)
 
 
 def job_tags(settings: fields.Row) -> dict[str, str]:

@@ -129,8 +129,10 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
     number, started = parse_id(row, "run_id"), parse_millis(row, "start_time")
     first = fields.number(row, "original_attempt_run_id", number) or number
     queued = started if status.state is RunState.QUEUED or fields.number(row, "queue_duration", 0) else None
-    red = [task_row for task_row in task_rows(row) if _lenient_state(task_row).is_red]
-    message = _failed_tasks_message(red) or status.message
+    tasks = fields.readable(task_rows(row), lambda task: (task["task_key"], parse_state(task)))
+    red = [f"{key} ({state.native})" for key, state in tasks if state.state.is_red]
+    rest = f" and {len(red) - 10} more" if len(red) > 10 else ""
+    message = fields.clean(f"tasks not green: {', '.join(red[:10])}{rest}") if red else status.message
     if red and status.message and status.message not in message:
         message = f"{message}; {status.message}"
     by_clock = row.get("trigger") in ("PERIODIC", "CONTINUOUS") or first != number
@@ -149,7 +151,7 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
         reason=status.reason,
         native_ref=run_ref(number),
         native_url=_run_url(row),
-        action_key=_action_key(row),
+        action_key=key if ACTION_KEY.fullmatch(key := job_parameters(row).get(KEY_PARAMETER, "")) else None,
         context=fields.bounded_context(_run_context(row), "parameters"),
     )
 
@@ -187,21 +189,6 @@ def _run_end(row: fields.Row, started: datetime | None, status: DatabricksState)
     return max(at, started) if at is not None and started is not None else at
 
 
-def _failed_tasks_message(red: Sequence[fields.Row]) -> str:
-    if not red:
-        return ""
-    named = [f"{task['task_key']} ({parse_state(task).native})" for task in red]
-    rest = f" and {len(named) - 10} more" if len(named) > 10 else ""
-    return fields.clean(f"tasks not green: {', '.join(named[:10])}{rest}")
-
-
-def _lenient_state(row: fields.Row) -> RunState:
-    try:
-        return parse_state(row).state
-    except RecordUnreadable:
-        return RunState.UNKNOWN
-
-
 def _attempt_number(row: fields.Row, name: str) -> int:
     value = row.get(name)
     return value if type(value) is int else 0
@@ -219,11 +206,6 @@ def job_parameters(row: fields.Row) -> dict[str, str]:
             value = parameter.get("value") if parameter.get("value") is not None else parameter.get("default")
             values[fields.clean(parameter["name"])] = fields.clean(str(value)) if value is not None else ""
     return values
-
-
-def _action_key(row: fields.Row) -> str | None:
-    match = ACTION_KEY.fullmatch(job_parameters(row).get(KEY_PARAMETER, ""))
-    return match[0] if match else None
 
 
 def _run_context(row: fields.Row) -> dict[str, Any]:
@@ -347,7 +329,7 @@ _WEEKDAY = re.compile(r"(?<![/\d])[1-7](?!\d)")
 
 
 def trigger_kind(settings: fields.Row) -> str:
-    """Which of CLOCKS a job has; "" for one that is only started by hand or by another."""
+    """Which of TRIGGER_KINDS a job has; "" for one that is only started by hand or by another."""
     return next((name for name in TRIGGER_KINDS if isinstance(settings.get(name), dict)), "")
 
 
@@ -364,7 +346,12 @@ def parse_schedule(settings: fields.Row) -> Schedule:
     if name == "continuous":
         return Schedule("none", text="continuous: a new run begins when one ends")
     if name == "trigger":
-        return Schedule("none", text=_trigger_text(row))
+        texts = {"file_arrival": "when files arrive", "table_update": "when tables change"}
+        text = next((text for kind, text in texts.items() if isinstance(row.get(kind), dict)), "by a trigger")
+        periodic = row.get("periodic")
+        if isinstance(periodic, dict):
+            text = fields.clean(f"every {periodic.get('interval')} {str(periodic.get('unit')).lower()}")
+        return Schedule("none", text=text)
     quartz = fields.text(row, "quartz_cron_expression")
     return Schedule(
         "databricks", five_fields(quartz) or quartz, fields.optional_text(row, "timezone_id") or "UTC", text=quartz
@@ -385,11 +372,3 @@ def five_fields(quartz: str) -> str:
     if re.search(r"\dL|^L", days.upper()):
         return ""
     return " ".join([*times, _WEEKDAY.sub(lambda match: str(int(match[0]) - 1), days)])
-
-
-def _trigger_text(row: fields.Row) -> str:
-    periodic = row.get("periodic")
-    if isinstance(periodic, dict):
-        return fields.clean(f"every {periodic.get('interval')} {str(periodic.get('unit')).lower()}")
-    texts = {"file_arrival": "when files arrive", "table_update": "when tables change"}
-    return next((text for name, text in texts.items() if isinstance(row.get(name), dict)), "by a trigger")

@@ -92,14 +92,11 @@ class DatabricksPoller:
             take(rows)
         if count == NEWEST_PAGES and reply is not None and reply.table().get("next_page_token"):
             return DatabricksCursor(since, now)
-        return DatabricksCursor(max(now, mark.at), older=self._older(mark.older or since, now, take))
-
-    def _older(self, until: int, now: int, take: Callable[[list[Any]], None]) -> int:
-        """Reads a page of runs that started before `until`; returns where the next one starts."""
+        until = mark.older or since  # a page of runs that started before
         rows, _ = next(read_pages(lambda page: self._client.runs(page, start_time_to=until), "runs", 1))
         take(rows)
-        last = min(start_millis(rows[-1]), until - 1) if len(rows) >= RUNS_LIMIT else 0
-        return last if last > now - RETENTION_MS else 0
+        older = min(start_millis(rows[-1]), until - 1) if len(rows) >= RUNS_LIMIT else 0
+        return DatabricksCursor(max(now, mark.at), older=older if older > now - RETENTION_MS else 0)
 
     def _read_open_runs(self, open_runs: Sequence[RunRef], seen: set[int], result: PollResult) -> None:
         for open_run in result.without_record(open_runs, self._client.deadline, RESERVED_TIME_SHARE):
@@ -304,14 +301,12 @@ def _task_output(client: DatabricksClient, task: fields.Row, number: int) -> tup
     row = reply.table()
     notebook = fields.subtable(row, "notebook_output")
     result = notebook.get("result")
-    parts = [_text_field(row, name) for name in ("info", "logs", "error", "error_trace")]
+    parts = []
+    for name in ("info", "logs", "error", "error_trace"):
+        try:
+            parts.append(fields.optional_text(row, name))
+        except RecordUnreadable as error:
+            parts.append(f"[{error}]")
     parts.append(f"result: {fields.clean(result)}" if isinstance(result, str) else "")
     cut = row.get("logs_truncated") is True or notebook.get("truncated") is True
     return head + "".join(part if part.endswith("\n") else f"{part}\n" for part in parts if part), cut
-
-
-def _text_field(row: fields.Row, name: str) -> str:
-    try:
-        return fields.optional_text(row, name)
-    except RecordUnreadable as error:
-        return f"[{error}]"

@@ -67,15 +67,17 @@ class PrefectStarter:
         row = read_deployment(self._client, job)
         if row is None:
             return refused_preview(verb, no_deployment_reason(job, "start"))
-        why = self._existing_run(str(row["id"]), at) if at else None
-        if why:
-            return refused_preview(verb, why)
-        plan: dict[str, Any] = {
-            "how": "create",
-            "deployment": row["id"],
-            "job": job,
-            "at": instant_key(at) if at else None,
-        }
+        if at is not None:
+            where = {
+                "deployment_id": {"any_": [row["id"]]},
+                "expected_start_time": {"after_": instant_key(at), "before_": instant_key(at)},
+            }
+            for run in fields.tables(list_rows(self._client.runs(where, "ID_DESC", limit=5))):
+                if run.get("auto_scheduled") is True:  # perhaps one that was created ahead of time
+                    why = f"Prefect has this run: {run.get('name')} is {run.get('state_name')}"
+                    return refused_preview(verb, fields.clean(why))
+        plan = {"how": "create", "deployment": row["id"], "job": job, "at": instant_key(at) if at else None}
+        body = fields.to_json(create_run_body(plan, "KEY"))
         label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
         run_text = "the missed run" if spec.verb is Verb.RERUN else "a run"
         return Preview(
@@ -83,26 +85,13 @@ class PrefectStarter:
             summary=f"start {run_text} of {job} for {label}",
             scope=f"the whole flow, one run for {label}",
             overlap=active_runs_note(self._client, str(row["id"])),
-            native_calls=(
-                f"POST /deployments/{row['id']}/create_flow_run {fields.to_json(create_run_body(plan, 'KEY'))}",
-            ),
+            native_calls=(f"POST /deployments/{row['id']}/create_flow_run {body}",),
             notes=(
                 *idle_worker_notes(row),
                 *(["its schedules are paused; a run created by hand starts anyway"] if row["paused"] else ()),
             ),
             plan=plan,
         )
-
-    def _existing_run(self, deployment: str, at: datetime) -> str | None:
-        """Why a period is not started: it already has a run, possibly one created ahead of time."""
-        where = {
-            "deployment_id": {"any_": [deployment]},
-            "expected_start_time": {"after_": instant_key(at), "before_": instant_key(at)},
-        }
-        for row in fields.tables(list_rows(self._client.runs(where, "ID_DESC", limit=5))):
-            if row.get("auto_scheduled") is True:
-                return fields.clean(f"Prefect has this run: {row.get('name')} is {row.get('state_name')}")
-        return None
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. The same key again creates no second run."""
@@ -115,9 +104,8 @@ class PrefectStarter:
         return Receipt(parse.run_ref(str(row.get("id"))), fields.clean(outcome))
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        for row in fields.tables(
-            list_rows(self._client.runs({"idempotency_key": {"any_": [key]}}, "ID_DESC", limit=5))
-        ):
+        runs = list_rows(self._client.runs({"idempotency_key": {"any_": [key]}}, "ID_DESC", limit=5))
+        for row in fields.tables(runs):
             if row.get("idempotency_key") == key:
                 return ActionFound(parse.run_ref(str(row.get("id"))), "a flow run has our idempotency key")
         return ActionAbsent()
@@ -150,9 +138,8 @@ class PrefectStateSetter:
         """As the contract says. Raises NotSupported for a run without a row in Prefect."""
         do, at = VERB_TEXTS[Verb(spec.verb)], parse_reference(spec.run)
         if at is None:
-            raise NotSupported(
-                f"Prefect has no row of the run {spec.run.period_key} of {spec.run.job}: nothing to {do}"
-            )
+            missing = f"Prefect has no row of the run {spec.run.period_key} of {spec.run.job}"
+            raise NotSupported(f"{missing}: nothing to {do}")
         reply = self._client.run(at.run)
         if reply.status == 404:
             return refused_preview(do, f"Prefect no longer has the run {at.run} of {spec.run.job}")
@@ -165,15 +152,15 @@ class PrefectStateSetter:
         return _preview_cancel(spec, at, row) if spec.verb is Verb.CANCEL else _preview_mark(spec, at, row)
 
     def _why_not(self, verb: Verb, at: PrefectRunReference, row: fields.Row) -> str | None:
-        native, over = fields.optional_text(row, "state_name"), row.get("state_type") in parse.ENDED_TYPES
+        native, has_ended = fields.optional_text(row, "state_name"), row.get("state_type") in parse.ENDED_TYPES
         if verb is Verb.CANCEL:
-            if over:
-                return f"the run is over: Prefect says {native}"
+            if has_ended:
+                return f"the run has ended: Prefect says {native}"
             return "it is being cancelled already" if row.get("state_type") == "CANCELLING" else None
-        if not over:
+        if not has_ended:
             return f"the run is {native}: cancel it first, or let it end"
         if verb is Verb.RERUN and row.get("deployment_id") is None:
-            return "it was no deployment's run, and Prefect runs only those again: rerun the flow that called it"
+            return "Prefect runs only runs of deployments again, and this is not one: rerun the flow that called it"
         tries = len(parse.split_attempts(self._history(at.run))) if parse.needs_history(row) else 1
         return f"a later attempt of it is there: it is {native}" if tries > at.number else None
 
@@ -239,7 +226,7 @@ def _preview_cancel(spec: ActionSpec, at: PrefectRunReference, row: fields.Row) 
         scope=f"the run {name}, with the flows that it calls",
         affected=(name,),
         native_calls=(_set_state_call(at, state, spec, False),),
-        notes=(*alone, "what its tasks did so far stays done"),
+        notes=(*alone, "finished tasks are not undone"),
         plan=_state_plan(spec, at, row, state, force=False),
     )
 

@@ -125,7 +125,7 @@ def list_rows(reply: HttpReply) -> list[Any]:
     """The rows of a list. Raises SystemUnreachable for any other shape."""
     rows = reply.json()
     if not isinstance(rows, list):
-        raise SystemUnreachable(f"{reply.place} is no list; is the url that of Prefect's API, with its /api?")
+        raise SystemUnreachable(f"{reply.place} is not a list; is the url that of Prefect's API, with its /api?")
     return rows
 
 

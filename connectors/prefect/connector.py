@@ -22,7 +22,7 @@ from connectors.prefect.options import PrefectOptions
 from connectors.prefect.runs import PrefectPoller
 from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
-from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
@@ -56,18 +56,12 @@ class PrefectConnector(ComposedConnector):
         )
 
 
-def open_prefect(options: PrefectOptions, target: str, secrets: SecretResolver) -> Connector:
-    if target != TARGET:
-        raise ValueError(f"a Prefect has the one target {TARGET!r}, not {target!r}")
-    return PrefectConnector(options, secrets)
-
-
 CONNECTOR = ConnectorKind(
     kind="prefect",
     title="Prefect 3",
     options=PrefectOptions,
     targets=lambda options: [TARGET],
-    open=open_prefect,
+    open=lambda options, target, secrets: PrefectConnector(options, secrets),
     capabilities=frozenset(Capability) - {Capability.TASKS},
     missing={
         Capability.TASKS: "Prefect knows a task only once it runs; a run whose tasks failed names them in its message"
@@ -93,14 +87,14 @@ CONNECTOR = ConnectorKind(
 NO_SUCH_ID = "00000000-0000-4000-8000-000000000000"
 ONE_ROW = {"limit": 1}
 
-PROBED_READS: tuple[tuple[str, Mapping[str, Any], str], ...] = (
-    ("/deployments/filter", ONE_ROW, "read deployments"),
-    ("/flows/filter", ONE_ROW, "read flows"),
-    ("/flow_runs/filter", ONE_ROW, "read flow runs"),
-    ("/task_runs/filter", ONE_ROW, "read task runs"),
-    ("/logs/filter", ONE_ROW, "read logs"),
-    ("/events/filter", ONE_ROW, "read events"),
-    ("/automations/filter", ONE_ROW, "read automations"),
+PROBED_READS = (
+    ("/deployments/filter", "read deployments"),
+    ("/flows/filter", "read flows"),
+    ("/flow_runs/filter", "read flow runs"),
+    ("/task_runs/filter", "read task runs"),
+    ("/logs/filter", "read logs"),
+    ("/events/filter", "read events"),
+    ("/automations/filter", "read automations"),
 )
 PROBED_ACTIONS: tuple[tuple[str, str, Mapping[str, Any], str], ...] = (
     ("POST", f"/deployments/{NO_SUCH_ID}/create_flow_run", {}, "start runs"),
@@ -116,39 +110,27 @@ def probe(client: PrefectClient) -> Probe:
     answer = reply.json()
     version = answer if isinstance(answer, str) else ""
     if not version.startswith("3."):
-        raise NotSupported(f"{reply.place}: this is no Prefect 3, or the url lacks its /api")
-    rights = [_probe_read(client, *read) for read in PROBED_READS]
-    rights += [_probe_action(client, *action) for action in PROBED_ACTIONS]
-    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(_probe_notes(client, rights[0])), reply.clock)
-
-
-def _probe_read(client: PrefectClient, path: str, body: Mapping[str, Any], name: str) -> SourcePermission:
-    status = client.probe("POST", path, body)
-    if status == 200:
-        return SourcePermission(name, True)
-    fix = f"let the account, or the proxy in front, use POST {path}"
-    return SourcePermission(name, False if status in REFUSED_STATUSES else None, f"POST {path} answered {status}", fix)
-
-
-def _probe_action(
-    client: PrefectClient, method: str, path: str, body: Mapping[str, Any], name: str
-) -> SourcePermission:
-    status = client.probe(method, path, body)
-    if status == 404:
-        return SourcePermission(name, True, needed_for="act")
-    place = f"{method} {path.replace(NO_SUCH_ID, 'ID')}"
-    fix = f"let the account, or the proxy in front, use {place}: headway connector grants prefect"
-    return SourcePermission(
-        name, False if status in REFUSED_STATUSES else None, f"{place} answered {status}", fix, "act"
-    )
-
-
-def _probe_notes(client: PrefectClient, deployments: SourcePermission) -> list[str]:
-    if not deployments.held:
-        return []
-    rows = [row for row in list_rows(client.deployments(0)) if isinstance(row, dict)]
-    if not rows:
-        return ["no deployment is listed: there is none, or this account may read none"]
+        raise NotSupported(f"{reply.place}: this is not Prefect 3, or the url lacks its /api")
+    rights = [_probed(client, "POST", path, ONE_ROW, name, "view") for path, name in PROBED_READS]
+    rights += [_probed(client, *action, "act") for action in PROBED_ACTIONS]
+    rows = fields.tables(list_rows(client.deployments(0))) if rights[0].held else []
+    notes = ["deployments: the list is empty; there is none, or this account may read none"] if not rows else []
     idle = sorted(str(row.get("name")) for row in rows if row.get("status") == "NOT_READY")
-    names = fields.clean(", ".join(idle[:6])) + (f" and {len(idle) - 6} more" if len(idle) > 6 else "")
-    return [f"no worker polls for the runs of: {names}"] if idle else []
+    if idle:
+        names = fields.clean(", ".join(idle[:6])) + (f" and {len(idle) - 6} more" if len(idle) > 6 else "")
+        notes = [f"no worker polls for the runs of: {names}"]
+    notes = notes if rights[0].held else []
+    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(notes), reply.clock)
+
+
+def _probed(
+    client: PrefectClient, method: str, path: str, body: Mapping[str, Any], name: str, needed_for: str
+) -> SourcePermission:
+    """A read is allowed by 200; an action on an id that does not exist by 404."""
+    status = client.probe(method, path, body)
+    if status == (200 if needed_for == "view" else 404):
+        return SourcePermission(name, True, needed_for=needed_for)
+    held, place = False if status in REFUSED_STATUSES else None, f"{method} {path.replace(NO_SUCH_ID, 'ID')}"
+    hint = ": headway connector grants prefect" if needed_for == "act" else ""
+    fix = f"let the account, or the proxy in front, use {place}{hint}"
+    return SourcePermission(name, held, f"{place} answered {status}", fix, needed_for)

@@ -27,12 +27,11 @@ from connectors.sdk.marked_pause import (
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 
-PREFECT_MARKING = MarkedPause("Prefect", "paused", "line in the description")
 MAX_PAGES = 250
 
 
 class PrefectHolder(MarkedPauseActions[fields.Row]):
-    marking = PREFECT_MARKING
+    marking = MarkedPause("Prefect", "paused", "line in the description")
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client

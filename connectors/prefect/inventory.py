@@ -16,7 +16,7 @@ from typing import Any
 from connectors.prefect import parse
 from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
 from connectors.sdk import fields
-from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.http import HttpReply
 
@@ -41,7 +41,7 @@ class PrefectInventory:
         alone, all_alone = self._pages(self._client.flows_without_deployment)
         jobs = [*self._deployments(rows, clock, skipped), *self._flow_jobs(alone, skipped)]
         if not rows and not alone:
-            skipped.append(SkippedRecord("deployments", "Prefect lists nothing: there is none, or nothing is seen"))
+            skipped.append(SkippedRecord("deployments", "Prefect lists none: it has none, or this account sees none"))
         unique = {job.native_id: job for job in reversed(jobs)}
         records = (job for _, job in sorted(unique.items()))
         complete, watched = whole and all_rows and all_alone and not skipped, self._names.watched
@@ -92,7 +92,7 @@ class PrefectInventory:
             }
             rows = list_rows(self._client.runs(where, "NEXT_SCHEDULED_START_TIME_ASC"))
             scheduled = [row for row in fields.tables(rows) if row.get("auto_scheduled") is True]
-            next_runs = dict(_next_run(row) for row in reversed(scheduled))
+            next_runs = dict(fields.readable(reversed(scheduled), _next_run))
             ahead |= {name: at for name, at in next_runs.items() if name in missing and at is not None}
             missing -= next_runs.keys()
             if len(rows) < PAGE_LIMIT or not next_runs:
@@ -120,10 +120,7 @@ class PrefectInventory:
 
 
 def _next_run(row: fields.Row) -> tuple[str, datetime | None]:
-    try:
-        return parse.parse_optional_id(row, "deployment_id"), fields.instant(row, "next_scheduled_start_time")
-    except RecordUnreadable:
-        return "", None
+    return parse.parse_optional_id(row, "deployment_id"), fields.instant(row, "next_scheduled_start_time")
 
 
 GONE_FLOW_PREFIX = "flow "
@@ -143,14 +140,14 @@ class FlowNames:
         return any(fnmatchcase(job, pattern) for pattern in self._patterns)
 
     def flow(self, row: Any) -> tuple[str, str]:
-        """Id and name of a flow, remembered. Raises RecordUnreadable."""
+        """Caches and returns id and name of a flow."""
         row = fields.table(row)
         named_flow = parse.parse_id(row), fields.text(row, "name")
         self._flows[named_flow[0]] = named_flow[1]
         return named_flow
 
     def deployment(self, row: Any) -> str:
-        """The job of a deployment, remembered. Raises RecordUnreadable; the flow's name must be known."""
+        """Caches and returns the job of a deployment; the flow's name must be known."""
         row = fields.table(row)
         flow = parse.parse_id(row, "flow_id")
         self._deployments[parse.parse_id(row)] = (flow, fields.text(row, "name"))
@@ -165,7 +162,7 @@ class FlowNames:
         """The jobs of "prefect.deployment.ID" or "prefect.flow.ID": for a flow, each of its deployments."""
         kind, _, resource_id = resource.removeprefix("prefect.").partition(".")
         if kind == "deployment":
-            return [job for job in (self.job_of(resource_id),) if job]
+            return list(filter(None, [self.job_of(resource_id)]))
         return [f"{self._flow(flow)}/{name}" for flow, name in self._deployments.values() if flow == resource_id]
 
     def learn(self, rows: Iterable[Any]) -> None:
@@ -206,12 +203,12 @@ def read_deployment(client: PrefectClient, job: str) -> fields.Row | None:
         return None
     row = reply.table()
     if not isinstance(row.get("id"), str) or not isinstance(row.get("paused"), bool):
-        raise SystemUnreachable(f"{reply.place} is no deployment")
+        raise SystemUnreachable(f"{reply.place} is not a deployment")
     return row
 
 
 def no_deployment_reason(job: str, verb: str) -> str:
-    """Why a job that is no deployment cannot be started or held."""
+    """Why a job that is not a deployment cannot be started or held."""
     if "/" in job:
         return f"Prefect has no deployment {job}"
     return f"{job} is a flow without a deployment: Prefect can {verb} deployments only"

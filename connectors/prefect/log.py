@@ -12,7 +12,7 @@ from typing import Any
 
 from connectors.prefect import parse
 from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
-from connectors.prefect.parse import PrefectRunReference, parse_reference
+from connectors.prefect.parse import parse_reference
 from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.records import LogChunk, RunRef
@@ -23,7 +23,7 @@ MAX_TAIL_BYTES = 1 << 20
 REREAD_WINDOW = timedelta(seconds=5)
 """How late a line may come behind one that is newer."""
 MAX_SHOWN_IDS = 600
-"""Lines of that time that a place in a log remembers; of more, the newest."""
+"""Lines of that time that a position in a log has; of more, the newest."""
 QUIET_TIME = timedelta(seconds=30)
 """After its run's end, a log without new lines for so long is complete."""
 LEVELS = {10: "DEBUG ", 20: "", 30: "WARNING ", 40: "ERROR ", 50: "CRITICAL "}
@@ -57,16 +57,14 @@ class PrefectLogReader:
         at = parse_reference(run)
         if at is None:
             raise NotSupported(f"{run.job} {run.period_key} has no run in Prefect, and so no log")
-        return self._tail(self._bounds(at), min(limit_bytes, MAX_TAIL_BYTES))
-
-    def _bounds(self, at: PrefectRunReference) -> PrefectLogPosition:
         history = parse.run_history(list_rows(self._client.states(at.run)))
         if not history:
             raise NotSupported(f"Prefect no longer has the run {at.run}, and so no log")
-        tries = parse.split_attempts(history)
-        number = min(max(at.number, 1), len(tries))
-        began = tries[number - 1][0].at if number > 1 else None
-        return PrefectLogPosition(at.run, began, tries[number][0].at if number < len(tries) else None)
+        attempts = parse.split_attempts(history)
+        number = min(max(at.number, 1), len(attempts))
+        began = attempts[number - 1][0].at if number > 1 else None
+        until = attempts[number][0].at if number < len(attempts) else None
+        return self._tail(PrefectLogPosition(at.run, began, until), min(limit_bytes, MAX_TAIL_BYTES))
 
     def _tail(self, place: PrefectLogPosition, limit_bytes: int) -> LogChunk:
         lines: list[PrefectLogLine] = []
@@ -119,22 +117,19 @@ def _log_filter(place: PrefectLogPosition) -> dict[str, Any]:
 def _parse_lines(rows: list[Any]) -> list[PrefectLogLine]:
     """An unreadable line is shown as it is, in its place."""
     lines: list[PrefectLogLine] = []
-    for row in rows:
+    for item in rows:
         try:
-            lines.append(_parse_line(fields.table(row)))
+            row = fields.table(item)
+            at = fields.instant(row, "timestamp")
+            if at is None:
+                raise RecordUnreadable("no timestamp")
+            level = LEVELS.get(fields.number(row, "level", 20), "")
+            text = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {level}{fields.optional_text(row, 'message')}"
+            lines.append(PrefectLogLine(parse.parse_id(row), at, text))
         except RecordUnreadable as error:
             at = lines[-1].at if lines else datetime.now(UTC)
             lines.append(PrefectLogLine(f"?{len(lines)}", at, f"[a line that cannot be read: {error}]"))
     return lines
-
-
-def _parse_line(row: fields.Row) -> PrefectLogLine:
-    at = fields.instant(row, "timestamp")
-    if at is None:
-        raise RecordUnreadable("no timestamp")
-    level = LEVELS.get(fields.number(row, "level", 20), "")
-    text = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {level}{fields.optional_text(row, 'message')}"
-    return PrefectLogLine(parse.parse_id(row), at, text)
 
 
 def _sorted_lines(lines: list[PrefectLogLine]) -> list[PrefectLogLine]:

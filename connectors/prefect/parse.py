@@ -47,7 +47,7 @@ STATE_NAMES: dict[tuple[str, str], tuple[RunState, str]] = {
     ("FAILED", "TimedOut"): (RunState.TIMED_OUT, ""),
     ("COMPLETED", "Skipped"): (RunState.SKIPPED, ""),
 }
-"""By type and name, where the name says more. A flow may give its states any name, so an unknown one is no surprise."""
+"""By type and name, where the name says more. A flow may give its states any name, so an unknown one is expected."""
 
 ENDED_TYPES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 SCHEDULED_TYPE = "SCHEDULED"
@@ -82,13 +82,9 @@ class PrefectRunState:
 
     @property
     def action(self) -> tuple[str, str] | None:
-        return parse_action_mark(self.message)
-
-
-def parse_action_mark(message: str) -> tuple[str, str] | None:
-    """Key and verb of our mark in a state's message; None without one."""
-    match = ACTION_MARK.search(message)
-    return (match[1], match[2]) if match and ACTION_KEY.fullmatch(match[1]) else None
+        """Key and verb of our mark in the message; None without one."""
+        match = ACTION_MARK.search(self.message)
+        return (match[1], match[2]) if match else None
 
 
 def marked_message(key: str, verb: str, why: str = "") -> str:
@@ -103,7 +99,7 @@ def parse_id(row: Row, name: str = "id") -> str:
     try:
         return str(UUID(value))
     except ValueError:
-        raise RecordUnreadable(f"{name} is no id: {value[:60]!r}") from None
+        raise RecordUnreadable(f"{name} is not an id: {value[:60]!r}") from None
 
 
 def parse_optional_id(row: Row, name: str) -> str:
@@ -125,8 +121,8 @@ def run_history(rows: Iterable[Any], unreadable: list[SkippedRecord] | None = No
 
 
 def split_attempts(steps: Sequence[PrefectRunState]) -> list[list[PrefectRunState]]:
-    """The states of each attempt. A new one begins where a run that ran, or was over, is scheduled again; going on
-    after a pause is none."""
+    """The states of each attempt. A new one begins where a run that ran or ended is scheduled again, but not
+    where it goes on after a pause."""
     attempts: list[list[PrefectRunState]] = []
     for step in steps:
         last = attempts[-1][-1].type if attempts else ""
@@ -177,19 +173,15 @@ def run_records(
 ) -> list[RunRecord]:
     """Every attempt of a flow run, oldest first. `history` is empty for a run whose row is complete; `red`: its failed
     task runs."""
-    if not history:
-        return [_single_attempt_record(row, job, red, ui)]
-    attempts = split_attempts(history)
-    return [_attempt_record(row, job, number, attempts, red, ui) for number in range(1, len(attempts) + 1)]
-
-
-def _single_attempt_record(row: Row, job: str, red: Sequence[PrefectFailedTask], ui: str) -> RunRecord:
+    if history:
+        attempts = split_attempts(history)
+        return [_attempt_record(row, job, number, attempts, red, ui) for number in range(1, len(attempts) + 1)]
     kind = fields.text(row, "state_type")
     message = fields.optional_text(fields.subtable(row, "state"), "message")
     at = fields.instant(row, "expected_start_time") or fields.instant(row, "created")
     last = PrefectRunState(kind, fields.optional_text(row, "state_name") or kind, message, at or datetime.now(UTC))
-    started, ended = fields.instant(row, "start_time"), fields.instant(row, "end_time")
-    return _run_record(row, job, 1, last, (at, started, ended), red, ui)
+    times = at, fields.instant(row, "start_time"), fields.instant(row, "end_time")
+    return [_run_record(row, job, 1, last, times, red, ui)]
 
 
 def _attempt_record(
@@ -231,6 +223,9 @@ def _run_record(
     queued, started, ended = times
     ended = None if state.is_open or ended is None else max(ended, started or ended)
     key, at = _run_period(row, run)
+    names = sorted(f"{task.name} ({task.native})" for task in red)
+    rest = f" and {len(names) - MAX_NAMED_TASKS} more" if len(names) > MAX_NAMED_TASKS else ""
+    named = f"tasks not green: {', '.join(names[:MAX_NAMED_TASKS])}{rest}"
     return RunRecord(
         job=job,
         attempt_key=attempt_key(run, number),
@@ -242,9 +237,7 @@ def _run_record(
         queued_at=queued,
         started_at=started,
         ended_at=ended,
-        message="; ".join(
-            part for part in (last.message, _failed_tasks_message(red) if state is RunState.PARTIAL else "") if part
-        ),
+        message="; ".join(filter(None, (last.message, named if state is RunState.PARTIAL else ""))),
         reason=reason if state.is_open else "",
         native_ref=run_ref(run, number),
         native_url=f"{ui}/runs/flow-run/{run}" if ui else "",
@@ -272,12 +265,6 @@ def _run_period(row: Row, run: str) -> tuple[str, datetime | None]:
     if row.get("auto_scheduled") is True and at is not None:
         return instant_key(at), at
     return run, at
-
-
-def _failed_tasks_message(red: Sequence[PrefectFailedTask]) -> str:
-    names = sorted(f"{task.name} ({task.native})" for task in red)
-    more = len(names) - MAX_NAMED_TASKS
-    return f"tasks not green: {', '.join(names[:MAX_NAMED_TASKS])}" + (f" and {more} more" if more > 0 else "")
 
 
 def _run_context(row: Row, number: int) -> Mapping[str, Any]:

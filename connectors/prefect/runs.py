@@ -56,7 +56,13 @@ class PrefectPoller:
         if mark.until is not None:
             following, more = self._walk(mark, now, known, result)
         else:
-            following, more = self._follow(mark, now, known, result)
+            changes = read_changes_since(self._client, mark.at, result)
+            if self._read_runs(changes.runs, now, known, result) is None:
+                following, more = mark, False
+            elif changes.until is not None:
+                following, more = PrefectCursor(max(changes.until, mark.at + timedelta(microseconds=1))), True
+            else:
+                following, more = PrefectCursor(max(now - OVERLAP, mark.at)), False
         self._read_open_runs(open_runs, now, known, result)
         return self._reported.poll(
             result,
@@ -89,16 +95,6 @@ class PrefectPoller:
                 break
         return mark, True
 
-    def _follow(
-        self, mark: PrefectCursor, now: datetime, known: dict[str, str], result: PollResult
-    ) -> tuple[PrefectCursor, bool]:
-        since = read_changes_since(self._client, mark.at, result)
-        if self._read_runs(since.runs, now, known, result) is None:
-            return mark, False
-        if since.until is not None:
-            return PrefectCursor(max(since.until, mark.at + timedelta(microseconds=1))), True
-        return PrefectCursor(max(now - OVERLAP, mark.at)), False
-
     def _read_open_runs(
         self, open_runs: Sequence[RunRef], now: datetime, known: dict[str, str], result: PollResult
     ) -> None:
@@ -119,20 +115,18 @@ class PrefectPoller:
         ids, returned = sorted(runs), set[str]()
         for first in range(0, len(ids), PAGE_LIMIT):
             batch = ids[first : first + PAGE_LIMIT]
-            rows = [row for row in list_rows(self._client.runs_of(batch)) if self._is_requested(row, batch, result)]
+            rows = list_rows(self._client.runs_of(batch))
+            strange = [row for row in rows if not isinstance(row, dict) or row.get("id") not in batch]
+            for row in strange:
+                result.skip("flow_runs", RecordUnreadable("the reply is about another run than requested"), row)
+                result.complete = False
+            rows = [row for row in rows if row not in strange]
             returned |= {str(row["id"]) for row in rows}
             if self._add_rows(rows, now, known, result) < len(rows):
                 result.complete = False
                 result.warn("time ran out before all runs that changed were read: the rest comes with the next poll")
                 return None
         return returned
-
-    def _is_requested(self, row: Any, batch: list[str], result: PollResult) -> bool:
-        if isinstance(row, dict) and row.get("id") in batch:
-            return True
-        result.skip("flow_runs", RecordUnreadable("the reply is about another run than requested"), row)
-        result.complete = False
-        return False
 
     # records
 
@@ -301,7 +295,7 @@ def _parse_event(row: Any) -> tuple[str, datetime | None]:
 
 
 def _without_events(client: PrefectClient, at: datetime, result: PollResult) -> PrefectChangedRuns:
-    """A state that was forced upon a run that is over is seen by neither."""
+    """A state that was forced upon an ended run is not seen."""
     changes = PrefectChangedRuns()
     began = (at - timedelta(seconds=1)).isoformat()
     for where, sort in (
@@ -311,16 +305,14 @@ def _without_events(client: PrefectClient, at: datetime, result: PollResult) -> 
     ):
         for page in range(EVENT_PAGES_PER_POLL):
             rows = list_rows(client.runs(where, sort, page * PAGE_LIMIT))
-            changes.runs |= set(
-                fields.readable(rows, lambda row: parse.parse_id(fields.table(row)), "flow_runs", result.skipped)
-            )
+            ids = fields.readable(rows, lambda row: parse.parse_id(fields.table(row)), "flow_runs", result.skipped)
+            changes.runs.update(ids)
             if len(rows) < PAGE_LIMIT:
                 break
         else:
             result.complete = False
-            result.warn(
-                f"more than {EVENT_PAGES_PER_POLL * PAGE_LIMIT} runs began or ended since {began}: the rest is not read"
-            )
+            most = EVENT_PAGES_PER_POLL * PAGE_LIMIT
+            result.warn(f"more than {most} runs began or ended since {began}: the rest is not read")
     return changes
 
 

@@ -105,7 +105,7 @@ def test_a_run_that_waits_is_cancelled_outright_and_a_flow_that_was_called_canno
     assert {"type": "CANCELLED"} == cancel.plan["state"]
     rerun = connector.preview(ActionSpec(Verb.RERUN, ref(runs[called["id"]]), RunState.FAILED), 5)
     assert rerun.refused == (
-        "it was no deployment's run, and Prefect runs only those again: rerun the flow that called it"
+        "Prefect runs only runs of deployments again, and this is not one: rerun the flow that called it"
     )
     ask = ActionSpec(Verb.START, RunRef("count-shelf", "", "", ""), RunState.PLANNED)
     assert (
