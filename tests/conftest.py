@@ -30,16 +30,6 @@ pytest.register_assert_rewrite(
 )
 
 
-def pytest_pycollect_makeitem(
-    collector: pytest.Module | pytest.Class, name: str, obj: object
-) -> list[pytest.Item] | None:
-    """Generates no conformance test that a kind, or its world, declares it cannot play."""
-    from tests.playable import is_playable  # after the registration above
-
-    is_generated = not isinstance(collector, pytest.Class) or is_playable(collector.obj, name, obj)
-    return None if is_generated else []
-
-
 DEEP_FOLDERS = {"crash", "demo", "hostile", "invariants", "pty", "web"}
 """Tests that play whole processes, terminals and hostile estates: `make check` leaves them to `make test`."""
 

@@ -96,6 +96,7 @@ SMALL_MODULE_LINES = 80
 SMALL_MODULES = {
     "connectors.checks.file": "one module per data source of checks",
     "connectors.checks.http": "one module per data source of checks",
+    "connectors.checks.object": "one module per data source of checks",
     "console.engine.api.systems": "one module of requests per context",
     "console.engine.holds": "the engine's part of the context holds",
     "console.engine.notify.templates": "loads jinja2, only where a route has a template",

@@ -11,8 +11,7 @@ from typing import Any
 
 from connectors.batch import parse
 from connectors.batch.client import CONTAINERS, BatchClient, one_job
-from connectors.sdk.action_router import look_up_until_settled
-from connectors.sdk.aws.actions import AwsAction, AwsActions
+from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
 from connectors.sdk.aws.newest_first import MOST_EMPTY
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.contract import (
@@ -27,8 +26,6 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, Verb
 
-SETTLE_SECONDS = 1.0
-"""After it, a key that is not listed is looked up once more."""
 NAME_CHARACTERS = 128  # jobName, "It can be up to 128 letters long"
 WHY_CHARACTERS = 500
 NO_MARK = "Batch cannot set a job's result; Headway records it as asserted"
@@ -38,24 +35,29 @@ NO_HOLD = (
 REPEATED = ("parameters", "retryStrategy", "timeout", "shareIdentifier")
 
 
-class BatchActions(AwsActions):
+class BatchActions(VerbRouter):
     """Actions in the queues of one region. SubmitJob is repeated only where no job carries our key."""
 
-    def __init__(
-        self, client: BatchClient, queues: Callable[[], list[AwsReply]], settle_seconds: float = SETTLE_SECONDS
-    ) -> None:
-        self._client, self._queues, self._settle_seconds = client, queues, settle_seconds
-        submit = AwsAction(self._submit, self._submitted)
+    _client: BatchClient
+
+    def __init__(self, client: BatchClient, queues: Callable[[], list[AwsReply]], settle_seconds: float) -> None:
+        self._queues = queues
+        submit = ActionFunctions(self._submit, self._look_up_submit)
+        terminate = ActionFunctions(self._terminate, self._look_up_terminate)
         super().__init__(
             "Batch",
-            {Verb.RERUN: self._rerun, Verb.START: self._start, Verb.CANCEL: self._terminate},
-            {"rerun": submit, "start": submit, "terminate": AwsAction(self._send_terminate, self._ended)},
+            client,
+            {
+                Verb.RERUN: self._preview_rerun,
+                Verb.START: self._preview_start,
+                Verb.CANCEL: self._preview_terminate,
+            },
+            {"rerun": submit, "start": submit, "terminate": terminate},
             {Capability.HOLD: NO_HOLD, Capability.MARK: NO_MARK},
+            settle_seconds,
         )
 
-    # submit
-
-    def _rerun(self, spec: ActionSpec) -> Preview:
+    def _preview_rerun(self, spec: ActionSpec) -> Preview:
         job_id, _ = parse.place(spec.run)
         if not job_id:
             raise NotSupported(f"Batch can only submit again what it has: start {spec.run.job} {spec.run.period_key}")
@@ -74,14 +76,19 @@ class BatchActions(AwsActions):
                 f"batch:SubmitJob jobName=<key>_{name} jobQueue={queue} jobDefinition={_short(definition)} …",
             ),
             notes=("tags are not taken over, and jobs that depend on the failed one do not wait for the new one",),
-            refused=_not_again(result),
+            refused=_rerun_refusal(result),
             plan={"way": "rerun", "job": job_id, "queue": queue, "definition": definition, "name": name},
         )
 
-    def _start(self, spec: ActionSpec) -> Preview:
+    def _preview_start(self, spec: ActionSpec) -> Preview:
         name = spec.run.job
         queues = self._queues()
-        queue = self._queue_of(name, queues)
+        names = [str(entry["jobQueueName"]) for entry in queues]
+        if len(names) == 1:
+            queue = names[0]
+        else:  # the queue to which its newest job was submitted
+            newest = {item: int(rows[0].get("createdAt") or 0) for item in names if (rows := self._of(item, name))}
+            queue = max(newest, key=lambda item: newest[item], default="")
         is_shut = any(item["jobQueueName"] == queue and item.get("state") == "DISABLED" for item in queues)
         refused = None if queue else f"no job of {name} was submitted recently, so its queue is unknown"
         return Preview(
@@ -95,17 +102,6 @@ class BatchActions(AwsActions):
             plan={"way": "start", "queue": queue, "definition": name, "name": name},
         )
 
-    def _queue_of(self, name: str, queues: Sequence[AwsReply]) -> str:
-        """The queue to which its newest job was submitted, or the only one; "" where that is not known."""
-        names = [str(entry["jobQueueName"]) for entry in queues]
-        if len(names) == 1:
-            return names[0]
-        newest: dict[str, int] = {}
-        for queue in names:
-            for item in self._of(queue, name)[:1]:
-                newest[queue] = int(item.get("createdAt") or 0)
-        return max(newest, key=lambda queue: newest[queue], default="")
-
     def _of(self, queue: str, name: str) -> list[AwsReply]:
         """The newest jobs of a definition in a queue."""
         rows = self._client.listed(queue, "JOB_DEFINITION", name)["jobSummaryList"]
@@ -114,19 +110,16 @@ class BatchActions(AwsActions):
     def _open(self, queue: str, name: str) -> list[AwsReply]:
         return [item for item in self._of(queue, name) if parse.state_of(item).is_open]
 
-    def _submit(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        under = self._under(plan, key)
-        if isinstance(under, ActionFound):
-            return Receipt(under.native_ref, f"{key} was submitted before")
+    def _submit(self, plan: Plan, key: str) -> Receipt:
+        earlier = self._look_up_submit(plan, key)
+        if isinstance(earlier, ActionFound):
+            return Receipt(earlier.native_ref, f"{key} was submitted before")
         arguments = _again(one_job(self._client, str(plan["job"]))) if plan["way"] == "rerun" else {}
         name = f"{key}_{plan['name']}"[:NAME_CHARACTERS]
         job_id = self._client.submit(name, str(plan["queue"]), str(plan["definition"]), **arguments)
         return Receipt(f"{job_id}#1", f"submitted as {name}")
 
-    def _submitted(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        return look_up_until_settled(lambda: self._under(plan, key), self._client, self._settle_seconds)
-
-    def _under(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+    def _look_up_submit(self, plan: Plan, key: str) -> LookUpResult:
         """The job that carries our key. A page may be empty and yet have a next one."""
         token = None
         for _ in range(MOST_EMPTY):
@@ -139,13 +132,12 @@ class BatchActions(AwsActions):
                 return ActionAbsent()
         return ActionUnknown(f"ListJobs by our key does not end: {MOST_EMPTY} pages were read")
 
-    # terminate
-
-    def _terminate(self, spec: ActionSpec) -> Preview:
+    def _preview_terminate(self, spec: ActionSpec) -> Preview:
         job_id, _ = parse.place(spec.run)
         if not job_id:
             raise NotSupported(f"Batch can only end a job that it has: {spec.run.job} {spec.run.period_key}")
         result = one_job(self._client, job_id)
+        ended = f"{job_id} of {spec.run.job} has ended: {result.get('status')}"
         return Preview(
             verb="terminate",
             summary=f"terminate job {job_id} of {spec.run.job}",
@@ -153,13 +145,11 @@ class BatchActions(AwsActions):
             affected=(job_id,),
             native_calls=(f"batch:TerminateJob jobId={job_id} reason=<key>",),
             notes=("one that does not run yet is cancelled; an array with all its children",),
-            refused=None
-            if parse.state_of(result).is_open
-            else f"{job_id} of {spec.run.job} has ended: {result.get('status')}",
+            refused=None if parse.state_of(result).is_open else ended,
             plan={"way": "terminate", "job": job_id, "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
         )
 
-    def _send_terminate(self, plan: Mapping[str, Any], key: str) -> Receipt:
+    def _terminate(self, plan: Plan, key: str) -> Receipt:
         job_id = str(plan["job"])
         result = one_job(self._client, job_id)
         if not parse.state_of(result).is_open:
@@ -168,7 +158,7 @@ class BatchActions(AwsActions):
         self._client.terminate(job_id, f"{key} {plan['why']}".strip())
         return Receipt(job_id, "it is being terminated")
 
-    def _ended(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+    def _look_up_terminate(self, plan: Plan, key: str) -> LookUpResult:
         job_id = str(plan["job"])
         result = one_job(self._client, job_id)
         if key in str(result.get("statusReason") or ""):
@@ -186,7 +176,7 @@ def _overlap(replies: Sequence[AwsReply], name: str) -> str | None:
     return f"{len(replies)} job(s) of {name} open in the same queue: Batch runs them side by side" if replies else None
 
 
-def _not_again(job: Mapping[str, Any]) -> str | None:
+def _rerun_refusal(job: Mapping[str, Any]) -> str | None:
     job_id = job.get("jobId")
     if parse.state_of(job).is_open:
         return f"{job_id} is still open ({job.get('status')}): terminate it first, or wait for its end"

@@ -7,7 +7,7 @@ stream that Batch names for an attempt; of an array job, that of a failed child.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -93,14 +93,24 @@ def read(client: BatchClient, run: RunRef, start: str | None, limit_bytes: int) 
     client.require_logs()
     job = one_job(client, job_id)
     if (job.get("arrayProperties") or {}).get("size"):
-        job, number = _child(client, job_id), 0
-    name = _stream(job, number)
+        children = (child for status in CHILDREN for child in client.children(job_id, status)[:1])
+        child = next(children, None)
+        if child is None:
+            raise NotSupported(f"no child of array {job_id} has begun: an array has no log of its own")
+        job, number = one_job(client, str(child["jobId"])), 0
+    container = job.get("container") or {}
+    attempts = [attempt.get("container") or {} for attempt in job.get("attempts") or () if attempt.get("stoppedAt")]
+    if 0 < number <= len(attempts):
+        name = attempts[number - 1].get("logStreamName")
+    else:  # the last attempt
+        name = container.get("logStreamName") or (attempts[-1].get("logStreamName") if attempts else "")
     is_open = parse.state_of(job).is_open
     if not name and is_open:
         return LogChunk("", start or "", more=False)
     if not name:
         raise NotSupported(f"Batch names no log of {run.attempt_key}: it never ran, or writes elsewhere")
-    return chunk(client, [LogStream(_group(job), name)], start or None, limit_bytes, is_open)
+    group = ((container.get("logConfiguration") or {}).get("options") or {}).get("awslogs-group") or GROUP
+    return chunk(client, [LogStream(str(group), str(name))], start or None, limit_bytes, is_open)
 
 
 def one_job(client: BatchClient, job_id: str) -> AwsReply:
@@ -109,24 +119,3 @@ def one_job(client: BatchClient, job_id: str) -> AwsReply:
     if not jobs:
         raise NotSupported(f"{client.place}: job {job_id} no longer exists")
     return jobs[0]
-
-
-def _child(client: BatchClient, array: str) -> AwsReply:
-    for status in CHILDREN:
-        for child in client.children(array, status)[:1]:
-            return one_job(client, str(child["jobId"]))
-    raise NotSupported(f"no child of array {array} has begun: an array has no log of its own")
-
-
-def _stream(job: Mapping[str, Any], number: int) -> str:
-    """Name of the attempt's stream; 0: of the last."""
-    attempts = [attempt.get("container") or {} for attempt in job.get("attempts") or () if attempt.get("stoppedAt")]
-    if 0 < number <= len(attempts):
-        return str(attempts[number - 1].get("logStreamName") or "")
-    container = job.get("container") or {}
-    return str(container.get("logStreamName") or (attempts[-1].get("logStreamName") if attempts else "") or "")
-
-
-def _group(job: Mapping[str, Any]) -> str:
-    given = ((job.get("container") or {}).get("logConfiguration") or {}).get("options") or {}
-    return str(given.get("awslogs-group") or GROUP)

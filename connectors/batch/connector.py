@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import ClassVar
 
@@ -24,10 +23,10 @@ from connectors.sdk.aws.newest_first import (
     NewestFirstReader,
     in_turns,
 )
-from connectors.sdk.aws.options import targets
+from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.values import AwsReply, from_milliseconds
 from connectors.sdk.composed import ComposedConnector, no_holds
-from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.records import Inventory, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
 
@@ -68,14 +67,10 @@ class BatchInventory:
     def queues_whole(self) -> list[AwsReply]:
         """The job queues that the options name."""
         queues = (queue for queue in self._client.queues() if queue.get("jobQueueName"))
-        return [item for item in queues if _fits(str(item["jobQueueName"]), self._options.queues)]
+        return [item for item in queues if matches_any(str(item["jobQueueName"]), self._options.queues)]
 
     def chooses(self, name: str) -> bool:
-        return _fits(name, self._options.definitions)
-
-
-def _fits(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+        return matches_any(name, self._options.definitions)
 
 
 MOST_OPEN = 1000
@@ -118,7 +113,8 @@ class BatchJobReader(NewestFirstReader):
         ids = list(dict.fromkeys(str(row["jobId"]) for row in rows if row.get("jobId")))
         described = self.described(ids)
         for lost in set(ids) - {str(item.get("jobId")) for item in described}:
-            self.skipped.append(SkippedRecord(name, f"job {lost} is listed, but DescribeJobs does not return it"))
+            reason = f"job {lost} is listed, but DescribeJobs does not return it"
+            self.result.skipped.append(SkippedRecord(name, reason))
         return [*described, *(row for row in rows if not row.get("jobId"))]
 
     def described(self, ids: Sequence[str]) -> list[AwsReply]:
@@ -142,7 +138,7 @@ class BatchJobReader(NewestFirstReader):
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         """Describes the open jobs that no page showed."""
-        shown = {run.period_key for run in self.runs.values()}
+        shown = {run.period_key for run in self.result.records.values()}
         rest = [ref for ref in open_runs if (job := parse.place(ref)[0]) and job not in shown]
         requested = in_turns(rest, MOST_OPEN, at.turn)
         if not requested or not self.has_time:
@@ -153,7 +149,7 @@ class BatchJobReader(NewestFirstReader):
             self.add(item, "DescribeJobs")
         for ref in requested:
             if parse.place(ref)[0] not in result:
-                self.runs[ref.job, ref.attempt_key] = self.gone(ref)
+                self.add_gone(ref)
 
 
 ACTION_PERMISSIONS = (
@@ -164,25 +160,20 @@ ACTION_PERMISSIONS = (
 
 def probe(client: BatchClient, reader: BatchInventory) -> Probe:
     """Each call that watching needs, tried."""
-    held = list(_tried_permissions(client, reader))
+    queues: list[str] = []
+    jobs: list[AwsReply] = []
+    held = [
+        try_permission("batch", "DescribeJobDefinitions", lambda: next(client.definitions(), None)),
+        try_permission("batch", "DescribeJobQueues", lambda: queues.extend(reader.queues())),
+    ]
+    if queues:
+        first = partial(client.listed, queues[0], "AFTER_CREATED_AT", "0", 1)
+        held.append(try_permission("batch", "ListJobs", lambda: jobs.extend(first()["jobSummaryList"])))
+    if jobs:
+        ids = [str(job["jobId"]) for job in jobs]
+        held.append(try_permission("batch", "DescribeJobs", partial(client.jobs, ids)))
     held.append(log_permission(client, GROUP))
     return Probe(True, "", (*held, *ACTION_PERMISSIONS), (client.identity(),), client.clock)
-
-
-def _tried_permissions(client: BatchClient, reader: BatchInventory) -> Iterator[SourcePermission]:
-    queues: list[str] = []
-    ids: list[str] = []
-
-    def list_one() -> None:
-        rows = client.listed(queues[0], "AFTER_CREATED_AT", "0", 1)["jobSummaryList"]
-        ids.extend(str(row["jobId"]) for row in rows)
-
-    yield try_permission("batch", "DescribeJobDefinitions", lambda: next(client.definitions(), None))
-    yield try_permission("batch", "DescribeJobQueues", lambda: queues.extend(reader.queues()))
-    if queues:
-        yield try_permission("batch", "ListJobs", list_one)
-    if ids:
-        yield try_permission("batch", "DescribeJobs", partial(client.jobs, ids))
 
 
 class BatchConnector(ComposedConnector):
@@ -193,7 +184,7 @@ class BatchConnector(ComposedConnector):
         options: BatchOptions,
         secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
-        settle_seconds: float = actions.SETTLE_SECONDS,
+        settle_seconds: float = 1.0,
     ) -> None:
         client = BatchClient(options, secrets, transport)
         reader = BatchInventory(client, options)

@@ -87,17 +87,11 @@ def state_of(row: Mapping[str, Any]) -> RunState:
 @reading("a job")
 def runs(row: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]], region: str) -> list[RunRecord]:
     """The attempts of one described job, oldest first. `inputs`: jobs that it waited for."""
-    past, last = _attempts(row)
+    past = [attempt for attempt in row.get("attempts") or () if attempt.get("stoppedAt")]
+    is_open = STATES.get(str(row["status"]), RunState.UNKNOWN).is_open
+    last = past.pop() if past and not is_open else {}  # {}: it has not begun
     earlier = [_past(row, item, number, region) for number, item in enumerate(past, 1)]
     return [*earlier, _last(row, last, len(past) + 1, inputs, region)]
-
-
-def _attempts(row: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
-    """Ended attempts before the last, and the last; {} where that has not begun."""
-    ended = [attempt for attempt in row.get("attempts") or () if attempt.get("stoppedAt")]
-    if STATES.get(str(row["status"]), RunState.UNKNOWN).is_open or not ended:
-        return ended, {}
-    return ended[:-1], ended[-1]
 
 
 def _past(row: Mapping[str, Any], attempt: Mapping[str, Any], number: int, region: str) -> RunRecord:
@@ -124,7 +118,10 @@ def _last(
     ended = None if state.is_open else from_milliseconds(attempt.get("stoppedAt") or row.get("stoppedAt"))
     if state.is_open and native != "RUNNING":
         began = None
-    reported = (_children(row), row.get("statusReason"), container.get("reason"))
+    array = row.get("arrayProperties") or {}
+    failed, size = (array.get("statusSummary") or {}).get("FAILED"), array.get("size")
+    children = f"{failed} of {size} children FAILED" if failed and size else ""
+    reported = (children, row.get("statusReason"), container.get("reason"))
     return RunRecord(
         **_identity(row, number, region),
         state=state,
@@ -161,13 +158,6 @@ def _times(began: datetime | None, ended: datetime | None) -> dict[str, Any]:
 def _exit_code(container: Mapping[str, Any]) -> int | None:
     code = container.get("exitCode")
     return code if isinstance(code, int) and not isinstance(code, bool) else None
-
-
-def _children(row: Mapping[str, Any]) -> str:
-    """ "2 of 10 children FAILED"; empty for other jobs."""
-    array = row.get("arrayProperties") or {}
-    failed, size = (array.get("statusSummary") or {}).get("FAILED"), array.get("size")
-    return f"{failed} of {size} children FAILED" if failed and size else ""
 
 
 def _context(row: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat as stat_stat
+import stat
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,22 +15,6 @@ from connectors.checks.queries import Measurement
 from connectors.sdk.errors import AccessRefused, SystemUnreachable
 from connectors.sdk.transport.budget import watchdog
 from connectors.sdk.transport.ssh import SshAddress, connect, error_text
-
-
-def stat(address: SshAddress, path: str, timeout_seconds: float) -> paramiko.SFTPAttributes | None:
-    """The file on the host, links followed; None without one.
-
-    Raises SystemUnreachable, or AccessRefused (key, host key, user, rights, no SFTP there)."""
-    until = time.monotonic() + timeout_seconds
-    try:
-        client = connect(address, until)
-        with watchdog(client.close, until - time.monotonic()):
-            try:
-                return _stat(client, address, path)
-            finally:
-                client.close()
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        raise SystemUnreachable(f"{address.text}: {error_text(error, until)}") from error
 
 
 def _stat(client: paramiko.SSHClient, address: SshAddress, path: str) -> paramiko.SFTPAttributes | None:
@@ -62,8 +47,14 @@ def measure_local(path: str) -> Measurement:
 
 
 def measure_remote(address: SshAddress, path: str, timeout_seconds: float) -> Measurement:
-    """A file of another host. Raises SystemUnreachable or AccessRefused."""
-    result = stat(address, path, timeout_seconds)
+    """A file of another host, links followed. Raises SystemUnreachable, or AccessRefused (key, host key, user, rights,
+    no SFTP there)."""
+    until = time.monotonic() + timeout_seconds
+    try:
+        with closing(connect(address, until)) as client, watchdog(client.close, until - time.monotonic()):
+            result = _stat(client, address, path)
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise SystemUnreachable(f"{address.text}: {error_text(error, until)}") from error
     if result is None:
         return Measurement(there=False)
     return _measured(result.st_mode, result.st_size, result.st_mtime)
@@ -71,7 +62,7 @@ def measure_remote(address: SshAddress, path: str, timeout_seconds: float) -> Me
 
 def _measured(mode: int | None, size: int | None, written: float | None) -> Measurement:
     """The measurement; a folder or device is not the requested file."""
-    if mode is not None and not stat_stat.S_ISREG(mode):
+    if mode is not None and not stat.S_ISREG(mode):
         return Measurement(there=False)
     modified = None if written is None else datetime.fromtimestamp(written, UTC)
     return Measurement(there=True, size=size, modified=modified)

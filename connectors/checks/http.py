@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from connectors.checks.queries import HttpQuery, Measurement, Scalar
+from connectors.checks.queries import HttpQuery, Measurement
 from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.field_mapping import value_at
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 
@@ -19,7 +19,7 @@ GONE = (404, 410)
 TEXT_CHARACTERS = 200
 MILLISECONDS = 1e11
 """A number of seconds since 1970 that is larger lies after the year 5000: then it is milliseconds."""
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
+MISSING = object()
 
 
 def measure(query: HttpQuery, headers: Mapping[str, str], ca_file: Path | None, timeout_seconds: float) -> Measurement:
@@ -37,33 +37,13 @@ def measure(query: HttpQuery, headers: Mapping[str, str], ca_file: Path | None, 
         return Measurement(there=False)
     if not query.json:
         return Measurement(there=True)
-    return _measurement(reply.json(), query)
-
-
-def _measurement(document: Any, query: HttpQuery) -> Measurement:
-    result, value = _at(document, query.json)
+    value = value_at(reply.json(), query.json, MISSING)
     if query.is_time:
-        return Measurement(there=True, newest=_instant(value, query.zone) if result else None)
-    return Measurement(there=True, value=_scalar(value), has_value=result)
-
-
-def _at(document: Any, path: str) -> tuple[bool, Any]:
-    """Whether the document has that path, and its value."""
-    for name, place in _STEP.findall(path):
-        if place and isinstance(document, list) and int(place) < len(document):
-            document = document[int(place)]
-        elif name and isinstance(document, dict) and name in document:
-            document = document[name]
-        else:
-            return False, None
-    return True, document
-
-
-def _scalar(value: Any) -> Scalar:
-    """The value; of a list or object, its length."""
+        return Measurement(there=True, newest=None if value is MISSING else _instant(value, query.zone))
     if isinstance(value, list | dict):
-        return len(value)
-    return value[:TEXT_CHARACTERS] if isinstance(value, str) else value
+        return Measurement(there=True, value=len(value), has_value=True)
+    text = value[:TEXT_CHARACTERS] if isinstance(value, str) else value
+    return Measurement(there=True, value=None if value is MISSING else text, has_value=value is not MISSING)
 
 
 def _instant(value: Any, zone: str) -> datetime:

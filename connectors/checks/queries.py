@@ -78,13 +78,13 @@ def refuse_other_than_select(query: str) -> str:
     """The query. Raises ValueError unless it is one statement that returns rows."""
     bare = _without_literals(query.strip().rstrip(";"))
     first = re.match(r"[\s(]*(\w*)", bare)
-    word = first[1] if first else ""
+    keyword = first[1] if first else ""
     if not bare.strip():
         raise ValueError(
             "is empty; write a SELECT of one value: SELECT count(*) FROM orders WHERE day = {business_date}"
         )
-    if word.lower() not in _QUERIES:
-        raise ValueError(f'begins with "{word[:20] or bare.strip()[:1]}"; a check only reads: write one SELECT')
+    if keyword.lower() not in _QUERIES:
+        raise ValueError(f'begins with "{keyword[:20] or bare.strip()[:1]}"; a check only reads: write one SELECT')
     return query
 
 

@@ -49,27 +49,28 @@ def measure(session: PostgresSession, query: SqlQuery, business_date: date, time
 
 
 def _measured(reader: PostgresReader, query: SqlQuery, business_date: date) -> Measurement:
-    whole = reader.row(_aggregates(query), {"business_date": business_date}) if _has_aggregates(query) else {}
+    has_aggregates = query.counts or query.fresh or query.not_null
+    whole = reader.row(_aggregates(query), {"business_date": business_date}) if has_aggregates else {}
+    columns = None
+    if query.columns:
+        table = Identifier(*query.table).as_string()
+        rows = reader.rows(_COLUMNS, {"table": table, "most": MOST_COLUMNS})
+        columns = tuple((row["name"], row["kind"]) for row in rows)
     value = _value(reader, query, business_date) if query.query else []
     return Measurement(
         rows=whole.get("n"),
         newest=_instant(whole.get("newest"), query.zone),
         duplicates=tuple((", ".join(key), _duplicates(reader, query, key, business_date)) for key in query.unique),
         nulls=tuple((name, whole[f"null_{place}"]) for place, name in enumerate(query.not_null)),
-        columns=_columns(reader, query) if query.columns else None,
+        columns=columns,
         value=_scalar(value[0]) if value else None,
         has_value=bool(value),
     )
 
 
-def _has_aggregates(query: SqlQuery) -> bool:
-    return bool(query.counts or query.fresh or query.not_null)
-
-
 def _aggregates(query: SqlQuery) -> Composed:
     """One pass over the table for all aggregates."""
-    requested = [SQL("count(*) AS n")] if query.counts else []
-    parts: list[Composed] = [Composed([item]) for item in requested]
+    parts: list[Composed] = [Composed([SQL("count(*) AS n")])] if query.counts else []
     if query.fresh:
         parts.append(SQL("left(max({})::text, 64) AS newest").format(_name(query.fresh)))
     for place, name in enumerate(query.not_null):
@@ -101,12 +102,6 @@ def _duplicates(reader: PostgresReader, query: SqlQuery, key: tuple[str, ...], b
     inner = SQL("SELECT 1") + _from(query) + SQL(" AND ") + filled + SQL(" GROUP BY ") + columns
     counted = SQL("SELECT count(*) AS n FROM (") + inner + SQL(" HAVING count(*) > 1) AS twice")
     return int(reader.row(counted, {"business_date": business_date})["n"])
-
-
-def _columns(reader: PostgresReader, query: SqlQuery) -> tuple[tuple[str, str], ...]:
-    name = Identifier(*query.table).as_string()
-    rows = reader.rows(_COLUMNS, {"table": name, "most": MOST_COLUMNS})
-    return tuple((row["name"], row["kind"]) for row in rows)
 
 
 def _value(reader: PostgresReader, query: SqlQuery, business_date: date) -> list[PostgresRow]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Annotated
 
@@ -15,17 +14,17 @@ import httpx
 from pydantic import Field
 
 from connectors.eventbridge import parse
+from connectors.sdk.action_router import ActionFunctions, VerbRouter
 from connectors.sdk.aws import scheduler, schedules
-from connectors.sdk.aws.actions import AwsAction, AwsActions
 from connectors.sdk.aws.client import AwsNotFound, try_permission, untried_permission
 from connectors.sdk.aws.inventory import read_inventory
-from connectors.sdk.aws.options import AwsOptions, targets
+from connectors.sdk.aws.options import AwsOptions, matches_any, targets
 from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
 from connectors.sdk.aws.values import AwsReply
-from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.composed import ComposedConnector, no_log
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretResolver
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef, SkippedRecord
+from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
 
 
@@ -62,7 +61,7 @@ class ScheduleReader:
         )
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        """No run: Scheduler keeps none. That it answers is seen, and nothing is said of what did not start."""
+        """No run: Scheduler keeps none. Proves only that it answers."""
         next(self._client.schedules(), None)
         return Poll((), CURSOR, clock=self._client.clock)
 
@@ -71,7 +70,7 @@ class ScheduleReader:
         return tuple(hold for item in self._chosen() for hold in scheduler.holds(schedules.full_name(item), [item]))
 
     def chooses(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self._options.schedules)
+        return matches_any(name, self._options.schedules)
 
     def _chosen(self) -> list[AwsReply]:
         return self._clocks.of(lambda row: self.chooses(schedules.full_name(row)), datetime.now(UTC))
@@ -80,28 +79,27 @@ class ScheduleReader:
 NO_RUNS = "EventBridge Scheduler keeps no record of its starts: watch what it starts (Step Functions, Glue, Batch)"
 
 
-class EventBridgeActions(AwsActions):
+def event_bridge_actions(client: SchedulerClient) -> VerbRouter:
     """Holds and releases of schedules of one region."""
 
-    def __init__(self, client: SchedulerClient) -> None:
-        self._client = client
-        write = AwsAction(partial(scheduler.send, client), partial(scheduler.look_up, client))
-        super().__init__(
-            "EventBridge Scheduler",
-            {
-                Verb.HOLD: lambda spec: scheduler.hold(spec, [self._schedule(spec.run.job)]),
-                Verb.RELEASE: lambda spec: scheduler.release(spec, [self._schedule(spec.run.job)]),
-            },
-            {"hold": write, "release": write},
-            dict.fromkeys(Capability, NO_RUNS),
-        )
-
-    def _schedule(self, name: str) -> AwsReply:
+    def schedule(name: str) -> AwsReply:
         group, _, own = name.partition("/")
         try:
-            return self._client.schedule(group, own)
+            return client.schedule(group, own)
         except AwsNotFound:
-            raise NotSupported(f"{self._client.place}: there is no schedule {name} any more") from None
+            raise NotSupported(f"{client.place}: schedule {name} no longer exists") from None
+
+    write = ActionFunctions(partial(scheduler.send, client), partial(scheduler.look_up, client))
+    return VerbRouter(
+        "EventBridge Scheduler",
+        client,
+        {
+            Verb.HOLD: lambda spec: scheduler.hold(spec, [schedule(spec.run.job)]),
+            Verb.RELEASE: lambda spec: scheduler.release(spec, [schedule(spec.run.job)]),
+        },
+        {"hold": write, "release": write},
+        dict.fromkeys(Capability, NO_RUNS),
+    )
 
 
 ACTION_PERMISSIONS = (
@@ -134,15 +132,11 @@ class EventBridgeConnector(ComposedConnector):
             client,
             inventory=reader.inventory,
             poll=reader.poll,
-            log=_no_log,
-            acts=EventBridgeActions(client),
+            log=no_log(NO_RUNS),
+            acts=event_bridge_actions(client),
             holds=reader.holds,
             probe=lambda: probe(client),
         )
-
-
-def _no_log(run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-    raise NotSupported(NO_RUNS)
 
 
 CONNECTOR = ConnectorKind(
@@ -158,11 +152,11 @@ CONNECTOR = ConnectorKind(
         ),
         Capability.PERIODS: NO_RUNS,
         Capability.TASKS: "a schedule has no tasks",
-        Capability.NATIVE_DEPENDENCIES: "what a schedule starts belongs to another system; its definition shows it",
+        Capability.NATIVE_DEPENDENCIES: "the job that a schedule starts belongs to another system",
     },
     proofs=frozenset({ProofLevel.START}),
     verbs={Verb.HOLD: "disable the schedule", Verb.RELEASE: "enable the schedule"},
     schedules="next",
     ladder="Proves nothing about runs: EventBridge Scheduler does not record its starts, so no run is shown or called "
-    "missed. It shows what is due when, what is disabled, and what each schedule starts.",
+    "missed. It shows the next start of each schedule, what it starts, and whether it is disabled.",
 )

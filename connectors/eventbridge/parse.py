@@ -45,23 +45,16 @@ def starts(schedule: Mapping[str, Any]) -> str:
     target = schedules.target_of(schedule)
     parts = target.split(":")
     if parts[2:3] == ["scheduler"] and parts[5:6] == ["aws-sdk"]:
-        return f"{':'.join(parts[6:8])} {_named(schedule)}".strip()
+        try:
+            given = json.loads(str((schedule.get("Target") or {}).get("Input") or "{}"))
+        except (ValueError, RecursionError):
+            given = None
+        values = (given.get(name) for name in NAMED_BY) if isinstance(given, dict) else ()
+        name = next((value for value in values if isinstance(value, str)), "")
+        if name.startswith("arn:"):
+            name = name.rpartition("/" if "/" in name else ":")[2]
+        return f"{':'.join(parts[6:8])} {name}".strip()
     if len(parts) > 6:
         return f"{KINDS.get(parts[5], f'{parts[2]} {parts[5]}')} {parts[6]}"
     kind, _, name = (parts[5] if len(parts) > 5 else "").partition("/")
     return f"{KINDS.get(kind, f'{parts[2]} {kind}')} {name}" if name else target
-
-
-def _named(schedule: Mapping[str, Any]) -> str:
-    """The name in a universal target's input; "" without one."""
-    try:
-        given = json.loads(str((schedule.get("Target") or {}).get("Input") or "{}"))
-    except (ValueError, RecursionError):
-        return ""
-    result = (given.get(name) for name in NAMED_BY) if isinstance(given, dict) else ()
-    return next((_short(item) for item in result if isinstance(item, str)), "")
-
-
-def _short(name: str) -> str:
-    """The name in an ARN."""
-    return name.rpartition("/" if "/" in name else ":")[2] if name.startswith("arn:") else name

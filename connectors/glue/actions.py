@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from connectors.glue import parse
 from connectors.glue.client import RUNS_SIZE, GlueClient
-from connectors.sdk.action_router import look_up_until_settled
-from connectors.sdk.aws.actions import AwsAction, AwsActions
+from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
 from connectors.sdk.aws.values import AwsReply, instant, texts
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -31,8 +29,6 @@ from connectors.sdk.states import Capability, Verb
 MOST_PAGES = 5
 """Of 200 runs, newest first, in which a key is looked for."""
 LISTED_RUNNING = 50
-SETTLE_SECONDS = 1.0
-"""After it, a key that is not listed is looked up once more."""
 BEFORE_SENT = timedelta(minutes=10)
 """How far Glue's clock and ours may be apart: runs that began earlier than this before the sending are not of it."""
 NO_MARK = "Glue cannot set a run's result; Headway records it as asserted"
@@ -41,31 +37,31 @@ NO_HOLD = (
     " other jobs of the same trigger would be held as well. Deactivate its triggers by hand"
 )
 ARGUMENT_NOTE = f"the script gets one argument more, {parse.KEY_ARGUMENT}: getResolvedOptions passes it over"
-FOLLOWERS_NOTE = "a conditional trigger fires only after runs that a trigger started: what waits for it does not follow"
+FOLLOWERS_NOTE = "a conditional trigger fires only after runs that a trigger started: jobs behind it do not start"
 
 
-class GlueActions(AwsActions):
+class GlueActions(VerbRouter):
     """Actions on jobs and runs of one region. StartJobRun is repeated only where no run carries our key."""
 
-    def __init__(self, client: GlueClient, settle_seconds: float = SETTLE_SECONDS) -> None:
-        self._client, self._settle_seconds = client, settle_seconds
-        start = AwsAction(self._send_start, self._started)
+    _client: GlueClient
+
+    def __init__(self, client: GlueClient, settle_seconds: float) -> None:
+        start = ActionFunctions(self._start, self._look_up_start)
         super().__init__(
             "Glue",
-            {Verb.RERUN: self._rerun, Verb.START: self._start, Verb.CANCEL: self._stop},
-            {"rerun": start, "start": start, "stop": AwsAction(self._send_stop, self._stopped)},
+            client,
+            {Verb.RERUN: self._preview_rerun, Verb.START: self._preview_start, Verb.CANCEL: self._preview_stop},
+            {"rerun": start, "start": start, "stop": ActionFunctions(self._stop, self._look_up_stop)},
             {Capability.HOLD: NO_HOLD, Capability.MARK: NO_MARK},
+            settle_seconds,
         )
 
-    # rerun and start
-
-    def _rerun(self, spec: ActionSpec) -> Preview:
+    def _preview_rerun(self, spec: ActionSpec) -> Preview:
         job, run_id = parse.place(spec.run)
         if not run_id:
             raise NotSupported(f"Glue can only rerun a run that it has: start {spec.run.job} {spec.run.period_key}")
-        result, about = self._client.run(job, run_id), self._client.job(job)
-        is_open = parse.is_open(result)
-        running = self._running(job)
+        run, definition, running = self._client.run(job, run_id), self._client.job(job), self._running(job)
+        still_open = f"{run_id} of {job} is still running: stop it first, or wait for its end"
         return Preview(
             verb="start again",
             summary=f"start {job} again with the arguments of {run_id}",
@@ -80,18 +76,20 @@ class GlueActions(AwsActions):
                 FOLLOWERS_NOTE,
                 "with the script, the workers and the time limit that the job has now",
             ),
-            refused=f"{run_id} of {job} is still running: stop it first, or wait for its end"
-            if is_open
-            else _full(about, running),
+            refused=still_open if parse.is_open(run) else _full(definition, running),
             plan={"way": "rerun", "job": job, "run": run_id},
         )
 
-    def _start(self, spec: ActionSpec) -> Preview:
+    def _preview_start(self, spec: ActionSpec) -> Preview:
         job = spec.run.job
-        about, running = self._client.job(job), self._running(job)
+        definition, running = self._client.job(job), self._running(job)
         scheduled = parse.scheduled(parse.by_job(list(self._client.triggers())).get(job, []))
         name = str(scheduled[0]["Name"]) if scheduled else ""
         given = f"the arguments of trigger {name}" if name else "its own default arguments"
+        refused = _full(definition, running)
+        if len({tuple(sorted(parse.arguments_for(item, job).items())) for item in scheduled}) > 1:
+            names = ", ".join(str(item.get("Name")) for item in scheduled)
+            refused = f"the triggers of {job} ({names}) start it with different arguments: start it by hand"
         return Preview(
             verb="start",
             summary=f"start {job} once now, with {given}",
@@ -100,27 +98,22 @@ class GlueActions(AwsActions):
             native_calls=(f"glue:StartJobRun JobName={job} Arguments=<{given}> {parse.KEY_ARGUMENT}=<key>",),
             notes=(
                 ARGUMENT_NOTE,
-                "its triggers keep their times, and jobs that wait for it by a trigger follow it not",
+                "its triggers keep their times, and jobs that wait for it by a trigger do not start",
             ),
-            refused=_different(scheduled, job) or _full(about, running),
+            refused=refused,
             plan={"way": "start", "job": job, "trigger": name},
         )
 
-    def _send_start(self, plan: Mapping[str, Any], key: str) -> Receipt:
+    def _start(self, plan: Plan, key: str) -> Receipt:
         job = str(plan["job"])
-        under = self._under(job, key, plan)
-        if isinstance(under, ActionFound):
-            return Receipt(under.native_ref, f"{key} was started before")
+        earlier = self._look_up_start(plan, key)
+        if isinstance(earlier, ActionFound):
+            return Receipt(earlier.native_ref, f"{key} was started before")
         arguments = {**self._arguments(plan), parse.KEY_ARGUMENT: key}
         run_id = self._client.start(job, arguments, str(plan["run"]) if plan.get("run") else None)
         return Receipt(run_id, f"started as {run_id}")
 
-    def _started(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By its argument among the newest runs."""
-        under = partial(self._under, str(plan["job"]), key, plan)
-        return look_up_until_settled(under, self._client, self._settle_seconds)
-
-    def _arguments(self, plan: Mapping[str, Any]) -> Mapping[str, str]:
+    def _arguments(self, plan: Plan) -> Mapping[str, str]:
         """Arguments of the run, or of the trigger, read now."""
         job = str(plan["job"])
         if plan["way"] == "rerun":
@@ -136,8 +129,9 @@ class GlueActions(AwsActions):
         rows = self._client.runs(job, LISTED_RUNNING)["JobRuns"]
         return [row for row in rows if parse.is_open(row)]
 
-    def _under(self, job: str, key: str, plan: Mapping[str, Any]) -> LookUpResult:
-        sent, token = sent_at(plan), None
+    def _look_up_start(self, plan: Plan, key: str) -> LookUpResult:
+        """By its argument among the newest runs."""
+        job, sent, token = str(plan["job"]), sent_at(plan), None
         for _ in range(MOST_PAGES):
             page = self._client.runs(job, RUNS_SIZE, token)
             for run in page["JobRuns"]:
@@ -149,9 +143,7 @@ class GlueActions(AwsActions):
                 return ActionAbsent()
         return ActionUnknown(f"{key} is not among the newest {MOST_PAGES * RUNS_SIZE} runs of {job}")
 
-    # stop
-
-    def _stop(self, spec: ActionSpec) -> Preview:
+    def _preview_stop(self, spec: ActionSpec) -> Preview:
         job, run_id = parse.place(spec.run)
         if not run_id:
             raise NotSupported(f"Glue can only stop a run that it has: {spec.run.job} {spec.run.period_key}")
@@ -167,7 +159,7 @@ class GlueActions(AwsActions):
             plan={"way": "stop", "job": job, "run": run_id},
         )
 
-    def _send_stop(self, plan: Mapping[str, Any], key: str) -> Receipt:
+    def _stop(self, plan: Plan, key: str) -> Receipt:
         job, run_id = str(plan["job"]), str(plan["run"])
         run = self._client.run(job, run_id)
         if not parse.is_open(run):
@@ -176,12 +168,12 @@ class GlueActions(AwsActions):
         self._client.stop(job, run_id)
         return Receipt(run_id, "it is being stopped")
 
-    def _stopped(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+    def _look_up_stop(self, plan: Plan, key: str) -> LookUpResult:
         """By the run's state: Glue does not record who stopped it."""
         run_id = str(plan["run"])
         native = str(self._client.run(str(plan["job"]), run_id)["JobRunState"])
         if native in ("STOPPING", "STOPPED"):
-            return ActionFound(run_id, f"{native}; Glue does not record by whom")
+            return ActionFound(run_id, f"{native}; Glue does not record who stopped it")
         return ActionAbsent()
 
 
@@ -193,16 +185,9 @@ def _overlap(running: Sequence[AwsReply], job: str) -> str | None:
     return f"{len(running)} run(s) of {job} open{when}"
 
 
-def _full(about: Mapping[str, Any], running: Sequence[AwsReply]) -> str | None:
+def _full(job: Mapping[str, Any], running: Sequence[AwsReply]) -> str | None:
     """Why Glue would refuse one more run now."""
-    most = int((about.get("ExecutionProperty") or {}).get("MaxConcurrentRuns") or 1)
-    if len(running) < most or about.get("JobRunQueuingEnabled"):
+    most = int((job.get("ExecutionProperty") or {}).get("MaxConcurrentRuns") or 1)
+    if len(running) < most or job.get("JobRunQueuingEnabled"):
         return None
-    return f"{len(running)} run(s) of {about.get('Name')} are open, and it may have {most} at once: wait for their end"
-
-
-def _different(tables: Sequence[Mapping[str, Any]], job: str) -> str | None:
-    if len({tuple(sorted(parse.arguments_for(item, job).items())) for item in tables}) < 2:
-        return None
-    names = ", ".join(str(item.get("Name")) for item in tables)
-    return f"the triggers of {job} ({names}) start it with different arguments: start it by hand"
+    return f"{len(running)} run(s) of {job.get('Name')} are open, and it may have {most} at once: wait for their end"

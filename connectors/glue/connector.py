@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import ClassVar
 
@@ -24,10 +23,10 @@ from connectors.sdk.aws.newest_first import (
     NewestFirstReader,
     in_turns,
 )
-from connectors.sdk.aws.options import targets
+from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.composed import ComposedConnector, no_holds
-from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule
@@ -42,41 +41,32 @@ class GlueInventory:
 
     def read(self, previous_hash: str) -> Inventory:
         """All jobs that the options name. Raises SystemUnreachable or AccessRefused."""
-        triggers, unreadable = self._triggers()
+        triggers: dict[str, list[parse.Trigger]] = {}
+        unreadable = ""
+        try:
+            triggers = parse.by_job(list(self._client.triggers()))
+        except AccessRefused as error:
+            unreadable = f"{SCHEDULE_UNREADABLE}{error}"
 
         def read(row: AwsReply) -> JobRecord:
             started_by = triggers.get(str(row.get("Name")), [])
-            job = parse.job(row, started_by, self._options.region)
-            return replace(job, schedule=_schedule(started_by, unreadable))
+            next_at = parse.next_instant(started_by, datetime.now(UTC))
+            schedule = Schedule("none", text=unreadable or parse.schedule_text(started_by), next_at=next_at)
+            return parse.job(row, started_by, schedule, self._options.region)
 
-        chooses = self.chooses
         return read_inventory(
-            self._client, "GetJobs", self.listed(), read, previous_hash, lambda name, _: chooses(name)
+            self._client, "GetJobs", self.listed(), read, previous_hash, lambda name, _: self.chooses(name)
         )
 
     def listed(self) -> list[AwsReply]:
-        """Jobs that the options name, and what cannot be read."""
+        """Jobs that the options name, and unreadable ones."""
         return [job for job in self._client.jobs() if not job.get("Name") or self.chooses(str(job["Name"]))]
 
     def names(self) -> list[str]:
-        """Of the jobs that the options name."""
         return [str(item["Name"]) for item in self.listed() if item.get("Name")]
 
     def chooses(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self._options.jobs)
-
-    def _triggers(self) -> tuple[dict[str, list[parse.Trigger]], str]:
-        """The triggers of each job; or why they cannot be read."""
-        try:
-            return parse.by_job(list(self._client.triggers())), ""
-        except AccessRefused as error:
-            return {}, str(error)
-
-
-def _schedule(started_by: Sequence[parse.Trigger], unreadable: str) -> Schedule:
-    """As text, with the next instant: no dialect of ours reads its expression."""
-    text = f"{SCHEDULE_UNREADABLE}{unreadable}" if unreadable else parse.schedule_text(started_by)
-    return Schedule("none", text=text, next_at=parse.next_instant(started_by, datetime.now(UTC)))
+        return matches_any(name, self._options.jobs)
 
 
 MOST_REQUESTED = 60
@@ -115,12 +105,13 @@ class GlueRunReader(NewestFirstReader):
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         """Reads the open runs that no page showed, and what the newest triggered runs waited for."""
-        rest = [ref for ref in open_runs if parse.place(ref)[1] and (ref.job, ref.attempt_key) not in self.runs]
+        runs = self.result.records
+        rest = [ref for ref in open_runs if parse.place(ref)[1] and (ref.job, ref.attempt_key) not in runs]
         for ref in in_turns(rest, MOST_REQUESTED, at.turn):
             if not self.has_time or not self._request(*parse.place(ref), ref):
                 break
         triggered = [
-            run for run in self.runs.values() if run.context.get("trigger") and "inputs" not in run.context
+            run for run in runs.values() if run.context.get("trigger") and "inputs" not in run.context
         ]  # the lists do not report the runs that their triggers waited for
         for run in sorted(triggered, key=lambda run: run.started_at or EPOCH, reverse=True)[:MOST_WAITED_FOR]:
             if not self.has_time or not self._request(run.job, run.attempt_key):
@@ -141,18 +132,16 @@ def probe(client: GlueClient, listed: Callable[[], list[AwsReply]]) -> Probe:
     jobs: list[AwsReply] = []
     held = [try_permission("glue", "GetJobs", lambda: jobs.extend(listed()))]
     held.append(try_permission("glue", "GetTriggers", lambda: next(client.triggers(), None)))
-    for name in [str(job["Name"]) for job in jobs if job.get("Name")][:1]:
-        held += _of_job(client, name)
+    name = next((str(job["Name"]) for job in jobs if job.get("Name")), "")
+    if name:
+        runs: list[AwsReply] = []
+        held.append(try_permission("glue", "GetJobRuns", lambda: runs.extend(client.runs(name, 1)["JobRuns"])))
+        held.append(try_permission("glue", "GetJob", partial(client.job, name), needed_for="act"))
+        run_id = next((str(run["Id"]) for run in runs if run.get("Id")), "")
+        if run_id:
+            held.append(try_permission("glue", "GetJobRun", partial(client.run, name, run_id)))
     held.append(log_permission(client, f"{GROUP}/output"))
     return Probe(True, "", (*held, *ACTION_PERMISSIONS), (client.identity(),), client.clock)
-
-
-def _of_job(client: GlueClient, name: str) -> Iterator[SourcePermission]:
-    runs: list[AwsReply] = []
-    yield try_permission("glue", "GetJobRuns", lambda: runs.extend(client.runs(name, 1)["JobRuns"]))
-    yield try_permission("glue", "GetJob", partial(client.job, name), needed_for="act")
-    for run_id in [str(run["Id"]) for run in runs if run.get("Id")][:1]:
-        yield try_permission("glue", "GetJobRun", partial(client.run, name, run_id))
 
 
 class GlueConnector(ComposedConnector):
@@ -163,7 +152,7 @@ class GlueConnector(ComposedConnector):
         options: GlueOptions,
         secrets: SecretResolver,
         transport: httpx.BaseTransport | None = None,
-        settle_seconds: float = actions.SETTLE_SECONDS,
+        settle_seconds: float = 1.0,
     ) -> None:
         client = GlueClient(options, secrets, transport)
         reader = GlueInventory(client, options)

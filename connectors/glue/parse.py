@@ -25,11 +25,11 @@ Trigger = Mapping[str, Any]
 
 def by_job(triggers: Sequence[Trigger]) -> dict[str, list[Trigger]]:
     """The triggers that start each job, by name."""
-    row: dict[str, list[Trigger]] = {}
+    starting: dict[str, list[Trigger]] = {}
     for item in sorted(triggers, key=lambda trigger: str(trigger.get("Name"))):
         for name in {str(action.get("JobName")) for action in item.get("Actions") or () if action.get("JobName")}:
-            row.setdefault(name, []).append(item)
-    return row
+            starting.setdefault(name, []).append(item)
+    return starting
 
 
 def is_active(trigger: Trigger) -> bool:
@@ -112,21 +112,23 @@ def is_open(run: Mapping[str, Any]) -> bool:
     return STATES.get(str(run.get("JobRunState")), RunState.UNKNOWN).is_open
 
 
-def job(row: Mapping[str, Any], started_by: Sequence[Mapping[str, Any]], region: str) -> JobRecord:
+def job(row: Mapping[str, Any], started_by: Sequence[Trigger], schedule: Schedule, region: str) -> JobRecord:
     """One job and the triggers that start it."""
     name = row.get("Name")
     if not isinstance(name, str) or not name:
         raise RecordUnreadable("a job without a name")
     command = row.get("Command") or {}
-    what = {name: row[name] for name in DEFINES if name in row}
+    workers = f"{row['NumberOfWorkers']} × {row.get('WorkerType')}" if row.get("NumberOfWorkers") else ""
+    version = f"Glue {row['GlueVersion']}" if row.get("GlueVersion") else ""
+    parts = [str(command.get("Name") or ""), str(command.get("ScriptLocation") or ""), version, workers]
     return JobRecord(
         native_id=name,
         title=name,
-        schedule=Schedule("none"),
+        schedule=schedule,
         paused=is_paused(started_by),
         upstreams=upstreams(started_by),
-        definition=_definition(row, command)[:TEXT_CHARACTERS],
-        definition_hash=digest(what),
+        definition=" ".join(part for part in parts if part)[:TEXT_CHARACTERS],
+        definition_hash=digest({name: row[name] for name in DEFINES if name in row}),
         proof=ProofLevel.FULL,
         run_as=str(row.get("Role") or ""),
         native_url=f"https://{region}.console.aws.amazon.com/gluestudio/home?region={region}#/editor/job/{name}/runs",
@@ -138,13 +140,6 @@ DEFINES = (
     "MaxCapacity", "WorkerType", "NumberOfWorkers", "GlueVersion", "ExecutionClass", "ExecutionProperty",
 )  # fmt: skip
 """Fields in the hash of a job. Arguments may hold secrets: they are shown nowhere else."""
-
-
-def _definition(row: Mapping[str, Any], command: Mapping[str, Any]) -> str:
-    workers = f"{row['NumberOfWorkers']} × {row.get('WorkerType')}" if row.get("NumberOfWorkers") else ""
-    version = f"Glue {row['GlueVersion']}" if row.get("GlueVersion") else ""
-    parts = [str(command.get("Name") or ""), str(command.get("ScriptLocation") or ""), version, workers]
-    return " ".join(part for part in parts if part)
 
 
 @reading("a run")

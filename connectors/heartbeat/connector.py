@@ -7,35 +7,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, NoReturn
 
 from connectors.heartbeat import parse
-from connectors.heartbeat.listener import open_listener
-from connectors.heartbeat.options import HeartbeatOptions, targets
+from connectors.heartbeat.listener import PingListener
+from connectors.heartbeat.options import LISTENER, HeartbeatOptions
 from connectors.heartbeat.parse import NUMBER_RULE, RID_SEPARATOR, TOKEN, HeartbeatRun, PingArrival
-from connectors.heartbeat.spool import InvalidNumber, Spool, current_time
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionSpec,
-    Connector,
-    ConnectorKind,
-    LookUpResult,
-    NativeHold,
-    Preview,
-    Probe,
-    Receipt,
-    SecretResolver,
-    SourcePermission,
-)
+from connectors.heartbeat.spool import Spool, current_time
+from connectors.sdk.composed import WatchOnly
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.fields import read_cursor
 from connectors.sdk.log_chunks import from_character
-from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.states import Capability, ProofLevel
 
 RUNS_PER_POLL = 500
@@ -59,15 +47,15 @@ class HeartbeatCursor:
     closed: int = 0
 
 
-class HeartbeatConnector:
+class HeartbeatConnector(WatchOnly):
     """One listener. `moment`: now, by both clocks."""
+
+    no_actions = NO_ACTIONS
 
     def __init__(
         self, options: HeartbeatOptions, secrets: SecretResolver, moment: Callable[[], PingArrival] = current_time
     ) -> None:
-        self._options = options
-        self._secrets = secrets
-        self._moment = moment
+        self._options, self._secrets, self._moment = options, secrets, moment
         self._spool: Spool | None = None
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
@@ -86,16 +74,36 @@ class HeartbeatConnector:
             changes = spool.changes(after, RUNS_PER_POLL)
             seen = {(change.run.job, parse.attempt_key(change.run)) for change in changes}
             unread = spool.unread(after, changes[-1].number) if changes else []
-            runs = [self._record(change.run, at) for change in changes]
-            runs += self._lost_runs(spool, open_runs, seen, at)
+            jobs = self._options.jobs
+            runs = [parse.run_record(change.run, jobs.get(change.run.job), at) for change in changes]
+            for ref in open_runs:  # some are lost by now
+                number = parse.parse_run_number(ref.native_ref)
+                if number is None or (ref.job, ref.attempt_key) in seen:
+                    continue
+                run = spool.run(number)
+                if run is not None and _is_same_run(run, ref):
+                    runs.append(parse.run_record(run, jobs.get(run.job), at))
+                else:
+                    runs.append(parse.vanished_run(ref))
             closed = spool.closed(last.closed)
             more = len(changes) == RUNS_PER_POLL
             changed = changes[-1].number if changes else after
             following = HeartbeatCursor(last.spool, changed, closed[-1].number if closed else last.closed)
         warnings = [SPOOL_REPLACED] if before.spool not in ("", last.spool) else []
-        warnings += sorted({_shared_rid_warning(change.run) for change in changes if RID_SEPARATOR in change.run.rid})
+        shared = {(change.run.job, change.run.rid) for change in changes if RID_SEPARATOR in change.run.rid}
+        for job, rid in sorted({(job, rid.split(RID_SEPARATOR)[0]) for job, rid in shared}):
+            warnings.append(f'{job}: several runs came under the rid "{rid}". Give each run its own, or none')
+        skipped = [
+            SkippedRecord(
+                f"{number.job}, {f'rid {number.rid}, ' if number.rid else ''}{number.name}",
+                f"not {NUMBER_RULE}: left out, the report counts",
+                number.text,
+            )
+            for number in unread
+            if number.job in jobs
+        ]
         return Poll(
-            tuple(run for run in runs if run.job in self._options.jobs),
+            tuple(run for run in runs if run.job in jobs),
             json.dumps(asdict(following)),
             more=more,
             clock=self._target_clock(),
@@ -103,7 +111,7 @@ class HeartbeatConnector:
                 HistoryGap(_from_epoch(gap.since), _from_epoch(gap.until), "the listener was down") for gap in closed
             ),
             seen_until=None if more else listening,
-            skipped=tuple(_skipped_number(number) for number in unread if number.job in self._options.jobs),
+            skipped=tuple(skipped),
             warnings=tuple(warnings),
         )
 
@@ -124,19 +132,6 @@ class HeartbeatConnector:
             f" or the disk of {self._options.spool_file} is full. See headway status"
         )
 
-    def _lost_runs(
-        self, spool: Spool, refs: Sequence[RunRef], seen: set[tuple[str, str]], at: PingArrival
-    ) -> Iterator[RunRecord]:
-        for ref in refs:
-            number = parse.parse_run_number(ref.native_ref)
-            if number is None or (ref.job, ref.attempt_key) in seen:
-                continue
-            run = spool.run(number)
-            yield self._record(run, at) if run is not None and _is_same_run(run, ref) else parse.vanished_run(ref)
-
-    def _record(self, run: Any, at: PingArrival) -> RunRecord:
-        return parse.run_record(run, self._options.jobs.get(run.job), at)
-
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         """Log sent with the reports of this run: its last 64 KiB."""
         number = parse.parse_run_number(run.native_ref)
@@ -152,26 +147,13 @@ class HeartbeatConnector:
         piece = from_character(piece) if start is None and at else piece
         end = min(at + limit_bytes, len(whole))
         more = end < len(whole)
-        text = piece.decode("utf-8", "surrogateescape")
-        cut = start is None and (at > 0 or dropped > 0)
-        return LogChunk(text, str(dropped + end) if more or recorded.is_open else None, more, cut)
-
-    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        _refuse_action()
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        _refuse_action()
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        _refuse_action()
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
-        """Absent: nothing is ever sent."""
-        return ActionAbsent()
+        following = str(dropped + end) if more or recorded.is_open else None
+        is_cut = start is None and (at > 0 or dropped > 0)
+        return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more, is_cut)
 
     def probe(self, timeout_seconds: float) -> Probe:
         """Whether each job has a token that can be read, and whether an engine listens now."""
-        rights = tuple(self._right(name) for name in self._options.jobs)
+        rights = tuple(map(self._permission, self._options.jobs))
         try:
             with self._reading() as spool:
                 self._listening(spool, self._moment())
@@ -182,7 +164,7 @@ class HeartbeatConnector:
             True, rights=rights, notes=(f"an engine listens at {self._options.listen}",), clock=self._target_clock()
         )
 
-    def _right(self, name: str) -> SourcePermission:
+    def _permission(self, name: str) -> SourcePermission:
         fix = f"openssl rand -hex 16, and let [systems.…jobs.{name}] token refer to it"
         try:
             usable = TOKEN.fullmatch(self._secrets(self._options.jobs[name].token)) is not None
@@ -220,37 +202,17 @@ def _is_same_run(run: HeartbeatRun, ref: RunRef) -> bool:
     return (run.job, parse.attempt_key(run)) == (ref.job, ref.attempt_key)
 
 
-def _skipped_number(number: InvalidNumber) -> SkippedRecord:
-    where = f"{number.job}, {f'rid {number.rid}, ' if number.rid else ''}{number.name}"
-    return SkippedRecord(where, f"not {NUMBER_RULE}: left out, the report counts", number.text)
-
-
-def _shared_rid_warning(run: HeartbeatRun) -> str:
-    rid = run.rid.partition(RID_SEPARATOR)[0]
-    return f'{run.job}: several runs came under the rid "{rid}". Give each run its own, or none'
-
-
-def _refuse_action() -> NoReturn:
-    raise NotSupported(NO_ACTIONS)
-
-
 def _from_epoch(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def open_connector(options: HeartbeatOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector that reads the spool."""
-    del target
-    return HeartbeatConnector(options, secrets)
 
 
 CONNECTOR = ConnectorKind(
     kind="heartbeat",
     title="Jobs that report by themselves",
     options=HeartbeatOptions,
-    targets=targets,
-    open=open_connector,
-    listen=open_listener,
+    targets=lambda options: [LISTENER],
+    open=lambda options, target, secrets: HeartbeatConnector(options, secrets),
+    listen=lambda options, target, arrived: PingListener(options, arrived),
     capabilities=frozenset({Capability.LOG}),
     missing={
         Capability.RERUN: NO_ACTIONS,

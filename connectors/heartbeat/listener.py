@@ -1,8 +1,8 @@
 """The inbound listener: one thread, many connections, an answer only once the report is on disk.
 
-A slow, silent or malformed client occupies one of MAX_CONNECTIONS until its time is over and delays nobody else's
-report: when all are in use, the oldest connection is closed. h11 parses each request, within size limits; a token
-bucket limits how often a job may report.
+A slow, silent or malformed client occupies one of MAX_CONNECTIONS until its time is over and delays no other report:
+when all are in use, the oldest connection is closed. h11 parses each request, within size limits; a token bucket
+limits how often a job may report.
 """
 
 from __future__ import annotations
@@ -105,7 +105,11 @@ class HttpExchange:
             if isinstance(event, h11.Request):
                 self._begin(event)
             elif isinstance(event, h11.Data):
-                self._add_body(bytes(event.data))
+                self._seen += len(event.data)
+                self._end += event.data
+                if len(self._end) > 4 * LOG_BYTES:
+                    del self._end[:-LOG_BYTES]
+                self.whole = self.is_too_long
             elif isinstance(event, h11.EndOfMessage):
                 self.whole = self.ping is not None
             else:
@@ -119,13 +123,6 @@ class HttpExchange:
         self.ping = self._admit(request.method.decode("ascii"), request.target.decode("ascii"), authorization)
         if int(headers.get(b"content-length", b"0")) > MAX_BODY_BYTES:
             self._seen, self.whole = MAX_BODY_BYTES + 1, True
-
-    def _add_body(self, data: bytes) -> None:
-        self._seen += len(data)
-        self._end += data
-        if len(self._end) > 4 * LOG_BYTES:
-            del self._end[:-LOG_BYTES]
-        self.whole = self.is_too_long
 
     def answer(self, status: int, text: str, retry_after: int = 0) -> bytes:
         """The one response, after which the connection is closed."""
@@ -156,7 +153,8 @@ class _Connection:
 
 @dataclass
 class PingListener:
-    """Listens at the address of its options, from the first `refresh` on."""
+    """Listens at the address of its options; clients wait until the first `refresh`. Raises OSError if the address
+    cannot be bound, sqlite3.Error if the spool cannot be used."""
 
     options: HeartbeatOptions
     arrived: Callable[[], None]
@@ -196,25 +194,21 @@ class PingListener:
         """Reads every token again and opens the listener if it is closed; returns problems as text."""
         tokens, faults = _token_digests(options, secrets)
         self.options, self.tokens, self._token_faults = options, tokens, "; ".join(faults)
-        if not self._thread.is_alive() and not self._closing.is_set():
-            self._begin()
-        return self.trouble
-
-    def _begin(self) -> None:
-        """A thread that ended unexpectedly has released everything: all is opened again."""
-        if self._thread.ident is not None:
-            try:
+        if self._thread.is_alive() or self._closing.is_set():
+            return self.trouble
+        try:
+            if self._thread.ident is not None:  # it ended unexpectedly, and has released everything
                 self._open()
-            except (OSError, sqlite3.Error) as error:
-                self._fault = f"it cannot listen again: {error}"
-                return
-            self._fault = ""
-        self._thread.start()
+                self._fault = ""
+            self._thread.start()
+        except (OSError, sqlite3.Error) as error:
+            self._fault = f"it cannot listen again: {error}"
+        return self.trouble
 
     @property
     def trouble(self) -> str:
-        gone = "" if self._thread.is_alive() else "its thread has ended"
-        return "; ".join(filter(None, (self._token_faults, self._fault, gone)))
+        ended = "" if self._thread.is_alive() else "its thread has ended"
+        return "; ".join(filter(None, (self._token_faults, self._fault, ended)))
 
     def close(self) -> None:
         """Stops listening; every answered report is in the spool."""
@@ -231,9 +225,17 @@ class PingListener:
         try:
             while not self._closing.is_set():
                 for key, _ in self._selector.select(HEARTBEAT_SECONDS / 2):
-                    self._handle(key.fileobj)
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._callers:
+                        self._read(self._callers[key.fileobj])
                 self._write()
-                self._expire()
+                now = time.monotonic()
+                for caller in [caller for caller in self._callers.values() if caller.until < now]:
+                    if caller.answered:
+                        self._drop(caller)
+                    else:
+                        self._answer(caller, 408, f"not whole within {REQUEST_SECONDS:.0f} s")
                 self._beat()
         finally:
             self._end()
@@ -243,12 +245,6 @@ class PingListener:
             self._drop(caller)
         for resource in (self._selector, self._listener, self._wake_here, self._wake_there, self._spool):
             resource.close()
-
-    def _handle(self, ready: object) -> None:
-        if ready is self._listener:
-            self._accept()
-        elif isinstance(ready, socket.socket) and (caller := self._callers.get(ready)) is not None:
-            self._read(caller)
 
     def _accept(self) -> None:
         try:
@@ -285,7 +281,7 @@ class PingListener:
             self._whole.append(caller)
 
     def _admit(self, method: str, target: str, authorization: str) -> PingRequest:
-        """The ping, of a job that has not sent too many. Raises Refused."""
+        """The ping, of a job that has not sent too many. Raises PingRefused."""
         try:
             ping = parse_ping(method, target, authorization, self.tokens)
         except PingRefused as refused:
@@ -326,14 +322,6 @@ class PingListener:
         """Sends a reply, which fits into the buffer of the socket unless the client filled it."""
         with suppress(OSError):
             caller.socket.send(data)
-
-    def _expire(self) -> None:
-        moment = time.monotonic()
-        for caller in [caller for caller in self._callers.values() if caller.until < moment]:
-            if caller.answered:
-                self._drop(caller)
-            else:
-                self._answer(caller, 408, f"not whole within {REQUEST_SECONDS:.0f} s")
 
     def _drop_oldest(self) -> None:
         if self._callers:
@@ -391,20 +379,13 @@ def _token_digests(options: HeartbeatOptions, secrets: SecretResolver) -> tuple[
     return {name: value for name, value in digests.items() if name not in doubled}, faults
 
 
-def open_listener(options: HeartbeatOptions, target: str, arrived: Callable[[], None]) -> PingListener:
-    """The bound listener: callers wait until its first refresh. Raises OSError if the address cannot be bound,
-    sqlite3.Error if the spool cannot be used."""
-    del target
-    return PingListener(options, arrived)
-
-
 MAX_HEADER_BYTES = 8192
 """Of request line and headers together."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Largest part of a body that is read; its end is kept. A larger report still counts."""
 
 AdmitRequest = Callable[[str, str, str], PingRequest]
-"""(method, target, authorization) -> the ping. Raises Refused."""
+"""(method, target, authorization) -> the ping. Raises PingRefused."""
 
 
 class PingRateLimit:

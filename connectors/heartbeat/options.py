@@ -8,23 +8,16 @@ from datetime import timedelta
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from connectors.sdk.option_errors import Duration
 from connectors.sdk.secrets import FilePath, SecretRef
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LISTENER = "door"
+"""Name of the one target, as stores have it."""
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9.]{7,15}|localhost)):([1-9]\d{0,4})")
-
-
-def _parse_interval(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(r"([1-9]\d{0,4})([smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f'{value!r} is not a duration; write "90m", "2h" or "1d"')
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def _check_name(name: str) -> str:
@@ -51,7 +44,7 @@ class HeartbeatJob(BaseModel):
     """A short description."""
     schedule: str = ""
     """When a start is expected: five fields of a crontab. Empty: whenever it comes."""
-    lost_after: Annotated[timedelta, BeforeValidator(_parse_interval)] = timedelta(hours=24)
+    lost_after: Duration = timedelta(hours=24)
     """A start whose end has not come for so long is LOST."""
 
 
@@ -94,9 +87,3 @@ class HeartbeatOptions(BaseModel):
             return self.spool.expanduser()
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return Path(base) / "headway" / f"heartbeat-{re.sub(r'[^0-9a-z]+', '-', self.listen.lower()).strip('-')}.db"
-
-
-def targets(options: HeartbeatOptions) -> list[str]:
-    """One: the listener."""
-    del options
-    return ["door"]

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 from urllib.parse import parse_qsl
 
 from connectors.heartbeat.options import HeartbeatJob
@@ -68,7 +67,8 @@ def token_digest(token: str) -> bytes:
 
 
 def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str, bytes]) -> PingRequest:
-    """The ping. `tokens`: job -> digest of its token. Raises Refused, alike for a wrong token and an unknown job."""
+    """The ping. `tokens`: job -> digest of its token. Raises the same PingRefused for a wrong token and an unknown
+    job."""
     path, _, query = target.partition("?")
     match = _PATH.fullmatch(path)
     if match is None:
@@ -76,8 +76,16 @@ def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str
     if method not in ("GET", "HEAD", "POST", "PUT"):
         raise PingRefused(405, "GET, HEAD, POST or PUT")
     job = _authenticated_job(match[1], match[2], authorization, tokens)
-    kind, exit_code = _parse_kind(match[3] or PING_SUCCESS)
-    parameters = _parse_query(query)
+    kind, exit_code = match[3] or PING_SUCCESS, None
+    if kind.isdigit():
+        exit_code = int(kind)
+        if exit_code > MAX_EXIT_CODE:
+            raise PingRefused(400, "an exit status is 0 to 255")
+        kind = PING_FAIL if exit_code else PING_SUCCESS
+    try:
+        parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=10))
+    except ValueError:
+        raise PingRefused(400, "the query cannot be read; known: rid, rows, bytes") from None
     rid = parameters.get("rid", "")
     if rid and not _RID.fullmatch(rid):
         raise PingRefused(400, "rid: 1 to 100 of A-Z a-z 0-9 _ . : -")
@@ -96,21 +104,6 @@ def _authenticated_job(endpoint: str, name: str, authorization: str, tokens: Map
     if not owners or (endpoint == "jobs" and name not in owners):
         raise PingRefused(404 if endpoint == "ping" else 401, "no such token")
     return owners[0]
-
-
-def _parse_kind(kind: str) -> tuple[str, int | None]:
-    if not kind.isdigit():
-        return kind, None
-    if int(kind) > MAX_EXIT_CODE:
-        raise PingRefused(400, "an exit status is 0 to 255")
-    return (PING_FAIL if int(kind) else PING_SUCCESS), int(kind)
-
-
-def _parse_query(query: str) -> dict[str, str]:
-    try:
-        return dict(parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=10))
-    except ValueError:
-        raise PingRefused(400, "the query cannot be read; known: rid, rows, bytes") from None
 
 
 LOG_BYTES = 65536
@@ -181,12 +174,14 @@ def apply_report(run: HeartbeatRun, ping: PingRequest, at: PingArrival, body: by
     `body`."""
     if ping.kind == PING_LOG:
         return _append_log(run, body, left_out)
-    if ping.kind == PING_START:
-        return run if run.id else _apply_details(run, ping, body, left_out)
-    if not run.is_open and run.kind in (ping.kind, PING_FAIL):
+    if run.id if ping.kind == PING_START else not run.is_open and run.kind in (ping.kind, PING_FAIL):
         return run
+    rows, size = run.rows if ping.rows is None else ping.rows, run.size if ping.size is None else ping.size
+    after = _append_log(replace(run, rows=rows, size=size), body, left_out)
+    if ping.kind == PING_START:
+        return after
     ended = at.wall if run.started is None else run.started + at.since(run.first)
-    return replace(_apply_details(run, ping, body, left_out), kind=ping.kind, exit_code=ping.exit_code, ended=ended)
+    return replace(after, kind=ping.kind, exit_code=ping.exit_code, ended=ended)
 
 
 def overtake_run(run: HeartbeatRun, at: PingArrival) -> HeartbeatRun:
@@ -211,12 +206,6 @@ def is_repeat(run: HeartbeatRun, ping: PingRequest, at: PingArrival) -> bool:
         return False
     ran = run.ended - run.started if run.started is not None else 0.0
     return at.since(run.first) - ran < DUPLICATE_SECONDS
-
-
-def _apply_details(run: HeartbeatRun, ping: PingRequest, body: bytes, left_out: int) -> HeartbeatRun:
-    rows, size = ping.rows, ping.size
-    run = replace(run, rows=run.rows if rows is None else rows, size=run.size if size is None else size)
-    return _append_log(run, body, left_out)
 
 
 def _append_log(run: HeartbeatRun, body: bytes, left_out: int) -> HeartbeatRun:
@@ -255,7 +244,10 @@ def run_record(run: HeartbeatRun, settings: HeartbeatJob | None, at: PingArrival
         ended = run.first.wall + settings.lost_after.total_seconds()
         message = f"it started, and no end was reported within {settings.lost_after}"
     elif run.kind == PING_FAIL:
-        message = _last_line(run.log) or (f"exit {run.exit_code}" if run.exit_code is not None else "it reported fail")
+        lines = run.log[-4096:].decode("utf-8", "surrogateescape").strip().splitlines()
+        message = f"exit {run.exit_code}" if run.exit_code is not None else "it reported fail"
+        message = lines[-1][-500:] if lines else message
+    context = {"rid": run.rid.partition(RID_SEPARATOR)[0] or None, "rows": run.rows, "bytes": run.size}
     return RunRecord(
         job=run.job,
         attempt_key=attempt_key(run),
@@ -267,12 +259,11 @@ def run_record(run: HeartbeatRun, settings: HeartbeatJob | None, at: PingArrival
         exit_code=run.exit_code,
         message=message,
         native_ref=json.dumps({"id": run.id}),
-        context=_run_context(run),
+        context={name: value for name, value in context.items() if value is not None},
     )
 
 
 def attempt_key(run: HeartbeatRun) -> str:
-    """Attempt key."""
     return run.rid or f"#{run.id}-{int(run.first.wall)}"
 
 
@@ -282,18 +273,8 @@ def vanished_run(run: RunRef) -> RunRecord:
     return no_longer_listed(run, "(not in the spool)", message)
 
 
-def _run_context(run: HeartbeatRun) -> dict[str, Any]:
-    context = {"rid": run.rid.partition(RID_SEPARATOR)[0] or None, "rows": run.rows, "bytes": run.size}
-    return {name: value for name, value in context.items() if value is not None}
-
-
 def _from_epoch(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _last_line(log: bytes) -> str:
-    lines = log[-4096:].decode("utf-8", "surrogateescape").strip().splitlines()
-    return lines[-1][-500:] if lines else ""
 
 
 def parse_run_number(native_ref: str) -> int | None:

@@ -59,7 +59,6 @@ BUSY_SECONDS = 5.0
 
 
 def current_time() -> PingArrival:
-    """This moment, by both clocks."""
     return PingArrival(time.time(), _boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
@@ -97,19 +96,15 @@ class ListenerGap(NamedTuple):
     until: float
 
 
-def _create_file(path: Path) -> None:
-    """Creates the file, readable by its owner only. An existing file is not opened: closing it would release the locks
-    of other connections of this process (sqlite.org/howtocorrupt.html §2.2)."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
 class Spool:
     """One open file. Not thread safe. Every method raises sqlite3.Error where the file is not usable."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create_file(path)
+        # Readable by its owner only. An existing file is not opened: closing it would release the locks of other
+        # connections of this process (sqlite.org/howtocorrupt.html §2.2).
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
@@ -135,7 +130,9 @@ class Spool:
         if run is None:
             if ping.kind == PING_LOG:
                 return False
-            run = open_run(replace(ping, rid=self._name(ping, number)), at)
+            is_taken = ping.rid and self._latest(ping) is not None
+            rid = f"{ping.rid}{RID_SEPARATOR}{number}" if is_taken else ping.rid
+            run = open_run(replace(ping, rid=rid), at)
         after = apply_report(run, ping, at, body, left_out)
         if after != run or not run.id:
             self._put(after, number)
@@ -169,10 +166,6 @@ class Spool:
         first = f"{ping.rid}{RID_SEPARATOR}"
         where = "job = ? AND (rid = ? OR (rid > ? AND rid < ?)) ORDER BY id DESC LIMIT 1"
         return self._select_run(where, ping.job, ping.rid, first, f"{first}:")
-
-    def _name(self, ping: PingRequest, number: int) -> str:
-        """The rid of a new run: the sender's, which no other run of the job may have."""
-        return f"{ping.rid}{RID_SEPARATOR}{number}" if ping.rid and self._latest(ping) is not None else ping.rid
 
     def _put(self, run: HeartbeatRun, number: int) -> None:
         values = (

@@ -48,7 +48,7 @@ class HttpApiClient(SignedClient):
         """One page of a list. Raises InvalidAnswer where the answer has no list at the place that the config names."""
         values = {"cursor": page or "", "offset": page or 0, "page": page or 1, "limit": self.options.limit}
         reply = self.request(call, {**values, "since": format_instant(since, self.options.runs)})
-        document = reply.json_with_nan()  # an instant that is NaN is there, and unreadable
+        document = reply.json(float)  # an instant that is NaN is there, and unreadable
         rows = rows_at(document, call.rows)
         if rows is None:
             where = f"at rows = {call.rows!r}" if call.rows else "as a whole"
@@ -79,7 +79,7 @@ class HttpApiClient(SignedClient):
         reply = self.request(HttpCall(path=self.options.runs.one), {"id": native_id}, accept=GONE_STATUSES)
         if reply.status in GONE_STATUSES:
             return None
-        return value_at(reply.json_with_nan(), self.options.runs.one_row) or {}
+        return value_at(reply.json(float), self.options.runs.one_row) or {}
 
     def request(
         self,

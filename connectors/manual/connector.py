@@ -8,29 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import NoReturn
 from zoneinfo import ZoneInfo
 
-from connectors.manual.options import DAYS, ManualOptions, StepOptions, targets
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionSpec,
-    Connector,
-    ConnectorKind,
-    LookUpResult,
-    NativeHold,
-    Preview,
-    Probe,
-    Receipt,
-    SecretResolver,
-)
+from connectors.manual.options import DAYS, ManualOptions, StepOptions
+from connectors.sdk.composed import WatchOnly
+from connectors.sdk.contract import ConnectorKind, Probe
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, Schedule, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, RunState
-
-APPROVAL = "approval"
 
 
 def job(name: str, step: StepOptions, zone: str) -> JobRecord:
@@ -43,20 +30,17 @@ def job(name: str, step: StepOptions, zone: str) -> JobRecord:
     return JobRecord(name, step.title or name, schedule, definition=definition, definition_hash=definition)
 
 
-def waiting(steps: Mapping[str, StepOptions], zone: str, since: datetime, now: datetime) -> Iterator[RunRecord]:
+def waiting(steps: Mapping[str, StepOptions], zone: str, since: datetime, now: datetime) -> list[RunRecord]:
     """Instances that began to wait after `since` and up to now, oldest first."""
-    result = [instance for name, step in steps.items() for instance in _instances(name, step, zone, since, now)]
-    return iter(sorted(result, key=lambda item: (item.queued_at or now, item.job)))
-
-
-def _instances(name: str, step: StepOptions, zone: str, since: datetime, now: datetime) -> Iterator[RunRecord]:
-    day = since.astimezone(ZoneInfo(zone)).date()
-    while (at := _instant(day, step.at, zone)) <= now:
-        if at > since and DAYS[day.weekday()] in step.days:
-            yield RunRecord(
-                name, day.isoformat(), RunState.WAITING, "waits for a person", queued_at=at, reason=APPROVAL
-            )
-        day += timedelta(days=1)
+    began = []
+    for name, step in steps.items():
+        day = since.astimezone(ZoneInfo(zone)).date()
+        while (at := _instant(day, step.at, zone)) <= now:
+            if at > since and DAYS[day.weekday()] in step.days:
+                key, state = day.isoformat(), RunState.WAITING
+                began.append((at, RunRecord(name, key, state, "waits for a person", queued_at=at, reason="approval")))
+            day += timedelta(days=1)
+    return [run for _, run in sorted(began, key=lambda item: (item[0], item[1].job))]
 
 
 def overdue(steps: Mapping[str, StepOptions], run: RunRef, queued: datetime, now: datetime) -> RunRecord | None:
@@ -99,12 +83,13 @@ def _instant(day: date, clock: time, zone: str) -> datetime:
 BY_A_PERSON = "a step is completed by a person: headway action complete STEP"
 
 
-class ManualConnector:
+class ManualConnector(WatchOnly):
     """All steps of one config; `now`: aware."""
 
+    no_actions = BY_A_PERSON
+
     def __init__(self, options: ManualOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._options = options
-        self._now = now
+        self._options, self._now = options, now
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         jobs = tuple(job(name, step, self._options.zone) for name, step in self._options.steps.items())
@@ -116,61 +101,32 @@ class ManualConnector:
         now, zone, steps = self._now(), self._options.zone, self._options.steps
         known = [(run, queued_at(run, steps, zone)) for run in open_runs]
         late = [overdue(steps, run, at, now) for run, at in known if at is not None]
-        began = waiting(steps, zone, _since(cursor, now), now)
-        runs = (*(item for item in late if item is not None), *began)
+        try:
+            since = datetime.fromisoformat(json.loads(cursor)["until"])
+        except (ValueError, KeyError, TypeError):
+            since = now  # without a cursor, earlier steps are not pending
+        runs = (*(item for item in late if item is not None), *waiting(steps, zone, since, now))
         return Poll(runs, json.dumps({"until": now.isoformat()}), clock=self._clock(), seen_until=now)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         raise NotSupported("a manual step has no log; its note is in the audit")
 
-    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        _nothing_is_sent()
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        _nothing_is_sent()
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        _nothing_is_sent()
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
-        """Nothing ever left."""
-        return ActionAbsent()
-
     def probe(self, timeout_seconds: float) -> Probe:
         return Probe(True, notes=("nothing to reach: people complete its steps",), clock=self._clock())
 
-    def close(self) -> None:
-        """There is nothing to free."""
+    def close(self) -> None: ...
 
     def _clock(self) -> TargetClock:
         now = self._now()
         return TargetClock(now, now, self._options.zone)
 
 
-def _nothing_is_sent() -> NoReturn:
-    raise NotSupported(BY_A_PERSON)
-
-
-def _since(cursor: str, now: datetime) -> datetime:
-    """The end of the last poll; now, for a cursor that cannot be read: earlier steps are not pending."""
-    try:
-        return datetime.fromisoformat(json.loads(cursor)["until"])
-    except (ValueError, KeyError, TypeError):
-        return now
-
-
-def open_connector(options: ManualOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector that reads its settings and the clock only."""
-    del target, secrets
-    return ManualConnector(options)
-
-
 CONNECTOR = ConnectorKind(
     kind="manual",
     title="Manual steps",
     options=ManualOptions,
-    targets=targets,
-    open=open_connector,
+    targets=lambda options: ["people"],
+    open=lambda options, target, secrets: ManualConnector(options),
     capabilities=frozenset(),
     missing={
         Capability.RERUN: BY_A_PERSON,

@@ -39,7 +39,7 @@ from connectors.sdk.states import Verb
 LONGEST = timedelta(hours=12)
 """An attempt that began earlier is not considered as overlapping."""
 NOT_REAL = "replay: no real scheduler is touched"
-OF_A_TASK = "a task starts with its DAG: ask for the DAG"
+OF_A_TASK = "a task starts with its DAG: start the DAG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class ReplayActions:
 
     night: ReplayNight
     system: str
-    lent: str
+    kind: str
+    """The kind that it imitates."""
     sent: tuple[SentAction, ...]
     """All actions sent so far."""
     now: datetime
@@ -65,22 +66,23 @@ class ReplayActions:
             return Preview(spec.verb.value, f"{spec.verb} {spec.run.job}", spec.run.job, refused=why)
         previews = {Verb.START: self._start, Verb.HOLD: self._hold, Verb.RELEASE: self._release}
         if spec.verb not in previews:
-            raise NotSupported(f'a replay has no "{spec.verb}"; what it has is: rerun, start, hold, release')
+            raise NotSupported(f'a replay has no "{spec.verb}"; it has rerun, start, hold and release')
         return previews[spec.verb](job, spec)
 
-    # runs
-
     def _rerun(self, spec: ActionSpec, run: str) -> Preview:
-        job = home(self.night, (self.system, spec.run.job))
-        attempts = self._attempts(spec.run.job, run)
+        job, requested = home(self.night, (self.system, spec.run.job)), spec.run.job
+        attempts = self._attempts(requested, run)
         if job is None or not attempts:
-            why = f"nothing of {spec.run.job} {spec.run.period_key} has started yet: there is nothing to run again"
-            return Preview("run once", f"rerun {spec.run.job}", spec.run.period_key, refused=why)
+            why = f"nothing of {requested} {spec.run.period_key} has started yet: there is nothing to run again"
+            return Preview("run once", f"rerun {requested}", spec.run.period_key, refused=why)
         last = attempts[-1]
         failed = last.ending is not None and last.ending.state.is_red
-        tasks = _tasks_again(job, spec.run.job, last)
-        preview = vocabulary.rerun_preview(self.lent, job, spec.run.job, last.run, self._local(last.due), failed, tasks)
-        plan = {"job": spec.run.job, "run": last.run, "how": RERUN}
+        tasks = tuple(task.name for task in job.tasks)
+        first = requested.removeprefix(f"{job.native_id}.") if requested != job.native_id else ""
+        first = first or (last.ending.task if last.ending is not None else "")
+        tasks = tasks[tasks.index(first) :] if first in tasks else tasks
+        preview = vocabulary.rerun_preview(self.kind, job, requested, last.run, self._local(last.due), failed, tasks)
+        plan = {"job": requested, "run": last.run, "how": RERUN}
         return _with_plan(preview, plan, _still_running(attempts), self._overlap(job, run))
 
     def _start(self, job: JobDef, spec: ActionSpec) -> Preview:
@@ -91,11 +93,11 @@ class ReplayActions:
         )
         run = instant_key(at)
         why = self._start_refusal(job, at, self._attempts(job.native_id, run))
-        preview = vocabulary.preview_of(self.lent, START, job, run=run, label=self._local(at))
+        preview = vocabulary.preview_of(self.kind, START, job, run=run, label=self._local(at))
         return _with_plan(preview, {"job": job.native_id, "run": run, "how": START}, why, self._overlap(job, run))
 
     def _start_refusal(self, job: JobDef, at: datetime, attempts: list[ReplayAttempt]) -> str | None:
-        if self.lent != "airflow":
+        if self.kind != "airflow":
             return _still_running(attempts)
         now = self._pause_state(job)
         if attempts:
@@ -119,28 +121,26 @@ class ReplayActions:
     def _local(self, at: datetime) -> str:
         return f"{at.astimezone(ZoneInfo(self.night.zone)):%Y-%m-%d %H:%M}"
 
-    # holds
-
     def _hold(self, job: JobDef, spec: ActionSpec) -> Preview:
-        mark, marking = requested_mark(spec), vocabulary.MARKINGS[self.lent]
+        mark, marking = requested_mark(spec), vocabulary.MARKINGS[self.kind]
         values = {"mark": shown_mark(mark), "until": instant_key(mark.until)} if mark else {"mark": "", "until": ""}
         why = marking.hold_refusal(job.native_id, self._pause_state(job)) if mark else NO_END
         plan = hold_plan(job.native_id, mark) if mark else {"how": HOLD, "job": job.native_id}
-        return _with_plan(vocabulary.preview_of(self.lent, HOLD, job, **values), plan, why)
+        return _with_plan(vocabulary.preview_of(self.kind, HOLD, job, **values), plan, why)
 
     def _release(self, job: JobDef, spec: ActionSpec) -> Preview:
         plan = release_plan(job.native_id, spec)
-        by_hand = vocabulary.text_of(self.lent, "resume_by_hand", job)
-        preview = vocabulary.preview_of(self.lent, plan["how"], job, hold=plan["hold"])
+        by_hand = vocabulary.text_of(self.kind, "resume_by_hand", job)
+        preview = vocabulary.preview_of(self.kind, plan["how"], job, hold=plan["hold"])
         if plan["how"] == RELEASE:
             preview = replace(preview, notes=(STARTED_LATER,))
-        state, marking = self._pause_state(job), vocabulary.MARKINGS[self.lent]
+        state, marking = self._pause_state(job), vocabulary.MARKINGS[self.kind]
         return _with_plan(preview, plan, marking.release_refusal(job.native_id, state, plan["hold"], by_hand))
 
     def holds(self, jobs: tuple[JobDef, ...]) -> Iterator[NativeHold]:
         """The holds among these jobs."""
         for job in jobs:
-            place = vocabulary.text_of(self.lent, "mark_place", job)
+            place = vocabulary.text_of(self.kind, "mark_place", job)
             yield from native_holds(job.native_id, self._pause_state(job), place)
 
     def is_paused(self, job: JobDef) -> bool:
@@ -149,8 +149,6 @@ class ReplayActions:
     def _pause_state(self, job: JobDef) -> PauseState:
         own = (item for item in self.sent if item.job == job.key and item.sent_at <= self.now)
         return pause_state(job.paused, own)
-
-    # sending
 
     def act(self, preview: Preview, key: str) -> tuple[SentAction | None, Receipt]:
         """The action to store under `key`; None where it is stored already. Raises NotSupported where the hold changed
@@ -163,7 +161,7 @@ class ReplayActions:
         return SentAction(key, job, str(plan.get("run", "")), self.now, how, mark), receipt
 
     def _mark(self, plan: Mapping[str, Any], key: str) -> str:
-        marking, job = vocabulary.MARKINGS[self.lent], self.night.jobs[self.system, str(plan["job"])]
+        marking, job = vocabulary.MARKINGS[self.kind], self.night.jobs[self.system, str(plan["job"])]
         now = self._pause_state(job)
         if plan["how"] == HOLD:
             mark = marking.to_write(now, plan, key)
@@ -178,7 +176,7 @@ class ReplayActions:
         if plan.get("how", RERUN) in (RERUN, START):
             return stored or ActionAbsent()
         job = self.night.jobs.get((self.system, str(plan["job"])))
-        by_mark = vocabulary.MARKINGS[self.lent].look_up(self._pause_state(job) if job else None, plan, key)
+        by_mark = vocabulary.MARKINGS[self.kind].look_up(self._pause_state(job) if job else None, plan, key)
         return by_mark if isinstance(by_mark, ActionFound) else stored or by_mark
 
 
@@ -188,10 +186,3 @@ def _with_plan(preview: Preview, plan: Mapping[str, Any], refused: str | None, o
 
 def _still_running(attempts: list[ReplayAttempt]) -> str | None:
     return f"{attempts[-1].job[1]} is still running" if any(item.ending is None for item in attempts) else None
-
-
-def _tasks_again(job: JobDef, requested: str, last: ReplayAttempt) -> tuple[str, ...]:
-    names = [task.name for task in job.tasks]
-    task = requested.removeprefix(f"{job.native_id}.") if requested != job.native_id else ""
-    first = task or (last.ending.task if last.ending is not None else "")
-    return tuple(names[names.index(first) :] if first in names else names)

@@ -7,6 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -35,7 +36,7 @@ VERBS = frozenset({RERUN, START, HOLD, RELEASE, CLEAR, PAUSE, RESUME})
 
 @dataclass(frozen=True, slots=True)
 class SentAction:
-    """What was done to one run, or to one job."""
+    """An action on one run, or on one job."""
 
     key: str
     job: JobKey
@@ -54,7 +55,7 @@ class SentAction:
 
 
 def load_night(path: Path) -> ReplayNight:
-    """The night in a file, read anew when the file changed. Raises NightUnusable."""
+    """The night in a file, read again when the file changed. Raises NightUnusable."""
     try:
         return _load(path, path.stat().st_mtime_ns)
     except OSError as error:
@@ -74,7 +75,7 @@ def _load(path: Path, _: int) -> ReplayNight:
 
 
 class ActionLog:
-    """The replay's memory of what people asked for: one line each, on the disk before it counts as sent."""
+    """The actions sent to the replay: one line each, on the disk before it counts as sent."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -92,9 +93,13 @@ class ActionLog:
         whole, _, _ = data.rpartition(b"\n")
         by_key: dict[str, SentAction] = {}
         for line in whole.splitlines():
-            action = _action(line)
-            if action is not None:
-                by_key.setdefault(action.key, action)
+            with suppress(ValueError, KeyError, TypeError):
+                row: Mapping[str, Any] = json.loads(line)
+                system, native_id = row["job"]
+                verb, at = str(row.get("verb", RERUN)), datetime.fromisoformat(row["sent_at"])
+                action = SentAction(row["key"], (system, native_id), row["run"], at, verb, str(row.get("mark", "")))
+                if verb in VERBS:
+                    by_key.setdefault(action.key, action)
         return tuple(by_key.values())
 
     def append(self, action: SentAction) -> None:
@@ -113,20 +118,8 @@ class ActionLog:
             raise SystemUnreachable(f"{self._path}: {error.strerror}") from None
 
 
-def _action(line: bytes) -> SentAction | None:
-    try:
-        row: Mapping[str, Any] = json.loads(line)
-        system, native_id = row["job"]
-        verb, at = str(row.get("verb", RERUN)), datetime.fromisoformat(row["sent_at"])
-        if verb not in VERBS:
-            return None
-        return SentAction(row["key"], (system, native_id), row["run"], at, verb, str(row.get("mark", "")))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
 class ReplayClock:
-    """Tells the replay's time: origin + (real now − started) × rate, never before origin; real time without a file."""
+    """The replay's time: origin + (real now − started) × rate, never before origin; real time without a file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -161,9 +154,9 @@ class ReplayOptions(BaseModel):
     system: str
     """Which system of the night."""
     lent: BorrowedKind | None = Field(default=None, alias="as")
-    """Whose words and verbs it speaks; what the night says when not given."""
+    """The kind that it imitates; that of the night when not given."""
     actions: Path
-    """Where reruns are written down, JSON lines; shared by all systems of the replay, made when missing."""
+    """File of the sent actions, JSON lines; shared by all systems of the replay, made when missing."""
     clock_file: Path | None = None
     """The replay's clock, as JSON: origin, started, rate, paused. Real time when not given."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -24,14 +24,12 @@ from connectors.replay.parse import JobDef, ReplayNight, SystemDef
 from connectors.replay.world import ReplayAttempt, attempts, home, world
 from connectors.sdk.contract import (
     ActionSpec,
-    Connector,
     ConnectorKind,
     LookUpResult,
     NativeHold,
     Preview,
     Probe,
     Receipt,
-    SecretResolver,
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported, SystemUnreachable
@@ -55,12 +53,7 @@ class ReplayCursor:
         return read_cursor(cls, text) or cls()
 
     def text(self) -> str:
-        at = self.at.isoformat() if self.at is not None else None
-        return json.dumps({"at": at, "key": self.key, "actions": self.actions})
-
-    def is_before(self, attempt: ReplayAttempt) -> bool:
-        """True for an attempt that was not reported yet."""
-        return self.at is None or attempt.position > (self.at, self.key)
+        return json.dumps(asdict(self), default=datetime.isoformat)
 
     def before(self, actions: Sequence[SentAction]) -> ReplayCursor:
         """This position, or the earlier one from which new actions may have changed something."""
@@ -72,18 +65,16 @@ class ReplayCursor:
 
 def lines(job: JobDef, attempt: ReplayAttempt, zone: str) -> list[str]:
     """All lines so far: the recorded ones, else start and end, stamped in the source's zone."""
-    begun = f"{_stamp(attempt.started_at or attempt.queued_at, zone)} {job.definition or attempt.job[1]}"
+
+    def stamp(at: datetime) -> str:
+        return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %Z}"
+
+    begun = f"{stamp(attempt.started_at or attempt.queued_at)} {job.definition or attempt.job[1]}"
     if attempt.ending is None:
         return [begun, f"{int(attempt.share * 100)}% done"]
     if attempt.ending.log:
         return [begun, *attempt.ending.log.splitlines()]
-    return (
-        [begun, f"{_stamp(attempt.ended_at, zone)} {attempt.ending.message or 'done'}"] if attempt.ended_at else [begun]
-    )
-
-
-def _stamp(at: datetime, zone: str) -> str:
-    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %Z}"
+    return [begun, f"{stamp(attempt.ended_at)} {attempt.ending.message or 'done'}"] if attempt.ended_at else [begun]
 
 
 BITE = 1000
@@ -109,17 +100,21 @@ class ReplayConnector:
         return Inventory(records, complete=True, hash=digest, clock=clock).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        """What changed since the cursor, oldest first, up to the replay's time and the end of the recording."""
+        """Changes since the cursor, oldest first, up to the replay's time and the end of the recording."""
         night, system, actions = self._night(), self._system(), self._actions.read()
         now = min(self._clock.now(), night.until)
         at = ReplayCursor.read(cursor).before(actions)
-        changed = [item for item in self._mine(night, actions, now, at.at) if at.is_before(item)]
-        reported = changed[:BITE]
-        more = len(changed) > BITE
-        last = reported[-1].position if reported else (at.at, at.key)
-        records = (
-            vocabulary.record(self._lent, job, item) for item in reported if (job := home(night, item.job)) is not None
-        )
+        jobs = {job.key for job in self._jobs()}
+        changed = [
+            (item, job)
+            for item in world(night, actions, now, at.at)
+            if (job := home(night, item.job)) is not None
+            and job.key in jobs
+            and (at.at is None or item.position > (at.at, at.key))
+        ]
+        reported, more = changed[:BITE], len(changed) > BITE
+        last = reported[-1][0].position if reported else (at.at, at.key)
+        records = (vocabulary.record(self._kind, job, item) for item, job in reported)
         return Poll(
             runs=tuple(record for record in records if record is not None),
             cursor=ReplayCursor(last[0], last[1], len(actions)).text(),
@@ -130,22 +125,22 @@ class ReplayConnector:
         )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        """What the attempt has written by now."""
+        """The lines of the attempt so far."""
         night, now = self._night(), self._clock.now()
         job = home(night, (self._options.system, run.job))
         if job is not None and job.proof is not ProofLevel.FULL:
             raise NotSupported(f"{self._target} keeps no output of {run.job}: only the wrapper does")
         key, until = (self._options.system, run.job), min(now, night.until)
         shown = attempts(night, self._actions.read(), key, _run_of(run), until)
-        keys = ((item, vocabulary.attempt_key(self._lent, item)) for item in shown)
-        attempt = next((item for item, attempt_key in keys if attempt_key == run.attempt_key), None)
+        matching = (item for item in shown if vocabulary.attempt_key(self._kind, item) == run.attempt_key)
+        attempt = next(matching, None)
         if attempt is None or job is None:
             raise NotSupported(f"the recording has no attempt {run.attempt_key} of {run.job}")
         text = join_lines(lines(job, attempt, self._system().zone))
         return chunk_of(text, start, limit_bytes, is_open=attempt.ended_at is None)
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        """The verb of the lent kind; nothing is sent."""
+        """The verb of the imitated kind; nothing is sent."""
         return self._acts().preview(spec, _run_of(spec.run))
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -172,14 +167,13 @@ class ReplayConnector:
             SourcePermission("view", True),
             *(SourcePermission(name, True, needed_for="act") for name in ("rerun", "start", "hold")),
         )
-        version = f"replay of {system.version or self._lent}"
+        version = f"replay of {system.version or self._kind}"
         return Probe(True, version, rights, (NOT_REAL,), self._clock_pair(system))
 
-    def close(self) -> None:
-        """There is nothing to free."""
+    def close(self) -> None: ...
 
     @property
-    def _lent(self) -> str:
+    def _kind(self) -> str:
         """The kind that the system imitates."""
         return self._options.lent or self._system().lent
 
@@ -190,7 +184,7 @@ class ReplayConnector:
             raise SystemUnreachable(str(error)) from None
 
     def _acts(self) -> ReplayActions:
-        return ReplayActions(self._night(), self._options.system, self._lent, self._actions.read(), self._clock.now())
+        return ReplayActions(self._night(), self._options.system, self._kind, self._actions.read(), self._clock.now())
 
     def _system(self) -> SystemDef:
         return self._night().systems[self._options.system]
@@ -201,21 +195,6 @@ class ReplayConnector:
     def _clock_pair(self, system: SystemDef) -> TargetClock:
         now = self._clock.now()
         return TargetClock(now, now, system.zone)
-
-    def _mine(
-        self, night: ReplayNight, actions: Sequence[SentAction], now: datetime, since: datetime | None
-    ) -> Iterator[ReplayAttempt]:
-        """The attempts of this target, by position."""
-        jobs = {job.key for job in self._jobs()}
-        for item in world(night, actions, now, since):
-            job = home(night, item.job)
-            if job is not None and job.key in jobs:
-                yield item
-
-    def _attempts(self, night: ReplayNight, run: RunRef, now: datetime) -> Iterator[ReplayAttempt]:
-        """The attempts of one run so far, by start."""
-        until = min(now, night.until)
-        return attempts(night, self._actions.read(), (self._options.system, run.job), _run_of(run), until)
 
 
 def _run_of(run: RunRef) -> str:
@@ -253,18 +232,12 @@ def _job_records(job: JobDef, is_paused: bool) -> Iterator[JobRecord]:
         before = (name,)
 
 
-def open_connector(options: ReplayOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector that reads files only."""
-    del secrets  # a replay needs none
-    return ReplayConnector(options, target)
-
-
 CONNECTOR = ConnectorKind(
     kind="replay",
     title="Replay of a recorded night",
     options=ReplayOptions,
     targets=targets,
-    open=open_connector,
+    open=lambda options, target, secrets: ReplayConnector(options, target),
     capabilities=frozenset(
         {
             Capability.RERUN,
@@ -277,12 +250,12 @@ CONNECTOR = ConnectorKind(
     ),
     starts_held=True,
     missing={
-        Capability.CANCEL: "what a replay plays has ended long ago",
+        Capability.CANCEL: "the runs of a replay have ended long ago",
         Capability.MARK: "a recorded night does not change; Headway records the result as asserted",
         Capability.TASKS: "a replay runs a job again as a whole",
     },
     proofs=frozenset(ProofLevel),
-    verbs=dict.fromkeys((Verb.RERUN, Verb.START, Verb.HOLD, Verb.RELEASE), "the verb of the kind that is lent"),
+    verbs=dict.fromkeys((Verb.RERUN, Verb.START, Verb.HOLD, Verb.RELEASE), "the verb of the imitated kind"),
     schedules="expression",
     ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",
 )

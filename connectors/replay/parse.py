@@ -6,13 +6,13 @@
     recorded  {"system/native-id": [[due, wait, seconds, ending], ...]}   runs that nothing can change
     scripts   [{job, due, by | after, wait, reads, first, good, stale, rerun, run}]   runs that depend on each other
 
-Scripts stand in the order in which they read each other. A script's attempt is `good` when everything it `reads` is
-fresh at its start, else `stale`: which may be failed, or succeeded on old data (`fresh: false`).
+Scripts are listed in the order in which they read each other. A script's attempt is `good` when everything it `reads`
+is fresh at its start, else `stale`: which may be failed, or succeeded on old data (`fresh: false`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ class AttemptEnding:
     task: str = ""
     """The task at which a DAG failed."""
     fresh: bool = True
-    """True when what it wrote is of this night's data; never for what is not green."""
+    """True when it wrote this night's data; never for a failed attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class JobDef:
     run_as: str
     owner: str
     wait: int
-    """Seconds from an ask or a trigger to the start."""
+    """Seconds from an action or a trigger to the start."""
     tasks: tuple[TaskDef, ...]
 
     @property
@@ -85,7 +85,7 @@ class JobDef:
 class SystemDef:
     name: str
     lent: str
-    """Whose words it speaks: "cron", "airflow", "pg_cron", "step_functions"."""
+    """The kind that it imitates: "cron", "airflow", "pg_cron", "step_functions"."""
     zone: str
     version: str
     targets: Mapping[str, tuple[JobDef, ...]]
@@ -113,7 +113,7 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedRun:
-    """One run whose attempts depend on other runs and on what people do."""
+    """One run whose attempts depend on other runs and on actions."""
 
     job: JobKey
     due: datetime
@@ -167,10 +167,26 @@ def night(document: Any) -> ReplayNight:
 
 def _night(document: dict[str, Any]) -> ReplayNight:
     begins = datetime.fromisoformat(document["begins"])
-    endings = [_ending(ending) for ending in document["endings"]]
-    systems = {name: _system(name, system) for name, system in document["systems"].items()}
+    endings = []
+    for row in document["endings"]:
+        state = RunState(row.get("state", "succeeded"))
+        is_fresh = state is RunState.SUCCEEDED and bool(row.get("fresh", True))
+        message, log, task = (row.get(name, "") for name in ("message", "log", "task"))
+        endings.append(AttemptEnding(state, row.get("exit"), message, log, task, is_fresh))
+    systems = {}
+    for name, row in document["systems"].items():
+        targets = {
+            target: tuple(_job(name, target, job) for job in item["jobs"]) for target, item in row["targets"].items()
+        }
+        systems[name] = SystemDef(name, row["as"], row.get("zone", "UTC"), row.get("version", ""), targets)
     jobs = {job.key: job for system in systems.values() for target in system.targets.values() for job in target}
-    recorded = sorted(_recorded(document["recorded"], begins, endings), key=lambda item: (item.started_at, item.job))
+    recorded = []
+    for name, rows in document["recorded"].items():
+        for due, wait, seconds, ending in rows:
+            at, start = begins + timedelta(seconds=due), begins + timedelta(seconds=due + wait)
+            end = start + timedelta(seconds=seconds)
+            recorded.append(RecordedRun(job_key(name), at, start, end, endings[ending]))
+    recorded.sort(key=lambda item: (item.started_at, item.job))
     scripts = tuple(_script(script, begins, endings) for script in document["scripts"])
     runs: list[RecordedRun | ScriptedRun] = [*recorded, *scripts]
     _check(jobs, runs, scripts)
@@ -187,20 +203,6 @@ def _night(document: dict[str, Any]) -> ReplayNight:
         longest=max((entry.ended_at - entry.started_at for entry in recorded), default=timedelta(0)),
         by_run={(entry.job, entry.run): entry for entry in runs},
     )
-
-
-def _ending(row: Mapping[str, Any]) -> AttemptEnding:
-    state = RunState(row.get("state", "succeeded"))
-    fresh = state is RunState.SUCCEEDED and bool(row.get("fresh", True))
-    code = row.get("exit")
-    return AttemptEnding(state, code, row.get("message", ""), row.get("log", ""), row.get("task", ""), fresh)
-
-
-def _system(name: str, row: Mapping[str, Any]) -> SystemDef:
-    targets = {
-        target: tuple(_job(name, target, job) for job in item["jobs"]) for target, item in row["targets"].items()
-    }
-    return SystemDef(name, row["as"], row.get("zone", "UTC"), row.get("version", ""), targets)
 
 
 def _job(system: str, target: str, row: Mapping[str, Any]) -> JobDef:
@@ -224,15 +226,6 @@ def _job(system: str, target: str, row: Mapping[str, Any]) -> JobDef:
 def job_key(name: str) -> JobKey:
     system, _, native_id = name.partition("/")
     return system, native_id
-
-
-def _recorded(rows: Mapping[str, Any], begins: datetime, endings: list[AttemptEnding]) -> Iterator[RecordedRun]:
-    for name, runs in rows.items():
-        key = job_key(name)
-        for due, wait, seconds, ending in runs:
-            start = begins + timedelta(seconds=due + wait)
-            at = begins + timedelta(seconds=due)
-            yield RecordedRun(key, at, start, start + timedelta(seconds=seconds), endings[ending])
 
 
 def _script(row: Mapping[str, Any], begins: datetime, endings: list[AttemptEnding]) -> ScriptedRun:

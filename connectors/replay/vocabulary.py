@@ -18,15 +18,15 @@ from connectors.sdk.marked_pause import MarkedPause
 from connectors.sdk.records import RunRecord, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 
-OPEN_WORDS: Mapping[str, tuple[str, str]] = {
+OPEN_STATES: Mapping[str, tuple[str, str]] = {
     "cron": ("queued", "running"),
     "airflow": ("queued", "running"),
     "pg_cron": ("starting", "running"),
     "step_functions": ("PENDING", "RUNNING"),
 }
-"""Lent kind -> its native states of a queued and of a running run."""
+"""Imitated kind -> its native states of a queued and of a running run."""
 
-END_WORDS: Mapping[str, Mapping[RunState, str]] = {
+END_STATES: Mapping[str, Mapping[RunState, str]] = {
     "airflow": {RunState.SUCCEEDED: "success", RunState.FAILED: "failed", RunState.BLOCKED: "upstream_failed"},
     "pg_cron": {RunState.SUCCEEDED: "succeeded", RunState.FAILED: "failed"},
     "step_functions": {RunState.SUCCEEDED: "SUCCEEDED", RunState.FAILED: "FAILED", RunState.TIMED_OUT: "TIMED_OUT"},
@@ -39,17 +39,17 @@ SHOWS_QUEUE = frozenset({"airflow"})
 
 
 TEXTS: Mapping[str, Mapping[str, Any]] = tomllib.loads(Path(__file__).with_name("previews.toml").read_text("utf-8"))
-"""Lent kind -> verb -> texts of its preview; and where the mark of a hold is."""
+"""Imitated kind -> verb -> texts of its preview; and where the mark of a hold is."""
 
 
-def text_of(lent: str, name: str, job: JobDef) -> str:
+def text_of(kind: str, name: str, job: JobDef) -> str:
     """One text of the kind, with the facts of a job filled in."""
-    return str(TEXTS[lent][name]).format_map(_facts(job))
+    return str(TEXTS[kind][name]).format_map(_facts(job))
 
 
-def preview_of(lent: str, verb: str, job: JobDef, **values: str) -> Preview:
+def preview_of(kind: str, verb: str, job: JobDef, **values: str) -> Preview:
     """The texts of a preview in the terms of the kind, with the facts of a job and `values` filled in."""
-    texts, facts = TEXTS[lent][verb], _facts(job) | values
+    texts, facts = TEXTS[kind][verb], _facts(job) | values
     return Preview(
         verb=texts["verb"],
         summary=texts["summary"].format_map(facts),
@@ -65,26 +65,26 @@ def _facts(job: JobDef) -> dict[str, str]:
     return {"name": job.native_id, **facts}
 
 
-def record(lent: str, job: JobDef, attempt: ReplayAttempt) -> RunRecord | None:
+def record(kind: str, job: JobDef, attempt: ReplayAttempt) -> RunRecord | None:
     """The attempt as this kind reports it; None for one that it does not show yet."""
     blocked = attempt.ending is not None and attempt.ending.state is RunState.BLOCKED
-    if attempt.started_at is None and not blocked and lent not in SHOWS_QUEUE:
+    if attempt.started_at is None and not blocked and kind not in SHOWS_QUEUE:
         return None
-    state, native, evidence = _state(lent, job, attempt)
+    state, native, evidence = _state(kind, job, attempt)
     ends = None if job.proof is ProofLevel.START else attempt.ended_at
-    by_clock = lent == "airflow" and job.schedule.dialect != "none"
+    by_clock = kind == "airflow" and job.schedule.dialect != "none"
     return RunRecord(
         job=attempt.job[1],
-        attempt_key=attempt_key(lent, attempt),
+        attempt_key=attempt_key(kind, attempt),
         state=state,
         native_state=native,
         evidence=evidence,
-        period_key=period_key(lent, job, attempt),
+        period_key=period_key(kind, job, attempt),
         period_at=attempt.due if by_clock else None,
-        queued_at=attempt.queued_at if lent in SHOWS_QUEUE else None,
+        queued_at=attempt.queued_at if kind in SHOWS_QUEUE else None,
         started_at=attempt.started_at,
         ended_at=None if state.is_open else ends,
-        exit_code=_exit_code(lent, job, attempt),
+        exit_code=_exit_code(kind, job, attempt),
         message=attempt.ending.message if attempt.ending is not None else "",
         reason="slot" if state is RunState.QUEUED else "",
         native_ref=json.dumps({"run": attempt.run, "attempt": attempt.number}),
@@ -92,8 +92,8 @@ def record(lent: str, job: JobDef, attempt: ReplayAttempt) -> RunRecord | None:
     )
 
 
-def _state(lent: str, job: JobDef, attempt: ReplayAttempt) -> tuple[RunState, str, RunEvidence]:
-    queued, running = OPEN_WORDS[lent]
+def _state(kind: str, job: JobDef, attempt: ReplayAttempt) -> tuple[RunState, str, RunEvidence]:
+    queued, running = OPEN_STATES[kind]
     if attempt.ending is None:
         if attempt.started_at is None:
             return RunState.QUEUED, queued, RunEvidence.NATIVE
@@ -101,33 +101,33 @@ def _state(lent: str, job: JobDef, attempt: ReplayAttempt) -> tuple[RunState, st
     if job.proof is ProofLevel.START:
         return RunState.UNKNOWN, UNPROVED, RunEvidence.INFERRED
     state = attempt.ending.state
-    if lent == "cron":
-        return state, f"exit {_exit_code(lent, job, attempt)}", RunEvidence.NATIVE
-    return state, END_WORDS[lent].get(state, str(state)), RunEvidence.NATIVE
+    if kind == "cron":
+        return state, f"exit {_exit_code(kind, job, attempt)}", RunEvidence.NATIVE
+    return state, END_STATES[kind].get(state, str(state)), RunEvidence.NATIVE
 
 
-def _exit_code(lent: str, job: JobDef, attempt: ReplayAttempt) -> int | None:
-    if lent != "cron" or attempt.ending is None or job.proof is ProofLevel.START:
+def _exit_code(kind: str, job: JobDef, attempt: ReplayAttempt) -> int | None:
+    if kind != "cron" or attempt.ending is None or job.proof is ProofLevel.START:
         return None
     return attempt.ending.exit_code if attempt.ending.exit_code is not None else int(attempt.ending.state.is_red)
 
 
-def period_key(lent: str, job: JobDef, attempt: ReplayAttempt) -> str | None:
+def period_key(kind: str, job: JobDef, attempt: ReplayAttempt) -> str | None:
     """The period key as the kind reports it; None for cron and pg_cron, which report starts only."""
-    if lent == "airflow":
+    if kind == "airflow":
         return attempt.run if job.schedule.dialect != "none" else f"triggered__{attempt.run}"
-    return f"{job.native_id}-{attempt.due:%Y%m%dT%H%M%S}" if lent == "step_functions" else None
+    return f"{job.native_id}-{attempt.due:%Y%m%dT%H%M%S}" if kind == "step_functions" else None
 
 
-def attempt_key(lent: str, attempt: ReplayAttempt) -> str:
+def attempt_key(kind: str, attempt: ReplayAttempt) -> str:
     """The attempt key in the form of the kind; different for each attempt of each job."""
-    if lent == "airflow":
+    if kind == "airflow":
         return f"{attempt.run}@{instant_key(attempt.queued_at)}#{attempt.number}"
-    if lent == "step_functions":
+    if kind == "step_functions":
         return f"{attempt.job[1]}-{attempt.due:%Y%m%dT%H%M%S}#{attempt.number}"
     start: datetime = attempt.started_at or attempt.queued_at
     pid = crc32(f"{attempt.job} {attempt.run} {attempt.number}".encode()) % 90_000 + 10_000
-    return f"{int(start.timestamp())}.{pid}" + (f".{attempt.number}" if lent == "pg_cron" else "")
+    return f"{int(start.timestamp())}.{pid}" + (f".{attempt.number}" if kind == "pg_cron" else "")
 
 
 MARKINGS = {
@@ -139,13 +139,13 @@ MARKINGS = {
 
 
 def rerun_preview(
-    lent: str, job: JobDef, requested: str, run: str, label: str, failed: bool, tasks: tuple[str, ...]
+    kind: str, job: JobDef, requested: str, run: str, label: str, failed: bool, tasks: tuple[str, ...]
 ) -> Preview:
     """The rerun of one run. `requested`: the native id of the task or job; `run`: the name of the run; `label`: its
     period, for people; `tasks`: the tasks of a DAG that run again."""
     verb = "rerun failed" if failed else "rerun task" if requested != job.native_id else "rerun"
-    verb = verb if verb in TEXTS[lent] else "rerun"
+    verb = verb if verb in TEXTS[kind] else "rerun"
     count = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
     values = {"run": run, "label": label, "failed": json.dumps(failed), "count": count, "tasks": ", ".join(tasks)}
-    preview = preview_of(lent, verb, job, **values)
-    return replace(preview, affected=tasks) if lent == "airflow" else preview
+    preview = preview_of(kind, verb, job, **values)
+    return replace(preview, affected=tasks) if kind == "airflow" else preview

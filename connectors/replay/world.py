@@ -1,8 +1,7 @@
 """The state of a night's schedulers at one moment, given the actions that people sent. Pure and repeatable.
 
-What happens after an instant never changes what was seen at it: an attempt's outcome depends on what had ended when it
-started, and an action only makes attempts that start after it was sent. Holds: whether a job is paused, under which
-marks, and what its own schedule makes of it.
+Later events never change an earlier state: an attempt's outcome depends on the attempts that had ended when it started,
+and an action only makes attempts that start after it was sent.
 """
 
 from __future__ import annotations
@@ -17,13 +16,11 @@ from statistics import median
 from connectors.replay.client import CLEAR, HOLD, PAUSE, RELEASE, RERUN, RESUME, SentAction
 from connectors.replay.parse import (
     AttemptEnding,
-    AttemptOutcome,
     JobDef,
     JobKey,
     RecordedRun,
     ReplayNight,
     ScriptedRun,
-    TaskDef,
 )
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.fields import parse_instant
@@ -34,7 +31,7 @@ FREE = PauseState(is_paused=False, marks=())
 
 
 def pause_state(is_paused: bool, actions: Iterable[SentAction]) -> PauseState:
-    """How a job stands after these actions of its own. `is_paused`: as the recording has it."""
+    """The pause of a job after these actions of its own. `is_paused`: as the recording has it."""
     now = PauseState(is_paused, ())
     for action in actions:
         now = _after(now, action)
@@ -61,9 +58,8 @@ class PauseHistory:
             self._changes[job] = list(_changes(action for action in actions if action.job == job))
 
     def free_from(self, job: JobKey, at: datetime) -> datetime | None:
-        """`at` itself where the job was not paused then, else when it was let go; None while it is paused.
-
-        A pause of that very instant comes too late for it, and a release in time: what was seen is not taken back."""
+        """`at` itself where the job was not paused then, else when it was released; None while it is paused. Of actions
+        at that very instant a pause comes too late, and a release in time."""
         changes = self._changes.get(job, ())
         before = [is_paused for when, is_paused in changes if when < at or (when == at and not is_paused)]
         if not before or not before[-1]:
@@ -81,7 +77,7 @@ def _changes(actions: Iterable[SentAction]) -> Iterator[tuple[datetime, bool]]:
 
 
 USUAL_SECONDS = 60
-"""How long the rerun of a job takes that never ended well in the recording."""
+"""Duration of a rerun of a job that never succeeded in the recording."""
 
 Plays = dict[JobKey, list["PlannedAttempt"]]
 Begun = tuple[datetime, datetime, SentAction | None]
@@ -90,7 +86,7 @@ Begun = tuple[datetime, datetime, SentAction | None]
 
 @dataclass(frozen=True, slots=True)
 class PlannedAttempt:
-    """One attempt with all that will become of it."""
+    """One attempt up to its end."""
 
     job: JobKey
     run: str
@@ -122,32 +118,32 @@ class ReplayAttempt:
     """None while it is open."""
     action_key: str | None
     share: float
-    """How much of it has passed, 0 to 1."""
+    """The elapsed share of its duration, 0 to 1."""
 
     @property
     def changed_at(self) -> datetime:
-        """When what is shown began to be so."""
+        """Since when it is shown like this."""
         return self.ended_at or self.started_at or self.queued_at
 
     @property
     def position(self) -> tuple[datetime, str]:
-        """A total order of all that is shown."""
+        """A total order of attempts."""
         return self.changed_at, f"{'/'.join(self.job)} {self.run} {self.number}"
 
 
 def world(
     night: ReplayNight, actions: Sequence[SentAction], now: datetime, since: datetime | None = None
 ) -> list[ReplayAttempt]:
-    """Every attempt as it stands at `now`, by `position`; with `since`, only what changed at or after it."""
+    """Every attempt at `now`, by `position`; with `since`, those that changed at or after it."""
     sent = [action for action in actions if action.sent_at <= now]
-    tries = [*_recorded(night, PauseHistory(sent), since, now), *_asked(night, sent), *script_tries(night, sent)]
+    tries = [*_recorded(night, PauseHistory(sent), since, now), *_requested(night, sent), *_scripted(night, sent)]
     shown = (seen(part, now) for entry in tries for part in parts(night.jobs[entry.job], entry))
     result = (entry for entry in shown if entry is not None and (since is None or entry.changed_at >= since))
     return sorted(result, key=lambda item: item.position)
 
 
 def seen(attempt: PlannedAttempt, now: datetime) -> ReplayAttempt | None:
-    """The attempt as it stands at `now`; None before it exists."""
+    """The attempt at `now`; None before it exists."""
     if attempt.queued_at > now:
         return None
     started = attempt.started_at if attempt.started_at is not None and attempt.started_at <= now else None
@@ -167,7 +163,9 @@ def parts(job: JobDef, attempt: PlannedAttempt) -> Iterator[PlannedAttempt]:
     if not job.tasks or attempt.started_at is None:
         return
     todo = job.tasks[attempt.first_task :]
-    last = _failing(todo, attempt.ending)
+    names = [task.name for task in todo]
+    ending = attempt.ending
+    last = names.index(ending.task) if ending.task in names and ending.state.is_red else len(todo) - 1
     whole = sum(task.share for task in todo[: last + 1])
     length, at, done = attempt.ends_at - attempt.started_at, attempt.started_at, 0.0
     for place, task in enumerate(todo):
@@ -186,15 +184,9 @@ def parts(job: JobDef, attempt: PlannedAttempt) -> Iterator[PlannedAttempt]:
             if place == last
             else attempt.started_at + timedelta(seconds=int((length * (done / whole)).total_seconds()))
         )
-        ending = attempt.ending if place == last else AttemptEnding()
-        yield replace(own, queued_at=at, started_at=at, ends_at=until, ending=ending)
+        own_ending = ending if place == last else AttemptEnding()
+        yield replace(own, queued_at=at, started_at=at, ends_at=until, ending=own_ending)
         at = until
-
-
-def _failing(tasks: Sequence[TaskDef], ending: AttemptEnding) -> int:
-    """Place of the last task that runs: the one that fails, or the last of all."""
-    names = [task.name for task in tasks]
-    return names.index(ending.task) if ending.task in names and ending.state.is_red else len(tasks) - 1
 
 
 def _recorded(
@@ -212,9 +204,9 @@ def _starts_itself(run: RecordedRun, pauses: PauseHistory) -> bool:
     return pauses.free_from(run.job, run.queued_at) == run.queued_at
 
 
-def _asked(night: ReplayNight, actions: Sequence[SentAction]) -> Iterator[PlannedAttempt]:
-    """Reruns of recorded runs, and starts of those that did not come or that the recording never had: they end well,
-    in the job's usual time."""
+def _requested(night: ReplayNight, actions: Sequence[SentAction]) -> Iterator[PlannedAttempt]:
+    """Reruns of recorded runs, and starts of runs that did not come or that the recording never had: they succeed, in
+    the job's usual time."""
     numbers: dict[tuple[JobKey, str], int] = {}
     pauses = PauseHistory(actions)
     for action in actions:
@@ -227,9 +219,15 @@ def _asked(night: ReplayNight, actions: Sequence[SentAction]) -> Iterator[Planne
         number = numbers[job.key, action.run] = numbers.get((job.key, action.run), int(came)) + 1
         start = action.sent_at + timedelta(seconds=job.wait)
         first = _first_task(job, action, item.ending if item is not None and came and number == 2 else None)
+        lengths = [
+            (item.ended_at - item.started_at).total_seconds()
+            for item in night.recorded
+            if item.job == job.key and item.ending.state is RunState.SUCCEEDED
+        ]
+        ends_at = start + timedelta(seconds=round(median(lengths)) if lengths else USUAL_SECONDS)
         yield PlannedAttempt(
-            job.key, action.run, due, number, action.sent_at, start, start + _usual(night, job.key), AttemptEnding(),
-            action.key, action.job, first,
+            job.key, action.run, due, number, action.sent_at, start, ends_at, AttemptEnding(), action.key, action.job,
+            first,
         )  # fmt: skip
 
 
@@ -249,23 +247,14 @@ def attempts(
             yield item
 
 
-def _usual(night: ReplayNight, job: JobKey) -> timedelta:
-    lengths = [
-        (item.ended_at - item.started_at).total_seconds()
-        for item in night.recorded
-        if item.job == job and item.ending.state is RunState.SUCCEEDED
-    ]
-    return timedelta(seconds=round(median(lengths))) if lengths else timedelta(seconds=USUAL_SECONDS)
-
-
 def home(night: ReplayNight, key: JobKey) -> JobDef | None:
     """The job of this name, or the DAG of the task of this name."""
     system, native_id = key
     return night.jobs.get(key) or night.jobs.get((system, native_id.rpartition(".")[0]))
 
 
-def script_tries(night: ReplayNight, actions: Sequence[SentAction]) -> list[PlannedAttempt]:
-    """Every attempt of the scripts, played to their ends if nothing more is done."""
+def _scripted(night: ReplayNight, actions: Sequence[SentAction]) -> list[PlannedAttempt]:
+    """Every attempt of the scripts up to its end, given these actions only."""
     plays: Plays = {}
     pauses = PauseHistory(actions)
     for script in night.scripts:
@@ -277,7 +266,13 @@ def script_tries(night: ReplayNight, actions: Sequence[SentAction]) -> list[Plan
 def _play(script: ScriptedRun, job: JobDef, plays: Plays, starts: Iterable[Begun]) -> list[PlannedAttempt]:
     tries: list[PlannedAttempt] = []
     for queued, start, action in sorted(starts, key=lambda item: item[1]):
-        outcome = _outcome(script, plays, start, action is not None and action.verb == RERUN, first=not tries)
+        is_fresh = all(_is_fresh(plays.get(upstream, ()), start) for upstream in script.reads)
+        if script.first is not None and not tries:
+            outcome = script.first
+        elif action is not None and action.verb == RERUN:
+            outcome = script.again_good if is_fresh else script.again_stale
+        else:
+            outcome = script.good if is_fresh else script.stale
         before = tries[-1].ending if tries and tries[-1].ends_at <= start else None
         tries.append(
             PlannedAttempt(
@@ -293,8 +288,8 @@ def _play(script: ScriptedRun, job: JobDef, plays: Plays, starts: Iterable[Begun
 def _starts(
     script: ScriptedRun, job: JobDef, plays: Plays, actions: Sequence[SentAction], pauses: PauseHistory
 ) -> Iterator[Begun]:
-    """Each attempt's beginning. A start by the clock does not come while its job is paused; what another job starts
-    comes when its own is let go."""
+    """Each attempt's beginning. A start by the clock does not happen while its job is paused; a start by another job
+    happens when the job is released."""
     wait = timedelta(seconds=script.wait)
     if script.after is None:
         if pauses.free_from(script.job, script.due) == script.due:
@@ -310,23 +305,14 @@ def _starts(
             yield action.sent_at, action.sent_at + timedelta(seconds=job.wait), action
 
 
-def _outcome(script: ScriptedRun, plays: Plays, start: datetime, again: bool, first: bool) -> AttemptOutcome:
-    if first and script.first is not None:
-        return script.first
-    fresh = all(is_fresh(plays.get(up, ()), start) for up in script.reads)
-    if again:
-        return script.again_good if fresh else script.again_stale
-    return script.good if fresh else script.stale
-
-
-def is_fresh(tries: Sequence[PlannedAttempt], at: datetime) -> bool:
-    """True when the last attempt that ended well by then wrote this night's data."""
+def _is_fresh(tries: Sequence[PlannedAttempt], at: datetime) -> bool:
+    """True when the last attempt that succeeded by then wrote this night's data."""
     ended = [entry for entry in tries if entry.ends_at <= at and entry.ending.state is RunState.SUCCEEDED]
     return bool(ended) and max(ended, key=lambda item: (item.ends_at, item.number)).ending.fresh
 
 
 def _first_task(job: JobDef, action: SentAction, before: AttemptEnding | None) -> int:
-    """Where a rerun of a DAG begins: at the task that was asked for, at the one that failed, else at the first."""
+    """Where a rerun of a DAG begins: at the requested task, at the one that failed, else at the first."""
     names = [task.name for task in job.tasks]
     task = action.job[1].removeprefix(f"{job.native_id}.") if action.job != job.key else ""
     for name in (task, before.task if before is not None and before.state.is_red else ""):

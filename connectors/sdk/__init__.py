@@ -1,1 +1,1 @@
-"""What a connector is written with: the contract, transports, secrets, and behavior that kinds share."""
+"""The connector SDK: the contract, transports, secrets, and behavior that kinds share."""

@@ -1,11 +1,11 @@
-"""Routes a preview to the part that made it: its plan names, under "how", the part that sends and verifies it."""
+"""Routes an action to its part: a preview by its verb, `act` and `look_up` by the part that the plan names."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from connectors.sdk.composed import ConnectorClient
 from connectors.sdk.contract import (
@@ -15,24 +15,34 @@ from connectors.sdk.contract import (
     LookUpResult,
     Preview,
     Receipt,
+    check_action_key,
     refused_preview,
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.settle import unless_in_flight
-from connectors.sdk.states import Verb
+from connectors.sdk.states import Capability, Verb
+
+Plan = Mapping[str, Any]
 
 
 class RoutedAction(Protocol):
     """The sender of one kind of plan."""
 
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+    def act(self, plan: Plan, key: str) -> Receipt:
         """Sends the plan once, as `Connector.act`."""
         ...
 
-    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
         """One query whether it arrived."""
         ...
+
+
+class ActionFunctions(NamedTuple):
+    """A `RoutedAction` of two functions."""
+
+    act: Callable[[Plan, str], Receipt]
+    look_up: Callable[[Plan, str], LookUpResult]
 
 
 Sender = TypeVar("Sender", bound=RoutedAction)
@@ -42,13 +52,15 @@ class ActionRouter(Generic[Sender]):
     """Sends previews and looks them up. `source`: its name in messages; `settle_seconds`: how long a key must stay
     absent before it counts as never arrived."""
 
+    plan_key: ClassVar[str] = "how"
+    """The field of a plan that names its part."""
+
     def __init__(
         self, source: str, client: ConnectorClient, by_plan: Mapping[str, Sender], settle_seconds: float
     ) -> None:
         self._source, self._client, self._by_plan, self._settle_seconds = source, client, by_plan, settle_seconds
 
     def act(self, preview: Preview, key: str) -> Receipt:
-        """As the contract says."""
         part = self._part(preview)
         if preview.refused or part is None:
             raise NotSupported(f"{self._source}: this preview cannot be sent: {preview.refused or 'it has no plan'}")
@@ -64,7 +76,43 @@ class ActionRouter(Generic[Sender]):
         return unless_in_flight(answer, preview)
 
     def _part(self, preview: Preview) -> Sender | None:
-        return self._by_plan.get(str(preview.plan.get("how")))
+        """None for a preview that was refused, or that another version stored."""
+        return self._by_plan.get(str(preview.plan.get(self.plan_key)))
+
+
+class VerbRouter(ActionRouter[RoutedAction]):
+    """Routes previews by their verb as well. NotSupported of a `look_up` is ActionUnknown."""
+
+    plan_key = "way"
+
+    def __init__(
+        self,
+        source: str,
+        client: ConnectorClient,
+        previews: Mapping[Verb, Callable[[ActionSpec], Preview]],
+        by_plan: Mapping[str, RoutedAction],
+        missing: Mapping[Capability, str],
+        settle_seconds: float = 0.0,
+    ) -> None:
+        """`missing`: why the source lacks a capability."""
+        super().__init__(source, client, by_plan, settle_seconds)
+        self._previews, self._missing = previews, missing
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """Raises NotSupported for a verb without a preview."""
+        if spec.verb not in self._previews:
+            raise NotSupported(f"{self._source} cannot {spec.verb}: {self._missing[spec.verb.needs]}")
+        return self._previews[spec.verb](spec)
+
+    def act(self, preview: Preview, key: str) -> Receipt:
+        check_action_key(key)
+        return super().act(preview, key)
+
+    def look_up(self, preview: Preview, key: str) -> LookUpResult:
+        try:
+            return super().look_up(preview, key)
+        except NotSupported as error:
+            return ActionUnknown(str(error))
 
 
 def start_instant(source: str, spec: ActionSpec) -> tuple[datetime | None, Preview | None]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from connectors.sdk.contract import ActionSpec, LookUpResult, NativeHold, Preview, Probe, Receipt
+from connectors.sdk.contract import ActionAbsent, ActionSpec, LookUpResult, NativeHold, Preview, Probe, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.settle import send_timeout
@@ -38,6 +38,35 @@ def no_holds(why: str) -> Callable[[Collection[str]], tuple[NativeHold, ...]]:
         raise NotSupported(why)
 
     return refuse
+
+
+def no_log(why: str) -> Callable[[RunRef, str | None, int], LogChunk]:
+    """The log of a kind without logs: raises NotSupported with `why`."""
+
+    def refuse(run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+        del run, start, limit_bytes
+        raise NotSupported(why)
+
+    return refuse
+
+
+class WatchOnly:
+    """The action calls of a kind that sends nothing."""
+
+    no_actions: ClassVar[str]
+    """Why."""
+
+    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+        raise NotSupported(self.no_actions)
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        raise NotSupported(self.no_actions)
+
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+        raise NotSupported(self.no_actions)
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        return ActionAbsent()
 
 
 class ComposedConnector:

@@ -69,14 +69,14 @@ class NativeBackfill:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an action would send, in the scheduler's own terms. Nothing is sent yet."""
+    """An action before it is sent, in the scheduler's own terms."""
 
     verb: str
     """Native verb: "clear failed tasks", "redrive", "start again", "run once"."""
     summary: str
     """One sentence: "run this crontab line once on db07 as etl"."""
     scope: str
-    """What it covers: "3 failed tasks of load_orders 2026-11-19"."""
+    """ "3 failed tasks of load_orders 2026-11-19"."""
     affected: tuple[str, ...] = ()
     """Native names of affected tasks, lines or executions. Empty where the job itself is affected."""
     overlap: str | None = None
@@ -90,7 +90,7 @@ class Preview:
     backfills: tuple[NativeBackfill, ...] = ()
     """Open backfills at the source, for "list" (which is `refused`, since it sends nothing)."""
     plan: Mapping[str, Any] = field(default_factory=dict)
-    """What `act` and `look_up` need: JSON-safe, without secrets, opaque to the engine except for SENT_AT."""
+    """Input of `act` and `look_up`: JSON-safe, without secrets, opaque to the engine except for SENT_AT."""
 
 
 HOLD_MARK = re.compile(
@@ -98,7 +98,7 @@ HOLD_MARK = re.compile(
 )
 
 STARTED_LATER = (
-    "the release itself starts nothing: what fell due while it was held Headway starts once afterwards, unless the"
+    "the release itself starts nothing: Headway starts a run that was missed meanwhile once afterwards, unless the"
     " job's own clock is about to start it"
 )
 """Note of every release about missed starts, which the engine handles whatever the source does by itself."""
@@ -227,7 +227,7 @@ class Connector(Protocol):
         ...
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        """What `act` would send. Changes nothing."""
+        """The calls that `act` would send. Changes nothing."""
         ...
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:

@@ -22,7 +22,7 @@ class ConnectorError(Exception):
 
 
 class SystemUnreachable(ConnectorError):
-    """No useful answer now. `retry_after_seconds`: what the source requested, if anything."""
+    """No useful answer now. `retry_after_seconds`: as the source requested; None where it did not."""
 
     kind = "unreachable"
 

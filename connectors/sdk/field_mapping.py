@@ -33,7 +33,7 @@ DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
 def _checked_path(text: str) -> str:
     parts = BRACES.findall(text) if "{" in text else [text]
     if text and not (parts and all(_PATH.fullmatch(part) for part in parts)):
-        raise ValueError(f'{text!r} is no path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
+        raise ValueError(f'{text!r} is not a path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
     return text
 
 
@@ -99,7 +99,7 @@ class MappedJobFields(MappedFields):
     enabled: FieldPath = ""
     """The opposite of paused."""
     definition: FieldPath = ""
-    """What runs: the command, the SQL."""
+    """The command or the SQL."""
     owner: FieldPath = ""
     """Its owner."""
     url: FieldPath = ""
@@ -151,12 +151,12 @@ class AheadOfClock(RecordUnreadable):
     """A run that began or ended in the future: a wrong zone or clock. It proves nothing before its time."""
 
 
-def value_at(row: Any, path: str) -> Any:
-    """The value at a path; None without one. Braces make a text, None where one of its parts is missing."""
+def value_at(row: Any, path: str, missing: Any = None) -> Any:
+    """The value at a path; `missing` without one. Braces make a text, `missing` where one of its parts is."""
     if "{" in path:
         parts = {name: value_at(row, name) for name in BRACES.findall(path)}
         if any(part is None for part in parts.values()):
-            return None
+            return missing
         return BRACES.sub(lambda match: str(parts[match[1]]), path)
     for name, place in STEP.findall(path):
         if place and isinstance(row, list) and int(place) < len(row):
@@ -164,12 +164,12 @@ def value_at(row: Any, path: str) -> Any:
         elif name and isinstance(row, dict) and name in row:
             row = row[name]
         else:
-            return None
+            return missing
     return row
 
 
 def rows_at(document: Any, path: str) -> list[Any] | None:
-    """The list of rows at a path ("" is the document itself); None where there is no list."""
+    """The list of rows at a path ("" is the document itself); None for any other value."""
     value = value_at(document, path) if path else document
     return value if isinstance(value, list) else None
 
@@ -289,7 +289,7 @@ def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tupl
     for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):
         if at is not None and at < EARLIEST:
             raise RecordUnreadable(
-                f"{str(value_at(row, path))[:60]!a} at {path!r} is not a run's time: leave it empty where there is none"
+                f"{str(value_at(row, path))[:60]!a} at {path!r} is not a run's time: leave it empty without one"
             )
         if at is not None and at > now + MAX_AHEAD:
             minutes = round((at - now).total_seconds() / 60)

@@ -82,7 +82,7 @@ def table(value: Any) -> Row:
 
 
 def subtable(value: Any, *names: str) -> Row:
-    """The JSON object below `value` by these names, one below the other; an empty one where there is none."""
+    """The JSON object below `value` by these names, one below the other; an empty one without it."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
@@ -98,7 +98,7 @@ def parse_table(document: str) -> Row:
     try:
         return table(json.loads(document))
     except (ValueError, RecursionError):
-        raise RecordUnreadable("it is no JSON") from None
+        raise RecordUnreadable("it is not JSON") from None
 
 
 def readable(
@@ -107,7 +107,7 @@ def readable(
     where: str = "",
     unreadable: list[SkippedRecord] | None = None,
 ) -> list[Parsed]:
-    """What `parse` returns for each row. One for which it raises RecordUnreadable is left out, and added to
+    """The result of `parse` for each row. A row for which it raises RecordUnreadable is left out, and added to
     `unreadable` as a record of `where`."""
     parsed = []
     for row in items:
@@ -184,11 +184,6 @@ def parse_instant(key: Any) -> datetime | None:
         return None
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def from_json(kind: Callable[..., T], text: str) -> T:
     """The dataclass `kind` in a JSON text of ours: a cursor, a reference, a place in a log. Raises RecordUnreadable."""
     try:
@@ -227,6 +222,7 @@ def read_cursor(cursor: Callable[[], T], text: str) -> T | None:
     return read_reference(cursor, text) if text else cursor()
 
 
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

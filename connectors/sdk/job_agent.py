@@ -1,8 +1,8 @@
 """The base of database job agents (pg_cron, pgAgent, MySQL events): their actions, holds, look-ups and permissions.
 
-A job is a row of the agent's catalogue. A hold disables it under a mark in that row or beside it. What an action left
-is read back from the catalogue; nothing counts as absent while a session of ours may still be sending it, or while
-rows are hidden from our role.
+A job is a row of the agent's catalogue. A hold disables it under a mark in that row or beside it. `look_up` reads the
+catalogue; nothing counts as absent while a session of ours may still be sending it, or while rows are hidden from our
+role.
 """
 
 from __future__ import annotations
@@ -183,7 +183,6 @@ class JobAgentConnector:
         return unless_in_flight(self._action_of(preview).look_up(preview.plan, key, timeout_seconds), preview)
 
     def close(self) -> None:
-        """Closes the connection; more than once is fine."""
         self._agent_client.close()
 
     def _action_of(self, preview: Preview) -> AgentAction:
@@ -252,7 +251,12 @@ class JobAgentHolds:
         name, mark, is_enabled = spec.run.job, job.mark if job else None, job is not None and job.is_enabled
         if plan["way"] == "hold":
             scope = f"every start of {name} by the clock until it is released"
-            refused = missing or mark_refusal(plan) or self._hold_refusal(name, mark, is_enabled) or unfit
+            refused = missing or mark_refusal(plan)
+            if not refused and mark is not None:
+                refused = f"{name} is held already: {mark.text}"
+            elif not refused and not is_enabled:
+                refused = f"{name} is not {self.enabled} in {self.agent}, and not by Headway: its owner must enable it"
+            refused = refused or unfit
             return Preview("hold", text, scope, native_calls=calls, notes=notes, refused=refused, plan=plan)
         hold, enables = str(plan["hold"]), _enables(plan)
         return Preview(
@@ -264,12 +268,6 @@ class JobAgentHolds:
             refused=missing or release_refusal(name, hold, mark, is_enabled, by_hand, self.enabled, self.disabled),
             plan=plan,
         )
-
-    def _hold_refusal(self, name: str, mark: HoldMark | None, is_enabled: bool) -> str | None:
-        if mark is not None:
-            return f"{name} is held already: {mark.text}"
-        reason = f"{name} is not {self.enabled} in {self.agent}, and not by Headway: its owner must enable it"
-        return None if is_enabled else reason
 
     def find(self, job: AgentJob | None, plan: Plan, key: str) -> ActionFound | None:
         """The hold or release that was sent under `key`, where the job shows it. A disabled job without the mark was
@@ -296,7 +294,7 @@ def marked_jobs(jobs: Iterable[tuple[str, AgentJob, str]]) -> tuple[NativeHold, 
 
 
 def absent_unless(sessions: int, hidden: str = "", what: str = "session") -> LookUpResult:
-    """The result of a look-up without a trace: unknown while sessions of ours still send, or where rows are hidden."""
+    """The result of `look_up` without a trace: unknown while sessions of ours still send, or where rows are hidden."""
     if sessions:
         return ActionUnknown(f"{sessions} {what} of ours that sends it is still alive")
     return ActionUnknown(hidden) if hidden else ActionAbsent()

@@ -60,8 +60,7 @@ def head(text: str, limit_bytes: int) -> str:
 
 
 def part_of(text: str, skip: int, limit_bytes: int) -> tuple[str, int | None]:
-    """What follows the first `skip` bytes of `text`, within the limit, and how many bytes to skip next; None at its
-    end."""
+    """The text after its first `skip` bytes, within the limit, and how many bytes to skip next; None at its end."""
     data = text.encode("utf-8", "replace")[skip:]
     if len(data) <= limit_bytes:
         return data.decode("utf-8", "replace"), None
@@ -81,18 +80,23 @@ def chunk_of(whole: str, start: str | None, limit_bytes: int, is_open: bool) -> 
 
 def chunk_of_parts(parts: Iterable[str], start: str | None, limit_bytes: int, is_open: bool) -> LogChunk:
     """The same of a text that comes in parts, of which one is held in memory at a time; those behind the piece are not
-    asked for."""
-    before, cached = _tail(parts, limit_bytes) if start is None else _from(parts, _number(start), limit_bytes)
-    cut = cached[:limit_bytes]
-    piece = from_character(cut) if start is None else to_character(cut) or cut
-    end = before + (len(cached) if start is None else len(piece))
-    more = end < before + len(cached)
-    return LogChunk(
-        text=piece.decode("utf-8", "surrogateescape"),
-        next=str(end) if more or is_open else None,
-        more=more,
-        cut=start is None and before > 0,
-    )
+    read."""
+    if start is None:
+        before, data = _tail(parts, limit_bytes)
+        text = from_character(data[:limit_bytes]).decode("utf-8", "surrogateescape")
+        return LogChunk(text, str(before + len(data)) if is_open else None, cut=before > 0)
+    before, data = 0, b""  # more than `limit_bytes` from the byte `first` on, where there are so many
+    first = int(start) if start.isascii() and start.isdigit() else 0
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape")
+        skip = min(len(encoded), first - before)
+        before, data = before + skip, data + encoded[skip : skip + limit_bytes + 1]
+        if len(data) > limit_bytes:
+            break
+    piece = to_character(data[:limit_bytes]) or data[:limit_bytes]
+    more = len(piece) < len(data)
+    following = str(before + len(piece)) if more or is_open else None
+    return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more)
 
 
 def read_through(read: Callable[[int, int], str | bytes], characters: int) -> Iterator[str]:
@@ -138,19 +142,3 @@ def _tail(parts: Iterable[str], limit_bytes: int) -> tuple[int, bytes]:
             del cached[:drop]
     drop = max(0, len(cached) - limit_bytes)
     return before + drop, bytes(cached[drop:])
-
-
-def _from(parts: Iterable[str], first: int, limit_bytes: int) -> tuple[int, bytes]:
-    """More than `limit_bytes` from the byte `first` on, where there are so many, and how many come before them."""
-    before, cached = 0, b""
-    for part in parts:
-        data = part.encode("utf-8", "surrogateescape")
-        skip = min(len(data), first - before)
-        before, cached = before + skip, cached + data[skip : skip + limit_bytes + 1]
-        if len(cached) > limit_bytes:
-            break
-    return before, cached
-
-
-def _number(start: str) -> int:
-    return int(start) if start.isascii() and start.isdigit() else 0

@@ -68,19 +68,16 @@ def shown_mark_of_plan(plan: Mapping[str, Any]) -> str:
 
 def mark_refusal(plan: Mapping[str, Any]) -> str | None:
     """Why the parameters make no mark; None where they make one."""
-    return None if mark_of(plan, KEY_PLACEHOLDER) else _no_mark(plan)
+    text = f'a hold by "{plan.get("by")}" until "{plan.get("until")}" cannot be written down at its source'
+    return None if mark_of(plan, KEY_PLACEHOLDER) else text
 
 
 def required_mark(plan: Mapping[str, Any], key: str) -> HoldMark:
     """The mark of a hold under `key`. Raises NotSupported where the plan makes none."""
     mark = mark_of(plan, key)
     if mark is None:
-        raise NotSupported(_no_mark(plan))
+        raise NotSupported(mark_refusal(plan) or "")
     return mark
-
-
-def _no_mark(plan: Mapping[str, Any]) -> str:
-    return f'a hold by "{plan.get("by")}" until "{plan.get("until")}" cannot be written down at its source'
 
 
 def release_refusal(
@@ -250,10 +247,8 @@ Source = TypeVar("Source")
 
 
 class MarkedPauseActions(Generic[Source]):
-    """HOLD and RELEASE of a kind that pauses a job under a mark: the order of reading, checking and writing.
-
-    A kind says how a job is read, how its pause and marks are stored, what a preview shows, and what is written. The
-    job is read again immediately before it is written."""
+    """HOLD and RELEASE of a kind that pauses a job under a mark: the order of reading, checking and writing. The job is
+    read again immediately before it is written."""
 
     marking: ClassVar[MarkedPause]
 
@@ -308,7 +303,6 @@ class MarkedPauseActions(Generic[Source]):
         return self.marking.gone(plan)
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says."""
         job, row = spec.run.job, self.read(spec.run.job)
         if row is None:
             return refused_preview(str(spec.verb), self.missing(job, str(spec.verb)))
@@ -328,7 +322,7 @@ class MarkedPauseActions(Generic[Source]):
         return replace(shown, plan={**plan, **shown.plan})
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says. A hold that is there under this key already is not written again."""
+        """A hold that exists under this key is not written again."""
         row = self.read_again(plan)
         if row is None:
             raise self.gone(plan)

@@ -1,10 +1,27 @@
-"""Validators for option texts: the error shows an example of a valid value, never the regular expression."""
+"""Types of option texts: the error shows an example of a valid value, never the regular expression."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _parse_duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"([1-9]\d{0,4})([smhd])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is not a duration; write "90m", "2h" or "1d"')
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
+"""A text such as "90m"."""
 
 
 def formatted_like(pattern: str, example: str) -> AfterValidator:

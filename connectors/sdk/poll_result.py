@@ -53,9 +53,7 @@ class PollResult:
             if (open_run.job, open_run.attempt_key) in self.records:
                 continue
             if deadline.left < deadline.seconds * reserved_share:
-                self.complete = False
-                self.warn("not all open runs were read in time: the next poll reads the rest")
-                return
+                return self.mark_incomplete("not all open runs were read in time: the next poll reads the rest")
             yield open_run
 
     def cursor_or_first(self, cursor: str, first: Cursor) -> Cursor:
@@ -65,6 +63,11 @@ class PollResult:
         except RecordUnreadable as error:
             self.warn(f"the cursor cannot be read ({error}); history is read again")
             return first
+
+    def mark_incomplete(self, reason: str) -> None:
+        """Not everything could be read: `reason` is a warning."""
+        self.complete = False
+        self.warn(reason)
 
     def skip(self, where: str, error: RecordUnreadable, row: Any) -> None:
         self.skipped.append(fields.skipped(where, error, row))
@@ -119,9 +122,9 @@ class ReportedRuns:
         return result.poll(following, more=more, clock=clock, seen_until=seen_until, gaps=gaps, runs=new)
 
     def new(self, records: Iterable[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
-        """Oldest first, without ended attempts that the poll before told word for word. Only where that poll's cursor
-        came back, so that what was never stored is told again: of a cursor that did not move nobody knows whether what
-        was told with it was stored."""
+        """Oldest first, without ended attempts that the previous poll reported in the same way. Everything is reported
+        where that poll's cursor did not come back, since its records may not be stored; with a cursor that did not move
+        this is unknown."""
         records = tuple(records)
         reported = self._prints if cursor and cursor == self._with else {}
         prints = {(record.job, record.attempt_key): hash(repr(record)) for record in records}

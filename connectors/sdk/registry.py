@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from connectors.sdk.contract import CONTRACT_VERSION, ConnectorKind
-from connectors.sdk.states import Capability, Verb
+from connectors.sdk.states import Capability, ProofLevel, Verb
 
 GROUP = "headway.connectors"
 
@@ -103,30 +103,25 @@ class KindEntry:
 
 def entries() -> list[KindEntry]:
     """All installed kinds, by name."""
-    return [_entry(kind) for kind in kinds()]
+    result = []
+    for kind in kinds():
+        try:
+            result.append(describe_kind(load(kind), tested(kind)))
+        except UnknownKind as error:
+            result.append(KindEntry(kind, error=str(error)))
+    return result
 
 
-def _entry(kind: str) -> KindEntry:
-    try:
-        return describe(load(kind), tested(kind))
-    except UnknownKind as error:
-        return KindEntry(kind, error=str(error))
-
-
-def describe(kind: ConnectorKind, against: tuple[str, ...]) -> KindEntry:
-    """The description of a kind."""
+def describe_kind(kind: ConnectorKind, against: tuple[str, ...]) -> KindEntry:
     lacking = {name for name, needed in FEATURES if needed is not None and needed not in kind.capabilities}
     lacking |= set() if kind.schedules else {"schedule"}
     does = tuple(name for name, _ in FEATURES if name not in lacking)
     lacks = {name: kind.missing.get(needed, "") for name, needed in FEATURES if needed and name not in does}
     verbs = {verb.value: kind.verbs[verb] for verb in Verb if verb in kind.verbs}
     verbs |= {"schedule": NEXT_ONLY} if kind.schedules == "next" else {}
-    proofs = tuple(proof.value for proof in sorted(kind.proofs, key=_RUNGS.index))
+    proofs = tuple(proof.value for proof in ProofLevel if proof in kind.proofs)
     lacks |= {"schedule": NO_CLOCK} if "schedule" in lacking else {}
     return KindEntry(kind.kind, kind.title, does, lacks, verbs, proofs, kind.ladder, against)
-
-
-_RUNGS = ("start", "exit", "full")
 
 
 def tested(kind: str) -> tuple[str, ...]:

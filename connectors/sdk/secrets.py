@@ -52,14 +52,13 @@ def refuse_pasted(value: Any) -> Any:
     return value
 
 
-def beside_config(value: Path, info: ValidationInfo) -> Path:
-    """The path; a relative one is relative to its config file."""
+def _beside_config(value: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder")
     is_of_home = str(value).startswith("~")
     return value if folder is None or is_of_home else Path(folder) / value
 
 
-FilePath = Annotated[Path, BeforeValidator(refuse_pasted), AfterValidator(beside_config)]
+FilePath = Annotated[Path, BeforeValidator(refuse_pasted), AfterValidator(_beside_config)]
 """A path in a setting, relative to the config's folder; the text of a key is refused."""
 
 
@@ -74,7 +73,7 @@ class SecretRef(BaseModel):
     """A file of ours, mode 0600 or 0400; one trailing newline is cut."""
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Program and arguments, run without a shell, 10 s and 64 KiB at most. Of the engine's environment, which may hold
-    every other secret, it sees HANDED_ON and `pass_env` only."""
+    every other secret, it sees INHERITED_VARIABLES and `pass_env` only."""
     pass_env: tuple[str, ...] = ()
     """Names of more environment variables that the command needs: VAULT_ADDR, VAULT_TOKEN."""
     keyring: str | None = None
@@ -120,7 +119,19 @@ class SecretStore:
 
     def __call__(self, reference: SecretRef) -> str:
         """The secret's value now, never cached: rotated secrets are read again. Raises AccessRefused with the fix."""
-        value = _read(reference)
+        if reference.env is not None:
+            value = os.environ.get(reference.env, "")
+            if not value:
+                raise AccessRefused(
+                    f"secret env {reference.env}: the variable is not set in this process."
+                    f" Set {reference.env} and start again."
+                )
+        elif reference.file is not None:
+            value = _from_file(reference.file)
+        elif reference.command is not None:
+            value = _from_command(reference.command, reference.pass_env)
+        else:
+            value = _from_keyring(reference.keyring or "")
         self.remember(value)
         return value
 
@@ -178,23 +189,6 @@ def _secret_parts(value: str) -> Iterator[str]:
             yield from {part, unquote(part)}
 
 
-def _read(reference: SecretRef) -> str:
-    if reference.env is not None:
-        return _from_env(reference.env)
-    if reference.file is not None:
-        return _from_file(reference.file)
-    if reference.command is not None:
-        return _from_command(reference.command, reference.pass_env)
-    return _from_keyring(reference.keyring or "")
-
-
-def _from_env(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise AccessRefused(f"secret env {name}: the variable is not set in this process. Set {name} and start again.")
-    return value
-
-
 def _from_file(path: Path) -> str:
     try:
         info = path.expanduser().stat()
@@ -209,10 +203,15 @@ def _from_file(path: Path) -> str:
 
 def _from_command(argv: tuple[str, ...], pass_env: tuple[str, ...]) -> str:
     place = f"secret command {argv[0]}"
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in INHERITED_VARIABLES or name in pass_env or name.startswith(("LC_", "XDG_"))
+    }
     try:
         process = subprocess.Popen(  # noqa: S603 - argv from the operator's own config, no shell
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0,
-            env=_environment(pass_env),
+            env=environment,
         )  # fmt: skip
     except OSError as error:
         raise AccessRefused(f"{place}: {type(error).__name__}. Run it by hand to see why.") from None
@@ -232,15 +231,6 @@ def _from_command(argv: tuple[str, ...], pass_env: tuple[str, ...]) -> str:
             " it needs."
         )
     return data.decode("utf-8", "replace").removesuffix("\n")
-
-
-def _environment(names: tuple[str, ...]) -> dict[str, str]:
-    """The environment of a secret command."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in INHERITED_VARIABLES or name in names or name.startswith(("LC_", "XDG_"))
-    }
 
 
 def _output(process: subprocess.Popen[bytes], until: float) -> bytes:

@@ -34,9 +34,9 @@ class SequenceCursor:
 
     def text(self) -> str:
         """As JSON, with the newest of `again`; the engine passes open runs anyway."""
-        document: dict[str, object] = {"after": self.after, "again": dict(sorted(self.again.items())[-MOST_AGAIN:])}
-        document |= {"last": dict(self.last)} if self.last else {}
-        return json.dumps(document | ({"is_live": True} if self.is_live else {}), separators=(",", ":"))
+        again = dict(sorted(self.again.items())[-MOST_AGAIN:])
+        document = {"after": self.after, "again": again, "last": dict(self.last), "is_live": self.is_live}
+        return json.dumps(document, separators=(",", ":"))
 
     @classmethod
     def read(cls, text: str) -> SequenceCursor | None:

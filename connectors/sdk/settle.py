@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionUnknown, LookUpResult, Preview
-from connectors.sdk.errors import NotSupported, SystemUnreachable
+from connectors.sdk.errors import SystemUnreachable
 
 SEND_SECONDS = 120.0
 """How long after its intent an action may connect and send: the engine's deadline, and a wait before."""
@@ -64,7 +64,7 @@ def unless_in_flight(answer: LookUpResult, preview: Preview, now: datetime | Non
 
 def send_timeout(preview: Preview, timeout_seconds: float, now: datetime | None = None) -> float:
     """The timeout of a send: `timeout_seconds`, but no longer than SEND_SECONDS after its intent. Raises
-    SystemUnreachable after that, when a look-up may have returned absent."""
+    SystemUnreachable after that, when `look_up` may have returned absent."""
     sent = sent_at(preview.plan)
     if sent is None:
         return timeout_seconds
@@ -72,12 +72,3 @@ def send_timeout(preview: Preview, timeout_seconds: float, now: datetime | None 
     if remaining <= 0:
         raise SystemUnreachable(f"{SEND_SECONDS:.0f} s have passed since it was to be sent: too late, send it again")
     return min(timeout_seconds, remaining)
-
-
-def looked_up(look_up: Callable[[], LookUpResult], preview: Preview) -> LookUpResult:
-    """The answer of `look_up`; ActionUnknown where the source cannot answer, and for an absence while the action may
-    still arrive."""
-    try:
-        return unless_in_flight(look_up(), preview)
-    except NotSupported as error:
-        return ActionUnknown(str(error))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from connectors.sdk.contract import Connector, Probe
 from connectors.sdk.errors import ConnectorError
-from connectors.sdk.records import Inventory, JobRecord, Poll, RunRecord, instant_key
+from connectors.sdk.records import Inventory, Poll, instant_key
 from connectors.sdk.states import RunState
 
 SHOWN = 10
@@ -64,46 +64,34 @@ def lines(result: TrialResult) -> Iterator[str]:
             yield f"  right    {right.name}: {held}{'; ' + right.fix if right.fix else ''}"
     if result.inventory is not None:
         yield f"  jobs     {len(result.inventory.jobs)}{'' if result.inventory.complete else ', not all could be read'}"
-        yield from (f"    {_job(job)}" for job in result.inventory.jobs[:SHOWN])
+        for job in result.inventory.jobs[:SHOWN]:
+            clock = f"{job.schedule.dialect} {job.schedule.expression!r} {job.schedule.zone}"
+            schedule = clock if job.schedule.expression else "no schedule"
+            yield f"    {job.native_id}  {schedule}{'  paused' if job.paused else ''}"
         yield from _skipped(result.inventory)
     if result.poll is not None:
         yield f"  runs     {len(result.poll.runs)} in the first poll{', more to come' if result.poll.more else ''}"
-        yield from (f"    {_run(run)}" for run in result.poll.runs[-SHOWN:])
+        for run in result.poll.runs[-SHOWN:]:
+            began, ended = (instant_key(at) if at else "–" for at in (run.started_at, run.ended_at))
+            exit_code = f"  exit {run.exit_code}" if run.exit_code is not None else ""
+            message = f"  {run.message[:60]!r}" if run.message else ""
+            state = f"{run.native_state!r} -> {run.state}"
+            yield f"    {run.attempt_key}  {run.job}  {state}  {began} … {ended}{exit_code}{message}"
         yield from _skipped(result.poll)
         for (native, state), count in result.states.items():
             hint = ": unknown; name it in states" if state == RunState.UNKNOWN else ""
             yield f"  state    {native!r} × {count} -> {state}{hint}"
         yield from (f"  warning  {warning}" for warning in result.poll.warnings)
-        yield from _unknown_jobs(result)
+        if result.inventory is not None and result.inventory.complete:  # usually because of a wrong path
+            known = {job.native_id for job in result.inventory.jobs}
+            unlisted = Counter(run.job for run in result.poll.runs if run.job not in known)
+            for name, count in unlisted.most_common(SHOWN):
+                yield f"  warning  {count} runs are of {name!r}, which is not among the jobs"
     if result.error:
         yield f"{result.target}: FAILED: {result.error}"
-
-
-def _job(job: JobRecord) -> str:
-    clock = f"{job.schedule.dialect} {job.schedule.expression!r} {job.schedule.zone}"
-    parts = [job.native_id, clock if job.schedule.expression else "no schedule", "paused" if job.paused else ""]
-    return "  ".join(filter(None, parts))
-
-
-def _run(run: RunRecord) -> str:
-    times = [instant_key(at) if at else "–" for at in (run.started_at, run.ended_at)]
-    exit_code = f"  exit {run.exit_code}" if run.exit_code is not None else ""
-    message = f"  {run.message[:60]!r}" if run.message else ""
-    state = f"{run.native_state!r} -> {run.state}"
-    return f"{run.attempt_key}  {run.job}  {state}  {times[0]} … {times[1]}{exit_code}{message}"
 
 
 def _skipped(part: Inventory | Poll) -> Iterator[str]:
     yield from (f"  skipped  {item.where}: {item.reason}  {item.sample[:100]}" for item in part.skipped[:SHOWN])
     if len(part.skipped) > SHOWN:
         yield f"  skipped  {len(part.skipped) - SHOWN} more"
-
-
-def _unknown_jobs(result: TrialResult) -> Iterator[str]:
-    """Runs of jobs that are not listed, usually because of a wrong path."""
-    if result.inventory is None or result.poll is None or not result.inventory.complete:
-        return
-    known = {job.native_id for job in result.inventory.jobs}
-    strange = Counter(run.job for run in result.poll.runs if run.job not in known)
-    for job, count in strange.most_common(SHOWN):
-        yield f"  warning  {count} runs are of {job!r}, which is not among the jobs"

@@ -13,9 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from connectors.sdk.action_router import look_up_until_settled
+from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
 from connectors.sdk.aws import scheduler, schedules
-from connectors.sdk.aws.actions import AwsAction, AwsActions, Plan
 from connectors.sdk.aws.client import AwsAlreadyExists, AwsNotFound
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.contract import (
@@ -33,33 +32,35 @@ from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.inventory import NO_MARK, StateMachines
 
 LISTED_RUNNING = 10
-SETTLE_SECONDS = 1.0
-"""DescribeExecution is "eventually consistent": a missing one is requested once more."""
 
 
-class StepFunctionsActions(AwsActions):
-    """Actions on executions and schedules of one region."""
+class StepFunctionsActions(VerbRouter):
+    """Actions on executions and schedules of one region. `settle_seconds`: DescribeExecution is "eventually
+    consistent"."""
 
-    def __init__(self, client: StepFunctionsClient, machines: StateMachines) -> None:
-        self._client, self._machines = client, machines
-        write = AwsAction(partial(scheduler.send, client), partial(scheduler.look_up, client))
-        begin = AwsAction(partial(send_start, client), partial(look_up_start, client))
+    _client: StepFunctionsClient
+
+    def __init__(self, client: StepFunctionsClient, machines: StateMachines, settle_seconds: float) -> None:
+        self._machines = machines
+        write = ActionFunctions(partial(scheduler.send, client), partial(scheduler.look_up, client))
         super().__init__(
             "Step Functions",
+            client,
             {
                 Verb.RERUN: partial(preview_rerun, client),
                 Verb.CANCEL: partial(preview_stop, client),
                 **dict.fromkeys((Verb.START, Verb.HOLD, Verb.RELEASE), self._preview_by_schedule),
             },
             {
-                "redrive": AwsAction(partial(send_redrive, client), partial(look_up_redrive, client)),
-                "start": AwsAction(partial(send_again, client), partial(look_up_start, client)),
-                "begin": begin,
-                "stop": AwsAction(partial(send_stop, client), partial(look_up_stop, client)),
+                "redrive": ActionFunctions(partial(send_redrive, client), partial(look_up_redrive, client)),
+                "start": ActionFunctions(partial(send_again, client), partial(look_up_start, client)),
+                "begin": ActionFunctions(partial(send_start, client), partial(look_up_start, client)),
+                "stop": ActionFunctions(partial(send_stop, client), partial(look_up_stop, client)),
                 "hold": write,
                 "release": write,
             },
             {Capability.MARK: NO_MARK},
+            settle_seconds,
         )
 
     def _preview_by_schedule(self, spec: ActionSpec) -> Preview:
@@ -83,9 +84,7 @@ def preview_rerun(client: StepFunctionsClient, spec: ActionSpec) -> Preview:
         )
     execution = client.execution(ref["arn"], with_data=True)
     running = open_executions(client, ref["machine"])
-    if execution.get("redriveStatus") == "REDRIVABLE":
-        return _redrive(execution, spec, running)
-    return _start(execution, spec, running)
+    return (_redrive if execution.get("redriveStatus") == "REDRIVABLE" else _start)(execution, spec, running)
 
 
 def open_executions(client: StepFunctionsClient, machine: str) -> list[AwsReply]:
@@ -111,28 +110,24 @@ def _redrive(reply: AwsReply, spec: ActionSpec, running: list[AwsReply]) -> Prev
 def _start(reply: AwsReply, spec: ActionSpec, running: list[AwsReply]) -> Preview:
     name, machine = str(reply["name"]), str(reply["stateMachineArn"])
     why = str(reply.get("redriveStatusReason") or "").rstrip(".")
-    notes = [
-        f"AWS does not redrive it: {why}" if why else "AWS does not offer a redrive for it",
-        "runs the definition of now",
-    ]
+    refused = None
+    if _rerun_input(reply) is None:
+        refused = f"the input of {name} cannot be read (too large, or its key is refused): start it by hand"
+    elif parse.STATES.get(str(reply["status"])) == RunState.RUNNING:
+        refused = f"{name} of {spec.run.job} is still running: stop it first, or wait for its end"
     return Preview(
         verb="start again",
         summary=f"start {spec.run.job} again from its first step, with the input of {name}",
         scope=f"the whole of {spec.run.job} {name}",
         overlap=overlap(running, spec.run.job),
         native_calls=(f"states:StartExecution stateMachineArn={machine} name=<key> input=<that of {name}>",),
-        notes=tuple(notes),
-        refused=_rerun_refusal(reply, spec),
+        notes=(
+            f"AWS does not redrive it: {why}" if why else "AWS does not offer a redrive for it",
+            "runs the definition of now",
+        ),
+        refused=refused,
         plan={"way": "start", "machine": machine, "source": str(reply["executionArn"])},
     )
-
-
-def _rerun_refusal(execution: Mapping[str, Any], spec: ActionSpec) -> str | None:
-    if _rerun_input(execution) is None:
-        return f"the input of {execution['name']} cannot be read (too large, or its key is refused): start it by hand"
-    if parse.STATES.get(str(execution["status"])) == RunState.RUNNING:
-        return f"{execution['name']} of {spec.run.job} is still running: stop it first, or wait for its end"
-    return None
 
 
 def overlap(running: Sequence[AwsReply], job: str) -> str | None:
@@ -180,28 +175,19 @@ def _send(client: StepFunctionsClient, plan: Plan, key: str, given: str) -> Rece
 def look_up_start(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
     """By the name of the execution."""
     arn = parse.execution_arn(str(plan["machine"]), key)
-
-    def look_up() -> LookUpResult:
-        try:
-            return ActionFound(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
-        except AwsNotFound:
-            return ActionAbsent()
-
-    return look_up_until_settled(look_up, client, SETTLE_SECONDS)
+    try:
+        return ActionFound(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
+    except AwsNotFound:
+        return ActionAbsent()
 
 
 def look_up_redrive(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
     """By the count of redrives, which does not show their user."""
     arn, before = str(plan["arn"]), int(plan["redrives"])
-
-    def look_up() -> LookUpResult:
-        now = int(client.execution(arn).get("redriveCount") or 0)
-        if now <= before:
-            return ActionAbsent()
-        message = f"redriven {now} time(s), {before} before; AWS does not record by whom"
-        return ActionFound(f"{arn}#{before + 1}", message)
-
-    return look_up_until_settled(look_up, client, SETTLE_SECONDS)
+    now = int(client.execution(arn).get("redriveCount") or 0)
+    if now <= before:
+        return ActionAbsent()
+    return ActionFound(f"{arn}#{before + 1}", f"redriven {now} time(s), {before} before; AWS does not record the user")
 
 
 ERROR = "Headway.Cancelled"
@@ -215,19 +201,25 @@ def preview_start(
 ) -> Preview:
     """The call of a start, with which schedule's input; the input stays in AWS until it is sent."""
     job, arn = spec.run.job, str(machine["stateMachineArn"])
-    running = open_executions(client, arn) if _is_listed(machine) else []
+    running = open_executions(client, arn) if machine.get("type") != parse.EXPRESS else []
     source = replies[0] if replies else None
     name = schedules.full_name(source) if source else ""
     target = schedules.target_of(source) if source else arn
     given = f"input of schedule {name}" if source and _start_input(source) is not None else f"input {NO_INPUT}"
+    if source is None:
+        note = "no schedule starts it, so it gets an empty input"
+    elif given.endswith(NO_INPUT):
+        note = "the schedule has no input of its own: AWS would send its notification, we send an empty one"
+    else:
+        note = "the schedule keeps its times, and starts it by them as well"
     return Preview(
         verb="start",
         summary=f"start {job} once now, with the {given}",
         scope=f"one execution of {job}{spec.for_period}",
         overlap=overlap(running, job),
         native_calls=(f"states:StartExecution stateMachineArn={target} name=<key> input=<{given}>",),
-        notes=_start_notes(source, given),
-        refused=_not_started(spec, machine, replies),
+        notes=(note,),
+        refused=_start_refusal(spec, machine, replies),
         plan={
             "way": "begin",
             "machine": target,
@@ -235,10 +227,6 @@ def preview_start(
             "period_at": _period(spec),
         },
     )
-
-
-def _is_listed(machine: Mapping[str, Any]) -> bool:
-    return machine.get("type") != parse.EXPRESS
 
 
 def _start_input(schedule: Mapping[str, Any]) -> str | None:
@@ -252,17 +240,9 @@ def _period(spec: ActionSpec) -> str:
     return given if given.endswith("Z") else ""
 
 
-def _start_notes(source: AwsReply | None, given: str) -> tuple[str, ...]:
-    if source is None:
-        return ("no schedule starts it, so it gets an empty input",)
-    if given.endswith(NO_INPUT):
-        return ("the schedule has no input of its own: AWS would send its notification, we send an empty one",)
-    return ("the schedule keeps its times, and starts it by them as well",)
-
-
-def _not_started(spec: ActionSpec, machine: Mapping[str, Any], replies: Sequence[AwsReply]) -> str | None:
+def _start_refusal(spec: ActionSpec, machine: Mapping[str, Any], replies: Sequence[AwsReply]) -> str | None:
     job = spec.run.job
-    if not _is_listed(machine):
+    if machine.get("type") == parse.EXPRESS:
         return f"{job} is an EXPRESS state machine: AWS keeps no list in which a start could be found again"
     if len({(_start_input(item), schedules.target_of(item)) for item in replies}) > 1:
         names = ", ".join(schedules.full_name(item) for item in replies)
@@ -314,7 +294,7 @@ def preview_stop(client: StepFunctionsClient, spec: ActionSpec) -> Preview:
         scope=f"execution {name} of {spec.run.job}",
         affected=(name,),
         native_calls=(f"states:StopExecution executionArn={ref['arn']} error={ERROR} cause=<key>",),
-        notes=("what its running step has begun elsewhere (a Lambda, a query) may go on",),
+        notes=("a Lambda or a query that its running step began may go on",),
         refused=None if parse.is_open(execution) else ended,
         plan={"way": "stop", "arn": ref["arn"], "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
     )
@@ -333,12 +313,8 @@ def send_stop(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
 def look_up_stop(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
     """ABORTED is the requested state, set by us or by another user; any other state is not of our call."""
     arn = str(plan["arn"])
-
-    def look_up() -> LookUpResult:
-        execution = client.execution(arn, with_data=True)
-        if execution["status"] != "ABORTED":
-            return ActionAbsent()
-        by_us = key in str(execution.get("cause") or "")
-        return ActionFound(arn, "ABORTED by us" if by_us else "ABORTED; its cause does not name the user")
-
-    return look_up_until_settled(look_up, client, SETTLE_SECONDS)
+    execution = client.execution(arn, with_data=True)
+    if execution["status"] != "ABORTED":
+        return ActionAbsent()
+    by_us = key in str(execution.get("cause") or "")
+    return ActionFound(arn, "ABORTED by us" if by_us else "ABORTED; its cause does not name the user")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -67,8 +67,19 @@ class ExecutionReader(NewestFirstReader):
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         """Reads redrives of older executions, the open ones that no page showed, and why the newest failed."""
         self._read_redriven(places, at.marks, at.turn)
-        self._read_open(open_runs, at.turn)
-        self._read_causes()
+        shown = {execution_arn(run) for run in self.result.records.values()}
+        rest = [(arn, ref) for ref in open_runs if (arn := parse.reference(ref).get("arn")) and arn not in shown]
+        for arn, ref in in_turns(rest, MOST_DESCRIBED, at.turn):
+            if not self.has_time or not self.request(ref.job, partial(self.client.execution, arn), ref):
+                break
+        # The list has no error and cause. Without them here they are in the log.
+        runs = self.result.records.values()
+        failed = [run for run in runs if run.native_state in parse.FAILURES and not run.message]
+        newest = sorted(failed, key=lambda run: run.ended_at or run.started_at or EPOCH, reverse=True)[:MOST_DESCRIBED]
+        for run in newest:
+            fetch = partial(self.client.execution, execution_arn(run), with_data=True)
+            if not self.has_time or not self.request(run.job, fetch):
+                return
 
     def _read_redriven(self, machines: Mapping[str, str], before: Mapping[str, NewestFirstPosition], turn: int) -> None:
         """Redrives of executions that are older than the floor: some state machines each time."""
@@ -78,42 +89,20 @@ class ExecutionReader(NewestFirstReader):
             try:
                 page = self.client.executions(machines[name], self.live_size, redriven=True)
             except (AccessRefused, NotSupported, RateLimited):
-                continue  # the reading of the machine itself has told it
-            self._take_redriven(page["executions"], name, before.get(name, NewestFirstPosition()))
-
-    def _take_redriven(self, rows: Sequence[AwsReply], name: str, before: NewestFirstPosition) -> None:
-        codes = []
-        for row in rows:
-            at = instant(row.get("redriveDate"))
-            if row.get("redriveCount") and at and at.timestamp() >= before.floor:
-                result, is_reported = self.end_code(row, before.reported)
-                codes.append(result)
-                if not is_reported:
-                    self.add(row, name)
-        mark = self.marks[name]
-        reported_codes = dict.fromkeys([*mark.reported, *(code for code in codes if code)])
-        self.marks[name] = replace(mark, reported=tuple(reported_codes)[-MOST_CODES:])
-
-    def _read_open(self, refs: Sequence[RunRef], turn: int) -> None:
-        """Describes the open runs that no page showed."""
-        shown = {execution_arn(run) for run in self.runs.values()}
-        rest = [(arn, ref) for ref in refs if (arn := parse.reference(ref).get("arn")) and arn not in shown]
-        for arn, ref in in_turns(rest, MOST_DESCRIBED, turn):
-            if not self.has_time or not self.request(ref.job, partial(self.client.execution, arn), ref):
-                return
-
-    def _read_causes(self) -> None:
-        """Error and cause of the newest failures: the list does not have them. Without it they are in the log."""
-        failed = [run for run in self.runs.values() if run.native_state in parse.FAILURES and not run.message]
-        newest = sorted(failed, key=lambda run: run.ended_at or run.started_at or EPOCH, reverse=True)[:MOST_DESCRIBED]
-        for run in newest:
-            fetch = partial(self.client.execution, execution_arn(run), with_data=True)
-            if not self.has_time or not self.request(run.job, fetch):
-                return
+                continue  # the reading of the machine itself has reported it
+            mark, past = self.marks[name], before.get(name, NewestFirstPosition())
+            codes = dict.fromkeys(mark.reported)
+            for row in page["executions"]:
+                at = instant(row.get("redriveDate"))
+                if row.get("redriveCount") and at and at.timestamp() >= past.floor:
+                    code, is_reported = self.end_code(row, past.reported)
+                    codes |= {code: None} if code else {}
+                    if not is_reported:
+                        self.add(row, name)
+            self.marks[name] = replace(mark, reported=tuple(codes)[-MOST_CODES:])
 
 
 def execution_arn(run: RunRecord) -> str:
-    """ARN of the execution of a record."""
     return run.attempt_key.rpartition("#")[0]
 
 
@@ -141,12 +130,13 @@ def probe(client: StepFunctionsClient, machines: StateMachines, has_schedules: b
     """Each call that watching needs, tried; those that change something cannot be tried."""
     rows: list[AwsReply] = []
     held = [try_permission(SERVICE, "ListStateMachines", lambda: rows.extend(machines.listed()))]
-    held += [
-        *_execution_permissions(client, rows),
-        *(_schedule_permissions(client) if has_schedules else [NO_SCHEDULES]),
-    ]
-    notes = (client.identity(), *express_note(rows))
-    return Probe(True, "", (*held, *ACTION_PERMISSIONS), notes, client.clock)
+    held += _execution_permissions(client, rows)
+    held += _schedule_permissions(client) if has_schedules else [NO_SCHEDULES]
+    notes = [client.identity()]
+    if express := [str(machine.get("name")) for machine in rows if machine.get("type") == parse.EXPRESS]:
+        text = "EXPRESS state machines keep no list of executions, their runs cannot be seen"
+        notes.append(f"{text}: {', '.join(express[:20])}")
+    return Probe(True, "", (*held, *ACTION_PERMISSIONS), tuple(notes), client.clock)
 
 
 def _execution_permissions(client: StepFunctionsClient, machines: Sequence[AwsReply]) -> Iterator[SourcePermission]:
@@ -173,17 +163,10 @@ def _schedule_permissions(client: StepFunctionsClient) -> Iterator[SourcePermiss
         yield try_permission("scheduler", "GetSchedule", partial(client.schedule, *place), "act")
 
 
-def express_note(machines: Iterable[AwsReply]) -> tuple[str, ...]:
-    """A warning where executions of state machines cannot be listed."""
-    names = [str(machine.get("name")) for machine in machines if machine.get("type") == parse.EXPRESS]
-    note = f"EXPRESS state machines keep no list of executions, their runs cannot be seen: {', '.join(names[:20])}"
-    return (note,) if names else ()
-
-
 class StepFunctionsConnector(ComposedConnector):
     """The state machines of one region that the options name."""
 
-    def __init__(self, client: StepFunctionsClient, options: StepFunctionsOptions) -> None:
+    def __init__(self, client: StepFunctionsClient, options: StepFunctionsOptions, settle_seconds: float = 1.0) -> None:
         machines = StateMachines(client, options)
         poller = NewestFirstPoller(
             lambda: standard_machines(machines.listed()), lambda: ExecutionReader(client, region=options.region)
@@ -199,7 +182,7 @@ class StepFunctionsConnector(ComposedConnector):
             inventory=inventory,
             poll=poller.poll,
             log=lambda run, start, limit_bytes: log.chunk(client, run, start, limit_bytes),
-            acts=StepFunctionsActions(client, machines),
+            acts=StepFunctionsActions(client, machines, settle_seconds),
             holds=machines.holds,
             probe=lambda: probe(client, machines, reads_schedules(options)),
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsNotFound
 from connectors.sdk.aws.inventory import read_inventory
+from connectors.sdk.aws.options import matches_any
 from connectors.sdk.aws.scheduler import ScheduleCache
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.contract import NativeHold
@@ -42,7 +42,13 @@ class StateMachines:
                 job = parse.job({**machine, **self._client.state_machine(arn)}, self._options.region)
             except AwsNotFound:
                 return None
-            return _with_schedules(job, by_machine.get(arn, ()), unreadable)
+            rows = by_machine.get(arn, [])
+            text = schedules.schedule_text(rows)
+            if unreadable not in ("", NO_ADDRESS):
+                text = f"{SCHEDULE_UNREADABLE}{unreadable}"
+            # As text: no start is expected by it, since AWS does not record those that it made; a hold goes by it.
+            schedule = Schedule("none", text=text, next_at=schedules.next_instant(rows, datetime.now(UTC)))
+            return replace(job, schedule=schedule, paused=schedules.is_paused(rows))
 
         inventory = read_inventory(
             self._client,
@@ -58,19 +64,21 @@ class StateMachines:
 
     def listed(self) -> Iterator[AwsReply]:
         """As ListStateMachines returns them."""
-        for machine in self._client.state_machines():
-            if self._chooses(str(machine.get("name")), str(machine.get("stateMachineArn"))):
-                yield machine
+        return (
+            machine
+            for machine in self._client.state_machines()
+            if self._chooses(str(machine.get("name")), str(machine.get("stateMachineArn")))
+        )
 
     def _chooses(self, *names: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self._options.state_machines for name in names)
+        return any(matches_any(name, self._options.state_machines) for name in names)
 
     def named(self, name: str) -> AwsReply:
         """The state machine of this name. Raises NotSupported when it no longer exists."""
         for item in self.listed():
             if str(item.get("name")) == name and item.get("stateMachineArn"):
                 return item
-        raise NotSupported(f"{self._client.place}: there is no state machine {name} any more")
+        raise NotSupported(f"{self._client.place}: state machine {name} no longer exists")
 
     def schedules(self, machines: Sequence[AwsReply]) -> tuple[dict[str, list[AwsReply]], str]:
         """The schedules of these state machines by ARN; or why they cannot be read."""
@@ -101,11 +109,3 @@ def standard_machines(machines: Iterable[AwsReply]) -> dict[str, str]:
     """Name -> ARN of the state machines whose executions can be listed."""
     standard = (row for row in machines if row.get("type") != parse.EXPRESS and row.get("stateMachineArn"))
     return {str(row.get("name")): str(row["stateMachineArn"]) for row in standard}
-
-
-def _with_schedules(job: JobRecord, rows: Sequence[AwsReply], unreadable: str) -> JobRecord:
-    """The job with its schedules as text, and their next instant: no start is expected by them, since AWS does not
-    record those that it made; a hold goes by it."""
-    text = f"{SCHEDULE_UNREADABLE}{unreadable}" if unreadable not in ("", NO_ADDRESS) else schedules.schedule_text(rows)
-    next_at = schedules.next_instant(rows, datetime.now(UTC))
-    return replace(job, schedule=Schedule("none", text=text, next_at=next_at), paused=schedules.is_paused(rows))

@@ -26,6 +26,8 @@ FAILURES = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 DEFINITION_CHARACTERS = 4000
 MESSAGE_CHARACTERS = 4000
 EXPRESS = "EXPRESS"
+CONTEXT = {"stateMachineVersionArn": "version", "stateMachineAliasArn": "alias", "redriveStatus": "redrive"}
+"""Field of an execution -> its name in the context of the run."""
 
 
 def is_open(execution: Mapping[str, Any]) -> bool:
@@ -74,7 +76,7 @@ def run(execution: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
         native_ref=json.dumps({"arn": arn, "machine": str(execution["stateMachineArn"]), "redrives": redrives}),
         native_url=f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{arn}",
         action_key=name if ACTION_KEY.fullmatch(name) else None,
-        context=_context(execution),
+        context={key: str(execution[name]) for name, key in CONTEXT.items() if execution.get(name)},
     )
 
 
@@ -82,11 +84,6 @@ def message(execution: Mapping[str, Any]) -> str:
     """Error and cause in one line: "Orders.Late: orders.csv is not there"."""
     parts = [str(execution[name]) for name in ("error", "cause") if execution.get(name)]
     return ": ".join(parts)[:MESSAGE_CHARACTERS]
-
-
-def _context(execution: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"stateMachineVersionArn": "version", "stateMachineAliasArn": "alias", "redriveStatus": "redrive"}
-    return {key: str(execution[name]) for name, key in names.items() if execution.get(name)}
 
 
 def reference(ref: RunRef) -> dict[str, str]:

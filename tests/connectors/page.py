@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.registry import FEATURES, TEST_LEVELS, KindEntry, describe, kinds, load
+from connectors.sdk.registry import FEATURES, TEST_LEVELS, KindEntry, describe_kind, kinds, load
 from tests.connectors.played import COLUMNS, LIMITS, Played, hook_of, played
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def _strength(against: str) -> tuple[int, str]:
 
 def page(against: dict[str, list[str]]) -> str:
     """docs/connectors.md."""
-    result = [describe(load(kind), tuple(value)) for kind, value in against.items()]
+    result = [describe_kind(load(kind), tuple(value)) for kind, value in against.items()]
     plays = played_by_kind()
     titles = ["kind", *(name for name, _ in FEATURES), "proves", "tested against"]
     rows = [

@@ -11,7 +11,7 @@ from typing import Any
 from connectors.dbt.connector import DbtConnector
 from connectors.dbt.options import DbtOptions
 from connectors.sdk.transport.budget import count_request
-from connectors.sdk.transport.hosts import LocalSession, this_machine
+from connectors.sdk.transport.hosts import LocalSession, ThisMachine
 from connectors.sdk.transport.ssh import CompletedCommand
 from tests.fakes import dbt_tool
 from tests.fakes.dbt_tool import NODES, Tool, outcomes
@@ -22,7 +22,7 @@ class Spoiled(LocalSession):
     """This machine, whose every answer goes through `spoil`."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(this_machine(name))
+        super().__init__(ThisMachine.named(name))
         self.spoil: Any = None
 
     def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:

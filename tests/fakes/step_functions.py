@@ -55,7 +55,7 @@ class FakeStates(httpx.BaseTransport):
 
     def connector(self, transport: httpx.BaseTransport | None = None) -> StepFunctionsConnector:
         """A connector whose only server is this, or what stands before it."""
-        return StepFunctionsConnector(StepFunctionsClient(OPTIONS, self.secret, transport or self), OPTIONS)
+        return StepFunctionsConnector(StepFunctionsClient(OPTIONS, self.secret, transport or self), OPTIONS, 0.05)
 
     @staticmethod
     def secret(reference: Any) -> str:

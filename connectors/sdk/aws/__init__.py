@@ -1,1 +1,1 @@
-"""What the AWS kinds share: client, errors, schedules, newest-first lists, CloudWatch logs. Not a kind of its own."""
+"""Shared by the AWS kinds: client, errors, schedules, newest-first lists, CloudWatch logs. Not a kind of its own."""

@@ -132,11 +132,6 @@ BY_CODE: Mapping[str, type[ConnectorError]] = {
 """Error code -> its sort; any other is sorted by its HTTP status."""
 
 
-def code_of(error: ClientError) -> str:
-    """The error code."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 def permission_of(service: str, operation: str) -> str:
     """The IAM action that allows an operation of a service (boto3's name of it)."""
     return PERMISSIONS.get(operation, f"{SERVICES.get(service, service)}:{operation}")
@@ -144,10 +139,24 @@ def permission_of(service: str, operation: str) -> str:
 
 def sorted_client_error(error: ClientError, place: str, service: str, once: bool) -> ConnectorError:
     """The contract's error for an error answer. `once`: an action was sent; a server error leaves it unknown."""
-    code, operation = code_of(error), str(error.operation_name)
-    status, headers = _status(error)
-    text = f"{place}: {operation} answered {status} {_error_text(error, code)}"
-    sort = BY_CODE.get(code) or _by_status(status)
+    details, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    code, operation = str(details.get("Code", "")), str(error.operation_name)
+    status, headers = int(metadata.get("HTTPStatusCode", 0)), dict(metadata.get("HTTPHeaders", {}))
+    message = " ".join(str(details.get("Message", "")).split())
+    reason = f"{code}: {message[:300]}"
+    if message.startswith("<"):
+        title = _TITLE.search(message)
+        named = f' "{unescape(title[1]).strip()[:100]}"' if title and title[1].strip() else ""
+        reason = f"with a web page{named}, as a proxy or a load balancer does"
+    text = f"{place}: {operation} answered {status} {reason}"
+    is_later = (status >= 500 and status not in NEVER_5XX) or status in LATER_STATUSES
+    sort: type[ConnectorError] = InvalidAnswer if is_later else NotSupported
+    if code in BY_CODE:
+        sort = BY_CODE[code]
+    elif status == 429:
+        sort = RateLimited
+    elif status in REFUSED_STATUSES:
+        sort = PermissionMissing if status == 403 else AccessRefused
     if issubclass(sort, PermissionMissing):
         return sort(f"{text}; allow {permission_of(service, operation)} to this identity.")
     if issubclass(sort, AccessRefused):
@@ -159,15 +168,6 @@ def sorted_client_error(error: ClientError, place: str, service: str, once: bool
     if once and issubclass(sort, InvalidAnswer):
         return OutcomeUnknown(f"{text}. It is looked up.")
     return sort(text)
-
-
-def _by_status(status: int) -> type[ConnectorError]:
-    if status == 429:
-        return RateLimited
-    if status in REFUSED_STATUSES:
-        return PermissionMissing if status == 403 else AccessRefused
-    is_later = (status >= 500 and status not in NEVER_5XX) or status in LATER_STATUSES
-    return InvalidAnswer if is_later else NotSupported
 
 
 def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorError:
@@ -182,21 +182,6 @@ def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorErr
         )
     unread = f"{place}: an answer cannot be read: {type(error).__name__}: {text}"
     return OutcomeUnknown(unread) if once else InvalidAnswer(unread)
-
-
-def _error_text(error: ClientError, code: str) -> str:
-    """AWS's message; of a web page, its title."""
-    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-    if not message.startswith("<"):
-        return f"{code}: {message[:300]}"
-    title = _TITLE.search(message)
-    named = f' "{unescape(title[1]).strip()[:100]}"' if title and title[1].strip() else ""
-    return f"with a web page{named}, as a proxy or a load balancer does"
-
-
-def _status(error: ClientError) -> tuple[int, dict[str, Any]]:
-    metadata = error.response.get("ResponseMetadata", {})
-    return int(metadata.get("HTTPStatusCode", 0)), dict(metadata.get("HTTPHeaders", {}))
 
 
 class AwsSender:
@@ -226,7 +211,6 @@ class AwsSender:
         return AWSResponse(url, reply.status, answer_headers, _RawBody(self._checked(reply)))
 
     def close(self) -> None:
-        """Closes the kept connections."""
         self._endpoint.close()
 
     def _checked(self, reply: HttpReply) -> bytes:
@@ -308,7 +292,9 @@ class AwsClient:
         if self.deadline.left <= 0:
             raise SystemUnreachable(f"{self.place}: no answer within {self.deadline.seconds:g} s")
         try:
-            call: Callable[..., AwsReply] = getattr(self._client(service), method)
+            if service not in self._clients:
+                self._clients[service] = self._made(service)
+            call: Callable[..., AwsReply] = getattr(self._clients[service], method)
             self._sender.once = once
             reply = call(**parameters)
         except ClientError as error:
@@ -352,21 +338,21 @@ class AwsClient:
             return f"identity unknown: {error}"
 
     def close(self) -> None:
-        """Closes connections."""
         self._sender.close()
         self._clients.clear()
-
-    def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = self._made(service)
-        return self._clients[service]
 
     def _made(self, service: str) -> Any:
         import boto3
         import botocore.session
         from botocore.config import Config
 
-        options, keys = self._options, self._keys()
+        options = self._options
+        references = {
+            "aws_access_key_id": options.access_key_id,
+            "aws_secret_access_key": options.secret_access_key,
+            "aws_session_token": options.session_token,
+        }
+        keys = {name: self._secrets(reference) for name, reference in references.items() if reference is not None}
         config = Config(
             retries={"total_max_attempts": 1},
             inject_host_prefix=False,
@@ -374,7 +360,7 @@ class AwsClient:
             user_agent_extra="headway",
         )
         bare = botocore.session.Session()
-        bare.register_component("data_loader", _loader())
+        bare.register_component("data_loader", _shared_loader())
         session: Any = boto3.session.Session(
             botocore_session=bare, profile_name=options.profile, region_name=options.region
         )
@@ -383,27 +369,14 @@ class AwsClient:
         client.meta.events.register("before-send", self._sender.send)
         return client
 
-    def _keys(self) -> dict[str, str]:
-        result = {
-            "aws_access_key_id": self._options.access_key_id,
-            "aws_secret_access_key": self._options.secret_access_key,
-            "aws_session_token": self._options.session_token,
-        }
-        return {name: self._secrets(reference) for name, reference in result.items() if reference is not None}
 
-
-@cache
-def _loader() -> Loader:
-    """botocore's models of AWS, read once per process."""
-    return create_loader()
-
-
-UNTRIED = "AWS shows this only when it is tried"
+_shared_loader: Callable[[], Loader] = cache(create_loader)
+"""botocore's models of AWS, read once per process."""
 
 
 def untried_permission(name: str, fix: str) -> SourcePermission:
     """A permission to act, which cannot be checked without acting."""
-    return SourcePermission(name, None, UNTRIED, fix, needed_for="act")
+    return SourcePermission(name, None, "AWS shows this only when it is tried", fix, needed_for="act")
 
 
 def try_permission(

@@ -53,12 +53,8 @@ def chunk(
 ) -> LogChunk:
     """The tail of all streams together (`start` None), or the part after `start`. Raises NotSupported for an ended run
     without a stream."""
-    if start is None:
-        return _tail(client, streams, limit_bytes, is_open)
-    return _after(client, streams, _positions(start, len(streams)), limit_bytes, is_open)
-
-
-def _tail(client: AwsClient, streams: Sequence[LogStream], limit_bytes: int, is_open: bool) -> LogChunk:
+    if start is not None:
+        return _after(client, streams, _positions(start, len(streams)), limit_bytes, is_open)
     result = [_last(client, stream, number, limit_bytes) for number, stream in enumerate(streams)]
     if not is_open and all(place is None for _, place, _ in result):
         names = ", ".join(f"{item.group} {item.name}" for item in streams)

@@ -18,9 +18,9 @@ from typing import ClassVar, TypeVar
 from connectors.sdk.aws.client import AwsClient, AwsNotFound
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.errors import AccessRefused, NotSupported, RateLimited, RecordUnreadable
-from connectors.sdk.fields import EPOCH, read_cursor
+from connectors.sdk.fields import read_cursor
+from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord
-from connectors.sdk.states import RunState
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
 
 OVERLAP_SECONDS = 60.0
@@ -54,7 +54,7 @@ class NewestFirstPosition:
     """The same for the current reading."""
 
     def finished(self) -> NewestFirstPosition:
-        """The reading is done: the next begins at the newest and ends here."""
+        """The position after a whole reading: the next begins at the newest row and ends here."""
         return NewestFirstPosition(floor=max(self.floor, self.top - OVERLAP_SECONDS), reported=self.near[-MOST_CODES:])
 
 
@@ -68,7 +68,6 @@ class NewestFirstCursor:
     start: int = 0
 
     def text(self) -> str:
-        """As JSON."""
         marks = {
             name: {key: value for key, value in asdict(mark).items() if value} for name, mark in self.marks.items()
         }
@@ -105,17 +104,11 @@ class NewestFirstReader:
     """Limit of pages of a list; older rows are reported as a gap."""
 
     client: AwsClient
-    runs: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
-    """By job and attempt key."""
+    result: PollResult = field(default_factory=PollResult)
     marks: dict[str, NewestFirstPosition] = field(default_factory=dict)
-    skipped: list[SkippedRecord] = field(default_factory=list)
     gaps: list[HistoryGap] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
     refused: list[AccessRefused] = field(default_factory=list)
-    is_complete: bool = True
     more: bool = False
-
-    # defined by a kind
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
         """One page of the list `where`, newest first, and AWS's token of the next."""
@@ -141,12 +134,10 @@ class NewestFirstReader:
         """Reads runs that the lists did not show: open runs, and others of a kind."""
         raise NotImplementedError
 
-    def gone(self, ref: RunRef) -> RunRecord:
-        """The record of an open run that AWS no longer has."""
+    def add_gone(self, ref: RunRef) -> None:
+        """Adds the record of an open run that AWS no longer has."""
         state = state_past_retention(ref, self.retention, datetime.now(UTC))
-        return no_longer_listed(ref, self.gone_status, self.gone_message, state)
-
-    # reading
+        self.result.add(no_longer_listed(ref, self.gone_status, self.gone_message, state))
 
     def request(self, name: str, fetch: Callable[[], AwsReply], ref: RunRef | None = None) -> bool:
         """Keeps one run of `name` as `fetch` reads it; `ref`: the open run that it is. False where further requests
@@ -155,12 +146,12 @@ class NewestFirstReader:
             self.add(fetch(), name)
         except AwsNotFound:
             if ref is not None:
-                self.runs[ref.job, ref.attempt_key] = self.gone(ref)
+                self.add_gone(ref)
         except RecordUnreadable as error:
-            self.skipped.append(SkippedRecord(name, str(error)))
+            self.result.skipped.append(SkippedRecord(name, str(error)))
         except (AccessRefused, RateLimited) as error:
             if ref is not None:
-                self.mark_incomplete(str(error))
+                self.result.mark_incomplete(str(error))
             return False
         except NotSupported:
             return ref is not None
@@ -177,7 +168,7 @@ class NewestFirstReader:
         first = start % max(1, len(names))
         self.marks = {name: marks.get(name, NewestFirstPosition()) for name in names}
         for number, name in enumerate(names[first:] + names[:first]):
-            if not self.has_time or len(self.runs) >= MAX_RUNS_PER_POLL:
+            if not self.has_time or len(self.result.records) >= MAX_RUNS_PER_POLL:
                 self.more = True
                 return first + number
             try:
@@ -185,7 +176,7 @@ class NewestFirstReader:
             except RateLimited as error:
                 if number == 0:
                     raise
-                self.mark_incomplete(f"{error}; the others come with the next poll")
+                self.result.mark_incomplete(f"{error}; the others come with the next poll")
                 return first + number
         return first
 
@@ -199,19 +190,19 @@ class NewestFirstReader:
                     return
             except AccessRefused as error:
                 self.refused.append(error)
-                self.mark_incomplete(str(error))
+                self.result.mark_incomplete(str(error))
                 return
             except AwsNotFound:
                 return  # deleted since the names were listed
             except NotSupported as error:
                 self.marks[name] = NewestFirstPosition(mark.floor, reported=mark.reported)  # the token expired
-                self.mark_incomplete(f"{name}: {error}")
+                self.result.mark_incomplete(f"{name}: {error}")
                 self.more = mark.token is not None
                 return
         self.more = True
 
     def _page(self, name: str, rows: Sequence[AwsReply], token: str | None) -> bool:
-        """Adds one page; True when the reading of this list is done."""
+        """Adds the rows of one page above the floor that were not reported; True when this list is read."""
         mark = self.marks[name]
         starts = [at.timestamp() for row in rows if (at := self.began(row))]
         first = code(self.state_of(rows[0])[0]) if rows else "-" * (1 + mark.first.count("-"))
@@ -222,32 +213,24 @@ class NewestFirstReader:
             mark, token=token, first=first, pages=mark.pages + 1, top=max([mark.top, *starts]),
             oldest=min([*starts, *([] if mark.oldest is None else [mark.oldest])], default=None),
         )  # fmt: skip
-        mark = replace(mark, near=mark.near + tuple(self._take(rows, name, mark)))
+        above = [row for row in rows if (at := self.began(row)) is None or at.timestamp() >= mark.floor]
+        ends = [(row, *self.end_code(row, mark.reported)) for row in above]
+        for row in self.fetched([row for row, _, is_reported in ends if not is_reported], name):
+            self.add(row, name)
+        newest = mark.top - OVERLAP_SECONDS
+        near = (end for row, end, _ in ends if end and (at := self.began(row)) and at.timestamp() >= newest)
+        mark = replace(mark, near=(*mark.near, *near))
         is_long = token is not None and mark.pages >= self.history_pages
         if repeats:
-            self.mark_incomplete(
-                f"{name}: pages of {self.operation} repeat: the reading was cut after {mark.pages} pages"
-            )
+            reason = f"{name}: pages of {self.operation} repeat: the reading was cut after {mark.pages} pages"
+            self.result.mark_incomplete(reason)
         elif is_long:
             until = None if mark.oldest is None else datetime.fromtimestamp(mark.oldest, UTC)
-            self.gaps.append(
-                HistoryGap(None, until, f"{name}: older runs than those of {mark.pages} pages are not read")
-            )
+            reason = f"{name}: older runs than those of {mark.pages} pages are not read"
+            self.gaps.append(HistoryGap(None, until, reason))
         is_done = not token or repeats or is_long or (mark.oldest is not None and mark.oldest < mark.floor)
         self.marks[name] = mark.finished() if is_done else mark
         return is_done
-
-    def _take(self, rows: Sequence[AwsReply], name: str, mark: NewestFirstPosition) -> list[str]:
-        """Adds rows above the floor that were not reported. Returns the codes of ends near the top."""
-        above = [row for row in rows if (at := self.began(row)) is None or at.timestamp() >= mark.floor]
-        ends = [(row, self.end_code(row, mark.reported)) for row in above]
-        for row in self.fetched([row for row, (_, is_reported) in ends if not is_reported], name):
-            self.add(row, name)
-        return [code for row, (code, _) in ends if code and self._is_near(row, mark)]
-
-    def _is_near(self, row: AwsReply, mark: NewestFirstPosition) -> bool:
-        at = self.began(row)
-        return at is not None and at.timestamp() >= mark.top - OVERLAP_SECONDS
 
     def end_code(self, row: AwsReply, reported: Sequence[str]) -> tuple[str, bool]:
         """The code of its end ("" while it is open), and whether it was reported. Open runs are reported each time."""
@@ -258,38 +241,11 @@ class NewestFirstReader:
     def add(self, row: AwsReply, name: str) -> None:
         """Adds the records of the row, or counts it as skipped."""
         try:
-            records = self.read(row, name)
+            self.result.add_all(self.read(row, name))
         except RecordUnreadable as error:
             plain = {field: value for field, value in row.items() if not isinstance(value, dict | list)}
             # Without nested values: arguments and environments hold secrets.
-            self.skipped.append(SkippedRecord(name, str(error), str(plain)[:200]))
-            return
-        for run in records:
-            self.runs[run.job, run.attempt_key] = run
-            if run.state == RunState.UNKNOWN:
-                self.warnings.append(f'unknown status "{run.native_state}": shown as UNKNOWN')
-
-    def mark_incomplete(self, reason: str) -> None:
-        """Marks the poll as incomplete."""
-        self.is_complete = False
-        self.warnings.append(reason)
-
-    def poll(self, cursor: str) -> Poll:
-        """The result, oldest run first."""
-        return Poll(
-            runs=tuple(sorted(self.runs.values(), key=_age)),
-            cursor=cursor,
-            more=self.more,
-            complete=self.is_complete,
-            clock=self.client.clock,
-            skipped=tuple(self.skipped),
-            gaps=tuple(self.gaps),
-            warnings=tuple(dict.fromkeys(self.warnings)),
-        )
-
-
-def _age(run: RunRecord) -> tuple[datetime, str]:
-    return run.started_at or run.queued_at or EPOCH, run.attempt_key
+            self.result.skipped.append(SkippedRecord(name, str(error), str(plain)[:200]))
 
 
 PLACES_CACHED_SECONDS = 300.0
@@ -327,4 +283,6 @@ class NewestFirstPoller:
         if self._places and len(reader.refused) == len(self._places):
             raise reader.refused[0]
         reader.read_rest(open_runs, self._places, at)
-        return reader.poll(NewestFirstCursor(reader.marks, at.turn + 1, start).text())
+        following = NewestFirstCursor(reader.marks, at.turn + 1, start).text()
+        clock = reader.client.clock
+        return reader.result.poll(following, more=reader.more, clock=clock, seen_until=None, gaps=reader.gaps)

@@ -10,6 +10,7 @@ description.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -94,7 +95,7 @@ class ScheduleCache:
 
 
 NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler targets it"
-HOLD_NOTES = ("EventBridge rules, universal targets and other callers are not held: they may start it all the same",)
+HOLD_NOTE = "EventBridge rules, universal targets and other callers are not held: they may start it all the same"
 
 
 def hold(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
@@ -117,8 +118,16 @@ def hold(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
             for group, name, _ in plan["schedules"]
         )
         or ("scheduler:UpdateSchedule",),
-        notes=(*HOLD_NOTES, *_rate_note(chosen), *_by_hand_alone(chosen)),
-        refused=_not_held(spec.run.job, replies, chosen, mark),
+        notes=(
+            HOLD_NOTE,
+            *_rate_note(chosen),
+            *(
+                f"schedule {full_name(item)}: {why}, so no dependency holds it, only a person"
+                for item in chosen
+                if (why := schedules.unreadable(item, datetime.now(UTC)))
+            ),
+        ),
+        refused=_hold_refusal(spec.run.job, replies, chosen, mark),
         plan=plan,
     )
 
@@ -128,6 +137,9 @@ def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
     requested, enables = release_parameters(spec)
     chosen = [item for item in replies if (mark := schedules.mark_in(item)) is not None and mark.id == requested]
     names = tuple(schedules.full_name(item) for item in chosen)
+    refused = f"no schedule of {spec.run.job} has the mark of hold {requested}: there is nothing to undo"
+    if marks := _marks(replies):
+        refused = f"{spec.run.job} is held by another: {marks[0].text}"
     return Preview(
         verb="enable its schedules" if enables else "remove the mark",
         summary=f"enable {_count(names)} of {spec.run.job} again and take our mark from the description"
@@ -142,7 +154,7 @@ def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
         )
         or ("scheduler:UpdateSchedule",),
         notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
-        refused=None if chosen else _not_released(spec.run.job, replies, requested),
+        refused=None if chosen else refused,
         plan={"way": "release", "hold": requested, "enables": enables, "schedules": [_place(item) for item in chosen]},
     )
 
@@ -162,15 +174,10 @@ def _rate_note(chosen: Sequence[AwsReply]) -> tuple[str, ...]:
     return ("a rate without a start date may restart from the change",) if rates else ()
 
 
-def _by_hand_alone(chosen: Sequence[AwsReply]) -> Iterator[str]:
-    for item in chosen:
-        if why := schedules.unreadable(item, datetime.now(UTC)):
-            yield f"schedule {schedules.full_name(item)}: {why}, so it is held by hand alone, by no dependency"
-
-
-def _not_held(job: str, replies: Sequence[AwsReply], chosen: Sequence[AwsReply], mark: HoldMark | None) -> str | None:
-    marks = [mark_in for item in replies if (mark_in := schedules.mark_in(item)) is not None]
-    if marks:
+def _hold_refusal(
+    job: str, replies: Sequence[AwsReply], chosen: Sequence[AwsReply], mark: HoldMark | None
+) -> str | None:
+    if marks := _marks(replies):
         return f"{job} is held already: {marks[0].text}"
     if not replies:
         return NO_CLOCK.format(job=job)
@@ -193,11 +200,8 @@ def _unfit(schedule: AwsReply, mark: HoldMark) -> str | None:
     return None
 
 
-def _not_released(job: str, replies: Sequence[AwsReply], wanted: str) -> str:
-    marks = [mark_in for item in replies if (mark_in := schedules.mark_in(item)) is not None]
-    if marks:
-        return f"{job} is held by another: {marks[0].text}"
-    return f"no schedule of {job} bears hold {wanted}: nothing of ours is there to undo"
+def _marks(replies: Sequence[AwsReply]) -> list[HoldMark]:
+    return [mark for item in replies if (mark := schedules.mark_in(item)) is not None]
 
 
 def send(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> Receipt:
@@ -214,8 +218,8 @@ def send(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> Receipt:
             raise
         done.append(item)
     names = ", ".join(f"{group}/{name}" for group, name, *_ in plan["schedules"])
-    done_words = "disabled" if plan["way"] == "hold" else "enabled" if _enables(plan) else "our mark is taken away"
-    return Receipt(names, f"{done_words}: {names}")
+    done_text = "disabled" if plan["way"] == "hold" else "enabled" if _enables(plan) else "our mark is removed"
+    return Receipt(names, f"{done_text}: {names}")
 
 
 def _enables(plan: Mapping[str, Any]) -> bool:
@@ -263,7 +267,10 @@ def _released(client: SchedulerClient, plan: Mapping[str, Any]) -> list[AwsReply
 
 def look_up(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> LookUpResult:
     """A hold by its mark in every schedule, a release by enabled schedules without the mark."""
-    now = [item for group, name, *_ in plan["schedules"] if (item := _there(client, group, name)) is not None]
+    now: list[AwsReply] = []
+    for group, name, *_ in plan["schedules"]:
+        with suppress(AwsNotFound):
+            now.append(client.schedule(group, name))
     names = ", ".join(schedules.full_name(item) for item in now)
     if not now:
         return ActionAbsent()
@@ -279,13 +286,6 @@ def look_up(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> LookU
             f"only {', '.join(schedules.full_name(item) for item in marked)} of {names} bears our mark"
         )
     return ActionFound(names, f"disabled with our mark: {names}") if marked else ActionAbsent()
-
-
-def _there(client: SchedulerClient, group: str, name: str) -> AwsReply | None:
-    try:
-        return client.schedule(group, name)
-    except AwsNotFound:
-        return None
 
 
 def holds(job: str, replies: Sequence[AwsReply]) -> list[NativeHold]:

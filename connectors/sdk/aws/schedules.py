@@ -89,16 +89,12 @@ def _cron(fields: Collection[str], zone: ZoneInfo, after: datetime) -> Iterator[
             on = date(on.year + 1, 1, 1)
             continue
         if on.month in months and _is_on(days, weekdays, on):
-            clocks = (time(item, other) for item in hours for other in minutes)
-            yield from (at for clock in clocks if (at := _instant(on, clock, zone)) is not None and at > after)
+            for local in (datetime.combine(on, time(item, other), zone) for item in hours for other in minutes):
+                at = local.astimezone(UTC)  # the first of the two where the clocks go back
+                is_skipped = at.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None)
+                if at > after and not is_skipped:
+                    yield at
         on += timedelta(days=1)
-
-
-def _instant(on: date, clock: time, zone: ZoneInfo) -> datetime | None:
-    """None where the clocks jump over it; the first of the two where they go back."""
-    local = datetime.combine(on, clock, tzinfo=zone)
-    at = local.astimezone(UTC)
-    return at if at.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None) else None
 
 
 def _is_on(days: str, weekdays: str, on: date) -> bool:
@@ -113,17 +109,13 @@ def _is_day(part: str, on: date) -> bool:
         return on.day == last
     if part.endswith("W"):
         day = last if part == "LW" else _number(part[:-1], 1, 31)
-        return day <= last and on.day == _working_day(on, day, last)
+        weekday = on.replace(day=day).isoweekday() if day <= last else 0
+        if weekday == 6:
+            day += -1 if day > 1 else 2
+        elif weekday == 7:
+            day += 1 if day < last else -2
+        return on.day == day
     return on.day in _numbers(part, 1, 31)
-
-
-def _working_day(on: date, day: int, last: int) -> int:
-    weekday = on.replace(day=day).isoweekday()
-    if weekday == 6:
-        return day - 1 if day > 1 else day + 2
-    if weekday == 7:
-        return day + 1 if day < last else day - 2
-    return day
 
 
 def _is_weekday(part: str, on: date) -> bool:
@@ -276,31 +268,24 @@ def _flat(value: Any) -> Any:
 
 def schedule_text(schedules: Sequence[Mapping[str, Any]]) -> str:
     """ "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin". Our holds do not change it."""
-    parts = [_expression_text(schedule) for schedule in schedules]
+    parts = []
+    for schedule in schedules:
+        expression = str(schedule.get("ScheduleExpression") or full_name(schedule))
+        zone = "" if expression.startswith("rate(") else f" {schedule.get('ScheduleExpressionTimezone') or 'UTC'}"
+        window = schedule.get("FlexibleTimeWindow") or {}
+        within = f" within {window.get('MaximumWindowInMinutes')} min" if window.get("Mode") == "FLEXIBLE" else ""
+        is_off = not is_enabled(schedule) and mark_in(schedule) is None
+        parts.append(f"{expression}{zone}{within}{' (disabled)' if is_off else ''}")
     return f"{SOURCE_SCHEDULE}{'; '.join(parts)}" if parts else ""
-
-
-def _expression_text(schedule: Mapping[str, Any]) -> str:
-    expression = str(schedule.get("ScheduleExpression") or full_name(schedule))
-    zone = "" if expression.startswith("rate(") else f" {schedule.get('ScheduleExpressionTimezone') or 'UTC'}"
-    window = schedule.get("FlexibleTimeWindow") or {}
-    within = f" within {window.get('MaximumWindowInMinutes')} min" if window.get("Mode") == "FLEXIBLE" else ""
-    is_off = not is_enabled(schedule) and mark_in(schedule) is None
-    return f"{expression}{zone}{within}{' (disabled)' if is_off else ''}"
 
 
 def next_instant(schedules: Sequence[Mapping[str, Any]], now: datetime) -> datetime | None:
     """The first start after `now` by any of them, holds aside. None without one, and where any is `unreadable`."""
     try:
-        result = [next_start(schedule, now) for schedule in schedules if _counts(schedule)]
+        starts = [next_start(item, now) for item in schedules if is_enabled(item) or mark_in(item) is not None]
     except (ValueError, KeyError, OSError):
         return None
-    return min((at for at in result if at is not None), default=None)
-
-
-def _counts(schedule: Mapping[str, Any]) -> bool:
-    """Whether it counts: enabled, or disabled by our hold."""
-    return is_enabled(schedule) or mark_in(schedule) is not None
+    return min((at for at in starts if at is not None), default=None)
 
 
 def is_paused(schedules: Sequence[Mapping[str, Any]]) -> bool:

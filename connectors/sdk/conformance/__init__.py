@@ -1,4 +1,4 @@
-"""The tests of every connector, on real servers and on recorded replies alike.
+"""The tests of every connector, on real servers and on recorded replies.
 
     class TestMyKind(ConnectorConformance):
         kind = CONNECTOR
@@ -12,9 +12,9 @@ Kinds that start, cancel or hold have more hooks, documented in `world.WorldHook
 `a_holdable_job`, `pause_by_hand`, `resume_by_hand`, `let_it_fall_due`. Their tests, and those of requests in flight,
 are in `actions`; those of faulty replies in `faults`.
 
-A hook may return objects of an earlier test. Tests of missing capabilities are skipped with the kind's reason; limits
-of a WORLD (recorded replies that accept no rerun) are named in `limits`. The test report shows both. Nothing else is
-skipped.
+A hook may return objects of an earlier test. Each test declares with `world.requires` what it needs. A class has only
+the tests that its kind can run and its world can play: a missing capability has its reason in `ConnectorKind.missing`,
+a limit of the world (recorded replies that accept no rerun) in `limits`, a fault that it does not play in `unplayed`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from connectors.sdk.conformance.world import (
     listener,
     new_key,
     ref,
+    requires,
     through_json,
 )
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector
@@ -46,15 +47,17 @@ from connectors.sdk.states import Capability, RunState, Verb
 
 __all__ = ["ConnectorConformance", "check_run", "listener", "new_key", "ref"]
 
-SHORT_SECONDS = 1.0
+SHORT_SECONDS = 0.3
 GRACE_SECONDS = 2.0
 """Tolerance of a deadline of SHORT_SECONDS: thread switches and a busy machine, never a second wait."""
 
 
 class ConnectorConformance(FaultConformance):
-    """The contract as tests. Assertions carry their words, so that they read well without pytest's rewriting."""
+    """The contract as tests. Assertions have messages, so that they read well without pytest's rewriting."""
 
-    # inventory
+    def test_each_missing_capability_has_its_reason(self) -> None:
+        without = set(Capability) - self.kind.capabilities - set(self.kind.missing)
+        assert not without, f"{self.kind.kind} has neither {sorted(without)} nor a reason for it"
 
     def test_inventory_ids_are_unique_and_stay(self) -> None:
         self.make_success()
@@ -91,10 +94,8 @@ class ConnectorConformance(FaultConformance):
         assert second.jobs == (), "unchanged inventories carry no jobs"
         assert second.hash == first.hash
 
-    # runs
-
+    @requires("success")
     def test_poll_tells_the_success_with_the_proof_this_kind_has(self) -> None:
-        self.needs("success")
         job_id = self.make_success()
         with self.opened() as connector:
             runs = self.runs_of(connector, job_id)
@@ -103,8 +104,8 @@ class ConnectorConformance(FaultConformance):
         expected = RunState.UNKNOWN if proof == "start" else RunState.SUCCEEDED
         assert expected in states, f"{job_id} (proof: {proof}) ended well and the poll says {sorted(states)}"
 
+    @requires("failure")
     def test_poll_tells_the_failure(self) -> None:
-        self.needs("failure")
         job_id = self.make_failure()
         with self.opened() as connector:
             runs = self.runs_of(connector, job_id)
@@ -112,8 +113,8 @@ class ConnectorConformance(FaultConformance):
             f"{job_id} failed and the poll says {list(runs.values())}"
         )
 
+    @requires("runs")
     def test_records_keep_the_rules(self) -> None:
-        self.needs("runs")
         self.make_success()
         if "failure" not in self.limits:
             self.make_failure()
@@ -123,8 +124,8 @@ class ConnectorConformance(FaultConformance):
                 for run in poll.runs:
                     check_run(run)
 
+    @requires("runs")
     def test_cursor_is_json_text_and_leads_to_the_end(self) -> None:
-        self.needs("runs")
         self.make_success()
         with self.opened() as connector:
             polls = list(self.bites(connector, ""))
@@ -144,8 +145,8 @@ class ConnectorConformance(FaultConformance):
             again = {identity(run) for poll in self.bites(connector, "") for run in poll.runs}
         assert first <= again, f"gone from the second reading: {sorted(first - again)}"
 
+    @requires("runs")
     def test_runs_handed_back_as_open_are_told_again(self) -> None:
-        self.needs("runs")
         job_id = self.make_success()
         with self.opened() as connector:
             polls = list(self.bites(connector, ""))
@@ -156,19 +157,16 @@ class ConnectorConformance(FaultConformance):
             assert reported[identity(run)].state == run.state, "an ended run changed its state"
         assert rest.complete, f"an open run that the source still has makes the poll incomplete: {rest.skipped}"
 
+    @requires("unknown_word")
     def test_unknown_native_word_is_unknown_and_a_warning(self) -> None:
-        self.needs("unknown_word")
         with self.opened(self.connector_hearing_an_unknown_word()) as connector:
             polls = list(self.bites(connector, ""))
         states = [run.state for poll in polls for run in poll.runs]
         assert RunState.UNKNOWN in states, f"no run is UNKNOWN: {states}"
         assert any(poll.warnings for poll in polls), "no warning about the unknown state"
 
-    # logs
-
+    @requires("log", Capability.LOG, "failure")
     def test_log_stays_within_its_limit_and_goes_on(self) -> None:
-        self.needs("log", Capability.LOG)
-        self.needs("failure")
         run = self.latest(self.make_failure())
         with self.opened() as connector:
             tail = connector.log(ref(run), None, 16, self.timeout_seconds)
@@ -190,10 +188,8 @@ class ConnectorConformance(FaultConformance):
             start = chunk.next
         raise AssertionError(f"the log of an ended run does not end within {MOST_BITES} chunks")
 
-    # reruns
-
+    @requires("rerun", Capability.RERUN)
     def test_preview_names_what_would_be_sent_and_sends_nothing(self) -> None:
-        self.needs("rerun", Capability.RERUN)
         run = self.latest(self.a_rerunnable_failure())
         trace = self.native_trace()
         with self.opened() as connector:
@@ -208,25 +204,25 @@ class ConnectorConformance(FaultConformance):
         assert self.native_trace() == trace, "the preview changed the world"
         assert json.loads(json.dumps(dict(preview.plan))) == dict(preview.plan), "the plan does not survive JSON"
 
+    @requires("rerun", Capability.RERUN)
     def test_run_that_never_started_can_be_asked_for(self) -> None:
-        """A MISSED run has no row at the source, only its job and period: it gets a preview, or words why not."""
-        self.needs("rerun", Capability.RERUN)
+        """A MISSED run has no row at the source, only its job and period: it gets a preview, or a reason why not."""
         job_id = self.a_rerunnable_failure()
         missed = RunRef(job_id, "2026-11-19T03:00:00Z", "", "")
         with self.opened() as connector, suppress(NotSupported):
             preview = connector.preview(ActionSpec(Verb.RERUN, missed, RunState.MISSED), self.timeout_seconds)
             assert preview.refused or preview.native_calls, f"neither a call nor a reason: {preview}"
 
+    @requires("rerun", Capability.RERUN)
     def test_key_that_was_never_sent_is_not_found(self) -> None:
-        self.needs("rerun", Capability.RERUN)
         run = self.latest(self.a_rerunnable_failure())
         with self.opened() as connector:
             preview = connector.preview(self.ask(run), self.timeout_seconds)
             answer = connector.look_up(preview, new_key(), self.timeout_seconds)
         assert isinstance(answer, ActionAbsent | ActionUnknown), f"an unsent key was found: {answer}"
 
+    @requires("rerun", Capability.RERUN)
     def test_rerun_is_sent_once_found_again_and_becomes_an_attempt(self) -> None:
-        self.needs("rerun", Capability.RERUN)
         run, key = self.latest(self.a_rerunnable_failure()), new_key()
         with self.opened() as connector:
             cursor = list(self.bites(connector, ""))[-1].cursor
@@ -246,21 +242,19 @@ class ConnectorConformance(FaultConformance):
         since = {identity(item): item for poll in self.bites(connector, cursor) for item in poll.runs}
         return next((item for item in since.values() if is_rerun(item, run, key) and not item.state.is_open), None)
 
-    # silent servers
-
+    @requires("network")
     def test_silent_server_is_unreachable_at_the_deadline(self) -> None:
-        self.needs("network")
         with listener() as port, self.opened(self.connector_at("127.0.0.1", port)) as connector:
             self.check_deadline(lambda: connector.poll("", (), SHORT_SECONDS))
             self.check_deadline(lambda: connector.inventory("", SHORT_SECONDS))
 
+    @requires("network")
     def test_dripping_server_is_unreachable_at_the_deadline(self) -> None:
-        self.needs("network")
         with listener(drip=True) as port, self.opened(self.connector_at("127.0.0.1", port)) as connector:
             self.check_deadline(lambda: connector.poll("", (), SHORT_SECONDS))
 
+    @requires("network")
     def test_closed_port_is_unreachable(self) -> None:
-        self.needs("network")
         with self.opened(self.connector_at("127.0.0.1", closed_port())) as connector:
             self.check_deadline(lambda: connector.probe(SHORT_SECONDS))
 

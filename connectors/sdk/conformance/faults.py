@@ -1,7 +1,7 @@
 """Conformance under faulty replies: a login page, half a reply, endless pages, and an HTTP server that sends them.
 
-A world provides the hooks of `FaultHooks`; what it cannot play it names in `unplayed` or `elsewhere`, and is skipped
-with that reason. Whatever comes: a call ends in time, raises only ConnectorError, and loses nothing that it had.
+A world defines the hooks of `FaultHooks`, or names them in `unplayed` or `elsewhere`. Under every fault a call ends in
+time, raises only ConnectorError, and loses nothing that it had.
 `FaultyTransport(fake.handle, how)` is an httpx transport between a fake and its connector.
 """
 
@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, ClassVar
-from unittest import SkipTest
 
 import httpx
 
 from connectors.sdk.conformance.actions import ArrivalConformance
-from connectors.sdk.conformance.world import identity, is_long_over, ref, resident_bytes
+from connectors.sdk.conformance.world import identity, is_long_over, ref, requires, resident_bytes
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused, ConnectorError, SystemUnreachable
 from connectors.sdk.records import Poll, RunRecord
@@ -55,21 +54,16 @@ class PollTrace:
 class FaultHooks(ArrivalConformance):
     """One method for each of HOOKS, which a world overrides, or names in `unplayed` or `elsewhere`."""
 
-    unplayed: ClassVar[Mapping[str, str]] = {}
-    """Hooks of this class, and ways of `answering` (of NASTY, and ANY_STATUS), that a world does not play, each with
-    one line of why."""
-    elsewhere: ClassVar[Mapping[str, str]] = {}
-    """Those that other tests play for this kind -> the file of these tests."""
     lists_of_records: ClassVar[int] = 1
     """How many lists of records a poll reads: in each of them `answering` spoils one."""
 
     def answering(self, how: str) -> Connector:
         """A connector whose queries this world answers as `how` says (one of NASTY, or STATUS and a number)."""
-        raise self._unplayed("answering")
+        raise NotImplementedError
 
     def crowded(self, runs: int) -> Connector:
         """A connector whose source has so many ended runs, all reported from `crowd_begins` on."""
-        raise self._unplayed("crowded")
+        raise NotImplementedError
 
     def crowd_begins(self, connector: Connector) -> str:
         """The cursor from which the crowd is read. A source whose first poll reads only its end is polled here, before
@@ -79,26 +73,20 @@ class FaultHooks(ArrivalConformance):
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         """A connector, and a run of it whose log has so many bytes."""
-        raise self._unplayed("long_log")
+        raise NotImplementedError
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
         """A connector, and a function to call after its first poll: it adds a failed run behind the cursor (in a page
         that was read, under a number below the newest), and returns its attempt_key."""
-        raise self._unplayed("with_a_run_behind")
+        raise NotImplementedError
 
     def with_a_right_revoked(self) -> Connector:
         """A connector whose account lost a right that it had."""
-        raise self._unplayed("with_a_right_revoked")
+        raise NotImplementedError
 
-    def needs_played(self, what: str) -> None:
-        """Skips, with the reason, what this world does not play."""
-        if what in self.unplayed:
-            raise self._unplayed(what)
-        if what in self.elsewhere:
-            raise SkipTest(f"{what}: {self.elsewhere[what]} plays it")
-
-    def _unplayed(self, hook: str) -> SkipTest:
-        return SkipTest(f"{type(self).__name__} does not play `{hook}`: {self.unplayed.get(hook, 'it says not why')}")
+    @classmethod
+    def lacks(cls, name: str) -> bool:
+        return super().lacks(name) or (name in HOOKS and getattr(cls, name) is getattr(FaultHooks, name))
 
 
 LOGIN_PAGE = "login page with 200"
@@ -139,8 +127,8 @@ LATER = (408, 425, 429, 500, 502, 503, 504, 520)
 class FaultConformance(FaultHooks):
     """The handling of faulty replies, and of too many records."""
 
+    @requires("with_a_right_revoked")
     def test_revoked_right_is_named_by_the_probe(self) -> None:
-        self.needs_played("with_a_right_revoked")
         with self.opened(self.with_a_right_revoked()) as connector:
             try:
                 rights = connector.probe(self.timeout_seconds).rights
@@ -150,16 +138,17 @@ class FaultConformance(FaultHooks):
         assert lost, f"a right was revoked, and the probe knows nothing of it: {rights}"
         assert all(right.why and right.fix for right in lost), f"a right without its fix: {lost}"
 
-    # unreadable replies
-
+    @requires("answering", LOGIN_PAGE)
     def test_login_page_is_no_empty_list(self) -> None:
         trace = self.trace_of(LOGIN_PAGE)
         assert isinstance(trace.error, AccessRefused), f"a login page is taken for an answer: {trace}"
 
+    @requires("answering", TRUNCATED)
     def test_truncated_reply_is_no_short_list(self) -> None:
         trace = self.trace_of(TRUNCATED)
         assert isinstance(trace.error, SystemUnreachable), f"half a reply is taken for a whole one: {trace}"
 
+    @requires("answering", NOT_UTF8)
     def test_bytes_that_are_no_text_leave_the_rest_alone(self) -> None:
         """Or the whole reply is unreadable, where its format cannot contain them: then the error names UTF-8."""
         trace, truth = self.trace_beside_truth(NOT_UTF8)
@@ -168,6 +157,7 @@ class FaultConformance(FaultHooks):
         else:
             self.check_unchanged(trace, truth, silent=True)
 
+    @requires("answering", BUSY, BUSY_7)
     def test_busy_source_is_asked_again_later(self) -> None:
         trace = self.trace_of(BUSY)
         assert isinstance(trace.error, SystemUnreachable), f"429 is {trace}"
@@ -177,6 +167,7 @@ class FaultConformance(FaultHooks):
             f"7 s were requested, and {reported.error.retry_after_seconds} is returned"
         )
 
+    @requires("answering", ANY_STATUS)
     def test_every_status_is_sorted_by_what_happens_next(self) -> None:
         for statuses, requested in ((A_PERSON, AccessRefused), (LATER, SystemUnreachable)):
             for status in statuses:
@@ -187,31 +178,35 @@ class FaultConformance(FaultHooks):
             assert trace.is_reported, f"{status} is taken for an answer"
             assert not trace.runs, f"{status} returned {trace.runs}"
 
-    # partly readable replies
-
+    @requires("answering", GARBLED)
     def test_record_that_cannot_be_read_is_skipped_with_a_reason(self) -> None:
         trace, truth = self.trace_beside_truth(GARBLED)
         self.check_unchanged(trace, truth)
         assert all(trace.reasons), "a record is skipped without a reason"
 
+    @requires("answering", NOT_A_NUMBER)
     def test_number_that_is_none_makes_nothing_green(self) -> None:
         self.check_unchanged(*self.trace_beside_truth(NOT_A_NUMBER), silent=True)
 
+    @requires("answering", TWICE)
     def test_records_that_come_twice_are_one(self) -> None:
         trace, truth = self.trace_beside_truth(TWICE)
         assert trace.error is None, f"records came twice: {trace.error}"
         assert self.states(trace.runs) == self.states(truth), "duplicates change the records"
 
+    @requires("answering", SHUFFLED)
     def test_records_in_another_order_are_the_same(self) -> None:
         trace, truth = self.trace_beside_truth(SHUFFLED)
         assert trace.error is None, f"records came in another order: {trace.error}"
         assert self.states(trace.runs) == self.states(truth), "the order changes the records"
 
+    @requires("answering", ENDLESS)
     def test_endless_pages_end(self) -> None:
         trace = self.trace_of(ENDLESS)
         assert trace.is_reported, "pages that never end were read as if they did, without a warning"
         self.check_not_greener(trace, self.truth())
 
+    @requires("answering", HOUR_OFF)
     def test_clock_that_is_off_is_told_and_changes_no_record(self) -> None:
         trace, truth = self.trace_beside_truth(HOUR_OFF)
         clocks = [poll.clock for poll in trace.polls if poll.clock is not None]
@@ -220,9 +215,11 @@ class FaultConformance(FaultHooks):
         assert all(3500 < clock.skew_seconds < 3700 for clock in clocks), f"an hour off, and reported as {clocks}"
         assert self.states(trace.runs) == self.states(truth)
 
+    @requires("answering", LONG_LINE)
     def test_long_line_leaves_the_rest_alone(self) -> None:
         self.check_unchanged(*self.trace_beside_truth(LONG_LINE), silent=True)
 
+    @requires("answering", GONE)
     def test_runs_of_a_job_that_is_gone_do_not_end_the_poll(self) -> None:
         trace = self.trace_of(GONE)
         assert trace.error is None, f"a job is gone: {trace.error}"
@@ -231,13 +228,13 @@ class FaultConformance(FaultHooks):
         )
         assert after <= before, f"{before} runs were green, and {after} are since a job is gone"
 
+    @requires("answering")
     def test_inventory_is_short_with_a_word_only(self) -> None:
         """Missing jobs count as deleted, so a job that was not read makes the inventory incomplete."""
-        self.needs_played("answering")
         with self.opened() as connector:
             truth = {job.native_id for job in self.whole_inventory(connector).jobs}
         for how in (LOGIN_PAGE, TRUNCATED, NOT_UTF8, NOT_A_NUMBER, GARBLED, TWICE, SHUFFLED, ENDLESS):
-            if how in self.unplayed or how in self.elsewhere:
+            if self.lacks(how):
                 continue
             with self.opened(self.answering(how)) as connector, suppress(ConnectorError):
                 whole_inventory = self.whole_inventory(connector)
@@ -245,8 +242,6 @@ class FaultConformance(FaultHooks):
                 gone = truth - set(ids)
                 assert len(ids) == len(set(ids)), f"{how}: jobs come twice: {sorted(ids)}"
                 assert not gone or not whole_inventory.complete, f"{how}: {sorted(gone)} are missing, without a warning"
-
-    # reading in parts
 
     def test_what_is_read_twice_and_from_before_is_the_same(self) -> None:
         """Each bite once more by a connector of its own, from its cursor: repeated and overlapping pages converge."""
@@ -271,7 +266,8 @@ class FaultConformance(FaultHooks):
         with self.opened() as connector:
             reported = [run for poll in (*polls, *self.bites(connector, polls[-1].cursor)) for run in poll.runs]
         full = {key: run for key, run in self.truth().items() if is_long_over(run)}
-        assert self.states(full) == {key: run.state for key, run in _latest(reported).items() if key in full}
+        latest = {identity(run): run.state for run in reported}
+        assert self.states(full) == {key: state for key, state in latest.items() if key in full}
 
     def test_requests_of_a_quiet_poll_are_counted(self) -> None:
         """Prints (pytest -rP) the requests of a poll without news, in a world of a few jobs."""
@@ -283,8 +279,8 @@ class FaultConformance(FaultHooks):
         sys.stdout.write(f"{self.kind.kind}: {tally.requests} requests in a quiet poll\n")
         assert tally.requests <= MOST_REQUESTS, f"{tally.requests} requests in a poll of nothing new"
 
+    @requires("with_a_run_behind")
     def test_run_behind_what_was_read_is_told(self) -> None:
-        self.needs_played("with_a_run_behind")
         connector, put = self.with_a_run_behind()
         with self.opened(connector):
             cursor = connector.poll("", (), self.timeout_seconds).cursor
@@ -293,8 +289,8 @@ class FaultConformance(FaultHooks):
             walked += self.bites(connector, walked[-1].cursor)
         assert key in {run.attempt_key for poll in walked for run in poll.runs}, f"run {key} is never reported"
 
+    @requires("crowded")
     def test_many_runs_take_bounded_memory(self) -> None:
-        self.needs_played("crowded")
         with self.opened(self.crowded(MANY_RUNS)) as connector:
             begins = self.crowd_begins(connector)
             count, most, before = 0, 0, resident_bytes()
@@ -303,47 +299,32 @@ class FaultConformance(FaultHooks):
         assert count >= MANY_RUNS, f"{MANY_RUNS} runs, and {count} are reported"
         assert most - before < MOST_MEMORY_BYTES, f"{(most - before) / 1024**2:.0f} MiB for {MANY_RUNS} runs"
 
+    @requires("log", Capability.LOG, "long_log")
     def test_long_log_is_read_in_pieces(self) -> None:
-        self.needs("log", Capability.LOG)
-        self.needs_played("long_log")
         connector, run = self.long_log(LOG_BYTES)
         with self.opened(connector):
             tail = connector.log(ref(run), None, LOG_PIECE_BYTES, self.timeout_seconds)
         assert tail.cut, "50 MB, and nothing is said to be left out"
         assert len(tail.text.encode("utf-8", "surrogateescape")) <= LOG_PIECE_BYTES
 
-    # helpers
-
-    def needs_fault(self, how: str) -> None:
-        """Skips the test where such a reply is not played."""
-        self.needs_played("answering")
-        self.needs_played(ANY_STATUS if how.startswith(STATUS) else how)
-
     def trace_of(self, how: str) -> PollTrace:
-        self.needs_fault(how)
-        trace = PollTrace()
+        trace, cursor = PollTrace(), ""
         with self.opened(self.answering(how)) as connector:
             try:
-                trace.polls.extend(self.few_bites(connector))
+                for _ in range(MOST_NASTY_BITES):
+                    trace.polls.append(connector.poll(cursor, (), self.timeout_seconds))
+                    if not trace.polls[-1].more:
+                        return trace
+                    cursor = trace.polls[-1].cursor
             except ConnectorError as error:
                 trace.error = error
-        assert trace.error is None or str(trace.error), f"{how}: an error without words"
+        assert trace.error is not None, f"{how}: does not end within {MOST_NASTY_BITES} bites"
+        assert str(trace.error), f"{how}: an error without a message"
         return trace
-
-    def few_bites(self, connector: Connector) -> Iterator[Poll]:
-        cursor = ""
-        for _ in range(MOST_NASTY_BITES):
-            poll = connector.poll(cursor, (), self.timeout_seconds)
-            yield poll
-            if not poll.more:
-                return
-            cursor = poll.cursor
-        raise AssertionError(f"does not end within {MOST_NASTY_BITES} bites")
 
     def trace_beside_truth(self, how: str) -> tuple[PollTrace, Runs]:
         """The trace of faulty replies, and the truth at the same time: polled again where a real source started or
         ended a run meanwhile."""
-        self.needs_fault(how)
         truth = self.truth()
         for _ in range(MAX_COMPARISONS):
             before, trace = truth, self.trace_of(how)
@@ -382,17 +363,13 @@ class FaultConformance(FaultHooks):
             )
 
 
-def _latest(runs: list[RunRecord]) -> dict[tuple[str, str], RunRecord]:
-    return {identity(run): run for run in runs}
-
-
 Handler = Callable[[httpx.Request], httpx.Response]
 Rows = list[dict[str, Any]]
 
 
 @dataclass
 class FaultyTransport(httpx.BaseTransport):
-    """The answers of `handler` to the looks below `paths`, spoiled as `how` says."""
+    """The answers of `handler` to requests below `paths`, spoiled as `how` says."""
 
     handler: Handler
     how: str
@@ -401,7 +378,8 @@ class FaultyTransport(httpx.BaseTransport):
     text: str = "message"
     """Field of a record that holds free text."""
     endless: Callable[[Any, int], Any] | None = None
-    """Makes a body promise a next page (the number counts the calls); None: the source does not page."""
+    """Makes a body promise a next page (the number counts the calls). None: the source does not page, and its world
+    names ENDLESS in `unplayed`."""
     body_pattern: str = ""
     """Pattern of the body of what is spoiled, for sources with one path for all."""
     _calls: int = 0
@@ -426,7 +404,10 @@ class FaultyTransport(httpx.BaseTransport):
         if self.how.startswith(STATUS):
             return httpx.Response(int(self.how.removeprefix(STATUS)), json={"detail": "no"})
         if self.how == HOUR_OFF:
-            return httpx.Response(200, content=good.content, headers=headers | {"date": _later(headers.get("date"))})
+            date = headers.get("date")
+            at = (parsedate_to_datetime(date) if date else datetime.now(UTC)) + timedelta(hours=1)
+            headers["date"] = format_datetime(at.astimezone(UTC), usegmt=True)
+            return httpx.Response(200, content=good.content, headers=headers)
         return httpx.Response(200, content=self._body(good.content), headers=headers)
 
     def _body(self, content: bytes) -> bytes:
@@ -434,8 +415,7 @@ class FaultyTransport(httpx.BaseTransport):
             return content[: len(content) // 2]
         body = json.loads(content)
         if self.how == ENDLESS:
-            if self.endless is None:
-                raise SkipTest("its pages cannot be endless: it does not page")
+            assert self.endless is not None, "it has no pages: name ENDLESS in `unplayed`"
             return json.dumps(self.endless(body, self._calls)).encode()
         rows = rows_of(body)
         if rows:
@@ -477,8 +457,3 @@ def rows_of(body: Any) -> Rows:
     if isinstance(body, dict):
         return next((result for result in map(rows_of, body.values()) if result), [])
     return []
-
-
-def _later(date: str | None) -> str:
-    at = parsedate_to_datetime(date) if date else datetime.now(UTC)
-    return format_datetime((at + timedelta(hours=1)).astimezone(UTC), usegmt=True)

@@ -38,6 +38,24 @@ def ref(run: RunRecord) -> RunRef:
     return RunRef(run.job, period, run.attempt_key, run.native_ref, run.started_at)
 
 
+Test = TypeVar("Test", bound=Callable[..., None])
+Needed = str | Capability | Callable[[ConnectorKind], bool]
+
+
+def requires(*needed: Needed) -> Callable[[Test], Test]:
+    """Declares what a test needs: capabilities or properties of the kind, hooks of the world, and what `limits`,
+    `unplayed` and `elsewhere` exclude. A class that lacks one of them has no such test."""
+
+    def declare(test: Test) -> Test:
+        REQUIREMENTS[test] = needed
+        return test
+
+    return declare
+
+
+REQUIREMENTS: dict[Callable[..., None], tuple[Needed, ...]] = {}
+
+
 class WorldHooks:
     """The hooks of a subclass. The first five are required; the others have defaults."""
 
@@ -53,6 +71,35 @@ class WorldHooks:
     """Limits of this world, with the reason: keys "act" (every action), "rerun", "start", "cancel", "hold", "due"
     (time does not pass, so nothing starts natively), "log", "network", "runs" (the source reports no runs),
     "success", "failure" (it reports no such run), "unknown_word", "schedule" (none of its jobs has one)."""
+    unplayed: ClassVar[Mapping[str, str]] = {}
+    """Hooks of `faults.FaultHooks`, and ways of `answering` (of NASTY, and ANY_STATUS), that this world does not play,
+    each with one line of why."""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Those that other tests play for this kind -> the file of these tests."""
+
+    def __init_subclass__(cls) -> None:
+        """Removes the shared tests that this class cannot play, and restores those that it can."""
+        super().__init_subclass__()
+        if not hasattr(cls, "kind"):
+            return
+        shared = {name: test for base in cls.__mro__ for name, test in vars(base).items() if _is_shared(test)}
+        for name, test in shared.items():
+            is_played = not any(map(cls.lacks_needed, REQUIREMENTS[test]))
+            if getattr(cls, name) in (None, test) and getattr(cls, name) != (test if is_played else None):
+                setattr(cls, name, test if is_played else None)
+
+    @classmethod
+    def lacks_needed(cls, needed: Needed) -> bool:
+        """Whether a test that needs this cannot run."""
+        if isinstance(needed, Capability):
+            return needed not in cls.kind.capabilities
+        return cls.lacks(needed) if isinstance(needed, str) else not needed(cls.kind)
+
+    @classmethod
+    def lacks(cls, name: str) -> bool:
+        """Whether this world declares that it cannot play `name`."""
+        is_action = name in ACTS and "act" in cls.limits
+        return is_action or name in {*cls.limits, *cls.unplayed, *cls.elsewhere}
 
     def connector(self) -> Connector:
         """A fresh connector, open on the world."""
@@ -115,6 +162,10 @@ class WorldHooks:
         time.sleep(0.25)
 
 
+def _is_shared(test: object) -> bool:
+    return callable(test) and test in REQUIREMENTS
+
+
 def identity(run: RunRecord) -> tuple[str, str]:
     return run.job, run.attempt_key
 
@@ -167,16 +218,7 @@ def check_run(run: RunRecord) -> None:
 
 
 class ConformanceWorld(WorldHooks):
-    """Helpers of the tests: skips with their reason, polls to the end, waits with a limit."""
-
-    def needs(self, what: str, capability: Capability | None = None) -> None:
-        """Skips, with the reason, what the kind or this world says it cannot do."""
-        if capability is not None and capability not in self.kind.capabilities:
-            raise SkipTest(f"{self.kind.kind} has no {capability}: {self.kind.missing[capability]}")
-        acts = ("act",) if what in ACTS else ()
-        for limit in (what, *acts):
-            if limit in self.limits:
-                raise SkipTest(f"{limit}: {self.limits[limit]}")
+    """Helpers of the tests: polls to the end, waits with a limit."""
 
     @contextmanager
     def opened(self, connector: Connector | None = None) -> Iterator[Connector]:
@@ -243,7 +285,17 @@ def listener(drip: bool = False) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         sockets: list[socket.socket] = []
         stop = threading.Event()
-        thread = threading.Thread(target=_serve, args=(server, sockets, stop, drip), daemon=True)
+
+        def serve() -> None:
+            server.settimeout(0.2)
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    sockets.append(server.accept()[0])
+                for item in sockets if drip else ():
+                    with suppress(OSError):
+                        item.send(b"H")
+
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
             yield int(server.getsockname()[1])
@@ -252,16 +304,6 @@ def listener(drip: bool = False) -> Iterator[int]:
             thread.join(5)
             for item in sockets:
                 item.close()
-
-
-def _serve(server: socket.socket, sockets: list[socket.socket], stop: threading.Event, drip: bool) -> None:
-    server.settimeout(0.2)
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            sockets.append(server.accept()[0])
-        for item in sockets if drip else ():
-            with suppress(OSError):
-                item.send(b"H")
 
 
 def closed_port() -> int:

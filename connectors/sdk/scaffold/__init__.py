@@ -15,9 +15,7 @@ class ScaffoldError(Exception):
 
 
 def write(name: str, folder: Path) -> list[Path]:
-    """Writes the package `headway-NAME` into the folder, which must not be there; the files, in their order.
-
-    Raises ScaffoldError."""
+    """Writes the package `headway-NAME` into a new folder; returns the files. Raises ScaffoldError."""
     if not NAME.fullmatch(name):
         raise ScaffoldError(f"{name[:40]!a} is not a valid kind: small letters, digits and _, as in my_scheduler")
     if folder.exists():
@@ -37,8 +35,10 @@ def write(name: str, folder: Path) -> list[Path]:
 def rendered(name: str) -> dict[str, str]:
     """Path in the package -> text."""
     texts: dict[str, str] = {}
+    title = "".join(part.capitalize() for part in name.split("_"))
     for place, text in sorted(_templates(files("connectors.sdk.scaffold").joinpath("template"), "")):
-        texts[place.replace("package/", f"headway_{name}/").removesuffix(".tmpl")] = _fill_names(text, name)
+        filled = text.replace("@kind@", name).replace("@Kind@", title).replace("@KIND@", name.upper())
+        texts[place.replace("package/", f"headway_{name}/").removesuffix(".tmpl")] = filled
     return texts
 
 
@@ -50,8 +50,3 @@ def _templates(folder: Traversable, prefix: str) -> list[tuple[str, str]]:
         elif item.name.endswith(".tmpl"):
             templates.append((prefix + item.name, item.read_text(encoding="utf-8")))
     return templates
-
-
-def _fill_names(text: str, name: str) -> str:
-    title = "".join(part.capitalize() for part in name.split("_"))
-    return text.replace("@kind@", name).replace("@Kind@", title).replace("@KIND@", name.upper())

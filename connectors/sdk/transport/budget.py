@@ -1,7 +1,7 @@
 """The limits of a call: one deadline for the whole call, waits that end with it, and the count of its requests.
 
-Requests are counted by thread. A poll runs on one thread with everything it requests; what people request meanwhile is
-counted apart. Limits that a source announces are noted with the count.
+Requests are counted by thread. A poll runs on one thread with everything it requests; requests of users are counted
+apart. Limits that a source announces are noted with the count.
 """
 
 from __future__ import annotations

@@ -47,17 +47,13 @@ class ThisMachine:
         """For messages: "db07 (this machine, as etl)"."""
         return f"{self.name} (this machine, as {self.user})"
 
-
-def this_machine(name: str) -> ThisMachine:
-    return ThisMachine(name, _own_name())
-
-
-def _own_name() -> str:
-    """The user of this process, by the user database: LOGNAME may be wrong."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return getpass.getuser()
+    @classmethod
+    def named(cls, name: str) -> ThisMachine:
+        """The user is that of this process by the user database: LOGNAME may be wrong."""
+        try:
+            return cls(name, pwd.getpwuid(os.geteuid()).pw_name)
+        except KeyError:
+            return cls(name, getpass.getuser())
 
 
 class LocalSession:
@@ -68,10 +64,11 @@ class LocalSession:
 
     def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> CompletedCommand:
         """The result of `argv` within the deadline. Raises SshFailed; never repeated."""
+        inherited = {name: os.environ[name] for name in INHERITED_LOCALE if name in os.environ}
         try:
             process = subprocess.Popen(  # noqa: S603 - a fixed command of ours, its script on standard input
                 list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                start_new_session=True, umask=0o022, env=_environment(),
+                start_new_session=True, umask=0o022, env={"PATH": LOGIN_PATH, **inherited},
             )  # fmt: skip
         except OSError as error:
             raise SshFailed(f"{self.address.text}: {argv[0]}: {error.strerror}", False) from error
@@ -86,10 +83,6 @@ class LocalSession:
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": LOGIN_PATH, **{name: os.environ[name] for name in INHERITED_LOCALE if name in os.environ}}
 
 
 HostName = Annotated[str, Field(min_length=1, max_length=253), formatted_like(r"[^\s:/]+", "db07")]
@@ -232,10 +225,14 @@ def resolve_ssh_settings(config: Path, host: str, left_seconds: float = LIMIT_SE
     path = config.expanduser()
     if not path.is_file():
         raise AccessRefused(f"ssh_config {config}: no such file. Name one, or leave ssh_config out.")
-    _refuse_foreign(config, path)
-    ssh_g_output = _ssh_g_output(config, ["ssh", "-G", "-F", str(path), "--", host], left_seconds)
+    held = path.stat()
+    if held.st_uid not in (0, os.geteuid()) or held.st_mode & 0o022:  # a `Match exec` in it runs as us
+        raise AccessRefused(
+            f"ssh_config {config}: others may write it (owner {held.st_uid}, mode {stat.S_IMODE(held.st_mode):04o}), "
+            f"and so run programs as Headway. Make it ours or root's, and chmod go-w {config}"
+        )
     many: dict[str, list[str]] = {}
-    for line in ssh_g_output.splitlines():
+    for line in _ssh_g_output(config, ["ssh", "-G", "-F", str(path), "--", host], left_seconds).splitlines():
         name, _, value = line.partition(" ")
         many.setdefault(name, []).append(value)
     item = {name: values[0] for name, values in many.items()}
@@ -254,17 +251,6 @@ def resolve_ssh_settings(config: Path, host: str, left_seconds: float = LIMIT_SE
         alias=item.get("hostkeyalias", ""),
         jumps=() if jumps == "none" else tuple(jumps.removeprefix("ssh://").split(",")),
     )
-
-
-def _refuse_foreign(config: Path, path: Path) -> None:
-    """Raises AccessRefused where others may write the file: a `Match exec` in it runs as us, and ssh does not check
-    it."""
-    held = path.stat()
-    if held.st_uid not in (0, os.geteuid()) or held.st_mode & 0o022:
-        raise AccessRefused(
-            f"ssh_config {config}: others may write it (owner {held.st_uid}, mode {stat.S_IMODE(held.st_mode):04o}), "
-            f"and so run programs as Headway. Make it ours or root's, and chmod go-w {config}"
-        )
 
 
 def _ssh_g_output(config: Path, argv: list[str], left_seconds: float) -> str:
@@ -303,10 +289,10 @@ def session_of(options: HostOptions, target: str, resolve: SecretResolver) -> Ho
     is missing."""
     host = options.host(target)
     if host.local:
-        return LocalSession(this_machine(target))
-    way = _Route(options, resolve)
-    again = None if options.ssh_config is None else (lambda until: way.to(host, until - time.monotonic()))
-    return SshSession(way.to(host), again=again)
+        return LocalSession(ThisMachine.named(target))
+    route = _Route(options, resolve)
+    again = None if options.ssh_config is None else (lambda until: route.to(host, until - time.monotonic()))
+    return SshSession(route.to(host), again=again)
 
 
 _HOP = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<ip>.+)\]|(?P<name>[^:]+))(?::(?P<port>\d+))?")
@@ -322,12 +308,8 @@ def _hop(jump: str, before: tuple[str, ...] | None) -> Host:
     try:
         return Host(name=place.replace(":", "-"), address=place, user=match["user"] or None, port=port, jump=before)
     except ValidationError as error:
-        raise AccessRefused(f'"{jump}" is not a jump host: {_first_line(error)}') from error
-
-
-def _first_line(error: ValidationError) -> str:
-    """The errors on one line."""
-    return "; ".join(f"{item['loc'][0]} {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
+        why = "; ".join(f"{item['loc'][0]} {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
+        raise AccessRefused(f'"{jump}" is not a jump host: {why}') from error
 
 
 class _Route:
@@ -347,42 +329,33 @@ class _Route:
             )
         options = self._options
         config, name = options.ssh_config, host.address or host.name
-        message = None if config is None else resolve_ssh_settings(config, name, left_seconds)
-        jumps = self._jumps(host, message, depth)
+        settings = None if config is None else resolve_ssh_settings(config, name, left_seconds)
+        known_hosts = next((item for item in settings.known_hosts if item.is_file()), None) if settings else None
+        jumps = settings.jumps if settings else ()
+        if host.jump is not None:
+            jumps = host.jump
+        elif depth == 0 and options.jump:
+            jumps = options.jump
+        via = None
+        if jumps:
+            before = jumps[:-1] or None  # only the first of them is reached as its own ssh_config says
+            via = self.to(_hop(jumps[-1], before), until - time.monotonic(), depth + 1)
         return SshAddress(
             name=host.name,
-            address=message.address if message else name,
-            port=host.port or self._set("port", message.port if message else options.port),
-            user=host.user or self._set("user", message.user if message else options.user),
-            known_hosts=self._known_hosts(message),
-            key_file=self._key_file(host, message),
+            address=settings.address if settings else name,
+            port=host.port or self._set("port", settings.port if settings else options.port),
+            user=host.user or self._set("user", settings.user if settings else options.user),
+            known_hosts=Path(self._set("known_hosts", known_hosts or options.known_hosts)),
+            key_file=self._key_file(host, settings),
             key_text=self._key_text,
             passphrase=self._passphrase,
-            alias=message.alias if message else "",
-            via=self._through(jumps, until - time.monotonic(), depth + 1),
+            alias=settings.alias if settings else "",
+            via=via,
         )
-
-    def _through(self, jumps: Sequence[str], left_seconds: float, depth: int) -> SshAddress | None:
-        """The last of these hosts, which is the one next to the host behind them."""
-        if not jumps:
-            return None
-        before = tuple(jumps[:-1]) or None  # only the first of them is reached as its own ssh_config says
-        return self.to(_hop(jumps[-1], before), left_seconds, depth)
-
-    def _jumps(self, host: Host, settings: SshSettings | None, depth: int) -> Sequence[str]:
-        if host.jump is not None:
-            return host.jump
-        if depth == 0 and self._options.jump:
-            return self._options.jump
-        return settings.jumps if settings else ()
 
     def _set(self, name: str, otherwise: Any) -> Any:
         """The value of the system's settings where set, else `otherwise`."""
         return getattr(self._options, name) if name in self._options.model_fields_set else otherwise
-
-    def _known_hosts(self, settings: SshSettings | None) -> Path:
-        host = next((item for item in settings.known_hosts if item.is_file()), None) if settings else None
-        return Path(self._set("known_hosts", host or self._options.known_hosts))
 
     def _key_file(self, host: Host, settings: SshSettings | None) -> Path | None:
         if isinstance(self._options.key, Path):
@@ -448,12 +421,17 @@ def ssh_shell(address: SshAddress) -> ShellSession:
 
 
 def _options(address: SshAddress) -> list[str]:
+    try:
+        known = known_hosts(address.known_hosts.expanduser())
+        alias = next((name for name in address.key_names if known.keys_of([name])), address.key_names[0])
+    except OSError:
+        alias = address.key_names[0]
     settings = {
         "IdentitiesOnly": "yes",
         "PreferredAuthentications": "publickey",
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": str(address.known_hosts.expanduser()),
-        "HostKeyAlias": _known_name(address),
+        "HostKeyAlias": alias,
     }
     if address.via is not None:
         settings["ProxyCommand"] = _through(address.via)
@@ -465,12 +443,3 @@ def _through(hop: SshAddress) -> str:
     key = f'"${KEY_PATH}"' if hop.key_file is None else quote(str(hop.key_file)).replace("%", "%%")
     options = join(_options(hop)).replace("%", "%%")
     return f"ssh {options} -i {key} -p {hop.port} -W '[%h]:%p' {quote(f'{hop.user}@{hop.address}')}"
-
-
-def _known_name(address: SshAddress) -> str:
-    """The name under which the file has the host's key, as we look for it: the address, or the target's name."""
-    try:
-        known = known_hosts(address.known_hosts.expanduser())
-    except OSError:
-        return address.key_names[0]
-    return next((name for name in address.key_names if known.keys_of([name])), address.key_names[0])

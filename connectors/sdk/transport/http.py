@@ -54,8 +54,9 @@ NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.U
 
 def tls(source: str, ca_file: Path | None) -> ssl.SSLContext:
     """The context that verifies certificates by the machine's CAs, or those in `ca_file`. Raises AccessRefused."""
-    if ca_file is None:
-        return _machine_context(_ca_files())
+    if ca_file is None:  # a change of the machine's CA files makes new connectors read them again
+        paths = ssl.get_default_verify_paths()
+        return _machine_context(tuple(os.stat(path).st_mtime_ns for path in (paths.cafile, paths.capath) if path))
     try:
         return ssl.create_default_context(cafile=str(ca_file.expanduser()))
     except OSError as error:
@@ -65,16 +66,10 @@ def tls(source: str, ca_file: Path | None) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=1)
-def _machine_context(files: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
-    """One context for all connectors, since it holds some hundred certificates. `files`: their sources."""
-    del files
+def _machine_context(changed_ns: tuple[int, ...]) -> ssl.SSLContext:
+    """One context for all connectors, since it holds some hundred certificates."""
+    del changed_ns
     return ssl.create_default_context()
-
-
-def _ca_files() -> tuple[tuple[str, int], ...]:
-    """The machine's CA files with their times (ns): a change makes new connectors read them again."""
-    paths = ssl.get_default_verify_paths()
-    return tuple((path, os.stat(path).st_mtime_ns) for path in (paths.cafile, paths.capath) if path)
 
 
 def addresses(host: str, port: int) -> list[str]:
@@ -107,7 +102,14 @@ class DeadlineBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """Tries each address in turn, each with its share of the time: a dead IPv6 leaves time for IPv4."""
-        result = self._addresses(host, port)
+        try:  # on a thread of its own, since nothing can interrupt it
+            seconds = self.cut(None, httpcore.ConnectTimeout)
+            result = call_on_thread(lambda: self._resolve(host, port), seconds, f"resolve {host}", list.clear)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror or error if isinstance(error, OSError) else f"{host} is not a host name"
+            raise httpcore.ConnectError(f"the name {host} cannot be resolved: {reason}") from None
         for number, address in enumerate(result):
             share = self.cut(timeout, httpcore.ConnectTimeout) / (len(result) - number)
             try:
@@ -117,17 +119,6 @@ class DeadlineBackend(httpcore.NetworkBackend):
                 if number + 1 == len(result):
                     raise
         raise httpcore.ConnectError(f"{host} has no address")
-
-    def _addresses(self, host: str, port: int) -> list[str]:
-        """The answer of `getaddrinfo`, from a thread of its own, since nothing can interrupt it."""
-        seconds = self.cut(None, httpcore.ConnectTimeout)
-        try:
-            return call_on_thread(lambda: self._resolve(host, port), seconds, f"resolve {host}", list.clear)
-        except TimeoutError:
-            raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
-        except (OSError, UnicodeError) as error:
-            reason = error.strerror or error if isinstance(error, OSError) else f"{host} is not a host name"
-            raise httpcore.ConnectError(f"the name {host} cannot be resolved: {reason}") from None
 
 
 class DeadlineStream(httpcore.NetworkStream):
@@ -203,16 +194,9 @@ class HttpReply:
     cut: bool = False
     """True where the body is the requested end of a longer one."""
 
-    def json(self) -> Any:
-        """The body as JSON, None for NaN and Infinity. Raises AccessRefused for a web page (a login in between),
-        AnswerUnfit otherwise."""
-        return self._json(lambda _: None)
-
-    def json_with_nan(self) -> Any:
-        """The same with NaN and Infinity as they are."""
-        return self._json(float)
-
-    def _json(self, no_number: Callable[[str], Any]) -> Any:
+    def json(self, no_number: Callable[[str], Any] = lambda _: None) -> Any:
+        """The body as JSON; `no_number` reads NaN and Infinity. Raises AccessRefused for a web page (a login in
+        between), InvalidAnswer otherwise."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise self.not_json(kind)
@@ -233,7 +217,7 @@ class HttpReply:
             ) from None
 
     def table(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises as `json`, and AnswerUnfit for any other shape."""
+        """The body as a JSON object. Raises as `json`, and InvalidAnswer for any other shape."""
         result = self.json()
         if not isinstance(result, dict):
             raise InvalidAnswer(f"{self.place} is a JSON {type(result).__name__}, not an object")
@@ -292,7 +276,10 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
     what = "is a rate limit" if status == 429 else "is a fault of its own" if status >= 500 else ""
     text = f"{reply.place} {what or 'is a refusal'}{f': {reply.error}' if reply.error else ' without a message'}"
     if 300 <= status < 400:
-        host = _host(reply.headers.get("location", ""))
+        try:
+            host = (urlsplit(reply.headers.get("location", "")).hostname or "the same host")[:100]
+        except ValueError:
+            host = "an unreadable address"
         return AccessRefused(f"{reply.place} is a redirect to {host}; redirects are not followed. Correct the url.")
     if status in REFUSED:
         is_right = status == 403 and not LOGIN_REFUSED.search(reply.error)
@@ -306,26 +293,16 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
     return NotSupported(text)
 
 
-def _host(location: str) -> str:
-    try:
-        return (urlsplit(location).hostname or "the same host")[:100]
-    except ValueError:
-        return "an unreadable address"
-
-
 def retry_after(value: str | None, clock: TargetClock | None = None) -> float | None:
     """Seconds to wait by a Retry-After header (seconds or a date), between 0 and 15 minutes; None without one."""
     text = (value or "").strip()
     try:
-        seconds = float(text) if SECONDS.fullmatch(text) else _until(text, clock)
+        now = clock.target if clock else datetime.now(UTC)
+        is_number = SECONDS.fullmatch(text)
+        seconds = float(text) if is_number else (_aware(parsedate_to_datetime(text)) - now).total_seconds()
     except (ValueError, OverflowError, TypeError):
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_CEILING_SECONDS)
-
-
-def _until(date: str, clock: TargetClock | None) -> float:
-    now = clock.target if clock else datetime.now(UTC)
-    return (_aware(parsedate_to_datetime(date)) - now).total_seconds()
 
 
 def clock_of(date: str | None) -> TargetClock | None:
@@ -391,8 +368,8 @@ class HttpEndpoint:
         end_bytes: int | None = None,
     ) -> HttpReply:
         """The reply to one request below the base address. `path` parts are already percent-encoded, and so is a query
-        behind them. `body` goes as JSON, `form` as a form. `shown`: what messages name in its place, where it has a
-        query or is itself a secret. `end_bytes`: of a body, however long, no more than its end is kept.
+        behind them. `body` goes as JSON, `form` as a form. `shown`: its text in messages, where it has a query or is
+        itself a secret. `end_bytes`: of a body, however long, no more than its end is kept.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
@@ -432,18 +409,14 @@ class HttpEndpoint:
                     " or a character that is not printable ASCII. Correct what the token or headers setting refers to."
                 )
 
-    def _read(self, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
+    def _read(self, request: httpx.Request, call: str, deadline: Deadline, may_repeat: bool = True) -> HttpReply:
         try:
             return self._exchange(self._kept, request, call, deadline)
-        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            if isinstance(error, NOT_SENT) or deadline.left <= 0:
+        except httpx.HTTPError as error:
+            broke = isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError))
+            if not (may_repeat and broke) or isinstance(error, NOT_SENT) or deadline.left <= 0:
                 raise self._unreachable(call, error, deadline) from None
-        except httpx.HTTPError as error:
-            raise self._unreachable(call, error, deadline) from None
-        try:
-            return self._exchange(self._kept, request, call, deadline)
-        except httpx.HTTPError as error:
-            raise self._unreachable(call, error, deadline) from None
+        return self._read(request, call, deadline, may_repeat=False)
 
     def _once(self, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
         """Never over a kept connection, which may be dead without our knowing."""
@@ -545,20 +518,17 @@ class UnpackedBody:
     def add(self, chunk: bytes) -> None:
         """Adds the next bytes. Raises BodyTooLarge or zlib.error."""
         self.taken += len(chunk)
-        if self._end_bytes is not None:
-            self._add_end(chunk, self._end_bytes)
+        if self._end_bytes is None:
+            room = LIMIT_BYTES + 1 - len(self.body)
+            self.body += chunk[:room] if self._unzip is None else self._unzip.decompress(chunk, room)
+            if len(self.body) > LIMIT_BYTES:
+                raise BodyTooLarge
             return
-        room = LIMIT_BYTES + 1 - len(self.body)
-        self.body += chunk[:room] if self._unzip is None else self._unzip.decompress(chunk, room)
-        if len(self.body) > LIMIT_BYTES:
-            raise BodyTooLarge
-
-    def _add_end(self, chunk: bytes, end_bytes: int) -> None:
         while chunk:
             self.body += chunk if self._unzip is None else self._unzip.decompress(chunk, PIECE_BYTES)
             chunk = b"" if self._unzip is None else self._unzip.unconsumed_tail
-            if len(self.body) > 2 * end_bytes + PIECE_BYTES:
-                del self.body[:-end_bytes]
+            if len(self.body) > 2 * self._end_bytes + PIECE_BYTES:
+                del self.body[: -self._end_bytes]
                 self._dropped = True
 
     def end(self) -> tuple[bytes, bool]:
@@ -621,13 +591,21 @@ class HttpAccount:
     def headers(self) -> dict[str, str]:
         """The headers of a request."""
         if self._headers is None:
-            self._headers = self._made()
+            headers = {}
+            if self._token is not None:
+                token = self._secrets(self._token).strip()
+                is_bearer = self._token_header.lower() == "authorization"
+                headers = {self._token_header: f"Bearer {token}" if is_bearer else token}
+            elif self._password is not None:
+                pair = f"{self._username}:{self._secrets(self._password)}".encode()
+                headers = {AUTHORIZATION: f"Basic {base64.b64encode(pair).decode()}"}
+            self._headers = headers
         return self._headers
 
     def asking(self, ask: Callable[[dict[str, str]], HttpReply]) -> HttpReply:
-        """The answer of `ask`, which lets 401 through: then the account is read anew, and asked for once more. Raises
-        AccessRefused when it is refused again. Some servers answer 403 to an expired token: the next request reads the
-        account again."""
+        """The answer of `ask`, which lets 401 through: then the account is read again, and `ask` is repeated once.
+        Raises AccessRefused when it is refused again. Some servers answer 403 to an expired token: the next request
+        reads the account again."""
         try:
             reply = ask(self.headers())
         except AccessRefused:
@@ -640,19 +618,9 @@ class HttpAccount:
             raise refusal(reply)
         return reply
 
-    def _made(self) -> dict[str, str]:
-        if self._token is not None:
-            token = self._secrets(self._token).strip()
-            bearer = self._token_header.lower() == "authorization"
-            return {self._token_header: f"Bearer {token}" if bearer else token}
-        if self._password is not None:
-            pair = f"{self._username}:{self._secrets(self._password)}".encode()
-            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-        return {}
-
 
 class SignedClient:
-    """Calls to one server under one account. `deadline` is set anew for each call of the connector."""
+    """Calls to one server under one account. `deadline` is set for each call of the connector."""
 
     def __init__(self, endpoint: HttpEndpoint, account: HttpAccount) -> None:
         self.endpoint = endpoint
@@ -670,8 +638,8 @@ class SignedClient:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> HttpReply:
-        """The reply to a request that changes nothing, with the account read anew if it is refused. `options` are those
-        of `HttpEndpoint.call`."""
+        """The reply to a request that changes nothing, with the account read again if it is refused. `options` are
+        those of `HttpEndpoint.call`."""
 
         def call(signed: dict[str, str]) -> HttpReply:
             every = {**signed, **(headers or {})}

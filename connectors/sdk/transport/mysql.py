@@ -54,7 +54,7 @@ BY_NUMBER: Mapping[int, type[ConnectorError]] = {
     1203: RateLimited,  # too many of this account
     1226: RateLimited,  # another limit of it
     **dict.fromkeys((1037, 1038, 1041, 1135), RateLimited),  # no memory, no thread
-    **dict.fromkeys((1205, 1213), RateLimited),  # a lock was not to be had
+    **dict.fromkeys((1205, 1213), RateLimited),  # a lock was not available
     **dict.fromkeys((1317, 1969, 3024), RateLimited),  # it was too slow for the time that a statement has
     1021: InvalidAnswer,  # disk full
     **dict.fromkeys((1290, 1836), InvalidAnswer),  # read-only, as a replica is
@@ -118,7 +118,6 @@ class MySqlSession:
 
     def read(self, work: Callable[[MySqlReader], T], timeout_seconds: float) -> T:
         """`work` in one read-only snapshot; once more on a fresh connection when the kept one turns out to be dead.
-
         Raises SystemUnreachable, AccessRefused or NotSupported."""
         deadline = Deadline(timeout_seconds)
         if self._kept is not None:
@@ -131,9 +130,8 @@ class MySqlSession:
         return self._read(self._kept, work, deadline)
 
     def write_once(self, statement: str, values: Sequence[object], timeout_seconds: float) -> None:
-        """One statement, committed, on a connection of its own.
-
-        Raises OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
+        """One statement, committed, on a connection of its own. Raises OutcomeUnknown when it was sent and no answer
+        came; any other error means that nothing happened."""
         deadline = Deadline(timeout_seconds)
         connection = self._connect(deadline)
         try:
@@ -147,10 +145,9 @@ class MySqlSession:
             _close(connection)
 
     def close(self) -> None:
-        """Closes the kept connection; a second time does nothing."""
-        cached, self._kept = self._kept, None
-        if cached is not None:
-            _close(cached)
+        connection, self._kept = self._kept, None
+        if connection is not None:
+            _close(connection)
 
     def _read(self, connection: _Connection, work: Callable[[MySqlReader], T], deadline: Deadline) -> T:
         try:
@@ -212,13 +209,13 @@ def _close(connection: _Connection) -> None:
 
 
 def _number(error: BaseException) -> int:
-    number = error.args[0] if error.args else 0
+    number = error.args[0] if error.args and isinstance(error, pymysql.MySQLError) else 0
     return number if isinstance(number, int) else 0
 
 
 def sorted_error(error: BaseException, place: str) -> ConnectorError:
     """The contract's error for one of PyMySQL's, by its number."""
-    number = _number(error) if isinstance(error, pymysql.MySQLError) else 0
+    number = _number(error)
     message = f"{place}: {error_text(error)}{f' (error {number})' if number else ''}"
     cause = getattr(error, "original_exception", error)
     if number == 2026 or isinstance(cause, ssl.SSLError):
@@ -240,9 +237,8 @@ def error_text(error: BaseException) -> str:
 
 
 def _after_sending(error: BaseException, place: str) -> ConnectorError:
-    """The error of a write: one with a number of the server is its answer; after a lost connection the outcome is
-    unknown."""
-    number = _number(error) if isinstance(error, pymysql.MySQLError) else 0
+    """The error of a write: an error of the server is its answer; after a lost connection the outcome is unknown."""
+    number = _number(error)
     if not number or number in CLIENT_NUMBERS or number in CUT:
         return OutcomeUnknown(f"{place}: sent, and the answer was lost: {error_text(error)}")
     return sorted_error(error, place)

@@ -46,11 +46,11 @@ SEES_ALL_ROWS: LiteralString = """(NOT row_security_active(c.oid)
                AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive
                           AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) <> 'true'
                           AND EXISTS (SELECT FROM unnest(p.polroles) r WHERE r = 0 OR pg_has_role(r, 'USAGE')))))"""
-"""Whether row security hides no row of the table `c` (pg_class) from who asks: it gives no error, only fewer rows."""
+"""Whether row security hides no row of the table `c` (pg_class) from our role: it gives no error, only fewer rows."""
 
 
 class PostgresOptions(BaseModel):
-    """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
+    """The database and the login role: `dsn`, or `host` and `user` with a `password`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,9 +65,9 @@ class PostgresOptions(BaseModel):
     user: str | None = None
     """Login role, best a member of headway_view (and of headway_act to act)."""
     password: SecretRef | None = None
-    """Its password, where the server asks for one."""
+    """Its password, where the server requires one."""
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    """libpq's sslmode; verify-full wherever the network is not yours."""
+    """libpq's sslmode; verify-full on networks that are not yours."""
     sslrootcert: FilePath | None = None
     """The CA that verify-ca and verify-full trust; libpq's default when not given."""
     act_schema: Annotated[str, formatted_like(r"[a-z_][a-z0-9_]{0,62}", "headway")] = "headway"
@@ -219,9 +219,7 @@ class PostgresSession:
         return self._kept is not None
 
     def read(self, work: Callable[[PostgresReader], T], timeout_seconds: float) -> T:
-        """`work` in one read-only snapshot, rolled back at its end; once more on a fresh connection when the kept one
-        turns out to be dead.
-
+        """`work` in one read-only snapshot; once more on a fresh connection when the kept one turns out to be dead.
         Raises SystemUnreachable, AccessRefused or NotSupported."""
         deadline = Deadline(timeout_seconds)
         if self._kept is not None:
@@ -230,11 +228,13 @@ class PostgresSession:
             except SystemUnreachable:
                 if self.is_connected or deadline.left <= 0:
                     raise  # the server answered, or the time is up
-        return self._read(self._connected(deadline), work, deadline)
+        self.close()
+        self._kept = self._connect(deadline, self._name)
+        return self._read(self._kept, work, deadline)
 
     def sessions_named(self, name: str, timeout_seconds: float) -> int:
-        """The number of other sessions with this application_name. Read before their traces: what such a session
-        commits before it ends is then in the later snapshot."""
+        """The number of other sessions with this application_name. Read before their traces: the commit of a session
+        that ended is then in the later snapshot."""
         return int(self.read(lambda reader: reader.row(SESSIONS, {"name": name}), timeout_seconds)["alive"])
 
     def write_once(
@@ -244,9 +244,8 @@ class PostgresSession:
         timeout_seconds: float,
         application_name: str,
     ) -> list[PostgresRow]:
-        """The rows of one statement, committed, on a connection of its own that bears `application_name`.
-
-        Raises OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
+        """The rows of one statement, committed, on a connection of its own named `application_name`. Raises
+        OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
         deadline = Deadline(timeout_seconds)
         connection = self._to_write(deadline, application_name)
         try:
@@ -268,22 +267,25 @@ class PostgresSession:
     def transact_once(
         self, statement: SQL, values: Mapping[str, object], timeout_seconds: float, application_name: str
     ) -> str:
-        """A user's statement in one transaction, sent as by `write_once`; the first value of its first row, "" without
-        rows. A statement that touches no row, or returns false, is rolled back.
-
-        Raises NotSupported then, and OutcomeUnknown for errors of the commit."""
+        """The first value of the first row of a user's statement, "" without rows; sent as by `write_once`. One that
+        touches no row, or returns false, is rolled back: NotSupported. An error of the commit is OutcomeUnknown."""
         deadline = Deadline(timeout_seconds)
         connection = self._to_write(deadline, application_name)
         try:
             with _watched(connection, deadline):
                 connection.execute("BEGIN")
-                result = _result(connection.execute(statement, values), self.place)
+                cursor = connection.execute(statement, values)
+                row = cursor.fetchone() if cursor.description is not None else None
+                first = next(iter(row.values()), None) if row else None
+                if cursor.rowcount == 0 or first is False:
+                    text = "it answered false" if row else "it touches no row"
+                    raise NotSupported(f"{self.place}: {text}, and was rolled back: nothing was done")
                 try:
                     connection.execute("COMMIT")
                 except psycopg.Error as error:
                     text = error_text(error)
                     raise OutcomeUnknown(f"{self.place}: sent, and its commit was not answered well: {text}") from None
-                return result
+                return "" if first is None else str(first)[:MESSAGE_CHARACTERS]
         except psycopg.Error as error:
             raise _after_sending(error, self.place) from None
         finally:
@@ -306,16 +308,10 @@ class PostgresSession:
         return connection
 
     def close(self) -> None:
-        """Closes the kept connection; a second time does nothing."""
-        cached, self._kept = self._kept, None
-        if cached is not None:
+        connection, self._kept = self._kept, None
+        if connection is not None:
             with suppress(psycopg.Error):
-                cached.close()
-
-    def _connected(self, deadline: Deadline) -> Connection:
-        self.close()
-        self._kept = self._connect(deadline, self._name)
-        return self._kept
+                connection.close()
 
     def _read(self, connection: Connection, work: Callable[[PostgresReader], T], deadline: Deadline) -> T:
         try:
@@ -356,19 +352,9 @@ def _milliseconds(deadline: Deadline) -> str:
     return str(max(1, int(deadline.left * 1000)))
 
 
-def _result(cursor: psycopg.Cursor[PostgresRow], place: str) -> str:
-    """The first value of the first row. Raises NotSupported for false, or no row."""
-    row = cursor.fetchone() if cursor.description is not None else None
-    first = next(iter(row.values()), None) if row else None
-    if cursor.rowcount == 0 or first is False:
-        text = "it answered false" if row else "it touches no row"
-        raise NotSupported(f"{place}: {text}, and was rolled back: nothing was done")
-    return "" if first is None else str(first)[:MESSAGE_CHARACTERS]
-
-
 def _open(parameters: Mapping[str, str]) -> Connection:
-    text = psycopg.conninfo.make_conninfo("", **parameters)
-    connection = psycopg.connect(text, autocommit=True, row_factory=dict_row, prepare_threshold=None)
+    conninfo = make_conninfo("", **parameters)
+    connection = psycopg.connect(conninfo, autocommit=True, row_factory=dict_row, prepare_threshold=None)
     for name in TEXT_TYPES:
         connection.adapters.register_loader(name, _RawText)
     return connection
@@ -434,20 +420,16 @@ FIX_BY_STATE = {
 def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
     """The contract's error for one of psycopg's, by SQLSTATE class, else by libpq's text."""
     state, text = error.sqlstate or "", error_text(error)
-    if not state:
-        return _is_connect_error(place, text)
-    sort = BY_STATE.get(state) or BY_STATE.get(state[:2], NotSupported)
-    fix = FIX_BY_STATE.get(state) or FIX_BY_STATE.get(state[:2], "")
-    return sort(f"{place}: {text} (SQLSTATE {state}){fix and f'; {fix}'}")
-
-
-def _is_connect_error(place: str, text: str) -> ConnectorError:
+    if state:
+        sort = BY_STATE.get(state) or BY_STATE.get(state[:2], NotSupported)
+        fix = FIX_BY_STATE.get(state) or FIX_BY_STATE.get(state[:2], "")
+        return sort(f"{place}: {text} (SQLSTATE {state}){fix and f'; {fix}'}")
     sort = next((sort for sort, pattern in CONNECT_STATES if pattern.search(text)), SystemUnreachable)
-    fix: dict[type[ConnectorError], str] = {
+    fixes: dict[type[ConnectorError], str] = {
         AccessRefused: ". Check user, password, database and pg_hba.conf.",
         PermissionMissing: ". Grant this right to the role: LOGIN, CONNECT on the database.",
     }
-    return sort(f"{place}: {text}{fix.get(sort, '')}")
+    return sort(f"{place}: {text}{fixes.get(sort, '')}")
 
 
 def _after_sending(error: psycopg.Error, place: str) -> ConnectorError:

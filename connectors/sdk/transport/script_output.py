@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Generic, TypeVar
@@ -49,18 +49,15 @@ class ScriptSection:
 
 def sections(data: bytes, nonce: str, where: str) -> list[ScriptSection]:
     """The sections of a whole answer, in order. Raises InvalidAnswer for a truncated answer."""
-    result = list(_sections(data, nonce))
+    result = []
+    for part in data.split(b"\n\x1e" + nonce.encode() + b" ")[1:]:
+        heading, _, body = part.partition(b"\n")
+        kind, _, rest = text_of(heading).partition("|")
+        result.append(ScriptSection(kind, rest, body))
     if not result or result[-1].kind != "END":
         seen = data[:120].decode("utf-8", "replace") if not result else f"{len(result)} sections without an end"
         raise InvalidAnswer(f"{where}: the answer was cut short or is not ours: {seen!r}. Headway retries.")
     return result
-
-
-def _sections(data: bytes, nonce: str) -> Iterator[ScriptSection]:
-    for part in data.split(b"\n\x1e" + nonce.encode() + b" ")[1:]:
-        heading, _, body = part.partition(b"\n")
-        kind, _, rest = text_of(heading).partition("|")
-        yield ScriptSection(kind, rest, body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from shlex import join
@@ -44,9 +44,17 @@ class KnownHosts:
     def keys_of(self, names: Iterable[str]) -> list[paramiko.PKey]:
         """The trusted keys under the first of these names that has any."""
         for name in names:
-            result = [item.key for item in self.trusted if _is_for_host(item, name) and item.key not in self.revoked]
-            if result:
-                return result
+            trusted = (item for item in self.trusted if item.key not in self.revoked)
+            keys = [
+                item.key
+                for item in trusted
+                if any(
+                    known == name or (known.startswith("|1|") and paramiko.HostKeys.hash_host(name, known) == known)
+                    for known in item.hostnames or ()
+                )
+            ]
+            if keys:
+                return keys
         return []
 
     @property
@@ -75,25 +83,12 @@ class KnownHosts:
 
 def known_hosts(path: Path) -> KnownHosts:
     """The present content of the file. Raises OSError."""
-    return _read_known_hosts(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _read_known_hosts(path: Path, _mtime_ns: int) -> KnownHosts:
     hosts = KnownHosts()
     for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").splitlines(), 1):
         text = line.strip()
         if text and not text.startswith("#"):
             hosts._take(number, text)
     return hosts
-
-
-def _is_for_host(entry: HostKeyEntry, name: str) -> bool:
-    """Plain names, and those that ssh-keygen -H has hashed."""
-    return any(
-        hostname == name or (hostname.startswith("|1|") and paramiko.HostKeys.hash_host(name, hostname) == hostname)
-        for hostname in entry.hostnames or ()
-    )
 
 
 PROHIBITED = 1
@@ -211,8 +206,14 @@ def connect(address: SshAddress, until: float) -> paramiko.SSHClient:
     if address.via is not None:
         client.through = connect(address.via, until)
         limit = min(CONNECT_LIMIT_SECONDS, until - time.monotonic())
+    sock: socket.socket | _Forwarded
     try:
-        sock = _socket(address, limit) if client.through is None else _forwarded(client.through, address, limit)
+        if client.through is not None:
+            sock = _forwarded(client.through, address, limit)
+        else:  # by a thread of its own: a name lookup has no time limit
+            create = partial(socket.create_connection, (address.address, address.port), timeout=limit)
+            sock = call_on_thread(create, limit, "headway-ssh-connect", socket.socket.close)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         client.close()
         raise
@@ -271,16 +272,23 @@ def _trust(client: paramiko.SSHClient, address: SshAddress) -> str:
 def trust_hint(address: SshAddress) -> tuple[str, ...]:
     """A warning about unreadable lines of known_hosts; empty without any."""
     try:
-        words = known_hosts(address.known_hosts.expanduser()).text
+        problem = known_hosts(address.known_hosts.expanduser()).text
     except OSError:
         return ()  # without it no connection is made, and that refusal says why
-    return (f"{address.known_hosts}: {words}; it is skipped. Fix or remove it.",) if words else ()
+    return (f"{address.known_hosts}: {problem}; it is skipped. Fix or remove it.",) if problem else ()
 
 
 def _private_key(address: SshAddress) -> paramiko.PKey:
     text, where = address.key_text, "(from a reference)"
     if address.key_file is not None:
-        text, where = _key_file_text(address.key_file), str(address.key_file)
+        where = str(address.key_file)
+        try:
+            mode = stat.S_IMODE(address.key_file.expanduser().stat().st_mode)
+            text = address.key_file.expanduser().read_text("utf-8", "replace")
+        except OSError as error:
+            raise AccessRefused(f"ssh key {where}: {error.strerror}. Make it readable for this user.") from error
+        if mode & 0o077:
+            raise AccessRefused(f"ssh key {where}: mode {mode:04o} lets others read it. chmod 600 {where}")
     for kind in KEY_CLASSES:
         try:
             return kind.from_private_key(StringIO(text), address.passphrase or None)
@@ -289,17 +297,6 @@ def _private_key(address: SshAddress) -> paramiko.PKey:
         except (paramiko.SSHException, ValueError, IndexError):
             continue
     raise AccessRefused(f"{address.text}: key {where} cannot be read: wrong passphrase, or not ed25519, ecdsa, rsa.")
-
-
-def _key_file_text(path: Path) -> str:
-    try:
-        mode = stat.S_IMODE(path.expanduser().stat().st_mode)
-        text = path.expanduser().read_text("utf-8", "replace")
-    except OSError as error:
-        raise AccessRefused(f"ssh key {path}: {error.strerror}. Make it readable for this user.") from error
-    if mode & 0o077:
-        raise AccessRefused(f"ssh key {path}: mode {mode:04o} lets others read it. chmod 600 {path}")
-    return text
 
 
 class _Forwarded:
@@ -334,16 +331,6 @@ def _forwarded(through: paramiko.SSHClient, address: SshAddress, limit: float) -
         raise paramiko.SSHException(f"{hop.text} cannot reach {address.address}:{address.port}: {error}") from error
 
 
-def _socket(address: SshAddress, limit: float) -> socket.socket:
-    """A connected socket, by a thread of its own: a name lookup has no time limit."""
-    place = (address.address, address.port)
-    sock = call_on_thread(
-        lambda: socket.create_connection(place, timeout=limit), limit, "headway-ssh-connect", socket.socket.close
-    )
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
 EXIT_STATUS_WAIT_SECONDS = 2.0  # the answer is complete by its own end mark; the status only adds to it
 DRAIN_SECONDS = 0.5  # standard error is read this often while standard output is silent
 
@@ -359,7 +346,7 @@ class SshFailed(SystemUnreachable):
 
 @dataclass(frozen=True, slots=True)
 class CompletedCommand:
-    """The result of a command; `exit_status` is None where the host sent none."""
+    """The result of a command; `exit_status` is None where the host did not send it."""
 
     stdout: bytes
     stderr: bytes

@@ -112,7 +112,7 @@ def test_a_rerun_has_the_command_and_environment_of_the_job_and_our_key(fake: Fa
 @pytest.mark.parametrize("more", [{"nodeProperties": {"numNodes": 2}}, {"eksProperties": {}}, {"ecsProperties": {}}])
 def test_a_job_of_several_containers_is_left_to_a_person(more: dict[str, object]) -> None:
     result = {"jobId": "1", "status": "FAILED"} | {name: value or {"podProperties": {}} for name, value in more.items()}
-    assert "submit it by hand" in str(actions._not_again(result))
+    assert "submit it by hand" in str(actions._rerun_refusal(result))
 
 
 def test_a_start_goes_to_the_queue_of_the_newest_job(fake: FakeBatch) -> None:
@@ -187,7 +187,7 @@ def test_a_failed_job_is_what_aws_describes_by_botocores_stubber(monkeypatch: py
     """moto has no attempts: the answer is checked by AWS's own model, AWS never saw it."""
     batch = boto3.client("batch", region_name="eu-central-1")
     client = BatchClient(OPTIONS, SecretStore())
-    monkeypatch.setattr(client, "_client", lambda _: batch)
+    monkeypatch.setitem(client._clients, "batch", batch)
     at = milliseconds(NOW)
     attempt = {
         "startedAt": at, "stoppedAt": at + 5000, "statusReason": "Essential container in task exited",

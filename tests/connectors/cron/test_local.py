@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR
 from connectors.sdk.states import ProofLevel
-from connectors.sdk.transport.hosts import LocalSession, this_machine
+from connectors.sdk.transport.hosts import LocalSession, ThisMachine
 from connectors.sdk.transport.ssh import SshFailed
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -61,7 +61,7 @@ def test_a_wrapper_is_looked_for_where_the_crontab_says_that_it_is(here: LocalHo
 
 def test_what_the_engine_knows_of_secrets_is_not_in_its_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONCALL_MAIL", "mailto://CANARY")
-    done = LocalSession(this_machine("here")).run(b"env; umask", ("sh", "-s"), 10)
+    done = LocalSession(ThisMachine.named("here")).run(b"env; umask", ("sh", "-s"), 10)
     assert b"CANARY" not in done.stdout
     assert done.stdout.rstrip().endswith(b"0022")
 
@@ -69,7 +69,7 @@ def test_what_the_engine_knows_of_secrets_is_not_in_its_scripts(monkeypatch: pyt
 def test_a_script_that_hangs_is_ended_at_its_deadline_with_all_it_started() -> None:
     begun = time.monotonic()
     with pytest.raises(SshFailed, match=r"here \(this machine, as .*no complete answer within") as raised:
-        LocalSession(this_machine("here")).run(b"sleep 60 | cat", ("sh", "-s"), 0.3)
+        LocalSession(ThisMachine.named("here")).run(b"sleep 60 | cat", ("sh", "-s"), 0.3)
     assert (True, True) == (raised.value.touched, time.monotonic() - begun < 20)
 
 

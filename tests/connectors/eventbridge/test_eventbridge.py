@@ -196,7 +196,7 @@ def test_a_schedule_that_ends_while_it_would_be_held_is_not_held(fake: FakeSched
 
 
 def test_what_is_gone_is_not_held(fake: FakeScheduler) -> None:
-    with pytest.raises(NotSupported, match="there is no schedule default/none any more"):
+    with pytest.raises(NotSupported, match="schedule default/none no longer exists"):
         fake.connector().preview(hold_ask("default/none"), 20)
 
 

@@ -159,7 +159,7 @@ def test_a_stop_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.M
     """moto has no BatchStopJobRun: its parameters and its answer are checked by AWS's own model, AWS never saw it."""
     glue = boto3.client("glue", region_name="eu-central-1")
     client = GlueClient(OPTIONS, SecretStore())
-    monkeypatch.setattr(client, "_client", lambda _: glue)
+    monkeypatch.setitem(client._clients, "glue", glue)
     requested = {"JobName": "mart", "JobRunIds": ["jr_1"]}
     asked_for = {"JobName": "mart", "JobRunId": "jr_1"}
     message = {"ErrorCode": "InvalidInputException", "ErrorMessage": "Job Run is not in a valid state to be stopped"}

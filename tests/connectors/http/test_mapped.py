@@ -259,7 +259,7 @@ def test_an_instant_that_means_none_is_no_success_without_a_start() -> None:
     fake = HomeGrown()
     fake.run("load", "done", fake.now)["began"] = "0001-01-01T00:00:00Z"
     reasons = [one.reason for poll in TestHomeGrown().bites(opened(fake), "") for one in poll.skipped]
-    assert ["'0001-01-01T00:00:00Z' at 'began' is not a run's time: leave it empty where there is none"] == reasons
+    assert ["'0001-01-01T00:00:00Z' at 'began' is not a run's time: leave it empty without one"] == reasons
 
 
 @pytest.mark.parametrize("circle, most", [(1, 3), (3, 10), (0, 25)])
@@ -413,7 +413,7 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
         ({"states": {"bad": "failed"}}, "no run could ever be green"),
         ({"runs.next": ""}, "{cursor} and next belong together"),
         ({"runs.query": {"since": "{sinc}"}, "runs.next": ""}, "{sinc} means nothing here; there are {cursor}"),
-        ({"runs.state": "a..b"}, "is no path into a row"),
+        ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, "no time zone 'Europe/Belin'"),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.replay.client import PAUSE, RESUME, ActionLog, ReplayOptions, SentAction
-from connectors.replay.connector import CONNECTOR, open_connector
+from connectors.replay.connector import CONNECTOR, ReplayConnector
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionSpec, Connector
@@ -46,7 +46,7 @@ class Replayed(ConnectorConformance):
 
     def connector(self) -> Connector:
         options: dict[str, Any] = {**nights.files(self.folder, self.now), "system": self.system}
-        return open_connector(ReplayOptions.model_validate(options), self.target, lambda _: "")
+        return ReplayConnector(ReplayOptions.model_validate(options), self.target)
 
     def make_success(self) -> str:
         return self.good

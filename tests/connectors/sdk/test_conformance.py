@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from unittest import SkipTest
 
 import pytest
 
@@ -29,7 +28,6 @@ from connectors.sdk.errors import AccessRefused, ConnectorError, SystemUnreachab
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef
 from connectors.sdk.states import Capability, RunEvidence, RunState
 from tests.fakes.pg_cron import FakeClient, FakePgCron
-from tests.playable import is_playable
 
 
 class Faulty(PgCronConnector):
@@ -238,31 +236,19 @@ def test_each_fault_fails_its_test(index: int) -> None:
         getattr(Judge(**{method: fault}), test)()
 
 
-def test_what_a_kind_cannot_do_is_skipped_with_its_reason() -> None:
-    class Mute(Judge):
-        kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.LOG: "it writes none"})
-
-    with pytest.raises(SkipTest, match="pg_cron has no log: it writes none"):
-        Mute().test_log_stays_within_its_limit_and_goes_on()
-
-
-def test_what_a_kind_cannot_do_needs_a_reason() -> None:
+def test_a_missing_capability_needs_a_reason() -> None:
     class Sullen(Judge):
-        kind = replace(CONNECTOR, capabilities=frozenset(), missing={})
+        kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.HOLD: "no"})
 
-    with pytest.raises(KeyError):
-        Sullen().test_log_stays_within_its_limit_and_goes_on()
+    with pytest.raises(AssertionError, match="nor a reason for it"):
+        Sullen().test_each_missing_capability_has_its_reason()
 
 
 LOG_TEST = "test_log_stays_within_its_limit_and_goes_on"
 SHORT_PAGES = "test_endless_pages_end"
 
 
-def is_generated(world: type[ConnectorConformance], name: str) -> bool:
-    return is_playable(world, name, getattr(world, name))
-
-
-def test_what_a_kind_or_a_world_declares_it_cannot_play_is_not_generated() -> None:
+def test_a_class_lacks_the_tests_that_its_kind_or_its_world_cannot_play() -> None:
     class Mute(Judge):
         kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.LOG: "it writes none"})
 
@@ -271,26 +257,33 @@ def test_what_a_kind_or_a_world_declares_it_cannot_play_is_not_generated() -> No
         unplayed = {ENDLESS: "it does not page"}
         elsewhere = {NOT_UTF8: "tests/connectors/sdk/transport/test_bytes.py"}
 
-    assert is_generated(Judge, LOG_TEST)
-    assert not is_generated(Mute, LOG_TEST)
-    assert not is_generated(Still, RED)
-    assert not is_generated(Still, SHORT_PAGES)
-    assert not is_generated(Still, "test_bytes_that_are_no_text_leave_the_rest_alone")
-    assert is_generated(Still, GREEN)
+        def answering(self, how: str) -> Connector:
+            return self.connector()
+
+    class Failing(Still):
+        limits = {}
+
+    absent = (
+        RED,
+        SHORT_PAGES,
+        "test_bytes_that_are_no_text_leave_the_rest_alone",
+        "test_many_runs_take_bounded_memory",
+    )
+    assert callable(getattr(Judge, LOG_TEST))
+    assert getattr(Mute, LOG_TEST) is None
+    assert [None] * 4 == [getattr(Still, name) for name in absent]
+    assert callable(getattr(Still, GREEN))
+    assert callable(getattr(Failing, RED))
 
 
-def test_a_test_of_a_worlds_own_is_always_generated() -> None:
-    def test_own(self: object) -> None:
-        raise SkipTest("its own reason")
+def test_a_test_that_a_world_overrides_stays_its_own() -> None:
+    class Own(Judge):
+        limits = {"failure": "nothing fails here"}
 
-    assert is_playable(Judge, "test_own", test_own)
+        def test_poll_tells_the_failure(self) -> None:
+            return None
 
-
-def test_a_capability_that_is_missing_without_a_reason_is_generated_and_fails() -> None:
-    class Sullen(Judge):
-        kind = replace(CONNECTOR, capabilities=frozenset(), missing={})
-
-    assert is_generated(Sullen, LOG_TEST)
+    assert Own.test_poll_tells_the_failure is vars(Own)["test_poll_tells_the_failure"]
 
 
 def test_a_hook_that_is_missing_is_no_reason_to_skip() -> None:

@@ -261,7 +261,7 @@ def test_a_state_cannot_be_set(fake: FakeStates, verb: Verb) -> None:
 
 
 def test_a_machine_that_is_gone_says_so(fake: FakeStates) -> None:
-    with pytest.raises(NotSupported, match="there is no state machine mist any more"):
+    with pytest.raises(NotSupported, match="state machine mist no longer exists"):
         fake.connector().preview(hold_ask("mist"), 20)
 
 
