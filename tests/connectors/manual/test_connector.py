@@ -124,5 +124,5 @@ def test_a_step_that_cannot_be_shown_or_typed_is_refused(name: str) -> None:
 def test_a_wrong_zone_or_day_names_what_is_near() -> None:
     with pytest.raises(ValidationError, match='"Europe/Berln" is not a time zone; did you mean "Europe/Berlin'):
         ManualOptions.model_validate({"zone": "Europe/Berln", "steps": {"a": {"at": "05:00"}}})
-    with pytest.raises(ValidationError, match='"monday" is no day; days are some of mon, tue'):
+    with pytest.raises(ValidationError, match='"monday" is not a day; days are some of mon, tue'):
         ManualOptions.model_validate({"steps": {"a": {"at": "05:00", "days": ["monday"]}}})
