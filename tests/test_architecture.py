@@ -133,6 +133,7 @@ PURE_CONNECTOR_HELPERS = (
     "connectors.sdk.errors",
     "connectors.sdk.field_mapping",
     "connectors.sdk.fields",
+    "connectors.sdk.job_agent",
     "connectors.sdk.log_chunks",
     "connectors.sdk.marked_pause",
     "connectors.sdk.records",

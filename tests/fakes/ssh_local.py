@@ -19,7 +19,7 @@ ME = getpass.getuser()
 CRONTAB = """\
 case $* in
 *-l*) if [ "$CRONTAB_NOHEADER" = N ]; then cat "{0}"; else awk 'NR > 3 || !/^#/ {{ keep = 1 }} keep' "{0}"; fi ;;
-*) {{ cat "{1}"; cat; }} >"{1}.new" && chmod 600 "{1}.new" && mv "{1}.new" "{0}" ;;
+*) {{ cat "{1}"; cat; }} >"{1}.$$" && chmod 600 "{1}.$$" && mv "{1}.$$" "{0}" ;;
 esac
 """
 DATE = f'case $* in +%S) echo 30 ;; *) exec {shutil.which("date")} "$@" ;; esac'
