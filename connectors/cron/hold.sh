@@ -73,7 +73,8 @@ exact() {
   is_file || ! table 2>/dev/null | grep -qF '\r' || [ "$(table | cksum)" = "$RAW" ]
 }
 snapshot() { # $t/all: the crontab; $t/old: the same less the three lines that crontab(1) itself puts at its top
-  command -v flock >/dev/null && [ -r /etc/crontab ] && exec 9</etc/crontab && flock -w 10 9 # we go one after the other
+  shared=/etc/crontab; [ -r "$shared" ] || shared=/etc/passwd
+  command -v flock >/dev/null && exec 9<"$shared" && flock -w 10 9 2>/dev/null # we go one after the other
   t=$(mktemp -d) && trap 'rm -rf "$t"' EXIT && trap 'exit 1' HUP INT TERM
   [ -d "$t" ] && table >"$t/all" || { mark "WRITE|no room for a copy of $file"; return 1; }
   sum=$(cksum <"$t/all")
