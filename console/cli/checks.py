@@ -75,7 +75,7 @@ def _run_check_now(arguments: argparse.Namespace) -> int:
         [view] = reads.checks.list_checks(arguments.name)
     requests = require_engine(arguments)
     seconds = view.timeout_seconds + SPARE_SECONDS
-    data = wait_for_answer(arguments, requests, requests.look(arguments.name, arguments.business_date), seconds)
+    data = wait_for_answer(arguments, requests, requests.run_check(arguments.name, arguments.business_date), seconds)
     line = f"{data['check']} {data['business_date']}: {data['state']}: {data['words']}"
     return print_result(arguments, data, [line], code=Exit.OK if data["state"] in PASSED_STATES else Exit.PROBLEM)
 

@@ -269,7 +269,7 @@ def probe_checks(config: Config, secrets: SecretStore, timeout: float) -> list[P
     runner = CheckRunner(config, secrets)
 
     def probe(check: Check) -> ProbeResult:
-        runner.look(check.name, check_date(check, datetime.now(UTC)), min(timeout, check.timeout.total_seconds()))
+        runner.measure(check.name, check_date(check, datetime.now(UTC)), min(timeout, check.timeout.total_seconds()))
         return ProbeResult(f"check {check.name}", "ok", "", ())
 
     checks = config.declared.checks

@@ -246,7 +246,7 @@ class _ReleaseAudit:
         if self._is_missing:
             return
         try:
-            self._emergency().tell_release(job.reported(), done, message)
+            self._emergency().record_release(job.reported(), done, message)
         except StoreError as error:
             print_message(f"the audit log could not be written: {error}")
 

@@ -1,8 +1,7 @@
 """Authorization against the store: may this person do this now?
 
-Asked in the requester's process, and again by the engine before it sends. Each check runs in its caller's
-transaction, so that the roles, rules and switches it saw still hold when the change is committed. What depends on
-many jobs is read right before it.
+Checked in the requester's process, and again by the engine before it sends. Each check runs in its caller's
+transaction, so that the roles, rules and switches it saw still hold when the change is committed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from console.store.db.session import Session
 
 POLICY = "headway"
 """The requester of actions that a mode of a dependency causes."""
-EVERYBODY_VIEWS = PermissionRule(EVERYBODY, Role.VIEW)
 _IDS_PER_STATEMENT = 400
 """Ids per statement, well below the parameter limit of either database."""
 POLICIES = ("hold", "trigger")
@@ -29,22 +27,22 @@ POLICIES = ("hold", "trigger")
 
 
 class AccessRights:
-    """Rights as seen by the caller's transaction. The table is read once; what depends on a job is read once per
-    job."""
+    """Rights as seen by the caller's transaction. The permissions are read once, each job's subject once."""
 
     def __init__(self, session: Session, known: Mapping[int, ActionSubject] | None = None) -> None:
         self._session = session
         self._permitted, self.rules = access.load_permissions(session)
         if not self._permitted and access.is_acting_for_other():
-            self._permitted = [EVERYBODY_VIEWS]  # whoever can write the file may do everything; visitors cannot
+            # without permissions, a user who can write the file may do everything; visitors may view
+            self._permitted = [PermissionRule(EVERYBODY, Role.VIEW)]
         self._subjects = dict(known or {})
-        """What depends on each job. `known`: read before the transaction, so that a writer does not hold the lock
-        for it."""
+        """Subject (system, affected services, tier) of each job. `known`: read before the transaction, so that a
+        writer does not hold the lock for it."""
 
     def may(
         self,
         person: Person,
-        door: str,
+        operation: str,
         job_id: int | None = None,
         system: str = "",
         why: str = "",
@@ -57,17 +55,16 @@ class AccessRights:
         `asked_by`: requester of the action to approve. `key`: key of the action that starts a job after its hold.
         `recent`: number of requests within the last hour.
         """
-        known = OPERATIONS.get(door)
+        known = OPERATIONS.get(operation)
         subject = ActionSubject(system)
         if job_id is not None and (self._permitted or person.is_policy or (known is not None and known.is_action)):
             subject = self._subject(job_id)
         held_back = person.is_policy and access.is_start_of_hold(self._session, key)
         subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back, recent=recent)
-        return authorize(person, door, subject, self._permitted, self.rules)
+        return authorize(person, operation, subject, self._permitted, self.rules)
 
-    def kept_back(self, job_id: int) -> AccessRefusal | None:
-        """A refusal if the job's system is in shadow or everything is frozen, whatever the person's rights; else
-        None."""
+    def mode_refusal(self, job_id: int) -> AccessRefusal | None:
+        """A refusal if the job's system is in shadow or everything is frozen, whatever the person's rights."""
         why = self.modes.why_not_sent(self._subject(job_id).system)
         return AccessRefusal(why) if why else None
 
@@ -76,8 +73,8 @@ class AccessRights:
         """The freeze and the shadow modes."""
         return switches.load_modes(self._session)
 
-    def hanging_on(self, job_ids: Iterable[int]) -> dict[int, ActionSubject]:
-        """What depends on each of these jobs."""
+    def subjects(self, job_ids: Iterable[int]) -> dict[int, ActionSubject]:
+        """The subject of each of these jobs."""
         return {job_id: self._subject(job_id) for job_id in job_ids}
 
     def _subject(self, job_id: int) -> ActionSubject:
@@ -105,8 +102,8 @@ _SUBJECT_ARGUMENTS = {
 """The arguments that name the subject of a request; the first one present counts, as in the handler."""
 _JOBS_OF = {
     "run_id": "SELECT job_id FROM run WHERE id = ?",
-    "incident_id": "SELECT root_job_id FROM incident WHERE id = ?",
-    "alert": "SELECT i.root_job_id FROM alert a JOIN incident i ON i.id = a.incident_id WHERE a.id = ?",
+    "incident_id": "SELECT root_job_id AS job_id FROM incident WHERE id = ?",
+    "alert": "SELECT i.root_job_id AS job_id FROM alert a JOIN incident i ON i.id = a.incident_id WHERE a.id = ?",
 }
 
 
@@ -117,13 +114,13 @@ def authorize_request(
     arguments: Mapping[str, Any],
     known: Mapping[int, ActionSubject] | None = None,
 ) -> AccessGranted | AccessRefusal:
-    """Whether the person may make this request for everything it affects. `known`: as for AccessRights."""
+    """Whether the person may make this request for each of its subjects. `known`: as for AccessRights."""
     rights = AccessRights(session, known)
     return all_granted(rights.may(person, kind, **about) for about in request_subjects(session, kind, arguments))
 
 
 def all_granted(answers: Iterable[AccessGranted | AccessRefusal]) -> AccessGranted | AccessRefusal:
-    """The first refusal; granted if there is none."""
+    """The first refusal; granted without one."""
     return next((answer for answer in answers if isinstance(answer, AccessRefusal)), AccessGranted())
 
 
@@ -132,46 +129,41 @@ def request_subjects(session: Session, kind: str, arguments: Mapping[str, Any]) 
     incidents; the whole estate if it names nothing that exists."""
     if kind in ("approve", "withdraw"):
         rows = session.rows("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
-        return [{"job_id": rows[0][0], "asked_by": rows[0][1]}] if rows else [{}]
+        return [{"job_id": rows[0].job_id, "asked_by": rows[0].requested_by}] if rows else [{}]
     if kind == "probe":
         return [{"system": str(arguments.get("system", ""))}]
     if kind in ("silence", "silence end"):
-        return [_silenced_system(session, kind, arguments)]
-    about = _SUBJECT_ARGUMENTS.get(kind, ("run_id", "job_id"))
-    name = next((one for one in about if arguments.get(one) is not None), "")
-    return [{"job_id": job} for job in _jobs(session, name, arguments.get(name))] or [{}]
-
-
-def _silenced_system(session: Session, kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The one system that a silence is limited to; else the whole estate."""
-    matchers: Any = arguments.get("matchers")
-    if kind == "silence end":
-        rows = session.rows("SELECT matchers FROM silence WHERE id = ?", (int(arguments.get("silence") or 0),))
-        matchers = json.loads(rows[0][0]) if rows else {}
-    system = str(matchers.get("system", "")) if isinstance(matchers, dict) else ""
-    return {"system": system} if system and "*" not in system else {}
-
-
-def _jobs(session: Session, name: str, value: Any) -> list[int]:
+        matchers: Any = arguments.get("matchers")
+        if kind == "silence end":
+            rows = session.rows("SELECT matchers FROM silence WHERE id = ?", (int(arguments.get("silence") or 0),))
+            matchers = json.loads(rows[0].matchers) if rows else {}
+        system = str(matchers.get("system", "")) if isinstance(matchers, dict) else ""
+        return [{"system": system} if system and "*" not in system else {}]
+    names = _SUBJECT_ARGUMENTS.get(kind, ("run_id", "job_id"))
+    name = next((name for name in names if arguments.get(name) is not None), "")
+    value: Any = arguments.get(name)
     if name == "job_id":
-        return [int(value)]
-    if name == "run_ids":
-        return jobs_of_runs(session, value)
-    if name == "service":
+        jobs = [int(value)]
+    elif name == "run_ids":
+        jobs = jobs_of_runs(session, value)
+    elif name == "service":
         rows = session.rows("SELECT terminals FROM service WHERE name = ? AND NOT removed", (str(value),))
-        return [int(load) for (terminals,) in rows for load in json.loads(terminals)]
-    return [int(row[0]) for row in session.rows(_JOBS_OF[name], (int(value),)) if row[0] is not None] if name else []
+        jobs = [int(job_id) for row in rows for job_id in json.loads(row.terminals)]
+    else:
+        rows = session.rows(_JOBS_OF[name], (int(value),)) if name else []
+        jobs = [int(row.job_id) for row in rows if row.job_id is not None]
+    return [{"job_id": job_id} for job_id in jobs] or [{}]
 
 
 def jobs_of_runs(session: Session, run_ids: Iterable[Any]) -> list[int]:
     """The distinct jobs of these runs; unknown runs are left out."""
-    ids = list(dict.fromkeys(int(one) for one in run_ids))
+    ids = list(dict.fromkeys(int(run_id) for run_id in run_ids))
     rows: list[Any] = []
     for at in range(0, len(ids), _IDS_PER_STATEMENT):
         part = ids[at : at + _IDS_PER_STATEMENT]
         marks = ", ".join("?" * len(part))
         rows += session.rows(f"SELECT DISTINCT job_id FROM run WHERE id IN ({marks})", part)  # noqa: S608 - question marks
-    return list(dict.fromkeys(int(row[0]) for row in rows))
+    return list(dict.fromkeys(int(row.job_id) for row in rows))
 
 
 def requester(session: Session, requested_by: str, origin: str, is_postgres: bool) -> Person:

@@ -46,7 +46,8 @@ class ConnectorPool:
     def __init__(self, places: Mapping[int, ConnectorTarget], secrets: SecretStore) -> None:
         self.places = places
         self._secrets = secrets
-        self._asked: dict[int, Connector] = {}
+        self._shared: dict[int, Connector] = {}
+        """Connectors for actions and requests."""
         self._locks = {target_id: threading.Lock() for target_id in places}
         self._questions: Counter[int] = Counter()
         self._counting = threading.Lock()
@@ -63,9 +64,9 @@ class ConnectorPool:
         if not lock.acquire(timeout=-1 if seconds == math.inf else seconds):
             raise SystemUnreachable(f"{place.name}: an earlier request is still in progress. Fix: try again later")
         try:
-            connector = self._asked.get(target_id)
+            connector = self._shared.get(target_id)
             if connector is None:
-                connector = self._asked[target_id] = self.open(place)
+                connector = self._shared[target_id] = self.open(place)
             try:
                 yield connector
             except BaseException:
@@ -78,12 +79,6 @@ class ConnectorPool:
     def question(self, target_id: int, seconds: float) -> Iterator[Connector]:
         """As `asked`, for a request that a person waits for; fails if too many wait already. Raises ConnectorError,
         KeyError."""
-        with self.one_of_few(target_id), self.asked(target_id, seconds) as connector:
-            yield connector
-
-    @contextmanager
-    def one_of_few(self, target_id: int) -> Iterator[None]:
-        """One of the requests that may wait for a target. Raises SystemUnreachable if there are too many."""
         with self._counting:
             if self._questions[target_id] >= REQUESTS_PER_TARGET:
                 name = self.places[target_id].name
@@ -92,23 +87,24 @@ class ConnectorPool:
                 )
             self._questions[target_id] += 1
         try:
-            yield
+            with self.asked(target_id, seconds) as connector:
+                yield connector
         finally:
             with self._counting:
                 self._questions[target_id] -= 1
 
     def close(self, until: float = math.inf) -> None:
         """Closes idle connectors; one that hangs is abandoned once `time.monotonic` reaches `until`."""
-        for target_id in list(self._asked):
-            left = until - time.monotonic()
-            if self._locks[target_id].acquire(timeout=-1 if left == math.inf else max(0.0, left)):
+        for target_id in list(self._shared):
+            seconds = until - time.monotonic()
+            if self._locks[target_id].acquire(timeout=-1 if seconds == math.inf else max(0.0, seconds)):
                 try:
                     self._drop(target_id)
                 finally:
                     self._locks[target_id].release()
 
     def _drop(self, target_id: int) -> None:
-        connector = self._asked.pop(target_id, None)
+        connector = self._shared.pop(target_id, None)
         if connector is not None:
             close_quietly(connector)
 
@@ -117,5 +113,5 @@ def close_quietly(connector: Connector) -> None:
     """Closes the connector. An error is only logged: the connection may be broken already."""
     try:
         connector.close()
-    except Exception as error:  # noqa: BLE001 - whatever a library says of a connection that nobody needs any more
+    except Exception as error:  # noqa: BLE001 - any error of a library about a connection that is no longer needed
         log.debug("a connection did not close", error=type(error).__name__)

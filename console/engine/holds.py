@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from connectors.sdk.contract import Connector, NativeHold
+from connectors.sdk.contract import Connector
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Capability
@@ -30,50 +30,37 @@ class HoldObserver:
     """Observes the holds of one target, on its poller's thread and connection."""
 
     def __init__(self, store: Database, clock: Clock, secrets: SecretStore, place: ConnectorTarget) -> None:
-        self._store = store
-        self._clock = clock
-        self._secrets = secrets
-        self._place = place
-        self._look_at = 0.0
+        self._store, self._clock, self._secrets, self._place = store, clock, secrets, place
+        self._refresh_at = 0.0
+        """time.monotonic() of the next observation."""
         self._missed: frozenset[str] = frozenset()
         """Holds missing from the last complete observation."""
-        self._failed = ""
+        self._error = ""
 
-    def look(self, connector: Connector, fence: int, timeout_seconds: float) -> bool:
+    def refresh(self, connector: Connector, fence: int, timeout_seconds: float) -> bool:
         """Records the target's holds; True if anything changed. A failure to read them is logged once, retried, and
         fails no poll. Raises StoreError."""
-        if Capability.HOLD not in self._place.system.capabilities or time.monotonic() < self._look_at:
+        if Capability.HOLD not in self._place.system.capabilities or time.monotonic() < self._refresh_at:
             return False
-        self._next_look(REFRESH_INTERVAL)
-        looked_at = self._clock.now()
-        known = holds.jobs_to_verify(self._store, self._place.target_id, looked_at)
-        found = self._found(connector, known, timeout_seconds)
-        if found is None:
-            return False
-        failpoint("hold.looked")
-        looked = holds.reconcile_marks(
-            self._store, self._place.target_id, found, self._missed, looked_at, self._clock.now(), fence
-        )
-        self._missed = looked.missed
-        if looked.missed:
-            self._next_look(RETRY_INTERVAL)
-        return looked.changed
-
-    def _found(
-        self, connector: Connector, known: tuple[str, ...], timeout_seconds: float
-    ) -> tuple[NativeHold, ...] | None:
-        """The holds that the target reports; None if they cannot be read."""
+        rate = max(self._clock.rate, 0.01)
+        self._refresh_at = time.monotonic() + REFRESH_INTERVAL.total_seconds() / rate
+        asked_at = self._clock.now()
+        known = holds.jobs_to_verify(self._store, self._place.target_id, asked_at)
         try:
-            found = tuple(connector.holds(timeout_seconds, known))
+            reported = tuple(connector.holds(timeout_seconds, known))
         except Exception as error:  # one row that cannot be read must not end the observation of holds
-            told = isinstance(error, ConnectorError)
-            words = clean(self._secrets.mask(str(error) if told else f"{type(error).__name__}: {error}"))
-            if words != self._failed:
-                log.warning("its holds cannot be read", target=self._place.name, error=words, exc_info=not told)
-            self._failed = words
-            return None
-        self._failed = ""
-        return found
-
-    def _next_look(self, pause: timedelta) -> None:
-        self._look_at = time.monotonic() + pause.total_seconds() / max(self._clock.rate, 0.01)
+            is_expected = isinstance(error, ConnectorError)
+            text = clean(self._secrets.mask(str(error) if is_expected else f"{type(error).__name__}: {error}"))
+            if text != self._error:
+                log.warning("holds cannot be read", target=self._place.name, error=text, exc_info=not is_expected)
+            self._error = text
+            return False
+        self._error = ""
+        failpoint("hold.looked")
+        result = holds.reconcile_marks(
+            self._store, self._place.target_id, reported, self._missed, asked_at, self._clock.now(), fence
+        )
+        self._missed = result.missed
+        if result.missed:
+            self._refresh_at = time.monotonic() + RETRY_INTERVAL.total_seconds() / rate
+        return result.changed

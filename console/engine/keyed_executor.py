@@ -25,27 +25,25 @@ class CallsInFlight:
         self._lock = threading.Lock()
 
     @contextmanager
-    def at(self, words: str) -> Iterator[None]:
-        mine = object()
+    def at(self, call: str) -> Iterator[None]:
+        key = object()
         with self._lock:
-            self._since[mine] = (words, time.monotonic())
+            self._since[key] = (call, time.monotonic())
         try:
             yield
         finally:
             with self._lock:
-                del self._since[mine]
+                del self._since[key]
 
     def __len__(self) -> int:
         return len(self._since)
 
     def hanging(self, seconds: float) -> dict[str, float]:
         """Calls that take longer than `seconds`, with their duration."""
-        now, found = time.monotonic(), dict[str, float]()
+        now = time.monotonic()
         with self._lock:
-            for words, since in self._since.values():
-                if now - since > seconds:
-                    found[words] = max(now - since, found.get(words, 0.0))
-        return found
+            longest_first = sorted(self._since.values(), key=lambda call: call[1], reverse=True)
+        return {call: now - since for call, since in longest_first if now - since > seconds}
 
 
 class KeyedExecutor:
@@ -53,36 +51,36 @@ class KeyedExecutor:
 
     def __init__(self, most: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
-        self._moving: dict[Hashable, Future[None]] = {}
-        self._turned_away: set[Hashable] = set()
+        self._running: dict[Hashable, Future[None]] = {}
+        self._rejected: set[Hashable] = set()
         """Keys whose work was rejected because they were busy."""
 
     def take(self, lane: Hashable, work: Callable[[], None]) -> None:
         """Starts the work; drops it if the key is busy, as the caller offers it again."""
-        if lane in self._moving:
-            self._turned_away.add(lane)
+        if lane in self._running:
+            self._rejected.add(lane)
         else:
-            self._moving[lane] = self._pool.submit(work)
+            self._running[lane] = self._pool.submit(work)
 
     def is_free_again(self) -> bool:
         """Whether a busy key whose work was rejected is free now."""
-        return any(self._moving[lane].done() for lane in self._turned_away)
+        return any(self._running[lane].done() for lane in self._rejected)
 
-    def over(self) -> bool:
-        """Drops finished work; True if none is left. Raises what the work raised, a StoreError for example."""
-        done = {lane: moving for lane, moving in self._moving.items() if moving.done()}
+    def is_idle(self) -> bool:
+        """Drops finished work; True if none is left. Raises the work's own exception, a StoreError for example."""
+        done = {lane: work for lane, work in self._running.items() if work.done()}
         for lane in done:
-            del self._moving[lane]
-        self._turned_away -= done.keys()
-        for moving in done.values():
-            moving.result()
-        return not self._moving
+            del self._running[lane]
+        self._rejected -= done.keys()
+        for work in done.values():
+            work.result()
+        return not self._running
 
     def wait(self) -> None:
-        """Waits for all started work. Raises as `over`."""
-        for moving in list(self._moving.values()):
-            moving.exception()
-        self.over()
+        """Waits for all started work. Raises as `is_idle`."""
+        for work in list(self._running.values()):
+            work.exception()
+        self.is_idle()
 
     def close(self) -> None:
         """Accepts no more work."""
@@ -105,9 +103,10 @@ class FairLimiter:
         mine, begun = object(), time.monotonic()
         with self._free:
             self._queue[system].append(mine)
-            while not stopping() and not self._is_next(system, mine):
+            queue = self._queue[system]
+            while not stopping() and not (self._writing[system] < self.at_once and queue[0] is mine):
                 self._free.wait(WAIT_SECONDS)
-            self._queue[system].remove(mine)
+            queue.remove(mine)
             self._writing[system] += 1
         try:
             yield time.monotonic() - begun
@@ -115,6 +114,3 @@ class FairLimiter:
             with self._free:
                 self._writing[system] -= 1
                 self._free.notify_all()
-
-    def _is_next(self, system: int, mine: object) -> bool:
-        return self._writing[system] < self.at_once and self._queue[system][0] is mine

@@ -17,7 +17,7 @@ from console.forecast.simulation.simulator import SimulationRun, answer_for, rew
 from console.forecast.simulation.values import Floats, ServicePromise, clip_within
 
 SURE = 0.002
-"""No share is taken for surer than this."""
+"""Shares are clipped to this and to 1 minus this."""
 
 
 def logit(share: Floats | float) -> Floats:
@@ -30,88 +30,79 @@ def share_of_logit(logits: Floats) -> Floats:
 
 
 PRIOR = np.array([0.0, 1.0])
-"""Constant, slope of the logit: as it is."""
-SURE_OF_PRIOR = np.array([4.0, 12.0])
-"""How many service nights' curvature the prior is worth, by coefficient."""
+"""Constant and slope of the logit: P(late) unchanged."""
+PRIOR_WEIGHT = np.array([4.0, 12.0])
+"""Weight of the prior, in service nights' curvature, by coefficient."""
 HALF_LIFE = 60.0
 """Service nights after which a forecast counts half."""
-TOGETHER = 0.5
-"""How far services of one night go the same way (the correlation of cluster sampling, Kish 1965; ours is a guess): all
-of them together teach as much as two nights at most, so that one outage is one outage, however many it hurt."""
+CORRELATION = 0.5
+"""Of services within one night (cluster sampling, Kish 1965; the value is a guess): together they count as two nights
+at most, so that one outage is one outage."""
 LEAST_SLOPE = 0.1
 STEPS, NEAR = 30, 1e-4
-"""Of the search for the coefficients; steps so small change no figure that is told."""
+"""Limits of the Newton iteration; smaller steps change no published figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastNight:
-    """The forecasts of one service on one night, and how it went."""
+    """The forecasts of one service on one night, and its outcome."""
 
     late: Floats
-    """P(late) as told before any recalibration, by look."""
+    """P(late) before recalibration, by forecast."""
     was_late: bool
     night: int | None = None
-    """The same for services of one night; None: it is the only one."""
+    """The same for services of one night; None: the only service of its night."""
 
 
 def fit_slopes(past: list[ForecastNight]) -> Floats:
     """The coefficients; `past`: oldest first."""
     if not past:
         return PRIOR
-    worth = _worth(past)
-    age = worth * 0.5 ** ((worth.sum() - np.cumsum(worth)) / HALF_LIFE)
-    rows = np.concatenate([_row(each.late) for each in past])
-    weights = np.concatenate(
-        [np.full(len(each.late), one / len(each.late)) for each, one in zip(past, age, strict=True)]
-    )
-    went = np.concatenate([np.full(len(each.late), float(each.was_late)) for each in past])
-    seen, slopes = _FittedNights(rows, weights, went), PRIOR
+    services = Counter(night.night for night in past)
+    others = np.array([0 if night.night is None else services[night.night] - 1 for night in past])
+    nights = np.asarray(1 / (1 + others * CORRELATION))
+    ages = nights * 0.5 ** ((nights.sum() - np.cumsum(nights)) / HALF_LIFE)
+    rows = np.concatenate([np.column_stack([np.ones(len(night.late)), logit(night.late)]) for night in past])
+    counts = [len(night.late) for night in past]
+    weights = np.repeat(ages / counts, counts)
+    was_late = np.repeat([float(night.was_late) for night in past], counts)
+    nights_fit, slopes = _LogisticFit(rows, weights, was_late), PRIOR
     for _ in range(STEPS):
-        step, known = seen.step(slopes), seen.misfit(slopes)
-        while seen.misfit(slopes + step) > known and np.abs(step).max() > NEAR:
-            step = step / 2  # a whole one leads away where a share is nearly certain
+        step, misfit = nights_fit.step(slopes), nights_fit.misfit(slopes)
+        while nights_fit.misfit(slopes + step) > misfit and np.abs(step).max() > NEAR:
+            step = step / 2  # a full step overshoots if a share is nearly certain
         slopes = slopes + step
         if np.abs(step).max() <= NEAR:
             break
     return slopes
 
 
-def _worth(past: list[ForecastNight]) -> Floats:
-    """Of how many service nights apart each tells."""
-    services = Counter(each.night for each in past)
-    beside = np.array([0 if each.night is None else services[each.night] - 1 for each in past])
-    return np.asarray(1 / (1 + beside * TOGETHER))
-
-
 @dataclass(frozen=True, slots=True)
-class _FittedNights:
+class _LogisticFit:
     rows: Floats
     weights: Floats
-    went: Floats
+    was_late: Floats
 
     def misfit(self, slopes: Floats) -> float:
-        """Minus the logarithm of how likely all of it went so, the prior included."""
+        """Negative log-likelihood, prior included."""
         at = self.rows @ slopes
-        likely = self.weights @ (np.logaddexp(0.0, at) - self.went * at)
-        return float(likely + SURE_OF_PRIOR @ (slopes - PRIOR) ** 2 / 2)
+        loss = self.weights @ (np.logaddexp(0.0, at) - self.was_late * at)
+        return float(loss + PRIOR_WEIGHT @ (slopes - PRIOR) ** 2 / 2)
 
     def step(self, slopes: Floats) -> Floats:
-        """Newton's, to less misfit."""
-        told = share_of_logit(self.rows @ slopes)
-        pull = self.rows.T @ (self.weights * (self.went - told)) - SURE_OF_PRIOR * (slopes - PRIOR)
-        curve = (self.rows * (self.weights * told * (1 - told))[:, None]).T @ self.rows + np.diag(SURE_OF_PRIOR)
-        return np.asarray(np.linalg.solve(curve, pull))
+        """Newton step to less misfit."""
+        late = share_of_logit(self.rows @ slopes)
+        gradient = self.rows.T @ (self.weights * (self.was_late - late)) - PRIOR_WEIGHT * (slopes - PRIOR)
+        curve = (self.rows * (self.weights * late * (1 - late))[:, None]).T @ self.rows + np.diag(PRIOR_WEIGHT)
+        return np.asarray(np.linalg.solve(curve, gradient))
 
 
 def recalibrated(late: float, slopes: Floats) -> float:
-    """Never the other way round: what was more likely stays so."""
+    """P(late) recalibrated; the order of two shares is kept."""
+    if slopes is PRIOR:
+        return late
     constant, slope = slopes
     return float(share_of_logit(constant + max(slope, LEAST_SLOPE) * logit(late)))
-
-
-def _row(late: Floats) -> Floats:
-    at = logit(late)
-    return np.column_stack([np.ones(len(at)), at])
 
 
 def learned_slopes(forecasts: Sequence[PastForecasts]) -> Floats:
@@ -119,16 +110,11 @@ def learned_slopes(forecasts: Sequence[PastForecasts]) -> Floats:
     return fit_slopes([ForecastNight(np.array(each.late), each.was_late, each.night) for each in forecasts])
 
 
-def calibrated(own: float, slopes: Floats) -> float:
-    """Of the simulation's own P(late); as it is without any past."""
-    return own if slopes is PRIOR else recalibrated(own, slopes)
-
-
 @dataclass(frozen=True, slots=True)
 class PublishedOdds:
     own: float
-    """P(late) before recalibration; the recalibration learns from it later."""
-    look: SimulationRun
+    """P(late) before recalibration; later recalibrations learn from it."""
+    sim: SimulationRun
     """Weighted to the published P(late)."""
 
 
@@ -137,4 +123,4 @@ def publish_odds(sim: SimulationRun, promise: ServicePromise, slopes: Floats) ->
     if sim.now >= promise.deadline:
         return PublishedOdds(1.0, reweight(sim, promise, 1.0))
     own = answer_for(sim, promise).late
-    return PublishedOdds(own, reweight(sim, promise, calibrated(own, slopes)))
+    return PublishedOdds(own, reweight(sim, promise, recalibrated(own, slopes)))

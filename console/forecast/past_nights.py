@@ -1,8 +1,8 @@
 """Past nights of the jobs of one night, from their histories: matrices with one row per business date.
 
-Of a job that runs many times a day the latest runs fill the rows, newest last: which of them belongs to which night
-says nothing. A job without enough runs takes what its owner declared on every night; it varies as others do. Nights
-of tonight's calendar class count more (shrinkage of small groups towards the whole, James & Stein 1961).
+The rows of a job that runs many times a day are its latest runs, newest last, whatever their night. A job without
+enough runs takes its declared duration on every night, with the variation of other jobs. Nights of tonight's calendar
+class count more (shrinkage of small groups towards the whole, James & Stein 1961).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import numpy as np
 
@@ -23,17 +24,17 @@ from console.forecast.simulation.values import Booleans, Floats, Integers, JobPh
 from console.forecast.usual import night_kind
 
 OWN_NIGHTS = 6.0
-"""With so many nights of its own class, a night of another one counts half."""
+"""Number of nights of tonight's class with which a night of another class counts half."""
 
 
 def night_similarity(classes: Sequence[str], tonight: str) -> Floats:
-    """By earlier night: 1 for one of tonight's class, less for others; `classes`: as the calendar names them."""
-    same = np.array([each == tonight for each in classes], bool)
+    """Weight of each past night: 1 in tonight's class, less in others; `classes`: `usual.night_kind` of each."""
+    same = np.array([night_class == tonight for night_class in classes], bool)
     return np.where(same, 1.0, OWN_NIGHTS / (OWN_NIGHTS + same.sum()))
 
 
 FEWEST = 30
-"""Columns there are at least, so that repair times vary where nothing else does."""
+"""Minimum number of columns, so that repair times vary even if nothing else does."""
 NINE_OF_TEN = 1.28
 """Standard deviations below which nine of ten lie (normal distribution)."""
 
@@ -49,16 +50,16 @@ class JobPast:
     """First start, since 1970."""
     ended: Floats
     delays: Floats
-    """From its clock to the first start."""
+    """From its scheduled start to the first start."""
     repairs: Floats
-    """Between a failure and the start that succeeded; NaN: it did not fail. Of attempts of one run it is not known when
-    the first failed: half of what it takes, or half-way."""
+    """From a failure to the start that succeeded; NaN: it did not fail. For attempts of one run, the time of the first
+    failure is estimated: after half of the duration, or half-way to the start that succeeded."""
     unmended: Integers
     """Business dates, like `days`, on which it failed and never succeeded."""
 
 
 def job_past(history: RunHistory) -> JobPast:
-    """The same as arrays."""
+    """The history as arrays."""
     names = ("days", "takes", "at", "ended", "delays", "attempts", "repairs")
     days, takes, at, ended, delays, attempts, known = (np.array(getattr(history, name), float)[::-1] for name in names)
     delays = np.where(delays < 0, np.nan, delays)
@@ -92,110 +93,100 @@ class PastNights:
         self._pasts = SourceMemo[JobPast]()
 
     def of(self, index: EstateIndex, points: Sequence[NightPoint], business_date: date) -> NightHistory:
-        """Of these points before the night of `business_date`; nights oldest first."""
+        """The nights of these points before `business_date`, oldest first."""
         jobs = list(dict.fromkeys(point.job_id for point in points))
-        pasts = [self.past(index, job_id) for job_id in jobs]
-        dates = _dates(pasts, business_date)
-        nights = _nights(index, jobs, pasts, dates)
-        place = {job_id: column for column, job_id in enumerate(jobs)}
-        takes = np.column_stack([_takes(nights, place, point) for point in points])
-        waits = np.column_stack([_waits(nights, place, point, points) for point in points])
+        histories = {job_id: index.estate.history.get(job_id, NO_HISTORY) for job_id in jobs}
+        pasts = [
+            self._pasts.get(job_id, (history,), partial(job_past, history)) for job_id, history in histories.items()
+        ]
+        dates = _past_dates(pasts, business_date)
+        nights = _night_matrices(index, jobs, pasts, dates)
+        column = {job_id: column for column, job_id in enumerate(jobs)}
+        takes = np.column_stack([_takes(nights, column[point.job_id], point) for point in points])
+        waits = np.column_stack([_waits(nights, column, point, points) for point in points])
         never = np.full(len(dates), np.nan)
-        repairs = np.column_stack([nights.repairs[:, place[p.job_id]] if p.takes else never for p in points])
+        repairs = np.column_stack([nights.repairs[:, column[p.job_id]] if p.takes else never for p in points])
         ran = np.isfinite(nights.takes).sum(axis=0)
-        done = np.array([ran[place[p.job_id]] if p.takes else 0 for p in points])
+        done = np.array([ran[column[p.job_id]] if p.takes else 0 for p in points])
         kinds = [night_kind(date.fromordinal(int(day))) for day in dates]
-        guesses = [_guessed(index, point) for point in points]
-        guessed = np.array([usual for usual, _ in guesses])
-        unsure = np.array([spread for _, spread in guesses])
-        return NightHistory(
-            takes, waits, repairs, night_similarity(kinds, night_kind(business_date)), guessed, unsure=unsure, done=done
-        )
-
-    def past(self, index: EstateIndex, job_id: int) -> JobPast:
-        history = index.estate.history.get(job_id, NO_HISTORY)
-        return self._pasts.get(job_id, (history,), lambda: job_past(history))
+        alike = night_similarity(kinds, night_kind(business_date))
+        declared, unsure = np.array([_declared(index, point) for point in points]).T
+        return NightHistory(takes, waits, repairs, alike, declared, unsure=unsure, done=done)
 
 
-def _dates(pasts: Sequence[JobPast], business_date: date) -> Integers:
-    """The nights that are looked at, as ordinals."""
+def _past_dates(pasts: Sequence[JobPast], business_date: date) -> Integers:
+    """The past nights, as ordinals: at least FEWEST, at most MOST_NIGHTS."""
     until = business_date.toordinal()
     known = [days[days < until] for past in pasts for days in (past.days, past.unmended) if len(days)]
-    found = np.unique(np.concatenate(known))[-MOST_NIGHTS:] if known else np.empty(0, int)
+    dates = np.unique(np.concatenate(known))[-MOST_NIGHTS:] if known else np.empty(0, int)
     rows = max((min(len(past.takes), MOST_NIGHTS) for past in pasts if not len(past.days)), default=0)
-    missing = max(rows, FEWEST) - len(found)
+    missing = max(rows, FEWEST) - len(dates)
     if missing <= 0:
-        return found
-    first = int(found[0]) if len(found) else until
-    return np.concatenate([np.arange(first - missing, first), found]).astype(int)
+        return dates
+    first = int(dates[0]) if len(dates) else until
+    return np.concatenate([np.arange(first - missing, first), dates]).astype(int)
 
 
-def _nights(index: EstateIndex, jobs: Sequence[int], pasts: Sequence[JobPast], dates: Integers) -> NightMatrices:
-    found = NightMatrices(*(np.full((len(dates), len(jobs)), np.nan) for _ in range(5)))
+def _night_matrices(
+    index: EstateIndex, jobs: Sequence[int], pasts: Sequence[JobPast], dates: Integers
+) -> NightMatrices:
+    nights = NightMatrices(*(np.full((len(dates), len(jobs)), np.nan) for _ in range(5)))
     for column, (job_id, past) in enumerate(zip(jobs, pasts, strict=True)):
-        known = index.estimate(job_id)
-        durations = index.estate.durations.get(job_id, ())
-        if known.source == "declared" and known.p50 is not None:
-            found.takes[:, column] = known.p50.total_seconds()
+        estimate = index.estimate(job_id)
+        if estimate.source == "declared" and estimate.p50 is not None:
+            nights.takes[:, column] = estimate.p50.total_seconds()
         elif len(past.takes) < MIN_RUNS:
-            latest = np.array(durations[: len(dates)], float)[::-1]
-            found.takes[len(dates) - len(latest) :, column] = latest
+            latest = np.array(index.estate.durations.get(job_id, ())[: len(dates)], float)[::-1]
+            nights.takes[len(dates) - len(latest) :, column] = latest
         elif len(past.days):
-            _by_date(found, column, past, dates)
+            rows, within = _rows(dates, past.days)
+            for name in ("takes", "began", "ended", "delays", "repairs"):
+                getattr(nights, name)[rows, column] = getattr(past, name)[within]
+            nights.repairs[_rows(dates, past.unmended)[0], column] = np.inf
         else:
-            _by_run(found, column, past)
-    return found
+            count = min(len(past.takes), len(dates))
+            for name in ("takes", "delays", "repairs"):
+                getattr(nights, name)[-count:, column] = getattr(past, name)[-count:]
+    return nights
 
 
-def _guessed(index: EstateIndex, point: NightPoint) -> tuple[float, float]:
-    """What a job that hardly ever ran takes as its owner declared, or as those like it do, s, and by how much a guess
-    may be off, in logarithms; NaN for any other."""
-    known = index.estimate(point.job_id)
-    if known.source not in ("declared", "like") or known.takes is None or not point.takes:
+def _declared(index: EstateIndex, point: NightPoint) -> tuple[float, float]:
+    """Duration of a job with too few runs, as declared or as its peers take, s, and the uncertainty of the latter, in
+    logarithms; NaN for any other job."""
+    estimate = index.estimate(point.job_id)
+    if estimate.source not in ("declared", "like") or estimate.takes is None or not point.takes:
         return np.nan, np.nan
-    if known.source == "declared":
-        return known.takes.p50.total_seconds() * point.factor + point.longer, np.nan
-    usual, most = (each.total_seconds() for each in (known.takes.p50, known.takes.p90))
+    usual, most = estimate.takes.p50.total_seconds(), estimate.takes.p90.total_seconds()
+    takes = usual * point.factor + point.longer
+    if estimate.source == "declared":
+        return takes, np.nan
     spread = float(logs(np.array(most)) - logs(np.array(usual))) / NINE_OF_TEN
-    return usual * point.factor + point.longer, max(spread, UNKNOWN_SPREAD)
-
-
-def _by_date(found: NightMatrices, column: int, past: JobPast, dates: Integers) -> None:
-    rows, within = _rows(dates, past.days)
-    for name in ("takes", "began", "ended", "delays", "repairs"):
-        getattr(found, name)[rows, column] = getattr(past, name)[within]
-    found.repairs[_rows(dates, past.unmended)[0], column] = np.inf
+    return takes, max(spread, UNKNOWN_SPREAD)
 
 
 def _rows(dates: Integers, days: Integers) -> tuple[Integers, Booleans]:
-    """Where those days stand among the dates, and which of them do."""
+    """The rows of those days that are among the dates, and which of them are."""
     rows = np.searchsorted(dates, days)
     within = (rows < len(dates)) & (dates[np.minimum(rows, len(dates) - 1)] == days)
     return rows[within], within
 
 
-def _by_run(found: NightMatrices, column: int, past: JobPast) -> None:
-    count = min(len(past.takes), len(found.takes))
-    for name in ("takes", "delays", "repairs"):
-        getattr(found, name)[-count:, column] = getattr(past, name)[-count:]
-
-
-def _takes(nights: NightMatrices, place: Mapping[int, int], point: NightPoint) -> Floats:
+def _takes(nights: NightMatrices, column: int, point: NightPoint) -> Floats:
     if not point.takes:
         return np.zeros(len(nights.takes))
     if not point.says:
         return np.full(len(nights.takes), np.nan)
-    return nights.takes[:, place[point.job_id]] * point.factor + point.longer
+    return nights.takes[:, column] * point.factor + point.longer
 
 
-def _waits(nights: NightMatrices, place: Mapping[int, int], point: NightPoint, points: Sequence[NightPoint]) -> Floats:
-    """From when it could start to when it did; nothing for what was never seen to wait."""
-    column, waited = place[point.job_id], np.full(len(nights.takes), np.nan)
-    above = [points[each] for each in point.upstreams if points[each].job_id != point.job_id]
+def _waits(nights: NightMatrices, column: Mapping[int, int], point: NightPoint, points: Sequence[NightPoint]) -> Floats:
+    """From ready to started; 0 for a job that was never seen to wait."""
+    waited = np.full(len(nights.takes), np.nan)
+    upstreams = [points[upstream] for upstream in point.upstreams if points[upstream].job_id != point.job_id]
     if point.waited is StartReference.CLOCK:
-        waited = nights.delays[:, column]
-    elif point.waited is StartReference.UPSTREAMS and above and all(each.takes for each in above):
-        ready = nights.ended[:, [place[each.job_id] for each in above]].max(axis=1)
-        waited = np.maximum(nights.began[:, column] - ready, 0.0)
+        waited = nights.delays[:, column[point.job_id]]
+    elif point.waited is StartReference.UPSTREAMS and upstreams and all(upstream.takes for upstream in upstreams):
+        ready = nights.ended[:, [column[upstream.job_id] for upstream in upstreams]].max(axis=1)
+        waited = np.maximum(nights.began[:, column[point.job_id]] - ready, 0.0)
     is_begun = point.stand in (JobPhase.RUNS, JobPhase.DONE)
     return waited if is_begun or np.isfinite(waited).any() else np.zeros(len(waited))

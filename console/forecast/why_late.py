@@ -1,4 +1,4 @@
-"""Why a service is late: its critical path tonight against the past, and what waits for a slot."""
+"""Why a service is late: its critical path tonight compared with the past, and waits for slots."""
 
 from __future__ import annotations
 
@@ -16,100 +16,88 @@ from console.forecast.night_graph import NightPoint, instant_of
 from console.forecast.simulation.critical_path import ServiceSlack
 from console.forecast.simulation.simulator import SimulationRun
 from console.forecast.simulation.sweep import CHUNK
-from console.forecast.simulation.values import AT_ONCE, Floats, Integers, JobPhase, NightHistory, RerunRule
+from console.forecast.simulation.values import AT_ONCE, Floats, JobPhase, NightHistory, RerunRule
 from console.forecast.usual import level_shift, shift_text, usual_values
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.timing.formats import local_time
 
-WORTH = 60.0
-"""Seconds below which nothing is told."""
+MIN_SECONDS = 60.0
+"""Delay from which on a reason is reported."""
+CostedReason = tuple[str, float]
+"""A reason and the seconds that it costs."""
 
 
 def slot_waits(
     index: EstateIndex, sim: SimulationRun, points: Sequence[NightPoint], weights: Floats, job: int
-) -> Iterator[tuple[str, float]]:
-    """Words, and the seconds that it costs; nothing for a job that waits for no slot. `points`: of the simulation."""
+) -> Iterator[CostedReason]:
+    """The job's wait for a slot, if it waits for one. `points`: by job of the simulation."""
     point = points[job]
     if point.pool is None:
         return
-    name, pool = clean_line(index.job(point.job_id).name), _pool(point, point.pool)
-    ahead, since = _ahead(sim, weights, job), _ready(sim, job)
+    pool = point.pool if point.slots is None else JobPool(point.pool.name, point.slots)
+    name, row = clean_line(index.job(point.job_id).name), np.flatnonzero(sim.queued.places == sim.night.plan.place[job])
+    wait = float(weights @ sim.queued.waits[row[0]]) if len(row) else 0.0
+    since = _missing_slot_since(sim, job)
     if since is not None:
         holders = index.slot_holders(point.pool)
-        if len(holders) >= pool.slots and sim.now - since + ahead >= WORTH:
-            words = f"{name} has waited {format_duration(sim.now - since)} for {slot_text(pool, holders)}"
-            yield words, sim.now - since + ahead
+        if len(holders) >= pool.slots and sim.now - since + wait >= MIN_SECONDS:
+            text = f"{name} has waited {format_duration(sim.now - since)} for {slot_text(pool, holders)}"
+            yield text, sim.now - since + wait
             return
-    if ahead >= WORTH:
-        holders = [clean_line(index.job(each).name) for each in _holders(sim, points, weights, job, pool.slots)]
-        yield f"{name} will wait {format_duration(ahead)} for {slot_text(pool, holders)}", ahead
+    if wait >= MIN_SECONDS:
+        jobs = _slot_holders(sim, points, weights, job, int(row[0]), pool.slots)
+        holders = [clean_line(index.job(job_id).name) for job_id in jobs]
+        yield f"{name} will wait {format_duration(wait)} for {slot_text(pool, holders)}", wait
 
 
-def _ready(sim: SimulationRun, job: int) -> float | None:
-    """Since when nothing but a slot is missing; None for what has begun, or waits for something else."""
-    tonight, above = sim.tonight, list(sim.night.graph.upstreams[job])
+def _missing_slot_since(sim: SimulationRun, job: int) -> float | None:
+    """Since when only a slot is missing; None for a job that has begun, or waits for something else."""
+    tonight, upstreams = sim.tonight, list(sim.night.graph.upstreams[job])
     if tonight.stand[job] == JobPhase.READY:
         return float(tonight.ready[job])
-    since = max([float(sim.night.graph.earliest[job]), *tonight.end[above].tolist()])
-    is_ready = tonight.stand[job] == JobPhase.WAITS and bool((tonight.stand[above] == JobPhase.DONE).all())
+    since = max([float(sim.night.graph.earliest[job]), *tonight.end[upstreams].tolist()])
+    is_ready = tonight.stand[job] == JobPhase.WAITS and bool((tonight.stand[upstreams] == JobPhase.DONE).all())
     return since if is_ready and since <= sim.now else None
 
 
-def _pool(point: NightPoint, pool: JobPool) -> JobPool:
-    """With as many slots as it has here."""
-    return pool if point.slots is None else JobPool(pool.name, point.slots)
-
-
-def _row(sim: SimulationRun, job: int) -> int | None:
-    row = np.flatnonzero(sim.queued.places == sim.night.plan.place[job])
-    return int(row[0]) if len(row) else None
-
-
-def _ahead(sim: SimulationRun, weights: Floats, job: int) -> float:
-    """What it will wait for a slot in the mean, s."""
-    row = _row(sim, job)
-    return 0.0 if row is None else float(weights @ sim.queued.waits[row])
-
-
-def _holders(sim: SimulationRun, points: Sequence[NightPoint], weights: Floats, job: int, slots: int) -> list[int]:
-    """The jobs that most likely have the slots where it is ready and has to wait, as they are numbered elsewhere."""
-    row, place = _row(sim, job), sim.night.plan.place
-    assert row is not None
-    pool = (each for each, point in enumerate(points) if point.pool == points[job].pool and each != job)
-    others = np.array([each for each in pool if place[each] < sim.night.plan.size])
-    begun, waits = _begun(sim, place[np.append(others, job)]), sim.queued.waits[row]
-    ready = begun[-1] - waits
-    has_one = (begun[:-1] <= ready) & (sim.finish[0, place[others]] > ready)
-    share = has_one @ (weights * (sim.queued.freed_by[row] >= 0))
-    most = np.argsort(-share, kind="stable")[:slots]
-    return [points[each].job_id for each in others[most[share[most] > 0]].tolist()]
-
-
-def _begun(sim: SimulationRun, places: Integers) -> Floats:
-    """When each of them begins, these x samples."""
+def _slot_holders(
+    sim: SimulationRun, points: Sequence[NightPoint], weights: Floats, job: int, row: int, slots: int
+) -> list[int]:
+    """Ids of the jobs that most likely hold the slots when this job is ready and has to wait. `row`: of the job, in
+    `sim.queued`."""
+    place = sim.night.plan.place
+    pool = (other for other, point in enumerate(points) if point.pool == points[job].pool and other != job)
+    others = np.array([other for other in pool if place[other] < sim.night.plan.size])
+    places = place[np.append(others, job)]
     jobs = sim.night.plan.order[places]
     takes = np.tile(sim.draws.takes(places), (1, CHUNK // sim.draws.columns))
     runs = (sim.tonight.stand[jobs] == JobPhase.RUNS)[:, None]
-    return np.asarray(np.where(runs, sim.tonight.start[jobs][:, None], sim.finish[0, places] - takes))
+    begun = np.where(runs, sim.tonight.start[jobs][:, None], sim.finish[0, places] - takes)
+    ready = begun[-1] - sim.queued.waits[row]
+    holds = (begun[:-1] <= ready) & (sim.finish[0, place[others]] > ready)
+    share = holds @ (weights * (sim.queued.freed_by[row] >= 0))
+    most = np.argsort(-share, kind="stable")[:slots]
+    return [points[other].job_id for other in others[most[share[most] > 0]].tolist()]
 
 
 MOST = 2
-"""Reasons that are told, the weightiest first."""
+"""Maximum number of reasons, largest delay first."""
 OWN_NIGHTS = 5
-"""Nights of tonight's kind, from which on only they are compared with."""
+"""Number of nights of tonight's kind from which on only these are compared with."""
 DECIDES = 0.5
-"""Probability of deciding the finish from which on a job's new level is told of a service that is in no danger."""
+"""Probability of deciding the finish from which on a job's level shift is reported for a service that is not at
+risk."""
 OFTEN = 0.2
-"""Share of the columns from which on a rerun is told."""
+"""Share of the samples from which on a rerun is reported."""
 
 
 class LatenessReason(NamedTuple):
-    """Empty where nothing stands out."""
+    """The reasons as one text; empty if there are none."""
 
-    words: str = ""
+    text: str = ""
     job_id: int | None = None
-    """The job that costs most of it: that of the first reason."""
+    """The job of the first reason."""
 
 
 def explain_lateness(
@@ -120,44 +108,43 @@ def explain_lateness(
     kind: str,
     slack: ServiceSlack,
 ) -> LatenessReason:
-    """`points`: the jobs of the simulation; `kind`: of night, as in "Thursday"."""
-    found: dict[str, float] = {}
-    by: dict[str, int] = {}
-    for job in sorted(slack.jobs[slack.critical[slack.jobs] > 0].tolist()):
-        probability = float(slack.critical[job])
-        for each in (job, *_let_start(points, sim, job)):
-            for words, costs in _of(index, sim, points, past, kind, slack.weights, each):
-                found[words] = max(found.get(words, 0.0), probability * costs)
-                by[words] = points[each].job_id
-    worst = sorted(found, key=lambda words: (-found[words], words))[:MOST]
-    return LatenessReason(" and ".join(worst), by[worst[0]] if worst else None)
+    """`points`: by job of the simulation; `kind`: of tonight, for example "Thursday"."""
+    costs: dict[str, float] = {}
+    job_of: dict[str, int] = {}
+    for critical in sorted(slack.jobs[slack.critical[slack.jobs] > 0].tolist()):
+        probability = float(slack.critical[critical])
+        for job in (critical, *_finished_predecessors(points, sim, critical)):
+            for text, seconds in _reasons(index, sim, points, past, kind, slack.weights, job):
+                costs[text] = max(costs.get(text, 0.0), probability * seconds)
+                job_of[text] = points[job].job_id
+    worst = sorted(costs, key=lambda text: (-costs[text], text))[:MOST]
+    return LatenessReason(" and ".join(worst), job_of[worst[0]] if worst else None)
 
 
 def explain_slowdown(index: EstateIndex, points: Sequence[NightPoint], past: NightHistory, slack: ServiceSlack) -> str:
-    """Which jobs that decide are slower since some night, where nothing else is worth a word: the forecast goes by
-    their new level."""
-    found: dict[str, float] = {}
+    """Level shifts of the deciding jobs of a service that is not at risk."""
+    costs: dict[str, float] = {}
     for job in slack.jobs[slack.critical[slack.jobs] >= DECIDES].tolist():
         name = clean_line(index.job(points[job].job_id).name)
         if points[job].stand != JobPhase.DONE and points[job].takes:
-            found |= dict(_moved(index, points[job], name, past.takes[:, job]))
-    return " and ".join(sorted(found, key=lambda words: (-found[words], words))[:MOST])
+            costs |= dict(_level_shift(index, points[job], name, past.takes[:, job]))
+    return " and ".join(sorted(costs, key=lambda text: (-costs[text], text))[:MOST])
 
 
-def _let_start(points: Sequence[NightPoint], sim: SimulationRun, job: int) -> Iterator[int]:
-    """What a job that has begun waited for tonight, back to the first: it is done and decides nothing any more, but the
-    minutes that it lost are lost."""
+def _finished_predecessors(points: Sequence[NightPoint], sim: SimulationRun, job: int) -> Iterator[int]:
+    """Finished jobs that a started job waited for tonight, back to the first: they are no longer critical, but their
+    delay remains."""
     tonight = sim.tonight
     while np.isfinite(tonight.start[job]):
-        above = [each for each in points[job].upstreams if tonight.stand[each] == JobPhase.DONE]
-        last = max(above, key=lambda each: float(tonight.end[each]), default=None)
+        done = [upstream for upstream in points[job].upstreams if tonight.stand[upstream] == JobPhase.DONE]
+        last = max(done, key=lambda upstream: float(tonight.end[upstream]), default=None)
         if last is None or not tonight.ready[job] - AT_ONCE <= tonight.end[last] <= tonight.start[job] + AT_ONCE:
             return
         yield last
         job = last
 
 
-def _of(
+def _reasons(
     index: EstateIndex,
     sim: SimulationRun,
     points: Sequence[NightPoint],
@@ -165,99 +152,79 @@ def _of(
     kind: str,
     weights: Floats,
     job: int,
-) -> Iterator[tuple[str, float]]:
-    """Words, and the seconds that it costs."""
-    point, tonight = points[job], sim.tonight
-    name = clean_line(index.job(point.job_id).name)
-    takes = _over_declared if index.estimate(point.job_id).source == "declared" else _takes
-    for_a_slot = list(slot_waits(index, sim, points, weights, job))
-    yield from for_a_slot
+) -> Iterator[CostedReason]:
+    point, tonight, place = points[job], sim.tonight, sim.night.plan.place
+    facts = index.job(point.job_id)
+    name, times = clean_line(facts.name), past.takes[:, job]
+
+    def longer(did: str, took: float) -> Iterator[CostedReason]:
+        if index.estimate(point.job_id).source != "declared":
+            yield from _longer_than_usual(name, did, took, times, past, kind)
+        elif (over := took - float(times[-1])) >= MIN_SECONDS:
+            yield f"{name} {did} {format_duration(took)}, {format_duration(over)} over what is declared", over
+
+    for_slot = list(slot_waits(index, sim, points, weights, job))
+    yield from for_slot
     match tonight.stand[job]:
         case JobPhase.RUNS:
-            yield from takes(name, "has run", sim.now - tonight.start[job], past.takes[:, job], past, kind)
+            yield from longer("has run", sim.now - tonight.start[job])
         case JobPhase.DONE if point.says and np.isfinite(tonight.start[job]):
-            yield from takes(name, "took", tonight.end[job] - tonight.start[job], past.takes[:, job], past, kind)
-        case JobPhase.READY if not for_a_slot:
-            yield from _takes(name, "has waited", sim.now - tonight.ready[job], past.waits[:, job], past, kind)
+            yield from longer("took", tonight.end[job] - tonight.start[job])
+        case JobPhase.READY if not for_slot:
+            waited = sim.now - tonight.ready[job]
+            yield from _longer_than_usual(name, "has waited", waited, past.waits[:, job], past, kind)
         case JobPhase.FAILED:
-            left = float(np.median(_done(sim, job))) - sim.now
-            yield f"{name} is red and, as repairs go here, green in {format_duration(left)}", max(left, WORTH)
+            repair = float(np.median(sim.finish[0, place[job]])) - sim.now
+            text = f"{name} is red and, as repairs go here, green in {format_duration(repair)}"
+            yield text, max(repair, MIN_SECONDS)
     if tonight.stand[job] in (JobPhase.WAITS, JobPhase.READY, JobPhase.RUNS) and not point.failed:
-        yield from _may_fail(sim, name, past, job)
-    yield from _guess(index, point, name)
-    yield from _moved(index, point, name, past.takes[:, job])
+        yield from _frequent_failures(sim, name, past, job)
+    estimate = index.estimate(point.job_id)
+    if estimate.source == "like" and estimate.takes is not None and point.stand is not JobPhase.DONE and point.takes:
+        usual = format_duration(estimate.takes.p50.total_seconds())
+        text = (
+            f"{name} has {estimate.runs} run{'s' * (estimate.runs != 1)}, and {estimate.like} jobs like it take {usual}"
+        )
+        yield text, (estimate.takes.p95 - estimate.takes.p50).total_seconds() + MIN_SECONDS
+    yield from _level_shift(index, point, name, times)
     if isinstance(point.rule, RerunRule):
-        yield from _reruns(index, sim, point, name, weights, job)
+        costs = sim.finish[0, place[job]] - sim.finish[0, place[point.rule.first]]
+        share = float(weights @ (costs > 1.0))
+        if share >= OFTEN:
+            starts = f"{name} starts {local_time(instant_of(point.due), facts.zone, index.now)} by the clock"
+            yield f"{starts}, in {format_percent(share)} before its upstreams are good", float(weights @ costs)
 
 
-def _done(sim: SimulationRun, job: int) -> Floats:
-    """When it is done, by sample."""
-    return np.asarray(sim.finish[0, sim.night.plan.place[job]])
-
-
-def _takes(
+def _longer_than_usual(
     name: str, did: str, took: float, times: Floats, past: NightHistory, kind: str
-) -> Iterator[tuple[str, float]]:
+) -> Iterator[CostedReason]:
     ran = np.isfinite(times)
     same = past.alike == 1.0 if past.alike is not None else np.ones(len(times), bool)
-    known = usual_values(times[ran].tolist(), [kind if each else "" for each in same[ran]], kind, OWN_NIGHTS)
-    if known is None:
+    kinds = [kind if is_same else "" for is_same in same[ran]]
+    usual = usual_values(times[ran].tolist(), kinds, kind, OWN_NIGHTS)
+    if usual is None:
         return
-    middle, rare, of = known.most(0.5), known.most(0.9), "" if known.what == "runs" else f"{kind} "
+    middle, rare, of = usual.most(0.5), usual.most(0.9), "" if usual.what == "runs" else f"{kind} "
     over, than = (took - rare, f"over its {of}p90") if took > rare else (took - middle, "more than usual")
-    if over >= WORTH:
-        runs = f"({len(known.values)} runs)"
+    if over >= MIN_SECONDS:
+        runs = f"({len(usual.values)} runs)"
         yield f"{name} {did} {format_duration(took)}, {format_duration(over)} {than} {runs}", took - middle
 
 
-def _may_fail(sim: SimulationRun, name: str, past: NightHistory, job: int) -> Iterator[tuple[str, float]]:
-    """What has not failed tonight, and often does."""
+def _frequent_failures(sim: SimulationRun, name: str, past: NightHistory, job: int) -> Iterator[CostedReason]:
     repairs = past.repairs[:, job]
     failed, nights = ~np.isnan(repairs), np.isfinite(past.takes[:, job]) | ~np.isnan(repairs)
-    mended = repairs[np.isfinite(repairs)]
-    repair = float(np.median(mended)) if len(mended) else float(np.exp(sim.night.repair.center))
+    known = repairs[np.isfinite(repairs)]
+    repair = float(np.median(known)) if len(known) else float(np.exp(sim.night.repair.center))
     costs = repair * failed.sum() / max(nights.sum(), 1)
-    if costs >= WORTH:
-        after = f"restarted after {format_duration(repair)}" if len(mended) else "not restarted that night"
+    if costs >= MIN_SECONDS:
+        after = f"restarted after {format_duration(repair)}" if len(known) else "not restarted that night"
         yield f"{name} failed on {failed.sum()} of {nights.sum()} nights, and was {after}", float(costs)
 
 
-def _over_declared(
-    name: str, did: str, took: float, times: Floats, past: NightHistory, kind: str
-) -> Iterator[tuple[str, float]]:
-    """Of a job that has no past but what is declared of it, night by night."""
-    over = took - float(times[-1])
-    if over >= WORTH:
-        yield f"{name} {did} {format_duration(took)}, {format_duration(over)} over what is declared", over
-
-
-def _guess(index: EstateIndex, point: NightPoint, name: str) -> Iterator[tuple[str, float]]:
-    """What nobody knows of a job that hardly ever ran."""
-    known = index.estimate(point.job_id)
-    if known.source == "like" and known.takes is not None and point.stand is not JobPhase.DONE and point.takes:
-        usual, ran = format_duration(known.takes.p50.total_seconds()), f"{known.runs} run{'s' * (known.runs != 1)}"
-        words = f"{name} has {ran}, and {known.like} jobs like it take {usual}"
-        yield words, (known.takes.p95 - known.takes.p50).total_seconds() + WORTH
-
-
-def _moved(index: EstateIndex, point: NightPoint, name: str, times: Floats) -> Iterator[tuple[str, float]]:
-    """What takes longer since some night: the forecast goes by the new level."""
-    moved = level_shift(times.tolist())
-    if moved is not None and moved.since - moved.before >= WORTH:
+def _level_shift(index: EstateIndex, point: NightPoint, name: str, times: Floats) -> Iterator[CostedReason]:
+    """The job's higher level since some night, which the forecast uses."""
+    shift = level_shift(times.tolist())
+    if shift is not None and shift.since - shift.before >= MIN_SECONDS:
         days = index.estate.history.get(point.job_id, NO_HISTORY).days
-        yield shift_text(name, moved, days, index.now.date()), moved.since - moved.before
-
-
-def _reruns(
-    index: EstateIndex, sim: SimulationRun, point: NightPoint, name: str, weights: Floats, job: int
-) -> Iterator[tuple[str, float]]:
-    """What starts by the clock before its upstreams are good."""
-    rule = point.rule
-    assert isinstance(rule, RerunRule)
-    costs = _done(sim, job) - _done(sim, rule.first)
-    share = float(weights @ (costs > 1.0))
-    if share < OFTEN:
-        return
-    due = instant_of(point.due)
-    starts = f"{name} starts {local_time(due, index.job(point.job_id).zone, index.now)} by the clock"
-    yield f"{starts}, in {format_percent(share)} before its upstreams are good", float(weights @ costs)
+        yield shift_text(name, shift, days, index.now.date()), shift.since - shift.before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import RunState, Verb
@@ -246,21 +246,29 @@ def short_name(store: Database, job_id: int | None, run_id: int | None) -> str:
         return clean_line(decode_name(shortest_suffix(session, name)))
 
 
-def job_ref(store: Database, job_id: int) -> tuple[RunRef, str, int, str] | None:
+class NativeRef(NamedTuple):
+    """A run as its connector finds it."""
+
+    ref: RunRef
+    system: str
+    target_id: int
+    state: str
+
+
+def job_ref(store: Database, job_id: int) -> NativeRef | None:
     """As `run_ref`, for what is requested of a job: no run, no attempt, the state "planned"."""
     sql = "SELECT j.source_id, s.name, j.target_id FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?"
     with store.read() as session:
         row = session.first(sql, (job_id,))
     if row is None:
         return None
-    return RunRef(decode_name(row.source_id), "", "", ""), row.name, row.target_id, RunState.PLANNED.value
+    ref = RunRef(decode_name(row.source_id), "", "", "")
+    return NativeRef(ref, row.name, row.target_id, RunState.PLANNED.value)
 
 
-def run_ref(
-    store: Database, run_id: int, attempt_id: int | None = None, job_id: int | None = None
-) -> tuple[RunRef, str, int, str] | None:
-    """(what a connector needs to find the run, system, target id, state) of its latest or a named attempt. None where
-    it is a run of another job than `job_id`: a right on one job must not reach another's run."""
+def run_ref(store: Database, run_id: int, attempt_id: int | None = None, job_id: int | None = None) -> NativeRef | None:
+    """The run with its latest or the given attempt. None for a run of another job than `job_id`: a right on one job
+    must not reach another's run."""
     sql = (
         "SELECT r.job_id, j.source_id, r.period_key, COALESCE(a.attempt_key, '') AS attempt_key,"
         " COALESCE(a.native_ref, '') AS native_ref, a.started_us, s.name, j.target_id, r.state"
@@ -275,7 +283,7 @@ def run_ref(
         decode_name(row.source_id), decode_name(row.period_key), decode_name(row.attempt_key),
         decode_name(row.native_ref), optional_instant(row.started_us),
     )  # fmt: skip
-    return ref, row.name, row.target_id, row.state
+    return NativeRef(ref, row.name, row.target_id, row.state)
 
 
 _SELECT_REQUESTED = (

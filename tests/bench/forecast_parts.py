@@ -59,7 +59,7 @@ PARTS: dict[str, list[Any]] = {
     "jobs_together": [patch.object(past_views, "_write", _apart)],
     "tail_grows": [patch.object(draws, "GROWS", 0.0)],
     "short_tail": [patch.object(draws, "TAIL", 10 * draws.TAIL)],
-    "narrow_hair": [patch.object(simulator, "HAIR", 0.05)],
+    "wide_blur": [patch.object(simulator, "DEADLINE_BLUR", 0.05)],
     "failures": [patch.object(simulator, "shares_failing", lambda repairs, _runs: np.zeros(repairs.shape[1]))],
     "recalibration": [patch.object(late_risk, "fit_slopes", lambda _past: PRIOR)],
 }

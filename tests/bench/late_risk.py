@@ -70,7 +70,7 @@ class Teller:
     def __call__(self, h: Any, seen: SimulationRun, promise: ServicePromise) -> ServiceAnswer:
         told = publish_odds(seen, promise, self._slopes)
         self._told.setdefault((h.rid_now, promise.name), []).append(told.own)
-        return answer_for(told.look, promise)
+        return answer_for(told.sim, promise)
 
 
 class Engine:

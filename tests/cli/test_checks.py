@@ -18,7 +18,7 @@ from tests.hostile.commands import headway
 def made(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, ROWS, ready=()) as found:
         found.bench.parts.checks = found.checks
-        found.bench.parts.answers._by_kind["check look"] = found.checks.now
+        found.bench.parts.answers._by_kind["check look"] = found.checks.run_now
         yield found
 
 

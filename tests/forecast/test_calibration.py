@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.forecast.calibration import PRIOR, ForecastNight, calibrated, fit_slopes
+from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, recalibrated
 from console.forecast.simulation.critical_path import restart_clocks, slack_of
 from console.forecast.simulation.simulator import UNSEEN, answer_for, quantiles, reweight
 from tests.forecast.test_joint_simulation import PROMISE, seen_at
@@ -19,12 +19,12 @@ CALM = [ForecastNight(np.array([0.6, 0.7]), was_late=False, night=night) for nig
 
 
 def test_the_past_corrects_both_ways() -> None:
-    assert calibrated(0.3, fit_slopes(LATE)) > 0.31
-    assert calibrated(0.7, fit_slopes(CALM)) < 0.69
+    assert recalibrated(0.3, fit_slopes(LATE)) > 0.31
+    assert recalibrated(0.7, fit_slopes(CALM)) < 0.69
 
 
 def test_without_a_past_it_is_told_as_it_is() -> None:
-    assert (0.0, 0.3, 1.0) == tuple(calibrated(each, PRIOR) for each in (0.0, 0.3, 1.0))
+    assert (0.0, 0.3, 1.0) == tuple(recalibrated(each, PRIOR) for each in (0.0, 0.3, 1.0))
 
 
 SEEN = seen_at(450.0, 3)

@@ -180,9 +180,9 @@ def test_the_samples_own_share_is_published_and_a_passed_deadline_is_late() -> N
     seen = seen_at(450.0, 1)
     soon, over = (replace(PROMISE, deadline=each) for each in (1900.0, 450.0))
     told = publish_odds(seen, soon, PRIOR)
-    assert 0.0 < told.own == answer_for(seen, soon).late == answer_for(told.look, soon).late < 1.0
+    assert 0.0 < told.own == answer_for(seen, soon).late == answer_for(told.sim, soon).late < 1.0
     late = publish_odds(seen, over, PRIOR)
-    assert (1.0, 1.0) == (late.own, answer_for(late.look, over).late)
+    assert (1.0, 1.0) == (late.own, answer_for(late.sim, over).late)
 
 
 def test_a_failure_later_tonight_is_as_likely_as_on_earlier_nights() -> None:
@@ -211,7 +211,7 @@ def test_an_extended_deadline_never_raises_p_late(seed: int, now: float, deadlin
     slopes = fit_slopes([ForecastNight(np.array([0.3, 0.6]), lost, night) for night in range(30)])
     seen = seen_at(now, seed, factor=1.0 + seed / 40)
     promises = [replace(PROMISE, deadline=now + each) for each in sorted(deadlines)]
-    told = [answer_for(publish_odds(seen, each, slopes).look, each).late for each in promises]
+    told = [answer_for(publish_odds(seen, each, slopes).sim, each).late for each in promises]
     assert told == sorted(told, reverse=True)
 
 

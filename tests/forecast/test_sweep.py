@@ -16,8 +16,9 @@ from console.forecast.simulation.simulator import (
     SimulationRun,
     answer_for,
     prepare_night,
-    resimulate,
+    recompute_finishes,
     run_simulation,
+    simulate,
 )
 from console.forecast.simulation.sweep import CHUNK
 from console.forecast.simulation.values import (
@@ -99,12 +100,13 @@ def same(one: SimulationRun, other: SimulationRun) -> bool:
 def test_what_is_computed_below_a_change_is_what_a_whole_look_finds(seed: int) -> None:
     of_night = an_estate(seed)
     tonight = as_it_stands(of_night, seed)
-    seen = first = run_simulation(tonight, NOW, of_night)
+    seen = run_simulation(tonight, NOW, of_night)
     assert of_night.chunks > 1, "failures are drawn"
     for step in range(8):
         tonight, job = next_step(tonight, 100 * seed + step)
-        seen = resimulate(seen, tonight, [job])
-        assert same(seen, run_simulation(tonight, NOW, of_night, held=first))
+        recompute_finishes(seen, tonight, [job], seen.finish)
+        whole = simulate(tonight, NOW, of_night, seen.draws, seen.shift)
+        assert seen.finish.tobytes() == whole.finish.tobytes()
     assert np.isfinite(seen.finish).all()
 
 
@@ -114,10 +116,8 @@ def test_the_same_night_has_the_same_samples_and_nothing_jitters() -> None:
     seen = run_simulation(tonight, NOW, of_night)
     assert same(seen, run_simulation(tonight, NOW, again))
     before = seen.finish.copy()
-    assert (
-        resimulate(seen, tonight, np.flatnonzero(tonight.stand != JobPhase.WAITS).tolist()).finish.tobytes()
-        == before.tobytes()
-    )
+    recompute_finishes(seen, tonight, np.flatnonzero(tonight.stand != JobPhase.WAITS).tolist(), seen.finish)
+    assert before.tobytes() == seen.finish.tobytes()
 
 
 def test_what_does_not_lie_below_keeps_every_sample() -> None:
@@ -132,19 +132,18 @@ def test_what_does_not_lie_below_keeps_every_sample() -> None:
         new = {each for each, of in enumerate(of_night.graph.upstreams) if here in of} - below
         below |= new
         ahead += new
-    moved = np.flatnonzero((resimulate(seen, after, [job]).finish != before).any(axis=(0, 2)))
+    recompute_finishes(seen, after, [job], seen.finish)
+    moved = np.flatnonzero((seen.finish != before).any(axis=(0, 2)))
     assert {int(of_night.plan.order[place]) for place in moved} <= below
 
 
-def test_a_look_that_keeps_one_chunk_says_the_same_of_services_and_cannot_be_changed() -> None:
+def test_a_run_that_keeps_one_chunk_has_the_same_service_finishes() -> None:
     of_night = an_estate(0)
     tonight = as_it_stands(of_night, 0)
     whole, part = run_simulation(tonight, NOW, of_night), run_simulation(tonight, NOW, of_night, kept=1)
     assert whole.ends.tobytes() == part.ends.tobytes()
     assert whole.finish[:1].tobytes() == part.finish.tobytes()
     assert part.finish.shape[0] * CHUNK < part.ends.shape[0] * CHUNK
-    with pytest.raises(ValueError, match="kept some chunks only"):
-        resimulate(part, tonight, [0])
 
 
 def test_other_numbers_for_the_jobs_draw_the_same_failures() -> None:
@@ -281,7 +280,7 @@ def test_more_elapsed_time_makes_no_finish_earlier_where_nothing_fails(seed: int
     first = run_simulation(tonight, NOW, of_night)
     before = first.finish
     for now in (NOW + 60, NOW + 600, NOW + 6000):
-        after = run_simulation(tonight, now, of_night, held=first).finish
+        after = simulate(tonight, now, of_night, first.draws, first.shift).finish
         assert (after >= before - 0.01).all()
         before = after
 

@@ -137,7 +137,7 @@ def test_configs_checks_look_through_the_doors_that_they_name(
     (tmp_path / "headway.toml").write_text(CONFIG.format(**places))
     config = load_config(tmp_path / "headway.toml")
     looker = CheckRunner(config, SecretStore())
-    found = {name: looker.look(name, date(2026, 11, 19), 10) for name in config.checks}
+    found = {name: looker.measure(name, date(2026, 11, 19), 10) for name in config.checks}
     assert (1, 1) == (found["by-system"].value, found["by-dsn"].value)
     assert (3, 3) == (found["on-host"].size, found["elsewhere"].size)
     assert 3 == found["objects"].rows

@@ -15,7 +15,6 @@ from connectors.cron.connector import CronConnector
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession
 from connectors.sdk.transport.postgres import PostgresSession
-from console.engine.polling.sanitize import failure_kind
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
@@ -30,7 +29,7 @@ def kind_of(ask: Callable[[], object]) -> tuple[str, str]:
     """What a target is called whose poll ends so, and the words."""
     with pytest.raises(ConnectorError) as caught:
         ask()
-    return failure_kind(caught.value), str(caught.value)
+    return caught.value.kind, str(caught.value)
 
 
 # sshd

@@ -18,8 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -54,23 +53,22 @@ class ActionDispatcher:
         self,
         store: Database,
         clock: Clock,
-        doors: ConnectorPool,
+        connectors: ConnectorPool,
         secrets: SecretStore,
         poll_now: Callable[[int], None],
         underway: ActionsInFlight,
         moved: Callable[[], None],
         audience: AlertRouting,
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._doors = doors
-        self._audience = audience
+        self._store, self._clock, self._audience = store, clock, audience
         self._stopping: Callable[[], bool] = lambda: False
         self.underway = underway
         frozen = partial(permission.freeze_reason, store)
-        wire = ActionSender(doors, secrets, self._is_stopping, frozen, underway.in_flight)
-        self._moves = ActionStateMachine(store, clock, doors, wire, underway, self._turn, poll_now, moved, audience)
-        self._lanes = KeyedExecutor(2 * len(doors.places) + SPARE_THREADS, "action")
+        sender = ActionSender(connectors, secrets, self._is_stopping, frozen, underway.in_flight)
+        self._actions = ActionStateMachine(
+            store, clock, connectors, sender, underway, self._is_stopping, poll_now, moved, audience
+        )
+        self._lanes = KeyedExecutor(2 * len(connectors.places) + SPARE_THREADS, "action")
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -78,18 +76,18 @@ class ActionDispatcher:
         """Marks what a dead engine was sending as unknown: it is looked up, never sent again. Sends that threads of
         this process have in flight are left alone."""
         self._write_down(fence)
-        odd: dict[str, str] = {}
-        for action in actions.actions_in(self._store, "sending", self._moves.now(), odd):
+        unreadable: dict[str, str] = {}
+        for action in actions.actions_in(self._store, "sending", self._actions.now(), unreadable):
             if action.key not in self.underway:
-                self._moves.step(fence, action.key, "sending", STOPPED)
-        for key, why in odd.items():
+                self._actions.step(fence, action.key, "sending", STOPPED)
+        for key, why in unreadable.items():
             if key not in self.underway:
-                self._moves.give_up(fence, key, "sending", why)
+                self._actions.give_up(fence, key, "sending", why)
 
     def _write_down(self, fence: int) -> None:
         """Writes outcomes that the sending threads could not write, because their workers ended or the store failed."""
         for key, step in self.underway.unwritten().items():
-            self._moves.step(fence, key, "sending", step)
+            self._actions.step(fence, key, "sending", step)
             self.underway.written(key)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
@@ -97,17 +95,17 @@ class ActionDispatcher:
         looked up first."""
         self._stopping = stopping
         self.pulse.beat()
-        self._lanes.over()
+        self._lanes.is_idle()
         self.recover(fence)
-        with open_change_detector(self._store, self._clock.rate) as glance:
+        with open_change_detector(self._store, self._clock.rate) as changes:
             while not stopping():
                 woken = self.wake.is_set()
                 self.wake.clear()
                 self.pulse.beat()
-                if glance.is_new() or woken or self._lanes.is_free_again() or self.underway.unwritten():
+                if changes.is_new() or woken or self._lanes.is_free_again() or self.underway.unwritten():
                     self._begin(fence)
                 self.wake.wait(0.25)
-        while not self._lanes.over():
+        while not self._lanes.is_idle():
             time.sleep(0.02)
 
     def hanging(self, seconds: float) -> dict[str, float]:
@@ -115,7 +113,7 @@ class ActionDispatcher:
         return self.underway.in_flight.hanging(seconds)
 
     def close(self) -> None:
-        """Takes up nothing more."""
+        """Accepts no more work."""
         self._lanes.close()
 
     def _is_stopping(self) -> bool:
@@ -128,22 +126,22 @@ class ActionDispatcher:
 
     def _begin(self, fence: int) -> None:
         """Starts the due work of every idle target."""
-        self._lanes.over()
+        self._lanes.is_idle()
         self._write_down(fence)
-        for key, origin in actions.unapproved_since(self._store, self._moves.later(-APPROVAL_SECONDS)):
-            tells = "" if origin == "plan" else "nobody approved it"  # the plan stops for it and notifies
-            self._moves.refuse(fence, key, approvals.EXPIRED, tells)
+        for key, origin in actions.unapproved_since(self._store, self._actions.later(-APPROVAL_SECONDS)):
+            notice = "" if origin == "plan" else "not approved in time"  # the plan stops for it and notifies
+            self._actions.refuse(fence, key, approvals.EXPIRED, notice)
         for key, plan in actions.awaiting_in_aborted_plans(self._store):
-            self._moves.refuse(fence, key, permission.aborted_reason(plan))
+            self._actions.refuse(fence, key, permission.aborted_reason(plan))
         for key in actions.unannounced_approvals(self._store):
-            approvals.require_approval(self._store, fence, key, self._moves.now(), self._audience)
+            approvals.require_approval(self._store, fence, key, self._actions.now(), self._audience)
         due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
         for state in ("unknown", "sent", "requested"):
-            odd: dict[str, str] = {}
-            for action in actions.actions_in(self._store, state, self._moves.now(), odd):
+            unreadable: dict[str, str] = {}
+            for action in actions.actions_in(self._store, state, self._actions.now(), unreadable):
                 due[state == "requested", action.target_id].append(action)
-            for key, why in odd.items():
-                self._moves.give_up(fence, key, state, why)
+            for key, why in unreadable.items():
+                self._actions.give_up(fence, key, state, why)
         for lane, rows in due.items():
             self._lanes.take(lane, partial(self._move_all, fence, tuple(rows)))
 
@@ -152,16 +150,9 @@ class ActionDispatcher:
             try:
                 if self._stopping():
                     return  # left as it is for the next engine
-                self._moves.move(fence, action)
+                self._actions.move(fence, action)
             except StoreError:
                 raise
             except Exception as error:  # one broken action must not block the others
                 log.exception("action broke", key=action.key)
-                self._moves.put_off(fence, action, type(error).__name__)
-
-    @contextmanager
-    def _turn(self, system: int) -> Iterator[float | None]:
-        """Waits for the system's write slot and yields the seconds waited; None if the engine is stopping and the
-        write must not start."""
-        with self.underway.turns.turn(system, self._stopping) as waited:
-            yield None if self._stopping() else waited
+                self._actions.put_off(fence, action, type(error).__name__)

@@ -13,7 +13,7 @@ from console.control.recovery.execution import why_obsolete
 from console.domain.access import ActingRules
 from console.domain.hold import hold_expired_reason
 from console.domain.ids import instant
-from console.domain.switches import Modes, format_freeze
+from console.domain.switches import format_freeze
 from console.engine.access import POLICIES, AccessRights, requester
 from console.store import access, approvals, plans, switches
 from console.store.actions import ActionRow
@@ -38,17 +38,23 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
     shared = not store.is_sqlite
     with store.read() as session:
         rights = AccessRights(session)
-        kept = _mode_permission(rights.modes, action)
-        if kept is not None:
-            return kept
-        if late := _expiry_reason(rights.rules, action, now_us):
-            return SendPermission(late)
-        if (right := _plan_permission(session, action)) is not None:
-            return right
+        if action.origin in POLICIES:  # a start after a hold was decided in live mode: it waits for a freeze to end
+            if rights.modes.frozen is not None:
+                return SendPermission(later=f"{format_freeze(rights.modes.frozen)}: waiting")
+            recent = access.recent_policy_actions(session, action.requested_us, action.key)
+        elif refused := rights.modes.why_not_sent(action.system) or _expiry_reason(rights.rules, action, now_us):
+            return SendPermission(refused)
+        elif action.origin == "plan":  # a step is sent only while its plan runs
+            number, state = access.plan_of(session, action.key)
+            if state in ("paused", "stopped"):
+                return SendPermission(later=f"plan {number} is {state}: waiting")
+            if state == "aborted":
+                return SendPermission(aborted_reason(number))
+            recent = access.recent_actions_before_plan(session, action.requested_by, action.key)
+        else:
+            recent = access.recent_actions(session, action.requested_by, action.requested_us, action.key)
         person = requester(session, action.requested_by, action.origin, shared)
-        recent = _recent_actions(session, action)
-        door = action.verb.value
-        answer = rights.may(person, door, action.job_id, why=action.why, key=action.key, recent=recent)
+        answer = rights.may(person, action.verb.value, action.job_id, why=action.why, key=action.key, recent=recent)
         if isinstance(answer, AccessRefusal):
             return SendPermission(answer.reason)
         if not (answer.needs_approval or action.needs_approval):
@@ -63,47 +69,18 @@ def freeze_reason(store: Database) -> str:
     return "" if frozen is None else format_freeze(frozen)
 
 
-def _mode_permission(modes: Modes, action: ActionRow) -> SendPermission | None:
-    """Freeze or shadow mode: a person's request is refused; a start after a hold waits, as it was decided in live
-    mode."""
-    if action.origin in POLICIES:
-        return None if modes.frozen is None else SendPermission(later=f"{format_freeze(modes.frozen)}: waiting")
-    why = modes.why_not_sent(action.system)
-    return SendPermission(refused=why) if why else None
-
-
 def _expiry_reason(rules: ActingRules, action: ActionRow, now_us: int) -> str:
-    """Why an old request is not sent any more: what the person saw no longer holds. A start after a hold does not
-    expire."""
+    """Why a person's request is too old to be sent: the state that the person saw no longer holds. Empty if not."""
     limit = rules.valid_for_s
-    if action.origin in POLICIES or not limit or now_us - action.requested_us <= limit * 1_000_000:
+    if not limit or now_us - action.requested_us <= limit * 1_000_000:
         return ""
     why = f" ({action.words})" if action.words else ""
     return f"not sent within {format_duration(limit)}{why} and abandoned. Fix: request it again"
 
 
-def _plan_permission(session: Session, action: ActionRow) -> SendPermission | None:
-    """A step of a plan is sent only while its plan runs."""
-    if action.origin != "plan":
-        return None
-    number, state = access.plan_of(session, action.key)
-    if state in ("paused", "stopped"):
-        return SendPermission(later=f"plan {number} is {state}: waiting")
-    return SendPermission(aborted_reason(number)) if state == "aborted" else None
-
-
 def aborted_reason(plan: int) -> str:
     """Why a step of an aborted plan is not sent."""
     return f"plan {plan} was aborted before this step was sent"
-
-
-def _recent_actions(session: Session, action: ActionRow) -> int:
-    """Number of requests by the same person within the last hour."""
-    if action.origin in POLICIES:
-        return access.recent_policy_actions(session, action.requested_us, action.key)
-    if action.origin == "plan":
-        return access.recent_actions_before_plan(session, action.requested_by, action.key)
-    return access.recent_actions(session, action.requested_by, action.requested_us, action.key)
 
 
 def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us: int, shared: bool) -> SendPermission:
@@ -128,7 +105,7 @@ def obsolete_reason(store: Database, action: ActionRow, now_us: int) -> str:
     if action.origin != "plan":
         return ""
     try:
-        found = plans.step_before_sending(store, action.key)
+        step = plans.step_before_sending(store, action.key)
     except plans.UNREADABLE:  # the plan executor ends the step
         return ""
-    return why_obsolete(*found) if found is not None else ""
+    return why_obsolete(*step) if step is not None else ""

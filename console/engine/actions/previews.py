@@ -1,4 +1,4 @@
-"""Previews: what an action would send, by its connector, or by Headway where it only asserts. Nothing is sent.
+"""Previews of actions, by the connector, or by Headway where it only asserts. Nothing is sent.
 
 Around a rerun the estate adds its safety and the jobs that must be rerun after it.
 """
@@ -12,12 +12,12 @@ from typing import Any
 
 from connectors.sdk.contract import ActionSpec, Connector, Preview
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.records import RunRef
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
 from console.control.incidents.impact import reruns_after
 from console.domain.estate import Estate
 from console.domain.incident import REPAIR_AT_SOURCE, step_refusal
 from console.engine.connector_pool import ConnectorTarget
+from console.engine.polling.sanitize import map_texts
 from console.store import actions, conflicts, jobs
 from console.store.actions import ActionRow
 from console.store.db.database import Database
@@ -69,31 +69,25 @@ def preview_from_json(values: Mapping[str, Any]) -> Preview:
 
 def preview_to_json(preview: Preview, shown: Callable[[str], str]) -> dict[str, Any]:
     """The preview as JSON. Texts for people go through `shown`; `plan` returns to the connector unchanged."""
-    words = {name: _sanitize_value(value, shown) for name, value in asdict(preview).items() if name != "plan"}
+    fields = {name: map_texts(value, shown) for name, value in asdict(preview).items() if name != "plan"}
     if not preview.backfills:
-        del words["backfills"]
-    return {**words, "plan": dict(preview.plan)}
-
-
-def _sanitize_value(value: Any, shown: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {name: _sanitize_value(one, shown) for name, one in value.items()}
-    if isinstance(value, tuple):
-        return [_sanitize_value(one, shown) for one in value]
-    return shown(value) if isinstance(value, str) else value
+        del fields["backfills"]
+    return {**fields, "plan": dict(preview.plan)}
 
 
 def connector_request(store: Database, action: ActionRow) -> ActionSpec | None:
     """The connector's request for an action; None if its run or job is gone."""
     if action.run_id is None:
-        found = actions.job_ref(store, action.job_id)
+        native = actions.job_ref(store, action.job_id)
     else:
-        found = actions.run_ref(store, action.run_id, job_id=action.job_id)
-    if found is None:
+        native = actions.run_ref(store, action.run_id, job_id=action.job_id)
+    if native is None:
         return None
     period = action.parameters.get("period_at")
-    ref = replace(found[0], period_key=period) if action.run_id is None and isinstance(period, str) else found[0]
-    return ActionSpec(action.verb, ref, RunState(found[3]), action.parameters)
+    ref = native.ref
+    if action.run_id is None and isinstance(period, str):
+        ref = replace(ref, period_key=period)
+    return ActionSpec(action.verb, ref, RunState(native.state), action.parameters)
 
 
 def is_asserted(place: ConnectorTarget, ask: ActionSpec) -> bool:
@@ -123,28 +117,24 @@ def fetch_preview(connector: Connector, place: ConnectorTarget, ask: ActionSpec,
 
 
 def assertion_preview(ask: ActionSpec) -> Preview:
-    """Preview of an asserted mark: what it records and what it does not change."""
+    """Preview of an asserted mark: the record it makes and the state it leaves unchanged."""
     name, period = clean_line(ask.run.job), clean_line(ask.run.period_key)
-    word = "succeeded" if ask.verb is Verb.MARK_OK else "skipped"
+    refused = None
+    if not period:
+        refused = f"{name} has no run to mark"
+    elif ask.state.is_open and ask.state not in NOT_STARTED:
+        refused = f"{name} {period} is {ask.state}: cancel it first, or wait until it ends"
+    state = "succeeded" if ask.verb is Verb.MARK_OK else "skipped"
     return Preview(
         verb="mark OK in Headway" if ask.verb is Verb.MARK_OK else "skip in Headway",
-        summary=f"record on your word that {name} {period} {word}",
+        summary=f"record on your word that {name} {period} {state}",
         scope=f"{name} {period}",
         notes=(
             "nothing is sent: this scheduler cannot set a run's result and keeps showing its own",
             "a later attempt in the scheduler overrides it",
         ),
-        refused=_assertion_refusal(ask.run, ask.state),
+        refused=refused,
     )
-
-
-def _assertion_refusal(run: RunRef, state: RunState) -> str | None:
-    name = clean_line(run.job)
-    if not run.period_key:
-        return f"{name} has no run to mark"
-    if state.is_open and state not in NOT_STARTED:
-        return f"{name} {clean_line(run.period_key)} is {state}: cancel it first, or wait until it ends"
-    return None
 
 
 def rerun_context(store: Database, estate: Estate, run_id: int, now: datetime) -> dict[str, Any]:
@@ -153,7 +143,7 @@ def rerun_context(store: Database, estate: Estate, run_id: int, now: datetime) -
     run = next((run for run in estate.runs if run.id == run_id), None)
     if run is None:
         return {"safety": jobs.run_safety(store, run_id), "followers": []}
-    said = jobs.stated_safety(store, (run.job_id,)).get(run.job_id, ())
+    stated = jobs.stated_safety(store, (run.job_id,)).get(run.job_id, ())
     incident = next((incident for incident in estate.incidents if run_id in incident.member_run_ids), None)
     after = reruns_after(estate, incident, now) if incident is not None else []
     followers = [
@@ -165,4 +155,4 @@ def rerun_context(store: Database, estate: Estate, run_id: int, now: datetime) -
         for follower in after
         if follower.id != run_id
     ]
-    return {"safety": str(estate.jobs[run.job_id].rerun), "safety_said": list(said), "followers": followers}
+    return {"safety": str(estate.jobs[run.job_id].rerun), "safety_said": list(stated), "followers": followers}

@@ -1,4 +1,4 @@
-"""The one place where an action reaches a scheduler: its preview, its sending, its look-up, each within a deadline."""
+"""The one place where an action reaches a scheduler: previewed, sent, looked up, each within a deadline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = structlog.get_logger("headway.actions")
 
 ACT_SECONDS = 60.0
 PREVIEW_SECONDS = 20.0
-LOOK_UP_SECONDS = 20.0
+LOOKUP_SECONDS = 20.0
 
 
 class ActionSender:
@@ -30,27 +30,27 @@ class ActionSender:
 
     def __init__(
         self,
-        doors: ConnectorPool,
+        connectors: ConnectorPool,
         secrets: SecretStore,
         stopping: Callable[[], bool],
         frozen: Callable[[], str],
         in_flight: CallsInFlight,
     ) -> None:
         """`frozen`: why no action may be sent now; empty if actions may be sent."""
-        self._doors, self._secrets, self._stopping = doors, secrets, stopping
+        self._connectors, self._secrets, self._stopping = connectors, secrets, stopping
         self._frozen, self._in_flight = frozen, in_flight
 
     def preview(self, action: ActionRow, ask: ActionSpec) -> Preview:
-        """What the action would send now. Raises ConnectorError."""
+        """The native request that the action would send now. Raises ConnectorError."""
         with self._at("asking", action) as connector:
-            return previews.fetch_preview(connector, self._doors.places[action.target_id], ask, PREVIEW_SECONDS)
+            return previews.fetch_preview(connector, self._connectors.places[action.target_id], ask, PREVIEW_SECONDS)
 
     def act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
         """Sends the action once, after its intent is committed; the outcome."""
         try:
             with self._at("sending to", action) as connector:
                 failpoint("action.before_wire")
-                if self._stopping():  # the lease may pass on while this waits, and then nobody would record the outcome
+                if self._stopping():  # the lease may pass on while this waits, and the outcome would not be recorded
                     return ActionStep("unknown", "the engine stopped before it was sent; checking the scheduler")
                 if frozen := self._frozen():  # frozen while this waited for the connector
                     return verification.not_sent(frozen)
@@ -70,20 +70,22 @@ class ActionSender:
         return ActionStep("sent", self.shown(receipt.message) or "accepted", receipt.native_ref)
 
     def look_up(self, action: ActionRow) -> LookUpResult:
-        """What the scheduler reports under the action's key, sanitized; inconclusive if the look-up fails. Raises
+        """The scheduler's report under the action's key, sanitized; ActionUnknown if it cannot be read. Raises
         SystemUnreachable."""
         try:
             with self._at("asking", action) as connector:
-                found = connector.look_up(previews.preview_from_json(action.preview), action.key, LOOK_UP_SECONDS)
-            if isinstance(found, ActionFound):
-                return ActionFound(found.native_ref, self.shown(found.message))
-            return ActionUnknown(self.shown(found.why)) if isinstance(found, ActionUnknown) else found
+                result = connector.look_up(previews.preview_from_json(action.preview), action.key, LOOKUP_SECONDS)
+            if isinstance(result, ActionFound):
+                return ActionFound(result.native_ref, self.shown(result.message))
+            return ActionUnknown(self.shown(result.why)) if isinstance(result, ActionUnknown) else result
         except SystemUnreachable:
             raise
         except ConnectorError as error:
             return ActionUnknown(self.error_text(error))
         except KeyError as error:
-            if action.target_id in self._doors.places:  # a plan of another version, without a field that it has now
+            if (
+                action.target_id in self._connectors.places
+            ):  # a plan of another version, without a field that it has now
                 return ActionUnknown(f"its stored preview cannot be read: it lacks {error}")
             return ActionUnknown(f"{action.system} is no longer in the config")
         except Exception as error:  # unexpected error: counts as an inconclusive look-up
@@ -92,9 +94,9 @@ class ActionSender:
 
     @contextmanager
     def _at(self, doing: str, action: ActionRow) -> Iterator[Connector]:
-        place = self._doors.places.get(action.target_id)
+        place = self._connectors.places.get(action.target_id)
         name = place.name if place is not None else action.system
-        with self._in_flight.at(f"{doing} {name}"), self._doors.asked(action.target_id) as connector:
+        with self._in_flight.at(f"{doing} {name}"), self._connectors.asked(action.target_id) as connector:
             yield connector
 
     def shown(self, text: str) -> str:

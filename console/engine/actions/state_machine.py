@@ -8,7 +8,6 @@ then.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -36,11 +35,11 @@ from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.actions")
 
-LOOK_UP_PAUSE_SECONDS = 5.0
-LOOK_UPS = 60
-"""Look-ups of an unknown outcome before a person must decide. Attempts at an unreachable target do not count."""
-LATE_LOOK_UP_SECONDS = 300.0
-"""Interval of look-ups after that: evidence may still appear."""
+LOOKUP_PAUSE_SECONDS = 5.0
+LOOKUPS = 60
+"""Checks of an unknown outcome before a person must decide. Attempts at an unreachable target do not count."""
+LATE_LOOKUP_SECONDS = 300.0
+"""Interval of checks after that: evidence may still appear."""
 UNREACHABLE_RETRY_SECONDS = 15.0
 """Delay before an unreachable target or a failed action is retried."""
 FREEZE_RETRY_SECONDS = 5.0
@@ -58,23 +57,23 @@ class ActionStateMachine:
         self,
         store: Database,
         clock: Clock,
-        doors: ConnectorPool,
-        wire: ActionSender,
+        connectors: ConnectorPool,
+        sender: ActionSender,
         underway: ActionsInFlight,
-        turn: Callable[[int], AbstractContextManager[float | None]],
+        stopping: Callable[[], bool],
         poll_now: Callable[[int], None],
         moved: Callable[[], None],
         audience: AlertRouting,
     ) -> None:
         """`moved`: called when an action was accepted or ended, so that its hold can proceed."""
-        self._store, self._clock, self._doors, self._wire = store, clock, doors, wire
-        self._underway, self._turn, self._poll_now = underway, turn, poll_now
+        self._store, self._clock, self._connectors, self._sender = store, clock, connectors, sender
+        self._underway, self._stopping, self._poll_now = underway, stopping, poll_now
         self._moved, self._audience = moved, audience
 
     def move(self, fence: int, action: ActionRow) -> None:
         """Looks up an unknown action, verifies a sent one, sends a requested one. Raises StoreError."""
         if action.state == "unknown":
-            self._look_up(fence, action)
+            self._resolve_unknown(fence, action)
         elif action.state == "sent":
             self._verify(fence, action)
         else:
@@ -106,7 +105,7 @@ class ActionStateMachine:
     def _may_leave(self, fence: int, action: ActionRow) -> bool:
         """Whether the action may be sent now; otherwise it is refused or postponed."""
         right = permission.send_permission(self._store, action, self.now())
-        ours = previews.refusal_of(self._store, self._doors.places, action)
+        ours = previews.refusal_of(self._store, self._connectors.places, action)
         if refused := right.refused or ours or obsolete_reason(self._store, action, self.now()):
             self.refuse(fence, action.key, refused)
         elif right.later:
@@ -114,18 +113,18 @@ class ActionStateMachine:
         elif right.waits:
             approvals.require_approval(self._store, fence, action.key, self.now(), self._audience)
         else:
-            return action.verb is not Verb.START or self._is_owed(fence, action)
+            return action.verb is not Verb.START or self._is_start_pending(fence, action)
         return False
 
-    def _is_owed(self, fence: int, action: ActionRow) -> bool:
+    def _is_start_pending(self, fence: int, action: ActionRow) -> bool:
         """Whether a start after a hold is still needed: the job may have run while it waited, and the evaluation
         that withdraws it may come later than the poll."""
-        found, now = pending_start(self._store, action.key), instant(self.now())
-        if found is None:
+        start, now = pending_start(self._store, action.key), instant(self.now())
+        if start is None:
             return True
-        if why := why_not_started(found.hold, found.runs, now):
+        if why := why_not_started(start.hold, start.runs, now):
             self.refuse(fence, action.key, why)
-        elif may_have_run(found.target, now):
+        elif may_have_run(start.target, now):
             text = "its system is unreachable: it may have started on its own schedule"
             self._wait(fence, action, text, FREEZE_RETRY_SECONDS)
         else:
@@ -136,35 +135,34 @@ class ActionStateMachine:
         if not self._may_leave(fence, action):
             return
         ask = previews.connector_request(self._store, action)
-        if ask is not None and previews.is_asserted(self._doors.places[action.target_id], ask):
+        if ask is not None and previews.is_asserted(self._connectors.places[action.target_id], ask):
             self._assert(fence, action, ask)
             return
         preview = self._preview(fence, action)
         if preview is None:
             return
-        with self._turn(action.system_id) as waited:
-            if waited is not None and waited > PREVIEW_VALID_SECONDS:
-                preview = self._preview(fence, action)
-            if waited is None or preview is None or not self._may_leave(fence, action):  # the wait may have been long
+        with self._underway.turns.turn(action.system_id, self._stopping) as waited:
+            if self._stopping():
                 return
-            self._send_once(fence, action, preview)
+            if waited > PREVIEW_VALID_SECONDS:
+                preview = self._preview(fence, action)
+            if preview is None or not self._may_leave(fence, action):  # the wait may have been long
+                return
+            preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
+            intent = ActionStep("sending", event=f"{preview.get('verb', action.verb)}: {action.job}", preview=preview)
+            with self._underway.sending(action.key) as outcome:
+                if self.step(fence, action.key, "requested", intent):
+                    failpoint("action.intent_committed")
+                    outcome.step = self._sender.act(action, preview)
+                    if self.step(fence, action.key, "sending", outcome.step):
+                        state, text = outcome.step.state, outcome.step.words
+                        log.info("action", key=action.key, job=action.job, state=state, words=text)
         self._poll_now(action.target_id)
 
-    def _send_once(self, fence: int, action: ActionRow, preview: dict[str, Any]) -> None:
-        preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
-        intent = ActionStep("sending", event=f"{preview.get('verb', action.verb)}: {action.job}", preview=preview)
-        with self._underway.sending(action.key) as end:
-            if not self.step(fence, action.key, "requested", intent):
-                return
-            failpoint("action.intent_committed")
-            end.step = self._wire.act(action, preview)
-            if self.step(fence, action.key, "sending", end.step):
-                log.info("action", key=action.key, job=action.job, state=end.step.state, words=end.step.words)
-
-    def refuse(self, fence: int, key: str, why: str, tells: str = "") -> None:
-        """Ends the action unsent, and notifies the requester, the incident and the audit. `tells` as in
-        `ActionStep`."""
-        step = ActionStep("refused", why, ended=True, event=f"refused: {why}", tells=tells)
+    def refuse(self, fence: int, key: str, why: str, notice: str = "") -> None:
+        """Ends the action unsent, and notifies the requester, the incident and the audit. `notice`:
+        `ActionStep.tells`."""
+        step = ActionStep("refused", why, ended=True, event=f"refused: {why}", tells=notice)
         self.step(fence, key, "requested", step)
 
     def give_up(self, fence: int, key: str, was: str, why: str) -> None:
@@ -172,8 +170,8 @@ class ActionStateMachine:
         if was == "requested":
             self.refuse(fence, key, f"the stored request cannot be read: {why}")
             return
-        words = f"the stored action cannot be read: {why}. Fix: check the job in the scheduler."
-        end = ActionStep("failed", words, ended=True, event="outcome stays unknown", tells="outcome stays unknown")
+        text = f"the stored action cannot be read: {why}. Fix: check the job in the scheduler."
+        end = ActionStep("failed", text, ended=True, event="outcome stays unknown", tells="outcome stays unknown")
         self.step(fence, key, was, end)
 
     def _assert(self, fence: int, action: ActionRow, ask: ActionSpec) -> None:
@@ -190,10 +188,8 @@ class ActionStateMachine:
         self._poll_now(action.target_id)
 
     def _preview(self, fence: int, action: ActionRow) -> dict[str, Any] | None:
-        """What will be sent: as the person saw it, or previewed now. None if refused or postponed.
-
-        Anything that makes a job run is previewed again: what was shown or approved may no longer hold.
-        """
+        """The request to send: as the person saw it, or previewed now. None if refused or postponed. Anything that
+        makes a job run is previewed again, as the shown or approved preview may no longer hold."""
         starts = action.verb in STARTING
         if action.preview and not (starts and action.overlap != "allow"):
             return action.preview
@@ -201,86 +197,85 @@ class ActionStateMachine:
             ask = previews.connector_request(self._store, action)
             if ask is None:
                 raise NotSupported("its run is no longer in the store")
-            found = self._wire.preview(action, ask)
+            shown = self._sender.preview(action, ask)
         except SystemUnreachable as error:
-            text = f"unreachable, nothing was sent yet: {self._wire.error_text(error)}"
+            text = f"unreachable, nothing was sent yet: {self._sender.error_text(error)}"
             self._wait(fence, action, text, UNREACHABLE_RETRY_SECONDS)
             return None
         except ConnectorError as error:
-            self.refuse(fence, action.key, self._wire.error_text(error))
+            self.refuse(fence, action.key, self._sender.error_text(error))
             return None
-        found = replace(found, overlap=found.overlap or self._others(action)) if starts else found
-        preview = previews.preview_to_json(found, self._wire.shown)
-        if starts and found.overlap is not None and action.overlap == "queue":
+        if starts and not shown.overlap:
+            overlap = conflicts.start_in_flight(self._store, {"job_id": action.job_id}, action.key)
+            if not overlap and action.overlap == "queue":
+                overlap = conflicts.earlier_action_of(self._store, action.key)
+            shown = replace(shown, overlap=overlap)
+        preview = previews.preview_to_json(shown, self._sender.shown)
+        if starts and shown.overlap is not None and action.overlap == "queue":
             self._wait(fence, action, f"queued: {preview['overlap']}", QUEUE_SECONDS)
-        elif found.refused:
+        elif shown.refused:
             self.refuse(fence, action.key, preview["refused"])
-        elif starts and found.overlap is not None and action.overlap != "allow":
+        elif starts and shown.overlap is not None and action.overlap != "allow":
             self.refuse(fence, action.key, f"it may overlap: {preview['overlap']}")
         else:
             return action.preview if action.preview and action.overlap == "refuse" else preview
         return None
 
-    def _others(self, action: ActionRow) -> str | None:
-        """Actions of Headway in flight for the job, or, for a queued request, ahead of it."""
-        found = conflicts.start_in_flight(self._store, {"job_id": action.job_id}, action.key)
-        return found or (conflicts.earlier_action_of(self._store, action.key) if action.overlap == "queue" else None)
+    def _wait(self, fence: int, action: ActionRow, text: str, seconds: float) -> None:
+        self.step(fence, action.key, "requested", ActionStep("requested", text, next_us=self.later(seconds)))
 
-    def _wait(self, fence: int, action: ActionRow, words: str, seconds: float) -> None:
-        self.step(fence, action.key, "requested", ActionStep("requested", words, next_us=self.later(seconds)))
-
-    def _look_up(self, fence: int, action: ActionRow) -> None:
+    def _resolve_unknown(self, fence: int, action: ActionRow) -> None:
+        """Checks the scheduler for an action with an unknown outcome. After LOOKUPS checks without evidence they
+        become rare, a person is notified once, and the outcome stays unknown until a person abandons the action."""
         try:
-            seen = actions.attempt_after(self._store, action)
-            found = self._wire.look_up(action) if seen is None else ActionFound("", "its source shows what it made")
-        except SystemUnreachable as error:
-            text = f"cannot check the scheduler yet: {self._wire.error_text(error)}"
-            retry = ActionStep("unknown", text, next_us=self.later(UNREACHABLE_RETRY_SECONDS))
-            self.step(fence, action.key, "unknown", retry)
-            return
-        if isinstance(found, ActionFound):
-            step = ActionStep(
-                "sent", f"looked up: {found.message or 'it arrived'}", found.native_ref, event="it arrived"
+            attempt = actions.attempt_after(self._store, action)
+            result = (
+                self._sender.look_up(action)
+                if attempt is None
+                else ActionFound("", "the scheduler reports the run that it started")
             )
+        except SystemUnreachable as error:
+            text = f"cannot check the scheduler yet: {self._sender.error_text(error)}"
+            step = ActionStep("unknown", text, next_us=self.later(UNREACHABLE_RETRY_SECONDS))
+            self.step(fence, action.key, "unknown", step)
+            return
+        if isinstance(result, ActionFound):
+            text = f"looked up: {result.message or 'it arrived'}"
+            step = ActionStep("sent", text, result.native_ref, event="it arrived")
             self.step(fence, action.key, "unknown", step)
             self._poll_now(action.target_id)
-        elif isinstance(found, ActionAbsent):
-            tells = "it never arrived" if action.origin == "person" else ""  # plans and holds notify themselves
-            self.step(fence, action.key, "unknown", verification.never_arrived(tells))
+        elif isinstance(result, ActionAbsent):
+            notice = "it never arrived" if action.origin == "person" else ""  # plans and holds notify themselves
+            self.step(fence, action.key, "unknown", verification.never_arrived(notice))
         else:
-            self._look_again(fence, action, found.why)
-
-    def _look_again(self, fence: int, action: ActionRow, why: str) -> None:
-        """Stops frequent look-ups: the outcome stays unknown until evidence appears or a person abandons it.
-        Notifies once."""
-        more = action.looked_up < LOOK_UPS
-        words = f"still unknown: {why}" if more else f"nobody can tell whether it arrived: {why}"
-        told = "" if action.looked_up != LOOK_UPS else "outcome stays unknown"
-        next_us = self.later(LOOK_UP_PAUSE_SECONDS if more else LATE_LOOK_UP_SECONDS)
-        step = ActionStep("unknown", words, None, False, next_us, more or bool(told), told, tells=told)
-        self.step(fence, action.key, "unknown", step)
+            more = action.looked_up < LOOKUPS
+            text = f"still unknown: {result.why}" if more else f"unknown whether it arrived: {result.why}"
+            notice = "" if action.looked_up != LOOKUPS else "outcome stays unknown"
+            next_us = self.later(LOOKUP_PAUSE_SECONDS if more else LATE_LOOKUP_SECONDS)
+            step = ActionStep("unknown", text, None, False, next_us, more or bool(notice), notice, tells=notice)
+            self.step(fence, action.key, "unknown", step)
 
     def _verify(self, fence: int, action: ActionRow) -> None:
-        """Verifies a sent action by what the scheduler reports."""
-        by_looking = action.verb in verification.VERIFIED_BY_LOOK_UP
-        step = self._look_after(action) if by_looking else verification.verification(self._store, action)
+        """Verifies a sent action by what the scheduler reports: holds, releases and backfills under their key, other
+        verbs by polled runs."""
+        is_checked = action.verb in verification.VERIFIED_BY_LOOKUP
+        step: ActionStep | None = None
+        if is_checked:
+            try:
+                result = self._sender.look_up(action)
+            except SystemUnreachable:
+                result = None
+            if isinstance(result, ActionFound):
+                step = verification.verified(result.message or "found at the scheduler")
+            elif isinstance(result, ActionAbsent):
+                step = verification.failed("it was accepted but is gone from the scheduler")
+        else:
+            step = verification.verification(self._store, action)
         step = step or verification.verification_timeout(self._store, action, self.now())
         if step is None:
-            if by_looking:  # looked up at the scheduler; the other verbs wait for polls
-                self.step(fence, action.key, "sent", ActionStep("sent", next_us=self.later(LOOK_UP_PAUSE_SECONDS)))
+            if is_checked:
+                self.step(fence, action.key, "sent", ActionStep("sent", next_us=self.later(LOOKUP_PAUSE_SECONDS)))
             return
         failpoint("action.before_verify")
         self.step(fence, action.key, "sent", step)
         failpoint("action.verified")
-
-    def _look_after(self, action: ActionRow) -> ActionStep | None:
-        """Verifies a hold or a release by looking it up at the scheduler."""
-        try:
-            found = self._wire.look_up(action)
-        except SystemUnreachable:
-            return None
-        if isinstance(found, ActionFound):
-            return verification.verified(found.message or "found at the scheduler")
-        if isinstance(found, ActionAbsent):
-            return verification.failed("it was accepted but is gone from the scheduler")
-        return None

@@ -7,11 +7,11 @@ from datetime import timedelta
 from connectors.sdk.states import RunState, Verb
 from console.domain.action import NEVER_ARRIVED, NOT_SENT
 from console.store import actions
-from console.store.actions import ActionAttempt, ActionRow, ActionStep
+from console.store.actions import ActionRow, ActionStep
 from console.store.db.database import Database
 
-VERIFIED_BY_LOOK_UP = (Verb.HOLD, Verb.RELEASE, Verb.BACKFILL)
-"""Verified by a look-up at the scheduler; every other verb by the runs that polls report."""
+VERIFIED_BY_LOOKUP = (Verb.HOLD, Verb.RELEASE, Verb.BACKFILL)
+"""Verified by the scheduler's report under the action's key; every other verb by the runs that polls report."""
 VERIFICATION_TIMEOUTS = {
     Verb.RERUN: timedelta(hours=24),
     Verb.START: timedelta(hours=24),
@@ -30,50 +30,46 @@ _MARKED = {Verb.MARK_OK: (RunState.SUCCEEDED,), Verb.SKIP: (RunState.SKIPPED, Ru
 
 
 def verification(store: Database, action: ActionRow) -> ActionStep | None:
-    """How the action ended, for verbs not in VERIFIED_BY_LOOK_UP; None until the scheduler reports it."""
+    """How the action ended, for verbs not in VERIFIED_BY_LOOKUP; None until the scheduler reports it."""
     return (_by_attempt if action.verb in (Verb.RERUN, Verb.START) else _by_run)(store, action)
 
 
 def _by_attempt(store: Database, action: ActionRow) -> ActionStep | None:
-    """By the attempt that carries the action's key."""
-    found = actions.attempt_after(store, action)
-    if found is None or not _is_over(found):
+    """By the attempt that carries the action's key. A lost one, or one that failed without an end time, has ended; an
+    unknown one may still change."""
+    attempt = actions.attempt_after(store, action)
+    if attempt is None:
         return None
-    state = RunState(found.state)
+    state = RunState(attempt.state)
+    if not attempt.ended and (state.is_open or state is RunState.UNKNOWN):
+        return None
     if state is RunState.SUCCEEDED:
-        return verified(f"{state} ({found.evidence})")
-    code = "" if found.exit_code is None else f", exit {found.exit_code}"
-    return failed(f"ended {state}{code}: {found.message}".rstrip(": "))
-
-
-def _is_over(found: ActionAttempt) -> bool:
-    """Whether an attempt has ended; a lost one, or one that failed without an end time, has. An unknown one may
-    still change."""
-    state = RunState(found.state)
-    return found.ended or not (state.is_open or state is RunState.UNKNOWN)
+        return verified(f"{state} ({attempt.evidence})")
+    code = "" if attempt.exit_code is None else f", exit {attempt.exit_code}"
+    return failed(f"ended {state}{code}: {attempt.message}".rstrip(": "))
 
 
 def _by_run(store: Database, action: ActionRow) -> ActionStep | None:
     """By the state of the run that was to end or to be marked."""
-    found = None if action.run_id is None else actions.run_status(store, action.run_id)
-    if found is None:
+    run = None if action.run_id is None else actions.run_status(store, action.run_id)
+    if run is None:
         return failed("its run is no longer in the store")
-    state = RunState(found.state)
+    state = RunState(run.state)
     if action.verb is not Verb.CANCEL:
-        return verified(f"{state} ({found.evidence})") if state in _MARKED[action.verb] else None
+        return verified(f"{state} ({run.evidence})") if state in _MARKED[action.verb] else None
     if state.is_open or state is RunState.UNKNOWN:
         return None
     if state in (RunState.SUCCEEDED, RunState.PARTIAL):
-        return failed(f"too late: it ended {state} ({found.evidence})")
-    return verified(f"{state} ({found.evidence})")
+        return failed(f"too late: it ended {state} ({run.evidence})")
+    return verified(f"{state} ({run.evidence})")
 
 
-def verified(words: str) -> ActionStep:
-    return ActionStep("verified", words, ended=True, event=f"verified: {words}")
+def verified(text: str) -> ActionStep:
+    return ActionStep("verified", text, ended=True, event=f"verified: {text}")
 
 
-def failed(words: str) -> ActionStep:
-    return ActionStep("failed", words, ended=True, event=words)
+def failed(text: str) -> ActionStep:
+    return ActionStep("failed", text, ended=True, event=text)
 
 
 def not_sent(why: str) -> ActionStep:
@@ -81,22 +77,22 @@ def not_sent(why: str) -> ActionStep:
     return ActionStep("failed", f"{NOT_SENT}{why}", ended=True, event="not sent")
 
 
-def never_arrived(tells: str) -> ActionStep:
+def never_arrived(notice: str) -> ActionStep:
     """The action was proved not to have arrived and may be requested again."""
-    return ActionStep("failed", NEVER_ARRIVED, ended=True, event="it never arrived", tells=tells)
+    return ActionStep("failed", NEVER_ARRIVED, ended=True, event="it never arrived", tells=notice)
 
 
 def verification_timeout(store: Database, action: ActionRow, now_us: int) -> ActionStep | None:
     """The end of an action without evidence in time; None while there is time."""
     within, unseen = VERIFICATION_TIMEOUTS[action.verb], "no effect was seen"
     if action.verb in (Verb.RERUN, Verb.START):
-        found, unseen = actions.attempt_after(store, action), "its run did not end"
-        if found is None or found.state == RunState.UNKNOWN:
-            within, unseen = START_TIMEOUT, "its run did not start" if found is None else unseen
+        attempt, unseen = actions.attempt_after(store, action), "its run did not end"
+        if attempt is None or attempt.state == RunState.UNKNOWN:
+            within, unseen = START_TIMEOUT, "its run did not start" if attempt is None else unseen
     if action.sent_us is None or now_us - action.sent_us < within / timedelta(microseconds=1):
         return None
     hours = within / timedelta(hours=1)
     time = f"{hours:.0f} h" if hours >= 1 else f"{within / timedelta(minutes=1):.0f} min"
-    words = f"{unseen} within {time}. Fix: check the job in the scheduler."
-    told = "" if action.origin == "plan" else "outcome not verified"  # the plan that stops for it notifies
-    return ActionStep("failed", words, ended=True, event="outcome not verified", tells=told)
+    text = f"{unseen} within {time}. Fix: check the job in the scheduler."
+    notice = "" if action.origin == "plan" else "outcome not verified"  # the plan that stops for it notifies
+    return ActionStep("failed", text, ended=True, event="outcome not verified", tells=notice)

@@ -1,3 +1,1 @@
-"""What the console and the CLI may ask of the engine (client), and who answers (server). The client side loads
-nothing heavy.
-"""
+"""Requests of the console and the CLI (client), and their answers (server). The client side loads nothing heavy."""

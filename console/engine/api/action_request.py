@@ -56,37 +56,38 @@ class ActionRequest:
 
 
 class AlreadyRequested(Exception):
-    """The same was requested already; the message says by whom and when."""
+    """The same was requested already; the message names the requester and the time."""
 
 
 def overlap_choice(preview: Mapping[str, Any]) -> str:
-    """`ActionRequest.overlap` for a confirmed preview: an overlap that was shown is allowed, a later one is refused."""
+    """`ActionRequest.overlap` for a confirmed preview: the shown overlap is allowed, a later one refused."""
     return "allow" if preview.get("overlap") else "refuse"
 
 
-def refuse_duplicate(session: Session, wish: ActionRequest, now_us: int) -> None:
+def refuse_duplicate(session: Session, action: ActionRequest, now_us: int) -> None:
     """Raises AlreadyRequested if an action of the same group is in flight or planned, unless the person chose to run
     beside it."""
-    group = [verb.value for verb in next(verbs for verbs in EXCLUSIVE_VERBS if wish.verb in verbs)]
-    queues = wish.beside is not None and wish.overlap == "queue"
-    for by, at, state, key in [] if queues else conflicts.actions_in_flight(session, wish.run_id, wish.job_id, group):
-        shown = wish.beside is not None and key in wish.beside
+    if action.beside is not None and action.overlap == "queue":
+        return
+    group = [verb.value for verb in next(verbs for verbs in EXCLUSIVE_VERBS if action.verb in verbs)]
+    for by, at, state, key in conflicts.actions_in_flight(session, action.run_id, action.job_id, group):
+        shown = action.beside is not None and key in action.beside
         if shown and state == "sent":
             continue  # sent already: the person chose to run beside it
         ago, lost = format_duration((now_us - at) / 1e6), state in ("requested", "unknown")
         further = f"; withdraw it with: headway action withdraw {key}" if shown and lost else ""
         raise AlreadyRequested(f"already requested by {by} {ago} ago; it is {state}{further}")
-    plan = None if queues or wish.run_id is None else conflicts.planned_step(session, wish.run_id, group)
+    plan = None if action.run_id is None else conflicts.planned_step(session, action.run_id, group)
     if plan is not None:
         number, by, place = plan
-        ways = f"headway plan {number} --watch follows it; --overlap queue waits for it"
-        raise AlreadyRequested(f"plan {number} of {by} does it, in its step {place}: {ways}")
+        choices = f"headway plan {number} --watch follows it; --overlap queue waits for it"
+        raise AlreadyRequested(f"plan {number} of {by} does it, in its step {place}: {choices}")
 
 
-def insert_action(session: Session, wish: ActionRequest, key: str, by: str, origin: str, now: int) -> None:
+def insert_action(session: Session, action: ActionRequest, key: str, by: str, origin: str, now: int) -> None:
     """Inserts the action under its key, requested by `by` from `origin`."""
-    words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))
-    waits = f"waiting for approval by another person: headway action approve {key}" if wish.needs_approval else ""
-    asked_by = (by, origin, wish.why, wish.overlap, wish.needs_approval, now, waits)
-    of = (wish.run_id, wish.run_id, wish.job_id)
-    session.rows(_NEW_ACTION, (key, wish.verb.value, wish.incident_id, *words, *asked_by, *of))
+    documents = (json.dumps(dict(action.preview)), json.dumps(dict(action.parameters)))
+    waits = f"waiting for approval by another person: headway action approve {key}" if action.needs_approval else ""
+    requested = (by, origin, action.why, action.overlap, action.needs_approval, now, waits)
+    subject = (action.run_id, action.run_id, action.job_id)
+    session.rows(_NEW_ACTION, (key, action.verb.value, action.incident_id, *documents, *requested, *subject))

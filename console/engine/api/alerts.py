@@ -13,7 +13,7 @@ from console.config.alerts import matcher_fault
 from console.config.document import suggestion
 from console.config.estate import RouteSettings
 from console.domain.ids import MAX_AHEAD, instant, micros
-from console.engine.api.server import RequestFailed, RequestHandler, UnknownName, change_origin
+from console.engine.api.server import ChangeHandlers, RequestFailed, RequestHandler, UnknownName, change_origin
 from console.store import alert_responses, alert_routing, outbox
 from console.store.alerts import TEST, NewAlert
 from console.store.db.database import Database
@@ -25,12 +25,8 @@ MAX_SILENCE = timedelta(days=90)
 """Longest silence; anything permanent belongs into the config."""
 
 
-class SilenceHandlers:
+class SilenceHandlers(ChangeHandlers):
     """Answers "ack", "ack lapse", "silence", "silence end" and "alert useful"."""
-
-    def __init__(self, store: Database, clock: Clock, wake: Callable[[], None]) -> None:
-        """`wake`: wakes the evaluator, as notifications may change."""
-        self._store, self._clock, self._wake = store, clock, wake
 
     def by_kind(self) -> dict[str, RequestHandler]:
         return {
@@ -42,21 +38,20 @@ class SilenceHandlers:
         }
 
     def acknowledge(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        origin = change_origin(arguments, self._clock)
+        origin = change_origin(arguments, self.clock)
         until = _end(origin.now_us, float(arguments["seconds"]))
         number, text = int(arguments["incident_id"]), f"{instant(until):%Y-%m-%d %H:%M}Z"
-        self._finish(alert_responses.acknowledge(self._store, arguments["fence"], number, until, origin, text))
+        self.finish(alert_responses.acknowledge(self.store, arguments["fence"], number, until, origin, text))
         return {"incident": number, "until_us": until, "by": origin.by}
 
     def lapse(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        number = int(arguments["incident_id"])
-        origin = change_origin(arguments, self._clock)
-        self._finish(alert_responses.end_acknowledgement(self._store, arguments["fence"], number, origin))
+        number, origin = int(arguments["incident_id"]), change_origin(arguments, self.clock)
+        self.finish(alert_responses.end_acknowledgement(self.store, arguments["fence"], number, origin))
         return {"incident": number}
 
     def silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Adds a silence, from now or from a given time."""
-        origin, matchers = change_origin(arguments, self._clock), dict(arguments["matchers"])
+        origin, matchers = change_origin(arguments, self.clock), dict(arguments["matchers"])
         if fault := matcher_fault(matchers):
             raise RequestFailed(fault)
         begins = int(arguments["from_us"] or origin.now_us)
@@ -64,28 +59,22 @@ class SilenceHandlers:
             limit = f"say a time of at most {MAX_AHEAD.days} days from now"
             raise RequestFailed(f"from {instant(begins):%Y-%m-%d %H:%M} UTC: {limit}")
         until = _end(begins, float(arguments["seconds"]))
-        number = alert_responses.add_silence(self._store, arguments["fence"], matchers, begins, until, origin)
-        self._wake()
+        number = alert_responses.add_silence(self.store, arguments["fence"], matchers, begins, until, origin)
+        self.wake()
         return {"silence": number, "from_us": begins, "until_us": until}
 
     def end_silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
         number = int(arguments["silence"])
-        alert_responses.end_silence(self._store, arguments["fence"], number, change_origin(arguments, self._clock))
-        self._wake()
+        alert_responses.end_silence(self.store, arguments["fence"], number, change_origin(arguments, self.clock))
+        self.wake()
         return {"silence": number}
 
     def judge(self, arguments: dict[str, Any]) -> dict[str, Any]:
         number, useful = int(arguments["alert"]), bool(arguments["useful"])
-        origin = change_origin(arguments, self._clock)
-        alert_responses.record_usefulness(self._store, arguments["fence"], number, useful, origin)
-        self._wake()
+        origin = change_origin(arguments, self.clock)
+        alert_responses.record_usefulness(self.store, arguments["fence"], number, useful, origin)
+        self.wake()
         return {"alert": number, "useful": useful}
-
-    def _finish(self, refused: str) -> None:
-        """Raises RequestFailed for a refusal; otherwise wakes the evaluator."""
-        if refused:
-            raise RequestFailed(refused)
-        self._wake()
 
 
 def _end(from_us: int, seconds: float) -> int:
@@ -121,10 +110,8 @@ class AlertRouteHandlers:
         )
         title, key = f'[Headway] test of route "{route}"', f"headway:test:{route}:{micros(now)}"
         alert = NewAlert(route, TEST, title, body, key, title, body, urgent=True, waits=False)
-        origin = str(arguments.get("from", ""))
-        alert_id = alert_routing.create_requested_alert(
-            self._store, arguments["fence"], self._urls, alert, micros(now), by, origin
-        )
+        change = (micros(now), by, str(arguments.get("from", "")))
+        alert_id = alert_routing.create_requested_alert(self._store, arguments["fence"], self._urls, alert, *change)
         self._wake()
         return {"alert": alert_id, "urls": list(self._urls[route])}
 

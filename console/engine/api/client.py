@@ -1,7 +1,7 @@
-"""What the console and the CLI may ask of the engine, and what they write themselves.
+"""Requests of the console and the CLI: answered by the engine, or written at once.
 
-`EngineClient` reads nothing of the estate. What needs the engine goes through the `RequestQueue` and returns the id of
-a request; switches, notes, actions and plans are written at once, whether or not an engine runs.
+A request that needs the engine is a row of the `RequestQueue`, and its method returns the row's id; switches, notes,
+actions and plans are written at once, whether or not an engine runs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Any
 
 from connectors.sdk.states import Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal, switch_operation
+from console.domain.access import Person
 from console.domain.hold import hold_end_fault
 from console.domain.ids import incident_name, instant
 from console.domain.job import is_less_cautious
 from console.domain.plan import PlanDraft
 from console.domain.service import ServiceView
 from console.domain.switches import MAX_PAUSE, SystemPause, pause_length_fault
-from console.engine.access import AccessRights, all_granted
+from console.engine.access import AccessRights, all_granted, jobs_of_runs
 from console.engine.api.action_request import ActionRequest, insert_action, refuse_duplicate
 from console.engine.api.origin import request_origin
-from console.engine.api.plan_client import PlanClient
+from console.engine.api.plan_client import MAX_RUNS, start_plan, steer_plan
 from console.engine.api.queue import RequestAnswer, RequestQueue, raise_if_refused, refusal_error
 from console.store import access, audit, events, switches
 from console.store.db import client
@@ -36,7 +37,6 @@ class EngineClient:
 
     def __init__(self, url: str) -> None:
         self._queue = RequestQueue(url)
-        self._plans = PlanClient(self._queue)
 
     def answer(self, request_id: int) -> RequestAnswer | None:
         """The engine's answer; None until there is one."""
@@ -46,10 +46,10 @@ class EngineClient:
         """The answer, or one that is not ok after `seconds` without any."""
         return self._queue.wait(request_id, seconds)
 
-    def preview(self, wish: ActionRequest) -> int:
+    def preview(self, action: ActionRequest) -> int:
         """Requests a preview of the action."""
-        of = {"run_id": wish.run_id, "job_id": wish.job_id}
-        return self._queue.ask("preview", {**of, "verb": wish.verb.value, "parameters": dict(wish.parameters)})
+        arguments = {"run_id": action.run_id, "job_id": action.job_id, "verb": action.verb.value}
+        return self._queue.ask("preview", {**arguments, "parameters": dict(action.parameters)})
 
     def log(
         self, run_id: int, attempt_id: int | None = None, start: str | None = None, against_good: bool = False
@@ -60,9 +60,9 @@ class EngineClient:
         )
 
     def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]]) -> int:
-        """Requests a what-if forecast of the services that depend on the job, for each of `ways`: {"how": "restart",
-        "skip" or "faster", "at": time, "factor": share of the usual duration}."""
-        return self._queue.ask("what if", {"job_id": job_id, "ways": [dict(one) for one in ways]})
+        """Requests a forecast of the services that depend on the job, for each of the scenarios `ways`: {"how":
+        "restart", "skip" or "faster", "at": time, "factor": share of the usual duration}."""
+        return self._queue.ask("what if", {"job_id": job_id, "ways": [dict(scenario) for scenario in ways]})
 
     def accept_drift(self, job_id: int, shown: int) -> int:
         """Requests to accept drift up to change number `shown`, the newest the person saw of the job; 0 if there was
@@ -72,20 +72,18 @@ class EngineClient:
     def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
         """Requests new values for fields of a job's card; an empty value restores the config's. Making a rerun less
         cautious takes an admin."""
-        kind = "card loosen" if self._loosens(job_id, given.get("rerun")) else "card"
-        return self._queue.ask(kind, {"job_id": job_id, "card": dict(given), "from": request_origin(), "why": why})
-
-    def _loosens(self, job_id: int, word: str | None) -> bool:
         with self._queue.transaction(writes=False) as session:
-            rows = session.rows(
+            job = session.first(
                 "SELECT j.rerun, c.was FROM job j LEFT JOIN job_card c ON c.job_id = j.id AND c.field = 'rerun'"
                 " WHERE j.id = ?",
                 (job_id,),
             )
-        if not rows:
+        if job is None:
             raise NotFound(f"job {job_id}")
-        before, was = rows[0]
-        return word is not None and is_less_cautious(before, word or was or before)
+        rerun = given.get("rerun")
+        loosens = rerun is not None and is_less_cautious(job.rerun, rerun or job.was or job.rerun)
+        arguments = {"job_id": job_id, "card": dict(given), "from": request_origin(), "why": why}
+        return self._queue.ask("card loosen" if loosens else "card", arguments)
 
     def approve(self, key: str) -> int:
         """Requests approval of another person's action `key`."""
@@ -97,19 +95,15 @@ class EngineClient:
 
     def extend(self, day: ServiceView, until_us: int | None, why: str) -> int:
         """Requests an extension of a service day, or of one submission; None ends it."""
-        what = {
-            "service": day.name,
-            "business_date": day.business_date,
-            "submission": day.submission,
-            "instance": day.instance,
-        }
-        return self._queue.ask("extend", {**what, "until_us": until_us, "from": request_origin(), "why": why})
+        promise = {name: getattr(day, name) for name in ("business_date", "submission", "instance")}
+        change = {"until_us": until_us, "from": request_origin(), "why": why}
+        return self._queue.ask("extend", {"service": day.name, **promise, **change})
 
     def undo_done(self, run_id: int, why: str) -> int:
         """Requests to undo the completion of a manual step."""
         return self._queue.ask("undo done", {"run_id": run_id, "from": request_origin(), "why": why})
 
-    def look(self, check: str, business_date: str | None = None) -> int:
+    def run_check(self, check: str, business_date: str | None = None) -> int:
         """Requests to run a check now, for a business date or the present one."""
         return self._queue.ask("check look", {"check": check, "business_date": business_date or ""})
 
@@ -126,31 +120,39 @@ class EngineClient:
         return self._queue.ask("probe", {"system": system, "target": target, "from": request_origin()})
 
     def propose(self, incident_id: int, everything: bool = False) -> int:
-        """Requests a plan that repairs the services affected by the incident, or `everything` it left red or stale."""
-        return self._plans.propose(incident_id, everything)
+        """Requests a plan that repairs the services affected by the incident, or `everything` it left red or stale.
+        The answer, as of all proposals, is a `PlanDraft` as JSON."""
+        return self._queue.ask("plan preview", {"incident_id": incident_id, "all": everything})
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
         """Requests a plan that does the same with each of these runs. Raises NotAllowed for more than MAX_RUNS."""
-        return self._plans.propose_bulk(run_ids, verb)
+        if len(run_ids) > MAX_RUNS:
+            raise NotAllowed(
+                f"{len(run_ids)} runs are more than the {MAX_RUNS} that one plan takes. Fix: select fewer runs"
+            )
+        known = self._queue.subjects(lambda session: jobs_of_runs(session, run_ids))
+        return self._queue.ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value}, known)
 
     def propose_backfill(
         self, job_id: int, first: date, last: date, limit: int | None = None, unseen: bool = False
     ) -> int:
-        """Requests a plan for the business dates `first` to `last` without a good run. See PlanClient."""
-        return self._plans.propose_backfill(job_id, first, last, limit, unseen)
+        """Requests a plan for the periods without a good run on business dates `first` to `last`, both included.
+        `limit`: only the oldest so many; `unseen`: also periods from before the job was first seen."""
+        dates = {"first": first.isoformat(), "last": last.isoformat()}
+        return self._queue.ask("plan preview", {"job_id": job_id, **dates, "limit": limit, "unseen": unseen})
 
     def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
-        """Starts the plan under `key`; its number. Raises as PlanClient.start."""
-        return self._plans.start(draft, key, why, at_once)
+        """Starts the plan under `key`; its number. Raises as `plan_client.start_plan`."""
+        return start_plan(self._queue, draft, key, why, at_once)
 
     def steer_plan(self, number: int, how: str, why: str = "") -> str:
-        """Pauses, resumes or aborts a plan; its new state. Raises as PlanClient.steer."""
-        return self._plans.steer(number, how, why)
+        """Pauses, resumes or aborts a plan; its new state. Raises as `plan_client.steer_plan`."""
+        return steer_plan(self._queue, number, how, why)
 
     def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int:
         """Requests to acknowledge the incident for so long."""
-        asked = {"incident_id": incident_id, "seconds": seconds, "why": why, "from": request_origin()}
-        return self._queue.ask("ack", asked)
+        arguments = {"incident_id": incident_id, "seconds": seconds, "why": why, "from": request_origin()}
+        return self._queue.ask("ack", arguments)
 
     def lapse(self, incident_id: int, why: str = "") -> int:
         """Requests to end the acknowledgement."""
@@ -158,76 +160,77 @@ class EngineClient:
 
     def silence(self, matchers: Mapping[str, str], seconds: float, why: str, from_us: int | None = None) -> int:
         """Requests a silence of alerts that match all matchers, from `from_us` (default: now) for so long."""
-        asked = {"matchers": dict(matchers), "seconds": seconds, "why": why, "from_us": from_us}
-        return self._queue.ask("silence", {**asked, "from": request_origin()})
+        arguments = {"matchers": dict(matchers), "seconds": seconds, "why": why, "from_us": from_us}
+        return self._queue.ask("silence", {**arguments, "from": request_origin()})
 
     def end_silence(self, number: int, why: str) -> int:
         return self._queue.ask("silence end", {"silence": number, "why": why, "from": request_origin()})
 
     def judge_alert(self, alert_id: int, useful: bool, why: str) -> int:
         """Requests to rate an alert."""
-        asked = {"alert": alert_id, "useful": useful, "why": why, "from": request_origin()}
-        return self._queue.ask("alert useful", asked)
+        arguments = {"alert": alert_id, "useful": useful, "why": why, "from": request_origin()}
+        return self._queue.ask("alert useful", arguments)
 
     def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
         """Set a switch of `console.domain.switches` at once, engine or not; False if it had that value. `system`: of
         a switch that is about one. Raises NotAllowed."""
-        door = switch_operation(name, value)
+        operation = switch_operation(name, value)
         with self._queue.transaction() as session:
             person = self._queue.person(session)
-            answer = AccessRights(session).may(person, door, system=system, why=why)
-            now = client.store_now_us(session)
+            answer = AccessRights(session).may(person, operation, system=system, why=why)
             if isinstance(answer, AccessGranted):
+                now = client.store_now_us(session)
                 return switches.set_switch(session, name, value, person.name, request_origin(), why, now)
-            audit.append(
-                session, now, person.name, request_origin(), f"refuse {door}", name, {"refused": answer.reason}, why
-            )
+            _audit_refusal(session, person, operation, name, answer, why)
         raise NotAllowed(answer.reason)
 
     def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause:
         """Pauses the polls of a system for so long, or resumes them with 0 seconds; the pause as it is now. Raises
         NotFound, NotAllowed."""
-        door = "pause polling" if seconds > 0 else "resume polling"
+        operation = "pause polling" if seconds > 0 else "resume polling"
         with self._queue.transaction() as session:
             if not session.rows("SELECT 1 FROM system WHERE name = ? AND NOT removed", (system,)):
                 raise NotFound(f"system {system}")
             person, now = self._queue.person(session), client.store_now_us(session)
-            answer = AccessRights(session).may(person, door, system=system, why=why)
+            answer = AccessRights(session).may(person, operation, system=system, why=why)
             if isinstance(answer, AccessGranted) and seconds > 0:
-                answer = _pause_fault(system, seconds, why) or answer
+                if fault := pause_length_fault(timedelta(seconds=min(seconds, 2 * MAX_PAUSE.total_seconds()))):
+                    answer = AccessRefusal(f"polls of {system} are paused for {fault}")
+                elif not why.strip():
+                    fault = f"pausing the polls of {system} needs a reason. Fix: --why TEXT"
+                    answer = AccessRefusal(fault, wants_reason=True)
             if isinstance(answer, AccessGranted):
                 until = (instant(now) + timedelta(seconds=max(seconds, 0.0))).replace(microsecond=0)
                 pause = SystemPause(system, person.name, why, instant(now), until)
                 switches.set_pause(session, pause, request_origin(), now)
                 return pause
-            audit.append(
-                session, now, person.name, request_origin(), f"refuse {door}", system, {"refused": answer.reason}, why
-            )
+            _audit_refusal(session, person, operation, system, answer, why)
         raise refusal_error(answer)
 
-    def note(self, incident_id: int, words: str) -> None:
+    def note(self, incident_id: int, text: str) -> None:
         """Adds a note to an incident's timeline. Raises NotFound, NotAllowed."""
         with self._queue.transaction() as session:
             job_id = events.root_job(session, incident_id)
-            person, now = self._queue.person(session), client.store_now_us(session)
+            person = self._queue.person(session)
             answer = AccessRights(session).may(person, "note", job_id)
             if isinstance(answer, AccessGranted):
-                return events.add_note(session, incident_id, words, person.name, request_origin(), now)
-            detail = {"refused": answer.reason}
-            audit.append(session, now, person.name, request_origin(), "refuse note", incident_name(incident_id), detail)
+                now = client.store_now_us(session)
+                return events.add_note(session, incident_id, text, person.name, request_origin(), now)
+            _audit_refusal(session, person, "note", incident_name(incident_id), answer)
         raise NotAllowed(answer.reason)
 
     def opens_shell(self, place: str) -> None:
         """Records in the audit that a shell is opened at "system/target". Raises NotAllowed."""
         with self._queue.transaction() as session:
-            person, now = self._queue.person(session), client.store_now_us(session)
+            person = self._queue.person(session)
             answer = AccessRights(session).may(person, "shell", system=place.partition("/")[0])
             if isinstance(answer, AccessGranted):
+                now = client.store_now_us(session)
                 return audit.append(session, now, person.name, request_origin(), "shell", place, {})
-            audit.append(session, now, person.name, request_origin(), "refuse shell", place, {"refused": answer.reason})
+            _audit_refusal(session, person, "shell", place, answer)
         raise NotAllowed(answer.reason)
 
-    def act(self, wish: ActionRequest, key: str) -> None:
+    def act(self, action: ActionRequest, key: str) -> None:
         """Requests the action under `key`. The same key twice is one action.
 
         Raises AlreadyRequested if another action for this run is in flight, NotFound if the run or job is gone.
@@ -235,65 +238,54 @@ class EngineClient:
         with self._queue.transaction() as session:
             if session.rows("SELECT 1 FROM action WHERE key = ?", (key,)):
                 return
-            job_id = _job_of(session, wish.run_id, wish.job_id)
+            job_id = _job_of(session, action.run_id, action.job_id)
             person = self._queue.person(session)
             now = client.store_now_us(session)
             recent = access.recent_actions(session, person.name, now, key)
             rights = AccessRights(session)
-            answer = rights.kept_back(job_id) or rights.may(
-                person, wish.verb.value, job_id, why=wish.why, recent=recent
+            answer = rights.mode_refusal(job_id) or rights.may(
+                person, action.verb.value, job_id, why=action.why, recent=recent
             )
-            if isinstance(answer, AccessGranted) and wish.verb is Verb.HOLD:
-                answer = AccessRefusal(fault) if (fault := hold_end_fault(wish.parameters, instant(now))) else answer
+            if isinstance(answer, AccessGranted) and action.verb is Verb.HOLD:
+                answer = AccessRefusal(fault) if (fault := hold_end_fault(action.parameters, instant(now))) else answer
+            detail: dict[str, Any] = {"key": key, "run_id": action.run_id, "parameters": dict(action.parameters)}
             if isinstance(answer, AccessGranted):
-                refuse_duplicate(session, wish, now)
-                wish = replace(wish, needs_approval=wish.needs_approval or answer.needs_approval)
-                insert_action(session, wish, key, person.name, request_origin(), now)
-            self._audit_action(session, person.name, wish, job_id, key, answer)
+                refuse_duplicate(session, action, now)
+                action = replace(action, needs_approval=action.needs_approval or answer.needs_approval)
+                insert_action(session, action, key, person.name, request_origin(), now)
+                detail |= {"sends": action.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
+                self._queue.audit(session, person.name, f"request {action.verb}", job_id, detail, action.why)
+            elif not answer.wants_reason:  # the console asks for a missing reason and requests it again
+                detail["refused"] = answer.reason
+                self._queue.audit(session, person.name, f"refuse {action.verb}", job_id, detail, action.why)
         raise_if_refused(answer)
 
-    def check(self, wishes: Iterable[ActionRequest]) -> None:
+    def check(self, candidates: Iterable[ActionRequest]) -> None:
         """Raises NotAllowed or ReasonNeeded if requesting any of these without a reason would. Requests nothing."""
         with self._queue.transaction(writes=False) as session:
             person = self._queue.person(session)
             rights = AccessRights(session)
-            about = dict.fromkeys((wish.verb.value, _job_of(session, wish.run_id, wish.job_id)) for wish in wishes)
-            answer = all_granted(rights.kept_back(job_id) or rights.may(person, verb, job_id) for verb, job_id in about)
+            subjects = dict.fromkeys(
+                (action.verb.value, _job_of(session, action.run_id, action.job_id)) for action in candidates
+            )
+            answer = all_granted(
+                rights.mode_refusal(job_id) or rights.may(person, verb, job_id) for verb, job_id in subjects
+            )
         raise_if_refused(answer)
 
-    def _audit_action(
-        self,
-        session: Session,
-        by: str,
-        wish: ActionRequest,
-        job_id: int,
-        key: str,
-        answer: AccessGranted | AccessRefusal,
-    ) -> None:
-        """Records the request in the audit, in its transaction. A missing reason is no refusal and is not recorded."""
-        if isinstance(answer, AccessRefusal) and answer.wants_reason:
-            return
-        detail: dict[str, Any] = {"key": key, "run_id": wish.run_id, "parameters": dict(wish.parameters)}
-        if isinstance(answer, AccessRefusal):
-            detail["refused"] = answer.reason
-        else:
-            detail |= {"sends": wish.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
-        verb = f"{'refuse' if isinstance(answer, AccessRefusal) else 'request'} {wish.verb}"
-        self._queue.audit(session, by, verb, job_id, detail, wish.why)
+
+def _audit_refusal(
+    session: Session, person: Person, operation: str, subject: str, answer: AccessRefusal, why: str = ""
+) -> None:
+    now, detail = client.store_now_us(session), {"refused": answer.reason}
+    audit.append(session, now, person.name, request_origin(), f"refuse {operation}", subject, detail, why)
 
 
 def _job_of(session: Session, run_id: int | None, job_id: int | None) -> int:
     """The id of the job, or of the run's job. Raises NotFound."""
-    rows = session.rows("SELECT job_id FROM run WHERE id = ?", (run_id,)) if run_id is not None else []
-    if rows or (run_id is None and session.rows("SELECT 1 FROM job WHERE id = ?", (job_id,))):
-        return int(rows[0][0] if rows else job_id or 0)
+    run = session.first("SELECT job_id FROM run WHERE id = ?", (run_id,)) if run_id is not None else None
+    if run is not None:
+        return int(run.job_id)
+    if run_id is None and session.rows("SELECT 1 FROM job WHERE id = ?", (job_id,)):
+        return job_id or 0
     raise NotFound(f"run {run_id}" if run_id is not None else f"job {job_id}")
-
-
-def _pause_fault(system: str, seconds: float, why: str) -> AccessRefusal | None:
-    """Why polls may not be paused for so long; None if they may."""
-    if fault := pause_length_fault(timedelta(seconds=min(seconds, 2 * MAX_PAUSE.total_seconds()))):
-        return AccessRefusal(f"polls of {system} are paused for {fault}")
-    if not why.strip():
-        return AccessRefusal(f"pausing the polls of {system} needs a reason. Fix: --why TEXT", wants_reason=True)
-    return None

@@ -1,7 +1,7 @@
 """Access when no engine runs: release holds that the schedulers themselves report, and restore a copy of the store.
 
-Whoever can read the secrets of the config can reach the schedulers without Headway, and whoever can write the store's
-file can replace it: where no store answers, these rights are all that is checked.
+A user who can read the secrets of the config can reach the schedulers without Headway, and one who can write the
+store's file can replace it: without a usable store, these rights are all that is checked.
 """
 
 from __future__ import annotations
@@ -54,24 +54,19 @@ class EmergencyAccess:
             answer = AccessRights(session).may(person, "release natively", job_id, system=mark.system, why=why)
             if isinstance(answer, AccessGranted) and not anyway:
                 answer = _check_modes(session, answer)
-            self._tell(session, person, "release natively", name, {"hold": mark.hold, "anyway": anyway}, why, answer)
+            _audit_request(
+                session, person, "release natively", name, {"hold": mark.hold, "anyway": anyway}, why, answer
+            )
         raise_if_refused(answer)
 
-    def tell_release(self, mark: ReportedHold, done: bool, words: str) -> None:
+    def record_release(self, mark: ReportedHold, done: bool, text: str) -> None:
         """Records the outcome of the release in the audit."""
         with client.client_transaction(self._url) as session:
-            person = access.current_person(session, self._postgres)
-            detail = {"hold": mark.hold, "words": words}
+            person, now = access.current_person(session, self._postgres), client.store_now_us(session)
             verb = "released natively" if done else "failed release natively"
+            _, name = _job(session, mark)
             audit.append(
-                session,
-                client.store_now_us(session),
-                person.name,
-                request_origin(),
-                verb,
-                _job(session, mark)[1],
-                detail,
-                "",
+                session, now, person.name, request_origin(), verb, name, {"hold": mark.hold, "words": text}, ""
             )
 
     def ask_restore(self) -> None:
@@ -79,21 +74,23 @@ class EmergencyAccess:
         with client.client_transaction(self._url) as session:
             person = access.current_person(session, self._postgres)
             answer = AccessRights(session).may(person, "restore")
-            self._tell(session, person, "restore", "store", {}, "", answer)
+            _audit_request(session, person, "restore", "store", {}, "", answer)
         raise_if_refused(answer)
 
-    def _tell(
-        self, session: Session, person: Person, door: str, about: str, detail: dict[str, Any], why: str, answer: Any
-    ) -> None:
-        verb = f"{'refuse' if isinstance(answer, AccessRefusal) else 'request'} {door}"
-        told = {**detail, "refused": answer.reason} if isinstance(answer, AccessRefusal) else detail
-        audit.append(session, client.store_now_us(session), person.name, request_origin(), verb, about, told, why)
+
+def _audit_request(
+    session: Session, person: Person, operation: str, subject: str, detail: dict[str, Any], why: str, answer: Any
+) -> None:
+    verb = f"request {operation}"
+    if isinstance(answer, AccessRefusal):
+        verb, detail = f"refuse {operation}", {**detail, "refused": answer.reason}
+    audit.append(session, client.store_now_us(session), person.name, request_origin(), verb, subject, detail, why)
 
 
 def _job(session: Session, mark: ReportedHold) -> tuple[int | None, str]:
     """The job's id in the store, if known, and its name. An unknown job has the rights of its system."""
-    rows = session.rows(_JOB, (mark.system, mark.target, encode_name(mark.job)))
-    return (int(rows[0][0]), str(rows[0][1])) if rows else (None, f"{mark.system}/{mark.job}")
+    job = session.first(_JOB, (mark.system, mark.target, encode_name(mark.job)))
+    return (int(job.id), str(job.name)) if job is not None else (None, f"{mark.system}/{mark.job}")
 
 
 def _check_modes(session: Session, granted: AccessGranted) -> AccessGranted | AccessRefusal:

@@ -15,7 +15,7 @@ from console.control.services.review import ReviewGap, review_services
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import without_own_pauses
 from console.domain.estate import Estate, EvaluationSettings
-from console.domain.job import ExplanationStep, JobRow
+from console.domain.job import ExplanationStep
 from console.domain.timeline import PathJobBaseline, TimelineJob
 from console.forecast.usual import path_usual
 from console.store.db.database import open_read_only
@@ -48,12 +48,16 @@ def why_job(url: str, name: str) -> JobExplanation:
     """The chain of reasons why a job is not running. Raises NotFound with near misses, StoreUnusable, StoreTooNew."""
     with open_queries(url) as reads:
         row = reads.jobs.job(name).row
-        approvals = [*_approvals(reads)]
-        picture = current_estate_index(url, reads)
-        chain = (
-            explain_job(picture, row.id, approvals) if row.id in picture.estate.jobs else (_event_reason(row, reads),)
-        )
-    return JobExplanation(row.name, chain, actionable_reason(chain))
+        index = current_estate_index(url, reads)
+        if row.id in index.estate.jobs:
+            reasons = explain_job(index, row.id, list(_approvals(reads)))
+        else:
+            systems = [system for system in reads.estate.systems() if system.system == row.system]
+            can_rerun = any(Verb.RERUN.needs in system.capabilities for system in systems)
+            text = "no schedule, no downstream jobs and no run for two days"
+            act = f"headway rerun {row.name}" if can_rerun else ""
+            reasons = (ExplanationStep(row.name, "event", text, evidence=f"headway job {row.name}", act=act),)
+    return JobExplanation(row.name, reasons, actionable_reason(reasons))
 
 
 def review_service(url: str, name: str) -> tuple[ReviewGap, ...]:
@@ -68,21 +72,27 @@ def review_service(url: str, name: str) -> tuple[ReviewGap, ...]:
 
 def typical_path(url: str, path: Sequence[TimelineJob], business_date: date) -> list[PathJobBaseline]:
     """Baseline of each job of a critical path from nights before `business_date`. Raises StoreUnusable, StoreTooNew."""
-    ids = [one.id for one in path]
+    ids = [job.id for job in path]
     store = open_read_only(url)
     try:
         with store.read() as session:
-            above: dict[int, set[int]] = {job_id: set() for job_id in ids}
+            upstreams: dict[int, set[int]] = {job_id: set() for job_id in ids}
             for job_id, upstream in session.by_keys(_UPSTREAMS, ids):
-                above[job_id].add(upstream)
-            for holder, job_id in pairwise(ids):
-                above[job_id].add(holder)
-            known = read_histories(session, store.is_sqlite, sorted({*ids, *chain.from_iterable(above.values())}), {})
+                upstreams[job_id].add(upstream)
+            for slot_holder, job_id in pairwise(ids):
+                upstreams[job_id].add(slot_holder)
+            jobs = sorted({*ids, *chain.from_iterable(upstreams.values())})
+            histories = read_histories(session, store.is_sqlite, jobs, {})
     finally:
         store.close()
     return [
-        path_usual(clean_line(one.name), known[one.id], [known[each] for each in sorted(above[one.id])], business_date)
-        for one in path
+        path_usual(
+            clean_line(job.name),
+            histories[job.id],
+            [histories[upstream] for upstream in sorted(upstreams[job.id])],
+            business_date,
+        )
+        for job in path
     ]
 
 
@@ -96,7 +106,7 @@ def night_estate_index(url: str, reads: Queries, business_date: date) -> EstateI
     estate = _load_estate(url, reads)
     begins = [business_window(business_date, zone_of(service.zone), service.cutoff)[0] for service in estate.services]
     now = max(min(begins, default=reads.now()), reads.now())
-    targets = {number: replace(one, last_ok_at=now, failing_since=None) for number, one in estate.targets.items()}
+    targets = {number: replace(target, last_ok_at=now, failing_since=None) for number, target in estate.targets.items()}
     estate = replace(estate, targets=targets)
     due = expect_runs(estate, now)
     return EstateIndex(estate, now, due.runs, due.withdrawn)
@@ -105,15 +115,13 @@ def night_estate_index(url: str, reads: Queries, business_date: date) -> EstateI
 def _load_estate(url: str, reads: Queries) -> Estate:
     """The estate as an evaluation would load it now, back to the earliest deadline. A service measured end to end is
     one service here, not one per submission."""
-    store, now = open_read_only(url), reads.now()
+    store, now, settings = open_read_only(url), reads.now(), EvaluationSettings()
     try:
-        estate = load_estate(store, now, EvaluationSettings())
+        estate = load_estate(store, now, settings)
         longest = max((service.promise.deadline.reach for service in estate.services), default=timedelta(0))
-        return without_own_pauses(
-            load_estate(store, now, EvaluationSettings(lookback=EvaluationSettings().lookback + longest))
-            if longest
-            else estate
-        )
+        if longest:
+            estate = load_estate(store, now, replace(settings, lookback=settings.lookback + longest))
+        return without_own_pauses(estate)
     finally:
         store.close()
 
@@ -124,25 +132,9 @@ def _estate_index(estate: Estate, reads: Queries) -> EstateIndex:
     return EstateIndex(estate, reads.now(), due.runs, due.withdrawn)
 
 
-def _event_reason(row: JobRow, reads: Queries) -> ExplanationStep:
-    words = "no schedule, no downstream jobs and no run for two days"
-    can = any(
-        Verb.RERUN.needs in system.capabilities for system in reads.estate.systems() if system.system == row.system
-    )
-    act = f"headway rerun {row.name}" if can else ""
-    return ExplanationStep(row.name, "event", words, evidence=f"headway job {row.name}", act=act)
-
-
 def _approvals(reads: Queries) -> Iterator[ExplanationStep]:
     """Actions that wait for approval."""
-    for approval in reads.approvals.list_approvals():
-        words = f"{approval.verb} was requested and waits for approval by another person"
-        yield ExplanationStep(
-            approval.job,
-            "approval",
-            words,
-            0,
-            approval.requested,
-            by=approval.requested_by,
-            act=f"headway action approve {approval.key}",
-        )
+    for row in reads.approvals.list_approvals():
+        text = f"{row.verb} was requested and waits for approval by another person"
+        act = f"headway action approve {row.key}"
+        yield ExplanationStep(row.job, "approval", text, 0, row.requested, by=row.requested_by, act=act)

@@ -1,7 +1,6 @@
 """Requests about jobs and runs: edit a job card, compare the log of a failed run with that of the last good one.
 
-Logs of good runs are not stored, which would cost thousands of calls a minute: they are fetched from their scheduler
-when somebody asks, and the answer says so where it has none any more.
+Logs of good runs are not stored, which would cost thousands of calls a minute: they are fetched on request.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from connectors.sdk.errors import ConnectorError
 from connectors.sdk.records import RunRef
 from console.domain.ids import instant
 from console.domain.job import MAX_CARD_LENGTH
-from console.engine.api.server import RequestFailed, RequestHandler, change_origin
+from console.engine.api.server import ChangeHandlers, RequestHandler, change_origin
 from console.engine.connector_pool import ConnectorPool
 from console.engine.polling.sanitize import sanitize_text
 from console.store import actions
@@ -25,25 +24,18 @@ from console.store.jobs import edit_card
 from console.store.snapshot import history
 from console.text.cleaning import clean_line
 from console.text.normalize import log_difference
-from console.timing.clock import Clock
 
 
-class JobCardHandlers:
+class JobCardHandlers(ChangeHandlers):
     """Answers "card" and, for a less cautious rerun setting, "card loosen"."""
-
-    def __init__(self, store: Database, clock: Clock, wake: Callable[[], None]) -> None:
-        """`wake`: wakes the evaluator."""
-        self._store, self._clock, self._wake = store, clock, wake
 
     def by_kind(self) -> dict[str, RequestHandler]:
         return {"card": partial(self._edit, may_loosen=False), "card loosen": partial(self._edit, may_loosen=True)}
 
     def _edit(self, arguments: dict[str, Any], may_loosen: bool) -> dict[str, Any]:
         card = {str(field): clean_line(str(value), MAX_CARD_LENGTH) for field, value in arguments["card"].items()}
-        origin, job_id = change_origin(arguments, self._clock), int(arguments["job_id"])
-        if refused := edit_card(self._store, arguments["fence"], job_id, card, may_loosen, origin):
-            raise RequestFailed(refused)
-        self._wake()
+        origin, job_id = change_origin(arguments, self.clock), int(arguments["job_id"])
+        self.finish(edit_card(self.store, arguments["fence"], job_id, card, may_loosen, origin))
         return {"card": card, "by": origin.by}
 
 
@@ -62,29 +54,29 @@ class LogDifferenceHandlers:
         return {"log difference": self.answer}
 
     def answer(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The fields of LogDifference, with "good_run", "good_ended" and "good_error": why there is no log to compare
-        with; then all lines of the run count as new. Raises ConnectorError if the run's own log cannot be read."""
+        """The fields of LogDifference, with "good_run", "good_ended" and "good_error": the reason why no log of a good
+        run is available; then all lines count as new. Raises ConnectorError if the run's own log cannot be read."""
         run_id = int(arguments["run_id"])
-        found = actions.run_ref(self._store, run_id, arguments.get("attempt_id"))
-        if found is None or found[2] not in self._connectors.places:
+        run = actions.run_ref(self._store, run_id, arguments.get("attempt_id"))
+        if run is None or run.target_id not in self._connectors.places:
             return {"good_error": f"the system of run {run_id} is not in the config of the running engine"}
-        with self._connectors.question(found[2], 2 * FETCH_SECONDS) as connector:
-            text = self._text(connector, found[0])
+        with self._connectors.question(run.target_id, 2 * FETCH_SECONDS) as connector:
+            text = self._text(connector, run.ref)
             good_text, good_run = self._good(connector, run_id)
         return asdict(log_difference(text, good_text)) | good_run
 
     def _good(self, connector: Connector, run_id: int) -> tuple[str, dict[str, Any]]:
-        """The log of the last good run and that run; empty with the reason if there is none."""
+        """The log of the last good run, and the fields about that run; empty with the reason if not available."""
         last = history.last_good(self._store, run_id)
-        found = actions.run_ref(self._store, last[0]) if last is not None else None
-        if last is None or found is None:
+        run = actions.run_ref(self._store, last[0]) if last is not None else None
+        if last is None or run is None:
             return "", {"good_error": "no earlier good run of this job is known"}
         good_run: dict[str, Any] = {"good_run": last[0], "good_ended": instant(last[1]).isoformat()}
         try:
-            text = self._text(connector, found[0])
+            text = self._text(connector, run.ref)
         except ConnectorError as error:
-            words = sanitize_text(f"the log of the last good run cannot be read: {error}", self._mask)
-            return "", good_run | {"good_error": words}
+            text = sanitize_text(f"the log of the last good run cannot be read: {error}", self._mask)
+            return "", good_run | {"good_error": text}
         if not text.strip():
             return "", good_run | {"good_error": "the scheduler no longer has the log of the last good run"}
         return text, good_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 
 from console.store import access
@@ -30,4 +31,4 @@ def hold_owner(person: str = "") -> str:
     """The owner of a hold in a form that a scheduler can store (`HoldMark.by`): the person, else this process's
     user."""
     name = person or access.os_user()
-    return "".join(one if one.isascii() and (one.isalnum() or one in "_.@+-") else "-" for one in name)[:64]
+    return re.sub(r"[^A-Za-z0-9_.@+-]", "-", name)[:64]

@@ -1,12 +1,9 @@
-"""Plans as the console and the CLI ask for them: propose, start, pause, resume, abort."""
+"""Plans as the console and the CLI write them: start, pause, resume, abort."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import date
-from typing import Any
 
 from connectors.sdk.states import Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
@@ -14,14 +11,14 @@ from console.domain.access import Person
 from console.domain.hold import seconds_until_hold
 from console.domain.ids import instant
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused
-from console.engine.access import AccessRights, all_granted, jobs_of_runs
+from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
 from console.engine.api.origin import request_origin
 from console.engine.api.queue import RequestQueue, raise_if_refused
 from console.store import access, audit
 from console.store.db import client
-from console.store.db.session import Session
-from console.store.errors import NotAllowed, PlanNotFound
+from console.store.db.session import Row, Session
+from console.store.errors import PlanNotFound
 from console.store.events import record_event
 from console.store.names import encode_name
 from console.text.cleaning import clean_line
@@ -54,95 +51,73 @@ _STEERING = {
     "abort": (("running", "paused", "stopped"), "aborted"),
 }
 """Per order: the states in which it is allowed, and the state it leads to."""
-_DONE = {"running": "resumed"}
-"""Past tense of the order, if it differs from the state."""
 
 
-class PlanClient:
-    """Proposes recovery plans and backfills, and writes what people decide about them."""
+def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
+    """Starts the plan under `key`; its number. The same key twice is one plan.
 
-    def __init__(self, queue: RequestQueue) -> None:
-        self._queue = queue
+    Raises PlanRefused if the plan cannot be executed, AlreadyRequested if one for this incident, or with one of its
+    runs, is open.
+    """
+    _refuse_empty_plan(draft, at_once)
+    known = queue.subjects(lambda _: [step.job_id for step in draft.steps])
+    with queue.transaction() as session:
+        if (existing := session.first("SELECT id FROM plan WHERE key = ?", (key,))) is not None:
+            return int(existing.id)
+        now = client.store_now_us(session)
+        person = queue.person(session)
+        recent = access.recent_actions(session, person.name, now, key)
+        answer = _authorize_all(AccessRights(session, known), person, draft.steps, why, recent)
+        number = 0
+        if isinstance(answer, AccessGranted):
+            _refuse_duplicate_plan(session, draft, now)
+            plan = (key, draft.kind, draft.title, draft.incident_id)
+            number = int(session.rows(_NEW_PLAN, (*plan, person.name, request_origin(), why, now, at_once))[0].id)
+            for at in range(0, len(draft.steps), _STEPS_AT_ONCE):
+                part = draft.steps[at : at + _STEPS_AT_ONCE]
+                values = [value for step in part for value in (number, *_step_row(step, now))]
+                session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), values)
+            text = f"plan {number} started: {draft.title}"
+            record_event(session, now, "plan", text, incident_id=draft.incident_id, actor=person.name)
+        detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
+        _audit_plan(session, person.name, "start", number, detail, answer, why)
+    raise_if_refused(answer)
+    return number
 
-    def propose(self, incident_id: int, everything: bool = False) -> int:
-        """Requests a plan that repairs the services affected by the incident, or `everything` it left red or stale.
-        The answer is a `PlanDraft` as JSON."""
-        return self._queue.ask("plan preview", {"incident_id": incident_id, "all": everything})
 
-    def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
-        """Requests a plan that does the same with each of these runs. Raises NotAllowed for more than MAX_RUNS."""
-        if len(run_ids) > MAX_RUNS:
-            raise NotAllowed(
-                f"{len(run_ids)} runs are more than the {MAX_RUNS} that one plan takes. Fix: select fewer runs"
-            )
-        known = self._queue.subjects(lambda session: jobs_of_runs(session, run_ids))
-        return self._queue.ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value}, known)
+def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str:
+    """Pauses, resumes or aborts a plan ("pause", "resume", "abort"); its new state.
 
-    def propose_backfill(
-        self, job_id: int, first: date, last: date, limit: int | None = None, unseen: bool = False
-    ) -> int:
-        """Requests a plan for the periods without a good run on business dates `first` to `last`, both included.
-        `limit`: only the oldest so many; `unseen`: also periods from before the job was first seen."""
-        dates = {"first": first.isoformat(), "last": last.isoformat()}
-        return self._queue.ask("plan preview", {"job_id": job_id, **dates, "limit": limit, "unseen": unseen})
-
-    def start(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
-        """Starts the plan under `key`; its number. The same key twice is one plan.
-
-        Raises PlanRefused if the plan cannot be executed, AlreadyRequested if one for this incident, or with one of its
-        runs, is open.
-        """
-        _refuse_empty_plan(draft, at_once)
-        known = self._queue.subjects(lambda _: [step.job_id for step in draft.steps])
-        with self._queue.transaction() as session:
-            if rows := session.rows("SELECT id FROM plan WHERE key = ?", (key,)):
-                return int(rows[0][0])
-            now = client.store_now_us(session)
-            person = self._queue.person(session)
-            recent = access.recent_actions(session, person.name, now, key)
-            answer = _authorize_all(AccessRights(session, known), person, draft.steps, why, recent)
-            number = 0
-            if isinstance(answer, AccessGranted):
-                _refuse_duplicate_plan(session, draft, now)
-                plan = (key, draft.kind, draft.title, draft.incident_id)
-                number = int(session.rows(_NEW_PLAN, (*plan, person.name, request_origin(), why, now, at_once))[0].id)
-                _insert_steps(session, number, [_in_time(step, now) for step in draft.steps])
-                text = f"plan {number} started: {draft.title}"
-                record_event(session, now, "plan", text, incident_id=draft.incident_id, actor=person.name)
-            detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
-            _audit_plan(session, person.name, "start", number, detail, answer, why)
-        raise_if_refused(answer)
-        return number
-
-    def steer(self, number: int, how: str, why: str = "") -> str:
-        """Pauses, resumes or aborts a plan ("pause", "resume", "abort"); its new state.
-
-        On resume, failed steps are requested again unless their run has become good. Raises PlanNotFound, and
-        PlanRefused if the plan's state does not allow it.
-        """
-        allowed, state = _STEERING[how]
-        known = self._queue.subjects(lambda session: _jobs_of(session, number))
-        with self._queue.transaction() as session:
-            rows = session.rows("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
-            if not rows:
-                raise PlanNotFound(number)
-            now = client.store_now_us(session)
-            person = self._queue.person(session)
-            rights = AccessRights(session, known)
-            answer = all_granted(
-                (how == "resume" and rights.kept_back(job)) or rights.may(person, f"plan {how}", job, why=why)
-                for job in known
-            )
-            if isinstance(answer, AccessGranted):
-                if rows[0][0] not in allowed:
-                    raise PlanRefused(f"plan {number} is {rows[0][0]}: it cannot {how}")
-                done = _DONE.get(state, state)
-                held = _remaining_hold(session, number) if how != "resume" else ""
-                _steer(session, number, state, f"{done} by {person.name}{held}", now)
-                record_event(session, now, "plan", f"plan {number} {done}", incident_id=rows[0][1], actor=person.name)
-            _audit_plan(session, person.name, how, number, {"plan": number}, answer, why)
-        raise_if_refused(answer)
-        return state
+    On resume, failed steps are requested again unless their run has become good. Raises PlanNotFound, and
+    PlanRefused if the plan's state does not allow it.
+    """
+    allowed, state = _STEERING[how]
+    known = queue.subjects(
+        lambda session: [
+            row.job_id for row in session.rows("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))
+        ]
+    )
+    with queue.transaction() as session:
+        plan = session.first("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
+        if plan is None:
+            raise PlanNotFound(number)
+        now = client.store_now_us(session)
+        person = queue.person(session)
+        rights = AccessRights(session, known)
+        answer = all_granted(
+            (how == "resume" and rights.mode_refusal(job)) or rights.may(person, f"plan {how}", job, why=why)
+            for job in known
+        )
+        if isinstance(answer, AccessGranted):
+            if plan.state not in allowed:
+                raise PlanRefused(f"plan {number} is {plan.state}: it cannot {how}")
+            done = "resumed" if how == "resume" else state
+            held = _remaining_hold(session, number) if how != "resume" else ""
+            _set_state(session, number, state, f"{done} by {person.name}{held}", now)
+            record_event(session, now, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=person.name)
+        _audit_plan(session, person.name, how, number, {"plan": number}, answer, why)
+    raise_if_refused(answer)
+    return state
 
 
 def _audit_plan(
@@ -154,13 +129,14 @@ def _audit_plan(
     answer: AccessGranted | AccessRefusal,
     why: str,
 ) -> None:
-    """Records the order in the audit. A missing reason is no refusal and is not recorded."""
+    """Records the request in the audit, unless only a reason is missing: the console asks for it and repeats the
+    request."""
     if isinstance(answer, AccessRefusal) and answer.wants_reason:
         return
-    about, verb = f"plan {number}" if number else "estate", f"plan {what}"
+    subject, verb = f"plan {number}" if number else "estate", f"plan {what}"
     if isinstance(answer, AccessRefusal):
         verb, detail = f"refuse {verb}", {**detail, "refused": answer.reason}
-    audit.append(session, client.store_now_us(session), by, request_origin(), verb, about, detail, why)
+    audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
 
 
 def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:
@@ -176,15 +152,12 @@ def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:
 def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> None:
     """Raises AlreadyRequested if a plan of anyone for this incident, or with the same step for one of its runs, is
     open."""
-    rows = session.rows(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (draft.incident_id,))
-    if draft.incident_id is not None and rows:
-        raise AlreadyRequested(_open_plan_text(rows[0], now_us))
-    taken = {
-        (job_id, period, _exclusive_verbs(verb)): plan_id
-        for plan_id, job_id, period, verb in session.rows(_STEPS_TO_COME, ())
-    }
+    same = session.first(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (draft.incident_id,))
+    if draft.incident_id is not None and same is not None:
+        raise AlreadyRequested(_open_plan_text(same, now_us))
+    planned = {(row.job_id, row.period_key, _exclusive_verbs(row.verb)): row.id for row in session.rows(_STEPS_TO_COME)}
     for step in draft.steps:
-        plan_id = taken.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
+        plan_id = planned.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
             [row] = session.rows(f"{_OPEN_PLANS} AND id = ?", (plan_id,))
             raise AlreadyRequested(
@@ -197,11 +170,10 @@ def _exclusive_verbs(verb: str) -> tuple[str, ...]:
     return next((group for group in EXCLUSIVE_VERBS if verb in group), (verb,))
 
 
-def _open_plan_text(row: Sequence[Any], now_us: int) -> str:
-    number, by, at, state = row
-    ago = format_duration((now_us - at) / 1e6)
-    order = "pause" if state == "running" else "resume"
-    return f"plan {number} was started by {by} {ago} ago; it is {state}: headway plan {number}, plan {order} or abort"
+def _open_plan_text(plan: Row, now_us: int) -> str:
+    ago = format_duration((now_us - plan.requested_us) / 1e6)
+    started = f"plan {plan.id} was started by {plan.requested_by} {ago} ago; it is {plan.state}"
+    return f"{started}: headway plan {plan.id}, plan {'pause' if plan.state == 'running' else 'resume'} or abort"
 
 
 def _authorize_all(
@@ -209,28 +181,12 @@ def _authorize_all(
 ) -> AccessGranted | AccessRefusal:
     """Whether the person may do every step. Steps that send nothing need only the right to start plans."""
     sends = [step for step in steps if step.verb != WAIT]
-    doors = dict.fromkeys((door, step.job_id) for step in sends for door in ("plan start", step.verb))
-    doors = doors or dict.fromkeys(("plan start", step.job_id) for step in steps)
+    needed = dict.fromkeys((operation, step.job_id) for step in sends for operation in ("plan start", step.verb))
+    needed = needed or dict.fromkeys(("plan start", step.job_id) for step in steps)
     return all_granted(
-        rights.kept_back(job_id) or rights.may(person, door, job_id, why=why, recent=recent) for door, job_id in doors
+        rights.mode_refusal(job_id) or rights.may(person, operation, job_id, why=why, recent=recent)
+        for operation, job_id in needed
     )
-
-
-def _jobs_of(session: Session, number: int) -> list[int]:
-    return [row[0] for row in session.rows("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
-
-
-def _in_time(step: DraftStep, now_us: int) -> DraftStep:
-    if step.verb != Verb.HOLD:
-        return step
-    return replace(step, wait_s=seconds_until_hold(step.parameters, step.wait_s, instant(now_us)))
-
-
-def _insert_steps(session: Session, number: int, steps: Sequence[DraftStep]) -> None:
-    for at in range(0, len(steps), _STEPS_AT_ONCE):
-        part = steps[at : at + _STEPS_AT_ONCE]
-        values = [value for step in part for value in (number, *_row(step))]
-        session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), values)
 
 
 _HELD = (
@@ -246,16 +202,16 @@ _HELD = (
 
 def _remaining_hold(session: Session, number: int) -> str:
     """The jobs that the plan leaves held, as the end of a sentence; empty if none."""
-    jobs = [clean_line(name) for (name,) in session.rows(_HELD, (number,))]
+    jobs = [clean_line(row.name) for row in session.rows(_HELD, (number,))]
     stay = "stays" if len(jobs) == 1 else "stay"
     return f"; {', '.join(jobs)} {stay} held; release with: headway hold release JOB" if jobs else ""
 
 
-def _steer(session: Session, number: int, state: str, words: str, now: int) -> None:
+def _set_state(session: Session, number: int, state: str, text: str, now: int) -> None:
     session.rows(
         "UPDATE plan SET state = ?, words = ?, changed_seq = changed_seq + 1,"
         " ended_us = CASE WHEN CAST(? AS TEXT) = 'aborted' THEN CAST(? AS BIGINT) ELSE ended_us END WHERE id = ?",
-        (state, words, state, now, number),
+        (state, text, state, now, number),
     )
     if state == "running":
         session.rows(
@@ -265,10 +221,16 @@ def _steer(session: Session, number: int, state: str, words: str, now: int) -> N
         )
 
 
-def _row(step: DraftStep) -> tuple[object, ...]:
-    """The values of its columns `place` to `preview`; the preview also keeps the state in which the person saw the
-    run."""
+def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
+    """The values of its columns `place` to `preview`. The preview also keeps the state in which the person saw the
+    run; the wait of a hold is shortened by the time that has passed since then."""
     shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"found": step.state}
+    is_hold = step.verb == Verb.HOLD
+    wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
+    saves = [
+        {"service": save.service, "business_date": save.business_date, "saved": save.saved, "words": save.words}
+        for save in step.saves
+    ]
     return (
         step.place,
         step.verb,
@@ -277,14 +239,9 @@ def _row(step: DraftStep) -> tuple[object, ...]:
         encode_name(step.period_key),
         json.dumps(dict(step.parameters)),
         json.dumps(list(step.after)),
-        step.wait_s,
+        wait_s,
         step.safety,
         step.expected_s,
-        json.dumps(
-            [
-                {"service": save.service, "business_date": save.business_date, "saved": save.saved, "words": save.words}
-                for save in step.saves
-            ]
-        ),
+        json.dumps(saves),
         json.dumps(shown),
     )

@@ -55,12 +55,11 @@ class RequestQueue:
         return client.client_transaction(self._url, writes=writes)
 
     def person(self, session: Session) -> Person:
-        """The person this process asks for."""
+        """The user of this process, or the visitor it serves."""
         return access.current_person(session, self._postgres)
 
     def ask(self, kind: str, arguments: dict[str, Any], known: Mapping[int, ActionSubject] | None = None) -> int:
-        """Inserts a request; its id. Raises NotAllowed if the person may not ask for it; a refusal of anything that
-        changes something is audited."""
+        """Inserts a request; its id. Raises NotAllowed if the person may not make it; refused changes are audited."""
         with self.transaction() as session:
             person = self.person(session)
             answer = authorize_request(session, person, kind, arguments, known)
@@ -70,10 +69,10 @@ class RequestQueue:
                     " VALUES (?, ?, ?, ?, 'asked', '{}') RETURNING id",
                     (kind, json.dumps(arguments), person.name, client.store_now_us(session)),
                 )
-                return int(rows[0][0])
+                return int(rows[0].id)
             if kind not in OPERATIONS or OPERATIONS[kind].role > Role.VIEW:
-                [about, *_] = request_subjects(session, kind, arguments)
-                self.audit(session, person.name, f"refuse {kind}", about.get("job_id"), {"refused": answer.reason})
+                [subject, *_] = request_subjects(session, kind, arguments)
+                self.audit(session, person.name, f"refuse {kind}", subject.get("job_id"), {"refused": answer.reason})
         raise NotAllowed(answer.reason)
 
     def answer(self, request_id: int) -> RequestAnswer | None:
@@ -102,11 +101,11 @@ class RequestQueue:
     ) -> None:
         """Appends an audit entry about a job, or about the estate."""
         rows = session.rows("SELECT name FROM job WHERE id = ?", (job_id,)) if job_id is not None else []
-        subject = rows[0][0] if rows else "estate"
+        subject = rows[0].name if rows else "estate"
         audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
 
     def subjects(self, jobs: Callable[[Session], Iterable[int]]) -> dict[int, ActionSubject]:
-        """What depends on these jobs, read before the writing transaction so that the walk through the estate blocks
+        """The subjects of these jobs, read before the writing transaction so that the walk through the estate blocks
         no other writer."""
         with self.transaction(writes=False) as session:
-            return AccessRights(session).hanging_on(jobs(session))
+            return AccessRights(session).subjects(jobs(session))

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +66,21 @@ def change_origin(arguments: Mapping[str, Any], clock: Clock) -> ChangeOrigin:
     return ChangeOrigin(by, origin, clean_line(str(arguments.get("why", "")), WHY_LIMIT), micros(clock.now()))
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeHandlers:
+    """Base of handlers that write to the store. `wake`: wakes the evaluator, as decisions may change."""
+
+    store: Database
+    clock: Clock
+    wake: Callable[[], None]
+
+    def finish(self, refusal: str) -> None:
+        """Wakes the evaluator. Raises RequestFailed for a refusal."""
+        if refusal:
+            raise RequestFailed(refusal)
+        self.wake()
+
+
 class RequestServer:
     """Claims requests from the store and writes their answers."""
 
@@ -73,7 +88,7 @@ class RequestServer:
         self,
         store: Database,
         clock: Clock,
-        doors: ConnectorPool,
+        connectors: ConnectorPool,
         secrets: SecretStore,
         extras: Callable[[int], dict[str, Any]],
         accept_drift: Callable[[int, int | None, str, str], None],
@@ -81,19 +96,13 @@ class RequestServer:
         outlasted: Callable[[int, datetime], Sequence[str]],
         others: Mapping[str, RequestHandler],
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._doors = doors
-        self._secrets = secrets
-        self._extras = extras
-        """run id -> {"safety", "followers"}: what the estate adds to the connector's preview."""
-        self._accept_drift = accept_drift
-        """job id, newest change shown, person, origin."""
-        self._approved = approved
-        self._outlasted = outlasted
-        """job id, end of its hold -> warnings about that end."""
+        """`extras`: run id -> `previews.rerun_context`. `accept_drift`: job id, newest change shown, person, origin.
+        `outlasted`: job id, end of its hold -> warnings about that end."""
+        self._store, self._clock, self._connectors, self._secrets = store, clock, connectors, secrets
+        self._extras, self._accept_drift = extras, accept_drift
+        self._approved, self._outlasted = approved, outlasted
         self._pool = ThreadPoolExecutor(
-            REQUESTS_PER_TARGET * len(doors.places) + SPARE_THREADS, thread_name_prefix="answer"
+            REQUESTS_PER_TARGET * len(connectors.places) + SPARE_THREADS, thread_name_prefix="answer"
         )
         self._in_flight = CallsInFlight()
         self._sweep_at = 0.0
@@ -113,11 +122,11 @@ class RequestServer:
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         self.pulse.beat()
-        with open_change_detector(self._store) as glance:
+        with open_change_detector(self._store) as changes:
             while not stopping():
                 self.wake.clear()
                 self.pulse.beat()
-                if glance.is_new():
+                if changes.is_new():
                     self.step(fence)
                 self.wake.wait(0.1)
 
@@ -127,8 +136,7 @@ class RequestServer:
 
     def step(self, fence: int) -> None:
         for request_id, kind, arguments, by in request_queue.claim_requests(self._store, fence):
-            told = {**arguments, "by": by, "fence": fence}
-            self._pool.submit(self._answer, fence, request_id, kind, told)
+            self._pool.submit(self._answer, fence, request_id, kind, {**arguments, "by": by, "fence": fence})
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_SECONDS
             request_queue.delete_answered(self._store, fence, micros(self._clock.after(-ANSWER_TTL_SECONDS)))
@@ -140,86 +148,76 @@ class RequestServer:
             time.sleep(0.01)
 
     def _answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
-        with self._in_flight.at(f'answering a request ("{kind}")'):
-            self._find_answer(fence, request_id, kind, arguments)
-
-    def _find_answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
         answer: dict[str, Any] = {}
         error = ""
-        try:
-            self._check_right(kind, arguments)
-            answer = self._by_kind[kind](arguments)
-        except (RequestFailed, ConnectorError, NotFound, DriftChanged) as problem:
-            error = self._shown(str(problem))
-            answer = {"not_found": True} if isinstance(problem, UnknownName | NotFound) else {}
-        except Exception as problem:
-            log.exception("a question broke", kind=kind)
-            error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
-        try:
-            request_queue.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
-        except StoreError as problem:
-            log.warning("an answer could not be written", request=request_id, error=str(problem))
+        with self._in_flight.at(f'answering a request ("{kind}")'):
+            try:
+                self._check_right(kind, arguments)
+                answer = self._by_kind[kind](arguments)
+            except (RequestFailed, ConnectorError, NotFound, DriftChanged) as problem:
+                error = self._shown(str(problem))
+                answer = {"not_found": True} if isinstance(problem, UnknownName | NotFound) else {}
+            except Exception as problem:
+                log.exception("request failed", kind=kind)
+                error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
+            try:
+                request_queue.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
+            except StoreError as problem:
+                log.warning("an answer could not be written", request=request_id, error=str(problem))
 
-    def _ref(self, arguments: dict[str, Any]) -> Any:
+    def _native_ref(self, arguments: dict[str, Any]) -> actions.NativeRef:
         run_id = arguments.get("run_id")
         if run_id is None:
-            found = actions.job_ref(self._store, int(arguments["job_id"]))
+            native = actions.job_ref(self._store, int(arguments["job_id"]))
         else:
-            found = actions.run_ref(self._store, int(run_id), arguments.get("attempt_id"))
-        if found is None:
+            native = actions.run_ref(self._store, int(run_id), arguments.get("attempt_id"))
+        if native is None:
             raise RequestFailed(f"no job {arguments['job_id']}" if run_id is None else f"no run {run_id}")
-        if found[2] not in self._doors.places:
-            raise RequestFailed(f"{found[1]} is not in the config of the running engine")
-        return found
+        if native.target_id not in self._connectors.places:
+            raise RequestFailed(f"{native.system} is not in the config of the running engine")
+        return native
 
     def _preview(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The preview of a verb (default: rerun) for a run or a job."""
-        ref, system, target_id, state = self._ref(arguments)
+        native = self._native_ref(arguments)
         verb = Verb(arguments.get("verb", Verb.RERUN))
-        place = self._doors.places[target_id]
-        kind = place.system.kind
-        if cannot := unsupported_reason(place, system, verb):
+        place = self._connectors.places[native.target_id]
+        if cannot := unsupported_reason(place, native.system, verb):
             raise RequestFailed(cannot)
-        ask = ActionSpec(verb, ref, RunState(state), arguments.get("parameters") or {})
-        self._refuse_secrets(ask.parameters.get("conf"))
+        ask = ActionSpec(verb, native.ref, RunState(native.state), arguments.get("parameters") or {})
+        parameters = "\n".join(texts_in(ask.parameters.get("conf")))
+        if self._secrets.mask(parameters) != parameters:
+            raise RequestFailed(
+                "the parameters contain a secret of the config, which the scheduler and the audit would store in plain"
+                " text. Fix: pass the name under which the job reads it"
+            )
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
-        with self._doors.question(target_id, ANSWER_SECONDS) as connector:
+        with self._connectors.question(native.target_id, ANSWER_SECONDS) as connector:
             preview = fetch_preview(connector, place, ask, ANSWER_SECONDS)
         if good := conflicts.mark_refusal(self._store, verb, arguments.get("run_id")):
             preview = replace(preview, refused=preview.refused or good)
         until = hold_end(ask.parameters) if verb is Verb.HOLD and arguments.get("job_id") is not None else None
         if until is not None:
             preview = replace(preview, notes=(*self._outlasted(int(arguments["job_id"]), until), *preview.notes))
-        if takes := kind.takes.get(verb):
+        if takes := place.system.kind.takes.get(verb):
             extras["takes"] = sorted(takes)
         if verb in STARTING:
-            extras["under_way"], ours = conflicts.run_conflicts(self._store, arguments.get("run_id"))
-            overlap = preview.overlap or conflicts.start_in_flight(self._store, arguments) or ours
+            extras["under_way"], own_action = conflicts.run_conflicts(self._store, arguments.get("run_id"))
+            overlap = preview.overlap or conflicts.start_in_flight(self._store, arguments) or own_action
             hold = conflicts.format_hold(self._store, arguments)
             preview = replace(preview, overlap=overlap, notes=(*((hold,) if hold else ()), *preview.notes))
         name = actions.short_name(self._store, arguments.get("job_id"), arguments.get("run_id"))
         return {**preview_to_json(preview, self._shown), **extras, "confirm": name}
 
-    def _refuse_secrets(self, given: Any) -> None:
-        """Raises RequestFailed if parameters contain a secret of the config: the store, the audit and the scheduler
-        would keep it in plain text."""
-        text = "\n".join(texts_in(given))
-        if self._secrets.mask(text) != text:
-            raise RequestFailed(
-                "the parameters contain a secret of the config, which the scheduler and the audit would store in plain"
-                " text. Fix: pass the name under which the job reads it"
-            )
-
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        ref, _, target_id, _ = self._ref(arguments)
-        with self._doors.question(target_id, ANSWER_SECONDS) as connector:
-            chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
+        native = self._native_ref(arguments)
+        with self._connectors.question(native.target_id, ANSWER_SECONDS) as connector:
+            chunk = connector.log(native.ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
         return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        argument = arguments.get("change")
-        number = int(argument) if argument is not None else None
-        self._accept_drift(int(arguments["job_id"]), number, arguments["by"], str(arguments.get("from", "")))
+        shown = int(arguments["change"]) if arguments.get("change") is not None else None
+        self._accept_drift(int(arguments["job_id"]), shown, arguments["by"], str(arguments.get("from", "")))
         return {"accepted": True}
 
     def _approve(self, arguments: dict[str, Any]) -> dict[str, Any]:

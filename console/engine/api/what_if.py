@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -60,8 +60,8 @@ def what_if(
     """Open service days downstream of the job, soonest deadline first; empty if there is none, or none can be
     forecast. `night`: of that business date, from its start. Raises NotFound with near misses, StoreUnusable,
     StoreTooNew."""
-    [found] = what_ifs(url, job, [WhatIfScenario(how, at, factor)], night)
-    return found
+    [changes] = what_ifs(url, job, [WhatIfScenario(how, at, factor)], night)
+    return changes
 
 
 def what_ifs(
@@ -70,36 +70,45 @@ def what_ifs(
     """The same for each scenario."""
     with open_queries(url) as reads:
         row = reads.jobs.job(job).row
-        picture = _estate_index(url, reads, night)
-    unit, every = picture.graph.unit(row.id), service_days(picture)
+        index = _estate_index(url, reads, night)
+    unit, every = index.graph.unit(row.id), service_days(index)
     days = [day for day in _days_of_night(every, night) if unit in day.nodes]
-    first = _next_day_of_each(days)
-    if all(way.how is not Counterfactual.FASTER for way in ways):
-        days = first
-    now = _forecast_days(picture, every, days)
-    tonight = {(day.service.name, day.business_date) for day in first}
-    return [_scenario_changes(picture, every, unit, way, now, tonight) for way in ways]
+    tonight: dict[str, ServiceForecast] = {}  # the next due day of each service: a restart does not affect tomorrow
+    for day in sorted((day for day in days if any(True for _ in day.unfinished())), key=lambda day: day.deadline):
+        tonight.setdefault(day.service.name, day)
+    if all(scenario.how is not Counterfactual.FASTER for scenario in ways):
+        days = list(tonight.values())
+    now = _forecast_days(index, every, days)
+    affected = {(day.service.name, day.business_date) for day in tonight.values()}
+    changes = []
+    for scenario in ways:
+        whole = scenario.how is Counterfactual.FASTER
+        before = [day for day in now if whole or (day.service.name, day.business_date) in affected]
+        at = max(scenario.at or index.now, index.now)
+        otherwise = WhatIf(unit, scenario.how, at, scenario.factor)
+        changes.append(_pairs(before, _forecast_days(index, every, before, otherwise)))
+    return changes
 
 
 def more_slots(url: str, pool: str, times: int, night: date | None = None) -> list[ServiceChange]:
     """Open service days that use slots of the pool, if it had `times` as many. Raises as `what_if`."""
     with open_queries(url) as reads:
-        picture = _estate_index(url, reads, night)
-    known = pools_of(picture.estate.declared, picture.estate.jobs)
+        index = _estate_index(url, reads, night)
+    known = pools_of(index.estate.declared, index.estate.jobs)
     if pool not in known:
-        raise NotFound(pool, suggest_names(pool, list(known)), "[pools] of the config, and what sources tell")
-    every = service_days(picture)
+        raise NotFound(pool, suggest_names(pool, list(known)), "[pools] of the config, and pools that systems report")
+    every = service_days(index)
     days = [day for day in _days_of_night(every, night) if not set(known[pool]).isdisjoint(day.nodes)]
-    otherwise = WhatIf(0, Counterfactual.SLOTS, picture.now, float(times), pool)
-    return _pairs(_forecast_days(picture, every, days), _forecast_days(picture, every, days, otherwise))
+    otherwise = WhatIf(0, Counterfactual.SLOTS, index.now, float(times), pool)
+    return _pairs(_forecast_days(index, every, days), _forecast_days(index, every, days, otherwise))
 
 
 def baseline(url: str, night: date) -> list[ServiceChange]:
     """All services of a future night, without any scenario. Raises StoreUnusable, StoreTooNew."""
     with open_queries(url) as reads:
-        picture = _estate_index(url, reads, night)
-    every = service_days(picture)
-    now = _forecast_days(picture, every, _days_of_night(every, night))
+        index = _estate_index(url, reads, night)
+    every = service_days(index)
+    now = _forecast_days(index, every, _days_of_night(every, night))
     return _pairs(now, now)
 
 
@@ -111,61 +120,34 @@ def _days_of_night(every: Sequence[ServiceForecast], night: date | None) -> list
     return [day for day in every if night in (None, day.business_date)]
 
 
-def _scenario_changes(
-    picture: EstateIndex,
-    every: Sequence[ServiceForecast],
-    unit: int,
-    way: WhatIfScenario,
-    now: Sequence[ServiceForecast],
-    tonight: Collection[tuple[str, date]],
-) -> list[ServiceChange]:
-    """`now`: all forecasts; `tonight`: those that a restart or a skip affects."""
-    days = [day for day in now if way.how is Counterfactual.FASTER or (day.service.name, day.business_date) in tonight]
-    otherwise = WhatIf(unit, way.how, max(way.at or picture.now, picture.now), way.factor)
-    return _pairs(days, _forecast_days(picture, every, days, otherwise))
-
-
 def _forecast_days(
-    picture: EstateIndex,
+    index: EstateIndex,
     every: Sequence[ServiceForecast],
     days: Sequence[ServiceForecast],
     otherwise: WhatIf | None = None,
 ) -> list[ServiceForecast]:
     """Forecasts as the engine makes them: one simulation with everything that shares a job or a pool. `every`: all
     service days of the index."""
-    foresight = Forecaster() if otherwise is None else Forecaster(otherwise)
-    wanted = [(day.service.name, day.business_date) for day in days]
-    names = frozenset(wanted)
-    near = with_neighbours(picture, every, lambda _: names)
-    found = {(day.service.name, day.business_date): day for day in foresight(picture, near)}
-    return [found[name] for name in wanted]
+    forecaster = Forecaster() if otherwise is None else Forecaster(otherwise)
+    keys = [(day.service.name, day.business_date) for day in days]
+    related = with_neighbours(index, every, lambda _: frozenset(keys))
+    forecasts = {(day.service.name, day.business_date): day for day in forecaster(index, related)}
+    return [forecasts[key] for key in keys]
 
 
 def _pairs(now: Sequence[ServiceForecast], then: Sequence[ServiceForecast]) -> list[ServiceChange]:
     """Pairs that can be forecast, soonest deadline first."""
-    pairs = zip(now, then, strict=True)
-    found = [_change(one, other) for one, other in pairs if one.odds is not None and other.odds is not None]
-    return sorted(found, key=lambda one: (one.deadline, one.service))
+    changes = []
+    for before, after in zip(now, then, strict=True):
+        service, outcome, changed = before.service, _outcome(before), _outcome(after)
+        if outcome is not None and changed is not None:
+            day = (service.name, service.title, before.business_date, before.deadline, service.zone)
+            changes.append(ServiceChange(*day, outcome, changed))
+    return sorted(changes, key=lambda change: (change.deadline, change.service))
 
 
-def _next_day_of_each(days: list[ServiceForecast]) -> list[ServiceForecast]:
-    """The next due day of each service: tonight's restart does not affect tomorrow."""
-    found: dict[str, ServiceForecast] = {}
-    for day in sorted((day for day in days if any(True for _ in day.unfinished())), key=lambda day: day.deadline):
-        found.setdefault(day.service.name, day)
-    return list(found.values())
-
-
-def _change(now: ServiceForecast, then: ServiceForecast) -> ServiceChange:
-    service = now.service
-    return ServiceChange(
-        service.name, service.title, now.business_date, now.deadline, service.zone, _prospect(now), _prospect(then)
-    )
-
-
-def _prospect(day: ServiceForecast) -> WhatIfOutcome:
-    assert day.odds is not None
-    assert day.finish is not None
-    return WhatIfOutcome(
-        day.odds.late, round_up_to_minute(day.finish.p50), round_up_to_minute(day.finish.p95)
-    )  # as for every service
+def _outcome(day: ServiceForecast) -> WhatIfOutcome | None:
+    """The forecast in whole minutes, as all services show it."""
+    if day.odds is None or day.finish is None:
+        return None
+    return WhatIfOutcome(day.odds.late, round_up_to_minute(day.finish.p50), round_up_to_minute(day.finish.p95))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors.checks.queries import HttpQuery, Measurement, ObjectQuery, with_business_date
+from connectors.checks.queries import Measurement, with_business_date
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.config.checks import FileSettings, HttpSettings, ObjectSettings, SqlSettings
@@ -40,7 +41,7 @@ class CheckRunner:
         self._secrets = secrets
         self._zones = {check.name: check.zone for check in config.declared.checks}
 
-    def look(self, name: str, business_date: date, timeout_seconds: float) -> Measurement:
+    def measure(self, name: str, business_date: date, timeout_seconds: float) -> Measurement:
         """The measurement for a business date. Raises ConnectorError; KeyError for an unknown check."""
         settings = self._config.checks[name]
         try:
@@ -50,7 +51,12 @@ class CheckRunner:
                 case FileSettings():
                     return self._file(settings, business_date, timeout_seconds)
                 case HttpSettings():
-                    return self._http(settings, self._zones[name], business_date, timeout_seconds)
+                    from connectors.checks import http
+
+                    query = settings.question(self._zones[name])
+                    query = replace(query, url=with_business_date(query.url, business_date))
+                    ca_file = _expanded(settings.ca_file)
+                    return http.measure(query, self._headers(settings), ca_file, timeout_seconds)
                 case ObjectSettings():
                     return self._object(settings, business_date, timeout_seconds)
         except ModuleNotFoundError as error:
@@ -63,8 +69,11 @@ class CheckRunner:
         from connectors.pg_cron.client import PgCronOptions
         from connectors.sdk.transport.postgres import PostgresSession, connection_parameters
 
-        door = PgCronOptions(dsn=settings.dsn) if settings.dsn else self._config.systems[settings.system or ""].options
-        session = PostgresSession(lambda: connection_parameters(door, self._secrets), NAME)
+        if settings.dsn:
+            options: Any = PgCronOptions(dsn=settings.dsn)
+        else:
+            options = self._config.systems[settings.system or ""].options
+        session = PostgresSession(lambda: connection_parameters(options, self._secrets), NAME)
         try:
             return sql.measure(session, settings.question(zone), business_date, timeout_seconds)
         finally:
@@ -96,47 +105,42 @@ class CheckRunner:
         )
         return address(options, host, self._secrets)
 
-    def _http(self, settings: HttpSettings, zone: str, business_date: date, timeout_seconds: float) -> Measurement:
-        from connectors.checks import http
-
-        asked = settings.question(zone)
-        asked = HttpQuery(with_business_date(asked.url, business_date), asked.json, asked.is_time, asked.zone)
-        return http.measure(asked, self._headers(settings), _expanded(settings.ca_file), timeout_seconds)
-
     def _headers(self, settings: HttpSettings) -> dict[str, str]:
-        found = {name: self._secrets(reference) for name, reference in settings.headers.items()}
+        headers = {name: self._secrets(reference) for name, reference in settings.headers.items()}
         if settings.token is not None:
-            found["Authorization"] = f"Bearer {self._secrets(settings.token)}"
+            headers["Authorization"] = f"Bearer {self._secrets(settings.token)}"
         if settings.password is not None:
             pair = b64encode(f"{settings.username}:{self._secrets(settings.password)}".encode()).decode()
-            found["Authorization"] = f"Basic {pair}"
-        return found
+            headers["Authorization"] = f"Basic {pair}"
+        return headers
 
     def _object(self, settings: ObjectSettings, business_date: date, timeout_seconds: float) -> Measurement:
         from connectors.checks import object as objects
 
-        asked = settings.question()
-        asked = ObjectQuery(
-            asked.bucket, with_business_date(asked.key, business_date), with_business_date(asked.prefix, business_date)
+        query = settings.question()
+        query = replace(
+            query,
+            key=with_business_date(query.key, business_date),
+            prefix=with_business_date(query.prefix, business_date),
         )
-        return objects.measure(asked, self._identity(settings), _storage_options(settings), timeout_seconds)
-
-    def _identity(self, settings: ObjectSettings) -> Mapping[str, Any]:
-        """Arguments of the boto3 session; empty for the default credential chain."""
-        keys = {
+        identity: dict[str, object] = {  # arguments of the boto3 session; empty for the default credential chain
             "aws_access_key_id": settings.access_key_id,
             "aws_secret_access_key": settings.secret_access_key,
             "aws_session_token": settings.session_token,
+            "profile_name": settings.profile,
+            "region_name": settings.region,
         }
-        found: dict[str, Any] = {name: self._secrets(one) for name, one in keys.items() if isinstance(one, SecretRef)}
-        given = {"profile_name": settings.profile, "region_name": settings.region}
-        return found | {name: value for name, value in given.items() if value is not None}
+        ca_file = _expanded(settings.ca_file)
+        storage = {"endpoint_url": settings.endpoint_url, "verify": str(ca_file) if ca_file else None}
+        return objects.measure(query, self._present(identity), self._present(storage), timeout_seconds)
 
-
-def _storage_options(settings: ObjectSettings) -> Mapping[str, Any]:
-    ca_file = _expanded(settings.ca_file)
-    given = {"endpoint_url": settings.endpoint_url, "verify": str(ca_file) if ca_file else None}
-    return {name: value for name, value in given.items() if value is not None}
+    def _present(self, values: Mapping[str, object]) -> dict[str, Any]:
+        """The values that are set, secrets resolved."""
+        return {
+            name: self._secrets(value) if isinstance(value, SecretRef) else value
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 def _expanded(path: Path | None) -> Path | None:

@@ -25,6 +25,7 @@ from console.control.expectations.data_checks import judge_check
 from console.domain.check import Check, CheckState, CheckVerdict
 from console.engine.api.server import RequestFailed, UnknownName
 from console.engine.checks.check_runner import check_date
+from console.engine.polling.sanitize import map_texts
 from console.engine.worker import Pulse
 from console.store import checks as rows
 from console.store.db.database import Database
@@ -61,27 +62,23 @@ class _RunningCheck:
 
 
 class CheckScheduler:
-    """The checks of one config. `look`: name, business date, seconds -> measurement; raises ConnectorError."""
+    """The checks of one config. `measure`: name, business date, seconds -> measurement; raises ConnectorError."""
 
     def __init__(
         self,
         store: Database,
         clock: Clock,
         checks: Sequence[Check],
-        look: RunCheck,
+        measure: RunCheck,
         mask: Callable[[str], str],
         changed: Callable[[], None],
     ) -> None:
-        self._store = store
-        self._clock = clock
+        self._store, self._clock, self._measure, self._mask, self._changed = store, clock, measure, mask, changed
         self._checks = {check.name: check for check in checks}
-        self._look = look
-        self._mask = mask
-        self._changed = changed
         self._awaited: frozenset[CheckKey] = frozenset()
         self._next: dict[CheckKey, datetime] = {}
-        self._flying: dict[CheckKey, _RunningCheck] = {}
-        self._told_hanging: dict[CheckKey, datetime] = {}
+        self._running: dict[CheckKey, _RunningCheck] = {}
+        self._hanging_recorded: dict[CheckKey, datetime] = {}
         """When a check that could not run, because its last run hangs, was last recorded as an error."""
         self._lock = threading.Lock()
         self.wake = threading.Event()
@@ -98,116 +95,123 @@ class CheckScheduler:
     def step(self, fence: int) -> list[CheckKey]:
         """Starts the due checks; their keys."""
         now = self._clock.now()
-        awaited = self._known(rows.awaited_checks(self._store, now))
-        wanted = awaited | self._unasked(now)
-        self._next = {key: at for key, at in self._next.items() if key in wanted}
+        awaited = frozenset(key for key in rows.awaited_checks(self._store, now) if key[0] in self._checks)
+        unused = self._checks.keys() - rows.awaited_check_names(self._store)
+        keys = awaited | {(name, check_date(self._checks[name], now)) for name in unused}
+        self._next = {key: at for key, at in self._next.items() if key in keys}
         new = awaited - self._awaited
-        due = [key for key in sorted(wanted) if key in new or self._next.get(key, now) <= now]
+        due = [key for key in sorted(keys) if key in new or self._next.get(key, now) <= now]
         begun = [key for key in due if self._begin(key, key in awaited, fence)]
-        self._keep_hanging([key for key in due if key not in begun], awaited, now, fence)
+        self._record_hanging([key for key in due if key not in begun], awaited, now, fence)
         self._awaited = awaited - (frozenset(due) - frozenset(begun))
         self._next |= {key: now + self._checks[key[0]].every for key in begun}
         return begun
 
-    def now(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def run_now(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Runs a check on request; its result. Raises UnknownName, RequestFailed."""
-        name, asked = str(arguments["check"]), str(arguments.get("business_date") or "")
+        name, given = str(arguments["check"]), str(arguments.get("business_date") or "")
         check = self._checks.get(name)
         if check is None:
             raise UnknownName(f'no check "{clean_line(name)}". See: headway datacheck')
-        business_date = date.fromisoformat(asked) if asked else check_date(check, self._clock.now())
+        business_date = date.fromisoformat(given) if given else check_date(check, self._clock.now())
         is_awaited = (name, business_date) in rows.awaited_checks(self._store, self._clock.now())
-        if not self._take((name, business_date)):
+        if not self._reserve((name, business_date)):
             raise RequestFailed(f"check {name} is still running. Fix: try again later")
-        look = self._kept((name, business_date), is_awaited, int(arguments["fence"]))
+        result = self._run_check((name, business_date), is_awaited, int(arguments["fence"]))
         return {
-            "check": name, "business_date": business_date.isoformat(), "state": look.verdict.state.value,
-            "words": look.verdict.words,
-            "measured": json.loads(look.measured),
+            "check": name, "business_date": business_date.isoformat(), "state": result.verdict.state.value,
+            "words": result.verdict.words,
+            "measured": json.loads(result.measured),
         }  # fmt: skip
-
-    def _known(self, keys: set[CheckKey]) -> frozenset[CheckKey]:
-        return frozenset(key for key in keys if key[0] in self._checks)
-
-    def _unasked(self, now: datetime) -> frozenset[CheckKey]:
-        """Checks that nothing in config waits for, with the present business date."""
-        free = self._checks.keys() - rows.awaited_check_names(self._store)
-        return frozenset((name, check_date(self._checks[name], now)) for name in free)
 
     def hanging(self) -> dict[str, datetime]:
         """Hanging checks, with their start."""
         with self._lock:
-            return {name: flight.began for (name, _), flight in self._flying.items() if flight.hangs}
+            return {name: check.began for (name, _), check in self._running.items() if check.hangs}
 
     def trouble(self) -> str:
         """The hanging checks, for status."""
         hanging = self.hanging().items()
         return "; ".join(f"check {name} hangs since {at:%Y-%m-%d %H:%M:%S}Z" for name, at in hanging)
 
-    def _keep_hanging(
+    def _record_hanging(
         self, refused: Sequence[CheckKey], awaited: frozenset[CheckKey], now: datetime, fence: int
     ) -> None:
         """Records an error every `every` for each check that cannot run because its last run hangs."""
         since = self.hanging()
-        told = {key: at for key, at in self._told_hanging.items() if key[0] in since}
+        recorded = {key: at for key, at in self._hanging_recorded.items() if key[0] in since}
         for key in refused:
             name = key[0]
-            if name in since and (key not in told or told[key] + self._checks[name].every <= now):
+            if name in since and (key not in recorded or recorded[key] + self._checks[name].every <= now):
                 hanging_since = dated_time(since[name], self._checks[name].zone)
-                words = f"not run: the last run of this check hangs since {hanging_since}"
-                verdict = CheckVerdict(CheckState.ERROR, words)
-                self._record(rows.CheckMeasurement(*key, now, verdict, None, "{}"), key in awaited, fence)
-                told[key] = now
-        self._told_hanging = told
+                text = f"not run: the last run of this check hangs since {hanging_since}"
+                self._record(_error_result(key, now, text), key in awaited, fence)
+                recorded[key] = now
+        self._hanging_recorded = recorded
 
     def _begin(self, key: CheckKey, is_awaited: bool, fence: int) -> bool:
         """Starts a check; False if too many are in progress, or its last run hangs."""
-        if not self._take(key):
+        if not self._reserve(key):
             return False
-        thread = threading.Thread(target=self._fly, args=(key, is_awaited, fence), name=f"check {key[0]}", daemon=True)
+
+        def run() -> None:
+            try:
+                self._run_check(key, is_awaited, fence)
+            except StoreError as error:  # retried; a lost lease is noticed by its renewal
+                log.warning("a check result could not be stored", check=key[0], error=str(error))
+
         try:
-            thread.start()
+            threading.Thread(target=run, name=f"check {key[0]}", daemon=True).start()
         except RuntimeError:  # no thread available
             with self._lock:
-                del self._flying[key]
+                del self._running[key]
             raise
         return True
 
-    def _fly(self, key: CheckKey, is_awaited: bool, fence: int) -> None:
-        try:
-            self._kept(key, is_awaited, fence)
-        except StoreError as error:  # retried; a lost lease is noticed by its renewal
-            log.warning("a look could not be kept", check=key[0], error=str(error))
-
-    def _take(self, key: CheckKey) -> bool:
+    def _reserve(self, key: CheckKey) -> bool:
         """Reserves the check; False if it is in progress."""
         with self._lock:
-            self._flying = {one: flight for one, flight in self._flying.items() if flight.thread.is_alive()}
-            in_time = sum(not flight.hangs for flight in self._flying.values())
-            if in_time >= MAX_PARALLEL or any(one[0] == key[0] for one in self._flying):
+            self._running = {key: check for key, check in self._running.items() if check.thread.is_alive()}
+            in_time = sum(not check.hangs for check in self._running.values())
+            if in_time >= MAX_PARALLEL or any(name == key[0] for name, _ in self._running):
                 return False
-            self._flying[key] = _RunningCheck(threading.current_thread(), self._clock.now())
+            self._running[key] = _RunningCheck(threading.current_thread(), self._clock.now())
             return True
 
-    def _kept(self, key: CheckKey, is_awaited: bool, fence: int) -> rows.CheckMeasurement:
-        """Runs a check, judges and stores the result; wakes the evaluator if decisions may change."""
+    def _run_check(self, key: CheckKey, is_awaited: bool, fence: int) -> rows.CheckMeasurement:
+        """Runs a check, judges and stores the result; wakes the evaluator if decisions may change. The result is
+        dated by the start of the run: it may have missed later writes."""
         began = self._clock.now()
         measured, error = self._measured(key)
-        look = self._judged(key, began, measured, error)
-        self._record(look, is_awaited, fence)
-        return look
+        result = _error_result(key, began, error)
+        if measured is not None:
+            try:
+                result = self._judged(key, began, measured)
+            except StoreError:
+                raise
+            except Exception as failure:  # noqa: BLE001 - a measurement that cannot be judged is a failed check
+                result = _error_result(key, began, _failure_text(key, failure))
+        self._record(result, is_awaited, fence)
+        return result
 
-    def _record(self, look: rows.CheckMeasurement, is_awaited: bool, fence: int) -> None:
-        if rows.record_result(self._store, look, is_awaited, fence):
+    def _record(self, result: rows.CheckMeasurement, is_awaited: bool, fence: int) -> None:
+        if rows.record_result(self._store, result, is_awaited, fence):
             self._changed()
 
     def _measured(self, key: CheckKey) -> tuple[Measurement | None, str]:
         """The measurement, or why there is none. A run that exceeds its time is abandoned."""
         seconds = self._checks[key[0]].timeout.total_seconds()
         answer: Future[Measurement] = Future()
-        thread = threading.Thread(target=self._measure, args=(key, seconds, answer), name=f"look {key[0]}", daemon=True)
+
+        def measure() -> None:
+            try:
+                answer.set_result(self._measure(*key, seconds))
+            except BaseException as error:  # noqa: BLE001 - raised again by `answer.result`
+                answer.set_exception(error)
+
+        thread = threading.Thread(target=measure, name=f"measure {key[0]}", daemon=True)
         with self._lock:
-            self._flying[key] = _RunningCheck(thread, self._clock.now(), time.monotonic() + seconds + GRACE_SECONDS)
+            self._running[key] = _RunningCheck(thread, self._clock.now(), time.monotonic() + seconds + GRACE_SECONDS)
             thread.start()
         try:
             return answer.result(seconds + GRACE_SECONDS), ""
@@ -215,38 +219,18 @@ class CheckScheduler:
             return None, f"no answer within {format_duration(seconds)}"
         except ConnectorError as error:
             return None, self._shown(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever a look may raise is told as its error
+        except Exception as error:  # noqa: BLE001 - any failure of a measurement is a failed check
             return None, _failure_text(key, error)
 
-    def _measure(self, key: CheckKey, seconds: float, answer: Future[Measurement]) -> None:
-        try:
-            answer.set_result(self._look(*key, seconds))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            answer.set_exception(error)
-
-    def _judged(self, key: CheckKey, now: datetime, measured: Measurement | None, error: str) -> rows.CheckMeasurement:
-        """The judged measurement, dated by its start: it may have missed later writes."""
-        if measured is not None:
-            try:
-                return self._found(key, now, measured)
-            except StoreError:
-                raise
-            except Exception as surprise:  # noqa: BLE001 - an answer that nobody can judge must not pass unsaid
-                error = _failure_text(key, surprise)
-        return rows.CheckMeasurement(*key, now, CheckVerdict(CheckState.ERROR, error), None, "{}")
-
-    def _found(self, key: CheckKey, now: datetime, measured: Measurement) -> rows.CheckMeasurement:
+    def _judged(self, key: CheckKey, now: datetime, measured: Measurement) -> rows.CheckMeasurement:
         name, business_date = key
         check = self._checks[name]
         past = rows.past_row_counts(self._store, name, business_date) if check.asks.band is not None else []
-        found = judge_check(check, measured, past, business_date, now)
-        verdict = CheckVerdict(found.state, self._shown(found.words, len(found.words)))
-        return rows.CheckMeasurement(name, business_date, now, verdict, measured.rows, self._document(measured))
-
-    def _document(self, measured: Measurement) -> str:
-        """The measurement as JSON, texts sanitized, unset fields left out."""
-        told = {name: value for name, value in asdict(measured).items() if value not in (None, (), False)}
-        return json.dumps(_sanitize_value(told, self._shown), default=str)
+        verdict = judge_check(check, measured, past, business_date, now)
+        verdict = CheckVerdict(verdict.state, self._shown(verdict.words, len(verdict.words)))
+        fields = {name: value for name, value in asdict(measured).items() if value not in (None, (), False)}
+        document = json.dumps(map_texts(fields, self._shown), default=str)
+        return rows.CheckMeasurement(name, business_date, now, verdict, measured.rows, document)
 
     def _shown(self, text: str, limit: int = MESSAGE_LIMIT) -> str:
         return clean_line(self._mask(text), limit)
@@ -254,13 +238,9 @@ class CheckScheduler:
 
 def _failure_text(key: CheckKey, error: Exception) -> str:
     """The message for an unexpected error; the log has its traceback."""
-    log.error("a look broke", check=key[0], exc_info=error)
+    log.error("check failed", check=key[0], exc_info=error)
     return f"the check failed ({type(error).__name__}); the engine's log has the details"
 
 
-def _sanitize_value(value: Any, shown: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return shown(value)
-    if isinstance(value, dict):
-        return {name: _sanitize_value(one, shown) for name, one in value.items()}
-    return [_sanitize_value(one, shown) for one in value] if isinstance(value, list | tuple) else value
+def _error_result(key: CheckKey, now: datetime, error: str) -> rows.CheckMeasurement:
+    return rows.CheckMeasurement(*key, now, CheckVerdict(CheckState.ERROR, error), None, "{}")

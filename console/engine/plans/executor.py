@@ -34,24 +34,21 @@ PAUSE_FACTOR = 5.0
 class PlanExecutor:
     """Advances every plan."""
 
-    def __init__(self, store: Database, clock: Clock, asked: Callable[[], None], audience: AlertRouting) -> None:
-        self._store = store
-        self._clock = clock
-        self._asked = asked
-        """Wakes the action dispatcher."""
-        self._audience = audience
+    def __init__(self, store: Database, clock: Clock, requested: Callable[[], None], audience: AlertRouting) -> None:
+        """`requested`: wakes the action dispatcher."""
+        self._store, self._clock, self._requested, self._audience = store, clock, requested, audience
         self.wake = threading.Event()
         self.pulse = Pulse()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Runs until `stopping`."""
         self.pulse.beat()
-        with open_change_detector(self._store, self._clock.rate) as glance:
+        with open_change_detector(self._store, self._clock.rate) as changes:
             while not stopping():
                 self.wake.clear()
                 self.pulse.beat()
                 begun = time.monotonic()
-                if glance.is_new():
+                if changes.is_new():
                     self.step(fence)
                 pause = max(STEP_SECONDS, PAUSE_FACTOR * (time.monotonic() - begun))
                 self.pulse.beat(pause)
@@ -59,27 +56,27 @@ class PlanExecutor:
 
     def step(self, fence: int) -> None:
         """One round over all plans."""
-        odd: dict[int, str] = {}
-        for plan in plans.active_plans(self._store, odd):
+        unreadable: dict[int, str] = {}
+        for plan in plans.active_plans(self._store, unreadable):
             try:
                 moves = next_moves(plan, self._clock.now())
             except plans.UNREADABLE as error:
                 log.warning("plan cannot be decided", plan=plan.id, exc_info=error)
-                odd[plan.id] = clean_line(str(error))
+                unreadable[plan.id] = clean_line(str(error))
                 continue
             for move in moves:
                 self._make(fence, plan, move)
-        for number, why in odd.items():
-            words = f"the stored plan cannot be read: {why}. Sent actions go on. Fix: propose a new plan for the rest"
-            log.error("plan given up", plan=number, words=words)
-            plans.abandon_plan(self._store, fence, number, words, self._clock.now(), self._audience)
+        for number, why in unreadable.items():
+            text = f"the stored plan cannot be read: {why}. Sent actions go on. Fix: propose a new plan for the rest"
+            log.error("plan given up", plan=number, words=text)
+            plans.abandon_plan(self._store, fence, number, text, self._clock.now(), self._audience)
 
     def _make(self, fence: int, plan: PlanProgress, move: PlanMove) -> None:
         now = self._clock.now()
         if isinstance(move, RequestStep):
             failpoint("plan.before_step")
             if plans.request_step(self._store, fence, move.step, new_action_key(), now):
-                self._asked()
+                self._requested()
             failpoint("plan.after_step")
         elif isinstance(move, BeginWait):
             plans.begin_wait(self._store, fence, move.step, move.until, move.words)

@@ -29,8 +29,8 @@ from console.engine.connector_pool import ConnectorPool, ConnectorTarget, close_
 from console.engine.holds import HoldObserver
 from console.engine.polling.sanitize import (
     chunks,
-    failure_kind,
     inventory_text,
+    map_texts,
     observed_until,
     sanitize_inventory,
     sanitize_poll,
@@ -40,10 +40,9 @@ from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store.db.database import Database
 from console.store.errors import StoreError
-from console.store.ingest import batch as ingest_store_ingest
 from console.store.ingest import records as store_ingest
 from console.store.ingest import targets
-from console.store.ingest.batch import LogTailText, PollCost, attempts_without_tail
+from console.store.ingest.batch import IngestBatch, LogTailText, PollCost, attempts_without_tail
 from console.store.ingest.inventory import known_jobs, write_inventory
 from console.timing.business_dates import assign_periods, business_date_of
 from console.timing.clock import Clock
@@ -63,11 +62,6 @@ class PollingPause:
 
     def waits(self, wake: threading.Event, fence: int) -> bool:
         """True, after a short wait, while the system is paused."""
-        if lasts := self._lasts(fence):
-            wake.wait(PAUSE_CHECK_SECONDS)
-        return lasts
-
-    def _lasts(self, fence: int) -> bool:
         pause, now = targets.polling_pause(self._store, self._system), self._clock.now()
         lasts = pause is not None and pause.lasts(now)
         if pause is not None and not lasts:
@@ -75,6 +69,8 @@ class PollingPause:
         if lasts != self._before:
             self._log.info("polls are paused" if lasts else "polls go on", words=pause.text if pause else "")
         self._before = lasts
+        if lasts:
+            wake.wait(PAUSE_CHECK_SECONDS)
         return lasts
 
 
@@ -129,39 +125,36 @@ class LogTailFetcher:
     """Fetches log tails from one target."""
 
     def __init__(self, store: Database, clock: Clock, secrets: SecretStore, target_id: int) -> None:
-        self._store = store
-        self._clock = clock
-        self._secrets = secrets
-        self._target_id = target_id
+        self._store, self._clock, self._secrets, self._target_id = store, clock, secrets, target_id
 
     def fetch(self, connector: Connector, records: Sequence[RunRecord]) -> dict[tuple[str, str], LogTailText]:
         """(job, attempt key) -> log tail, for failed attempts without one; newest first."""
         since = self._clock.now() - MAX_TAIL_AGE
-        red = [
-            record
+        red = {
+            (record.job, record.attempt_key): record
             for record in records
             if record.state.is_red and (record.ended_at or record.started_at or since) >= since
-        ]
+        }
         if not red:
             return {}
-        wanted = attempts_without_tail(self._store, self._target_id, [(one.job, one.attempt_key) for one in red])
-        due = [one for one in red if (one.job, one.attempt_key) in wanted][-TAILS_A_POLL:]
-        found: dict[tuple[str, str], LogTailText] = {}
+        missing = attempts_without_tail(self._store, self._target_id, list(red))
+        due = [attempt for attempt in red if attempt in missing][-TAILS_A_POLL:]
+        tails: dict[tuple[str, str], LogTailText] = {}
         until = time.monotonic() + TAIL_SECONDS
-        for one in reversed(due):
-            left = until - time.monotonic()
-            if left > 0:
-                found[one.job, one.attempt_key] = self._tail(connector, one, left)
-        return found
+        for attempt in reversed(due):
+            seconds_left = until - time.monotonic()
+            if seconds_left > 0:
+                tails[attempt] = self._tail(connector, red[attempt], seconds_left)
+        return tails
 
-    def _tail(self, connector: Connector, one: RunRecord, seconds: float) -> LogTailText:
-        ref = RunRef(one.job, one.period_key or "", one.attempt_key, one.native_ref, one.started_at)
+    def _tail(self, connector: Connector, run: RunRecord, seconds: float) -> LogTailText:
+        ref = RunRef(run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at)
         try:
             chunk = connector.log(ref, None, TAIL_BYTES, seconds)
         except ConnectorError as error:
             return LogTailText("", error=sanitize_text(str(error), self._secrets.mask))
         except Exception as error:  # an unreadable log must not delay the report of the failure
-            log.exception("log broke", job=one.job)
+            log.exception("log broke", job=run.job)
             return LogTailText(
                 "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
             )
@@ -193,7 +186,7 @@ class PollingContext:
 
     store: Database
     clock: Clock
-    doors: ConnectorPool
+    connectors: ConnectorPool
     secrets: SecretStore
     changed: Callable[[], None]
     """Wakes the evaluator."""
@@ -223,7 +216,7 @@ class TargetPoller:
         self._inventory_at = 0.0
         self._rights_at = self._begun = 0.0
         self._doubted_hash = ""
-        self._inventory_words: tuple[str, ...] = ()
+        self._inventory_faults: tuple[str, ...] = ()
         """Problems of the last inventory, repeated with every poll until the next one."""
         self._tails = LogTailFetcher(shared.store, shared.clock, shared.secrets, place.target_id)
         self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place)
@@ -249,7 +242,7 @@ class TargetPoller:
             except StoreError:
                 self.close()
                 raise  # not the target's fault; the supervisor restarts this
-            except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+            except Exception as error:  # noqa: BLE001 - an unexpected error must not end the polling
                 self._log.exception("poll broke")
                 self.close()
                 self._failed(fence, error, "broken")
@@ -276,7 +269,7 @@ class TargetPoller:
             self.close()
             if isinstance(error, SystemUnreachable):
                 self._asked_to_wait = error.retry_after_seconds or 0.0
-            self._failed(fence, error, failure_kind(error))
+            self._failed(fence, error, error.kind)
 
     def close(self) -> None:
         connector, self._connector = self._connector, None
@@ -295,19 +288,22 @@ class TargetPoller:
 
     def _failed(self, fence: int, error: Exception, kind: str) -> None:
         self._failures += 1
-        words = self._shown(str(error)) or type(error).__name__
+        text = self._shown(str(error)) or type(error).__name__
         if self._failures == 1:
-            self._log.warning("target lost", error=words, error_kind=kind)
+            self._log.warning("target lost", error=text, error_kind=kind)
         now = self._shared.clock.now()
-        store_ingest.record_failure(self._shared.store, self._place.target_id, words, kind, now, fence)
+        store_ingest.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence)
         self._shared.changed()
 
     def _pages(self, fence: int) -> None:
         deadline = time.monotonic() + self._timeout
         if self._connector is None:
-            self._connector = self._shared.doors.open(self._place)
+            self._connector = self._shared.connectors.open(self._place)
         known = targets.poll_state(self._shared.store, self._place.target_id)
-        self._inventory(self._connector, fence, known.inventory_hash)
+        if not self._place.system.kind.inventory_rides_poll and time.monotonic() >= self._inventory_at:
+            self._write_inventory(self._connector.inventory(known.inventory_hash, self._timeout), fence)
+            rate = max(self._shared.clock.rate, 0.01)
+            self._inventory_at = time.monotonic() + INVENTORY_EVERY.total_seconds() / rate
         for page in range(PAGES_A_POLL):
             self.pulse.beat(3 * self._timeout)
             known = targets.poll_state(self._shared.store, self._place.target_id)
@@ -323,55 +319,44 @@ class TargetPoller:
             if page:
                 failpoint("poll.mid_pages")
             deadline = time.monotonic() + self._timeout
-        if self._holds.look(self._connector, fence, self._timeout):
+        if self._holds.refresh(self._connector, fence, self._timeout):
             self._shared.changed()
-
-    def _inventory(self, connector: Connector, fence: int, previous_hash: str) -> None:
-        kind = self._place.system.kind
-        if kind.inventory_rides_poll or time.monotonic() < self._inventory_at:
-            return
-        found = connector.inventory(previous_hash, self._timeout)
-        self._write_inventory(found, fence)
-        rate = max(self._shared.clock.rate, 0.01)
-        self._inventory_at = time.monotonic() + INVENTORY_EVERY.total_seconds() / rate
 
     def _rights(self, fence: int) -> None:
         """Reads the target's version and rights. Failures are ignored: polls report them."""
         if self._connector is None or time.monotonic() < self._rights_at:
             return
         self._rights_at = time.monotonic() + RIGHTS_RETRY.total_seconds()
-        left = self._pause() - (time.monotonic() - self._begun)
+        until_next_poll = self._pause() - (time.monotonic() - self._begun)
         try:
-            found = self._connector.probe(max(1.0, min(RIGHTS_SECONDS, left)))
+            probe = self._connector.probe(max(1.0, min(RIGHTS_SECONDS, until_next_poll)))
         except ConnectorError as error:
             self._log.info("rights not seen", error=self._shown(str(error)))
             return
-        except Exception:  # noqa: BLE001 - the poll went well; the next one has a connection of its own
+        except Exception:  # noqa: BLE001 - the poll succeeded; the next one opens a connection of its own
             self._log.exception("rights broke")
             self.close()
             return
         self._rights_at = time.monotonic() + RIGHTS_EVERY.total_seconds()
-        shown = self._shown
-        rights = [
-            {k: shown(v) if isinstance(v, str) else v for k, v in asdict(right).items()} for right in found.rights
-        ]
-        targets.record_probe(self._shared.store, self._place.target_id, shown(found.version), rights, fence)
+        rights = map_texts([asdict(right) for right in probe.rights], self._shown)
+        version = self._shown(probe.version)
+        targets.record_probe(self._shared.store, self._place.target_id, version, rights, fence)
 
     def _shown(self, text: str) -> str:
         return sanitize_text(text, self._shared.secrets.mask)
 
-    def _write_inventory(self, found: Inventory, fence: int) -> None:
-        found = sanitize_inventory(found, self._shared.secrets.mask)
-        if found.unchanged:
-            self._inventory_words = inventory_text(found, "") or self._inventory_words
+    def _write_inventory(self, inventory: Inventory, fence: int) -> None:
+        inventory = sanitize_inventory(inventory, self._shared.secrets.mask)
+        if inventory.unchanged:
+            self._inventory_faults = inventory_text(inventory, "") or self._inventory_faults
             return
         store, target_id = self._shared.store, self._place.target_id
         known = known_jobs(store, target_id)
-        changes = match_inventory(known, found, self._doubted_hash, self._place.system.kind.kind)
-        self._doubted_hash = found.hash if changes.doubted else ""
+        changes = match_inventory(known, inventory, self._doubted_hash, self._place.system.kind.kind)
+        self._doubted_hash = inventory.hash if changes.doubted else ""
         if changes.doubted:
             self._log.warning("inventory doubted", words=changes.doubted)
-        self._inventory_words = inventory_text(found, changes.doubted)
+        self._inventory_faults = inventory_text(inventory, changes.doubted)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
         if changes.new or renames_jobs(known, changes):  # the others keep the names used in config
             self._shared.jobs_changed(fence)
@@ -382,41 +367,43 @@ class TargetPoller:
         if poll.inventory is not None:
             self._write_inventory(poll.inventory, fence)
         store, target_id = self._shared.store, self._place.target_id
-        bare = any(run.period_key is None for run in poll.runs)
-        schedules = targets.accepted_schedules(store, target_id) if bare else {}
+        without_period = any(run.period_key is None for run in poll.runs)
+        schedules = targets.accepted_schedules(store, target_id) if without_period else {}
         poll = sanitize_poll(poll, self._shared.secrets.mask)
-        taken = targets.started_periods(store, target_id, poll.runs)
-        records = assign_periods(poll.runs, schedules, *taken, may_start_early=self._place.system.kind.may_start_early)
-        batch = ingest_store_ingest.IngestBatch(
+        started = targets.started_periods(store, target_id, poll.runs)
+        may_start_early = self._place.system.kind.may_start_early
+        records = assign_periods(poll.runs, schedules, *started, may_start_early=may_start_early)
+
+        def business_date(record: RunRecord) -> date:
+            settings = self._place.system.settings
+            at = record.period_at or record.started_at or record.queued_at or record.ended_at or now
+            return business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)
+
+        batch = IngestBatch(
             runs=tuple(records),
             cursor=poll.cursor,
-            business_date=self._business_date,
+            business_date=business_date,
             now=now,
             seen_until=observed_until(poll),
             skew_s=poll.clock.skew_seconds if poll.clock else None,
             zone=poll.clock.zone if poll.clock else "",
             booted=poll.clock.booted if poll.clock else None,
             skipped=poll.skipped,
-            warnings=tuple(dict.fromkeys((*self._inventory_words, *poll.warnings))),
+            warnings=tuple(dict.fromkeys((*self._inventory_faults, *poll.warnings))),
             gaps=poll.gaps,
             poll_ms=poll_ms,
             spent=self._spending.spent,
             tails=self._tails.fetch(connector, records),
         )
         changed = False
-        for number, bite in enumerate(chunks(batch, before, CHUNK_RUNS)):
+        for number, part in enumerate(chunks(batch, before, CHUNK_RUNS)):
             if changed:
                 time.sleep(CHUNK_PAUSE_SECONDS)
             if number:
                 failpoint("ingest.mid_batch")
-            with self._shared.flood if len(bite.runs) >= FLOOD else nullcontext():
-                done = store_ingest.ingest_batch(store, target_id, bite, fence)
+            with self._shared.flood if len(part.runs) >= FLOOD else nullcontext():
+                done = store_ingest.ingest_batch(store, target_id, part, fence)
             changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")
         if changed or self._failures:
             self._shared.changed()  # changes by time alone are evaluated every few seconds anyway
-
-    def _business_date(self, record: RunRecord) -> date:
-        settings = self._place.system.settings
-        at = record.period_at or record.started_at or record.queued_at or record.ended_at or self._shared.clock.now()
-        return business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)

@@ -1,9 +1,7 @@
-"""Sanitizing of what a source reports before the store keeps it: secrets masked, times on our clock, text harmless,
-in chunks.
+"""Sanitizing of source reports before they are stored: secrets masked, times on our clock, text harmless, in chunks.
 
-A source may repeat the credentials that we signed in with, and what its jobs run and log holds passwords of their
-own: both are masked here, before anything is compared or written. Names are the identity of jobs and stay as they
-are.
+A source may repeat the credentials that we signed in with, and commands and logs of its jobs may contain passwords:
+both are masked here, before anything is compared or written. Names are the identity of jobs and stay as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.sdk.errors import ConnectorError
 from connectors.sdk.records import Inventory, JobRecord, Poll, RunRecord, SkippedRecord
 from console.store.ingest.batch import IngestBatch
 from console.store.names import encode_name, is_too_long_name
@@ -31,36 +28,40 @@ def sanitize_text(text: str, mask: Mask) -> str:
     return mask_secrets(clean(mask(text))) if text else ""
 
 
-def sanitize_inventory(found: Inventory, mask: Mask) -> Inventory:
+def map_texts(value: Any, shown: Callable[[str], str]) -> Any:
+    """The value with each text in it passed through `shown`; tuples become lists, as in JSON."""
+    if isinstance(value, dict):
+        return {name: map_texts(item, shown) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [map_texts(item, shown) for item in value]
+    return shown(value) if isinstance(value, str) else value
+
+
+def sanitize_inventory(inventory: Inventory, mask: Mask) -> Inventory:
     """The inventory sanitized; every schedule has a description, preferably the source's own."""
     return replace(
-        found,
-        jobs=tuple(_sanitize_job(job, mask) for job in found.jobs),
-        skipped=tuple(_sanitize_skipped(one, mask) for one in found.skipped),
+        inventory,
+        jobs=tuple(_sanitize_job(job, mask) for job in inventory.jobs),
+        skipped=tuple(_sanitize_skipped(skipped, mask) for skipped in inventory.skipped),
     )
 
 
 def sanitize_poll(poll: Poll, mask: Mask) -> Poll:
-    said = {text: _sanitize_optional(text, mask) for text in {run.message for run in poll.runs}}
+    messages = {text: _sanitize_optional(text, mask) for text in {run.message for run in poll.runs}}
     return replace(
         poll,
-        runs=tuple(_sanitize_run(run, said[run.message], mask) for run in poll.runs),
-        skipped=tuple(_sanitize_skipped(one, mask) for one in poll.skipped),
+        runs=tuple(_sanitize_run(run, messages[run.message], mask) for run in poll.runs),
+        skipped=tuple(_sanitize_skipped(skipped, mask) for skipped in poll.skipped),
         warnings=tuple(_sanitize_optional(warning, mask) for warning in poll.warnings),
         gaps=tuple(replace(gap, reason=_sanitize_optional(gap.reason, mask)) for gap in poll.gaps),
     )
 
 
-def failure_kind(error: ConnectorError) -> str:
-    """The state of a target whose poll failed with that error."""
-    return error.kind
-
-
-def inventory_text(found: Inventory, doubted: str) -> tuple[str, ...]:
-    """What an inventory lacks and why, for the systems screen."""
-    unread = [f"{one.where}: {one.reason}" for one in found.skipped]
+def inventory_text(inventory: Inventory, doubted: str) -> tuple[str, ...]:
+    """Problems of an inventory, for the systems screen: jobs left out, and why."""
+    unread = [f"{skipped.where}: {skipped.reason}" for skipped in inventory.skipped]
     long = [f"{job.native_id[:60]}…: its name is longer than 1,000 bytes; it is not watched"
-            for job in found.jobs if is_too_long_name(encode_name(job.native_id))]  # fmt: skip
+            for job in inventory.jobs if is_too_long_name(encode_name(job.native_id))]  # fmt: skip
     return (*([doubted] if doubted else []), *unread, *long)
 
 
@@ -76,40 +77,35 @@ def chunks(batch: IngestBatch, before: str, size: int) -> Iterator[IngestBatch]:
     """The batch split into transactions, oldest records first. The cursor moves with the last: after a crash the
     rest is read again, and duplicates change nothing."""
     last = max(len(batch.runs) - 1, 0) // size * size
-    for at in range(0, last, size):
-        part = batch.runs[at : at + size]
-        tails = {(one.job, one.attempt_key) for one in part} & batch.tails.keys()
-        yield replace(
-            batch, runs=part, cursor=before, seen_until=None, skipped=(), gaps=(),
-            tails={key: batch.tails[key] for key in tails},
-        )  # fmt: skip
-    rest = batch.runs[last:]
-    tails = {(one.job, one.attempt_key) for one in rest} & batch.tails.keys()
-    yield replace(batch, runs=rest, tails={key: batch.tails[key] for key in tails})
+    for at in range(0, last + 1, size):
+        runs = batch.runs[at : at + size]
+        keys = {(run.job, run.attempt_key) for run in runs} & batch.tails.keys()
+        part = replace(batch, runs=runs, tails={key: batch.tails[key] for key in keys})
+        yield part if at == last else replace(part, cursor=before, seen_until=None, skipped=(), gaps=())
 
 
 def _sanitize_job(job: JobRecord, mask: Mask) -> JobRecord:
-    words = job.schedule.text or schedule_text(job.schedule)
+    schedule = job.schedule.text or schedule_text(job.schedule)
     return replace(
         job,
         title=_sanitize_optional(job.title, mask),
         definition=_sanitize_optional(job.definition, mask),
-        schedule=replace(job.schedule, text=_sanitize_optional(words, mask)),
+        schedule=replace(job.schedule, text=_sanitize_optional(schedule, mask)),
         run_as=_sanitize_optional(job.run_as, mask),
         native_url=_sanitize_optional(job.native_url, mask),
         owner=_sanitize_optional(job.owner, mask),
     )
 
 
-def _sanitize_run(run: RunRecord, said: str, mask: Mask) -> RunRecord:
-    if not (said or run.context or run.native_url):
+def _sanitize_run(run: RunRecord, message: str, mask: Mask) -> RunRecord:
+    if not (message or run.context or run.native_url):
         return run
     url = _sanitize_optional(run.native_url, mask)
     try:
         context = _sanitize_values(run.context, mask)
     except RecursionError:  # nested too deep: the run is stored without it
         context = dict(DEPTH_LIMIT_TEXT)
-    return replace(run, message=said, native_url=url, context=context)
+    return replace(run, message=message, native_url=url, context=context)
 
 
 def _sanitize_skipped(skipped: SkippedRecord, mask: Mask) -> SkippedRecord:
@@ -136,7 +132,7 @@ def _sanitize_value(value: Any, after: str, mask: Mask, below: bool) -> Any:
     if isinstance(value, Mapping):
         return _sanitize_values(value, mask, below)
     if isinstance(value, list | tuple):
-        return [_sanitize_value(each, after, mask, below) for each in value]
+        return [_sanitize_value(item, after, mask, below) for item in value]
     if below and value is not None and not isinstance(value, bool):
         return MASK[: len(value)] if isinstance(value, str) else MASK
     return _sanitize_optional(after + value, mask).removeprefix(after) if isinstance(value, str) else value

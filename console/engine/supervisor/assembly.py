@@ -125,7 +125,7 @@ class EngineAssembly:
             for target_id, system, target in targets.configured_targets(self.store)
             if system in self.config.systems
         }
-        self.doors = ConnectorPool(places, self.secrets)
+        self.connectors = ConnectorPool(places, self.secrets)
         self._join_telling()
         self.evaluator = Evaluator(
             self.store,
@@ -163,7 +163,7 @@ class EngineAssembly:
         shared = PollingContext(
             self.store,
             self.clock,
-            self.doors,
+            self.connectors,
             self.secrets,
             changed=self.evaluator.wake.set,
             jobs_changed=self._jobs_changed,
@@ -175,7 +175,7 @@ class EngineAssembly:
             self.store,
             self.clock,
             self.config.declared.checks,
-            CheckRunner(self.config, self.secrets).look,
+            CheckRunner(self.config, self.secrets).measure,
             self.secrets.mask,
             changed=self.evaluator.wake.set,
         )
@@ -185,7 +185,7 @@ class EngineAssembly:
         self.actions = ActionDispatcher(
             self.store,
             self.clock,
-            self.doors,
+            self.connectors,
             self.secrets,
             poll_now=self._poll_now,
             underway=self._underway,
@@ -193,11 +193,11 @@ class EngineAssembly:
             audience=plain.audience(self.config),
         )
         self.plans = PlanExecutor(self.store, self.clock, self.actions.wake.set, plain.audience(self.config))
-        proposals = PlanProposer(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
+        proposals = PlanProposer(self.store, self.clock, self.connectors, self.secrets, self.evaluator.estate)
         self.answers = RequestServer(
             self.store,
             self.clock,
-            self.doors,
+            self.connectors,
             self.secrets,
             extras=lambda run_id: rerun_context(self.store, self.evaluator.estate(), run_id, self.clock.now()),
             accept_drift=self._accept_drift,
@@ -205,9 +205,9 @@ class EngineAssembly:
             outlasted=lambda job, until: services_missed_by_hold(self.evaluator.estate(), job, until, self.clock.now()),
             others={
                 "plan preview": proposals.propose,
-                "check look": self.checks.now,
-                **ProbeHandlers(self.store, self.clock, self.doors, self.secrets).by_kind(),
-                **LogDifferenceHandlers(self.store, self.doors, self.secrets.mask).by_kind(),
+                "check look": self.checks.run_now,
+                **ProbeHandlers(self.store, self.clock, self.connectors, self.secrets).by_kind(),
+                **LogDifferenceHandlers(self.store, self.connectors, self.secrets.mask).by_kind(),
                 **AlertRouteHandlers(
                     self.store, self.clock, self.config.routes, self.config.estate.name, self.outbox.wake.set
                 ).by_kind(),
@@ -274,7 +274,7 @@ class EngineAssembly:
             self.actions.close()
             self.outbox.close(until)
             self.answers.close(until)
-            self.doors.close(until)
+            self.connectors.close(until)
 
     def _poll_now(self, target_id: int) -> None:
         poller = self.pollers.get(target_id)

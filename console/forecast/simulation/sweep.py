@@ -1,10 +1,10 @@
-"""Finish of every job in every sample: all layers of a night, or only what lies below a job that changed.
+"""Finish of every job in every sample: of all jobs of a night, or only of the downstreams of a changed job.
 
 Both compute each figure by the same steps, so that they agree to the last bit. Source: level-wise propagation with
 the k-th upstream of many jobs at once; change-driven recomputation (Acar, Blelloch & Harper 2002).
 Pools: no more of a pool's jobs run at once than it has slots, first come, first served: the workload recursion of a
-queue with several servers (Kiefer & Wolfowitz 1955) in every sample, repeated until no wait moves. Samples in which
-the pool is never full are found by sorting and cost next to nothing.
+queue with several servers (Kiefer & Wolfowitz 1955) in every sample, repeated until the waits converge. Samples in
+which the pool is never full are found by sorting, which is cheap.
 """
 
 from __future__ import annotations
@@ -21,70 +21,63 @@ from console.forecast.simulation.layers import LayerBlock, LayerPlan, nth_upstre
 from console.forecast.simulation.values import AT_ONCE, Booleans, Floats, Integers, JobPhase
 
 SETTLED = 1.0
-"""Seconds by which waits may still move."""
-MOST_ROUNDS = 6
+"""Change of waits, s, below which they have converged."""
+MAX_ROUNDS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class PoolQueue:
-    """What is not begun and takes a slot of a pool: how long it waits for that once it is ready, and who it gets it
-    from. Of the first chunk of samples."""
+    """Waits for slots in the first chunk of samples, of jobs that have not started."""
 
     places: Integers
     """In order."""
     waits: Floats
-    """By these, x samples, s."""
+    """These places x samples, s, from when the job is ready."""
     freed_by: Integers
-    """By these, x samples: the place of the one whose end frees the slot; -1 where it does not wait."""
+    """These places x samples: the place whose end frees the slot; -1 without a wait."""
 
 
 def slot_starts(ready: Floats, takes: Floats, busy: Floats, slots: int) -> tuple[Floats, Integers]:
-    """When each job of a pool gets a slot, and whose it was, jobs x samples: a row of these jobs, from their number on
-    one of those that run; -1 where none had to end. `ready` and `takes`: alike; `busy`: until when those run that hold
-    a slot already, running jobs x samples."""
+    """Start of each job of a pool, and the row of the job that freed its slot, jobs x samples; rows from len(ready) on
+    are those of `busy`, -1: the slot was free. `busy`: ends of the running jobs, these x samples."""
     held = -np.sort(-busy, axis=0)[:slots]
-    full = _may_be_full(ready, np.maximum(ready + takes, np.nextafter(ready, np.float32(np.inf))), held, slots)
-    if full.all():
-        return _one_by_one(ready, takes, busy, slots)
-    found, freed_by = ready.copy(), np.full(ready.shape, -1)
-    if full.any():
-        found[:, full], freed_by[:, full] = _one_by_one(ready[:, full], takes[:, full], busy[:, full], slots)
-    return found, freed_by
-
-
-def _may_be_full(ready: Floats, ends: Floats, held: Floats, slots: int) -> Booleans:
-    """By sample: more would run at once than there are slots, if none of these waited; each takes a moment at least."""
+    # samples in which more jobs would run at once than there are slots if none waited; each takes some time
+    ends = np.maximum(ready + takes, np.nextafter(ready, np.float32(np.inf)))
     begin = np.sort(np.vstack([np.full_like(held, -np.inf), ready]), axis=0)
-    over = np.sort(np.vstack([held, ends]), axis=0)
-    return np.asarray((over[: max(len(over) - slots, 0)] > begin[slots:]).any(axis=0))
+    end = np.sort(np.vstack([held, ends]), axis=0)
+    full = np.asarray((end[: max(len(end) - slots, 0)] > begin[slots:]).any(axis=0))
+    starts, freed_by = ready.copy(), np.full(ready.shape, -1)
+    if full.any():
+        starts[:, full], freed_by[:, full] = _queue(ready[:, full], takes[:, full], busy[:, full], slots)
+    return starts, freed_by
 
 
-def _one_by_one(ready: Floats, takes: Floats, busy: Floats, slots: int) -> tuple[Floats, Integers]:
-    """As `starts`, whatever comes: in the order in which they come."""
+def _queue(ready: Floats, takes: Floats, busy: Floats, slots: int) -> tuple[Floats, Integers]:
+    """As `slot_starts`: each job in the order in which they become ready."""
     columns = np.arange(ready.shape[1])
     free = np.full((slots, ready.shape[1]), -np.inf, np.float32)
     owner = np.full(free.shape, -1)
     last = np.argsort(-busy, axis=0, kind="stable")[:slots]
     free[: len(last)] = np.take_along_axis(busy, last, axis=0)
     owner[: len(last)] = last + len(ready)
-    found, freed_by = np.empty_like(ready), np.empty(ready.shape, owner.dtype)
+    starts, freed_by = np.empty_like(ready), np.empty(ready.shape, owner.dtype)
     for row in np.argsort(ready, axis=0, kind="stable"):
         slot = free.argmin(axis=0)
-        found[row, columns] = np.maximum(ready[row, columns], free[slot, columns])
+        starts[row, columns] = np.maximum(ready[row, columns], free[slot, columns])
         freed_by[row, columns] = owner[slot, columns]
-        free[slot, columns] = found[row, columns] + takes[row, columns]
+        free[slot, columns] = starts[row, columns] + takes[row, columns]
         owner[slot, columns] = row
-    return found, np.where(found > ready + np.float32(AT_ONCE), freed_by, -1)
+    return starts, np.where(starts > ready + np.float32(AT_ONCE), freed_by, -1)
 
 
 CHUNK = 256
-"""Samples that are computed at once: a hundred megabytes at a hundred thousand jobs."""
+"""Samples per pass: 100 MB for 100,000 jobs."""
 PIECE = 256
-"""Rows of a chunk's samples that are computed anew at once, of all chunks."""
+"""Rows (of one chunk) per recomputation step."""
 
 
 class Sweep:
-    """One look's night. Finishes are places x CHUNK for a chunk."""
+    """The finishes of one simulation run; places x CHUNK for a chunk."""
 
     def __init__(self, plan: LayerPlan, seen: NightState, draws: Draws) -> None:
         self._plan, self._seen, self._draws = plan, seen, draws
@@ -95,65 +88,51 @@ class Sweep:
         self._delays = np.zeros((len(self._pooled), CHUNK), np.float32)
 
     def run(self, chunk: int, finish: Floats, scratch: Floats) -> None:
-        """Writes when each place is done in this chunk. `scratch`: BLOCK x CHUNK."""
+        """Writes the finish of each place in this chunk. `scratch`: BLOCK x CHUNK."""
         self._delays = np.zeros((len(self._pooled), CHUNK), np.float32)
         self.all_layers(chunk, finish, scratch)
-        for _ in range(MOST_ROUNDS if len(self._pooled) else 0):
-            delays = self._queues(finish)
+        for _ in range(MAX_ROUNDS if len(self._pooled) else 0):
+            delays = np.zeros_like(self._delays)
+            for pending, waits, _ in self._pools(finish):
+                delays[np.searchsorted(self._pooled, pending)] = waits
             if np.abs(delays - self._delays).max() < SETTLED:
                 break
             self._delays = delays
             self.all_layers(chunk, finish, scratch)
 
     def queued(self, finish: Floats) -> PoolQueue:
-        """Of the chunk that was run last, whose finishes these are."""
-        pools = list(self._pools(finish))
-        places = np.concatenate([np.zeros(0, np.intp), *(coming for coming, _, _ in pools)])
+        """Waits for slots in the chunk of the last `run`, with these finishes."""
+        nobody = (np.zeros(0, np.intp), np.zeros((0, CHUNK), np.float32), np.zeros((0, CHUNK), np.intp))
+        places, waits, freed_by = map(np.concatenate, zip(nobody, *self._pools(finish), strict=True))
         order = np.argsort(places)
-        waits = np.concatenate([np.zeros((0, CHUNK), np.float32), *(each for _, each, _ in pools)])
-        freed_by = np.concatenate([np.zeros((0, CHUNK), np.intp), *(each for _, _, each in pools)])
         return PoolQueue(places[order], waits[order], freed_by[order])
 
-    def _queues(self, finish: Floats) -> Floats:
-        """What each job of a pool waits for its slot."""
-        found = np.zeros_like(self._delays)
-        for coming, waits, _ in self._pools(finish):
-            found[np.searchsorted(self._pooled, coming)] = waits
-        return found
-
     def _pools(self, finish: Floats) -> Iterator[tuple[Integers, Floats, Integers]]:
-        """Of each pool the places that have not begun, what they wait for a slot, and the place whose end frees it."""
+        """Per pool: the places that have not started, their waits for a slot, and the place whose end frees it."""
         for slots, places in self._plan.pools:
             stand = self._stand[places]
-            coming, running = (
-                places[(stand == JobPhase.WAITS) | (stand == JobPhase.READY)],
-                places[stand == JobPhase.RUNS],
-            )
-            if len(coming):
-                ready = self._ready(coming, finish)
-                takes = finish[coming] - ready - self._delays[np.searchsorted(self._pooled, coming)]
-                begun, freed_by = slot_starts(ready, takes, finish[running], slots)
-                yield coming, begun - ready, np.concatenate([coming, running, [-1]])[freed_by]
-
-    def _ready(self, places: Integers, finish: Floats) -> Floats:
-        """When each of these, of any layers, could begin but for a slot; places x CHUNK."""
-        order = np.argsort(-self._plan.upstreams.counts(places), kind="stable")
-        found = np.empty((len(places), CHUNK), np.float32)
-        found[order] = self._upstreams(places[order], finish[None])[0]
-        return np.maximum(found, self._seen.floor(places)[:, None])
+            pending = places[(stand == JobPhase.WAITS) | (stand == JobPhase.READY)]
+            running = places[stand == JobPhase.RUNS]
+            if len(pending):
+                order = np.argsort(-self._plan.upstreams.counts(pending), kind="stable")
+                ready = np.empty((len(pending), CHUNK), np.float32)
+                ready[order] = self._upstreams(pending[order], finish[None])[0]
+                ready = np.maximum(ready, self._seen.floor(pending)[:, None])
+                takes = finish[pending] - ready - self._delays[np.searchsorted(self._pooled, pending)]
+                starts, freed_by = slot_starts(ready, takes, finish[running], slots)
+                yield pending, starts - ready, np.concatenate([pending, running, [-1]])[freed_by]
 
     def all_layers(self, chunk: int, finish: Floats, scratch: Floats) -> None:
-        """As `run`, with the waits for slots as they are."""
+        """As `run`, with unchanged waits for slots."""
         done = np.flatnonzero(self._stand == JobPhase.DONE)
         opened, open_until = self._open
         held = self._held
-        failures = self._coming[self._draws.failures.sample[self._coming] // CHUNK == chunk]
+        failures = self._pending[self._draws.failures.sample[self._pending] // CHUNK == chunk]
         ruled = self._ruled[self._stand[self._ruled] == JobPhase.WAITS]
         samples = self._draws.failures.sample[failures] % CHUNK
-        bounds = self._plan.bounds
+        failing = self._draws.failures.place[failures]
         cuts = [
-            np.searchsorted(each, bounds)
-            for each in (done, opened, held, ruled, self._draws.failures.place[failures], self._pooled)
+            np.searchsorted(places, self._plan.bounds) for places in (done, opened, held, ruled, failing, self._pooled)
         ]
         for layer, blocks in enumerate(self._plan.blocks):
             of_done, of_open, of_held, of_ruled, fails, of_pool = (slice(cut[layer], cut[layer + 1]) for cut in cuts)
@@ -163,27 +142,23 @@ class Sweep:
             finish[opened[of_open]] = self._tiled(open_until[of_open])
             for place in ruled[of_ruled].tolist():
                 finish[place] = self._by_rule(place, chunk, finish)
-            at = failures[fails]
-            finish[self._draws.failures.place[at], samples[fails]] += self._draws.failures.costs[at]
+            finish[failing[fails], samples[fails]] += self._draws.failures.costs[failures[fails]]
             finish[self._pooled[of_pool]] += self._delays[of_pool]
 
-    def below(self, changed: Integers, finish: Floats) -> Integers:
-        """Computes these places anew, and all below that this moves; `finish`: chunks x places x CHUNK, in place. The
-        places that came out otherwise."""
+    def below(self, changed: Integers, finish: Floats) -> None:
+        """Recomputes these places and the downstreams that this changes; `finish`: chunks x places x CHUNK, in
+        place."""
         dirty = np.zeros(self._plan.size, bool)
         dirty[changed] = True
-        moved, piece = [], max(1, PIECE // len(finish))
+        piece = max(1, PIECE // len(finish))
         for start, stop in pairwise(self._plan.bounds.tolist()):
             rows = np.flatnonzero(dirty[start:stop]) + start
             for at in range(0, len(rows), piece):
-                here = self._anew(rows[at : at + piece], finish)
-                below = self._plan.downstreams.of(here)
+                below = self._plan.downstreams.of(self._recompute(rows[at : at + piece], finish))
                 dirty[below[self._stand[below] == JobPhase.WAITS]] = True
-                moved.append(here)
-        return np.concatenate(moved) if moved else changed[:0]
 
-    def _anew(self, places: Integers, finish: Floats) -> Integers:
-        """Those of one layer that come out otherwise than they stood."""
+    def _recompute(self, places: Integers, finish: Floats) -> Integers:
+        """Recomputes places of one layer; those whose finish changed."""
         until = self._upstreams(places, finish)
         np.maximum(until, self._seen.floor(places)[:, None], out=until)
         columns = until.reshape(len(finish), len(places), self._repeats, -1)
@@ -194,36 +169,29 @@ class Sweep:
         for row in np.flatnonzero(self._ruled_waits(places)).tolist():
             for chunk, done in enumerate(finish):
                 until[chunk, row] = self._by_rule(int(places[row]), chunk, done)
-        self._fail(places, until)
-        otherwise = (until != finish.take(places, 1)).any(axis=2).any(axis=0)
-        finish[:, places] = until
-        return np.asarray(places[otherwise])
-
-    def _upstreams(self, places: Integers, finish: Floats) -> Floats:
-        """When the last upstream of places is done, those with most upstreams first as they stand in a layer, chunks x
-        places x CHUNK; 0 without any."""
-        edges = self._plan.upstreams
-        nth = nth_upstreams(edges.first[places], edges.counts(places), edges)
-        if nth and len(nth[0]) == len(places):
-            found, nth = finish.take(nth[0], 1), nth[1:]
-        else:
-            found = np.zeros((len(finish), len(places), CHUNK), np.float32)
-        for upstream in nth:
-            these = found[:, : len(upstream)]
-            np.maximum(these, finish.take(upstream, 1), out=these)
-        return found
-
-    def _fail(self, places: Integers, until: Floats) -> None:
-        """Adds what may fail; chunks x places x CHUNK, in place."""
         failures = self._draws.failures
         at = failures.spans(places)
-        row = np.repeat(np.arange(len(places)), failures.first[places + 1] - failures.first[places])
-        live = self._to_come(failures.place[at], failures.share[at]) & (failures.sample[at] < len(until) * CHUNK)
-        at, row = at[live], row[live]
-        until[failures.sample[at] // CHUNK, row, failures.sample[at] % CHUNK] += failures.costs[at]
+        rows = np.repeat(np.arange(len(places)), failures.first[places + 1] - failures.first[places])
+        live = self._is_pending(failures.place[at], failures.share[at]) & (failures.sample[at] < len(until) * CHUNK)
+        at, rows = at[live], rows[live]
+        until[failures.sample[at] // CHUNK, rows, failures.sample[at] % CHUNK] += failures.costs[at]
+        is_changed = (until != finish.take(places, 1)).any(axis=2).any(axis=0)
+        finish[:, places] = until
+        return np.asarray(places[is_changed])
+
+    def _upstreams(self, places: Integers, finish: Floats) -> Floats:
+        """Finish of the last upstream of each place, chunks x places x CHUNK; 0 without upstreams. `places`: those
+        with most upstreams first, as in a layer."""
+        edges = self._plan.upstreams
+        nth = nth_upstreams(edges.first[places], edges.counts(places), edges)
+        last = np.zeros((len(finish), len(places), CHUNK), np.float32)
+        for number, upstream in enumerate(nth):
+            rows, ends = last[:, : len(upstream)], finish.take(upstream, 1)
+            rows[...] = np.maximum(rows, ends) if number else ends
+        return last
 
     def _by_rule(self, place: int, chunk: int, finish: Floats) -> Floats:
-        """The rule is told what may fail, as part of what the job takes."""
+        """The finish by the place's rule; failures count as part of its duration."""
         failures, takes = self._draws.failures, self._tiled(self._draws.lasts[place : place + 1])[0]
         at = failures.spans(np.array([place]))
         at = at[failures.sample[at] // CHUNK == chunk]
@@ -243,17 +211,19 @@ class Sweep:
         if len(held):
             mine = held[np.searchsorted(held, block.start) : np.searchsorted(held, block.stop)]
             finish[mine] = np.maximum(finish[mine], self._seen.floor(mine)[:, None])
-        self._by_column(rows)[...] += self._draws.lasts[block.start : block.stop, None]
+        by_column = rows.reshape(len(rows), self._repeats, self._draws.columns)
+        by_column += self._draws.lasts[block.start : block.stop, None]
 
     @cached_property
     def _open(self) -> tuple[Integers, Floats]:
-        """What no longer waits, and when it is done, places x columns."""
+        """Started, ready and failed places, and their finish, places x columns."""
         opened = np.flatnonzero((self._stand != JobPhase.DONE) & (self._stand != JobPhase.WAITS))
         return opened, begun(self._seen, self._draws, opened)
 
     @cached_property
     def _held(self) -> Integers:
-        """Waiting places whose floor may lie after their upstreams; what is not done is never done before now."""
+        """Waiting places whose floor may be later than their upstreams: those without unfinished upstreams, and those
+        with a start time ahead."""
         edges = self._plan.upstreams
         missing = np.add.reduceat(
             np.append(self._stand[edges.other] != JobPhase.DONE, False), edges.first[:-1], dtype=np.intp
@@ -262,12 +232,12 @@ class Sweep:
         return np.flatnonzero((self._stand == JobPhase.WAITS) & (free | (self._seen.earliest > self._seen.now)))
 
     @cached_property
-    def _coming(self) -> Integers:
-        """The failures that are still to come, by place."""
-        return np.flatnonzero(self._to_come(self._draws.failures.place, self._draws.failures.share))
+    def _pending(self) -> Integers:
+        """Failures that may still happen, by place."""
+        return np.flatnonzero(self._is_pending(self._draws.failures.place, self._draws.failures.share))
 
-    def _to_come(self, places: Integers, shares: Floats) -> Booleans:
-        """What fails at that share of its run; a rule's own are told to it."""
+    def _is_pending(self, places: Integers, shares: Floats) -> Booleans:
+        """Whether a failure at that share of the run may still happen; `_by_rule` adds the failures of its places."""
         progress = self._seen.progress(places, self._draws.usual)
         return np.asarray((shares > progress) & ~self._ruled_waits(places))
 
@@ -279,6 +249,3 @@ class Sweep:
     def _tiled(self, columns: Floats) -> Floats:
         """Places x columns for all samples of a chunk."""
         return np.tile(columns, (1, self._repeats))
-
-    def _by_column(self, rows: Floats) -> Floats:
-        return rows.reshape(len(rows), self._repeats, self._draws.columns)

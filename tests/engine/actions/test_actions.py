@@ -21,7 +21,7 @@ from connectors.sdk.settle import sent_at
 from connectors.sdk.states import RunState
 from console.config.estate import JobSettings, SystemConfig
 from console.domain.ids import new_action_key
-from console.engine.actions.state_machine import LOOK_UPS
+from console.engine.actions.state_machine import LOOKUPS
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.keyed_executor import KeyedExecutor
 from console.store.db.session import Row, SqliteAdapter
@@ -164,7 +164,7 @@ def unable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
     bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
     monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionUnknown("its list was cut"))
     bench.parts.actions.step(bench.fence)
-    for _ in range(LOOK_UPS + 3):
+    for _ in range(LOOKUPS + 3):
         again(bench)
     return key
 
@@ -174,7 +174,7 @@ def test_an_outcome_that_nobody_can_tell_stays_unknown_and_a_person_is_told_once
 ) -> None:
     """Called failed, it would be asked for again, and run twice."""
     key = unable(bench, monkeypatch)
-    assert ("unknown", "nobody can tell whether it arrived: its list was cut") == told(bench, key)
+    assert ("unknown", "unknown whether it arrived: its list was cut") == told(bench, key)
     bench.send()
     [alert] = [one for one in bench.sink.got if "stays unknown" in one[1]]
     assert "[Headway] rerun: outcome stays unknown: rerun fake/extract" == alert[1]
@@ -254,7 +254,7 @@ def test_a_job_marked_never_is_refused_by_the_engine_whatever_the_asker_saw(tmp_
 
 def test_a_job_whose_target_left_the_config_is_refused_with_its_system(bench: Bench) -> None:
     key = ask(bench, fail(bench, bench.scheduler))
-    bench.parts.doors.places = {}
+    bench.parts.connectors.places = {}
     bench.parts.actions.step(bench.fence)
     assert ("refused", "fake is no longer in the config") == told(bench, key)
 
@@ -359,7 +359,7 @@ def test_what_a_busy_thread_turned_away_is_due_once_it_is_free_again() -> None:
     while not lanes.is_free_again() and time.monotonic() < until:
         time.sleep(0.01)
     assert lanes.is_free_again()
-    assert (True, False) == (lanes.over(), lanes.is_free_again())
+    assert (True, False) == (lanes.is_idle(), lanes.is_free_again())
     lanes.close()
 
 

@@ -140,7 +140,7 @@ def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) ->
     bench.send()
     [body] = [body for _, title, body in bench.sink.got if "plan 1 stopped" in title]
     assert "nobody approved it within 1h" in body
-    assert [] == [title for _, title, _ in bench.sink.got if "start: nobody approved it" in title]
+    assert [] == [title for _, title, _ in bench.sink.got if "start: not approved in time" in title]
 
 
 def test_a_period_that_failed_is_not_run_a_second_time_under_the_same_approval(bench: Bench) -> None:

@@ -48,13 +48,14 @@ def test_a_secret_that_a_log_shows_is_masked_when_the_log_is_followed_too(bench:
 def test_a_secret_that_json_would_quote_is_not_given_along_with_a_start_either(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run_id = failed(bench)
     monkeypatch.setattr(bench.parts.answers._secrets, "mask", lambda text: text.replace('pä"ss', "•••"))
     telling: list[dict[str, Any]] = [{"a": ["b", 'xpä"ss']}, {'pä"ss': 1}]
     for given in telling:
         with pytest.raises(RequestFailed, match="contain a secret of the config"):
-            bench.parts.answers._refuse_secrets(given)
+            bench.parts.answers._preview({"run_id": run_id, "parameters": {"conf": given}})
     for harmless in (None, {"a": [1, True, "ss"]}):
-        bench.parts.answers._refuse_secrets(harmless)
+        bench.parts.answers._preview({"run_id": run_id, "parameters": {"conf": harmless}})
 
 
 def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:

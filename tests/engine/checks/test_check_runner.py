@@ -146,7 +146,7 @@ def test_a_look_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over
         made.checks.step(made.bench.fence)
         assert looks == len([one for one in made.data.looks if one[0] == "slow"])
         release.set()
-        until(lambda: not [one for one in threading.enumerate() if one.name == "look slow"])
+        until(lambda: not [one for one in threading.enumerate() if one.name == "measure slow"])
         made.step()
         assert looks + 1 == len([one for one in made.data.looks if one[0] == "slow"])
 
@@ -196,11 +196,11 @@ def test_what_cannot_be_judged_is_an_error_of_that_check(tmp_path: Path) -> None
 def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         business_date = present().date().isoformat()
-        answer = made.checks.now({"check": "rows", "business_date": business_date, "fence": made.bench.fence})
+        answer = made.checks.run_now({"check": "rows", "business_date": business_date, "fence": made.bench.fence})
         assert ("passed", "120 rows", {"rows": 120}) == (answer["state"], answer["words"], answer["measured"])
         assert [("rows", business_date)] == made.rows("name, bd")
         with pytest.raises(UnknownName, match='no check "row"'):
-            made.checks.now({"check": "row", "fence": made.bench.fence})
+            made.checks.run_now({"check": "row", "fence": made.bench.fence})
 
 
 def test_a_question_that_broke_on_the_store_leaves_its_check_free(
@@ -212,8 +212,8 @@ def test_a_question_that_broke_on_the_store_leaves_its_check_free(
         with monkeypatch.context() as broken:
             broken.setattr(check_rows, "awaited_checks", raises(StoreUnusable("the store is away")))
             with pytest.raises(StoreUnusable):
-                w.checks.now(asked)
-        assert "passed" == w.checks.now(asked)["state"]
+                w.checks.run_now(asked)
+        assert "passed" == w.checks.run_now(asked)["state"]
 
 
 def test_a_look_for_which_there_is_no_thread_is_begun_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,9 +239,11 @@ def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
         for week, rows in enumerate([3000, 3010, 3020, 3030]):
             made.data.found = Measurement(rows=rows)
             day = thursday - timedelta(weeks=4 - week)
-            made.checks.now({"check": "rows", "business_date": day.isoformat(), "fence": made.bench.fence})
+            made.checks.run_now({"check": "rows", "business_date": day.isoformat(), "fence": made.bench.fence})
         made.data.found = Measurement(rows=1200)
-        answer = made.checks.now({"check": "rows", "business_date": thursday.isoformat(), "fence": made.bench.fence})
+        answer = made.checks.run_now(
+            {"check": "rows", "business_date": thursday.isoformat(), "fence": made.bench.fence}
+        )
         assert "failed" == answer["state"]
         assert answer["words"].startswith("40 % of the usual Thursday rows (1,200 of 2,700–3,330, 4 Thursdays)")
 

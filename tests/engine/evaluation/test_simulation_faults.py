@@ -43,7 +43,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Iterator[pytest.MonkeyPatch]:
     """The simulation of whatever needs `extract` raises."""
-    whole = forecaster.Forecaster._made
+    whole = forecaster.Forecaster._prepare
 
     def breaking(self: Any, picture: Any, points: list[NightPoint], *more: Any) -> Any:
         if any(picture.job(point.job_id).name == "fake/extract" for point in points):
@@ -51,7 +51,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Iterator[pytest.Mon
         return whole(self, picture, points, *more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(forecaster.Forecaster, "_made", breaking)
+        patched.setattr(forecaster.Forecaster, "_prepare", breaking)
         yield patched
 
 

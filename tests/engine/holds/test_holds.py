@@ -56,7 +56,7 @@ class Night:
             self.bench.parts.clock._look_at = 0.0
             self.bench.parts.evaluator._whole_at = 0.0
             self.bench.poller._inventory_at = 0.0
-            self.bench.poller._holds._look_at = 0.0
+            self.bench.poller._holds._refresh_at = 0.0
             self.bench.turn()
             self.bench.parts.actions.step(self.bench.fence)
         return self

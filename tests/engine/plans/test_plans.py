@@ -262,7 +262,7 @@ def test_a_step_that_its_system_has_no_way_for_is_told_and_not_started_until_ano
 ) -> None:
     """A kind that only listens: what it cannot be sent is no plan, and a mark of Headway's own goes on."""
     able, missing = frozenset({Capability.LOG}), {Capability.RERUN: "it only listens"}
-    doors = night.parts.doors
+    doors = night.parts.connectors
     doors.places = {
         key: replace(one, system=replace(one.system, kind=replace(one.system.kind, capabilities=able, missing=missing)))
         for key, one in doors.places.items()
@@ -283,9 +283,9 @@ def test_a_step_that_its_system_has_no_way_for_is_told_and_not_started_until_ano
 
 def test_a_step_that_the_options_of_its_system_leave_out_is_told_as_one_of_its_kind_is(night: Bench) -> None:
     """`http` whose config names no call: the plan offered the rerun, and stopped at it."""
-    places = night.parts.doors.places
+    places = night.parts.connectors.places
     lacks = {Capability.RERUN: "the config names no call for it"}
-    night.parts.doors.places = {
+    night.parts.connectors.places = {
         key: replace(one, system=replace(one.system, kind=replace(one.system.kind, lacks=lambda options: lacks)))
         for key, one in places.items()
     }

@@ -80,7 +80,7 @@ def night(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, present() - timedelta(seconds=1), **more)
     bench.requests().log(run_id)
     bench.parts.answers.step(bench.fence)
-    bench.poller._inventory_at = bench.poller._holds._look_at = 0.0
+    bench.poller._inventory_at = bench.poller._holds._refresh_at = 0.0
     for _ in range(2):
         bench.turn()
         bench.parts.actions.step(bench.fence)

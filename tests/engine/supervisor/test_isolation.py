@@ -211,11 +211,11 @@ def test_who_waited_long_for_the_turn_is_asked_again_whether_its_job_runs_by_now
         system = bench.scheduler
 
         @contextmanager
-        def turn(_: int) -> Iterator[float]:
+        def turn(_: int, __: object) -> Iterator[float]:
             system.overlap = "it began meanwhile"
             yield 1.0
 
-        monkeypatch.setattr(bench.parts.actions._moves, "_turn", turn)
+        monkeypatch.setattr(bench.parts.actions.underway.turns, "turn", turn)
         bench.parts.actions.step(bench.fence)
         assert ("refused", []) == (states(bench)[key], system.acted)
 

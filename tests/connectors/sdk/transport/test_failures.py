@@ -30,7 +30,6 @@ from connectors.sdk.transport.http import HttpReply, refusal
 from connectors.sdk.transport.ssh import SshAddress, SshFailed, SshSession, error_class
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
 from console.domain.system import _FIXES
-from console.engine.polling.sanitize import failure_kind
 from tests.fakes.ssh_stub import StubServer, answer
 
 KINDS = {"unreachable", "refused", "forbidden", "limited", "failing", "unsupported"}
@@ -66,7 +65,7 @@ def test_every_class_of_sqlstate_has_a_row() -> None:
     ],
 )  # fmt: skip
 def test_what_postgres_says_is_told_apart(state: str, kind: str) -> None:
-    assert kind == failure_kind(postgres.sorted_error(psycopg.errors.lookup(state)("words"), "dwh"))
+    assert kind == postgres.sorted_error(psycopg.errors.lookup(state)("words"), "dwh").kind
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_what_postgres_says_is_told_apart(state: str, kind: str) -> None:
     ],
 )
 def test_a_connect_that_failed_is_told_apart(words: str, kind: str) -> None:
-    assert kind == failure_kind(postgres.sorted_error(psycopg.OperationalError(words), "dwh"))
+    assert kind == postgres.sorted_error(psycopg.OperationalError(words), "dwh").kind
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_a_connect_that_failed_is_told_apart(words: str, kind: str) -> None:
     ],
 )  # fmt: skip
 def test_what_mariadb_says_is_told_apart(number: int, kind: str) -> None:
-    assert kind == failure_kind(mysql.sorted_error(pymysql.err.OperationalError(number, "words"), "shop"))
+    assert kind == mysql.sorted_error(pymysql.err.OperationalError(number, "words"), "shop").kind
 
 
 def actions(value: Any) -> Iterator[str]:
@@ -156,7 +155,7 @@ def test_every_error_of_an_operation_of_aws_that_is_called_has_a_row() -> None:
 def test_what_aws_says_is_told_apart(code: str, status: int, kind: str) -> None:
     metadata: Any = {"HTTPStatusCode": status, "HTTPHeaders": {}}
     error = ClientError({"Error": {"Code": code, "Message": "words"}, "ResponseMetadata": metadata}, "ListExecutions")
-    assert kind == failure_kind(aws.sorted_client_error(error, "Step Functions eu", "stepfunctions", once=False))
+    assert kind == aws.sorted_client_error(error, "Step Functions eu", "stepfunctions", once=False).kind
 
 
 @pytest.mark.parametrize(
@@ -169,7 +168,7 @@ def test_what_aws_says_is_told_apart(code: str, status: int, kind: str) -> None:
 )  # fmt: skip
 def test_what_a_status_says_is_told_apart(status: int, detail: str, kind: str) -> None:
     body = json.dumps({"detail": detail}).encode()
-    assert kind == failure_kind(refusal(HttpReply("X", "GET /x", status, {}, body, None)))
+    assert kind == refusal(HttpReply("X", "GET /x", status, {}, body, None)).kind
 
 
 @pytest.mark.parametrize(
