@@ -237,7 +237,7 @@ def _confirm_on_bad_upstream(arguments: argparse.Namespace, name: str, run: RunR
     with store_reader(arguments) as reads:
         view = reads.holds.gate(name, run.period_key)
         verdict = judge_gate(view, reads.estate.engine().alive, reads.now(), reads.declared())
-    if verdict.standing is not GateStatus.RED:
+    if verdict.status is not GateStatus.RED:
         return True
     problem = f"{name} {run.business_date}: upstream not satisfied: {verdict.words}"
     if not arguments.anyway and not sys.stdin.isatty():

@@ -94,7 +94,7 @@ def _unfinished_upstreams(reads: Queries, hold: HoldView) -> list[str]:
     except NotFound:
         return []  # no run is expected
     verdict = judge_gate(view, True, reads.now())
-    if not view.business_date or view.at > reads.now() or verdict.standing is GateStatus.SATISFIED:
+    if not view.business_date or view.at > reads.now() or verdict.status is GateStatus.SATISFIED:
         return []
     return [f"{verdict.words}: a missed start runs anyway, on unfinished input"]
 
@@ -310,12 +310,12 @@ def run_gate(arguments: argparse.Namespace) -> int:
     from console.control.holds.gate import GateStatus  # local: start-up time
 
     verdict = _wait_for_gate(arguments)
-    is_open, message = verdict.standing is GateStatus.SATISFIED, verdict.words
-    if verdict.standing is GateStatus.UNKNOWN and arguments.if_unknown == "open":
+    is_open, message = verdict.status is GateStatus.SATISFIED, verdict.words
+    if verdict.status is GateStatus.UNKNOWN and arguments.if_unknown == "open":
         is_open, message = True, f"{message}; opened because of --if-unknown open"
     print_message(f"headway gate {arguments.name}: {'open' if is_open else 'closed'}: {message}")
     if not is_open:
-        return {GateStatus.RED: Exit.RED, GateStatus.UNKNOWN: Exit.NO_ENGINE}.get(verdict.standing, Exit.TIMEOUT)
+        return {GateStatus.RED: Exit.RED, GateStatus.UNKNOWN: Exit.NO_ENGINE}.get(verdict.status, Exit.TIMEOUT)
     return _exec_command(arguments.argv) if arguments.argv else Exit.OK
 
 
@@ -329,14 +329,14 @@ def _wait_for_gate(arguments: argparse.Namespace) -> GateVerdict:
     while True:
         verdict = _gate_status(arguments)
         now = time.monotonic()
-        if verdict.standing is not GateStatus.UNKNOWN:
+        if verdict.status is not GateStatus.UNKNOWN:
             known_at = now
-        if verdict.standing is GateStatus.SATISFIED or (verdict.standing is GateStatus.RED and arguments.fail_fast):
+        if verdict.status is GateStatus.SATISFIED or (verdict.status is GateStatus.RED and arguments.fail_fast):
             return verdict
         if arguments.if_unknown == "open" and now - known_at >= GATE_UNKNOWN_SECONDS:
             return verdict
         if now >= until:
-            return GateVerdict(verdict.standing, f"{verdict.words} after {format_duration(timeout)}")
+            return GateVerdict(verdict.status, f"{verdict.words} after {format_duration(timeout)}")
         time.sleep(min(GATE_POLL_SECONDS, max(until - now, 0.05)))
 
 

@@ -1,6 +1,6 @@
 """One evaluation: the estate's values and the time in, decisions out.
 
-The rules are listed in the order in which they depend on each other.
+The rules are listed in the order of their dependencies.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from console.domain.service import Timeliness
 from console.forecast.finish_times import NodeState, ServiceForecast, SimulateDays
 
 MOVING = timedelta(minutes=1)
-"""How often a forecast is looked at again that is counted from now on."""
+"""How often a forecast from now on is refreshed."""
 
 
 def evaluate(
@@ -54,38 +54,38 @@ def evaluate(
     cache: EvaluationCache | None = None,
     foresee: SimulateDays | None = None,
 ) -> Decisions:
-    """Everything that the estate's values mean at `now` (aware).
+    """All decisions for the estate at `now` (aware).
 
-    `log_tails`: run id -> cleaned end of its log. `cache`: of this estate, or of one that it is a part of; with it only
-    what has changed since is computed. `foresee`: the simulation that says when services are done; without it their
-    figures are sums of quantiles.
+    `log_tails`: run id -> cleaned end of its log. `cache`: of this estate, or of one that it is a part of; with it
+    only the changes since are computed. `foresee`: the simulation of finish times; without it they are sums of
+    quantiles.
 
-    Pure: evaluating twice without a change gives the same, without notifications and events. What was notified before
-    is in the incidents' fingerprints, and for each route in `estate.telling`.
+    Pure: evaluating twice without a change gives the same, without notifications and events. Earlier notifications
+    are in the incidents' fingerprints, and per route in `estate.telling`.
     """
     estate = without_own_pauses(estate)
     memo, graph = (cache.memo, cache.graph) if cache is not None else (EvaluationMemo(), None)
-    # 1. What must run: a run that never came is a fact for every rule below.
+    # 1. Expected runs: a missing run is a fact for every rule below.
     due = expect_runs(estate, now, memo)
-    # 2. What is green, red, stale: the later rules look through this, over the runs that exist and those of rule 1.
+    # 2. State and freshness, over the existing runs and those of rule 1: every later rule reads this index.
     index = EstateIndex(estate, now, due.runs, due.withdrawn, memo, graph)
-    # 3. What each service day waits for: before incidents, because those tell whom they hurt.
+    # 3. Service days: before incidents, because those name the services that they affect.
     days = service_days(index)
     days = foresee(index, days) if foresee is not None else days
-    # 4. What each job's own past says of it; and which causes there are, red ones, those that only a rule or a check
-    #    sees, and promises that are not kept though nothing failed, with the open incident that tells each of them.
-    found = current_findings(index)
-    causes = causes_from_findings(index, root_causes(index), found.findings)
-    open_cases = with_unmet_promises(index, [*causes, *failed_check_causes(index, days)], days)
-    add_evidence(index, open_cases, found.findings)
-    # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
-    threats = [_threats(index, match, days) for match in open_cases]
-    # 6. How each service stands: its own forecast, or the most urgent of its causes.
+    # 4. Findings from each job's own past; and the causes: red runs, findings, failed checks, and promises that are
+    #    unmet without a failure, each with its open incident.
+    findings = current_findings(index)
+    causes = causes_from_findings(index, root_causes(index), findings.findings)
+    matches = with_unmet_promises(index, [*causes, *failed_check_causes(index, days)], days)
+    add_evidence(index, matches, findings.findings)
+    # 5. Services that each cause affects, and until when it can be repaired: from the days of rule 3.
+    threats = [_threats(index, match, days) for match in matches]
+    # 6. Status of each service: its own forecast, or the most urgent of its causes.
     verdicts = _verdicts(index, days, threats)
-    # 7. What is written of each incident, and told if it is new: last, because it tells the verdicts of rule 6.
-    decided = [_decided(index, *pair, verdicts) for pair in zip(open_cases, threats, strict=True)]
-    incidents, tell_at = add_notifications(index, open_cases, decided, verdicts.values(), log_tails or {})
-    # 8. Who is held, let go and started: it looks at upstreams as rule 2 does, and changes none of the verdicts above.
+    # 7. Incidents and their notifications: last, because they contain the verdicts of rule 6.
+    decided = [_decided(index, *pair, verdicts) for pair in zip(matches, threats, strict=True)]
+    incidents, notify_at = add_notifications(index, matches, decided, verdicts.values(), log_tails or {})
+    # 8. Holds, releases and starts: they read upstreams as rule 2 does, and change none of the verdicts above.
     held = decide_holds(index)
     turns = _turning_points(now, due.next_at, days, verdicts, incidents)
     judgements = _judgements(index, days, verdicts)
@@ -97,9 +97,9 @@ def evaluate(
         service_days=(*verdicts.values(), *excluded_dates(index)),
         incidents=incidents,
         holds=tuple(held.decisions),
-        findings=finding_changes(index, found.findings),
-        cycles=tuple(tuple(index.job(each).name for each in path) for path in index.graph.cycles),
-        next_at=min([*turns, *held.turns, *tell_at, *filter(None, [found.next_at])], default=None),
+        findings=finding_changes(index, findings.findings),
+        cycles=tuple(tuple(index.job(job_id).name for job_id in path) for path in index.graph.cycles),
+        next_at=min([*turns, *held.turns, *notify_at, *filter(None, [findings.next_at])], default=None),
     )
 
 
@@ -114,9 +114,9 @@ def _verdicts(
     index: EstateIndex, days: Sequence[ServiceForecast], threats: Sequence[Mapping[ServiceDayKey, Threat]]
 ) -> dict[ServiceDayKey, ServiceDayVerdict]:
     by_day: dict[ServiceDayKey, list[Threat]] = {}
-    for each in threats:
-        for name, one in each.items():
-            by_day.setdefault(name, []).append(one)
+    for threat in threats:
+        for name, day_threat in threat.items():
+            by_day.setdefault(name, []).append(day_threat)
     names = [(day.service.name, day.business_date) for day in days]
     return {name: service_verdict(index, day, by_day.get(name, ())) for name, day in zip(names, days, strict=True)}
 
@@ -127,30 +127,30 @@ def _decided(
     threats: Mapping[ServiceDayKey, Threat],
     verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
 ) -> IncidentDecision:
-    """The incident without what is told of it."""
+    """The incident without its notifications."""
     before = last_notification_of(match)
     decision = decide_incident(index, match, threats, verdicts)
     decision = with_shadowed_routes(decision, routes_of_incident(index, match, decision)[1])
-    decision, kept = with_maintenance(index, match, decision, before)
-    return replace(decision, event="; ".join(filter(None, (event_text(decision, before), kept))))
+    decision, maintenance = with_maintenance(index, match, decision, before)
+    return replace(decision, event="; ".join(filter(None, (event_text(decision, before), maintenance))))
 
 
 def _judgements(
     index: EstateIndex, days: Sequence[ServiceForecast], verdicts: Mapping[ServiceDayKey, ServiceDayVerdict]
 ) -> tuple[RunJudgement, ...]:
-    """Of every stored run whose timeliness or staleness is another than it was."""
+    """Stored runs whose timeliness or staleness changed."""
     timely = run_timeliness(index, days, verdicts)
     read = {node.job_id for day in days for node in day.nodes.values()}
-    found: list[RunJudgement] = []
+    judgements: list[RunJudgement] = []
     for job_id, runs in index.runs.items():
         entry = index.memo.get(job_id)
         if entry is None or job_id in read:
-            found += _of_job(index, job_id, runs, timely)
+            judgements += _of_job(index, job_id, runs, timely)
             continue
         if entry.judgements is None:
             entry.judgements = tuple(_of_job(index, job_id, runs, timely))
-        found += entry.judgements
-    return tuple(found)
+        judgements += entry.judgements
+    return tuple(judgements)
 
 
 def _of_job(
@@ -160,10 +160,14 @@ def _of_job(
     for run in runs:
         if not run.id:
             continue
-        said = timely.get(run.id, Timeliness.NO_ESTIMATE)
-        stands = index.freshness(run) if reads else UNREAD
-        if run.timeliness is not said or run.stale_read != stands.stale or run.partial_input != stands.partial:
-            yield RunJudgement(run.id, said, stands.stale, stands.partial)
+        timeliness = timely.get(run.id, Timeliness.NO_ESTIMATE)
+        freshness = index.freshness(run) if reads else UNREAD
+        if (
+            run.timeliness is not timeliness
+            or run.stale_read != freshness.stale
+            or run.partial_input != freshness.partial
+        ):
+            yield RunJudgement(run.id, timeliness, freshness.stale, freshness.partial)
 
 
 def _turning_points(
@@ -173,19 +177,21 @@ def _turning_points(
     verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
     incidents: Sequence[IncidentDecision],
 ) -> Iterator[datetime]:
-    """The instants after now at which time alone changes a verdict."""
+    """Instants after now at which time alone changes a verdict."""
     if next_due is not None:
         yield next_due
     for day in days:
-        said = verdicts[day.service.name, day.business_date]
-        if said.delivered_at is not None:
+        verdict = verdicts[day.service.name, day.business_date]
+        if verdict.delivered_at is not None:
             continue
-        yield from (at for at in (day.deadline, said.act_by) if at is not None and at > now)
+        yield from (at for at in (day.deadline, verdict.act_by) if at is not None and at > now)
         if day.deadline > now and any(node.how in (NodeState.RERUN, NodeState.RUNNING) for node in day.unfinished()):
             yield now + MOVING
         if day.finish is not None and now < day.deadline >= day.finish.p50:
-            yield now + max(day.deadline - day.finish.p50, MOVING)  # no forecast moves on faster than time does
+            yield now + max(day.deadline - day.finish.p50, MOVING)  # no forecast advances faster than time
     for incident in incidents:
-        yield from (each.act_by for each in incident.services if each.act_by is not None and each.act_by > now)
-    if any(each.root_target_id is not None and not each.closed for each in incidents):
+        yield from (
+            service.act_by for service in incident.services if service.act_by is not None and service.act_by > now
+        )
+    if any(incident.root_target_id is not None and not incident.closed for incident in incidents):
         yield from (at for at in next_effects(days) if at > now)

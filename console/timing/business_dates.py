@@ -15,8 +15,8 @@ SLACK = timedelta(seconds=2)
 """A start this much before its instant is still its start: a log's stamp and the scheduler's clock differ."""
 
 LATEST_START = timedelta(hours=25)
-"""A start later than this after its instant is another one, however rare the schedule: a monthly job that somebody
-starts in mid-month is no late run of the first. A day and an hour, for the daily job in the long night of autumn."""
+"""A start later than this after its instant belongs to another period, however rare the schedule: a manual start in
+mid-month is not a late run of the first. A day and an hour, for the daily job in the long night of autumn."""
 
 EARLIEST_START = timedelta(minutes=15)
 """Of a job that goes by a clock of its own: started so long before its instant, it is that instant's run."""

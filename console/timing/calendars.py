@@ -71,7 +71,8 @@ def is_open(calendar: Calendar, at: datetime) -> bool:
         return counts(calendar, local.date())
     today, yesterday = local.date(), local.date() - _DAY
     return any(
-        (_has(window, local) and counts(calendar, today)) or (_has_late(window, local) and counts(calendar, yesterday))
+        (_has(window, local) and counts(calendar, today))
+        or (window.closes <= window.opens and local.time() < window.closes and counts(calendar, yesterday))
         for window in calendar.windows
     )
 
@@ -109,7 +110,7 @@ def exclusion_reason(calendar: Calendar, day: date) -> str:
 
 
 def holiday(calendar: Calendar, day: date) -> str:
-    """Name of the public holiday; empty where it is none, or the calendar has no country."""
+    """Name of the public holiday; empty without one, or if the calendar has no country."""
     if not calendar.country:
         return ""
     return _holidays(calendar.country, calendar.subdivision, day.year).get(day, "")
@@ -139,29 +140,29 @@ def day_reason(calendar: Calendar, day: date) -> str:
 def _is_own(calendar: Calendar, day: date) -> bool:
     if not calendar.on:
         return is_business_day(calendar, day)
-    return any(_is_day(calendar, rule, day) for rule in calendar.on)
+    return any(
+        _day_of(calendar, rule, *_span(day, rule.span)) == day and not _is_off(calendar, day) for rule in calendar.on
+    )
 
 
 def _is_off(calendar: Calendar, day: date) -> bool:
     return day in calendar.closed or bool(holiday(calendar, day))
 
 
-def _is_day(calendar: Calendar, rule: DayRule, day: date) -> bool:
-    return _day_of(calendar, rule, *_span(day, rule.span)) == day and not _is_off(calendar, day)
-
-
 @lru_cache(maxsize=4096)
 def _day_of(calendar: Calendar, rule: DayRule, first: date, last: date) -> date | None:
     """The day that the rule names in this month, quarter or year."""
-    fitting = [day for day in _days(first, last) if _fits(calendar, rule.kind, day)]
+    fitting = [
+        day
+        for day in _days(first, last)
+        if (
+            is_business_day(calendar, day)
+            if rule.kind == "business day"
+            else rule.kind == "day" or WEEKDAYS[day.weekday()] == rule.kind
+        )
+    ]
     place = rule.number - 1 if rule.number > 0 else rule.number
     return fitting[place] if -len(fitting) <= place < len(fitting) else None
-
-
-def _fits(calendar: Calendar, kind: str, day: date) -> bool:
-    if kind == "business day":
-        return is_business_day(calendar, day)
-    return kind == "day" or WEEKDAYS[day.weekday()] == kind
 
 
 def _span(day: date, span: str) -> tuple[date, date]:
@@ -222,11 +223,6 @@ def _has(window: CalendarWindow, local: datetime) -> bool:
     """Within the window that opened on this local date."""
     clock = local.time()
     return clock >= window.opens and (clock < window.closes or window.closes <= window.opens)
-
-
-def _has_late(window: CalendarWindow, local: datetime) -> bool:
-    """Within the window that opened the day before and goes over midnight."""
-    return window.closes <= window.opens and local.time() < window.closes
 
 
 @lru_cache(maxsize=256)

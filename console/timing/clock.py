@@ -16,7 +16,7 @@ REFRESH_SECONDS = 0.5
 
 
 class ClockSetting(NamedTuple):
-    """A clock row. While paused, the time stands still at `origin`."""
+    """A clock row. While paused, the time is `origin`."""
 
     origin: datetime
     """The replay's time at the real instant `started`. Both aware UTC."""
@@ -37,7 +37,7 @@ def real_now() -> datetime:
 
 
 class Clock:
-    """Tells the time to a whole process. `read` gives the store's clock row, None where there is none."""
+    """The time for a whole process. `read` gives the store's clock row, None without one."""
 
     def __init__(
         self, read: Callable[[], ClockSetting | None] | None = None, real: Callable[[], datetime] = real_now

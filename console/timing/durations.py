@@ -45,8 +45,7 @@ def fraction_below(value: float, values: Sequence[float]) -> float:
 
 
 def time_of_day(text: str) -> time:
-    """The naive time of a clock on the wall: "03:58", "3:58". Raises ValueError, also for one with a zone of its own:
-    whoever types 03:58Z means another instant than that wall shows."""
+    """A naive time of day: "03:58", "3:58". Raises ValueError, also for one with a zone: 03:58Z is another instant."""
     found = time.fromisoformat(text.rjust(len("03:58"), "0") if ":" in text else text)
     if found.tzinfo is not None:
         raise ValueError(f'"{text[:40]}" has a zone of its own')

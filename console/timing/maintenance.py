@@ -23,7 +23,7 @@ from console.timing.formats import zoned_time
 from console.timing.zones import instant_at, zone_of
 
 _AHEAD_DAYS = 9
-"""Days ahead in which the end of a maintenance by calendar is sought; one that lasts longer is asked again then."""
+"""Days ahead in which the end of a maintenance by calendar is sought; then it is computed again."""
 _NOTHING = timedelta(0)
 
 
@@ -34,7 +34,7 @@ class ActiveMaintenance:
     why: str
     until: datetime
     at: datetime
-    """The instant that was looked at."""
+    """The instant of the query."""
 
     def text(self, zone: str) -> str:
         """ "in maintenance until 04:00 CET: kernel patches", with the date where it is another day."""
@@ -59,8 +59,8 @@ def maintenance_of_target(estate: Estate, target: TargetFacts, at: datetime) -> 
 
 
 def maintenance_of_check(estate: Estate, name: str, at: datetime) -> ActiveMaintenance | None:
-    """The maintenance at that instant of the system or target by whose door the check looks; else of all services that
-    wait for it, each of which has a job in maintenance that delivers it. The one that ends last."""
+    """Maintenance at that instant of the check's system or target; else of all services that wait for it, each
+    through a delivering job. The one that ends last."""
     check, declared = estate.declared.check(name), estate.declared
     if check is not None and check.system:
         meant = (one for one in declared.maintenance if _means_door(one, check) and _lasts(declared, one, at))
@@ -78,7 +78,6 @@ def maintenance_of_jobs(estate: Estate, job_ids: Iterable[int], at: datetime) ->
 
 
 def _means_door(one: MaintenanceWindow, check: Check) -> bool:
-    """A check that names no target looks at the one place that its system has."""
     if matches_any(one.systems, check.system):
         return True
     if check.target:

@@ -22,23 +22,23 @@ Each dialect has its own rule for clock changes:
 "systemd"      `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's.
 A
                time in the gap is left out, of one that comes twice the first counts. What a timer does by the time
-               since boot or since its last run is no clock: it has a cadence (`cadence`).
+               since boot or since its last run is not a clock: it has a cadence (`cadence`).
 "pgagent"      The arrays of its schedules, written as `OnCalendar=` by its connector, by the zone of its database.
                A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
                (pga_next_schedule of pgagent--4.2.sql).
 "prefect"      The source's own `next_at` first, then its cron expression. A time in the gap counts by the offset
 after
-               it, so an hour early; of one that comes twice the first counts, hourly ones too (asked of Prefect
+               it, so an hour early; of one that comes twice the first counts, hourly ones too (tested with Prefect
                3.8.8).
 "mysql_events" The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the event's
 zone.
                The change of clocks is as for systemd (not lived here).
 "dagster"      The source's own `next_at` first, then its cron expression. A time in the gap is moved to its end; of
 one
-               that comes twice the second counts, of hourly ones both (asked of Dagster 1.13.27).
-"kubernetes"   The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (asked of
+               that comes twice the second counts, of hourly ones both (tested with Dagster 1.13.27).
+"kubernetes"   The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
                robfig/cron 3.0.1, which Kubernetes reads it with).
-"none"         nothing runs by the clock.
+"none"         Nothing runs by the clock.
 Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
 
 A job whose schedule cannot be read has a cadence, learned from its start times with a confidence: a time of day on
@@ -73,7 +73,7 @@ MOST = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _PAD = timedelta(hours=3)
-"""A clock that moves by more is no DST change for cron either (cron.c: "more than three hours")."""
+"""A larger change is not DST for cron either (cron.c: "more than three hours")."""
 _LONG = timedelta(days=10)
 """Over longer spans the days are not shared."""
 NICKNAMES = {
@@ -116,7 +116,7 @@ class _Rule:
     every: int = 0
     """Seconds, for "N seconds"."""
     events: CalendarEvents | None = None
-    """What a systemd timer says, in place of the fields."""
+    """Events of a systemd timer, instead of the fields."""
 
 
 def instants(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
@@ -125,7 +125,7 @@ def instants(schedule: Schedule, after: datetime, before: datetime) -> list[date
 
 
 def next_instant(schedule: Schedule, after: datetime) -> datetime | None:
-    """The first instant after `after`; None when there is none within fifty years."""
+    """The first instant after `after`; None without one within fifty years."""
     if schedule.next_at is not None and schedule.next_at > after:
         return schedule.next_at
     rule = _rule(schedule)
@@ -133,7 +133,7 @@ def next_instant(schedule: Schedule, after: datetime) -> datetime | None:
 
 
 def last_instant(schedule: Schedule, until: datetime) -> datetime | None:
-    """The last instant at or before `until`, by the expression; None when there is none within fifty years."""
+    """The last instant at or before `until`, by the expression; None without one within fifty years."""
     rule = _rule(schedule)
     return _nearest(rule, until.astimezone(UTC), forward=False) if isinstance(rule, _Rule) else None
 
@@ -248,7 +248,6 @@ def _local(rule: _Rule, at: datetime) -> datetime:
 
 
 def _all_readings(rule: _Rule, local: datetime) -> tuple[datetime, ...]:
-    """The instants at which the scheduler starts what is due at this local time."""
     shown = local_readings(local, rule.zone)
     if rule.starred or len(shown) == 1:
         return shown
@@ -323,7 +322,7 @@ _CRON_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def schedule_text(schedule: Schedule) -> str:
-    """The schedule in words with its zone; else the source's own words, else the bare expression."""
+    """Readable schedule with its zone; else the source's own text, else the bare expression."""
     text = schedule.expression.strip()
     if schedule.dialect == "none" or not text:
         return schedule.text or "not by the clock"
@@ -387,13 +386,13 @@ def _explained(fields: list[str]) -> str:
 
 
 ENOUGH_STARTS = 8
-"""Fewer starts than this tell nothing."""
+"""Starts that a cadence needs."""
 ENOUGH_DAYS = 13
-"""Two weeks: before, the days of the week cannot be told from chance."""
+"""Two weeks: before, weekdays cannot be distinguished from chance."""
 MIN_CONFIDENCE = 0.9
 """Share that must fit before anything is expected."""
 CACHE_SIZE = 32_768
-"""What was learned lately, for jobs that have not started since; each start makes another question of it."""
+"""Cached cadences; each start of a job adds one."""
 
 _NEARLY_ALL, _HARDLY_ANY = 0.75, 0.25
 _SAME_TIME = timedelta(hours=2)
@@ -440,7 +439,7 @@ class Cadence:
         zone = zone_of(self.zone)
         day = (start + self.tolerance).astimezone(zone).date()
         ahead = (day + number * _DAY for number in range(9))
-        usual = (instant_at(datetime.combine(each, self.at), zone) for each in ahead if each.weekday() in self.weekdays)
+        usual = (instant_at(datetime.combine(run, self.at), zone) for run in ahead if run.weekday() in self.weekdays)
         return next(each for each in usual if each > start + self.tolerance)
 
 
@@ -516,7 +515,7 @@ def _weekday_pattern(days: set[date]) -> tuple[tuple[int, ...], float]:
     seen = Counter((first.weekday() + number) % 7 for number in range(length))
     ran = Counter(day.weekday() for day in days)
     shares = [ran[number] / max(1, seen[number]) for number in range(7)]
-    if any(_HARDLY_ANY < each < _NEARLY_ALL for each in shares):
+    if any(_HARDLY_ANY < share < _NEARLY_ALL for share in shares):
         return (), 0.0
     usual = tuple(number for number, share in enumerate(shares) if share >= _NEARLY_ALL)
     agree = sum(ran[number] if number in usual else seen[number] - ran[number] for number in range(7))

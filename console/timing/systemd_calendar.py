@@ -1,4 +1,4 @@
-"""systemd calendar events (`OnCalendar=`): what an expression means, and the local times at which it elapses.
+"""systemd calendar events (`OnCalendar=`): parsing, and the local times at which an expression elapses.
 
 Source: systemd.time(7), "Calendar events", and calendarspec.c of systemd 252; each rule was checked against
 `systemd-analyze calendar` (tests/timing/test_systemd_calendar.py). A weekday and a date must both match. "~"
@@ -73,8 +73,7 @@ class CalendarEvents:
 
 @lru_cache(maxsize=4096)
 def parse_on_calendar(text: str) -> CalendarEvents:
-    """What the expressions say. Raises ValueError, in words, for what systemd would refuse, and where they name two
-    zones."""
+    """Parsed expressions. Raises ValueError for anything that systemd would refuse, and for two zones."""
     parts = [_expression(part) for part in text.split(";") if part.strip()]
     if not parts:
         raise ValueError("it is empty")
@@ -107,13 +106,18 @@ def _expression(text: str) -> tuple[CalendarExpression, str]:
             words = ["*-*-*"]
     on, at = _date_and_time(words, text)
     from_end = on["ends"] == "~"
+    hour = at["hour"]
+    minute = at["minute"]
+    second = at["second"] or "00"
+    hours, minutes, seconds = (_numbers(each, 0, most) for each, most in ((hour, 23), (minute, 59), (second, 59)))
+    times = tuple(time(h, m, s) for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
     return CalendarExpression(
         weekdays,
         _years(on["year"] or "*"),
         _numbers(on["month"], 1, 12),
         _numbers(on["day"], 1, 28 if from_end else 31, from_end),
         from_end,
-        _times(at["hour"], at["minute"], at["second"] or "00"),
+        times,
     ), zone
 
 
@@ -162,11 +166,6 @@ def _years(text: str) -> frozenset[int]:
     if text == "*":
         return frozenset(range(1970, 2200))
     return frozenset(year + (2000 if year < 70 else 1900 if year < 100 else 0) for year in _numbers(text, 0, 2199))
-
-
-def _times(hour: str, minute: str, second: str) -> tuple[time, ...]:
-    hours, minutes, seconds = (_numbers(each, 0, most) for each, most in ((hour, 23), (minute, 59), (second, 59)))
-    return tuple(time(h, m, s) for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
 
 
 def _numbers(text: str, low: int, high: int, from_end: bool = False) -> frozenset[int]:

@@ -58,9 +58,14 @@ def instant_at(local: datetime, zone: tzinfo) -> datetime:
 
 def date_in_window(at: datetime, zone: tzinfo, cutoff: time) -> date:
     """The date whose window holds the instant; the window of a date opens at its `cutoff` and closes at the next. At
-    the ends of the calendar, of which only a source that tells nonsense speaks, it is the instant's own date."""
+    the ends of the calendar it is the instant's own date."""
     try:
-        return (at.astimezone(zone).replace(tzinfo=None) - _since_midnight(cutoff)).date()
+        return (
+            at.astimezone(zone).replace(tzinfo=None)
+            - timedelta(
+                hours=cutoff.hour, minutes=cutoff.minute, seconds=cutoff.second, microseconds=cutoff.microsecond
+            )
+        ).date()
     except OverflowError:
         return at.date()
 
@@ -78,10 +83,6 @@ def time_in_window(day: date, at: time, zone: tzinfo, cutoff: time) -> datetime:
     """The instant (UTC) of a local time of day inside the window of `day`: 06:30 of the 19th is on the 20th."""
     on = day if at >= cutoff else day + timedelta(days=1)
     return instant_at(datetime.combine(on, at), zone)
-
-
-def _since_midnight(at: time) -> timedelta:
-    return timedelta(hours=at.hour, minutes=at.minute, seconds=at.second, microseconds=at.microsecond)
 
 
 def clock_change_dates(at: time, zone: tzinfo, first: date, days: int) -> Iterator[tuple[date, datetime, bool]]:

@@ -133,7 +133,7 @@ def test_a_finding_is_opened_once_and_closed_when_it_is_over(served: Estate) -> 
     served.ingest(run(period="02:10", ended_at=at("02:32")), now="02:33")
     judged(served, "02:33")
     assert [("2026-11-20T02:10:00Z", True, True, "alert")] == served.rows(rows)
-    assert "it holds no longer" == served.one("SELECT close_reason FROM finding WHERE rule = 'too_long'")
+    assert "it no longer holds" == served.one("SELECT close_reason FROM finding WHERE rule = 'too_long'")
     assert ("rule", "too_long", True, "the finding no longer holds") == served.one(incident, job=served.job_id())
 
 
@@ -183,4 +183,4 @@ def test_those_that_are_over_are_shown_where_they_are_asked_for(served: Estate, 
     judged(served, "02:33")
     assert [] == reads.findings.list_findings(rule="too_long")
     (one,) = reads.findings.list_findings(rule="too_long", closed=True)
-    assert (at("02:33"), "it holds no longer") == (one.closed, one.close_reason)
+    assert (at("02:33"), "it no longer holds") == (one.closed, one.close_reason)

@@ -1,9 +1,9 @@
-"""Authorization: the one answer to whether a person may do something, now.
+"""Authorization: whether a person may do something, now.
 
-Asked when something is requested and again right before it is sent.
+Checked when something is requested and again right before it is sent.
 
-`OPERATIONS` lists everything that may be requested; what is not in it is refused, and a test finds it. Denied
-unless permitted, once config has any `[[permissions]]`; without any, whoever can write the store may do everything.
+`OPERATIONS` lists everything that may be requested; anything else is refused, and a test finds it. Denied unless
+permitted, once the config has any `[[permissions]]`; without any, everyone who can write the store may do everything.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from console.domain.switches import FREEZE
 
 LOWEST_TIER = 5
 MAX_NAMED = 3
-"""Of those who could help, so many are named at most."""
+"""Names in a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that may be asked for."""
+    """One operation that may be requested."""
 
     role: Role
     is_action: bool = False
-    """True where something is sent to a scheduler: the rules for reasons and approvals hold."""
+    """True if something is sent to a scheduler: the rules for reasons and approvals apply."""
 
 
 _SENDS = Operation(Role.ACT, is_action=True)
@@ -70,42 +70,42 @@ OPERATIONS: dict[str, Operation] = {
     "silence": Operation(Role.ACT),
     "silence end": Operation(Role.ACT),
 }
-"""Every kind of request and answer, every verb, every switch, and what is done without an engine. Stopping takes less
-than letting loose."""
+"""Every kind of request and answer, every verb, every switch, and the operations without an engine. Stopping needs a
+lower role than starting."""
 _POLICY = ("hold", "release", "start")
 
 
 @dataclass(frozen=True, slots=True)
 class AccessGranted:
-    """It may be done; with `needs_approval`, once another person has approved it."""
+    """Allowed; with `needs_approval`, once another person has approved it."""
 
     needs_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRefusal:
-    """It may not; `reason` says what is needed, what there is, and whom to ask."""
+    """Refused; `reason` names the missing role or reason, and who has it."""
 
     reason: str
     wants_reason: bool = False
-    """True where saying why is all that is missing."""
+    """True if only a reason is missing."""
 
 
 def authorize(
-    person: Person, door: str, subject: ActionSubject, permissions: Sequence[PermissionRule], rules: ActingRules
+    person: Person, operation: str, subject: ActionSubject, permissions: Sequence[PermissionRule], rules: ActingRules
 ) -> AccessGranted | AccessRefusal:
-    """Whether this person may do that to it now."""
-    known = OPERATIONS.get(door)
+    """Decision for this person now."""
+    known = OPERATIONS.get(operation)
     if known is None:
-        return AccessRefusal(f'nobody may "{door}": it is in no table of what may be asked for')
+        return AccessRefusal(f'"{operation}" is not a known operation')
     if person.is_policy:
-        return _policy(door, subject, rules.policy_per_hour)
+        return _policy(operation, subject, rules.policy_per_hour)
     held = role_of(person, subject, permissions)
     if held < known.role:
         return AccessRefusal(_denied(person, known.role, held, subject, permissions))
-    if door == "approve" and person.name == subject.asked_by:
+    if operation == "approve" and person.name == subject.asked_by:
         return AccessRefusal(f"{person.name} asked for it: another person must approve it")
-    if door == "withdraw" and subject.asked_by not in ("", person.name) and held < Role.ADMIN:
+    if operation == "withdraw" and subject.asked_by not in ("", person.name) and held < Role.ADMIN:
         return AccessRefusal(f"{subject.asked_by} asked for it: only they or an admin may take it back")
     if not known.is_action:
         return AccessGranted()
@@ -114,35 +114,37 @@ def authorize(
     if subject.tier is None:
         return AccessGranted()
     if subject.tier in rules.reason_tiers and not subject.why.strip():
-        return AccessRefusal(f"{_hurt(subject)} hangs on it: say why (--why)", wants_reason=True)
+        return AccessRefusal(f"{_affected(subject)} hangs on it: say why (--why)", wants_reason=True)
     return AccessGranted(needs_approval=subject.tier in rules.approval_tiers)
 
 
 def switch_operation(name: str, value: str) -> str:
-    """The door that turning a switch of `console.domain.switches` to this value goes through: what stops, or what lets
-    loose. A value that it knows nothing of has no door."""
+    """Operation that sets a switch of `console.domain.switches` to this value; an unknown value gives an unknown
+    operation."""
     if name == FREEZE:
         return f"freeze {value}"
     return {"live": "shadow off", "shadow": "shadow on"}.get(value, f"turn {value}")
 
 
 def role_of(person: Person, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> Role:
-    """The highest role that this person has there; ADMIN where config says nothing of permissions."""
+    """Highest role of this person for the subject; ADMIN without permissions in the config."""
     if not permissions:
         return Role.ADMIN
-    roles = (one.role for one in permissions if _is_named(one, person) and _covers(one, subject))
+    roles = (
+        permission.role for permission in permissions if _is_named(permission, person) and _covers(permission, subject)
+    )
     return max(roles, default=Role.NONE)
 
 
 def _is_named(permission: PermissionRule, person: Person) -> bool:
-    who = permission.who
-    if who.startswith(GROUP):
-        return who.removeprefix(GROUP) in person.groups
-    return who in (EVERYBODY, person.name)
+    grantee = permission.who
+    if grantee.startswith(GROUP):
+        return grantee.removeprefix(GROUP) in person.groups
+    return grantee in (EVERYBODY, person.name)
 
 
 def _covers(permission: PermissionRule, subject: ActionSubject) -> bool:
-    """What belongs to no system (the freeze, a route) is covered by a permission without limits only."""
+    """Without a system (the freeze, a route) only a permission without limits covers it."""
     if not subject.system:
         return not permission.is_limited
     if permission.systems and not _is_one_of(subject.system, permission.systems):
@@ -155,7 +157,7 @@ def _covers(permission: PermissionRule, subject: ActionSubject) -> bool:
 
 
 def _is_one_of(name: str, patterns: Sequence[str]) -> bool:
-    return any(_pattern(one).fullmatch(name) for one in patterns)
+    return any(_pattern(pattern).fullmatch(name) for pattern in patterns)
 
 
 @cache
@@ -163,11 +165,12 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
-def _policy(door: str, subject: ActionSubject, limit: int) -> AccessGranted | AccessRefusal:
-    """Headway itself: as config's mode says. What it holds it may always let go, and start what it kept back."""
-    if door not in _POLICY:
-        return AccessRefusal(f"no policy may {door}")
-    if door == "release" or subject.held_back:
+def _policy(operation: str, subject: ActionSubject, limit: int) -> AccessGranted | AccessRefusal:
+    """Headway itself, as the mode in the config allows. It may always release its own holds, and start the runs that
+    they kept back."""
+    if operation not in _POLICY:
+        return AccessRefusal(f"no policy may {operation}")
+    if operation == "release" or subject.held_back:
         return AccessGranted()
     if not subject.modes & {"hold", "trigger"}:
         return AccessRefusal(f'no dependency into {subject.job} has the mode "hold" or "trigger" any more')
@@ -176,29 +179,33 @@ def _policy(door: str, subject: ActionSubject, limit: int) -> AccessGranted | Ac
     return AccessGranted()
 
 
-def _too_many(who: str, count: int, key: str) -> str:
+def _too_many(subject: str, count: int, key: str) -> str:
     many = f"{count} action{'s' * (count != 1)}"
-    return f"{who} for {many} within the hour, as many as [acting] {key} lets: wait, or have it raised"
+    return f"{subject} for {many} within the hour, as many as [acting] {key} lets: wait, or have it raised"
 
 
 def _denied(
     person: Person, needed: Role, held: Role, subject: ActionSubject, permissions: Sequence[PermissionRule]
 ) -> str:
     place = subject.system or "the whole estate"
-    what = f"{place} ({_hurt(subject)})" if subject.services else place
+    what = f"{place} ({_affected(subject)})" if subject.services else place
     has = f"have {held.text}" if held else "have no role there"
-    able = [one.who for one in permissions if one.role >= needed and _covers(one, subject) and one.who != EVERYBODY]
+    able = [
+        permission.who
+        for permission in permissions
+        if permission.role >= needed and _covers(permission, subject) and permission.who != EVERYBODY
+    ]
     names = list(dict.fromkeys(able))[:MAX_NAMED]
-    ask = f"ask {' or '.join(names)}" if names else "nobody has it: add it under [[permissions]] in the config"
+    ask = f"ask {' or '.join(names)}" if names else "no user has it: add it under [[permissions]] in the config"
     return f"needs role {needed.text} on {what}; you ({person.name}) {has}; {ask}"
 
 
 def refusal_for_other(reason: str, person: Person) -> str:
-    """A refusal for the eyes of somebody else: nobody but who asks is spoken to."""
+    """A refusal addressed to another person."""
     return reason.replace(f"you ({person.name}) have", f"{person.name} has")
 
 
-def _hurt(subject: ActionSubject) -> str:
+def _affected(subject: ActionSubject) -> str:
     """ "tier 1 (daily-revenue)": the most important service, by name."""
-    name = min(subject.services, key=lambda one: (one[1], one[0]))[0]
+    name = min(subject.services, key=lambda service: (service[1], service[0]))[0]
     return f"tier {subject.tier} ({name})"

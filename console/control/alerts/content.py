@@ -1,10 +1,10 @@
 """Content of notifications: technical text, business text, the values for a route's own template, and digests.
 
-Technical text is plain; outside text is cleaned and stands in its own bordered block. Business text has no log and
-no technical names beyond the service and the team.
+Technical text is plain; outside text is cleaned and set in its own bordered block. Business text has no log and no
+technical names beyond the service and the team.
 
-Digest: up to `limit` alerts of a route leave each minute as they are, oldest first. The rest wait a few seconds and
-leave as one digest, at most one a minute. The first notification about a tier-1 service never waits.
+Digest: up to `limit` alerts of a route are sent as they are each minute, oldest first. The rest wait a few seconds
+and are sent as one digest, at most one a minute. The first notification about a tier-1 service never waits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from console.timing.formats import dated_time, local_time, zoned_time
 
 @dataclass(frozen=True, slots=True)
 class MessageText:
-    """Title and body, and both without a word from outside but names."""
+    """Title and body; in the plain ones only names come from outside."""
 
     title: str
     body: str
@@ -49,7 +49,7 @@ class MessageText:
 TAIL_LINES = 20
 TAIL_WIDTH = 160
 MAX_FINDINGS = 3
-"""Lines for what rules found besides."""
+"""Findings of other rules, one line each."""
 _KINDS = {
     AlertKind.OPENED: "",
     AlertKind.UPDATED: " update",
@@ -71,7 +71,7 @@ _TECH_STATUS = {
 def technical_text(
     index: EstateIndex, notification: Notification, log_tails: Mapping[int, str], changes: str
 ) -> MessageText:
-    """What a route is told. `changes`: what is new to it, or why it is told again."""
+    """Technical notification. `changes`: news for the route, or why it is notified again."""
     match, decision, kind = notification.subject.match, notification.subject.decision, notification.kind
     bare = plain_title(index, match)
     body = "\n".join(_body(index, notification, log_tails, changes)) + "\n"
@@ -85,14 +85,16 @@ def technical_text(
 
 
 def _technical_title(index: EstateIndex, decision: IncidentDecision, kind: AlertKind, text: str) -> str:
-    word = " again" if decision.reopened and kind is AlertKind.UPDATED else _KINDS[kind]
+    label = " again" if decision.reopened and kind is AlertKind.UPDATED else _KINDS[kind]
     act_by = ""
     if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
-        zone = next((_tech_zone(index, each) for each in decision.services if each.act_by == decision.act_by), "UTC")
+        zone = next(
+            (_tech_zone(index, service) for service in decision.services if service.act_by == decision.act_by), "UTC"
+        )
         passed = decision.act_by < index.now
         at = zoned_time(decision.act_by, zone, index.now)
         act_by = f"; act-by {at} has passed" if passed else f"; act by {at}"
-    return f"[Headway] {INCIDENT_PLACEHOLDER}{word}: {text}{act_by}"
+    return f"[Headway] {INCIDENT_PLACEHOLDER}{label}: {text}{act_by}"
 
 
 def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int, str], changes: str) -> Iterator[str]:
@@ -100,13 +102,25 @@ def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int
     yield decision.title
     if changes:
         yield changes[:1].upper() + changes[1:]
-    yield from _acknowledged(index, notification)
+    ack = notification.subject.ack
+    if ack is not None and not notification.subject.decision.closed:
+        yield f"Acknowledged by {clean_line(ack.by)} until {zoned_time(ack.until, 'UTC', index.now)}."
     yield ""
     yield from _facts(index, match, decision)
     yield from _services(index, decision)
     if notification.kind is not AlertKind.RECOVERED:
-        yield from _changed(decision)
-        yield from _log(index, match, log_tails)
+        if decision.changes:
+            yield ""
+            yield "Changes since the last successful run:"
+            yield from (f"  | {line}" for line in decision.changes)
+        if match.group.root is not None:
+            tail = tail_lines(index, match, log_tails)
+            yield ""
+            if not tail:
+                yield "Log not available."
+            else:
+                yield "Last log lines:"
+                yield from (f"  | {line}" for line in tail)
     yield ""
     yield from _commands(notification)
 
@@ -117,12 +131,6 @@ def _plain_body(index: EstateIndex, notification: Notification, title: str) -> I
     yield from _services(index, notification.subject.decision, reasons=False)
     yield ""
     yield from _commands(notification)
-
-
-def _acknowledged(index: EstateIndex, notification: Notification) -> Iterator[str]:
-    ack = notification.subject.ack
-    if ack is not None and not notification.subject.decision.closed:
-        yield f"Acknowledged by {clean_line(ack.by)} until {zoned_time(ack.until, 'UTC', index.now)}."
 
 
 def _commands(notification: Notification) -> Iterator[str]:
@@ -152,15 +160,15 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
         yield f"Feeds:         {clean_line(', '.join(match.feeds))}"
     if decision.split_from is not None:
         yield f"Split from:    {incident_name(decision.split_from)}"
-    for one in match.evidence[:MAX_FINDINGS]:
-        name = clean_line(index.job(one.job_id).name)
-        yield f"Finding:       {name} {one.rule.text}: {one.with_source}"
+    for finding in match.evidence[:MAX_FINDINGS]:
+        name = clean_line(index.job(finding.job_id).name)
+        yield f"Finding:       {name} {finding.rule.text}: {finding.with_source}"
     yield f"Owner:         {clean_line(decision.owner) or 'not set'}"
     yield f"Runbook:       {clean_line(decision.runbook) or 'not set'}"
 
 
 def _place(index: EstateIndex, match: IncidentMatch) -> tuple[str, str]:
-    """The zone in which its times are told, and where it runs."""
+    """Time zone of its times, and the place that it runs on."""
     if match.group.root is not None:
         job = index.job(match.group.root.job_id)
         target = index.estate.targets.get(job.target_id)
@@ -180,17 +188,19 @@ def _services(index: EstateIndex, decision: IncidentDecision, reasons: bool = Tr
         yield "No affected services."
         return
     yield "Affected services:"
-    for each, more in limit_instances(decision.services, attrgetter("service")):
-        known = _technical_service(index, each)
-        title = clean_line(known.title or each.service) if known else each.service
+    for service, hidden in limit_instances(decision.services, attrgetter("service")):
+        known = _technical_service(index, service)
+        title = clean_line(known.title or service.service) if known else service.service
         tier = f" (tier {known.tier})" if known else ""
-        due = dated_time(each.deadline, _tech_zone(index, each))
-        yield f"  {title}{tier}, due {due}: {_TECH_STATUS[each.timeliness]}"
-        yield from (f"    {line}" for line in _clocks(index, each, decision.closed, reasons))
-        yield from [f"  and {more} more of {clean_line(service_of_instance(each.service))}"] if more else []
+        due = dated_time(service.deadline, _tech_zone(index, service))
+        yield f"  {title}{tier}, due {due}: {_TECH_STATUS[service.timeliness]}"
+        yield from (f"    {line}" for line in _service_lines(index, service, decision.closed, reasons))
+        yield from [f"  and {hidden} more of {clean_line(service_of_instance(service.service))}"] if hidden else []
 
 
-def _clocks(index: EstateIndex, affected_service: AffectedServiceVerdict, closed: bool, reasons: bool) -> Iterator[str]:
+def _service_lines(
+    index: EstateIndex, affected_service: AffectedServiceVerdict, closed: bool, reasons: bool
+) -> Iterator[str]:
     if affected_service.act_by is not None and affected_service.green_by is not None and not closed:
         act_by, green_by = (
             zoned_time(at, _tech_zone(index, affected_service), index.now)
@@ -201,39 +211,20 @@ def _clocks(index: EstateIndex, affected_service: AffectedServiceVerdict, closed
         yield from reason_lines(affected_service.reason)
 
 
-def _changed(decision: IncidentDecision) -> Iterator[str]:
-    if decision.changes:
-        yield ""
-        yield "Changes since the last successful run:"
-        yield from (f"  | {line}" for line in decision.changes)
-
-
-def _log(index: EstateIndex, match: IncidentMatch, log_tails: Mapping[int, str]) -> Iterator[str]:
-    if match.group.root is None:
-        return
-    tail = tail_lines(index, match, log_tails)
-    yield ""
-    if not tail:
-        yield "Log not available."
-        return
-    yield "Last log lines:"
-    yield from (f"  | {line}" for line in tail)
-
-
 def tail_lines(index: EstateIndex, match: IncidentMatch, log_tails: Mapping[int, str]) -> list[str]:
-    """The end of the root's log, or of its failed task's, cleaned; empty where none is at hand."""
+    """The end of the log of the root, or of its failed task, cleaned; empty without a log."""
     root = match.group.root
     if root is None:
         return []
     runs = [root.id]
     for task in failed_tasks(index, root):
         runs += [run.id for run in index.runs.get(task.id, ()) if run.period_key == root.period_key]
-    tail = next((log_tails[each] for each in runs if log_tails.get(each, "").strip()), "")
+    tail = next((log_tails[run] for run in runs if log_tails.get(run, "").strip()), "")
     return [clean_line(line, TAIL_WIDTH) for line in clean(tail).rstrip().splitlines()[-TAIL_LINES:]]
 
 
 def _technical_service(index: EstateIndex, affected_service: AffectedServiceVerdict) -> ServiceFacts | None:
-    return next((each for each in index.estate.services if each.name == affected_service.service), None)
+    return next((service for service in index.estate.services if service.name == affected_service.service), None)
 
 
 def _tech_zone(index: EstateIndex, affected_service: AffectedServiceVerdict) -> str:
@@ -242,11 +233,11 @@ def _tech_zone(index: EstateIndex, affected_service: AffectedServiceVerdict) -> 
 
 
 UNREACHABLE_FOR = timedelta(minutes=15)
-"""How long a system that answers may be out of sight before the owners of services are told that they may be late."""
+"""How long a reachable system may give no status before the owners of its services are notified."""
 MATERIAL = timedelta(minutes=15)
-"""An expectation that moves by less is no news; nor is one that is still in time."""
+"""An expectation that moves by less is not news; nor is one that is still in time."""
 _ZERO, _MINUTE = timedelta(0), timedelta(minutes=1)
-"""Expectations are told in full minutes."""
+"""Expectations are shown in full minutes."""
 _FINE = (Timeliness.ON_TIME, Timeliness.MET, Timeliness.MET_LATE)
 _BUSINESS_STATUS = {
     Timeliness.AT_RISK: "may be late",
@@ -270,83 +261,83 @@ _SHARED = {
 
 
 def is_worth_notifying(context: AlertContext, subject: AlertSubject, route: str) -> bool:
-    """Whether any of the route's services is in danger. That Headway cannot see a system that answers is for those who
-    keep it, for a while: its jobs go on as far as anybody knows."""
-    stands = {one.timeliness for one in affected_services(context, subject, route)}.difference(_FINE)
+    """True if any of the route's services is at risk. A reachable system that gives no status concerns only its
+    operators for `UNREACHABLE_FOR`."""
+    statuses = {service.timeliness for service in affected_services(context, subject, route)}.difference(_FINE)
     target = subject.match.group.target
     if target is None or target.error_kind not in UNREACHABLE_REASONS or target.failing_since is None:
-        return bool(stands)
-    is_late = bool(stands - {Timeliness.AT_RISK})
-    return is_late or (bool(stands) and context.now >= target.failing_since + UNREACHABLE_FOR)
+        return bool(statuses)
+    is_late = bool(statuses - {Timeliness.AT_RISK})
+    return is_late or (bool(statuses) and context.now >= target.failing_since + UNREACHABLE_FOR)
 
 
 def business_fingerprint(context: AlertContext, subject: AlertSubject, route: str) -> str:
-    """What the route is told of each of its services: how it stands, and when it is expected."""
-    rows = [[one.service, one.business_date.isoformat(), one.timeliness.value, _iso(one.expected_at)]
-            for one in affected_services(context, subject, route)]  # fmt: skip
+    """Status and expected time of each service of the route, as the route is notified of them."""
+    rows = [[service.service, service.business_date.isoformat(), service.timeliness.value, _iso(service.expected_at)]
+            for service in affected_services(context, subject, route)]  # fmt: skip
     return json.dumps(sorted(rows), separators=(",", ":"))
 
 
 def is_material_change(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    """Whether a service stands otherwise than told, or its expectation moved materially."""
+    """True if the status of a service changed since the last notification, or its expectation moved materially."""
     before = _read(last.fingerprint)
-    for one in affected_services(context, subject, last.route):
-        stood, expected = before.get((one.service, one.business_date.isoformat()), ("", None))
-        if stood != one.timeliness.value:
+    for service in affected_services(context, subject, last.route):
+        status, expected = before.get((service.service, service.business_date.isoformat()), ("", None))
+        if status != service.timeliness.value:
             return True
-        moved = abs(one.expected_at - expected) if expected and one.expected_at else timedelta(0)
-        if moved >= MATERIAL and one.expected_at and one.expected_at > one.deadline:
+        moved = abs(service.expected_at - expected) if expected and service.expected_at else timedelta(0)
+        if moved >= MATERIAL and service.expected_at and service.expected_at > service.deadline:
             return True
     return False
 
 
 def is_late_as_notified(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    """Whether all of its services are past their deadline, not delivered, and told as late: that this cause is over
-    changes nothing for who waits for them. Another one tells how they end."""
-    hurt = affected_services(context, subject, last.route)
-    late = bool(hurt) and all(one.timeliness is Timeliness.BREACHED for one in hurt)
+    """True if all of its services are past their deadline, undelivered, and notified as late: the end of this cause
+    changes nothing for their owners."""
+    affected = affected_services(context, subject, last.route)
+    late = bool(affected) and all(service.timeliness is Timeliness.BREACHED for service in affected)
     return late and not is_material_change(context, subject, last)
 
 
 def notified_as_healthy(last: RouteNotification) -> bool:
-    """Whether the route was told of its services last, and that they are well."""
+    """True if the last notification of the route said that all its services are well."""
     before = _read(last.fingerprint)
-    return bool(before) and all(stood in {one.value for one in _FINE} for stood, _ in before.values())
+    return bool(before) and all(status in {timeliness.value for timeliness in _FINE} for status, _ in before.values())
 
 
 def business_text(context: AlertContext, notification: Notification, leaves: bool) -> MessageText:
-    """`leaves`: whether those who can mend it are told in the same evaluation."""
-    hurt = affected_services(context, notification.subject, notification.route)
-    over = notification.kind is AlertKind.RECOVERED
-    lines = list(_lines(context, hurt, over)) or ["No longer at risk."]
-    title = f"[Headway] {_business_title(context, hurt, over) or 'no longer at risk'}"
+    """Business notification. `leaves`: a technical one is sent in the same evaluation."""
+    affected = affected_services(context, notification.subject, notification.route)
+    is_resolved = notification.kind is AlertKind.RECOVERED
+    lines = list(_lines(context, affected, is_resolved)) or ["No longer at risk."]
+    title = f"[Headway] {_business_title(context, affected, is_resolved) or 'no longer at risk'}"
     body = (
         [*lines, ""]
-        if over
-        else [*lines, "", _cause(context, notification.subject, hurt, leaves), *_next(context, hurt), ""]
+        if is_resolved
+        else [*lines, "", _cause(context, notification.subject, affected, leaves), *_next(context, affected), ""]
     )
     text = "\n".join([*body, f"Reference: {INCIDENT_PLACEHOLDER}"]) + "\n"
     return MessageText(title, text, title, text)
 
 
 def affected_services(context: AlertContext, subject: AlertSubject, route: str) -> list[AffectedServiceVerdict]:
-    """The services that it hurts and that the route is told of."""
+    """Affected services that the route is notified of."""
     names = services_on_route(context, subject, route)
-    return [one for one in subject.decision.services if one.service in names]
+    return [service for service in subject.decision.services if service.service in names]
 
 
 def _business_title(context: AlertContext, affected: list[AffectedServiceVerdict], is_resolved: bool) -> str:
     if not affected:
         return ""
-    worst = min(affected, key=lambda one: (one.timeliness in _FINE, one.deadline))
-    more = f", and {len(affected) - 1} more" if len(affected) > 1 else ""
-    return _line(context, worst, is_resolved).rstrip(".") + more
+    worst = min(affected, key=lambda service: (service.timeliness in _FINE, service.deadline))
+    suffix = f", and {len(affected) - 1} more" if len(affected) > 1 else ""
+    return _line(context, worst, is_resolved).rstrip(".") + suffix
 
 
 def _lines(context: AlertContext, affected: list[AffectedServiceVerdict], is_resolved: bool) -> Iterator[str]:
-    for one, more in limit_instances(affected, attrgetter("service")):
-        yield _line(context, one, is_resolved)
-        yield from [f"And {more} more of {clean_line(service_of_instance(one.service))}."] if more else []
+    for service, hidden in limit_instances(affected, attrgetter("service")):
+        yield _line(context, service, is_resolved)
+        yield from [f"And {hidden} more of {clean_line(service_of_instance(service.service))}."] if hidden else []
 
 
 def _line(context: AlertContext, affected_service: AffectedServiceVerdict, is_resolved: bool) -> str:
@@ -368,7 +359,7 @@ def _line(context: AlertContext, affected_service: AffectedServiceVerdict, is_re
         expected = (
             _expected(day, affected_service, zone, context.now)
             if still
-            else _room(day, affected_service, zone, context.now)
+            else _margin(day, affected_service, zone, context.now)
         )
         return f"{promised} is no longer at risk from this incident{still}{expected}."
     expected = _expected(day, affected_service, zone, context.now)
@@ -390,8 +381,8 @@ def _expected(day: ServiceDayVerdict | None, affected_service: AffectedServiceVe
     return f" (expected {local_time(expected, zone, affected_service.deadline)})" if expected is not None else ""
 
 
-def _room(day: ServiceDayVerdict | None, affected_service: AffectedServiceVerdict, zone: str, now: datetime) -> str:
-    """When it is expected; in the last minute before its deadline, how likely it is late."""
+def _margin(day: ServiceDayVerdict | None, affected_service: AffectedServiceVerdict, zone: str, now: datetime) -> str:
+    """The expected time; in the last minute before the deadline the probability of being late."""
     expected = day.expected_at if day is not None else None
     if day is None or expected is None or not _ZERO <= expected - affected_service.deadline < _MINUTE:
         return _expected(day, affected_service, zone, now)
@@ -400,22 +391,23 @@ def _room(day: ServiceDayVerdict | None, affected_service: AffectedServiceVerdic
 
 
 def _cause(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict], leaves: bool) -> str:
-    """What failed, and when its owner was notified."""
+    """The cause, and when its owner was notified."""
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
-    told = min((one.first_at for one in subject.told if one.words == TECHNICAL), default=None)
-    if told is None and not leaves:
+    notified_at = min((notice.first_at for notice in subject.told if notice.words == TECHNICAL), default=None)
+    if notified_at is None and not leaves:
         return f"Cause: {what}; {owner} has not been notified yet."
-    at = zoned_time(told or context.now, _service_zone(context, subject), context.now)
+    services = [_affected_service(context, service) for service in subject.decision.services]
+    service_zone = next((known.zone for known in services if known is not None), "UTC")
+    at = zoned_time(notified_at or context.now, service_zone, context.now)
     return f"Cause: {what}; {owner} was notified at {at}."
 
 
 def _what_failed(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict]) -> str:
-    """ "a job of etl failed". The names of what a shared root blames and of what a check looks at are for those who can
-    mend it."""
+    """ "a job of etl failed". Names of a shared cause and of a check are left to the technical notification."""
     group = subject.match.group
     if group.check:
-        return _what_is_with_the_data(context, subject, affected)
+        return _data_failure(context, subject, affected)
     if group.awaits:
         return "nothing failed, but not all jobs have finished"
     if subject.match.awaits:
@@ -429,10 +421,10 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: list[Af
     return f"{what} of {owner} {did}" if owner else f"{what} {did}"
 
 
-def _what_is_with_the_data(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict]) -> str:
+def _data_failure(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict]) -> str:
     """ "all jobs ran, but the data of Supply plan failed a check"."""
     group = subject.match.group
-    titles = ", ".join(dict.fromkeys(_named(one, _affected_service(context, one)) for one in affected))
+    titles = ", ".join(dict.fromkeys(_named(service, _affected_service(context, service)) for service in affected))
     data = f"the data of {titles}" if titles else "the data"
     known = context.index.estate.checks.get((group.check, group.business_date))
     if known is not None and known.last.state is CheckState.FAILED:
@@ -441,22 +433,23 @@ def _what_is_with_the_data(context: AlertContext, subject: AlertSubject, affecte
 
 
 def _next(context: AlertContext, affected: list[AffectedServiceVerdict]) -> Iterator[str]:
-    """By when the next notification is due, unless it is resolved before."""
-    ahead = [(at, one) for one in affected for at in (one.act_by, one.green_by, one.expected_at, one.deadline)
-             if at is not None and at > context.now]  # fmt: skip
+    """Time of the next update, unless it is resolved before."""
+    ahead = [
+        (at, row)
+        for row in affected
+        for at in (row.act_by, row.green_by, row.expected_at, row.deadline)
+        if at is not None and at > context.now
+    ]
     if ahead:
-        at, one = min(ahead, key=lambda pair: pair[0])
-        service = _affected_service(context, one)
+        at, row = min(ahead, key=lambda pair: pair[0])
+        service = _affected_service(context, row)
         yield f"Next update by {zoned_time(at, service.zone if service is not None else 'UTC', context.now)}."
 
 
 def _affected_service(context: AlertContext, affected_service: AffectedServiceVerdict) -> ServiceFacts | None:
-    return next((each for each in context.index.estate.services if each.name == affected_service.service), None)
-
-
-def _service_zone(context: AlertContext, subject: AlertSubject) -> str:
-    found = [_affected_service(context, one) for one in subject.decision.services]
-    return next((one.zone for one in found if one is not None), "UTC")
+    return next(
+        (service for service in context.index.estate.services if service.name == affected_service.service), None
+    )
 
 
 def _iso(at: datetime | None) -> str:
@@ -464,17 +457,17 @@ def _iso(at: datetime | None) -> str:
 
 
 def service_days_in(text: str) -> frozenset[ServiceDayKey]:
-    """The service days in what `fingerprint` wrote."""
+    """Service days of a business fingerprint."""
     return frozenset((name, date.fromisoformat(business_date)) for name, business_date in _read(text))
 
 
 def _read(text: str) -> dict[tuple[str, str], tuple[str, datetime | None]]:
-    """What `fingerprint` wrote; nothing for anything else."""
+    """Status and expected time by service day of a business fingerprint; empty for any other text."""
     try:
         rows = json.loads(text)
         return {
-            (name, business_date): (stood, datetime.fromisoformat(at) if at else None)
-            for name, business_date, stood, at in rows
+            (name, business_date): (status, datetime.fromisoformat(at) if at else None)
+            for name, business_date, status, at in rows
         }
     except (ValueError, TypeError):
         return {}
@@ -483,7 +476,7 @@ def _read(text: str) -> dict[tuple[str, str], tuple[str, datetime | None]]:
 def template_values(
     context: AlertContext, notification: Notification, text: MessageText, tail: list[str]
 ) -> Mapping[str, Any]:
-    """By name, as `console.config.templates.SAMPLE` shows them. In business words nothing technical is among them."""
+    """Values by name, as `console.config.templates.SAMPLE` shows them; business ones have nothing technical."""
     decision = notification.subject.decision
     technical = notification.words == TECHNICAL
     return {
@@ -498,7 +491,7 @@ def template_values(
 
 
 def plain_template_values(context: AlertContext, notification: Notification, text: MessageText) -> Mapping[str, Any]:
-    """The same for routes with body = "link": no word from outside but names."""
+    """The same for routes with body = "link": only names come from outside."""
     technical = notification.words == TECHNICAL
     title = (
         plain_title(context.index, notification.subject.match) if technical else text.title.removeprefix("[Headway] ")
@@ -521,12 +514,12 @@ def _common(context: AlertContext, notification: Notification) -> dict[str, Any]
         "failed_since": dated_time(decision.failed_since, "UTC"),
         "act_by": zoned_time(decision.act_by, "UTC", context.now) if decision.act_by is not None else "",
         "tier": notification.subject.tier or 0,
-        "services": [_service_values(context, one) for one in decision.services],
+        "services": [_service_values(context, service) for service in decision.services],
     }
 
 
 def _service_values(context: AlertContext, affected_service: AffectedServiceVerdict) -> dict[str, Any]:
-    known = next((each for each in context.index.estate.services if each.name == affected_service.service), None)
+    known = _affected_service(context, affected_service)
     zone = known.zone if known is not None else "UTC"
     return {
         "name": clean_line(affected_service.service),
@@ -542,29 +535,29 @@ def _service_values(context: AlertContext, affected_service: AffectedServiceVerd
 
 
 WINDOW = timedelta(minutes=1)
-"""In which alerts are counted, and the least time between two digests of a route."""
+"""Window in which alerts are counted, and the least time between two digests of a route."""
 GATHER = timedelta(seconds=5)
-"""How long the first that is over the limit waits for others."""
+"""How long the first alert over the limit waits for others."""
 LINES = 200
 """Alerts that a digest lists; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingAlert:
-    """An alert of one route that has not been let out."""
+    """An alert of one route that has not been sent."""
 
     id: int
     made_at: datetime
     urgent: bool
     incident: str = ""
-    """The incident's name; empty where it is about none."""
+    """Name of the incident; empty if it has none."""
     title: str = ""
     plain_title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DigestPlan:
-    """Ids of what leaves alone now, and what leaves together now; the rest waits."""
+    """Ids to send alone now, and alerts to send together now; the rest waits."""
 
     alone: tuple[int, ...] = ()
     together: tuple[PendingAlert, ...] = ()
@@ -573,12 +566,12 @@ class DigestPlan:
 def plan_digest(
     waiting: Sequence[PendingAlert], let: int, last_digest: datetime | None, limit: int, now: datetime
 ) -> DigestPlan:
-    """`let`: how many left alone in the last minute. `waiting`: oldest first."""
-    urgent = [one for one in waiting if one.urgent]
-    others = [one for one in waiting if not one.urgent]
+    """`let`: number sent alone in the last minute. `waiting`: oldest first."""
+    urgent = [alert for alert in waiting if alert.urgent]
+    deferrable = [alert for alert in waiting if not alert.urgent]
     room = max(limit - let - len(urgent), 0)
-    alone, rest = others[:room], others[room:]
-    ids = tuple(sorted(one.id for one in (*urgent, *alone)))
+    alone, rest = deferrable[:room], deferrable[room:]
+    ids = tuple(sorted(alert.id for alert in (*urgent, *alone)))
     if not rest:
         return DigestPlan(ids)
     ripe = rest[0].made_at + GATHER
@@ -588,20 +581,20 @@ def plan_digest(
 
 
 def digest_text(together: Sequence[PendingAlert], limit: int) -> MessageText:
-    """What a digest says: each incident's newest title, in the order in which they were made."""
+    """Digest with each incident's newest title, in the order of their creation."""
     newest: dict[str, PendingAlert] = {}
-    for one in together:
-        key = one.incident or f"alert {one.id}"
+    for alert in together:
+        key = alert.incident or f"alert {alert.id}"
         newest.pop(key, None)
-        newest[key] = one
-    lines = sorted(newest.values(), key=lambda one: one.id)
+        newest[key] = alert
+    lines = sorted(newest.values(), key=lambda alert: alert.id)
     number = f"{len(together)} more alert{'s' if len(together) > 1 else ''}"
     about = f" about {len(lines)} incident{'s' if len(lines) > 1 else ''}" if len(lines) < len(together) else ""
-    title = f"[Headway] {number}{about} since {min(one.made_at for one in together):%H:%M:%S}Z"
+    title = f"[Headway] {number}{about} since {min(alert.made_at for alert in together):%H:%M:%S}Z"
     head = f"More than {limit} alerts in one minute; these are sent together."
     tail = "List them: headway incident"
-    body = _list(head, [one.title for one in lines], tail)
-    plain = _list(head, [one.plain_title or one.incident for one in lines], tail)
+    body = _list(head, [line.title for line in lines], tail)
+    plain = _list(head, [line.plain_title or line.incident for line in lines], tail)
     return MessageText(title, body, title, plain)
 
 

@@ -28,37 +28,37 @@ from console.timing.maintenance import matches_any
 
 @dataclass(frozen=True, slots=True)
 class AlertSubject:
-    """One incident, as it is decided now."""
+    """One incident, as decided now."""
 
     match: IncidentMatch
     decision: IncidentDecision
     system: str
     job: str
-    """Raw name of the root's job, or of the target; empty where the estate shows neither any more."""
+    """Raw name of the root's job, or of the target; empty if both are gone from the estate."""
     job_owner: str
     tier: int | None
-    """Of the most important service that it hurts."""
+    """Tier of the most important affected service."""
     told: tuple[RouteNotification, ...] = ()
     held: tuple[SuppressionFacts, ...] = ()
     ack: AcknowledgementFacts | None = None
 
-    def told_to(self, route: str, text: str) -> RouteNotification | None:
-        return next((one for one in self.told if (one.route, one.words) == (route, text)), None)
+    def last_notification(self, route: str, text: str) -> RouteNotification | None:
+        return next((notice for notice in self.told if (notice.route, notice.words) == (route, text)), None)
 
     def held_for(self, route: str, text: str) -> SuppressionFacts | None:
-        return next((one for one in self.held if (one.route, one.words) == (route, text)), None)
+        return next((held for held in self.held if (held.route, held.words) == (route, text)), None)
 
     @property
-    def days_told(self) -> frozenset[ServiceDayKey]:
-        """The service days that somebody has been told of in technical words."""
-        return frozenset(day for one in self.told if one.words == TECHNICAL for day in _days(one.fingerprint))
+    def notified_days(self) -> frozenset[ServiceDayKey]:
+        """Service days that any technical notification named."""
+        return frozenset(day for notice in self.told if notice.words == TECHNICAL for day in _days(notice.fingerprint))
 
     def values(self) -> dict[str, tuple[str, ...]]:
-        """What each matcher but the route is compared with."""
+        """Values for each matcher but the route."""
         return {
             "system": (self.system,),
             "job": (self.job,),
-            "service": tuple(one.service for one in self.decision.services),
+            "service": tuple(service.service for service in self.decision.services),
             "tier": (str(self.tier),) if self.tier is not None else (),
             "owner": (self.decision.owner,),
         }
@@ -66,7 +66,7 @@ class AlertSubject:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A notice that would leave now if no stage held it."""
+    """A notification that would be sent now if no stage suppressed it."""
 
     subject: AlertSubject
     route: str
@@ -74,12 +74,12 @@ class Notification:
     kind: AlertKind
     before: RouteNotification | None = None
     because: str = ""
-    """Why it is told again, or to somebody else."""
+    """Why it is sent again, or to another route."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Why a stage holds a notice back. `until`: when time alone ends it; None: when what holds it is over."""
+    """Why a stage suppresses a notification. `until`: None if no time ends it."""
 
     stage: str
     why: str
@@ -91,20 +91,20 @@ SuppressionStage = Callable[["AlertContext", Notification], "Suppression | None"
 
 @dataclass(slots=True)
 class AlertContext:
-    """One evaluation as the stages look at it."""
+    """One evaluation, for the stages."""
 
     index: EstateIndex
     subjects: tuple[AlertSubject, ...]
     days: dict[ServiceDayKey, ServiceDayVerdict] = field(default_factory=dict)
-    """How every service day stands."""
+    """Every service day."""
     named: dict[str, str] = field(default_factory=dict)
-    """Route of whoever is on call -> the route with the rota."""
+    """Route of the person on call -> the route with the rota."""
     turns: list[datetime] = field(default_factory=list)
-    """The instants after now at which time alone has something told."""
+    """Instants after now at which time alone changes a notification."""
     explained: Mapping[int, tuple[AlertSubject, bool]] | None = None
-    """What `inhibit.explained` finds, once it was asked for."""
+    """Result of `suppression.inhibiting_topics`, computed on first use."""
     explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, AlertSubject]]] | None = None
-    """By what both sides of an inhibition meet in: who explains, until when."""
+    """By topic of an inhibition: the subjects that explain, until when."""
     begun: dict[tuple[str, str], datetime] | None = None
 
     @property
@@ -120,23 +120,23 @@ class AlertContext:
         return self.index.estate.telling
 
     def rule(self, route: str) -> RouteRule:
-        """What config says of it; of the route of whoever is on call, what it says of the route with the rota."""
+        """Rule of the route; for the route of a person on call, that of the route with the rota."""
         return self.alerting.route(self.named.get(route, route))
 
     def is_due(self, at: datetime) -> bool:
-        """Whether that instant is here; one that is not is a turning point."""
+        """True if that instant has come; else it becomes a turning point."""
         if at <= self.now:
             return True
         self.turns.append(at)
         return False
 
     def held_since(self, stage: str, route: str) -> datetime:
-        """Since when that stage holds anything for the route; now, where it holds nothing yet."""
+        """Since when that stage suppresses anything for the route; now if it suppresses nothing yet."""
         if self.begun is None:
             self.begun = {}
-            for one in chain.from_iterable(self.telling.held.values()):
-                key = one.stage, one.route
-                self.begun[key] = min(one.since, self.begun.get(key, one.since))
+            for held in chain.from_iterable(self.telling.held.values()):
+                key = held.stage, held.route
+                self.begun[key] = min(held.since, self.begun.get(key, held.since))
         return self.begun.get((stage, route), self.now)
 
 
@@ -157,23 +157,19 @@ def _subject(
     number = decision.incident_id or 0
     ack = telling.acks.get(number)
     name = root.name if root is not None else f"{target.system}/{target.name}" if target is not None else ""
+    to_fix = match.group.job_ids_to_fix() if match.group.root is not None else []
+    job_owner = index.job(to_fix[0]).owner if to_fix else ""
     return AlertSubject(
         match,
         decision,
         system=root.system if root is not None else target.system if target is not None else "",
         job=name,
-        job_owner=_owner_of(index, match),
-        tier=min((tiers[one.service] for one in decision.services if one.service in tiers), default=None),
+        job_owner=job_owner,
+        tier=min((tiers[service.service] for service in decision.services if service.service in tiers), default=None),
         told=telling.told.get(number, ()),
         held=telling.held.get(number, ()),
         ack=ack if ack is not None and ack.until > index.now else None,
     )
-
-
-def _owner_of(index: EstateIndex, match: IncidentMatch) -> str:
-    """Of the one job that is to be mended; empty for a target, a check and several."""
-    to_mend = match.group.to_mend() if match.group.root is not None else []
-    return index.job(to_mend[0]).owner if to_mend else ""
 
 
 def _days(fingerprint: str) -> frozenset[ServiceDayKey]:
@@ -184,21 +180,20 @@ def _days(fingerprint: str) -> frozenset[ServiceDayKey]:
 
 
 def matches_subject(matchers: Matchers, subject: AlertSubject, route: str = "") -> bool:
-    """Whether all of the matchers fit; none at all fits nothing. A submission is matched by its own name and by that of
-    its service."""
+    """True if all matchers fit; no matchers fit nothing. A submission matches by its own name and its service's."""
     values = {**subject.values(), "route": (route,)}
     values["service"] = (*values["service"], *map(service_of_instance, values["service"]))
-    found = (any(matches_any((pattern,), value) for value in values[name]) for name, pattern in matchers)
-    return bool(matchers) and all(found)
+    fits = (any(matches_any((pattern,), value) for value in values[name]) for name, pattern in matchers)
+    return bool(matchers) and all(fits)
 
 
 def is_shadow_only(notification: Notification) -> bool:
-    """What only the shadow route sees passes every stage: it shows what would have been told."""
+    """True if only the shadow route gets it: it passes every stage, to show what would be sent."""
     return notification.words == SHADOW
 
 
 def resolved_since(context: AlertContext, subject: AlertSubject) -> datetime:
-    """The last end of all that it had broken; now, where nothing says when: once too often is better than never."""
+    """The last end of its broken runs; now if that is unknown: a duplicate is better than a missing notification."""
     match, now = subject.match, context.now
     if match.incident is None or match.incident.rule or not match.group.roots():
         return now
@@ -212,5 +207,5 @@ _MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
 def deadline_passed_since(
     context: AlertContext, affected_service: AffectedServiceVerdict, before: RouteNotification
 ) -> bool:
-    """Whether its deadline passed, unkept, after what the route was told last."""
+    """True if its deadline passed after the route was last notified, without delivery."""
     return affected_service.timeliness in _MISSED and before.last_at <= affected_service.deadline <= context.now

@@ -1,6 +1,6 @@
 """The notification pipeline: each candidate passes the suppression stages in order.
 
-A stage that holds a notification back records why, and until when.
+A stage that suppresses a notification records why, and until when.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from console.control.alerts.context import (
 from console.control.incidents.correlation import IncidentMatch, LastNotification, parse_last_notification
 from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, SuppressionFacts
+from console.domain.alert import BUSINESS, SHADOW, TECHNICAL
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
 
 STAGES: tuple[SuppressionStage, ...] = (
-    # 1. What was planned is no alert: whoever planned it knows.
+    # 1. Planned work needs no alert: its planner knows.
     suppression.hold_in_maintenance,
-    # 2. What somebody cancelled through Headway is known to them just so.
+    # 2. So does the user who cancelled a run through Headway.
     suppression.hold_cancelled,
-    # 3. What may be over by itself is no alert yet: nobody below needs to look at it.
+    # 3. It may resolve by itself: no later stage has to decide.
     suppression.hold_waiting,
-    # 4. What another incident explains is that one's matter, whoever muted or took it.
+    # 4. The explaining incident is notified, even if this one is silenced or acknowledged.
     suppression.hold_inhibited,
-    # 5. What a person muted is muted, whatever the hour: before the stages that only put off.
+    # 5. A silence holds at any hour: before the stages that only delay.
     suppression.hold_silenced,
-    # 6. What somebody is on is neither repeated nor escalated until that lapses.
+    # 6. Neither repeated nor escalated until the acknowledgement lapses.
     suppression.hold_acknowledged,
-    # 7. What comes and goes is told once it stays: after the stages that mute it, before the one that chooses the hour.
+    # 7. Notified once it is stable: after the stages that suppress it, before the one that chooses the hour.
     suppression.hold_flapping,
-    # 8. What may wait until the morning does: after the stages that may drop it, so that the night holds little.
+    # 8. Delayed until the morning: after the stages that may drop it, so that few wait.
     suppression.hold_in_quiet_hours,
-    # 9. What leaves now leaves together: last, for only what nothing else holds has company.
+    # 9. Sent together: last, because only notifications that no other stage suppresses are grouped.
     suppression.hold_grouped,
 )
 _RECOVERED_WHILE = {
@@ -66,47 +66,46 @@ def add_notifications(
     days: Iterable[ServiceDayVerdict],
     log_tails: Mapping[int, str],
 ) -> tuple[tuple[IncidentDecision, ...], list[datetime]]:
-    """The decisions with what leaves now and what is held back, and the instants at which time alone has something
-    told. `days`: how every service day stands."""
+    """The decisions with what is sent now and what is suppressed, and the instants at which time alone changes that."""
     context = alert_context_of(index, open_cases, decisions)
-    context.days = {(one.service, one.business_date): one for one in days}
+    context.days = {(day.service, day.business_date): day for day in days}
     passed = [_run_stages(context, subject) for subject in context.subjects]
-    leaving = (one.notification for each in passed for one in each if one.leaves)
-    company = Counter(one.route for one in leaving if suppression.is_grouped(context, one))
-    told = [
-        _decided(context, subject, each, company, log_tails)
-        for subject, each in zip(context.subjects, passed, strict=True)
+    leaving = (result.notification for results in passed for result in results if result.leaves)
+    company = Counter(notification.route for notification in leaving if suppression.is_grouped(context, notification))
+    decided = [
+        _decided(context, subject, results, company, log_tails)
+        for subject, results in zip(context.subjects, passed, strict=True)
     ]
-    return first_urgent(context, told), context.turns
+    return first_urgent(context, decided), context.turns
 
 
 @dataclass(frozen=True, slots=True)
 class _StageResult:
-    """A notice, and the first stage that holds it."""
+    """A notification, and the first stage that suppresses it."""
 
     notification: Notification
     held: Suppression | None
 
     @property
     def leaves(self) -> bool:
-        """Whether it is written now: of an incident that is over nothing is decided again, so what is held of it is
-        written with the time at which it may leave."""
+        """Written now: a closed incident is not decided again, so its suppressed notifications are written with the
+        time at which they may be sent."""
         return self.held is None or (self.notification.subject.decision.closed and self.held.until is not None)
 
     @property
     def is_dropped(self) -> bool:
-        """Whether nobody is told any more: it is over, and what holds it says no time."""
+        """Never sent: the incident is closed, and the suppression has no end."""
         return self.notification.subject.decision.closed and not self.leaves
 
 
 def _run_stages(context: AlertContext, subject: AlertSubject) -> list[_StageResult]:
-    found = []
+    results = []
     for notification in candidates_for(context, subject):
         stages = () if is_shadow_only(notification) else STAGES
         held = next(filter(None, (stage(context, notification) for stage in stages)), None)
         context.turns += [held.until] if held is not None and held.until is not None else []
-        found.append(_StageResult(notification, held))
-    return found
+        results.append(_StageResult(notification, held))
+    return results
 
 
 def _decided(
@@ -116,58 +115,63 @@ def _decided(
     company: Mapping[str, int],
     log_tails: Mapping[int, str],
 ) -> IncidentDecision:
-    leaving = [one for one in passed if one.leaves]
-    to_mend = any(one.notification.words == TECHNICAL for one in leaving)
+    leaving = [result for result in passed if result.leaves]
+    leaves = any(result.notification.words == TECHNICAL for result in leaving)
+    still = {(result.notification.route, result.notification.words) for result in passed if not result.is_dropped}
+    stages = {
+        (result.notification.route, result.notification.words): result.held.stage
+        for result in passed
+        if result.held is not None
+    }
+    ended = [held for held in subject.held if (held.route, held.words) not in still]
+    dropped = tuple(
+        (held, _suppression_reason(subject, stages.get((held.route, held.words), held.stage))) for held in ended
+    )
     return replace(
         subject.decision,
-        notices=tuple(_written(context, one, to_mend, company, log_tails) for one in leaving),
+        notices=tuple(_written(context, result, leaves, company, log_tails) for result in leaving),
         held=tuple(
-            _suppressed_by(one.notification, one.held) for one in passed if one.held is not None and not one.is_dropped
+            _suppressed_by(result.notification, result.held)
+            for result in passed
+            if result.held is not None and not result.is_dropped
         ),
-        dropped=_dropped(subject, passed),
+        dropped=dropped,
     )
 
 
 def _written(
-    context: AlertContext, one: _StageResult, to_mend: bool, company: Mapping[str, int], log_tails: Mapping[int, str]
+    context: AlertContext, result: _StageResult, leaves: bool, company: Mapping[str, int], log_tails: Mapping[int, str]
 ) -> Notice:
-    route = one.notification.route
-    together = route if company[route] > 1 and suppression.is_grouped(context, one.notification) else ""
-    until = one.held.until if one.held is not None else None
-    return replace(_notice(context, one.notification, to_mend, log_tails), group=together, not_before=until)
+    route = result.notification.route
+    together = route if company[route] > 1 and suppression.is_grouped(context, result.notification) else ""
+    until = result.held.until if result.held is not None else None
+    return replace(_notice(context, result.notification, leaves, log_tails), group=together, not_before=until)
 
 
-def _suppressed_by(notification: Notification, found: Suppression) -> SuppressedNotice:
+def _suppressed_by(notification: Notification, suppression: Suppression) -> SuppressedNotice:
     return SuppressedNotice(
-        notification.route, notification.words, notification.kind, found.stage, found.why, found.until
+        notification.route, notification.words, notification.kind, suppression.stage, suppression.why, suppression.until
     )
 
 
-def _dropped(subject: AlertSubject, passed: Sequence[_StageResult]) -> tuple[tuple[SuppressionFacts, str], ...]:
-    """What was held back and is to be told no more, and why."""
-    still = {(one.notification.route, one.notification.words) for one in passed if not one.is_dropped}
-    stages = {
-        (one.notification.route, one.notification.words): one.held.stage for one in passed if one.held is not None
-    }
-    gone = [one for one in subject.held if (one.route, one.words) not in still]
-    return tuple((one, _suppression_reason(subject, stages.get((one.route, one.words), one.stage))) for one in gone)
-
-
 def _suppression_reason(subject: AlertSubject, stage: str) -> str:
-    """Empty while it is open: it is told otherwise."""
+    """Empty while the incident is open."""
     if not subject.decision.closed:
         return ""
     return _RECOVERED_WHILE.get(stage, "it is over") if subject.match.recovered else "it is over"
 
 
-def _notice(context: AlertContext, notification: Notification, to_mend: bool, log_tails: Mapping[int, str]) -> Notice:
+def _notice(context: AlertContext, notification: Notification, leaves: bool, log_tails: Mapping[int, str]) -> Notice:
     text = (
-        content.business_text(context, notification, to_mend)
+        content.business_text(context, notification, leaves)
         if notification.words == BUSINESS
         else content.technical_text(context.index, notification, log_tails, _changes(context, notification))
     )
     if notification.words == SHADOW:
-        text = _in_shadow(text, notification.subject.decision.in_shadow)
+        prefix = f"Shadow mode: this would have been sent to {', '.join(notification.subject.decision.in_shadow)}.\n\n"
+        text = MessageText(
+            f"[shadow] {text.title}", prefix + text.body, f"[shadow] {text.plain_title}", prefix + text.plain_body
+        )
     return Notice(
         notification.kind,
         notification.route,
@@ -185,8 +189,8 @@ def _notice(context: AlertContext, notification: Notification, to_mend: bool, lo
 def _template(
     context: AlertContext, notification: Notification, text: MessageText, log_tails: Mapping[int, str]
 ) -> dict[str, Any]:
-    """What the route's own words are made of, where it has some; whoever is on call without any gets those of the
-    route with the rota."""
+    """Values for the route's own template, if it has one; a person on call without one gets that of the route with
+    the rota."""
     own = context.alerting.route(notification.route)
     rule = own if own.templated else context.rule(notification.route)
     if not rule.templated or notification.words == SHADOW:
@@ -197,7 +201,7 @@ def _template(
 
 
 def _changes(context: AlertContext, notification: Notification) -> str:
-    """What is new to this route since its last word, in words."""
+    """News for this route since its last notification."""
     if notification.before is None or notification.because:
         return notification.because
     try:
@@ -217,31 +221,30 @@ def _changes(context: AlertContext, notification: Notification) -> str:
     )
 
 
-def _in_shadow(text: MessageText, routes: Sequence[str]) -> MessageText:
-    words = f"Shadow mode: this would have been sent to {', '.join(routes)}.\n\n"
-    return MessageText(
-        f"[shadow] {text.title}", words + text.body, f"[shadow] {text.plain_title}", words + text.plain_body
-    )
-
-
 def _is_urgent(context: AlertContext, notification: Notification) -> bool:
-    """The first word about a tier-1 service: no rate limit delays it."""
-    told = notification.subject.days_told
+    """First notification about a tier-1 service: no rate limit delays it."""
+    notified_days = notification.subject.notified_days
     new = {
-        one.service for one in notification.subject.decision.services if (one.service, one.business_date) not in told
+        service.service
+        for service in notification.subject.decision.services
+        if (service.service, service.business_date) not in notified_days
     }
     return any(service.tier == 1 for service in context.index.estate.services if service.name in new)
 
 
 def first_urgent(context: AlertContext, incidents: Sequence[IncidentDecision]) -> tuple[IncidentDecision, ...]:
-    """The incidents; of many that hurt one tier-1 service on one day only the first is urgent, or each of a flood would
-    be."""
+    """The incidents; of several that affect one tier-1 service on one day only the first is urgent, else each of a
+    flood would be."""
     tier_1 = {service.name for service in context.index.estate.services if service.tier == 1}
-    told = {day for subject in context.subjects for day in subject.days_told}
-    found = []
-    for one in incidents:
-        days = {(each.service, each.business_date) for each in one.services if each.service in tier_1}
-        first = bool(days - told) or not one.notices
-        told |= days if one.notices else set()
-        found.append(one if first else replace(one, notices=tuple(replace(each, urgent=False) for each in one.notices)))
-    return tuple(found)
+    notified_days = {day for subject in context.subjects for day in subject.notified_days}
+    decisions = []
+    for incident in incidents:
+        days = {(service.service, service.business_date) for service in incident.services if service.service in tier_1}
+        first = bool(days - notified_days) or not incident.notices
+        notified_days |= days if incident.notices else set()
+        decisions.append(
+            incident
+            if first
+            else replace(incident, notices=tuple(replace(notice, urgent=False) for notice in incident.notices))
+        )
+    return tuple(decisions)

@@ -1,6 +1,6 @@
-"""Routing: who is notified, and in which wording.
+"""Routing: the routes to notify, and the style of each notification.
 
-Technical wording for those who can fix the cause, business wording for the owners of affected services.
+Technical text for the routes that can fix the cause, business text for the owners of affected services.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from console.domain.estate import Estate
 
 
 def route_of_person(alerting: AlertingSettings, rota: str, person: str) -> str:
-    """The route of a person of that rota; empty where config names none."""
-    rule = next((one for one in alerting.rotas if one.name == rota), RotaRule(rota))
+    """Route of a person of that rota; empty if the config names none."""
+    rule = next((rule for rule in alerting.rotas if rule.name == rota), RotaRule(rota))
     names = {name.casefold(): route for name, route in rule.people}
     return names.get(person.casefold(), "")
 
 
 def on_call_route(context: AlertContext, route: str) -> str:
-    """Who is told where this route is named: of one with a rota, whoever is on call; in a gap its fallback, without
-    one its own URLs. Its shifts' ends are turning points."""
+    """Route that is notified if this one is named: with a rota the person on call, in a gap the fallback, else its
+    own URLs. Ends of shifts are turning points."""
     rule = context.alerting.route(route)
     if not rule.rota:
         return route
     shift = on_call(context.telling.shifts.get(rule.rota, ()), context.now)
     if shift is not None:
         context.is_due(shift.ends)
-        if found := route_of_person(context.alerting, rule.rota, shift.person):
-            context.named[found] = route
-            return found
+        if route_on_call := route_of_person(context.alerting, rule.rota, shift.person):
+            context.named[route_on_call] = route
+            return route_on_call
     return rule.fallback or route
 
 
@@ -45,50 +45,54 @@ class RouteRequest:
     route: str
     words: str
     live: bool
-    """False where what it would be told of is in shadow."""
+    """False if the notified system or service is in shadow."""
 
 
 def routes_of_incident(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The routes that are told, and those that would be if nothing were in shadow, each once."""
-    asked = list(_route_requests(index.estate, match, decision))
-    live = tuple(dict.fromkeys(one.route for one in asked if one.live))
-    return live, tuple(dict.fromkeys(one.route for one in asked if not one.live and one.route not in live))
+    """Routes to notify, and those that would be notified if nothing were in shadow, each once."""
+    requests = list(_route_requests(index.estate, match, decision))
+    live = tuple(dict.fromkeys(request.route for request in requests if request.live))
+    return live, tuple(
+        dict.fromkeys(request.route for request in requests if not request.live and request.route not in live)
+    )
 
 
 def audience(context: AlertContext, subject: AlertSubject) -> list[tuple[str, str]]:
-    """(route, words), each route once: technical words say what business words do and more. The shadow route last."""
-    found: dict[str, str] = {}
-    for one in _route_requests(context.index.estate, subject.match, subject.decision):
-        if one.live:
-            route = on_call_route(context, one.route)
-            found[route] = TECHNICAL if TECHNICAL in (one.words, found.get(route)) else BUSINESS
+    """(route, style), each route once: technical text contains the business text. The shadow route last."""
+    styles: dict[str, str] = {}
+    for request in _route_requests(context.index.estate, subject.match, subject.decision):
+        if request.live:
+            route = on_call_route(context, request.route)
+            styles[route] = TECHNICAL if TECHNICAL in (request.words, styles.get(route)) else BUSINESS
     shadow = context.index.estate.settings.shadow_route
     in_shadow = [(shadow, SHADOW)] if shadow and subject.decision.in_shadow else []
-    return [*found.items(), *in_shadow]
+    return [*styles.items(), *in_shadow]
 
 
 def services_on_route(context: AlertContext, subject: AlertSubject, route: str) -> list[str]:
-    """Names of the hurt services that have the route told; all of them, where it is told for the root's sake."""
-    hurt = {one.service for one in subject.decision.services}
-    services = [one for one in context.index.estate.services if one.name in hurt]
-    own = [one.name for one in services if route in {on_call_route(context, name) for name in one.notify}]
-    return own or [one.name for one in services]
+    """Names of the affected services that notify the route; all of them if it is notified because of the root."""
+    affected = {service.service for service in subject.decision.services}
+    services = [service for service in context.index.estate.services if service.name in affected]
+    own = [service.name for service in services if route in {on_call_route(context, name) for name in service.notify}]
+    return own or [service.name for service in services]
 
 
 def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDecision) -> Iterator[RouteRequest]:
-    """Of each job that is to be mended where its system is live, of the hurt services that are, or of those that a
-    finding's job feeds. Where nobody is named for such a job, the default route, and without one the services' routes,
-    are told what broke: somebody must be."""
-    modes, hurt = estate.modes, {each.service for each in decision.services} or set(match.feeds)
-    services = [service for service in estate.services if service.name in hurt]
-    roots, default = [estate.jobs[each] for each in match.group.to_mend()], estate.settings.default_route
-    any_live = _any_live(estate, match) or any(modes.service_is_live(one.name) for one in services)
+    """Routes of each job to fix, and of the affected services or those that a finding's job feeds. If such a job
+    names no route, the default route, and without one the services' routes, get the technical text."""
+    modes, affected = estate.modes, {service.service for service in decision.services} or set(match.feeds)
+    services = [service for service in estate.services if service.name in affected]
+    roots, default = [estate.jobs[job_id] for job_id in match.group.job_ids_to_fix()], estate.settings.default_route
+    systems = [estate.jobs[job_id].system for job_id in match.group.job_ids_to_fix()]
+    target = match.group.target
+    any_cause_live = any(map(estate.modes.system_is_live, systems or [target.system if target is not None else ""]))
+    any_live = any_cause_live or any(modes.service_is_live(service.name) for service in services)
     for job in roots:
-        forced = TECHNICAL if not hurt else ""
+        forced = TECHNICAL if not affected else ""
         for route in job.notify:
-            yield RouteRequest(route, _words(estate, route, forced), modes.system_is_live(job.system))
+            yield RouteRequest(route, _style(estate, route, forced), modes.system_is_live(job.system))
     is_unnamed = not roots or not all(job.notify for job in roots)
     if is_unnamed:
         yield from (RouteRequest(route, TECHNICAL, any_live) for route in default)
@@ -96,21 +100,14 @@ def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDeci
         live = modes.service_is_live(service.name)
         for route in service.notify:
             forced = TECHNICAL if is_unnamed and not default else ""
-            yield RouteRequest(route, _words(estate, route, forced, BUSINESS), live)
+            yield RouteRequest(route, _style(estate, route, forced, BUSINESS), live)
 
 
-def _any_live(estate: Estate, match: IncidentMatch) -> bool:
-    """Whether a system is live in which the cause lies."""
-    systems = [estate.jobs[each].system for each in match.group.to_mend()]
-    target = match.group.target
-    return any(map(estate.modes.system_is_live, systems or [target.system if target is not None else ""]))
-
-
-def _words(estate: Estate, route: str, forced: str, otherwise: str = TECHNICAL) -> str:
-    """The words that the route is told in: as config says of it, else as it is named."""
+def _style(estate: Estate, route: str, forced: str, otherwise: str = TECHNICAL) -> str:
+    """Style of the notification: of the route in the config, else of the request."""
     return forced or estate.declared.alerting.route(route).style or otherwise
 
 
-def technical_first(notification: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those who can mend it before those who wait for it: what the latter are told says when the former were."""
-    return sorted(notification, key=lambda one: one[1] != TECHNICAL)
+def technical_first(routes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Technical ones first: the business text says when they were notified."""
+    return sorted(routes, key=lambda route: route[1] != TECHNICAL)

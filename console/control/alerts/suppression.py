@@ -1,11 +1,11 @@
-"""Suppression stages: why a notification is held back, and until when.
+"""Suppression stages: why a notification is suppressed, and until when.
 
 Waiting for the route's `for`, silenced, acknowledged, in maintenance, cancelled by a person through Headway, quiet
 hours, grouped, inhibited by another incident, flapping. Each returns None or a Suppression with its reason; the
 pipeline sets the order.
 
-Cancelled: what a person cancelled wakes nobody else, unless it is left until a service that depends on it is nearly
-lost, or more breaks than was cancelled. Flapping: from the second return on, "resolved" and "again" wait for a
+Cancelled: a cancellation by a person notifies no other user, unless it is left until a service that depends on it is
+nearly lost, or more breaks than was cancelled. Flapping: from the second return on, "resolved" and "again" wait for a
 steady time, `[incidents] steady_for`; a route notified of the resolution and not of the return is not notified a
 second time. A service affected for the first time, and a deadline that passes, are notified at once.
 """
@@ -27,10 +27,10 @@ from console.control.alerts.context import (
     matches_subject,
     resolved_since,
 )
-from console.control.incidents.correlation import ServiceDayKey, notified_as_resolved, parse_last_notification
+from console.control.incidents.correlation import notified_as_resolved, parse_last_notification
 from console.control.incidents.decisions import maintenance_of_incident
 from console.control.incidents.titles import is_known_cancellation
-from console.domain.alert import BUSINESS, AlertKind, InhibitRule, QuietHours, RouteNotification
+from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification
 from console.domain.decision import IncidentDecision
 from console.domain.dependency import find_components
 from console.domain.ids import incident_name
@@ -44,7 +44,7 @@ WAIT_STAGE = "wait"
 
 
 def hold_waiting(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds the first word until the condition has held for the route's `for`; tier 1 waits for nothing."""
+    """Until the condition has lasted for the route's `for`; never for tier 1."""
     wait = context.rule(notification.route).wait
     if notification.kind is not AlertKind.OPENED or notification.subject.tier == 1:
         return None
@@ -55,23 +55,25 @@ def hold_waiting(context: AlertContext, notification: Notification) -> Suppressi
 
 
 def hold_silenced(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds everything but that it is over: whoever was told of it may rest. Who was not is not told then either."""
+    """All but the resolution for a route that was notified before."""
     is_over = notification.subject.decision.closed
     if is_over and notification.before is not None:
         return None
-    for one in context.telling.silences:
-        if one.until <= context.now or not matches_subject(one.matchers, notification.subject, notification.route):
+    for silence in context.telling.silences:
+        if silence.until <= context.now or not matches_subject(
+            silence.matchers, notification.subject, notification.route
+        ):
             continue
-        if context.is_due(one.begins):
-            why = f": {clean_line(one.why)}" if one.why else ""
+        if context.is_due(silence.begins):
+            why = f": {clean_line(silence.why)}" if silence.why else ""
             return Suppression(
-                "silence", f"silence {one.id} of {clean_line(one.by)}{why}", None if is_over else one.until
+                "silence", f"silence {silence.id} of {clean_line(silence.by)}{why}", None if is_over else silence.until
             )
     return None
 
 
 def hold_acknowledged(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds repeats and escalations; what is new is told all the same."""
+    """Repeats and escalations; news is still sent."""
     ack = notification.subject.ack
     if ack is None or notification.kind not in (AlertKind.REPEATED, AlertKind.ESCALATED):
         return None
@@ -86,37 +88,37 @@ MAINTENANCE_STAGE = "maintenance"
 
 
 def hold_in_maintenance(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Suppression during maintenance. Routes that were notified before still get the resolution."""
+    """During maintenance. Routes that were notified before still get the resolution."""
     if not parse_last_notification(notification.subject.decision.fingerprint).quiet:
         return None
-    found = maintenance_of_incident(context.index, notification.subject.match)
+    maintenance = maintenance_of_incident(context.index, notification.subject.match)
     return (
-        Suppression(MAINTENANCE_STAGE, found.text("UTC"), found.until)
-        if found is not None
+        Suppression(MAINTENANCE_STAGE, maintenance.text("UTC"), maintenance.until)
+        if maintenance is not None
         else Suppression(MAINTENANCE_STAGE, "a maintenance")
     )
 
 
 CANCELLED_STAGE = "cancelled"
 AHEAD = timedelta(minutes=30)
-"""So long before an act-by, or a deadline without one, it is told: in time for a restart."""
+"""How long before an act-by, or a deadline without one, it is sent: in time for a restart."""
 LEAST = timedelta(minutes=15)
-"""But whoever cancelled has so long to restart it, or to say what they are up to."""
+"""Time that the user who cancelled has at least, to restart it or to explain."""
 _SYMPTOMS = (RunState.BLOCKED, RunState.MISSED)
-"""What a cancel itself brings about below it."""
+"""States that a cancellation itself causes downstream."""
 
 
 def hold_cancelled(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds every word but that it is over."""
+    """All but the resolution."""
     subject, index = notification.subject, context.index
     root = subject.match.group.root
     if root is None or subject.decision.closed:
         return None
     if not is_known_cancellation(index, subject.match, subject.decision.title):
         return None
-    others = (run for run in subject.match.group.red if run.job_id != root.job_id)
+    downstream = (run for run in subject.match.group.red if run.job_id != root.job_id)
     cancel = index.estate.cancels.get(root.id)
-    if cancel is None or any(run.state.is_red and run.state not in _SYMPTOMS for run in others):
+    if cancel is None or any(run.state.is_red and run.state not in _SYMPTOMS for run in downstream):
         return None
     by, turns = f"{clean_line(cancel.by)} cancelled it through Headway", list(_turns(subject))
     if not turns:
@@ -130,18 +132,18 @@ def hold_cancelled(context: AlertContext, notification: Notification) -> Suppres
 
 
 def _turns(subject: AlertSubject) -> Iterator[datetime]:
-    """When each hurt service must be spoken of."""
-    for one in subject.decision.services:
-        if one.timeliness not in (Timeliness.MET, Timeliness.MET_LATE):
-            yield (one.act_by or one.deadline) - AHEAD
+    """When the notification about each affected service is due."""
+    for service in subject.decision.services:
+        if service.timeliness not in (Timeliness.MET, Timeliness.MET_LATE):
+            yield (service.act_by or service.deadline) - AHEAD
 
 
 QUIET_HOURS_STAGE = "quiet hours"
 
 
 def hold_in_quiet_hours(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds until the quiet hours end, but for the tiers that break through. Who was told within them is told the end
-    of it too."""
+    """Until the quiet hours end, except for the tiers that break through. A route notified within them gets the
+    resolution too."""
     quiet = context.rule(notification.route).quiet
     if quiet is None or notification.subject.tier in quiet.break_through:
         return None
@@ -152,7 +154,7 @@ def hold_in_quiet_hours(context: AlertContext, notification: Notification) -> Su
 
 
 def released_at(context: AlertContext, notification: Notification, at: datetime) -> datetime:
-    """When what is put off until then may leave: then, or when the quiet hours of that time are over."""
+    """When a notification delayed until `at` may be sent: then, or at the end of the quiet hours of that time."""
     quiet = context.rule(notification.route).quiet
     if quiet is None or notification.subject.tier in quiet.break_through:
         return at
@@ -160,7 +162,7 @@ def released_at(context: AlertContext, notification: Notification, at: datetime)
 
 
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
-    """When the quiet hours that hold `now` end; None outside of them."""
+    """End of the quiet hours that contain `now`; None outside of them."""
     zone = zone_of(quiet.zone)
     local = now.astimezone(zone)
     at, through_midnight = local.time(), quiet.ends <= quiet.begins
@@ -173,7 +175,7 @@ def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
 
 
 def _woken(quiet: QuietHours, notification: Notification, until: datetime) -> bool:
-    """Whether the route was told within these very hours that it is broken; that it was over was put off itself."""
+    """True if the route was notified of the failure within these quiet hours."""
     before = notification.before
     return (
         before is not None
@@ -186,15 +188,15 @@ GROUP_STAGE = "group"
 
 
 def hold_grouped(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds the first word for `group_wait` from the first that waits; what is about tier 1 waits for nothing."""
+    """The first notification, for `group_wait` from the first that waits; never for tier 1."""
     wait = context.rule(notification.route).group_wait
     if not is_grouped(context, notification):
         return None
     begun = context.held_since(GROUP_STAGE, notification.route)
     if begun + wait <= context.now:
         return None
-    words = f"waits {format_duration(wait.total_seconds())} for related alerts, to be sent together"
-    return Suppression(GROUP_STAGE, words, begun + wait)
+    why = f"waits {format_duration(wait.total_seconds())} for related alerts, to be sent together"
+    return Suppression(GROUP_STAGE, why, begun + wait)
 
 
 def is_grouped(context: AlertContext, notification: Notification) -> bool:
@@ -207,64 +209,68 @@ def is_grouped(context: AlertContext, notification: Notification) -> bool:
 
 INHIBIT_STAGE = "inhibit"
 Topic = tuple[object, ...]
-"""What explains and what is explained meet in: a target, or a rule with the values that both must have."""
+"""Key that the explaining and the explained side share: a target, or a rule with the values that both must have."""
 
 
 def hold_inhibited(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds what is not told yet while another incident explains it."""
+    """The first notification and repeats, while another incident explains it."""
     if notification.before is not None and notification.kind is not AlertKind.REPEATED:
         return None
     if context.explained is None:
         context.explained = inhibiting_topics(context)
-    found = context.explained.get(id(notification.subject))
-    if found is None:
+    explanation = context.explained.get(id(notification.subject))
+    if explanation is None:
         return None
-    other, is_target = found
-    number = other.decision.incident_id
-    name = incident_name(number) if number is not None else clean_line(other.job or other.decision.title)
+    explaining, is_target = explanation
+    number = explaining.decision.incident_id
+    name = incident_name(number) if number is not None else clean_line(explaining.job or explaining.decision.title)
     reason = "its target is unreachable" if is_target else "inhibited by a rule of the config"
     return Suppression(INHIBIT_STAGE, f"{name}: {reason}")
 
 
 def inhibiting_topics(context: AlertContext) -> Mapping[int, tuple[AlertSubject, bool]]:
-    """By `id` of a subject: what explains it, and whether that is its target.
+    """By `id` of a subject: the subject that explains it, and whether by its target.
 
-    Of subjects that explain each other, over however many rules, the older explains the younger: one of them is told.
+    If subjects explain each other, over however many rules, the older explains the younger: one of them is notified.
     """
     by, what = _topics(context)
-    knots = _knots(by, what)
+    pairs: list[tuple[object, object]] = [
+        (id(subject), topic) for topic, subjects in by.items() for subject in subjects
+    ]
+    pairs += [(topic, id(subject)) for subject, topics in what for topic in topics if topic in by]
+    knots = {member: number for number, (knot, _) in enumerate(find_components(pairs)) for member in knot}
     first = {topic: _first_two(subjects, knots) for topic, subjects in by.items()}
-    found: dict[int, tuple[AlertSubject, bool]] = {}
+    explained: dict[int, tuple[AlertSubject, bool]] = {}
     for subject, topics in what:
         for topic in topics:
-            other = _explaining(subject, first.get(topic, ()), knots)
-            if other is not None and id(subject) not in found:
-                found[id(subject)] = other, topic[0] == "target"
-    return found
+            explaining = _explaining(subject, first.get(topic, ()), knots)
+            if explaining is not None and id(subject) not in explained:
+                explained[id(subject)] = explaining, topic[0] == "target"
+    return explained
 
 
 def inhibited_until(context: AlertContext, subject: AlertSubject) -> datetime | None:
-    """Until when what explains the subject was there: now, while one of them is open; None where nothing explains it
-    that is open or was found to be over just now."""
+    """Until when the subject was explained: now, while an explaining incident is open; None if none is open or was
+    just resolved."""
     if context.explaining is None:
         context.explaining = _ends(context)
     topics = chain(_on_target(context, subject), _as(context, subject, by=False))
-    ends = (at for topic in topics for at, one in context.explaining.get(topic, ()) if one is not subject)
+    ends = (at for topic in topics for at, explaining in context.explaining.get(topic, ()) if explaining is not subject)
     return max(ends, default=None)
 
 
 def _ends(context: AlertContext) -> Mapping[Topic, Sequence[tuple[datetime, AlertSubject]]]:
-    """By topic, the two that explain it longest: one of them is another than whoever asks."""
-    found: dict[Topic, list[tuple[datetime, AlertSubject]]] = {}
+    """By topic, the two subjects that explain it longest: one of them differs from the explained one."""
+    by_topic: dict[Topic, list[tuple[datetime, AlertSubject]]] = {}
     for subject in context.subjects:
         at = resolved_since(context, subject) if subject.decision.closed else context.now
         for topic in chain(_as_target(subject), _as(context, subject, by=True)):
-            found.setdefault(topic, []).append((at, subject))
-    return {topic: sorted(ends, key=lambda one: one[0])[-2:] for topic, ends in found.items()}
+            by_topic.setdefault(topic, []).append((at, subject))
+    return {topic: sorted(ends, key=lambda end: end[0])[-2:] for topic, ends in by_topic.items()}
 
 
 def _topics(context: AlertContext) -> tuple[dict[Topic, list[AlertSubject]], list[tuple[AlertSubject, list[Topic]]]]:
-    """The subjects that explain, by topic, the oldest first; and each subject with the topics that explain it."""
+    """The explaining subjects by topic, the oldest first; and each subject with the topics that explain it."""
     by: dict[Topic, list[AlertSubject]] = {}
     what: list[tuple[AlertSubject, list[Topic]]] = []
     for subject in sorted(context.subjects, key=_age):
@@ -281,67 +287,53 @@ def _as_target(subject: AlertSubject) -> Iterator[Topic]:
 
 
 def _on_target(context: AlertContext, subject: AlertSubject) -> Iterator[Topic]:
-    """The target on which its job runs."""
     root = subject.match.group.root
     if root is not None:
         yield "target", context.index.job(root.job_id).target_id
 
 
 def _as(context: AlertContext, subject: AlertSubject, by: bool) -> Iterator[Topic]:
-    """The rules that it fits on that side, with each of its values that both sides must share."""
+    """Topics of the rules that it fits on that side, with each combination of the values that both sides must share."""
     for place, rule in enumerate(context.alerting.inhibit):
         if matches_subject(rule.by if by else rule.what, subject):
-            yield from _shared(place, rule, subject)
-
-
-def _shared(place: int, rule: InhibitRule, subject: AlertSubject) -> Iterator[Topic]:
-    values = subject.values()
-    for combination in product(*(dict.fromkeys(values[name]) for name in rule.equal)):
-        yield "rule", place, *combination
-
-
-def _knots(
-    by: Mapping[Topic, Sequence[AlertSubject]], what: Sequence[tuple[AlertSubject, list[Topic]]]
-) -> Mapping[object, int]:
-    """`id` of a subject -> the number of the knot of subjects that explain each other of which it is one."""
-    pairs: list[tuple[object, object]] = [(id(one), topic) for topic, subjects in by.items() for one in subjects]
-    pairs += [(topic, id(subject)) for subject, topics in what for topic in topics if topic in by]
-    return {one: number for number, (knot, _) in enumerate(find_components(pairs)) for one in knot}
+            values = subject.values()
+            for combination in product(*(dict.fromkeys(values[name]) for name in rule.equal)):
+                yield "rule", place, *combination
 
 
 def _first_two(subjects: Sequence[AlertSubject], knots: Mapping[object, int]) -> list[AlertSubject]:
-    """The oldest, and the oldest that is in no knot with it: nobody asks for more."""
-    others = (one for one in subjects[1:] if not _is_tied(one, subjects[0], knots))
-    return [subjects[0], *([other] if (other := next(others, None)) is not None else [])]
+    """The oldest, and the oldest that is not tied to it."""
+    untied = (subject for subject in subjects[1:] if not _is_tied(subject, subjects[0], knots))
+    return [subjects[0], *([second] if (second := next(untied, None)) is not None else [])]
 
 
 def _explaining(
     subject: AlertSubject, candidates: Sequence[AlertSubject], knots: Mapping[object, int]
 ) -> AlertSubject | None:
-    for one in candidates:
-        if one is not subject and (_age(one) < _age(subject) or not _is_tied(one, subject, knots)):
-            return one
+    for candidate in candidates:
+        if candidate is not subject and (_age(candidate) < _age(subject) or not _is_tied(candidate, subject, knots)):
+            return candidate
     return None
 
 
-def _is_tied(one: AlertSubject, other: AlertSubject, knots: Mapping[object, int]) -> bool:
-    return id(one) in knots and knots[id(one)] == knots.get(id(other))
+def _is_tied(left: AlertSubject, right: AlertSubject, knots: Mapping[object, int]) -> bool:
+    return id(left) in knots and knots[id(left)] == knots.get(id(right))
 
 
 def _age(subject: AlertSubject) -> tuple[bool, int, datetime, str]:
-    """What is not written yet is younger than what is."""
+    """An incident that is not stored yet is younger than a stored one."""
     number = subject.decision.incident_id
     return number is None, number or 0, subject.decision.failed_since, subject.decision.key
 
 
 FLAPPING_STAGE = "flapping"
 FROM = 2
-"""The return from which on it is held: the first one is told."""
+"""First return that is suppressed; the one before is notified."""
 
 
 def hold_flapping(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Holds the end and the return of what flaps, until it has been steady. Of what is over the time lies ahead: where
-    it comes back before that, the store takes the notice back."""
+    """The resolution and the return of a flapping incident, until it has been steady. If it returns before that, the
+    store withdraws the notification."""
     decision, before = notification.subject.decision, notification.before
     if before is None or not _flaps(context, decision) or not _comes_or_goes(notification, before):
         return None
@@ -358,24 +350,24 @@ def hold_flapping(context: AlertContext, notification: Notification) -> Suppress
 
 
 def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    """Whether the route has heard that it was over and nothing since, as its return was held: a second all-clear would
-    be about a failure that it never heard of."""
+    """True if the last notification of the route was the resolution, because the return was suppressed: a second one
+    would be about a failure that the route does not know of."""
     decision = subject.decision
     if not last.left_by(context.now if decision.reopened else last.first_at):
         return False
     if last.words == BUSINESS:
-        is_over = (
+        is_resolved = (
             decision.flaps >= FROM
             and content.notified_as_healthy(last)
             and not content.is_material_change(context, subject, last)
         )
     else:
-        is_over = notified_as_resolved(last.fingerprint)
-    return is_over and not _must_be_known(context, subject, last)
+        is_resolved = notified_as_resolved(last.fingerprint)
+    return is_resolved and not _must_be_known(context, subject, last)
 
 
 def flapping_note(context: AlertContext, decision: IncidentDecision) -> str:
-    """How often it was red, for the word that leaves; empty where it does not flap."""
+    """How often it was red; empty if it does not flap."""
     if decision.flaps < FROM:
         return ""
     since = context.now if decision.closed else decision.failed_since
@@ -389,13 +381,13 @@ def _times(context: AlertContext, decision: IncidentDecision) -> str:
 
 
 def _flaps(context: AlertContext, decision: IncidentDecision) -> bool:
-    """Until it has been red for a steady time: what is told then is no flapping."""
+    """True until it has been red for a steady time."""
     steady = context.index.estate.declared.incidents.steady_for
     return decision.flaps >= FROM and context.now < decision.failed_since + steady
 
 
 def _comes_or_goes(notification: Notification, before: RouteNotification) -> bool:
-    """Whether it is the end, or the return of what the route was told is over. To those who wait for a service each
+    """True for the resolution, and for the return of what the route was notified as resolved. In business text each
     change is one of the two."""
     if notification.kind is AlertKind.RECOVERED:
         return True
@@ -405,18 +397,16 @@ def _comes_or_goes(notification: Notification, before: RouteNotification) -> boo
 
 
 def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNotification) -> bool:
-    """Whether a service is hit that the route has not heard of, or a deadline passed since its last word."""
+    """True if a service is affected that the route was not notified of, or a deadline passed since its last
+    notification."""
     is_business = before.words == BUSINESS
-    hurt = content.affected_services(context, subject, before.route) if is_business else subject.decision.services
-    heard = _days(before)
-    return any(
-        (one.service, one.business_date) not in heard or deadline_passed_since(context, one, before) for one in hurt
-    )
-
-
-def _days(before: RouteNotification) -> frozenset[ServiceDayKey]:
-    return (
+    affected = content.affected_services(context, subject, before.route) if is_business else subject.decision.services
+    notified_days = (
         content.service_days_in(before.fingerprint)
         if before.words == BUSINESS
         else parse_last_notification(before.fingerprint).services
+    )
+    return any(
+        (service.service, service.business_date) not in notified_days or deadline_passed_since(context, service, before)
+        for service in affected
     )

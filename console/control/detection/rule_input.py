@@ -1,8 +1,8 @@
-"""Input of a rule: one job with its runs sorted once, its own past, its settings and its thresholds.
+"""Input of a rule: one job with its sorted runs, its own past, its settings and its thresholds.
 
-A threshold comes from config, else from the job's own past successes, else from the default, and says which. From
-history: the quantile of what is usual on such a night (`console.forecast.usual`), times a factor, and at least a
-floor away from it. Never a mean: one night of ten hours would move it.
+A threshold comes from the config, else from the job's past successes, else from the default, and names its source.
+From history: the usual quantile for such a night (`console.forecast.usual`), times a factor, and at least a floor
+away from it. Never a mean: one night of ten hours would move it.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from console.timing.durations import format_duration
 from console.timing.maintenance import matches_any
 
 ENOUGH_RUNS = 8
-"""A threshold from history rests on as many runs: fewer say nothing of a tail."""
+"""Runs that a threshold from history needs: fewer do not show a tail."""
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class RuleDefault:
-    """How a rule judges where config says nothing."""
+    """Settings of a rule without config."""
 
     tells: bool = False
-    """Whether it opens an incident of its own for a job that feeds a service."""
+    """True if it opens an incident for a job that feeds a service."""
     factor: float = 1.0
-    """The usual times this is the threshold from history, …"""
+    """Factor on the usual value for the threshold from history, …"""
     floor: float = 0.0
-    """… but at least so far from the usual: a job of 3 seconds may take 5."""
+    """… which is at least this far from the usual: a job of 3 seconds may take 5."""
     threshold: float | None = None
-    """Where there is neither history nor a word in config; None: no verdict then."""
+    """Without history and config; None: no verdict then."""
 
 
 DEFAULTS: Mapping[DetectionRule, RuleDefault] = {
@@ -63,27 +63,27 @@ DEFAULTS: Mapping[DetectionRule, RuleDefault] = {
 
 @dataclass(frozen=True, slots=True)
 class JobRuleSetting:
-    """How one rule judges one job."""
+    """Settings of one rule for one job."""
 
     on: bool
     tells: bool | None
-    """None: as the rule does by itself."""
+    """None: the rule's default."""
     factor: float
     floor: float
     runs: int
     declared: float | None
-    """A fixed threshold from config."""
+    """Fixed threshold from the config."""
     place: str
-    """Where config says that."""
+    """Config key of that threshold."""
     default: float | None
 
 
 class JobRuleSettings:
-    """All of them, for one evaluation."""
+    """Rule settings of one evaluation."""
 
     def __init__(self, index: EstateIndex) -> None:
-        self._picture = index
-        self._settings = {one.rule: one for one in index.estate.declared.rules}
+        self._index = index
+        self._settings = {rule.rule: rule for rule in index.estate.declared.rules}
         self._tiers: dict[int, int] | None = None
         self._plain = {
             rule: _setting(DEFAULTS[rule], RuleThresholds(), "") for rule in DetectionRule if rule not in self._settings
@@ -91,57 +91,57 @@ class JobRuleSettings:
 
     def of(self, rule: DetectionRule, job: JobFacts) -> JobRuleSetting:
         plain = self._plain.get(rule)
-        return plain if plain is not None else _setting(DEFAULTS[rule], *self._said(rule, job))
+        return plain if plain is not None else _setting(DEFAULTS[rule], *self._declared(rule, job))
 
     def tells(self, rule: DetectionRule, job: JobFacts) -> bool:
-        """Whether a finding of that rule opens an incident for the job."""
-        said = self.of(rule, job).tells
-        return DEFAULTS[rule].tells and self.tier_of(job.id) is not None if said is None else said
+        """True if a finding of that rule opens an incident for the job."""
+        declared = self.of(rule, job).tells
+        return DEFAULTS[rule].tells and self.tier_of(job.id) is not None if declared is None else declared
 
     def tier_of(self, job_id: int) -> int | None:
-        """Tier of the most important service that the job feeds; None where it feeds none."""
+        """Tier of the most important service that the job feeds; None if it feeds none."""
         if self._tiers is None:
             self._tiers = {}
-            for service in sorted(self._picture.estate.services, key=lambda one: -one.tier):
-                ends = [each for each in service.terminals if each in self._picture.estate.jobs]
-                self._tiers.update(dict.fromkeys(self._picture.graph.members(ends), service.tier))
-        return self._tiers.get(self._picture.graph.unit(job_id))
+            for service in sorted(self._index.estate.services, key=lambda known: -known.tier):
+                ends = [terminal for terminal in service.terminals if terminal in self._index.estate.jobs]
+                self._tiers.update(dict.fromkeys(self._index.graph.members(ends), service.tier))
+        return self._tiers.get(self._index.graph.unit(job_id))
 
-    def _said(self, rule: DetectionRule, job: JobFacts) -> tuple[RuleThresholds, str]:
-        """What config says of the rule for the job, key by key the last that fits; and where its threshold stands."""
+    def _declared(self, rule: DetectionRule, job: JobFacts) -> tuple[RuleThresholds, str]:
+        """Thresholds for the job, the last match per key, and the config key of its threshold."""
         setting = self._settings.get(rule)
         if setting is None:
             return RuleThresholds(), ""
-        found, place = setting.said, f"[rules.{rule}]"
-        for number, one in enumerate(setting.where, 1):
-            if self._fits(one, job):
-                found = _override(found, one.said)
-                place = f"[[rules.{rule}.where]] {number}" if one.said.threshold is not None else place
-        return found, place
+        thresholds, place = setting.said, f"[rules.{rule}]"
+        for number, exception in enumerate(setting.where, 1):
+            if self._fits(exception, job):
+                thresholds = _override(thresholds, exception.said)
+                place = f"[[rules.{rule}.where]] {number}" if exception.said.threshold is not None else place
+        return thresholds, place
 
-    def _fits(self, one: RuleException, job: JobFacts) -> bool:
-        if one.systems and job.system not in one.systems:
+    def _fits(self, exception: RuleException, job: JobFacts) -> bool:
+        if exception.systems and job.system not in exception.systems:
             return False
-        if one.jobs and not matches_any(one.jobs, job.name):
+        if exception.jobs and not matches_any(exception.jobs, job.name):
             return False
-        return not one.tiers or self.tier_of(job.id) in one.tiers
+        return not exception.tiers or self.tier_of(job.id) in exception.tiers
 
 
-def _setting(default: RuleDefault, said: RuleThresholds, place: str) -> JobRuleSetting:
+def _setting(default: RuleDefault, thresholds: RuleThresholds, place: str) -> JobRuleSetting:
     return JobRuleSetting(
-        on=said.on is not False,
-        tells=said.tell,
-        factor=default.factor if said.factor is None else said.factor,
+        on=thresholds.on is not False,
+        tells=thresholds.tell,
+        factor=default.factor if thresholds.factor is None else thresholds.factor,
         floor=default.floor,
-        runs=ENOUGH_RUNS if said.runs is None else said.runs,
-        declared=said.threshold,
+        runs=ENOUGH_RUNS if thresholds.runs is None else thresholds.runs,
+        declared=thresholds.threshold,
         place=place,
         default=default.threshold,
     )
 
 
 def _override(before: RuleThresholds, after: RuleThresholds) -> RuleThresholds:
-    """`after`, and `before` where it says nothing."""
+    """`after`, with the values of `before` where it has none."""
     return RuleThresholds(
         on=before.on if after.on is None else after.on,
         tell=before.tell if after.tell is None else after.tell,
@@ -153,30 +153,30 @@ def _override(before: RuleThresholds, after: RuleThresholds) -> RuleThresholds:
 
 @dataclass(frozen=True, slots=True)
 class RuleInput:
-    """What one rule sees."""
+    """Input of one rule."""
 
     index: EstateIndex
     job: JobFacts
     history: RunHistory
-    wishes: JobRuleSettings
+    settings: JobRuleSettings
     started: Sequence[RunFacts]
-    """The runs that have begun at their source, in order."""
+    """Runs that have started, in order."""
     open: Sequence[RunFacts]
-    """Of these the ones that are seen and not over."""
+    """Those of them that are open and seen."""
     due: Sequence[RunFacts]
-    """The runs that have not begun: PLANNED, HELD, MISSED, in order."""
+    """Runs that have not started: PLANNED, HELD, MISSED, in order."""
     proofs: list[datetime] = field(default_factory=list)
-    """The instants before now of which a rule asked whether they are proved."""
+    """Instants before now for which a rule needs proof."""
 
     @classmethod
-    def of(cls, index: EstateIndex, job: JobFacts, wishes: JobRuleSettings) -> RuleInput:
+    def of(cls, index: EstateIndex, job: JobFacts, settings: JobRuleSettings) -> RuleInput:
         runs = index.runs.get(job.id, ())
         started = [run for run in runs if has_started(run)]
         return cls(
             index,
             job,
             index.estate.history.get(job.id, NO_HISTORY),
-            wishes,
+            settings,
             started,
             [run for run in started if run.state.is_open and run.evidence is not Proved.STALE],
             [run for run in runs if not has_started(run)] if len(started) < len(runs) else (),
@@ -188,16 +188,16 @@ class RuleInput:
 
     @property
     def latest(self) -> RunFacts | None:
-        """The newest run that has begun."""
+        """The newest started run."""
         return self.started[-1] if self.started else None
 
-    def wish(self, rule: DetectionRule) -> JobRuleSetting:
-        return self.wishes.of(rule, self.job)
+    def setting(self, rule: DetectionRule) -> JobRuleSetting:
+        return self.settings.of(rule, self.job)
 
     def of_run(
         self, rule: DetectionRule, run: RunFacts, since: datetime, text: str, evidence: FindingEvidence
     ) -> Finding:
-        """A finding about one run. A `since` that is still ahead says when it will hold."""
+        """A finding about one run. A `since` in the future says when it will hold."""
         return Finding(
             rule,
             self.job.id,
@@ -217,7 +217,7 @@ class RuleInput:
         return business_date_of(at, None, self.job.zone, self.job.cutoff)
 
     def is_proved(self, since: datetime) -> bool:
-        """True where everything that began before that instant has been seen; also of an instant that is ahead."""
+        """True if every start before that instant has been seen; also for an instant in the future."""
         if since <= self.now:
             self.proofs.append(since)
         target = self.index.estate.targets.get(self.job.target_id)
@@ -225,7 +225,7 @@ class RuleInput:
         return since > self.now or (seen_until is not None and seen_until >= since)
 
     def is_held(self, run: RunFacts) -> bool:
-        """True where a hold of ours kept this run back."""
+        """True if a hold of ours suppressed this run."""
         return any(
             hold.job_id == self.job.id and run.period_at is not None and hold.due_at == run.period_at
             for hold in self.index.estate.holds
@@ -245,12 +245,12 @@ def _cleaned(evidence: FindingEvidence) -> FindingEvidence:
 
 
 def run_for_finding(finding: Finding) -> RunFacts:
-    """A run that stands for a finding about the job: nothing of its source is known."""
+    """Placeholder run for a finding about the job."""
     return placeholder_run(finding.job_id, finding.period_key, finding.business_date, finding.since)
 
 
 def placeholder_run(job_id: int, period_key: str, business_date: date, since: datetime) -> RunFacts:
-    """A run that stands for one that its source does not know."""
+    """A run that its source does not know."""
     return replace(_NO_RUN, job_id=job_id, period_key=period_key, business_date=business_date, observed_at=since)
 
 
@@ -261,52 +261,54 @@ HIGH, LOW = 0.95, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A figure and where it comes from."""
+    """A figure and its source."""
 
     value: float
     source: str
 
     def later(self, by: timedelta, why: str) -> Threshold:
-        """The same, so much later as was planned for that day."""
+        """Later by the planned extension of that day."""
         if not by:
             return self
         plus = format_duration(by.total_seconds())
         return Threshold(self.value + by.total_seconds(), f"{self.source}, +{plus}: {why}")
 
-    def evidence(self, seen: str, words: Callable[[float], str] = format_duration) -> FindingEvidence:
-        return FindingEvidence(seen, words(self.value), self.source)
+    def evidence(self, seen: str, format_value: Callable[[float], str] = format_duration) -> FindingEvidence:
+        return FindingEvidence(seen, format_value(self.value), self.source)
 
 
 def at_most(
     rule_input: RuleInput, rule: DetectionRule, column: Sequence[float], at: datetime, without: int = 0
 ) -> Threshold | None:
-    """The most that is usual for a run at that time; None where nobody can say. `column`: of the history, without the
-    run of that id."""
-    wish = rule_input.wish(rule)
-    return _fixed(wish) or _high(wish, _usual(rule_input, column, at, wish.runs, without)) or _default(wish)
+    """The usual maximum for a run at that time; None if unknown. `column`: of the history; `without`: id of the run
+    to leave out."""
+    setting = rule_input.setting(rule)
+    return _fixed(setting) or _high(setting, _usual(rule_input, column, at, setting.runs, without)) or _default(setting)
 
 
 def at_least(
     rule_input: RuleInput, rule: DetectionRule, column: Sequence[float], at: datetime, without: int = 0
 ) -> Threshold | None:
-    """The least that is usual; None where nobody can say, or where the usual is smaller than the floor."""
-    wish = rule_input.wish(rule)
-    return _fixed(wish) or _low(wish, _usual(rule_input, column, at, wish.runs, without))
+    """The usual minimum; None if unknown, or if the usual is smaller than the floor."""
+    setting = rule_input.setting(rule)
+    return _fixed(setting) or _low(setting, _usual(rule_input, column, at, setting.runs, without))
 
 
 def usual_at_most(rule_input: RuleInput, rule: DetectionRule, values: Sequence[float], what: str) -> Threshold | None:
-    """As `at_most`, from values that are of no single day. `what`: they are, in the plural."""
-    wish = rule_input.wish(rule)
-    high = quantile(values, HIGH) if len(values) >= wish.runs else None
+    """As `at_most`, from values without dates. `what`: name of the values, plural."""
+    setting = rule_input.setting(rule)
+    high = quantile(values, HIGH) if len(values) >= setting.runs else None
     return (
-        _fixed(wish) or (None if high is None else _times_usual(wish, high, f"{len(values)} {what}")) or _default(wish)
+        _fixed(setting)
+        or (None if high is None else _times_usual(setting, high, f"{len(values)} {what}"))
+        or _default(setting)
     )
 
 
 def _usual(
     rule_input: RuleInput, column: Sequence[float], at: datetime, enough: int, without: int
 ) -> UsualValues | None:
-    """What is usual on that night; None with too few runs."""
+    """Usual values of that night; None with too few runs."""
     history, tonight = rule_input.history, night_kind(rule_input.date_of(at))
     known = [
         (value, night_kind(date.fromordinal(day) if day > 0 else rule_input.date_of(datetime.fromtimestamp(when, UTC))))
@@ -316,23 +318,23 @@ def _usual(
     return usual_of([value for value, _ in known], [kind for _, kind in known], tonight, enough)
 
 
-def _fixed(wish: JobRuleSetting) -> Threshold | None:
-    return None if wish.declared is None else Threshold(wish.declared, f"declared in config, {wish.place}")
+def _fixed(setting: JobRuleSetting) -> Threshold | None:
+    return None if setting.declared is None else Threshold(setting.declared, f"declared in config, {setting.place}")
 
 
-def _default(wish: JobRuleSetting) -> Threshold | None:
-    return None if wish.default is None else Threshold(wish.default, "default")
+def _default(setting: JobRuleSetting) -> Threshold | None:
+    return None if setting.default is None else Threshold(setting.default, "default")
 
 
-def _high(wish: JobRuleSetting, known: UsualValues | None) -> Threshold | None:
-    return None if known is None else _times_usual(wish, known.most(HIGH), f"{len(known.values)} {known.what}")
+def _high(setting: JobRuleSetting, known: UsualValues | None) -> Threshold | None:
+    return None if known is None else _times_usual(setting, known.most(HIGH), f"{len(known.values)} {known.what}")
 
 
-def _times_usual(wish: JobRuleSetting, high: float, what: str) -> Threshold:
-    return Threshold(float(round(max(high * wish.factor, high + wish.floor))), f"history ({what})")
+def _times_usual(setting: JobRuleSetting, high: float, what: str) -> Threshold:
+    return Threshold(float(round(max(high * setting.factor, high + setting.floor))), f"history ({what})")
 
 
-def _low(wish: JobRuleSetting, known: UsualValues | None) -> Threshold | None:
-    if known is None or (low := known.least(LOW)) < wish.floor:
+def _low(setting: JobRuleSetting, known: UsualValues | None) -> Threshold | None:
+    if known is None or (low := known.least(LOW)) < setting.floor:
         return None
-    return Threshold(low * wish.factor, f"history ({len(known.values)} {known.what})")
+    return Threshold(low * setting.factor, f"history ({len(known.values)} {known.what})")

@@ -1,7 +1,7 @@
-"""Rules: what is wrong with a job before it is red, or beside that, each a small pure function with its evidence.
+"""Rules: problems of a job before it is red, or beside that, each a small pure function with its evidence.
 
-`RULES` is the ordered list; if several match, the first that notifies opens the incident. `current_findings`
-applies it to every job. A rule sees one job and that job's own past, nothing else.
+`RULES` is the ordered list; if several match, the first that notifies opens the incident. `current_findings` applies
+it to every job. A rule sees one job and that job's own past, nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import BEGINNING, NEVER, red_since, run_time
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity
-from console.domain.history import RunHistory
 from console.timing.durations import format_duration
 from console.timing.formats import dated_time, zoned_time
 from console.timing.maintenance import maintenance_of_job, starts_later, takes_longer
@@ -29,7 +28,7 @@ _RUNNING = (RunState.RUNNING, RunState.CANCELLING)
 
 
 def too_long(rule_input: RuleInput) -> Iterator[Finding]:
-    """What runs longer than usual: it may hang, and nothing is red before it ends."""
+    """Runs longer than usual: it may hang, and nothing is red before it ends."""
     for run in rule_input.open:
         if run.state not in _RUNNING or run.started_at is None:
             continue
@@ -42,54 +41,52 @@ def too_long(rule_input: RuleInput) -> Iterator[Finding]:
             )
             since = run.started_at + timedelta(seconds=threshold.value)
             began, most = zoned_time(run.started_at, rule_input.job.zone, since), format_duration(threshold.value)
-            words = f"has run since {began}, longer than {most}"
+            text = f"has run since {began}, longer than {most}"
             seen = f"running since {dated_time(run.started_at, rule_input.job.zone)}"
-            yield rule_input.of_run(DetectionRule.TOO_LONG, run, since, words, threshold.evidence(seen))
+            yield rule_input.of_run(DetectionRule.TOO_LONG, run, since, text, threshold.evidence(seen))
 
 
 def too_short(rule_input: RuleInput) -> Iterator[Finding]:
-    """The newest run succeeded sooner than usual: it may have found nothing to do. What was tried again may have had
-    less to do."""
+    """Success sooner than usual: it may have found nothing to do. A retry is left out: it may have had less to do."""
     run = rule_input.latest
     if run is None or run.state is not RunState.SUCCEEDED or run.evidence is not Proved.NATIVE or run.attempt > 1:
         return
     if run.started_at is None or run.ended_at is None:
         return
     took = (run.ended_at - run.started_at).total_seconds()
-    if took >= _most(rule_input):
+    setting = rule_input.setting(DetectionRule.TOO_SHORT)
+    most = (
+        setting.declared
+        if setting.declared is not None
+        else setting.factor * max(rule_input.history.takes, default=0.0)
+    )
+    if took >= most:
         return
     threshold = at_least(rule_input, DetectionRule.TOO_SHORT, rule_input.history.takes, run_time(run), without=run.id)
     if threshold is not None and took < threshold.value:
         least = format_duration(threshold.value)
-        words = (
+        text = (
             f"ended {zoned_time(run.ended_at, rule_input.job.zone)} after {format_duration(took)}, sooner than {least}"
         )
         yield rule_input.of_run(
-            DetectionRule.TOO_SHORT, run, run.ended_at, words, threshold.evidence(format_duration(took))
+            DetectionRule.TOO_SHORT, run, run.ended_at, text, threshold.evidence(format_duration(took))
         )
 
 
 def _expected(rule_input: RuleInput) -> Threshold | None:
-    """From what the job's owner declared, where there is no history."""
     if rule_input.job.expected is None:
         return None
-    wish, usual = rule_input.wish(DetectionRule.TOO_LONG), rule_input.job.expected.total_seconds()
-    return Threshold(max(usual * wish.factor, usual + wish.floor), "declared in config, the job's expected")
-
-
-def _most(rule_input: RuleInput) -> float:
-    """No threshold is above this: the cheap question before the dear one."""
-    wish = rule_input.wish(DetectionRule.TOO_SHORT)
-    return wish.declared if wish.declared is not None else wish.factor * max(rule_input.history.takes, default=0.0)
+    setting, usual = rule_input.setting(DetectionRule.TOO_LONG), rule_input.job.expected.total_seconds()
+    return Threshold(max(usual * setting.factor, usual + setting.floor), "declared in config, the job's expected")
 
 
 def is_running(run: RunFacts) -> bool:
-    """True for what its source says is at work now."""
+    """True if its source reports it as running."""
     return run.state in _RUNNING and run.started_at is not None
 
 
 def retry_storm(rule_input: RuleInput) -> Iterator[Finding]:
-    """A run is tried again and again, and is not good yet: each try costs, and hides that it never will be."""
+    """Retried again and again without success: each try costs, and hides the failure."""
     run = rule_input.latest
     if run is None or run.attempt <= 1 or run.started_at is None or not (run.state.is_open or run.state.is_red):
         return
@@ -98,41 +95,39 @@ def retry_storm(rule_input: RuleInput) -> Iterator[Finding]:
     )
     if threshold is not None and run.attempt > threshold.value:
         first = zoned_time(run.first_started_at or run.started_at, rule_input.job.zone, run.started_at)
-        words = f"was tried {run.attempt} times since {first}, more than {threshold.value:.0f}"
+        text = f"was tried {run.attempt} times since {first}, more than {threshold.value:.0f}"
         evidence = threshold.evidence(f"{run.attempt} attempts", lambda number: f"{number:.0f} attempts")
-        yield rule_input.of_run(DetectionRule.RETRY_STORM, run, run.started_at, words, evidence)
+        yield rule_input.of_run(DetectionRule.RETRY_STORM, run, run.started_at, text, evidence)
 
 
 def overlap(rule_input: RuleInput) -> Iterator[Finding]:
-    """More runs of the job at once than usual: the one before is not over, and both may write the same data."""
+    """More runs of the job at once than usual: they may write the same data."""
     running = [run for run in rule_input.open if is_running(run)]
     if len(running) < 2:
         return
-    threshold = usual_at_most(rule_input, DetectionRule.OVERLAP, _at_once(rule_input.history), "runs")
+    spans = [
+        (ended - takes, float(ended))
+        for ended, takes in zip(rule_input.history.ended, rule_input.history.takes, strict=True)
+    ]
+    at_once = [float(sum(start <= began < end for start, end in spans)) for began, ended in spans if ended > began]
+    threshold = usual_at_most(rule_input, DetectionRule.OVERLAP, at_once, "runs")
     if threshold is not None and len(running) > threshold.value:
         newest = max(running, key=_began)
         since = zoned_time(_began(newest), rule_input.job.zone)
-        words = f"{len(running)} runs at once since {since}; usually {threshold.value:.0f}"
+        text = f"{len(running)} runs at once since {since}; usually {threshold.value:.0f}"
         evidence = threshold.evidence(f"{len(running)} runs at once", lambda number: f"{number:.0f} at once")
-        yield rule_input.of_run(DetectionRule.OVERLAP, newest, _began(newest), words, evidence)
+        yield rule_input.of_run(DetectionRule.OVERLAP, newest, _began(newest), text, evidence)
 
 
 def _began(run: RunFacts) -> datetime:
     return run.started_at or run_time(run)
 
 
-def _at_once(history: RunHistory) -> Sequence[float]:
-    """How many past successes were at work when each of them began."""
-    spans = [(ended - takes, float(ended)) for ended, takes in zip(history.ended, history.takes, strict=True)]
-    return [float(sum(other <= began < over for other, over in spans)) for began, over in spans if over > began]
-
-
 _DECLARED = "declared in config, the job's budget"
 
 
 def over_budget(rule_input: RuleInput) -> Iterator[Finding]:
-    """The newest run has cost, or taken, more than its budget. What it costs is what its source tells, all attempts
-    together."""
+    """More cost, or time, than the budget. The cost is that of all attempts, from its source."""
     run = rule_input.latest
     if run is not None:
         yield from list(_cost(rule_input, run)) or _time(rule_input, run)
@@ -143,9 +138,9 @@ def _cost(rule_input: RuleInput, run: RunFacts) -> Iterator[Finding]:
     if most is None or cost is None or cost <= most:
         return
     since = run.ended_at or run.observed_at or rule_input.now
-    words = f"has cost {cost:,.2f}, more than {most:,.2f}"
+    text = f"has cost {cost:,.2f}, more than {most:,.2f}"
     yield rule_input.of_run(
-        DetectionRule.OVER_BUDGET, run, since, words, FindingEvidence(f"{cost:,.2f}", f"{most:,.2f}", _DECLARED)
+        DetectionRule.OVER_BUDGET, run, since, text, FindingEvidence(f"{cost:,.2f}", f"{most:,.2f}", _DECLARED)
     )
 
 
@@ -153,48 +148,41 @@ def _time(rule_input: RuleInput, run: RunFacts) -> Iterator[Finding]:
     most, began = rule_input.job.budget_time, run.first_started_at or run.started_at
     if most is None or began is None:
         return
-    rested = _rested(run)
+    before = [ended for ended, _ in run.ends if run.started_at is not None and ended <= run.started_at]
+    rested = run.started_at - max(before) if before and run.started_at is not None else timedelta(0)
     spent = began + rested + most
     if run.ended_at is not None and run.ended_at <= spent:
         return
     if run.ended_at is None and not run.state.is_open:
         return
-    words = (
-        f"has gone on since {zoned_time(began, rule_input.job.zone, spent)}, longer than its budget of {_words(most)}"
-    )
+    text = f"has gone on since {zoned_time(began, rule_input.job.zone, spent)}"
     if run.ended_at is not None:
-        words = f"took {_words(run.ended_at - began - rested)}, longer than its budget of {_words(most)}"
+        text = f"took {_duration(run.ended_at - began - rested)}"
+    text += f", longer than its budget of {_duration(most)}"
     yield rule_input.of_run(
-        DetectionRule.OVER_BUDGET, run, spent, words, FindingEvidence(words, _words(most), _DECLARED)
+        DetectionRule.OVER_BUDGET, run, spent, text, FindingEvidence(text, _duration(most), _DECLARED)
     )
 
 
-def _rested(run: RunFacts) -> timedelta:
-    """How long nothing of it was at work before its latest attempt: it may have waited all night for its repair. What
-    lies between earlier attempts is counted, for nobody keeps when these began."""
-    before = [ended for ended, _ in run.ends if run.started_at is not None and ended <= run.started_at]
-    return run.started_at - max(before) if before and run.started_at is not None else timedelta(0)
-
-
-def _words(taken: timedelta) -> str:
+def _duration(taken: timedelta) -> str:
     return format_duration(taken.total_seconds())
 
 
 def drift(rule_input: RuleInput) -> Iterator[Finding]:
-    """What the drift rows say: its schedule or definition is not the accepted one, it is paused or gone."""
+    """Drift: schedule or definition differ from the accepted ones, or it is paused or gone."""
     if rule_input.job.drift_reason and rule_input.job.drift_since is not None:
-        words = f"differs from what was accepted: {rule_input.job.drift_reason}"
+        text = f"differs from what was accepted: {rule_input.job.drift_reason}"
         yield rule_input.of_job(
-            DetectionRule.DRIFT, rule_input.job.drift_since, words, FindingEvidence(rule_input.job.drift_reason)
+            DetectionRule.DRIFT, rule_input.job.drift_since, text, FindingEvidence(rule_input.job.drift_reason)
         )
 
 
 def output_shrank(rule_input: RuleInput) -> Iterator[Finding]:
-    """The newest success wrote fewer rows or bytes than usual: green, and yet half of the data is not there."""
+    """Fewer rows or bytes than usual: green, with incomplete data."""
     history = rule_input.history
     if not history.output or history.output[0] < 0:
         return
-    run = next((each for each in reversed(rule_input.started) if each.id == history.run_ids[0]), None)
+    run = next((known for known in reversed(rule_input.started) if known.id == history.run_ids[0]), None)
     if run is None or run.ended_at is None:
         return
     threshold = at_least(rule_input, DetectionRule.OUTPUT_SHRANK, history.output, run_time(run), without=run.id)
@@ -202,25 +190,24 @@ def output_shrank(rule_input: RuleInput) -> Iterator[Finding]:
     if threshold is not None and wrote < threshold.value:
         unit = history.output_unit
         least = f"{threshold.value:,.0f} {unit}"
-        words = f"ended {zoned_time(run.ended_at, rule_input.job.zone)} with {wrote:,.0f} {unit}, fewer than {least}"
+        text = f"ended {zoned_time(run.ended_at, rule_input.job.zone)} with {wrote:,.0f} {unit}, fewer than {least}"
         evidence = threshold.evidence(f"{wrote:,.0f} {unit}", lambda number: f"{number:,.0f} {unit}")
-        yield rule_input.of_run(DetectionRule.OUTPUT_SHRANK, run, run.ended_at, words, evidence)
+        yield rule_input.of_run(DetectionRule.OUTPUT_SHRANK, run, run.ended_at, text, evidence)
 
 
 def not_started(rule_input: RuleInput) -> Iterator[Finding]:
-    """What is MISSED, as `control.expected` decided it, and neither excused nor overtaken by a later success."""
+    """MISSED runs of `expectations`, neither excused nor followed by a later success."""
     for run in rule_input.due:
         if run.state is RunState.MISSED and run.period_at is not None and rule_input.index.is_red_now(run):
             since = run.period_at + rule_input.job.grace
-            words = f"was due {zoned_time(run.period_at, rule_input.job.zone, since)} and did not start: {run.reason}"
+            text = f"was due {zoned_time(run.period_at, rule_input.job.zone, since)} and did not start: {run.reason}"
             grace = format_duration(rule_input.job.grace.total_seconds())
             evidence = FindingEvidence(run.reason, grace, "the job's grace")
-            yield rule_input.of_run(DetectionRule.NOT_STARTED, run, since, words, evidence)
+            yield rule_input.of_run(DetectionRule.NOT_STARTED, run, since, text, evidence)
 
 
 def late_start(rule_input: RuleInput) -> Iterator[Finding]:
-    """The newest run began, or did not yet begin, later after its instant than it usually does. What our own hold kept
-    back is not late."""
+    """Started, or not yet started, later than usual. A start that our own hold suppressed is not late."""
     yield from _not_yet(rule_input)
     run = rule_input.latest
     if run is None or run.period_at is None or run.first_started_at is None:
@@ -231,14 +218,14 @@ def late_start(rule_input: RuleInput) -> Iterator[Finding]:
         zone, late, most = rule_input.job.zone, format_duration(delay), format_duration(threshold.value)
         since = _after(run.period_at, threshold)
         began = zoned_time(run.first_started_at, zone, since)
-        words = f"began {began}, {late} after it was due; usually at most {most} after"
+        text = f"began {began}, {late} after it was due; usually at most {most} after"
         evidence = threshold.evidence(f"{late} after {dated_time(run.period_at, zone)}")
-        yield rule_input.of_run(DetectionRule.LATE_START, run, since, words, evidence)
+        yield rule_input.of_run(DetectionRule.LATE_START, run, since, text, evidence)
 
 
 def _not_yet(rule_input: RuleInput) -> Iterator[Finding]:
-    """The first run that is due and has not begun, unless it is held, missed, or out of sight."""
-    run = next((each for each in rule_input.due if each.state is RunState.PLANNED), None)
+    """The first run that is due and has not started, unless it is held, missed, or unseen."""
+    run = next((planned for planned in rule_input.due if planned.state is RunState.PLANNED), None)
     if run is None or run.period_at is None or run.period_at >= rule_input.now or run.evidence is Proved.STALE:
         return
     if rule_input.is_held(run):
@@ -249,20 +236,20 @@ def _not_yet(rule_input: RuleInput) -> Iterator[Finding]:
     since = _after(run.period_at, threshold)
     if rule_input.is_proved(since):
         zone, most = rule_input.job.zone, format_duration(threshold.value)
-        words = (
+        text = (
             f"was due {zoned_time(run.period_at, zone, since)} and has not begun; usually it does at most {most} after"
         )
         evidence = threshold.evidence(f"not begun; due {dated_time(run.period_at, zone)}")
-        yield rule_input.of_run(DetectionRule.LATE_START, run, since, words, evidence)
+        yield rule_input.of_run(DetectionRule.LATE_START, run, since, text, evidence)
 
 
 def _usual(rule_input: RuleInput, at: datetime, delay: float, without: int = 0) -> Threshold | None:
-    """How late a start may be; None too where this delay is below all that could come out."""
-    wish = rule_input.wish(DetectionRule.LATE_START)
-    if delay <= (wish.floor if wish.declared is None else wish.declared):
+    """The usual delay of a start; None too if this delay is below any result."""
+    setting = rule_input.setting(DetectionRule.LATE_START)
+    if delay <= (setting.floor if setting.declared is None else setting.declared):
         return None
-    found = at_most(rule_input, DetectionRule.LATE_START, rule_input.history.delays, at, without)
-    return found and found.later(
+    threshold = at_most(rule_input, DetectionRule.LATE_START, rule_input.history.delays, at, without)
+    return threshold and threshold.later(
         *starts_later(rule_input.index.estate.declared, rule_input.job.name, rule_input.date_of(at))
     )
 
@@ -272,12 +259,12 @@ def _after(due: datetime, threshold: Threshold) -> datetime:
 
 
 def too_long_since_success(rule_input: RuleInput) -> Iterator[Finding]:
-    """No success for longer than its successes usually lie apart: no run came, or none ended well, and nothing need be
-    red. Where the clock demands runs, only after one came due: what rests over a holiday is not late."""
-    if rule_input.job.paused_since is not None or not _may_want(rule_input):
+    """No success for longer than usual: no run came, or none ended well, and nothing need be red. With a schedule
+    only after a run came due: a job that rests over a holiday is not late."""
+    if rule_input.job.paused_since is not None or not _may_be_due(rule_input):
         return
     last = _last_success(rule_input)
-    if last is None or not _was_wanted_since(rule_input, last):
+    if last is None or not _was_due_since(rule_input, last):
         return
     ends = sorted(rule_input.history.ended)
     gaps = [float(after - before) for before, after in pairwise(ends)]
@@ -285,16 +272,16 @@ def too_long_since_success(rule_input: RuleInput) -> Iterator[Finding]:
     if threshold is None:
         return
     since = last + timedelta(seconds=threshold.value)
-    if rule_input.is_proved(since):  # while a source's past is still being read, its newest success is not
+    if rule_input.is_proved(since):  # while the history is being read the newest success is unknown
         at, most = dated_time(last, rule_input.job.zone), format_duration(threshold.value)
-        words = f"has had no success since {at}, longer than {most}"
+        text = f"has had no success since {at}, longer than {most}"
         yield rule_input.of_job(
-            DetectionRule.TOO_LONG_SINCE_SUCCESS, since, words, threshold.evidence(f"last success {at}")
+            DetectionRule.TOO_LONG_SINCE_SUCCESS, since, text, threshold.evidence(f"last success {at}")
         )
 
 
 def n_in_a_row(rule_input: RuleInput) -> Iterator[Finding]:
-    """Its latest runs are all red: no bad night, but something that stays so until a person looks."""
+    """Its latest runs are all red."""
     ended = [run for run in _in_order(rule_input) if not run.state.is_open]
     if not ended or not rule_input.index.is_red_now(ended[-1]):
         return
@@ -302,25 +289,27 @@ def n_in_a_row(rule_input: RuleInput) -> Iterator[Finding]:
     count, first = len(row), red_since(row[0])
     if rule_input.history.failures > count and rule_input.history.failing_since is not None:
         count, first = rule_input.history.failures, rule_input.history.failing_since
-    wish = rule_input.wish(DetectionRule.N_IN_A_ROW)
-    least = wish.declared if wish.declared is not None else wish.default
+    setting = rule_input.setting(DetectionRule.N_IN_A_ROW)
+    least = setting.declared if setting.declared is not None else setting.default
     if least is not None and count >= least:
-        threshold = Threshold(least, f"declared in config, {wish.place}" if wish.declared is not None else "default")
-        words = f"failed {count} times, since {dated_time(first, rule_input.job.zone)}"
+        threshold = Threshold(
+            least, f"declared in config, {setting.place}" if setting.declared is not None else "default"
+        )
+        text = f"failed {count} times, since {dated_time(first, rule_input.job.zone)}"
         seen = threshold.evidence(f"{count} red runs", lambda number: f"{number:.0f} in a row")
-        yield rule_input.of_job(DetectionRule.N_IN_A_ROW, first, words, seen)
+        yield rule_input.of_job(DetectionRule.N_IN_A_ROW, first, text, seen)
 
 
 def _last_success(rule_input: RuleInput) -> datetime | None:
-    """The end of its newest success, within view or before."""
+    """The end of its newest success, within the lookback or before."""
     ends = [run.ended_at for run in rule_input.started if run.state is RunState.SUCCEEDED and run.ended_at is not None]
     if len(rule_input.history):
         ends.append(datetime.fromtimestamp(max(rule_input.history.ended), UTC))
     return max(ends, default=None)
 
 
-def _may_want(rule_input: RuleInput) -> bool:
-    """False where the newest run went well and nothing came due after it: the cheap question before the dear one."""
+def _may_be_due(rule_input: RuleInput) -> bool:
+    """False if the newest run succeeded and nothing came due after it: a cheap test before the expensive one."""
     latest = rule_input.latest
     if latest is None or latest.state is not RunState.SUCCEEDED or not _by_the_clock(rule_input):
         return True
@@ -331,8 +320,8 @@ def _by_the_clock(rule_input: RuleInput) -> bool:
     return rule_input.job.schedule.dialect != "none" and rule_input.job.accepted_at is not None
 
 
-def _was_wanted_since(rule_input: RuleInput, last: datetime) -> bool:
-    """Whether a run came due or began after that; always true of what no clock starts."""
+def _was_due_since(rule_input: RuleInput, last: datetime) -> bool:
+    """True if a run came due or started after that; always true without a schedule."""
     if not _by_the_clock(rule_input):
         return True
     later = (run for run in _in_order(rule_input) if run_time(run) > last and run.state is not RunState.SKIPPED)
@@ -344,7 +333,7 @@ def _in_order(rule_input: RuleInput) -> list[RunFacts]:
 
 
 def _trailing_reds(rule_input: RuleInput, ended: list[RunFacts]) -> list[RunFacts]:
-    """The red ones at the end, oldest first; what a person or a new schedule excused does not count."""
+    """The red runs at the end, oldest first; a run excused by a person or a new schedule does not count."""
     row: list[RunFacts] = []
     for run in reversed(ended):
         if not run.state.is_red or rule_input.index.is_excused(run):
@@ -353,40 +342,31 @@ def _trailing_reds(rule_input: RuleInput, ended: list[RunFacts]) -> list[RunFact
     return row[::-1]
 
 
-_OWN_AFFAIR = ("time", "approval", "calendar")
-"""Waits that somebody wanted so."""
+_INTENDED_WAITS = ("time", "approval", "calendar")
+"""Waits that the owner intended."""
 _FOR_A_PLACE = ("resource", "slot")
 
 
 def stuck_waiting(rule_input: RuleInput) -> Iterator[Finding]:
-    """What is queued or waits, and gets no turn: no worker, no slot, no upstream that will ever come."""
+    """Queued or waiting without a turn: no worker, no slot, no upstream that will ever come."""
     for run in rule_input.open:
-        since = _waits_since(run)
-        if not may_be_stuck(run) or since is None or run.reason in _OWN_AFFAIR:
+        since = run.queued_at or run.period_at
+        if not may_be_stuck(run) or since is None or run.reason in _INTENDED_WAITS:
             continue
         threshold = at_most(rule_input, DetectionRule.STUCK_WAITING, rule_input.history.waits, run_time(run))
-        if threshold is not None and not _is_guess(run, threshold):
+        if threshold is not None and not (
+            threshold.source == "default" and run.state is RunState.WAITING and run.reason not in _FOR_A_PLACE
+        ):
             what = "queued" if run.state is RunState.QUEUED else f"waits for {run.reason}" if run.reason else "waits"
             at = since + timedelta(seconds=threshold.value)
             limit = format_duration(threshold.value)
-            words = f"{what} since {zoned_time(since, rule_input.job.zone, at)}, longer than {limit}"
+            text = f"{what} since {zoned_time(since, rule_input.job.zone, at)}, longer than {limit}"
             seen = f"{what} since {dated_time(since, rule_input.job.zone)}"
-            yield rule_input.of_run(DetectionRule.STUCK_WAITING, run, at, words, threshold.evidence(seen))
+            yield rule_input.of_run(DetectionRule.STUCK_WAITING, run, at, text, threshold.evidence(seen))
 
 
 def may_be_stuck(run: RunFacts) -> bool:
-    """The cheap question before the dear ones."""
     return run.state is RunState.QUEUED or run.state is RunState.WAITING
-
-
-def _waits_since(run: RunFacts) -> datetime | None:
-    """Since when its source has it waiting; a source that says nothing of that: since it was due."""
-    return run.queued_at or run.period_at
-
-
-def _is_guess(run: RunFacts, threshold: Threshold) -> bool:
-    """True where only the default speaks, and the wait is for something that may well take its time."""
-    return threshold.source == "default" and run.state is RunState.WAITING and run.reason not in _FOR_A_PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,59 +376,56 @@ class RuleEntry:
     rule: DetectionRule
     find: Callable[[RuleInput], Iterator[Finding]]
     of_tasks: bool = False
-    """Whether tasks are judged too: most things that a task does wrong show at its job."""
+    """True if it applies to tasks: most problems of a task show at its job."""
 
 
 RULES = (
-    # A run that never came leaves no row, no log and no error: the oldest pain, so it stands first.
+    # A missing run leaves no row, no log and no error: first.
     RuleEntry(DetectionRule.NOT_STARTED, not_started),
-    # Fails each time: before all that asks how a single run went, for it says that waiting for the next helps nobody.
+    # Before the rules about single runs: waiting for the next run does not help.
     RuleEntry(DetectionRule.N_IN_A_ROW, n_in_a_row),
-    # At work and not getting done: each try ends and begins anew, so it is no "too long", which stands after it.
+    # Each attempt ends and a new one starts, so "too long" does not find it.
     RuleEntry(DetectionRule.RETRY_STORM, retry_storm),
-    # Hangs: nothing is red before it ends, and the deadline may be gone by then.
+    # Nothing is red before it ends, and the deadline may have passed by then.
     RuleEntry(DetectionRule.TOO_LONG, too_long),
-    # Costs more than its owner allowed: an agent that goes on and on is at work, and each minute of it is paid for.
+    # A run that is not stuck still costs money each minute.
     RuleEntry(DetectionRule.OVER_BUDGET, over_budget),
-    # Never got its turn: a pool without a slot is seen at the tasks.
+    # A pool without a slot shows at the tasks.
     RuleEntry(DetectionRule.STUCK_WAITING, stuck_waiting, of_tasks=True),
-    # Green, and half of the data is not there: what the three above cannot see, for all went well.
+    # Green with incomplete data: the rules above do not find it.
     RuleEntry(DetectionRule.OUTPUT_SHRANK, output_shrank),
-    # The last net: whatever the reason, nothing good came for too long. After all that name a reason.
+    # For any reason, no success for too long: after all rules that name a reason.
     RuleEntry(DetectionRule.TOO_LONG_SINCE_SUCCESS, too_long_since_success),
-    # From here on hints, which explain another morning's trouble: it began late, …
+    # From here on hints: it started late, …
     RuleEntry(DetectionRule.LATE_START, late_start),
     # … it did nothing, …
     RuleEntry(DetectionRule.TOO_SHORT, too_short),
-    # … it ran into itself, …
+    # … it overlapped, …
     RuleEntry(DetectionRule.OVERLAP, overlap),
-    # … somebody changed it. Last: `headway system drift` tells it with all that may be done about it.
+    # … its definition changed. Last: `headway system drift` shows it with the possible actions.
     RuleEntry(DetectionRule.DRIFT, drift),
 )
 
 
 def unjudged_reason(index: EstateIndex, job: JobFacts) -> str:
-    """Why nothing new is found of the job now, and nothing that was found ends; empty where it is judged.
-
-    The one place for it: whatever else lets a job rest belongs here.
-    """
+    """Why the job is not judged now: it gets no new findings and keeps the old ones. Empty if it is judged."""
     target = index.estate.targets.get(job.target_id)
     if target is None or target.failing_since is not None or is_out_of_reach(target, index.now, index.estate.settings):
         return "its target does not answer"
     if not index.estate.declared.maintenance:
         return ""
-    found = maintenance_of_job(index.estate, job, index.now)
-    return found.text(job.zone) if found is not None else ""
+    maintenance = maintenance_of_job(index.estate, job, index.now)
+    return maintenance.text(job.zone) if maintenance is not None else ""
 
 
-OVER = "it holds no longer"
-UNWATCHED = "its job is watched no more"
+OVER = "it no longer holds"
+UNWATCHED = "its job is no longer watched"
 _TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentFindings:
-    """What holds now, and when time alone will add to it."""
+    """Findings now, and when time alone will add one."""
 
     findings: Sequence[Finding]
     """By job, then in the order of the rules."""
@@ -459,8 +436,8 @@ def current_findings(index: EstateIndex) -> CurrentFindings:
     """The findings of all jobs now. A job that is not judged keeps its earlier findings."""
     settings = JobRuleSettings(index)
     stored: dict[int, list[Finding]] = {}
-    for one in index.estate.findings:
-        stored.setdefault(one.finding.job_id, []).append(one.finding)
+    for finding in index.estate.findings:
+        stored.setdefault(finding.finding.job_id, []).append(finding.finding)
     findings: list[Finding] = []
     next_at: list[datetime] = []
     has_maintenance = bool(index.estate.declared.maintenance)
@@ -478,44 +455,46 @@ def current_findings(index: EstateIndex) -> CurrentFindings:
 
 
 def _fill(index: EstateIndex, job: JobFacts, settings: JobRuleSettings, entry: JobMemo) -> Iterator[Finding]:
-    """The job's findings now; sets until when they are the same."""
+    """The job's findings now; sets until when they stay the same."""
     if job.parent_id is not None and not any(map(may_be_stuck, index.runs.get(job.id, ()))):
         return  # no other rule applies to tasks
     rule_input = RuleInput.of(index, job, settings)
     findings = list(_of(rule_input))
-    yield from (one for one in findings if one.since <= index.now)
-    later = [one.since for one in findings if one.since > index.now]
+    yield from (finding for finding in findings if finding.since <= index.now)
+    later = [finding.since for finding in findings if finding.since > index.now]
     entry.next_finding_at = min(later, default=None)
-    late = rule_input.wish(DetectionRule.LATE_START)
+    late = rule_input.setting(DetectionRule.LATE_START)
     grace = timedelta(seconds=late.floor if late.declared is None else late.declared)
     due = [run_time(run) for run in rule_input.due]
     entry.expire_at((*later, *due, *(at + grace + _TICK for at in due)), index.now)
     if rule_input.proofs:
         index.memo.depends_on_poll(entry)
     if index.graph.is_on_loop(index.graph.unit(job.id)):
-        entry.until = BEGINNING  # what supersedes a run there depends on what the others read
+        entry.until = BEGINNING  # superseding runs there depend on the other jobs
 
 
-def finding_changes(index: EstateIndex, found: Sequence[Finding]) -> tuple[FindingChange, ...]:
-    """What is to be written: new ones, those that read otherwise, and those that are over."""
-    stored = {one.finding.key: one for one in index.estate.findings}
+def finding_changes(index: EstateIndex, findings: Sequence[Finding]) -> tuple[FindingChange, ...]:
+    """New, changed and ended findings."""
+    stored = {finding.finding.key: finding for finding in index.estate.findings}
     decided: list[FindingChange] = []
-    for one in {each.key: each for each in found}.values():
-        before = stored.pop(one.key, None)
-        if before is None or before.finding != one:
-            decided.append(FindingChange(before.id if before is not None else None, one))
-    gone = index.estate.jobs.keys()
+    for finding in {finding.key: finding for finding in findings}.values():
+        before = stored.pop(finding.key, None)
+        if before is None or before.finding != finding:
+            decided.append(FindingChange(before.id if before is not None else None, finding))
     decided += [
-        FindingChange(one.id, one.finding, OVER if one.finding.job_id in gone else UNWATCHED) for one in stored.values()
+        FindingChange(known.id, known.finding, OVER if known.finding.job_id in index.estate.jobs else UNWATCHED)
+        for known in stored.values()
     ]
-    return tuple(sorted(decided, key=lambda one: (one.finding.job_id, one.finding.rule, one.finding.period_key)))
+    return tuple(
+        sorted(decided, key=lambda change: (change.finding.job_id, change.finding.rule, change.finding.period_key))
+    )
 
 
 def _of(rule_input: RuleInput) -> Iterator[Finding]:
-    job, wishes = rule_input.job, rule_input.wishes
+    job, settings = rule_input.job, rule_input.settings
     for entry in RULES:
         if job.parent_id is not None and not entry.of_tasks:
             continue
-        for one in entry.find(rule_input):
-            if rule_input.wish(entry.rule).on:
-                yield replace(one, severity=FindingSeverity.ALERT) if wishes.tells(entry.rule, job) else one
+        for finding in entry.find(rule_input):
+            if rule_input.setting(entry.rule).on:
+                yield replace(finding, severity=FindingSeverity.ALERT) if settings.tells(entry.rule, job) else finding

@@ -1,1 +1,1 @@
-"""What should have run and what should be in the data: expected runs, grace, checks, inventory."""
+"""Expected runs, grace, data checks and inventory."""

@@ -1,9 +1,9 @@
 """Judgement of one data check result: each violated expectation named with the measured and the usual value.
 
-Row counts by weekday: the band of a Thursday is made of the counts with which past Thursdays passed, from their 5 %
-to their 95 % quantile, and `tolerance` of their median beyond either. Of few days the quantiles are little more
-than the least and the most ever seen, and the next day of the same kind lies outside of those two in 2 of n + 1
-cases; hence the tolerance. A count that failed never becomes usual by failing again.
+Row counts by weekday: the band of a Thursday spans the 5 % to 95 % quantile of the counts with which past Thursdays
+passed, and `tolerance` of their median beyond either. With few days the quantiles are nearly the minimum and maximum,
+and the next day of the same kind lies outside in 2 of n + 1 cases; hence the tolerance. A count that failed never
+becomes usual by failing again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from console.timing.formats import dated_time
 MOST_DAYS = 26
 """Past days of one weekday that make a band: half a year."""
 AHEAD = timedelta(hours=1)
-"""Clocks differ; what is further ahead is no time at which anything was written, and would be fresh for ever."""
+"""Accepted clock skew; a time further ahead is invalid, and would be fresh for ever."""
 WORDS_LIMIT = 400
 VALUE_LIMIT = 60
 _SHARE = 0.05
@@ -35,12 +35,12 @@ _TYPES = {
     "timestamp": "timestamp without time zone", "varchar": "character varying", "char": "character",
     "decimal": "numeric", "timetz": "time with time zone", "time": "time without time zone", "bpchar": "character",
 }  # fmt: skip
-"""PostgreSQL's short names of its types, and those by which its catalogue tells them."""
+"""PostgreSQL's short type names, and the names in its catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountBand:
-    """The band of one weekday, and on what it rests."""
+    """Band of one weekday, and the number of days that it comes from."""
 
     low: float
     high: float
@@ -50,67 +50,75 @@ class CountBand:
 
 @dataclass(frozen=True, slots=True)
 class _Assertion:
-    """One thing that was asked: whether it is so; None where nobody can tell yet."""
+    """One criterion: True if it holds, None if unknown."""
 
     holds: bool | None
     words: str
 
 
 def count_band(asks: CheckCriteria, business_date: date, past: Sequence[PastRowCount]) -> CountBand | None:
-    """The band for that date; None where none was asked for, or too few such days have passed."""
+    """Band for that date; None if none is configured, or with too few days."""
     counts = same_weekday_counts(business_date, past)
     if asks.band is None or len(counts) < asks.band.days:
         return None
     middle = median(counts)
-    room = asks.band.tolerance * middle
-    low, high = quantile(counts, _SHARE) - room, quantile(counts, 1 - _SHARE) + room
+    tolerance = asks.band.tolerance * middle
+    low, high = quantile(counts, _SHARE) - tolerance, quantile(counts, 1 - _SHARE) + tolerance
     return CountBand(max(low, 0.0), high, middle, len(counts))
 
 
 def same_weekday_counts(business_date: date, past: Sequence[PastRowCount]) -> list[int]:
-    """The counts of the latest such days before that date."""
+    """Counts of the latest such days before that date."""
     fit = sorted(
         (
-            one
-            for one in past
-            if one.business_date < business_date and one.business_date.weekday() == business_date.weekday()
+            run
+            for run in past
+            if run.business_date < business_date and run.business_date.weekday() == business_date.weekday()
         ),
-        key=lambda one: one.business_date,
+        key=lambda run: run.business_date,
     )
-    return [one.rows for one in fit[-MOST_DAYS:]]
+    return [count.rows for count in fit[-MOST_DAYS:]]
 
 
 def judge_check(
     check: Check, measured: Measurement, past: Sequence[PastRowCount], business_date: date, now: datetime
 ) -> CheckVerdict:
-    """The verdict on one look at `now`. `past`: row counts of earlier dates that passed, in any order."""
-    said = list(_all(check, measured, past, business_date, now))
-    broken = [one for one in said if one.holds is False]
-    unknown = [one for one in said if one.holds is None]
+    """Verdict on one measurement. `past`: row counts of earlier dates that passed, in any order."""
+    results = list(_all(check, measured, past, business_date, now))
+    broken = [result for result in results if result.holds is False]
+    unknown = [result for result in results if result.holds is None]
     state = CheckState.FAILED if broken else CheckState.LEARNING if unknown else CheckState.PASSED
-    words = "; ".join(one.words for one in broken or said)
-    return CheckVerdict(state, clean_line(words, WORDS_LIMIT))
+    text = "; ".join(result.words for result in broken or results)
+    return CheckVerdict(state, clean_line(text, WORDS_LIMIT))
 
 
 def _all(
-    check: Check, found: Measurement, past: Sequence[PastRowCount], business_date: date, now: datetime
+    check: Check, measured: Measurement, past: Sequence[PastRowCount], business_date: date, now: datetime
 ) -> Iterator[_Assertion]:
     asks = check.asks
-    yield from _columns(asks, found.columns or ())
+    yield from _columns(asks, measured.columns or ())
     if asks.there:
-        yield _Assertion(bool(found.there), "it is there" if found.there else "it is not there")
-        if not found.there:
+        yield _Assertion(bool(measured.there), "it is there" if measured.there else "it is not there")
+        if not measured.there:
             return
-    yield from _rows(asks, found.rows, business_date, past)
+    yield from _rows(asks, measured.rows, business_date, past)
     if asks.fresh is not None:
-        yield _young("newest row", found.newest, asks.fresh, check.zone, now, "there is no row with a time")
+        yield _young("newest row", measured.newest, asks.fresh, check.zone, now, "there is no row with a time")
     if asks.age is not None:
-        yield _young("written", found.modified, asks.age, check.zone, now, "nobody tells when it was written")
-    yield from _sizes(asks, found.size)
-    duplicates, nulls = dict(found.duplicates), dict(found.nulls)
-    yield from (_none(f"duplicate keys in {_cut(one)}", duplicates.get(one)) for one in map(", ".join, asks.unique))
+        yield _young("written", measured.modified, asks.age, check.zone, now, "the time of its last change is unknown")
+    if asks.size_min is not None or asks.size_max is not None:
+        if measured.size is None:
+            yield _Assertion(False, "its size is unknown")
+        elif asks.size_min is not None and measured.size < asks.size_min:
+            yield _Assertion(False, f"{measured.size:,} bytes, fewer than {asks.size_min:,}")
+        elif asks.size_max is not None and measured.size > asks.size_max:
+            yield _Assertion(False, f"{measured.size:,} bytes, more than {asks.size_max:,}")
+        else:
+            yield _Assertion(True, f"{measured.size:,} bytes")
+    duplicates, nulls = dict(measured.duplicates), dict(measured.nulls)
+    yield from (_none(f"duplicate keys in {_cut(key)}", duplicates.get(key)) for key in map(", ".join, asks.unique))
     yield from (_none(f"rows without {_cut(name)}", nulls.get(name)) for name in asks.not_null)
-    yield from (_compared(one, found) for one in asks.value)
+    yield from (_compared(comparison, measured) for comparison in asks.value)
 
 
 def _rows(
@@ -119,7 +127,7 @@ def _rows(
     if asks.band is None and asks.rows_min is None and asks.rows_max is None:
         return
     if rows is None:
-        yield _Assertion(False, "nobody counted the rows")
+        yield _Assertion(False, "the rows were not counted")
     elif asks.rows_min is not None and rows < asks.rows_min:
         yield _Assertion(False, f"{_counted(rows)}, fewer than {asks.rows_min:,}")
     elif asks.rows_max is not None and rows > asks.rows_max:
@@ -162,35 +170,22 @@ def _young(what: str, at: datetime | None, within: timedelta, zone: str, now: da
     return _Assertion(True, f"{what} {dated_time(at, zone)}, {age} old")
 
 
-def _sizes(asks: CheckCriteria, size: int | None) -> Iterator[_Assertion]:
-    if asks.size_min is None and asks.size_max is None:
-        return
-    if size is None:
-        yield _Assertion(False, "nobody tells its size")
-    elif asks.size_min is not None and size < asks.size_min:
-        yield _Assertion(False, f"{size:,} bytes, fewer than {asks.size_min:,}")
-    elif asks.size_max is not None and size > asks.size_max:
-        yield _Assertion(False, f"{size:,} bytes, more than {asks.size_max:,}")
-    else:
-        yield _Assertion(True, f"{size:,} bytes")
-
-
 def _none(what: str, count: int | None) -> _Assertion:
-    """What was asked for and not measured does not hold."""
+    """A criterion that was not measured does not hold."""
     return _Assertion(
-        count == 0, f"{count:,} {what}" if count else f"{'nobody counted' if count is None else 'no'} {what}"
+        count == 0, f"{count:,} {what}" if count else f"{'not counted:' if count is None else 'no'} {what}"
     )
 
 
-def _columns(asks: CheckCriteria, found: Sequence[tuple[str, str]]) -> Iterator[_Assertion]:
-    types = dict(found)
+def _columns(asks: CheckCriteria, measured: Sequence[tuple[str, str]]) -> Iterator[_Assertion]:
+    types = dict(measured)
     missing = [name for name, _ in asks.columns if name not in types]
-    other = [(name, kind) for name, kind in asks.columns if name in types and _type(kind) != _type(types[name])]
+    changed = [(name, kind) for name, kind in asks.columns if name in types and _type(kind) != _type(types[name])]
     for name in missing:
         yield _Assertion(False, f"column {_cut(name)} is missing")
-    for name, kind in other:
+    for name, kind in changed:
         yield _Assertion(False, f"column {_cut(name)} is {_cut(types[name])}, not {_cut(kind)}")
-    if asks.columns and not missing and not other:
+    if asks.columns and not missing and not changed:
         count = len(asks.columns)
         yield _Assertion(True, f"{count} column{'s' * (count != 1)} as expected")
 
@@ -205,21 +200,23 @@ def _type(text: str) -> tuple[str, str, str]:
     return _TYPES.get(name, name), size, bare[len(name) :].replace(" ", "")
 
 
-def _compared(one: Comparison, found: Measurement) -> _Assertion:
-    wanted = f"{one.how.replace('_', ' ')} {_shown(one.to)}"
-    if not found.has_value:
-        return _Assertion(False, f"no value, wanted {wanted}")
-    value = found.value
-    holds = _holds(one, value)
-    words = f"value {_shown(value)}" + ("" if holds else f", wanted {wanted}")
-    return _Assertion(holds, words)
+def _compared(comparison: Comparison, measured: Measurement) -> _Assertion:
+    expected = f"{comparison.how.replace('_', ' ')} {_shown(comparison.to)}"
+    if not measured.has_value:
+        return _Assertion(False, f"no value, expected {expected}")
+    value = measured.value
+    holds = _holds(comparison, value)
+    text = f"value {_shown(value)}" + ("" if holds else f", expected {expected}")
+    return _Assertion(holds, text)
 
 
-def _holds(one: Comparison, value: object) -> bool:
-    """Numbers as numbers, everything else only where it is the same; true is no number."""
-    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (value, one.to))
-    same = value == one.to and (numbers or type(value) is type(one.to))
-    match one.how:
+def _holds(comparison: Comparison, value: object) -> bool:
+    """Compares numbers as numbers, everything else by equality; a boolean is not a number."""
+    numbers = all(
+        isinstance(operand, int | float) and not isinstance(operand, bool) for operand in (value, comparison.to)
+    )
+    same = value == comparison.to and (numbers or type(value) is type(comparison.to))
+    match comparison.how:
         case Comparator.EQUALS:
             return same
         case Comparator.NOT:
@@ -227,8 +224,8 @@ def _holds(one: Comparison, value: object) -> bool:
     if not numbers:
         return False
     assert isinstance(value, int | float)
-    assert isinstance(one.to, int | float)
-    return value >= one.to if one.how is Comparator.AT_LEAST else value <= one.to
+    assert isinstance(comparison.to, int | float)
+    return value >= comparison.to if comparison.how is Comparator.AT_LEAST else value <= comparison.to
 
 
 def _shown(value: object) -> str:

@@ -1,15 +1,15 @@
-"""Expected runs: what accepted schedules demand and no start has fulfilled.
+"""Expected runs: the starts that accepted schedules demand and that have not come.
 
-They are PLANNED, HELD, MISSED or unreachable; SKIPPED, if a job was held over several instants and the start after
-it stands for all of them.
+They are PLANNED, HELD, MISSED or unreachable; SKIPPED, if a job was held over several instants and the start after it
+replaces all of them.
 
 Range: back to the beginning of the lookback, or to where the schedule was accepted; ahead to the horizon, at most
-AHEAD runs. Of a job that runs more often than hourly only what can still be judged (its grace, a few polls and one
-period back) and the next FREQUENT_AHEAD. A schedule of seconds is not laid out, because its starts drift.
+AHEAD runs. For a job that runs more often than hourly only the part that can still be judged (its grace, a few polls
+and one period back) and the next FREQUENT_AHEAD. A schedule of seconds is not expanded, because its starts drift.
 
-Grace: how long a due start is waited for, how late it usually comes, planned delays and maintenance. If its pool
-has no free slot the start waits and its grace begins with the slot. A job without a readable schedule has one
-expected run at a time, from its learned cadence; its evidence is never its source's own.
+Grace: how long a due start is waited for, its usual delay, planned delays and maintenance. If its pool has no free
+slot the start waits and its grace begins with the slot. A job without a readable schedule has one expected run at a
+time, from its learned cadence; its evidence is never its source's own.
 """
 
 from __future__ import annotations
@@ -39,48 +39,46 @@ from console.timing.maintenance import maintenance_of_job, starts_later
 from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant
 
 LATEST, FEWEST = 20, 5
-"""Starts that are looked at, and how many there must be."""
+"""Starts that are considered, and how many there must be."""
 STEP = timedelta(minutes=5)
-"""In which `awaited_for` counts what is usual."""
+"""Step of `usual_grace`."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraceEnd:
-    """From when on a start that did not come is missed, and what puts that off, in words; empty without anything."""
+    """When a start that did not come is missed, and the reason for a delay, if any."""
 
     at: datetime
     words: str = ""
     leans: bool = False
-    """The next look at its source may put it off further."""
+    """True if the next poll may delay it further."""
 
 
 def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date) -> GraceEnd:
-    """Of the job's start that is due then. In maintenance its grace begins with the end of that."""
+    """For the job's start that is due then. In maintenance its grace begins with the end of that."""
     slow = _usually_later(estate.history.get(job.id), job.grace)
     plain = due + job.grace + slow
-    words = f"usually starts {format_duration(slow.total_seconds())} later" if slow else ""
+    text = f"usually starts {format_duration(slow.total_seconds())} later" if slow else ""
     if not (estate.declared.maintenance or estate.declared.exceptions):
-        return GraceEnd(plain, words)
+        return GraceEnd(plain, text)
     later, why = starts_later(estate.declared, job.name, business_date)
     at = plain + later
-    words = f"may start {format_duration(later.total_seconds())} later: {why}" if later else words
+    text = f"may start {format_duration(later.total_seconds())} later: {why}" if later else text
     for moment in (due, at):
         quiet = maintenance_of_job(estate, job, moment)
         if quiet is not None and quiet.until + job.grace > at:
-            at, words = quiet.until + job.grace, quiet.text(job.zone)
-    return GraceEnd(at, words)
+            at, text = quiet.until + job.grace, quiet.text(job.zone)
+    return GraceEnd(at, text)
 
 
 def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
-    """How long its starts are waited for, without what is planned: in whole steps of time, so that many jobs are alike
-    in it."""
+    """Grace and usual delay of its starts, without planned delays: in whole steps, so that many jobs share a value."""
     slow = _usually_later(estate.history.get(job.id), job.grace)
     return job.grace + -(-slow // STEP) * STEP
 
 
 def _usually_later(history: RunHistory | None, grace: timedelta) -> timedelta:
-    """By how much, in the middle of its latest starts (one that waits for a slot each night); nothing where that is
-    well within its grace."""
+    """Median delay of its latest starts (a job may wait for a slot each night); zero if well within its grace."""
     known = sorted(delay for delay in history.delays[:LATEST] if delay >= 0) if history is not None else []
     if len(known) < FEWEST:
         return timedelta(0)
@@ -89,20 +87,20 @@ def _usually_later(history: RunHistory | None, grace: timedelta) -> timedelta:
 
 
 SOONEST = timedelta(seconds=1)
-"""After which a start without a grace is looked at again while no slot is free: always ahead of now."""
+"""Next evaluation of a start without a grace while no slot is free: always ahead of now."""
 _Span = tuple[datetime, datetime | None, str]
-"""From when to when a job had a slot; None: still has it."""
+"""When a job had a slot; None: it still has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Used:
-    """Who had slots of one pool, and when."""
+    """Slots of one pool that were taken, and when."""
 
     spans: Sequence[_Span]
     starts: Sequence[datetime]
     """Ascending."""
     ended: Sequence[tuple[datetime, datetime]]
-    """Ends that are over, ascending, each with its start."""
+    """Ends, ascending, each with its start."""
     ends: Sequence[datetime]
     """The same without their starts."""
 
@@ -111,23 +109,10 @@ class _Used:
         ended = sorted((end, start) for start, end, _ in spans if end is not None)
         return _Used(spans, sorted(start for start, _, _ in spans), ended, [end for end, _ in ended])
 
-    def slots_at(self, at: datetime) -> int:
-        """How many were taken."""
-        return bisect_right(self.starts, at) - bisect_right(self.ends, at)
-
-    def freed_after(self, at: datetime) -> datetime | None:
-        """When the first of those that were taken then was free; None while all of them are taken."""
-        later = range(bisect_right(self.ends, at), len(self.ended))
-        return next((self.ended[place][0] for place in later if self.ended[place][1] <= at), None)
-
-    def names_at(self, at: datetime) -> list[str]:
-        """Of the jobs that had them, one for each."""
-        return [name for start, end, name in self.spans if start <= at and (end is None or end > at)]
-
 
 @dataclass(slots=True)
 class FullPools:
-    """What one evaluation knows of the pools; read when it is first asked."""
+    """Pools in one evaluation; read on first use."""
 
     estate: Estate
     runs: Mapping[int, Sequence[RunFacts]]
@@ -137,23 +122,28 @@ class FullPools:
     _used: dict[str, _Used] = field(default_factory=dict)
     """By pool."""
     _put_off: dict[tuple[JobPool, datetime, timedelta, str], GraceEnd | None] = field(default_factory=dict)
-    """What is due at one moment, with one grace, waits alike; told in a zone."""
+    """Starts due at one moment with one grace wait equally; shown in a zone."""
 
-    def put_off(self, job: JobFacts, over: GraceEnd) -> GraceEnd:
-        """Until its grace is over at a moment at which its pool had a slot to give."""
-        pool = pool_of(self.estate.declared, job) if over.at <= self.now else None
+    def put_off(self, job: JobFacts, end: GraceEnd) -> GraceEnd:
+        """Until its grace ends at a moment with a free slot in its pool."""
+        pool = pool_of(self.estate.declared, job) if end.at <= self.now else None
         if pool is None:
-            return over
-        key = pool, over.at, job.grace, job.zone
+            return end
+        key = pool, end.at, job.grace, job.zone
         if key not in self._put_off:
             self._put_off[key] = self._waits(*key)
-        return self._put_off[key] or over
+        return self._put_off[key] or end
 
     def _waits(self, pool: JobPool, at: datetime, grace: timedelta, zone: str) -> GraceEnd | None:
-        """None where the pool had a slot to give then."""
-        used, full, free = self._used_of(pool), None, None
-        while at <= self.now and used.slots_at(at) >= pool.slots:
-            full, freed = at, used.freed_after(at)
+        """None if the pool had a free slot then."""
+        if pool.name not in self._used:
+            self._used[pool.name] = _Used.of(list(self._spans(pool)))
+        usage = self._used[pool.name]
+        used, full, free = usage, None, None
+        while at <= self.now and bisect_right(used.starts, at) - bisect_right(used.ends, at) >= pool.slots:
+            later = range(bisect_right(used.ends, at), len(used.ended))
+            freed_after = next((used.ended[place][0] for place in later if used.ended[place][1] <= at), None)
+            full, freed = at, freed_after
             free = freed if freed is not None and freed <= self.now else None
             at = self.now + max(grace, SOONEST) if free is None else free + grace
         if full is None:
@@ -162,41 +152,36 @@ class FullPools:
             return GraceEnd(
                 at, f"{clean_line(pool.name)} had a free slot at {zoned_time(free, zone, self.now)}", leans=True
             )
-        return GraceEnd(at, f"waits for {slot_text(pool, used.names_at(full))}", leans=True)
-
-    def _used_of(self, pool: JobPool) -> _Used:
-        if pool.name not in self._used:
-            self._used[pool.name] = _Used.of(list(self._spans(pool)))
-        return self._used[pool.name]
+        holders = [name for start, end, name in used.spans if start <= full and (end is None or end > full)]
+        return GraceEnd(at, f"waits for {slot_text(pool, holders)}", leans=True)
 
     def _spans(self, pool: JobPool) -> Iterator[_Span]:
         jobs, beside = self.estate.jobs, self.estate.beside
         if self._members is None:
-            others = {job_id: job for job_id, (job, _) in beside.items()}
-            self._members = pools_of(self.estate.declared, {**jobs, **others} if others else jobs)
+            other_jobs = {job_id: job for job_id, (job, _) in beside.items()}
+            self._members = pools_of(self.estate.declared, {**jobs, **other_jobs} if other_jobs else jobs)
         for job_id in sorted(self._members.get(pool.name, ())):
             job, runs = (jobs[job_id], self.runs.get(job_id, ())) if job_id in jobs else beside[job_id]
             for run in runs:
-                yield from _spans_of(run, clean_line(job.name))
-
-
-def _spans_of(run: RunFacts, name: str) -> Iterator[_Span]:
-    """Of its first attempt and of its latest: of those between nobody knows when they began."""
-    if run.started_at is None:
-        return
-    if run.first_started_at is not None and run.first_started_at < run.started_at and run.ends:
-        yield run.first_started_at, max(run.first_started_at, min(run.ends[0][0], run.started_at)), name
-    yield run.started_at, None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at), name
+                name = clean_line(job.name)
+                if run.started_at is not None:
+                    if run.first_started_at is not None and run.first_started_at < run.started_at and run.ends:
+                        yield run.first_started_at, max(run.first_started_at, min(run.ends[0][0], run.started_at)), name
+                    yield (
+                        run.started_at,
+                        None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at),
+                        name,
+                    )
 
 
 _SETTLES = timedelta(minutes=5)
-"""After it even a source that proves no absence (AWS lists what it started a little later) has told of a start."""
+"""After it even a source that proves no absence (AWS lists starts a little later) has reported a start."""
 _TRIES = 14
-"""Starts ahead that are looked at for one that the job's calendar has."""
+"""Starts ahead that are tested against the job's calendar."""
 
 
 def cadence_of(estate: Estate, job: JobFacts) -> Cadence | None:
-    """What was learned of the job; None where its schedule can be read, or there is too little to learn from."""
+    """Learned cadence of the job; None if its schedule can be read, or there is too little history."""
     history = estate.history.get(job.id)
     if job.schedule.dialect != "none" or job.parent_id is not None or history is None:
         return None
@@ -205,7 +190,7 @@ def cadence_of(estate: Estate, job: JobFacts) -> Cadence | None:
 
 @dataclass(frozen=True, slots=True)
 class LearnedRun:
-    """The run that is expected next, planned or missed, and when it is given up."""
+    """The next expected run, planned or missed, and the end of its grace."""
 
     run: ExpectedRun
     until: datetime
@@ -214,41 +199,30 @@ class LearnedRun:
 def next_learned_run(
     estate: Estate, job: JobFacts, existing: Mapping[str, RunFacts], now: datetime
 ) -> LearnedRun | None:
-    """What is expected of a job without a schedule; None where nothing is sure, and for every other job."""
+    """Expected run of a job without a schedule; None if none is certain, and for every other job."""
     if job.schedule.dialect != "none" or job.gone_since is not None or job.paused_since is not None:
         return None
     cadence = cadence_of(estate, job)
     if cadence is None or not cadence.is_sure:
         return None
-    last = _last_start(estate, job, existing.values())
+    runs = existing.values()
+    past = [datetime.fromtimestamp(estate.history[job.id].at[0], UTC)]
+    last = max([*past, *(run.first_started_at for run in runs if run.first_started_at is not None)])
     due = _next_due(estate, job, cadence, last)
     if due is None or due < now - estate.settings.lookback:
         return None
     business_date = business_date_of(due, None, job.zone, job.cutoff)
-    over = grace_end(estate, job, due, business_date)
-    until = over.at + max(cadence.tolerance - job.grace, timedelta(0))
-    seen = _seen_until(estate.targets.get(job.target_id))
+    grace = grace_end(estate, job, due, business_date)
+    until = grace.at + max(cadence.tolerance - job.grace, timedelta(0))
+    target = estate.targets.get(job.target_id)
+    seen = None if target is None or target.last_ok_at is None else target.seen_until or target.last_ok_at - _SETTLES
     is_missed = until <= now and seen is not None and seen >= until
-    reason = "; ".join(filter(None, (cadence.text, over.words)))
+    reason = "; ".join(filter(None, (cadence.text, grace.words)))
     state = RunState.MISSED if is_missed else RunState.PLANNED
-    told = f"usually {reason}" if not is_missed else f"no run by what is usual: {reason}"
+    text = f"usually {reason}" if not is_missed else f"no run by what is usual: {reason}"
     return LearnedRun(
-        ExpectedRun(job.id, instant_key(due), due, business_date, state, RunEvidence.INFERRED, told), until
+        ExpectedRun(job.id, instant_key(due), due, business_date, state, RunEvidence.INFERRED, text), until
     )
-
-
-def _seen_until(target: TargetFacts | None) -> datetime | None:
-    """Until when its starts would be known. Where the source proves nothing of that, a while before the last look: a
-    cadence is inferred as well."""
-    if target is None or target.last_ok_at is None:
-        return None
-    return target.seen_until or target.last_ok_at - _SETTLES
-
-
-def _last_start(estate: Estate, job: JobFacts, runs: Iterable[RunFacts]) -> datetime:
-    """Of any run, however it ended."""
-    past = [datetime.fromtimestamp(estate.history[job.id].at[0], UTC)]
-    return max([*past, *(run.first_started_at for run in runs if run.first_started_at is not None)])
 
 
 def _next_due(estate: Estate, job: JobFacts, cadence: Cadence, last: datetime) -> datetime | None:
@@ -265,12 +239,12 @@ FREQUENT_AHEAD = 2
 _FREQUENT_WITHIN = timedelta(hours=2)
 _TICK = timedelta(microseconds=1)
 _NO_START = {"cron": "nothing in the log", "replay": "nothing in the log", "heartbeat": "no report"}
-"""What is missing of a job by a crontab's clock, where no row of a run tells its start: kind of system -> words."""
+"""Text for a missing start by kind of system, for jobs with crontab schedules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What is expected: rows that are new or read otherwise, rows that go, and when time alone may change one."""
+    """New or changed expected runs, withdrawn ones, and when time alone may change one."""
 
     runs: tuple[ExpectedRun, ...]
     withdrawn: tuple[int, ...]
@@ -286,20 +260,20 @@ class _Due:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What one schedule demands around now: in order; jobs share schedules."""
+    """Starts that one schedule demands around now, in order; jobs share schedules."""
 
     dues: tuple[_Due, ...]
     frequent: bool
     until: datetime
-    """When the time alone makes another one of it."""
+    """When time alone changes it."""
 
 
 _Shared = tuple[Schedule, str, time, str, timedelta]
-"""What jobs have in common that share a table: schedule, zone, cutoff, calendar, how long their starts are awaited."""
+"""Key of a table: schedule, zone, cutoff, calendar, grace."""
 
 
 def expect_runs(estate: Estate, now: datetime, memo: EvaluationMemo | None = None) -> Expectations:
-    """For every job with an accepted schedule, and for those whose cadence is sure, in the order of the jobs."""
+    """For every job with an accepted schedule or a certain cadence, in the order of the jobs."""
     memo = memo if memo is not None else EvaluationMemo()
     memo.begin(estate, now)
     runs = runs_by_job(estate.runs)
@@ -320,7 +294,7 @@ def expect_runs(estate: Estate, now: datetime, memo: EvaluationMemo | None = Non
 
 
 class _Demand:
-    """What one evaluation asks of each job: the schedules that jobs share are laid out once."""
+    """Demand of one evaluation: shared schedules are expanded once."""
 
     def __init__(self, estate: Estate, now: datetime, runs: Mapping[int, Sequence[RunFacts]]) -> None:
         self._estate = estate
@@ -328,7 +302,7 @@ class _Demand:
         self._tables: dict[_Shared, _Table] = {}
         self._held = JobHolds.by_job(estate, now)
         self._pools = FullPools(estate, runs, now)
-        self._fed = {each.downstream_id for each in estate.dependencies} if estate.history else set()
+        self._fed = {edge.downstream_id for edge in estate.dependencies} if estate.history else set()
 
     def fill(self, entry: JobMemo, existing: Mapping[str, RunFacts], memo: EvaluationMemo) -> None:
         """Sets the expected runs of the entry's job, and until when they are valid."""
@@ -347,25 +321,25 @@ class _Demand:
             return
         table = self._table(job)
         dues = _dues(estate, job, existing, now, table, ours)
-        over = [self._given_up(job, due) for due in dues]
-        said = (
-            _held_verdict(job, due, told) or _verdict(estate, ours.as_ours(job), due, put_off, target, now, ours)
-            for due, put_off in zip(dues, over, strict=True)
-            for told in [ours.of(due.at, due.key, now)]
+        grace_ends = [self._pools.put_off(job, grace_end(self._estate, job, due.at, due.business_date)) for due in dues]
+        verdicts = (
+            _held_verdict(job, due, held) or _verdict(estate, ours.as_ours(job), due, put_off, target, now, ours)
+            for due, put_off in zip(dues, grace_ends, strict=True)
+            for held in [ours.of(due.at, due.key, now)]
         )
-        entry.expected = tuple(each for each in said if _reads_otherwise(each, existing.get(each.period_key)))
+        entry.expected = tuple(run for run in verdicts if _reads_otherwise(run, existing.get(run.period_key)))
         entry.withdrawn = tuple(_withdrawn(existing.values(), {due.key for due in dues}))
         poll = target.poll_every if target is not None else timedelta(0)
-        entry.next_at = min((each.at + poll for each in over if each.at + poll > now), default=None)
+        entry.next_at = min((end.at + poll for end in grace_ends if end.at + poll > now), default=None)
         entry.expire_at(
-            [*(at for each in over for at in (each.at, each.at + poll)), *(due.at for due in dues),
+            [*(at for end in grace_ends for at in (end.at, end.at + poll)), *(due.at for due in dues),
              *((table.until,) if table else ())], now
         )  # fmt: skip
-        if any(each.at <= now or each.leans for each in over):
+        if any(end.at <= now or end.leans for end in grace_ends):
             memo.depends_on_poll(entry)
 
     def _table(self, job: JobFacts) -> _Table | None:
-        """None where nothing is expected of it."""
+        """None if it has no schedule."""
         if has_no_clock(job):
             return None
         awaited = usual_grace(self._estate, job)
@@ -374,27 +348,18 @@ class _Demand:
             self._tables[shared] = _table(job, awaited, self._now, self._estate)
         return self._tables[shared]
 
-    def _given_up(self, job: JobFacts, due: _Due) -> GraceEnd:
-        """As `given_up`; what waits for a slot then has its grace from when there is one."""
-        return self._pools.put_off(job, grace_end(self._estate, job, due.at, due.business_date))
-
 
 def _has_no_expectations(estate: Estate, job: JobFacts, runs: Sequence[RunFacts]) -> bool:
-    """True for what nobody expects, nor ever did: tasks, and jobs that others start; most of an estate."""
+    """True for jobs that were never expected to run: tasks, and jobs that others start; most of an estate."""
     is_unknown = job.parent_id is not None or job.id not in estate.history
     return is_unknown and all(run.attempt > 0 for run in runs) and has_no_clock(job)
 
 
 def _dues(
-    estate: Estate,
-    job: JobFacts,
-    existing: Mapping[str, RunFacts],
-    now: datetime,
-    table: _Table | None,
-    ours: JobHolds,
+    estate: Estate, job: JobFacts, existing: Mapping[str, RunFacts], now: datetime, table: _Table | None, ours: JobHolds
 ) -> list[_Due]:
-    """What is due and has neither started nor been given up, in order. What a hold of ours kept back by the schedule
-    before stays due."""
+    """Due starts that have neither come nor been missed, in order. A start that our hold kept back under the previous
+    schedule stays due."""
     accepted = job.accepted_at
     if table is None or accepted is None:
         return []
@@ -403,17 +368,17 @@ def _dues(
         return awaited
     if not table.frequent:
         keys = {due.key for due in awaited}
-        stands = [due for due in _standing(existing.values(), now) if due.key not in keys]
-        awaited += [due for due in stands if ours.owes(due.key) or due.at >= accepted]
+        still_due = [due for due in _past_due(existing.values(), now) if due.key not in keys]
+        awaited += [due for due in still_due if ours.owes(due.key) or due.at >= accepted]
         awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
     started = {run.period_at for run in existing.values() if has_started(run)}
-    left = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
-    return sorted(left, key=lambda due: due.at)
+    open_dues = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
+    return sorted(open_dues, key=lambda due: due.at)
 
 
 def _is_demanded(job: JobFacts, due: _Due, estate: Estate) -> bool:
-    """False where a schedule that was accepted before that instant does not have it, or the job's calendar not its day;
-    True where its source names the next one only."""
+    """False if the schedule accepted before does not have that instant, or the job's calendar not its day; True if
+    its source names the next start only."""
     counts = is_start_expected(estate.declared.calendar(job.calendar), due.at, due.business_date)
     return counts and (job.schedule.next_at is not None or last_instant(job.schedule, due.at) == due.at)
 
@@ -422,8 +387,8 @@ def _is_open(run: RunFacts | None) -> bool:
     return run is None or not (has_started(run) or run.state is RunState.MISSED)
 
 
-def _standing(existing: Iterable[RunFacts], now: datetime) -> Iterator[_Due]:
-    """What was demanded and has come due stays so, though the source may name another next run by now."""
+def _past_due(existing: Iterable[RunFacts], now: datetime) -> Iterator[_Due]:
+    """Starts that came due stay due, although the source may name another next start."""
     for run in existing:
         if not has_started(run) and run.period_at is not None and run.period_at <= now:
             yield _Due(run.period_at, run.period_key, run.business_date)
@@ -442,8 +407,8 @@ def _table(job: JobFacts, awaited: timedelta, now: datetime, estate: Estate) -> 
     turns = [at + behind for at in past[:1]]
     turns += [soon[0]] if soon else ahead[:1]
     within = (_FREQUENT_WITHIN,) if len(ahead) == AHEAD else (_FREQUENT_WITHIN, settings.horizon)
-    entering = ((next_instant(job.schedule, now + each), each) for each in within)
-    turns += [at - each for at, each in entering if at is not None]
+    entering = ((next_instant(job.schedule, now + span), span) for span in within)
+    turns += [at - span for at, span in entering if at is not None]
     return _Table(
         tuple(due for due in dues if is_start_expected(calendar, due.at, due.business_date)),
         frequent,
@@ -472,47 +437,46 @@ def _verdict(
     seen_until = target.seen_until if target is not None else None
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
         why = f"; {put_off.words}" if put_off.words else ""
-        missed = _missed_words(job, put_off.at, ours.overdue, due.at)
+        missed = _missed_text(job, put_off.at, ours.overdue, due.at)
         state, reason = RunState.MISSED, f"{missed}{why}{ours.why_missed(due.key)}"
         lost = target.lost if target is not None else None
         if lost is not None and lost[0] <= put_off.at and due.at <= lost[1] and job.gone_since is None:
-            state, evidence, reason = RunState.PLANNED, RunEvidence.STALE, _lost_words(job, lost, due.at)
+            state, evidence, reason = (
+                RunState.PLANNED,
+                RunEvidence.STALE,
+                f"evidence is lost until {zoned_time(lost[1], job.zone, due.at)}: it is unknown whether it started",
+            )
     elif job.paused_since is not None and job.paused_since <= put_off.at:
         state, reason = RunState.HELD, ours.overdue or _since("paused", job.paused_since, job, due.at)
     elif due.at <= now and is_out_of_reach(target, now, estate.settings):
-        evidence, reason = RunEvidence.STALE, _unseen_words(job, target, due.at, now)
+        evidence, reason = RunEvidence.STALE, _unseen_text(job, target, due.at, now)
     return ExpectedRun(job.id, due.key, due.at, due.business_date, state, evidence, reason)
 
 
-def _held_verdict(job: JobFacts, due: _Due, told: tuple[RunState, str] | None) -> ExpectedRun | None:
-    """What a hold of ours makes of it; None where it makes nothing."""
-    if told is None:
+def _held_verdict(job: JobFacts, due: _Due, held: tuple[RunState, str] | None) -> ExpectedRun | None:
+    if held is None:
         return None
-    state, reason = told
+    state, reason = held
     return ExpectedRun(job.id, due.key, due.at, due.business_date, state, RunEvidence.INFERRED, reason)
 
 
-def _missed_words(job: JobFacts, given_up: datetime, overdue: str, near: datetime) -> str:
-    """`overdue`: the hold of ours that keeps it back still; its pause is nobody else's."""
-    if job.gone_since is not None and job.gone_since <= given_up:
-        return _since(job.drift_reason or "gone from its source", job.gone_since, job, given_up)
-    if job.paused_since is not None and job.paused_since <= given_up:
-        return overdue or _since("paused", job.paused_since, job, given_up)
+def _missed_text(job: JobFacts, missed_at: datetime, overdue: str, near: datetime) -> str:
+    """`overdue`: our own hold that still keeps it back."""
+    if job.gone_since is not None and job.gone_since <= missed_at:
+        return _since(job.drift_reason or "gone from its source", job.gone_since, job, missed_at)
+    if job.paused_since is not None and job.paused_since <= missed_at:
+        return overdue or _since("paused", job.paused_since, job, missed_at)
     by_crontab = job.schedule.dialect in ("debian-cron", "cronie", "busybox")
     where = _NO_START.get(job.kind, "no run") if by_crontab else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""
-    return f"{where} by {zoned_time(given_up, job.zone, near)}{drift}{f'; {overdue}' if overdue else ''}"
-
-
-def _lost_words(job: JobFacts, lost: tuple[datetime, datetime], near: datetime) -> str:
-    return f"evidence is lost until {zoned_time(lost[1], job.zone, near)}: nobody can tell whether it started"
+    return f"{where} by {zoned_time(missed_at, job.zone, near)}{drift}{f'; {overdue}' if overdue else ''}"
 
 
 def _since(what: str, since: datetime, job: JobFacts, near: datetime) -> str:
     return f"{what} since {zoned_time(since, job.zone, near)}"
 
 
-def _unseen_words(job: JobFacts, target: TargetFacts | None, near: datetime, now: datetime) -> str:
+def _unseen_text(job: JobFacts, target: TargetFacts | None, near: datetime, now: datetime) -> str:
     if target is None or target.last_ok_at is None:
         return "its target has never answered"
     pause = target.paused(now)

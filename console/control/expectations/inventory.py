@@ -12,7 +12,7 @@ from console.timing.schedule import schedule_text
 
 SHRUNK_SHARE = 0.9
 SHRUNK_JOBS = 10
-"""More than this share and this number of jobs vanishing at once is a lost right or mount more often than a cleanup."""
+"""If more than this share and number of jobs vanish at once, a lost permission or mount is likelier than a cleanup."""
 
 _GONE = {
     "cron": "crontab line gone",
@@ -23,66 +23,66 @@ _GONE = {
     "prefect": "deployment gone",
     "dagster": "Dagster job gone",
 }
-"""By the kind of its system: other kinds have crontab's schedules too."""
+"""By the kind of its system: other kinds have crontab schedules too."""
 
 
 def match_inventory(
-    known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "", kind: str = ""
+    known: Sequence[KnownJob], inventory: Inventory, doubted_hash: str = "", kind: str = ""
 ) -> InventoryChanges:
-    """What `found` changes at its target, of a system of that kind; jobs in the inventory's order.
+    """Changes of a target's jobs by the inventory `found`, in its order.
 
-    An id that is told twice counts once, the first time. A job is known again by the id its source gave it, then by
-    match keys, strongest first, one to one. Only a complete inventory proves that a job is gone; a target that lost
-    nearly all of its jobs is doubted until it says so twice: `doubted_hash` is that of the inventory doubted last time.
+    A duplicate id counts once, the first time. A job is identified by the id of its source, then by match keys,
+    strongest first, one to one. Only a complete inventory proves that a job is gone; a target that lost nearly all of
+    its jobs is doubted until the next inventory confirms it: `doubted_hash` is that of the inventory doubted last
+    time.
     """
-    if found.unchanged:
-        return InventoryChanges(hash=found.hash, complete=found.complete)
-    records = list({record.native_id: record for record in reversed(found.jobs)}.values())[::-1]
+    if inventory.unchanged:
+        return InventoryChanges(hash=inventory.hash, complete=inventory.complete)
+    records = list({record.native_id: record for record in reversed(inventory.jobs)}.values())[::-1]
     pairs = _pairs(known, records)
     changed = [_change(job, record) for job, record in pairs.values() if _differs(job, record)]
     matched = {job.id for job, _ in pairs.values()}
     new = tuple(record for place, record in enumerate(records) if place not in pairs)
     missing = [job for job in known if job.id not in matched and not job.unwatched]
-    unwatched = _not_asked_for(known, missing, found)
+    unwatched = _left_out(known, missing, inventory)
     lost = [job for job in missing if job.id not in unwatched and job.gone_since is None]
     alive = sum(job.gone_since is None and not job.unwatched for job in known) - len(unwatched)
-    gone = tuple(VanishedJob(job.id, _gone_words(job, kind)) for job in lost) if found.complete else ()
-    doubt = _doubt(len(gone), alive, found.hash == doubted_hash != "")
+    gone = tuple(VanishedJob(job.id, _gone_text(job, kind)) for job in lost) if inventory.complete else ()
+    doubt = _doubt(len(gone), alive, inventory.hash == doubted_hash != "")
     if doubt:
         return InventoryChanges(new, tuple(changed), unwatched=unwatched, complete=False, doubted=doubt)
-    return InventoryChanges(new, tuple(changed), gone, unwatched, found.hash, found.complete)
+    return InventoryChanges(new, tuple(changed), gone, unwatched, inventory.hash, inventory.complete)
 
 
 def changes_schedules(jobs: Sequence[KnownJob], changes: InventoryChanges) -> bool:
-    """Whether a job went, came back, was paused or woken, or has another clock: more than the instant that its clock
-    names next."""
+    """True if a job went, came back, was paused or resumed, or its schedule changed in more than the next instant."""
     before = {job.id: job for job in jobs}
     return bool(changes.gone or changes.unwatched) or any(
-        _moves_clock(before[one.job_id], one.record) for one in changes.changed
+        _moves_clock(before[change.job_id], change.record) for change in changes.changed
     )
 
 
 def renames_jobs(jobs: Sequence[KnownJob], changes: InventoryChanges) -> bool:
-    """Whether a job's source calls it by another name than it has here."""
+    """True if a job's source renamed it."""
     names = {job.id: job.native_id for job in jobs}
-    return any(names[one.job_id] != one.record.native_id for one in changes.changed)
+    return any(names[change.job_id] != change.record.native_id for change in changes.changed)
 
 
 def _moves_clock(job: KnownJob, record: JobRecord) -> bool:
-    seen, found = job.seen, record.schedule
+    seen, reported = job.seen, record.schedule
     return (
         job.gone_since is not None
         or job.unwatched
         or (job.paused_since is not None) != record.paused
-        or not _same_times(seen, found)
-        or _reported_differently(seen, found)
-        or (seen.next_at is None and found.next_at is not None)
+        or not _same_times(seen, reported)
+        or _reported_differently(seen, reported)
+        or (seen.next_at is None and reported.next_at is not None)
     )
 
 
-def _not_asked_for(jobs: Sequence[KnownJob], missing: Sequence[KnownJob], found: Inventory) -> tuple[int, ...]:
-    """Ids of the missing that the settings leave out; a task goes with its job."""
-    asks_for = found.asks_for
+def _left_out(jobs: Sequence[KnownJob], missing: Sequence[KnownJob], inventory: Inventory) -> tuple[int, ...]:
+    """Ids of the missing jobs that the settings leave out; a task goes with its job."""
+    asks_for = inventory.asks_for
     if asks_for is None:
         return ()
     by_id = {job.id: job for job in jobs}
@@ -97,26 +97,26 @@ def _doubt(gone: int, alive: int, said_twice: bool) -> str:
 
 
 def _pairs(jobs: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, tuple[KnownJob, JobRecord]]:
-    """Place in the inventory -> (known job, record), in the inventory's order."""
+    """Position in the inventory -> (known job, record), in the inventory's order."""
     pairs: dict[int, tuple[KnownJob, JobRecord]] = {}
     free = _by_name(jobs)
-    left: dict[int, JobRecord] = {}
+    unmatched: dict[int, JobRecord] = {}
     for place, record in enumerate(records):
         job = free.pop(record.native_id, None)
         if job is None:
-            left[place] = record
+            unmatched[place] = record
         else:
             pairs[place] = (job, record)
     matched = {job.id for job, _ in pairs.values()}
     asleep = [job for job in jobs if job.id not in matched and job.gone_since is None]
-    pairs.update(_by_keys(asleep, left))
+    pairs.update(_by_keys(asleep, unmatched))
     return dict(sorted(pairs.items()))
 
 
 def _by_name(jobs: Sequence[KnownJob]) -> dict[str, KnownJob]:
-    """What the source may call each job: its present name before its first one, the living before the gone."""
+    """Jobs by their name at the source: the current name before the first one, present jobs before gone ones."""
     names: dict[str, KnownJob] = {}
-    for job in sorted(jobs, key=lambda each: (each.gone_since is not None, each.id)):
+    for job in sorted(jobs, key=lambda known: (known.gone_since is not None, known.id)):
         names.setdefault(job.source_id, job)
     return names
 
@@ -124,18 +124,20 @@ def _by_name(jobs: Sequence[KnownJob]) -> dict[str, KnownJob]:
 def _by_keys(
     known: Sequence[KnownJob], records: dict[int, JobRecord]
 ) -> Iterator[tuple[int, tuple[KnownJob, JobRecord]]]:
-    """Pairs of what no id joins, by the strongest key that just one job and one record have."""
+    """Pairs without a common id, by the strongest key that just one job and one record have."""
     jobs = {job.id: job for job in known}
-    left = dict(records)
-    for rank in range(max((len(record.match_keys) for record in left.values()), default=0)):
-        holders = {place: record.match_keys[rank] for place, record in left.items() if rank < len(record.match_keys)}
-        asked = Counter(holders.values())
+    unmatched = dict(records)
+    for rank in range(max((len(record.match_keys) for record in unmatched.values()), default=0)):
+        holders = {
+            place: record.match_keys[rank] for place, record in unmatched.items() if rank < len(record.match_keys)
+        }
+        counts = Counter(holders.values())
         owners = _sole_owners(jobs.values())
         for place, key in holders.items():
-            job = owners.get(key) if asked[key] == 1 else None
+            job = owners.get(key) if counts[key] == 1 else None
             if job is not None and job.id in jobs:
                 del jobs[job.id]
-                yield place, (job, left.pop(place))
+                yield place, (job, unmatched.pop(place))
 
 
 def _sole_owners(jobs: Iterable[KnownJob]) -> dict[str, KnownJob]:
@@ -147,8 +149,8 @@ def _sole_owners(jobs: Iterable[KnownJob]) -> dict[str, KnownJob]:
 
 
 def _differs(job: KnownJob, record: JobRecord) -> bool:
-    """True when the store does not hold this record yet. The next instant counts: it is written, but is no drift. Texts
-    are kept cleaned and so cannot be compared; the definition's hash stands for them."""
+    """True if the store does not have this record yet. The next instant counts: it is written, but is not drift.
+    Texts are stored cleaned and cannot be compared; the definition's hash represents them."""
     return (
         job.source_id != record.native_id
         or job.match_keys != record.match_keys
@@ -160,7 +162,7 @@ def _differs(job: KnownJob, record: JobRecord) -> bool:
 
 
 def _change(job: KnownJob, record: JobRecord) -> JobChange:
-    if job.unwatched:  # as at first sight: nobody looked meanwhile
+    if job.unwatched:  # as a new job: it was not watched meanwhile
         return JobChange(job.id, record, ended=tuple(sorted(job.open_drift)), accept_again=True)
     woken = job.paused_since is not None and not record.paused
     return JobChange(
@@ -178,21 +180,19 @@ def _drift(job: KnownJob, record: JobRecord) -> Iterator[DetectedDrift]:
     elif _is_moved_at_its_source(job, record):
         yield _further(job, "schedule", f"{schedule_text(job.seen)} became {schedule_text(record.schedule)}")
     if job.definition_hash and job.definition_hash != record.definition_hash:
-        yield _further(job, "definition", _definition_words(job, record))
+        if job.definition == clean(record.definition):
+            definition_text = "its definition changed; what it runs reads the same"
+        else:
+            definition_text = f"{job.definition or 'nothing'} became {record.definition or 'nothing'}"
+        yield _further(job, "definition", definition_text)
     if record.paused and job.paused_since is None and not job.held:
         yield DetectedDrift("paused", "paused outside of Headway")
 
 
 def _further(job: KnownJob, what: str, text: str) -> DetectedDrift:
-    """A change of what the last look saw: with those before it that nobody has accepted."""
+    """A change since the last inventory, with the earlier ones that are not accepted."""
     before = job.drift_words.get(what, "")
     return DetectedDrift(what, f"{text} (before that: {before})" if before else text, again=True)
-
-
-def _definition_words(job: KnownJob, record: JobRecord) -> str:
-    if job.definition == clean(record.definition):
-        return "its definition changed; what it runs reads the same"
-    return f"{job.definition or 'nothing'} became {record.definition or 'nothing'}"
 
 
 def _is_over(what: str, job: KnownJob, record: JobRecord) -> bool:
@@ -204,7 +204,7 @@ def _is_over(what: str, job: KnownJob, record: JobRecord) -> bool:
 
 
 def _same_times(accepted: Schedule, seen: Schedule) -> bool:
-    """True when both run at the same times: the source's own next instant and words do not count."""
+    """True if both run at the same times: the source's own next instant and text do not count."""
     return _times(accepted) == _times(seen)
 
 
@@ -212,24 +212,27 @@ def _times(schedule: Schedule) -> tuple[str, list[str], str]:
     return schedule.dialect, clean_line(schedule.expression).split(), clean_line(schedule.zone)
 
 
-def _reported_differently(seen: Schedule, found: Schedule) -> bool:
-    """True where the words tell another clock that no dialect of ours reads. What nobody could read tells none."""
-    return _only_reported(seen, found) and not found.is_unread and clean_line(found.text, MAX_WORDS) != seen.text
+def _reported_differently(seen: Schedule, reported: Schedule) -> bool:
+    """True if the text shows another schedule that no dialect reads. An unread schedule shows none."""
+    return (
+        _only_reported(seen, reported) and not reported.is_unread and clean_line(reported.text, MAX_WORDS) != seen.text
+    )
 
 
-def _only_reported(seen: Schedule, found: Schedule) -> bool:
-    return seen.dialect == found.dialect == "none"
+def _only_reported(seen: Schedule, reported: Schedule) -> bool:
+    return seen.dialect == reported.dialect == "none"
 
 
 def _is_moved_at_its_source(job: KnownJob, record: JobRecord) -> bool:
-    """True for a clock that came, went or changed where only words tell it. A pause and its end are told as such."""
+    """True for a schedule that came, went or changed where only its text shows it. A pause and its end are reported
+    as such."""
     has_clock = job.seen.has_clock or record.schedule.has_clock
     paused_or_woken = (job.paused_since is not None) != record.paused
     told = _reported_differently(job.seen, record.schedule) and not job.seen.is_unread
     return told and has_clock and not paused_or_woken
 
 
-def _gone_words(job: KnownJob, kind: str) -> str:
+def _gone_text(job: KnownJob, kind: str) -> str:
     if job.parent_id is not None:
         return "task gone"
     is_no_line = kind == "cron" and job.seen.dialect == "none"  # anacron's

@@ -40,24 +40,27 @@ def escape_markdown(text: str) -> str:
 def as_markdown(title: str, sections: Iterable[ReportSection]) -> list[str]:
     """A page: a title, then each section with its lines as a list."""
     lines = [f"# {escape_markdown(title)}"]
-    for one in sections:
-        lines += ["", f"## {escape_markdown(one.heading)}", ""]
-        lines += [f"- {escape_markdown(line)}" for line in one.lines]
-        if one.block:
-            lines += [*([""] if one.lines else []), *(f"    {line}".rstrip() for line in clean(one.block).splitlines())]
-        elif not one.lines:
-            lines.append(f"*{escape_markdown(one.empty)}*")
+    for section in sections:
+        lines += ["", f"## {escape_markdown(section.heading)}", ""]
+        lines += [f"- {escape_markdown(line)}" for line in section.lines]
+        if section.block:
+            lines += [
+                *([""] if section.lines else []),
+                *(f"    {line}".rstrip() for line in clean(section.block).splitlines()),
+            ]
+        elif not section.lines:
+            lines.append(f"*{escape_markdown(section.empty)}*")
     return lines
 
 
 def as_text(title: str, sections: Iterable[ReportSection]) -> list[str]:
     """The same for a terminal; a block behind `| `."""
     lines = [title]
-    for one in sections:
-        lines += ["", one.heading, *(f"  {line}" for line in one.lines)]
-        lines += [f"  | {line}" for line in clean(one.block).splitlines()]
-        if not one.lines and not one.block:
-            lines.append(f"  ({one.empty})")
+    for section in sections:
+        lines += ["", section.heading, *(f"  {line}" for line in section.lines)]
+        lines += [f"  | {line}" for line in clean(section.block).splitlines()]
+        if not section.lines and not section.block:
+            lines.append(f"  ({section.empty})")
     return lines
 
 
@@ -66,7 +69,7 @@ _NO_CHANGES = ("not applicable: the root cause is not a run", "unknown")
 
 
 Wall = Callable[[datetime | None], str]
-"""An instant on somebody's wall, with its zone's label."""
+"""Formats an instant in a zone, with the zone's label."""
 
 
 def end_text(view: IncidentView, now: datetime, at: Wall = timestamp_text) -> str:
@@ -78,17 +81,24 @@ def report_sections(
     view: IncidentView, nights: Sequence[ServiceNight], plans: Sequence[PlanView], end: str, at: Wall = timestamp_text
 ) -> list[ReportSection]:
     """Summary, cause, impact, timeline, actions, open questions; instants as `at` shows them."""
+    row = view.row
+    lines = [row.title] + ([row.reason] if row.reason and row.reason not in row.title else [])
+    lines += [f"Split from {incident_name(row.split_from)}"] if row.split_from is not None else []
+    lines += [f"Merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
+    cause = [*lines, *([] if view.log else [f"Log: {view.log_error or 'none was kept'}"])]
     return [
         ReportSection("Summary", _summary(view, nights, end, at)),
-        ReportSection("Root cause", _cause(view), block="\n".join(view.log.splitlines()[-LOG_LINES:])),
+        ReportSection("Root cause", cause, block="\n".join(view.log.splitlines()[-LOG_LINES:])),
         ReportSection(
             "Changes since the last successful run",
             view.row.changes,
             empty=_NO_CHANGES[view.row.cause in ("run", "shared")],
         ),
-        ReportSection("Impact", [_impact(one, at) for one in nights], empty="no service"),
-        ReportSection("Runs", [f"{one.role}: {one.job} {one.period_key}, {one.state}" for one in view.members]),
-        ReportSection("Timeline", [_event(one.words, at(one.at), one.actor) for one in view.events]),
+        ReportSection("Impact", [_impact(night, at) for night in nights], empty="no service"),
+        ReportSection(
+            "Runs", [f"{member.role}: {member.job} {member.period_key}, {member.state}" for member in view.members]
+        ),
+        ReportSection("Timeline", [_event(event.words, at(event.at), event.actor) for event in view.events]),
         ReportSection("Actions and outcomes", _done(view, plans, at)),
         ReportSection("Notifications", _notifications(view, at)),
         ReportSection("Past repairs", [f"{at(when)} {words}" for when, words in view.seen_before]),
@@ -97,15 +107,17 @@ def report_sections(
 
 
 def open_questions(view: IncidentView) -> list[str]:
-    """What the record does not answer, with the command that adds an answer where there is one."""
+    """Gaps in the record, each with the command that fills it, if there is one."""
     row, name = view.row, incident_name(view.row.id)
-    notes = [one for one in view.events if one.kind == "note"]
-    unsure = [one for one in view.actions if one.state == "unknown"]
+    notes = [event for event in view.events if event.kind == "note"]
+    unsure = [action for action in view.actions if action.state == "unknown"]
     found = [f"Why did it happen? Add a note: headway incident note {name} …"] if not notes else []
     found += ["Who owns it? No owner is set."] if not row.owner else []
     found += ["What is the first step? No runbook is set."] if not row.runbook else []
     found += [f"Did {one.verb} {one.job} take effect? Its outcome is unknown ({one.key})." for one in unsure]
-    found += [f"Why did {one.job} read failed data? It is still stale." for one in view.members if one.stale_read]
+    found += [
+        f"Why did {member.job} read failed data? It is still stale." for member in view.members if member.stale_read
+    ]
     found += ["How was it resolved? It is still open."] if row.closed is None else []
     again = f"{row.reopened} times" if row.reopened > 1 else "once"
     return found + ([f"Why did it come back? It was reopened {again}."] if row.reopened else [])
@@ -113,7 +125,7 @@ def open_questions(view: IncidentView) -> list[str]:
 
 def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: Wall) -> list[str]:
     row = view.row
-    missed, saved = sum(one.is_missed for one in nights), sum(one.is_saved for one in nights)
+    missed, saved = sum(night.is_missed for night in nights), sum(night.is_saved for night in nights)
     lines = [f"Failed since {at(row.failed_since)}; {end}"]
     if row.closed is not None:
         took = format_duration((row.closed - row.failed_since).total_seconds())
@@ -130,14 +142,6 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: W
     return lines
 
 
-def _cause(view: IncidentView) -> list[str]:
-    row = view.row
-    lines = [row.title] + ([row.reason] if row.reason and row.reason not in row.title else [])
-    lines += [f"Split from {incident_name(row.split_from)}"] if row.split_from is not None else []
-    lines += [f"Merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
-    return [*lines, *([] if view.log else [f"Log: {view.log_error or 'none was kept'}"])]
-
-
 def _impact(night: ServiceNight, at: Wall) -> str:
     return (
         f"{night.title} (tier {night.tier}, {night.business_date}), due {at(night.deadline)}: {service_line(night, at)}"
@@ -145,7 +149,7 @@ def _impact(night: ServiceNight, at: Wall) -> str:
 
 
 def _done(view: IncidentView, plans: Sequence[PlanView], at: Wall) -> list[str]:
-    return [*(action_line(one, at) for one in reversed(view.actions)), *map(_plan, plans)]
+    return [*(action_line(action, at) for action in reversed(view.actions)), *map(_plan, plans)]
 
 
 def _event(text: str, at: str, actor: str) -> str:
@@ -158,19 +162,20 @@ def _plan(plan: PlanView) -> str:
 
 def _notifications(view: IncidentView, at: Wall) -> list[str]:
     return [
-        f"{one.kind} to {one.route} ({one.url_words}): {f'sent {at(one.sent)}' if one.sent else one.state}"
-        for one in view.deliveries
+        f"{delivery.kind} to {delivery.route} ({delivery.url_words}): "
+        f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
+        for delivery in view.deliveries
     ]
 
 
 def action_line(action: ActionView, at: Wall = timestamp_text) -> str:
-    """Who asked for what, and its proof."""
+    """Requester, action and proof."""
     proof = f": {action.words}" if action.words else ""
     return f"{at(action.requested)} {action.requested_by}: {action.verb} {action.job}, {action.state}{proof}"
 
 
 def service_line(night: ServiceNight, at: Wall) -> str:
-    """ "delivered 07:41 CET, 11m late", or how it stands."""
+    """ "delivered 07:41 CET, 11m late", or the status."""
     if night.delivered is None:
         return night.timeliness.replace("_", " ")
     late = (night.delivered - night.deadline).total_seconds()

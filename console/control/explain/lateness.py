@@ -3,9 +3,9 @@
 The usual finish is what the path would have taken tonight from its first start as due: each job starts when its
 upstream and its clock let it, and takes as long as it usually does. A job's lateness is its end less its usual end;
 it is split without a rest into what came from upstream, what the clock gave back (or, for a job that did not wait,
-took away), and what the job itself added: queued beyond its usual wait, slow, retries, repair. A job that is not
-over ends when its forecast says so: what that expects beyond the usual (a repair, a slow night) is attributed to
-the job it is expected of. So the last job's lateness, which is the service's, is the sum of what all jobs added and
+took away), and what the job itself added: queued beyond its usual wait, slow, retries, repair. An open job
+ends at its forecast: the difference to the usual (a repair, a slow night) is attributed to the job that it is
+expected of. So the last job's lateness, which is the service's, is the sum of what all jobs added and
 what the clocks gave back.
 """
 
@@ -17,13 +17,13 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from connectors.sdk.states import RunState
-from console.domain.timeline import PathJobBaseline, TimelineAttempt, TimelineJob
+from console.domain.timeline import PathJobBaseline, TimelineJob
 
 _ZERO = timedelta(0)
 WORTH = timedelta(minutes=1)
-"""What is expected of a job is told to the minute."""
+"""Smallest difference of a forecast that is shown."""
 _CLOCKS = timedelta(seconds=2)
-"""Two systems' clocks differ by as much without anybody having started too early."""
+"""Accepted clock skew between two systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class RunTry:
     ended: datetime | None
     good: bool
     asked: bool = False
-    """A person or a plan asked for it: what went before it waited for repair, not for a retry."""
+    """Requested by a person or a plan: the time before it was repair, not a retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class PathStep:
     due: datetime | None
     """Its start by the clock; None for one that starts after its upstream."""
     usual: timedelta | None
-    """How long it usually takes; None: nobody knows, and it counts as it went."""
+    """Usual duration; None: unknown, and its actual duration counts as usual."""
     tries: tuple[RunTry, ...]
     """By start."""
     waits: timedelta = _ZERO
     """How long it usually waits though all that it waits for is there: for a slot, a worker."""
     expected: datetime | None = None
-    """When its forecast says that it will be done; None: nobody does."""
+    """Forecast end; None without a forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class LatenessShare:
     job: str
     usual_end: datetime
     end: datetime
-    """Of what is not over: as it looks now, nothing more going wrong."""
+    """For an open job the expected end without further failures."""
     is_over: bool
     upstream: timedelta = _ZERO
     """How late its upstream on the path was."""
@@ -74,9 +74,9 @@ class LatenessShare:
     retries: timedelta = _ZERO
     """Lost to attempts that its scheduler repeated by itself."""
     repair: timedelta = _ZERO
-    """Lost to what failed, or read stale data, until somebody had it run again."""
+    """Time from a failure or stale read until it was run again."""
     ahead: timedelta = _ZERO
-    """What its forecast expects beyond all this; negative: it will make up for some."""
+    """Difference to its forecast; negative: it will catch up."""
 
     @property
     def late(self) -> timedelta:
@@ -84,7 +84,7 @@ class LatenessShare:
 
     @property
     def own(self) -> timedelta:
-        """What the job itself added."""
+        """Time that the job itself added."""
         return self.queued + self.slow + self.retries + self.repair + self.ahead
 
 
@@ -100,15 +100,15 @@ class LatenessBreakdown:
         return self.parts[-1].late if self.parts else _ZERO
 
     def total(self, name: str) -> timedelta:
-        """Minutes of one kind over all jobs. What came from upstream is told of the job that added it."""
+        """Sum of one kind over all jobs; upstream lateness counts at the job that added it."""
         return sum((getattr(part, name) for part in self.parts), _ZERO)
 
 
 def path_steps_of(
     path: Sequence[TimelineJob], deadline: datetime, usual: Sequence[PathJobBaseline] = ()
 ) -> list[PathStep]:
-    """The run of each job that the service read, from its terminal up: of a job that runs many times a day the last one
-    before its reader, else the first. `usual`: of the same jobs; empty: nobody knows more than the path."""
+    """Run of each job that the service read, from its terminal up: for a job that runs many times a day the last one
+    before its reader, else the first. `usual`: of the same jobs; empty if unknown."""
     found: list[PathStep] = []
     before = deadline
     for job, known in zip(reversed(path), reversed(usual or [PathJobBaseline()] * len(path)), strict=True):
@@ -117,7 +117,15 @@ def path_steps_of(
         tries = run.tries if run else ()
         takes = job.usual_s if known.takes is None or job.source != "history" else known.takes
         lasts = None if takes is None else timedelta(seconds=takes)
-        shown = tuple(RunTry(one.started, one.ended, _is_good(one), one.requested) for one in tries)
+        shown = tuple(
+            RunTry(
+                attempt.started,
+                attempt.ended,
+                attempt.ended is not None and not RunState(attempt.state).is_red,
+                attempt.requested,
+            )
+            for attempt in tries
+        )
         waits = timedelta(seconds=known.waits)
         found.append(PathStep(job.name, run.due if run else None, lasts, shown, waits, job.expected))
         before = tries[-1].started if tries else run.at if run else before
@@ -149,14 +157,18 @@ def _part(step: PathStep, before: LatenessShare | None, now: datetime, delivered
     begins = step.due or (step.tries[0].started if step.tries else now)
     usually = max(_known(before.usual_end if before else None, step.due), default=begins)
     could = max(_known(before.end if before else None, step.due), default=begins)
-    tries = [one for one in step.tries if one.started + _CLOCKS >= could]
+    tries = [attempt for attempt in step.tries if attempt.started + _CLOCKS >= could]
     early = bool(step.tries) and not (tries and tries[0] is step.tries[0])
     if early and not tries and delivered:
         could, tries, early = step.tries[0].started, list(step.tries), False
     upstream = before.late if before else _ZERO
     clock, waits = could - usually - upstream, step.waits if before or step.due else _ZERO
     if not tries:
-        return _not_begun(step, usually, waits, could, now, upstream, clock, early)
+        usual = step.usual or _ZERO
+        waited = max(now - could, waits)
+        queued, repair = _over(waited - waits, early)
+        end = could + waited + usual
+        return LatenessShare(step.job, usually + waits + usual, end, False, upstream, clock, queued, repair=repair)
     queued, repair = _over(tries[0].started - could - waits, early)
     return _begun(step, tries, usually + waits, now, (upstream, clock, queued, repair))
 
@@ -167,25 +179,8 @@ def _over(longer: timedelta, early: bool) -> tuple[timedelta, timedelta]:
     return longer - repair, repair
 
 
-def _is_good(one: TimelineAttempt) -> bool:
-    """What ended and cannot be proved bad made nobody wait for a repair."""
-    return one.ended is not None and not RunState(one.state).is_red
-
-
 def _known(*moments: datetime | None) -> Iterable[datetime]:
     return [at for at in moments if at is not None]
-
-
-def _not_begun(
-    step: PathStep, usually: datetime, waits: timedelta, could: datetime, now: datetime, upstream: timedelta,
-    clock: timedelta, early: bool,
-) -> LatenessShare:  # fmt: skip
-    """It starts now, or once it has waited as usual; what read stale data must be run again, and waits for that."""
-    usual = step.usual or _ZERO
-    waited = max(now - could, waits)
-    queued, repair = _over(waited - waits, early)
-    end = could + waited + usual
-    return LatenessShare(step.job, usually + waits + usual, end, False, upstream, clock, queued, repair=repair)
 
 
 def _begun(
@@ -212,7 +207,6 @@ def _begun(
 
 
 def _until_good(tries: Sequence[RunTry]) -> Sequence[RunTry]:
-    """Up to the first that was good: what ran after it made nothing late."""
     for place, one in enumerate(tries):
         if one.good:
             return tries[: place + 1]

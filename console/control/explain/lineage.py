@@ -40,10 +40,10 @@ def blast_radius(job_id: int, below: Steps) -> dict[int, int]:
     """Everything downstream of the job, without itself: job -> how many steps away at least, nearest first."""
     found = {job_id: 0}
     ahead = [job_id]
-    for each in ahead:
-        for downstream in below(each):
+    for run in ahead:
+        for downstream in below(run):
             if downstream not in found:
-                found[downstream] = found[each] + 1
+                found[downstream] = found[run] + 1
                 ahead.append(downstream)
     del found[job_id]
     return found
@@ -60,20 +60,20 @@ def red_root_causes(job_id: int, above: Steps, red: Container[int]) -> list[int]
             below.setdefault(upstream, []).append(each)
     symptoms: set[int] = set()
     ahead = list(suspects)
-    for each in ahead:
-        for downstream in below.get(each, ()):
+    for run in ahead:
+        for downstream in below.get(run, ()):
             if downstream not in symptoms:
                 symptoms.add(downstream)
                 ahead.append(downstream)
-    return [each for each in suspects if each not in symptoms] or suspects
+    return [suspect for suspect in suspects if suspect not in symptoms] or suspects
 
 
 def runs_read_by_edge(
     edges: Iterable[tuple[int, int]], runs: Mapping[int, Sequence[LineageRun]], names: Mapping[int, str]
 ) -> dict[tuple[int, int], RunInput]:
-    """Edge (upstream, downstream) -> the newest run of the downstream that has started, and the run of the upstream
-    that it read: the one that its source names, else by the times, the last one that had ended well when it started,
-    None where there was none. `runs`: newest first. Of an upstream without any known run nothing is told."""
+    """Edge (upstream, downstream) -> the newest started run of the downstream, and the upstream run that it read: the
+    one that its source names, else the last good one at its start, None if there was none. `runs`: newest first.
+    Edges from an upstream without runs are left out."""
     found: dict[tuple[int, int], RunInput] = {}
     for upstream, downstream in edges:
         reader = next((run for run in runs.get(downstream, ()) if run.started is not None), None)
@@ -89,7 +89,6 @@ def runs_read_by_edge(
 
 
 def _called(name: str) -> tuple[str, str]:
-    """What a source may call a job: as we do, or without its system."""
     return name, name.partition("/")[2]
 
 
@@ -134,8 +133,8 @@ class LineageReach:
     @cached_property
     def causes(self) -> list[LineageJob]:
         """The red jobs at the root of it: itself, or of what lies upstream."""
-        red = {each.id for each in self.view.jobs.values() if each.is_red}
-        return [self.view.jobs[each] for each in red_root_causes(self.view.job_id, self.above, red)]
+        red = {job.id for job in self.view.jobs.values() if job.is_red}
+        return [self.view.jobs[cause] for cause in red_root_causes(self.view.job_id, self.above, red)]
 
     @cached_property
     def critical(self) -> frozenset[str]:
@@ -149,7 +148,11 @@ class LineageReach:
     def critical_edges(self) -> frozenset[tuple[int, int]]:
         """The steps (upstream, downstream) along those critical paths."""
         ids = {job.name: job.id for job in self.view.jobs.values()}
-        paths = [[ids[name] for name in one.path if name in ids] for one in self.services if one.delivered is None]
+        paths = [
+            [ids[name] for name in service.path if name in ids]
+            for service in self.services
+            if service.delivered is None
+        ]
         return frozenset(step for path in paths for step in pairwise(path))
 
     @cached_property
@@ -168,7 +171,7 @@ def services_below(view: LineageView, job_id: int, services: Iterable[ServiceVie
     steps = neighbours(view.edges)[1]
     below = {job_id, *blast_radius(job_id, lambda each: steps.get(each, ()))}
     names = {service for service, ends in view.services.items() if not below.isdisjoint(ends)}
-    hurt = [one for one in services if one.name in names]
+    hurt = [service for service in services if service.name in names]
     return tuple(sorted(hurt, key=lambda one: (one.act_by or one.deadline, one.tier)))
 
 
@@ -184,11 +187,11 @@ class LayoutNode:
 
     layer: int
     row: int
-    """From 0, no two of a layer alike."""
+    """From 0, unique in its layer."""
     jobs: tuple[int, ...]
     """Empty: an edge bends here."""
     group: str = ""
-    """What its jobs are folded by: `REST`, or a word of `Wanted.groups`; empty for a single job."""
+    """Group that its jobs are folded by: `FOLDED`, or a value of `LayoutRequest.groups`; empty for a single job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +204,17 @@ class LineageLayout:
     loops: tuple[LayerPair, ...]
     """Edges (upstream, downstream) that are not drawn, because they lead back."""
     above: int
-    """Jobs further upstream than was asked for."""
+    """Jobs further upstream than requested."""
     below: int
 
     def spot_of(self, job_id: int) -> int | None:
-        """The place of the spot that shows the job; None where it is further away than was asked for."""
+        """Position of the spot that shows the job; None if it is further away than requested."""
         return next((place for place, spot in enumerate(self.spots) if job_id in spot.jobs), None)
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutRequest:
-    """What of a graph is to be drawn."""
+    """The part of a graph to draw."""
 
     focus: int
     up: int
@@ -260,13 +263,13 @@ def _ranks(focus: int, near: Mapping[int, int], next_to: Mapping[int, Sequence[i
     ranks, done, nearest = {focus: 0}, set[int](), iter(near)
     ahead = [focus]
     while ahead:
-        for one in ahead:
-            done.add(one)
-            for other in next_to.get(one, ()):
-                if one not in waits.get(other, ()):
+        for run in ahead:
+            done.add(run)
+            for other in next_to.get(run, ()):
+                if run not in waits.get(other, ()):
                     continue
-                waits[other].discard(one)
-                ranks[other] = max(ranks.get(other, 0), ranks[one] + 1)
+                waits[other].discard(run)
+                ranks[other] = max(ranks.get(other, 0), ranks[run] + 1)
                 if not waits[other]:
                     ahead.append(other)
         ahead = [job for job in (next((each for each in nearest if each not in done), None),) if job is not None]
@@ -324,7 +327,7 @@ class _Drawing:
         return [*kept, (FOLDED, [job for one in first[wanted.most - 1 :] for job in one[1]])]
 
     def link(self, pairs: Iterable[LayerPair]) -> None:
-        """Joins spots; what goes on over several layers bends in each between, once for all edges of a spot."""
+        """Joins spots; an edge over several layers bends in each between, once for all edges of a spot."""
         bends: dict[tuple[int, int], int] = {}
         for one, other in dict.fromkeys((self._place_of[one], self._place_of[other]) for one, other in pairs):
             at = one
@@ -341,7 +344,7 @@ class _Drawing:
         self._places[other].left.append(one)
 
     def untangle(self) -> None:
-        """Orders each layer by where its neighbours stand, to and fro; then gives rows, from the focus outwards."""
+        """Orders each layer by its neighbours, in sweeps to and fro; then assigns rows, from the focus outwards."""
         for row, place in ((row, place) for layer in self._rows.values() for row, place in enumerate(layer)):
             self._places[place].row = row
         layers = sorted(self._rows)
@@ -374,7 +377,7 @@ class _Drawing:
 
     def placed(self) -> tuple[tuple[LayoutNode, ...], tuple[LayerPair, ...]]:
         top = min(place.row for place in self._places)
-        spots = tuple(LayoutNode(one.layer, one.row - top, one.jobs, one.group) for one in self._places)
+        spots = tuple(LayoutNode(place.layer, place.row - top, place.jobs, place.group) for place in self._places)
         return spots, tuple((place, other) for place, one in enumerate(self._places) for other in one.right)
 
 
@@ -384,7 +387,7 @@ Nets = Mapping[int, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class EdgeChannel:
-    """What lies between a layer and the next."""
+    """Edges between a layer and the next."""
 
     layer: int
     nets: Nets
@@ -436,8 +439,7 @@ def _bent(row: int, nets: Nets) -> bool:
 
 
 def _before(row: int, nets: Nets) -> Iterator[int]:
-    """The nets that leave where this one enters, and do not enter there themselves: their lanes stand left of its."""
-    return (each for each in nets[row] if each != row and each in nets and each not in nets[each] and _bent(each, nets))
+    return (net for net in nets[row] if net != row and net in nets and net not in nets[net] and _bent(net, nets))
 
 
 def _in_order(nets: Nets, into: Mapping[int, Sequence[int]]) -> list[int]:

@@ -1,9 +1,9 @@
-"""A night as lanes of a timeline: what ran, runs and is expected, and how far it may slip, now or at any moment.
+"""A night as lanes of a timeline: past, current and expected runs, and how far they may slip, at any moment.
 
 Of the present night the finishes of services and jobs are their forecasts. Of an earlier moment a service's finish
 is the one forecast then; for its jobs, and where there was no forecast, the critical path is walked by what its
 jobs usually take (p50, and p95 for how far it may slip): a job starts when the one before it is done and its clock
-lets it; what is red is rerun at once.
+lets it; a red run is rerun at once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, T
 Foreseen = Mapping[int, tuple[datetime, datetime]]
 """Job id -> its finish in half of all cases and in nineteen of twenty."""
 FARTHEST_SLIP = timedelta(hours=2)
-"""What may come later than all else is shown so far: a finish that is known by nobody would take the whole screen."""
+"""Longest slip that is shown: an extreme one would take the whole screen."""
 
 
 class BarKind(StrEnum):
-    """What a stretch of a lane tells."""
+    """Meaning of a stretch of a lane."""
 
     RAN = "ran"
     RUNS = "runs"
@@ -55,7 +55,7 @@ class TimelineLane:
     """Of the job's run at that moment, empty where it had not begun; of a service its timeliness."""
     run_id: int | None = None
     expected: datetime | None = None
-    """When it is done, as it looks at that moment; None where it is done, or nobody knows."""
+    """Expected end at that moment; None if it is done, or unknown."""
     late: datetime | None = None
     done: datetime | None = None
     waits_for: str = ""
@@ -75,8 +75,8 @@ class _End:
 
 
 def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
-    """The services, what needs somebody first, each with the jobs of its path that no service before it has. `at`: the
-    present, or an earlier moment of that night, and nothing is told that came after it."""
+    """Services, the most urgent first, each with the jobs of its path that no service before it has. `at`: now, or an
+    earlier moment of that night; then nothing later is shown."""
     found: list[TimelineLane] = []
     told: set[int] = set()
     order = sorted(enumerate(night.services), key=lambda each: (each[1].act_by or each[1].deadline, each[1].tier))
@@ -84,7 +84,13 @@ def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
         path = [night.jobs[each] for each in night.paths.get(place, ())]
         is_present = at >= night.now
         said = None if is_present else _told(night.told.get(place, ()), at)
-        foreseen = night.foreseen.get(place, {}) if is_present else _last(path, said)
+        foreseen = (
+            night.foreseen.get(place, {})
+            if is_present
+            else {}
+            if said is None or said.p50 is None or not path
+            else {path[-1].id: (said.p50, said.p95 or said.p50)}
+        )
         ends, below = _along(path, service.deadline, at, foreseen)
         found.append(_service(service, ends, at, is_present, said))
         new = [lane for lane in below if lane.job is not None and lane.job.id not in told]
@@ -98,21 +104,14 @@ def _told(said: Sequence[PublishedForecast], at: datetime) -> PublishedForecast 
     return next((one for one in reversed(said) if one.at <= at), None)
 
 
-def _last(path: Sequence[TimelineJob], told: PublishedForecast | None) -> Foreseen:
-    """The path's last job is done with its service."""
-    if told is None or told.p50 is None or not path:
-        return {}
-    return {path[-1].id: (told.p50, told.p95 or told.p50)}
-
-
 def _waiting(lane: TimelineLane) -> TimelineLane:
     """The lane of a job that has not begun, with the root that it waits for."""
     return replace(lane, waits_for=lane.job.waits_for) if lane.job is not None and not lane.state else lane
 
 
 def timeline_span(night: TimelineView, shown: Sequence[TimelineLane]) -> tuple[datetime, datetime]:
-    """From the first to the last moment that the lanes tell of, deadlines of what is promised included, and of what
-    may slip FARTHEST_SLIP more; an hour at least."""
+    """From the first to the last moment in the lanes, deadlines included, and slips up to FARTHEST_SLIP more; an hour
+    at least."""
     bars = [bar for lane in shown for bar in lane.bars]
     moments = [bar.start for bar in bars] + [bar.end for bar in bars if bar.kind is not BarKind.FAN]
     moments += [lane.service.deadline for lane in shown if lane.service is not None and lane.service.is_promised]
@@ -124,7 +123,6 @@ def timeline_span(night: TimelineView, shown: Sequence[TimelineLane]) -> tuple[d
 def _along(
     path: Sequence[TimelineJob], deadline: datetime, at: datetime, foreseen: Foreseen
 ) -> tuple[_End | None, list[TimelineLane]]:
-    """When the path is done, None where nobody knows; and a lane for each of its jobs."""
     before: _End | None = None
     found: list[TimelineLane] = []
     for place, job in enumerate(path):
@@ -143,7 +141,6 @@ def _along(
 
 
 def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None, is_first: bool) -> TimelineLane:
-    """One job as it stood at that moment. `before`: when what it waits for is done."""
     run = _read(job, deadline)
     bars = [_bar(one, at) for each in job.runs for one in _begun(each, at)]
     tries = _begun(run, at) if run is not None else []
@@ -181,8 +178,6 @@ def _as_foreseen(lane: TimelineLane, at: datetime, foreseen: Foreseen) -> Timeli
 def _service(
     service: ServiceView, ends: _End | None, at: datetime, is_present: bool, told: PublishedForecast | None
 ) -> TimelineLane:
-    """The promise: delivered, or expected as its forecast says; of an earlier moment as it was `told` then, else as its
-    path looked."""
     done = service.delivered if service.delivered is not None and service.delivered <= at else None
     p50, p95 = (ends.p50, ends.p95) if ends else (None, None)
     if is_present:
@@ -202,8 +197,6 @@ def _service(
 def _stood(
     service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime, told: PublishedForecast | None
 ) -> str:
-    """How it stood at an earlier moment, by its deadline and what was told or could be expected then; what was not
-    promised at all was never late."""
     if not service.is_promised:
         return service.timeliness
     if done is not None:
@@ -224,12 +217,13 @@ def _read(job: TimelineJob, deadline: datetime) -> TimelineRun | None:
 
 
 def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
-    """Its attempts as far as they had come: what ended later runs still."""
     return [
-        one if one.ended is not None and one.ended <= at else TimelineAttempt(one.started, None, RunState.RUNNING.value)
-        if one.ended is not None else one
-        for one in run.tries if one.started <= at
-    ]  # fmt: skip
+        TimelineAttempt(attempt.started, None, RunState.RUNNING.value)
+        if attempt.ended is not None and attempt.ended > at
+        else attempt
+        for attempt in run.tries
+        if attempt.started <= at
+    ]
 
 
 def _bar(one: TimelineAttempt, at: datetime) -> TimelineBar:

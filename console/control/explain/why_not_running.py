@@ -24,7 +24,6 @@ from console.control.snapshot.runs import has_no_clock, has_started, lookback_ti
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode, DependencyOrigin
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
-from console.domain.hold import HoldFacts
 from console.domain.job import ExplanationStep, Safety
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of
@@ -41,7 +40,7 @@ _KINDS = {"slot": "slot", "resource": "slot", "approval": "approval", "upstream"
 
 
 def run_in_question(index: EstateIndex, job_id: int) -> RunFacts | None:
-    """The run that the question is about: what is under way, else what came due last, else what comes next."""
+    """The run to explain: the open one, else the last that came due, else the next."""
     runs = index.runs.get(job_id, ())
     under_way = [run for run in runs if run.state.is_open and run.state not in (RunState.PLANNED, RunState.HELD)]
     come = [run for run in runs if run_time(run) <= index.now]
@@ -86,14 +85,21 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
     if job.gone_since is not None:
         words = clean_line(job.drift_reason) or "is gone from its source"
         yield ExplanationStep(
-            _name(job), "gone", words, since=job.gone_since, evidence=_poll(index, job), act=_drift(job)
+            _name(job),
+            "gone",
+            words,
+            since=job.gone_since,
+            evidence=_poll(index, job),
+            act=f"headway system drift accept {_name(job)}",
         )
 
 
 def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     holds = [one for one in index.estate.holds if one.job_id == job.id and one.state.holds_back]
     for hold in holds:
-        words = clean_line(hold_text(hold, _upstream(index, hold)))
+        above = index.estate.jobs.get(hold.upstream_id or 0)
+        upstream = _name(above) if above is not None else ""
+        words = clean_line(hold_text(hold, upstream))
         known = f"hold {hold.key}, for the start of {_at(hold.due_at, job)}" if hold.due_at else f"hold {hold.key}"
         yield ExplanationStep(
             _name(job), "hold", words, since=hold.placed_at, until=hold.until, by=clean_line(hold.held_by),
@@ -112,8 +118,7 @@ def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
 
 
 def _lingers(index: EstateIndex, job: JobFacts) -> bool:
-    """True where the pause that is told may still be that of a hold that has just ended."""
-    ended = [one.ended_at for one in index.estate.holds if one.job_id == job.id and one.ended_at is not None]
+    ended = [hold.ended_at for hold in index.estate.holds if hold.job_id == job.id and hold.ended_at is not None]
     return bool(ended) and index.now - max(ended) < LINGERS
 
 
@@ -152,7 +157,6 @@ def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
 
 
 def _tasks(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[ExplanationStep]:
-    """What its tasks wait for: a slot, an approval."""
     for task in index.tasks_of(job.id):
         mine = [each for each in index.of_day(task.id, run.business_date) if each.state in _WAITS]
         for each in mine[-1:]:
@@ -176,13 +180,9 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
     ]
     if not ends:
         return _of(job, run, "waits", by)
-    good, upstream = max(ends, key=lambda each: each[0])
+    good, upstream = max(ends, key=lambda end: end[0])
     return _of(
-        job,
-        run,
-        "upstream",
-        f"{by}: {_name(upstream)} was good at {zoned_time(good, job.zone, index.now)}",
-        since=good,
+        job, run, "upstream", f"{by}: {_name(upstream)} was good at {zoned_time(good, job.zone, index.now)}", since=good
     )
 
 
@@ -232,7 +232,6 @@ def _of(
 
 
 def _thing(index: EstateIndex, run: RunFacts) -> str:
-    """What it waits for, in the words of its connector; of a slot of a pool that is known who has them."""
     if not run.reason:
         return ", which does not say for what"
     pool = pool_of(index.estate.declared, index.job(run.job_id)) if run.reason == "slot" else None
@@ -248,11 +247,6 @@ def _poll(index: EstateIndex, job: JobFacts) -> str:
     return f"told by {clean_line(job.system)}, last poll {dated_time(at, job.zone)}" if at else ""
 
 
-def _upstream(index: EstateIndex, hold: HoldFacts) -> str:
-    above = index.estate.jobs.get(hold.upstream_id or 0)
-    return _name(above) if above is not None else ""
-
-
 def _again(job: JobFacts) -> str:
     """How a person has it run again, and be good; where its system cannot, or its owner forbids it, at its source."""
     if job.kind == MANUAL_KIND:
@@ -261,10 +255,6 @@ def _again(job: JobFacts) -> str:
     if why:
         return f"run it at its source ({why}), or headway run mark-ok {_name(job)} where it is good"
     return f"headway rerun {_name(job)}"
-
-
-def _drift(job: JobFacts) -> str:
-    return f"headway system drift accept {_name(job)}"
 
 
 def _name(job: JobFacts) -> str:
@@ -280,18 +270,18 @@ def _span(taken: timedelta) -> str:
 
 
 _ENDS = ("unreachable", "gone", "pause", "approval", "running", "slot", "done")
-"""Where one of these stands first, its upstreams explain nothing."""
+"""If one of these comes first, upstreams explain nothing."""
 
 
 def explain_job(
     index: EstateIndex, job_id: int, approvals: Iterable[ExplanationStep] = ()
 ) -> tuple[ExplanationStep, ...]:
     """Every reason of the chain: first those of the job, then of each upstream that it waits for, nearest first, each
-    job once. `approvals`: what waits for another person's approval, by job. A task is asked as its DAG."""
+    job once. `approvals`: pending approvals. A task is explained as its DAG."""
     asked = index.graph.unit(job_id)
     asleep: dict[str, list[ExplanationStep]] = {}
-    for one in approvals:
-        asleep.setdefault(one.job, []).append(one)
+    for approval in approvals:
+        asleep.setdefault(approval.job, []).append(approval)
     into: dict[int, list[DependencyFacts]] = {}
     for edge in index.estate.dependencies:
         into.setdefault(index.graph.unit(edge.downstream_id), []).append(edge)
@@ -311,7 +301,7 @@ def explain_job(
 
 
 def actionable_reason(chain: Sequence[ExplanationStep]) -> ExplanationStep | None:
-    """The deepest reason that a person can do something about: what lies nearest to the root. None: time alone."""
+    """The deepest reason that a person can act on, nearest to the root. None: only time helps."""
     return max((each for each in chain if each.act and each.kind != "event"), key=lambda each: each.depth, default=None)
 
 
@@ -323,15 +313,14 @@ def _waits_for(index: EstateIndex, job_id: int, edges: Sequence[DependencyFacts]
         return
     business_date, at = _looks_from(index, job_id)
     known: set[int] = set()
-    for each in awaited_edges(index, edges, business_date, at):
-        upstream = index.graph.unit(each.upstream_id)
+    for edge in awaited_edges(index, edges, business_date, at):
+        upstream = index.graph.unit(edge.upstream_id)
         if upstream not in known and upstream != job_id and upstream in index.estate.jobs:
             known.add(upstream)
-            yield each
+            yield edge
 
 
 def _looks_from(index: EstateIndex, job_id: int) -> tuple[date, datetime]:
-    """Business date and moment of the run that the question is about; today's where there is none."""
     run, job = run_in_question(index, job_id), index.job(job_id)
     if run is None:
         return business_date_of(index.now, None, job.zone, job.cutoff), index.now
@@ -339,7 +328,6 @@ def _looks_from(index: EstateIndex, job_id: int) -> tuple[date, datetime]:
 
 
 def _waits(index: EstateIndex, edge: DependencyFacts) -> ExplanationStep:
-    """What the edge makes of an upstream that is not good: only a scheduler or a hold waits for it."""
     job, upstream = index.job(index.graph.unit(edge.downstream_id)), index.job(edge.upstream_id)
     name = clean_line(upstream.name)
     what = f"waits for {name}, which is not good yet"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -36,39 +36,40 @@ _UNMET = {
 
 
 def condition_text(jobs: Mapping[int, JobFacts], edges: Iterable[DependencyFacts]) -> str:
-    """What must become true, or is: for behind "until", "once" and "because"."""
+    """The condition, to follow "until", "once" and "because"."""
     return " and ".join(_phrases(jobs, edges, _MET))
 
 
 def unmet_condition_text(jobs: Mapping[int, JobFacts], edges: Iterable[DependencyFacts]) -> str:
-    """The same of what is not true."""
+    """ "extract_orders is not good"."""
     return " and ".join(_phrases(jobs, edges, _UNMET))
 
 
 def edges_by_gate(edges: Iterable[DependencyFacts]) -> list[list[DependencyFacts]]:
-    """The edges of one downstream, those of one gate together, in the order in which they come."""
-    found: dict[tuple[object, ...], list[DependencyFacts]] = {}
-    for place, each in enumerate(edges):
-        together = (each.downstream_id, each.wants.gate) if each.wants.gate else (place,)
-        found.setdefault(together, []).append(each)
-    return list(found.values())
+    """The edges of one downstream, grouped by gate, in their order."""
+    gates: dict[tuple[object, ...], list[DependencyFacts]] = {}
+    for place, edge in enumerate(edges):
+        key = (edge.downstream_id, edge.wants.gate) if edge.wants.gate else (place,)
+        gates.setdefault(key, []).append(edge)
+    return list(gates.values())
 
 
 def _phrases(
     jobs: Mapping[int, JobFacts], edges: Iterable[DependencyFacts], verbs: Mapping[UpstreamCondition, str]
 ) -> Iterator[str]:
     """Those that want the same, each by itself, in one phrase; a gate in its own."""
-    alike: dict[Requirement, list[DependencyFacts]] = {}
-    for each in edges:
-        alike.setdefault(each.wants, []).append(each)
-    for wants, found in alike.items():
+    by_condition: dict[Requirement, list[DependencyFacts]] = {}
+    for edge in edges:
+        by_condition.setdefault(edge.wants, []).append(edge)
+    for wants, same in by_condition.items():
         if wants.condition is UpstreamCondition.READY:
             yield f"check {clean_line(wants.check)} {'passes' if verbs is _MET else 'does not pass'}"
             continue
-        names = _names(jobs, found)
+        ids = dict.fromkeys(edge.upstream_id for edge in same)
+        names = " and ".join(clean_line(jobs[job_id].name) for job_id in ids if job_id in jobs)
         if names:
             which = f" ({wants.period_text})" if wants.period_text else ""
-            yield f"{_of(wants, len(found))}{names}{which} {verbs[wants.condition]}"
+            yield f"{_of(wants, len(same))}{names}{which} {verbs[wants.condition]}"
 
 
 def _of(wants: Requirement, count: int) -> str:
@@ -77,15 +78,9 @@ def _of(wants: Requirement, count: int) -> str:
     return "any of " if wants.need == 1 else f"{wants.need} of "
 
 
-def _names(jobs: Mapping[int, JobFacts], edges: Sequence[DependencyFacts]) -> str:
-    """ "extract_orders and load_stock": the upstreams, each once, cleaned."""
-    ids = dict.fromkeys(each.upstream_id for each in edges)
-    return " and ".join(clean_line(jobs[each].name) for each in ids if each in jobs)
-
-
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
-    """What the dependencies in mode hold or trigger want of one downstream: one hold, however many upstreams."""
+    """Dependencies in mode hold or trigger of one downstream: one hold, however many upstreams."""
 
     job_id: int
     edges: tuple[DependencyFacts, ...]
@@ -94,59 +89,58 @@ class HoldPolicy:
     def mode(self) -> DependencyMode:
         return (
             DependencyMode.TRIGGER
-            if any(each.mode is DependencyMode.TRIGGER for each in self.edges)
+            if any(edge.mode is DependencyMode.TRIGGER for edge in self.edges)
             else DependencyMode.HOLD
         )
 
     @property
-    def stands(self) -> bool:
-        """True where one of them wants it held while no engine works: it is held always, but for what may start."""
-        return any(each.engine_down is EngineDown.CLOSED for each in self.edges)
+    def is_standing(self) -> bool:
+        """True if any of them is fail-closed (`engine_down = "closed"`): always held, except when it may start."""
+        return any(edge.engine_down is EngineDown.CLOSED for edge in self.edges)
 
     @property
     def lead(self) -> timedelta:
-        return max(each.lead for each in self.edges)
+        return max(edge.lead for edge in self.edges)
 
     @property
     def hold_for(self) -> timedelta:
-        return max(each.hold_for for each in self.edges)
+        return max(edge.hold_for for edge in self.edges)
 
 
 def hold_policies(index: EstateIndex) -> dict[int, HoldPolicy]:
     """By the job that its scheduler starts (the DAG of a task), in the order of the jobs."""
-    found: dict[int, list[DependencyFacts]] = {}
+    edges: dict[int, list[DependencyFacts]] = {}
     for edge in index.estate.dependencies:
         if edge.mode is not DependencyMode.OBSERVE and edge.downstream_id in index.estate.jobs:
-            found.setdefault(index.graph.unit(edge.downstream_id), []).append(edge)
-    return {job_id: HoldPolicy(job_id, tuple(found[job_id])) for job_id in sorted(found)}
+            edges.setdefault(index.graph.unit(edge.downstream_id), []).append(edge)
+    return {job_id: HoldPolicy(job_id, tuple(edges[job_id])) for job_id in sorted(edges)}
 
 
 def awaited_edges(
     index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime
 ) -> list[DependencyFacts]:
-    """The edges that keep back a run of that date which looks back from `at`: those that are not met, of gates that are
-    not. What is left of a gate needs so many fewer as are met."""
-    left: list[DependencyFacts] = []
+    """Unmet edges of unmet gates, for a run of that date that reads as of `at`. `need` is reduced by the edges that
+    are met."""
+    awaited: list[DependencyFacts] = []
     for gate in edges_by_gate(edges):
-        unmet = [each for each in gate if not is_met(index, each, business_date, at)]
+        unmet = [member for member in gate if not is_met(index, member, business_date, at)]
         need = min(gate[0].wants.need or 1, len(gate)) - (len(gate) - len(unmet))
         if need > 0:
             alone = not gate[0].wants.gate
-            left += unmet if alone else [replace(each, wants=replace(each.wants, need=need)) for each in unmet]
-    return left
+            awaited += unmet if alone else [replace(member, wants=replace(member.wants, need=need)) for member in unmet]
+    return awaited
 
 
 def edges_never_met(
     index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime
 ) -> list[DependencyFacts]:
-    """The edges of gates that will not open: they wait to see failed what is good by now. It may still fail when it is
-    run again; nobody waits for that."""
-    found: list[DependencyFacts] = []
+    """Edges of gates that will not open: they wait for a failure of an upstream that is good."""
+    never_met: list[DependencyFacts] = []
     for gate in edges_by_gate(edges):
-        good = [each for each in gate if _is_spared(index, each, business_date, at)]
+        good = [member for member in gate if _is_spared(index, member, business_date, at)]
         if len(gate) - len(good) < min(gate[0].wants.need or 1, len(gate)):
-            found += good
-    return found
+            never_met += good
+    return never_met
 
 
 def _is_spared(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> bool:
@@ -157,7 +151,7 @@ def _is_spared(index: EstateIndex, edge: DependencyFacts, business_date: date, a
 
 
 def is_met(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> bool:
-    """True when it keeps no run of that date back which looks back from `at`. What nobody can tell is not met."""
+    """True if the edge does not keep back a run of that date that reads as of `at`. Unknown is not met."""
     wants = edge.wants
     if edge.upstream_id not in index.estate.jobs or wants.is_simple:
         return is_satisfied(index, edge.upstream_id, business_date, at)
@@ -190,9 +184,9 @@ def _since(index: EstateIndex, run: RunFacts, condition: UpstreamCondition) -> d
 
 
 def is_satisfied(index: EstateIndex, upstream_id: int, business_date: date, at: datetime) -> bool:
-    """Good, or nothing to wait for: the run that is read from `at`, or the latest of that date that is over by now.
-    UNKNOWN, PARTIAL and out of sight are not good. Without a run on that date a job is not waited for only where its
-    schedule is known to want none, as at the gate; one that is started by events is."""
+    """True if good, or nothing to wait for: the run to read as of `at`, or the latest ended one of that date.
+    UNKNOWN, PARTIAL and unreachable are not good. Without a run on that date only a schedule without a start
+    satisfies it, as at the gate."""
     if upstream_id not in index.estate.jobs:
         return True  # gone from the estate: config names it in vain, and says so
     run = index.read_by(upstream_id, business_date, at)
@@ -216,15 +210,15 @@ def _clock(job: JobFacts) -> ScheduleView | None:
 
 
 def is_good(index: EstateIndex, run: RunFacts) -> bool:
-    """Green; or skipped, or missed and excused: then nothing more will come."""
+    """True if green, skipped, or missed and excused: nothing more will come."""
     return index.is_green(run) or run.state is RunState.SKIPPED or index.is_excused(run)
 
 
 def good_at(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> datetime | None:
-    """Since when the run that is read is as wanted, or the latest that is over by now; None while neither is."""
+    """Since when the run to read, or the latest ended one, meets the condition; None if neither does."""
     if edge.wants.condition is UpstreamCondition.READY:
-        found = readiness(index.estate, edge.wants.check, business_date, index.now)
-        return found.at if found.passes else None
+        result = readiness(index.estate, edge.wants.check, business_date, index.now)
+        return result.at if result.passes else None
     if edge.upstream_id not in index.estate.jobs:
         return None
     run = _read(index, edge, business_date, at)
@@ -234,29 +228,19 @@ def good_at(index: EstateIndex, edge: DependencyFacts, business_date: date, at: 
 def all_good_at(
     index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime
 ) -> datetime | None:
-    """Since when all gates of these edges are open; None while one is not: nothing is taken for granted."""
-    found: list[datetime] = []
+    """Since when all gates of these edges are open; None while one is not."""
+    opened: list[datetime] = []
     for gate in edges_by_gate(edges):
-        goods = sorted(since for each in gate if (since := good_at(index, each, business_date, at)) is not None)
+        goods = sorted(since for member in gate if (since := good_at(index, member, business_date, at)) is not None)
         need = min(gate[0].wants.need or 1, len(gate))
         if len(goods) < need:
             return None
-        found.append(goods[need - 1])
-    return max(found, default=None)
-
-
-def met_text(index: EstateIndex, edges: Iterable[DependencyFacts]) -> str:
-    """ "extract_orders and load_stock is good": what is waited for."""
-    return condition_text(index.estate.jobs, edges)
-
-
-def unmet_text(index: EstateIndex, edges: Iterable[DependencyFacts]) -> str:
-    """ "extract_orders is not good"."""
-    return unmet_condition_text(index.estate.jobs, edges)
+        opened.append(goods[need - 1])
+    return max(opened, default=None)
 
 
 def all_gates_open(index: EstateIndex, edges: Iterable[DependencyFacts], business_date: date, at: datetime) -> bool:
-    """True when every gate is open by a run that is read: nothing is taken for granted."""
+    """True if every gate is open by a run that is read."""
     edges = list(edges)
     return not edges or all_good_at(index, edges, business_date, at) is not None
 
@@ -265,10 +249,10 @@ def live_edges(index: EstateIndex, policy: HoldPolicy) -> list[DependencyFacts]:
     """The edges of the policy for which Headway may act now."""
     modes, jobs = index.estate.modes, index.estate.jobs
     return [
-        each
-        for each in policy.edges
-        if each.upstream_id in jobs
+        edge
+        for edge in policy.edges
+        if edge.upstream_id in jobs
         and modes.dependency_is_live(
-            jobs[each.upstream_id].name, jobs[each.downstream_id].name, jobs[each.downstream_id].system
+            jobs[edge.upstream_id].name, jobs[edge.downstream_id].name, jobs[edge.downstream_id].system
         )
     ]

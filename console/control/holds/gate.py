@@ -1,4 +1,4 @@
-"""Gate status from the store's views: what the upstreams of one job are worth to a run of one business date."""
+"""Gate status from the store's views: whether the upstreams of one job allow a run of one business date."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ def with_run_to_read(view: GateView, upstream: UpstreamView, declared: Declared)
     """The upstream with the run that is meant in the place of that of the same date."""
     if upstream.wants.period is UpstreamPeriod.SAME:
         return upstream
-    found = _meant(view, upstream, declared)
-    if found is None:
+    run = _meant(view, upstream, declared)
+    if run is None:
         return replace(
             upstream, run_id=None, period_key="", state="", evidence="", reason="", stale_read=False, clock=None
         )
     return replace(
-        upstream, run_id=found.run_id, period_key=found.period_key, state=found.state, evidence=found.evidence,
-        reason=found.reason, stale_read=found.stale_read,
+        upstream, run_id=run.run_id, period_key=run.period_key, state=run.state, evidence=run.evidence,
+        reason=run.reason, stale_read=run.stale_read,
     )  # fmt: skip
 
 
 def has_ended(upstream: UpstreamView) -> bool:
-    """True for what ran to an end, however."""
     return (
         bool(upstream.state)
         and upstream.state not in (RunState.MISSED, RunState.UNKNOWN)
@@ -54,17 +53,20 @@ def has_failed(upstream: UpstreamView) -> bool:
 
 
 def check_passes(upstream: UpstreamView, business_date: str, declared: Declared, now: datetime) -> tuple[bool, str]:
-    """Whether its check passes for that date, and what is known of it."""
-    check = next((each for each in declared.checks if each.name == upstream.wants.check), None)
-    found = judged_readiness(upstream.wants.check, check, upstream.looks, date.fromisoformat(business_date), now)
-    return found.passes, found.words
+    """True if its check passes for that date, and its text."""
+    check = next((known for known in declared.checks if known.name == upstream.wants.check), None)
+    result = judged_readiness(upstream.wants.check, check, upstream.looks, date.fromisoformat(business_date), now)
+    return result.passes, result.words
 
 
 def _meant(view: GateView, upstream: UpstreamView, declared: Declared) -> UpstreamRun | None:
     wants, business_date = upstream.wants, date.fromisoformat(view.business_date)
     match wants.period:
         case UpstreamPeriod.PREVIOUS:
-            return _previous(view, upstream)
+            if upstream.loops:
+                return _last(upstream.past)
+            same = [run for run in upstream.past if run.business_date == view.business_date]
+            return _last([run for run in upstream.past if run.at < same[-1].at] if same else upstream.past)
         case UpstreamPeriod.BUSINESS_DAY:
             day = previous_day(declared.calendar(wants.calendar) or WEEKDAYS_ONLY, business_date)
             return _last([run for run in upstream.past if day is not None and run.business_date == day.isoformat()])
@@ -80,25 +82,18 @@ def _meant(view: GateView, upstream: UpstreamView, declared: Declared) -> Upstre
     return _last(upstream.past)
 
 
-def _previous(view: GateView, upstream: UpstreamView) -> UpstreamRun | None:
-    if upstream.loops:
-        return _last(upstream.past)
-    same = [run for run in upstream.past if run.business_date == view.business_date]
-    return _last([run for run in upstream.past if run.at < same[-1].at] if same else upstream.past)
-
-
 def _last(runs: Sequence[UpstreamRun]) -> UpstreamRun | None:
     return runs[-1] if runs else None
 
 
 class GateStatus(StrEnum):
-    """How an upstream stands, or all of them: the worst counts."""
+    """Status of an upstream, or of all of them: the worst counts."""
 
     SATISFIED = "satisfied"
     WAITING = "waiting"
     """It is still to come."""
     UNKNOWN = "unknown"
-    """Nobody can tell: no engine, a source that is out of sight, an end that is not proved."""
+    """No engine, an unreachable source, or an unproved end."""
     RED = "red"
     """It will not come by itself."""
 
@@ -110,39 +105,38 @@ _WORST = (GateStatus.RED, GateStatus.UNKNOWN, GateStatus.WAITING)
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """How the gate stands, and why: the upstreams that keep it shut, in words."""
+    """Status of the gate, and the upstreams that keep it shut."""
 
-    standing: GateStatus
+    status: GateStatus
     words: str
 
 
 def judge_gate(view: GateView, engine_alive: bool, now: datetime, declared: Declared = NOTHING_DECLARED) -> GateVerdict:
-    """What a look at the store means. Success that was seen stays a fact, whoever looks now. `declared`: calendars and
+    """Verdict from the store. A success that was seen stays a fact without an engine. `declared`: calendars and
     checks that dependencies name."""
     gates: dict[object, list[GateVerdict]] = {}
     needs: dict[object, int] = {}
-    for place, one in enumerate(view.upstreams):
-        stands, words = _wanted(view, with_run_to_read(view, one, declared), engine_alive, now, declared)
-        together = one.wants.gate or place
-        gates.setdefault(together, []).append(GateVerdict(stands, f"{one.job} {words}"))
-        needs[together] = one.wants.need or 1
-    found = [_of_gate(each, needs[together]) for together, each in gates.items()]
-    for standing in _WORST:
-        if shut := [each.words for each in found if each.standing is standing]:
-            return GateVerdict(standing, "; ".join(shut))
+    for place, upstream in enumerate(view.upstreams):
+        status_of, text = _wanted(view, with_run_to_read(view, upstream, declared), engine_alive, now, declared)
+        key = upstream.wants.gate or place
+        gates.setdefault(key, []).append(GateVerdict(status_of, f"{upstream.job} {text}"))
+        needs[key] = upstream.wants.need or 1
+    verdicts = [_of_gate(members, needs[key]) for key, members in gates.items()]
+    for status in _WORST:
+        if shut := [verdict.words for verdict in verdicts if verdict.status is status]:
+            return GateVerdict(status, "; ".join(shut))
     if not view.upstreams:
         return GateVerdict(GateStatus.SATISFIED, "it has no upstream")
-    return GateVerdict(GateStatus.SATISFIED, "; ".join(each.words for each in found))
+    return GateVerdict(GateStatus.SATISFIED, "; ".join(verdict.words for verdict in verdicts))
 
 
-def _of_gate(found: Sequence[GateVerdict], need: int) -> GateVerdict:
-    """So many of these must be satisfied: how the last of them stands."""
-    if len(found) == 1:
-        return found[0]
-    ordered = sorted(found, key=lambda each: _BEST.index(each.standing))
-    last = ordered[min(need, len(found)) - 1].standing
+def _of_gate(verdicts: Sequence[GateVerdict], need: int) -> GateVerdict:
+    if len(verdicts) == 1:
+        return verdicts[0]
+    ordered = sorted(verdicts, key=lambda verdict: _BEST.index(verdict.status))
+    last = ordered[min(need, len(verdicts)) - 1].status
     how = "any" if need == 1 else str(need)
-    return GateVerdict(last, f"{how} of {len(found)}: {', '.join(each.words for each in found)}")
+    return GateVerdict(last, f"{how} of {len(verdicts)}: {', '.join(verdict.words for verdict in verdicts)}")
 
 
 def _wanted(
@@ -150,10 +144,10 @@ def _wanted(
 ) -> tuple[GateStatus, str]:
     """By the condition of its dependency."""
     if upstream.wants.condition is UpstreamCondition.READY:
-        ready, words = check_passes(upstream, view.business_date, declared, now)
+        ready, text = check_passes(upstream, view.business_date, declared, now)
         if ready or engine_alive:
-            return (GateStatus.SATISFIED if ready else GateStatus.WAITING), f"({words})"
-        return GateStatus.UNKNOWN, f"({words}): no engine works"
+            return (GateStatus.SATISFIED if ready else GateStatus.WAITING), f"({text})"
+        return GateStatus.UNKNOWN, f"({text}): no engine works"
     if (
         upstream.wants.period is UpstreamPeriod.PREVIOUS
         and not upstream.state
@@ -162,16 +156,16 @@ def _wanted(
         return GateStatus.SATISFIED, "has no run before"
     if upstream.wants.condition is UpstreamCondition.COMPLETION and has_ended(upstream):
         return GateStatus.SATISFIED, f"has ended: it is {upstream.state}"
-    stands, words = _gate_status(upstream, view.business_date, engine_alive, now)
+    status, text = _gate_status(upstream, view.business_date, engine_alive, now)
     if upstream.wants.condition is UpstreamCondition.FAILURE:
         if has_failed(upstream):
             return GateStatus.SATISFIED, f"has failed: it is {upstream.state}"
-        return (GateStatus.RED, "has not failed") if stands is GateStatus.SATISFIED else (stands, words)
-    return stands, words
+        return (GateStatus.RED, "has not failed") if status is GateStatus.SATISFIED else (status, text)
+    return status, text
 
 
 def business_date_at(now: datetime, zone: str, cutoff: str) -> str:
-    """The business date of a moment, where no run tells it: "2026-11-19"."""
+    """Business date of a moment without a run: "2026-11-19"."""
     return date_in_window(now, zone_of(zone), time.fromisoformat(cutoff)).isoformat()
 
 
@@ -199,15 +193,14 @@ def _gate_status(
 
 def _which(upstream: UpstreamView) -> str:
     """The run that is read, and its reason, behind a state: " (run 2026-11-20T03:10:00Z: no run by 03:15)"."""
-    told = ": ".join(
+    parts = ": ".join(
         each for each in (f"run {upstream.period_key}" if upstream.period_key else "", upstream.reason) if each
     )
-    return f" ({told})" if told else ""
+    return f" ({parts})" if parts else ""
 
 
 def status_without_run(clock: ScheduleView, business_date: date, now: datetime) -> tuple[GateStatus, str]:
-    """What it means that no run of that date is known: only where the schedule is known to want none it is good. Holds
-    ask the same (`control.conditions`)."""
+    """Status if no run of that date is known: satisfied only if the schedule has no start on it. Used by holds too."""
     zone, cutoff = zone_of(clock.zone), time.fromisoformat(clock.cutoff)
     if business_date < date_in_window(clock.accepted_at, zone, cutoff):
         return GateStatus.UNKNOWN, "has no known run on that date, which is before its schedule was known"
@@ -225,7 +218,6 @@ def status_without_run(clock: ScheduleView, business_date: date, now: datetime) 
 
 
 def _dues(clock: ScheduleView, opens: datetime, closes: datetime, now: datetime) -> list[datetime] | None:
-    """The instants in a window, in order; None where the schedule cannot tell them."""
     told = Schedule(clock.dialect, clock.expression, clock.schedule_zone, next_at=clock.next_at)
     if schedule_fault(told) is not None:
         return None

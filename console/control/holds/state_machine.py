@@ -34,11 +34,11 @@ from console.control.holds.conditions import (
     all_gates_open,
     all_good_at,
     awaited_edges,
+    condition_text,
     edges_never_met,
     hold_policies,
     live_edges,
-    met_text,
-    unmet_text,
+    unmet_condition_text,
 )
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
@@ -64,17 +64,16 @@ from console.timing.formats import zoned_time
 from console.timing.schedule import last_instant, next_instant
 
 BEGINS_WITHIN = timedelta(seconds=60)
-"""What is sent may begin so much later: pg_cron starts a one-shot at its next minute (tests/lab)."""
+"""Delay of a start that is sent: pg_cron starts a one-shot at its next minute (tests/lab)."""
 FREQUENT = timedelta(minutes=10)
-"""Of a job that runs as often, the newest period stands for those before it."""
+"""If a job runs at least this often, its newest period replaces those before it."""
 
 
 def own_start_suffices(job: JobFacts, kept_back: datetime, released: datetime, now: datetime) -> datetime | None:
-    """The instant of its own clock after the release that stands for the start that was kept back; None where a start
-    of ours would have begun before anything of its own is due.
+    """The next start by its own schedule that replaces the start that was kept back; None if ours would come first.
 
-    It stands in when it has passed already, when it comes within the time in which ours could begin (a minute, at least
-    the job's grace), or when the job is frequent.
+    It does if it has passed already, if it comes within the time in which ours could begin (a minute, at least the
+    job's grace), or if the job is frequent.
     """
     own = next_instant(job.schedule, max(kept_back, released))
     if own is None:
@@ -86,21 +85,21 @@ def own_start_suffices(job: JobFacts, kept_back: datetime, released: datetime, n
 
 
 NEAR = timedelta(minutes=2)
-"""What is let go closer to its instant than this is watched: its scheduler may have missed it."""
+"""A hold released closer to its start than this is watched: the scheduler may have missed it."""
 ASK_AGAIN = timedelta(minutes=5)
-"""Until a release that was refused is asked for again; from then on the pause doubles."""
+"""First pause before a refused release is requested again; then it doubles."""
 SELDOM = timedelta(hours=1)
-"""The longest pause between two of them."""
+"""The longest of these pauses."""
 LATE = timedelta(minutes=5)
-"""What was let go in time is started so long after its time was over, and no later: an engine may have been away."""
+"""How long after the end of a hold its start is still made: an engine may have been down."""
 TOO_LATE = "it was too late to start it"
 HAS_RUN = "its run has started"
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 def has_run(runs: Iterable[RunFacts], hold: HoldFacts) -> bool:
-    """True when the start that it kept back came all the same, by whoever made it; a skipped run needs none. `runs`:
-    of its job. A trigger without a clock keeps none back: there it is any run of its business date."""
+    """True if the start that it kept back came all the same; a skipped run needs none. `runs`: of its job. For a
+    trigger without a clock it is any run of its business date."""
     if hold.kind == "trigger":
         return ran_on(runs, hold.business_date)
     since = hold.placed_at or FOREVER
@@ -116,19 +115,19 @@ def has_run(runs: Iterable[RunFacts], hold: HoldFacts) -> bool:
 
 
 def ran_on(runs: Iterable[RunFacts], business_date: date | None) -> bool:
-    """True when one of them is of that business date, and has started."""
+    """True if any of them is of that business date, and has started."""
     return any(run.business_date == business_date and has_started(run) for run in runs)
 
 
 def named_run(job: JobFacts, at: datetime) -> RunFacts:
-    """The start that its source only names: no run is expected by it, so it has no row."""
+    """The start that only its source names: it has no row."""
     business_date = business_date_of(at, None, job.zone, job.cutoff)
     return RunFacts(0, job.id, instant_key(at), at, business_date, RunState.PLANNED, RunEvidence.INFERRED)
 
 
 def next_start(index: EstateIndex, job: JobFacts, since: datetime) -> RunFacts | None:
-    """The first start after `since` by its accepted schedule that has not come; of a source that only names it (no run
-    is expected by it), without a row."""
+    """First start after `since` by its accepted schedule that has not come; if only its source names it, without a
+    row."""
     if has_no_clock(job):
         named = job.schedule.next_at
         return named_run(job, named) if named is not None and named > index.now else None
@@ -142,13 +141,12 @@ def next_start(index: EstateIndex, job: JobFacts, since: datetime) -> RunFacts |
 
 
 def is_too_late(hold: HoldFacts, now: datetime) -> bool:
-    """True when it is not started any more."""
     return now >= max(hold.until, hold.released_at or hold.until) + LATE
 
 
 def why_not_started(hold: HoldFacts, runs: Iterable[RunFacts], now: datetime) -> str:
-    """Why the start that was asked for it is not made any more, in words; empty while it is owed. `runs`: of its job.
-    Asked right before the start leaves, too: it may have waited for hours."""
+    """Why its requested start is not made any more; empty while it is pending. `runs`: of its job. Checked again
+    right before the start is sent: it may have waited for hours."""
     if hold.state.is_over or hold.state is HoldState.CLEARING:
         return hold.words or "the hold is over"
     if has_run(runs, hold):
@@ -157,15 +155,15 @@ def why_not_started(hold: HoldFacts, runs: Iterable[RunFacts], now: datetime) ->
 
 
 def may_have_run(target: TargetFacts | None, now: datetime) -> bool:
-    """True where nobody has looked lately whether it ran by itself: first its source is seen again."""
+    """True if its source was not polled lately: its own start is unknown."""
     return target is None or target.failing_since is not None or is_out_of_reach(target, now, EvaluationSettings())
 
 
 class OpenHold:
-    """What is known of it, and what any of its steps may do."""
+    """An open hold, and the helpers of its steps."""
 
     def __init__(self, index: EstateIndex, hold: HoldFacts, job: JobFacts, policy: HoldPolicy | None) -> None:
-        self._picture = index
+        self._index = index
         self._now = index.now
         self._hold = hold
         self._job = job
@@ -183,7 +181,7 @@ class OpenHold:
         return HoldDecision(hold, self._hold.state, action, hold.start_key or "" if waits else "", event)
 
     def _runs(self) -> Iterable[RunFacts]:
-        return self._picture.runs.get(self._hold.job_id, ())
+        return self._index.runs.get(self._hold.job_id, ())
 
     def _kept_back(self, until: datetime) -> RunFacts | None:
         """The last run whose instant lies between its placing and `until`: one start stands for all of them."""
@@ -198,13 +196,13 @@ class OpenHold:
         return named_run(self._job, self._hold.due_at) if self._hold.due_at <= until else None
 
     def _may_not_send(self) -> bool:
-        modes = self._picture.estate.modes
+        modes = self._index.estate.modes
         if modes.frozen is not None:
             return True
         return not modes.system_is_live(self._job.system) and not self._live_edges()
 
     def _live_edges(self) -> list[DependencyFacts]:
-        return live_edges(self._picture, self._policy) if self._policy is not None else []
+        return live_edges(self._index, self._policy) if self._policy is not None else []
 
     def _rests(self, last: HoldActionFacts, since: datetime, pause: timedelta = ASK_AGAIN) -> bool:
         """True while it is too early to ask once more for what ended unfulfilled; the first time it did so `since`."""
@@ -213,34 +211,27 @@ class OpenHold:
         return self._now - last.ended_at < min(SELDOM, max(pause, last.ended_at - since))
 
     def _still_awaited(self) -> str:
-        """What its dependencies wait for, behind why something is done or not; empty where that is good."""
         return self._not_good(self._policy.edges if self._policy is not None else ())
 
     def _not_needed(self) -> str:
-        """Why its job need not run, in words: what it waits to see failed is good; empty where it may have to."""
         hold = self._hold
         if self._policy is None or hold.business_date is None or hold.kind == "person":
             return ""
-        found = edges_never_met(self._picture, self._policy.edges, hold.business_date, hold.due_at or self._now)
-        return f"{NOT_NEEDED}{unmet_text(self._picture, found)}" if found else ""
+        found = edges_never_met(self._index, self._policy.edges, hold.business_date, hold.due_at or self._now)
+        return f"{NOT_NEEDED}{unmet_condition_text(self._index.estate.jobs, found)}" if found else ""
 
     def _passed(self) -> bool:
         """True when the clock's own start can come no more."""
         return self._hold.due_at is None or self._now >= self._hold.due_at + NEAR
 
-    def _reads(self) -> str:
-        """The same of all that it reads, whether a dependency holds it for that or only watches."""
-        of, job_id, edges = self._picture.graph.unit, self._job.id, self._picture.estate.dependencies
-        return self._not_good(each for each in edges if of(each.downstream_id) == job_id != of(each.upstream_id))
-
     def _not_good(self, edges: Iterable[DependencyFacts]) -> str:
         hold = self._hold
         left = (
-            awaited_edges(self._picture, edges, hold.business_date, hold.due_at or self._now)
+            awaited_edges(self._index, edges, hold.business_date, hold.due_at or self._now)
             if hold.business_date is not None
             else ()
         )
-        return f"; {unmet_text(self._picture, left)}" if left else ""
+        return f"; {unmet_condition_text(self._index.estate.jobs, left)}" if left else ""
 
     def _start(self, why: str, overlap: str = "queue") -> PolicyAction:
         hold = self._hold
@@ -256,14 +247,18 @@ _OVER = ("refused", "failed")
 def rescheduled_start(
     index: EstateIndex, hold: HoldFacts, job: JobFacts, policy: HoldPolicy | None
 ) -> dict[str, object]:
-    """What changes of a hold by a schedule that was accepted since: its start, and its end by that; no start at all
-    where nothing starts it any more. Empty while it stands. What came due while it was held stays owed."""
+    """Changes of a hold by a newly accepted schedule: its start, and its end by that; no start if the schedule has
+    none. Empty without a change. A start that came due while it was held stays pending."""
     runs = index.runs.get(job.id, ())
     if hold.due_at is None or hold.placed_at is None:
         return {}
     if hold.due_at <= index.now and not _was_taken_back(job, hold.placed_at, hold.due_at):
         return {}
-    if _was_started(hold) or has_run(runs, hold) or _stands(hold, runs):
+    if (
+        (hold.start_key is not None and (hold.start is None or hold.start.state not in _OVER))
+        or has_run(runs, hold)
+        or _stands(hold, runs)
+    ):
         return {}
     run = _kept_back(index, job, hold.placed_at)
     if run is None:
@@ -287,8 +282,6 @@ def _kept_back(index: EstateIndex, job: JobFacts, since: datetime) -> RunFacts |
 
 
 def _was_taken_back(job: JobFacts, placed: datetime, due: datetime) -> bool:
-    """True where a schedule that was accepted before that start came up does not have it: no engine was there to see
-    so. Of what a source only names, nobody knows that afterwards."""
     if job.accepted_at is None or not placed < job.accepted_at <= due:
         return False
     if job.schedule.dialect == "none":
@@ -296,13 +289,7 @@ def _was_taken_back(job: JobFacts, placed: datetime, due: datetime) -> bool:
     return last_instant(job.schedule, due) != due
 
 
-def _was_started(hold: HoldFacts) -> bool:
-    """True where it was started before its clock, or that is under way."""
-    return hold.start_key is not None and (hold.start is None or hold.start.state not in _OVER)
-
-
 def _stands(hold: HoldFacts, runs: Iterable[RunFacts]) -> bool:
-    """True where its start is one that is expected still. Of what is held always an earlier one counts all the same."""
     if hold.kind == "standing" and hold.state is HoldState.HELD:
         return False
     return any(run.period_key == hold.period_key for run in runs)
@@ -310,25 +297,25 @@ def _stands(hold: HoldFacts, runs: Iterable[RunFacts]) -> bool:
 
 BY = "headway"
 AGAIN = timedelta(seconds=30)
-"""Until what never arrived is asked for again, and what was refused for the first time."""
+"""Pause before an undelivered or refused request is repeated."""
 DOUBLED = 12
-"""So often the pause between two tries doubles: to a day and a half."""
+"""How often that pause doubles: to a day and a half."""
 LAST_CALL = timedelta(minutes=1)
-"""So long before its start it is told that nothing keeps it back: time to do it by hand."""
+"""How long before its start a failed hold is reported: time to hold it by hand."""
 
 
 def never_arrived(action: HoldActionFacts | None, now: datetime) -> bool:
-    """True where an action ended without having arrived, long enough ago to be asked for again."""
+    """True if an action ended without arriving, long enough ago to repeat it."""
     if action is None:
         return True
     return action.unsent and action.ended_at is not None and now - action.ended_at >= AGAIN
 
 
 class HoldPlacement:
-    """What a policy wants of a job that nobody holds, at one moment."""
+    """Decision for a job without a hold, at one moment."""
 
     def __init__(self, index: EstateIndex, policy: HoldPolicy) -> None:
-        self._picture = index
+        self._index = index
         self._now = index.now
         self._policy = policy
         self._job = index.job(policy.job_id)
@@ -341,19 +328,18 @@ class HoldPlacement:
             yield self._due.period_at - LAST_CALL
 
     def decide(self) -> HoldDecision | None:
-        """The hold to place, or the start to make, or that nothing keeps it back; None when there is nothing to do."""
-        modes = self._picture.estate.modes
+        """The hold to place, the start to make, or the report that it is not held; None if there is nothing to do."""
+        modes = self._index.estate.modes
         if modes.frozen is not None or self._job.paused_since is not None or self._job.gone_since is not None:
             return None
-        live = live_edges(self._picture, self._policy)
+        live = live_edges(self._index, self._policy)
         policy = replace(self._policy, edges=tuple(live)) if live else self._policy
         if self._due is None and has_no_clock(self._job):
             return self._triggered(policy, bool(live)) if policy.mode is DependencyMode.TRIGGER else None
         return self._placed(policy, bool(live))
 
     def _is_unseen(self) -> bool:
-        """What it runs now is not known; once it was looked at, there is still time or none."""
-        estate = self._picture.estate
+        estate = self._index.estate
         return is_out_of_reach(estate.targets.get(self._job.target_id), self._now, estate.settings)
 
     def _placed(self, policy: HoldPolicy, live: bool) -> HoldDecision | None:
@@ -362,9 +348,9 @@ class HoldPlacement:
             return None
         near = due.period_at - policy.lead <= self._now
         early = self._starts_early(policy, due)
-        if not early and not near and not (policy.stands and live):
+        if not early and not near and not (policy.is_standing and live):
             return None
-        left = awaited_edges(self._picture, policy.edges, due.business_date, due.period_at)
+        left = awaited_edges(self._index, policy.edges, due.business_date, due.period_at)
         if not early and near and not left:
             return None
         waited = left or policy.edges
@@ -383,17 +369,17 @@ class HoldPlacement:
 
     def _hold(self, key: str, policy: HoldPolicy, due: RunFacts, waited: Sequence[DependencyFacts]) -> HoldFacts:
         at = due.period_at or self._now
-        words = f"until {met_text(self._picture, waited)}"
+        words = f"until {condition_text(self._index.estate.jobs, waited)}"
+        kind = "standing" if policy.is_standing else "reactive"
         return HoldFacts(
             key=key, job_id=self._job.id, upstream_id=waited[0].upstream_id, business_date=due.business_date,
-            kind="standing" if policy.stands else "reactive", mode=policy.mode, state=HoldState.PLACING, held_by=BY,
+            kind=kind, mode=policy.mode, state=HoldState.PLACING, held_by=BY,
             why=words, until=at + policy.hold_for, due_at=at, period_key=due.period_key, words=words,
         )  # fmt: skip
 
     def _not_kept_back(
         self, policy: HoldPolicy, due: RunFacts, left: Sequence[DependencyFacts], why: str
     ) -> HoldDecision | None:
-        """Told once for a period, when its start is at hand: a row that failed, beside those of the tries."""
         at = due.period_at or self._now
         key = derived_key(self._job.system, self._job.native_id, due.period_key, "not kept back")
         if self._now < at - LAST_CALL or self._is_known(key):
@@ -401,27 +387,26 @@ class HoldPlacement:
         words = f"it starts at {zoned_time(at, self._job.zone, self._now)} by its own clock and is not kept back: {why}"
         hold = self._hold(key, policy, due, left)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now, words=words)
-        why_not = unmet_text(self._picture, left)
+        why_not = unmet_condition_text(self._index.estate.jobs, left)
         return HoldDecision(hold, None, event=f"{why_not}, and nothing holds {self._name}: {words}")
 
     def _starts_early(self, policy: HoldPolicy, due: RunFacts) -> bool:
         """Held so that it may be started before its clock, whose own start must then not come."""
         if policy.mode is not DependencyMode.TRIGGER or not self._job.starts_held:
             return False
-        return all_gates_open(self._picture, policy.edges, due.business_date, due.period_at or self._now)
+        return all_gates_open(self._index, policy.edges, due.business_date, due.period_at or self._now)
 
     def _is_known(self, key: str) -> bool:
-        return any(hold.key == key for hold in self._picture.estate.holds)
+        return any(hold.key == key for hold in self._index.estate.holds)
 
     def _is_running(self) -> bool:
-        """A paused DAG does not go on with the tasks of its runs: what runs is let run."""
-        runs = self._picture.runs.get(self._job.id, ())
-        return any(has_started(run) and run.state.is_open and not self._picture.is_unknown(run) for run in runs)
+        runs = self._index.runs.get(self._job.id, ())
+        return any(has_started(run) and run.state.is_open and not self._index.is_unknown(run) for run in runs)
 
     def _next_key(self, about: str, due: datetime | None = None) -> tuple[str, HoldFacts | None]:
         """The key of a hold for this period, empty where it was held, or tried so lately that it is too early for the
         next try; and the last try. The pauses double, and are never longer than half of what was left until `due`."""
-        known = {hold.key: hold for hold in self._picture.estate.holds}
+        known = {hold.key: hold for hold in self._index.estate.holds}
         key, tries = derived_key(self._job.system, self._job.native_id, about, "hold"), list[HoldFacts]()
         if any(self._was_undone(hold, about) for hold in known.values()):
             return "", None
@@ -440,55 +425,47 @@ class HoldPlacement:
         return key if self._now - last.ended_at >= pause else "", last
 
     def _was_undone(self, hold: HoldFacts, about: str) -> bool:
-        """True where a person let it go at its source for that period, whichever it was placed for."""
         by_a_person = hold.words.startswith(ENABLED_AT_SOURCE) or hold.words.endswith(RELEASED_AT_SOURCE)
         return hold.job_id == self._job.id and hold.period_key == about and by_a_person
 
     # no clock: started on completion
     def _triggered(self, policy: HoldPolicy, live: bool) -> HoldDecision | None:
         """Once for the latest business date for which all of its upstreams are good since a time that still counts."""
-        for business_date in sorted(self._dates(policy), reverse=True):
-            since = all_good_at(self._picture, policy.edges, business_date, self._now)
+        found = {run.business_date for each in policy.edges for run in self._index.runs.get(each.upstream_id, ())}
+        if any(edge.wants.period is not UpstreamPeriod.SAME or edge.wants.check for edge in policy.edges):
+            found.add(business_date_of(self._now, None, self._job.zone, self._job.cutoff))
+        dates = found
+        for business_date in sorted(dates, reverse=True):
+            since = all_good_at(self._index, policy.edges, business_date, self._now)
             if since is None or self._now - since > policy.hold_for:
                 continue
             key, _ = self._next_key(f"bd {business_date}")
-            if not key or ran_on(self._picture.runs.get(self._job.id, ()), business_date):
+            if not key or ran_on(self._index.runs.get(self._job.id, ()), business_date):
                 return None
             if self._is_unseen():
                 return self._not_started_yet(policy, business_date, since + policy.hold_for) if live else None
-            return self._started(policy, live, key, business_date)
+            why = condition_text(self._index.estate.jobs, policy.edges)
+            hold = self._trigger(key, policy, business_date, self._now + policy.hold_for, why)
+            if not live:
+                event = f"would have started {self._name}, {why}: it is in shadow"
+                return HoldDecision(replace(hold, state=HoldState.SHADOW, ended_at=self._now), None, event=event)
+            start_key = derived_key(key, "start")
+            hold = replace(hold, start_key=start_key)
+            action = PolicyAction(start_key, Verb.START, self._job.id, why=why, origin="trigger", overlap="queue")
+            return HoldDecision(hold, None, action, event=f"{self._name} is started: {why}")
         return None
 
     def _not_started_yet(self, policy: HoldPolicy, business_date: date, until: datetime) -> HoldDecision | None:
-        """Told once for a business date, of a source that fails: an engine that has just begun has not looked yet."""
         key = derived_key(self._job.system, self._job.native_id, f"bd {business_date}", "not started yet")
-        target = self._picture.estate.targets.get(self._job.target_id)
+        target = self._index.estate.targets.get(self._job.target_id)
         if target is None or target.failing_since is None or self._is_known(key):
             return None
         by = zoned_time(until, self._job.zone, self._now)
         words = f"its source is out of sight; it is started once it is seen, until {by}"
         hold = self._trigger(key, policy, business_date, until, words)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now)
-        event = f"{met_text(self._picture, policy.edges)}, and {self._name} is not started: {words}"
+        event = f"{condition_text(self._index.estate.jobs, policy.edges)}, and {self._name} is not started: {words}"
         return HoldDecision(hold, None, event=event)
-
-    def _dates(self, policy: HoldPolicy) -> set[date]:
-        """Of its upstreams' runs; and that of now, for which a run of another date may be read."""
-        found = {run.business_date for each in policy.edges for run in self._picture.runs.get(each.upstream_id, ())}
-        if any(each.wants.period is not UpstreamPeriod.SAME or each.wants.check for each in policy.edges):
-            found.add(business_date_of(self._now, None, self._job.zone, self._job.cutoff))
-        return found
-
-    def _started(self, policy: HoldPolicy, live: bool, key: str, business_date: date) -> HoldDecision:
-        why = met_text(self._picture, policy.edges)
-        hold = self._trigger(key, policy, business_date, self._now + policy.hold_for, why)
-        if not live:
-            event = f"would have started {self._name}, {why}: it is in shadow"
-            return HoldDecision(replace(hold, state=HoldState.SHADOW, ended_at=self._now), None, event=event)
-        start_key = derived_key(key, "start")
-        hold = replace(hold, start_key=start_key)
-        action = PolicyAction(start_key, Verb.START, self._job.id, why=why, origin="trigger", overlap="queue")
-        return HoldDecision(hold, None, action, event=f"{self._name} is started: {why}")
 
     def _trigger(self, key: str, policy: HoldPolicy, business_date: date, until: datetime, text: str) -> HoldFacts:
         return HoldFacts(
@@ -529,7 +506,6 @@ class HoldKeeping(OpenHold):
         return None
 
     def _named_due(self) -> dict[str, object]:
-        """What a person's hold keeps back where no run is expected: the start that its source names now."""
         named = self._job.schedule.next_at
         if self._hold.kind != "person" or named is None or named <= self._now or not has_no_clock(self._job):
             return {}
@@ -537,10 +513,9 @@ class HoldKeeping(OpenHold):
         return {"due_at": run.period_at, "period_key": run.period_key, "business_date": run.business_date}
 
     def _could_not(self, text: str) -> str:
-        """What is told of a try that failed: the first time that it fails so."""
         hold = self._hold
-        tries = (one for one in self._picture.estate.holds if one.job_id == hold.job_id and one.key != hold.key)
-        if any(one.period_key == hold.period_key and one.words == text for one in tries if hold.period_key):
+        tries = (one for one in self._index.estate.holds if one.job_id == hold.job_id and one.key != hold.key)
+        if any(attempt.period_key == hold.period_key and attempt.words == text for attempt in tries if hold.period_key):
             return ""
         told = f"{self._name} could not be held: {text}"
         if hold.due_at is None or self._now >= hold.due_at:
@@ -548,8 +523,15 @@ class HoldKeeping(OpenHold):
         return f"{told}; it is tried again until {zoned_time(hold.due_at, self._job.zone, self._now)}"
 
     def held(self) -> HoldDecision | None:
-        if moved := rescheduled_start(self._picture, self._hold, self._job, self._policy):
-            return self._to(HoldState.HELD, self._moved_words(moved), None, **moved)
+        if moved := rescheduled_start(self._index, self._hold, self._job, self._policy):
+            due = moved["due_at"]
+            at = (
+                f"starts it at {zoned_time(due, self._job.zone, self._now)}"
+                if isinstance(due, datetime)
+                else "names no start"
+            )
+            moved_words = f"{self._name} is held on: the schedule that was accepted {at}"
+            return self._to(HoldState.HELD, moved_words, None, **moved)
         if self._may_not_send():
             return None
         if taken_over := self._taken_over() or self._kept_for_plan():
@@ -568,9 +550,10 @@ class HoldKeeping(OpenHold):
         return self._to(HoldState.RELEASING, f"{self._name} is let go: {why}", action, release_key=key, words=words)
 
     def _held_on(self) -> HoldDecision:
-        """It could not be let go, and need not be any more."""
         hold, edges = self._hold, self._policy.edges if self._policy is not None else ()
-        words = f"by {hold.held_by}" if hold.kind == "person" else f"until {met_text(self._picture, edges)}"
+        words = (
+            f"by {hold.held_by}" if hold.kind == "person" else f"until {condition_text(self._index.estate.jobs, edges)}"
+        )
         return self._to(HoldState.HELD, words=words)
 
     def _taken_over(self) -> HoldDecision | None:
@@ -583,10 +566,10 @@ class HoldKeeping(OpenHold):
         run = self._kept_back(self._now + ahead)
         if run is None or run.period_at is None or self._now >= run.period_at + policy.hold_for:
             return None
-        left = awaited_edges(self._picture, self._live_edges(), run.business_date, run.period_at)
+        left = awaited_edges(self._index, self._live_edges(), run.business_date, run.period_at)
         if not left:
             return None
-        words = f"until {met_text(self._picture, left)}"
+        words = f"until {condition_text(self._index.estate.jobs, left)}"
         event = f"{self._name} is held on {words}: the hold by {hold.held_by} is over"
         return self._to(
             HoldState.HELD, event, kind="reactive", mode=policy.mode, upstream_id=left[0].upstream_id, held_by=BY,
@@ -595,8 +578,6 @@ class HoldKeeping(OpenHold):
         )  # fmt: skip
 
     def _kept_for_plan(self) -> HoldDecision | None:
-        """Said once: it ran out, and a plan that would hold its job itself still repairs what that reads. What cannot
-        be let go says so on."""
         hold = self._hold
         is_said = hold.words == KEPT_FOR_PLAN or hold.words.startswith(RELEASE_FAILED)
         if is_said or not hold.until <= self._now < hold.lasts_until:
@@ -624,22 +605,13 @@ class HoldKeeping(OpenHold):
             return ""
         if self._starts_early() and not self._passed():
             return ""
-        return met_text(self._picture, self._policy.edges)
-
-    def _moved_words(self, moved: dict[str, object]) -> str:
-        due = moved["due_at"]
-        at = (
-            f"starts it at {zoned_time(due, self._job.zone, self._now)}"
-            if isinstance(due, datetime)
-            else "names no start"
-        )
-        return f"{self._name} is held on: the schedule that was accepted {at}"
+        return condition_text(self._index.estate.jobs, self._policy.edges)
 
     def _waits(self) -> bool:
         hold, policy = self._hold, self._policy
         if policy is None or hold.business_date is None:
             return False
-        return bool(awaited_edges(self._picture, policy.edges, hold.business_date, hold.due_at or self._now))
+        return bool(awaited_edges(self._index, policy.edges, hold.business_date, hold.due_at or self._now))
 
     # started before its clock, and held on
     def _starts_early(self) -> bool:
@@ -651,7 +623,7 @@ class HoldKeeping(OpenHold):
             or hold.business_date is None
         ):
             return False
-        return all_gates_open(self._picture, self._policy.edges, hold.business_date, hold.due_at or self._now)
+        return all_gates_open(self._index, self._policy.edges, hold.business_date, hold.due_at or self._now)
 
     def _started_early(self) -> HoldDecision | None:
         hold = self._hold
@@ -659,17 +631,16 @@ class HoldKeeping(OpenHold):
             return None
         if hold.start_key is not None and not never_arrived(hold.start, self._now):
             return None
-        why = met_text(self._picture, self._policy.edges if self._policy else ())
+        why = condition_text(self._index.estate.jobs, self._policy.edges if self._policy else ())
         action = self._start(why, overlap="refuse")  # nothing ran when it was held: what runs was started by a person
         event = f"{self._name} is started before its clock, and held until its instant has passed: {why}"
         return self._to(HoldState.HELD, event, action, start_key=action.key)
 
 
 WATCH = timedelta(seconds=30)
-"""A source that was seen for so long after a release, or after the instant, and shows no start, has made none."""
+"""A source that was polled for this long after the release, or the start, without showing a run has started none."""
 WATCH_UNPROVED = timedelta(minutes=2)
-"""The same of a source that proves no absence: AWS starts within the minute of its instant, and lists what it started a
-moment later."""
+"""The same for a source that proves no absence: AWS starts within the minute, and lists starts a moment later."""
 _UNDER_WAY = ("sending", "unknown")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -686,7 +657,7 @@ class HoldRelease(OpenHold):
         released = release.ended_at or self._now
         kept_back = self._kept_back(released)
         if kept_back is None:
-            moved = rescheduled_start(self._picture, self._hold, self._job, self._policy)
+            moved = rescheduled_start(self._index, self._hold, self._job, self._policy)
             return self._to(HoldState.WATCHING, "", None, released_at=released, **moved)
         return self._to(
             HoldState.WATCHING,
@@ -697,9 +668,6 @@ class HoldRelease(OpenHold):
         )
 
     def _still_held(self, release: HoldActionFacts | None) -> HoldDecision:
-        """Of what Headway could not let go a person is told, once for a hold: nothing else brings its run. Who asked
-        for it themselves reads it where they asked, and of a plan's release its plan tells, which stops; what a freeze
-        stopped goes on by itself."""
         why = release.words if release is not None else "it was never asked for"
         still = self._to(HoldState.HELD, f"{self._name} is still held: {why}", words=f"{RELEASE_FAILED}{why}")
         told = self._hold.released_at is not None
@@ -714,7 +682,7 @@ class HoldRelease(OpenHold):
         released = hold.released_at or self._now
         if has_run(self._runs(), hold):
             return self._to(HoldState.RELEASED, words=HAS_RUN)
-        if moved := rescheduled_start(self._picture, self._hold, self._job, self._policy):
+        if moved := rescheduled_start(self._index, self._hold, self._job, self._policy):
             return self._to(HoldState.WATCHING, "", None, **moved)
         if hold.due_at is None:
             return self._to(HoldState.RELEASED, words="nothing came due while it was held")
@@ -739,11 +707,12 @@ class HoldRelease(OpenHold):
         if self._may_not_send():
             return None
         action = self._start("its instant had passed while it was held, and no start came")
-        event = f"{self._name} is started: no start of its own came after it was let go{self._reads()}"
+        of, job_id, edges = self._index.graph.unit, self._job.id, self._index.estate.dependencies
+        reads = self._not_good(edge for edge in edges if of(edge.downstream_id) == job_id != of(edge.upstream_id))
+        event = f"{self._name} is started: no start of its own came after it was let go{reads}"
         return self._to(HoldState.STARTING, event, action, start_key=action.key)
 
     def _not_started(self) -> HoldDecision:
-        """It is over for good; what waited to be sent is withdrawn."""
         released, start = self._hold.released_at, self._hold.start
         told = f"let go at {zoned_time(released, self._job.zone, self._now)} and " if released is not None else ""
         waited = f" ({start.words})" if start is not None and start.words else ""
@@ -765,7 +734,7 @@ class HoldRelease(OpenHold):
 
     def _start_is_absent(self, since: datetime) -> bool:
         """A source that proves no absence of starts (AWS) is believed when it answers, after a longer while."""
-        target = self._picture.estate.targets.get(self._job.target_id)
+        target = self._index.estate.targets.get(self._job.target_id)
         if target is None:
             return False
         proved = since + (WATCH if target.seen_until is not None else WATCH_UNPROVED)
@@ -785,10 +754,6 @@ class HoldRelease(OpenHold):
             return None
         if not start.unsent or is_too_late(hold, self._now):
             return self._to(HoldState.RELEASED, f"{self._name} was not started: {start.words}", words=start.words)
-        return self._started_again(hold, start)
-
-    def _started_again(self, hold: HoldFacts, start: HoldActionFacts) -> HoldDecision | None:
-        """The first one never arrived: once more, where its own clock does not stand for it by now."""
         if self._may_not_send() or not never_arrived(start, self._now):
             return None
         if hold.due_at is not None and hold.released_at is not None:
@@ -800,7 +765,7 @@ class HoldRelease(OpenHold):
                         start_key=action.key)  # fmt: skip
 
     def clearing(self) -> HoldDecision | None:
-        """Our mark alone is asked away, until it is: whatever pauses the job from now on is a person's."""
+        """Removes only our mark: from now on a pause of the job is a person's."""
         last, since = self._hold.release, self._hold.released_at or self._now
         if last is not None and (last.ended_at is None or last.ended_at > since):  # what was asked before is no answer
             if last.state == "verified":
@@ -817,14 +782,14 @@ class HoldRelease(OpenHold):
 
 @dataclass(slots=True)
 class HoldDecisions:
-    """All decisions of one evaluation, and the instants at which time alone makes others."""
+    """Decisions of one evaluation, and the instants at which time alone changes them."""
 
     decisions: list[HoldDecision] = field(default_factory=list)
     turns: list[datetime] = field(default_factory=list)
 
 
 def decide_holds(index: EstateIndex) -> HoldDecisions:
-    """What becomes of every open hold, then which jobs are held or started now; in the order of keys, then of jobs."""
+    """Transitions of open holds, in the order of keys, then new holds and starts, in the order of jobs."""
     found = HoldDecisions()
     wanted = hold_policies(index)
     for hold in index.estate.holds:
@@ -845,7 +810,6 @@ def decide_holds(index: EstateIndex) -> HoldDecisions:
 
 
 def _step(index: EstateIndex, hold: HoldFacts, job: JobFacts, policy: HoldPolicy | None) -> HoldDecision | None:
-    """What becomes of it now; None when nothing does."""
     keeping, letting_go = HoldKeeping(index, hold, job, policy), HoldRelease(index, hold, job, policy)
     steps: dict[HoldState, Callable[[], HoldDecision | None]] = {
         HoldState.PLACING: keeping.placing,

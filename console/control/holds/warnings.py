@@ -38,22 +38,27 @@ def unenforceable_holds(estate: Estate) -> Iterator[str]:
         if not has_no_clock(job) or job.schedule.next_at is not None:
             continue
         until = condition_text(estate.jobs, [edge]) or "its upstream is good"
-        words = _unenforceable_text(edge.mode, clean_line(job.name), until, _clock(job))
-        if words:
-            yield words
+        warning = _unenforceable_text(
+            edge.mode,
+            clean_line(job.name),
+            until,
+            clean_line(schedule_text(job.schedule)) if job.schedule.has_clock else "",
+        )
+        if warning:
+            yield warning
 
 
 def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
-    """Why the last try to hold that start came to nothing; empty where none was made, or a later one holds.
-    `due`: None where only its source names it: what is to come."""
+    """Why the last attempt to hold that start failed; empty if there was none, or a later one holds. `due`: None if
+    only its source names it."""
     tries = [
-        one
-        for one in estate.holds
-        if one.job_id == job_id and one.due_at is not None and one.place is not None
-        if one.due_at == due or (due is None and one.due_at > now)
+        hold
+        for hold in estate.holds
+        if hold.job_id == job_id and hold.due_at is not None and hold.place is not None
+        if hold.due_at == due or (due is None and hold.due_at > now)
     ]
-    failed = [one for one in tries if one.state is HoldState.FAILED]
-    if not failed or any(one.state not in (HoldState.FAILED, HoldState.PLACING) for one in tries):
+    failed = [attempt for attempt in tries if attempt.state is HoldState.FAILED]
+    if not failed or any(attempt.state not in (HoldState.FAILED, HoldState.PLACING) for attempt in tries):
         return ""
     return max(failed, key=lambda one: one.ended_at or now).words
 
@@ -62,19 +67,14 @@ def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str)
     """Empty where there is nothing to say: a job without a clock is triggered, and needs no hold."""
     unknown = f"{clock}, and its next start is not known" if clock else "it has no clock"
     if mode is DependencyMode.HOLD:
-        mend = "Hold it by hand, or give it a clock that names its starts." if clock else "Its mode can be trigger."
-        return f"{name} cannot be held until {until}: {unknown}. {mend}"
+        fix = "Hold it by hand, or give it a clock that names its starts." if clock else "Its mode can be trigger."
+        return f"{name} cannot be held until {until}: {unknown}. {fix}"
     if not clock:
         return ""
     return (
         f"{name} is started when {until}, and by its own clock as well: {unknown}, so it is not kept back."
         " Take its clock away, or the mode trigger."
     )
-
-
-def _clock(job: JobFacts) -> str:
-    """Its clock in words, as its source tells it; empty where it has none."""
-    return clean_line(schedule_text(job.schedule)) if job.schedule.has_clock else ""
 
 
 def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
@@ -89,19 +89,15 @@ def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
         day = date_in_window(now, zone_of(downstream.zone), downstream.cutoff)
         feeds, reads = _starts(upstream, day), _starts(downstream, day)
         if feeds and reads and min(feeds) > max(reads):
-            yield _contradiction_text(upstream, min(feeds), downstream, max(reads))
+            starts, due = local_time(max(reads), downstream.zone), local_time(min(feeds), upstream.zone)
+            yield (
+                f"{clean_line(downstream.name)} starts {starts}, before {clean_line(upstream.name)} of the same"
+                f" business date ({due}): each of its runs counts as a stale read. Move the cutoff of"
+                f" {clean_line(downstream.system)} and {clean_line(upstream.system)} (now {downstream.cutoff:%H:%M}),"
+                " so that both belong to one date in this order, or remove the dependency."
+            )
 
 
 def _starts(job: JobFacts, day: date) -> list[datetime]:
     opens, closes = business_window(day, zone_of(job.zone), job.cutoff)
     return [at for at in instants(job.schedule, opens, closes) if at < closes]
-
-
-def _contradiction_text(upstream: JobFacts, feeds: datetime, downstream: JobFacts, reads: datetime) -> str:
-    starts, due = local_time(reads, downstream.zone), local_time(feeds, upstream.zone)
-    return (
-        f"{clean_line(downstream.name)} starts {starts}, before {clean_line(upstream.name)} of the same business date"
-        f" ({due}): each of its runs counts as a stale read. Move the cutoff of {clean_line(downstream.system)} and"
-        f" {clean_line(upstream.system)} (now {downstream.cutoff:%H:%M}), so that both belong to one date in this"
-        " order, or remove the dependency."
-    )

@@ -1,8 +1,8 @@
-"""Incidents as they will be written: root cause, members, affected services and their fingerprint.
+"""Incidents as they are written: root cause, members, affected services and their fingerprint.
 
-The fingerprint holds what is notified: the root, the services and whether the incident is resolved, so that passing
-time alone notifies nothing twice. A notified service stays so until the incident closes. While a maintenance lasts
-nothing is notified: the incident stands, with the reason; if it outlives the maintenance it is notified.
+The fingerprint holds the content of the notification: the root, the services and whether the incident is resolved, so
+that passing time alone notifies nothing twice. A notified service stays in it until the incident closes. During a
+maintenance nothing is notified: the incident is open, with the reason; if it outlives the maintenance it is notified.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ from console.timing.maintenance import (
 
 
 def count_flaps(index: EstateIndex, match: IncidentMatch) -> tuple[int, datetime | None]:
-    """(how often its incident was reopened since it was steady last, since when); a red or a green time that lasted
-    `steady_for` ends the row, and the next return is the first one again."""
+    """(times reopened since it was last steady, since when); a red or green time of `steady_for` restarts the count."""
     incident = match.incident
     if incident is None or not match.reopened:
         return (incident.flaps, incident.flaps_since) if incident is not None else (0, None)
@@ -71,23 +70,25 @@ def count_flaps(index: EstateIndex, match: IncidentMatch) -> tuple[int, datetime
 def with_maintenance(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, before: LastNotification | None
 ) -> tuple[IncidentDecision, str]:
-    """The decision, marked as not told where a maintenance covers its root; and what the timeline says of that. Whoever
-    was told of it before hears of its end."""
-    found, unheard = maintenance_of_incident(index, match), before is None or before.quiet == NEW
-    if found is None:
-        is_told = before is not None and before.quiet and not (decision.closed and unheard)
-        return decision, "told now: its maintenance is over" if is_told else ""
+    """The decision, marked as suppressed if a maintenance covers its root; and its timeline entry. The resolution is
+    notified if the incident was."""
+    maintenance, unheard = maintenance_of_incident(index, match), before is None or before.quiet == NEW
+    if maintenance is None:
+        is_late = before is not None and before.quiet and not (decision.closed and unheard)
+        return decision, "notified now: its maintenance has ended" if is_late else ""
     nothing_new = match.incident is not None and match.incident.fingerprint == decision.fingerprint
     if not unheard and (decision.closed or nothing_new):
         return decision, ""
-    told = replace(parse_last_notification(decision.fingerprint), quiet=NEW if unheard else KNOWN)
+    notification = replace(parse_last_notification(decision.fingerprint), quiet=NEW if unheard else KNOWN)
     is_first = before is None or not before.quiet
-    return replace(decision, fingerprint=told.text()), f"suppressed: {found.text('UTC')}" if is_first else ""
+    return replace(
+        decision, fingerprint=notification.text()
+    ), f"suppressed: {maintenance.text('UTC')}" if is_first else ""
 
 
 def maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> ActiveMaintenance | None:
-    """The maintenance that lasts now of the root: of its job, of the target that does not answer, of the check that
-    fails, or of all jobs that blame what they share."""
+    """Active maintenance of the root: its job, the unreachable target, the failed check, or all jobs that blame a
+    shared cause."""
     group, estate = match.group, index.estate
     if group.target is not None:
         return maintenance_of_target(estate, group.target, index.now)
@@ -99,15 +100,15 @@ def maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> ActiveM
 
 
 def with_shadowed_routes(decision: IncidentDecision, routes: tuple[str, ...]) -> IncidentDecision:
-    """The same, of which these routes are not told because of a shadow."""
+    """The decision, with the routes that are not notified because of shadow."""
     if not routes:
         return decision
-    told = replace(parse_last_notification(decision.fingerprint), in_shadow=routes)
-    return replace(decision, in_shadow=routes, fingerprint=told.text())
+    notification = replace(parse_last_notification(decision.fingerprint), in_shadow=routes)
+    return replace(decision, in_shadow=routes, fingerprint=notification.text())
 
 
 def dedup_key_of(index: EstateIndex, match: IncidentMatch) -> str:
-    """The dedup key: that of the open incident; of a new cause, its first run or the beginning of its outage."""
+    """Dedup key: that of the open incident; for a new cause its first run or the start of its outage."""
     if match.incident is not None:
         return match.incident.key
     root, target = match.group.root, match.group.target
@@ -133,11 +134,11 @@ def dedup_key_of(index: EstateIndex, match: IncidentMatch) -> str:
 def threat_to_day(
     index: EstateIndex, match: IncidentMatch, day: ServiceForecast, nodes: Sequence[ForecastNode]
 ) -> Threat:
-    """What the cause means for one service day: the clocks of what must be restarted first."""
+    """Effect of the cause on one service day: act-by and green-by of the jobs that must be restarted first."""
     target = match.group.target
-    if target is not None and target.error_kind in UNREACHABLE_REASONS:  # what it runs goes on, as far as anybody knows
+    if target is not None and target.error_kind in UNREACHABLE_REASONS:  # its jobs may still run
         nodes = [node for node in nodes if node.run is not None and node.run.state.is_red]
-    if not nodes:  # nothing is to be restarted: its forecast counts
+    if not nodes:  # no restart needed: its forecast counts
         return Threat(dedup_key_of(index, match), blamed_name(index, match), None, waits_for_restart=False)
     budgets = RepairBudgets(day.seen or index, day)
     stopped = [node for node in nodes if node.how is not NodeState.RUNNING]
@@ -145,8 +146,8 @@ def threat_to_day(
     if budget is not None and day.odds is not None:
         clocks = day.odds.clocks(node.job_id for node in stopped or nodes)
         budget = replace(budget, act_by=clocks.act_by, green_by=clocks.green_by) if clocks is not None else budget
-    hangs = match.group.finding is not None and match.group.finding.rule is DetectionRule.TOO_LONG
-    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), hangs)
+    is_hanging = match.group.finding is not None and match.group.finding.rule is DetectionRule.TOO_LONG
+    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging)
 
 
 def decide_incident(
@@ -155,18 +156,28 @@ def decide_incident(
     threats: Mapping[ServiceDayKey, Threat],
     verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
 ) -> IncidentDecision:
-    """The incident as it is to be written, without its notices. `threats`: of this case, by service day."""
+    """The incident to write, without its notifications. `threats`: of this match, by service day."""
     before = last_notification_of(match)
-    told = frozenset(threats) | (before.services if before else frozenset())
-    services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(told, verdicts))
+    notified = frozenset(threats) | (before.services if before else frozenset())
+    services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     root = match.group.root
     owner, runbook = _owner(index, match, services)
     flapped, flapping_since = count_flaps(index, match)
+    known = [
+        service.act_by
+        for service in services
+        if service.act_by is not None and service.timeliness is not Timeliness.BREACHED
+    ]
+    act_by = min((at for at in known if at >= index.now), default=max(known, default=None))
+    roles = _roles(index, match)
+    ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({member.job_id for member in roles}))}
+    groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
+    members = tuple(sorted(roles, key=lambda member: (groups[member.role], ranks[member.job_id], member.period_key)))
     return IncidentDecision(
         incident_id=match.incident.id if match.incident else None,
         key=dedup_key_of(index, match),
         title=incident_title(index, match),
-        cause=_cause_word(match),
+        cause=_cause_kind(match),
         cause_run_ids=tuple(run.id for run in match.group.roots()[:MOST_ROOTS] if run.id),
         rule=cause_rule(match),
         root_job_id=root.job_id if root else None,
@@ -178,10 +189,10 @@ def decide_incident(
         owner=owner,
         runbook=runbook,
         failed_since=_failed_since(match),
-        act_by=_act_by(services, index.now),
-        members=_members(index, match),
+        act_by=act_by,
+        members=members,
         services=services,
-        fingerprint=LastNotification(notified_cause(index, match), told, bool(match.close_reason)).text(),
+        fingerprint=LastNotification(notified_cause(index, match), notified, bool(match.close_reason)).text(),
         closed=bool(match.close_reason),
         close_reason=match.close_reason,
         root_shared=match.group.shared,
@@ -195,7 +206,7 @@ def decide_incident(
     )
 
 
-def _cause_word(match: IncidentMatch) -> str:
+def _cause_kind(match: IncidentMatch) -> str:
     if match.group.target is not None:
         return "target"
     if match.group.shared:
@@ -204,7 +215,7 @@ def _cause_word(match: IncidentMatch) -> str:
 
 
 def event_text(decision: IncidentDecision, before: LastNotification | None) -> str:
-    """What the timeline says of a change; empty when nothing new is told."""
+    """Timeline entry of a change; empty if nothing new is notified."""
     if before is None:
         split = f"; split from {incident_name(decision.split_from)}" if decision.split_from is not None else ""
         return f"opened: {decision.title}{split}"
@@ -213,18 +224,18 @@ def event_text(decision: IncidentDecision, before: LastNotification | None) -> s
     if decision.closed:
         return f"closed: {decision.close_reason}"
     now = parse_last_notification(decision.fingerprint)
-    words = [f"root cause is {now.root}"] if now.root != before.root else []
+    changes = [f"root cause is {now.root}"] if now.root != before.root else []
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
-    words += [f"also affects {list_names(new)}"] if new else []
+    changes += [f"also affects {list_names(new)}"] if new else []
     merged = len(decision.merges)
-    words += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
-    words += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []
-    return "; ".join(words)
+    changes += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
+    changes += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []
+    return "; ".join(changes)
 
 
 def list_names(names: Iterable[str]) -> str:
     """ "supply, onboarding #1, … and 12 more"."""
-    named = [f"{name} and {more} more" if more else name for name, more in limit_instances(names, str)]
+    named = [f"{name} and {hidden} more" if hidden else name for name, hidden in limit_instances(names, str)]
     return ", ".join(named)
 
 
@@ -255,87 +266,74 @@ def _second(at: datetime | None) -> datetime | None:
     return at.replace(microsecond=0) if at is not None else None
 
 
-def _act_by(services: Sequence[AffectedServiceVerdict], now: datetime) -> datetime | None:
-    """The first act-by that is still ahead, else the last that has passed."""
-    known = [each.act_by for each in services if each.act_by is not None and each.timeliness is not Timeliness.BREACHED]
-    return min((each for each in known if each >= now), default=max(known, default=None))
-
-
 def _failed_since(match: IncidentMatch) -> datetime:
-    """Of one that came back, since it did."""
+    """Since when it is red; for a reopened one, since it was reopened."""
     if match.incident is None or match.reopened:
         return match.group.since
     return min(match.group.since, match.incident.failed_since)
 
 
 def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> tuple[str, str]:
-    """Owner and runbook: of the job that is to be mended, or what all of several say; else of the service that is due
-    first. A target that serves several owners is none of theirs."""
-    jobs = [index.job(each) for each in match.group.to_mend()]
-    known = {each.name: each for each in index.estate.services}
-    hurt = [known[each.service] for each in services if each.service in known]
-    whose = [each.owner for each in hurt]
-    owners = [_reported_by_all(each.owner for each in jobs), *(whose if jobs else [_reported_by_all(whose)])]
-    runbooks = [_reported_by_all(each.runbook for each in jobs), *(each.runbook for each in hurt)]
+    """Owner and runbook: of the job to fix, or common to several; else of the service with the earliest deadline. A
+    target with several owners has none."""
+    jobs = [index.job(job_id) for job_id in match.group.job_ids_to_fix()]
+    known = {service.name: service for service in index.estate.services}
+    affected = [known[service.service] for service in services if service.service in known]
+    service_owners = [each.owner for each in affected]
+    owners = [
+        _reported_by_all(job.owner for job in jobs),
+        *(service_owners if jobs else [_reported_by_all(service_owners)]),
+    ]
+    runbooks = [_reported_by_all(job.runbook for job in jobs), *(each.runbook for each in affected)]
     return next(filter(None, owners), ""), next(filter(None, runbooks), "")
 
 
-def _reported_by_all(words: Iterable[str]) -> str:
-    """What is the same for each; else empty."""
-    found = set(words)
-    return found.pop() if len(found) == 1 else ""
-
-
-def _members(index: EstateIndex, match: IncidentMatch) -> tuple[MemberVerdict, ...]:
-    """The root; then what is red or stale, what it threatens, what is repaired: each run once, with the first role that
-    fits, and upstreams before their downstreams."""
-    found = _roles(index, match)
-    ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({one.job_id for one in found}))}
-    groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
-    return tuple(sorted(found, key=lambda one: (groups[one.role], ranks[one.job_id], one.period_key)))
+def _reported_by_all(values: Iterable[str]) -> str:
+    """The value common to all; else empty."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else ""
 
 
 def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
-    found: dict[tuple[int, str], MemberVerdict] = {}
+    members: dict[tuple[int, str], MemberVerdict] = {}
     if match.group.root is not None:
-        _add(found, match.group.root, "root")
+        _add(members, match.group.root, "root")
     for run in match.group.red:
-        _add(found, run, "red")
+        _add(members, run, "red")
     for run in match.stale:
-        _add(found, run, "stale")
+        _add(members, run, "stale")
     if match.incident is not None:
         for run in affected_runs(index, match.incident):
-            if not index.is_red_now(run):  # what is red by now without being told as red is another incident's
-                _add(found, run, "repaired")
+            if not index.is_red_now(run):  # a run that turned red since is part of another incident
+                _add(members, run, "repaired")
     if match.close_reason:
-        return list(found.values())
+        return list(members.values())
     if match.group.target is not None:
         for run in unfinished_runs_on(index, match.group.target.id):
-            _add(found, run, "threatened")
-    broken = [run.job_id for run in match.broken() if _spoils(index, match, run)]
+            _add(members, run, "threatened")
+    broken = [
+        run.job_id
+        for run in match.broken()
+        if run.state.is_red or index.is_stale(run) or (match.group.finding is not None and not index.is_green(run))
+    ]
     for business_date in sorted({match.group.business_date, *(run.business_date for run in match.group.causes)}):
         for job_id, period_key, run_id in threatened_runs(index, dict.fromkeys(broken), business_date):
-            found.setdefault((job_id, period_key), MemberVerdict(job_id, period_key, "threatened", run_id))
-    return list(found.values())
+            members.setdefault((job_id, period_key), MemberVerdict(job_id, period_key, "threatened", run_id))
+    return list(members.values())
 
 
-def _spoils(index: EstateIndex, match: IncidentMatch, run: RunFacts) -> bool:
-    """True for what keeps its followers from reading good data."""
-    return run.state.is_red or index.is_stale(run) or (match.group.finding is not None and not index.is_green(run))
-
-
-def _add(found: dict[tuple[int, str], MemberVerdict], run: RunFacts, role: str) -> None:
-    found.setdefault(run_key(run), MemberVerdict(run.job_id, run.period_key, role, run.id or None))
+def _add(members: dict[tuple[int, str], MemberVerdict], run: RunFacts, role: str) -> None:
+    members.setdefault(run_key(run), MemberVerdict(run.job_id, run.period_key, role, run.id or None))
 
 
 KEY_NAME_LIMIT = 300
 _JOINTS = frozenset("@#~")
-"""What holds the parts of a key together."""
+"""Separators of the parts of a key."""
 
 
 def unambiguous_name(raw: str) -> str:
-    """The name for a key: as it is where it can be shown so; else cleaned, with a digest of its bytes, so that names
-    that look alike are two."""
+    """The name for a key: unchanged if it can be shown; else cleaned, with a digest of its bytes, so that similar
+    names stay distinct."""
     shown = clean_line(raw, KEY_NAME_LIMIT)
     if shown == raw and not _JOINTS & set(raw):
         return raw

@@ -38,10 +38,10 @@ class _Limit:
     """The latest instant at which a job must be good."""
 
     at: datetime | None
-    """None: nobody waits for it, or, where `known` is False, nobody knows."""
+    """None: not needed, or, if `known` is False, unknown."""
     known: bool
     towards: int | None
-    """The downstream that sets it."""
+    """Downstream that sets it."""
     start: str = ""
 
 
@@ -49,50 +49,46 @@ class RepairBudgets:
     """The limits of all jobs of one service day, from the terminals up."""
 
     def __init__(self, index: EstateIndex, day: ServiceForecast) -> None:
-        self._picture = index
+        self._index = index
         self._day = day
         self._limits: dict[int, _Limit] = {}
         for job_id in reversed(day.nodes):
             self._limits[job_id] = self._limit(job_id)
 
     def of(self, job_id: int) -> RepairBudget:
-        """The clocks of a job that is broken now; without figures where nobody waits or an estimate is missing."""
+        """Act-by and green-by of a broken job; empty if it is not needed or an estimate is missing."""
         limit = self._limits[job_id]
-        chain = self._chain(job_id)
-        estimates = tuple(self._picture.estimate(each) for each in chain)
+        chain = [job_id]
+        while (towards := self._limits[chain[-1]].towards) is not None:
+            chain.append(towards)
+        estimates = tuple(self._index.estimate(member) for member in chain)
         takes = self._takes(job_id)
-        starts = tuple(start for each in chain if (start := self._limits[each].start))
+        starts = tuple(start for member in chain if (start := self._limits[member].start))
         if limit.at is None or takes is None:
             return RepairBudget(job_id, None, None, estimates, starts)
         return RepairBudget(job_id, limit.at - takes, limit.at, estimates, starts)
 
     def _takes(self, job_id: int) -> timedelta | None:
-        return self._picture.takes(job_id, self._day.service.risk)
-
-    def _chain(self, job_id: int) -> list[int]:
-        chain = [job_id]
-        while (towards := self._limits[chain[-1]].towards) is not None:
-            chain.append(towards)
-        return chain
+        return self._index.takes(job_id, self._day.service.risk)
 
     def _limit(self, job_id: int) -> _Limit:
-        found = [_Limit(self._day.deadline, True, None)] if job_id in self._day.ends else []
-        for edge in self._picture.graph.out_of(job_id):
+        limits = [_Limit(self._day.deadline, True, None)] if job_id in self._day.ends else []
+        for edge in self._index.graph.out_of(job_id):
             node = self._day.nodes.get(edge.downstream)
             if node is not None and node.how not in (NodeState.DONE, NodeState.OVER) and not self._spared(node, job_id):
-                found.append(self._needed_by(node, edge.native))
-        unknown = next((each for each in found if not each.known), None)
+                limits.append(self._needed_by(node, edge.native))
+        unknown = next((limit for limit in limits if not limit.known), None)
         if unknown is not None:
             return unknown
-        timed = [each for each in found if each.at is not None]
+        timed = [limit for limit in limits if limit.at is not None]
         return min(timed, key=_at, default=_Limit(None, True, None))
 
     def _spared(self, node: ForecastNode, job_id: int) -> bool:
-        """True where the gates of this downstream open without the job."""
-        if self._picture.graph.gates(node.job_id) is None:
+        """True if the gates of this downstream open without the job."""
+        if self._index.graph.gates(node.job_id) is None:
             return False
-        look = read_point_of_node(self._picture, self._day.business_date, node)
-        return opens_without(self._picture, node.job_id, job_id, self._day.nodes, look)
+        read_point = read_point_of_node(self._index, self._day.business_date, node)
+        return opens_without(self._index, node.job_id, job_id, self._day.nodes, read_point)
 
     def _needed_by(self, node: ForecastNode, native: bool) -> _Limit:
         """When this downstream needs its upstream good."""
@@ -105,10 +101,10 @@ class RepairBudgets:
         rerun_at = own.at - takes
         if node.how is not NodeState.CLOCK or native or node.starts_at is None:
             return _Limit(rerun_at, True, node.job_id)
-        start = max(node.starts_at, self._picture.now)
-        job = self._picture.job(node.job_id)
+        start = max(node.starts_at, self._index.now)
+        job = self._index.job(node.job_id)
         name = clean_line(job.native_id).replace("; ", ", ")  # the start is one clause of a reason
-        start_text = f"{zoned_time(node.starts_at, job.zone, self._picture.now)} {name} starts"
+        start_text = f"{zoned_time(node.starts_at, job.zone, self._index.now)} {name} starts"
         if job.rerun is not Safety.NEVER and max(rerun_at, start + takes) + takes <= own.at:
             return _Limit(rerun_at, True, node.job_id, f"{start_text}: stale unless fixed, then rerun")
         consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else "last safe start"
@@ -116,11 +112,11 @@ class RepairBudgets:
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:
-    """What the incident's root leaves red or stale and must be rerun one by one after it: every run once, upstreams
-    before their downstreams. Empty when nothing is, or the incident is over."""
+    """Runs that the incident's root leaves red or stale and that must be rerun one by one after it, each once,
+    upstreams first. Empty if there are none, or the incident has closed."""
     index = EstateIndex(estate, now)
-    told = match_incidents(index, causes_from_findings(index, root_causes(index)))
-    match = next((each for each in told if each.incident == incident), None)
+    matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
+    match = next((candidate for candidate in matches if candidate.incident == incident), None)
     if match is None or match.close_reason:
         return []
     root = match.group.root
@@ -129,11 +125,13 @@ def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list
 
 
 def tightest_budget(budgets: Iterable[RepairBudget]) -> RepairBudget | None:
-    """The one that must be acted on first; one without figures only where all are so. None for no budgets."""
-    found: Sequence[RepairBudget] = list(budgets)
-    timed = [each for each in found if each.act_by is not None]
+    """The budget with the earliest act-by; one without figures only if all are. None for no budgets."""
+    known: Sequence[RepairBudget] = list(budgets)
+    timed = [budget for budget in known if budget.act_by is not None]
     return (
-        min(timed, key=lambda each: (each.act_by or each.green_by, each.job_id)) if timed else next(iter(found), None)
+        min(timed, key=lambda budget: (budget.act_by or budget.green_by, budget.job_id))
+        if timed
+        else next(iter(known), None)
     )
 
 
@@ -142,18 +140,18 @@ def _at(limit: _Limit) -> datetime:
 
 
 NEAR = timedelta(hours=1)
-"""How far ahead work or a deadline endangers a service while a target does not answer."""
+"""How far ahead an unreachable target puts work or a deadline at risk."""
 
 
 def affected_days(
     index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]
 ) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
-    """The service days that a cause hurts, each with the jobs that are broken in it."""
+    """Service days affected by a cause, each with its broken jobs."""
     if match.close_reason:
         return {}
-    found: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
+    affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
     if match.group.target is not None:
-        found = _hit_by_target(index, match.group.target.id, days)
+        affected = _hit_by_target(index, match.group.target.id, days)
     if match.group.check:
         return {(day.service.name, day.business_date): (day, []) for day in days if _is_hit_by_check(index, match, day)}
     if awaited := match.group.awaits or match.awaits:
@@ -164,18 +162,18 @@ def affected_days(
     for day in days:
         if day.nodes.keys().isdisjoint(jobs):
             continue
-        nodes = [day.nodes[each] for each in jobs if each in day.nodes]
+        nodes = [day.nodes[job] for job in jobs if job in day.nodes]
         read = [node for node in nodes if node.run is not None and run_key(node.run) in broken]
         unrepaired = [node for node in read if node.how not in (NodeState.DONE, NodeState.OVER)]
         unrepaired = _awaited(index, day, unrepaired)
         if unrepaired:
-            _, known = found.get((day.service.name, day.business_date), (day, []))
-            found[day.service.name, day.business_date] = (day, known + unrepaired)
-    return found
+            _, known = affected.get((day.service.name, day.business_date), (day, []))
+            affected[day.service.name, day.business_date] = (day, known + unrepaired)
+    return affected
 
 
 def _awaited(index: EstateIndex, day: ServiceForecast, nodes: list[ForecastNode]) -> list[ForecastNode]:
-    """Those that the service day cannot do without."""
+    """Nodes that the service day cannot be delivered without."""
     if not nodes:
         return nodes
     needed = indispensable_jobs(index, day)
@@ -185,8 +183,8 @@ def _awaited(index: EstateIndex, day: ServiceForecast, nodes: list[ForecastNode]
 def _hit_by_target(
     index: EstateIndex, target_id: int, days: Sequence[ServiceForecast]
 ) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
-    """Of each service the first day not over that needs a job on the target now or soon."""
-    found: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
+    """For each service the first open day that needs a job on the target now or soon."""
+    affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
     seen: set[str] = set()
     for day in days:
         if day.service.name in seen or day.deadline < index.now:
@@ -194,25 +192,25 @@ def _hit_by_target(
         nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id == target_id]
         if nodes and _is_near(day, nodes, index.now):
             seen.add(day.service.name)
-            found[day.service.name, day.business_date] = (day, nodes)
-    return found
+            affected[day.service.name, day.business_date] = (day, nodes)
+    return affected
 
 
 def _is_hit_by_check(index: EstateIndex, match: IncidentMatch, day: ServiceForecast) -> bool:
     return day.business_date == match.group.business_date and any(
-        one.check == match.group.check for one in pending_checks(index, day)
+        check.check == match.group.check for check in pending_checks(index, day)
     )
 
 
 def next_effects(days: Sequence[ServiceForecast]) -> Iterator[datetime]:
-    """Instants from which a target that does not answer may hurt a day that it does not hurt yet."""
+    """Instants from which an unreachable target may affect another day."""
     for day in days:
         yield day.deadline - NEAR
         yield from (at - NEAR for node in day.unfinished() if (at := _due(node)) is not None)
 
 
 def _is_near(day: ServiceForecast, nodes: Sequence[ForecastNode], now: datetime) -> bool:
-    """Work that follows other work is due once the day has begun: nothing else says when it starts."""
+    """Work that follows other work is due once the day has begun: nothing else determines its start."""
     if day.deadline - NEAR <= now:
         return True
     follows = any(_due(node) is None for node in nodes)
@@ -221,5 +219,5 @@ def _is_near(day: ServiceForecast, nodes: Sequence[ForecastNode], now: datetime)
 
 
 def _due(node: ForecastNode) -> datetime | None:
-    """When its run was or is to start; None where only other work decides."""
+    """When its run was or is due; None if only other work decides."""
     return run_time(node.run) if node.run is not None else node.due

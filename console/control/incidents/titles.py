@@ -35,17 +35,17 @@ def cause_name(index: EstateIndex, match: IncidentMatch) -> str:
         return f"check {match.group.check}"
     if match.group.shared:
         return identity_name(match.group.shared)
-    return told.root if (told := last_notification_of(match)) else ""
+    return before.root if (before := last_notification_of(match)) else ""
 
 
 def blamed_name(index: EstateIndex, match: IncidentMatch) -> str:
-    """The cause as services tell it: of days that are lost though nothing failed the job that loses the minutes."""
+    """The cause as services show it: for days lost without a failure the job that loses the time."""
     lost_by = match.group.lost_by
     return cause_name(index, match) if lost_by is None else clean_line(index.job(lost_by).name)
 
 
 def notified_cause(index: EstateIndex, match: IncidentMatch) -> str:
-    """The cause as a fingerprint has it: what turns red after a rule found it is told as something new."""
+    """The cause as in a fingerprint: a root that turns red after a finding is notified as news."""
     finding = match.group.finding
     if finding is not None:
         return f"{cause_name(index, match)}: {finding.rule.text}"
@@ -56,7 +56,7 @@ def notified_cause(index: EstateIndex, match: IncidentMatch) -> str:
 
 
 def cause_rule(match: IncidentMatch) -> str:
-    """The rule whose finding is its cause, or was until it ended; empty for other causes, and once its root is red."""
+    """Rule whose finding is or was its cause; empty for other causes, and once its root is red."""
     root = match.group.root
     if match.group.rule:
         return match.group.rule
@@ -83,7 +83,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch) -> str:
 
 
 def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
-    """The title without a word from outside but the names: what a message, a task or a native state says stays here."""
+    """The title with nothing from outside but names: no message, task or native state."""
     name, root, target = cause_name(index, match), match.group.root, match.group.target
     if match.group.finding is not None:
         return f"{name} {match.group.finding.rule.text}"
@@ -106,8 +106,8 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
 
 
 def cancelled_by(index: EstateIndex, run: RunFacts) -> str:
-    """ "cancelled by root through Headway: stuck", where its latest attempt ended red after such a cancel; else empty.
-    Some schedulers call that failed."""
+    """ "cancelled by root through Headway: stuck", if its latest attempt ended red after such a cancel; else empty.
+    Some schedulers report that as failed."""
     cancel = index.estate.cancels.get(run.id)
     if cancel is None or run.state not in (RunState.CANCELLED, RunState.FAILED, RunState.LOST):
         return ""
@@ -119,32 +119,32 @@ def cancelled_by(index: EstateIndex, run: RunFacts) -> str:
 
 
 def is_known_cancellation(index: EstateIndex, match: IncidentMatch, title: str) -> bool:
-    """True for what a person cancelled through Headway. `title`: now, or as last told, because a root that is tried
-    again does not tell any more what it was."""
+    """True if a person cancelled it through Headway. `title`: now, or as last notified, because a retried root does
+    not show it any more."""
     return match.group.root is not None and title.startswith(f"{cause_name(index, match)} was cancelled by ")
 
 
 def is_private_cancellation(index: EstateIndex, match: IncidentMatch, title: str) -> bool:
-    """True for what `is_told_cancelled`, and nothing hangs on: no downstream, no service."""
+    """True for an `is_known_cancellation` without affected downstream or service."""
     root = match.group.root
     if root is None or not is_known_cancellation(index, match, title):
         return False
     if index.graph.out_of(root.job_id) or {run.job_id for run in match.broken()} - {root.job_id}:
         return False
-    ends = {index.graph.unit(each) for service in index.estate.services for each in service.terminals}
+    ends = {index.graph.unit(terminal) for service in index.estate.services for terminal in service.terminals}
     return index.graph.unit(root.job_id) not in ends
 
 
 def _why(index: EstateIndex, run: RunFacts) -> str:
-    """The shortest word on why it is red: its reason, exit status, failed task, message, or the source's own state."""
+    """Shortest explanation: its reason, exit status, failed task, message, or the source's own state."""
     if run.state is RunState.MISSED:
         return clean_line(run.reason, REASON_LIMIT)
     if run.exit_code is not None:
         return f"exit {run.exit_code}"
     tasks = _failed_task_names(index, run)
     first_line = next(iter(run.message.strip().splitlines()), "")
-    said = f"task {tasks[0]}" if tasks else clean_line(first_line, TITLE_LIMIT)
-    return said or clean_line("" if run.native_state.lower() == run.state.value else run.native_state, TITLE_LIMIT)
+    text = f"task {tasks[0]}" if tasks else clean_line(first_line, TITLE_LIMIT)
+    return text or clean_line("" if run.native_state.lower() == run.state.value else run.native_state, TITLE_LIMIT)
 
 
 def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
@@ -168,7 +168,7 @@ def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
         return match.incident.reason if match.incident else ""
     tasks = _failed_task_names(index, root)
     by = cancelled_by(index, root)
-    words = [by] if by else []
-    words += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
-    words += [one_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
-    return "; ".join(words) or _why(index, root)
+    reasons = [by] if by else []
+    reasons += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
+    reasons += [one_line(text, REASON_LIMIT) for text in (root.reason, root.message) if text]
+    return "; ".join(reasons) or _why(index, root)

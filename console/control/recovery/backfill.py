@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -20,7 +20,7 @@ from console.timing.schedule import instants, is_interval, schedule_fault
 from console.timing.zones import business_window, zone_of
 
 MAX_PERIODS = 31
-"""Steps of a backfill at most, unless more are asked for."""
+"""Default limit of the steps of a backfill."""
 _EACH = 3
 """Periods left out for one reason that are named one by one."""
 _UNKNOWN = "is not known"
@@ -49,9 +49,9 @@ def propose_backfill(
     can_act: CanAct,
     since: datetime | None = None,
 ) -> PlanDraft:
-    """The job for each of these periods that is not good: those of `instants` (its schedule's, in order) and those of
-    `runs` (what the store has of it). At most `limit` steps; oldest first. What was due before `since` and left no run
-    is not offered: nobody here knows whether it ran."""
+    """A step for each of these periods that is not good: those of `instants` (its schedule's, in order) and of `runs`
+    (from the store). At most `limit` steps; oldest first. Periods before `since` without a run are left out: whether
+    they ran is unknown."""
     job = estate.jobs[job_id]
     index = EstateIndex(estate, now)
     stored = {run.period_at or run.period_key: run for run in runs}
@@ -59,7 +59,9 @@ def propose_backfill(
     periods = {instant_key(at): at for at in instants}
     steps: list[DraftStep] = []
     reasons: dict[str, list[tuple[str, int | None]]] = {}
-    for key in sorted({*known, *periods}, key=lambda one: _at(one, known, periods)):
+    for key in sorted(
+        {*known, *periods}, key=lambda one: ((run_time(known[one]) if one in known else periods[one]), one)
+    ):
         at = periods.get(key)
         run = known.get(key) or stored.get(at or key)
         reason = _reason(job, run, at, now, since, can_act) or ("is beyond the limit" if limit == len(steps) else "")
@@ -79,7 +81,6 @@ def propose_backfill(
 def _reason(
     job: JobFacts, run: RunFacts | None, at: datetime | None, now: datetime, since: datetime | None, can_act: CanAct
 ) -> str:
-    """Why a period is no step; empty for one that is."""
     if run is not None and run.state is RunState.SUCCEEDED and not run.stale_read:
         return "is good"
     if run is not None and run.state in (RunState.PLANNED, RunState.HELD):
@@ -130,10 +131,6 @@ def _why_none(job: JobFacts) -> str:
     if is_interval(job.schedule):
         return "no run of it is known on these dates, and its starts drift: none is due at an instant"
     return "by its schedule nothing was due on these dates"
-
-
-def _at(key: str, known: Mapping[str, RunFacts], periods: Mapping[str, datetime]) -> tuple[datetime, str]:
-    return (run_time(known[key]) if key in known else periods[key]), key
 
 
 def _period_step(

@@ -39,10 +39,9 @@ _LEFT = ("sending", "sent", "unknown", "verified")
 
 
 def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Mapping[int, str]) -> PlanMove | None:
-    """Only where it comes to that: not where all that its job reads is good before, nor once its run has begun. It
-    takes no turn from what runs: it is over at once. Its wait is counted from the plan's start, also when it is asked
-    anew: the start that it keeps back stays where it is. While a person holds the job themselves there is nothing to
-    place; once they let it go before that start, the plan holds it."""
+    """The hold of a step, if it is needed: not if all inputs of its job are good before, nor once its run has begun.
+    It takes no turn of running steps. Its wait counts from the plan's start, also when repeated. While a person holds
+    the job there is nothing to place; if they release it before that start, the plan holds it."""
     release = _other_of(plan, step, Verb.RELEASE)
     if release is not None and all(
         states.get(each) in ENDED_STEP_STATES for each in release.after if each != step.place
@@ -61,8 +60,7 @@ def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Map
 
 
 def needs_no_hold(plan: PlanProgress, step: StepProgress) -> str:
-    """Why a hold that was refused is none that the plan lacks, in words; empty for one that it does, and of another
-    step."""
+    """Why a refused hold is not needed by the plan; empty if it is, and for another step."""
     if step.verb != Verb.HOLD:
         return ""
     if words := _begun(plan, step):
@@ -75,16 +73,14 @@ def needs_no_hold(plan: PlanProgress, step: StepProgress) -> str:
 
 
 def _begun(plan: PlanProgress, step: StepProgress) -> str:
-    """Why a hold comes too late, in words; empty while it does not."""
     wait = _other_of(plan, step, WAIT)
     is_begun = wait is not None and wait.run is not None and wait.run.started is not None
     return "too late: its own scheduler has started it" if is_begun else ""
 
 
 def release_move(plan: PlanProgress, step: StepProgress) -> PlanMove | None:
-    """Once what was asked for is held, whoever else asks for a hold beside it; nothing where nothing is held, or not
-    any more. A release that somebody asked for is awaited: it may fail. What a person holds themselves is theirs to let
-    go."""
+    """The release of a step, once its hold is placed; nothing without a hold. A release requested by a person is
+    awaited: it may fail. A hold of a person is not released."""
     hold = _other_of(plan, step, Verb.HOLD)
     if hold is None or hold.action_key is None or hold.action_state == "refused":
         return EndStep(step, "verified", _theirs(step, hold) or "nothing was held: nothing was sent")
@@ -96,7 +92,6 @@ def release_move(plan: PlanProgress, step: StepProgress) -> PlanMove | None:
 
 
 def _theirs(step: StepProgress, hold: StepProgress | None) -> str:
-    """That the job of a release is held by somebody else, in words; empty where it is not."""
     if hold is None or not hold.held_by:
         return ""
     held = f"it is held by {hold.held_by}, not by this plan"
@@ -109,16 +104,16 @@ def _other_of(plan: PlanProgress, step: StepProgress, verb: str) -> StepProgress
 
 
 def jobs_left_held(plan: PlanProgress) -> list[str]:
-    """The jobs that an unfinished plan leaves held, or whose hold is on its way."""
-    releases = [one for one in plan.steps if one.verb == Verb.RELEASE]
-    let_go = {one.job_id for one in releases if one.state in ENDED_STEP_STATES}
-    refused = {one.job_id for one in releases if one.action_state in ENDED_BADLY}
+    """Jobs that an unfinished plan leaves held, or is about to hold."""
+    releases = [step for step in plan.steps if step.verb == Verb.RELEASE]
+    let_go = {release.job_id for release in releases if release.state in ENDED_STEP_STATES}
+    refused = {release.job_id for release in releases if release.action_state in ENDED_BADLY}
     stand = (
-        one
-        for one in plan.steps
-        if one.hold_state in _STANDS
-        or (one.hold_state == HoldState.RELEASING and one.job_id in refused)
-        or (one.verb == Verb.HOLD and one.hold_state in ("", HoldState.PLACING) and one.action_state in _LEFT)
+        step
+        for step in plan.steps
+        if step.hold_state in _STANDS
+        or (step.hold_state == HoldState.RELEASING and step.job_id in refused)
+        or (step.verb == Verb.HOLD and step.hold_state in ("", HoldState.PLACING) and step.action_state in _LEFT)
     )
     return [one.job for one in stand if one.job_id not in let_go]
 
@@ -130,18 +125,25 @@ def left_held_text(plan: PlanProgress) -> str:
 
 
 PATIENCE = timedelta(seconds=15)
-"""A scheduler's own start is awaited at least so long, and for two polls, before its step is asked."""
+"""Least time that a scheduler's own start is awaited, and two polls, before its step is requested."""
 _TO_COME = (RunState.PLANNED, RunState.WAITING, RunState.HELD)
 _GOES_ON = (RunState.RUNNING, RunState.RETRYING)
 _RUNS = (Verb.RERUN, Verb.START, WAIT)
 
 
 def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
-    """What happens now, in order; none while it waits. Asked again after they were made, it goes on from there."""
+    """Moves to make now, in order; empty while it waits. Continues from there when called after they were made."""
     ends = [end for step in plan.steps if step.state == "asked" and (end := _end_of(plan, step)) is not None]
     states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
     if plan.state == "aborted":
-        return [*ends, *_given_up(plan)]
+        held = jobs_left_held(plan)
+        lets_go = "; it stays held until its hold is over: headway hold release {0} lets it go"
+        given_up = [
+            EndStep(step, "given_up", f"the plan was aborted{lets_go.format(step.job) if step.job in held else ''}")
+            for step in plan.steps
+            if step.state == "planned"
+        ]
+        return [*ends, *given_up]
     if plan.state == "paused" and all(state in ENDED_STEP_STATES for state in states.values()):
         return [*ends, *_finish(plan, states)]  # nothing is left that it could go on with
     if plan.state != "running":
@@ -178,7 +180,6 @@ def _finish(plan: PlanProgress, states: Mapping[int, str]) -> list[PlanMove]:
 
 
 def _end_of(plan: PlanProgress, step: StepProgress) -> EndStep | None:
-    """How a step that was asked ended, by its action."""
     if step.action_state == "verified":
         return EndStep(step, "verified", step.action_words)
     if step.action_state in ENDED_BADLY:
@@ -193,9 +194,15 @@ def _end_of(plan: PlanProgress, step: StepProgress) -> EndStep | None:
 def _move(
     plan: PlanProgress, step: StepProgress, now: datetime, busy: int, states: Mapping[int, str]
 ) -> PlanMove | None:
-    """What becomes of a step whose turn it is."""
     if step.verb == WAIT:
-        return _waited(step)
+        if step.run is None:
+            return None
+        state = RunState(step.run.state)
+        if state is RunState.SUCCEEDED and not step.run.stale:
+            return EndStep(step, "verified", f"{state} ({step.run.evidence})")
+        if state.is_open or (state is RunState.UNKNOWN and step.run.ended is None):
+            return None
+        return EndStep(step, "failed", f"ended {state}{' on stale data' if step.run.stale else ''}")
     if step.verb in HOLD_VERBS:
         return hold_move(plan, step, now, states) if step.verb == Verb.HOLD else release_move(plan, step)
     if words := why_obsolete(plan, step):
@@ -204,23 +211,23 @@ def _move(
         return None
     starters = _starters(plan, step)
     if (step.wait_s or starters) and step.due is None:
-        return _wait(step, now, bool(starters))
+        asked = timedelta(seconds=step.wait_s)
+        if not bool(starters):
+            return BeginWait(step, now + asked)
+        patience = max(PATIENCE, timedelta(seconds=2 * step.poll_every_s))
+        return BeginWait(step, now + max(asked, patience), "looks first whether its own scheduler starts it now")
     if starters and (own := _own_start(plan, step, starters)) is not None:
-        return _stands_in(step, own)
+        state = RunState(own.state)
+        if state is RunState.SUCCEEDED:
+            return EndStep(step, "verified", f"its own scheduler started it: {state} ({own.evidence})")
+        if state.is_open or (state is RunState.UNKNOWN and own.ended is None):
+            return None
+        return EndStep(step, "failed", f"its own scheduler started it, and that run ended {state}")
     if starters and (step.polled is None or (step.due is not None and step.polled < step.due)):
         return None
     if (step.due is not None and now < step.due) or step.others or busy >= plan.at_once:
         return None
     return RequestStep(step)
-
-
-def _wait(step: StepProgress, now: datetime, is_started: bool) -> BeginWait:
-    """As long as a person wants, and until its own scheduler's start of it would have been seen."""
-    asked = timedelta(seconds=step.wait_s)
-    if not is_started:
-        return BeginWait(step, now + asked)
-    patience = max(PATIENCE, timedelta(seconds=2 * step.poll_every_s))
-    return BeginWait(step, now + max(asked, patience), "looks first whether its own scheduler starts it now")
 
 
 def _runs_already(plan: PlanProgress, step: StepProgress) -> bool:
@@ -260,39 +267,17 @@ def _own_start(plan: PlanProgress, step: StepProgress, starters: list[StepProgre
     own = step.newest
     if own is None:
         return None
-    since = max((one.run.started for one in starters if one.run is not None and one.run.started is not None),
-                default=plan.requested)  # fmt: skip
+    starts = (starter.run.started for starter in starters if starter.run is not None)
+    since = max((start for start in starts if start is not None), default=plan.requested)
     if own.started is not None and own.started + CLOCK_SKEW < since:
         return None
     return None if own.stale and not RunState(own.state).is_open else own
 
 
-def _stands_in(step: StepProgress, own: StepRun) -> EndStep | None:
-    """What the run that its own scheduler started makes of the step; None while that goes on."""
-    state = RunState(own.state)
-    if state is RunState.SUCCEEDED:
-        return EndStep(step, "verified", f"its own scheduler started it: {state} ({own.evidence})")
-    if state.is_open or (state is RunState.UNKNOWN and own.ended is None):
-        return None
-    return EndStep(step, "failed", f"its own scheduler started it, and that run ended {state}")
-
-
-def _waited(step: StepProgress) -> EndStep | None:
-    """A run that was running already when the plan was made, or starts by itself: it must end well."""
-    if step.run is None:
-        return None
-    state = RunState(step.run.state)
-    if state is RunState.SUCCEEDED and not step.run.stale:
-        return EndStep(step, "verified", f"{state} ({step.run.evidence})")
-    if state.is_open or (state is RunState.UNKNOWN and step.run.ended is None):
-        return None
-    return EndStep(step, "failed", f"ended {state}{' on stale data' if step.run.stale else ''}")
-
-
 def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
-    """Why the step is not needed any more, in words; empty while it is needed. Since the plan was asked for, or since
-    the person saw it in another state, its run came to what the step wants, after all that it waits for. Asked right
-    before the step leaves, too: it may have waited for the run that made it needless."""
+    """Why the step is not needed any more; empty while it is. Its run reached the wanted state after all that it
+    waits for, since the plan was requested or the person saw another state. Checked again right before the step is
+    sent."""
     run = step.run
     if run is None or run.ended is None or (run.ended <= plan.requested and step.found in ("", run.state)):
         return ""
@@ -317,13 +302,3 @@ def _stopped(plan: PlanProgress, red: list[EndStep], states: Mapping[int, str]) 
         return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words.rstrip('.')}{further}"
     step = next(one for one in plan.steps if states[one.place] == "failed")
     return f"step {step.place}, {step.job}, failed{further}"
-
-
-def _given_up(plan: PlanProgress) -> list[EndStep]:
-    held = jobs_left_held(plan)
-    lets_go = "; it stays held until its hold is over: headway hold release {0} lets it go"
-    return [
-        EndStep(step, "given_up", f"the plan was aborted{lets_go.format(step.job) if step.job in held else ''}")
-        for step in plan.steps
-        if step.state == "planned"
-    ]

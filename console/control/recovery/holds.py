@@ -27,7 +27,7 @@ from console.timing.formats import zoned_time
 from console.timing.schedule import next_instant
 
 SPARE = timedelta(minutes=30)
-"""What ends, in nineteen of twenty cases, so long before its downstream starts does not run into it."""
+"""A run that ends, in nineteen of twenty cases, this long before its downstream starts does not collide with it."""
 OFTEN = timedelta(hours=2)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -41,7 +41,7 @@ class ClockCollisions:
     to_repeat: dict[RunKey, datetime]
     """They cannot: they will read what is not finished, and run again after it."""
     suffices: dict[RunKey, frozenset[int]]
-    """Of what is held behind gates: the jobs that open them first, and all above those."""
+    """For holds behind gates: the jobs that open them first, and all upstream of those."""
 
 
 def clock_collisions(
@@ -72,11 +72,11 @@ def _good_at(
     """When all that it must read is good; behind gates, with the jobs that open them first and what is above those."""
     gates = index.graph.gates(node.job_id)
     if gates is None:
-        return max((ends[each] for each in _reads(index, day, node)), default=_LONG_AGO), None
+        return max((ends[read] for read in _reads(index, day, node)), default=_LONG_AGO), None
     opened_by: set[int] = set()
     last = _LONG_AGO
     for gate in gates:
-        awaited = [each.unit for each in gate.reads if not each.native and each.unit in ends]
+        awaited = [read.unit for read in gate.reads if not read.native and read.unit in ends]
         first = sorted(awaited, key=lambda unit: (ends[unit], unit))[
             : max(gate.need - len(gate.reads) + len(awaited), 0)
         ]
@@ -86,7 +86,6 @@ def _good_at(
 
 
 def _is_free(index: EstateIndex, node: ForecastNode) -> bool:
-    """True for what its clock alone will start: no dependency holds it, nobody keeps it back."""
     is_whole = index.graph.unit(node.job_id) == node.job_id
     if node.how is not NodeState.CLOCK or node.due is None or node.due <= index.now or not is_whole:
         return False
@@ -96,13 +95,12 @@ def _is_free(index: EstateIndex, node: ForecastNode) -> bool:
 
 
 def _can_be_held(index: EstateIndex, job: JobFacts, due: datetime, can_act: CanAct) -> bool:
-    able = can_act(job, Capability.HOLD) and can_act(job, Capability.START) and not _is_held(index, job)
+    able = (
+        can_act(job, Capability.HOLD)
+        and can_act(job, Capability.START)
+        and not any(hold.job_id == job.id and not hold.state.is_over for hold in index.estate.holds)
+    )
     return able and not _is_soon_again(job, due) and not hold_refusal(index.estate, job.id, due, index.now)
-
-
-def _is_held(index: EstateIndex, job: JobFacts) -> bool:
-    """True while another plan has it, or its mark still stands: no scheduler takes a second hold."""
-    return any(hold.job_id == job.id and not hold.state.is_over for hold in index.estate.holds)
 
 
 def _reads(index: EstateIndex, day: ServiceForecast, node: ForecastNode) -> list[int]:
@@ -112,8 +110,6 @@ def _reads(index: EstateIndex, day: ServiceForecast, node: ForecastNode) -> list
 
 
 def _ends(index: EstateIndex, day: ServiceForecast) -> dict[int, datetime]:
-    """Job -> when it is good, in nineteen of twenty cases: what starts too early is run again after what it reads.
-    Without an estimate it is taken to need as long as a hold lasts."""
     ends: dict[int, datetime] = {}
     for job_id, node in day.nodes.items():
         known = index.estimate(job_id).takes
@@ -128,7 +124,6 @@ def _ends(index: EstateIndex, day: ServiceForecast) -> dict[int, datetime]:
 
 
 def _is_soon_again(job: JobFacts, due: datetime) -> bool:
-    """True for what its clock starts again so soon that it mends itself."""
     after = next_instant(job.schedule, due)
     return after is not None and after - due < OFTEN
 
@@ -136,7 +131,11 @@ def _is_soon_again(job: JobFacts, due: datetime) -> bool:
 def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockCollisions) -> tuple[DraftStep, ...]:
     """The steps with two more for each that is held: the hold before all others, the release right before it, once what
     it must read is good."""
-    held = _held(steps, clash.to_hold)
+    held = [
+        (step, clash.to_hold[step.job_id, step.period_key])
+        for step in steps
+        if step.verb == WAIT and (step.job_id, step.period_key) in clash.to_hold
+    ]
     order: list[DraftStep] = [_hold(index, step, due) for step, due in held]
     first = {step.place: place for place, (step, _) in enumerate(held, 1)}
     moved: dict[int, int] = {}
@@ -154,21 +153,11 @@ def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockColli
 
 
 def _nearest_of(steps: Sequence[DraftStep], step: DraftStep, jobs: Collection[int]) -> list[int]:
-    """Places of the steps of these jobs that it waits for, but those that another of them waits for; a step of another
-    job may stand in between."""
     above: dict[int, frozenset[int]] = {}
     for one in steps:
         above[one.place] = frozenset(one.after).union(*(above[each] for each in one.after))
     mine = {one.place for one in steps if one.place in above[step.place] and one.job_id in jobs}
     return sorted(mine.difference(*(above[each] for each in mine)))
-
-
-def _held(steps: Sequence[DraftStep], holds: Mapping[RunKey, datetime]) -> list[tuple[DraftStep, datetime]]:
-    return [
-        (step, holds[step.job_id, step.period_key])
-        for step in steps
-        if step.verb == WAIT and (step.job_id, step.period_key) in holds
-    ]
 
 
 def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:

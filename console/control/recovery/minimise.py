@@ -102,11 +102,11 @@ SURE = 0.99
 TO_COME = (NodeState.CLOCK, NodeState.WAITS, NodeState.UNKNOWN)
 """Runs that are about to start."""
 AffectedDays = Mapping[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]
-"""The service days that a cause hurts, each with what is broken in it."""
+"""Service days that a cause affects, each with its broken jobs."""
 
 
 def to_come(node: ForecastNode, day: ServiceForecast) -> RunFacts:
-    """A run that nobody has seen yet; its period is not known before it starts."""
+    """Placeholder for a run that has not come; its period is unknown before it starts."""
     return RunFacts(0, node.job_id, "", node.due, day.business_date, RunState.PLANNED, RunEvidence.INFERRED)
 
 
@@ -130,10 +130,8 @@ def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> 
 def _clocks(
     index: EstateIndex, day: ServiceForecast, threat: Threat
 ) -> Callable[[int], tuple[datetime | None, timedelta | None]]:
-    """Of each job its latest start, and what that counts for the job itself: of what must be restarted first as its
-    service tells it, of what follows from the same simulation; else by sums of quantiles."""
     budgets = RepairBudgets(index, day)
-    ahead = {one.job_id: one for one in day.odds.jobs} if day.odds is not None else {}
+    ahead = {job.job_id: job for job in day.odds.jobs} if day.odds is not None else {}
 
     def of(job_id: int) -> tuple[datetime | None, timedelta | None]:
         known, budget = ahead.get(job_id), threat.budget

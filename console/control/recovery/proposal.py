@@ -94,7 +94,8 @@ def _again(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[f
 
 
 def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> str:
-    """Why what waits for a step is none itself; empty for what is not about to start. `held`: the policies by job."""
+    """Why a job that waits for a step is not a step itself; empty if it is not about to start. `held`: policies by
+    job."""
     due = run_time(node.run) if node.run is not None else node.due
     if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, due, index.now)):
         return f"{words}: it does not start by itself; let it go or run it"
@@ -114,12 +115,11 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
 
 
 def _kept_back(index: EstateIndex, kept: HoldPolicy, node: ForecastNode) -> str:
-    """What Headway does with its start, and what becomes of that while no engine works."""
     job = index.job(node.job_id)
     due = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
-    alone = "it stays held" if kept.stands else "it starts all the same"
+    alone = "it stays held" if kept.is_standing else "it starts all the same"
     if kept.mode is DependencyMode.TRIGGER and node.due is None:
-        return "Headway starts it once what it reads is good; while no engine works nobody does"
+        return "Headway starts it once what it reads is good; not while no engine works"
     if why := hold_refusal(index.estate, job.id, node.due, index.now):
         return f"its hold was refused ({why}): its start{due} comes all the same, unless a later try holds it"
     return f"its start{due} is held until what it reads is good; while no engine works {alone}"
@@ -128,7 +128,7 @@ def _kept_back(index: EstateIndex, kept: HoldPolicy, node: ForecastNode) -> str:
 SimulatePlan = Callable[[Callable[[NightPoint], NightPoint]], SimulateDays]
 """The simulation of a night of which each point is another."""
 MAX_SIMULATED_STEPS = 6
-"""Steps of which it is told what becomes of the services without them: each is a simulation of its own."""
+"""Steps whose saved services are computed: each needs a simulation."""
 _DONE = ("skip", "mark-ok")
 
 
@@ -165,7 +165,7 @@ def with_tier_1_services(estate: Estate, draft: PlanDraft) -> PlanDraft:
     graph = DependencyGraph(estate.jobs, estate.dependencies)
     found: dict[int, list[str]] = {}
     for service in first:
-        for job_id in graph.members(each for each in service.terminals if each in estate.jobs):
+        for job_id in graph.members(terminal for terminal in service.terminals if terminal in estate.jobs):
             found.setdefault(job_id, []).append(clean_line(service.name))
     steps = (replace(step, first_tier=tuple(found.get(graph.unit(step.job_id), ()))) for step in draft.steps)
     return replace(draft, steps=tuple(steps))
@@ -176,7 +176,7 @@ _MARKS = (Verb.MARK_OK, Verb.SKIP)
 
 @dataclass(frozen=True, slots=True)
 class _PlanScope:
-    """A run that must run again, why, and whom it helps."""
+    """A run that must run again, why, and the services that it helps."""
 
     run: RunFacts
     why: str
@@ -201,7 +201,8 @@ def propose_recovery(
     estate = without_own_pauses(estate)
     due = expect_runs(estate, now)
     index = EstateIndex(estate, now, due.runs, due.withdrawn)
-    match = _case_of(index, incident_id)
+    told = match_incidents(index, causes_from_findings(index, root_causes(index)))
+    match = next((notice for notice in told if notice.incident is not None and notice.incident.id == incident_id), None)
     if match is None:
         return None
     near = with_neighbours(index, service_days(index), lambda days: _undelivered(index, match, days))
@@ -232,14 +233,11 @@ def _draft(
     scopes, blocked = _without_blocked(index, scopes)
     steps = reassess_steps(with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash))
     out = [*(_left(index, run, why) for run, why in left_out), *blocked]
-    left = (*_once(out, steps), *superseded_notes(index, runs, instead, scopes))
+    taken = {step.job for step in steps}
+    once = tuple({edge.job: edge for edge in reversed(out) if edge.job not in taken}.values())[::-1]
+    left = (*once, *superseded_notes(index, runs, instead, scopes))
     title, notes = f"repair {cause_name(index, match)}", saving_notes(index, match, days)
     return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, left, notes)
-
-
-def _case_of(index: EstateIndex, incident_id: int) -> IncidentMatch | None:
-    told = match_incidents(index, causes_from_findings(index, root_causes(index)))
-    return next((one for one in told if one.incident is not None and one.incident.id == incident_id), None)
 
 
 def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> AffectedDays:
@@ -250,9 +248,8 @@ def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[Servic
 def _todo(
     index: EstateIndex, match: IncidentMatch, days: AffectedDays
 ) -> tuple[dict[RunKey, _PlanScope], Mapping[RunKey, tuple[SavedService, ...]]]:
-    """What of the cause is broken, or runs again; and of every run of the days whom it helps."""
     saves = days_saved(index, match, days)
-    broken = [run for run in match.broken() if _is_broken(index, run)]
+    broken = [run for run in match.broken() if index.is_red_now(run) or (has_started(run) and index.is_stale(run))]
     again = [run for run in match.broken() if run.state.is_open and has_started(run) and run not in broken]
     todo = {run_key(run): _PlanScope(run, _why(run), saves.get(run_key(run), ())) for run in broken}
     for run in again:
@@ -289,7 +286,6 @@ def _needed(
     todo: Mapping[RunKey, _PlanScope],
     saves: Mapping[RunKey, tuple[SavedService, ...]],
 ) -> tuple[dict[RunKey, _PlanScope], dict[RunKey, _PlanScope]]:
-    """What the hit services need to have run again of what this cause broke; what of them starts by itself after."""
     scopes: dict[RunKey, _PlanScope] = {}
     starting: dict[RunKey, _PlanScope] = {}
     held = hold_policies(index)
@@ -304,7 +300,6 @@ def _needed(
 
 
 def _after_its_start(index: EstateIndex, one: _PlanScope, due: datetime) -> _PlanScope:
-    """What its clock starts too early runs again after what it reads; started later than that, it is good itself."""
     at = zoned_time(due, index.job(one.run.job_id).zone, index.now)
     why = (
         f"its own clock starts it at {at}, before what it reads is good: run again after both, where it came too early"
@@ -313,9 +308,10 @@ def _after_its_start(index: EstateIndex, one: _PlanScope, due: datetime) -> _Pla
 
 
 def _is_read_by_one_of(index: EstateIndex, one: _PlanScope, scopes: Mapping[RunKey, _PlanScope]) -> bool:
-    """True for what starts by itself and must be good before a step can go on, or what is held is let go."""
     below = index.graph.descendants(one.run.job_id)
-    return any(each.run.job_id in below and each.run.business_date == one.run.business_date for each in scopes.values())
+    return any(
+        scope.run.job_id in below and scope.run.business_date == one.run.business_date for scope in scopes.values()
+    )
 
 
 def _waits_for(
@@ -323,14 +319,14 @@ def _waits_for(
 ) -> bool:
     """True when something of the plan lies upstream of it."""
     above = index.graph.ancestors(node.job_id)
-    return any(each.run.job_id in above and each.run.business_date == day.business_date for each in scopes.values())
+    return any(scope.run.job_id in above and scope.run.business_date == day.business_date for scope in scopes.values())
 
 
 def _without_blocked(
     index: EstateIndex, scopes: Mapping[RunKey, _PlanScope]
 ) -> tuple[dict[RunKey, _PlanScope], list[LeftOutRun]]:
     """A run that its own scheduler keeps back until a step's job is good goes on by itself."""
-    jobs = {(one.run.job_id, one.run.business_date) for one in scopes.values()}
+    jobs = {(scope.run.job_id, scope.run.business_date) for scope in scopes.values()}
     kept: dict[RunKey, _PlanScope] = {}
     left: list[LeftOutRun] = []
     for key, one in scopes.items():
@@ -347,27 +343,23 @@ def _without_blocked(
     return kept, left
 
 
-def _is_broken(index: EstateIndex, run: RunFacts) -> bool:
-    return index.is_red_now(run) or (has_started(run) and index.is_stale(run))
-
-
 def _steps(
     index: EstateIndex, scopes: Sequence[_PlanScope], can_act: CanAct, verb: Verb | None = None
 ) -> tuple[DraftStep, ...]:
-    rank = index.graph.ranks({one.run.job_id for one in scopes})
+    rank = index.graph.ranks({scope.run.job_id for scope in scopes})
     ordered = sorted(
-        scopes, key=lambda one: (rank[one.run.job_id], run_time(one.run), one.run.period_key, one.run.job_id)
+        scopes, key=lambda scope: (rank[scope.run.job_id], run_time(scope.run), scope.run.period_key, scope.run.job_id)
     )
     after = step_dependencies(index, [one.run for one in ordered])
     told = [_with_own_start(index, one, scopes) if verb is None else one for one in ordered]
     steps = [_step(index, one, place, after[place], can_act, verb) for place, one in enumerate(told, 1)]
-    return with_native_starts(index, steps, [one.run for one in told])
+    return with_native_starts(index, steps, [notice.run for notice in told])
 
 
 def _with_own_start(index: EstateIndex, one: _PlanScope, scopes: Sequence[_PlanScope]) -> _PlanScope:
     """Says that its own scheduler may start it, where it takes another step's success as the sign to."""
     natively = {edge.upstream for edge in index.graph.into(one.run.job_id) if edge.native}
-    again = any(each.run.job_id in natively and each.run.business_date == one.run.business_date for each in scopes)
+    again = any(scope.run.job_id in natively and scope.run.business_date == one.run.business_date for scope in scopes)
     if not again or one.verb == WAIT:
         return one
     return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run stands in for this step")
@@ -396,7 +388,7 @@ def _step(
         after=after,
         starts_s=start_in_seconds(index, run) if chosen == WAIT else 0.0,
         safety=job.rerun.value,
-        expected_s=_seconds(known.p50) if runs else None,
+        expected_s=(None if known.p50 is None else known.p50.total_seconds()) if runs else None,
         source=source_label([known]) if runs else "",
         saves=one.saves,
         alternatives=_alternatives(job, run, chosen, can_act),
@@ -410,19 +402,21 @@ def _alternatives(job: JobFacts, run: RunFacts, verb: str, can_act: CanAct) -> t
     if verb not in STARTING:
         return ()
     has_parts = has_started(run) and job.rerun is not Safety.NEVER and can_act(job, Capability.TASKS)
-    return (*(_of_parts(job, run) if has_parts else ()), "mark-ok", "skip")
-
-
-def _of_parts(job: JobFacts, run: RunFacts) -> tuple[str, ...]:
-    """A red run is proposed with what failed in it, a green one whole, a task with what follows it
-    (`Connector.preview`)."""
-    if job.parent_id is not None:
-        return ("failed-only",)
-    return ("downstream", "all") if run.state.is_red or run.state is RunState.PARTIAL else ()
-
-
-def _seconds(span: timedelta | None) -> float | None:
-    return None if span is None else span.total_seconds()
+    return (
+        *(
+            (
+                ("failed-only",)
+                if job.parent_id is not None
+                else ("downstream", "all")
+                if run.state.is_red or run.state is RunState.PARTIAL
+                else ()
+            )
+            if has_parts
+            else ()
+        ),
+        "mark-ok",
+        "skip",
+    )
 
 
 def _why(run: RunFacts) -> str:
@@ -433,9 +427,3 @@ def _why(run: RunFacts) -> str:
 
 def _left(index: EstateIndex, run: RunFacts, why: str) -> LeftOutRun:
     return LeftOutRun(clean_line(index.job(run.job_id).name), run.id or None, why)
-
-
-def _once(left: Sequence[LeftOutRun], steps: Sequence[DraftStep]) -> tuple[LeftOutRun, ...]:
-    """Each job once, with its first reason, and none that is a step."""
-    taken = {step.job for step in steps}
-    return tuple({one.job: one for one in reversed(left) if one.job not in taken}.values())[::-1]

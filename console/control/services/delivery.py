@@ -48,8 +48,11 @@ def delivered_at(index: EstateIndex, day: ServiceForecast) -> datetime | None:
 
 def jobs_done_at(index: EstateIndex, day: ServiceForecast) -> datetime | None:
     """When the last of its terminals was good for that date; None while one is not."""
-    moments = [_good_at(index, run) for run in delivering_runs(index, day)]
-    known = [each for each in moments if each is not None]
+    moments = [
+        index.freshness(run).good_at if run is not None and index.is_green(run) else None
+        for run in delivering_runs(index, day)
+    ]
+    known = [moment for moment in moments if moment is not None]
     return max(known) if known and len(known) == len(moments) else None
 
 
@@ -59,16 +62,11 @@ def pending_checks(index: EstateIndex, day: ServiceForecast) -> tuple[PendingChe
     return () if done is None else pending_checks_of(index.estate, day.service.ready, day.business_date, done)
 
 
-def _good_at(index: EstateIndex, run: RunFacts | None) -> datetime | None:
-    return index.freshness(run).good_at if run is not None and index.is_green(run) else None
-
-
 _HANDED_OVER = (RunState.SUCCEEDED, RunState.PARTIAL)
 
 
 def partial_text(index: EstateIndex, day: ServiceForecast) -> str:
-    """What is missing in what its terminals gave: "read etl/load of 2026-11-19, which was partial"; empty for nothing
-    that is known."""
+    """Missing inputs of its terminals: "read etl/load of 2026-11-19, which was partial"; empty if none is known."""
     for run in _ends(index, day):
         standing = index.freshness(run)
         if standing.partial:
@@ -82,7 +80,7 @@ def data_state_of(index: EstateIndex, day: ServiceForecast, done: datetime | Non
     """ "complete", "partial", "stale", "failed", "open". `done`: when it was delivered; `fails`: a check does."""
     if done is not None:
         return "partial" if partial_text(index, day) else "complete"
-    ends = [day.nodes[each] for each in day.ends if each in day.nodes]
+    ends = [day.nodes[end] for end in day.ends if end in day.nodes]
     if fails or any(node.run is not None and node.run.state.is_red for node in ends):
         return "failed"
     if any(node.stale for node in ends):
@@ -91,8 +89,8 @@ def data_state_of(index: EstateIndex, day: ServiceForecast, done: datetime | Non
 
 
 def stale_delivery_text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "delivered 05:10 UTC, stale": of what all terminals gave, though not as promised; empty while one gave nothing.
-    The promise is not kept by it."""
+    """ "delivered 05:10 UTC, stale": all terminals delivered, though not as promised; empty if one did not. It does
+    not keep the promise."""
     runs = list(_ends(index, day))
     ended = [run.ended_at for run in runs if run.state in _HANDED_OVER and run.ended_at is not None]
     if not ended or len(ended) < len(day.service.terminals):
@@ -127,7 +125,7 @@ class InstanceClaims:
 
 @dataclass(frozen=True, slots=True)
 class InstanceView:
-    """An instance's picture, and which members were told apart by their order alone."""
+    """Index of an instance, and the members that were told apart by their order alone."""
 
     index: EstateIndex
     by_order: tuple[str, ...]
@@ -137,7 +135,7 @@ def view_of_instance(
     index: EstateIndex, service: ServiceFacts, members: Iterable[int], claims: InstanceClaims
 ) -> InstanceView:
     """The instance's runs, all on the business date of its submission, members upstream first. `service.instance` is
-    set; instances are asked in the order of their submissions."""
+    set; instances come in the order of their submissions."""
     one = service.instance
     assert one is not None
     order = index.graph.ordered(each for each in {*members, one.submission[0]} if each in index.estate.jobs)
@@ -150,11 +148,18 @@ def view_of_instance(
             guessed += [clean_line(index.job(job_id).name)] if runs else []
         chosen[job_id] = [replace(run, business_date=one.business_date) for run in runs]
     chosen |= _tasks(index, service, chosen)
+    job_ids = frozenset(chosen)
+    if job_ids not in claims.edges:
+        every = index.estate.dependencies
+        claims.edges[job_ids] = tuple(
+            each for each in every if each.upstream_id in job_ids and each.downstream_id in job_ids
+        )
+    between = claims.edges[job_ids]
     estate = replace(
         index.estate,
         jobs={job_id: index.job(job_id) for job_id in chosen},
         runs=tuple(run for job_id in sorted(chosen) for run in chosen[job_id]),
-        dependencies=_between(index, frozenset(chosen), claims),
+        dependencies=between,
         services=(service,),
         incidents=(),
         holds=(),
@@ -171,15 +176,6 @@ def _tasks(index: EstateIndex, service: ServiceFacts, chosen: dict[int, list[Run
             runs = index.runs.get(task, ())
             found[task] = [replace(run, business_date=read[run.period_key]) for run in runs if run.period_key in read]
     return found
-
-
-def _between(index: EstateIndex, job_ids: frozenset[int], claims: InstanceClaims) -> tuple[DependencyFacts, ...]:
-    if job_ids not in claims.edges:
-        every = index.estate.dependencies
-        claims.edges[job_ids] = tuple(
-            each for each in every if each.upstream_id in job_ids and each.downstream_id in job_ids
-        )
-    return claims.edges[job_ids]
 
 
 def _keyed(
@@ -214,7 +210,6 @@ def _in_order(
     chosen: dict[int, list[RunFacts]],
     claims: InstanceClaims,
 ) -> Sequence[RunFacts]:
-    """The first of its runs that nobody has and that began after all it waits for had ended; none while one goes on."""
     ready = instance.submitted_at
     for edge in index.graph.into(job_id):
         if edge.upstream in chosen:

@@ -19,7 +19,7 @@ from console.control.snapshot.graph import DependencyEdge
 from console.control.snapshot.runs import has_no_clock, has_started
 from console.domain.action import MANUAL_KIND
 from console.domain.estate import JobFacts, ServiceFacts
-from console.domain.history import MIN_RUNS, DurationEstimate
+from console.domain.history import MIN_RUNS
 from console.domain.job import Safety
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
@@ -27,7 +27,7 @@ from console.timing.schedule import last_instant, next_instant
 
 IMPORTANT_TIERS = (1, 2)
 OFF_BY = 0.5
-"""What was declared and the observed median may differ by this share of the larger."""
+"""Share of the larger by which the declared duration and the observed median may differ."""
 THIN_BUFFER = timedelta(minutes=10)
 OFTEN = timedelta(hours=12)
 _TICK = timedelta(microseconds=1)
@@ -39,7 +39,7 @@ class ReviewGap:
     """One thing that is missing, or is not as it was written down."""
 
     level: str
-    """"high": tonight nobody would know what to do or be told; "medium": it costs time; "low": it would be good."""
+    """ "high": no response or notification tonight; "medium": it costs time; "low": nice to have."""
     about: str
     """A job's name, or the service's."""
     what: str
@@ -51,8 +51,8 @@ class ReviewGap:
 
 def review_services(index: EstateIndex, service: ServiceFacts) -> tuple[ReviewGap, ...]:
     """All gaps of a service, by level, the service's own before its jobs', upstreams before downstreams."""
-    members = index.graph.members(each for each in service.terminals if each in index.estate.jobs)
-    order = list(index.graph.ordered(each for each in members if each in index.estate.jobs))
+    members = index.graph.members(terminal for terminal in service.terminals if terminal in index.estate.jobs)
+    order = list(index.graph.ordered(member for member in members if member in index.estate.jobs))
     found = [*_of_service(service, order)]
     for job_id in order:
         found += _of_job(index, index.job(job_id), service)
@@ -117,7 +117,7 @@ def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterato
     if job.rerun is Safety.ASK and job.kind != MANUAL_KIND:
         words = "nobody has said whether running it twice does harm"
         yield ReviewGap("medium" if red else "low", name, "rerun", "ask", words, f'{table} rerun = "safe" or "never"')
-    delivers = job.id in {index.graph.unit(each) for each in service.terminals}
+    delivers = job.id in {index.graph.unit(terminal) for terminal in service.terminals}
     if delivers and not service.ready and job.kind != MANUAL_KIND and not _reports_output(index, job):
         words = "its runs tell neither rows nor bytes: half of the data looks like all of it"
         yield ReviewGap(
@@ -169,7 +169,6 @@ def _of_edge(index: EstateIndex, edge: DependencyEdge) -> Iterator[ReviewGap]:
 
 
 def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, mend: str) -> Iterator[ReviewGap]:
-    """Both start by the clock, and the downstream waits for nobody: how much time lies between."""
     upstream, downstream = index.job(edge.upstream), index.job(edge.downstream)
     takes = index.estimate(edge.upstream).p90
     if takes is None or has_no_clock(upstream) or has_no_clock(downstream):
@@ -180,7 +179,14 @@ def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, mend: 
         return
     buffer = starts - (began + takes)
     if buffer < THIN_BUFFER:
-        words = f"starts {_apart(buffer)} {up} is done ({_rests(index.estimate(edge.upstream))})"
+        seconds = round(buffer.total_seconds())
+        apart = f"{format_duration(abs(seconds))} {'after' if seconds >= 0 else 'before'}"
+        known = index.estimate(edge.upstream)
+        if known.source == "like":
+            rests = f"as nine of ten of {known.like} jobs like it take"
+        else:
+            rests = f"in nine of ten of {known.runs} runs" if known.source == "history" else "by its declared duration"
+        words = f"starts {apart} {up} is done ({rests})"
         yield ReviewGap(
             "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", words, mend
         )
@@ -190,14 +196,3 @@ def _comes_again(job: JobFacts, starts: datetime) -> bool:
     """True for what runs many times a day: its next run reads what this one missed."""
     following = next_instant(job.schedule, starts)
     return following is not None and following - starts < OFTEN
-
-
-def _apart(buffer: timedelta) -> str:
-    seconds = round(buffer.total_seconds())
-    return f"{format_duration(abs(seconds))} {'after' if seconds >= 0 else 'before'}"
-
-
-def _rests(known: DurationEstimate) -> str:
-    if known.source == "like":
-        return f"as nine of ten of {known.like} jobs like it take"
-    return f"in nine of ten of {known.runs} runs" if known.source == "history" else "by its declared duration"

@@ -27,21 +27,21 @@ from console.domain.service import Timeliness, format_percent, service_of_instan
 
 EVEN = 0.5
 BETTER = 0.35
-"""From even odds down to here what was told as missed is not told as saved."""
+"""Probability from which a day notified as missed is shown as saved."""
 CALM = 0.5
 """Share of the alarm below which a service is not at risk any more."""
 AT_FIRST = 0.25
 """The alarm while too few days are known: deadlines lie amid the finishes, and services that miss one day in fifteen
 reach ten in a hundred on many days."""
 STEP = 0.01
-"""In which P(late) is told."""
+"""Step of P(late)."""
 AHEAD = timedelta(minutes=5)
 """An act-by that has passed is one that lies ahead again only by more than this."""
 
 
 def judge_risk(late: float, alarm: float, was: LastVerdict | None) -> Timeliness:
-    """By the forecast alone. `alarm`: the P(late) from which on it is at risk; `was`: how it was judged last, None:
-    in no danger. What was in danger for a cause, and has none any more, is judged as if it never was."""
+    """Status by the forecast alone. `alarm`: P(late) from which it is at risk; `was`: last status by forecast, None
+    if it was not at risk. A risk whose cause is resolved counts as never."""
     before = was.timeliness if was is not None and not was.has_cause else None
     if late > (BETTER if before is Timeliness.WILL_MISS else EVEN):
         return Timeliness.WILL_MISS
@@ -57,19 +57,19 @@ class RiskAlarm:
     days: int
     """Days in time that are known."""
     budget: int
-    """One false alarm in so many days is put up with; before so many are known its past does not count."""
+    """One false alarm in this many days is accepted; with fewer known days its past does not count."""
     back_tested: int = 0
-    """How many of `days` are known by a back-test, not by what was told of them."""
+    """Number of `days` that come from a back-test."""
 
     @property
     def is_learned(self) -> bool:
-        """Whether enough days are known for the alarm to keep its budget: then whoever is at risk is told."""
+        """True if enough days are known for the alarm to keep its budget: then "at risk" is notified."""
         return self.days >= self.budget
 
     @property
     def words(self) -> str:
-        """ "at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); then by its risk, 10 %, and
-        its own past"."""
+        """ "at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); then by its risk, 10 %,
+        and its own past"."""
         risk, first = f"its risk, {format_percent(self.risk)}", f"at risk from {format_percent(self.late)} on"
         known = f"{self.days} of {self.budget} days in time are known{self._by(' ({})')}"
         if not self.is_learned:
@@ -90,9 +90,9 @@ class RiskAlarm:
 
 
 def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> RiskAlarm:
-    """What would have been a false alarm on one day in `budget`; not below the service's own risk, nor above even odds.
-    `peaks`: of each of its days the highest P(late) in time."""
-    known = [one for one in peaks if not one.was_late]
+    """P(late) that would have been a false alarm on one day in `budget`; not below the service's own risk, nor above
+    even odds. `peaks`: highest P(late) of each of its days in time."""
+    known = [peak for peak in peaks if not peak.was_late]
     calm = sorted((one.late for one in known), reverse=True)
     least = AT_FIRST if len(calm) < budget else max(calm[len(calm) // budget :], default=0.0) + STEP
     return RiskAlarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not one.is_told for one in known))
@@ -105,7 +105,7 @@ def has_passed(act_by: datetime, now: datetime, was: LastVerdict | None) -> bool
 
 
 ENOUGH_DAYS = 20
-"""Days that are over, below which nothing is said of a service's forecasts."""
+"""Past days that a score of a service's forecasts needs."""
 OFF = 0.1
 """Calibration error from which on forecasts are not to be trusted."""
 BINS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
@@ -142,7 +142,7 @@ class ForecastScore:
 
     @property
     def trouble(self) -> str:
-        """Why its forecasts are not to be trusted; empty where they are, and where too few days are over."""
+        """Why its forecasts are unreliable; empty if they are reliable, or with too few days."""
         if self.days < ENOUGH_DAYS or self.ece is None or self.brier is None:
             return ""
         if self.ece >= OFF:
@@ -153,7 +153,7 @@ class ForecastScore:
 
 @lru_cache(maxsize=4096)
 def distrust_of_tally(tally: ForecastTally) -> str:
-    """As `Score.trouble`, of what was added up; the same at every look until that is another."""
+    """As `ForecastScore.trouble`, from a tally; unchanged until the tally changes."""
     return _scored(tally, "", None).trouble
 
 

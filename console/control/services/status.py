@@ -17,7 +17,6 @@ from console.control.services.delivery import (
     view_of_instance,
 )
 from console.control.services.risk import distrust_reason, has_passed, judge_risk, risk_alarm_of
-from console.control.snapshot.checks import PendingChecks
 from console.control.snapshot.deadlines import judged_dates, sla_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import source_label
@@ -28,7 +27,7 @@ from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate, ServiceFacts
 from console.domain.history import MIN_RUNS, DurationEstimate
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import ServiceInstance, Timeliness, format_late
+from console.domain.service import Timeliness, format_late
 from console.forecast.finish_times import (
     FinishTimes,
     ForecastNode,
@@ -81,8 +80,8 @@ def _is_late(day: ServiceForecast, node: ForecastNode) -> bool:
 
 
 def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: datetime) -> list[str]:
-    """What a hold of that job from now until then would cost: "Daily revenue will miss 17:30 UTC", one for each service
-    day that does not miss it for that already, the soonest due first."""
+    """Cost of a hold of that job from now until then: "Daily revenue will miss 17:30 UTC", one for each service day
+    that it makes late, the earliest deadline first."""
     unit = DependencyGraph(estate.jobs, estate.dependencies).unit(job_id)
     hold = HoldFacts(
         "", unit, None, None, "person", DependencyMode.OBSERVE, HoldState.HELD, "", "", until, None, "", now
@@ -90,7 +89,7 @@ def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: d
     was, then = (EstateIndex(each, now) for each in (estate, replace(estate, holds=(*estate.holds, hold))))
     found: list[tuple[datetime, str]] = []
     for service in estate.services:
-        members = tuple(then.graph.members(each for each in service.terminals if each in estate.jobs))
+        members = tuple(then.graph.members(terminal for terminal in service.terminals if terminal in estate.jobs))
         if service.instance is not None or unit not in members:
             continue
         for business_date in judged_dates(then, service, members):
@@ -115,17 +114,17 @@ NOT_TRUSTED = "its forecasts are not to be trusted"
 
 @dataclass(frozen=True, slots=True)
 class Threat:
-    """What endangers one service day: an incident's cause and the tightest of its clocks for this service."""
+    """Threat to one service day: an incident's cause and the tightest budget for this service."""
 
     key: str
     cause: str
     """Name of the job or target, cleaned."""
     budget: RepairBudget | None
     waits_for_restart: bool
-    """False while all that is broken is running again: then its forecast counts, and there is no act-by any more."""
+    """False while all broken jobs run again: then the forecast counts, and there is no act-by."""
 
     hangs: bool = False
-    """True where what runs takes too long: then it stands by its forecast, and a restart saves it until the act-by."""
+    """True if a run takes too long: its status is the forecast's, and a restart saves it until the act-by."""
 
     @property
     def act_by(self) -> datetime | None:
@@ -135,7 +134,7 @@ class Threat:
 def timeliness_of(
     index: EstateIndex, day: ServiceForecast, done: datetime | None, threat: Threat | None
 ) -> tuple[Timeliness, str]:
-    """How it stands, and why. `done`: when it was delivered; `threat`: the most urgent one."""
+    """Status, and why. `done`: when it was delivered; `threat`: the most urgent one."""
     zone = day.service.zone
     if done is not None:
         late = done > day.deadline
@@ -144,7 +143,11 @@ def timeliness_of(
         words = f"delivered {at}{_late_words(late)}{how}"
         return (Timeliness.MET_LATE if late else Timeliness.MET), words
     if checks := pending_checks(index, day):
-        return _unready(index, day, checks)
+        words, zone = "; ".join(check.words for check in checks), day.service.zone
+        if index.now > day.deadline:
+            return Timeliness.BREACHED, f"not delivered by {zoned_time(day.deadline, zone, index.now)}; {words}"
+        failing = any(check.since is not None for check in checks)
+        return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), f"its jobs are done; {words}"
     unproved = _unproved(index, day)
     if unproved:
         return Timeliness.NO_ESTIMATE, unproved
@@ -183,13 +186,6 @@ def _by_forecast(
     return stands, f"{expected}{_because(threat)}"
 
 
-def _odds_words(day: ServiceForecast) -> str:
-    """How likely it is late as repairs go here, and why; empty where it hardly is, or nothing stands out."""
-    if day.odds is None or day.odds.late < MIN_SHOWN_P_LATE or not day.odds.why:
-        return ""
-    return f"; {format_late(day.odds.late)}: {day.odds.why}"
-
-
 def _why(odds: ServiceOdds, distrusted: str) -> str:
     return "; ".join(["", *filter(None, [odds.why, distrusted and f"{NOT_TRUSTED}: {distrusted}"])])
 
@@ -198,7 +194,11 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     budget, zone = threat.budget, day.service.zone
     if budget is None or budget.act_by is None or budget.green_by is None:
         return Timeliness.AT_RISK, _without_figures(index, day, threat)
-    after = "".join(f"; {start}" for start in budget.starts) + _odds_words(day)
+    after = "".join(f"; {start}" for start in budget.starts) + (
+        ""
+        if day.odds is None or day.odds.late < MIN_SHOWN_P_LATE or not day.odds.why
+        else f"; {format_late(day.odds.late)}: {day.odds.why}"
+    )
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.stood.get((day.service.name, day.business_date))
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
@@ -209,38 +209,26 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
 
 
 def _without_figures(index: EstateIndex, day: ServiceForecast, threat: Threat) -> str:
-    """That somebody must act, and why nobody can say by when."""
     job = _name(index, threat.budget.job_id) if threat.budget is not None else ""
     what = "restart it now" if job == threat.cause else f"restart {job} now" if job else "a person must act now"
     why = _missing(index, day).removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
     return f"{threat.cause}: {what}; no act-by can be told: {why}"
 
 
-def _unready(index: EstateIndex, day: ServiceForecast, checks: Sequence[PendingChecks]) -> tuple[Timeliness, str]:
-    """Its jobs are done, and checks are not proved yet: at risk as soon as one was looked at."""
-    words, zone = "; ".join(one.words for one in checks), day.service.zone
-    if index.now > day.deadline:
-        return Timeliness.BREACHED, f"not delivered by {zoned_time(day.deadline, zone, index.now)}; {words}"
-    failing = any(one.since is not None for one in checks)
-    return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), f"its jobs are done; {words}"
-
-
 def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
-    """Why nobody can say whether it was delivered: a terminal has ended and its source cannot prove how."""
-    for each in day.ends:
-        node = day.nodes.get(each)
+    for end in day.ends:
+        node = day.nodes.get(end)
         if (
             node is not None
             and node.how is NodeState.OVER
             and node.run is not None
             and node.run.state is RunState.UNKNOWN
         ):
-            return f"{_name(index, each)} has run; its source does not prove how it ended"
+            return f"{_name(index, end)} has run; its source does not prove how it ended"
     return ""
 
 
 def _missing(index: EstateIndex, day: ServiceForecast) -> str:
-    """The first job on the way for which there is no figure, and why."""
     for node in day.unfinished():
         known = index.estimate(node.job_id)
         if node.how is NodeState.UNKNOWN:
@@ -276,9 +264,16 @@ def service_days(index: EstateIndex) -> list[ServiceForecast]:
     found: list[ServiceForecast] = []
     claims = InstanceClaims()
     for service in index.estate.services:
-        members = tuple(index.graph.members(each for each in service.terminals if each in index.estate.jobs))
+        members = tuple(
+            index.graph.members(terminal for terminal in service.terminals if terminal in index.estate.jobs)
+        )
         if service.instance is not None:
-            found.append(_of_instance(index, service, service.instance, members, claims))
+            seen = view_of_instance(index, service, members, claims)
+            day = forecast(
+                seen.index, service, (*members, service.instance.submission[0]), service.instance.business_date
+            )
+            of_instance = replace(day, seen=seen.index, by_order=seen.by_order)
+            found.append(of_instance)
             continue
         dates = [
             business_date
@@ -287,14 +282,6 @@ def service_days(index: EstateIndex) -> list[ServiceForecast]:
         ]
         found += [forecast(index, service, members, business_date) for business_date in dates]
     return found
-
-
-def _of_instance(
-    index: EstateIndex, service: ServiceFacts, instance: ServiceInstance, members: Sequence[int], claims: InstanceClaims
-) -> ServiceForecast:
-    seen = view_of_instance(index, service, members, claims)
-    day = forecast(seen.index, service, (*members, instance.submission[0]), instance.business_date)
-    return replace(day, seen=seen.index, by_order=seen.by_order)
 
 
 def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
@@ -361,7 +348,7 @@ def _with_forecast(verdict: ServiceDayVerdict, index: EstateIndex, day: ServiceF
 def run_timeliness(
     index: EstateIndex, days: Sequence[ServiceForecast], verdicts: Mapping[tuple[str, date], ServiceDayVerdict]
 ) -> dict[int, Timeliness]:
-    """Run id -> how it stands: a terminal as its service; another as the worst service that still waits for it."""
+    """Run id -> status: a terminal's is its service's; another's the worst of the services that still wait for it."""
     found: dict[int, Timeliness] = {}
     for day in days:
         said = verdicts[day.service.name, day.business_date].timeliness
@@ -389,7 +376,7 @@ _URGENCY = [
 
 
 def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
-    timed = [each for each in threats if each.budget is not None and each.budget.act_by is not None]
+    timed = [threat for threat in threats if threat.budget is not None and threat.budget.act_by is not None]
     return min(timed, key=_act_by) if timed else next(iter(threats), None)
 
 
@@ -403,7 +390,6 @@ def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
 
 
 def _instance_of(service: ServiceFacts) -> str:
-    """What follows the service's own name."""
     return service.name.partition(" #")[2] if service.instance is not None else ""
 
 

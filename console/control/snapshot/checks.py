@@ -35,7 +35,7 @@ def readiness(estate: Estate, name: str, business_date: date, now: datetime) -> 
 def judged_readiness(
     name: str, check: Check | None, known: CheckHistory | None, business_date: date, now: datetime
 ) -> DataReadiness:
-    """The same of what is known of one check; `check` None: config has no such, `known` None: nobody has looked."""
+    """The same for one check; `check` None: not in the config, `known` None: no result yet."""
     if check is None:
         return DataReadiness(False, f"check {name}: the config does not have it", None)
     if known is None:
@@ -51,7 +51,7 @@ def judged_readiness(
 
 def declared_text(estate: Estate, name: str) -> Check | None:
     """The check of that name."""
-    return next((one for one in estate.declared.checks if one.name == name), None)
+    return next((check for check in estate.declared.checks if check.name == name), None)
 
 
 def readiness_text(name: str, stretch: ResultSpan) -> str:
@@ -67,7 +67,7 @@ class PendingChecks:
     check: str
     words: str
     since: datetime | None
-    """Since when it does not pass; None: nobody has looked since the jobs were done."""
+    """Since when it does not pass; None: no result since the jobs were done."""
 
 
 def proved_at(estate: Estate, name: str, business_date: date, done: datetime) -> datetime | None:
@@ -80,8 +80,7 @@ def proved_at(estate: Estate, name: str, business_date: date, done: datetime) ->
 def pending_checks_of(
     estate: Estate, names: Sequence[str], business_date: date, done: datetime
 ) -> tuple[PendingChecks, ...]:
-    """Which of these checks are not proved since the jobs were done at `done`, in their order; those that only warn
-    keep nobody waiting."""
+    """Checks that have not passed since the jobs were done at `done`, in their order; without those that only warn."""
     blocking = [name for name in names if not _warns(estate, name)]
     return tuple(
         _pending_state(estate, name, business_date, done)

@@ -33,8 +33,8 @@ def latest_deadline(service: ServiceFacts, business_date: date) -> datetime:
 
 
 def promised_at(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> datetime:
-    """The instant (UTC) of its deadline, before anybody extended it. One that counts from a start that has not come
-    counts from when it is due, and is the latest possible where nothing is due."""
+    """Its deadline (UTC), before any extension. If it counts from a start that has not come it counts from when that
+    is due, and is the latest possible if nothing is due."""
     rule = service.promise.deadline
     if rule.after_start is None:
         return latest_deadline(service, business_date)
@@ -58,10 +58,14 @@ def sla_deadline(service: ServiceFacts, business_date: date, promised: datetime)
 def extension_of(
     extensions: Iterable[DeadlineExtension], service: ServiceFacts, business_date: date, promised: datetime
 ) -> DeadlineExtension | None:
-    """What gives that business date, or that submission, more time than was promised; None where nothing does."""
+    """Extension of that business date, or that submission; None without one."""
     submission = service.instance.submission[1] if service.instance is not None else ""
     key = (service_of_instance(service.name) if submission else service.name, business_date, submission)
-    known = (one for one in extensions if (one.service, one.business_date, one.submission) == key)
+    known = (
+        extension
+        for extension in extensions
+        if (extension.service, extension.business_date, extension.submission) == key
+    )
     return next((one for one in known if one.until > promised), None)
 
 
@@ -129,10 +133,8 @@ def _dates(index: EstateIndex, service: ServiceFacts) -> Iterator[date]:
 
 
 def _is_looked_at(service: ServiceFacts, index: EstateIndex, members: Sequence[int], business_date: date) -> bool:
-    """False once the first of its runs may lie before what is looked at: nobody could tell any more that it was
-    delivered, and what was said of it stays."""
     since = index.now - index.estate.settings.lookback
-    jobs = [index.job(each) for each in members if each in index.estate.jobs]
+    jobs = [index.job(member) for member in members if member in index.estate.jobs]
     zones = {(service.zone, service.cutoff), *((job.zone, job.cutoff) for job in jobs)}
     if all(business_window(business_date, zone_of(zone), cutoff)[0] > since for zone, cutoff in zones):
         return True

@@ -1,4 +1,4 @@
-"""What a bad run affects: everything downstream by success on the same date that no gate protects.
+"""Runs affected by a bad run: everything downstream by success on the same date that no gate protects.
 
 A red upstream under a gate that others open affects nothing, nor does one whose downstream waits for its end only,
 runs on its failure, or reads data that a check found good. One that is read by another period affects that other
@@ -22,7 +22,7 @@ JobDate = tuple[int, date]
 
 
 def affected_below(index: EstateIndex, job_ids: Iterable[int], business_date: date) -> set[JobDate]:
-    """What bad runs of these jobs on that date can hurt, without the jobs themselves unless they hurt themselves."""
+    """Job dates that bad runs of these jobs on that date affect; the jobs themselves only through a loop."""
     graph = index.graph
     found: set[int] = set()
     roots = list(job_ids)
@@ -39,17 +39,14 @@ def _walk(index: EstateIndex, roots: list[JobDate]) -> set[JobDate]:
     ahead = list(roots)
     while ahead:
         job_id, business_date = ahead.pop()
-        for downstream in _readers(index, job_id):
+        graph = index.graph
+        readers = [*(edge.downstream for edge in graph.out_of(job_id)), *graph.looped_out_of(job_id)]
+        for downstream in readers:
             for day in _dates_hurt(index, job_id, business_date, downstream):
                 if (downstream, day) not in found:
                     found.add((downstream, day))
                     ahead.append((downstream, day))
     return found
-
-
-def _readers(index: EstateIndex, job_id: int) -> list[int]:
-    graph = index.graph
-    return [*(edge.downstream for edge in graph.out_of(job_id)), *graph.looped_out_of(job_id)]
 
 
 def _dates_hurt(index: EstateIndex, job_id: int, business_date: date, downstream: int) -> Iterable[date]:

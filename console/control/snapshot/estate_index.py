@@ -1,4 +1,4 @@
-"""The estate indexed for one evaluation: runs by job and business date, the graph, and what is red, stale and good.
+"""The estate indexed for one evaluation: runs by job and business date, the graph, red, stale and good runs.
 
 Which run of the upstream a downstream reads on its business date: the last one before it (one due at the same
 instant only if there is none before), else the first of that business date. If that one was not good when the
@@ -37,7 +37,7 @@ from console.timing.calendars import counts
 def with_instances(estate: Estate) -> Estate:
     """The same, each service that is promised end to end replaced by its instances, in the order of their
     submissions."""
-    if not any(one.promise.deadline.key and one.instance is None for one in estate.services):
+    if not any(service.promise.deadline.key and service.instance is None for service in estate.services):
         return estate
     services = [each for one in estate.services for each in _instances(estate, one)]
     return replace(estate, services=tuple(services))
@@ -73,20 +73,11 @@ def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
         following[key] = _began(run)
     names: set[str] = set()
     for one in reversed(found):
-        names.add(shown := _unlike(names, one))
+        choices = (one.key, f"{one.key} ({one.submitted_at:%H:%M})", f"{one.key} ({one.submission[1]})")
+        unlike = next((choice for choice in choices if choice not in names), choices[-1])
+        names.add(shown := unlike)
         title = instance_name(service.title, shown)
         yield replace(service, name=instance_name(service.name, shown), title=title, instance=one)
-
-
-def _unlike(names: set[str], instance: ServiceInstance) -> str:
-    """What it is called: its key, which the first to have it keeps; a later one adds when it was submitted, or which
-    run that was."""
-    choices = (
-        instance.key,
-        f"{instance.key} ({instance.submitted_at:%H:%M})",
-        f"{instance.key} ({instance.submission[1]})",
-    )
-    return next((each for each in choices if each not in names), choices[-1])
 
 
 def _began(run: RunFacts) -> datetime:
@@ -95,9 +86,8 @@ def _began(run: RunFacts) -> datetime:
 
 
 def shrunk_outputs(estate: Estate) -> Mapping[int, datetime]:
-    """Run id -> until when its output is known to be partial, by the findings that are open: what succeeded after that
-    is whole."""
-    found = (one.finding for one in estate.findings)
+    """Run id -> until when its output is partial, by the open findings: a later success is complete."""
+    found = (finding.finding for finding in estate.findings)
     return {
         each.run_id: each.since
         for each in found
@@ -123,7 +113,9 @@ class EstateIndex:
         """`memo`: of the evaluation that found `expected`; `graph`: of this estate, or of one that it is a part of."""
         self.estate = with_instances(estate)
         self.now = now
-        self._unseen = {each.id for each in estate.targets.values() if is_out_of_reach(each, now, estate.settings)}
+        self._unseen = {
+            target.id for target in estate.targets.values() if is_out_of_reach(target, now, estate.settings)
+        }
         self.graph = graph if graph is not None else DependencyGraph(estate.jobs, estate.dependencies)
         expected = tuple(expected)
         self.memo = memo or EvaluationMemo()
@@ -209,12 +201,12 @@ class EstateIndex:
         return latest if latest is not None and instead is not None and began_after(by, instead) else read
 
     def good_by(self, read: RunFacts, by: datetime) -> datetime | None:
-        """Since when the run that is read is good, or by that time the latest of its date that was over; None while
-        neither is."""
+        """Since when the run to read is good, or the latest of its date that had ended by then; None while neither
+        is."""
         return self.good_since(self.effective_run(read, by))
 
     def good_since(self, run: RunFacts) -> datetime | None:
-        """The end of its first clean success; None where there is none, or it is red now."""
+        """The end of its first clean success; None without one, or if it is red now."""
         return None if run.state.is_red else self.freshness(run).good_at
 
     def whole_since(self, run: RunFacts) -> tuple[datetime, str]:
@@ -230,8 +222,8 @@ class EstateIndex:
         return self._estimates[job_id]
 
     def takes(self, job_id: int, risk: float) -> timedelta | None:
-        """How long it takes at most, but for this share of its runs; None without an estimate. What is declared, or
-        rests on nothing else, has no spread."""
+        """Duration not exceeded but for this share of its runs; None without an estimate. A declared duration has no
+        spread."""
         known = self.estimate(job_id)
         if known.source != "history":
             return known.p90
@@ -250,16 +242,19 @@ class EstateIndex:
         return standing.good_at is not None and not standing.stale and not run.state.is_red
 
     def is_superseded(self, run: RunFacts) -> bool:
-        """True when a later run of the same job succeeded; of a job whose end cannot be proved, a later start does.
-        What a person asserts of a run speaks for that run alone, and a
-        run of another submission says nothing of this one."""
+        """True if a later run of the same job succeeded; for a job without provable ends, if a later one started. An
+        asserted result counts for its own run only, and a run of another submission does not count."""
         at, proof = run_time(run), self.job(run.job_id).proof
         for later in reversed(self.runs.get(run.job_id, ())):
             if run_time(later) <= at:
                 break
             is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
             says = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
-            if says and self._is_for_the_same(run, later) and not (is_good and self._goes_on_it(later)):
+            if (
+                says
+                and self._is_for_the_same(run, later)
+                and not (is_good and self.graph.is_on_loop(self.graph.unit(later.job_id)) and self.is_stale(later))
+            ):
                 return True
         return False
 
@@ -267,10 +262,6 @@ class EstateIndex:
         """False for runs of two submissions of a service that is promised end to end."""
         keys, others = (self.estate.correlated.get(one.id, {}) for one in (run, later))
         return all(others.get(name, value) == value for name, value in keys.items())
-
-    def _goes_on_it(self, later: RunFacts) -> bool:
-        """True on a loop through the previous period for what read the run before when that was not good."""
-        return self.graph.is_on_loop(self.graph.unit(later.job_id)) and self.is_stale(later)
 
     def is_excused(self, run: RunFacts) -> bool:
         """True for what was missed before the present schedule was accepted: accepting it accepts that."""
@@ -354,7 +345,5 @@ def _as_run(due: ExpectedRun) -> RunFacts:
 
 
 def _was_over(run: RunFacts, by: datetime) -> bool:
-    """True for what had ended by then, or was missed. What is skipped says nothing of the data, and what a person
-    asserts of a run speaks for that run alone."""
     says = run.state is not RunState.SKIPPED and run.evidence is not RunEvidence.ASSERTED
     return says and not run.state.is_open and (run.ended_at or run_time(run)) <= by

@@ -34,7 +34,9 @@ def total_duration(known: DurationEstimate, durations: Sequence[float], elapsed:
     `elapsed` itself when none did, for it may end at any moment. None without an estimate."""
     if known.takes is None:
         return None
-    longer = [each for each in durations if each > elapsed.total_seconds()] if known.source == "history" else []
+    longer = (
+        [duration for duration in durations if duration > elapsed.total_seconds()] if known.source == "history" else []
+    )
     if longer:
         return _spread(longer)
     return known.takes.at_least(elapsed)
@@ -43,14 +45,14 @@ def total_duration(known: DurationEstimate, durations: Sequence[float], elapsed:
 def source_label(estimates: Sequence[DurationEstimate]) -> str:
     """Where a figure along a path comes from, by its weakest part: "history (14 runs)", "declared", "like 12 jobs",
     "no estimate"."""
-    sources = {each.source for each in estimates}
+    sources = {estimate.source for estimate in estimates}
     if "none" in sources or not estimates:
         return "no estimate"
     if "like" in sources:
-        return f"like {min(each.like for each in estimates if each.source == 'like')} jobs"
+        return f"like {min(estimate.like for estimate in estimates if estimate.source == 'like')} jobs"
     if "declared" in sources:
         return "declared"
-    runs = min(each.runs for each in estimates)
+    runs = min(estimate.runs for estimate in estimates)
     return f"history ({runs} run{'s' * (runs != 1)})"
 
 

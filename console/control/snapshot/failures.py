@@ -1,4 +1,4 @@
-"""Failure signatures: what the message or the log of a red run blames, and which jobs blame the same.
+"""Failure signatures: the cause that the message or log of a red run blames, and which jobs blame the same.
 
 Only what is recognized and named is a signature, so "exit 1" or "no such table" never groups anything.
 """
@@ -6,7 +6,7 @@ Only what is recognized and named is a signature, so "exit 1" or "no such table"
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,7 +23,7 @@ WORDS_LIMIT = 160
 
 
 class Blame(StrEnum):
-    """What is at fault. The text names the first three; the others are the target's own."""
+    """Kind of cause. Messages name the first three; the others are the target's own."""
 
     CREDENTIAL = "credential"
     CONNECTION = "connection"
@@ -95,7 +95,7 @@ _TITLES = {
 
 @lru_cache(maxsize=20_000)
 def failure_signature(text: str) -> FailureSignature | None:
-    """What the last lines of a message or log blame, the last line first; None if that is not recognized."""
+    """Signature of a message or log, the last line first; None if none is recognized."""
     for line in reversed(text.splitlines()[-LINES:]):
         for blame, pattern in _PATTERNS:
             if match := pattern.search(line[:LINE_LIMIT]):
@@ -112,7 +112,7 @@ def signature_identity(signature: FailureSignature, target: str) -> str:
 
 
 def identity_name(shared: str) -> str:
-    """ "db07:5432": what an identity names."""
+    """ "db07:5432": the name in an identity."""
     return clean_line(shared.partition(":")[2])
 
 
@@ -136,7 +136,7 @@ def _blamed_name(match: re.Match[str]) -> str:
 
 
 def run_signature(run: RunFacts) -> FailureSignature | None:
-    """What its message or the end of its log blames."""
+    """Signature of its message or the end of its log."""
     return failure_signature(run.message) or failure_signature(run.tail)
 
 
@@ -154,7 +154,7 @@ def target_label(estate: Estate, target_id: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RedJob:
-    """What the red runs of a job blame, with the values that this was read from."""
+    """Signatures of a job's red runs, with the values that they were read from."""
 
     runs: object
     job: JobFacts
@@ -179,15 +179,14 @@ def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | 
         target = labels.get(job.target_id, "")
         if red_job is None or red_job.runs is not own or red_job.job is not job or red_job.target != target:
             since = max(red_since(run) for run in own if run.state.is_red)
-            red_job = RedJob(own, job, target, _blamed_by(estate, own), since)
+            red = [
+                (run, signature) for run in own if run.state.is_red and (signature := run_signature(run)) is not None
+            ]
+            blamed_by = frozenset({run_identity(estate, run, signature) for run, signature in red} - {""})
+            red_job = RedJob(own, job, target, blamed_by, since)
         red_jobs[job_id] = red_job
     is_same = len(red_jobs) == len(before) and all(before.get(job_id) is one for job_id, one in red_jobs.items())
     return before if is_same else red_jobs
-
-
-def _blamed_by(estate: Estate, runs: Sequence[RunFacts]) -> frozenset[str]:
-    red = [(run, signature) for run in runs if run.state.is_red and (signature := run_signature(run)) is not None]
-    return frozenset({run_identity(estate, run, signature) for run, signature in red} - {""})
 
 
 def blame_links(estate: Estate, red_jobs: Mapping[int, RedJob], failing: Set[int]) -> Iterator[list[int]]:
@@ -210,8 +209,7 @@ BURST_JOBS = 5
 
 
 def failing_targets(estate: Estate, red_jobs: Mapping[int, RedJob]) -> frozenset[int]:
-    """The targets that may be a cause: enough of their jobs turned red close together. What else ran there is not
-    counted yet."""
+    """Candidate targets: enough of their jobs turned red close together. Their other runs are not counted yet."""
     rules = estate.declared.incidents
     red_since_by_target: dict[int, list[datetime]] = {}
     for red_job in red_jobs.values():

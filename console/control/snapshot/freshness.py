@@ -10,7 +10,7 @@ a run has a partial input until it has started after all of its inputs were whol
 stale.
 
 Reads. A downstream reads the upstream's run of the same business date, or of the period that its dependency names.
-What is read from before the lookback stands in `Estate.earlier`, as it was last judged.
+Runs from before the lookback are in `Estate.earlier`, as last judged.
 
 Gates. For a run that has started: was its input as wanted by then? What is unknown is not held against it, and what
 starts on a failure has read nothing. For a run still to start everything must be known
@@ -50,7 +50,7 @@ from console.timing.calendars import WEEKDAYS_ONLY, month_end_dates, previous_da
 
 
 class EstateRuns(Protocol):
-    """What freshness reads of the estate's index (`Picture`), which itself asks for freshness."""
+    """The part of `EstateIndex` that freshness reads."""
 
     @property
     def estate(self) -> Estate: ...
@@ -72,15 +72,15 @@ class EstateRuns(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadPoint:
-    """From where a downstream looks at its upstreams."""
+    """The point from which a downstream reads its upstreams."""
 
     business_date: date
     at: datetime
-    """It looks back from here; what is due later is not read, where there is a choice."""
+    """Runs due later are not read, if there is a choice."""
     due: datetime
     """The instant of its own period."""
     by: datetime
-    """What is good after this comes too late."""
+    """Runs good after this come too late."""
 
 
 def read_point_of(run: RunFacts, now: datetime) -> ReadPoint:
@@ -96,7 +96,12 @@ def run_to_read(
         case UpstreamPeriod.SAME:
             return index.read_by(upstream_id, read_point.business_date, read_point.at)
         case UpstreamPeriod.PREVIOUS:
-            return _previous(index, upstream_id, read_point, loops)
+            if loops:
+                return _last(_before(index, upstream_id, read_point.due))
+            same = index.read_by(upstream_id, read_point.business_date, read_point.due)
+            if same is not None:
+                return _last(_before(index, upstream_id, run_time(same)))
+            return _last([run for run in index.all_of(upstream_id) if run.business_date < read_point.business_date])
         case UpstreamPeriod.BUSINESS_DAY:
             day = previous_day(
                 index.estate.declared.calendar(wants.calendar) or WEEKDAYS_ONLY, read_point.business_date
@@ -108,23 +113,16 @@ def run_to_read(
         case UpstreamPeriod.LATEST:
             return _last(_before(index, upstream_id, read_point.at))
         case UpstreamPeriod.WINDOW:
-            return _in_window(index, upstream_id, wants.within or timedelta(0), read_point)
-
-
-def _previous(index: EstateRuns, upstream_id: int, read_point: ReadPoint, loops: bool) -> RunFacts | None:
-    if loops:
-        return _last(_before(index, upstream_id, read_point.due))
-    same = index.read_by(upstream_id, read_point.business_date, read_point.due)
-    if same is not None:
-        return _last(_before(index, upstream_id, run_time(same)))
-    return _last([run for run in index.all_of(upstream_id) if run.business_date < read_point.business_date])
-
-
-def _in_window(index: EstateRuns, upstream_id: int, within: timedelta, read_point: ReadPoint) -> RunFacts | None:
-    """The last that is good by then; else the last one. A rerun of the downstream looks from where it was due."""
-    found = [run for run in _before(index, upstream_id, read_point.due) if run_time(run) >= read_point.due - within]
-    good = (run for run in reversed(found) if (since := index.good_since(run)) is not None and since <= read_point.by)
-    return next(good, _last(found))
+            within = wants.within or timedelta(0)
+            found = [
+                run for run in _before(index, upstream_id, read_point.due) if run_time(run) >= read_point.due - within
+            ]
+            good = (
+                run
+                for run in reversed(found)
+                if (since := index.good_since(run)) is not None and since <= read_point.by
+            )
+            return next(good, _last(found))
 
 
 def _before(index: EstateRuns, upstream_id: int, at: datetime) -> Sequence[RunFacts]:
@@ -142,14 +140,14 @@ def _last(runs: Sequence[RunFacts]) -> RunFacts | None:
 
 @dataclass(frozen=True, slots=True)
 class InputFreshness:
-    """What one upstream is worth to a run that has started, or was due."""
+    """Freshness of one upstream for a run that has started, or was due."""
 
     good: datetime
     """Since when it is as wanted: BEGINNING where nothing speaks against it, NEVER while it is not."""
     whole: datetime
     """Since when nothing partial is in it."""
     words: str = ""
-    """What is partial."""
+    """The partial input."""
 
 
 def input_freshness(index: EstateRuns, read: UpstreamRead, read_point: ReadPoint) -> InputFreshness | None:
@@ -167,7 +165,7 @@ def input_freshness(index: EstateRuns, read: UpstreamRead, read_point: ReadPoint
 def run_freshness(
     index: EstateRuns, run: RunFacts, by: datetime, condition: UpstreamCondition = UpstreamCondition.SUCCESS
 ) -> InputFreshness:
-    """What a run that is read is worth to one that started at `by`."""
+    """Freshness of a run that is read by one that started at `by`."""
     if condition is UpstreamCondition.COMPLETION:
         ended = completed_at(run)
         good = ended or (BEGINNING if index.is_unknown(run) else NEVER)
@@ -179,7 +177,7 @@ def run_freshness(
 
 
 def gate_freshness(gate: UpstreamGate, found: Sequence[InputFreshness | None]) -> InputFreshness:
-    """What the gate is worth, of what its upstreams are."""
+    """Freshness of the gate from that of its upstreams."""
     there = [each for each in found if each is not None]
     need = min(gate.need, len(there))
     if need == 0:
@@ -199,15 +197,20 @@ def _must_be_there(index: EstateRuns, read: UpstreamRead, read_point: ReadPoint)
 
 
 def _seen_by_check(index: EstateRuns, read: UpstreamRead, read_point: ReadPoint) -> InputFreshness | None:
-    """As the looks by then found it; where nobody has looked, nobody can tell."""
     known = index.estate.checks.get((read.wants.check, read_point.business_date))
-    told = [each for each in known.stretches if each.state in (CheckState.PASSED, CheckState.FAILED)] if known else []
+    told = (
+        [stretch for stretch in known.stretches if stretch.state in (CheckState.PASSED, CheckState.FAILED)]
+        if known
+        else []
+    )
     if not told:
         return InputFreshness(BEGINNING, BEGINNING)
-    before = [each for each in told if each.since <= read_point.by]
+    before = [notice for notice in told if notice.since <= read_point.by]
     if before and before[-1].state is CheckState.PASSED:
         return InputFreshness(before[-1].since, BEGINNING)
-    later = next((each.since for each in told if each.state is CheckState.PASSED and each.since > read_point.by), NEVER)
+    later = next(
+        (notice.since for notice in told if notice.state is CheckState.PASSED and notice.since > read_point.by), NEVER
+    )
     return InputFreshness(later, BEGINNING)
 
 
@@ -355,7 +358,6 @@ class FreshnessIndex:
         return good is not None and began_after(run.started_at, good)
 
     def _own_part(self, run: RunFacts) -> str:
-        """What is partial in it by itself."""
         name = clean_line(self._index.job(run.job_id).name)
         how = "partial" if run.state is RunState.PARTIAL else "found to be partial"
         return f"read {name} of {run.business_date.isoformat()}, which was {how}"
@@ -378,8 +380,6 @@ class FreshnessIndex:
     def _plainly_good(
         self, unit: int, business_date: date, at: datetime, edges: Iterable[DependencyEdge]
     ) -> datetime | None:
-        """Since when all is good that runs of the job and of its tasks read which look back from there; None where more
-        must be asked, because something has not succeeded, or is partial."""
         place = (unit, business_date, at)
         if place not in self._good_since:
             self._good_since[place] = self._good_in_all(business_date, at, edges)
@@ -406,7 +406,6 @@ class FreshnessIndex:
             yield gate_freshness(gate, [input_freshness(self._index, read, look) for read in gate.reads])
 
     def _of_edges(self, run: RunFacts, edges: Iterable[DependencyEdge]) -> tuple[datetime, datetime, str]:
-        """The same where each must be good on its date, as nearly always: what is plainly so costs little."""
         index, at, by = self._index, lookback_time(run), run.started_at or self._index.now
         good, rest = BEGINNING, list[InputFreshness]()
         for edge in edges:
@@ -439,7 +438,6 @@ def _joined(found: Iterable[InputFreshness], good: datetime = BEGINNING) -> tupl
 
 
 def _as_stored(run: RunFacts) -> Freshness:
-    """Of a run of before the lookback: what it read is out of view."""
     clean = [] if run.stale_read else [ended for _, ended in success_spans(run)]
     tainted = run.partial_input or ("it was partial" if run.state is RunState.PARTIAL else "")
     whole = None if tainted else min(clean, default=None)

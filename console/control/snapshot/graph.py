@@ -24,7 +24,7 @@ JobPair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DependencyEdge:
-    """What a downstream reads of one upstream job."""
+    """Requirement of a downstream on one upstream job."""
 
     upstream: int
     downstream: int
@@ -49,7 +49,7 @@ class UpstreamRead:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamGate:
-    """What together lets a downstream start: so many of these."""
+    """Upstreams of which `need` let a downstream start."""
 
     need: int
     reads: tuple[UpstreamRead, ...]
@@ -60,7 +60,9 @@ class DependencyGraph:
 
     def __init__(self, jobs: Mapping[int, JobFacts], dependencies: Iterable[DependencyFacts]) -> None:
         self._tops = _tops(jobs)
-        parts = _between(self._tops, (each for each in dependencies if _known(each, jobs)))
+        parts = _between(
+            self._tops, (each for each in dependencies if each.upstream_id in jobs and each.downstream_id in jobs)
+        )
         knots, self.cycles = _knots([pair for pair, found in parts.items() if not _is_previous(found)])
         kept = {pair: found for pair, found in parts.items() if not _inside(pair, knots) or _is_previous(found)}
         loops = _loops(kept)
@@ -153,17 +155,19 @@ class DependencyGraph:
     def ancestors(self, job_id: int) -> set[int]:
         """Everything upstream of the job, without itself."""
         place = self._place.get(job_id)
-        return set() if place is None else {self._graph[each] for each in rx.ancestors(self._graph, place)}
+        return set() if place is None else {self._graph[ancestor] for ancestor in rx.ancestors(self._graph, place)}
 
     def descendants(self, job_id: int) -> set[int]:
         """Everything downstream of the job, without itself."""
         place = self._place.get(job_id)
-        return set() if place is None else {self._graph[each] for each in rx.descendants(self._graph, place)}
+        return (
+            set() if place is None else {self._graph[descendant] for descendant in rx.descendants(self._graph, place)}
+        )
 
     def members(self, terminals: Iterable[int]) -> set[int]:
         """The jobs of a service: its terminals and everything upstream of them."""
-        ends = {self.unit(each) for each in terminals}
-        return ends.union(*(self.ancestors(each) for each in ends))
+        ends = {self.unit(terminal) for terminal in terminals}
+        return ends.union(*(self.ancestors(end) for end in ends))
 
     def ordered(self, job_ids: Iterable[int]) -> list[int]:
         """The jobs so that every upstream comes before its downstreams; equals by id."""
@@ -182,29 +186,24 @@ def _tops(jobs: Mapping[int, JobFacts]) -> dict[int, int]:
     return tops
 
 
-def _known(dependency: DependencyFacts, jobs: Mapping[int, JobFacts]) -> bool:
-    return dependency.upstream_id in jobs and dependency.downstream_id in jobs
-
-
 def _between(tops: Mapping[int, int], dependencies: Iterable[DependencyFacts]) -> dict[JobPair, list[DependencyFacts]]:
     """The dependencies of each pair of jobs, ordered by their ids; none inside one DAG but on its run before."""
     found: dict[JobPair, list[DependencyFacts]] = {}
-    for each in dependencies:
-        upstream, downstream = each.upstream_id, each.downstream_id
+    for edge in dependencies:
+        upstream, downstream = edge.upstream_id, edge.downstream_id
         upstream, downstream = tops.get(upstream, upstream), tops.get(downstream, downstream)
-        if upstream != downstream or each.wants.period is UpstreamPeriod.PREVIOUS:
-            found.setdefault((upstream, downstream), []).append(each)
+        if upstream != downstream or edge.wants.period is UpstreamPeriod.PREVIOUS:
+            found.setdefault((upstream, downstream), []).append(edge)
     return {pair: found[pair] for pair in sorted(found)}
 
 
 def _edge(pair: JobPair, parts: Sequence[DependencyFacts]) -> DependencyEdge:
-    reads = tuple(sorted({each.upstream_id for each in parts}))
-    return DependencyEdge(*pair, reads, native=any(each.origin is DependencyOrigin.NATIVE for each in parts))
+    reads = tuple(sorted({part.upstream_id for part in parts}))
+    return DependencyEdge(*pair, reads, native=any(part.origin is DependencyOrigin.NATIVE for part in parts))
 
 
 def _is_previous(parts: Sequence[DependencyFacts]) -> bool:
-    """True where nothing but runs before is read; what config says of a pair counts over its scheduler's word."""
-    if not any(each.wants.period is UpstreamPeriod.PREVIOUS for each in parts):
+    if not any(part.wants.period is UpstreamPeriod.PREVIOUS for part in parts):
         return False
     return all(each.wants.period is UpstreamPeriod.PREVIOUS for each in _said(parts))
 
@@ -212,10 +211,10 @@ def _is_previous(parts: Sequence[DependencyFacts]) -> bool:
 def _said(parts: Sequence[DependencyFacts]) -> list[DependencyFacts]:
     """One for each pair of job or task: the declared one, where there are two."""
     found: dict[JobPair, DependencyFacts] = {}
-    for each in parts:
-        pair = (each.upstream_id, each.downstream_id)
-        if pair not in found or each.origin is DependencyOrigin.DECLARED:
-            found[pair] = each
+    for part in parts:
+        pair = (part.upstream_id, part.downstream_id)
+        if pair not in found or part.origin is DependencyOrigin.DECLARED:
+            found[pair] = part
     return list(found.values())
 
 
@@ -256,7 +255,7 @@ def _gates(
     for pair, parts in kept.items():
         if pair[1] not in special:
             continue
-        natively = any(each.origin is DependencyOrigin.NATIVE for each in parts)
+        natively = any(part.origin is DependencyOrigin.NATIVE for part in parts)
         for each in _said(parts):
             together = (each.downstream_id, each.wants.gate) if each.wants.gate else (each.downstream_id, pair, each)
             read = UpstreamRead(each.upstream_id, pair[0], each.wants, natively, pair in loops)

@@ -11,11 +11,11 @@ from console.domain.hold import NOT_NEEDED, RELEASE_FAILED, HoldFacts, HoldState
 from console.text.cleaning import clean_line
 
 LINGERS = timedelta(minutes=3)
-"""How long after a hold an inventory may still tell the pause that it was."""
+"""How long after a hold its pause may still be reported."""
 OVERDUE = timedelta(minutes=15)
-"""What is held so long after its time was over is somebody's to look at: its runs count as missed."""
+"""After this a hold past its end needs a person: its runs count as missed."""
 UNDER_WAY = ("sending", "sent", "unknown")
-"""A start that has left, or may have: its run is awaited until the action is over."""
+"""A start that was or may have been sent: its run is awaited until the action ends."""
 _STANDS = (HoldState.HELD, HoldState.RELEASING, HoldState.FOUND)
 
 
@@ -27,15 +27,22 @@ class JobHolds:
     upstreams: tuple[str, ...] = ()
     """Of each of them: the upstream that is not good, cleaned; empty without one."""
     pauses: bool = False
-    """True while a pause that its source tells is ours."""
+    """True while the reported pause is ours."""
     overdue: str = ""
-    """What keeps it back though its time is over for long, in words; empty where nothing does."""
+    """The hold that is long past its end; empty without one."""
 
     @staticmethod
     def by_job(estate: Estate, now: datetime) -> dict[int, JobHolds]:
         """The holds that were placed, by job."""
         found: dict[int, list[HoldFacts]] = {}
-        good = _good_upstreams(estate)
+        wanted = {(hold.upstream_id, hold.business_date) for hold in estate.holds if not hold.state.is_over}
+        runs, done = runs_by_job(estate.runs) if wanted else {}, (RunState.SUCCEEDED, RunState.SKIPPED)
+        read = [run for job_id, _ in wanted for run in runs.get(job_id or 0, ())]
+        good = frozenset(
+            (run.job_id, run.business_date)
+            for run in read
+            if run.state in done and (run.job_id, run.business_date) in wanted
+        )
         for hold in estate.holds:
             if _is_placed(hold):
                 found.setdefault(hold.job_id, []).append(hold)
@@ -58,7 +65,11 @@ class JobHolds:
         for hold, upstream in zip(self.holds, self.upstreams, strict=True):
             if not hold.state.holds_back or _is_overdue(hold, now):
                 continue
-            if key == hold.period_key or _since(hold, at) <= at <= now or (at > now and is_stuck(hold)):
+            if (
+                key == hold.period_key
+                or (hold.placed_at or hold.due_at or at + timedelta(microseconds=1)) <= at <= now
+                or (at > now and is_stuck(hold))
+            ):
                 return RunState.HELD, hold_text(hold, upstream)
         for hold in self.holds:
             if hold.state is not HoldState.RELEASED:
@@ -76,7 +87,7 @@ class JobHolds:
         return any(hold.period_key == key and hold.placed_at is not None for hold in self.holds)
 
     def why_missed(self, key: str) -> str:
-        """What became of the hold that kept that run back: behind why it is missed; empty without one."""
+        """Outcome of the hold that kept that run back, for the reason of the miss; empty without one."""
         for hold in self.holds:
             if hold.state is HoldState.RELEASED and hold.period_key == key and hold.words:
                 failed = hold.start is not None and hold.start.state == "failed" and hold.start.words not in hold.words
@@ -89,8 +100,8 @@ NO_HOLDS = JobHolds()
 
 
 def hold_text(hold: HoldFacts, upstream: str) -> str:
-    """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)". `upstream`: what is not good;
-    empty where nothing is known to be so."""
+    """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)". `upstream`: the one that is
+    not good; empty if unknown."""
     if hold.state is HoldState.FOUND:
         return f"held by {hold.held_by}, not by this store (hold {hold.key})"
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
@@ -116,18 +127,18 @@ def _says_more(text: str, upstream: str) -> bool:
 
 
 def is_stuck(hold: HoldFacts) -> bool:
-    """True while it stands though Headway has tried to let it go: nobody knows until when it keeps its job back."""
+    """True if its release failed: it is unknown how long it keeps its job back."""
     return hold.state in (HoldState.HELD, HoldState.RELEASING) and hold.words.startswith(RELEASE_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldStart:
-    """Why a start stays away until a person lets it go, whatever becomes good, and until when."""
+    """Why a start is held until a person releases it, whatever becomes good, and until when."""
 
     words: str
     """ "held by mara: …", "paused at its source"."""
     until: datetime | None
-    """When it is let go by itself; None: nobody knows."""
+    """When it is released by itself; None: unknown."""
 
 
 def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> HeldStart | None:
@@ -139,7 +150,7 @@ def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: dateti
         is_a_persons = (hold.kind == "person" and not hold.is_let_go_by_plan) or hold.state is HoldState.FOUND
         if is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
             return HeldStart(hold_text(hold, ""), hold.until) if due is None or due < hold.until else None
-    if job.paused_since is None or any(_pauses(hold, now) for hold in mine):
+    if job.paused_since is None or any(_is_placed(hold) and _is_ours(hold, now) for hold in mine):
         return None
     return HeldStart("paused at its source", None)
 
@@ -150,16 +161,11 @@ def held_start_reason(estate: Estate, job_id: int, due: datetime | None, now: da
     return kept.words if kept is not None else ""
 
 
-def _pauses(hold: HoldFacts, now: datetime) -> bool:
-    return _is_placed(hold) and _is_ours(hold, now)
-
-
 def _is_placed(hold: HoldFacts) -> bool:
     return hold.state not in (HoldState.FAILED, HoldState.SHADOW) and hold.kind != "trigger"
 
 
 def _is_ours(hold: HoldFacts, now: datetime) -> bool:
-    """True while a pause that is told may be what this hold made."""
     if _is_overdue(hold, now):
         return False
     since = hold.released_at if hold.state is HoldState.CLEARING else hold.ended_at
@@ -175,23 +181,6 @@ def _upstream(estate: Estate, hold: HoldFacts, good: frozenset[tuple[int, date]]
     if job is None or (hold.business_date is not None and (job.id, hold.business_date) in good):
         return ""
     return clean_line(job.name)
-
-
-def _good_upstreams(estate: Estate) -> frozenset[tuple[int, date]]:
-    """Upstreams of holds that have a good run on that date: whether that one is read, and whether another is waited
-    for, the next decision says."""
-    wanted = {(hold.upstream_id, hold.business_date) for hold in estate.holds if not hold.state.is_over}
-    runs, done = runs_by_job(estate.runs) if wanted else {}, (RunState.SUCCEEDED, RunState.SKIPPED)
-    read = [run for job_id, _ in wanted for run in runs.get(job_id or 0, ())]
-    return frozenset(
-        (run.job_id, run.business_date)
-        for run in read
-        if run.state in done and (run.job_id, run.business_date) in wanted
-    )
-
-
-def _since(hold: HoldFacts, at: datetime) -> datetime:
-    return hold.placed_at or hold.due_at or at + timedelta(microseconds=1)
 
 
 def _stood_for(hold: HoldFacts, at: datetime) -> bool:

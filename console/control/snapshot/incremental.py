@@ -1,4 +1,4 @@
-"""Incremental evaluation: which part of the estate changed, and the one cache passed from evaluation to evaluation.
+"""Incremental evaluation: the changed part of the estate, and the one cache passed from evaluation to evaluation.
 
 Jobs of one component are connected by dependencies, as a task of its DAG, by a service or a check that several of
 them deliver, or by the job from whose start a deadline counts; chains of services by a pool that they share; and for
@@ -176,7 +176,6 @@ class EvaluationMemo:
 
 
 def _target_state(target: TargetFacts, now: datetime, estate: Estate) -> tuple[object, ...]:
-    """What a job's results depend on of its target; its poll times only while it is out of reach."""
     unseen = is_out_of_reach(target, now, estate.settings)
     return (
         target.failing_since, target.lost, target.first_ok_at, target.system, target.name, target.poll_every,
@@ -185,7 +184,6 @@ def _target_state(target: TargetFacts, now: datetime, estate: Estate) -> tuple[o
 
 
 def _as_read(run: RunFacts) -> tuple[object, ...]:
-    """What a run's readers see of it."""
     return (
         run.id, run.period_key, run.business_date, run.state, run.evidence, run.attempt, run_time(run),
         run.first_started_at, run.started_at, run.ended_at, run.successes, run.ends,
@@ -252,7 +250,6 @@ def _connected(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[se
 
 
 def _lasting_components(estate: Estate, pools: Collection[Sequence[int]]) -> list[set[int]]:
-    """Chains of services that share a pool are one: what the one takes, the other waits for. `pools`: jobs of each."""
     links = list(_lasting_links(estate))
     components = _connected(estate.jobs, links)
     if not pools:
@@ -399,7 +396,7 @@ def _reading_changed_checks(before: Estate, after: Estate) -> set[int]:
     if not names:
         return set()
     downstreams = {edge.downstream_id for edge in after.dependencies if edge.wants.check in names}
-    return downstreams.union(*(one.terminals for one in after.services if not names.isdisjoint(one.ready)))
+    return downstreams.union(*(service.terminals for service in after.services if not names.isdisjoint(service.ready)))
 
 
 def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | None = None) -> Estate:
@@ -413,7 +410,7 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
         return estate
     jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
     targets = {job.target_id for job in jobs.values()} | {one.root_target_id for one in explaining}
-    services = tuple(one for one in estate.services if not ids.isdisjoint(one.terminals))
+    services = tuple(service for service in estate.services if not ids.isdisjoint(service.terminals))
     ready = {name for service in services for name in service.ready}
     runs = runs_by_job(estate.runs)
     beside = sorted(shape.sharing_pools_with(ids) - ids)
@@ -426,11 +423,12 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
         dependencies=shape.edges_in(components),
         services=services,
         targets={number: one for number, one in estate.targets.items() if number in targets},
-        incidents=explaining or tuple(one for one in estate.incidents if _is_about(one, ids, targets, ready)),
-        holds=tuple(one for one in estate.holds if one.job_id in ids),
+        incidents=explaining
+        or tuple(incident for incident in estate.incidents if _is_about(incident, ids, targets, ready)),
+        holds=tuple(hold for hold in estate.holds if hold.job_id in ids),
         history={job_id: estate.history[job_id] for job_id in jobs if job_id in estate.history},
         earlier=tuple(run for run in estate.earlier if run.job_id in ids),
-        findings=tuple(one for one in estate.findings if one.finding.job_id in ids),
+        findings=tuple(finding for finding in estate.findings if finding.finding.job_id in ids),
     )
 
 

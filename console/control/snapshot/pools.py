@@ -17,16 +17,16 @@ MAX_NAMED = 3
 
 def pool_of(declared: Declared, job: JobFacts) -> JobPool | None:
     """The first pool of config that names the job, else its source's; None where no limit is known."""
-    for one in declared.pools:
-        if matches_any(one.jobs, job.name):
-            return JobPool(one.name, one.slots)
+    for pool in declared.pools:
+        if matches_any(pool.jobs, job.name):
+            return JobPool(pool.name, pool.slots)
     if not job.pool or job.slots is None or job.slots < 1:
         return None
     return JobPool(f"{job.system}: {job.pool}", job.slots)
 
 
 def pools_of(declared: Declared, jobs: Mapping[int, JobFacts]) -> dict[str, list[int]]:
-    """The jobs of each pool, in their order; without asking each of them where there is none."""
+    """The jobs of each pool, in their order."""
     found: dict[str, list[int]] = {}
     for job in jobs.values():
         if (declared.pools or job.pool) and (pool := pool_of(declared, job)) is not None:
@@ -54,21 +54,18 @@ def _busy(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> Iterator[tu
 
 
 def has_slot(run: RunFacts) -> bool:
-    """True while it runs. Queued it waits for one; between two attempts it has left its slot to others, where its
-    source tells that the first is over."""
+    """True while it runs. A queued run waits for a slot; between two attempts it has none, if its source reports the
+    end of the first."""
     return run.state in _HOLDS_ONE or (run.state is RunState.RETRYING and run.ended_at is None)
 
 
 def slot_text(pool: JobPool, holders: Sequence[str]) -> str:
-    """ "a slot of etl_pool: 3 of 3 taken by load_a, load_b and load_c"; without their names where nobody is known."""
+    """ "a slot of etl_pool: 3 of 3 taken by load_a, load_b and load_c"; without names if unknown."""
     slot = f"a slot of {clean_line(pool.name)}"
     if not holders:
         return f"{slot} ({pool.slots})"
-    return f"{slot}: {len(holders)} of {pool.slots} taken by {_listed(list(dict.fromkeys(holders)))}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b, c and 2 more"."""
-    more = len(names) - MAX_NAMED
-    told = [*names[:MAX_NAMED], f"{more} more"] if more > 0 else list(names)
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    names = list(dict.fromkeys(holders))
+    hidden = len(names) - MAX_NAMED
+    shown = [*names[:MAX_NAMED], f"{hidden} more"] if hidden > 0 else list(names)
+    listed = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return f"{slot}: {len(holders)} of {pool.slots} taken by {listed}"

@@ -14,8 +14,8 @@ UNREACHABLE_REASONS = {
     "failing": "answers with a fault",
     "limited": "is asked too much",
 }
-"""Why a target is not seen, by what its polls end with: these answer, so their jobs go on as far as anybody knows. What
-ends otherwise does not answer."""
+"""Why a target is not seen, by the error of its polls: these answer, so their jobs may still run. With other errors
+it does not answer."""
 
 
 def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: EvaluationSettings) -> bool:

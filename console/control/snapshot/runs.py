@@ -14,7 +14,7 @@ RunKey = tuple[int, str]
 """A run by job and period key: it may have no id yet."""
 
 CLOCK_SKEW = timedelta(seconds=2)
-"""Two systems' clocks differ by as much without anybody having read stale data."""
+"""Accepted clock skew between two systems."""
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -65,7 +65,7 @@ def completed_at(run: RunFacts) -> datetime | None:
 
 
 def round_up_to_minute(at: datetime) -> datetime:
-    """To the full minute: what is counted from now on must not change with every look."""
+    """Rounded up to the minute, so that a value from now on does not change with every evaluation."""
     floor = at.replace(second=0, microsecond=0)
     return floor if floor == at else floor + _MINUTE
 
@@ -74,14 +74,14 @@ class Freshness(NamedTuple):
     """Of one run."""
 
     good_at: datetime | None
-    """The end of its first clean success; None while there is none."""
+    """The end of its first clean success; None without one."""
     stale: bool
     partial: str = ""
-    """What it read that was partial; empty where nothing was."""
+    """Its partial input; empty without one."""
     whole_at: datetime | None = None
     """The end of its first clean success that was whole too, where it was not always so."""
     tainted: str = ""
-    """What was partial in it before `whole_at`."""
+    """Its partial input before `whole_at`."""
 
 
 UNREAD = Freshness(None, stale=False)

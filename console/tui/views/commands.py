@@ -74,7 +74,7 @@ def _failed_upstream(reads: Queries, view: RunView) -> str:
     verdict = judge_gate(
         reads.holds.gate(name, view.row.period_key), reads.estate.engine().alive, reads.now(), reads.declared()
     )
-    if verdict.standing is not GateStatus.RED:
+    if verdict.status is not GateStatus.RED:
         return ""
     return f"{name} {view.row.business_date} has an upstream that is not good: {verdict.words}"
 

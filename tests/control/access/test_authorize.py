@@ -126,7 +126,7 @@ def test_a_refusal_says_what_is_needed_what_there_is_and_whom_to_ask() -> None:
         == reason("rerun", EXTRACT, *several)
     )
     alone = reason("rerun", SCRATCH, PermissionRule("bob", Role.VIEW))
-    assert alone.startswith("needs role act on etl-hosts; you (alice) have no role there; nobody has it: add it under")
+    assert alone.startswith("needs role act on etl-hosts; you (alice) have no role there; no user has it: add it under")
 
 
 @pytest.mark.parametrize("why", ["", "  \n"])

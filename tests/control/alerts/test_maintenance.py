@@ -114,7 +114,7 @@ def test_an_incident_that_outlives_its_maintenance_is_told_then() -> None:
     night.look("03:30")
     after = night.look("04:01").incidents[0]
     assert [AlertKind.OPENED] == [one.kind for one in after.notices]
-    assert "told now: its maintenance is over" == after.event
+    assert "notified now: its maintenance has ended" == after.event
     assert [()] == [one.notices for one in night.look("04:02").incidents]
 
 

@@ -102,8 +102,8 @@ def test_what_was_asked_and_not_measured_does_not_hold() -> None:
     state, words = verdict(Measurement(), rows_min=1, unique=(("a", "b"),), not_null=("c",), there=False, size_min=1)
     assert state is CheckState.FAILED
     assert words == (
-        "nobody counted the rows; nobody tells its size; nobody counted duplicate keys in a, b;"
-        " nobody counted rows without c"
+        "the rows were not counted; its size is unknown; not counted: duplicate keys in a, b;"
+        " not counted: rows without c"
     )
 
 
@@ -180,7 +180,7 @@ def test_values_are_compared_as_what_they_are(how: Comparator, to: object, value
 def test_no_value_is_none_of_the_wanted() -> None:
     assert verdict(Measurement(), value=(Comparison(Comparator.NOT, 3),)) == (
         CheckState.FAILED,
-        "no value, wanted not 3",
+        "no value, expected not 3",
     )
 
 
@@ -188,7 +188,7 @@ def test_values_from_outside_cannot_act_on_a_terminal() -> None:
     _, words = verdict(
         Measurement(value="\x1b[31m[red]x\x07", has_value=True), value=(Comparison(Comparator.EQUALS, "y"),)
     )
-    assert words == "value [red]x�, wanted equals y"
+    assert words == "value [red]x�, expected equals y"
 
 
 def world(*stretches: ResultSpan, every: timedelta = timedelta(minutes=5), **more: Any) -> Estate:

@@ -35,7 +35,7 @@ def told(business_date: str, clock: ScheduleView | None, now: datetime = NOW) ->
 
 
 def standing(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateStatus:
-    return told(business_date, clock, now).standing
+    return told(business_date, clock, now).status
 
 
 def test_a_date_on_which_a_known_schedule_has_no_instant_is_good() -> None:
@@ -95,7 +95,7 @@ def test_what_only_events_start_is_waited_for() -> None:
 def test_a_run_that_is_seen_counts_whatever_its_date() -> None:
     good = UpstreamView(1, "etl/extract", "hold", DAILY, 7, "p", RunState.SUCCEEDED, "native", "", False, None)
     assert (
-        GateStatus.SATISFIED == judge_gate(GateView(2, "etl/load", "2020-01-01", NOW, "", (good,)), False, NOW).standing
+        GateStatus.SATISFIED == judge_gate(GateView(2, "etl/load", "2020-01-01", NOW, "", (good,)), False, NOW).status
     )
 
 
@@ -128,9 +128,9 @@ def test_a_gate_of_several_is_open_with_so_many_of_them() -> None:
         *both
     )
     red = [wants(replace(each, state=RunState.FAILED), gate="1", need=1) for each in (EXTRACT, STOCK)]
-    assert GateStatus.RED == judged(*red).standing
+    assert GateStatus.RED == judged(*red).status
     one_comes = [red[0], wants(replace(STOCK, state=RunState.RUNNING), gate="1", need=1)]
-    assert GateStatus.WAITING == judged(*one_comes).standing
+    assert GateStatus.WAITING == judged(*one_comes).status
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def test_a_gate_reads_the_run_of_the_period_that_is_meant() -> None:
     runs = (past(20), past(21, RunState.FAILED), past(22))
     previous = replace(wants(STOCK, period=UpstreamPeriod.PREVIOUS), past=runs)
     assert GateVerdict(GateStatus.RED, "etl/stock is failed (run p21)") == judged(previous)
-    assert GateStatus.SATISFIED == judged(replace(previous, loops=True)).standing
+    assert GateStatus.SATISFIED == judged(replace(previous, loops=True)).status
     day = replace(wants(STOCK, period=UpstreamPeriod.BUSINESS_DAY), past=runs)  # the 22nd is a Sunday
-    assert GateStatus.SATISFIED == judged(day).standing
+    assert GateStatus.SATISFIED == judged(day).status
     window = replace(wants(STOCK, period=UpstreamPeriod.WINDOW, within=timedelta(hours=2)), past=runs[:2])
     assert GateVerdict(GateStatus.WAITING, "etl/stock is still to come") == judged(window)
     assert GateVerdict(GateStatus.SATISFIED, "etl/stock has no run before") == judged(replace(previous, past=()))
@@ -176,6 +176,6 @@ def test_a_gate_on_a_check_is_shut_until_it_was_seen_to_pass() -> None:
         one, declared=known
     )
     passed = CheckHistory("file", NOW.date(), (ResultSpan(CheckState.PASSED, NOW, NOW, "is there"),))
-    assert GateStatus.SATISFIED == judged(replace(one, looks=passed), declared=known).standing
+    assert GateStatus.SATISFIED == judged(replace(one, looks=passed), declared=known).status
     failed = CheckHistory("file", NOW.date(), (ResultSpan(CheckState.FAILED, NOW, NOW, "is missing"),))
-    assert GateStatus.WAITING == judged(replace(one, looks=failed), declared=known).standing
+    assert GateStatus.WAITING == judged(replace(one, looks=failed), declared=known).status

@@ -106,7 +106,7 @@ def test_what_its_own_clock_starts_later_is_no_step() -> None:
 
 
 HELD = "its start of 04:00 UTC is held until what it reads is good; while no engine works "
-TRIGGERED = "Headway starts it once what it reads is good; while no engine works nobody does"
+TRIGGERED = "Headway starts it once what it reads is good; not while no engine works"
 
 
 @pytest.mark.parametrize(

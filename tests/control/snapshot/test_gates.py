@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
-from console.control.holds.conditions import awaited_edges, met_text, unmet_text
+from console.control.holds.conditions import awaited_edges, condition_text, unmet_condition_text
 from console.control.snapshot.downstream import affected_below
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.calendar import Calendar
@@ -121,14 +121,16 @@ def test_what_is_awaited_is_what_is_left_of_the_gates_that_are_shut(
 ) -> None:
     seen = index(*runs, deps=deps, clock="03:50")
     found = awaited_edges(seen, deps, NIGHT, at("04:00"))
-    assert (left, text) == ([each.upstream_id for each in found], unmet_text(seen, found))
+    assert (left, text) == ([each.upstream_id for each in found], unmet_condition_text(seen.estate.jobs, found))
 
 
 def test_a_gate_is_told_in_words_with_how_many_it_needs() -> None:
     seen = index(deps=[])
-    assert "2 of s/a and s/b and s/c is good" == met_text(seen, TWO)
+    assert "2 of s/a and s/b and s/c is good" == condition_text(seen.estate.jobs, TWO)
     ended_before = wanting(A, D, condition=UpstreamCondition.COMPLETION, period=UpstreamPeriod.PREVIOUS)
-    assert "s/a (the previous) has ended and s/b is good" == met_text(seen, ended_before + feeds(B, D))
+    assert "s/a (the previous) has ended and s/b is good" == condition_text(
+        seen.estate.jobs, ended_before + feeds(B, D)
+    )
 
 
 # ── other periods
