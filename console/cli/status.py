@@ -41,8 +41,13 @@ def run_status(arguments: argparse.Namespace) -> int:
         return code
     document = {
         "header": {**header._asdict(), "engine": header.engine._asdict()},
-        "systems": systems, "services": [service_json(service) for service in services], "incidents": incidents, "remarks": problems, "approvals": approvals, "maintenance": maintenance,
-    }  # fmt: skip
+        "systems": systems,
+        "services": [service_json(service) for service in services],
+        "incidents": incidents,
+        "remarks": problems,
+        "approvals": approvals,
+        "maintenance": maintenance,
+    }
     rows = table(
         systems,
         ValueColumn("system", lambda target: f"{target.system}/{target.name}", 20, middle=True),
