@@ -183,7 +183,7 @@ def run_verb(arguments: argparse.Namespace) -> int:
 
 
 def _run_named(reads: Queries, name: str, verb: Verb) -> RunRow:
-    """The run that was named. Raises CommandError, NotFound."""
+    """Raises CommandError, NotFound."""
     if name.isascii() and name.isdigit():
         try:
             return reads.runs.run(whole_number(name)).row
@@ -198,7 +198,6 @@ def _run_named(reads: Queries, name: str, verb: Verb) -> RunRow:
 
 
 def _no_such_run(reads: Queries, name: str, verb: Verb) -> str:
-    """The error for an unknown run, with the active runs for a cancel, else the latest runs."""
     is_cancel = verb is Verb.CANCEL
     filters = JobFilter(states=RUNNING_STATES) if is_cancel else JobFilter()
     jobs = [job for job in reads.jobs.jobs_first_page(filters, "age", MAX_NEAR_RUNS) if job.run_id is not None]
@@ -280,7 +279,6 @@ def _can_complete(run: RunRow, undo: bool) -> bool:
 
 
 def _no_such_step(step: str, names: list[str]) -> str:
-    """The error for an unknown step, with similar or known ones."""
     candidates = " or ".join(suggest_names(step, names))
     known = ", ".join(names[:MAX_NEAR_STEPS]) + ", …" * (len(names) > MAX_NEAR_STEPS)
     none = 'the config declares none (a system of kind "manual" does)'
@@ -326,7 +324,9 @@ def run_actions(arguments: argparse.Namespace) -> int:
         latest = reads.actions.list_details(arguments.limit)
         actions = [action for action in latest if matches_terms(action.text, typed)]
         if not actions and len(arguments.words) == 1 and typed[:1] not in ("", "-", "!") and ":" not in typed:
-            raise CommandError(Exit.NOT_FOUND, _no_such_action(typed, [action.key for action in latest]))
+            near = " or ".join(get_close_matches(typed, [action.key for action in latest], n=3, cutoff=0.8))
+            hint = f"did you mean {near}?" if near else "headway action lists the latest actions"
+            raise CommandError(Exit.NOT_FOUND, f'no action matches "{clean_line(typed)}"; {hint}')
         total, now = reads.actions.count(), reads.now()
     print_result(
         arguments,
@@ -346,13 +346,6 @@ def run_actions(arguments: argparse.Namespace) -> int:
     if total > arguments.limit and not arguments.json:
         print_message(f"searched the latest {arguments.limit} of {total} actions; --limit searches more")
     return Exit.OK
-
-
-def _no_such_action(text: str, keys: Sequence[str]) -> str:
-    """The error for a text that matches neither a key nor an action."""
-    near = " or ".join(get_close_matches(text, keys, n=3, cutoff=0.8))
-    hint = f"did you mean {near}?" if near else "headway action lists the latest actions"
-    return f'no action matches "{clean_line(text)}"; {hint}'
 
 
 def _action_state(action: ActionDetailView) -> str:
@@ -429,7 +422,13 @@ def approve_action(arguments: argparse.Namespace) -> int:
     approval, requests = approvals[arguments.key], require_engine(arguments)
     if not approval.words:
         approval = _fetch_preview(arguments, requests, approval)
-    print_result(arguments, {"approval": approval, "approved": False}, _approval_text(approval))
+    lines = [
+        f"{approval.verb.replace('_', ' ')} {approval.job}",
+        *(f"  {label:<9} {text}" for label, text in approval.told),
+        f"  requested {timestamp(approval.requested)}",
+        f"  until     {timestamp(approval.until)}; expires then",
+    ]
+    print_result(arguments, {"approval": approval, "approved": False}, lines)
     if not confirm_or_yes(arguments, "approve this action?", "nothing was approved", "approve"):
         raise CommandError(Exit.REFUSED, "nothing was approved")
     wait_for_answer(arguments, requests, requests.approve(arguments.key))
@@ -448,15 +447,6 @@ def _fetch_preview(arguments: argparse.Namespace, requests: EngineClient, approv
             raise
         print_message(f"preview not available: {error}")
         return approval
-
-
-def _approval_text(approval: ApprovalView) -> list[str]:
-    return [
-        f"{approval.verb.replace('_', ' ')} {approval.job}",
-        *(f"  {label:<9} {text}" for label, text in approval.told),
-        f"  requested {timestamp(approval.requested)}",
-        f"  until     {timestamp(approval.until)}; expires then",
-    ]
 
 
 def run_withdraw(arguments: argparse.Namespace) -> int:
@@ -488,19 +478,17 @@ def _withdraw_action(arguments: argparse.Namespace, action: ActionView | None) -
         )
     requests = require_engine(arguments)
     if not arguments.json:
-        print_parts(_withdrawable_text(action))
+        lines = [f"{action.verb} {action.job}", f"  requested by {action.requested_by}", f"  state     {action.state}"]
+        lines += [f"  message   {action.words}"] if action.words else []
+        risk = (
+            "  note      its outcome is unknown: if requested again, the job may run twice. Check the scheduler first"
+        )
+        print_parts([*lines, risk] if action.state == "unknown" else lines)
     if not confirm_or_yes(arguments, "withdraw this action?", "nothing was withdrawn", "withdraw"):
         raise CommandError(Exit.REFUSED, "nothing was withdrawn")
     wait_for_answer(arguments, requests, requests.withdraw(action.key, arguments.why))
     outcome = "withdrawn" if action.state == "requested" else "abandoned"
     return print_result(arguments, {"action": action, "withdrawn": True}, [f"{action.key}: {outcome}"])
-
-
-def _withdrawable_text(action: ActionView) -> list[str]:
-    lines = [f"{action.verb} {action.job}", f"  requested by {action.requested_by}", f"  state     {action.state}"]
-    lines += [f"  message   {action.words}"] if action.words else []
-    risk = "  note      its outcome is unknown: if requested again, the job may run twice. Check the scheduler first"
-    return [*lines, risk] if action.state == "unknown" else lines
 
 
 RUN_VERB_ARGUMENTS = (

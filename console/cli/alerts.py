@@ -99,7 +99,6 @@ def suppressed_until(suppression: SuppressionView, now: datetime) -> str:
 
 
 def _alert_number(typed: str) -> int | None:
-    """The number that was typed; None if it is not a number."""
     try:
         return whole_number(typed)
     except argparse.ArgumentTypeError:
@@ -107,7 +106,6 @@ def _alert_number(typed: str) -> int | None:
 
 
 def _no_such_alert(what: str, typed: str, candidates: Sequence[tuple[int, str]]) -> str:
-    """The error for an unknown alert or delivery, with number and title of existing ones."""
     known = "; ".join(f"{number} ({clean_line(title, TITLE_WIDTH)})" for number, title in candidates)
     return f'no {what} "{clean_line(typed[:40])}"; {f"known: {known}" if known else "none exists"}'
 

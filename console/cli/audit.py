@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from console.cli.arguments import positive_number
 from console.cli.clock_format import timestamp
@@ -19,9 +18,6 @@ from console.cli.output import (
 )
 from console.cli.reader import store_reader
 from console.timing.durations import parse_duration
-
-if TYPE_CHECKING:
-    from console.store.queries.audit import AuditRow
 
 OPEN_ESTATE_NOTE = (
     "config has no [[permissions]]: everybody who can write this store has every permission. Fix: docs/security.md"
@@ -53,14 +49,9 @@ def list_audit(arguments: argparse.Namespace) -> int:
         ValueColumn("action", lambda row: row.verb, 16),
         ValueColumn("object", lambda row: row.object, 12, middle=True),
         ValueColumn("why", lambda row: row.why or "–", 10),
-        ValueColumn("outcome", _outcome_text, 16),
+        ValueColumn("outcome", lambda row: str(row.detail.get("refused") or row.detail.get("words") or "–"), 16),
     )
     return print_result(arguments, entries, rows)
-
-
-def _outcome_text(row: AuditRow) -> str:
-    """The reason of a refusal, or the outcome; the last column, since it may be long."""
-    return str(row.detail.get("refused") or row.detail.get("words") or "–")
 
 
 def verify_audit(arguments: argparse.Namespace) -> int:

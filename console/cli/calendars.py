@@ -70,7 +70,6 @@ def _excluded_text(excluded: list[dict[str, str]]) -> str:
 
 
 def _clock_change_lines(days: list[dict[str, Any]]) -> Iterator[str]:
-    """How a window shifts on the dates of a clock change."""
     for day in days:
         for span in day["hours"] or ():
             if span["note"]:
@@ -84,7 +83,6 @@ def no_days_fault(start: date) -> str:
 
 
 def _start_date(arguments: argparse.Namespace, calendar: Calendar, now: datetime) -> date:
-    """The date that was typed, else today in the calendar's zone."""
     from zoneinfo import ZoneInfo
 
     return date.fromisoformat(arguments.start) if arguments.start else now.astimezone(ZoneInfo(calendar.zone)).date()
@@ -134,12 +132,10 @@ def _list_calendars(arguments: argparse.Namespace, declared: Declared, now: date
 
 
 def _window_text(window: CalendarWindow) -> str:
-    """As config has it: "22:00-04:00"."""
     return f"{window.opens:%H:%M}-{window.closes:%H:%M}"
 
 
 def _calendar_text(calendar: Calendar) -> str:
-    """The rules of the calendar, as the config writes them."""
     from console.domain.calendar import WEEKDAYS
 
     rules = [rule.text for rule in calendar.on]
@@ -155,8 +151,7 @@ def _calendar_text(calendar: Calendar) -> str:
 
 
 def _counted_days(calendar: Calendar, start: date, n: int) -> list[dict[str, Any]]:
-    """The days that count, each with its reason and hours (None: all day), and the days before it that a holiday,
-    closing or another calendar excludes."""
+    """The days that count, each with its reason and hours (None: all day), and the excluded days before it."""
     from console.timing.calendars import day_reason, next_days, open_hours
 
     days: list[dict[str, Any]] = []
@@ -176,7 +171,6 @@ def _counted_days(calendar: Calendar, start: date, n: int) -> list[dict[str, Any
 
 
 def _window_document(calendar: Calendar, hours: OpenHours) -> dict[str, Any]:
-    """One window of a date: as written, the instants at which it is open, as text, and how a clock change shifts it."""
     from zoneinfo import ZoneInfo
 
     zone, window = ZoneInfo(calendar.zone), _window_text(hours.window)

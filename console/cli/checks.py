@@ -44,10 +44,18 @@ def run_checks(arguments: argparse.Namespace) -> int:
         ValueColumn("state", lambda result: result.state),
         ValueColumn("result", lambda result: result.words, 24),
     )
+    every = format_duration(view.every_seconds)
+    waits = ", ".join(view.waits) or f"none; runs every {every}"
+    lines = [f"{view.name}: {view.about} ({view.kind}, every {every}, business dates in {view.zone})"]
+    lines += [f"  needed by {waits}"]
+    lines += ["  warns only: nothing waits for it"] if view.severity == "warn" else []
+    check_heading = (
+        lines if view.last is not None else [*lines, f"  never run. Run it: headway datacheck {view.name} --now"]
+    )
     return print_result(
         arguments,
         {**asdict(view), "looks": [asdict(result) for result in results]},
-        _check_heading(view),
+        check_heading,
         *([rows] if results else []),
         code=Exit.PROBLEM if view.last is not None and view.last.state not in PASSED_STATES else Exit.OK,
     )
@@ -84,15 +92,6 @@ def _next_check_text(view: CheckView, now: datetime) -> str:
     if view.next_at is not None:
         return relative_time_text(view.next_at, now) if view.next_at > now else "now"
     return "on demand" if view.waits and not view.awaited else "now"
-
-
-def _check_heading(view: CheckView) -> list[str]:
-    every = format_duration(view.every_seconds)
-    waits = ", ".join(view.waits) or f"none; runs every {every}"
-    lines = [f"{view.name}: {view.about} ({view.kind}, every {every}, business dates in {view.zone})"]
-    lines += [f"  needed by {waits}"]
-    lines += ["  warns only: nothing waits for it"] if view.severity == "warn" else []
-    return lines if view.last is not None else [*lines, f"  never run. Run it: headway datacheck {view.name} --now"]
 
 
 HANDLERS = {

@@ -444,7 +444,6 @@ def full_name(noun: str, arguments: Sequence[str]) -> tuple[str, int]:
 
 
 def _names_something(arguments: Sequence[str]) -> bool:
-    """True if the first argument that is not a global option is a name."""
     index = 0
     while index < len(arguments) and arguments[index] in ("--json", "--plain", "--utc", "--config", "--store"):
         index += 2 if arguments[index] in ("--config", "--store") else 1

@@ -90,8 +90,6 @@ def _targets(reads: Queries, _: str) -> Iterable[str]:
 
 
 def _views_of(table: str) -> Names:
-    """Saved views of a table, the user's own and those of the config."""
-
     def names(reads: Queries, _: str) -> Iterable[str]:
         from console.config.preferences import effective_preferences, read_preferences
 
@@ -196,7 +194,6 @@ def complete(line: str, point: int, build_parser: Callable[[str | None, bool], a
 
 
 def _arguments_of(parser: argparse.ArgumentParser, command: str | None) -> Iterable[argparse.Action]:
-    """The global arguments, and those of the command."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction) and command is not None:

@@ -154,7 +154,7 @@ def config_in_use_note(arguments: argparse.Namespace, digest: str) -> str:
 
 
 def _store_header(arguments: argparse.Namespace) -> HeaderView | None:
-    """The state of engine and config in the store; None without a readable store."""
+    """None without a readable store."""
     from console.store.errors import StoreError
     from console.store.queries import open_queries
 
@@ -383,7 +383,6 @@ def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list
 
 
 def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Iterator[Diagnosis]:
-    """The store, and who works on it."""
     from console.store.errors import StoreError, StoreMissing
     from console.store.queries import open_queries
 
@@ -444,7 +443,6 @@ def _diagnose_engine(header: HeaderView, config: Config | None) -> Iterator[Diag
 
 
 def _diagnose_systems(arguments: argparse.Namespace, config: Config) -> Iterator[Diagnosis]:
-    """Every probe, route and data check, and the clocks of the systems."""
     from connectors.sdk.secrets import SecretStore
 
     if arguments.no_probe:

@@ -65,7 +65,6 @@ _received_signals: list[int] = []
 
 
 def _exit_on_signal(number: int, _: object) -> None:
-    """Ends the demo. If a library swallows the exit, the next check of `_wait` ends it."""
     _received_signals.append(number)
     sys.exit(128 + number)
 
@@ -131,7 +130,6 @@ def _read_history(play: DemoPlayback, store: Database, engine: subprocess.Popen[
 
 
 def _print_story(play: DemoPlayback, ahead_seconds: float) -> int:
-    """Waits for the incident and its alert, then prints the services and the incident."""
     from console.cli.incidents import incident_lines
     from console.cli.services import service_table
     from console.store.queries import open_queries

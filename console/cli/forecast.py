@@ -109,7 +109,6 @@ def _is_job_name(reads: Queries, name: str) -> bool:
 
 
 def _print_job_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:
-    """One job, in each service day that waits for it."""
     row, now = reads.jobs.job(name).row, reads.now()
     forecasts = reads.service_days.forecasts_of_job(row.id)
     reasons = "or it is never critical, or they have no forecast: headway forecast"
@@ -325,8 +324,7 @@ def _simulated_services(
 
 
 def _night_begin(night: date, now: datetime) -> datetime:
-    """Noon of that date, when business dates begin by default; `now` if that has passed. Raises CommandError for a past
-    night."""
+    """Noon of that date, the default begin of business dates; `now` if that has passed. Raises CommandError."""
     noon = instant_of_clock(datetime.combine(night, time(12)))
     if now - noon > timedelta(days=1):
         raise CommandError(Exit.USAGE, f"the night of {night} has ended; see headway forecast tonight --date {night}")
@@ -399,8 +397,7 @@ def timeline_table(lanes: Sequence[TimelineLane], near: datetime) -> Table:
 
 
 def _job_status(lane: TimelineLane, clock: Callable[[datetime | None], str]) -> list[str]:
-    """Status, due time and what ran. Of a job with several runs a night: of the run that its service reads; earlier
-    runs are named apart from one that has not started."""
+    """Of a job with several runs a night: of the run that its service reads; earlier runs are named apart."""
     run = next((run for run in lane.job.runs if run.id == lane.run_id), None) if lane.job is not None else None
     due = run.due if run is not None else None
     bars = [bar for bar in lane.bars if bar.kind in (BarKind.RAN, BarKind.RUNS)]

@@ -276,7 +276,6 @@ def _release_if_allowed(
 
 
 def _release_mark(connector: Connector, job: MarkedJob, timeout: float) -> tuple[str, bool]:
-    """The outcome as text, and whether the mark was removed."""
     from connectors.sdk.contract import ActionSpec
     from connectors.sdk.records import RunRef
     from connectors.sdk.states import RunState
@@ -320,7 +319,6 @@ def run_gate(arguments: argparse.Namespace) -> int:
 
 
 def _wait_for_gate(arguments: argparse.Namespace) -> GateVerdict:
-    """The verdict when the gate opens, or when the wait ends."""
     from console.control.holds.gate import GateStatus, GateVerdict  # local: start-up time
 
     timeout = arguments.timeout.total_seconds()
@@ -341,7 +339,7 @@ def _wait_for_gate(arguments: argparse.Namespace) -> GateVerdict:
 
 
 def _gate_status(arguments: argparse.Namespace) -> GateVerdict:
-    """The gate by one query of the store; UNKNOWN if it cannot be read. Raises CommandError for an unknown job."""
+    """UNKNOWN if the store cannot be read. Raises CommandError for an unknown job."""
     from console.control.holds.gate import GateStatus, GateVerdict, business_date_at, judge_gate  # local: start-up time
 
     period = arguments.period

@@ -128,7 +128,11 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     history = [line for repair in view.repairs for line in _past_repair_lines(repair)]
     history = history or [f"  {timestamp(at)}  {text}" for at, text in view.seen_before]  # of a cause that is no run
     is_unrepaired = view.repairs and not any(repair.how for repair in view.repairs)
-    suppressed = _suppression_lines(view)
+    suppressed = [
+        f"  {hold.kind:<10} {hold.route}: suppressed by {hold.stage}: {hold.ended_why or hold.why}"
+        for hold in view.held
+        if hold.ended is None or hold.ended_why not in ("", "told")
+    ]
     events = [
         f"  {timestamp(event.at)}  {event.words}{f' ({event.actor})' * bool(event.actor)}" for event in view.events
     ]
@@ -147,7 +151,6 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
 
 
 def _cause_lines(view: IncidentView, target: TargetView | None) -> list[str]:
-    """The error of a target that cannot be polled, and since when; for a run the reason, unless the title has it."""
     if view.row.cause != "target":
         return [f"reason {view.row.reason}"] if view.row.reason and view.row.reason not in view.row.title else []
     name = view.row.root_job
@@ -159,7 +162,6 @@ def _cause_lines(view: IncidentView, target: TargetView | None) -> list[str]:
 
 
 def _related_lines(view: IncidentView) -> list[str]:
-    """The incidents that it was split from or merged into, and how often it was reopened."""
     row = view.row
     parts = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
     parts += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
@@ -180,7 +182,6 @@ def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
 
 
 def _member_lines(member: MemberView, now: datetime) -> list[str]:
-    """A run, and its evidence: native state, age of the observation, reason."""
     native = f'native state "{member.native_state}"' if member.native_state else ""
     observed = f"observed {age_text(member.observed, now)}" if member.observed is not None else ""
     facts = " · ".join(filter(None, (native, observed, member.reason)))
@@ -189,7 +190,6 @@ def _member_lines(member: MemberView, now: datetime) -> list[str]:
 
 
 def _past_repair_lines(repair: PastRepair) -> list[str]:
-    """An earlier failure of the root: its message, and its repair."""
     took = f", succeeded after {format_duration(repair.took_s)}" if repair.took_s is not None else ""
     done = f"{repair.done}{took}" if repair.how else "not repaired"
     return [
@@ -214,15 +214,6 @@ def _notification_line(delivery: DeliveryView) -> str:
         f"sent {timestamp(delivery.sent)}{digest}" if delivery.sent else f"{delivery.state} {delivery.error}".strip()
     )
     return f"  {delivery.kind:<10} {delivery.route} ({delivery.url_words}): {outcome}"
-
-
-def _suppression_lines(view: IncidentView) -> list[str]:
-    """Suppressed alerts, also those never sent afterwards, with the reason."""
-    return [
-        f"  {hold.kind:<10} {hold.route}: suppressed by {hold.stage}: {hold.ended_why or hold.why}"
-        for hold in view.held
-        if hold.ended is None or hold.ended_why not in ("", "told")
-    ]
 
 
 ACK_FOR = "1h"

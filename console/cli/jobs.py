@@ -37,7 +37,6 @@ from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, store_reader
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.runs import run_table
-from console.config.saved_views import SavedView
 from console.domain import job
 from console.domain.filter import split_filter
 from console.domain.finding import DetectionRule, FindingView
@@ -77,7 +76,9 @@ def run_jobs(arguments: argparse.Namespace) -> int:
             owners=(*typed.owners, *arguments.owner),
             services=(*typed.services, *arguments.service),
         )
-        ids = reads.jobs.job_ids(filters, _sort_order(arguments, view))
+        order: str = arguments.sort or view.sort or "name"
+        sort_order = order if not arguments.reverse else order[1:] if order.startswith("-") else f"-{order}"
+        ids = reads.jobs.job_ids(filters, sort_order)
         jobs = reads.jobs.jobs_by_ids(ids[: arguments.limit].tolist())
     rows = table(
         jobs,
@@ -91,12 +92,6 @@ def run_jobs(arguments: argparse.Namespace) -> int:
     )
     more = len(ids) - len(jobs)
     return print_result(arguments, jobs, rows, [f"… {more} more; use --limit {len(ids)} to show all"] if more else [])
-
-
-def _sort_order(arguments: argparse.Namespace, view: SavedView) -> str:
-    """The order that was typed, else the view's; --reverse inverts either."""
-    order: str = arguments.sort or view.sort or "name"
-    return order if not arguments.reverse else order[1:] if order.startswith("-") else f"-{order}"
 
 
 def state_text(job: JobRow, now: datetime) -> str:
@@ -128,7 +123,7 @@ def run_job(arguments: argparse.Namespace) -> int:
 
 
 def _runs_on_date(reads: Queries, job_id: int, name: str, typed: str) -> Sequence[RunRow]:
-    """The job's runs of that date, newest first. Raises CommandError for an invalid date or one without a run."""
+    """Newest first. Raises CommandError for an invalid date or one without a run."""
     try:
         day = business_date(typed)
     except argparse.ArgumentTypeError as error:
@@ -156,7 +151,6 @@ def _print_runs(arguments: argparse.Namespace) -> int:
 
 
 def _attempt_lines(view: RunView) -> list[str]:
-    """The attempts of a run, and the end of its log."""
     lines = ["", f"run {view.row.id}, {view.row.period_key}"]
     for attempt in view.attempts:
         native = f", native state {attempt.native_state}" if attempt.native_state else ""
@@ -185,7 +179,6 @@ def _print_job(arguments: argparse.Namespace) -> int:
 
 
 def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
-    """The learned cadence of a job without a readable schedule; empty if none was learned."""
     if starts is None:
         return ""
     from console.timing.schedule import learn_cadence
@@ -227,7 +220,6 @@ def _card_line(field: CardView, now: datetime) -> str:
 
 
 def _last_run_text(view: JobView, now: datetime) -> list[str]:
-    """The duration of the latest run, and its rank among the successful ones before it."""
     timed = [(run, seconds) for run in view.runs if (seconds := run.lasted_s(now)) is not None]
     earlier = [seconds for run, seconds in timed[1:] if not run.is_red]
     if not earlier:
@@ -253,7 +245,13 @@ def edit_card(arguments: argparse.Namespace) -> int:
     fields = _card_fields(arguments.card)
     with store_reader(arguments) as reads:
         view = reads.jobs.job(arguments.name)
-    changes = _card_changes(view, fields)
+    name, lines = view.row.name, []
+    for field in view.card:
+        if field.field in fields:
+            if field.why_not:
+                raise CommandError(Exit.REFUSED, f"{name} {field.field}: {field.why_not}; nothing was saved")
+            lines.append(f"{name} {field.field}: {field.value or '–'} -> {fields[field.field] or 'reset'}")
+    changes = lines
     requests = require_engine(arguments)
     if not arguments.yes:
         print_parts(changes)
@@ -275,17 +273,6 @@ def _card_fields(pairs: list[str]) -> dict[str, str]:
             raise CommandError(Exit.USAGE, fault)
         values[field] = text.strip()
     return values
-
-
-def _card_changes(view: JobView, values: dict[str, str]) -> list[str]:
-    """A line for each changed field. Raises CommandError for a field that the config does not let people set."""
-    name, lines = view.row.name, []
-    for field in view.card:
-        if field.field in values:
-            if field.why_not:
-                raise CommandError(Exit.REFUSED, f"{name} {field.field}: {field.why_not}; nothing was saved")
-            lines.append(f"{name} {field.field}: {field.value or '–'} -> {values[field.field] or 'reset'}")
-    return lines
 
 
 FINDINGS_LIMIT = 200

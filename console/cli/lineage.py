@@ -127,7 +127,6 @@ def _inputs_document(reach: LineageReach, inputs: RunInputs) -> Iterator[dict[st
 
 
 def _input_lines(reach: LineageReach, inputs: RunInputs) -> Iterator[str]:
-    """Each run that has started, and the upstream runs that it read."""
     yield ""
     for (upstream, downstream), (run, read, is_told) in inputs.items():
         name = reach.view.jobs[upstream].name
@@ -195,7 +194,6 @@ def _side_lines(
 
 
 def _count_lines(reach: LineageReach, near: list[int], steps: dict[int, int]) -> Iterator[str]:
-    """Counts by system, and the names of red, causing and critical jobs."""
     jobs = reach.jobs(near)
     for system, members in by_system(jobs):
         yield f"  {system}: {counted(members, 'job')}: {state_counts(members)}"
@@ -226,7 +224,7 @@ def _tree_lines(
 
 
 def _mark_last(job_ids: list[int]) -> list[tuple[int, bool]]:
-    """With whether it is the last of them; the last first, in the order of a stack."""
+    """Each item in reverse order, as for a stack, and whether it is the last one."""
     return [(job_id, place == 0) for place, job_id in enumerate(reversed(job_ids))]
 
 

@@ -80,7 +80,6 @@ class CommandParser(HeadwayParser):
         return parsed, rest
 
     def _unknown(self, rest: Sequence[str]) -> str:
-        """The error for unknown arguments, with a suggestion."""
         first, message = rest[0], f"unrecognized arguments: {' '.join(rest)}"
         filters = [action for action in self._actions if action.dest == "filter" or action.metavar == "FILTER"]
         if filters and re.match(r"-[^-]", first):
@@ -194,7 +193,6 @@ def with_full_name(arguments: Sequence[str]) -> list[str]:
 
 
 def _noun_help(noun: str) -> str:
-    """Help of a noun that needs a verb."""
     verbs = [f"  {verb:<9} {command.help}" for verb, command in verbs_of(noun).items()]
     return "\n".join([f"usage: headway {noun} VERB ...", "", *verbs])
 
@@ -217,7 +215,6 @@ def _run_command(parsed: argparse.Namespace, after: list[str]) -> int:
 
 
 def _report_error(document: argparse.Namespace, code: Exit, message: str) -> Exit:
-    """Prints the error as JSON with --json; returns the code."""
     if document.json:
         print_document(error_document(document.document, code, message))
     return code
@@ -234,7 +231,7 @@ def _unknown_command(name: str) -> str:
 
 
 def _refuse_misplaced_option(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """Raises CommandError for an option of the command typed before the command, with the line to type."""
+    """Raises CommandError for an option of the command typed before it, with the line to type."""
     index = command_index(arguments)
     if not index or "--" in arguments[:index]:
         return
@@ -271,6 +268,6 @@ def _join_negative_values(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _opens_console(arguments: Sequence[str]) -> bool:
-    """True for `headway --wallboard`: without a command, options are the console's."""
+    """True for `headway --wallboard`: options without a command are the console's."""
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
     return bool(options - {"--config", "--store"}) and not options & {"-h", "--help", "--version"}

@@ -69,7 +69,7 @@ def run_shadow(arguments: argparse.Namespace) -> int:
 
 
 def _shadow_scope(arguments: argparse.Namespace, reads: Queries) -> tuple[str, str]:
-    """The name of the switch, and its system. Raises NotFound, CommandError."""
+    """The switch, and its system. Raises NotFound, CommandError."""
     if arguments.system:
         names = {system.system for system in reads.estate.systems()}
         if arguments.system not in names:

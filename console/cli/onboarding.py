@@ -55,7 +55,14 @@ def run_init(arguments: argparse.Namespace) -> int:
         return Exit.OK
     print_parts(_finding_lines(findings))
     if not any(finding.name for finding in findings):
-        print_parts(_nothing_found(path))
+        print_parts(
+            [
+                "No scheduler was found on this machine: no crontab, no Airflow home, no pg_cron, no AWS.",
+                f"If yours run elsewhere, write {path} by hand; config.example.toml has every setting.",
+                "Any other job can report by curl: headway connector grants heartbeat",
+                "To try it first: headway demo",
+            ]
+        )
         return Exit.PROBLEM
     if not asks and not arguments.yes:
         print_parts(["", f"Would watch {_finding_keys(chosen) or 'nothing'} and write {path}, in shadow mode."])
@@ -99,7 +106,6 @@ def _find_schedulers(machine: Machine) -> list[DetectedScheduler]:
 
 
 def _config_file(arguments: argparse.Namespace) -> Path:
-    """The file to write; in a folder of config files it is one of them."""
     path = config_path(arguments.config)
     return path / "headway.toml" if path.is_dir() else path
 
@@ -121,7 +127,6 @@ def _refuse_overwrite(path: Path, arguments: argparse.Namespace, asks: bool) -> 
 
 
 def _select_findings(findings: Sequence[DetectedScheduler], keys: Sequence[str]) -> list[DetectedScheduler]:
-    """The findings selected by default, or by --only. Raises CommandError for an unknown key."""
     if not keys:
         return [finding for finding in findings if finding.is_wanted]
     names = [name for key in keys for name in key.split(",") if name]
@@ -138,7 +143,7 @@ def _finding_keys(findings: Sequence[DetectedScheduler]) -> str:
 
 
 def _finding_lines(findings: Sequence[DetectedScheduler]) -> list[str]:
-    """Every finding: what, how many jobs, whether it can be watched, where, and a remark. Unsupported ones last."""
+    """Unsupported ones last."""
     lines = [""]
     offered = [finding for finding in findings if finding.name]
     numbered = [(f"{number:>3}", f"   [{finding.key}]", finding) for number, finding in enumerate(offered, 1)]
@@ -150,19 +155,9 @@ def _finding_lines(findings: Sequence[DetectedScheduler]) -> list[str]:
     return lines
 
 
-def _nothing_found(path: Path) -> list[str]:
-    return [
-        "No scheduler was found on this machine: no crontab, no Airflow home, no pg_cron, no AWS.",
-        f"If yours run elsewhere, write {path} by hand; config.example.toml has every setting.",
-        "Any other job can report by curl: headway connector grants heartbeat",
-        "To try it first: headway demo",
-    ]
-
-
 def _ask_selection(
     findings: Sequence[DetectedScheduler], selected: Sequence[DetectedScheduler], path: Path
 ) -> list[DetectedScheduler]:
-    """The findings that a person selects by number."""
     offered = [finding for finding in findings if finding.name]
     default = " ".join(str(offered.index(finding) + 1) for finding in selected) or "none"
     print_parts(["", f"Headway probes what you select and writes it to {path}."])

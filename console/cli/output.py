@@ -144,7 +144,6 @@ def fit_columns(
 
 
 def _row_blocks(columns: Sequence[TableColumn], cells: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Each row as lines of title and cell, unshortened; an empty line between rows."""
     label = max(len(column.title) for column in columns)
     lines: list[str] = []
     for row in cells:
@@ -211,7 +210,6 @@ def wrap(line: str, width: int) -> list[str]:
 
 
 def _hang(line: str, width: int) -> int:
-    """The column at which the text after a label begins."""
     start = len(line) - len(line.lstrip())
     label, gap, text = line[start:].partition(GAP)
     below = len(line) - len(text.lstrip()) if gap else 0

@@ -71,7 +71,7 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
 
 
 def _finish_cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService) -> str:
-    """ "06:05, 12 % late", "~06:05 on time", with the day if it is not the deadline's; "not delivered"."""
+    """ "06:05, 12 % late", "~06:05 on time", "not delivered"; with the date if it is not the deadline's."""
     near = datetime.fromisoformat(day.deadline)
     at = clock_text(finish.at, day.zone, near).rpartition(" ")[0] if finish.at is not None else ""
     return f"{outlook.sign(finish)}{at}{finish.text}".lstrip()
@@ -200,15 +200,10 @@ def _confirm_plan(arguments: argparse.Namespace, draft: PlanDraft, word: str) ->
         return True
     if not sys.stdin.isatty():
         raise CommandError(Exit.USAGE, "nothing was sent. Fix: --yes to start it without a terminal")
-    why = _typed_confirmation_reason(draft)
-    return prompt(f"{why}: type {word} to confirm: ") == word if why else confirm("start this plan?")
-
-
-def _typed_confirmation_reason(draft: PlanDraft) -> str:
-    """Why a plain yes does not start the plan; empty if it does."""
     first = f"affects tier 1 ({', '.join(draft.first_tier)})" if draft.first_tier else ""
     is_safe = all(step.safety == Safety.SAFE and not step.preview.get("overlap") for step in draft.steps)
-    return "; ".join(filter(None, (first, "" if is_safe else "not every step is declared safe to rerun")))
+    why = "; ".join(filter(None, (first, "" if is_safe else "not every step is declared safe to rerun")))
+    return prompt(f"{why}: type {word} to confirm: ") == word if why else confirm("start this plan?")
 
 
 def _start_plan(arguments: argparse.Namespace, draft: PlanDraft) -> int:

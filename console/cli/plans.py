@@ -121,7 +121,6 @@ def _step_named(steps: list[MemberView], running: list[MemberView], name: str) -
 
 
 def _step_lines(steps: list[MemberView], running: list[MemberView], chosen: MemberView) -> list[str]:
-    """A line for each step: role, job, run, period, state; then the steps that are running."""
     return [
         "steps, in order:",
         *(
@@ -179,11 +178,6 @@ def _show_plan(arguments: argparse.Namespace) -> int:
     code = watch_plan(arguments, arguments.number) if arguments.watch else None
     if code is not None and not arguments.json:
         return code
-    shown = _print_plan(arguments)
-    return shown if code is None else code
-
-
-def _print_plan(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
         plan = reads.plans.plan(arguments.number)
     if arguments.json:
@@ -192,7 +186,8 @@ def _print_plan(arguments: argparse.Namespace) -> int:
         print_parts([*plan_lines(plan), *follow_up_text(arguments, plan)])
         if plan.state == "running" and (problem := engine_problem(arguments)) is not None:
             print_message(f"{problem}; the plan continues when one is. Fix: headway engine")
-    return PLAN_EXITS[plan.state] if plan.state == "stopped" else Exit.OK
+    shown = PLAN_EXITS[plan.state] if plan.state == "stopped" else Exit.OK
+    return shown if code is None else code
 
 
 def plan_lines(plan: PlanView) -> list[str]:
@@ -262,7 +257,6 @@ def list_native_backfills(arguments: argparse.Namespace) -> int:
 
 
 def _systems_with_backfills(reads: Queries) -> Iterator[tuple[str, int, str]]:
-    """Each system with native backfills, and the job by which it is queried."""
     for name, kind in sorted({(system.system, system.kind) for system in reads.estate.systems()}):
         try:
             has_backfills = Verb.BACKFILL in registry.load(kind).verbs
@@ -314,7 +308,6 @@ def run_backfill(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_unused_options(arguments: argparse.Namespace, change: str | None) -> None:
-    """Raises CommandError for an option that would have no effect."""
     mode = "list" if arguments.list else "native" if arguments.native else change
     if mode is None and arguments.reprocess:
         raise CommandError(Exit.USAGE, "--reprocess needs --native")

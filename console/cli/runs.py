@@ -121,7 +121,6 @@ def run_log(arguments: argparse.Namespace) -> int:
 def _log_difference(
     arguments: argparse.Namespace, requests: EngineClient, job: str, run_id: int, attempt: int | None
 ) -> int:
-    """Lines that are new since the last successful run, then those that are missing."""
     answer = requests.wait(requests.log(run_id, attempt, against_good=True), 2 * ANSWER_SECONDS)
     if not answer.ok:
         raise CommandError(Exit.PROBLEM, answer.error)
@@ -149,7 +148,6 @@ def difference_lines(data: dict[str, Any]) -> list[str]:
 
 
 def _attempt_id(view: RunView, number: int | None) -> int | None:
-    """The id of the attempt with that number; None for the latest. Raises CommandError for an unknown number."""
     attempt = next((attempt.id for attempt in view.attempts if attempt.number == number), None)
     if number is not None and attempt is None:
         raise CommandError(Exit.NOT_FOUND, f"no attempt {number}; the run has {len(view.attempts)}")

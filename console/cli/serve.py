@@ -54,10 +54,18 @@ def run_serve(arguments: argparse.Namespace) -> int:
     url = store_url_of(arguments)
     gate, host = _auth_gate(arguments)
     apply_terminal_options(arguments)
-    _start_engine_for_serve(arguments, url)
+    started: list[StartedEngine] = []
+    starter = None if arguments.no_engine else engine_starter(arguments, url, started)
+    if starter is not None:
+        starter()
+    for engine in started:
+        if engine.words:
+            print_message(engine.words)
     limits = WebLimits(arguments.sessions, min(PER_VISITOR_OPTIONS, arguments.sessions))
     shut = AccessGate(config_path(arguments.config)) if arguments.behind_proxy else str
-    consoles = WebServer(gate, _console_command(arguments), limits, print_message, shut)
+    options = ("--ascii",) if arguments.ascii else ()
+    console_command = (*own_command(arguments), "console", "--in-browser", "--no-engine", *options)
+    consoles = WebServer(gate, console_command, limits, print_message, shut)
     try:
         asyncio.run(serve(consoles, host, arguments.port, lambda: _print_address(arguments, gate, host)))
     except OSError as error:
@@ -73,22 +81,6 @@ def _print_address(arguments: argparse.Namespace, gate: AuthGate, host: str) -> 
         print_message("open this link on this machine. It works once; then the next one is printed. Ctrl-C stops")
     else:
         print_message(f"serving {arguments.behind_proxy} on {host}:{arguments.port} to {', '.join(arguments.trust)}")
-
-
-def _console_command(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The command of a visitor's console, which starts no engine."""
-    options = ("--ascii",) if arguments.ascii else ()
-    return (*own_command(arguments), "console", "--in-browser", "--no-engine", *options)
-
-
-def _start_engine_for_serve(arguments: argparse.Namespace, url: str) -> None:
-    started: list[StartedEngine] = []
-    starter = None if arguments.no_engine else engine_starter(arguments, url, started)
-    if starter is not None:
-        starter()
-    for engine in started:
-        if engine.words:
-            print_message(engine.words)
 
 
 def _auth_gate(arguments: argparse.Namespace) -> tuple[AuthGate, str]:

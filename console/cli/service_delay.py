@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -15,7 +15,6 @@ from console.cli.services import deadline_text, forecast_text, instance_named
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
 from console.control.services.risk import risk_alarm_of
 from console.domain.service import ServiceView, reason_lines
-from console.domain.timeline import PathJobBaseline, TimelineJob
 from console.text.cleaning import clean_line
 
 DELAY_KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
@@ -32,7 +31,9 @@ def explain_service(arguments: argparse.Namespace) -> int:
             view = instance_named(reads, arguments.name, arguments.instance, arguments.business_date)
         path, now = reads.service_days.critical_path(view.name, view.business_date, view.submission), reads.now()
         alarm = risk_alarm_of(*reads.service_days.alarm_facts(view.name))
-    baselines = _usual_durations(store_url_of(arguments), path, view.business_date)
+    from console.engine.api.explain import typical_path  # loads what writes to stores
+
+    baselines = typical_path(store_url_of(arguments), path, date.fromisoformat(view.business_date)) if path else ()
     moved = [baseline.moved for baseline in baselines if baseline.moved]
     breakdown = break_down_lateness(
         path_steps_of(path, view.deadline, baselines), now, view.delivered is not None, view.expected
@@ -46,12 +47,6 @@ def explain_service(arguments: argparse.Namespace) -> int:
         parts += [[heading], delay_table(breakdown, view.zone, now), ["", delay_totals(breakdown)]]
     document = delay_document(view, breakdown) | {"moved": moved, "alarm": asdict(alarm)}
     return print_result(arguments, document, *parts)
-
-
-def _usual_durations(url: str, path: Sequence[TimelineJob], business_date: str) -> Sequence[PathJobBaseline]:
-    from console.engine.api.explain import typical_path  # loads what writes to stores
-
-    return typical_path(url, path, date.fromisoformat(business_date)) if path else ()
 
 
 def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: datetime) -> Iterator[str]:

@@ -191,7 +191,6 @@ def service_table(services: Sequence[ServiceView], now: datetime) -> Table:
 
 
 def _act_by_cell(service: ServiceView, now: datetime) -> str:
-    """ "03:58 in 12m"; the deadline beside it has the zone."""
     if service.act_by is None:
         return "–"
     return f"{local_clock_cell(service.act_by, service.zone, now)} {relative_time_text(service.act_by, now)}"
@@ -207,7 +206,6 @@ def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
 
 
 def _not_expected_text(service: ServiceView, reads: Queries) -> ServiceView:
-    """The service on a date that was not evaluated; without a promise if its calendar excludes the date."""
     if not service.calendar or service.reason != NOT_EVALUATED:
         return service
     from console.timing.calendars import counts, exclusion_reason

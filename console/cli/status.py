@@ -72,7 +72,6 @@ def run_status(arguments: argparse.Namespace) -> int:
 def _banner_lines(
     header: HeaderView, approvals: Sequence[ApprovalView], maintenance: Sequence[dict[str, Any]]
 ) -> Iterator[str]:
-    """Conditions that suppress alerts or actions, and decisions that wait for a person."""
     if header.frozen:
         yield f"FROZEN, no action is sent: {header.frozen.removeprefix('frozen ')}"
     yield from (f"IN SHADOW: {scope}; observed without notifying or acting" for scope in header.in_shadow)
@@ -86,7 +85,6 @@ def _banner_lines(
 
 
 def _active_maintenance(declared: Declared, now: datetime) -> list[dict[str, Any]]:
-    """Scope, end and reason of each active maintenance window."""
     if not declared.maintenance:
         return []
     from console.timing.maintenance import active_maintenances

@@ -23,7 +23,6 @@ from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
     PLAIN,
-    Table,
     ValueColumn,
     print_message,
     print_page,
@@ -68,27 +67,24 @@ def run_systems(arguments: argparse.Namespace) -> int:
             ],
         )
     elif arguments.name is None:
-        print_parts(_target_table(targets, now))
+        target_table = table(
+            targets,
+            ValueColumn("system", lambda target: f"{target.system}/{target.name}", 16, middle=True),
+            ValueColumn("health", lambda target: health_text(target, now), 10),
+            ValueColumn("kind", lambda target: f"{target.kind} {target.version}".strip(), drop=4),
+            ValueColumn("polled", lambda target: age_text(target.last_ok, now)),
+            ValueColumn("every", lambda target: format_duration(target.poll_every_s), drop=2),
+            ValueColumn("poll time", lambda target: _poll_time(target) or "–", drop=1),
+            ValueColumn("jobs", lambda target: f"{target.jobs:,}", drop=3),
+            ValueColumn("skipped", lambda target: str(target.skipped or "–"), drop=1),
+            ValueColumn("message", lambda target: target.problem or "–", 12),
+        )
+        print_parts(target_table)
     else:
         for number, target in enumerate(targets):
             print_page(arguments, [*([""] if number else []), *_target_lines(target, drift, now)])
     is_bad = any(target.error_kind or target.pause or target.stopped_reason for target in targets)
     return Exit.PROBLEM if is_bad else Exit.OK
-
-
-def _target_table(targets: Sequence[TargetView], now: datetime) -> Table:
-    return table(
-        targets,
-        ValueColumn("system", lambda target: f"{target.system}/{target.name}", 16, middle=True),
-        ValueColumn("health", lambda target: health_text(target, now), 10),
-        ValueColumn("kind", lambda target: f"{target.kind} {target.version}".strip(), drop=4),
-        ValueColumn("polled", lambda target: age_text(target.last_ok, now)),
-        ValueColumn("every", lambda target: format_duration(target.poll_every_s), drop=2),
-        ValueColumn("poll time", lambda target: _poll_time(target) or "–", drop=1),
-        ValueColumn("jobs", lambda target: f"{target.jobs:,}", drop=3),
-        ValueColumn("skipped", lambda target: str(target.skipped or "–"), drop=1),
-        ValueColumn("message", lambda target: target.problem or "–", 12),
-    )
 
 
 def _poll_time(target: TargetView) -> str:
@@ -195,7 +191,6 @@ def run_pause(arguments: argparse.Namespace) -> int:
 
 
 def _pause_duration(text: str | None) -> timedelta:
-    """Raises CommandError."""
     if text is None:
         return DEFAULT_PAUSE
     try:
@@ -243,7 +238,6 @@ def accept_drift(arguments: argparse.Namespace) -> int:
 
 
 def _confirm_drift(name: str, drift: Sequence[DriftView], newest: int) -> bool:
-    """Prints the changes and asks whether to accept them. Raises CommandError without a terminal."""
     for change in drift:
         print_message(f"change {change.id}  {change.what}: {change.words}")
     if not sys.stdin.isatty():
@@ -274,7 +268,7 @@ def run_shell(arguments: argparse.Namespace) -> int:
 
 
 def _target_of(config: Config, typed: str) -> tuple[SystemConfig, str]:
-    """The system and target that were named. Raises CommandError for an unknown or ambiguous name."""
+    """Raises CommandError for an unknown or ambiguous name."""
     name, _, target = typed.partition("/")
     system = config.systems.get(name)
     if system is None:

@@ -88,7 +88,7 @@ class CalendarSettings(StrictSettings):
         return self
 
     def _is_empty(self) -> bool:
-        """True where nothing is left that could count, whatever the year."""
+        """True if no day of any year counts."""
         if self.weekdays is None or self.weekdays or self.open or self.include:
             return False
         return all(DayRule.read(each).kind == "business day" for each in self.on)

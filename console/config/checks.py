@@ -89,7 +89,7 @@ class ExpectSettings(StrictSettings):
         return self
 
     def _can_be(self) -> None:
-        """ValueError for what no value is."""
+        """Raises ValueError for a value that cannot occur."""
         for name in sorted(self.model_fields_set):
             value = getattr(self, name)
             if isinstance(value, float) and not isfinite(value):
@@ -453,7 +453,6 @@ def _check_connection(
 
 
 def _waiting(document: Table) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where a check is named, and its name."""
     for service, table in document.get("services", {}).items():
         for name in _names(table, "ready"):
             yield ("services", service, "ready"), name

@@ -29,7 +29,7 @@ def find_cycle(edges: list[Pair]) -> list[str]:
 
 
 def _faults(dependency: DependencySettings) -> Iterable[tuple[str, str]]:
-    """Key and words of what contradicts itself within one dependency."""
+    """(key, text) of contradictions within one dependency."""
     count = len(dependency.feeding)
     twice = next((each for each in dependency.feeding if dependency.feeding.count(each) > 1), None)
     if twice is not None:
@@ -56,7 +56,7 @@ def _period(dependency: DependencySettings) -> str:
 
 
 def _check_duplicates(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
-    """The same pair again, in another mode or with other times: what should count?"""
+    """A repeated pair with another mode or other times is ambiguous."""
     first: dict[Pair, int] = {}
     for number, one in numbered.items():
         for pair in _edges(one):
@@ -77,7 +77,7 @@ def _differs(
 
 
 def _check_engine_down(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
-    """A downstream starts without an engine, or it does not; in mode "observe" it is not held at all."""
+    """`engine_down` needs a mode that holds the downstream."""
     first: dict[str, int] = {}
     for number, one in numbered.items():
         if one.mode == "observe":

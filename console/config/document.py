@@ -83,7 +83,7 @@ class ConfigDocument:
         return self._found(key)[0].absolute().parent
 
     def _found(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
-        """File, line, and the key as counted there: lists of tables continue from file to file."""
+        """File, line, and the key as counted there: lists of tables continue across files."""
         file = next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
         if key[0] in LISTS and len(key) > 1:
             key = (key[0], str(int(key[1]) - self.before.get((key[0], file), 0)), *key[2:])
@@ -153,7 +153,6 @@ def _merge(document: Table, part: Table, file: Path, reading: ConfigDocument) ->
 
 
 def _shape_fault(top: str, value: Any) -> str:
-    """The fault of a section of the wrong type, with the fix; empty if it is right."""
     if top in LISTS and not isinstance(value, list):
         return f"is not a list of tables. Write [[{top}]] above {LISTS[top]}."
     if top in NAMED and not isinstance(value, dict):
@@ -164,7 +163,6 @@ def _shape_fault(top: str, value: Any) -> str:
 
 
 def _line_of_value(text: str, top: str) -> int | None:
-    """The line of `top = …` or `[[top]]`."""
     at = _nth_line(text.splitlines(), rf"\s*(\[\[\s*)?[\"']?{re.escape(top)}[\"']?\s*(\]\]|=)", 1)
     return None if at is None else at + 1
 
@@ -205,7 +203,7 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
 
 
 def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
-    """The line of the innermost table that holds the key, from 0, and the keys within it."""
+    """The line of the innermost table with the key, from 0, and the keys within it."""
     for depth in range(len(key), 1 if key[0] in SINGLE_FILE_TABLES else 2, -1):
         counted, number = (key[: depth - 1], int(key[depth - 1])) if key[depth - 1].isdigit() else (key[:depth], 1)
         start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
@@ -216,7 +214,7 @@ def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[s
 
 
 def _dotted(key: tuple[str, ...]) -> str:
-    """A pattern for these keys as the header of a table has them."""
+    """A pattern for these keys in a table header."""
     return r"\s*\.\s*".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key)
 
 

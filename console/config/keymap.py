@@ -33,8 +33,7 @@ class KeyFault(NamedTuple):
 
 
 def read_keys(table: Mapping[str, Any]) -> tuple[Remap, list[KeyFault]]:
-    """The keys that a table `ACT = "key"` or `"SCREEN.ACT" = ["key", …]` gives, and what is wrong with it. What is
-    faulty is left out of them."""
+    """The keys of a table `ACT = "key"` or `"SCREEN.ACT" = ["key", …]`, and its faults; faulty entries are left out."""
     faults: list[KeyFault] = []
     given: dict[str, tuple[str, ...]] = {}
     for name, value in table.items():
@@ -134,7 +133,6 @@ def key_text(key: str) -> str:
 
 
 def _spread(given: Mapping[str, tuple[str, ...]]) -> Remap:
-    """Keys per screen; an entry for one screen precedes one for all."""
     wide = sorted(given, key=lambda name: "." in name)
     keys_by_place = {place: given[name] for name in wide for place in action_ids()[name]}
     typed = {place for place in keys_by_place if place.split(".")[0] in TEXT_INPUTS}

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from connectors.sdk import registry
 from console.config.alerts import InhibitSettings, RotaSettings, alerting
@@ -32,8 +31,8 @@ from console.config.estate import (
     SystemSettings,  # fmt: skip
 )
 from console.config.keymap import read_keys
-from console.config.maintenance import ExceptionSettings, MaintenanceSettings, check_planned
-from console.config.references import check_references, check_scopes
+from console.config.maintenance import ExceptionSettings, MaintenanceSettings
+from console.config.references import check_references
 from console.config.rules import rules
 from console.config.saved_views import read_view
 from console.config.signals import read_signals
@@ -52,28 +51,18 @@ def check_approval(
             permission.role in APPROVERS and (not permission.tiers or tier in permission.tiers)
             for permission in permissions
         ):
-            words = f"tier {tier} requires another person's approval, and no [[permissions]] permits to approve there"
-            mend = 'Add one with role = "approve", or take the tier out.'
-            reading.fault(("acting", "approval_tiers"), f"{words}. {mend}")
+            problem = f"tier {tier} requires another person's approval, and no [[permissions]] permits to approve there"
+            fix = 'Add one with role = "approve", or take the tier out.'
+            reading.fault(("acting", "approval_tiers"), f"{problem}. {fix}")
 
 
-DECLARED_TABLES = (
-    "calendars",
-    "checks",
-    "incidents",
-    "maintenance",
-    "exceptions",
-    "pools",
-    "rules",
-)
-"""Names of these tables."""
+DECLARED_TABLES = ("calendars", "checks", "incidents", "maintenance", "exceptions", "pools", "rules")
 
 
 def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[str, CheckSettings]) -> Declared:
     """The declarations of the document; faults go into the reading. `checks`: those without faults."""
     known = calendars(document, validate_named(CalendarSettings, document, "calendars", reading), reading)
     incidents = validate(IncidentSettings, document.get("incidents", {}), ("incidents",), reading) or IncidentSettings()
-    check_planned(document, reading)
     maintenance = validate_list(MaintenanceSettings, document, "maintenance", reading).values()
     exceptions = validate_list(ExceptionSettings, document, "exceptions", reading).values()
     return Declared(
@@ -102,16 +91,11 @@ def shared_preferences(document: Table, reading: ConfigDocument) -> str:
             reading.fault(("views", name, *filter(None, [fault.field])), fault.problem)
         if view is not None:
             views[name] = view.fields()
-    signals = _signals(document.get("console", {}).get("signals", {}), reading)
-    found = {name: part for name, part in (("keys", keys), ("views", views), ("signals", signals)) if part}
-    return json.dumps(found, sort_keys=True) if found else ""
-
-
-def _signals(table: Any, reading: ConfigDocument) -> dict[str, bool]:
-    found, faults = read_signals(table)
-    for fault in faults:
-        reading.fault(("console", "signals", *filter(None, [fault.name])), fault.problem)
-    return found
+    signals, signal_faults = read_signals(document.get("console", {}).get("signals", {}))
+    for signal_fault in signal_faults:
+        reading.fault(("console", "signals", *filter(None, [signal_fault.name])), signal_fault.problem)
+    parts = {name: part for name, part in (("keys", keys), ("views", views), ("signals", signals)) if part}
+    return json.dumps(parts, sort_keys=True) if parts else ""
 
 
 def _keys(table: Table, reading: ConfigDocument) -> Table:
@@ -122,8 +106,8 @@ def _keys(table: Table, reading: ConfigDocument) -> Table:
     if not isinstance(keys, dict):
         reading.fault(("console", "keys"), 'is not a table. Write [console.keys] with rerun = "x" below.')
         return {}
-    for one in read_keys(keys)[1]:
-        reading.fault(("console", "keys", one.name), one.problem)
+    for fault in read_keys(keys)[1]:
+        reading.fault(("console", "keys", fault.name), fault.problem)
     return dict(keys)
 
 
@@ -133,7 +117,9 @@ def load_config(path: Path) -> Config:
     document = read_files(path, reading)
     if reading.unread:
         raise ConfigFaults(reading.faults)
-    _unknown_tables(document, reading)
+    for top in document:
+        if top not in TABLES:
+            reading.fault((top,), f"unknown table. {suggestion(top, TABLES)}")
     config = _build(path, document, reading)
     if reading.faults:
         raise ConfigFaults(sorted(reading.faults, key=lambda fault: (fault.file, fault.line or 0)))
@@ -144,12 +130,6 @@ TABLES = (
     "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
     "rotas", "console", "views", *DECLARED_TABLES,
 )  # fmt: skip
-
-
-def _unknown_tables(document: Table, reading: ConfigDocument) -> None:
-    for top in document:
-        if top not in TABLES:
-            reading.fault((top,), f"unknown table. {suggestion(top, TABLES)}")
 
 
 def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
@@ -169,14 +149,14 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
     estate, alerts, acting = estate or EstateSection(), alerts or AlertSettings(), acting or ActingSettings()
     checks = read_checks(document, reading)
-    said = alerting(routes, inhibit.values(), rotas, alerts.noise_report)
+    declared = declared_values(document, reading, checks)
+    declared = replace(declared, alerting=alerting(routes, inhibit.values(), rotas, alerts.noise_report))
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, replace(declared_values(document, reading, checks), alerting=said), rotas,
-        checks, shared_preferences(document, reading),
+        tuple(permissions.values()), acting, declared, rotas, checks,
+        shared_preferences(document, reading),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
-    check_scopes(config, document, reading)
     check_checks(checks, systems, document, reading)
     check_dependencies(dependencies, reading)
     if len(permissions) == len(document.get("permissions", [])):
@@ -200,13 +180,13 @@ def _systems(tables: Table, reading: ConfigDocument) -> Iterator[tuple[str, Syst
 
 
 def _options(
-    name: str, word: str, settings: SystemSettings | None, own: Table, reading: ConfigDocument
+    name: str, kind_name: str, settings: SystemSettings | None, own: Table, reading: ConfigDocument
 ) -> Iterator[tuple[str, SystemConfig]]:
-    """The settings of the systems without faults. Keys of the kind are checked even if common ones have faults, so
-    that all are reported at once."""
+    """Options of the systems without faults. Kind options are checked even with common faults, so that all are reported
+    at once."""
     key = ("systems", name)
     try:
-        kind = registry.load(word)
+        kind = registry.load(kind_name)
     except registry.UnknownKind as error:
         reading.fault((*key, "kind"), str(error))
         return

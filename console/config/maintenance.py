@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from console.config.document import ConfigDocument, Table, suggestion
 from console.config.value_types import Duration, StrictSettings, Zone
 from console.domain.calendar import MaintenanceWindow, PlannedException
 
@@ -28,7 +26,7 @@ def _instant(value: Any) -> datetime:
 
 
 def _time_shown_once(local: datetime, zone: str) -> datetime:
-    """The instant (UTC) at which a clock of the zone shows this. ValueError where it never does, or does twice."""
+    """The instant (UTC) at which a clock of the zone shows this. Raises ValueError for a skipped or repeated time."""
     first, second = (local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1))
     if first == second:
         return first
@@ -112,24 +110,3 @@ class ExceptionSettings(StrictSettings):
 
     def declared(self) -> PlannedException:
         return PlannedException(**self.model_dump())
-
-
-def check_planned(document: Table, reading: ConfigDocument) -> None:
-    """Calendars, systems and services that a maintenance or an exception names are those of the document."""
-    systems, services = list(document.get("systems", {})), list(document.get("services", {}))
-    calendars = list(document.get("calendars", {}))
-    for top in ("maintenance", "exceptions"):
-        for number, table in enumerate(document.get(top, []), 1):
-            name = table.get("calendar") if isinstance(table, dict) else None
-            if isinstance(name, str) and name and name not in calendars:
-                words = f'no calendar "{name}". {suggestion(name, calendars, "calendars")}'
-                reading.fault((top, str(number), "calendar"), words)
-            for key, known in (("systems", systems), ("services", services)):
-                _check_names(table, (top, str(number), key), known, reading)
-
-
-def _check_names(table: Any, key: tuple[str, str, str], known: Sequence[str], reading: ConfigDocument) -> None:
-    names = table.get(key[-1], []) if isinstance(table, dict) else []
-    for name in names if isinstance(names, list) else []:
-        if isinstance(name, str) and "*" not in name and name not in known:
-            reading.fault(key, f'no {key[-1].removesuffix("s")} "{name}". {suggestion(name, known, key[-1])}')

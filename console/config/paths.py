@@ -67,8 +67,8 @@ def store_of(estate: dict[str, object], config: Path) -> str:
 
 
 def _estate(config: Path) -> dict[str, object]:
-    """The [estate] tables of the files. A fault in another table does not hide the store, so that read commands and
-    `freeze` work while a file is edited."""
+    """The [estate] tables of the files. Faults elsewhere do not hide the store, so that `freeze` works while a file is
+    edited."""
     files = sorted(config.glob("*.toml")) if config.is_dir() else [config]
     estate: dict[str, object] = {}
     fault = ""
@@ -88,7 +88,7 @@ def _estate(config: Path) -> dict[str, object]:
 
 
 def _uses_default_store(config: Path, files: Sequence[Path]) -> bool:
-    """True where no file names a store, and the one of an estate that names none is there."""
+    """True if no file names a store, and the default store exists."""
     named = any(re.search(rb"^[ \t]*store[ \t]*=", file.read_bytes(), re.MULTILINE) for file in files)
     return not named and ((config if config.is_dir() else config.parent) / STORE).is_file()
 

@@ -75,7 +75,6 @@ def read_preferences(path: Path | None = None) -> PersonalPreferences:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """Raises ValueError for invalid TOML."""
     import tomllib  # noqa: PLC0415 - most have no such file, and start quicker
 
     return tomllib.loads(text)
@@ -110,12 +109,12 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
 
 
 def save_view(view: SavedView, path: Path | None = None) -> None:
-    """Writes a view, in place of the one of that name. Raises NotSaved."""
+    """Writes a view, in place of the one of that name. Raises PreferencesNotSaved."""
     _change(path or preferences_file(), view.name, view.fields())
 
 
 def delete_view(name: str, path: Path | None = None) -> None:
-    """Takes a view out of the file. Raises NotSaved."""
+    """Raises PreferencesNotSaved."""
     _change(path or preferences_file(), name, None)
 
 
@@ -151,7 +150,7 @@ def _read_unchanged(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _without(text: str, name: str) -> str:
-    """The text without the lines of `[views.NAME]`, up to the next header or the comment above that."""
+    """The text without `[views.NAME]`, up to the next header or its comment."""
     lines = text.splitlines(keepends=True)
     pattern = rf"\s*\[\s*[\"']?views[\"']?\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]"
     start = next((at for at, line in enumerate(lines) if re.match(pattern, line)), None)
@@ -168,12 +167,12 @@ def _header(name: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A text or a truth as TOML has it: JSON's letters are TOML's, but for DEL."""
+    """JSON's escapes are TOML's, except for DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a new file takes the place of the old one, where a link leads to too."""
+    """Atomic: a new file replaces the old one, also behind a link."""
     real = path.resolve()
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +194,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _line(text: str, key: tuple[str, ...]) -> int:
-    """The line of a key, found by headers and names."""
+    """The line of a key."""
     lines, inside = text.splitlines(), 0
     for at, line in enumerate(lines, 1):
         if re.match(rf"\s*\[.*{re.escape(key[1] if len(key) > 2 else key[0])}", line):
@@ -206,11 +205,11 @@ def _line(text: str, key: tuple[str, ...]) -> int:
 
 
 class EffectivePreferences(NamedTuple):
-    """Keys and views as they are in force for one person, and what of his file is not used."""
+    """A person's keys and views in effect, and the faults of the file."""
 
     remap: Remap = NO_REMAP
     views: tuple[SavedView, ...] = ()
-    """His own first, each kind by name; one of his hides a shared one of the same name."""
+    """Own ones first, each kind by name; an own view hides a shared one of the same name."""
     faults: tuple[str, ...] = ()
     signals: Signals = Signals()
 
@@ -219,7 +218,8 @@ class EffectivePreferences(NamedTuple):
 
 
 def effective_preferences(text: str, personal: PersonalPreferences) -> EffectivePreferences:
-    """Both together. `text`: the console settings of the config, as stored; unknown ones are ignored."""
+    """Shared and personal preferences together. `text`: the console settings of the config, as stored; unknown ones are
+    ignored."""
     shared = _parse_shared(text)
     remap, faults = read_layers(shared.get("keys", {}), personal.keys)
     told = tuple(f"{personal.place('keys', fault.name)}: keys.{fault.name}: {fault.problem}" for fault in faults)

@@ -144,7 +144,7 @@ def _exceptions(
 
 
 def _check_where(selectors: WhereSettings, key: tuple[str, ...], systems: list[str], reading: ConfigDocument) -> None:
-    """What it is limited to is there: an exception for a name that nothing has would hold for nothing, silently."""
+    """An exception limited to an unknown name would silently never apply."""
     if not (selectors.jobs or selectors.systems or selectors.tiers):
         problem = f"fits every job. Name jobs, systems or tiers, or write its keys in [rules.{key[1]}]"
         reading.fault(key, f"{problem}.")

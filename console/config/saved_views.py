@@ -68,7 +68,7 @@ class ViewFault(NamedTuple):
 
 
 def read_view(name: str, table: Any, mine: bool = False) -> tuple[SavedView | None, list[ViewFault]]:
-    """The view of `[views.NAME]`; None where anything is wrong with it, with all that is."""
+    """The view of `[views.NAME]`; None with any fault, and all faults."""
     if not isinstance(table, Mapping):
         return None, [ViewFault(name, "", f'is not a table. Write [views.{name}] with table = "jobs" below.')]
     faults = [ViewFault(name, field, problem) for field, problem in _faults(name, table)]

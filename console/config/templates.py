@@ -71,7 +71,7 @@ def _compiled(source: str) -> Any:
 
 
 def _not_allowed(node: Any, inside_loop: bool) -> Iterator[tuple[int, str]]:
-    """Line and words of each part that could take longer than its values are long."""
+    """(line, text) of parts whose cost could exceed the length of their values."""
     name = type(node).__name__
     if name not in PARTS:
         yield node.lineno, f"{name} is not for templates: its work has no bound, or it reaches beyond the values"
@@ -100,7 +100,7 @@ def render(source: str, values: Mapping[str, Any]) -> str:
 
 
 def _line(error: BaseException) -> int:
-    """The template's line at which it broke: Jinja2 rewrites the innermost frames to it."""
+    """The failing line of the template, from Jinja2's rewritten frames."""
     line, trace = 1, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<template>":

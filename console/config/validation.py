@@ -114,18 +114,15 @@ def _shape_text(kind: str, value: Any, context: Mapping[str, Any], place: FaultL
     if kind in _SHAPE_FAULTS:
         return _SHAPE_FAULTS[kind].format(shown=shown, **context)
     if kind == "literal_error":
-        return _not_expected(value, shown, str(context.get("expected", "the known words")))
+        expected = str(context.get("expected", "the known words"))
+        known = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
+        meant = suggestion(value, known) if isinstance(value, str) and value else ""
+        return f"{shown} is none of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
     if kind in ("model_type", "dict_type", "mapping_type", "model_attributes_type"):
         return f"{shown} is {_table_text(place.shapes)}."
     if kind.startswith(("date_", "datetime_")):
         return f"{shown} is not a date. Write it without quotes: 2026-12-24."
     return ""
-
-
-def _not_expected(value: Any, shown: str, expected: str) -> str:
-    known = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
-    meant = suggestion(value, known) if isinstance(value, str) and value else ""
-    return f"{shown} is none of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
 
 
 def _table_text(shapes: tuple[Any, ...]) -> str:
@@ -153,7 +150,7 @@ def _shown(value: Any) -> str:
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
-    """As they are written, those first that must be there."""
+    """As written, required ones first."""
     named = sorted(model.model_fields.items(), key=lambda field: not field[1].is_required())
     return [field.alias or name for name, field in named]
 
@@ -177,7 +174,7 @@ def _models(shapes: Iterable[Any]) -> Iterable[type[BaseModel]]:
 
 
 def _leaves(shapes: Iterable[Any]) -> Iterable[Any]:
-    """The types behind choices and annotations."""
+    """The types behind unions and annotations."""
     for shape in shapes:
         origin = get_origin(shape)
         if origin is Annotated:
@@ -229,8 +226,8 @@ def _location(model: type[BaseModel], error: Any) -> FaultLocation:
 
 
 def _is_reported_deeper(one: Any, place: FaultLocation, faults: list[tuple[Any, FaultLocation]]) -> bool:
-    """A list that is short because its members were refused; and of several types that a value may have, one that it
-    plainly was not meant to be."""
+    """True for a list that is short only because its members were refused, and for union members that the value was not
+    meant to be."""
     if one["type"] != "too_short" and not place.has_choice:
         return False
     length = len(place.keys)

@@ -160,7 +160,6 @@ def reassess_steps(steps: Sequence[DraftStep], dropped: Sequence[DraftStep] = ()
 
 
 def _current_verdict(save: SavedService, verdicts: Mapping[tuple[str, str], SavedService]) -> SavedService:
-    """The verdict; one that is too late in any case is kept."""
     verdict = (
         verdicts.get((save.service, save.business_date), save) if save.saved is not False or save.waits_for else save
     )
@@ -172,7 +171,6 @@ def _runs_nothing(step: DraftStep) -> str:
 
 
 def _mark_effect(step: DraftStep) -> str:
-    """The effect of a mark or skip on downstream jobs; empty for a step that runs."""
     if step.verb == Verb.SKIP:
         return f"{step.job} is skipped, so it is partial at best"
     return f"{step.job} is marked OK, so it is only asserted" if step.verb == Verb.MARK_OK else ""
@@ -241,7 +239,6 @@ def _numbered(steps: Mapping[int, DraftStep], order: Sequence[int]) -> tuple[Dra
 
 
 def _warnings(kept: Mapping[int, DraftStep], dropped: Sequence[DraftStep], steps: Mapping[int, DraftStep]) -> list[str]:
-    """Warnings about steps whose input is left out."""
     places = {step.place for step in dropped}
     return [
         f"{step.job} reads {steps[above].job}, which is left out: repair that one by other means first"
@@ -361,7 +358,6 @@ def plan_outlook(proposed: PlanDraft, changes: DraftChanges, place: int = 0) -> 
 
 
 def _merge_equal(ways: Sequence[PlanVariant]) -> list[PlanVariant]:
-    """Scopes of a step with equal finishes share one variant."""
     merged: list[PlanVariant] = []
     for way in ways:
         part, last = way.name.partition(" ")[2], merged[-1] if merged else None
@@ -374,7 +370,6 @@ def _merge_equal(ways: Sequence[PlanVariant]) -> list[PlanVariant]:
 
 
 def _variants(proposed: PlanDraft, changes: DraftChanges, place: int) -> list[tuple[str, DraftChanges]]:
-    """Variants without duplicates, the present one first."""
     sending = [step for step in proposed.steps if step.verb != WAIT]
     variants = [(AS_PLANNED if changes == DraftChanges() else AS_CHANGED, changes), (AS_PLANNED, DraftChanges())]
     variants.append((DO_NOTHING, DraftChanges(leave_out=frozenset(step.place for step in sending))))
@@ -437,9 +432,8 @@ def _with_alternative(changes: DraftChanges, step: DraftStep, name: str) -> Draf
 
 
 def _finish(draft: PlanDraft, day: tuple[str, str], simulated: PlannedFinish | None) -> VariantFinish:
-    """The finish of one service day in a changed draft. Asserted and undelivered days stay so."""
     needed = _needed(draft, day)
-    verdict = _worst([save for _, save in needed])
+    verdict = min((save for _, save in needed), key=lambda save: (save.saved is not False, save.saved is not None))
     marks = {step.job: _MARKED[Verb(step.verb)] for step in draft.steps if step.verb in _MARKED}
     if verdict.waits_for and verdict.waits_for not in marks:
         return VariantFinish(NEVER)
@@ -484,10 +478,6 @@ def _relative_to(finish: VariantFinish, base: Base, deadline: str) -> VariantFin
     at = simulated + max(finish.at - by_sum, timedelta(0))
     is_late = at > datetime.fromisoformat(deadline)
     return VariantFinish(LATE if is_late else finish.status, at)
-
-
-def _worst(saves: Sequence[SavedService]) -> SavedService:
-    return min(saves, key=lambda save: (save.saved is not False, save.saved is not None))
 
 
 def _latest(

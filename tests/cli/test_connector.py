@@ -99,7 +99,7 @@ def test_what_was_not_understood_is_named(tmp_path: Path, url: str, fake: HomeGr
 
 def test_a_wrong_path_says_which(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch", wrong=('rows = "jobs"', 'rows = "items"'))
-    assert (Exit.PROBLEM, True) == (done.code, "is no list at rows = 'items'" in done.out)
+    assert (Exit.PROBLEM, True) == (done.code, "has no list at rows = 'items'" in " ".join(done.out.split()))
 
 
 def test_a_mapping_that_cannot_work_is_told_by_place_value_and_mend(tmp_path: Path, url: str) -> None:
