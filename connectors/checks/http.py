@@ -15,7 +15,7 @@ from connectors.sdk.field_mapping import value_at
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 
-GONE = (404, 410)
+NOT_FOUND = (404, 410)
 TEXT_CHARACTERS = 200
 MILLISECONDS = 1e11
 """A number of seconds since 1970 that is larger lies after the year 5000: then it is milliseconds."""
@@ -30,10 +30,10 @@ def measure(query: HttpQuery, headers: Mapping[str, str], ca_file: Path | None, 
     target = f"{path}?{parts.query}" if parts.query else path
     try:
         deadline = Deadline(timeout_seconds)
-        reply = endpoint.call("GET", target, deadline, headers=headers, accept=GONE, shown=path)
+        reply = endpoint.call("GET", target, deadline, headers=headers, accept=NOT_FOUND, shown=path)
     finally:
         endpoint.close()
-    if reply.status in GONE:
+    if reply.status in NOT_FOUND:
         return Measurement(there=False)
     if not query.json:
         return Measurement(there=True)

@@ -207,7 +207,7 @@ class CronConnector:
         users, result = self.options.users, snapshot.inventory()
         if not users or snapshot.crontabs.sees_all:
             return result
-        return replace(result, asks_for=lambda _, keys: user_of_table(keys) in (None, *users))
+        return replace(result, is_selected=lambda _, keys: user_of_table(keys) in (None, *users))
 
     def _ask(self, memory: CronCursor, known: HostCrontabs | None, search: frozenset[str], until: float) -> HostPoll:
         unended = [attempt for attempt in memory.book.attempts if attempt.state.is_open or attempt.is_unproved]

@@ -86,7 +86,7 @@ class HeartbeatConnector(WatchOnly):
                 else:
                     runs.append(parse.vanished_run(ref))
             closed = spool.closed(last.closed)
-            more = len(changes) == RUNS_PER_POLL
+            has_more = len(changes) == RUNS_PER_POLL
             changed = changes[-1].number if changes else after
             following = HeartbeatCursor(last.spool, changed, closed[-1].number if closed else last.closed)
         warnings = [SPOOL_REPLACED] if before.spool not in ("", last.spool) else []
@@ -105,12 +105,12 @@ class HeartbeatConnector(WatchOnly):
         return Poll(
             tuple(run for run in runs if run.job in jobs),
             json.dumps(asdict(following)),
-            more=more,
+            more=has_more,
             clock=self._target_clock(),
             gaps=tuple(
                 HistoryGap(_from_epoch(gap.since), _from_epoch(gap.until), "the listener was down") for gap in closed
             ),
-            seen_until=None if more else listening,
+            seen_until=None if has_more else listening,
             skipped=tuple(skipped),
             warnings=tuple(warnings),
         )
@@ -146,10 +146,10 @@ class HeartbeatConnector(WatchOnly):
         piece = whole[at : at + limit_bytes]
         piece = from_character(piece) if start is None and at else piece
         end = min(at + limit_bytes, len(whole))
-        more = end < len(whole)
-        following = str(dropped + end) if more or recorded.is_open else None
+        has_more = end < len(whole)
+        following = str(dropped + end) if has_more or recorded.is_open else None
         is_cut = start is None and (at > 0 or dropped > 0)
-        return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more, is_cut)
+        return LogChunk(piece.decode("utf-8", "surrogateescape"), following, has_more, is_cut)
 
     def probe(self, timeout_seconds: float) -> Probe:
         """Whether each job has a token that can be read, and whether an engine listens now."""

@@ -193,9 +193,9 @@ def is_later_run(run: HeartbeatRun, ping: PingRequest, at: PingArrival) -> bool:
     """Whether a report under the rid of `run` is about a later run."""
     if run.ended is None:
         return ping.kind == PING_START and at.since(run.first) > OPEN_RID_EXPIRY_SECONDS
-    over = at.since(run.first) - max(0.0, run.ended - run.first.wall)
+    since_end = at.since(run.first) - max(0.0, run.ended - run.first.wall)
     was_started = ping.kind == PING_START and run.started is not None
-    return ping.kind != PING_LOG and over > (RESTART_SECONDS if was_started else RID_EXPIRY_SECONDS)
+    return ping.kind != PING_LOG and since_end > (RESTART_SECONDS if was_started else RID_EXPIRY_SECONDS)
 
 
 def is_repeat(run: HeartbeatRun, ping: PingRequest, at: PingArrival) -> bool:

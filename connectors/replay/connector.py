@@ -112,15 +112,15 @@ class ReplayConnector:
             and job.key in jobs
             and (at.at is None or item.position > (at.at, at.key))
         ]
-        reported, more = changed[:BITE], len(changed) > BITE
+        reported, has_more = changed[:BITE], len(changed) > BITE
         last = reported[-1][0].position if reported else (at.at, at.key)
         records = (vocabulary.record(self._kind, job, item) for item, job in reported)
         return Poll(
             runs=tuple(record for record in records if record is not None),
             cursor=ReplayCursor(last[0], last[1], len(actions)).text(),
-            more=more,
+            more=has_more,
             clock=self._clock_pair(system),
-            seen_until=None if more else now,
+            seen_until=None if has_more else now,
             warnings=("the recording ends here",) if now == night.until else (),
         )
 

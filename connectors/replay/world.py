@@ -147,13 +147,13 @@ def seen(attempt: PlannedAttempt, now: datetime) -> ReplayAttempt | None:
     if attempt.queued_at > now:
         return None
     started = attempt.started_at if attempt.started_at is not None and attempt.started_at <= now else None
-    over = attempt.ends_at <= now
+    has_ended = attempt.ends_at <= now
     begun = attempt.started_at or attempt.queued_at
     length = max((attempt.ends_at - begun).total_seconds(), 1.0)
-    share = 1.0 if over else min(max((now - begun).total_seconds() / length, 0.0), 1.0)
+    share = 1.0 if has_ended else min(max((now - begun).total_seconds() / length, 0.0), 1.0)
     return ReplayAttempt(
         attempt.job, attempt.run, attempt.due, attempt.number, attempt.queued_at, started,
-        attempt.ends_at if over else None, attempt.ending if over else None, attempt.action_key, share,
+        attempt.ends_at if has_ended else None, attempt.ending if has_ended else None, attempt.action_key, share,
     )  # fmt: skip
 
 

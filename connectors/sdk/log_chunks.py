@@ -94,9 +94,9 @@ def chunk_of_parts(parts: Iterable[str], start: str | None, limit_bytes: int, is
         if len(data) > limit_bytes:
             break
     piece = to_character(data[:limit_bytes]) or data[:limit_bytes]
-    more = len(piece) < len(data)
-    following = str(before + len(piece)) if more or is_open else None
-    return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more)
+    has_more = len(piece) < len(data)
+    following = str(before + len(piece)) if has_more or is_open else None
+    return LogChunk(piece.decode("utf-8", "surrogateescape"), following, has_more)
 
 
 def read_through(read: Callable[[int, int], str | bytes], characters: int) -> Iterator[str]:

@@ -104,7 +104,7 @@ class Inventory:
     """True when `previous_hash` still holds: `jobs` is then empty and means nothing."""
     clock: TargetClock | None = None
     skipped: tuple[SkippedRecord, ...] = ()
-    asks_for: Callable[[str, tuple[str, ...]], bool] | None = field(default=None, compare=False)
+    is_selected: Callable[[str, tuple[str, ...]], bool] | None = field(default=None, compare=False)
     """Whether the settings select a job (native id, match keys): a job that they no longer select is not watched, which
     is not drift. For jobs without parent only; tasks follow theirs. None: all jobs."""
 
@@ -120,12 +120,12 @@ class Inventory:
         complete: bool,
         clock: TargetClock | None,
         skipped: Iterable[SkippedRecord],
-        asks_for: Callable[[str, tuple[str, ...]], bool],
+        is_selected: Callable[[str, tuple[str, ...]], bool],
     ) -> Inventory:
         """The inventory of these jobs; `unchanged` where it is complete and its hash is `previous_hash`."""
         jobs, skipped = tuple(jobs), tuple(skipped)
         digest = hashlib.sha256(repr((complete, jobs, skipped)).encode("utf-8", "surrogatepass")).hexdigest()
-        inventory = cls(jobs, complete, digest, clock=clock, skipped=skipped, asks_for=asks_for)
+        inventory = cls(jobs, complete, digest, clock=clock, skipped=skipped, is_selected=is_selected)
         return inventory.unless_same(previous_hash) if complete else inventory
 
 

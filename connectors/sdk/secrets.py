@@ -132,10 +132,10 @@ class SecretStore:
             value = _from_command(reference.command, reference.pass_env)
         else:
             value = _from_keyring(reference.keyring or "")
-        self.remember(value)
+        self.add(value)
         return value
 
-    def remember(self, value: str) -> None:
+    def add(self, value: str) -> None:
         """From now on `value` and its usual encodings are masked."""
         new = {part for part in (value, *_secret_parts(value)) if len(part) >= SHORTEST_MASKED}
         with self._lock:
@@ -155,8 +155,8 @@ class SecretStore:
 
 def caching(secrets: SecretResolver) -> Callable[[str], None]:
     """The function that masks a token obtained for a secret; it does nothing unless `secrets` is a `SecretStore`."""
-    remember = getattr(secrets, "remember", None)
-    return remember if callable(remember) else lambda _: None
+    add = getattr(secrets, "add", None)
+    return add if callable(add) else lambda _: None
 
 
 def _forms(value: str) -> set[str]:
@@ -240,9 +240,9 @@ def _output(process: subprocess.Popen[bytes], until: float) -> bytes:
     while len(data) <= LIMIT_BYTES:
         if not select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
             raise TimeoutError
-        if not (more := os.read(process.stdout.fileno(), LIMIT_BYTES + 1 - len(data))):
+        if not (piece := os.read(process.stdout.fileno(), LIMIT_BYTES + 1 - len(data))):
             break
-        data += more
+        data += piece
     else:
         return data
     try:

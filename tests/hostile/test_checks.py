@@ -45,7 +45,7 @@ def test_what_a_failing_check_says_reaches_an_alert_as_text(tmp_path: Path) -> N
 def test_a_secret_in_a_servers_words_is_masked_before_it_is_kept(tmp_path: Path) -> None:
     with world(tmp_path, VALUE) as made:
         secrets = SecretStore()
-        secrets.remember(SECRET)
+        secrets.add(SECRET)
         checks = CheckScheduler(
             made.bench.store, made.bench.parts.clock, (VALUE,), made.data, secrets.mask, made.woken.set
         )

@@ -129,7 +129,7 @@ class TestBusyboxConformance(ConnectorConformance):
     def make_failure(self) -> str:
         return "alpine:bad_job"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.host.log_to_syslog("USER root pid 99991 cmd echo fine", tag="crond[99]")
         self.host.log_to_syslog("(CRON) error (grandchild #99991 was eaten)", tag="CRON[99990]")
         return self.connector()

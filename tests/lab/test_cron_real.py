@@ -220,7 +220,7 @@ class TestCronConformanceOnARealHost(ConnectorConformance):
     def make_failure(self) -> str:
         return "lvl15:bad_job"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.host.log_to_syslog("(root) CMD ([99991] exit 3)", tag="CRON[99990]")
         self.host.log_to_syslog("(CRON) error (grandchild #99991 was eaten)", tag="CRON[99990]")
         return self.connector()

@@ -39,8 +39,8 @@ class TestDatabricksAsTyped(fast.TestDatabricksOnTheFake):
     def on(self, fake: FakeDatabricks) -> Connector:
         return opened(fake, self.judge.transport(fake))
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
-        super().connector_hearing_an_unknown_word()
+    def connector_with_an_unknown_state(self) -> Connector:
+        super().connector_with_an_unknown_state()
         return opened(self.fake)  # past the judge, to whom no word is unknown
 
     def crowded(self, runs: int) -> Connector:

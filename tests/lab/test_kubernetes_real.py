@@ -13,7 +13,7 @@ import pytest
 from connectors.kubernetes.connector import CONNECTOR, KubernetesConnector
 from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
@@ -139,7 +139,7 @@ class TestKubernetes(ConnectorConformance):
         return next(run for run in runs if run.period_at == DUE and not run.action_key) if job_id == BAD else runs[-1]
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             row = self.cluster.cronjob("goner")
             self.cluster.end(self.cluster.job("goner", row, DUE)["metadata"]["name"])
             self.cluster.call("DELETE", f"{CRON}/goner", {"propagationPolicy": "Background"})

@@ -110,7 +110,7 @@ class TestHomeGrownRuns(ConnectorConformance):
     def make_failure(self) -> str:
         return "mart"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.batch.sql("UPDATE batch.runs SET status = 'hibernating' WHERE job = 'load'")
         return self.batch.connect()
 
@@ -310,5 +310,5 @@ def test_a_log_of_many_rows_comes_in_pieces(opened: Callable[..., Connector]) ->
     assert "\n".join(f"line {number}" for number in range(1, 5001)) == told
     whole = connector.log(RunRef("load", "", "1", "1"), None, 1000, 10)
     assert "one\n\nthree\nfour" == whole.text
-    with pytest.raises(NotSupported, match="run 9 of .* has no log"):
+    with pytest.raises(NotSupported, match=r"run 9 of .* has no log"):
         connector.log(RunRef("load", "", "9", "9"), None, 1000, 10)

@@ -94,12 +94,12 @@ def _after(
     client: AwsClient, streams: Sequence[LogStream], places: list[_StreamPosition], limit_bytes: int, is_open: bool
 ) -> LogChunk:
     pages = [_following(client, stream, place) for stream, place in zip(streams, places, strict=True)]
-    left = [
+    unread = [
         [_line(event, number, index) for index, event in enumerate(events)][place.events :]
         for number, ((events, _), place) in enumerate(zip(pages, places, strict=True))
     ]
     body, is_full = bytearray(), False
-    for _, number, index, line in merge(*left):
+    for _, number, index, line in merge(*unread):
         rest = line[places[number].byte :]
         room = limit_bytes - len(body)
         taken = rest if len(rest) <= room else to_character(rest[:room])
@@ -109,12 +109,12 @@ def _after(
             is_full = True
             break
         places[number] = replace(places[number], events=index + 1, byte=0)
-    more = is_full
+    has_more = is_full
     for number, (events, token) in enumerate(pages):
         if places[number].events >= len(events) and not places[number].byte and token is not None:
-            more = more or bool(events)
+            has_more = has_more or bool(events)
             places[number] = _StreamPosition(token)
-    return LogChunk(_text(bytes(body)), _positions_text(places) if is_open or more else None, more=more)
+    return LogChunk(_text(bytes(body)), _positions_text(places) if is_open or has_more else None, more=has_more)
 
 
 def _following(client: AwsClient, stream: LogStream, place: _StreamPosition) -> tuple[list[AwsReply], str | None]:

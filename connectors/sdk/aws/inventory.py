@@ -16,7 +16,7 @@ def read_inventory(
     rows: Iterable[AwsReply],
     read: Callable[[AwsReply], JobRecord | None],
     previous_hash: str,
-    asks_for: Callable[[str, tuple[str, ...]], bool],
+    is_selected: Callable[[str, tuple[str, ...]], bool],
     unread: Iterable[SkippedRecord] = (),
 ) -> Inventory:
     """The jobs that `read` makes of the rows (None: it is gone); rows that it cannot read are skipped, after
@@ -31,4 +31,4 @@ def read_inventory(
             continue
         if job is not None:
             jobs.append(job)
-    return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, asks_for)
+    return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, is_selected)

@@ -108,7 +108,7 @@ class NewestFirstReader:
     marks: dict[str, NewestFirstPosition] = field(default_factory=dict)
     gaps: list[HistoryGap] = field(default_factory=list)
     refused: list[AccessRefused] = field(default_factory=list)
-    more: bool = False
+    has_more: bool = False
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
         """One page of the list `where`, newest first, and AWS's token of the next."""
@@ -169,7 +169,7 @@ class NewestFirstReader:
         self.marks = {name: marks.get(name, NewestFirstPosition()) for name in names}
         for number, name in enumerate(names[first:] + names[:first]):
             if not self.has_time or len(self.result.records) >= MAX_RUNS_PER_POLL:
-                self.more = True
+                self.has_more = True
                 return first + number
             try:
                 self._list(name, places[name])
@@ -197,9 +197,9 @@ class NewestFirstReader:
             except NotSupported as error:
                 self.marks[name] = NewestFirstPosition(mark.floor, reported=mark.reported)  # the token expired
                 self.result.mark_incomplete(f"{name}: {error}")
-                self.more = mark.token is not None
+                self.has_more = mark.token is not None
                 return
-        self.more = True
+        self.has_more = True
 
     def _page(self, name: str, rows: Sequence[AwsReply], token: str | None) -> bool:
         """Adds the rows of one page above the floor that were not reported; True when this list is read."""
@@ -285,4 +285,4 @@ class NewestFirstPoller:
         reader.read_rest(open_runs, self._places, at)
         following = NewestFirstCursor(reader.marks, at.turn + 1, start).text()
         clock = reader.client.clock
-        return reader.result.poll(following, more=reader.more, clock=clock, seen_until=None, gaps=reader.gaps)
+        return reader.result.poll(following, more=reader.has_more, clock=clock, seen_until=None, gaps=reader.gaps)

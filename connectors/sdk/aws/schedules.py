@@ -11,6 +11,7 @@ import re
 from calendar import monthrange
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -89,7 +90,8 @@ def _cron(fields: Collection[str], zone: ZoneInfo, after: datetime) -> Iterator[
             on = date(on.year + 1, 1, 1)
             continue
         if on.month in months and _is_on(days, weekdays, on):
-            for local in (datetime.combine(on, time(item, other), zone) for item in hours for other in minutes):
+            for clock in (time(*pair) for pair in product(hours, minutes)):
+                local = datetime.combine(on, clock, zone)
                 at = local.astimezone(UTC)  # the first of the two where the clocks go back
                 is_skipped = at.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None)
                 if at > after and not is_skipped:

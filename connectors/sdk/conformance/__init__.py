@@ -95,7 +95,7 @@ class ConnectorConformance(FaultConformance):
         assert second.hash == first.hash
 
     @requires("success")
-    def test_poll_tells_the_success_with_the_proof_this_kind_has(self) -> None:
+    def test_poll_reports_the_success_with_the_proof_this_kind_has(self) -> None:
         job_id = self.make_success()
         with self.opened() as connector:
             runs = self.runs_of(connector, job_id)
@@ -105,7 +105,7 @@ class ConnectorConformance(FaultConformance):
         assert expected in states, f"{job_id} (proof: {proof}) ended well and the poll says {sorted(states)}"
 
     @requires("failure")
-    def test_poll_tells_the_failure(self) -> None:
+    def test_poll_reports_the_failure(self) -> None:
         job_id = self.make_failure()
         with self.opened() as connector:
             runs = self.runs_of(connector, job_id)
@@ -146,7 +146,7 @@ class ConnectorConformance(FaultConformance):
         assert first <= again, f"gone from the second reading: {sorted(first - again)}"
 
     @requires("runs")
-    def test_runs_handed_back_as_open_are_told_again(self) -> None:
+    def test_runs_handed_back_as_open_are_reported_again(self) -> None:
         job_id = self.make_success()
         with self.opened() as connector:
             polls = list(self.bites(connector, ""))
@@ -158,8 +158,8 @@ class ConnectorConformance(FaultConformance):
         assert rest.complete, f"an open run that the source still has makes the poll incomplete: {rest.skipped}"
 
     @requires("unknown_word")
-    def test_unknown_native_word_is_unknown_and_a_warning(self) -> None:
-        with self.opened(self.connector_hearing_an_unknown_word()) as connector:
+    def test_unknown_native_state_is_unknown_and_a_warning(self) -> None:
+        with self.opened(self.connector_with_an_unknown_state()) as connector:
             polls = list(self.bites(connector, ""))
         states = [run.state for poll in polls for run in poll.runs]
         assert RunState.UNKNOWN in states, f"no run is UNKNOWN: {states}"
@@ -205,7 +205,7 @@ class ConnectorConformance(FaultConformance):
         assert json.loads(json.dumps(dict(preview.plan))) == dict(preview.plan), "the plan does not survive JSON"
 
     @requires("rerun", Capability.RERUN)
-    def test_run_that_never_started_can_be_asked_for(self) -> None:
+    def test_run_that_never_started_can_be_requested(self) -> None:
         """A MISSED run has no row at the source, only its job and period: it gets a preview, or a reason why not."""
         job_id = self.a_rerunnable_failure()
         missed = RunRef(job_id, "2026-11-19T03:00:00Z", "", "")

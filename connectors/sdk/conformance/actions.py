@@ -43,7 +43,7 @@ GIVEN = {"day": "2026-11-19", "limit": 5, "dry": False}
 class ActionConformance(ConformanceWorld):
     """Schedules, START and CANCEL."""
 
-    def test_inventory_tells_of_schedules_what_the_kind_says(self) -> None:
+    def test_inventory_reports_schedules_as_the_kind_declares(self) -> None:
         """`ConnectorKind.schedules`: no more, and at its best as much."""
         self.make_success()
         with self.opened() as connector:
@@ -177,7 +177,7 @@ class HoldConformance(ActionConformance):
         assert self.native_trace() == trace, "the preview changed the world"
 
     @requires("hold", Capability.HOLD)
-    def test_held_job_shows_who_until_when_and_where_and_is_the_same_job_paused(self) -> None:
+    def test_held_job_shows_its_holder_end_and_place_and_is_the_same_job_paused(self) -> None:
         job_id = self.a_holdable_job()
         with self.opened() as connector:
             before = self.job(connector, job_id)

@@ -101,7 +101,7 @@ SHUFFLED = "records in another order"
 ENDLESS = "endless pages"
 HOUR_OFF = "a clock an hour off"
 LONG_LINE = "a line of 10 MB"
-GONE = "a job that was renamed or deleted"
+JOB_DELETED = "a job that was renamed or deleted"
 STATUS = "status "
 """And a number: every query is answered with that HTTP status."""
 ANY_STATUS = "any status"
@@ -109,7 +109,7 @@ ANY_STATUS = "any status"
 
 NASTY = (
     LOGIN_PAGE, TRUNCATED, NOT_UTF8, BUSY, BUSY_7, NOT_A_NUMBER, GARBLED, TWICE, SHUFFLED, ENDLESS, HOUR_OFF,
-    LONG_LINE, GONE,
+    LONG_LINE, JOB_DELETED,
 )  # fmt: skip
 LONG_BYTES = 10_000_000
 MOST_NASTY_BITES = 60
@@ -158,7 +158,7 @@ class FaultConformance(FaultHooks):
             self.check_unchanged(trace, truth, silent=True)
 
     @requires("answering", BUSY, BUSY_7)
-    def test_busy_source_is_asked_again_later(self) -> None:
+    def test_busy_source_is_polled_again_later(self) -> None:
         trace = self.trace_of(BUSY)
         assert isinstance(trace.error, SystemUnreachable), f"429 is {trace}"
         reported = self.trace_of(BUSY_7)
@@ -207,7 +207,7 @@ class FaultConformance(FaultHooks):
         self.check_not_greener(trace, self.truth())
 
     @requires("answering", HOUR_OFF)
-    def test_clock_that_is_off_is_told_and_changes_no_record(self) -> None:
+    def test_clock_that_is_off_is_reported_and_changes_no_record(self) -> None:
         trace, truth = self.trace_beside_truth(HOUR_OFF)
         clocks = [poll.clock for poll in trace.polls if poll.clock is not None]
         assert trace.error is None, f"a clock is off: {trace.error}"
@@ -219,9 +219,9 @@ class FaultConformance(FaultHooks):
     def test_long_line_leaves_the_rest_alone(self) -> None:
         self.check_unchanged(*self.trace_beside_truth(LONG_LINE), silent=True)
 
-    @requires("answering", GONE)
+    @requires("answering", JOB_DELETED)
     def test_runs_of_a_job_that_is_gone_do_not_end_the_poll(self) -> None:
-        trace = self.trace_of(GONE)
+        trace = self.trace_of(JOB_DELETED)
         assert trace.error is None, f"a job is gone: {trace.error}"
         before, after = (
             sum(run.state == RunState.SUCCEEDED for run in runs.values()) for runs in (self.truth(), trace.runs)
@@ -229,7 +229,7 @@ class FaultConformance(FaultHooks):
         assert after <= before, f"{before} runs were green, and {after} are since a job is gone"
 
     @requires("answering")
-    def test_inventory_is_short_with_a_word_only(self) -> None:
+    def test_inventory_is_short_with_a_warning_only(self) -> None:
         """Missing jobs count as deleted, so a job that was not read makes the inventory incomplete."""
         with self.opened() as connector:
             truth = {job.native_id for job in self.whole_inventory(connector).jobs}
@@ -239,9 +239,10 @@ class FaultConformance(FaultHooks):
             with self.opened(self.answering(how)) as connector, suppress(ConnectorError):
                 whole_inventory = self.whole_inventory(connector)
                 ids = [job.native_id for job in whole_inventory.jobs]
-                gone = truth - set(ids)
+                missing = truth - set(ids)
                 assert len(ids) == len(set(ids)), f"{how}: jobs come twice: {sorted(ids)}"
-                assert not gone or not whole_inventory.complete, f"{how}: {sorted(gone)} are missing, without a warning"
+                is_reported = not missing or not whole_inventory.complete
+                assert is_reported, f"{how}: {sorted(missing)} are missing, without a warning"
 
     def test_what_is_read_twice_and_from_before_is_the_same(self) -> None:
         """Each bite once more by a connector of its own, from its cursor: repeated and overlapping pages converge."""
@@ -280,7 +281,7 @@ class FaultConformance(FaultHooks):
         assert tally.requests <= MOST_REQUESTS, f"{tally.requests} requests in a poll of nothing new"
 
     @requires("with_a_run_behind")
-    def test_run_behind_what_was_read_is_told(self) -> None:
+    def test_run_behind_the_cursor_is_reported(self) -> None:
         connector, put = self.with_a_run_behind()
         with self.opened(connector):
             cursor = connector.poll("", (), self.timeout_seconds).cursor

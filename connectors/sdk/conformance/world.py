@@ -117,7 +117,7 @@ class WorldHooks:
         """Native id of a job whose latest run failed; it has ended when this returns."""
         raise NotImplementedError
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         """A connector whose first poll meets a native state word that its source does not have today."""
         raise NotImplementedError
 

@@ -88,10 +88,10 @@ class DeadlineBackend(httpcore.NetworkBackend):
 
     def cut(self, timeout: float | None, error: type[Exception]) -> float:
         """The smaller of `timeout` and the time left. Raises `error` when none is left."""
-        left = self.deadline.left
-        if left <= 0:
+        seconds = self.deadline.left
+        if seconds <= 0:
             raise error(f"the deadline of {self.deadline.seconds:g} s passed")
-        return left if timeout is None else min(timeout, left)
+        return seconds if timeout is None else min(timeout, seconds)
 
     def connect_tcp(
         self,
@@ -591,18 +591,21 @@ class HttpAccount:
     def headers(self) -> dict[str, str]:
         """The headers of a request."""
         if self._headers is None:
-            headers = {}
-            if self._token is not None:
-                token = self._secrets(self._token).strip()
-                is_bearer = self._token_header.lower() == "authorization"
-                headers = {self._token_header: f"Bearer {token}" if is_bearer else token}
-            elif self._password is not None:
-                pair = f"{self._username}:{self._secrets(self._password)}".encode()
-                headers = {AUTHORIZATION: f"Basic {base64.b64encode(pair).decode()}"}
-            self._headers = headers
+            self._headers = self._made()
         return self._headers
 
-    def asking(self, ask: Callable[[dict[str, str]], HttpReply]) -> HttpReply:
+    def _made(self) -> dict[str, str]:
+        """The headers, by secrets that are read now."""
+        if self._token is not None:
+            token = self._secrets(self._token).strip()
+            is_bearer = self._token_header.lower() == "authorization"
+            return {self._token_header: f"Bearer {token}" if is_bearer else token}
+        if self._password is not None:
+            pair = f"{self._username}:{self._secrets(self._password)}".encode()
+            return {AUTHORIZATION: f"Basic {base64.b64encode(pair).decode()}"}
+        return {}
+
+    def signed_reply(self, ask: Callable[[dict[str, str]], HttpReply]) -> HttpReply:
         """The answer of `ask`, which lets 401 through: then the account is read again, and `ask` is repeated once.
         Raises AccessRefused when it is refused again. Some servers answer 403 to an expired token: the next request
         reads the account again."""
@@ -645,7 +648,7 @@ class SignedClient:
             every = {**signed, **(headers or {})}
             return self.endpoint.call(method, path, self.deadline, headers=every, accept={*accept, 401}, **options)
 
-        return self._account.asking(call)
+        return self._account.signed_reply(call)
 
     def send(
         self,

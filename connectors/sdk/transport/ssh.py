@@ -346,7 +346,7 @@ class SshFailed(SystemUnreachable):
 
 @dataclass(frozen=True, slots=True)
 class CompletedCommand:
-    """The result of a command; `exit_status` is None where the host did not send it."""
+    """The result of a command; the host may not send `exit_status`."""
 
     stdout: bytes
     stderr: bytes

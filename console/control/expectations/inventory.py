@@ -82,12 +82,12 @@ def _moves_clock(job: KnownJob, record: JobRecord) -> bool:
 
 def _left_out(jobs: Sequence[KnownJob], missing: Sequence[KnownJob], inventory: Inventory) -> tuple[int, ...]:
     """Ids of the missing jobs that the settings leave out; a task goes with its job."""
-    asks_for = inventory.asks_for
-    if asks_for is None:
+    is_selected = inventory.is_selected
+    if is_selected is None:
         return ()
     by_id = {job.id: job for job in jobs}
     whole = {job.id: by_id.get(job.parent_id or job.id, job) for job in missing}
-    return tuple(job.id for job in missing if not asks_for(whole[job.id].source_id, whole[job.id].match_keys))
+    return tuple(job.id for job in missing if not is_selected(whole[job.id].source_id, whole[job.id].match_keys))
 
 
 def _doubt(gone: int, alive: int, said_twice: bool) -> str:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
+from headway_nightly.connector import CONNECTOR, NightlyConnector, Options
+
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import FaultyTransport
 from connectors.sdk.contract import Connector
-
-from headway_nightly.connector import CONNECTOR, NightlyConnector, Options
 
 URL = "https://nightly.example.com"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -68,7 +68,7 @@ class TestNightly(ConnectorConformance):
         options = Options.model_validate({"url": f"http://{host}:{port}", "token": {"env": "UNREAD"}})
         return CONNECTOR.open(options, "api", lambda _: "token")
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         return self.opened_on(httpx.MockTransport(unknown))
 
     def answering(self, how: str) -> Connector:

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.airflow.connector import CONNECTOR
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
@@ -50,7 +50,7 @@ class AirflowOnAFake(ConnectorConformance):
         return CONNECTOR.open(options, "api", lambda reference: "right")
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             del other.dags["load_orders"]
             return self.on(other)
@@ -87,7 +87,7 @@ class AirflowOnAFake(ConnectorConformance):
     def make_failure(self) -> str:
         return "load_orders"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         other = FakeAirflow(stock_count=("count",))
         other.start("stock_count", state="awaiting_moon")
         other.tokens = {"token-0"}

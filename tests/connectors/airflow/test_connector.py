@@ -264,8 +264,8 @@ def test_the_inventory_says_which_dags_the_settings_ask_for() -> None:
     """One that they leave out is watched no more; it is not gone."""
     found = opened(night(), dags=["load_*"]).inventory("", 20)
     assert {"load_orders"} == {job.native_id for job in found.jobs if job.parent is None}
-    assert found.asks_for is not None
-    assert [True, False] == [found.asks_for(name, ()) for name in ("load_stock", "stock_count")]
+    assert found.is_selected is not None
+    assert [True, False] == [found.is_selected(name, ()) for name in ("load_stock", "stock_count")]
 
 
 def test_a_list_of_dags_that_ends_early_is_incomplete() -> None:

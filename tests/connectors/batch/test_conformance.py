@@ -12,7 +12,7 @@ import pytest
 
 from connectors.batch.connector import CONNECTOR
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE
+from connectors.sdk.conformance.faults import JOB_DELETED
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
@@ -63,7 +63,7 @@ class TestBatchConformance(ConnectorConformance):
         return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             other.definitions.pop(0)
             other.jobs = [job for job in other.jobs if "load-orders" not in job["jobDefinition"]]
@@ -90,7 +90,7 @@ class TestBatchConformance(ConnectorConformance):
         self.fake.refused.add("ListJobs")
         return self.fake.connector()
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.job("mart", "HIBERNATING")
         return self.fake.connector()
 

@@ -17,8 +17,8 @@ from connectors.cron.connector import CONNECTOR, CronConnector
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -89,7 +89,7 @@ class TestCronConformance(ConnectorConformance):
 
     def answering(self, how: str) -> Connector:
         self.make_success(), self.make_failure()
-        if how == GONE:
+        if how == JOB_DELETED:
             self.host.log_line(next(self._pids), f"({ME}) CMD (/opt/etl/gone)")
             return self.connector()
         connector = self.connector()
@@ -146,7 +146,7 @@ class TestCronConformance(ConnectorConformance):
             assert self.host.run_wrapped(command) == 3
         return "db07:bad_job"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         pid = next(self._pids)
         self.host.log_line(pid, f"({ME}) CMD (echo fine)")
         self.host.log_line(pid + 1000, f"(CRON) error (grandchild #{pid} was eaten)")
@@ -257,15 +257,15 @@ def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tm
 def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost) -> None:
     """One that `users` leaves out is watched no more; its lines are not gone. Who lists them all is asked for all."""
     local.crontab.write_text("# headway: job\n10 3 * * * true\n")
-    assert connect(local, users=[ME]).inventory("", 20).asks_for is None
+    assert connect(local, users=[ME]).inventory("", 20).is_selected is None
     local.shim("crontab", "echo '10 3 * * * true'")
     local.crontab.unlink()
     local.crontab.parent.rmdir()
-    assert connect(local).inventory("", 20).asks_for is None
+    assert connect(local).inventory("", 20).is_selected is None
     inventory = connect(local, users=[ME]).inventory("", 20)
-    assert inventory.asks_for is not None
+    assert inventory.is_selected is not None
     assert [True, True, False] == [
-        inventory.asks_for("db07:x", ("a key", path))
+        inventory.is_selected("db07:x", ("a key", path))
         for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2")
     ]
 

@@ -17,7 +17,7 @@ from connectors.dagster.client import DagsterClient
 from connectors.dagster.connector import CONNECTOR, DagsterConnector
 from connectors.dagster.options import DagsterOptions
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, EndlessBody, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, EndlessBody, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
@@ -70,7 +70,7 @@ class TestDagsterOnTheFake(ConnectorConformance):
         return CONNECTOR.open(CONNECTOR.options(url=f"http://{host}:{port}"), "webserver", lambda reference: "")
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             self.fake.jobs = (ORDERS,)
             return opened(self.fake)
         self.fake.now = datetime.now(UTC)
@@ -102,7 +102,7 @@ class TestDagsterOnTheFake(ConnectorConformance):
     def make_failure(self) -> str:
         return DAGSTER + ORDERS
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         other = FakeDagster(STOCK)
         other.start(STOCK)["status"] = "HIBERNATING"
         return opened(other)

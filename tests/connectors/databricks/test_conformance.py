@@ -10,7 +10,7 @@ import pytest
 
 from connectors.databricks.connector import CONNECTOR
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
@@ -46,7 +46,7 @@ class TestDatabricksOnTheFake(ConnectorConformance):
         return CONNECTOR.open(options, "workspace", lambda reference: "right")
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             del other.jobs[int(STOCK)]
             return opened(other)
@@ -71,7 +71,7 @@ class TestDatabricksOnTheFake(ConnectorConformance):
     def make_failure(self) -> str:
         return ORDERS
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.start(int(STOCK))["status"]["state"] = "HIBERNATING"
         return self.on(self.fake)
 

@@ -22,8 +22,8 @@ from connectors.dbt.connector import CONNECTOR, DbtConnector
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -84,7 +84,7 @@ class TestDbt(ConnectorConformance):
     def a_startable_job(self) -> str:
         return "etl01:good"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.spoilt("odd", lambda results: results[0].update(status="eaten"))
         return self.connector()
 
@@ -154,7 +154,7 @@ SPOILED = {
     SHUFFLED: _changed(lambda value: _results(value).reverse()),
     HOUR_OFF: _changed(_hour_off),
     LONG_LINE: _changed(lambda value: _results(value)[0].update(message="x" * LONG_BYTES)),
-    GONE: _changed(lambda value: _results(value)[0].update(unique_id="model.good.gone")),
+    JOB_DELETED: _changed(lambda value: _results(value)[0].update(unique_id="model.good.gone")),
 }
 
 

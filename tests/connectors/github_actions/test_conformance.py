@@ -11,7 +11,7 @@ import pytest
 
 from connectors.github_actions.connector import CONNECTOR
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
@@ -46,7 +46,7 @@ class TestGitHubOnTheFake(ConnectorConformance):
         return CONNECTOR.open(CONNECTOR.options(**given), REPOSITORY, lambda reference: "right")
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             del other.files[STOCK]
             return opened(other)
@@ -79,7 +79,7 @@ class TestGitHubOnTheFake(ConnectorConformance):
     def make_failure(self) -> str:
         return job(ORDERS)
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.start(STOCK)["attempts"][-1]["status"] = "hibernating"
         return self.on(self.fake)
 

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.glue.connector import CONNECTOR
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE
+from connectors.sdk.conformance.faults import JOB_DELETED
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
@@ -66,7 +66,7 @@ class TestGlueConformance(ConnectorConformance):
         return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             del other.jobs["load-orders"]
             return other.connector()
@@ -91,7 +91,7 @@ class TestGlueConformance(ConnectorConformance):
         self.fake.refused.add("GetJobRuns")
         return self.fake.connector()
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run("mart", "HIBERNATING")
         return self.fake.connector()
 

@@ -21,8 +21,8 @@ from connectors.sdk.conformance.faults import (
     BUSY_7,
     ENDLESS,
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LOGIN_PAGE,
     LONG_BYTES,
     LONG_LINE,
@@ -92,7 +92,7 @@ SENT: dict[str, tuple[Sends, str, str]] = {
     ),
     HOUR_OFF: (an_hour_off, "HTTP/1.1 200", KEPT),
     LONG_LINE: (lambda door: ping(door, "/fail?rid=nasty", b"x" * LONG_BYTES).rstrip(), "HTTP/1.1 200", KEPT),
-    GONE: (lambda door: first_line(door, report("?rid=nasty", token="of-a-job-no-more")), "HTTP/1.1 404", NONE),
+    JOB_DELETED: (lambda door: first_line(door, report("?rid=nasty", token="of-a-job-no-more")), "HTTP/1.1 404", NONE),
 }  # fmt: skip
 """How it comes -> who sends it, what the door says, whether a run is kept of it."""
 NO_ANSWERS = {BUSY, BUSY_7, ANY_STATUS, SHUFFLED}

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from connectors.http.connector import CONNECTOR, HttpConnector
 from connectors.http.options import HttpOptions
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -61,7 +61,7 @@ class TestDbtCloudByMapping(ConnectorConformance):
     def make_failure(self) -> str:
         return "501"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run(502, 77, self.fake.now)
         return opened(self.fake)
 
@@ -72,7 +72,7 @@ class TestDbtCloudByMapping(ConnectorConformance):
         return next(run for poll in polls for run in poll.runs if run.attempt_key == str(row["id"]))
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             self.fake.jobs.pop()
             return opened(self.fake)
         return opened(self.fake, FaultyTransport(self.fake.handle, how, "/(runs|jobs)/$", "status_message", _Endless()))

@@ -17,7 +17,7 @@ from connectors.http import actions
 from connectors.http.connector import CONNECTOR, HttpConnector
 from connectors.http.options import HttpOptions
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import identity
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
@@ -74,7 +74,7 @@ class TestHomeGrown(ConnectorConformance):
     def make_failure(self) -> str:
         return "mart"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run("load", "hibernating", self.fake.now)
         return opened(self.fake)
 
@@ -84,7 +84,7 @@ class TestHomeGrown(ConnectorConformance):
         return next(run for poll in polls for run in poll.runs if run.attempt_key == str(row["id"]))
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             self.fake.jobs.pop(0)
             return opened(self.fake)
         nasty = FaultyTransport(self.fake.handle, how, "/api/", "error", endless=_more)

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.kubernetes.connector import CONNECTOR
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, FaultyTransport
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
@@ -40,7 +40,7 @@ class TestKubernetesOnTheFake(ConnectorConformance):
         return CONNECTOR.open(options, "cluster", lambda reference: "right")
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             del other.cronjobs["etl", "stock-count"]
             return opened(other)
@@ -73,7 +73,7 @@ class TestKubernetesOnTheFake(ConnectorConformance):
     def make_failure(self) -> str:
         return ORDERS
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         odd = self.fake.job("", "stock-count", at=self.fake.now.replace(year=2025))
         odd["status"]["conditions"] = [{"type": "Hibernated", "status": "True"}]
         return opened(self.fake)

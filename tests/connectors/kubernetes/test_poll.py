@@ -269,9 +269,9 @@ def test_jobs_by_themselves_are_watched_where_they_are_asked_for() -> None:
     assert {job for job, _ in latest_records(connector)[0]} == {"etl/job/load"}
     found = connector.inventory("", 10)
     assert {one.native_id for one in found.jobs} == {ORDERS, STOCK, "etl/job/load"}
-    assert found.asks_for is not None
-    assert not found.asks_for("etl/job/load", ()), "one that is deleted is no drift"
-    assert found.asks_for(ORDERS, ())
+    assert found.is_selected is not None
+    assert not found.is_selected("etl/job/load", ()), "one that is deleted is no drift"
+    assert found.is_selected(ORDERS, ())
 
 
 def test_patterns_choose_by_name_and_by_namespace() -> None:

@@ -19,8 +19,8 @@ from connectors.mysql_events.parse import ServerSnapshot, schedule_of, zone_name
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -82,7 +82,7 @@ def nasty_tables(fake: FakeEvents, how: str) -> None:
         fake.bite_rows, fake.log = 1000, [row for row in fake.log for _ in range(2)]
     elif how == HOUR_OFF:
         fake.pass_time(time.time() + 3600 - fake.about["clock"])
-    elif how == GONE:
+    elif how == JOB_DELETED:
         fake.events = [row for row in fake.events if row["event_name"] != "good"]
     else:
         raise ValueError(how)
@@ -130,7 +130,7 @@ class TestRecordedEvents(ConnectorConformance):
         self.fake.grants = [grant for grant in self.fake.grants if "event_start" not in grant]
         return connector_on(self.fake)
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.write("good", "hibernating")
         return connector_on(self.fake)
 

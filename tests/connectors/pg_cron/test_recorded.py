@@ -15,8 +15,8 @@ from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -68,7 +68,7 @@ def nasty_tables(fake: FakePgCron, how: str) -> None:
         fake.bite_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
     elif how == HOUR_OFF:
         fake.access |= {"clock": str(float(time.time()) + 3600)}
-    elif how == GONE:
+    elif how == JOB_DELETED:
         fake.jobs = [row for row in fake.jobs if row["jobname"] != "load_orders"]
     else:
         raise ValueError(how)
@@ -115,7 +115,7 @@ class TestRecordedPgCron(ConnectorConformance):
         other.runs = [template | {"runid": number} for number in range(1, runs + 1)]
         return PgCronConnector(CrowdedClient(other))
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run(2, "hibernating")
         return connector_on(self.fake)
 

@@ -15,8 +15,8 @@ from connectors.pgagent.connector import CONNECTOR, PgAgentConnector
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -77,7 +77,7 @@ def nasty_tables(fake: FakePgAgent, how: str) -> None:
         fake.bite_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
     elif how == HOUR_OFF:
         fake.access |= {"clock": str(time.time() + 3600)}
-    elif how == GONE:
+    elif how == JOB_DELETED:
         fake.jobs = [row for row in fake.jobs if row["jobname"] != "load_orders"]
     else:
         raise ValueError(how)
@@ -133,7 +133,7 @@ class TestRecordedPgAgent(ConnectorConformance):
         self.fake.access |= {"may_hold": False, "may_start": False}
         return connector_on(self.fake)
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run(1, "z")
         return connector_on(self.fake)
 

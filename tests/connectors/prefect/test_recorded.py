@@ -11,7 +11,7 @@ import pytest
 
 from connectors.prefect.connector import CONNECTOR
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE, HOUR_OFF, EndlessBody, FaultyTransport
+from connectors.sdk.conformance.faults import HOUR_OFF, JOB_DELETED, EndlessBody, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
@@ -41,7 +41,7 @@ class TestPrefectOnTheFake(ConnectorConformance):
         return CONNECTOR.open(CONNECTOR.options(url=f"http://{host}:{port}/api"), "api", lambda reference: "")
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             del other.deployments[STOCK]
             return opened(other)
@@ -79,7 +79,7 @@ class TestPrefectOnTheFake(ConnectorConformance):
     def make_failure(self) -> str:
         return ORDERS
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         other = FakePrefect(STOCK)
         other.set(other.start(STOCK), "HIBERNATING")
         other.tick(5)

@@ -90,7 +90,7 @@ class Judge(ConnectorConformance):
     def connector(self) -> Connector:
         return Faulty(self.fake, self.faults)
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run(2, "hibernating")
         return self.connector()
 
@@ -168,9 +168,9 @@ def misattributed(run: RunRecord) -> RunRecord:
 
 IDS, WHOLE = "test_inventory_ids_are_unique_and_stay", "test_inventory_is_whole_and_written_out"
 HASH = "test_inventory_with_its_own_hash_is_unchanged"
-GREEN, RED = "test_poll_tells_the_success_with_the_proof_this_kind_has", "test_poll_tells_the_failure"
+GREEN, RED = "test_poll_reports_the_success_with_the_proof_this_kind_has", "test_poll_reports_the_failure"
 RULES, CURSOR = "test_records_keep_the_rules", "test_cursor_is_json_text_and_leads_to_the_end"
-WORD, LOG = "test_unknown_native_word_is_unknown_and_a_warning", "test_log_stays_within_its_limit_and_goes_on"
+WORD, LOG = "test_unknown_native_state_is_unknown_and_a_warning", "test_log_stays_within_its_limit_and_goes_on"
 PREVIEW = "test_preview_names_what_would_be_sent_and_sends_nothing"
 UNSENT = "test_key_that_was_never_sent_is_not_found"
 RERUN = "test_rerun_is_sent_once_found_again_and_becomes_an_attempt"
@@ -280,10 +280,10 @@ def test_a_test_that_a_world_overrides_stays_its_own() -> None:
     class Own(Judge):
         limits = {"failure": "nothing fails here"}
 
-        def test_poll_tells_the_failure(self) -> None:
+        def test_poll_reports_the_failure(self) -> None:
             return None
 
-    assert Own.test_poll_tells_the_failure is vars(Own)["test_poll_tells_the_failure"]
+    assert Own.test_poll_reports_the_failure is vars(Own)["test_poll_reports_the_failure"]
 
 
 def test_a_hook_that_is_missing_is_no_reason_to_skip() -> None:
@@ -292,4 +292,4 @@ def test_a_hook_that_is_missing_is_no_reason_to_skip() -> None:
         kind = CONNECTOR
 
     with pytest.raises(NotImplementedError):
-        Lazy().test_poll_tells_the_failure()
+        Lazy().test_poll_reports_the_failure()

@@ -87,7 +87,7 @@ CANCEL, OVER = (
     "test_cancel_of_a_run_that_is_over_is_refused",
 )
 LOOK = "test_preview_of_a_hold_sends_nothing"
-SHOWN = "test_held_job_shows_who_until_when_and_where_and_is_the_same_job_paused"
+SHOWN = "test_held_job_shows_its_holder_end_and_place_and_is_the_same_job_paused"
 RELEASE = "test_release_restores_the_definition_exactly"
 ONCE = "test_same_key_again_is_one_hold"
 OTHER = "test_job_that_is_held_is_not_held_by_another"

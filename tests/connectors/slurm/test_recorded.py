@@ -14,8 +14,8 @@ import pytest
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -98,7 +98,7 @@ class TestSlurmConformance(ConnectorConformance):
         self.host.change("2", dir=str(self.folder), user=log.owner())
         return f"hpc:{log.owner()}/bad"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.host.change(self.host.submit("odd", "true"), state="EATEN_BY_A_DOG")
         return self.connector()
 
@@ -123,7 +123,7 @@ class TestSlurmConformance(ConnectorConformance):
 
     def answering(self, how: str) -> Connector:
         self.make_failure()
-        if how == GONE:
+        if how == JOB_DELETED:
             self.host.change(self.host.submit("gone", "true"), forgotten=True)
             return self.connector()
         connector = self.connector()

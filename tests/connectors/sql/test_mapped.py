@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -114,7 +114,7 @@ def nasty(tables: FakeTables, how: str) -> None:
         tables.bite_rows, tables.run_rows = 1000, [row for row in tables.run_rows for _ in range(2)]
     elif how == HOUR_OFF:
         tables.clock += timedelta(hours=1)
-    elif how == GONE:
+    elif how == JOB_DELETED:
         tables.job_rows = tables.job_rows[1:]
     else:
         raise ValueError(how)
@@ -144,7 +144,7 @@ class TestMappedTables(ConnectorConformance):
     def make_failure(self) -> str:
         return "lab.bad"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.tables.run_rows[0]["status"] = "hibernating"
         return SqlConnector(self.tables)
 

@@ -16,7 +16,7 @@ import pytest
 from botocore.stub import Stubber
 
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import GONE
+from connectors.sdk.conformance.faults import JOB_DELETED
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import (
@@ -68,7 +68,7 @@ class TestRecordedStepFunctions(ConnectorConformance):
         return self.fake.connector()
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             other = deepcopy(self.fake)
             other.machines = [machine for machine in other.machines if machine["name"] != "load-orders"]
             return other.connector()
@@ -103,7 +103,7 @@ class TestRecordedStepFunctions(ConnectorConformance):
         options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
         return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         self.fake.add("night-9", "HIBERNATING")
         return self.fake.connector()
 
@@ -512,12 +512,12 @@ def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeStates, cursor: str) 
 
 def test_the_inventory_says_which_machines_the_options_ask_for(fake: FakeStates) -> None:
     """One that they leave out is watched no more; it is not gone."""
-    asks_for = fake.connector().inventory("", 20).asks_for
-    assert asks_for is not None
-    assert asks_for("load-orders", (MACHINE,))
+    is_selected = fake.connector().inventory("", 20).is_selected
+    assert is_selected is not None
+    assert is_selected("load-orders", (MACHINE,))
     chosen = OPTIONS.model_copy(update={"state_machines": ("nightly-*", "arn:*:load-*")})
     connector = StepFunctionsConnector(StepFunctionsClient(chosen, fake.secret, fake), chosen)
-    narrowed = connector.inventory("", 20).asks_for
+    narrowed = connector.inventory("", 20).is_selected
     assert narrowed is not None
     assert [True, True, False] == [
         narrowed(name, keys) for name, keys in (("nightly-1", ()), ("load-orders", (MACHINE,)), ("load-orders", ("x",)))

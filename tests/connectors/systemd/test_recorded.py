@@ -13,8 +13,8 @@ import pytest
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import (
     GARBLED,
-    GONE,
     HOUR_OFF,
+    JOB_DELETED,
     LONG_BYTES,
     LONG_LINE,
     NOT_A_NUMBER,
@@ -66,7 +66,7 @@ class TestSystemdConformance(ConnectorConformance):
     unplayed = UNSENT_IN_A_LOG
 
     def answering(self, how: str) -> Connector:
-        if how == GONE:
+        if how == JOB_DELETED:
             world = self.host.world
             world.units["gone.timer"], world.units["gone.service"] = timer("gone", "daily"), service("gone", "well")
             world.save()
@@ -110,7 +110,7 @@ class TestSystemdConformance(ConnectorConformance):
     def make_failure(self) -> str:
         return "db07:broken.service"
 
-    def connector_hearing_an_unknown_word(self) -> Connector:
+    def connector_with_an_unknown_state(self) -> Connector:
         world = self.host.world
         world.units["odd.timer"], world.units["odd.service"] = timer("odd", "daily"), service("odd", "eaten-by-a-dog")
         world.save()

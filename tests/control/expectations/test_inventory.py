@@ -59,9 +59,9 @@ def only_change(changes: InventoryChanges) -> JobChange:
 
 def test_a_job_that_the_settings_leave_out_is_not_watched_any_more_and_no_drift() -> None:
     task = known(4, "b.load", parent_id=2)
-    asked = replace(inventory(found(A)), asks_for=lambda name, _: name == "a")
+    asked = replace(inventory(found(A)), is_selected=lambda name, _: name == "a")
     assert InventoryChanges(unwatched=(2, 4), hash="h") == match_inventory([A, B, task], asked)
-    asked = replace(asked, asks_for=lambda name, _: True)
+    asked = replace(asked, is_selected=lambda name, _: True)
     assert [2, 4] == [one.job_id for one in match_inventory([A, B, task], asked).gone]
 
 
@@ -75,7 +75,7 @@ def test_a_job_that_is_asked_for_again_is_as_at_first_sight() -> None:
 
 def test_a_narrowed_choice_is_not_doubted() -> None:
     many = [known(number, f"job{number}") for number in range(1, 40)]
-    asked = replace(inventory(found(many[0])), asks_for=lambda name, _: name == "job1")
+    asked = replace(inventory(found(many[0])), is_selected=lambda name, _: name == "job1")
     changes = match_inventory(many, asked)
     assert ((), 38, "") == (changes.gone, len(changes.unwatched), changes.doubted)
 

@@ -26,7 +26,7 @@ def logging_here(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     """Logs are set up to stderr; gives all that it is told meanwhile, as the objects that it must consist of."""
     hooks = sys.excepthook, threading.excepthook
     secrets = SecretStore()
-    secrets.remember(SECRET)
+    secrets.add(SECRET)
     set_up_logs(secrets)
 
     def lines() -> list[dict[str, Any]]:

@@ -55,5 +55,5 @@ def test_after_a_refusal_the_next_request_reads_the_account_anew() -> None:
         raise AccessRefused("403")
 
     with pytest.raises(AccessRefused, match="403"):
-        account.asking(refused)
+        account.signed_reply(refused)
     assert {"Authorization": "Bearer renewed"} == account.headers()
