@@ -10,7 +10,6 @@ from typing import Any
 from connectors.dbt.client import DbtClient
 from connectors.dbt.options import DbtProject
 from connectors.sdk.contract import (
-    ACTION_KEY,
     ActionAbsent,
     ActionFound,
     ActionSpec,
@@ -18,6 +17,7 @@ from connectors.sdk.contract import (
     LookUpResult,
     Preview,
     Receipt,
+    check_action_key,
 )
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRef
@@ -56,7 +56,7 @@ class DbtActions:
     def preview(self, spec: ActionSpec) -> Preview:
         """The command that `act` would start. NotSupported for other verbs."""
         if spec.verb not in (Verb.RERUN, Verb.START):
-            raise NotSupported(f'dbt has no "{spec.verb}"; what it has is: rerun, start')
+            raise NotSupported(f'dbt has no "{spec.verb}"; its verbs are rerun and start')
         name, node = self.project_of(spec.run.job)
         project = self._client.options.projects[name]
         invocation = invocation_id(spec.run)
@@ -74,7 +74,7 @@ class DbtActions:
         return Preview(
             verb="dbt retry" if is_retry else f"dbt {arguments[0]}",
             summary=f"run dbt {arguments[0]} in {project.folder} on {self._target}",
-            scope=f"what failed and was skipped in {invocation or 'no run'}" if is_retry else covers,
+            scope=f"failed and skipped nodes of {invocation or 'no run'}" if is_retry else covers,
             overlap=f"dbt runs there now: {alive[0]}" if alive else None,
             native_calls=(command,),
             notes=(DIFFERENT_ENVIRONMENT,),
@@ -96,7 +96,7 @@ class DbtActions:
 
     def _refused(self, project: DbtProject, host: Any, alive: list[str], node: str, is_retry: bool) -> str | None:
         if node and not RUNNABLE_NODE.fullmatch(node):
-            return f"{node} is no model, seed or snapshot: rerun what it tests, or its run"
+            return f"{node} is not a model, seed or snapshot: rerun the tested node, or its run"
         if not host.get("there"):
             return f"{project.folder} is not there on {self._target}"
         if not host.get("program"):
@@ -114,7 +114,7 @@ class DbtActions:
 
     def act(self, preview: Preview, key: str) -> Receipt:
         """Sends it once under `key`. OutcomeUnknown when the host was reached and did not answer."""
-        _check_key(key)
+        check_action_key(key)
         plan = preview.plan
         sent = (sent_at(plan) or datetime.now(UTC)) + timedelta(seconds=float(plan["skew"]))
         latest = (sent + timedelta(seconds=SEND_SECONDS)).timestamp()
@@ -127,31 +127,22 @@ class DbtActions:
             raise OutcomeUnknown(f"{error} Outcome unknown: checking for its mark on {self._target}.") from error
         if outcome.get("said") in ("done", "exists"):
             return Receipt(key, f"dbt was started on {self._target}")
-        raise _start_error(outcome)
+        kind = str(outcome.get("said"))
+        if kind == "refused":
+            reason = str(outcome.get("why") or "it was refused under this key before")
+            raise AccessRefused(f"dbt could not be started: {reason[:200]}")
+        why = {
+            "late": "the request came too late and nothing was done. Send it again",
+            "runs": "dbt runs there meanwhile. Send it again when it has ended",
+        }.get(kind, f"unknown answer {kind[:40]}")
+        raise NotSupported(f"dbt was not started: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
         """By our mark on the host; absence is proved by time alone."""
-        _check_key(key)
+        check_action_key(key)
         outcome = self._client.marked(key).value
         if outcome.get("half"):
             return ActionUnknown(f"its mark is on {self._target}, and no output of dbt: it may not have been started")
         if outcome.get("found") is True:
             return ActionFound(key, f"its mark is on {self._target}")
         return unless_in_flight(ActionAbsent(), preview)
-
-
-def _start_error(outcome: Any) -> AccessRefused | NotSupported:
-    kind = str(outcome.get("said"))
-    if kind == "refused":
-        reason = str(outcome.get("why") or "it was refused under this key before")
-        return AccessRefused(f"dbt could not be started: {reason[:200]}")
-    why = {
-        "late": "the request came too late and nothing was done. Ask again",
-        "runs": "dbt runs there meanwhile. Ask again when it has ended",
-    }.get(kind, f"unknown answer {kind[:40]}")
-    return NotSupported(f"dbt was not started: {why}.")
-
-
-def _check_key(key: str) -> None:
-    if not ACTION_KEY.fullmatch(key):
-        raise NotSupported(f"not an action key of ours: {key[:60]!r}")

@@ -35,7 +35,7 @@ class DbtClient:
         self.options, self.session, self.deadline = options, session, Deadline(0.0)
 
     def collect(self, known: Mapping[str, Any], wants: Sequence[str]) -> DbtAnswer:
-        """News of every project: "log", "results", "sources", "manifest"; `known`: what was read before, by project."""
+        """Changes of every project: "log", "results", "sources", "manifest"; `known`: those read before, by project."""
         projects = [self._project(name) | {"known": known.get(name) or {}} for name in self.options.projects]
         return self._request({"verb": "look", "projects": projects, "wants": list(wants)})
 
@@ -79,4 +79,4 @@ class DbtClient:
             value = json.loads(section.body)
             return DbtAnswer(datetime.fromtimestamp(float(value["now"]), UTC), before, value["answer"])
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-            raise RecordUnreadable(f"{where}: its answer is no JSON of ours: {error}") from None
+            raise RecordUnreadable(f"{where}: its answer is not JSON of ours: {error}") from None

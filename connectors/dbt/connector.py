@@ -56,15 +56,14 @@ class DbtConnector(ComposedConnector):
         known = {name: {"manifest": stamp} for name, (stamp, _) in self._manifests.items()}
         answer = self._host.collect(known, ("manifest",))
         skipped = [record for project in answer.value for record in self._manifest(project)]
-        jobs = tuple(job for project in answer.value for job in self._jobs(project))
-        digest = sha256(repr((jobs, skipped)).encode("utf-8", "surrogateescape")).hexdigest()
-        inventory = Inventory(jobs, not skipped, digest, clock=_host_clock(answer), skipped=tuple(skipped))
+        jobs: list[JobRecord] = []
+        for project in answer.value:
+            _, nodes = self._manifests.get(project["name"], (None, {}))
+            sources = project.get("has_sources") is True
+            jobs += parse.job_records(self._target, project["name"], nodes, self._options.tasks, sources)
+        digest = sha256(repr((tuple(jobs), skipped)).encode("utf-8", "surrogateescape")).hexdigest()
+        inventory = Inventory(tuple(jobs), not skipped, digest, clock=_host_clock(answer), skipped=tuple(skipped))
         return inventory.unless_same(previous_hash)
-
-    def _jobs(self, project: Mapping[str, Any]) -> list[JobRecord]:
-        _, nodes = self._manifests.get(project["name"], (None, {}))
-        has_sources = project.get("has_sources") is True
-        return parse.job_records(self._target, project["name"], nodes, self._options.tasks, has_sources)
 
     def _manifest(self, project: Mapping[str, Any]) -> list[SkippedRecord]:
         """Reads a new manifest; returns why it is missing."""
@@ -81,7 +80,11 @@ class DbtConnector(ComposedConnector):
         return []
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        memory = _parse_cursor(cursor)
+        try:
+            value = fields.parse_table(cursor) if cursor else {}
+        except RecordUnreadable:
+            value = {}
+        memory = {name: project for name, project in value.items() if isinstance(project, dict)}
         answer = self._host.collect(memory, ("log", "results", "sources"))
         again = [invocation_id(ref) for ref in open_runs]
         polls = {
@@ -107,10 +110,8 @@ class DbtConnector(ComposedConnector):
         )
 
     def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-        project, invocation = (
-            self._actions.project_of(run.job.removesuffix(f":{parse.FRESHNESS}"))[0],
-            invocation_id(run),
-        )
+        project, _ = self._actions.project_of(run.job.removesuffix(f":{parse.FRESHNESS}"))
+        invocation = invocation_id(run)
         if not invocation:
             raise NotSupported(f"{run.job}: dbt never named this run, so its log cannot be found")
         if start is not None and not (start.isascii() and start.isdigit() and len(start) < 19):
@@ -131,28 +132,21 @@ class DbtConnector(ComposedConnector):
         for name, project in self._options.projects.items():
             answer = self._host.can(name, "")
             clock, host = _host_clock(answer), answer.value
-            why = "" if host.get("readable") else f"{project.folder} is not there, or the login may not read it"
+            why = f"{project.folder} is not there, or the login may not read it"
             fix = f"put the login into the group that may read {project.folder}: headway connector grants dbt"
-            rights.append(SourcePermission(f"read {name}", not why, why, fix if why else ""))
-            lacks = "" if host.get("program") else f'no program "{project.dbt}" on the PATH of the login'
-            lacks = lacks or ("" if host.get("writable") else f"the login may not write in {project.folder}")
-            able = "let it sign in as the project's owner, or write there: headway connector grants dbt"
-            able = able if host.get("program") else "set dbt to the path of its program"
-            rights.append(SourcePermission(f"run dbt in {name}", not lacks, lacks, able if lacks else "", "act"))
+            rights.append(SourcePermission.checked(f"read {name}", host.get("readable"), why, fix))
+            why = f"the login may not write in {project.folder}"
+            fix = "let it sign in as the project's owner, or write there: headway connector grants dbt"
+            if not host.get("program"):
+                why = f'no program "{project.dbt}" on the PATH of the login'
+                fix = "set dbt to the path of its program"
+            able = host.get("program") and host.get("writable")
+            rights.append(SourcePermission.checked(f"run dbt in {name}", able, why, fix, "act"))
         return Probe(True, rights=tuple(rights), clock=clock)
 
 
 def _host_clock(answer: DbtAnswer) -> TargetClock:
     return TargetClock(answer.now, answer.local_now)
-
-
-def _parse_cursor(cursor: str) -> dict[str, Any]:
-    """State passed from poll to poll; empty if it cannot be read."""
-    try:
-        value = fields.parse_table(cursor) if cursor else {}
-    except RecordUnreadable:
-        return {}
-    return {name: memory for name, memory in value.items() if isinstance(memory, dict)}
 
 
 def open_shell(options: DbtOptions, target: str, secrets: SecretResolver) -> ShellSession:

@@ -168,10 +168,6 @@ def parse_event(line: bytes) -> Any:
     match = COMMAND_LINE.search(text) if b"running dbt with arguments" in text else None
     if match:
         return {"what": "command", "command": printable(match.group(1)[1:-1])}
-    return plain_event(text)
-
-
-def plain_event(text: bytes) -> Any:
     match = DONE_LINE.search(text)
     if match:
         return {"what": "done", "text": printable(match.group(1))}
@@ -264,7 +260,7 @@ def collect(request: Any) -> Any:
         known = project["known"]
         state = {"name": project["name"], "there": os.path.isfile(os.path.join(project["folder"], "dbt_project.yml"))}
         target, wants = project["target"], request["wants"]
-        if "log" in wants:  # before the artefact: a run whose end it tells has written that
+        if "log" in wants:  # before the artifact, which a run has written when the log reports its end
             state["log"] = collect_log(project, known.get("log"))
         for kind, name, cut in ARTIFACTS:
             state[kind] = read_artifact(target, name, known.get(kind), cut) if kind in wants else None
@@ -335,12 +331,6 @@ def check_start(request: Any) -> Any:
     }
 
 
-def remove_old_starts(base: str) -> None:
-    for entry in os.scandir(base):
-        if time.time() - entry.stat().st_mtime > STARTS_RETENTION_SECONDS:
-            shutil.rmtree(entry.path, ignore_errors=True)
-
-
 def start_once(request: Any) -> Any:
     project, folder = request["project"], os.path.join(request["home"], "acts", request["key"])
     if time.time() > request["latest"]:
@@ -356,7 +346,9 @@ def start_once(request: Any) -> Any:
         return {"said": "exists"}
     with open(os.path.join(folder, "what.json"), "w") as file:
         json.dump({"folder": project["folder"], "argv": request["argv"], "at": time.time(), **request["about"]}, file)
-    remove_old_starts(os.path.dirname(folder))
+    for entry in os.scandir(os.path.dirname(folder)):
+        if time.time() - entry.stat().st_mtime > STARTS_RETENTION_SECONDS:
+            shutil.rmtree(entry.path, ignore_errors=True)
     environment = dict(os.environ, DBT_ENV_CUSTOM_ENV_HEADWAY_ACTION=request["key"])
     try:
         with open(os.path.join(folder, "output"), "wb") as output:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -11,6 +10,7 @@ from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.transport.hosts import AbsolutePath, HostOptions
 
 _NAME = formatted_like(r"[A-Za-z0-9_.-]{1,80}", "shop")
+_FOLDER = formatted_like(r"(?!(.*/)?\.\.(/|$))[A-Za-z0-9_@+.,=/-]{1,300}", "target")
 _ARGUMENT = r"[A-Za-z0-9_.,:@+*/=-]+"
 _PROGRAM = formatted_like(_ARGUMENT, "/opt/venv/bin/dbt")
 START_COMMANDS = ("build", "run", "test", "seed", "snapshot")
@@ -24,12 +24,6 @@ def _start_command(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return arguments
 
 
-def _relative_path(path: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_@+.,=/-]{1,300}", path) or ".." in path.split("/"):
-        raise ValueError(f"{path!r} is no folder here; write one below the project, or from the root on")
-    return path
-
-
 class DbtProject(BaseModel):
     """One `[systems.NAME.projects.PROJECT]`."""
 
@@ -37,9 +31,9 @@ class DbtProject(BaseModel):
 
     folder: AbsolutePath
     """Where its dbt_project.yml is, on each of the hosts."""
-    target: Annotated[str, AfterValidator(_relative_path)] = "target"
+    target: Annotated[str, _FOLDER] = "target"
     """Folder of its artifacts (dbt's --target-path)."""
-    logs: Annotated[str, AfterValidator(_relative_path)] = "logs"
+    logs: Annotated[str, _FOLDER] = "logs"
     """Folder of its dbt.log (dbt's --log-path)."""
     profiles: AbsolutePath | None = None
     """Folder of profiles.yml for runs that Headway starts; by default where dbt looks itself."""

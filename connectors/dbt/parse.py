@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.sdk import fields
 from connectors.sdk.records import JobRecord, RunRecord, Schedule, SkippedRecord
-from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.states import RunState
 
 NODE_STATES = {
     "success": RunState.SUCCEEDED,
@@ -60,10 +61,10 @@ def job_records(
     schedule = Schedule("none", text="whatever starts dbt")
     records = [JobRecord(parent, project, schedule, definition="dbt", definition_hash="dbt")]
     if has_sources:
-        records.append(
-            JobRecord(freshness_id(host, project), f"{project}: sources", schedule, definition="dbt source freshness")
-        )
-    shown = {name for name, node in nodes.items() if _is_shown(node, tasks)}
+        title, definition = f"{project}: sources", "dbt source freshness"
+        records.append(JobRecord(freshness_id(host, project), title, schedule, definition=definition))
+    readable = {name: node for name, node in nodes.items() if isinstance(node, dict)}
+    shown = {name for name, node in readable.items() if node.get("type") in tasks and node.get("enabled") is not False}
     for name in sorted(shown):
         node = nodes[name]
         needs = node.get("needs") if isinstance(node.get("needs"), list) else []
@@ -77,10 +78,6 @@ def job_records(
             )
         )  # fmt: skip
     return records
-
-
-def _is_shown(node: Any, tasks: tuple[str, ...]) -> bool:
-    return isinstance(node, dict) and node.get("type") in tasks and node.get("enabled") is not False
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
@@ -114,7 +111,7 @@ def parse_outcome(value: Any, where: str) -> DbtOutcome:
         metadata, args, results = value["metadata"], value.get("args") or {}, value["results"]
         invocation = str(metadata["invocation_id"])
         if not isinstance(results, list) or not invocation:
-            raise TypeError("results is no list")
+            raise TypeError("a list of results")
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{where}: it lacks {error}") from None
     env = metadata.get("env") if isinstance(metadata.get("env"), dict) else {}
@@ -138,23 +135,28 @@ def _add_result(outcome: DbtOutcome, result: Any, where: str) -> None:
     state = NODE_STATES.get(status, RunState.UNKNOWN)
     if state is RunState.UNKNOWN:
         outcome.unknown.append(status)
-    began, ended = _result_times(result)
-    context = _result_metrics(result)
+    timing = fields.tables(result.get("timing"))
+    began = min(filter(None, (parse_instant(step.get("started_at")) for step in timing)), default=None)
+    ended = max(filter(None, (parse_instant(step.get("completed_at")) for step in timing)), default=None)
+    response = fields.subtable(result, "adapter_response")
+    metrics = {"rows": response.get("rows_affected"), "bytes": response.get("bytes_processed")}
+    counts = {name: _count(value) for name, value in {**metrics, "failures": result.get("failures")}.items()}
+    context = {name: count for name, count in counts.items() if count is not None}
+    is_worth_reading = status in (*FAILED_STATUSES, "warn") or state is RunState.UNKNOWN
     outcome.nodes.append(
         RunRecord(
             name,
             outcome.invocation,
             state,
             status,
-            RunEvidence.NATIVE,
             started_at=began,
             ended_at=max(ended, began) if ended and began else ended or outcome.ended,
-            message=_result_message(result, status),
+            message=str(result.get("message") or result.get("error") or "") if is_worth_reading else "",
             context=context,
         )
     )
     if context.get("rows") is not None:
-        outcome.rows = (outcome.rows or 0) + int(context["rows"])
+        outcome.rows = (outcome.rows or 0) + context["rows"]
 
 
 def _conclude(outcome: DbtOutcome) -> None:
@@ -175,26 +177,6 @@ def _conclude(outcome: DbtOutcome) -> None:
         outcome.state = RunState.SUCCEEDED
     warned = [node for node in outcome.nodes if node.native_state == "warn"]
     outcome.message = "; ".join(f"{node.job}: {node.message or node.native_state}" for node in [*red, *warned][:3])
-
-
-def _result_message(result: Mapping[str, Any], status: str) -> str:
-    message = str(result.get("message") or result.get("error") or "")
-    return message if status in (*FAILED_STATUSES, "warn") or status not in NODE_STATES else ""
-
-
-def _result_times(result: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
-    timing = [step for step in result.get("timing") or () if isinstance(step, dict)]
-    began = [at for step in timing if (at := parse_instant(step.get("started_at")))]
-    ended = [at for step in timing if (at := parse_instant(step.get("completed_at")))]
-    return min(began, default=None), max(ended, default=None)
-
-
-def _result_metrics(result: Mapping[str, Any]) -> dict[str, Any]:
-    answer = result.get("adapter_response")
-    response = answer if isinstance(answer, dict) else {}
-    metrics = {"rows": _count(response.get("rows_affected")), "bytes": _count(response.get("bytes_processed"))}
-    metrics["failures"] = _count(result.get("failures"))
-    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def _count(value: Any) -> int | None:

@@ -16,6 +16,7 @@ from typing import Any
 from connectors.dbt import parse
 from connectors.dbt.parse import DbtOutcome
 from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.fields import epoch_instant
 from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord
 from connectors.sdk.states import RunEvidence, RunState
 
@@ -49,9 +50,8 @@ def read_project(
     log = project.get("log") or {}
     ledger.add_event(log.get("events") or ())
     if log.get("gone"):
-        poll.gaps.append(
-            HistoryGap(parse.parse_instant(before.get("at")), now, f"{name}: dbt.log was rotated or truncated")
-        )
+        since = parse.parse_instant(before.get("at"))
+        poll.gaps.append(HistoryGap(since, now, f"{name}: dbt.log was rotated or truncated"))
     poll.memory = {"log": log.get("at"), "at": now.isoformat()}
     results = _read_artifact(poll, name, "results", project, before, now)
     if results is not None and results.command in parse.RUN_COMMANDS:
@@ -64,9 +64,8 @@ def read_project(
     poll.runs += _failed_starts(parse.job_id(host, name), project.get("acts") or (), now)
     if ledger.overwritten:
         reason = "the nodes of a run are not known: run_results.json was overwritten before it was read"
-        poll.warnings.append(
-            f"{name}: {reason} ({ledger.overwritten}); poll more often, or give each run its --target-path"
-        )
+        fix = "poll more often, or give each run its --target-path"
+        poll.warnings.append(f"{name}: {reason} ({ledger.overwritten}); {fix}")
     sources = _read_artifact(poll, name, "sources", project, before, now)
     if sources is not None:
         poll.runs.append(_freshness_record(host, name, sources))
@@ -93,9 +92,8 @@ def _read_artifact(
         else:
             poll.memory[kind] = part["stamp"]
             poll.skipped += outcome.skipped
-            poll.warnings += [
-                f'{name}: unknown state "{state[:60]}" of a node' for state in sorted(set(outcome.unknown))
-            ]
+            unknown = sorted(set(outcome.unknown))
+            poll.warnings += [f'{name}: unknown state "{state[:60]}" of a node' for state in unknown]
             return outcome
     stamp = part.get("stamp")
     written = datetime.fromtimestamp(stamp[0] / 1e9, UTC) if stamp else now
@@ -190,7 +188,7 @@ class DbtInvocationLedger:
     changed: set[str] = field(default_factory=set)
     nodes: list[RunRecord] = field(default_factory=list)
 
-    # -- what was read -----------------------------------------------------------------------------------------------
+    # -- the evidence ----------------------------------------------------------------------------------------------
     def add_event(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Adds an event of the log, oldest first."""
         for event, at in _dated_events(events):
@@ -200,17 +198,15 @@ class DbtInvocationLedger:
                 self.runs.setdefault(invocation, DbtInvocation(invocation, at))
                 self.changed.add(invocation)
                 continue
-            run = self.runs.get(invocation or self._invocation_of(kind, event))
+            invocation = invocation or self.now_in
+            if kind == "end" and not event.get("id"):  # of two runs at once, the one with that command
+                open_runs = (run for run in reversed(self.runs.values()) if not run.ended)
+                same = (run.id for run in open_runs if run.command == event.get("command"))
+                invocation = next(same, self.now_in)
+            run = self.runs.get(invocation)
             if run is not None:
                 self._apply(run, kind, event, at)
                 self.changed.add(run.id)
-
-    def _invocation_of(self, kind: str, event: Mapping[str, Any]) -> str:
-        """The invocation of a line that names none: of two at once, the one with that command."""
-        if kind == "end":
-            open_runs = (run for run in reversed(self.runs.values()) if not run.ended)
-            return next((run.id for run in open_runs if run.command == event.get("command")), self.now_in)
-        return self.now_in
 
     def _apply(self, run: DbtInvocation, kind: str, event: Mapping[str, Any], at: float) -> None:
         if kind == "command":
@@ -274,7 +270,7 @@ class DbtInvocationLedger:
     def _oldest_first(self, ids: Iterable[str]) -> list[DbtInvocation]:
         return sorted((self.runs[run_id] for run_id in ids if run_id in self.runs), key=lambda run: run.began)
 
-    # -- what is told ------------------------------------------------------------------------------------------------
+    # -- the report -------------------------------------------------------------------------------------------------
     def outcome(self, run: DbtInvocation) -> tuple[RunState, str, RunEvidence]:
         if run.state:
             if run.failed and run.state == RunState.SUCCEEDED:  # a hook, an interrupt: its nodes do not show it
@@ -308,10 +304,8 @@ class DbtInvocationLedger:
         state, native, evidence = self.outcome(run)
         context = {"command": run.command, "rows": run.rows}
         message = run.message or run.fault
-        if run.ended and not run.state and not message:
-            message = (
-                "" if state is RunState.SUCCEEDED else "its nodes are not known: run_results.json is of another run"
-            )
+        if run.ended and not run.state and not message and state is not RunState.SUCCEEDED:
+            message = "its nodes are not known: run_results.json is of another run"
         return RunRecord(
             job=job,
             attempt_key=run.id,
@@ -320,8 +314,8 @@ class DbtInvocationLedger:
             evidence=evidence,
             period_key=run.period or run.id,
             again_of=run.again_of,
-            started_at=_from_epoch(run.began) if run.began else None,
-            ended_at=_from_epoch(run.ended) if run.ended and not state.is_open else None,
+            started_at=epoch_instant(run.began) if run.began else None,
+            ended_at=epoch_instant(run.ended) if run.ended and not state.is_open else None,
             message=message,
             native_ref=f'{{"id":"{run.id}"}}',
             action_key=None if run.node else run.action or None,
@@ -381,7 +375,3 @@ def _event_time(text: str, before: datetime) -> datetime | None:
         return None
     at = datetime.combine(before.date(), clock, UTC)
     return at if at <= before else at - _DAY
-
-
-def _from_epoch(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
