@@ -43,7 +43,6 @@ REJECTED_TYPES = frozenset(
 
 class DagsterClient(SignedClient):
     clock: TargetClock | None = None
-    """The server's clock at its last answer."""
 
     def version(self) -> dict[str, Any]:
         """Version, heartbeats of the daemons, and what this account may do."""

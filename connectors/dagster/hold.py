@@ -23,8 +23,7 @@ from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreacha
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark
 from connectors.sdk.records import instant_key
 
-HOLD_ASSET_PREFIX = ("headway", "holds")
-"""Where the catalogue has our assets; behind it the parts of the job's id."""
+HOLD_ASSET_PREFIX = ("headway", "holds")  # where the catalogue has our assets; behind it the parts of the job's id
 STOPPED_SCHEDULES_LINE = re.compile(r"^Stopped for it: (.+)$", re.MULTILINE)
 RAN_BY_CODE = " (as its code says)"
 """Suffix of a schedule that ran because of its code, not because it was started by hand."""

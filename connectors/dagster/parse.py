@@ -264,7 +264,10 @@ def asset_edges(nodes: Iterable[Any]) -> dict[str, set[str]]:
     needs: dict[str, set[str]] = {}
     for node in nodes:
         row = fields.table(node)
-        asset, mine = _asset_key(row.get("assetKey")), _asset_jobs(row)
+        asset, place = _asset_key(row.get("assetKey")), fields.subtable(row, "repository")
+        location = fields.optional_text(fields.subtable(place, "location"), "name") or "?"
+        names = {name for name in fields.rows(row.get("jobNames")) if isinstance(name, str)} - {ASSET_JOB_PREFIX}
+        mine = {job_id(location, fields.optional_text(place, "name"), name) for name in names}
         makers.setdefault(asset, set()).update(mine)
         for job in mine:
             needs.setdefault(job, set()).update(_asset_key(key) for key in fields.rows(row.get("dependencyKeys")))
@@ -279,16 +282,8 @@ def _asset_key(key: Any) -> str:
     return "/".join(str(part) for part in fields.rows(fields.subtable(key).get("path")))
 
 
-def _asset_jobs(row: Row) -> set[str]:
-    place = fields.subtable(row, "repository")
-    location = fields.optional_text(fields.subtable(place, "location"), "name") or "?"
-    names = [name for name in fields.rows(row.get("jobNames")) if isinstance(name, str) and name != ASSET_JOB_PREFIX]
-    return {job_id(location, fields.optional_text(place, "name"), name) for name in names}
-
-
 ALL_RUNS_POOL = "run queue"
-_COUNT = re.compile("[1-9][0-9]{0,8}")
-"""A limit as written in YAML; -1 means no limit and does not match."""
+_COUNT = re.compile("[1-9][0-9]{0,8}")  # a limit as written in YAML; -1 means no limit and does not match
 _TRUE, _NULL = ("true", "True", "TRUE"), ("", "~", "null", "Null", "NULL")
 
 
@@ -301,7 +296,6 @@ class DagsterLimit:
     value: str | None = None
     """None: of any value."""
     by_value: bool = False
-    """Each value has as many."""
 
     def pool(self, tags: Mapping[str, str]) -> str:
         """Name of the pool that runs with these tags share; "" if the limit does not apply to them."""

@@ -28,8 +28,7 @@ from connectors.sdk.states import RunState
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)
 PAGES_PER_POLL = 5
-MAX_PAGES = 50_000
-"""Of one walk; a server that pages for ever is stopped here."""
+MAX_PAGES = 50_000  # of one walk; a server that pages for ever is stopped here
 MAX_OPEN_RUNS = 500
 
 
@@ -128,10 +127,8 @@ class DagsterPoller:
 
 
 MAX_LOG_PAGES = 50
-MAX_TAIL_BYTES = 1 << 20
-"""Bytes kept of the end of a long log while it is read."""
-MAX_CAUSES = 5
-"""Causes of an error."""
+MAX_TAIL_BYTES = 1 << 20  # bytes kept of the end of a long log while it is read
+MAX_CAUSES = 5  # causes of an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +184,6 @@ def _page_text(page: fields.Row) -> str:
 
 
 def _event_lines(event: Any) -> Iterator[str]:
-    """An event that cannot be read is shown as it is."""
     if not isinstance(event, dict):
         yield fields.clean(str(event)[:1000])
         return

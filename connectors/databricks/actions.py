@@ -235,7 +235,6 @@ def repair_body(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _repair_ids(row: fields.Row) -> list[int]:
-    """Ids of a run's repairs, oldest first."""
     repairs = [row for row in fields.tables(row.get("repair_history")) if row.get("type") == "REPAIR" and "id" in row]
     numbered = sorted((repair.get("start_time") or 0, repair["id"]) for repair in repairs)
     return [number for _, number in numbered if type(number) is int]

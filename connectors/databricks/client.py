@@ -20,8 +20,7 @@ from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, 
 JOBS_LIMIT = 100  # jobs/list: "greater than 0 and less or equal to 100"
 RUNS_LIMIT = 24  # jobs/runs/list: "greater than 0 and less than 25"
 JOBS_PATH = "/api/2.2/jobs"
-GONE_STATUSES = frozenset({400, 404})
-"""For an unknown id: INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST."""
+GONE_STATUSES = frozenset({400, 404})  # for an unknown id: INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 ANSWERED_STATUSES = frozenset({400, 404, 409, 422})
 
 
@@ -75,8 +74,7 @@ def _page_token(page: str) -> dict[str, str]:
 
 
 TOKEN_PATH = "/oidc/v1/token"  # noqa: S105  a path
-MIN_TOKEN_SECONDS = 60.0
-"""Remaining lifetime at which a token is renewed."""
+MIN_TOKEN_SECONDS = 60.0  # remaining lifetime at which a token is renewed
 
 
 class ServicePrincipalAccount(HttpAccount):
@@ -110,8 +108,7 @@ class ServicePrincipalAccount(HttpAccount):
         return {"Authorization": f"Bearer {token}"}
 
 
-PAGED_PARTS = ("tasks", "repair_history", "job_parameters")
-"""Lists of a run or a job that come a hundred at a time."""
+PAGED_PARTS = ("tasks", "repair_history", "job_parameters")  # lists of a run or a job that come a hundred at a time
 
 EMPTY_PAGE_FIELDS = frozenset({"has_more", "next_page_token", "prev_page_token"})
 """A reply without the list has an empty one."""

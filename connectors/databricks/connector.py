@@ -27,8 +27,7 @@ from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
 
 TARGET = "workspace"
-SETTLE_SECONDS = 3.0
-"""How long a key must stay absent before the action counts as never arrived."""
+SETTLE_SECONDS = 3.0  # how long a key must stay absent before the action counts as never arrived
 
 
 class DatabricksConnector(ComposedConnector):
@@ -91,8 +90,7 @@ CONNECTOR = ConnectorKind(
     ),
 )
 
-NO_SUCH_ID = 1
-"""A run and a job below all that Databricks gives."""
+NO_SUCH_ID = 1  # a run and a job below all that Databricks gives
 GRANTS_HINT = "headway connector grants databricks"
 
 

@@ -15,8 +15,7 @@ from connectors.sdk import fields
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord
 
 MAX_PAGES = 200
-HOLD_TAG = "headway_hold"
-"""Tag of a job that bears the mark of a hold."""
+HOLD_TAG = "headway_hold"  # tag of a job that bears the mark of a hold
 
 
 class DatabricksInventory:

@@ -23,10 +23,8 @@ from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
 
 RETENTION = timedelta(days=60)  # "Runs are automatically removed after 60 days", jobs/runs/get-output
-KEY_PARAMETER = "headway_key"
-"""A parameter of the job that gets our key, where the job has it."""
-PERIOD_PARAMETER = "headway_period"
-"""A parameter of the job that gets the period's instant, where the job has it."""
+KEY_PARAMETER = "headway_key"  # a parameter of the job that gets our key, where the job has it
+PERIOD_PARAMETER = "headway_period"  # a parameter of the job that gets the period's instant, where the job has it
 TASK_TYPES = (
     ("notebook_task", "notebook_path"), ("spark_jar_task", "main_class_name"), ("spark_python_task", "python_file"),
     ("spark_submit_task", "parameters"), ("python_wheel_task", "entry_point"), ("sql_task", "warehouse_id"),

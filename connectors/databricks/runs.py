@@ -33,8 +33,7 @@ OVERLAP_MS = 10 * 60 * 1000
 VISIBLE_AFTER = timedelta(seconds=60)
 ACTIVE_PAGES = 40
 NEWEST_PAGES = 40
-MAX_REQUESTS = 60
-"""For single runs, a poll."""
+MAX_REQUESTS = 60  # for single runs, a poll
 MAX_KNOWN_RUNS = 5000
 RESERVED_TIME_SHARE = 0.25
 RETENTION_MS = parse.RETENTION // timedelta(milliseconds=1)
@@ -138,7 +137,9 @@ class DatabricksPoller:
         fingerprint = f"{status.native} {row.get('end_time')} {sorted(str(task.get('run_id')) for task in tasks)}"
         if cached is not None and cached[0] == fingerprint:
             return cached[1]
-        if not self._may_request(result):
+        self._requests_left -= 1
+        if self._requests_left < 0 or self._client.deadline.is_below(RESERVED_TIME_SHARE):
+            result.warn("too many runs changed at once: the repairs of some are not read yet")
             return row
         full = read_run(self._client, run)
         if full is None or full.get("run_id") != run:
@@ -148,14 +149,6 @@ class DatabricksPoller:
             if len(self._ended) > MAX_KNOWN_RUNS:
                 self._ended.popitem(last=False)
         return full
-
-    def _may_request(self, result: PollResult) -> bool:
-        self._requests_left -= 1
-        deadline = self._client.deadline
-        if self._requests_left >= 0 and deadline.left > deadline.seconds * RESERVED_TIME_SHARE:
-            return True
-        result.warn("too many runs changed at once: the repairs of some are not read yet")
-        return False
 
     def _add_records(self, row: fields.Row, full: fields.Row, result: PollResult) -> None:
         try:

@@ -27,8 +27,7 @@ from connectors.sdk.transport.hosts import HostSession, address, session_of, ssh
 from connectors.sdk.transport.script_output import text_of
 from connectors.sdk.transport.ssh import SshAddress, trust_hint
 
-CLOCK_LAG = timedelta(seconds=5)
-"""dbt has written its start into its log by then."""
+CLOCK_LAG = timedelta(seconds=5)  # dbt has written its start into its log by then
 NO_HOLD = "nothing in a project keeps dbt from being started: hold the job that starts it (cron, Airflow …)"
 NO_CANCEL = "dbt runs as a process of whatever started it: stop it there"
 
@@ -66,7 +65,6 @@ class DbtConnector(ComposedConnector):
         return inventory.unless_same(previous_hash)
 
     def _manifest(self, project: Mapping[str, Any]) -> list[SkippedRecord]:
-        """Reads a new manifest; returns why it is missing."""
         name, part = str(project["name"]), project.get("manifest")
         if not project.get("there"):
             folder = self._options.projects[name].folder

@@ -90,7 +90,6 @@ class DbtOutcome:
     invocation: str
     command: str
     command_text: str
-    """The command as it was typed."""
     started: datetime | None
     ended: datetime | None
     action: str

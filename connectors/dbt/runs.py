@@ -20,8 +20,7 @@ from connectors.sdk.fields import epoch_instant
 from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord
 from connectors.sdk.states import RunEvidence, RunState
 
-WRITE_GRACE = timedelta(seconds=60)
-"""An artefact that cannot be read and was written since is being written."""
+WRITE_GRACE = timedelta(seconds=60)  # an artefact that cannot be read and was written since is being written
 FAILED_START_WINDOW = timedelta(minutes=10)
 TORN_ARTIFACT = "it is incomplete and no longer written"
 
@@ -134,10 +133,8 @@ def _freshness_record(host: str, name: str, outcome: parse.DbtOutcome) -> RunRec
     )
 
 
-QUIET_SECONDS = 60.0
-"""A run without an end whose log is silent for so long, while no dbt runs there, is lost."""
-UNNAMED_SECONDS = 20.0
-"""A start without a command in the log is reported after that time anyway."""
+QUIET_SECONDS = 60.0  # a run without an end whose log is silent for so long, while no dbt runs there, is lost
+UNNAMED_SECONDS = 20.0  # a start without a command in the log is reported after that time anyway
 RETENTION_SECONDS = 600.0
 _DAY = timedelta(days=1)
 _DONE_COUNTS = re.compile(r"\b(PASS|ERROR)=(\d{1,9})")
@@ -150,11 +147,9 @@ class DbtInvocation:
     id: str
     began: float
     command: str = ""
-    """As it was typed."""
     ended: float = 0.0
     ok: bool = False
     failed: bool = False
-    """The log says so."""
     done: str = ""
     fault: str = ""
     period: str = ""
@@ -163,7 +158,6 @@ class DbtInvocation:
     node: str = ""
     """Of our own action: the requested node."""
     state: str = ""
-    """By its artefact; empty where none was read."""
     native: str = ""
     message: str = ""
     rows: int | None = None
@@ -184,7 +178,6 @@ class DbtInvocationLedger:
     """The last run with a failure, and its period: a retry is a further attempt of it."""
     red_period: str = ""
     partial: RunState = RunState.PARTIAL
-    """State of a run in which some nodes failed."""
     changed: set[str] = field(default_factory=set)
     nodes: list[RunRecord] = field(default_factory=list)
 

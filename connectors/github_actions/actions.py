@@ -161,7 +161,6 @@ class GitHubDispatcher:
         return ActionUnknown(why) if mine else ActionAbsent()
 
     def _dispatched_runs(self, plan: Mapping[str, Any]) -> list[fields.Row]:
-        """A page of runs dispatched while ours could have been, newest first."""
         first, last = (f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "" for at in arrival_window(plan))
         created = f"{first}..{last}" if last else f">={first}"
         reply = self._client.runs_of(int(plan["workflow"]), event="workflow_dispatch", created=created)

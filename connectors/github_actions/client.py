@@ -32,8 +32,7 @@ PAGE_LIMIT = 100  # per_page: "max 100", REST docs
 VARIABLES_LIMIT = 30  # per_page of variables: "max 30", REST docs
 MAX_RESULTS = 1000  # "up to 1,000 results for each search" by created, event, status: List workflow runs, REST docs
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-CACHE_BYTES = 24 * 1024 * 1024
-"""Of answers that may come again as 304."""
+CACHE_BYTES = 24 * 1024 * 1024  # of answers that may come again as 304
 ANSWERED_STATUSES = frozenset({401, 403, 404, 409, 410, 422, 429})
 RUN_REFUSALS = ("already running", "cannot be", "can't be", "over a month", "disabled")
 
@@ -178,7 +177,6 @@ class GitHubRateLimit:
     """Requests that remain in this hour of the limit, by the last reply."""
 
     reserved: int
-    """Reserved for people and actions."""
     remaining: int | None = None
     until: datetime | None = None
     """By our clock."""

@@ -114,8 +114,7 @@ CONNECTOR = ConnectorKind(
     ),
 )
 
-NO_SUCH_ID = 2**53 - 1
-"""An id above all that GitHub gives: an Enterprise Server begins at 1."""
+NO_SUCH_ID = 2**53 - 1  # an id above all that GitHub gives: an Enterprise Server begins at 1
 NO_HOLD = "HEADWAY_HOLD_NONE"
 FIX = "give the token the permission {}: headway connector grants github_actions"
 

@@ -30,8 +30,7 @@ from connectors.sdk.send_outcome import raise_if_refused
 GITHUB_MARKING = MarkedPause("GitHub", "disabled", "variable")
 VARIABLE_PREFIX = "HEADWAY_HOLD_"
 HOLD_VARIABLE = re.compile(rf"{VARIABLE_PREFIX}(\d{{1,18}})")
-MAX_PAGES = 40
-"""Of variables: 1,200; a repository can have 500."""
+MAX_PAGES = 40  # of variables: 1,200; a repository can have 500
 
 
 class GitHubHolder(MarkedPauseActions[fields.Row]):

@@ -60,7 +60,6 @@ class GitHubJob:
     ended_at: datetime | None
     runner: str
     step: str
-    """The step that failed."""
 
 
 def workflow_job_id(repository: str, path: str) -> str:
@@ -112,6 +111,7 @@ def run_record(row: Any, repository: str) -> RunRecord:
     changed = fields.instant(row, "updated_at")
     ended = None if state.is_open or state is RunState.UNKNOWN else _at_or_after(changed, started)
     event = fields.optional_text(row, "event")
+    key = ACTION_KEY.search(fields.optional_text(row, "display_title"))  # a rerun repeats the title without being ours
     return RunRecord(
         job=workflow_job_id(repository, workflow_path(row)),
         attempt_key=attempt_key(number, attempt),
@@ -126,7 +126,7 @@ def run_record(row: Any, repository: str) -> RunRecord:
         reason=reason,
         native_ref=run_ref(number, attempt),
         native_url=run_url(row, attempt),
-        action_key=_action_key(row, event, attempt),
+        action_key=key[0] if key and event == "workflow_dispatch" and attempt == 1 else None,
         context=fields.bounded_context(_run_context(row, event), "title"),
     )
 
@@ -209,14 +209,6 @@ def _at_or_after(at: datetime | None, start: datetime | None) -> datetime | None
     return max(at, start) if at is not None and start is not None else at
 
 
-def _action_key(row: fields.Row, event: str, attempt: int) -> str | None:
-    """Our key in the title of a dispatched run; a rerun repeats the title without being ours."""
-    if event != "workflow_dispatch" or attempt > 1:
-        return None
-    match = ACTION_KEY.search(fields.optional_text(row, "display_title"))
-    return match[0] if match else None
-
-
 def _run_context(row: fields.Row, event: str) -> dict[str, Any]:
     context = {
         "event": event or None,
@@ -235,10 +227,8 @@ def actor_login(row: fields.Row) -> str:
     return next((fields.clean(login) for login in logins if isinstance(login, str)), "")
 
 
-KEY_INPUT = "headway_key"
-"""Of workflow_dispatch: it gets our key. In `run-name` it is seen from outside."""
-PERIOD_INPUT = "headway_period"
-"""Of workflow_dispatch: it gets the period's instant."""
+KEY_INPUT = "headway_key"  # of workflow_dispatch: it gets our key. In `run-name` it is seen from outside.
+PERIOD_INPUT = "headway_period"  # of workflow_dispatch: it gets the period's instant
 _EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
 _KEY_IN_RUN_NAME = re.compile(r"\$\{\{[^}]*\b(github\.event\.)?inputs\.headway_key\b[^}]*\}\}")
 

@@ -32,12 +32,10 @@ from connectors.sdk.states import RunState
 from connectors.sdk.transport.http import HttpReply
 from connectors.sdk.vanished_runs import no_longer_listed
 
-OVERLAP = timedelta(minutes=10)
-"""How late a run may come into the list behind its own creation."""
+OVERLAP = timedelta(minutes=10)  # how late a run may come into the list behind its own creation
 VISIBLE_AFTER = timedelta(seconds=60)
 NEWEST_PAGES = 8
-OLDER_PAGES = 10
-"""Pages of the newest runs that are read again in turns: 1,000 runs."""
+OLDER_PAGES = 10  # pages of the newest runs that are read again in turns: 1,000 runs
 POLL_RESERVED_SHARE = 0.2
 
 
@@ -99,7 +97,6 @@ class GitHubPoller:
     def _follow(
         self, mark: GitHubCursor, now: datetime, rows: list[Any], total: int, take: Callable[[list[Any]], None]
     ) -> GitHubCursor:
-        """Reads new runs, active runs, and one page of older runs."""
         since = mark.at - OVERLAP
         for page in range(2, NEWEST_PAGES + 2):
             take(rows)
@@ -175,7 +172,6 @@ def vanished_run(run: RunRef) -> RunRecord:
 
 
 def _continues_before(rows: list[Any], since: datetime) -> bool:
-    """Whether a full page ends with a run that was created after `since`."""
     last = created_at(rows[-1]) if len(rows) >= PAGE_LIMIT else None
     return last is not None and last > since
 
@@ -205,8 +201,7 @@ class GitHubCursor:
 
 
 HISTORY_REQUESTS_PER_POLL = 6
-SPARSE_ROWS = 200
-"""A window with fewer is followed by one twice as wide."""
+SPARSE_ROWS = 200  # a window with fewer is followed by one twice as wide
 
 
 def read_history(client: GitHubClient, mark: GitHubCursor, take: Callable[[list[Any]], None]) -> GitHubCursor:
@@ -286,13 +281,10 @@ def created_at(row: Any) -> datetime | None:
 
 RERUN_PERIOD = timedelta(days=30)  # "up to 30 days after its initial run", Re-running workflows, GitHub docs
 MAX_ATTEMPTS = 20
-JOB_PAGES = 50
-"""Of one attempt: 5,000 jobs."""
+JOB_PAGES = 50  # of one attempt: 5,000 jobs
 MAX_CACHED_ATTEMPTS = 2000
-MAX_JOB_REQUESTS = 80
-"""A poll, for attempts and jobs: 20 such polls would take a third of an hour's 5,000."""
-ATTEMPTS_RESERVED_SHARE = 0.3
-"""Share of a call's time in which no further attempt or job is requested."""
+MAX_JOB_REQUESTS = 80  # a poll, for attempts and jobs: 20 such polls would take a third of an hour's 5,000
+ATTEMPTS_RESERVED_SHARE = 0.3  # share of a call's time in which no further attempt or job is requested
 
 
 class GitHubAttemptReader:
@@ -348,9 +340,13 @@ class GitHubAttemptReader:
         soft = definition is not None and definition.is_soft
         if not recent or not (required or soft) or not self.may_request(parse.parse_id(row)):
             return [record]
-        jobs = self._jobs(record, result)
-        if jobs is None:
+        number, attempt = (int(part) for part in record.attempt_key.split("."))
+        rows = _read_job_pages(self._client, number, attempt, lambda: self.may_request(number))
+        if rows is None:  # time or requests ran out
             return [record]
+        if len(rows) >= JOB_PAGES * PAGE_LIMIT:
+            result.warn(f"attempt {record.attempt_key} has more than {len(rows)} jobs: the others are not read")
+        jobs = fields.readable(rows, parse.parse_job, "jobs", result.skipped)
         by_task: dict[str, list[parse.GitHubJob]] = {}
         for job in jobs:
             name = definition.task_of(job.display_name) if definition is not None else None
@@ -365,16 +361,6 @@ class GitHubAttemptReader:
             while len(self._ended) > MAX_CACHED_ATTEMPTS:
                 self._ended.popitem(last=False)
         return records
-
-    def _jobs(self, record: RunRecord, result: PollResult) -> list[parse.GitHubJob] | None:
-        """None if time or requests ran out."""
-        number, attempt = (int(part) for part in record.attempt_key.split("."))
-        rows = _read_job_pages(self._client, number, attempt, lambda: self.may_request(number))
-        if rows is None:
-            return None
-        if len(rows) >= JOB_PAGES * PAGE_LIMIT:
-            result.warn(f"attempt {record.attempt_key} has more than {len(rows)} jobs: the others are not read")
-        return fields.readable(rows, parse.parse_job, "jobs", result.skipped)
 
     def may_request(self, number: int) -> bool:
         """Whether one more request may be spent on a run; otherwise the run becomes pending."""
@@ -392,7 +378,6 @@ def read_job_rows(client: GitHubClient, run: int, attempt: int) -> Sequence[Any]
 
 
 def _read_job_pages(client: GitHubClient, run: int, attempt: int, may_request: Callable[[], bool]) -> list[Any] | None:
-    """The same; None where a further page was not allowed."""
     rows: list[Any] = []
     for page in range(1, JOB_PAGES + 1):
         reply = client.jobs(run, attempt, page)

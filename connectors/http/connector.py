@@ -5,7 +5,9 @@ The cursor holds up to which change runs were read, and the position in a walk o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,28 +15,99 @@ from typing import Any
 
 import httpx
 
-from connectors.http.actions import HttpActions
-from connectors.http.client import MAX_PAGES, HttpApiClient, HttpPage, ids_digest, is_page_before, read_log
-from connectors.http.options import HttpOptions
+from connectors.http.client import (
+    MAX_PAGES,
+    HttpApiClient,
+    HttpPage,
+    fill_placeholders,
+    ids_digest,
+    is_page_before,
+    read_log,
+)
+from connectors.http.options import PLACEHOLDER, HttpOptions, HttpVerbCall
 from connectors.sdk.composed import ComposedConnector, no_holds
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import AccessRefused, RecordUnreadable
-from connectors.sdk.field_mapping import changed_at, inventory_of, read_run, unknown_states
+from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.field_mapping import changed_at, inventory_of, read_run, text_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json, read_cursor
-from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
+from connectors.sdk.mapped_actions import (
+    KEY_PLACEHOLDER,
+    MAPPED_CAPABILITIES,
+    MISSING_CAPABILITIES,
+    NO_HOLD,
+    VERB_NAMES,
+    MappedActions,
+)
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord, TargetClock
-from connectors.sdk.states import ProofLevel
+from connectors.sdk.settle import sent_at
+from connectors.sdk.states import ProofLevel, Verb
 from connectors.sdk.vanished_runs import no_longer_listed
 
 TARGET = "api"
 VANISHED_MESSAGE = "its source does not have it any more, and its end was not seen"
 TOO_MANY_PAGES = f"more than {MAX_PAGES} pages: no more are read"
 ENDLESS_PAGES = "the pages do not end: one repeated under another token, so no more are read; correct next and query"
-SETTLE_TIME = timedelta(seconds=5)
-"""A start is listed moments after its instant."""
-MAX_SINGLE_READS = 50
-"""Open runs that one poll looks up by themselves."""
+SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
+MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
+
+
+SEARCH_WINDOW = timedelta(minutes=5)
+"""How long before an action was sent runs are searched for it: the clocks may differ by as much."""
+MAX_SEARCHED_PAGES = 50
+
+
+class HttpActions(MappedActions[HttpVerbCall]):
+    what, setting, id_place = "call", "path", "id"
+
+    def __init__(self, client: HttpApiClient) -> None:
+        super().__init__(client.options.verbs, client.options.runs, client.options.states)
+        self._client, self._runs = client, client.options.runs
+
+    def shown(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
+        given = {**values, "key": KEY_PLACEHOLDER}
+        body = json.dumps(fill_placeholders(call.body, given)) if call.body is not None else ""
+        path = PLACEHOLDER.sub(lambda match: str(given[match[1]]) or f"<{match[1]}>", call.path)
+        native_call = f"{call.method} {self._client.endpoint.base_url}{path} {body}".rstrip()
+        return f"{call.method} {call.path}", f"{call.method} {path}", (native_call,)
+
+    def refusal(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> str | None:
+        """Why a requested run could not be looked up later."""
+        if verb is Verb.CANCEL or "since" in self._runs.places:
+            return None
+        try:
+            deque(self._recent_rows(datetime.now(UTC) - SEARCH_WINDOW), maxlen=0)
+        except NotSupported as error:
+            return str(error)
+        return None
+
+    def send(self, call: HttpVerbCall, values: Mapping[str, Any]) -> str:
+        self._client.request(call, values, once=True)
+        return f"accepted by {call.method} {call.path}"
+
+    def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
+        since = (sent_at(plan) or datetime.now(UTC)) - SEARCH_WINDOW
+        rows = (row for row in self._recent_rows(since) if text_at(row, self._runs.key) == key)
+        return next((text_at(row, self._runs.id) for row in rows), None), ""
+
+    def run_row(self, run_id: str) -> Any | None:
+        return next((row for row in self._recent_rows(EPOCH) if text_at(row, self._runs.id) == run_id), None)
+
+    def _recent_rows(self, since: datetime) -> Iterator[Any]:
+        """The rows of runs that changed since. Raises NotSupported where the list may leave out rows: then a run that
+        is not among them may exist."""
+        page, cut = None, f"more than {MAX_SEARCHED_PAGES} pages of runs are listed"
+        for _ in range(MAX_SEARCHED_PAGES):
+            result = self._client.page(self._runs, page, since)
+            yield from result.rows
+            page, end = result.following, is_page_before(result, since, self._runs)
+            if end or (page is None and not result.cut):
+                return
+            if result.cut:
+                cut = result.cut
+                break
+        fix = "" if "since" in self._runs.places else ": add {since} to the query of runs"
+        raise NotSupported(f"its outcome could not be checked afterwards, {cut}{fix}")
 
 
 class HttpConnector(ComposedConnector):
@@ -53,7 +126,6 @@ class HttpConnector(ComposedConnector):
         )
 
     def _read_inventory(self, previous_hash: str) -> Inventory:
-        """All jobs of the list. Not complete where one of them cannot be read, or pages do not end."""
         rows, clock, cut = self._all_jobs()
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
         return inventory_of(rows, self._options.jobs, proof, previous_hash, clock, cut)
@@ -120,7 +192,6 @@ class HttpConnector(ComposedConnector):
         return newest
 
     def _add_unlisted(self, open_runs: Sequence[RunRef], clock: TargetClock | None, result: PollResult) -> None:
-        """Adds open runs that the list did not show, one by one, where the config says how."""
         reported = {run.attempt_key for run in result.records.values()}
         unlisted = [ref for ref in open_runs if ref.attempt_key not in reported] if self._options.runs.one else []
         for ref in unlisted[:MAX_SINGLE_READS]:
@@ -137,7 +208,6 @@ class HttpConnector(ComposedConnector):
                 result.skip(f"run {ref.attempt_key}", error, row)
 
     def _permissions(self) -> Probe:
-        """Raises where the list of jobs cannot be read; without the list of runs a permission is missing."""
         options = self._options
         jobs = self._api.page(options.jobs, None, EPOCH)
         rights = [SourcePermission("read jobs", True)]
@@ -171,8 +241,7 @@ CONNECTOR = ConnectorKind(
     "With a log it proves output as well.",
 )
 
-MAX_EMPTY_PAGES = 20
-"""Pages in a row without a row that a walk asks for: some APIs filter behind their pages."""
+MAX_EMPTY_PAGES = 20  # pages in a row without a row that a walk asks for: some APIs filter behind their pages
 
 
 @dataclass(frozen=True, slots=True)

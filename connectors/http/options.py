@@ -21,6 +21,8 @@ PlainValue = str | int | float | bool
 class HttpCall(MappedCall):
     """One request. In path, query and body a name in braces is filled in."""
 
+    known_places = frozenset({"id"})
+
     path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs")]
     """Below `url`, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
@@ -33,12 +35,6 @@ class HttpCall(MappedCall):
     @property
     def places(self) -> set[str]:
         return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
-
-    def check(self, allowed: set[str]) -> None:
-        unknown = sorted(self.places - allowed)
-        if unknown:
-            names = ", ".join(f"{{{name}}}" for name in sorted(allowed))
-            raise ValueError(f"{{{unknown[0]}}} means nothing here; there are {names}")
 
 
 class HttpListCall(HttpCall):
@@ -66,14 +62,13 @@ class HttpListCall(HttpCall):
 class HttpJobsCall(HttpListCall, MappedJobFields):
     """The list of jobs; where an API has none, its list of runs."""
 
-    @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check({"limit", "cursor", "offset", "page"})
-        return self
+    known_places = frozenset({"limit", "cursor", "offset", "page"})
 
 
 class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can."""
+
+    known_places = frozenset({"limit", "cursor", "offset", "page", "since"})
 
     one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}")] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
@@ -83,8 +78,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list is sorted by when runs were made, the newest first: a poll reads it down to what it knew."""
 
     @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check({"limit", "cursor", "offset", "page", "since"})
+    def sorted_by_a_field(self) -> Self:
         if self.newest_first and not (self.queued or self.started):
             raise ValueError("newest_first: say in queued or started when a run was made")
         return self
@@ -92,6 +86,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 
 class HttpLogCall(HttpCall):
     """The log of a run."""
+
+    known_places = frozenset({"id", "job"})
 
     text: FieldPath = ""
     """Path to it in a JSON answer; empty: the answer is the log."""
@@ -101,8 +97,7 @@ class HttpLogCall(HttpCall):
     """The server answers Range requests, so that a long log is read in pieces."""
 
     @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check({"id", "job"})
+    def text_of_each_part(self) -> Self:
         if self.parts and not self.text:
             raise ValueError("parts: say in text which field of each part is the log")
         return self
@@ -111,12 +106,8 @@ class HttpLogCall(HttpCall):
 class HttpVerbCall(HttpCall):
     """The call of an action."""
 
+    known_places = frozenset({"id", "job", "key", "period"})
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
-
-    @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check({"id", "job", "key", "period"})
-        return self
 
 
 class HttpOptions(AccountOptions):

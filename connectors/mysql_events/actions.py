@@ -15,6 +15,7 @@ from connectors.mysql_events import client as permissions
 from connectors.mysql_events import parse
 from connectors.mysql_events.client import MySqlEventsClient, MySqlEventsOptions
 from connectors.mysql_events.parse import ServerSnapshot
+from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionFound,
@@ -28,7 +29,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, Row, absent_unless, marked_jobs, running_note
+from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, running_note
 from connectors.sdk.states import Verb
 
 RERUN_NOTES = (
@@ -121,24 +122,20 @@ class MySqlEventsActions:
             text = f"enable event {job} again and take our row away" if plan["enables"] else text
             enables = 1 if plan["enables"] else 0
             calls = (f"CALL {act_schema}.event_release('{schema}', '{name}', '{plan['hold']}', {enables})",)
+        may_hold = snapshot.held is not None and permissions.may_hold(snapshot, act_schema)
+        missing = None if may_hold else _no_permission(snapshot, f"hold {job}")
+        missing = REPLICA if snapshot.about["read_only"] else missing
+        missing = f"event {job} no longer exists" if row is None else missing
         return HOLDS.preview(
             spec,
             plan,
             _agent_job(row, _marks(snapshot)) if row else None,
             text=text,
             calls=calls,
-            missing=self._missing_grant(snapshot, row, job),
+            missing=missing,
             by_hand=f"ALTER EVENT {job} ENABLE",
             notes=("a run that is under way goes on to its end",),
         )
-
-    def _missing_grant(self, snapshot: ServerSnapshot, row: Row | None, job: str) -> str | None:
-        if row is None:
-            return f"event {job} no longer exists"
-        if snapshot.about["read_only"]:
-            return REPLICA
-        may_hold = snapshot.held is not None and permissions.may_hold(snapshot, self._options.act_schema)
-        return None if may_hold else _no_permission(snapshot, f"hold {job}")
 
     def send_hold(self, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
         """Holds or releases. Raises NotSupported where the event is not as it must be: then nothing was changed."""
@@ -187,7 +184,6 @@ def _overlap(snapshot: ServerSnapshot, row: Row | None, log_table: str | None, j
 
 
 def _marks(snapshot: ServerSnapshot) -> dict[str, HoldMark]:
-    """Our mark of each event that bears one."""
     marks = {parse.native_id(row): HoldMark.read(str(row["mark"])) for row in snapshot.held or ()}
     return {job: mark for job, mark in marks.items() if mark is not None}
 

@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from connectors.mysql_events.parse import ServerSnapshot, run_log
+from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark, SecretResolver, SourcePermission
 from connectors.sdk.errors import PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Row, act_permission, mark_values
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, mark_values
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import LogChunk

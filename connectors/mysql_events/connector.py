@@ -8,29 +8,20 @@ from datetime import UTC, datetime, timedelta
 from connectors.mysql_events import actions, client, parse
 from connectors.mysql_events.client import MOST_EVENTS, MySqlEventsClient, MySqlEventsOptions, login_of, targets
 from connectors.mysql_events.parse import ServerSnapshot, every, schedule_of, zone_name
-from connectors.sdk.contract import Connector, ConnectorKind, NativeHold, Probe, SecretResolver
+from connectors.sdk.agent_rows import Row
+from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import (
-    HOLD,
-    NO_MARK,
-    START,
-    AgentAction,
-    JobAgentConnector,
-    Row,
-    add_deleted,
-    target_clock,
-)
+from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, JobAgentConnector, add_deleted, target_clock
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import HistoryGap, Inventory, JobRecord, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.mysql import MySqlSession
 
 NO_CANCEL = "the processes of events bear no event's name: nothing proves whose one is"
-SETTLE = timedelta(seconds=3)
-"""LAST_EXECUTED is written moments after its instant, and has whole seconds."""
+SETTLE = timedelta(seconds=3)  # LAST_EXECUTED is written moments after its instant, and has whole seconds
 TIDY_AFTER = timedelta(days=1)
 
 
@@ -52,16 +43,16 @@ class MySqlEventsConnector(JobAgentConnector):
         snapshot, schemas = self._client.snapshot(timeout_seconds), self._options.schemas
         client.require_view(snapshot, schemas, self._client.place)
         clock, events = _clock(snapshot), self._events(snapshot)
-        jobs = tuple(self._job(row, snapshot, clock.target) for row in events if not parse.is_entry(row))
+        jobs = []
+        for row in events:
+            if not parse.is_entry(row):
+                zone = zone_name(row, snapshot.about, self._options.server_zone)
+                logged = self._is_logged(row, snapshot)
+                jobs.append(parse.job(row, schedule_of(row, zone, logged, clock.target), logged))
         complete = client.sees_all(snapshot, schemas) and len(snapshot.events) <= MOST_EVENTS
         hidden = () if complete else (SkippedRecord("events", client.hidden_events_text(snapshot, schemas)),)
         fingerprint = digest([complete, [str(job) for job in jobs]])
-        return Inventory(jobs, complete, fingerprint, clock=clock, skipped=hidden).unless_same(previous_hash)
-
-    def _job(self, row: Row, snapshot: ServerSnapshot, now: datetime) -> JobRecord:
-        zone = zone_name(row, snapshot.about, self._options.server_zone)
-        logged = self._is_logged(row, snapshot)
-        return parse.job(row, schedule_of(row, zone, logged, now), logged)
+        return Inventory(tuple(jobs), complete, fingerprint, clock=clock, skipped=hidden).unless_same(previous_hash)
 
     def _events(self, snapshot: ServerSnapshot) -> list[Row]:
         schemas = self._options.schemas
@@ -103,7 +94,6 @@ class MySqlEventsConnector(JobAgentConnector):
         )
 
     def _logged_run(self, row: Row, snapshot: ServerSnapshot) -> RunRecord | None:
-        """None for a run of a schema that is not watched."""
         record, schemas = parse.run(row, snapshot), self._options.schemas
         return record if not schemas or record.job.partition(".")[0] in schemas else None
 
@@ -173,17 +163,15 @@ def _clock(snapshot: ServerSnapshot) -> TargetClock:
     return target_clock(epoch_instant(snapshot.about["clock"]))
 
 
-def open_connector(options: MySqlEventsOptions, target: str, secrets: SecretResolver) -> Connector:
-    session = MySqlSession(lambda: login_of(options, secrets))
-    return MySqlEventsConnector(MySqlEventsClient(session, options.log_table, options.act_schema), options)
-
-
 CONNECTOR = ConnectorKind(
     kind="mysql_events",
     title="MariaDB and MySQL events",
     options=MySqlEventsOptions,
     targets=targets,
-    open=open_connector,
+    open=lambda options, target, secrets: MySqlEventsConnector(
+        MySqlEventsClient(MySqlSession(lambda: login_of(options, secrets)), options.log_table, options.act_schema),
+        options,
+    ),
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.HOLD, Capability.LOG}),
     starts_held=True,
     missing={

@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.sdk import fields
+from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import Row
 from connectors.sdk.log_chunks import with_newline
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
@@ -40,16 +40,13 @@ class ServerSnapshot:
     again: Sequence[Row] = ()
     newest: int | None = None
     is_full: bool = False
-    """There may be more log rows after these."""
     processes: frozenset[int] | None = None
     """Ids of all connections; None where not all may be snapshot."""
     uptime_seconds: float = 0.0
     running: Sequence[Row] = ()
-    """Open log rows of the requested event."""
     held: Sequence[Row] | None = None
     """Our marks, by event; None where the table of them may not be read, or is not there."""
     senders: int = 0
-    """Our own connections that may still be sending the request."""
 
 
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400, "WEEK": 604_800}
@@ -84,7 +81,10 @@ def schedule_of(row: Row, zone: str, is_logged: bool, now: datetime) -> Schedule
     local = starts.astimezone(zone_of(zone))
     bounded = ends is not None or starts > now
     expression = "" if bounded else _expression(row, local)
-    next_at = _next(starts, length, now) if not expression else None
+    next_at = starts if starts > now else None
+    if starts <= now and length:
+        next_at = starts + ((now - starts) // length + 1) * length
+    next_at = next_at if not expression else None
     if ends is not None and next_at is not None and next_at > ends:
         next_at = None
     return Schedule("mysql_events", expression, zone, f"{text} from {local:%Y-%m-%d %H:%M:%S}", next_at)
@@ -114,12 +114,6 @@ def _steps(at: int, step: int, end: int) -> str:
     return "*" if step == 1 else ",".join(str(number) for number in range(at % step, end, step))
 
 
-def _next(starts: datetime, length: timedelta | None, now: datetime) -> datetime | None:
-    if starts > now:
-        return starts
-    return starts + ((now - starts) // length + 1) * length if length else None
-
-
 def zone_name(row: Row, about: Row, server_zone: str | None) -> str:
     """An event's zone as an IANA name or an offset; SYSTEM is the server's own."""
     named = str(row["time_zone"])
@@ -147,9 +141,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 STATES = {"running": RunState.RUNNING, "succeeded": RunState.SUCCEEDED, "failed": RunState.FAILED}
-"""The states of the log-table convention (docs/connectors/mysql_events.md)."""
-STARTED = "LAST_EXECUTED"
-"""The native word of a start of which nothing more is known."""
+STARTED = "LAST_EXECUTED"  # the native word of a start of which nothing more is known
 NOT_LOGGED = "it started; whether and how it ended is not recorded"
 
 

@@ -28,6 +28,7 @@ from connectors.pg_cron.client import (
     hidden_jobs_text,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
+from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionAbsent,
@@ -40,17 +41,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported
-from connectors.sdk.job_agent import (
-    AgentJob,
-    JobAgentHolds,
-    Plan,
-    Row,
-    absent_unless,
-    marked_jobs,
-    native_ids,
-    number_in,
-    running_note,
-)
+from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, number_in, running_note
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
@@ -113,7 +104,7 @@ def preview_rerun(client: PgCronClient, spec: ActionSpec, timeout_seconds: float
 def _rerun_refusal(now: PgCronSituation, permission: str | None, job: str, what: str) -> str | None:
     role = now.access["role"]
     if now.job is None:
-        return f"{job} is no longer in cron.job: there is no command to run"
+        return f"{job} is no longer in cron.job, nor its command"
     if now.access["is_standby"]:
         return STANDBY.why
     if now.access["log_run"] == "off":
@@ -264,6 +255,9 @@ def preview_hold(client: PgCronClient, spec: ActionSpec, timeout_seconds: float)
         permission, call = "may_clear", f"clear({jobid}, '{plan['hold']}')"
         text = f"take our comment from the command of pg_cron job {job}; active or not stays as it is"
         alter = "command := the command without our comment"
+    own_run = next((run["runid"] for run in now.running if run["jobid"] == jobid), None)
+    consequence = "pg_cron would call its run failed and leave its statement running"
+    unfit = f"{job} runs now (run {own_run}): {consequence}. Hold it when it has ended"
     return HOLDS.preview(
         spec,
         plan,
@@ -273,7 +267,7 @@ def preview_hold(client: PgCronClient, spec: ActionSpec, timeout_seconds: float)
         missing=_missing_grant(now, job, permission),
         by_hand=f"SELECT cron.alter_job({jobid}, active := true);",
         notes=HOLD_NOTES,
-        unfit=_running_refusal(now, job),
+        unfit=unfit if own_run is not None else None,
     )
 
 
@@ -286,14 +280,6 @@ def _missing_grant(now: PgCronSituation, job: str, permission: str) -> str | Non
         action = f"hold {job}" if permission == "may_hold" else f"take our mark from {job} alone"
         return f"role {now.access['role']} may not {action}: {granted(now.access)}"
     return None
-
-
-def _running_refusal(now: PgCronSituation, job: str) -> str | None:
-    run = next((run for run in now.running if now.job and run["jobid"] == now.job["jobid"]), None)
-    if run is None:
-        return None
-    consequence = "pg_cron would call its run failed and leave its statement running"
-    return f"{job} runs now (run {run['runid']}): {consequence}. Hold it when it has ended"
 
 
 def send_hold(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:

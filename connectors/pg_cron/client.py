@@ -12,18 +12,10 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_entry, is_open, run_log
+from connectors.sdk.agent_rows import Row, version_of
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.job_agent import (
-    BITE_ROWS,
-    GiveLog,
-    Row,
-    act_permission,
-    mark_values,
-    version_of,
-    view_fixes,
-    view_permission,
-)
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, mark_values, view_fixes, view_permission
 from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.budget import Deadline
@@ -246,7 +238,6 @@ class PgCronPage:
     entries: Sequence[Row]
     """Our one-shot entries that have started: jobid, ended."""
     is_full: bool
-    """There may be more runs after these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from connectors.pg_cron.client import (
     permissions,
     sees_all,
 )
+from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, AgentAction, Row, add_deleted, native_ids
+from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, AgentAction, add_deleted
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRef
@@ -27,8 +28,7 @@ from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import psql_shell, targets
 
-SETTLE = timedelta(seconds=2)
-"""A start is committed moments after its instant."""
+SETTLE = timedelta(seconds=2)  # a start is committed moments after its instant
 
 
 class PgCronConnector(PostgresAgentConnector):

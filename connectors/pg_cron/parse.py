@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.sdk import fields
+from connectors.sdk.agent_rows import Row, native_ids, version_of
 from connectors.sdk.fields import digest, epoch_instant, unreadable_times
-from connectors.sdk.job_agent import Row, native_ids, version_of
 from connectors.sdk.log_chunks import without_last_newlines
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunState
@@ -19,8 +19,7 @@ from connectors.sdk.states import ProofLevel, RunState
 ROWS = re.compile(r"(?:INSERT \d+|UPDATE|DELETE|MERGE|COPY|SELECT|FETCH) (\d{1,18})|(\d{1,18}) rows?", re.ASCII)
 """A whole return message with a number of rows: a command's tag, or pg_cron's text for a result (pg_cron.c)."""
 
-ENTRY_PREFIX = "headway:rerun:"
-"""Prefix of the names of our one-shot entries."""
+ENTRY_PREFIX = "headway:rerun:"  # prefix of the names of our one-shot entries
 
 STATES = {  # src/task_states.c and job_metadata.c: GetCronStatus
     "starting": RunState.QUEUED,

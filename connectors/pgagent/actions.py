@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.pgagent.client import GRANTS, STANDBY, PgAgentClient, PgAgentSituation, hidden_jobs_text
+from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionAbsent,
@@ -24,17 +25,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import (
-    AgentJob,
-    JobAgentHolds,
-    Plan,
-    Row,
-    absent_unless,
-    marked_jobs,
-    native_ids,
-    number_in,
-    running_note,
-)
+from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, number_in, running_note
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
@@ -63,7 +54,11 @@ def preview_rerun(client: PgAgentClient, spec: ActionSpec, timeout_seconds: floa
     job = spec.run.job
     refused = _missing_grant(now, job, "may_start", "start" if spec.verb == Verb.START else "rerun")
     if now.job is not None and refused is None:
-        refused = _not_startable(now.job, job) or _no_agent(now.agents, now.job["host"], job)
+        host = now.job["host"]
+        at_host = f" on {host}" if host else ""
+        has_agent = any(agent["alive"] and host in ("", agent["jagstation"]) for agent in now.agents)
+        no_agent = f"no pgAgent{at_host} is connected: nothing would start {job}. Start pgAgent on its host"
+        refused = _not_startable(now.job, job) or (None if has_agent else no_agent)
     return Preview(
         verb="run now",
         summary=f"make pgAgent job {job} due now: its agent runs all its steps once",
@@ -99,13 +94,6 @@ def _not_startable(row: Row, job: str) -> str | None:
     if row["is_due"]:
         return f"{job} is due and about to start"
     return None
-
-
-def _no_agent(agents: Sequence[Row], host: str, job: str) -> str | None:
-    if any(agent["alive"] and host in ("", agent["jagstation"]) for agent in agents):
-        return None
-    where = f" on {host}" if host else ""
-    return f"no pgAgent{where} is connected: nothing would start {job}. Start pgAgent on its host"
 
 
 def send_rerun(client: PgAgentClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:

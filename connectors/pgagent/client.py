@@ -14,18 +14,10 @@ from typing import LiteralString
 from psycopg import sql
 
 from connectors.pgagent.parse import run_log
+from connectors.sdk.agent_rows import Row, version_of
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.job_agent import (
-    BITE_ROWS,
-    GiveLog,
-    Row,
-    act_permission,
-    mark_values,
-    version_of,
-    view_fixes,
-    view_permission,
-)
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, mark_values, view_fixes, view_permission
 from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.budget import Deadline
@@ -227,10 +219,8 @@ class PgAgentPage:
     steps: Sequence[Row]
     """Of both, whole for each run but those `unread`."""
     started: Sequence[Row]
-    """Our own starts of their jobs, each with the jlgid of its run."""
     newest: int | None
     is_full: bool
-    """There may be more runs after these."""
     unread: frozenset[int] = frozenset()
     """Runs with more steps than are read at once: how they ended is unknown."""
 
@@ -241,13 +231,10 @@ class PgAgentSituation:
 
     access: Row
     job: Row | None
-    """None where it is not there, or hidden."""
     running: Sequence[Row]
     agents: Sequence[Row]
     started: Row | None = None
-    """The row of a start under the given key."""
     sessions: int = 0
-    """Our own sessions that may still be sending it."""
 
 
 class PgAgentClient(PostgresAgentClient):
@@ -361,7 +348,6 @@ def _bite(reader: PostgresReader, runs: Sequence[Row]) -> tuple[Sequence[Row], l
 
 
 def _all_steps(reader: PostgresReader, ids: Sequence[int]) -> tuple[list[Row], frozenset[int]]:
-    """The steps of all these runs, in as many replies as they need; and the runs that no reply holds."""
     rows: list[Row] = []
     unread: set[int] = set()
     rest = [{"jlgid": jlgid} for jlgid in sorted(ids)]

@@ -20,10 +20,11 @@ from connectors.pgagent.client import (
     permissions,
     sees_all,
 )
+from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SourcePermission
 from connectors.sdk.errors import PermissionMissing, RecordUnreadable
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, Row, add_deleted, native_ids
+from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, add_deleted
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
@@ -38,8 +39,7 @@ NO_CANCEL = (
 NO_AGENT = "no pgAgent is connected to this database: it leaves when PostgreSQL goes away and nothing brings it back"
 START_AGENT = "start it again on its host, best under systemd with Restart=always"
 MANY_STEPS = f"it has more than {MOST_STEPS:,} steps: how it ended is not judged"
-SETTLE = timedelta(seconds=2)
-"""A start is committed moments after its instant."""
+SETTLE = timedelta(seconds=2)  # a start is committed moments after its instant
 
 
 class PgAgentConnector(PostgresAgentConnector):
@@ -89,8 +89,10 @@ class PgAgentConnector(PostgresAgentConnector):
             return position.restarted("pgagent.pga_joblog ends at jlgid", page.newest, clock)
         self._names |= native_ids(page.jobs)
         result = PollResult(complete=sees_all(access))
-        for text in self._warnings(access, page.agents):
-            result.warn(text)
+        if (stopped := _agent_permission(access, page.agents)) is not None:
+            result.warn(f"{NOTHING_STARTS}{stopped.why}. Fix: {stopped.fix}")
+        if not sees_all(access):
+            result.warn(hidden_jobs_text(access))
         added = self.add_runs((*page.again, *page.runs), self._parser(page), result)
         existing = {row["jlgid"] for row in page.again}
         starts = ((row["jlgid"], epoch_instant(row["started"])) for row in page.runs)
@@ -115,7 +117,7 @@ class PgAgentConnector(PostgresAgentConnector):
         def record_of(row: Row) -> RunRecord | None:
             jlgid, steps = row["jlgid"], steps_by_run.get(row["jlgid"], [])
             if row["status"] == "i" and not steps:
-                return None  # left by an agent that came second to a job: a number without steps is no run
+                return None  # left by an agent that came second to a job: a number without steps, and not a run
             if jlgid in page.unread:
                 raise RecordUnreadable(MANY_STEPS)
             return parse.run(row, steps, self._names, row["jobid"] in with_agent, keys.get(jlgid))
@@ -135,13 +137,6 @@ class PgAgentConnector(PostgresAgentConnector):
         notes = [hidden_jobs_text(access)] if access["version"] and not sees_all(access) else []
         notes += [f"agent on {row['jagstation']}" for row in agents if row["alive"]]
         return self.probe_of(access, (*permissions(access), *filter(None, [stopped])), notes)
-
-    def _warnings(self, access: Row, agents: Sequence[Row]) -> list[str]:
-        stopped = _agent_permission(access, agents)
-        warnings = [f"{NOTHING_STARTS}{stopped.why}. Fix: {stopped.fix}"] if stopped else []
-        if access["version"] and not sees_all(access):
-            warnings.append(hidden_jobs_text(access))
-        return warnings
 
 
 def _agent_permission(access: Row, agents: Sequence[Row]) -> SourcePermission | None:

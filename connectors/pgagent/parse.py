@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connectors.sdk import fields
+from connectors.sdk.agent_rows import Row
 from connectors.sdk.fields import digest, epoch_instant, unreadable_times
-from connectors.sdk.job_agent import Row
 from connectors.sdk.log_chunks import with_newline, without_last_newlines
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
-LAST_DAY = 31
-"""Place of "last day of the month" in jscmonthdays."""
+LAST_DAY = 31  # place of "last day of the month" in jscmonthdays
 BOUNDED = "by schedules with a beginning to come, an end or exceptions: only the next start is known"
 
 
@@ -61,7 +60,6 @@ STATES = {  # check constraint and comment of pga_joblog.jlgstatus in pgagent--4
     "i": RunState.SKIPPED,
 }
 STATUS_TEXTS = {"r": "running", "s": "succeeded", "f": "failed", "d": "aborted", "i": "ignored"}
-"""Texts of the status letters."""
 KINDS = {"s": "SQL", "b": "batch"}
 AGENT_GONE = "the agent that ran it is gone: its end is written only when another pgAgent starts"
 NOTHING_RAN = "no step left a row: nothing was executed, or its steps were removed since"
@@ -69,23 +67,22 @@ NOTHING_RAN = "no step left a row: nothing was executed, or its steps were remov
 
 def job(row: Row, native_id: str, steps: Sequence[Row], schedules: Sequence[Row], zone: str) -> JobRecord:
     what = [[step[name] for name in ("name", "kind", "database", "on_error", "enabled", "code_hash")] for step in steps]
+    texts = []
+    for step in steps:
+        place = f" in {step['database']}" if step["database"] else ""
+        off = "" if step["enabled"] else ", off"
+        texts.append(f"-- {step['name']} ({KINDS.get(step['kind'], step['kind'])}{place}{off})\n{step['code']}")
     return JobRecord(
         native_id=native_id,
         title=row["jobname"] or native_id,
         schedule=schedule_of(schedules, zone, epoch_instant(row["next_run"]) if row["enabled"] else None),
         paused=not row["enabled"],
-        definition="\n".join(_step_text(step) for step in steps),
+        definition="\n".join(texts),
         definition_hash=digest([what, row["host"]]),
         match_keys=(f"jobid:{row['jobid']}",),
         proof=ProofLevel.FULL,
         run_as=f"pgAgent on {row['host']}" if row["host"] else "pgAgent",
     )
-
-
-def _step_text(step: Row) -> str:
-    where = f" in {step['database']}" if step["database"] else ""
-    off = "" if step["enabled"] else ", off"
-    return f"-- {step['name']} ({KINDS.get(step['kind'], step['kind'])}{where}{off})\n{step['code']}"
 
 
 def has_failed(step: Row) -> bool:
@@ -104,7 +101,18 @@ def run(
     jobid, jlgid, native = int(row["jobid"]), int(row["jlgid"]), str(row["status"] or "")
     failed = [step for step in steps if has_failed(step)]
     lost = native == "r" and not agent_is_there
-    state = RunState.LOST if lost else _state(native, steps, failed)
+    state = RunState.LOST if lost else STATES.get(native, RunState.UNKNOWN)
+    if state == RunState.SUCCEEDED:
+        state = RunState.SKIPPED if not steps else RunState.PARTIAL if failed else state
+    codes = [int(step["result"]) for step in failed if step["kind"] == "b" and step["result"] is not None]
+    messages = []
+    for step in failed:  # of the output the first line only, which may be another job's: pgAgent's threads share it
+        first_line = "".join(str(step["output"] or "").strip().splitlines()[:1])
+        messages.append(f"{step['name']}: result {step['result']}{f', {first_line}' if first_line else ''}")
+    message = NOTHING_RAN if state == RunState.SKIPPED else "; ".join(messages)
+    # The result of a single SQL step is the number of rows of its last statement.
+    is_count = state == RunState.SUCCEEDED and len(steps) == 1 and steps[0]["kind"] == "s"
+    rows = {"rows": int(steps[0]["result"])} if is_count and steps[0]["result"] is not None else {}
     started, ended = epoch_instant(row["started"]), epoch_instant(row["ended"])
     return RunRecord(
         job=names.get(jobid, f"#{jobid}"),
@@ -114,45 +122,12 @@ def run(
         evidence=RunEvidence.INFERRED if lost else RunEvidence.NATIVE,
         started_at=started,
         ended_at=None if state.is_open else ended,
-        exit_code=_exit_code(failed),
-        message=AGENT_GONE if lost else _message(state, steps, failed),
+        exit_code=codes[-1] if codes else None,
+        message=AGENT_GONE if lost else message,
         native_ref=json.dumps({"jlgid": jlgid, "jobid": jobid}),
         action_key=action_key,
-        context={**unreadable_times(row), **_rows(state, steps)},
+        context={**unreadable_times(row), **rows},
     )
-
-
-def _state(native: str, steps: Sequence[Row], failed: Sequence[Row]) -> RunState:
-    state = STATES.get(native, RunState.UNKNOWN)
-    if state != RunState.SUCCEEDED:
-        return state
-    if not steps:
-        return RunState.SKIPPED
-    return RunState.PARTIAL if failed else state
-
-
-def _exit_code(failed: Sequence[Row]) -> int | None:
-    batch = [int(step["result"]) for step in failed if step["kind"] == "b" and step["result"] is not None]
-    return batch[-1] if batch else None
-
-
-def _message(state: RunState, steps: Sequence[Row], failed: Sequence[Row]) -> str:
-    """The failed steps; of their output the first line only, which may be another job's: pgAgent's threads share it."""
-    if state == RunState.SKIPPED:
-        return NOTHING_RAN
-    texts = []
-    for step in failed:
-        first_line = "".join(str(step["output"] or "").strip().splitlines()[:1])
-        texts.append(f"{step['name']}: result {step['result']}{f', {first_line}' if first_line else ''}")
-    return "; ".join(texts)
-
-
-def _rows(state: RunState, steps: Sequence[Row]) -> dict[str, int]:
-    """{"rows": 5} of a job of one SQL step: its result is the rows of its last statement."""
-    if state != RunState.SUCCEEDED or len(steps) != 1 or steps[0]["kind"] != "s":
-        return {}
-    result = steps[0]["result"]
-    return {"rows": int(result)} if result is not None else {}
 
 
 def may_change(record: RunRecord) -> bool:

@@ -20,10 +20,8 @@ from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.http import HttpReply
 
-MAX_PAGES = 250
-"""50,000 deployments, or as many flows."""
-MAX_NEXT_RUN_PAGES = 5
-"""Pages of runs made ahead that are read for the next run of each deployment."""
+MAX_PAGES = 250  # 50,000 deployments, or as many flows
+MAX_NEXT_RUN_PAGES = 5  # pages of runs made ahead that are read for the next run of each deployment
 
 
 class PrefectInventory:
@@ -39,7 +37,10 @@ class PrefectInventory:
         fields.readable(flows, self._names.flow, "flows", skipped)
         rows, all_rows = self._pages(self._client.deployments)
         alone, all_alone = self._pages(self._client.flows_without_deployment)
-        jobs = [*self._deployments(rows, clock, skipped), *self._flow_jobs(alone, skipped)]
+        jobs = self._deployments(rows, clock, skipped)
+        for flow, name in fields.readable(alone, self._names.flow, "flows", skipped):
+            if self._names.watched(name):
+                jobs.append(parse.flow_record(name, flow, self._ui))
         if not rows and not alone:
             skipped.append(SkippedRecord("deployments", "Prefect lists none: it has none, or this account sees none"))
         unique = {job.native_id: job for job in reversed(jobs)}
@@ -51,7 +52,12 @@ class PrefectInventory:
         jobs = fields.readable(rows, lambda row: (self._names.deployment(row), row), "deployments", skipped)
         watched = {str(row["id"]): row for job, row in jobs if self._names.watched(job)}
         ahead = self._next_runs(watched.keys(), clock)
-        feeds, slots_of = self._feeds(skipped), self._slots(watched.values())
+        feeds = self._feeds(skipped)
+        slots_of: dict[str, int | None] = {}
+        if any(row.get("work_pool_name") for row in watched.values()):
+            reply = self._client.work_pools()  # without rows where the server or account does not report them
+            pools = fields.readable(list_rows(reply) if reply.status == 200 else (), parse.parse_pool_slots)
+            slots_of = {name: limit for name, limit in pools if limit is not None}
 
         def record(row: fields.Row) -> JobRecord:
             job, deployment = self._names.deployment(row), str(row["id"])
@@ -59,10 +65,6 @@ class PrefectInventory:
             return parse.deployment_record(row, job, upstreams, next_at, self._ui, slots_of)
 
         return fields.readable(watched.values(), record, "deployments", skipped)
-
-    def _flow_jobs(self, rows: list[Any], skipped: list[SkippedRecord]) -> list[JobRecord]:
-        flows = fields.readable(rows, self._names.flow, "flows", skipped)
-        return [parse.flow_record(name, flow, self._ui) for flow, name in flows if self._names.watched(name)]
 
     def _pages(self, fetch: Callable[[int], HttpReply]) -> tuple[list[Any], bool]:
         """All rows of a paged list; False at the end when it does not end, or a page came twice."""
@@ -80,6 +82,10 @@ class PrefectInventory:
 
     def _next_runs(self, deployments: Iterable[str], clock: TargetClock | None) -> dict[str, datetime]:
         """When the next run by the clock of each deployment is due, where Prefect has made it already."""
+
+        def next_run(row: fields.Row) -> tuple[str, datetime | None]:
+            return parse.parse_optional_id(row, "deployment_id"), fields.instant(row, "next_scheduled_start_time")
+
         now = clock.target if clock else datetime.now(UTC)
         missing, ahead = set(deployments), dict[str, datetime]()
         for _ in range(MAX_NEXT_RUN_PAGES):
@@ -92,20 +98,12 @@ class PrefectInventory:
             }
             rows = list_rows(self._client.runs(where, "NEXT_SCHEDULED_START_TIME_ASC"))
             scheduled = [row for row in fields.tables(rows) if row.get("auto_scheduled") is True]
-            next_runs = dict(fields.readable(reversed(scheduled), _next_run))
+            next_runs = dict(fields.readable(reversed(scheduled), next_run))
             ahead |= {name: at for name, at in next_runs.items() if name in missing and at is not None}
             missing -= next_runs.keys()
             if len(rows) < PAGE_LIMIT or not next_runs:
                 break
         return ahead
-
-    def _slots(self, deployments: Iterable[fields.Row]) -> dict[str, int | None]:
-        """The limit of each work pool that has one; none if the server or account does not report them."""
-        if not any(row.get("work_pool_name") for row in deployments):
-            return {}
-        reply = self._client.work_pools()
-        pools = fields.readable(list_rows(reply) if reply.status == 200 else (), parse.parse_pool_slots)
-        return {name: limit for name, limit in pools if limit is not None}
 
     def _feeds(self, skipped: list[SkippedRecord]) -> dict[str, set[str]]:
         """Deployment -> jobs whose runs start it, by the automations; none where this server or account has none."""
@@ -119,12 +117,7 @@ class PrefectInventory:
         return feeds
 
 
-def _next_run(row: fields.Row) -> tuple[str, datetime | None]:
-    return parse.parse_optional_id(row, "deployment_id"), fields.instant(row, "next_scheduled_start_time")
-
-
-GONE_FLOW_PREFIX = "flow "
-"""Prefix of the name of a deleted flow, before its id."""
+GONE_FLOW_PREFIX = "flow "  # prefix of the name of a deleted flow, before its id
 
 
 class FlowNames:

@@ -18,14 +18,10 @@ from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.records import LogChunk, RunRef
 
 MAX_PAGES = 50
-MAX_TAIL_BYTES = 1 << 20
-"""Bytes kept of the end of a long log while it is read."""
-REREAD_WINDOW = timedelta(seconds=5)
-"""How late a line may come behind one that is newer."""
-MAX_SHOWN_IDS = 600
-"""Lines of that time that a position in a log has; of more, the newest."""
-QUIET_TIME = timedelta(seconds=30)
-"""After its run's end, a log without new lines for so long is complete."""
+MAX_TAIL_BYTES = 1 << 20  # bytes kept of the end of a long log while it is read
+REREAD_WINDOW = timedelta(seconds=5)  # how late a line may come behind one that is newer
+MAX_SHOWN_IDS = 600  # lines of that time that a position in a log has; of more, the newest
+QUIET_TIME = timedelta(seconds=30)  # after its run's end, a log without new lines for so long is complete
 LEVELS = {10: "DEBUG ", 20: "", 30: "WARNING ", 40: "ERROR ", 50: "CRITICAL "}
 
 
@@ -115,7 +111,6 @@ def _log_filter(place: PrefectLogPosition) -> dict[str, Any]:
 
 
 def _parse_lines(rows: list[Any]) -> list[PrefectLogLine]:
-    """An unreadable line is shown as it is, in its place."""
     lines: list[PrefectLogLine] = []
     for item in rows:
         try:

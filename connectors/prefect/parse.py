@@ -55,11 +55,9 @@ ACTION_MARK = re.compile(r"\[(headway-[0-9a-z]{10,40}) (rerun|cancel|mark_ok|ski
 """Our text in the message of a state that we set."""
 UUID_TEXT = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """An id as Prefect writes it: to read it as a UUID takes a tenth of the time of a row."""
-PERIOD_LABEL = "headway.period"
-"""Label of a run that we started: its period."""
+PERIOD_LABEL = "headway.period"  # label of a run that we started: its period
 SPLIT_SECOND = 0.002
-PROMPT_START = timedelta(seconds=20)
-"""A run that starts so soon after it was due had no crashed attempt before."""
+PROMPT_START = timedelta(seconds=20)  # a run that starts so soon after it was due had no crashed attempt before
 MAX_NAMED_TASKS = 12
 
 
@@ -223,6 +221,8 @@ def _run_record(
     queued, started, ended = times
     ended = None if state.is_open or ended is None else max(ended, started or ended)
     key, at = _run_period(row, run)
+    idempotency_key = fields.optional_text(row, "idempotency_key")
+    key_of_row = idempotency_key if ACTION_KEY.fullmatch(idempotency_key) else None
     names = sorted(f"{task.name} ({task.native})" for task in red)
     rest = f" and {len(names) - MAX_NAMED_TASKS} more" if len(names) > MAX_NAMED_TASKS else ""
     named = f"tasks not green: {', '.join(names[:MAX_NAMED_TASKS])}{rest}"
@@ -241,17 +241,9 @@ def _run_record(
         reason=reason if state.is_open else "",
         native_ref=run_ref(run, number),
         native_url=f"{ui}/runs/flow-run/{run}" if ui else "",
-        action_key=_action_key(row, number, action),
+        action_key=key_of_row if number == 1 else action[0] if action and action[1] == "rerun" else None,
         context=_run_context(row, number),
     )
-
-
-def _action_key(row: Row, number: int, action: tuple[str, str] | None) -> str | None:
-    """Our key: of a run that we started, or in the message of the state that began a later attempt."""
-    if number > 1:
-        return action[0] if action and action[1] == "rerun" else None
-    key = fields.optional_text(row, "idempotency_key")
-    return key if ACTION_KEY.fullmatch(key) else None
 
 
 def _run_period(row: Row, run: str) -> tuple[str, datetime | None]:
@@ -298,8 +290,7 @@ def unread_tasks(run: str) -> PrefectFailedTask:
     return PrefectFailedTask(run, "more tasks than are read", "not seen", datetime.max.replace(tzinfo=UTC))
 
 
-MAX_TRIGGER_DEPTH = 5
-"""Of triggers within triggers."""
+MAX_TRIGGER_DEPTH = 5  # of triggers within triggers
 
 
 def deployment_record(

@@ -28,10 +28,8 @@ OVERLAP = timedelta(seconds=60)
 PAGES_PER_POLL = 3
 TASK_PAGES = 10
 CACHED_HISTORIES = 1000
-RUNS_PER_REQUEST = 50
-"""Runs whose tasks are requested in one call."""
-RESERVED_TIME_SHARE = 0.25
-"""Share of a call's time in which no request for a single run is started."""
+RUNS_PER_REQUEST = 50  # runs whose tasks are requested in one call
+RESERVED_TIME_SHARE = 0.25  # share of a call's time in which no request for a single run is started
 
 
 class PrefectPoller:
@@ -152,7 +150,6 @@ class PrefectPoller:
         return count
 
     def _history(self, row: fields.Row, result: PollResult) -> list[parse.PrefectRunState]:
-        """Read again only once the run's state is another: history is only added to."""
         run, state = parse.parse_id(row), fields.optional_text(row, "state_id")
         known = self._histories.pop(run, None)
         if known is None or not state or known[0] != state:
@@ -249,8 +246,7 @@ def _expected_start(row: Any) -> datetime | None:
         return None
 
 
-EVENT_PAGES_PER_POLL = 20
-"""Of events, fifty each."""
+EVENT_PAGES_PER_POLL = 20  # of events, fifty each
 
 
 @dataclass(slots=True)
@@ -259,7 +255,6 @@ class PrefectChangedRuns:
 
     runs: set[str] = field(default_factory=set)
     until: datetime | None = None
-    """Time of the last event if there is more to read now."""
 
 
 def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) -> PrefectChangedRuns:
@@ -287,7 +282,6 @@ def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) 
 
 
 def _parse_event(row: Any) -> tuple[str, datetime | None]:
-    """The run that an event is about, and when it occurred."""
     event = fields.table(row)
     resource = fields.table(event.get("resource"))
     run = fields.text(resource, "prefect.resource.id").removeprefix(RUN_EVENT_PREFIX)

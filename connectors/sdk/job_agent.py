@@ -15,6 +15,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
+from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
@@ -46,8 +47,6 @@ from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.vanished_runs import row_deleted
 
-Row = dict[str, Any]
-"""A raw row: column name to value."""
 Plan = Mapping[str, Any]
 NO_MARK = "it cannot set a run's result; Headway records it as asserted"
 
@@ -320,26 +319,6 @@ def running_note(running: Sequence[Row], number: str, job: str, otherwise: str =
 def mark_values(mark: HoldMark) -> dict[str, str]:
     """The mark in the parameters of a function of grants.sql."""
     return {"key": mark.id, "by": mark.by, "until": mark.text.rpartition("until=")[2]}
-
-
-def version_of(access: Row) -> tuple[int, ...]:
-    """(1, 4) for the extension's version "1.4-1"; () when the extension is not there."""
-    numbers = str(access["version"] or "").partition("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
-
-
-def native_ids(rows: Iterable[Row]) -> dict[int, str]:
-    """jobid -> jobname, or "#jobid" without one. Of jobs with the same name (pg_cron's are unique per user only) later
-    ones carry the user's name in front, or their number."""
-    ids: dict[int, str] = {}
-    taken: set[str] = set()
-    for row in sorted(rows, key=lambda item: int(item["jobid"])):
-        plain = row["jobname"] or f"#{row['jobid']}"
-        of_user = [f"{row['username']}:{plain}"] if "username" in row else []
-        name = next((name for name in (plain, *of_user) if name not in taken), f"#{row['jobid']}:{plain}")
-        taken.add(name)
-        ids[row["jobid"]] = name
-    return ids
 
 
 def view_permission(name: str, held: object, fix: str) -> SourcePermission:

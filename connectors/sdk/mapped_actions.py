@@ -6,9 +6,9 @@ The config names a call for each verb. A call carries our key, and a run shows i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -42,10 +42,20 @@ class MappedCall(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    known_places: ClassVar[frozenset[str]]
+
     @property
     def places(self) -> Collection[str]:
         """The names in braces."""
         raise NotImplementedError
+
+    @model_validator(mode="after")
+    def only_known_places(self) -> Self:
+        unknown = sorted({*self.places} - self.known_places)
+        if unknown:
+            names = ", ".join(f"{{{name}}}" for name in sorted(self.known_places)) or "none"
+            raise ValueError(f"{{{unknown[0]}}} means nothing here; there are {names}")
+        return self
 
 
 Call = TypeVar("Call", bound=MappedCall)

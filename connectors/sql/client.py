@@ -27,8 +27,7 @@ MOST_JOBS = 20_000
 LOG_CHARACTERS = 64 * 1024**2
 CASTS = {"number": "bigint", "time": "timestamptz"}
 FIRST = {"number": "-1", "time": "1970-01-01T00:00:00Z"}
-LAST = {"number": str(2**62), "time": "infinity"}
-"""Behind every row: from there on only rows of {open} are read."""
+LAST = {"number": str(2**62), "time": "infinity"}  # behind every row: from there on only rows of {open} are read
 MOST_AGAIN = 10_000
 
 
@@ -160,7 +159,6 @@ def _places(runs: SqlRunsQuery) -> Mapping[str, str]:
 
 
 def _own(text: str, places: Mapping[str, str]) -> SQL:
-    """SQL of the config, with its names in braces bound."""
     bare = text.strip().rstrip(";").replace("%", "%%")
     return SQL(PLACE.sub(lambda match: places.get(match[1], match[0]), bare))
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
+from typing import Any
 
 from connectors.sdk.composed import ComposedConnector, no_holds
 from connectors.sdk.contract import ConnectorKind, Probe, SourcePermission
-from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable
 from connectors.sdk.field_mapping import (
     AheadOfClock,
     Row,
@@ -22,20 +23,26 @@ from connectors.sdk.field_mapping import (
     value_at,
 )
 from connectors.sdk.fields import read_cursor
-from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES, missing_log
+from connectors.sdk.mapped_actions import (
+    KEY_PLACEHOLDER,
+    MAPPED_CAPABILITIES,
+    MISSING_CAPABILITIES,
+    NO_HOLD,
+    VERB_NAMES,
+    MappedActions,
+    missing_log,
+)
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import agent_session
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
-from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.states import ProofLevel, RunState, Verb
 from connectors.sdk.transport.postgres import psql_shell, targets
 from connectors.sdk.vanished_runs import no_longer_listed
-from connectors.sql.actions import SqlActions
-from connectors.sql.client import MOST_AGAIN, MOST_JOBS, SqlClient, SqlRows
-from connectors.sql.options import SqlOptions
+from connectors.sql.client import LAST, MOST_AGAIN, MOST_JOBS, SqlClient, SqlRows
+from connectors.sql.options import SqlOptions, SqlVerbQuery
 
-MOST_STORED = 1000
-"""Ids and numbers in a cursor; the engine hands open runs back as well."""
+MOST_STORED = 1000  # ids and numbers in a cursor; the engine hands open runs back as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,62 @@ def time_of(text: str) -> datetime | None:
         return None
 
 
-SETTLE = timedelta(seconds=5)
-"""A row is committed moments after its instant."""
+SETTLE = timedelta(seconds=5)  # a row is committed moments after its instant
+
+
+class SqlActions(MappedActions[SqlVerbQuery]):
+    what, setting, id_place = "statement", "query", "run"
+
+    def __init__(self, client: SqlClient) -> None:
+        super().__init__(client.options.verbs, client.options.runs, client.options.states)
+        self._client = client
+
+    def shown(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
+        statement, given = " ".join(call.query.split()), {**values, "key": KEY_PLACEHOLDER}
+        bound = ", ".join(f"{place} = {given[place]!r}" for place in call.places)
+        return VERB_NAMES[verb], statement, (statement, *([f"-- {bound}"] if bound else []))
+
+    def refusal(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> str | None:
+        for place in call.places:
+            if any("\ud800" <= character <= "\udfff" or character == "\0" for character in values.get(place, "")):
+                return f"{{{place}}} holds bytes that are not text, which cannot be sent back"
+        permission = self._permission("", call)
+        return permission.why if permission.held is False else None
+
+    def notes(self, verb: Verb) -> tuple[str, ...]:
+        unproved = "" if verb is Verb.CANCEL else self._client.run_with_key(KEY_PLACEHOLDER)[1]
+        return (f"a lost answer would stay unknown: {unproved}",) if unproved else ()
+
+    def _permission(self, name: str, call: SqlVerbQuery) -> SourcePermission:
+        """Whether the role may run the statement, as far as the server reports it without running it."""
+        fix = f"grant what verbs.{name} needs: EXECUTE on its function, or INSERT or UPDATE on its table"
+        if call.query.split()[0].lower() == "call":
+            why = "of a CALL this is unknown: it shows when it is sent"
+            return SourcePermission(name, None, why, fix, "act")
+        try:
+            self._client.check(call)
+        except PermissionMissing as error:
+            return SourcePermission(name, False, str(error), fix, "act")
+        except NotSupported as error:
+            return SourcePermission(name, False, str(error), f"correct verbs.{name}.query", "act")
+        return SourcePermission(name, True, "", "", "act")
+
+    def permissions(self) -> Iterator[SourcePermission]:
+        """One for each verb that the config names."""
+        for verb in VERB_NAMES:
+            if (call := self._client.options.verbs.of(verb)) is not None:
+                yield self._permission(verb.value, call)
+
+    def send(self, call: SqlVerbQuery, values: Mapping[str, Any]) -> str:
+        result = self._client.send(call, values)
+        return f"committed{f': {result}' if result else ''}"
+
+    def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
+        return self._client.run_with_key(key)
+
+    def run_row(self, run_id: str) -> Any | None:
+        rows = self._client.runs(LAST[self._client.options.runs.cursor_is], [run_id], ()).again
+        return next(iter(rows), None)
 
 
 class SqlConnector(ComposedConnector):
@@ -100,7 +161,6 @@ class SqlConnector(ComposedConnector):
         )
 
     def _read_inventory(self, previous_hash: str) -> Inventory:
-        """All rows of the jobs' query. Not complete where one of them cannot be read."""
         result = self._database.jobs()
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
         cut = f"more than {MOST_JOBS} rows: no more are read" if result.is_full else ""
@@ -115,11 +175,16 @@ class SqlConnector(ComposedConnector):
             return result.poll(SqlCursor().text(), more=True, clock=None, seen_until=None)
         refs = {ref.attempt_key: ref for ref in open_runs}
         requested = sorted({*at.again, *refs})[:MOST_AGAIN]
-        start = self._start(at)
+        start, runs = at.after, self._options.runs
+        if runs.cursor_is == "time":  # a walk goes on; a new one begins before the newest time: an older one may come
+            start = at.at or earlier(at.after, self._options.overlap)
         rows = self._database.runs(start, requested, sorted(at.missing))
         furthest = self._furthest(rows.rows, start)
         if rows.is_full and furthest == start:
-            raise NotSupported(self._stuck(start))
+            why = f"have {runs.cursor} {start}: use a number as cursor"
+            if runs.cursor_is == "number":
+                why = f"have no whole number above {start or 0} as {runs.cursor}: correct cursor"
+            raise NotSupported(f"more rows than one bite {why}")
         ahead = self._add_runs(rows, result)
         still = (*(run.attempt_key for run in result.records.values() if run.state.is_open), *ahead)
         result.complete = not result.skipped
@@ -137,12 +202,6 @@ class SqlConnector(ComposedConnector):
             seen_until=None if rows.is_full or not result.complete else rows.clock.target - SETTLE,
         )
 
-    def _start(self, at: SqlCursor) -> str:
-        """A walk goes on where it was. A new one begins before the newest time: an older one may be committed later."""
-        if self._options.runs.cursor_is == "number":
-            return at.after
-        return at.at or earlier(at.after, self._options.overlap)
-
     def _following(self, at: SqlCursor, rows: SqlRows, furthest: str, still: tuple[str, ...]) -> SqlCursor:
         again = (*still, *(at.again if rows.is_full else ()))
         if self._options.runs.cursor_is == "time":
@@ -154,12 +213,6 @@ class SqlConnector(ComposedConnector):
         numbers = SequenceCursor(number_of(at.after), at.missing)
         missing = numbers.still_missing(sorted(new, key=itemgetter(0)), existing, now, wait)
         return SqlCursor(furthest, again, missing if wait else {})
-
-    def _stuck(self, start: str) -> str:
-        column = self._options.runs.cursor
-        if self._options.runs.cursor_is == "time":
-            return f"more rows than one bite have {column} {start}: use a number as cursor"
-        return f"more rows than one bite, and none has a whole number above {start or 0} as {column}: correct cursor"
 
     def _number(self, row: Row) -> int:
         return number_of(str(value_at(row, self._options.runs.cursor)))
@@ -206,7 +259,6 @@ class SqlConnector(ComposedConnector):
         return chunk
 
     def _permissions(self) -> Probe:
-        """Both queries are run, and the statements of verbs planned."""
         jobs = self._database.jobs()
         rights = [SourcePermission("read jobs", True)]
         try:

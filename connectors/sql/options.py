@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,10 @@ _ACTING = re.compile(r"\s*(select|with|call|insert|update|delete)\b", re.IGNOREC
 class SqlSelect(MappedCall):
     """One SELECT of yours."""
 
+    known_places: ClassVar[frozenset[str]] = frozenset()
+    begins: ClassVar[re.Pattern[str]] = _QUERY
+    what: ClassVar[str] = "SELECT (or WITH)"
+
     query: str
     """Run in a read-only transaction, inside of a SELECT of ours."""
 
@@ -28,28 +32,23 @@ class SqlSelect(MappedCall):
     def places(self) -> list[str]:
         return list(dict.fromkeys(PLACE.findall(self.query)))
 
-    def check(self, known: set[str], begins: re.Pattern[str] = _QUERY, what: str = "SELECT (or WITH)") -> None:
-        if not begins.match(self.query) or ";" in self.query.rstrip().rstrip(";"):
-            raise ValueError(f"query is one {what}, nothing behind it")
+    @model_validator(mode="after")
+    def one_statement(self) -> Self:
+        if not self.begins.match(self.query) or ";" in self.query.rstrip().rstrip(";"):
+            raise ValueError(f"query is one {self.what}, nothing behind it")
         if quoted := [name for name in self.places if f"'{{{name}}}'" in self.query]:
             raise ValueError(f"write {{{quoted[0]}}} without quotes: it is bound, not put into the text")
-        odd = sorted(set(self.places) - known)
-        if odd:
-            names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
-            raise ValueError(f"{{{odd[0]}}} means nothing in this query; there are {names}")
+        return self
 
 
 class SqlJobsQuery(SqlSelect, MappedJobFields):
     """All jobs, a row each."""
 
-    @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check(set())
-        return self
-
 
 class SqlRunsQuery(SqlSelect, MappedRunFields):
     """Runs from {cursor} on, and those of {open}."""
+
+    known_places = frozenset({"cursor", "open"})
 
     cursor: str = Field(min_length=1)
     """The column of the poll's position: it grows with every new row (a number), or with every change (a time)."""
@@ -57,8 +56,7 @@ class SqlRunsQuery(SqlSelect, MappedRunFields):
     """The type of {cursor}. The query compares numbers with >, times with >=."""
 
     @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check({"cursor", "open"})
+    def cursor_and_open_runs(self) -> Self:
         if "{cursor}" not in self.query:
             raise ValueError(f"query needs {{cursor}}, as in WHERE {self.cursor} > {{cursor}}: it says how far we are")
         if self.cursor_is == "number" and "{open}" not in self.query:
@@ -72,9 +70,10 @@ class SqlRunsQuery(SqlSelect, MappedRunFields):
 class SqlLogQuery(SqlSelect):
     """The log of one run: the first column of all rows, in their order."""
 
+    known_places = frozenset({"run", "id", "job"})
+
     @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check({"run", "id", "job"})
+    def names_its_run(self) -> Self:
         if not {"run", "id"} & set(self.places):
             raise ValueError("query needs {run}, as in WHERE run = {run} ORDER BY n")
         return self
@@ -83,13 +82,11 @@ class SqlLogQuery(SqlSelect):
 class SqlVerbQuery(SqlSelect):
     """One statement of yours that acts, best a call of a function: SELECT batch.retry({run}, {key})."""
 
+    known_places = frozenset({"run", "job", "period", "key"})
+    begins, what = _ACTING, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE"
+
     query: str
     """Run in one transaction of its own, as the user above; {run}, {job}, {period} and {key} are bound."""
-
-    @model_validator(mode="after")
-    def known_places(self) -> Self:
-        self.check({"run", "job", "period", "key"}, _ACTING, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE")
-        return self
 
 
 class SqlOptions(PostgresOptions):

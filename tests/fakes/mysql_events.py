@@ -14,9 +14,10 @@ from typing import Any
 
 from connectors.mysql_events.client import MySqlEventsClient
 from connectors.mysql_events.parse import ServerSnapshot, is_entry, run_log
+from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import GiveLog, Row
+from connectors.sdk.job_agent import GiveLog
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession

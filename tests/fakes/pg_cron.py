@@ -22,9 +22,10 @@ from connectors.pg_cron.client import (
     require_view,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_open, run_log
+from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Row
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import PostgresSession
 

@@ -13,8 +13,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.http import actions
-from connectors.http.connector import CONNECTOR, HttpConnector
+from connectors.http.connector import CONNECTOR, MAX_SEARCHED_PAGES, HttpConnector
 from connectors.http.options import HttpOptions
 from connectors.sdk.conformance import ConnectorConformance
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
@@ -325,7 +324,7 @@ def test_an_action_that_could_not_be_looked_up_is_refused_before_and_never_sent(
     run = next(run for run in crowded.poll("", (), 5).runs)
     before = crowded.preview(TestHomeGrown().ask(run), 5)
     assert before.refused is None
-    for _ in range(actions.MAX_SEARCHED_PAGES):
+    for _ in range(MAX_SEARCHED_PAGES):
         fake.run("load", "done", fake.now)
     refused = crowded.preview(TestHomeGrown().ask(run), 5).refused
     assert "more than 50 pages of runs are listed: add {since} to the query of runs" in str(refused)

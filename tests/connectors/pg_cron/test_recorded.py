@@ -281,7 +281,7 @@ def test_a_database_without_a_pg_cron_that_we_know(fake: FakePgCron, change: dic
 def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgCron) -> None:
     gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"runid": 12, "jobid": 99}')
     preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, gone, RunState.FAILED), 5)
-    assert "night_load is no longer in cron.job: there is no command to run" == preview.refused
+    assert "night_load is no longer in cron.job, nor its command" == preview.refused
 
 
 def test_a_paused_job_is_said_to_be_paused(fake: FakePgCron) -> None:

@@ -220,7 +220,7 @@ def test_more_open_rows_than_a_bite_do_not_keep_the_newer_ones_away() -> None:
 def test_a_full_bite_that_leads_nowhere_is_never_told_as_all() -> None:
     tables = FakeTables(bite_rows=5, runs={**settings()["runs"], "cursor": "nowhere"})
     tables.run_rows = [{**row, "nowhere": "x"} for row in tables.run_rows]
-    with pytest.raises(NotSupported, match="none has a whole number above 0 as nowhere: correct cursor"):
+    with pytest.raises(NotSupported, match="have no whole number above 0 as nowhere: correct cursor"):
         SqlConnector(tables).poll("", (), 5)
 
 
@@ -325,7 +325,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ({"runs.query": "SELECT * FROM runs WHERE runid > {cursor}"}, "OR runid::text = ANY({open})"),
         (
             {"jobs.query": "SELECT * FROM jobs WHERE at > {since}"},
-            "{since} means nothing in this query; there are none",
+            "{since} means nothing here; there are none",
         ),
         ({"log.query": "SELECT 1"}, "query needs {run}"),
         ({"log.query": "SELECT 1 FROM logs WHERE run = '{run}'"}, "write {run} without quotes"),
@@ -335,7 +335,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ),
         ({"verbs": {"start": {"query": "SELECT start({job}, {key})"}}}, "name in runs.key where a run shows it"),
         ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE"),
-        ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing in this query"),
+        ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing here"),
         (
             {"verbs": {"start": {"query": "SELECT s({key})"}}, "runs.key": "detail.key"},
             "runs.key = 'detail.key' is not a column",
