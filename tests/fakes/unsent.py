@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from connectors.sdk.conformance.faults import ANY_STATUS, BUSY, BUSY_7, ENDLESS, LOGIN_PAGE, SHUFFLED, TRUNCATED
 
-NO_WEB = "commands over SSH are answered by a shell, which knows no such thing"
-NO_WIRE = "a driver hands over whole rows or an error"
+NO_WEB = "a shell answers commands over SSH without HTTP replies"
+NO_WIRE = "a database driver returns whole rows or an error"
 CROWDS = "tests/lab/test_crowds.py"
 """100,000 runs of those kinds for which they cost too much for `make check`."""
 OF_SSH = "tests/connectors/sdk/transport/test_ssh.py"
 OF_POSTGRES = "tests/connectors/sdk/transport/test_sql.py"
 OF_MYSQL = "tests/connectors/sdk/transport/test_mysql.py"
 
-ITS_ORDER = "its lines stand in the order in which they were written"
+ITS_ORDER = "log lines are always in the order of writing"
 SORTED = "each query sorts its rows"
 UNSENT_OVER_SSH: Mapping[str, str] = dict.fromkeys((LOGIN_PAGE, BUSY, BUSY_7), NO_WEB)
 UNSENT_IN_A_LOG: Mapping[str, str] = {**UNSENT_OVER_SSH, SHUFFLED: ITS_ORDER}

@@ -33,11 +33,11 @@ class TestEventBridgeOnMoto(ConnectorConformance):
     kind = CONNECTOR
     against = "emulator: moto 5"
     limits: ClassVar[dict[str, str]] = {
-        "runs": "Scheduler tells of no run",
-        "success": "Scheduler tells of no run",
-        "failure": "Scheduler tells of no run",
+        "runs": "EventBridge Scheduler records no runs",
+        "success": "EventBridge Scheduler records no runs",
+        "failure": "EventBridge Scheduler records no runs",
         "due": "moto keeps schedules and never starts anything by them",
-        "unknown_word": "Scheduler tells of no run",
+        "unknown_word": "EventBridge Scheduler records no runs",
     }
 
     @pytest.fixture(autouse=True)

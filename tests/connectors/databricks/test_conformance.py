@@ -24,7 +24,7 @@ class TestDatabricksOnTheFake(ConnectorConformance):
     lists_of_records = 3  # a run that failed comes with its two tasks
     patience_seconds = 10.0
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_databricks_typed.py"}
-    unplayed: ClassVar[Mapping[str, str]] = {"long_log": "Databricks gives the first 5 MB of an output and no more"}
+    unplayed: ClassVar[Mapping[str, str]] = {"long_log": "Databricks returns only the first 5 MB of an output"}
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:

@@ -46,16 +46,16 @@ class TestEventBridgeConformance(ConnectorConformance):
     against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(READ_BY_THE_INVENTORY, HERE)
     unplayed: ClassVar[Mapping[str, str]] = {
-        "crowded": "Scheduler tells of no run",
-        "long_log": "Scheduler tells of no run",
-        "with_a_run_behind": "Scheduler tells of no run",
+        "crowded": "EventBridge Scheduler records no runs",
+        "long_log": "EventBridge Scheduler records no runs",
+        "with_a_run_behind": "EventBridge Scheduler records no runs",
     }
     limits: ClassVar[dict[str, str]] = {
-        "runs": "Scheduler tells of no run",
-        "success": "Scheduler tells of no run",
-        "failure": "Scheduler tells of no run",
-        "due": "Scheduler tells of no start",
-        "unknown_word": "Scheduler tells of no run",
+        "runs": "EventBridge Scheduler records no runs",
+        "success": "EventBridge Scheduler records no runs",
+        "failure": "EventBridge Scheduler records no runs",
+        "due": "EventBridge Scheduler records no starts",
+        "unknown_word": "EventBridge Scheduler records no runs",
     }
 
     @pytest.fixture(autouse=True)

@@ -40,11 +40,11 @@ class TestHeartbeat(ConnectorConformance):
     elsewhere: ClassVar[Mapping[str, str]] = {"answering": "tests/connectors/heartbeat/test_hostile_requests.py"}
     unplayed: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (BUSY, BUSY_7, ANY_STATUS, SHUFFLED),
-        "it asks nobody, so nobody answers it; test_door has its own answers",
+        "the kind sends no requests; test_endpoint covers its own replies",
     )
     limits: ClassVar = {
-        "network": "it asks nobody: its jobs come to it",
-        "unknown_word": "its words are our own; what is none of them is refused at the door",
+        "network": "the kind sends no requests: its jobs call Headway",
+        "unknown_word": "the kind defines its own states; the endpoint refuses others",
     }
     door: PingListener
     folder: Path

@@ -1,6 +1,6 @@
 """What nobody should report, sent to the real door: a table of each of NASTY, and what becomes of the rest.
 
-The kind asks nobody, so nothing of a source's can be spoiled on its way; what comes, comes here.
+The kind sends no requests, so no reply of a source can be spoiled; hostile requests come here.
 """
 
 from __future__ import annotations

@@ -42,16 +42,16 @@ class TestManual(ConnectorConformance):
     kind = CONNECTOR
     against = "real: our own store of steps"
     unplayed: ClassVar[Mapping[str, str]] = {
-        "answering": "there is no source but our own steps, reckoned from the calendar",
-        "crowded": "there is no source but our own steps, reckoned from the calendar",
-        "long_log": "there is no source but our own steps, reckoned from the calendar",
-        "with_a_run_behind": "there is no source but our own steps, reckoned from the calendar",
-        "with_a_right_revoked": "there is no source but our own steps, reckoned from the calendar",
+        "answering": "no source: steps are computed from the calendar",
+        "crowded": "no source: steps are computed from the calendar",
+        "long_log": "no source: steps are computed from the calendar",
+        "with_a_run_behind": "no source: steps are computed from the calendar",
+        "with_a_right_revoked": "no source: steps are computed from the calendar",
     }
     limits = {
-        "network": "there is no server to be silent: people complete its steps",
-        "success": "a person says it, to the console; the connector tells who waits and what is overdue",
-        "unknown_word": "its words are our own",
+        "network": "no server: people complete its steps",
+        "success": "a user completes a step in the console; the connector reports waiting and overdue steps",
+        "unknown_word": "the kind defines its own states",
     }
 
     def connector(self) -> Connector:

@@ -18,8 +18,8 @@ from connectors.sdk.states import RunState, Verb
 from tests.connectors.replay import nights
 
 FILES_ONLY = {
-    "network": "a replay reads files, there is no server to be silent",
-    "unknown_word": "a night is checked when it is read: it holds no unknown word",
+    "network": "no server: a replay reads files",
+    "unknown_word": "a recorded night is validated when it is read",
 }
 
 
@@ -27,11 +27,11 @@ class Replayed(ConnectorConformance):
     kind = CONNECTOR
     against = "real: a recorded night"
     unplayed: ClassVar[Mapping[str, str]] = {
-        "answering": "a night is a file of ours, checked when it is read",
-        "crowded": "a night is a file of ours, checked when it is read",
-        "long_log": "a night is a file of ours, checked when it is read",
-        "with_a_run_behind": "a night is a file of ours, checked when it is read",
-        "with_a_right_revoked": "a night is a file of ours, checked when it is read",
+        "answering": "a recorded night is validated when it is read",
+        "crowded": "a recorded night is validated when it is read",
+        "long_log": "a recorded night is validated when it is read",
+        "with_a_run_behind": "a recorded night is validated when it is read",
+        "with_a_right_revoked": "a recorded night is validated when it is read",
     }
     limits = FILES_ONLY
     system: ClassVar[str]

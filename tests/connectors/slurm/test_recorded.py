@@ -76,7 +76,7 @@ class TestSlurmConformance(ConnectorConformance):
     elsewhere = ELSEWHERE_OVER_SSH
     unplayed = UNSENT_OVER_SSH
     limits: ClassVar[Mapping[str, str]] = {
-        "due": "nothing is scheduled here; on the real cluster a held submission does not start",
+        "due": "the fake schedules nothing; on the real cluster a held submission does not start",
         "schedule": "its jobs begin at a time that was asked for; scrontab is read in a test of its own",
     }
 
