@@ -101,7 +101,6 @@ SMALL_MODULES = {
     "console.engine.holds": "the engine's part of the context holds",
     "console.engine.notify.templates": "loads jinja2, only where a route has a template",
     "console.store.queries.checks": "one reader per context",
-    "console.store.queries.job_cards": "loaded when a job is opened",
     "console.store.queries.names": "one reader per context",
     "console.store.queries.plans": "one reader per context",
     "console.store.queries.reader": "the queries of all contexts, loaded with the first store",

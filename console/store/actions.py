@@ -20,7 +20,7 @@ from console.text.cleaning import clean_line
 
 @dataclass(frozen=True, slots=True)
 class ActionRow:
-    """One action, with where its job lives."""
+    """One action with the place of its job."""
 
     key: str
     verb: Verb
@@ -33,9 +33,9 @@ class ActionRow:
     run_id: int | None
     incident_id: int | None
     preview: dict[str, Any]
-    """Empty: the connector is asked for it right before the intent."""
+    """Empty: requested from the connector right before the intent."""
     parameters: dict[str, Any]
-    """For `Ask.parameters`; a reason that was given is in it as "why"."""
+    """For `Ask.parameters`; includes the reason as "why"."""
     origin: str
     requested_by: str
     why: str
@@ -48,7 +48,7 @@ class ActionRow:
     approved_us: int | None
     sent_us: int | None = None
     words: str = ""
-    """What it waits for, or what came back."""
+    """Why it waits, or the reply."""
 
 
 _ACTIONS = (
@@ -60,42 +60,40 @@ _ACTIONS = (
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
 
 
-def actions_in(store: Database, state: str, now_us: int, odd: dict[str, str]) -> list[ActionRow]:
-    """Actions in this state that are due and approved where they must be, oldest first. A row that cannot be read,
-    which no program of ours wrote, is reported in `odd`: its key and why."""
+def actions_in(store: Database, state: str, now_us: int, unreadable: dict[str, str]) -> list[ActionRow]:
+    """Due actions in this state, approved where required, oldest first. Rows not written by Headway that cannot be
+    parsed go into `unreadable`: key -> reason."""
     where = f" WHERE a.state = ? AND a.next_us <= ?{_APPROVED} ORDER BY a.requested_us, a.key"
     with store.read() as session:
         rows = session.rows(_ACTIONS + where, (state, now_us))
-    return [action for row in rows if (action := _readable(row, odd)) is not None]
-
-
-def _readable(row: Row, odd: dict[str, str]) -> ActionRow | None:
-    try:
-        return _action(row)
-    except (ValueError, TypeError, RecursionError) as error:
-        odd[row.key] = clean_line(str(error))
-        return None
+    actions = []
+    for row in rows:
+        try:
+            actions.append(_action(row))
+        except (ValueError, TypeError, RecursionError) as error:
+            unreadable[row.key] = clean_line(str(error))
+    return actions
 
 
 _SELECT_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
 
 
 def unapproved_since(store: Database, before_us: int) -> list[tuple[str, str]]:
-    """(key, origin) of actions requested before then that wait for an approval."""
+    """(key, origin) of actions requested before then that await approval."""
     with store.read() as session:
         rows = session.rows(f"{_SELECT_UNAPPROVED} AND requested_us < ? ORDER BY requested_us, key", (before_us,))
     return [(row.key, row.origin) for row in rows]
 
 
 def unannounced_approvals(store: Database) -> list[str]:
-    """Keys of actions that wait for an approval without a notification so far, oldest first."""
+    """Keys of actions that await approval without a notification so far, oldest first."""
     with store.read() as session:
         rows = session.rows(f"{_SELECT_UNAPPROVED} AND next_us = 0 ORDER BY requested_us, key")
     return [row.key for row in rows]
 
 
 def awaiting_in_aborted_plans(store: Database) -> list[tuple[str, int]]:
-    """Actions that wait for an approval though their plan was aborted: key, and the plan's number."""
+    """(action key, plan number) of actions that await approval though their plan was aborted."""
     with store.read() as session:
         rows = session.rows(
             "SELECT a.key, p.id FROM action a JOIN plan_step s ON s.action_key = a.key JOIN plan p ON p.id = s.plan_id"
@@ -106,18 +104,17 @@ def awaiting_in_aborted_plans(store: Database) -> list[tuple[str, int]]:
 
 
 def _action(row: Row) -> ActionRow:
-    known = {name: getattr(row, name) for name in ActionRow.__dataclass_fields__}
-    why = {"why": row.why} if row.why else {}
-    preview = json.loads(row.preview)
+    values = {name: getattr(row, name) for name in ActionRow.__dataclass_fields__}
+    preview, parameters = json.loads(row.preview), json.loads(row.parameters)
     if not isinstance(preview, dict) or row.overlap not in ("refuse", "queue", "allow"):
-        raise ValueError("its preview or its overlap is none")
-    known |= {"verb": Verb(row.verb), "preview": preview, "parameters": {**why, **json.loads(row.parameters)}}
-    return ActionRow(**known)
+        raise ValueError("invalid preview or overlap")
+    parameters = {**({"why": row.why} if row.why else {}), **parameters}
+    return ActionRow(**values | {"verb": Verb(row.verb), "preview": preview, "parameters": parameters})
 
 
 @dataclass(frozen=True, slots=True)
 class ActionStep:
-    """What happened to an action: its new state and words, and a line for the timeline."""
+    """A transition of an action: its new state, and an event for the timeline."""
 
     state: str
     words: str = ""
@@ -127,9 +124,9 @@ class ActionStep:
     looked_up: bool = False
     event: str = ""
     preview: dict[str, Any] | None = None
-    """As the connector gave it just now; None leaves what is there."""
+    """As the connector returned it just now; None keeps the stored one."""
     tells: str = ""
-    """What a person must know who may look at no screen: "outcome stays unknown"."""
+    """For people to be notified: "outcome stays unknown"; empty: none."""
 
 
 def step_action(
@@ -141,8 +138,8 @@ def step_action(
     now_us: int,
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> bool:
-    """Moves an action on if it still is in the state `was`; True when it did. An intent is written through. What a
-    person must know is told in the same transaction."""
+    """Moves the action if it is still in the state `was`; True if it did. An intent is written through. People are
+    notified in the same transaction."""
     with store.write(fence, durable=step.state == "sending") as session:
         moved = move_action(session, key, was, step, now_us)
         if moved and step.tells:
@@ -151,15 +148,19 @@ def step_action(
 
 
 def _request_attention(session: WriteSession, audience: AlertRouting, key: str, step: ActionStep, now_us: int) -> None:
-    [(verb, job, job_id, incident_id, by)] = session.rows(
-        "SELECT a.verb, j.name, a.job_id, a.incident_id, a.requested_by FROM action a JOIN job j ON j.id = a.job_id"
-        " WHERE a.key = ?",
+    [row] = session.rows(
+        "SELECT a.verb, j.name AS job, a.job_id, a.incident_id, a.requested_by FROM action a"
+        " JOIN job j ON j.id = a.job_id WHERE a.key = ?",
         (key,),
     )
-    what = str(verb).replace("_", " ")
-    give_up = f"Give it up, once you have looked at its scheduler: headway action withdraw {key}"
-    ways = ("See it: headway status", *(() if step.ended else (give_up,)))
-    need = AttentionRequest(key, f"{what}: {step.tells}", f"{what} {job}", step.words, ways, by, incident_id, job_id)
+    what = row.verb.replace("_", " ")
+    fixes = ["See it: headway status"]
+    if not step.ended:
+        fixes.append(f"Abandon it, after checking its scheduler: headway action withdraw {key}")
+    need = AttentionRequest(
+        key, f"{what}: {step.tells}", f"{what} {row.job}", step.words, tuple(fixes), row.requested_by,
+        row.incident_id, row.job_id,
+    )  # fmt: skip
     alerts.request_attention(session, audience, need, now_us)
 
 
@@ -169,11 +170,11 @@ _MOVE = (
     " ended_us = COALESCE(?, ended_us), changed_seq = changed_seq + 1 WHERE key = ? AND state = ? AND NOT (? AND EXISTS"
     " (SELECT 1 FROM switch WHERE name = 'freeze' AND value = 'on')) RETURNING job_id, incident_id, requested_by"
 )
-"""After a freeze is committed no intent is. The reason for waiting is cleared when an action leaves."""
+"""No intent is committed once a freeze is. The reason for waiting is cleared when an action leaves."""
 
 
 def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: int) -> bool:
-    """`step_action` as part of a greater transaction."""
+    """`step_action` within the caller's transaction."""
     is_sending = step.state == "sending"
     preview = None if step.preview is None else json.dumps(step.preview)
     row = session.first(
@@ -194,7 +195,7 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
 
 @dataclass(frozen=True, slots=True)
 class ActionAttempt:
-    """What the scheduler says of an attempt that carries an action's key."""
+    """The attempt of an action, as its source reports it."""
 
     attempt_id: int
     state: str
@@ -205,14 +206,13 @@ class ActionAttempt:
 
 
 def attempt_after(store: Database, action: ActionRow) -> ActionAttempt | None:
-    """The attempt that the action made: it carries our key, or is the one that the receipt names (a redrive carries
-    no key). None while the source has not shown it."""
+    """The attempt of the action: the one with its key, or the one named by the receipt (a redrive carries no key). None
+    until the source reports it."""
     with store.read() as session:
         row = session.first(
-            "SELECT t.id, t.state, t.evidence, t.ended_us, t.exit_code, t.message FROM attempt t"
-            " JOIN action a ON a.key = ? WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
-            " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)"
-            " ORDER BY t.number DESC LIMIT 1",
+            "SELECT t.id, t.state, t.evidence, t.ended_us, t.exit_code, t.message FROM attempt t JOIN action a ON a.key"
+            " = ? WHERE (t.action_key = a.key AND t.job_id = a.job_id) OR (t.run_id = a.run_id AND a.native_ref <> ''"
+            " AND t.attempt_key = a.native_ref) ORDER BY t.number DESC LIMIT 1",
             (action.key,),
         )
     if row is None:
@@ -222,7 +222,7 @@ def attempt_after(store: Database, action: ActionRow) -> ActionAttempt | None:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """What the source says of a run now."""
+    """A run as its source last reported it."""
 
     state: str
     evidence: str
@@ -230,20 +230,20 @@ class RunStatus:
 
 
 def run_status(store: Database, run_id: int) -> RunStatus | None:
-    """The run as it was last seen; None when it is gone."""
+    """None if the run is not in the store."""
     with store.read() as session:
         row = session.first("SELECT state, evidence, attempts FROM run WHERE id = ?", (run_id,))
-    return None if row is None else RunStatus(*row)
+    return None if row is None else RunStatus(row.state, row.evidence, row.attempts)
 
 
 def short_name(store: Database, job_id: int | None, run_id: int | None) -> str:
-    """What a person types to say that they mean this job, or this run's: the shortest end of its name that no other job
+    """The name to type as confirmation: the shortest suffix of the job's name (or of the run's job) that no other job
     has."""
     of_run = "SELECT j.name FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = ?"
     sql = of_run if run_id is not None else "SELECT name FROM job WHERE id = ?"
     with store.read() as session:
-        [(name,)] = session.rows(sql, (job_id if run_id is None else run_id,))
-        return clean_line(decode_name(shortest_suffix(session, name)))
+        [job] = session.rows(sql, (job_id if run_id is None else run_id,))
+        return clean_line(decode_name(shortest_suffix(session, job.name)))
 
 
 class NativeRef(NamedTuple):
@@ -256,7 +256,7 @@ class NativeRef(NamedTuple):
 
 
 def job_ref(store: Database, job_id: int) -> NativeRef | None:
-    """As `run_ref`, for what is requested of a job: no run, no attempt, the state "planned"."""
+    """As `run_ref`, for an action on a job: no run, no attempt, the state "planned"."""
     sql = "SELECT j.source_id, s.name, j.target_id FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?"
     with store.read() as session:
         row = session.first(sql, (job_id,))
@@ -267,8 +267,8 @@ def job_ref(store: Database, job_id: int) -> NativeRef | None:
 
 
 def run_ref(store: Database, run_id: int, attempt_id: int | None = None, job_id: int | None = None) -> NativeRef | None:
-    """The run with its latest or the given attempt. None for a run of another job than `job_id`: a right on one job
-    must not reach another's run."""
+    """The run with its latest or the given attempt. None for a run of another job than `job_id`: a permission on one
+    job must not reach another's run."""
     sql = (
         "SELECT r.job_id, j.source_id, r.period_key, COALESCE(a.attempt_key, '') AS attempt_key,"
         " COALESCE(a.native_ref, '') AS native_ref, a.started_us, s.name, j.target_id, r.state"
@@ -287,42 +287,32 @@ def run_ref(store: Database, run_id: int, attempt_id: int | None = None, job_id:
 
 
 _SELECT_REQUESTED = (
-    "SELECT a.state, a.origin, a.requested_by, a.verb, a.why, j.name FROM action a JOIN job j ON j.id = a.job_id"
+    "SELECT a.state, a.origin, a.requested_by, a.verb, a.why, j.name AS job FROM action a JOIN job j ON j.id = a.job_id"
     " WHERE a.key = ?"
 )
 
 
 def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: str, now_us: int) -> str:
-    """Ends the action, unless it was sent meanwhile: whoever sends commits its intent by compare-and-set on the same
-    row. Why not, in words; empty when it is withdrawn."""
+    """Withdraws the action unless it was sent: the sender commits its intent by compare-and-set on the same row. The
+    reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
-        rows = session.rows(_SELECT_REQUESTED, (key,))
-        if not rows:
-            return f'nothing was asked for as "{key}"; headway action withdraw lists what can be taken back'
-        [(state, asked_as, asked_by, verb, asked_why, job)] = rows
-        if state == "requested" and asked_as == "plan":
+        action = session.first(_SELECT_REQUESTED, (key,))
+        if action is None:
+            return f'there is no action "{key}"; headway action withdraw lists the ones that can be withdrawn'
+        if action.state == "requested" and action.origin == "plan":
             number, _ = access.plan_of(session, key)
-            return f"it is a step of plan {number}: headway plan abort {number} gives up what was not sent"
-        step = _end_withdrawn(state, by)
-        if step is None:
-            return _too_late_reason(state)
-        move_action(session, key, state, step, now_us)
-        detail = {"key": key, "asked_by": asked_by, "it was": state, "asked_why": asked_why}
-        audit.append(session, now_us, by, origin, f"withdraw {verb}", job, detail, why)
+            return f"it is a step of plan {number}: headway plan abort {number} abandons its unsent steps"
+        if action.state == "requested":
+            text = f"withdrawn by {by} before it was sent"
+            step = ActionStep("refused", text, ended=True, event=text)
+        elif action.state == "unknown":
+            text = f"abandoned by {by} with an unknown outcome"
+            step = ActionStep("failed", text, ended=True, event=text)
+        elif action.state in ("sending", "sent"):
+            return "it was sent already; headway run cancel ends a running run"
+        else:
+            return f"it has ended: {action.state}"
+        move_action(session, key, action.state, step, now_us)
+        detail = {"key": key, "asked_by": action.requested_by, "it was": action.state, "asked_why": action.why}
+        audit.append(session, now_us, by, origin, f"withdraw {action.verb}", action.job, detail, why)
     return ""
-
-
-def _end_withdrawn(state: str, by: str) -> ActionStep | None:
-    if state == "requested":
-        words = f"withdrawn by {by} before it was sent"
-        return ActionStep("refused", words, ended=True, event=words)
-    if state == "unknown":
-        words = f"given up by {by}: nobody could tell whether it arrived"
-        return ActionStep("failed", words, ended=True, event=words)
-    return None
-
-
-def _too_late_reason(state: str) -> str:
-    if state in ("sending", "sent"):
-        return "it was sent already; headway run cancel ends what runs"
-    return f"it is over: {state}"

@@ -1,6 +1,6 @@
-"""What people say of alerts: acknowledgements, silences and usefulness; and the rows of the noise report.
+"""People's responses to alerts (acknowledgements, silences, usefulness), and the noise report.
 
-Each response is one transaction with its row in the audit.
+Each response is one transaction with its audit row.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from console.domain.ids import incident_name, micros
 from console.domain.noise import NoiseAlert, NoiseReport, noise_report
-from console.store import audit
 from console.store.audit import ChangeOrigin
-from console.store.db.session import Session, WriteSession
+from console.store.db.session import Session
 from console.store.errors import ItemNotFound
 from console.store.events import record_event
 from console.text.cleaning import clean_line
@@ -24,140 +23,114 @@ if TYPE_CHECKING:
 
 
 def acknowledge(
-    store: Database, fence: int, incident_id: int, until_us: int, said: ChangeOrigin, until_words: str
+    store: Database, fence: int, incident_id: int, until_us: int, change: ChangeOrigin, until_text: str
 ) -> str:
-    """Somebody is on it until then; the newest word counts. Why not, in words; empty when it is acknowledged."""
+    """Acknowledges the incident until then; the newest acknowledgement counts. The reason for refusal; empty on
+    success. Raises ItemNotFound."""
+    name = incident_name(incident_id)
     with store.write(fence, durable=True) as session:
-        if refused := _not_open_reason(session, incident_id):
-            return refused
+        incident = session.first("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
+        if incident is None:
+            raise ItemNotFound(name, f"there is no {name}; headway incident lists them")
+        if incident.closed_us is not None:
+            return f"{name} is closed and cannot be acknowledged"
         session.rows(
             "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_us, ended_by)"
             " VALUES (?, ?, ?, ?, ?, NULL, '')",
-            (incident_id, said.by, said.why, said.now_us, until_us),
+            (incident_id, change.by, change.why, change.now_us, until_us),
         )
-        why = f": {clean_line(said.why)}" if said.why else ""
-        _record(session, incident_id, said, "acknowledged", f"{said.by} is on it until {until_words}{why}",
-              {"until_us": until_us})  # fmt: skip
+        text = f"acknowledged by {change.by} until {until_text}"
+        text += f": {clean_line(change.why)}" if change.why else ""
+        record_event(session, change.now_us, "acknowledged", text, incident_id=incident_id, actor=change.by)
+        change.audit(session, "acknowledge", name, {"until_us": until_us})
     return ""
 
 
-def end_acknowledgement(store: Database, fence: int, incident_id: int, said: ChangeOrigin) -> str:
-    """Nobody is on it any more. Why not, in words; empty when it is so."""
+def end_acknowledgement(store: Database, fence: int, incident_id: int, change: ChangeOrigin) -> str:
+    """Ends the incident's acknowledgement. The reason for refusal; empty on success."""
+    name = incident_name(incident_id)
     with store.write(fence, durable=True) as session:
-        rows = session.rows(
-            "SELECT id, made_by FROM acknowledgement WHERE id = (SELECT max(id) FROM acknowledgement WHERE"
-            " incident_id = ?) AND ended_us IS NULL AND until_us > ?",
-            (incident_id, said.now_us),
+        ended = session.first(
+            "UPDATE acknowledgement SET ended_us = ?, ended_by = ? WHERE id = (SELECT max(id) FROM acknowledgement"
+            " WHERE incident_id = ?) AND ended_us IS NULL AND until_us > ? RETURNING made_by",
+            (change.now_us, change.by, incident_id, change.now_us),
         )
-        if not rows:
-            return f"nobody is on {incident_name(incident_id)}"
-        session.rows(
-            "UPDATE acknowledgement SET ended_us = ?, ended_by = ? WHERE id = ?", (said.now_us, said.by, rows[0][0])
-        )
-        words = f"{rows[0][1]} is not on it any more"
-        _record(session, incident_id, said, "lapsed", words, {"was": rows[0][1]})
+        if ended is None:
+            return f"{name} is not acknowledged"
+        text = f"acknowledgement by {ended.made_by} ended"
+        record_event(session, change.now_us, "lapsed", text, incident_id=incident_id, actor=change.by)
+        change.audit(session, "end acknowledgement", name, {"was": ended.made_by})
     return ""
 
 
 def add_silence(
-    store: Database, fence: int, matchers: Mapping[str, str], from_us: int, until_us: int, said: ChangeOrigin
+    store: Database, fence: int, matchers: Mapping[str, str], from_us: int, until_us: int, change: ChangeOrigin
 ) -> int:
-    """Mutes what fits all of the matchers; the silence's number."""
+    """Silences alerts that match all of the matchers; the silence's number."""
     with store.write(fence, durable=True) as session:
-        [(number,)] = session.rows(
+        [row] = session.rows(
             "INSERT INTO silence (matchers, from_us, until_us, why, made_by, made_us, ended_us, ended_by)"
             " VALUES (?, ?, ?, ?, ?, ?, NULL, '') RETURNING id",
-            (json.dumps(dict(matchers), sort_keys=True), from_us, until_us, said.why, said.by, said.now_us),
+            (json.dumps(dict(matchers), sort_keys=True), from_us, until_us, change.why, change.by, change.now_us),
         )
         detail = {"matchers": dict(matchers), "from_us": from_us, "until_us": until_us}
-        audit.append(session, said.now_us, said.by, said.origin, "silence", f"silence {number}", detail, said.why)
-    return int(number)
+        change.audit(session, "silence", f"silence {row.id}", detail)
+    return int(row.id)
 
 
-def end_silence(store: Database, fence: int, number: int, said: ChangeOrigin) -> None:
+def end_silence(store: Database, fence: int, number: int, change: ChangeOrigin) -> None:
     """Ends a silence now. Raises ItemNotFound."""
+    name = f"silence {number}"
     with store.write(fence, durable=True) as session:
-        rows = session.rows(
+        ended = session.first(
             "UPDATE silence SET ended_us = ?, ended_by = ? WHERE id = ? AND ended_us IS NULL AND until_us > ?"
             " RETURNING matchers",
-            (said.now_us, said.by, number, said.now_us),
+            (change.now_us, change.by, number, change.now_us),
         )
-        if not rows:
-            told = f"there is no silence {number} that lasts; headway silence lists them"
-            raise ItemNotFound(f"silence {number}", told)
-        detail = {"matchers": json.loads(rows[0][0])}
-        audit.append(session, said.now_us, said.by, said.origin, "end silence", f"silence {number}", detail, said.why)
+        if ended is None:
+            raise ItemNotFound(name, f"there is no active {name}; headway silence lists them")
+        change.audit(session, "end silence", name, {"matchers": json.loads(ended.matchers)})
 
 
-def record_usefulness(store: Database, fence: int, alert_id: int, useful: bool, said: ChangeOrigin) -> None:
-    """Whether an alert was useful; the last word counts. Raises ItemNotFound."""
+def record_usefulness(store: Database, fence: int, alert_id: int, useful: bool, change: ChangeOrigin) -> None:
+    """Records whether an alert was useful; the last answer counts. Raises ItemNotFound."""
+    name = f"alert {alert_id}"
     with store.write(fence) as session:
         if not session.rows("SELECT 1 FROM alert WHERE id = ?", (alert_id,)):
-            told = f"there is no alert {alert_id}; each alert names its ID in its last lines"
-            raise ItemNotFound(f"alert {alert_id}", told)
+            raise ItemNotFound(name, f"there is no {name}; each alert names its ID in its last lines")
         session.rows(
             "INSERT INTO alert_useful (alert_id, useful, said_by, why, said_us) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (alert_id) DO UPDATE SET useful = excluded.useful, said_by = excluded.said_by,"
             " why = excluded.why, said_us = excluded.said_us",
-            (alert_id, useful, said.by, said.why, said.now_us),
+            (alert_id, useful, change.by, change.why, change.now_us),
         )
-        detail = {"alert": alert_id, "useful": useful}
-        audit.append(session, said.now_us, said.by, said.origin, "judge alert", f"alert {alert_id}", detail, said.why)
-
-
-def _not_open_reason(session: WriteSession, incident_id: int) -> str:
-    rows = session.rows("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
-    name = incident_name(incident_id)
-    if not rows:
-        raise ItemNotFound(name, f"there is no {name}; headway incident lists them")
-    return f"{name} is closed: there is nothing to be on" if rows[0][0] is not None else ""
-
-
-def _record(
-    session: WriteSession,
-    incident_id: int,
-    said: ChangeOrigin,
-    verb: str,
-    words: str,
-    detail: Mapping[str, object],
-) -> None:
-    """Into the incident's timeline and into the audit."""
-    record_event(session, said.now_us, verb, words, incident_id=incident_id, actor=said.by)
-    name = incident_name(incident_id)
-    verbs = {"acknowledged": "acknowledge", "lapsed": "end acknowledgement"}
-    audit.append(session, said.now_us, said.by, said.origin, verbs[verb], name, detail, said.why)
+        change.audit(session, "judge alert", name, {"alert": alert_id, "useful": useful})
 
 
 _SELECT_ALERTS = (
-    "SELECT a.route, a.kind, i.id, i.owner, CASE WHEN i.rule <> '' THEN i.rule ELSE i.cause END,"
-    " COALESCE(j.name, t.words, NULLIF(i.root_shared, ''), i.root_check, ''), u.useful, i.reopened"
-    " FROM alert a JOIN incident i ON i.id = a.incident_id LEFT JOIN job j ON j.id = i.root_job_id"
-    " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
-    " ON t.id = i.root_target_id LEFT JOIN alert_useful u ON u.alert_id = a.id"
-    " WHERE a.made_us >= ? AND a.made_us < ? AND a.kind <> 'person'"
-    " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state = 'dropped')"
+    "SELECT a.route, a.kind, i.id AS incident, i.owner, CASE WHEN i.rule <> '' THEN i.rule ELSE i.cause END AS rule,"
+    " COALESCE(j.name, t.words, NULLIF(i.root_shared, ''), i.root_check, '') AS root, u.useful, i.reopened FROM alert a"
+    " JOIN incident i ON i.id = a.incident_id LEFT JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name ||"
+    " '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN"
+    " alert_useful u ON u.alert_id = a.id WHERE a.made_us >= ? AND a.made_us < ? AND a.kind <> 'person' AND NOT EXISTS"
+    " (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state = 'dropped')"
 )
 _SELECT_SUPPRESSED = (
-    "SELECT stage, count(*) FROM alert_held WHERE since_us >= ? AND since_us < ? GROUP BY stage ORDER BY stage"
+    "SELECT stage, count(*) AS total FROM alert_held WHERE since_us >= ? AND since_us < ? GROUP BY stage ORDER BY stage"
 )
 _SELECT_ACKNOWLEDGED = "SELECT DISTINCT incident_id FROM acknowledgement WHERE made_us >= ?"
 
 
 def noise_since(session: Session, since: datetime, until: datetime) -> NoiseReport:
-    """The alerts about incidents that were made from then until then."""
+    """The noise report of alerts about incidents in that window."""
     window = (micros(since), micros(until))
-    told = [
+    alerts = [
         NoiseAlert(
-            route,
-            kind,
-            incident,
-            clean_line(owner),
-            rule,
-            clean_line(root),
-            None if useful is None else bool(useful),
-            int(reopened),
+            row.route, row.kind, row.incident, clean_line(row.owner), row.rule, clean_line(row.root),
+            None if row.useful is None else bool(row.useful), int(row.reopened),
         )
-        for route, kind, incident, owner, rule, root, useful, reopened in session.rows(_SELECT_ALERTS, window)
-    ]
-    held = [(stage, int(count)) for stage, count in session.rows(_SELECT_SUPPRESSED, window)]
-    return noise_report(since, until, told, held, (row[0] for row in session.rows(_SELECT_ACKNOWLEDGED, window[:1])))
+        for row in session.rows(_SELECT_ALERTS, window)
+    ]  # fmt: skip
+    suppressed = [(row.stage, int(row.total)) for row in session.rows(_SELECT_SUPPRESSED, window)]
+    acknowledged = (row.incident_id for row in session.rows(_SELECT_ACKNOWLEDGED, window[:1]))
+    return noise_report(since, until, alerts, suppressed, acknowledged)

@@ -1,30 +1,27 @@
-"""Alerts on their way to routes: pending release, digests, fallback routes, parked deliveries, Headway's own alerts,
-rotas.
-"""
+"""Alerts on their way to routes: releases, digests, fallback routes, parked deliveries, Headway's own alerts, rotas."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from console.domain.alert import OnCallShift
 from console.domain.ids import incident_name, instant
 from console.store import audit
 from console.store.alerts import DIGEST, FALLBACK, HEADWAY, NewAlert, insert_alert
 from console.store.db.database import Database
-from console.store.db.session import Row
 from console.store.events import record_event
 
 RESOLVED = 2
-"""Version of an alert about Headway itself which says that its trouble is over."""
+"""Version of an alert about Headway itself which says that the problem is resolved."""
 Routes = Mapping[str, tuple[str, ...]]
-"""Route -> the words of each of its URLs."""
+"""Route -> the text of each of its URL references."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingAlert:
-    """An alert that has not been let out."""
+    """An alert that is not released yet."""
 
     id: int
     route: str
@@ -42,32 +39,32 @@ class UndeliveredAlert:
     id: int
     route: str
     new: NewAlert
-    """As it was made."""
+    """As it was created."""
     error: str
-    """What its URLs answered last."""
+    """The last error of its URLs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedDeliveries:
-    """Deliveries of one route that were given up."""
+    """The abandoned deliveries of one route."""
 
     route: str
     count: int
     news_us: int
-    """When the latest of them was given up that was not about Headway itself; 0 without one."""
+    """When the latest one not about Headway itself was parked; 0 without one."""
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
-    """How far one URL of an alert came that left from memory."""
+    """The outcome at one URL of an alert that was sent from memory."""
 
     arrived: bool
     at_us: int
     tries: int
     error: str
     maybe_arrived: bool
-    """The answer to one of the tries was lost."""
+    """The reply to one of the tries was lost."""
 
 
 def pending_alerts(store: Database) -> list[WaitingAlert]:
@@ -75,7 +72,7 @@ def pending_alerts(store: Database) -> list[WaitingAlert]:
     with store.read() as session:
         rows = session.rows(
             "SELECT id, route, made_us, urgent, incident_id, title, plain_title FROM alert WHERE waits = ? ORDER BY id",
-            (True,),  # not "WHERE waits": for that SQLite reads all alerts that there ever were, once a second
+            (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
     return [
         WaitingAlert(
@@ -87,14 +84,14 @@ def pending_alerts(store: Database) -> list[WaitingAlert]:
 
 
 def released_since(store: Database, route: str, since_us: int) -> tuple[int, int | None]:
-    """How many alerts of the route were let out alone since then, and when its last digest left (µs)."""
+    """Number of the route's alerts released on their own since then, and when its last digest was released (µs)."""
     with store.read() as session:
-        [(alone, digest)] = session.rows(
-            "SELECT (SELECT count(*) FROM alert WHERE route = ? AND let_us >= ? AND kind NOT IN (?, ?)),"
-            " (SELECT max(let_us) FROM alert WHERE route = ? AND kind = ?)",
+        [row] = session.rows(
+            "SELECT (SELECT count(*) FROM alert WHERE route = ? AND let_us >= ? AND kind NOT IN (?, ?)) AS alone,"
+            " (SELECT max(let_us) FROM alert WHERE route = ? AND kind = ?) AS digest_us",
             (route, since_us, DIGEST, HEADWAY, route, DIGEST),
         )
-    return int(alone), digest
+    return int(row.alone), row.digest_us
 
 
 def release_alerts(
@@ -105,141 +102,142 @@ def release_alerts(
     digests: Sequence[tuple[NewAlert, Sequence[int]]],
     now_us: int,
 ) -> None:
-    """Some alerts leave as they are; others in a digest, which is written in the same transaction."""
+    """Releases some alerts as they are, others in digests, which are written in the same transaction."""
     with store.write(fence) as session:
-        session.many("UPDATE alert SET waits = ?, let_us = ? WHERE id = ?", [(False, now_us, one) for one in alone])
-        for digest, together in digests:
+        session.many(
+            "UPDATE alert SET waits = ?, let_us = ? WHERE id = ?", [(False, now_us, alert_id) for alert_id in alone]
+        )
+        for digest, alert_ids in digests:
             digest_id = insert_alert(session, routes, digest, now_us)
             session.many(
-                "UPDATE alert SET waits = ?, digest_id = ? WHERE id = ?", [(False, digest_id, one) for one in together]
+                "UPDATE alert SET waits = ?, digest_id = ? WHERE id = ?",
+                [(False, digest_id, alert_id) for alert_id in alert_ids],
             )
             session.many(
                 "UPDATE delivery SET state = 'digested' WHERE alert_id = ? AND state = 'pending'",
-                [(one,) for one in together],
+                [(alert_id,) for alert_id in alert_ids],
             )
 
 
 def undelivered_alerts(store: Database, route: str, before_us: int, not_before_us: int) -> list[UndeliveredAlert]:
-    """Alerts of the route let out in this time that nobody accepted and that were not handed on; those too that all
-    URLs have given up."""
+    """The route's alerts released in this time, neither accepted by a URL nor forwarded; parked ones included."""
     with store.read() as session:
         rows = session.rows(
             "SELECT a.id, a.kind, a.title, a.body, a.dedup_key, a.plain_title, a.plain_body, a.incident_id, a.version,"
-            " a.urgent, COALESCE((SELECT max(d.error) FROM delivery d WHERE d.alert_id = a.id), '') AS error"
-            " FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL AND a.handed_us IS NULL"
-            " AND a.kind <> 'test' AND a.made_us >= ?"
-            " AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id"
-            " AND d.state IN ('pending', 'claimed', 'parked'))"
-            " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN ('sent', 'shadow'))"
-            " AND (a.let_us <= ? OR NOT EXISTS"
-            " (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN ('pending', 'claimed')))"
-            " ORDER BY a.id",
+            " a.urgent, COALESCE((SELECT max(d.error) FROM delivery d WHERE d.alert_id = a.id), '') AS error FROM alert"
+            " a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL AND a.handed_us IS NULL AND a.kind <> 'test'"
+            " AND a.made_us >= ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN"
+            " ('pending', 'claimed', 'parked')) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND"
+            " d.state IN ('sent', 'shadow')) AND (a.let_us <= ? OR NOT EXISTS (SELECT 1 FROM delivery d WHERE"
+            " d.alert_id = a.id AND d.state IN ('pending', 'claimed'))) ORDER BY a.id",
             (route, not_before_us, before_us),
         )
-    return [UndeliveredAlert(row.id, route, _alert(route, row), row.error) for row in rows]
-
-
-def _alert(route: str, row: Row) -> NewAlert:
-    return NewAlert(
-        route, row.kind, row.title, row.body, row.dedup_key, row.plain_title, row.plain_body, row.incident_id,
-        row.version, bool(row.urgent),
-    )  # fmt: skip
+    return [
+        UndeliveredAlert(
+            row.id,
+            route,
+            NewAlert(
+                route, row.kind, row.title, row.body, row.dedup_key, row.plain_title, row.plain_body, row.incident_id,
+                row.version, bool(row.urgent),
+            ),
+            row.error,
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def forward_to_fallback(
-    store: Database, fence: int, routes: Routes, found: Sequence[tuple[int, NewAlert]], now_us: int
+    store: Database, fence: int, routes: Routes, alerts: Sequence[tuple[int, NewAlert]], now_us: int
 ) -> None:
-    """Each alert once more, to its fallback route, in the transaction that remembers it: once, whatever is killed."""
+    """Sends each alert to its fallback route, once: the copy and its mark are one transaction."""
     with store.write(fence) as session:
-        for alert_id, new in found:
+        for alert_id, new in alerts:
             insert_alert(session, routes, new, now_us)
             session.rows("UPDATE alert SET handed_us = ? WHERE id = ?", (now_us, alert_id))
 
 
 def park_strays(store: Database, fence: int, routes: Routes, now_us: int) -> list[int]:
-    """Parks what waits for a URL that its route has no more: nobody can send it. Their ids. An alert that has other
-    URLs goes on waiting for them: it still leaves alone or in a digest, as the route's limit lets it."""
+    """Parks deliveries to URLs that left the config; their ids. An alert with other URLs keeps waiting for those."""
     with store.write(fence) as session:
         rows = session.rows(
             "SELECT d.id, a.route, d.url_words, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id"
             " WHERE d.state = 'pending' ORDER BY d.id"
         )
-        gone = [row for row in rows if not is_configured_url(routes, row.route, row.url_words, row.url_index)]
+        strays = [row for row in rows if not is_configured_url(routes, row.route, row.url_words, row.url_index)]
         session.many(
             "UPDATE delivery SET state = 'parked', parked_us = ?, error = ? WHERE id = ?",
-            [(now_us, stray_text(row.route, row.url_words), row.id) for row in gone],
+            [(now_us, stray_text(row.route, row.url_words), row.id) for row in strays],
         )
         session.many(
             "UPDATE alert SET waits = ? WHERE id = (SELECT alert_id FROM delivery WHERE id = ?) AND NOT EXISTS"
             " (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state = 'pending')",
-            [(False, row.id) for row in gone],
+            [(False, row.id) for row in strays],
         )
-    return [row.id for row in gone]
+    return [row.id for row in strays]
 
 
-def is_configured_url(routes: Routes, route: str, words: str, index: int) -> bool:
-    """Whether config still has this URL of the route: known by the words of its reference, else by its place."""
+def is_configured_url(routes: Routes, route: str, text: str, index: int) -> bool:
+    """Whether the config still has this URL of the route: by its reference's text, else by its index."""
     urls = routes.get(route, ())
-    return words in urls if words else index < len(urls)
+    return text in urls if text else index < len(urls)
 
 
-def stray_text(route: str, words: str) -> str:
-    """Why a delivery whose URL left config is parked."""
-    return f'route "{route}" has no URL {words or "there"} any more'
+def stray_text(route: str, text: str) -> str:
+    """Why a delivery whose URL left the config is parked."""
+    return f'route "{route}" has no URL {text or "there"} any more'
 
 
 def parked_deliveries(store: Database) -> list[ParkedDeliveries]:
-    """What was given up and not asked for again, by route. Tests are not among it."""
+    """Parked deliveries by route, without tests."""
     with store.read() as session:
         rows = session.rows(
             "SELECT a.route, count(*), max(CASE WHEN a.kind = 'headway' THEN 0 ELSE COALESCE(d.parked_us, 0) END),"
-            " max(d.error) FROM delivery d"
-            " JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <> 'test'"
-            " GROUP BY a.route ORDER BY a.route"
+            " max(d.error) FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <>"
+            " 'test' GROUP BY a.route ORDER BY a.route"
         )
     return [ParkedDeliveries(*row) for row in rows]
 
 
 def notified_since(store: Database, dedup_key: str, since_us: int) -> bool:
-    """Whether what was told last under this key since then was trouble, and not that it is OVER."""
+    """Whether the last alert under this key since then reported a problem, not its resolution."""
     with store.read() as session:
-        rows = session.rows(
+        last = session.first(
             "SELECT version FROM alert WHERE dedup_key = ? AND made_us >= ? ORDER BY id DESC LIMIT 1",
             (dedup_key, since_us),
         )
-    return bool(rows) and rows[0].version != RESOLVED
+    return last is not None and last.version != RESOLVED
 
 
 def create_alert(store: Database, fence: int, routes: Routes, new: NewAlert, now_us: int) -> int | None:
-    """An alert that is about no incident; its id."""
+    """Creates an alert that is about no incident; its id."""
     with store.write(fence) as session:
         return insert_alert(session, routes, new, now_us)
 
 
-def record_note(store: Database, fence: int, words: str, since_us: int, now_us: int) -> None:
-    """A line for the shadow report, where the same was not noted since then."""
+def record_note(store: Database, fence: int, text: str, since_us: int, now_us: int) -> None:
+    """Adds a line to the shadow report, unless it has the same one since then."""
     known = "SELECT 1 FROM event WHERE kind = 'shadow' AND words = ? AND at_us >= ? LIMIT 1"
     with store.read() as session:
-        if session.rows(known, (words, since_us)):
+        if session.rows(known, (text, since_us)):
             return
     with store.write(fence) as session:
-        record_event(session, now_us, "shadow", words)
+        record_event(session, now_us, "shadow", text)
 
 
 def record_offline_alert(
     store: Database, fence: int, routes: Routes, new: NewAlert, made_us: int, outcomes: Mapping[int, DeliveryOutcome]
 ) -> None:
-    """An alert that left from memory while the store could not be used: what arrived is sent, the rest is due."""
+    """Stores an alert sent from memory while the store was unusable: delivered URLs are sent, the others due."""
     with store.write(fence) as session:
         alert_id = insert_alert(session, routes, new, made_us)
-        for place, one in outcomes.items():
+        for index, outcome in outcomes.items():
             session.rows(
                 "UPDATE delivery SET state = ?, sent_us = ?, wire_us = ?, tries = ?, error = ?, repeats = ?"
                 " WHERE alert_id = ? AND url_index = ?",
                 (
-                    "sent" if one.arrived else "pending", one.at_us if one.arrived else None,
-                    one.at_us if one.arrived or one.maybe_arrived else None, one.tries,
-                    "" if one.arrived else one.error, int(one.maybe_arrived), alert_id, place,
+                    "sent" if outcome.arrived else "pending", outcome.at_us if outcome.arrived else None,
+                    outcome.at_us if outcome.arrived or outcome.maybe_arrived else None, outcome.tries,
+                    "" if outcome.arrived else outcome.error, int(outcome.maybe_arrived), alert_id, index,
                 ),
             )  # fmt: skip
 
@@ -247,33 +245,28 @@ def record_offline_alert(
 def create_requested_alert(
     store: Database, fence: int, routes: Routes, new: NewAlert, now_us: int, by: str, origin: str
 ) -> int | None:
-    """An alert that a person asked for, and that they did; its id."""
+    """Creates an alert requested by a person, with its audit row; its id."""
     with store.write(fence) as session:
         alert_id = insert_alert(session, routes, new, now_us)
         audit.append(session, now_us, by, origin, f"alert {new.kind}", f"route {new.route}", {"alert": alert_id})
     return alert_id
 
 
-def as_fallback(one: UndeliveredAlert, fallback: str, first_line: str, plain_line: str) -> NewAlert:
+def as_fallback(alert: UndeliveredAlert, fallback: str, first_line: str, plain_line: str) -> NewAlert:
     """The same alert for another route, with the reason on top."""
-    return NewAlert(
+    return replace(
+        alert.new,
         route=fallback,
         kind=FALLBACK,
-        title=one.new.title,
-        body=f"{first_line}\n\n{one.new.body}",
-        dedup_key=one.new.dedup_key,
-        plain_title=one.new.plain_title,
-        plain_body=f"{plain_line}\n\n{one.new.plain_body}",
-        incident_id=one.new.incident_id,
-        version=one.new.version,
-        urgent=one.new.urgent,
-        fallback_of=one.id,
+        body=f"{first_line}\n\n{alert.new.body}",
+        plain_body=f"{plain_line}\n\n{alert.new.plain_body}",
+        fallback_of=alert.id,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RotaReading:
-    """One rota as it was read."""
+    """One rota as read from its calendar."""
 
     name: str
     source: str
@@ -282,25 +275,23 @@ class RotaReading:
     until_us: int
 
 
-def record_rota(store: Database, fence: int, one: RotaReading, now_us: int) -> bool:
-    """Keeps its shifts, and nothing else of the calendar: nobody asks for it, and who is ill is nobody's business. True
-    where somebody else is on call some time than before."""
+def record_rota(store: Database, fence: int, rota: RotaReading, now_us: int) -> bool:
+    """Stores only its shifts, not the calendar's private text; True if they changed."""
     with store.write(fence) as session:
-        before = session.rows("SELECT shifts FROM rota WHERE name = ?", (one.name,))
+        before = session.first("SELECT shifts FROM rota WHERE name = ?", (rota.name,))
         session.rows(
-            "INSERT INTO rota (name, source, text, shifts, until_us, read_us, tried_us, error)"
-            " VALUES (?, ?, '', ?, ?, ?, ?, '') ON CONFLICT (name) DO UPDATE SET source = excluded.source,"
-            " text = '', shifts = excluded.shifts, until_us = excluded.until_us,"
-            " read_us = excluded.read_us, tried_us = excluded.tried_us, error = ''",
-            (one.name, one.source, one.shifts, one.until_us, now_us, now_us),
+            "INSERT INTO rota (name, source, text, shifts, until_us, read_us, tried_us, error) VALUES (?, ?, '', ?, ?,"
+            " ?, ?, '') ON CONFLICT (name) DO UPDATE SET source = excluded.source, text = '', shifts = excluded.shifts,"
+            " until_us = excluded.until_us, read_us = excluded.read_us, tried_us = excluded.tried_us, error = ''",
+            (rota.name, rota.source, rota.shifts, rota.until_us, now_us, now_us),
         )
-    return not before or before[0].shifts != one.shifts
+    return before is None or before.shifts != rota.shifts
 
 
 def record_rota_failure(
     store: Database, fence: int, name: str, source: str, error: str, now_us: int
 ) -> tuple[OnCallShift, ...]:
-    """Notes why it could not be read; the shifts that go on."""
+    """Records why it could not be read; its stored shifts, which stay in use."""
     with store.write(fence) as session:
         rows = session.rows(
             "INSERT INTO rota (name, source, text, shifts, until_us, read_us, tried_us, error)"

@@ -1,6 +1,6 @@
-"""Actions that another person must approve before they are sent; one approval covers all periods of a backfill.
+"""Approval of actions by a second person; one approval covers all periods of a backfill.
 
-What was requested earlier is not covered: it may have run, and an approval is for at most one run of a period.
+It does not cover what was requested earlier, which may have run: an approval is for at most one run of a period.
 """
 
 from __future__ import annotations
@@ -29,54 +29,54 @@ _COVERED = (
     " OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
 )
 _APPROVED = (
-    f"SELECT o.approved_by, o.approved_us{_SIBLINGS} JOIN action o ON o.key = n.action_key WHERE s.id = ?"
-    " AND s.verb IN ('rerun', 'start') AND s.started_us IS NULL AND o.approved_by <> ''"
-    " ORDER BY o.approved_us DESC LIMIT 1"
+    f"SELECT o.approved_by, o.approved_us{_SIBLINGS} JOIN action o ON o.key = n.action_key WHERE s.id = ? AND s.verb IN"
+    " ('rerun', 'start') AND s.started_us IS NULL AND o.approved_by <> '' ORDER BY o.approved_us DESC LIMIT 1"
 )
 _USED = (
-    f"SELECT COALESCE(MAX(COALESCE(o.ended_us, o.sent_us)), 0){_SIBLINGS} JOIN action o ON o.key = n.action_key"
-    " JOIN action a ON a.key = s.action_key WHERE a.key = ? AND o.key <> a.key AND o.state <> 'refused'"
+    f"SELECT COALESCE(MAX(COALESCE(o.ended_us, o.sent_us)), 0) AS used_us{_SIBLINGS} JOIN action o ON o.key ="
+    " n.action_key JOIN action a ON a.key = s.action_key WHERE a.key = ? AND o.key <> a.key AND o.state <> 'refused'"
     " AND o.approved_by = a.approved_by AND o.approved_us = a.approved_us"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CoveredPeriod:
-    """A period that is approved with the one that was asked for."""
+    """One period covered by an approval."""
 
     period: str
     key: str
-    """Of its action; empty while its step is only planned."""
+    """Key of its action; empty while its step is only planned."""
 
 
 def covered_periods(session: Session, key: str) -> list[CoveredPeriod]:
-    """The periods that approving the action `key` approves, its own among them, in order; none for what is no step of
-    a backfill."""
-    return [CoveredPeriod(decode_name(period), action or "") for period, action in session.rows(_COVERED, (key,))]
+    """Periods that approving the action `key` covers, in order, its own included; none if it is not a step of a
+    backfill."""
+    return [CoveredPeriod(decode_name(row.period_key), row.action_key or "") for row in session.rows(_COVERED, (key,))]
 
 
 def approval_of(session: Session, step_id: int) -> tuple[str, int] | None:
-    """(by whom, when in µs) a step that is about to be asked for the first time was approved with another."""
+    """(approver, time in µs) of the approval that covers a step about to be requested for the first time; None without
+    one."""
     rows = session.rows(_APPROVED, (step_id,))
     return (str(rows[0].approved_by), int(rows[0].approved_us)) if rows else None
 
 
 def approval_last_used(session: Session, key: str) -> int:
-    """When the latest other run under the approval of `key` left or ended (µs); 0 for none: so long as they follow each
-    other an approval does not grow old."""
-    return int(session.rows(_USED, (key,))[0][0])
+    """When the latest other run under the approval of `key` was sent or ended (µs); 0 for none. An approval does not
+    expire while its runs follow each other."""
+    return int(session.rows(_USED, (key,))[0].used_us)
 
 
 def format_periods(periods: list[str]) -> str:
-    """ "31 periods: 2026-10-01 … 2026-10-31"; empty for one."""
+    """ "31 periods: 2026-10-01 to 2026-10-31"; empty for one."""
     return f"{len(periods)} periods: {periods[0]} to {periods[-1]}" if len(periods) > 1 else ""
 
 
-EXPIRED = f"nobody approved it within {format_duration(APPROVAL_SECONDS)}: ask again"
+EXPIRED = f"not approved within {format_duration(APPROVAL_SECONDS)}: request it again"
 
 
 def approve_action(store: Database, fence: int, key: str, by: str, origin: str, now_us: int) -> str:
-    """Approves an action that waits for it. Why not, in words; empty when it is approved."""
+    """Approves an action that awaits approval. The reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
         action = session.first(
             "SELECT a.state, a.needs_approval, a.approved_by, a.requested_by, a.requested_us, a.verb, a.why,"
@@ -85,26 +85,26 @@ def approve_action(store: Database, fence: int, key: str, by: str, origin: str, 
             (key,),
         )
         if action is None:
-            return f'nothing was asked for as "{key}"; headway action approvals lists what waits'
+            return f'there is no action "{key}"; headway action approvals lists the actions that await approval'
         if action.approved_by:
             return f"it is approved already, by {action.approved_by}"
         if action.state != "requested" or not action.needs_approval:
-            return f"it is {action.state} and waits for no approval"
+            return f"it is {action.state} and awaits no approval"
         if action.requested_by == by:
-            return f"{by} asked for it: another person must approve it"
-        if (words := expired_reason(action.requested_us, now_us)) != "":
-            return words
-        if kept := switches.load_modes(session).why_not_sent(action.system):
-            return f"{kept}. Then approve it"  # approved now it would be refused for that
-        with_it = covered_periods(session, key)
+            return f"{by} requested it: another person must approve it"
+        if reason := expired_reason(action.requested_us, now_us):
+            return reason
+        if reason := switches.load_modes(session).why_not_sent(action.system):
+            return f"{reason}. Then approve it"  # approved now, it would be refused for that reason
+        covered = covered_periods(session, key)
         session.many(
             "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
-            [(by, now_us, one) for one in dict.fromkeys((key, *(each.key for each in with_it if each.key)))],
+            [(by, now_us, other) for other in dict.fromkeys((key, *(period.key for period in covered if period.key)))],
         )
         detail: dict[str, Any] = {"key": key, "asked_by": action.requested_by}
-        if len(with_it) > 1:
-            number, periods = access.plan_of(session, key)[0], [each.period for each in with_it]
-            detail |= {"plan": number, "count": len(periods), "periods": periods}
+        if len(covered) > 1:
+            periods = [period.period for period in covered]
+            detail |= {"plan": access.plan_of(session, key)[0], "count": len(periods), "periods": periods}
         audit.append(session, now_us, by, origin, f"approve {action.verb}", action.job, detail, action.why)
     return ""
 
@@ -112,10 +112,11 @@ def approve_action(store: Database, fence: int, key: str, by: str, origin: str, 
 def require_approval(
     store: Database, fence: int, key: str, now_us: int, audience: AlertRouting = alerts.NO_ROUTING
 ) -> None:
-    """The action waits for an approval from here on, if it did not yet; and somebody is told so, once for all that one
-    approval covers. What was told is due again (`next_us`) when its time is over; before, nothing can become of it."""
+    """Makes the action await approval, and notifies once for all that one approval covers.
+
+    `next_us` becomes the time at which the approval expires; nothing else can happen to the action before."""
     with store.write(fence) as session:
-        rows = session.rows(
+        action = session.first(
             "UPDATE action SET needs_approval = TRUE, words = ?, next_us = ?, changed_seq = changed_seq + 1"
             " WHERE key = ? AND state = 'requested' AND approved_by = '' AND (NOT needs_approval OR next_us = 0)"
             " RETURNING verb, job_id, incident_id, requested_by, why",
@@ -125,20 +126,22 @@ def require_approval(
                 key,
             ),
         )
-        with_it = covered_periods(session, key)
-        for verb, job_id, incident_id, by, why in rows if all(each.key in ("", key) for each in with_it) else []:
-            [(job,)] = session.rows("SELECT name FROM job WHERE id = ?", (job_id,))
-            about = f"{verb} {job}".replace("_", " ")
-            many = format_periods([each.period for each in with_it])
-            ways = (f"See and approve it, within the hour: headway action approve {key}",)
-            need = AttentionRequest(key, "an approval is wanted", f"{about}, {many}" if many else about,
-                        why or "no reason given", ways, by, incident_id, job_id)  # fmt: skip
-            alerts.request_attention(session, audience, need, now_us)
+        covered = covered_periods(session, key)
+        if action is None or any(period.key not in ("", key) for period in covered):
+            return
+        [job] = session.rows("SELECT name FROM job WHERE id = ?", (action.job_id,))
+        about = f"{action.verb} {job.name}".replace("_", " ")
+        if periods := format_periods([period.period for period in covered]):
+            about = f"{about}, {periods}"
+        fixes = (f"See and approve it, within the hour: headway action approve {key}",)
+        need = AttentionRequest(key, "approval required", about, action.why or "no reason given", fixes,
+                                action.requested_by, action.incident_id, action.job_id)  # fmt: skip
+        alerts.request_attention(session, audience, need, now_us)
 
 
 def expired_reason(since_us: int, now_us: int) -> str:
-    """Why something of then counts no more; empty while it does."""
+    """Why an approval or request of then has expired; empty while it is valid."""
     if now_us - since_us <= APPROVAL_SECONDS * 1_000_000:
         return ""
     ago, limit = format_duration((now_us - since_us) / 1e6), format_duration(APPROVAL_SECONDS)
-    return f"that was {ago} ago, and an approval counts for {limit}: ask again"
+    return f"that was {ago} ago, and an approval is valid for {limit}: request it again"

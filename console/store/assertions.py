@@ -1,4 +1,4 @@
-"""A state that a person asserts of a run: an attempt beside the source's own, so that a later one of these wins."""
+"""A state asserted by a person: an attempt of its own, so that a later one of the source replaces it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from console.domain.ids import micros
 from console.store import audit
 from console.store.actions import ActionRow, ActionStep, move_action, run_ref
 from console.store.db.database import Database
+from console.store.db.session import WriteSession
 from console.store.ingest.batch import IngestBatch, read_batch
 from console.store.ingest.records import write_runs
 
 MANUAL = "manual"
-"""The kind of system whose jobs people complete."""
+"""The system kind whose jobs are completed by people."""
 _STEP = (
     "SELECT j.name, s.kind, r.state, r.evidence FROM run r JOIN job j ON j.id = r.job_id"
     " JOIN system s ON s.id = j.system_id WHERE r.id = ?"
@@ -22,66 +23,66 @@ _STEP = (
 
 
 class AssertionRefused(Exception):
-    """Why the run cannot take what is said of it, in words; nothing was written. The store itself is well."""
+    """The reason why nothing was written; the store itself is usable."""
 
 
 def assert_state(
     store: Database, fence: int | None, action: ActionRow, state: RunState, step: ActionStep, now: datetime
 ) -> bool:
-    """Writes the attempt and ends the action that asks for it, in one transaction; False when it is not "requested"
-    any more. Its evidence is ASSERTED, its key the action's. Raises NotTaken."""
-    found = None if action.run_id is None else run_ref(store, action.run_id, job_id=action.job_id)
-    if found is None:
+    """Writes the asserted attempt, keyed by the action, and ends the action in one transaction; False if that is no
+    longer "requested". Raises AssertionRefused."""
+    ref = None if action.run_id is None else run_ref(store, action.run_id, job_id=action.job_id)
+    if ref is None:
         raise AssertionRefused("its run is no longer in the store")
     record = RunRecord(
-        job=found[0].job,
+        job=ref[0].job,
         attempt_key=action.key,
         state=state,
         native_state="",
         evidence=RunEvidence.ASSERTED,
         started_at=now,
         ended_at=now,
-        message=f"{action.requested_by}: {action.why}" if action.why else f"on the word of {action.requested_by}",
+        message=f"{action.requested_by}: {action.why}" if action.why else f"asserted by {action.requested_by}",
         action_key=action.key,
     )
-    batch = IngestBatch((record,), "", now, business_date=lambda _: now.date())
     with store.write(fence, durable=True) as session:
         if not move_action(session, action.key, "requested", step, micros(now)):
             return False
-        skipped: list[SkippedRecord] = []
-        write_runs(session, batch, read_batch(session, action.target_id, batch, skipped))
-        if skipped:
-            raise AssertionRefused(f"the store cannot keep it: {skipped[0].reason}")
+        if reason := _write_record(session, action.target_id, record, now):
+            raise AssertionRefused(reason)
     return True
 
 
+def _write_record(session: WriteSession, target_id: int, record: RunRecord, now: datetime) -> str:
+    batch = IngestBatch((record,), "", now, business_date=lambda _: now.date())
+    skipped: list[SkippedRecord] = []
+    write_runs(session, batch, read_batch(session, target_id, batch, skipped))
+    return f"the store cannot record it: {skipped[0].reason}" if skipped else ""
+
+
 def reopen_step(store: Database, fence: int, run_id: int, by: str, origin: str, why: str, now: datetime) -> str:
-    """Takes back that a manual step is done: it waits for a person again. Why not, in words; empty when it does. Its
-    line in the audit is written with it."""
-    found = run_ref(store, run_id)
-    if found is None:
+    """Reopens a completed manual step, with its audit row. The reason for refusal; empty on success."""
+    ref = run_ref(store, run_id)
+    if ref is None:
         return "its run is no longer in the store"
     with store.write(fence, durable=True) as session:
-        [(name, kind, state, evidence)] = session.rows(_STEP, (run_id,))
-        if kind != MANUAL:
-            return f"{name} is no manual step: what its scheduler says stands"
-        if evidence != RunEvidence.ASSERTED or RunState(state).is_open:
-            return f"{name} {found[0].period_key} is {state}: nobody has completed it"
+        [step] = session.rows(_STEP, (run_id,))
+        if step.kind != MANUAL:
+            return f"{step.name} is not a manual step: its scheduler sets the state"
+        if step.evidence != RunEvidence.ASSERTED or RunState(step.state).is_open:
+            return f"{step.name} {ref[0].period_key} is {step.state}, not completed"
         record = RunRecord(
-            job=found[0].job,
+            job=ref[0].job,
             attempt_key=f"again@{now.isoformat()}",
             state=RunState.WAITING,
             native_state="opened again",
             evidence=RunEvidence.ASSERTED,
-            period_key=found[0].period_key,
+            period_key=ref[0].period_key,
             queued_at=now,
-            message=f"{by}: {why}" if why else f"on the word of {by}",
+            message=f"{by}: {why}" if why else f"reopened by {by}",
             reason="approval",
         )
-        batch = IngestBatch((record,), "", now, business_date=lambda _: now.date())
-        skipped: list[SkippedRecord] = []
-        write_runs(session, batch, read_batch(session, found[2], batch, skipped))
-        if skipped:
-            return f"the store cannot keep it: {skipped[0].reason}"
-        audit.append(session, micros(now), by, origin, "undo done", name, {"run_id": run_id}, why)
+        if reason := _write_record(session, ref[2], record, now):
+            return reason
+        audit.append(session, micros(now), by, origin, "undo done", step.name, {"run_id": run_id}, why)
     return ""

@@ -133,7 +133,6 @@ def _begin_span(session: WriteSession, look: CheckMeasurement, seq: int) -> None
 
 
 def _delete_old(session: WriteSession, look: CheckMeasurement) -> None:
-    """What is too old for any band, and the oldest of what changes too often."""
     old = (look.at - KEEP).date().isoformat()
     session.rows("DELETE FROM check_result WHERE name = ? AND bd < ?", (look.check, old))
     session.rows(

@@ -1,15 +1,17 @@
 """Config into rows: systems, targets, services, declared dependencies, and settings of jobs.
 
-Runs when the engine starts and after each inventory that changed, because a job that config names may appear later.
-Unchanged rows are not written; what left config is marked removed and kept.
+Runs when the engine starts and after each inventory that changed, because a configured job may appear later. Unchanged
+rows are not written; rows that left the config are marked removed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
+from typing import Any
 
 from console.domain.ids import job_name, micros
 from console.domain.job import CARD_FIELDS
@@ -19,7 +21,7 @@ from console.store import audit, config_documents, switches
 from console.store import jobs as cards
 from console.store.access import write_permissions
 from console.store.db.database import Database
-from console.store.db.session import Values, WriteSession
+from console.store.db.session import WriteSession
 from console.store.meta import get_meta, next_changed_seq, set_meta
 from console.store.names import (
     RENAMED_KEY,
@@ -35,277 +37,239 @@ from console.store.names import (
 )
 from console.text.cleaning import clean_line
 
-_SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "starts_held", "removed")
-_SERVICE = (
-    "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk",
-    "calendar", "promise", "ready", "removed",
-)  # fmt: skip
-_JOB = (
-    "owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar", "budget_s", "budget_cost",
-    "config_says",
-)  # fmt: skip
-_CARD = {name: _JOB.index(name) for name in CARD_FIELDS}
-"""Where the fields of a card stand in it."""
-_EDGE = (
-    "mode", "engine_down", "hold_lead_s", "hold_for_s", "condition", "check_name", "period", "calendar", "within_s",
-    "gate", "need",
-)  # fmt: skip
-_DEFAULTS: Values = ("", "[]", "", "ask", None, 300.0, "", None, None, "")
+Columns = dict[str, Any]
+_JOB_DEFAULTS: Columns = {
+    "owner": None, "notify": "[]", "runbook": "", "rerun": "ask", "expected_s": None, "grace_s": 300.0, "calendar": "",
+    "budget_s": None, "budget_cost": None, "config_says": "",
+}  # fmt: skip
+"""Owner None: the config does not set it, and the one from the source stays."""
+_NEW_TARGET: Columns = {
+    "cursor": "", "inventory_hash": "", "next_us": 0, "failures": 0, "error": "", "error_kind": "", "zone": "",
+    "skipped": 0, "skipped_words": "[]", "warnings": "[]", "version": "", "rights": "[]", "removed": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What a config came to."""
+    """What a sync changed, and names of the config that need attention."""
 
     unmatched: tuple[str, ...] = ()
-    """Names and patterns of config that no job has yet; not a fault."""
+    """Names and patterns that match no job yet; not a fault."""
     changed: bool = False
     unknown_ends: tuple[UnknownJob, ...] = ()
-    """Jobs that services are delivered by and that nobody has seen, though others of their systems are known."""
+    """Unknown jobs in `delivered_by`, of systems with known jobs."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Names of config that jobs had -> what those are called now."""
+    """Former name in the config -> current name of that job."""
 
 
 @dataclass(slots=True)
 class _JobsByName:
-    """Jobs by name, as config writes them (raw)."""
+    """Jobs by raw name, as the config names them."""
 
     ids: dict[str, int]
-    former: dict[str, int] = field(default_factory=dict)
-    """By a name that they had and nobody has now."""
+    former: dict[str, int]
+    """By a former name that no job has now."""
     renamed: dict[str, str] = field(default_factory=dict)
-    """What config says -> what that job is called now."""
     unmatched: dict[str, None] = field(default_factory=dict)
 
-    def fitting(self, pattern: str) -> list[int]:
-        """The jobs that a name or a pattern fits; by the names that they had only where it fits none that there is."""
-        found = [self.ids[name] for name in matching_names(pattern, self.ids)]
-        return found or [
-            each for name in matching_names(pattern, self.former) if (each := self.named(name)) is not None
-        ]
+    def matching(self, pattern: str) -> list[int]:
+        """Ids of the jobs that a name or pattern matches; by former names only if no current one matches."""
+        ids = [self.ids[name] for name in matching_names(pattern, self.ids)]
+        former = [self.named(name) for name in matching_names(pattern, self.former)] if not ids else []
+        return ids or [job_id for job_id in former if job_id is not None]
 
     def named(self, name: str) -> int | None:
-        found = self.ids.get(name)
-        if found is None and name in self.former:
-            found = self.former[name]
-            self.renamed[name] = next(now for now, job_id in self.ids.items() if job_id == found)
-        if found is None:
+        job_id = self.ids.get(name)
+        if job_id is None and name in self.former:
+            job_id = self.former[name]
+            self.renamed[name] = next(now for now, number in self.ids.items() if number == job_id)
+        if job_id is None:
             self.unmatched[name] = None
-        return found
+        return job_id
 
 
 def sync_config(store: Database, settings: EstateSettings, now: datetime, fence: int | None) -> SyncResult:
-    """Writes what differs from config; names that no job has yet are reported. Raises LeaseLost.
-
-    `now` is not used for facts: config has no time. It is when the audit is told that the config is another one.
-    """
+    """Writes the differences from the config; `now` is only for the audit of a changed config. Raises LeaseLost."""
     failpoint("config.loaded")
+    now_us = micros(now)
     with store.write(fence) as session:
-        switches.initialize_mode(session, settings.starts_in, micros(now))
+        switches.initialize_mode(session, settings.starts_in, now_us)
         changed = _systems(session, settings.systems)
         jobs = _known_jobs(session)
         changed |= _job_columns(session, settings, jobs)
         changed |= _dependencies(session, settings, jobs)
-        changed |= _services(session, settings.services, jobs)
+        changed |= _sync_rows(session, "service", {one.name: _service(one, jobs) for one in settings.services})
         changed |= write_permissions(session, settings.permissions, settings.rules)
-        changed |= _declared(session, settings)
-        _unmatched_in(settings, jobs)
-        _audit_digest(session, settings.digest, now)
-        ends = unknown_jobs(settings.services, jobs.ids | jobs.former)
+        declared = settings.declared
+        changed |= declared != config_documents.load_declared(session)
+        patterns = [one.jobs for one in declared.maintenance] + [one.jobs for one in declared.exceptions]
+        patterns += [one.jobs for one in declared.pools]
+        for pattern in chain.from_iterable(patterns):
+            if not matching_names(pattern, jobs.ids):
+                jobs.unmatched[pattern] = None
+        before = get_meta(session, "config_digest")
+        if before != settings.digest:
+            set_meta(session, {"config_since_us": str(now_us)})
+        audit.append_config_change(session, now_us, before or "", settings.digest)
+        unknown = unknown_jobs(settings.services, jobs.ids | jobs.former)
         values = {
+            "declared": config_documents.declared_json(declared),
             "estate": clean_line(settings.name),
             "config_digest": settings.digest,
             "console": settings.console,
             "unmatched": json.dumps([clean_line(name) for name in jobs.unmatched]),
             RENAMED_KEY: renamed_json(jobs.renamed),
-            UNKNOWN_JOBS_KEY: unknown_jobs_json(ends),
+            UNKNOWN_JOBS_KEY: unknown_jobs_json(unknown),
         }
         set_meta(session, values)
         if changed:
             session.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
             set_meta(session, {"config_seq": str(next_changed_seq(session))})
         failpoint("config.before_swap")
-    return SyncResult(tuple(jobs.unmatched), changed, ends, jobs.renamed)
+    return SyncResult(tuple(jobs.unmatched), changed, unknown, jobs.renamed)
 
 
-def _unmatched_in(settings: EstateSettings, jobs: _JobsByName) -> None:
-    """Job patterns of maintenance, exceptions and pools that fit none: told as those of `[jobs]` are."""
-    declared = settings.declared
-    told = [*(one.jobs for one in declared.maintenance), *(one.jobs for one in declared.exceptions)]
-    told += [one.jobs for one in declared.pools]
-    for pattern in (each for patterns in told for each in patterns):
-        if not matching_names(pattern, jobs.ids):
-            jobs.unmatched[pattern] = None
-
-
-def _declared(session: WriteSession, settings: EstateSettings) -> bool:
-    changed = settings.declared != config_documents.load_declared(session)
-    set_meta(session, {"declared": config_documents.declared_json(settings.declared)})
-    return changed
-
-
-def _audit_digest(session: WriteSession, digest: str, now: datetime) -> None:
-    before = get_meta(session, "config_digest")
-    if before != digest:
-        set_meta(session, {"config_since_us": str(micros(now))})
-    audit.append_config_change(session, micros(now), before or "", digest)
-
-
-def record_dependency_faults(store: Database, words: Sequence[str], fence: int | None) -> None:
-    """Dependencies that the clock contradicts, or that cannot hold, in words: what there is to mend."""
+def record_dependency_faults(store: Database, faults: Sequence[str], fence: int | None) -> None:
+    """Messages about dependencies that contradict the schedule, or cannot hold."""
     with store.write(fence) as session:
-        set_meta(session, {"backwards": json.dumps(list(words))})
+        set_meta(session, {"backwards": json.dumps(list(faults))})
 
 
-def _sync_rows(session: WriteSession, table: str, columns: Sequence[str], wanted: Iterable[Values]) -> bool:
-    """Makes the table hold these rows, known by their first column; the others are marked removed."""
-    names = ", ".join(columns)
-    stored = {row.name: row for row in session.rows(f"SELECT id, {names} FROM {table}")}  # noqa: S608  (our own names)
-    rows = {row[0]: row for row in wanted}
-    new = [row for name, row in rows.items() if name not in stored]
-    changed = [(stored[name][0], *row) for name, row in rows.items() if name in stored and stored[name][1:] != row]
-    gone = [(*row[:-1], True) for name, row in stored.items() if name not in rows and not row[-1]]
-    ids = session.new_ids(table, len(new))
-    session.insert(table, ("id", *columns), [(row_id, *row) for row_id, row in zip(ids, new, strict=True)])
-    session.update(table, ("id", *columns), [*changed, *gone])
+def _sync_rows(session: WriteSession, table: str, rows: Mapping[str, Columns]) -> bool:
+    """Makes the table hold these rows, by name, and marks the others removed; True if anything changed."""
+    stored = {row.name: row for row in session.rows(f"SELECT * FROM {table}")}  # noqa: S608  (our own names)
+    ids = session.new_ids(table, len(rows.keys() - stored.keys()))
+    new = [
+        (number, rows[name]) for number, name in zip(ids, (name for name in rows if name not in stored), strict=True)
+    ]
+    changed = [
+        (stored[name].id, row)
+        for name, row in rows.items()
+        if name in stored and any(getattr(stored[name], column) != value for column, value in row.items())
+    ]
+    gone = [(row.id, True) for name, row in stored.items() if name not in rows and not row.removed]
+    for write, written in ((session.insert, new), (session.update, changed)):
+        if written:
+            write(table, ("id", *written[0][1]), [(number, *row.values()) for number, row in written])
+    session.update(table, ("id", "removed"), gone)
     return bool(new or changed or gone)
 
 
 def _systems(session: WriteSession, systems: Sequence[SystemSetting]) -> bool:
-    changed = _sync_rows(session, "system", _SYSTEM, map(_system_row, systems))
+    rows = {
+        one.name: {
+            "name": one.name, "kind": one.kind, "zone": one.zone, "cutoff": one.cutoff.isoformat("minutes"),
+            "poll_every_s": one.poll_every.total_seconds(), "capabilities": ",".join(sorted(one.capabilities)),
+            "missing": json.dumps(dict(one.missing), sort_keys=True), "starts_held": one.starts_held, "removed": False,
+        }
+        for one in systems
+    }  # fmt: skip
+    changed = _sync_rows(session, "system", rows)
     ids: dict[str, int] = dict(session.rows("SELECT name, id FROM system"))
-    rows = session.rows("SELECT id, system_id, name, removed FROM target")
-    stored = {(row.system_id, row.name): row for row in rows}
-    wanted = {(ids[system.name], encode_name(target)) for system in systems for target in system.targets}
-    new = sorted(wanted - stored.keys())
-    session.insert("target", _TARGET, [(*pair, *_NEW_TARGET) for pair in new])
-    flips = [(row.id, key not in wanted) for key, row in stored.items() if bool(row.removed) != (key not in wanted)]
+    targets = session.rows("SELECT id, system_id, name, removed FROM target")
+    stored = {(row.system_id, row.name): row for row in targets}
+    configured = {(ids[system.name], encode_name(target)) for system in systems for target in system.targets}
+    new = sorted(configured - stored.keys())
+    session.insert("target", ("system_id", "name", *_NEW_TARGET), [(*key, *_NEW_TARGET.values()) for key in new])
+    flips = [(row.id, key not in configured) for key, row in stored.items() if bool(row.removed) == (key in configured)]
     session.update("target", ("id", "removed"), flips)
     return bool(changed or new or flips)
 
 
-_TARGET = (
-    "system_id", "name", "cursor", "inventory_hash", "next_us", "failures", "error", "error_kind", "zone", "skipped",
-    "skipped_words", "warnings", "version", "rights", "removed",
-)  # fmt: skip
-_NEW_TARGET: Values = ("", "", 0, 0, "", "", "", 0, "[]", "[]", "", "[]", False)
-
-
-def _system_row(one: SystemSetting) -> Values:
-    return (
-        one.name, one.kind, one.zone, one.cutoff.isoformat("minutes"), one.poll_every.total_seconds(),
-        ",".join(sorted(one.capabilities)), json.dumps(dict(one.missing), sort_keys=True), one.starts_held,
-        False,
-    )  # fmt: skip
-
-
 def _known_jobs(session: WriteSession) -> _JobsByName:
-    ids = _job_names(session)
-    there = set(ids.values())
-    had = {name: job_id for name, job_id in former_names(session).items() if name not in ids and job_id in there}
-    return _JobsByName(ids, had)
-
-
-def _job_names(session: WriteSession) -> dict[str, int]:
     rows = session.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id")
-    return {job_name(system, decode_name(native_id)): job_id for system, native_id, job_id in rows}
+    ids = {job_name(row.name, decode_name(row.native_id)): row.id for row in rows}
+    known = set(ids.values())
+    former = former_names(session).items()
+    return _JobsByName(ids, {name: job_id for name, job_id in former if name not in ids and job_id in known})
 
 
 def _job_columns(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:
-    wanted = _configured_columns(settings.jobs, jobs)
-    said = cards.card_entries(session)
-    changed: list[Values] = []
-    for job_id, *stored in session.rows(f"SELECT id, {', '.join(_JOB)} FROM job"):  # noqa: S608  (our own names)
-        columns = wanted.get(job_id) or [stored[0], *_DEFAULTS[1:]]
-        for name, word in said[job_id].items() if job_id in said else ():
-            if name not in str(columns[-1]).split(","):
-                place = _CARD[name]
-                columns[place] = cards.effective_value(name, word, settings.rules.cards, columns[place])
-        if columns[0] is None:
-            columns[0] = stored[0]  # config says nothing: the owner that the source names stays
-        if columns != stored:
-            changed.append((job_id, *columns))
+    configured: dict[int, Columns] = {}
+    for setting in settings.jobs:
+        matching = jobs.matching(setting.pattern)
+        if not matching:
+            jobs.unmatched[setting.pattern] = None
+        values = {name: value for name, value in _job_values(setting).items() if value is not None}
+        fields = {name for name in CARD_FIELDS if name in values}
+        for job_id in matching:
+            columns = configured.setdefault(job_id, dict(_JOB_DEFAULTS))
+            earlier = set(filter(None, columns["config_says"].split(",")))
+            columns |= {**values, "config_says": ",".join(sorted(fields | earlier))}
+    entries = cards.card_entries(session)
+    changed: list[tuple[Any, ...]] = []
+    for row in session.rows(f"SELECT id, {', '.join(_JOB_DEFAULTS)} FROM job"):  # noqa: S608  (our own names)
+        columns = configured.get(row.id) or dict(_JOB_DEFAULTS)
+        for name, entry in entries[row.id].items() if row.id in entries else ():
+            if name not in columns["config_says"].split(","):
+                columns[name] = cards.effective_value(name, entry, settings.rules.cards, columns[name])
+        if columns["owner"] is None:
+            columns["owner"] = row.owner
+        if (row.id, *columns.values()) != row:
+            changed.append((row.id, *columns.values()))
     if changed:
         seq = next_changed_seq(session)
-        session.update("job", ("id", *_JOB, "changed_seq"), [(*row, seq) for row in changed])
+        session.update("job", ("id", *_JOB_DEFAULTS, "changed_seq"), [(*row, seq) for row in changed])
     return bool(changed)
 
 
-def _configured_columns(settings: Sequence[JobSetting], jobs: _JobsByName) -> dict[int, list[object]]:
-    wanted: dict[int, list[object]] = {}
-    for setting in settings:
-        found = jobs.fitting(setting.pattern)
-        if not found:
-            jobs.unmatched[setting.pattern] = None
-        for job_id in found:
-            columns = wanted.setdefault(job_id, [None, *_DEFAULTS[1:]])
-            for place, value in enumerate(_card_values(setting)):
-                if value is not None:
-                    columns[place] = value
-            columns[-1] = _configured_fields(str(columns[-1]), setting)
-    return wanted
-
-
-def _configured_fields(before: str, one: JobSetting) -> str:
-    """The fields of a card that config says, with those that an earlier pattern says."""
-    given = zip(CARD_FIELDS, (one.owner, one.runbook, one.rerun), strict=True)
-    return ",".join(sorted({name for name, value in given if value is not None} | set(filter(None, before.split(",")))))
-
-
-def _card_values(one: JobSetting) -> Values:
-    return (
-        None if one.owner is None else clean_line(one.owner),
-        None if one.notify is None else json.dumps(one.notify),
-        None if one.runbook is None else clean_line(one.runbook),
-        None if one.rerun is None else one.rerun.value,
-        None if one.expected is None else one.expected.total_seconds(),
-        None if one.grace is None else one.grace.total_seconds(),
-        one.calendar,
-        None if one.budget_time is None else one.budget_time.total_seconds(),
-        one.budget_cost,
-        None,
-    )
+def _job_values(one: JobSetting) -> Columns:
+    """None: not set."""
+    return {
+        "owner": None if one.owner is None else clean_line(one.owner),
+        "notify": None if one.notify is None else json.dumps(one.notify),
+        "runbook": None if one.runbook is None else clean_line(one.runbook),
+        "rerun": None if one.rerun is None else one.rerun.value,
+        "expected_s": None if one.expected is None else one.expected.total_seconds(),
+        "grace_s": None if one.grace is None else one.grace.total_seconds(),
+        "calendar": one.calendar,
+        "budget_s": None if one.budget_time is None else one.budget_time.total_seconds(),
+        "budget_cost": one.budget_cost,
+    }
 
 
 def _dependencies(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:
-    wanted: dict[tuple[int, int], Values] = {}
+    configured: dict[tuple[int, int], Columns] = {}
     for one in settings.dependencies:
         upstream, downstream = jobs.named(one.upstream), jobs.named(one.downstream)
         if upstream is not None and downstream is not None:
-            wanted[upstream, downstream] = _edge(one)
-    names = ", ".join(_EDGE)
-    query = f"SELECT upstream_id, downstream_id, id, {names} FROM dependency WHERE origin = 'declared'"  # noqa: S608
-    stored = {(row.upstream_id, row.downstream_id): row for row in session.rows(query)}
-    new = sorted(wanted.keys() - stored.keys())
-    gone = [row.id for pair, row in stored.items() if pair not in wanted]
-    changed = [(row.id, *wanted[pair]) for pair, row in stored.items() if pair in wanted and row[3:] != wanted[pair]]
-    columns = ("upstream_id", "downstream_id", "origin", *_EDGE)
-    session.insert("dependency", columns, [(*pair, "declared", *wanted[pair]) for pair in new])
-    session.update("dependency", ("id", *_EDGE), changed)
+            configured[upstream, downstream] = _dependency(one)
+    rows = session.rows("SELECT * FROM dependency WHERE origin = 'declared'")
+    stored = {(row.upstream_id, row.downstream_id): row for row in rows}
+    new = sorted(configured.keys() - stored.keys())
+    gone = [row.id for key, row in stored.items() if key not in configured]
+    changed = [
+        (row.id, columns)
+        for key, row in stored.items()
+        if (columns := configured.get(key)) and any(getattr(row, name) != value for name, value in columns.items())
+    ]
+    if new:
+        names = ("upstream_id", "downstream_id", "origin", *configured[new[0]])
+        session.insert("dependency", names, [(*key, "declared", *configured[key].values()) for key in new])
+    if changed:
+        session.update("dependency", ("id", *changed[0][1]), [(number, *row.values()) for number, row in changed])
     session.many("DELETE FROM dependency WHERE id = ?", [(number,) for number in gone])
     return bool(new or gone or changed)
 
 
-def _edge(one: DependencySetting) -> Values:
+def _dependency(one: DependencySetting) -> Columns:
     wants = one.wants
-    return (
-        one.mode.value, one.engine_down.value, one.hold_lead.total_seconds(), one.hold_for.total_seconds(),
-        wants.condition.value, wants.check, wants.period.value, wants.calendar,
-        None if wants.within is None else wants.within.total_seconds(), wants.gate, wants.need,
-    )  # fmt: skip
+    return {
+        "mode": one.mode.value, "engine_down": one.engine_down.value, "hold_lead_s": one.hold_lead.total_seconds(),
+        "hold_for_s": one.hold_for.total_seconds(), "condition": wants.condition.value, "check_name": wants.check,
+        "period": wants.period.value, "calendar": wants.calendar,
+        "within_s": None if wants.within is None else wants.within.total_seconds(), "gate": wants.gate,
+        "need": wants.need,
+    }  # fmt: skip
 
 
-def _services(session: WriteSession, services: Sequence[ServiceSetting], jobs: _JobsByName) -> bool:
-    rows = []
-    for one in services:
-        terminals = [found for name in one.delivered_by if (found := jobs.named(name)) is not None]
-        rows.append(_service_row(one, terminals, config_documents.promise_json(one.promise, jobs.named)))
-    return _sync_rows(session, "service", _SERVICE, rows)
-
-
-def _service_row(one: ServiceSetting, terminals: list[int], promise: str) -> Values:
-    return (
-        one.name, clean_line(one.title), json.dumps(terminals), one.deadline.isoformat("minutes"), one.zone,
-        one.cutoff.isoformat("minutes"), one.tier, clean_line(one.owner), json.dumps(one.notify),
-        clean_line(one.runbook), one.risk, one.calendar, promise, json.dumps(one.ready), False,
-    )  # fmt: skip
+def _service(one: ServiceSetting, jobs: _JobsByName) -> Columns:
+    terminals = [job_id for name in one.delivered_by if (job_id := jobs.named(name)) is not None]
+    return {
+        "name": one.name, "title": clean_line(one.title), "terminals": json.dumps(terminals),
+        "deadline": one.deadline.isoformat("minutes"), "zone": one.zone, "cutoff": one.cutoff.isoformat("minutes"),
+        "tier": one.tier, "owner": clean_line(one.owner), "notify": json.dumps(one.notify),
+        "runbook": clean_line(one.runbook), "risk": one.risk, "calendar": one.calendar,
+        "promise": config_documents.promise_json(one.promise, jobs.named), "ready": json.dumps(one.ready),
+        "removed": False,
+    }  # fmt: skip

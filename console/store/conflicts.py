@@ -102,11 +102,9 @@ def start_in_flight(store: Database, of: Mapping[str, Any], key: str = "") -> st
 
 
 _SELECT_IN_FLIGHT = (
-    "SELECT a.verb, a.requested_by FROM action a WHERE a.job_id = COALESCE("
-    "(SELECT r.job_id FROM run r WHERE r.id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) AND a.key <> ?"
-    " AND a.verb IN ('rerun', 'start')"
-    " AND a.state IN ('sending', 'sent', 'unknown') AND NOT EXISTS (SELECT 1 FROM attempt t"
-    " WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
+    "SELECT a.verb, a.requested_by FROM action a WHERE a.job_id = COALESCE((SELECT r.job_id FROM run r WHERE r.id ="
+    " CAST(? AS BIGINT)), CAST(? AS BIGINT)) AND a.key <> ? AND a.verb IN ('rerun', 'start') AND a.state IN ('sending',"
+    " 'sent', 'unknown') AND NOT EXISTS (SELECT 1 FROM attempt t WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
     " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)) ORDER BY a.sent_us DESC"
 )
 

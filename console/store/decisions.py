@@ -81,7 +81,6 @@ def apply_decisions(
 def _write_expected(
     session: WriteSession, expected: Sequence[ExpectedRun], seq: LazyChangedSeq, now_us: int
 ) -> set[int]:
-    """Jobs with a run that is new or stands otherwise than before."""
     wanted = {(one.job_id, encode_name(one.period_key)): one for one in expected}
     stored = {(row.job_id, row.period_key): row for row in session.by_keys(_EXPECTED, list(wanted))}
     new = [(key, one) for key, one in wanted.items() if key not in stored]
@@ -136,7 +135,6 @@ def _expected_run(run_id: int, key: tuple[int, str], one: ExpectedRun, now_us: i
 
 
 def _withdraw(session: WriteSession, run_ids: Sequence[int]) -> set[int]:
-    """Jobs that lost an expected run. One that began meanwhile, or that somebody acts on, stays."""
     rows = session.by_keys(
         "SELECT r.id, r.job_id FROM {keys} JOIN run r ON r.id = k.a WHERE r.attempts = 0"
         " AND NOT EXISTS (SELECT 1 FROM action x WHERE x.run_id = r.id)",

@@ -1,4 +1,4 @@
-"""The timeline: events of incidents, jobs, systems and the estate, and notes of people. Standard library only."""
+"""The timeline: events of incidents, jobs, systems and the estate, and notes. Standard library only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def record_event(
     system_id: int | None = None,
     actor: str = "",
 ) -> None:
-    """One event more, in the caller's transaction."""
+    """Adds one event within the caller's transaction."""
     session.rows(
         "INSERT INTO event (at_us, kind, words, incident_id, job_id, system_id, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (at_us, kind, text, incident_id, job_id, system_id, actor),
@@ -30,7 +30,7 @@ def record_event(
 
 
 def root_job(session: Session, incident_id: int) -> int | None:
-    """The job that the incident's root is a run of. Raises NotFound for no incident."""
+    """The job of the incident's root. Raises NotFound."""
     row = session.first("SELECT root_job_id FROM incident WHERE id = ?", (incident_id,))
     if row is None:
         newest = session.rows("SELECT id FROM incident WHERE closed_us IS NULL ORDER BY id DESC LIMIT 3")
@@ -38,8 +38,7 @@ def root_job(session: Session, incident_id: int) -> int | None:
     return None if row.root_job_id is None else int(row.root_job_id)
 
 
-def add_note(session: Session, incident_id: int, words: str, by: str, origin: str, now_us: int) -> None:
-    """Writes the note, cleaned, in the caller's transaction."""
-    text = clean_line(words, MAX_NOTE)
+def add_note(session: Session, incident_id: int, note: str, by: str, origin: str, now_us: int) -> None:
+    text = clean_line(note, MAX_NOTE)
     audit.append(session, now_us, by, origin, "note", incident_name(incident_id), {"words": text})
     record_event(session, now_us, "note", text, incident_id=incident_id, actor=by)

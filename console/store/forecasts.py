@@ -43,15 +43,13 @@ show nearly as much as all."""
 MAX_PER_DAY = 24
 """Its forecasts that are."""
 _FORECASTS = (
-    "WITH drawn AS (SELECT id, bd, deadline_us, delivered_us,"
-    " ROW_NUMBER() OVER (PARTITION BY bd ORDER BY (id * 2654435761) & 4294967295) AS place FROM service_day"
-    " WHERE bd >= ? AND deadline_us < ? AND peak_late IS NOT NULL AND timeliness IN ('met', 'met_late', 'breached')),"
-    " told AS (SELECT d.id, d.bd, d.deadline_us, d.delivered_us, f.id AS forecast_id,"
-    " COALESCE(f.p_own, f.p_late) AS own,"
-    " ROW_NUMBER() OVER (PARTITION BY d.id ORDER BY (f.id * 2654435761) & 4294967295) AS place"
-    " FROM drawn d JOIN forecast f ON f.service_day_id = d.id AND f.at_us < d.deadline_us WHERE d.place <= ?)"
-    " SELECT id, bd, deadline_us, delivered_us, own FROM told WHERE place <= ?"
-    " ORDER BY deadline_us, id, forecast_id"
+    "WITH drawn AS (SELECT id, bd, deadline_us, delivered_us, ROW_NUMBER() OVER (PARTITION BY bd ORDER BY (id *"
+    " 2654435761) & 4294967295) AS place FROM service_day WHERE bd >= ? AND deadline_us < ? AND peak_late IS NOT NULL"
+    " AND timeliness IN ('met', 'met_late', 'breached')), told AS (SELECT d.id, d.bd, d.deadline_us, d.delivered_us,"
+    " f.id AS forecast_id, COALESCE(f.p_own, f.p_late) AS own, ROW_NUMBER() OVER (PARTITION BY d.id ORDER BY (f.id *"
+    " 2654435761) & 4294967295) AS place FROM drawn d JOIN forecast f ON f.service_day_id = d.id AND f.at_us <"
+    " d.deadline_us WHERE d.place <= ?) SELECT id, bd, deadline_us, delivered_us, own FROM told WHERE place <= ? ORDER"
+    " BY deadline_us, id, forecast_id"
 )
 """Of a night and of a day those whose number is drawn (multiplicative hashing, Knuth): the same at every look."""
 

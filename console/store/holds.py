@@ -75,7 +75,6 @@ def write_holds(
 
 
 def _has_left(session: WriteSession, key: str) -> bool:
-    """True where what was to be withdrawn was taken up meanwhile: the next evaluation sees that."""
     return bool(key) and bool(session.rows("SELECT 1 FROM action WHERE key = ? AND state <> 'requested'", (key,)))
 
 
@@ -104,8 +103,6 @@ def requested_keys(session: WriteSession, now_us: int) -> set[str]:
 
 
 def _requested_holds(session: WriteSession, now_us: int) -> Iterator[tuple[Row, datetime]]:
-    """Each with its end. One without is left out: its connector refuses it; were it placed all the same, the next look
-    finds the mark."""
     for row in session.rows(_SELECT_REQUESTED, (now_us - _RECENT_US,)):
         until = hold_end(parse_object(row.parameters))
         if until is not None:
@@ -113,7 +110,6 @@ def _requested_holds(session: WriteSession, now_us: int) -> Iterator[tuple[Row, 
 
 
 def _requested_releases(session: WriteSession, now_us: int) -> list[tuple[str, int, str]]:
-    """Each release with its job and the hold that it ends."""
     rows = session.rows(_SELECT_RELEASES, (now_us - _RECENT_US,))
     return [(key, job_id, str(parse_object(parameters).get("hold", ""))) for key, job_id, parameters in rows]
 
@@ -161,7 +157,6 @@ def _written(session: WriteSession, seq: Callable[[], int], one: HoldDecision) -
 
 
 def _inserted(session: WriteSession, values: Mapping[str, Any]) -> bool:
-    """Whether the hold is new."""
     sql = f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     return bool(session.rows(f"{sql} ON CONFLICT (key) DO NOTHING RETURNING key", tuple(values.values())))
 
@@ -248,7 +243,6 @@ def _request_attention(session: WriteSession, audience: AlertRouting, one: HoldD
 
 
 def _record_event(session: WriteSession, now_us: int, words: str, job_id: int, period_key: str) -> None:
-    """`period_key`: as stored; the event belongs to the open incident of that run, if there is one."""
     [row] = session.rows(f"SELECT {_INCIDENT} AS incident_id", (job_id, period_key))
     text = clean(words, WORDS_LIMIT)
     record_event(session, now_us, "hold", text, incident_id=row.incident_id, job_id=job_id, actor=POLICY_ACTOR)
@@ -351,10 +345,9 @@ def jobs_to_verify(store: Database, target_id: int, now: datetime) -> tuple[str,
     """Native ids of the target's jobs that are thought held, whose mark is to go, or that were let go lately."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ?"
-            " AND (h.ended_us IS NULL AND h.state IN ('held', 'found', 'clearing')"
-            " OR h.ended_us >= ? AND h.state IN ('released', 'failed'))"
-            " ORDER BY j.source_id",
+            "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ? AND"
+            " (h.ended_us IS NULL AND h.state IN ('held', 'found', 'clearing') OR h.ended_us >= ? AND h.state IN"
+            " ('released', 'failed')) ORDER BY j.source_id",
             (target_id, micros(now - RECENTLY)),
         )
     return tuple(decode_name(row.source_id) for row in rows)
@@ -412,7 +405,6 @@ _SELECT_STORED = (
 
 
 def _stored_holds(session: WriteSession, target_id: int, keys: list[str]) -> tuple[list[_StoredHold], set[str]]:
-    """What is open at the target, with what is over and bears one of these keys; the keys that are another target's."""
     rows = session.rows(f"{_SELECT_STORED} WHERE j.target_id = ? AND h.ended_us IS NULL", (target_id,))
     rows += session.by_keys(
         _SELECT_STORED.replace("FROM hold h", "FROM {keys} JOIN hold h ON h.key = k.a"), sorted(keys)
@@ -424,8 +416,6 @@ def _stored_holds(session: WriteSession, target_id: int, keys: list[str]) -> tup
 def _move(
     session: WriteSession, one: _StoredHold, after: HoldState, mark: NativeHold | None, seq: int, now_us: int
 ) -> None:
-    """Only from where this look saw it. What is held again was not let go; what is to be cleared is so from now on, and
-    what was asked before is no answer."""
     words, event = _transition_text(one, after, mark)
     ended = now_us if after.is_over else None
     is_held, is_clearing = after is HoldState.HELD, after is HoldState.CLEARING
@@ -442,7 +432,6 @@ def _move(
 
 
 def _transition_text(one: _StoredHold, after: HoldState, mark: NativeHold | None) -> tuple[str, str]:
-    """What the hold says of itself, and what is told of it."""
     if after is HoldState.CLEARING:
         words = MARK_LEFT if one.state.is_over else ENABLED_AT_SOURCE
         return words, f"{words}: the hold is over, and our mark there is taken away"
@@ -456,7 +445,6 @@ def _transition_text(one: _StoredHold, after: HoldState, mark: NativeHold | None
 
 
 def _record_foreign_mark(session: WriteSession, target_id: int, one: NativeHold, seq: int, now_us: int) -> bool:
-    """A mark that this store never made: another store's, or from before this one. True when it was kept, and told."""
     rows = session.rows(
         "SELECT id FROM job WHERE target_id = ? AND source_id = ? ORDER BY id LIMIT 1",
         (target_id, encode_name(one.job)),

@@ -86,7 +86,6 @@ class IncidentWriter:
             self.alerts += [group_id] if group_id is not None else []
 
     def _tell_nobody(self, incident_id: int, one: IncidentDecision) -> None:
-        """Into the timeline, where a shadow or a missing route keeps everybody from being told."""
         if one.in_shadow and (one.event or one.notices):
             words = f"would have notified {', '.join(one.in_shadow)}: {one.event or one.title}"
             self._event(incident_id, "shadow", words, one.root_job_id)
@@ -95,7 +94,6 @@ class IncidentWriter:
             self._event(incident_id, "unsent", words, None)
 
     def _changes(self, incident_id: int, one: IncidentDecision) -> None:
-        """Kept as told last: most evaluations look up no past. What is seen only now stands in the timeline too."""
         if not one.changes:
             return
         [(stored,)] = self._session.rows("SELECT changes FROM incident WHERE id = ?", (incident_id,))
@@ -115,7 +113,6 @@ class IncidentWriter:
 
     # -- the incident itself ----------------------------------------------------------------------------------------
     def _incident(self, one: IncidentDecision) -> tuple[int, str, int]:
-        """(id, key, version). The version grows with each decision that tells somebody something."""
         stored = self._stored(one)
         if stored is None:
             return self._open(one)
@@ -132,7 +129,6 @@ class IncidentWriter:
         return stored.id, stored.key, version
 
     def _stored(self, one: IncidentDecision) -> Row | None:
-        """The open incident that the decision is about, by id, else by key."""
         if one.incident_id is not None:
             return self._session.first("SELECT * FROM incident WHERE id = ?", (one.incident_id,))
         return self._session.first("SELECT * FROM incident WHERE key = ? AND closed_us IS NULL", (one.key,))
@@ -151,7 +147,6 @@ class IncidentWriter:
         return row.id, key, 1
 
     def _free_key(self, key: str) -> str:
-        """The key; numbered where an incident with this root was opened and closed before."""
         query = "SELECT count(*) FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'"
         escaped = key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
         [(earlier,)] = self._session.rows(query, (key, f"{escaped}#%"))
@@ -182,7 +177,6 @@ class IncidentWriter:
         }
 
     def _merge(self, merged: int, into: int) -> None:
-        """A symptom's incident ends silently: its cause's tells from now on."""
         if merged == into:
             return
         rows = self._session.rows(
@@ -271,5 +265,4 @@ def _service(incident_id: int, service_id: int, one: AffectedServiceVerdict) -> 
 
 
 def _day(row: Values) -> Values:
-    """What tells a hurt service's row from the others."""
     return (*row[:3], row[-1])

@@ -30,9 +30,8 @@ _PART_OF = (
 )
 """The incident that an alert is about, and those that it is a part of by now."""
 _SELECT_NOTIFICATIONS = (
-    "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times,"
-    " (SELECT max(x.let_us) FROM alert x WHERE x.made_us = a.last_us AND x.route = a.route"
-    f" AND a.incident_id IN ({_PART_OF})) FROM alert_told a"
+    "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times, (SELECT max(x.let_us) FROM"
+    f" alert x WHERE x.made_us = a.last_us AND x.route = a.route AND a.incident_id IN ({_PART_OF})) FROM alert_told a"
     f" WHERE a.incident_id IN {_RECENT_INCIDENTS} ORDER BY a.incident_id, a.route, a.words"
 )
 _SELECT_SUPPRESSIONS = (

@@ -27,9 +27,8 @@ _DIGEST_BEFORE = (
 )
 """An earlier digest that speaks of one of the incidents of which this one does."""
 _RESOLVED_IN_DIGEST = (
-    "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route AND e.id < m.id"
-    " WHERE m.digest_id = ? AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id"
-    " AND NOT EXISTS"
+    "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route AND e.id < m.id WHERE"
+    " m.digest_id = ? AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id AND NOT EXISTS"
     " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
 )
 """Alerts of which a digest says that it is over."""
@@ -72,22 +71,17 @@ _RELEASE = (
 )
 """Due again at once; as a marked repeat where the wire was touched."""
 _DUE = (
-    "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats,"
-    " d.wire_us IS NOT NULL AS maybe_repeat, d.url_words, a.kind, a.plain_title, a.plain_body,"
-    " CASE WHEN d.since_us <> 0 THEN d.since_us ELSE a.made_us END AS since_us, d.refusals, a.incident_id,"
-    f" a.id AS alert_id, {_SENT_BEFORE} AS later"
-    f" FROM (SELECT MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first"
-    " FROM delivery x JOIN alert y ON y.id = x.alert_id"
-    " WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits"
-    f" AND NOT EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE})"
-    " GROUP BY y.route, x.url_index) q"
-    f" JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN q.first + {URGENT_FIRST} ELSE q.first END"
-    " JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
+    "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us IS NOT NULL AS"
+    " maybe_repeat, d.url_words, a.kind, a.plain_title, a.plain_body, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
+    f" a.made_us END AS since_us, d.refusals, a.incident_id, a.id AS alert_id, {_SENT_BEFORE} AS later FROM (SELECT"
+    f" MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first FROM delivery x JOIN alert y ON y.id ="
+    f" x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT"
+    f" EXISTS ({_DIGEST_BEFORE}) GROUP BY y.route, x.url_index) q JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN"
+    f" q.first + {URGENT_FIRST} ELSE q.first END JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _MERGED = (
-    "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ?"
-    " UNION SELECT i.id, i.key FROM part p JOIN incident i ON i.merged_into = p.id)"
-    " SELECT key FROM part ORDER BY id LIMIT ?"
+    "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
+    " part p JOIN incident i ON i.merged_into = p.id) SELECT key FROM part ORDER BY id LIMIT ?"
 )
 
 
@@ -135,7 +129,6 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
 
 
 def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
-    """What is pending at that URL and reported there as resolved by the digest is part of it from now on."""
     rows = session.rows(
         "UPDATE delivery SET state = 'digested' WHERE state = 'pending' AND url_index = ?"
         f" AND alert_id IN ({_RESOLVED_IN_DIGEST}) RETURNING alert_id",
@@ -178,7 +171,6 @@ def park(
 
 
 def _record_failure(store: Database, fence: int, delivery_id: int, values: Values, arrived: bool | None) -> None:
-    """`values`: state, error, next_us, refusals and parked_us."""
     is_certain = arrived is False
     with store.write(fence) as session:
         session.rows(

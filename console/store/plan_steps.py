@@ -20,23 +20,19 @@ OTHER_HOLD = (
 )
 """Of a hold's step `s`: the hold of its job that is not its own, for `format_other_hold`."""
 STEPS = (
-    "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job,"
-    " y.name AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state,"
-    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s,"
-    " h.state AS hold_state, s.parameters, j.paused_since_us, "
-    f"{OTHER_HOLD} AS beside, (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
-    " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
-    " AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND o.requested_us > p.requested_us)"
-    " ORDER BY o.requested_us LIMIT 1) AS others"
-    " FROM plan_step s JOIN plan p ON p.id = s.plan_id"
-    " LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
-    " LEFT JOIN target t ON t.id = j.target_id"
-    " LEFT JOIN action a ON a.key = s.action_key LEFT JOIN hold h ON h.key = s.action_key"
-    " LEFT JOIN run r ON r.id = CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN"
-    " (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.sort_us > p.requested_us - 86400000000"
-    " AND x.first_started_us - COALESCE(t.skew_s, 0) * 1000000 >= p.requested_us ORDER BY x.sort_us DESC LIMIT 1)"
-    " ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.period_key = s.period_key) END"
-    " WHERE s.plan_id = ? ORDER BY s.place"
+    "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job, y.name"
+    " AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state, r.evidence,"
+    " r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s, h.state AS"
+    f" hold_state, s.parameters, j.paused_since_us, {OTHER_HOLD} AS beside, (SELECT o.requested_by || ' ' || o.verb"
+    " FROM action o WHERE o.run_id = r.id AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested',"
+    " 'sending', 'sent', 'unknown') AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND o.requested_us >"
+    " p.requested_us) ORDER BY o.requested_us LIMIT 1) AS others FROM plan_step s JOIN plan p ON p.id = s.plan_id LEFT"
+    " JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON t.id = j.target_id"
+    " LEFT JOIN action a ON a.key = s.action_key LEFT JOIN hold h ON h.key = s.action_key LEFT JOIN run r ON r.id ="
+    " CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND"
+    " x.sort_us > p.requested_us - 86400000000 AND x.first_started_us - COALESCE(t.skew_s, 0) * 1000000 >="
+    " p.requested_us ORDER BY x.sort_us DESC LIMIT 1) ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND"
+    " x.period_key = s.period_key) END WHERE s.plan_id = ? ORDER BY s.place"
 )
 
 
@@ -78,7 +74,6 @@ def format_other_hold(beside: str | None) -> str:
 
 
 def _state_seen(preview: str) -> str:
-    """The state of its run as the person saw it; empty where no console of ours wrote that."""
     try:
         shown = json.loads(preview or "{}")
     except (ValueError, RecursionError):

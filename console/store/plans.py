@@ -30,12 +30,10 @@ _OF_ACTION = (
     " FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE s.action_key = ?"
 )
 _STARTED_BY = (
-    "WITH RECURSIVE under (id, place, job_id) AS ("
-    "SELECT s.job_id, s.place, s.job_id FROM plan_step s WHERE s.plan_id = ?"
-    " UNION SELECT j.id, u.place, u.job_id FROM under u JOIN job j ON j.parent_id = u.id)"
-    " SELECT DISTINCT b.place, a.place AS starter FROM under b"
-    " JOIN dependency d ON d.downstream_id = b.id AND d.origin = 'native'"
-    " JOIN under a ON a.id = d.upstream_id WHERE a.job_id <> b.job_id"
+    "WITH RECURSIVE under (id, place, job_id) AS (SELECT s.job_id, s.place, s.job_id FROM plan_step s WHERE s.plan_id ="
+    " ? UNION SELECT j.id, u.place, u.job_id FROM under u JOIN job j ON j.parent_id = u.id) SELECT DISTINCT b.place,"
+    " a.place AS starter FROM under b JOIN dependency d ON d.downstream_id = b.id AND d.origin = 'native' JOIN under a"
+    " ON a.id = d.upstream_id WHERE a.job_id <> b.job_id"
 )
 """A step's place, and that of each step whose job its scheduler lets start it; a task counts as its DAG."""
 _NEWEST = (
@@ -45,7 +43,6 @@ _NEWEST = (
 )
 _LOOKS_BACK_US = 2 * 86_400_000_000
 """A run's place is its data interval's, which lies before its start."""
-
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 """What a row raises that no program of ours wrote."""
@@ -111,9 +108,8 @@ def _plan(row: Any, steps: tuple[StepProgress, ...]) -> PlanProgress:
 
 
 _REQUEST_STEP = (
-    "UPDATE plan_step SET state = 'asked', action_key = ?, started_us = ?, words = ''"
-    " WHERE id = ? AND state = 'planned'"
-    " AND EXISTS (SELECT 1 FROM plan p WHERE p.id = plan_step.plan_id AND p.state = 'running') RETURNING id"
+    "UPDATE plan_step SET state = 'asked', action_key = ?, started_us = ?, words = '' WHERE id = ? AND state ="
+    " 'planned' AND EXISTS (SELECT 1 FROM plan p WHERE p.id = plan_step.plan_id AND p.state = 'running') RETURNING id"
 )
 _ACTION = (
     "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
@@ -205,7 +201,6 @@ _STOPPED = (
 def _request_attention(
     session: WriteSession, audience: AlertRouting, number: int, what: str, words: str, now: datetime
 ) -> None:
-    """It goes no further by itself; told by the routes of its incident, else of the job of the step that failed."""
     [(title, by, incident_id, job_id)] = session.rows(_STOPPED, (number,))
     go_on = f"Go on:  headway plan resume {number} (requests failed steps again), or plan abort"
     ways = (f"See it: headway plan {number}", *((go_on,) if what == "stopped" else ()))

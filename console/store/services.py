@@ -88,8 +88,6 @@ DayKey = tuple[int, str, str]
 def _record_forecasts(
     session: WriteSession, days: Mapping[DayKey, Mapping[str, Any]], own: Mapping[DayKey, float | None], now_us: int
 ) -> None:
-    """What is forecast of these days before their deadlines: what is new, and the rest every half hour. `own`: the
-    simulation's own P(late), by day."""
     open_days = [key for key, day in days.items() if day["p_late"] is not None and now_us < day["deadline_us"]]
     kept: list[Values] = []
     peaks: list[Values] = []
@@ -111,10 +109,9 @@ def last_verdicts(session: Session, since_us: int) -> dict[tuple[str, date], Las
     """How each service day in danger was judged last, of those whose deadline was not over at `since_us`; submissions
     by their own names."""
     rows = session.rows(
-        "SELECT s.name, d.instance, d.bd, d.timeliness, i.id AS incident_id FROM service_day d"
-        " JOIN service s ON s.id = d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ?"
-        " WHERE d.bd >= ? AND d.deadline_us >= ?"
-        " AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
+        "SELECT s.name, d.instance, d.bd, d.timeliness, i.id AS incident_id FROM service_day d JOIN service s ON s.id ="
+        " d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ? WHERE d.bd >= ? AND d.deadline_us"
+        " >= ? AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
         (UNMET_PROMISE, (instant(since_us) - MAX_LEAD).date().isoformat(), since_us),
     )
     names = [instance_name(row.name, row.instance) if row.instance else row.name for row in rows]
@@ -170,7 +167,6 @@ def _job_forecast(one: JobForecast) -> dict[str, object]:
 
 
 def _sources(one: ServiceDayVerdict, names: Mapping[int, str]) -> Iterator[dict[str, object]]:
-    """Of each job of its critical path, with the run where that is known."""
     for each, run in zip_longest(one.sources, one.runs):
         yield {**_estimate(each, names), **({"run": run} if run else {})}
 
@@ -187,9 +183,8 @@ def _estimate(one: DurationEstimate, names: Mapping[int, str]) -> dict[str, obje
 
 
 _SELECT_DAY = (
-    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reason FROM service s"
-    " LEFT JOIN service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ?"
-    " WHERE s.name = ? AND NOT s.removed"
+    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reason FROM service s LEFT JOIN"
+    " service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
 )
 
 

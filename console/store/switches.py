@@ -105,7 +105,6 @@ def switch_verb(name: str, value: str) -> str:
 
 
 def _exceptions(session: Session, value: str) -> list[str]:
-    """Scoped switches that stand otherwise."""
     rows = session.rows("SELECT name FROM switch WHERE value <> ? ORDER BY name", (value,))
     return [name for (name,) in rows if name.partition(" ")[0] in SCOPES and " " in name]
 

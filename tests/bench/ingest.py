@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 from sqlmodel import Session, col, select
 
-from console.domain.schema import Attempt, LatestRun, Run
+from console.domain.schema.estate import Attempt, LatestRun, Run
 from console.store.db.database import Database, open_database
 from console.store.ingest.records import ingest_batch
 from tests.bench.bigstore import big_store

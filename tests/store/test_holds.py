@@ -132,9 +132,9 @@ def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Est
     decide(served, placed(served))
     over = hold(served, state=HoldState.FAILED, ended_at=at("03:01"), words="it has no run yet")
     decide(served, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:01")
-    told = f"etl-hosts/{STOCK} could not be held until {EXTRACT} is good when that was last tried (2026-11-20 03:01Z)"
+    held = f"etl-hosts/{STOCK} could not be held until {EXTRACT} succeeds when last tried (2026-11-20 03:01Z)"
     [words] = reads.warnings.dependency_faults()
-    assert f"{told}: it has no run yet. Until it can be, it starts by its own clock." == words
+    assert f"{held}: it has no run yet. Until then it starts by its own schedule." == words
     assert (1, [words]) == (reads.warnings.config_fault_count(), reads.warnings.list_warnings())
     again = hold(served, key=RELEASE, state=HoldState.HELD, placed_at=at("03:05"), due_at=None, period_key="later")
     decide(served, HoldDecision(again, None))

@@ -11,7 +11,7 @@ from console.domain.schema.columns import big, string
 
 
 class Action(SQLModel, table=True):
-    """What a person or a policy asked for. Its intent is committed under our key before the wire."""
+    """An action requested by a person or a policy. Its intent is committed under its key before it is sent."""
 
     __table_args__ = (
         Index("action_state", "state"),
@@ -21,24 +21,24 @@ class Action(SQLModel, table=True):
     )
     key: str = Field(primary_key=True, sa_type=Text)
     verb: str = string()
-    """A word of `connectors.sdk.states.Verb`."""
+    """Value of `connectors.sdk.states.Verb`."""
     job_id: int = Field(foreign_key="job.id")
     run_id: int | None = big(default=None)
-    """None where a verb is about the job (hold, release)."""
+    """None for verbs on a job (hold, release)."""
     incident_id: int | None = big(default=None)
     state: str = string("requested")
-    """requested (approved where it must be), sending (intent committed), sent, verified, refused, failed, unknown."""
+    """requested (approved where required), sending (intent committed), sent, verified, refused, failed, unknown."""
     preview: str = string("{}")
-    """JSON of the Preview that the person saw; "{}": it is asked for right before sending."""
+    """JSON of the preview shown; "{}": requested right before sending."""
     parameters: str = string("{}")
     """JSON of `Ask.parameters`."""
     origin: str = string("person")
-    """"person", or the policy that asked: "hold", "trigger", "plan"."""
+    """ "person", or a policy: "hold", "trigger", "plan"."""
     requested_by: str = string()
     requested_from: str = string()
     why: str = string()
     overlap: str = string("refuse")
-    """Where the job is running already: "refuse", or "queue" until it is not."""
+    """If the job is running: "refuse", or "queue" until it is not."""
     needs_approval: bool = False
     approved_by: str = string()
     approved_us: int | None = big(default=None)
@@ -48,25 +48,25 @@ class Action(SQLModel, table=True):
     native_ref: str = string()
     attempt_id: int | None = big(default=None)
     words: str = string()
-    """What came back, or why it was refused."""
+    """The reply, or why it was refused."""
     next_us: int = big(default=0)
     looked_up: int = 0
     changed_seq: int = big(default=0)
 
 
 class Plan(SQLModel, table=True):
-    """A recovery plan, or a bulk of actions: a state machine whose every move is a row."""
+    """A recovery plan, backfill or bulk of actions: a state machine whose transitions are rows."""
 
     __table_args__ = (Index("plan_state", "state"), Index("plan_incident", "incident_id"))
     id: int | None = big(default=None, primary_key=True)
     key: str = Field(unique=True, sa_type=Text)
-    """Made before it is asked for, so that asking twice is one plan."""
+    """Created before the request, so that a repeated request is one plan."""
     kind: str = string("recovery")
-    """"recovery", "backfill", "bulk"."""
+    """ "recovery", "backfill", "bulk"."""
     title: str = string()
     incident_id: int | None = big(default=None)
     state: str = string("running")
-    """running, paused, stopped (a step was red), done, aborted."""
+    """running, paused, stopped (a step failed), done, aborted."""
     requested_by: str = string()
     requested_from: str = string()
     why: str = string()
@@ -75,12 +75,12 @@ class Plan(SQLModel, table=True):
     at_once: int = 1
     """Most writes in flight per system."""
     words: str = string()
-    """Why it is where it is."""
+    """Why it is in this state."""
     changed_seq: int = big(default=0)
 
 
 class PlanStep(SQLModel, table=True):
-    """One step of a plan: what it waits for, the action it became, how that ended."""
+    """One step of a plan: its conditions, its action, its outcome."""
 
     __tablename__: ClassVar[str] = "plan_step"
     __table_args__ = (UniqueConstraint("plan_id", "place"), Index("plan_step_action", "action_key"))
@@ -89,7 +89,7 @@ class PlanStep(SQLModel, table=True):
     place: int = 0
     """From 1, in the order shown; unique in its plan."""
     verb: str = string()
-    """A word of `connectors.sdk.states.Verb`, or "wait"."""
+    """Value of `connectors.sdk.states.Verb`, or "wait"."""
     job_id: int | None = Field(default=None, foreign_key="job.id")
     run_id: int | None = big(default=None)
     period_key: str = string()
@@ -97,16 +97,20 @@ class PlanStep(SQLModel, table=True):
     after: str = string("[]")
     """JSON: places of the steps that must be verified first."""
     wait_s: float = 0.0
-    """Seconds to wait once those are, before it is sent."""
+    """Seconds to wait after those; `due_us`: when that wait ends."""
     due_us: int | None = big(default=None)
-    """When such a wait is over."""
     safety: str = string("ask")
     expected_s: float | None = None
     saves: str = string("[]")
-    """JSON: [{"service", "business_date", "saved": true|false|null}]."""
+    """JSON: [{"service", "business_date", "saved": true
+
+    false
+
+    null}].
+    """
     preview: str = string("{}")
     state: str = string("planned")
-    """planned, asked (its action exists), verified, failed, left_out, given_up (the plan ended before it)."""
+    """planned, asked (its action exists), verified, failed, left_out, given_up (its plan ended first)."""
     action_key: str | None = Field(default=None, sa_type=Text)
     words: str = string()
     started_us: int | None = big(default=None)
@@ -114,7 +118,7 @@ class PlanStep(SQLModel, table=True):
 
 
 class Hold(SQLModel, table=True):
-    """A job that is kept from starting, or is about to be, or was: ours to undo."""
+    """A job kept from starting by Headway: planned, active or ended."""
 
     __table_args__ = (
         Index("hold_state", "state"),
@@ -125,42 +129,41 @@ class Hold(SQLModel, table=True):
         Index("hold_release", "release_key"),
     )
     key: str = Field(primary_key=True, sa_type=Text)
-    """The key of the action that places it: the mark's id at the source."""
+    """Key of the action that places it: the mark's id at the source."""
     job_id: int = Field(foreign_key="job.id")
     upstream_id: int | None = Field(default=None)
-    """The job that it waits for; None where a person holds it."""
+    """The job that it waits for; None: held by a person."""
     bd: str = string()
-    """Business date that it is about; empty for a standing or a person's hold."""
+    """Its business date; empty for a standing or a person's hold."""
     kind: str = string("reactive")
-    """"reactive", "standing", "person"."""
+    """ "reactive", "standing", "person", "trigger", "found"."""
     mode: str = string("hold")
-    """"hold", or "trigger": started on completion."""
+    """ "hold", or "trigger": started on completion."""
     state: str = string("placing")
-    """placing, held, releasing, watching (re-enabled; did the native start come?), starting, clearing (a person enabled
-    it, and our mark is taken away), released, failed, shadow, found."""
+    """placing, held, releasing, watching (enabled again; is the native start coming?), starting, clearing (a person
+    enabled it, and our mark is being removed), released, failed, shadow, found."""
     held_by: str = string()
     why: str = string()
     placed_us: int | None = big(default=None)
     seen_us: int | None = big(default=None)
-    """When its mark was last seen at its source, its job not enabled."""
+    """When its mark was last seen at its source, its job disabled."""
     until_us: int = big(default=0)
-    """After it, it is released whatever its upstream does."""
+    """Released then at the latest."""
     due_us: int | None = big(default=None)
-    """The native start that it keeps back."""
+    """The native start that it prevents; `period_key`: of that start."""
     period_key: str = string()
-    """Of that start."""
     release_key: str | None = Field(default=None, sa_type=Text)
     start_key: str | None = Field(default=None, sa_type=Text)
-    """The one start under our id, where the native one did not come."""
+    """The one start by Headway, if the native one did not come."""
     released_us: int | None = big(default=None)
-    """When it was let go; of what is held still, when that was refused for the first time."""
+    """When it was released; while still held, when a release was first refused."""
     ended_us: int | None = big(default=None)
     words: str = string()
     changed_seq: int = big(default=0)
 
 
 class Permission(SQLModel, table=True):
-    """Who may do what, as config has it. No row at all: who can write the store may do everything."""
+    """A permission of the config. Without any row, every user who can write the store has all permissions."""
 
     id: int | None = Field(default=None, primary_key=True)
     who: str = string()
@@ -174,7 +177,7 @@ class Permission(SQLModel, table=True):
 
 
 class Switch(SQLModel, table=True):
-    """One estate-wide or scoped switch that survives a restart: "freeze", "mode", "live system NAME" …"""
+    """A switch that survives a restart, of the estate or a scope: "freeze", "mode", "live system NAME" …"""
 
     name: str = Field(primary_key=True, sa_type=Text)
     value: str = string()
@@ -184,24 +187,24 @@ class Switch(SQLModel, table=True):
 
 
 class Audit(SQLModel, table=True):
-    """Who did what, when, from where, why, and what came back. Append only; each row seals the one before."""
+    """Who did what, when, from where, why, with what result. Append only; each row seals the one before."""
 
     seq: int | None = big(default=None, primary_key=True)
     at_us: int = big()
     actor: str = string()
     origin: str = string()
-    """From where: a host, an SSH client, or the engine."""
+    """A host, an SSH client, or the engine."""
     verb: str = string()
     object: str = string()
     detail: str = string("{}")
-    """JSON: before, after, what was sent, what came back."""
+    """JSON: before, after, calls sent, reply."""
     why: str = string()
     prev_hash: str = string()
     hash: str = string()
 
 
 class Request(SQLModel, table=True):
-    """A question of a screen or command that only the engine can answer: a preview, a log."""
+    """A request of a screen or command to the engine: a preview, a log."""
 
     __table_args__ = (Index("request_state", "state", "id"),)
     id: int | None = big(default=None, primary_key=True)
@@ -216,7 +219,7 @@ class Request(SQLModel, table=True):
 
 
 class Lease(SQLModel, table=True):
-    """Who works on this store. `fence` grows with every holder; a write with an old fence is refused."""
+    """The engine that works on this store. `fence` grows with every holder; a write with an old fence is refused."""
 
     name: str = Field(primary_key=True, sa_type=Text)
     holder: str = string()

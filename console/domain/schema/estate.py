@@ -1,7 +1,4 @@
-"""Tables of what the sources have and what ran: systems, targets, jobs, schedules, drift, dependencies, runs,
-attempts,
-findings and check results.
-"""
+"""Tables of sources and runs: systems, targets, jobs, schedules, drift, dependencies, runs, findings, checks."""
 
 from __future__ import annotations
 
@@ -21,15 +18,15 @@ class System(SQLModel, table=True):
     cutoff: str = string("12:00")
     poll_every_s: float = 15.0
     capabilities: str = string()
-    """Comma-separated; and why one is missing: `missing`, JSON."""
+    """Comma-separated; `missing` (JSON) has the reasons for missing ones."""
     missing: str = string("{}")
     starts_held: bool = False
-    """Its kind can start what is held."""
+    """Its kind can start a held job."""
     removed: bool = False
 
 
 class Target(SQLModel, table=True):
-    """What is polled on its own and fails on its own."""
+    """The unit of polling and of failure."""
 
     __table_args__ = (UniqueConstraint("system_id", "name"),)
     id: int | None = Field(default=None, primary_key=True)
@@ -44,38 +41,38 @@ class Target(SQLModel, table=True):
     first_ok_us: int | None = big(default=None)
     failing_since_us: int | None = big(default=None)
     failures: int = 0
-    """Polls failed in a row."""
+    """Consecutive failed polls."""
     error: str = string()
     error_kind: str = string()
-    """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused", "forbidden", "broken"; empty when
-    well."""
+    """ "unreachable", "failing", "limited" or "unsupported" (it answers), "refused", "forbidden", "broken"; empty:
+    none."""
     skew_s: float | None = None
     zone: str = string()
     booted_us: int | None = big(default=None)
-    """When it last started, by our clock, where its answers tell it."""
+    """By our clock, if its answers include it."""
     seen_until_us: int | None = big(default=None)
     lost_since_us: int | None = big(default=None)
     lost_until_us: int | None = big(default=None)
-    """The last window whose evidence is lost for good."""
+    """End of the last window whose evidence is lost permanently."""
     poll_ms: float | None = None
     requests: int | None = None
-    """Of the last poll; None where they cannot be counted."""
+    """Of the last poll; None if not counted."""
     requests_minute: float | None = None
-    """By the minute, over the last ten."""
+    """Average over the last ten minutes."""
     allowed: str = string()
-    """How many it says are left; empty where its API names no limit."""
+    """Remaining requests; empty if its API has no limit."""
     skipped: int = 0
     skipped_words: str = string("[]")
     """JSON: the last skipped records, cleaned."""
     warnings: str = string("[]")
     version: str = string()
     rights: str = string("[]")
-    """JSON: the last probe's rights."""
+    """JSON of the last probe."""
     removed: bool = False
 
 
 class Job(SQLModel, table=True):
-    """Identity is (system, native_id). `source_id` is what the source calls it now, after a re-match."""
+    """Identity is (system, native_id). `source_id` is the current name at the source, after a re-match."""
 
     __table_args__ = (
         UniqueConstraint("system_id", "native_id"),
@@ -93,13 +90,13 @@ class Job(SQLModel, table=True):
     native_id: str = string()
     source_id: str = string()
     name: str = string()
-    """Cleaned "system/native-id": what is shown and sorted."""
+    """Cleaned "system/native-id", as shown and sorted."""
     title: str = string()
     parent_id: int | None = Field(default=None, foreign_key="job.id")
     paused_since_us: int | None = big(default=None)
     gone_since_us: int | None = big(default=None)
     unwatched: bool = False
-    """Its system's settings do not ask for it any more: kept with its history, not expected, not listed."""
+    """Excluded by its system's settings: kept with its history, neither expected nor listed."""
     definition: str = string()
     definition_hash: str = string()
     match_keys: str = string("[]")
@@ -113,21 +110,21 @@ class Job(SQLModel, table=True):
     rerun: str = string("ask")
     expected_s: float | None = None
     pool: str = string()
-    """What its source calls that from which each of its runs takes a slot; empty: nothing."""
+    """Pool of the source from which each run takes a slot; empty: none."""
     slots: int | None = None
-    """How many that has; None: no limit is known."""
+    """Size of the pool; None: no known limit."""
     grace_s: float = 300.0
     calendar: str = string()
     budget_s: float | None = None
-    """What one run may take, and cost, at most."""
+    """Maximum duration of one run; `budget_cost`: its maximum cost."""
     budget_cost: float | None = None
     config_says: str = string()
-    """Comma-separated: what config says of its card, so that nobody else does."""
+    """Comma-separated card fields that the config sets; people cannot change them."""
     changed_seq: int = big(default=0)
 
 
 class JobCard(SQLModel, table=True):
-    """What a person says on a job's card where config does not; who said what before stands in the audit."""
+    """A card field set by a person where the config does not; earlier values are in the audit."""
 
     __tablename__: ClassVar[str] = "job_card"
     job_id: int = Field(foreign_key="job.id", primary_key=True)
@@ -135,13 +132,13 @@ class JobCard(SQLModel, table=True):
     """One of `domain.job.CARD_FIELDS`."""
     value: str = string()
     was: str = string()
-    """What stood there before anybody said anything."""
+    """Value before a person first set it."""
     said_by: str = string()
     said_us: int = big()
 
 
 class ScheduleRow(SQLModel, table=True):
-    """Versions of a job's native schedule; the newest accepted one says what must run."""
+    """Versions of a job's native schedule; runs are expected by the newest accepted one."""
 
     __tablename__: ClassVar[str] = "schedule"
     __table_args__ = (Index("schedule_job", "job_id", "id"),)
@@ -158,13 +155,13 @@ class ScheduleRow(SQLModel, table=True):
 
 
 class Drift(SQLModel, table=True):
-    """A native definition that changed, vanished, was paused or appeared outside of us. Open until accepted or gone."""
+    """A native definition changed, removed, paused or added outside Headway. Open until accepted or gone."""
 
     __table_args__ = (Index("drift_job", "job_id"),)
     id: int | None = Field(default=None, primary_key=True)
     job_id: int = Field(foreign_key="job.id")
     what: str = string()
-    """"gone", "schedule", "definition", "paused"."""
+    """ "gone", "schedule", "definition", "paused"."""
     words: str = string()
     seen_us: int = big()
     accepted_us: int | None = big(default=None)
@@ -179,32 +176,32 @@ class Dependency(SQLModel, table=True):
     downstream_id: int = Field(foreign_key="job.id", index=True)
     origin: str = string("declared")
     mode: str = string("observe")
-    """"observe" (warn), "hold" (keep the downstream from starting), "trigger" (start it when satisfied)."""
+    """ "observe" (warn), "hold" (keep the downstream from starting), "trigger" (start it when satisfied)."""
     engine_down: str = string("open")
-    """What no engine means for the downstream: "open", it starts by its clock; "closed", it stays held."""
+    """Without an engine the downstream starts by its schedule ("open") or stays held ("closed")."""
     hold_lead_s: float = 600.0
-    """How long before its start it is held."""
+    """It is held this long before its start."""
     hold_for_s: float = 21_600.0
-    """How long after that start it is let go, whatever its upstream does."""
+    """It is released this long after its start at the latest."""
     condition: str = string("success")
     """`domain.dependency.UpstreamCondition`."""
     check_name: str = string()
-    """Name of the check, with condition "ready"."""
+    """With condition "ready"."""
     period: str = string("same")
-    """`domain.dependency.UpstreamPeriod`: which run of the upstream is meant."""
+    """`domain.dependency.UpstreamPeriod`."""
     calendar: str = string()
     within_s: float | None = None
     gate: str = string()
-    """The same for those of a downstream of which `need` must hold together; empty: it must hold alone."""
+    """Same for dependencies of which `need` must hold together; empty: it must hold alone."""
     need: int = 0
 
 
 BEGUN = text("state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')")
-"""Runs that are open and not only planned: few among many. A query that says the same words uses their index."""
+"""Open runs that are not only planned. A query with the same text uses their index."""
 
 
 class Run(SQLModel, table=True):
-    """One execution of a job for one period key: its latest attempt's word, and the first start."""
+    """One execution of a job for one period key: the state of its latest attempt, and the first start."""
 
     __table_args__ = (
         UniqueConstraint("job_id", "period_key"),
@@ -218,9 +215,9 @@ class Run(SQLModel, table=True):
     job_id: int = Field(foreign_key="job.id")
     period_key: str = string()
     period_us: int | None = big(default=None)
-    """The scheduled instant, where there is one."""
+    """The scheduled instant, if any."""
     sort_us: int = big(default=0)
-    """Period instant, else first start, else first sight: the order of a job's runs."""
+    """Period instant, else first start, else first observation: the order of a job's runs."""
     bd: str = string()
     """Business date, ISO."""
     state: str = string()
@@ -229,7 +226,7 @@ class Run(SQLModel, table=True):
     reason: str = string()
     attempts: int = 0
     attempt_id: int | None = big(default=None)
-    """The latest attempt: it decides the state."""
+    """The latest attempt, which decides the state."""
     first_started_us: int | None = big(default=None)
     started_us: int | None = big(default=None)
     ended_us: int | None = big(default=None)
@@ -240,13 +237,13 @@ class Run(SQLModel, table=True):
     stale_read: bool = False
     """It started before its upstream of that business date had finished."""
     partial_input: str = string()
-    """What it read that was partial, in words; empty where nothing was."""
+    """Description of its partial inputs; empty: none."""
     observed_us: int = big(default=0)
     changed_seq: int = big(default=0)
 
 
 class Attempt(SQLModel, table=True):
-    """One try of a run. The source may overwrite its own row; this one stays."""
+    """One try of a run; it stays when the source overwrites its own row."""
 
     __table_args__ = (
         UniqueConstraint("job_id", "attempt_key"),
@@ -277,7 +274,7 @@ class Attempt(SQLModel, table=True):
 
 
 class LogTail(SQLModel, table=True):
-    """The cleaned end of an attempt's log, fetched when it failed, for alerts and for a host that is gone."""
+    """The cleaned end of an attempt's log, fetched when it failed, for alerts and for hosts that are gone."""
 
     __tablename__: ClassVar[str] = "log_tail"
     attempt_id: int = big(primary_key=True)
@@ -288,7 +285,7 @@ class LogTail(SQLModel, table=True):
 
 
 class LatestRun(SQLModel, table=True):
-    """One row per job: its newest run by period, written in the transaction that writes the run. Lists read this."""
+    """One row per job: its newest run by period, written in the transaction that writes the run, read by lists."""
 
     __tablename__: ClassVar[str] = "latest_run"
     __table_args__ = (
@@ -305,7 +302,7 @@ class LatestRun(SQLModel, table=True):
 
 
 class JobCounts(SQLModel, table=True):
-    """Jobs per system and state of their latest run: the header's figures without a scan."""
+    """Jobs per system and state of their latest run, for the header."""
 
     __tablename__: ClassVar[str] = "job_counts"
     system_id: int = Field(primary_key=True)
@@ -314,11 +311,11 @@ class JobCounts(SQLModel, table=True):
 
 
 OPEN = text("closed_us IS NULL")
-"""Few among many. A query that says the same words uses their index."""
+"""A query with the same text uses their index."""
 
 
 class FindingRow(SQLModel, table=True):
-    """One thing that a rule says of a job or of one of its runs; at most one of a rule, a job and a period is open."""
+    """A rule's finding about a job or run; at most one per rule, job and period is open."""
 
     __tablename__: ClassVar[str] = "finding"
     __table_args__ = (
@@ -330,24 +327,23 @@ class FindingRow(SQLModel, table=True):
     rule: str = string()
     job_id: int = Field()
     period_key: str = string()
-    """Of the run that it is about; empty where it is about the job."""
+    """Of the run; empty for a job."""
     run_id: int | None = big(default=None)
     bd: str = string()
     since_us: int = big()
-    """From when on it holds."""
+    """Start of the condition; `opened_us`: when it was detected."""
     opened_us: int = big()
-    """When that was seen."""
     closed_us: int | None = big(default=None)
     close_reason: str = string()
     words: str = string()
     evidence: str = string("{}")
-    """JSON: seen, threshold, source; in words."""
+    """JSON: seen, threshold, source."""
     severity: str = string("note")
-    """"note" (shown), "alert" (opens an incident where none explains it)."""
+    """ "note" (shown), "alert" (opens an incident unless one explains it)."""
 
 
 class CheckResult(SQLModel, table=True):
-    """A stretch of looks at one check for one business date that came to the same: the last of them stands in it."""
+    """A span of equal results of one check for one business date; values are those of the latest."""
 
     __tablename__: ClassVar[str] = "check_result"
     __table_args__ = (Index("check_result_of", "name", "bd"), Index("check_result_bd", "bd"))
@@ -355,15 +351,14 @@ class CheckResult(SQLModel, table=True):
     name: str = string()
     bd: str = string()
     state: str = string()
-    """"passed", "failed", "error", "learning"."""
+    """ "passed", "failed", "error", "learning"."""
     since_us: int = big()
-    """The first of the looks."""
+    """The first of the results; `at_us`: the latest."""
     at_us: int = big()
-    """The last of the looks."""
     looks: int = 1
     measured: str = string("{}")
-    """JSON: what the last of them measured."""
+    """JSON."""
     row_count: int | None = big(default=None)
-    """Its row count, where it counted: bands are made of these."""
+    """None if not counted; bands are derived from these."""
     words: str = string()
     changed_seq: int = big(default=0)

@@ -77,7 +77,6 @@ def inspect_copy(copy: Path) -> CopySummary:
 
 
 def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
-    """What is in a copy; what is wrong with it is told of the file `named`."""
     with closing(_open(copy)) as connection, _display_path(named):
         found = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
         if found != "ok":
@@ -157,7 +156,6 @@ def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
 
 
 def _move_aside(store: Path, now: datetime) -> Path:
-    """The store that stands there, with all of its log in it, under another name."""
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(store)) as connection:  # damaged: moved as it is
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     moved = store.with_name(f"{store.name}.{now:%Y%m%dT%H%M%SZ}.before-restore")

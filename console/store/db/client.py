@@ -88,7 +88,6 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Session]:
 
 
 def _permission_text(login: str, role: str, said: str) -> str:
-    """Which right a login lacks, and who gives it; in the database's words where these are our own triggers'."""
     gives = "The store's owner gives it, with what `headway store grants` prints (once more after each upgrade)"
     if not said.startswith("permission denied"):
         return f"the store's database refuses it to the login {login}: {said}. {gives}"

@@ -73,7 +73,6 @@ class Database:
             self._checkpoint_when_quiet(connection)
 
     def _checkpoint_when_quiet(self, connection: Connection) -> None:
-        """Moves the log into the file after a pause in writing, so that bursts seldom wait for that."""
         before, self._written_at = self._written_at, time.monotonic()
         if self.path is None or self._written_at - before < QUIET_SECONDS:
             return
@@ -177,7 +176,6 @@ def open_database(url: str) -> Database:
 
 
 def _has_current_schema(engine: Engine) -> bool:
-    """True for a store that has this program's schema; False also where it cannot be read: the migration says why."""
     try:
         with engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
@@ -223,7 +221,6 @@ def _check_own_file(path: Path) -> None:
 
 
 def _check_local_disk(path: Path) -> None:
-    """Raises StoreUnusable on a network file system: two machines that write one file damage it, without an error."""
     if kind := network_type(path):
         raise StoreUnusable(
             f"the store at {path}: it is on a network file system ({kind}), where SQLite's log does not work; "
@@ -249,7 +246,6 @@ def _make_private(path: Path) -> None:
 
 
 def _write_errno(path: Path) -> int:
-    """The error number why this file cannot be written; 0 where it can."""
     if path.is_dir():
         return EISDIR
     if os.access(path, os.R_OK | os.W_OK):

@@ -94,7 +94,6 @@ def _is_full(store: Path) -> bool:
 
 
 def _process_started(pid: int) -> float:
-    """When a process began, in seconds since 1970; endless for one that is gone."""
     try:
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
         [boot] = [line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")]

@@ -128,7 +128,6 @@ def network_type(path: Path) -> str:
 
 
 def _unescaped(text: str) -> str:
-    r"""\040 is a space there."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 

@@ -89,7 +89,6 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
 
 @contextmanager
 def _without_timeout(connection: Connection) -> Iterator[None]:
-    """A statement of a migration may take as long as it wants (`console.store.db.postgres`)."""
     raw: Any = connection.connection.driver_connection
     if connection.dialect.name != "sqlite":
         raw.unhurried = True
@@ -120,7 +119,6 @@ def _has_tables(connection: Connection, path: Path | None) -> bool:
 
 
 def _back_up(source: Path, target: Path) -> None:
-    """A copy of what is committed, with mode 0600."""
     os.close(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
     read_only = f"file:{quote(str(source.absolute()))}?mode=ro"
     with sqlite3.connect(read_only, uri=True) as old, sqlite3.connect(target) as new:

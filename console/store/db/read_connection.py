@@ -144,7 +144,6 @@ class SqliteReadConnection(SqliteAdapter):
 
 
 def _is_read_only(path: Path) -> str:
-    """The option for a read-only file system, where SQLite cannot create its files beside the store and needs none."""
     log = path.with_name(f"{path.name}-wal")
     written = log.exists() and log.stat().st_size > 0
     return "&immutable=1" if os.statvfs(path).f_flag & os.ST_RDONLY and not written else ""

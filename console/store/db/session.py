@@ -26,9 +26,7 @@ commits, no request is inserted twice, and the audit is one chain."""
 LOCK_WRITERS = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_advisory_xact_lock(?)"
 """Takes that lock. A writer that lost its connection loses its transaction after ten seconds, not when TCP gives up."""
 
-
 _streams = count()
-
 
 Values = tuple[Any, ...]
 """What is written into one row, in the order of its columns."""

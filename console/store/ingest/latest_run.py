@@ -1,7 +1,8 @@
-"""`latest_run` and `job_counts`: one row per job and the header's figures, kept in the transaction that writes runs.
+"""`latest_run` and `job_counts`: one row per job and the header's figures, written in the transaction that writes
+runs.
 
-The latest run of a job is the newest by period that began or should have begun; a planned one counts only where there
-is nothing else. Every job has a row from its first sight on.
+The latest run of a job is the newest by period that began or was due; a planned one only without any other. Every
+job has a row from the start.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _LATEST = (
 )
 _BEGUN = "(r.attempts > 0 OR r.state NOT IN ('planned', 'held') OR r.evidence = 'stale')"
 _NEWEST = (
-    "SELECT k.a, COALESCE("  # noqa: S608  (our own words)
+    "SELECT k.a, COALESCE("  # noqa: S608  (our own names)
     f"(SELECT r.id FROM run r WHERE r.job_id = k.a AND {_BEGUN} ORDER BY r.sort_us DESC, r.period_key DESC LIMIT 1),"
     " (SELECT r.id FROM run r WHERE r.job_id = k.a ORDER BY r.sort_us, r.period_key LIMIT 1), 0) FROM {keys}"
 )
@@ -33,7 +34,7 @@ _COLUMNS = ("job_id", "run_id", "sort_us", "state", "attention", "changed_seq")
 
 
 class LatestRunSummary(NamedTuple):
-    """What `latest_run` tells of a run."""
+    """A run's columns in `latest_run`."""
 
     run_id: int
     sort_us: int
@@ -41,53 +42,47 @@ class LatestRunSummary(NamedTuple):
     attention: int
 
 
-def run_summary(run: StoredRun) -> LatestRunSummary:
-    return LatestRunSummary(
-        run.id, run.sort_us, run.state, attention_rank(run.state, run.evidence, bool(run.stale_read))
-    )
+def run_summary(run: StoredRun | Row) -> LatestRunSummary:
+    """`run`: a StoredRun, or a row of _FACTS."""
+    attention = attention_rank(run.state, run.evidence, bool(run.stale_read))
+    return LatestRunSummary(run.id, run.sort_us, run.state, attention)
 
 
 def roll_latest(
     session: WriteSession, seq: int, touched: Mapping[int, LatestRunSummary], unsure: Iterable[int] = ()
 ) -> list[int]:
-    """Jobs whose row changed. `touched`: the newest begun run that this transaction wrote, by job id; `unsure`: jobs
-    whose newest run must be looked for (a run moved back in time, went away, or is only planned)."""
-    look_for = set(unsure)
+    """Updates rows; the jobs that changed. `touched`: newest begun run written in this transaction, by job;
+    `unsure`: jobs whose newest run must be searched (a run moved back, was removed, or is only planned)."""
+    search = set(unsure)
     changed: list[Values] = []
     counts: Counter[tuple[int, str]] = Counter()
-    found = session.by_keys(_LATEST, sorted(touched.keys() | look_for))
-    ahead = {row.id for row in found if row.id in touched and _needs_lookup(row, touched[row.id])}
-    looked = _newest(session, sorted(look_for | ahead))
-    for job_id, system_id, *now in found:
-        newest = looked.get(job_id) or touched[job_id]
-        if tuple(now) == newest or (job_id not in looked and newest.run_id != now[0] and newest.sort_us < now[1]):
+    rows = session.by_keys(_LATEST, sorted(touched.keys() | search))
+    for row in rows:  # the row alone does not say which run is newer
+        newest = touched.get(row.id)
+        is_another = newest is not None and row.run_id not in (NO_RUN, newest.run_id)
+        if newest is not None and is_another and (row.state in _AHEAD or row.sort_us == newest.sort_us):
+            search.add(row.id)
+    searched = _newest(session, sorted(search))
+    for row in rows:
+        newest = searched.get(row.id) or touched[row.id]
+        is_older = row.id not in searched and newest.run_id != row.run_id and newest.sort_us < row.sort_us
+        if is_older or newest == (row.run_id, row.sort_us, row.state, row.attention):
             continue
-        changed.append((job_id, *newest, seq))
-        if newest.state != now[2]:
-            counts[system_id, now[2]] -= 1
-            counts[system_id, newest.state] += 1
+        changed.append((row.id, *newest, seq))
+        if newest.state != row.state:
+            counts[row.system_id, row.state] -= 1
+            counts[row.system_id, newest.state] += 1
     session.update("latest_run", _COLUMNS, changed)
     add_counts(session, counts)
     return [row[0] for row in changed]
 
 
-def _needs_lookup(row: Row, newest: LatestRunSummary) -> bool:
-    """True where the row alone cannot tell which run is newer."""
-    if row.run_id in (NO_RUN, newest.run_id):
-        return False
-    return row.state in _AHEAD or row.sort_us == newest.sort_us
-
-
 def _newest(session: WriteSession, job_ids: list[int]) -> dict[int, LatestRunSummary]:
     run_of_job: dict[int, int] = dict(session.by_keys(_NEWEST, job_ids))
-    facts = {
-        row.id: LatestRunSummary(
-            row.id, row.sort_us, row.state, attention_rank(row.state, row.evidence, bool(row.stale_read))
-        )
-        for row in session.by_keys(_FACTS, sorted(set(run_of_job.values())))
-    }
-    nothing = LatestRunSummary(NO_RUN, 0, "", CALM_RANK)
-    return {job_id: facts.get(run_id, nothing) for job_id, run_id in run_of_job.items()}
+    rows = session.by_keys(_FACTS, sorted(set(run_of_job.values())))
+    summaries = {row.id: run_summary(row) for row in rows}
+    none = LatestRunSummary(NO_RUN, 0, "", CALM_RANK)
+    return {job_id: summaries.get(run_id, none) for job_id, run_id in run_of_job.items()}
 
 
 def add_counts(session: WriteSession, changes: Mapping[tuple[int, str], int]) -> None:
@@ -100,16 +95,14 @@ def add_counts(session: WriteSession, changes: Mapping[tuple[int, str], int]) ->
 
 
 def first_rows(session: WriteSession, system_id: int, job_ids: Iterable[int], seq: int) -> None:
-    """The rows of jobs that are new: no run yet."""
-    columns = ("job_id", "run_id", "sort_us", "state", "attention", "changed_seq")
+    """Rows of new jobs, without a run."""
     rows: list[Values] = [(job_id, NO_RUN, 0, "", CALM_RANK, seq) for job_id in job_ids]
-    session.insert("latest_run", columns, rows)
+    session.insert("latest_run", _COLUMNS, rows)
     add_counts(session, {(system_id, ""): len(rows)})
 
 
 def remove_runs(session: WriteSession, run_ids: Sequence[int]) -> None:
-    """Removes runs without attempts; readers that remember runs learn of it by `meta.runs_removed`."""
-    if not run_ids:
-        return
-    session.delete("run", run_ids)
-    count_up(session, "runs_removed")
+    """Removes runs without attempts; caches of runs notice by `meta.runs_removed`."""
+    if run_ids:
+        session.delete("run", run_ids)
+        count_up(session, "runs_removed")

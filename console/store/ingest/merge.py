@@ -1,13 +1,12 @@
 """Attempts into runs: pure. Observations may come late, twice or in any order; the outcome is the same.
 
-Of two observations of one attempt the one nearer to a proved end wins, then the later; what only one of them has (a
-start, our action's key) is kept. Of a run's attempts the one that started last decides; the first start is kept.
+Of two observations of one attempt the one nearer to a proved end wins, then the later; fields that only one of them
+has (a start, our action's key) are kept. The attempt that started last decides a run; the first start is kept.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,14 +17,14 @@ from console.store.names import encode_name
 from console.text.cleaning import clean
 
 MAX_MESSAGE = 2_000
-MAX_WORD = 200
+MAX_LABEL = 200
 MAX_URL = 2_000
 MAX_CONTEXT = 20_000
 MAX_INTEGER = 2**63 - 1
 
 
 class AttemptContent(NamedTuple):
-    """What a source says of an attempt, in the columns' own form."""
+    """An attempt as its source reports it, in the form of the columns."""
 
     state: str
     evidence: str
@@ -88,33 +87,40 @@ class StoredRun(NamedTuple):
     changed_seq: int
 
 
-_VALUES: dict[str, str] = {word: word.value for word in (*RunState, *RunEvidence)}
+_VALUES: dict[str, str] = {member: member.value for member in (*RunState, *RunEvidence)}
 _OPEN: frozenset[str] = frozenset(state.value for state in OPEN_STATES)
 _UNKNOWN = RunState.UNKNOWN.value
 _PROVED = (RunEvidence.NATIVE.value, RunEvidence.ASSERTED.value)
 
 
 def stored_attempt(stored: tuple[Any, ...]) -> StoredAttempt:
-    """A stored row in the order of ATTEMPT_COLUMNS."""
+    """From a row with ATTEMPT_COLUMNS."""
     return StoredAttempt._make((*stored[:5], AttemptContent._make(stored[5:-1]), stored[-1]))
 
 
 def attempt_content(record: RunRecord) -> AttemptContent:
-    """The record in the columns' form, its words cleaned. Raises ValueError or OverflowError with the reason."""
+    """The record in the form of the columns, texts cleaned. Raises ValueError or OverflowError with the reason."""
+    exit_code, context = record.exit_code, "{}"
+    if exit_code is not None and not -MAX_INTEGER <= exit_code <= MAX_INTEGER:
+        raise OverflowError(f"exit code {exit_code} has more than 64 bits")
+    if record.context:
+        context = json.dumps(record.context, default=str, sort_keys=True)
+        if len(context) > MAX_CONTEXT:
+            context = json.dumps({"cut": f"{len(context)} characters of context"})
     return AttemptContent(
         _VALUES[record.state],
         _VALUES[record.evidence],
-        clean(record.native_state, MAX_WORD),
+        clean(record.native_state, MAX_LABEL),
         _micros(record.queued_at),
         _micros(record.started_at),
         _micros(record.ended_at),
-        _number(record.exit_code),
+        exit_code,
         clean(record.message, MAX_MESSAGE) if record.message else "",
-        clean(record.reason, MAX_WORD) if record.reason else "",
+        clean(record.reason, MAX_LABEL) if record.reason else "",
         encode_name(record.native_ref),
         clean(record.native_url, MAX_URL) if record.native_url else "",
         record.action_key,
-        _json(record.context) if record.context else "{}",
+        context,
     )
 
 
@@ -127,19 +133,8 @@ def _micros(instant: datetime | None) -> int | None:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _number(number: int | None) -> int | None:
-    if number is not None and not -MAX_INTEGER <= number <= MAX_INTEGER:
-        raise OverflowError(f"exit code {number} has more than 64 bits")
-    return number
-
-
-def _json(context: Mapping[str, Any]) -> str:
-    text = json.dumps(context, default=str, sort_keys=True)
-    return text if len(text) <= MAX_CONTEXT else json.dumps({"cut": f"{len(text)} characters of context"})
-
-
 def finality(content: AttemptContent) -> int:
-    """How near to a proved end: open 0, an unproved end 1, a deduced end 2, an end that the source recorded 3."""
+    """How near to a proved end: open 0, an unproved end 1, a deduced end 2, an end recorded by the source 3."""
     if content.state in _OPEN:
         return 0
     if content.state == _UNKNOWN:
@@ -148,7 +143,7 @@ def finality(content: AttemptContent) -> int:
 
 
 def merge_content(old: AttemptContent, old_us: int, new: AttemptContent, new_us: int) -> tuple[AttemptContent, int]:
-    """The content that stands, and when it was first observed in this form."""
+    """The merged content, and when it was first observed in this form."""
     if new == old:
         return old, min(old_us, new_us)
     new_rank, old_rank = (finality(new), new_us), (finality(old), old_us)
@@ -166,7 +161,7 @@ def merge_content(old: AttemptContent, old_us: int, new: AttemptContent, new_us:
 
 
 def start_order(row: StoredAttempt) -> tuple[int, str]:
-    """The order of a run's attempts: by start, else queue, else end; one that has begun nothing yet comes last."""
+    """Order of a run's attempts: by start, else queue, else end; attempts that have begun nothing come last."""
     content = row.content
     for instant in (content.started_us, content.queued_us, content.ended_us):
         if instant is not None:
@@ -183,17 +178,17 @@ def number_attempts(attempts: list[StoredAttempt]) -> list[StoredAttempt]:
 
 
 class RunOrigin(NamedTuple):
-    """What a run's first attempt says of it: where it stands in time."""
+    """A run's place in time, from its first attempt."""
 
     period_us: int | None
     business_date: str
 
 
 def build_run(
-    old: StoredRun | None, key: tuple[int, int, str], attempts: list[StoredAttempt], birth: RunOrigin | None
+    old: StoredRun | None, key: tuple[int, int, str], attempts: list[StoredAttempt], origin: RunOrigin | None
 ) -> StoredRun:
-    """The run as its numbered attempts make it; `key` is (id, job id, period key). `birth` is told by the record of
-    the first attempt when that is in this batch, and must be where `old` is None. changed_seq stays as it was."""
+    """The run made of its numbered attempts; `key` is (id, job id, period key). `origin` comes from the first attempt's
+    record if that is in this batch, and is required if `old` is None. changed_seq stays as it was."""
     latest = attempts[-1]
     content = latest.content
     if len(attempts) == 1:
@@ -201,16 +196,20 @@ def build_run(
     else:
         starts = [one.content.started_us for one in attempts]
         first_started = min((start for start in starts if start is not None), default=None)
-    if birth is None:
+    if origin is None:
         if old is None:
-            raise ValueError(f"run {key}: nobody knows its business date")
-        birth = RunOrigin(old.period_us, old.bd)
-    period_us = birth.period_us if birth.period_us is not None or old is None else old.period_us
+            raise ValueError(f"run {key}: unknown business date")
+        origin = RunOrigin(old.period_us, old.bd)
+    period_us = origin.period_us if origin.period_us is not None or old is None else old.period_us
+    sort_us = first_started if period_us is None else period_us
+    if sort_us is None:
+        sort_us = min(row.content.queued_us or row.observed_us for row in attempts)
+        sort_us = sort_us if old is None else min(sort_us, old.sort_us)
     return StoredRun(
         *key,
         period_us,
-        _sort_us(old, period_us, first_started, attempts),
-        birth.business_date,
+        sort_us,
+        origin.business_date,
         content.state,
         content.evidence,
         content.native_state,
@@ -229,14 +228,3 @@ def build_run(
         latest.observed_us,
         0 if old is None else old.changed_seq,
     )
-
-
-def _sort_us(
-    old: StoredRun | None, period_us: int | None, first_started: int | None, attempts: list[StoredAttempt]
-) -> int:
-    if period_us is not None:
-        return period_us
-    if first_started is not None:
-        return first_started
-    seen = min(row.content.queued_us or row.observed_us for row in attempts)
-    return seen if old is None else min(seen, old.sort_us)

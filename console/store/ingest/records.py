@@ -1,6 +1,6 @@
-"""Records and the cursor that follows them, in one transaction. What changes nothing writes nothing.
+"""Records and the cursor that follows them, in one transaction; unchanged rows are not written.
 
-Reads the stored attempts of the batch, merges in memory (`merge`), writes only what differs. Measured against a bare
+Reads the stored attempts of the batch, merges in memory (`merge`), writes only differences. Benchmark against a bare
 upsert of the same rows: `python -m tests.bench.ingest`.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from connectors.sdk.records import SkippedRecord
-from console.domain.ids import micros
+from console.domain.ids import micros, optional_micros
 from console.failpoints import failpoint
 from console.store.db.database import Database
 from console.store.db.session import WriteSession
@@ -44,38 +44,38 @@ record_failure = targets.record_failure
 
 _ATTEMPTS = ", ".join(f"t.{column}" for column in ATTEMPT_COLUMNS)
 _RUNS = ", ".join(f"r.{column}" for column in StoredRun._fields)
-# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 _ATTEMPTS_BY_IDENTITY = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.job_id = k.a AND t.attempt_key = k.b"
 _ATTEMPTS_OF_RUNS = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.run_id = k.a"
 _RUNS_BY_IDENTITY = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 _RUNS_BY_ID = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.id = k.a"
-_PLACED = StoredRun._fields.index("state")
-"""Columns of a run before this one say which run it is and where it stands in time."""
-_RUN_TOLD = ("id", *StoredRun._fields[_PLACED:])
-_ATTEMPT_TOLD = ("id", *ATTEMPT_COLUMNS[5:])
+_STATE = StoredRun._fields.index("state")
+"""Columns before it identify a run and its place in time: setting them makes a database update their indexes."""
+_RUN_STATE = ("id", *StoredRun._fields[_STATE:])
+_ATTEMPT_STATE = ("id", *ATTEMPT_COLUMNS[5:])
 
 
 @dataclass(slots=True)
 class IngestWork:
-    """One batch on its way through the transaction."""
+    """State of one batch within the transaction."""
 
     attempts: dict[AttemptIdentity, StoredAttempt] = field(default_factory=dict)
-    """Stored attempts that the batch names."""
+    """Stored attempts of the batch."""
     touched: dict[int, list[StoredAttempt]] = field(default_factory=lambda: defaultdict(list))
-    """Attempts that are new or differ, by run id."""
+    """New or changed attempts, by run id."""
     births: dict[int, dict[str, IncomingAttempt]] = field(default_factory=lambda: defaultdict(dict))
-    """Run id -> attempt key -> what the batch says, for runs that may get a new first attempt."""
+    """Run id -> attempt key -> observation, for runs that may get a new first attempt."""
     left: set[int] = field(default_factory=set)
-    """Runs that an attempt was taken from."""
+    """Runs that lost an attempt."""
     keys: dict[int, tuple[int, int, str]] = field(default_factory=dict)
-    """(id, job id, period key) of each run that is new."""
+    """(id, job id, period key) of each new run."""
 
 
 def ingest_batch(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
     """Writes a poll's records (up to 5,000 are best) and its cursor; the runs and jobs that really changed.
 
-    A record that cannot be kept (a name over 1,000 bytes, an instant without zone) is counted at the target with its
-    reason and left out. Raises LeaseLost, and then nothing is written.
+    A record that cannot be stored (a name over 1,000 bytes, an instant without zone) is skipped and counted at the
+    target with its reason. Raises LeaseLost, and then nothing is written.
     """
     with store.write(fence) as session, _without_gc():
         skipped: list[SkippedRecord] = []
@@ -89,8 +89,8 @@ def ingest_batch(store: Database, target_id: int, batch: IngestBatch, fence: int
 
 @contextmanager
 def _without_gc() -> Iterator[None]:
-    """A batch makes some 100,000 tuples and no cycle; looking for cycles among them costs as much as the writing.
-    Inside of a write, so that one thread at a time does this."""
+    """A batch creates some 100,000 tuples and no cycle: a garbage collection would cost as much as writing them.
+    Used within a write, so by one thread at a time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -103,35 +103,30 @@ def _without_gc() -> Iterator[None]:
 def write_runs(
     session: WriteSession, batch: IngestBatch, incoming: dict[AttemptIdentity, IncomingAttempt]
 ) -> tuple[list[int], list[int]]:
+    """Ids of changed runs and jobs."""
     work = IngestWork()
     former = {identity: before for identity, one in incoming.items() if (before := one.formerly) is not None}
-    asked = [*incoming, *sorted({*former.values()} - incoming.keys())]
-    stored = map(stored_attempt, session.by_keys(_ATTEMPTS_BY_IDENTITY, asked))
+    identities = [*incoming, *sorted({*former.values()} - incoming.keys())]
+    stored = map(stored_attempt, session.by_keys(_ATTEMPTS_BY_IDENTITY, identities))
     work.attempts = {(row.job_id, row.attempt_key): row for row in stored}
-    _take_new_names(work.attempts, incoming, former)
+    for identity, before in former.items():  # an open attempt that is observed under another key
+        row = None if before in incoming else work.attempts.pop(before, None)
+        if row is not None and identity not in work.attempts and finality(row.content) == 0:
+            work.attempts[identity] = row
     new = [one for identity, one in incoming.items() if identity not in work.attempts]
     _merge_known(work, incoming)
     if not new and not work.touched and not work.left:
         return [], []
-    runs = _runs_of(session, work, new)
+    ids = sorted({*work.touched, *work.left, *(one.run_id for one in new if one.run_id is not None)})
+    keys = sorted({(one.job_id, one.period_key) for one in new if one.run_id is None})
+    rows = [*session.by_keys(_RUNS_BY_ID, ids), *session.by_keys(_RUNS_BY_IDENTITY, keys)]
+    runs = {row.id: StoredRun(*row) for row in rows}
     _assign_new_runs(session, work, runs, new)
     return _write_changes(session, work, runs, batch, next_changed_seq(session))
 
 
-def _take_new_names(
-    known: dict[AttemptIdentity, StoredAttempt],
-    incoming: dict[AttemptIdentity, IncomingAttempt],
-    former: dict[AttemptIdentity, AttemptIdentity],
-) -> None:
-    """An open attempt that the batch tells under another key is known by that from here on."""
-    for identity, before in former.items():
-        row = None if before in incoming else known.pop(before, None)
-        if row is not None and identity not in known and finality(row.content) == 0:
-            known[identity] = row
-
-
 def _merge_known(work: IngestWork, incoming: dict[AttemptIdentity, IncomingAttempt]) -> None:
-    """Fills `touched` with the stored attempts that the batch changes, and `left` where one moves to another run."""
+    """Fills `touched` with the changed stored attempts, and `left` where one moves to another run."""
     for identity, row in work.attempts.items():
         one = incoming[identity]
         same = (one.content, one.attempt_key) == (row.content, row.attempt_key)
@@ -148,18 +143,10 @@ def _merge_known(work: IngestWork, incoming: dict[AttemptIdentity, IncomingAttem
                 work.births[run_id][merged.attempt_key] = one
 
 
-def _runs_of(session: WriteSession, work: IngestWork, new: list[IncomingAttempt]) -> dict[int, StoredRun]:
-    """Stored runs that the batch may change, by id."""
-    ids = sorted({*work.touched, *work.left, *(one.run_id for one in new if one.run_id is not None)})
-    identities = sorted({(one.job_id, one.period_key) for one in new if one.run_id is None})
-    found = [*session.by_keys(_RUNS_BY_ID, ids), *session.by_keys(_RUNS_BY_IDENTITY, identities)]
-    return {row.id: StoredRun(*row) for row in found}
-
-
 def _assign_new_runs(
     session: WriteSession, work: IngestWork, runs: dict[int, StoredRun], new: list[IncomingAttempt]
 ) -> None:
-    """Gives each new attempt an id and its run; a period that no run has yet gets one."""
+    """Gives each new attempt an id and its run; a new period gets a new run."""
     run_ids = {(run.job_id, run.period_key): run.id for run in runs.values()}
     missing = {(one.job_id, one.period_key) for one in new if one.run_id is None} - run_ids.keys()
     for identity, run_id in zip(sorted(missing), session.new_ids("run", len(missing)), strict=True):
@@ -197,90 +184,61 @@ def _write_changes(
         attempts_new += [row for row in ordered if row.id not in stored]
         changed = [row for row in ordered if row.id in stored and row != stored[row.id]]
         attempts_changed += changed
-        old = runs.get(run_id)
-        run = build_run(old, work.keys.get(run_id) or runs[run_id][:3], ordered, _birth(work, ordered[0], batch))
+        old, origin = runs.get(run_id), None
+        if (first := work.births.get(run_id, {}).get(ordered[0].attempt_key)) is not None:
+            period_us = optional_micros(first.record.period_at)
+            origin = RunOrigin(period_us, batch.business_date(first.record).isoformat())
+        run = build_run(old, work.keys.get(run_id) or runs[run_id][:3], ordered, origin)
         if old is None:
             runs_new.append(run._replace(changed_seq=seq))
-        elif run != old or changed:  # looks remember what earlier attempts say, which no column of the run tells
+        elif run != old or changed:  # snapshots include earlier attempts, which no column of the run has
             runs_changed.append(run._replace(changed_seq=seq))
     session.insert("run", StoredRun._fields, runs_new)
     session.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])
-    _update_attempts(session, known, attempts_changed)
-    _update_runs(session, runs, runs_changed)
-    remove_runs(session, [run.id for run in gone])  # their only attempt went to the run that it repairs
-    _link_actions(session, attempts_new, attempts_changed)
-    jobs = _roll(session, seq, runs, runs_new, runs_changed, gone)
+    moved = [row for row in attempts_changed if row.id not in known or row[1:5] != known[row.id][1:5]]
+    moved_ids = {row.id for row in moved}
+    same = [(row.id, *row.content, row.observed_us) for row in attempts_changed if row.id not in moved_ids]
+    session.update("attempt", _ATTEMPT_STATE, same)
+    session.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in moved])
+    replaced = [row for row in runs_changed if row[1:_STATE] != runs[row.id][1:_STATE]]
+    replaced_ids = {row.id for row in replaced}
+    session.update("run", _RUN_STATE, [(row.id, *row[_STATE:]) for row in runs_changed if row.id not in replaced_ids])
+    session.update("run", StoredRun._fields, replaced)
+    remove_runs(session, [run.id for run in gone])  # their only attempt belongs to the run that it repairs
+    keyed = [(row.id, row.content.action_key) for row in (*attempts_new, *attempts_changed) if row.content.action_key]
+    session.many("UPDATE action SET attempt_id = ? WHERE key = ? AND attempt_id IS NULL", keyed)
+    jobs = _roll(session, seq, runs, [*runs_new, *runs_changed], gone)
     written = [*runs_new, *runs_changed]
     return [run.id for run in written], sorted({*jobs, *(run.job_id for run in written)})
 
 
 def _siblings(session: WriteSession, work: IngestWork, runs: dict[int, StoredRun]) -> dict[int, list[StoredAttempt]]:
-    """The other stored attempts of runs that have some, by run id; those taken away are left out."""
+    """The other stored attempts of these runs, without those that move."""
     moved = {row.id for rows in work.touched.values() for row in rows}
-    ask = [
-        run_id
-        for run_id in {*work.touched, *work.left}
-        if (run := runs.get(run_id)) is not None and run.attempts > (1 if _is_only(work, run) else 0)
-    ]
-    found: dict[int, list[StoredAttempt]] = defaultdict(list)
-    for stored in session.by_keys(_ATTEMPTS_OF_RUNS, sorted(ask)):
-        row = stored_attempt(stored)
+    run_ids = []
+    for run_id in {*work.touched, *work.left}:
+        if (run := runs.get(run_id)) is not None:
+            is_only = run_id not in work.left and any(row.id == run.attempt_id for row in work.touched.get(run_id, ()))
+            if run.attempts > int(is_only):
+                run_ids.append(run_id)
+    siblings: dict[int, list[StoredAttempt]] = defaultdict(list)
+    for row in map(stored_attempt, session.by_keys(_ATTEMPTS_OF_RUNS, sorted(run_ids))):
         if row.id not in moved:
-            found[row.run_id].append(row)
-    return found
-
-
-def _is_only(work: IngestWork, run: StoredRun) -> bool:
-    """True when the run's one stored attempt is the one that the batch changes."""
-    return run.id not in work.left and any(row.id == run.attempt_id for row in work.touched.get(run.id, ()))
-
-
-def _birth(work: IngestWork, first: StoredAttempt, batch: IngestBatch) -> RunOrigin | None:
-    one = work.births.get(first.run_id, {}).get(first.attempt_key)
-    if one is None:
-        return None
-    record = one.record
-    return RunOrigin(
-        None if record.period_at is None else micros(record.period_at), batch.business_date(record).isoformat()
-    )
-
-
-def _update_attempts(session: WriteSession, known: dict[int, StoredAttempt], rows: list[StoredAttempt]) -> None:
-    """What names a row is written only where it changed: a database mends an index of every column that is set."""
-    told = [row for row in rows if row.id in known and row[1:5] == known[row.id][1:5]]
-    session.update("attempt", _ATTEMPT_TOLD, [(row.id, *row.content, row.observed_us) for row in told])
-    same = {row.id for row in told}
-    session.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in rows if row.id not in same])
-
-
-def _update_runs(session: WriteSession, old: dict[int, StoredRun], rows: list[StoredRun]) -> None:
-    told = [row for row in rows if row[1:_PLACED] == old[row.id][1:_PLACED]]
-    session.update("run", _RUN_TOLD, [(row.id, *row[_PLACED:]) for row in told])
-    session.update("run", StoredRun._fields, [row for row in rows if row[1:_PLACED] != old[row.id][1:_PLACED]])
-
-
-def _link_actions(session: WriteSession, *groups: Iterable[StoredAttempt]) -> None:
-    told = [(row.id, row.content.action_key) for rows in groups for row in rows if row.content.action_key]
-    session.many("UPDATE action SET attempt_id = ? WHERE key = ? AND attempt_id IS NULL", told)
+            siblings[row.run_id].append(row)
+    return siblings
 
 
 def _roll(
-    session: WriteSession,
-    seq: int,
-    runs: dict[int, StoredRun],
-    new: list[StoredRun],
-    changed: list[StoredRun],
-    gone: list[StoredRun],
+    session: WriteSession, seq: int, old: dict[int, StoredRun], written: list[StoredRun], gone: list[StoredRun]
 ) -> list[int]:
     newest: dict[int, LatestRunSummary] = {}
     unsure = {run.job_id for run in gone}
-    for run in (*new, *changed):
+    for run in written:
         before = newest.get(run.job_id)
         if before is not None and before.sort_us == run.sort_us:
             unsure.add(run.job_id)
         if before is None or before.sort_us < run.sort_us:
             newest[run.job_id] = run_summary(run)
-        old = runs.get(run.id)
-        if old is not None and run.sort_us < old.sort_us:
+        if run.id in old and run.sort_us < old[run.id].sort_us:
             unsure.add(run.job_id)
     return roll_latest(session, seq, newest, unsure)

@@ -1,4 +1,4 @@
-"""Targets as polled: cursor and health, probes, open runs, started periods, evidence lost."""
+"""Targets as polled: cursor and health, probes, open runs, started periods, lost evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from connectors.sdk.records import HistoryGap, RunRecord, RunRef, Schedule, SkippedRecord
+from connectors.sdk.records import RunRecord, RunRef, Schedule, SkippedRecord
 from console.domain.ids import instant, micros, optional_instant, optional_micros
 from console.domain.switches import SystemPause
 from console.store import switches
@@ -21,29 +21,31 @@ from console.store.names import decode_name, encode_name
 from console.text.cleaning import CUT, clean, clean_line
 
 MAX_SHOWN = 20
-"""Skipped records and warnings that are kept for people; all are counted."""
-MAX_WORDS = 300
+"""Skipped records and warnings stored for display; all are counted."""
+MAX_TEXT = 300
 SAMPLE_BEGINS = 20
-"""Characters by which a sample is found in words that were cut off."""
+"""Length of the prefix by which a sample is found in cut text."""
 BOOT_US = 120_000_000
-"""A host's start, counted from its uptime, differs by less from one answer to the next."""
+"""A boot time computed from uptime varies less than this between replies."""
 _NAMES = (
-    "SELECT s.id, s.name, t.name, t.failing_since_us, t.skipped_words"
+    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.skipped_words"
     " FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
 
 _LOST = (
-    "UPDATE target SET"
-    " lost_since_us = CASE WHEN lost_until_us >= ? AND lost_since_us < ? THEN lost_since_us ELSE ? END,"
-    " lost_until_us = CASE WHEN lost_until_us > ? THEN lost_until_us ELSE ? END WHERE id = ?"
+    "UPDATE target SET lost_since_us = CASE WHEN lost_until_us >= ? AND lost_since_us < ? THEN lost_since_us ELSE ?"
+    " END, lost_until_us = CASE WHEN lost_until_us > ? THEN lost_until_us ELSE ? END WHERE id = ?"
 )
-"""Windows that touch become one; of two apart the later is kept."""
+"""Adjacent windows become one; of two apart the later is kept."""
 
 
 def record_success(session: WriteSession, target_id: int, batch: IngestBatch, refused: Sequence[SkippedRecord]) -> None:
-    """The cursor, the target's health, what was skipped; an event when it is back or evidence is lost for good."""
+    """Stores the cursor, the target's health and skipped records; an event on recovery or lost evidence."""
     now_us, seen_until, booted = micros(batch.now), optional_micros(batch.seen_until), optional_micros(batch.booted)
-    [(system_id, system, name, failing_since, known)] = session.rows(_NAMES, (target_id,))
+    spent = batch.spent
+    cost = (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, MAX_TEXT))
+    [target] = session.rows(_NAMES, (target_id,))
+    name = f"{target.system}/{target.name}"
     session.rows(
         "UPDATE target SET cursor = ?, last_try_us = ?,"
         " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
@@ -53,113 +55,85 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
         " booted_us = CASE WHEN ABS(COALESCE(booted_us, 0) - ?) > ? THEN ? ELSE booted_us END,"
         " poll_ms = COALESCE(?, poll_ms), warnings = ?, requests = ?, requests_minute = ?, allowed = ? WHERE id = ?",
         (
-            encode_name(batch.cursor),
-            now_us,
-            now_us,
-            now_us,
-            now_us,
-            batch.skew_s,
-            batch.zone,
-            batch.zone,
-            seen_until,
-            seen_until,
-            booted,
-            BOOT_US,
-            booted,
-            batch.poll_ms,
-            _skipped_text(batch.warnings),
-            *_cost_columns(batch),
-            target_id,
+            encode_name(batch.cursor), now_us, now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone, seen_until,
+            seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_texts(batch.warnings), *cost, target_id,
         ),
-    )
-    skipped = [*batch.skipped, *refused]
-    if skipped:
-        words = _skipped_text([f"{one.where}: {one.reason} {one.sample}".rstrip() for one in skipped])
-        count = _new_skipped(skipped, json.loads(known))
+    )  # fmt: skip
+    if skipped := [*batch.skipped, *refused]:
+        texts = [f"{record.where}: {record.reason} {record.sample}".rstrip() for record in skipped]
         session.rows(
-            "UPDATE target SET skipped = skipped + ?, skipped_words = ? WHERE id = ?", (count, words, target_id)
+            "UPDATE target SET skipped = skipped + ?, skipped_words = ? WHERE id = ?",
+            (_new_skipped(skipped, json.loads(target.skipped_words)), _shown_texts(texts), target_id),
         )
-    if failing_since is not None:
-        record_event(session, now_us, "back", f"{clean_line(f'{system}/{name}')} answers again", system_id=system_id)
+    if target.failing_since_us is not None:
+        record_event(session, now_us, "back", f"{clean_line(name)} answers again", system_id=target.system_id)
     for gap in batch.gaps:
-        record_event(session, now_us, "gap", _gap_text(system, name, gap), system_id=system_id)
-    session.many(_LOST, [_lost_evidence(gap, now_us, target_id) for gap in batch.gaps])
+        since = gap.since.isoformat() if gap.since else "the beginning"
+        until = gap.until.isoformat() if gap.until else "now"
+        text = clean(f"{name}: evidence is lost from {since} to {until}: {gap.reason}", MAX_TEXT * 2)
+        record_event(session, now_us, "gap", text, system_id=target.system_id)
+        since_us, until_us = micros(gap.since) if gap.since else 0, micros(gap.until) if gap.until else now_us
+        session.rows(_LOST, (since_us, since_us, since_us, until_us, until_us, target_id))
 
 
 def record_failure(store: Database, target_id: int, error: str, kind: str, now: datetime, fence: int | None) -> bool:
-    """Counts a poll that failed; `kind`: as `Target.error_kind` has them. True when it is the first in a row."""
-    now_us = micros(now)
-    words = clean(error, MAX_WORDS * 2)
+    """Counts a failed poll; `kind`: of `Target.error_kind`. True for the first in a row."""
+    now_us, text = micros(now), clean(error, MAX_TEXT * 2)
     with store.write(fence) as session:
-        [(system_id, system, name, failing_since, _)] = session.rows(_NAMES, (target_id,))
+        [target] = session.rows(_NAMES, (target_id,))
         session.rows(
             "UPDATE target SET failures = failures + 1, failing_since_us = COALESCE(failing_since_us, ?),"
             " last_try_us = ?, error = ?, error_kind = ? WHERE id = ?",
-            (now_us, now_us, words, kind, target_id),
+            (now_us, now_us, text, kind, target_id),
         )
-        if failing_since is None:
-            record_event(session, now_us, "lost", f"{clean_line(f'{system}/{name}')}: {words}", system_id=system_id)
-    return failing_since is None
+        if target.failing_since_us is not None:
+            return False
+        name = clean_line(f"{target.system}/{target.name}")
+        record_event(session, now_us, "lost", f"{name}: {text}", system_id=target.system_id)
+    return True
 
 
-def _cost_columns(batch: IngestBatch) -> tuple[int | None, float | None, str]:
-    spent = batch.spent
-    return (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, MAX_WORDS))
-
-
-def _lost_evidence(gap: HistoryGap, now_us: int, target_id: int) -> tuple[int, ...]:
-    since = micros(gap.since) if gap.since else 0
-    until = micros(gap.until) if gap.until else now_us
-    return (since, since, since, until, until, target_id)
-
-
-def _skipped_text(words: Sequence[str]) -> str:
-    return json.dumps([clean_line(one, MAX_WORDS) for one in words[:MAX_SHOWN]])
+def _shown_texts(texts: Sequence[str]) -> str:
+    return json.dumps([clean_line(text, MAX_TEXT) for text in texts[:MAX_SHOWN]])
 
 
 def _new_skipped(skipped: Sequence[SkippedRecord], known: Sequence[str]) -> int:
-    """How many of these are not what the last words told already: a source that lists the same rows at each poll has no
-    more of them each time. `known`: of those that are shown; where they are all told, so is what stood behind them."""
+    """Number of newly skipped records: a source lists the same ones at each poll. `known`: the stored texts; if these
+    include all that are shown, the rest counts as known too."""
     shown = skipped[:MAX_SHOWN]
-    new = sum(not any(_mentions(words, one) for words in known) for one in shown)
+    new = sum(not any(_mentions(text, record) for text in known) for record in shown)
     return new + len(skipped) - len(shown) if new else 0
 
 
-def _mentions(words: str, one: SkippedRecord) -> bool:
-    """The reason may be worded by the time, as in "61 minutes in the future"; a long sample is cut off in the words."""
-    sample = clean_line(one.sample.rstrip())
-    if not words.startswith(clean_line(f"{one.where}: ", MAX_WORDS)):
+def _mentions(text: str, record: SkippedRecord) -> bool:
+    """A reason may change with the time ("61 minutes in the future"), and a long sample is cut in the text."""
+    sample = clean_line(record.sample.rstrip())
+    if not text.startswith(clean_line(f"{record.where}: ", MAX_TEXT)):
         return False
-    if words.endswith(sample):
+    if text.endswith(sample):
         return True
-    told = words.removesuffix(CUT)
-    at = told.rfind(sample[:SAMPLE_BEGINS])
-    return told != words and (sample.startswith(told[at:]) if at >= 0 else len(one.reason) >= MAX_WORDS // 2)
-
-
-def _gap_text(system: str, name: str, gap: HistoryGap) -> str:
-    since = gap.since.isoformat() if gap.since else "the beginning"
-    until = gap.until.isoformat() if gap.until else "now"
-    return clean(f"{system}/{name}: evidence is lost from {since} to {until}: {gap.reason}", MAX_WORDS * 2)
+    uncut = text.removesuffix(CUT)
+    at = uncut.rfind(sample[:SAMPLE_BEGINS])
+    return uncut != text and (sample.startswith(uncut[at:]) if at >= 0 else len(record.reason) >= MAX_TEXT // 2)
 
 
 PERIOD_MARGIN = timedelta(hours=26)
-"""How far before a start its period may lie: `LATEST_START` of control.periods, and an hour. A job of every minute has
-1,560 runs in it, and each of its starts asks for them."""
+"""How far before a start its period may be: `LATEST_START` of timing.business_dates, and an hour. A job of every
+minute has 1,560 runs in it, read for each of its starts."""
 MAX_OPEN_RUNS = 2_000
-"""Open attempts that are handed to a poll at most, newest first."""
+"""Open attempts given to a poll at most, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollState:
-    """Where the last poll of a target ended."""
+    """The end of a target's last poll."""
 
     cursor: str
     inventory_hash: str
 
 
 def configured_targets(store: Database) -> list[tuple[int, str, str]]:
-    """(id, system, target) of everything that config has now."""
+    """(id, system, target) of all configured targets."""
     with store.read() as session:
         rows = session.rows(
             "SELECT t.id, s.name AS system, t.name FROM target t JOIN system s ON s.id = t.system_id"
@@ -175,21 +149,21 @@ def poll_state(store: Database, target_id: int) -> PollState:
 
 
 def polling_pause(store: Database, system: str) -> SystemPause | None:
-    """Why a person wants no polls of this system, lasting or over; None where nobody said so."""
+    """The last pause of this system's polls, active or ended; None without one."""
     with store.read() as session:
         return switches.pause_of_system(session, system)
 
 
-def record_pause_end(store: Database, said: SystemPause, now: datetime, fence: int) -> None:
-    """Tells the audit that this pause came to its end by itself."""
+def record_pause_end(store: Database, pause: SystemPause, now: datetime, fence: int) -> None:
+    """Audits that this pause ended by itself."""
     with store.write(fence) as session:
-        switches.audit_pause_end(session, said, ENGINE_ACTOR, ENGINE_ORIGIN, micros(now))
+        switches.audit_pause_end(session, pause, ENGINE_ACTOR, ENGINE_ORIGIN, micros(now))
 
 
 def record_probe(
     store: Database, target_id: int, version: str, rights: Sequence[Mapping[str, object]], fence: int | None
 ) -> None:
-    """What the target answered about itself and our rights there; written only where it is another than before."""
+    """The target's version and our rights there, written only if they changed."""
     stated = (version, json.dumps(list(rights)))
     with store.write(fence) as session:
         session.rows(
@@ -199,14 +173,13 @@ def record_probe(
 
 
 def open_runs(store: Database, target_id: int) -> list[RunRef]:
-    """Attempts of this target that have not ended, newest first."""
+    """Open attempts of this target, newest first."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT j.source_id, r.period_key, a.attempt_key, a.native_ref, a.started_us"
-            " FROM run r JOIN job j ON j.id = r.job_id JOIN attempt a ON a.id = r.attempt_id"
-            " WHERE r.ended_us IS NULL AND r.attempts > 0 AND j.target_id = ?"
-            " AND r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"
-            " ORDER BY r.sort_us DESC LIMIT ?",
+            "SELECT j.source_id, r.period_key, a.attempt_key, a.native_ref, a.started_us FROM run r JOIN job j ON j.id"
+            " = r.job_id JOIN attempt a ON a.id = r.attempt_id WHERE r.ended_us IS NULL AND r.attempts > 0 AND"
+            " j.target_id = ? AND r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling') ORDER"
+            " BY r.sort_us DESC LIMIT ?",
             (target_id, MAX_OPEN_RUNS),
         )
     return [
@@ -219,7 +192,7 @@ def open_runs(store: Database, target_id: int) -> list[RunRef]:
 
 
 def accepted_schedules(store: Database, target_id: int) -> Mapping[str, Schedule]:
-    """What the target calls each of its jobs -> its accepted schedule; dialect "none" where nothing is accepted."""
+    """Source id of each job of the target -> its accepted schedule; dialect "none" without one."""
     with store.read() as session:
         rows = session.rows(
             "SELECT j.source_id, s.dialect, s.expression, s.zone, s.words, s.next_us FROM job j LEFT JOIN schedule s"
@@ -227,58 +200,55 @@ def accepted_schedules(store: Database, target_id: int) -> Mapping[str, Schedule
             " WHERE j.target_id = ?",
             (target_id,),
         )
-    return {decode_name(row.source_id): _schedule(row) if row.dialect else Schedule("none") for row in rows}
-
-
-def _schedule(row: Row) -> Schedule:
-    expression, text = decode_name(row.expression), decode_name(row.words)
-    return Schedule(row.dialect, expression, row.zone, text, optional_instant(row.next_us))
+    schedules = {}
+    for row in rows:
+        schedule = Schedule("none")
+        if row.dialect:
+            expression, text = decode_name(row.expression), decode_name(row.words)
+            schedule = Schedule(row.dialect, expression, row.zone, text, optional_instant(row.next_us))
+        schedules[decode_name(row.source_id)] = schedule
+    return schedules
 
 
 class StartedPeriods(NamedTuple):
-    """Periods that have their run, each by (source id, period key)."""
+    """Periods that have a run, each by (source id, period key)."""
 
     owners: Mapping[tuple[str, str], str]
-    """-> attempt key that first started it."""
+    """-> key of its first attempt."""
     began: Mapping[tuple[str, str], datetime]
-    """-> when that one did, where its source tells it."""
+    """-> start of that one, if its source reports it."""
 
 
 def started_periods(store: Database, target_id: int, records: Iterable[RunRecord]) -> StartedPeriods:
-    """What has its run around the starts that these records tell."""
-    unmatched = [one for one in records if one.period_key is None]
+    """Periods with a run around the starts in these records, and those of attempts that these execute again."""
+    unmatched = [record for record in records if record.period_key is None]
     if not unmatched:
         return StartedPeriods({}, {})
-    sql = (
-        # CROSS JOIN keeps SQLite to this order, and "+ 0" to the job's name; left free, it began with every attempt
-        # that has no action key.
+    # CROSS JOIN keeps SQLite to this order, and "+ 0" to the job's name; otherwise it starts with every attempt without
+    # an action key.
+    around = (
         "SELECT j.source_id, r.period_key, a.attempt_key, a.started_us"
         " FROM {keys} CROSS JOIN target t CROSS JOIN job j CROSS JOIN run r CROSS JOIN attempt a"
         " WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a AND j.target_id + 0 = t.id"
         " AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL"
         " AND r.attempts > 0 AND r.sort_us >= ? ORDER BY a.number DESC"
     )
+    executed_again = (
+        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
+        " CROSS JOIN attempt a CROSS JOIN run r WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
+        " AND j.target_id + 0 = t.id AND a.job_id = j.id AND a.attempt_key = k.b AND r.id = a.run_id"
+    )
     starts = [at for one in unmatched if (at := one.started_at or one.queued_at or one.ended_at) is not None]
     since = micros(min(starts) - PERIOD_MARGIN) if starts else 0
     jobs = sorted({encode_name(one.job) for one in unmatched})
+    again = sorted({(encode_name(one.job), encode_name(one.again_of)) for one in unmatched if one.again_of})
     with store.read() as session:
-        rows = session.by_keys(sql, jobs, (target_id, since))
-        again = _executed_again(session, target_id, unmatched)
-    owners = {_period_of(row): decode_name(row.attempt_key) for row in (*again, *rows)}
+        rows = session.by_keys(around, jobs, (target_id, since))
+        earlier = session.by_keys(executed_again, again, (target_id,))
+    owners = {_period_of(row): decode_name(row.attempt_key) for row in (*earlier, *rows)}
     began = {_period_of(row): instant(row.started_us) for row in rows if row.started_us is not None}
     return StartedPeriods(owners, began)
 
 
 def _period_of(row: Row) -> tuple[str, str]:
     return decode_name(row.source_id), decode_name(row.period_key)
-
-
-def _executed_again(session: WriteSession, target_id: int, records: Iterable[RunRecord]) -> list[Row]:
-    """The periods of the attempts that these execute again, however long ago they were."""
-    sql = (
-        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
-        " CROSS JOIN attempt a CROSS JOIN run r WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
-        " AND j.target_id + 0 = t.id AND a.job_id = j.id AND a.attempt_key = k.b AND r.id = a.run_id"
-    )
-    again = sorted({(encode_name(one.job), encode_name(one.again_of)) for one in records if one.again_of})
-    return list(session.by_keys(sql, again, (target_id,))) if again else []

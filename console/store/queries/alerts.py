@@ -10,48 +10,39 @@ from console.domain.ids import instant, micros, optional_instant
 from console.domain.noise import NoiseReport
 from console.store.alert_responses import noise_since
 from console.store.db.session import Row
-from console.store.queries.base import ReadStore, to_view
+from console.store.queries.base import ContextQueries, to_view
 from console.store.queries.incidents import SELECT_SUPPRESSIONS
 
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 _DELIVERIES = (
     "SELECT d.id, a.route, a.kind, a.title, d.url_words, d.state, d.tries, d.repeats, a.made_us, d.sent_us, d.error"
     " FROM delivery d JOIN alert a ON a.id = d.alert_id"
 )
 
 
-class AlertQueries:
-    """Deliveries, suppressions, silences and rotas."""
-
-    def __init__(self, store: ReadStore) -> None:
-        self.store = store
-        self.link = store.link
-
+class AlertQueries(ContextQueries):
     def undelivered(self) -> list[AlertDeliveryView]:
-        """What is parked, then what was tried and not accepted yet; oldest first. Tests are not among it."""
+        """Parked deliveries, then those that failed and are retried; oldest first, without tests."""
         rows = self.link.rows(
-            f"{_DELIVERIES} WHERE a.kind <> 'test' AND (d.state = 'parked'"
-            " OR (d.state IN ('pending', 'claimed') AND d.error <> ''))"
-            " ORDER BY CASE d.state WHEN 'parked' THEN 0 ELSE 1 END, d.id LIMIT 1000"
+            f"{_DELIVERIES} WHERE a.kind <> 'test' AND (d.state = 'parked' OR (d.state IN ('pending', 'claimed') AND"
+            " d.error <> '')) ORDER BY CASE d.state WHEN 'parked' THEN 0 ELSE 1 END, d.id LIMIT 1000"
         )
         return [to_view(AlertDeliveryView, row) for row in rows]
 
     def suppressed(self) -> list[SuppressionView]:
-        """What is held back now, oldest first."""
+        """Current suppressions, oldest first."""
         rows = self.link.rows(
-            f"{SELECT_SUPPRESSIONS} WHERE ended_us IS NULL"
-            " AND incident_id IN (SELECT id FROM incident WHERE closed_us IS NULL)"
-            " OR ended_us > ? ORDER BY id",
+            f"{SELECT_SUPPRESSIONS} WHERE ended_us IS NULL AND incident_id IN (SELECT id FROM incident WHERE closed_us"
+            " IS NULL) OR ended_us > ? ORDER BY id",
             (micros(self.store.now()),),
         )
         return [to_view(SuppressionView, row) for row in rows]
 
     def noise_report(self, since: datetime) -> NoiseReport:
-        """The alerts about incidents since then, counted."""
         return noise_since(self.link, since, self.store.now())
 
     def latest_alerts(self, limit: int) -> list[tuple[int, str]]:
-        """Number and title of those about incidents, newest first."""
+        """Number and title of alerts about incidents, newest first."""
         query = "SELECT id, title FROM alert WHERE incident_id IS NOT NULL ORDER BY id DESC LIMIT ?"
         return [(row.id, row.title) for row in self.link.rows(query, (limit,))]
 
@@ -59,12 +50,12 @@ class AlertQueries:
         return bool(self.link.rows("SELECT 1 FROM alert WHERE id = ?", (number,)))
 
     def rotas(self, at: datetime) -> list[RotaView]:
-        """Every rota as it stands at that time, by name."""
+        """Every rota with its shifts at that time, by name."""
         rows = self.link.rows("SELECT name, source, shifts, until_us, read_us, error FROM rota ORDER BY name")
         return [_rota(row, at) for row in rows]
 
     def silences(self, ended: bool = False) -> list[SilenceView]:
-        """Those that last or are to come; with `ended` the latest 200 of all; newest first."""
+        """Active and planned silences; with `ended` the latest 200 of all; newest first."""
         where = "1 = 1 OR until_us > ?" if ended else "until_us > ? AND ended_us IS NULL"
         rows = self.link.rows(
             "SELECT id, matchers, from_us AS begins_us, until_us, why, made_by AS by, ended_us, ended_by FROM silence"
@@ -74,7 +65,7 @@ class AlertQueries:
         return [to_view(SilenceView, row) for row in rows]
 
     def deliveries_of(self, alert_id: int) -> list[AlertDeliveryView]:
-        """Of one alert, in the order of its route's URLs."""
+        """In the order of its route's URLs."""
         rows = self.link.rows(f"{_DELIVERIES} WHERE a.id = ? ORDER BY d.url_index", (alert_id,))
         return [to_view(AlertDeliveryView, row) for row in rows]
 
@@ -82,13 +73,12 @@ class AlertQueries:
 def _rota(row: Row, at: datetime) -> RotaView:
     shifts = [OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(row.shifts)]
     now = on_call(shifts, at)
-    then = tuple((one.person, one.begins, one.ends) for one in shifts if one.begins > at)
     return to_view(
         RotaView,
         row,
         person=now.person if now else "",
         until=now.ends if now else None,
-        then=then,
+        then=tuple((shift.person, shift.begins, shift.ends) for shift in shifts if shift.begins > at),
         read=optional_instant(row.read_us or None),
         known_until=instant(row.until_us),
     )

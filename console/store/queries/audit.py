@@ -14,13 +14,13 @@ from console.store import access, approvals
 from console.store import audit as audit_rows
 from console.store.db.session import Row
 from console.store.names import decode_name
-from console.store.queries.base import ReadStore, json_object, to_view
+from console.store.queries.base import ContextQueries, json_object, preview_parts, stored_preview, to_view
 from console.text.cleaning import clean_line
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One row: who did what to what, when, from where and why; `detail` is what was sent and what came back."""
+    """Who did what to what, when, from where and why; `detail` includes the calls sent and the reply."""
 
     seq: int
     at: datetime
@@ -35,7 +35,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """An action that another person must approve before it is sent."""
+    """An action that awaits approval by a second person."""
 
     key: str
     verb: str
@@ -44,50 +44,51 @@ class ApprovalView:
     requested: datetime
     why: str
     sends: tuple[str, ...]
-    """Calls as its scheduler named them when it was asked for; empty where only it can tell: a shared store keeps no
-    preview that a console claims."""
+    """Calls from the preview; empty if unknown until it is sent: a shared store keeps no preview of a console."""
     until: datetime
     """Approved later, it is not sent."""
     system: str = ""
     words: str = ""
-    """What it would do, in its scheduler's words."""
+    """The preview's summary."""
     scope: str = ""
     period: str = ""
-    """Of its run; empty where it has none."""
+    """Of its run, if any."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     touches: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     plan: int | None = None
-    """The plan that it is a step of."""
+    """Number of its plan."""
     periods: tuple[str, ...] = ()
-    """All that one approval covers, its own among them, where they are more: the rest of a backfill."""
+    """All periods covered by one approval, if more than one: the rest of a backfill."""
     at_once: int = 1
-    """Of these so many run at a time."""
+    """Periods that run at a time."""
     run_id: int | None = None
     job_id: int | None = None
 
-    def previewed(self, shown: Mapping[str, Any]) -> ApprovalView:
-        """With what its scheduler would be sent, as it was shown or says now."""
-        notes = (shown.get("refused"), shown.get("overlap"), *shown.get("notes", ()))
-        return replace(
-            self,
-            words=str(shown.get("summary", "")),
-            scope=str(shown.get("scope", "")),
-            touches=tuple(map(str, shown.get("affected", ()))),
-            sends=tuple(map(str, shown.get("native_calls", ()))),
-            notes=tuple(str(one) for one in notes if one),
-        )
+    def previewed(self, preview: Mapping[str, Any]) -> ApprovalView:
+        """With the preview's texts."""
+        summary, sends, notes = preview_parts(preview)
+        scope, touches = str(preview.get("scope", "")), tuple(map(str, preview.get("affected", ())))
+        return replace(self, words=summary, scope=scope, touches=touches, sends=sends, notes=notes)
 
     @property
     def told(self) -> list[tuple[str, str]]:
-        """(label, text) of all that an approver should know but the times, in order; without what is not known."""
+        """(label, text) of all facts for the approver except times, in order, known ones only."""
         given = ", ".join(f"{name} {value}" for name, value in self.parameters.items() if name != "why")
-        by = f"{self.requested_by}{f', in plan {self.plan}' * (self.plan is not None)}"
-        unknown = "its scheduler is asked for it right before it leaves"
-        rows = [("asked by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.words)]
+        by = self.requested_by if self.plan is None else f"{self.requested_by}, in plan {self.plan}"
+        unknown = "requested from its scheduler right before sending"
+        rows = [
+            ("requested by", by),
+            ("why", self.why or "no reason given"),
+            ("system", self.system),
+            ("does", self.words),
+        ]
         rows += [("scope", self.scope), ("period", self.period), ("given", given)]
-        many = approvals.format_periods([*self.periods])
-        rows += [("covers", f"{many}, {self.at_once} at a time" if many else ""), ("periods", ", ".join(self.periods))]
+        periods = approvals.format_periods([*self.periods])
+        rows += [
+            ("covers", f"{periods}, {self.at_once} at a time" if periods else ""),
+            ("periods", ", ".join(self.periods)),
+        ]
         rows += [("touches", one) for one in self.touches]
         rows += [("sends", one) for one in self.sends or (unknown,)]
         rows += [("note", one) for one in self.notes]
@@ -106,105 +107,84 @@ def _with_pauses(rows: Iterable[Any]) -> Iterator[Any]:
 
 
 _OLD_VERBS = {("freeze", "turn on"): "freeze", ("freeze", "turn off"): "thaw"}
-"""(object, verb) of rows that an earlier version wrote, which nobody may rewrite -> what they are called now."""
+"""(object, verb) of rows written by older versions -> current verb."""
 
 
 def verb_shown(verb: str, about: str) -> str:
-    """What a row's verb is called by now."""
+    """The current name of a row's verb."""
     return _OLD_VERBS.get((about, verb), verb)
 
 
-class AuditQueries:
-    """The audit log and its hash chain."""
-
-    def __init__(self, store: ReadStore) -> None:
-        self.store = store
-        self.link = store.link
-
+class AuditQueries(ContextQueries):
     def list_entries(
         self, since: datetime | None = None, actor: str = "", about: str = "", limit: int = 200
     ) -> list[AuditRow]:
-        """The latest rows that fit, oldest first. `actor`: exactly; `about`: part of the object's name."""
+        """The latest matching rows, oldest first. `actor`: exactly; `about`: part of the object's name."""
         rows = self.link.rows(
-            f"{audit_rows.SELECT_AUDIT} WHERE at_us >= ? AND (? = '' OR actor = ?)"
-            f" AND (? = '' OR {self.link.contains('object')})"
-            " ORDER BY seq DESC LIMIT ?",
+            f"{audit_rows.SELECT_AUDIT} WHERE at_us >= ? AND (? = '' OR actor = ?) AND (? = '' OR"
+            f" {self.link.contains('object')}) ORDER BY seq DESC LIMIT ?",
             (0 if since is None else micros(since), actor, actor, about, about, limit),
         )
         return [_row(audit_rows.AuditEntry(*row)) for row in reversed(rows)]
 
     def verify_audit(self, head: str = "", *, politely: bool = False) -> audit_rows.ChainVerdict:
-        """Whether the chain is whole, and still kept by the database; `head` was kept elsewhere ("seq:hash").
-        All of it is read, row by row; `politely`: with pauses for the other threads of this process."""
+        """Verifies the whole chain and the triggers that protect it; `head` was kept elsewhere ("seq:hash").
+        `politely`: with pauses for the other threads of this process."""
         noted = self.store.meta(audit_rows.HEAD_KEY) or ""
         rows: Iterable[Any] = self.link.stream(f"{audit_rows.SELECT_AUDIT} ORDER BY seq")
-        found = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, noted, head)
-        return replace(found, unguarded=self.link.triggers_missing())
+        verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, noted, head)
+        return replace(verdict, unguarded=self.link.triggers_missing())
 
     def audit_head(self) -> str:
         """ "seq:hash" of the last row, to be kept elsewhere; empty before the first."""
-        rows = self.link.rows("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-        return f"{rows[0][0]}:{rows[0][1]}" if rows else ""
+        last = self.link.first("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        return "" if last is None else f"{last.seq}:{last.hash}"
 
 
 _SELECT_AWAITING = (
     "SELECT a.key, a.verb, j.name AS job, a.requested_by, a.requested_us, a.why, a.preview, s.preview AS step_preview,"
-    " y.name AS system, r.period_key, a.parameters, a.run_id, a.job_id, COALESCE(p.at_once, 1) AS at_once,"
-    " p.id AS plan FROM action a"
-    " JOIN job j ON j.id = a.job_id JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id = a.run_id"
-    " LEFT JOIN plan_step s ON s.action_key = a.key LEFT JOIN plan p ON p.id = s.plan_id"
-    " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND COALESCE(p.state, '') <> 'aborted'"
-    " ORDER BY a.requested_us"
+    " y.name AS system, r.period_key, a.parameters, a.run_id, a.job_id, COALESCE(p.at_once, 1) AS at_once, p.id AS plan"
+    " FROM action a JOIN job j ON j.id = a.job_id JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id ="
+    " a.run_id LEFT JOIN plan_step s ON s.action_key = a.key LEFT JOIN plan p ON p.id = s.plan_id WHERE a.state ="
+    " 'requested' AND a.needs_approval AND a.approved_by = '' AND COALESCE(p.state, '') <> 'aborted' ORDER BY"
+    " a.requested_us"
 )
-"""A step's preview is its plan's, as it was shown when that was proposed; its action's comes right before it leaves."""
+"""A step's preview is stored with its plan; its action's preview is made right before sending."""
 
 
-class ApprovalQueries:
-    """Actions that wait for the approval of a second person."""
-
-    def __init__(self, store: ReadStore) -> None:
-        self.link = store.link
-
+class ApprovalQueries(ContextQueries):
     def list_approvals(self) -> list[ApprovalView]:
-        """What waits for an approval, oldest first; without steps of a plan that was given up."""
+        """Actions that await approval, oldest first, without steps of aborted plans."""
         valid_for_s = access.load_permissions(self.link)[1].valid_for_s
-        seconds = min(APPROVAL_SECONDS, valid_for_s or APPROVAL_SECONDS)
-        return [_approval(row, seconds, self._periods(row)) for row in self.link.rows(_SELECT_AWAITING)]
+        valid = timedelta(seconds=min(APPROVAL_SECONDS, valid_for_s or APPROVAL_SECONDS))
+        return [self._approval(row, valid) for row in self.link.rows(_SELECT_AWAITING)]
 
-    def _periods(self, row: Row) -> tuple[str, ...]:
+    def _approval(self, row: Row, valid: timedelta) -> ApprovalView:
         covered = approvals.covered_periods(self.link, row.key) if row.plan is not None else []
-        return tuple(one.period for one in covered) if len(covered) > 1 else ()
+        view = to_view(
+            ApprovalView,
+            row,
+            sends=(),
+            until=instant(row.requested_us) + valid,
+            period=decode_name(row.period_key or ""),
+            parameters=json_object(row.parameters),
+            periods=tuple(period.period for period in covered) if len(covered) > 1 else (),
+        )
+        return view.previewed(stored_preview(row))
 
     def has_permissions(self) -> bool:
-        """False where config permits nobody anything: then whoever can write the store may do everything."""
+        """False without permissions in the config: then every user who can write the store has all of them."""
         return bool(self.link.rows("SELECT 1 FROM permission LIMIT 1"))
 
 
-def _approval(row: Row, seconds: float, periods: tuple[str, ...]) -> ApprovalView:
-    until = instant(row.requested_us) + timedelta(seconds=seconds)
-    period = decode_name(row.period_key or "")
-    view = to_view(ApprovalView, row, sends=(), until=until, period=period, parameters=json_object(row.parameters),
-                   periods=periods)  # fmt: skip
-    return view.previewed(json_object(row.preview) or json_object(row.step_preview or "{}"))
-
-
-def _row(one: audit_rows.AuditEntry) -> AuditRow:
+def _row(entry: audit_rows.AuditEntry) -> AuditRow:
     try:
-        detail = json_object(one.detail)
-    except ValueError:  # somebody wrote it past us; `verify` names the row
-        detail = {"unreadable": one.detail}
+        detail = json_object(entry.detail)
+    except ValueError:  # not written by Headway; `verify` names the row
+        detail = {"unreadable": entry.detail}
     try:
-        at = instant(one.at_us)
+        at = instant(entry.at_us)
     except (TypeError, OverflowError):
         at = EPOCH
-    return AuditRow(
-        seq=one.seq,
-        at=at,
-        actor=clean_line(one.actor),
-        origin=clean_line(one.origin),
-        verb=verb_shown(clean_line(one.verb), one.object),
-        object=clean_line(one.object),
-        why=clean_line(one.why),
-        detail=detail,
-        hash=one.hash,
-    )
+    actor, origin, verb, about, why = map(clean_line, (entry.actor, entry.origin, entry.verb, entry.object, entry.why))
+    return AuditRow(entry.seq, at, actor, origin, verb_shown(verb, entry.object), about, why, detail, entry.hash)

@@ -1,12 +1,11 @@
-"""What all queries share: the connection, the store's clock, and which targets are out of sight."""
+"""Shared by all queries: the open store, its clock, stale targets, and rows as views."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import cache
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
     from console.domain.settings import Declared
 
 STALE_POLLS = 3
-"""Polls that may be missed before what is open is shown as unknown (docs: evidence STALE)."""
+"""Missed polls after which open runs are shown as unknown (evidence STALE)."""
 _OPEN = frozenset(state.value for state in OPEN_STATES)
 
 
 class RunVisibility(NamedTuple):
-    """How a run is shown: as its source last told, or as out of sight."""
+    """A run's state as shown: as last reported, or unknown because its target is stale."""
 
     state: str
     evidence: str
@@ -41,7 +40,7 @@ class RunVisibility(NamedTuple):
 
 
 class ReadStore:
-    """A store that is open for reading: its connection, its clock, and what queries of all contexts ask of it."""
+    """A store open for reading."""
 
     def __init__(self, link: ReadConnection) -> None:
         self.link = link
@@ -56,19 +55,17 @@ class ReadStore:
         try:
             rows = self.link.rows(location.SCHEMA_QUERY)
         except StoreUnusable as error:
-            if self._is_half_made():
+            try:
+                is_half_made = not self.link.is_postgres and is_incomplete(self.link.rows(LIST_TABLES))
+            except StoreUnusable:
+                is_half_made = False
+            if is_half_made:
                 raise StoreMissing(incomplete_text(self.link.place)) from error
             raise StoreUnusable(f"{self.link.place} is not a Headway store: {error}") from error
         location.check_schema(rows, self.link.place)
 
-    def _is_half_made(self) -> bool:
-        try:
-            return not self.link.is_postgres and is_incomplete(self.link.rows(LIST_TABLES))
-        except StoreUnusable:
-            return False
-
     def meta(self, name: str) -> str | None:
-        """What the store keeps under a name of its own."""
+        """The value in `meta`; None without one."""
         return meta.get_meta(self.link, name)
 
     def __enter__(self) -> Self:
@@ -81,7 +78,7 @@ class ReadStore:
         self.link.close()
 
     def interrupt(self) -> None:
-        """From another thread: the question that is being answered fails, where the database allows it."""
+        """From another thread: the query in progress fails, if the database supports it."""
         self.link.interrupt()
 
     def clock_setting(self) -> ClockSetting | None:
@@ -89,47 +86,45 @@ class ReadStore:
         return meta.clock_setting(self.link)
 
     def service_zones(self) -> set[str]:
-        """The zones that services have."""
-        return {str(zone) for (zone,) in self.link.rows("SELECT DISTINCT zone FROM service WHERE NOT removed")}
+        return {str(row.zone) for row in self.link.rows("SELECT DISTINCT zone FROM service WHERE NOT removed")}
 
     def now(self) -> datetime:
-        """The present of this store: real, or the replay's."""
+        """By the store's clock: real, or the replay's."""
         return self._clock.now()
 
     def data_version(self) -> int:
-        """Another number after anything was committed by anybody else."""
+        """Changes after a commit on any other connection."""
         return self.link.data_version()
 
     def unwatched(self) -> str:
-        """The condition that a job `j` is watched no more; empty where all are."""
+        """SQL condition that a job `j` is no longer watched; empty if all are."""
         return unwatched_condition(self.link)
 
     def stale_targets(self) -> dict[int, datetime | None]:
-        """Target id -> last good poll, of the targets that were not seen for three poll intervals, or whose polls are
-        paused."""
+        """Target id -> last successful poll, of targets not seen for three poll intervals or with paused polls."""
         now = self.now()
         rows = self.link.rows(
             "SELECT t.id, t.last_ok_us, s.poll_every_s, w.value FROM target t JOIN system s ON s.id = t.system_id"
             " LEFT JOIN switch w ON w.name = 'polling ' || s.name AND w.value <> ''"
         )
         return {
-            target_id: optional_instant(last_ok)
-            for target_id, last_ok, every, until in rows
-            if last_ok is None
-            or now - instant(last_ok) > timedelta(seconds=every) * STALE_POLLS
-            or (until and (pause := parse_pause("", until, "", "", None)) is not None and pause.lasts(now))
+            row.id: optional_instant(row.last_ok_us)
+            for row in rows
+            if row.last_ok_us is None
+            or now - instant(row.last_ok_us) > timedelta(seconds=row.poll_every_s) * STALE_POLLS
+            or (row.value and (pause := parse_pause("", row.value, "", "", None)) is not None and pause.lasts(now))
         }
 
     def declared(self) -> Declared:
-        """Calendars and all else that the configuration declares; nothing where none was written yet."""
-        from console.domain.settings import NOTHING_DECLARED  # noqa: PLC0415 - see below
-        from console.store.config_documents import parse_declared  # noqa: PLC0415 - pydantic, which no first paint needs
+        """Calendars and other declarations of the config; empty before the first."""
+        from console.domain.settings import NOTHING_DECLARED  # noqa: PLC0415
+        from console.store.config_documents import parse_declared  # noqa: PLC0415 - pydantic is slow to import
 
         document = self.meta("declared")
         return parse_declared(document) if document is not None else NOTHING_DECLARED
 
     def paused(self) -> dict[str, SystemPause]:
-        """System -> the pause of its polls that lasts."""
+        """System -> its active pause of polling."""
         now = self.now()
         rows = self.link.rows(
             "SELECT s.name, w.value, w.set_by, w.why, w.at_us FROM system s JOIN switch w"
@@ -137,6 +132,17 @@ class ReadStore:
         )
         pauses = (parse_pause(row.name, row.value, row.set_by, row.why, optional_instant(row.at_us)) for row in rows)
         return {pause.system: pause for pause in pauses if pause is not None and pause.lasts(now)}
+
+
+class ContextQueries:
+    """Queries of one context over an open store."""
+
+    def __init__(self, store: ReadStore) -> None:
+        self.store = store
+        self.link = store.link
+
+    def job_names(self, ids: Iterable[int]) -> dict[int, str]:
+        return dict(self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", sorted(set(ids))))
 
 
 View = TypeVar("View")
@@ -148,24 +154,21 @@ _CONVERTERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 )
 
 
-@cache
 def _fields(view: Any, columns: type) -> list[tuple[str, str, Callable[[Any], Any] | None]]:
-    """(field, column, how the column becomes it) of the view's fields that rows of these columns have."""
-    found = []
+    """(field, column, converter) of the view's fields for which rows of these columns have one."""
+    fields = []
     for name, annotation in get_annotations(view).items():
         kind = str(getattr(annotation, "__forward_arg__", annotation))  # of a NamedTuple
         column = "bd" if name == "business_date" else f"{name}_us" if kind.startswith("datetime") else name
         convert = next((convert for begins, convert in _CONVERTERS if kind.startswith(begins)), None)
         if hasattr(columns, column):
-            found.append((name, column, (lambda text: text or "") if kind == "str" else convert))
-    return found
+            fields.append((name, column, (lambda text: text or "") if kind == "str" else convert))
+    return fields
 
 
 def to_view(view: type[View], row: Row, /, **given: Any) -> View:
-    """The view of a row: what is not given comes from the columns of the same name, an instant from `NAME_us`.
-
-    A text that is NULL becomes empty; tables and lists are kept as JSON. A field without a column keeps its default.
-    """
+    """The view of a row: fields not given come from the columns of the same name, instants from `NAME_us`, NULL texts
+    empty, tables and lists from JSON. A field without a column keeps its default."""
     for name, column, convert in _fields(cast(Any, view), type(row)):
         if name not in given:
             value = getattr(row, column)
@@ -174,7 +177,7 @@ def to_view(view: type[View], row: Row, /, **given: Any) -> View:
 
 
 def run_visibility(state: str, evidence: str, target_id: int, stale: dict[int, datetime | None]) -> RunVisibility:
-    """What has ended stays a fact; what is open and out of sight is unknown."""
+    """Ended runs keep their state; open runs of a stale target are unknown."""
     if target_id not in stale:
         return RunVisibility(state, evidence, None)
     if state in _OPEN:
@@ -183,22 +186,22 @@ def run_visibility(state: str, evidence: str, target_id: int, stale: dict[int, d
 
 
 def visible_state(stored: str) -> str:
-    """A raw name, such as a period key or a native reference, as a person may see it."""
+    """A raw name, such as a period key or native reference, cleaned for display."""
     return clean_line(decode_name(stored))
 
 
 def like_pattern(text: str) -> str:
-    """What `Link.like` takes for "holds this text"."""
+    """`ReadConnection.like` pattern for texts that contain this one."""
     return f"%{_escaped(encode_name(text))}%"
 
 
 def fuzzy_pattern(text: str) -> str:
-    """What `Link.like` takes for "holds these letters in this order"."""
+    """Pattern for texts that contain these letters in this order."""
     return f"%{'%'.join(map(_escaped, encode_name(text)))}%"
 
 
 def exact_pattern(text: str) -> str:
-    """What `Link.like` takes for "is this text"."""
+    """Pattern for exactly this text."""
     return _escaped(encode_name(text))
 
 
@@ -206,12 +209,19 @@ def _escaped(text: str) -> str:
     return re.sub("[!%_]", r"!\g<0>", text)
 
 
-def join_names(stored: str) -> tuple[str, ...]:
-    """A JSON list of texts."""
-    return tuple(str(one) for one in json.loads(stored))
+def stored_preview(row: Row) -> dict[str, Any]:
+    """The preview stored with an action, else with its plan step."""
+    return json_object(row.preview) or json_object(row.step_preview or "{}")
+
+
+def preview_parts(preview: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Summary, native calls and notes of a preview."""
+    summary = str(preview.get("summary") or preview.get("words") or "")  # "words" in rows of older versions
+    notes = (preview.get("refused"), preview.get("overlap"), *preview.get("notes", ()))
+    return summary, tuple(map(str, preview.get("native_calls", ()))), tuple(str(note) for note in notes if note)
 
 
 def json_object(stored: str) -> dict[str, Any]:
-    """A JSON object."""
-    found = json.loads(stored)
-    return found if isinstance(found, dict) else {}
+    """The JSON object; empty for other JSON."""
+    value = json.loads(stored)
+    return value if isinstance(value, dict) else {}

@@ -1,14 +1,14 @@
-"""What a job waits for: its gates, earlier runs and check results that a gate reads, root causes it awaits."""
+"""What a job waits for: gates, earlier runs and check results of its gates, root causes."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
 from console.domain.check import CheckHistory, CheckState, ResultSpan
 from console.domain.dependency import Requirement, UpstreamCondition, UpstreamPeriod, UpstreamRun
-from console.domain.ids import instant, micros
+from console.domain.ids import instant, micros, optional_instant
 from console.store.db.read_connection import ReadConnection
 from console.store.queries.base import visible_state
 
@@ -18,37 +18,36 @@ REQUIREMENT_COLUMNS = "d.condition, d.check_name, d.period, d.calendar, d.within
 def parse_requirement(
     condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
 ) -> Requirement:
-    """What a dependency requires, from its REQUIREMENT_COLUMNS."""
+    """From REQUIREMENT_COLUMNS."""
     within = None if within_s is None else timedelta(seconds=within_s)
     return Requirement(UpstreamCondition(condition), check, UpstreamPeriod(period), calendar, within, gate, need)
 
 
 def gate_texts(link: ReadConnection, job_id: int) -> tuple[str, ...]:
-    """In the order of the upstreams' names; empty where each must be good on the same date, and nothing else."""
+    """The job's gates, by upstream name; empty if it only requires success of each on the same date."""
     rows = link.rows(
         f"SELECT u.id, u.name, {REQUIREMENT_COLUMNS} FROM dependency d JOIN job u ON u.id = d.upstream_id"  # noqa: S608  (ours)
         " WHERE d.downstream_id = ? ORDER BY u.name, u.id, d.origin",
         (job_id,),
     )
-    wanted: dict[int, tuple[str, Requirement]] = {}
-    for number, name, *columns in rows:  # what config says of a pair stands first
-        wanted.setdefault(number, (name, parse_requirement(*columns)))
-    if all(wants.is_plain for _, wants in wanted.values()):
+    upstreams: dict[int, tuple[str, Requirement]] = {}
+    for number, name, *columns in rows:  # of a pair the declared dependency comes first
+        upstreams.setdefault(number, (name, parse_requirement(*columns)))
+    if all(requirement.is_plain for _, requirement in upstreams.values()):
         return ()
     gates: dict[object, list[tuple[str, Requirement]]] = {}
-    for number, (name, wants) in wanted.items():
-        gates.setdefault(wants.gate or number, []).append((name, wants))
-    return tuple(map(_gate_text, gates.values()))
-
-
-def _gate_text(found: list[tuple[str, Requirement]]) -> str:
-    names, wants = ", ".join(name for name, _ in found), found[0][1]
-    of = f"{'any' if wants.need == 1 else wants.need} of " if wants.gate else ""
-    return f"{of}{names} ({wants.text})" if wants.text else f"{of}{names}"
+    for number, (name, requirement) in upstreams.items():
+        gates.setdefault(requirement.gate or number, []).append((name, requirement))
+    texts = []
+    for members in gates.values():
+        names, requirement = ", ".join(name for name, _ in members), members[0][1]
+        of = f"{'any' if requirement.need == 1 else requirement.need} of " if requirement.gate else ""
+        texts.append(f"{of}{names} ({requirement.text})" if requirement.text else f"{of}{names}")
+    return tuple(texts)
 
 
 MAX_PAST_RUNS = 400
-"""So many of the latest are looked at: a month of what runs each hour would be more, and its last run is among them."""
+"""Enough to include the last run of a month for a job that runs twelve times a day."""
 
 
 def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[UpstreamRun, ...]:
@@ -59,22 +58,24 @@ def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[Upstream
         (job_id, micros(at), MAX_PAST_RUNS),
     )
     return tuple(
-        UpstreamRun(number, visible_state(key), business_date, instant(sort), state, evidence, reason, bool(stale),
-                instant(ended) if ended is not None else None)
-        for number, key, business_date, sort, state, evidence, reason, stale, ended in reversed(rows)
+        UpstreamRun(row.id, visible_state(row.period_key), row.bd, instant(row.sort_us), row.state, row.evidence,
+                    row.reason, bool(row.stale_read), optional_instant(row.ended_us))
+        for row in reversed(rows)
     )  # fmt: skip
 
 
 def check_results(link: ReadConnection, check: str, business_date: str) -> CheckHistory | None:
-    """What the looks at a check came to on that date; None where nobody has looked."""
+    """Results of a check for that date; None without any."""
     rows = link.rows(
         "SELECT state, since_us, at_us, words FROM check_result WHERE name = ? AND bd = ? ORDER BY id",
         (check, business_date),
     )
     if not rows:
         return None
-    found = [ResultSpan(CheckState(state), instant(since), instant(last), words) for state, since, last, words in rows]
-    return CheckHistory(check, date.fromisoformat(business_date), tuple(found))
+    spans = [
+        ResultSpan(CheckState(state), instant(since), instant(until), words) for state, since, until, words in rows
+    ]
+    return CheckHistory(check, date.fromisoformat(business_date), tuple(spans))
 
 
 _THREATENED = (
@@ -87,38 +88,32 @@ _MEMBERS = (
     " WHERE m.role <> 'repaired'"
 )
 _EDGES = (
-    "SELECT down.id, down.parent_id, d.upstream_id, up.parent_id FROM {keys} JOIN job down ON down.id = k.a"
+    "SELECT down.id, down.parent_id, d.upstream_id, up.parent_id AS above FROM {keys} JOIN job down ON down.id = k.a"
     " JOIN dependency d ON d.downstream_id = down.id JOIN job up ON up.id = d.upstream_id"
     " WHERE d.origin = 'native' OR d.mode <> 'observe'"
 )
-"""Where a scheduler or a hold waits; what is only observed starts all the same."""
+"""Dependencies that prevent a start: of schedulers, and holds."""
 _TASKS = "SELECT j.id FROM {keys} CROSS JOIN job j WHERE j.parent_id = k.a"
 
 
 def roots_awaited(link: ReadConnection, job_ids: Collection[int]) -> dict[int, str]:
-    """Job -> name of the root that it waits for, of those among these jobs that an open incident threatens; the
-    incident that was opened first where there are several."""
-    wanted = set(job_ids)
-    threats = [row for row in link.rows(_THREATENED) if row[0] in wanted]
+    """Job -> name of the root job that it waits for, of those among these jobs threatened by an open incident; of
+    several incidents the one opened first."""
+    candidates = set(job_ids)
+    threats = [row for row in link.rows(_THREATENED) if row.job_id in candidates]
     if not threats:
         return {}
     members: dict[int, set[int]] = defaultdict(set)
-    for incident_id, job_id in link.by_keys(_MEMBERS, sorted({row[1] for row in threats})):
-        members[incident_id].add(job_id)
-    read = _waits_for(link, {row[0] for row in threats})
-    found: dict[int, str] = {}
-    for job_id, incident_id, root in threats:
-        if read[job_id] & members[incident_id]:
-            found.setdefault(job_id, root)
-    return found
-
-
-def _waits_for(link: ReadConnection, job_ids: Iterable[int]) -> dict[int, set[int]]:
-    """Job -> what it, or a task of it, waits for; a task counts as itself and as its DAG."""
-    units = sorted(job_ids)
-    tasks = [row[0] for row in link.by_keys(_TASKS, units)]
-    found: dict[int, set[int]] = defaultdict(set)
-    for job_id, parent, upstream, above in link.by_keys(_EDGES, sorted({*units, *tasks})):
-        for one in (job_id, parent):
-            found[one] |= {upstream, above} - {None}
-    return found
+    for row in link.by_keys(_MEMBERS, sorted({threat.id for threat in threats})):
+        members[row.incident_id].add(row.job_id)
+    units = sorted({threat.job_id for threat in threats})
+    tasks = [row.id for row in link.by_keys(_TASKS, units)]
+    upstreams: dict[int, set[int]] = defaultdict(set)
+    for row in link.by_keys(_EDGES, sorted({*units, *tasks})):
+        for job_id in (row.id, row.parent_id):  # a task counts as itself and as its DAG
+            upstreams[job_id] |= {row.upstream_id, row.above} - {None}
+    roots: dict[int, str] = {}
+    for threat in threats:
+        if upstreams[threat.job_id] & members[threat.id]:
+            roots.setdefault(threat.job_id, threat.name)
+    return roots

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from console.domain.finding import FindingView
 from console.store.db.session import Row
-from console.store.queries.base import ReadStore, json_object, to_view, visible_state
+from console.store.queries.base import ContextQueries, json_object, to_view, visible_state
 
 MAX_FINDINGS = 200
 
@@ -17,30 +17,24 @@ _FINDING = (
 )
 
 
-class FindingQueries:
-    """Findings of rules about jobs."""
-
-    def __init__(self, store: ReadStore) -> None:
-        self.store = store
-        self.link = store.link
-
+class FindingQueries(ContextQueries):
     def list_findings(
         self, job_id: int | None = None, rule: str = "", closed: bool = False, limit: int = MAX_FINDINGS
     ) -> list[FindingView]:
-        """Open ones, or with `closed` those that are over as well; newest first."""
-        asked = {"f.job_id = ?": job_id, "f.rule = ?": rule or None}
-        where = [condition for condition, value in asked.items() if value is not None]
+        """Open findings, or with `closed` also closed ones; newest first."""
+        conditions = {"f.job_id = ?": job_id, "f.rule = ?": rule or None}
+        where = [condition for condition, value in conditions.items() if value is not None]
         where += [] if closed else ["f.closed_us IS NULL"]
         condition = f" WHERE {' AND '.join(where)}" if where else ""
-        values = [value for value in asked.values() if value is not None]
+        values = [value for value in conditions.values() if value is not None]
         return self._findings(f"{condition} ORDER BY f.id DESC LIMIT ?", [*values, limit])
 
     def findings_of_run(self, run_id: int) -> tuple[FindingView, ...]:
-        """All of one run, open or over, oldest first."""
+        """All findings of one run, oldest first."""
         return tuple(self._findings(" WHERE f.run_id = ? ORDER BY f.id", [run_id]))
 
     def findings_of_incident(self, incident_id: int) -> tuple[FindingView, ...]:
-        """Those of its members that were open while it was: of its root first."""
+        """Findings of its members that were open while it was."""
         rows = self.link.rows(
             f"{_FINDING.replace('SELECT', 'SELECT DISTINCT', 1)} JOIN incident_member m ON m.job_id = f.job_id"
             " AND (f.period_key = '' OR f.period_key = m.period_key) JOIN incident i ON i.id = m.incident_id"

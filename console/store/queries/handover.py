@@ -1,4 +1,4 @@
-"""What happened since a time, and what is still open: for the next shift."""
+"""The summary for the next shift: events since a time, and what is still open."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from console.store.db.session import Row
 from console.store.queries.actions import ActionQueries
 from console.store.queries.alerts import AlertQueries
 from console.store.queries.audit import verb_shown
-from console.store.queries.base import ReadStore, to_view
+from console.store.queries.base import ContextQueries, ReadStore, to_view
 from console.store.queries.estate import EstateQueries
 from console.store.queries.holds import HoldQueries
 from console.store.queries.incidents import IncidentQueries
 from console.text.cleaning import clean_line
 
 DEADLINES_WITHIN = timedelta(hours=12)
-"""How far ahead services at risk are told: the next shift."""
+"""How far ahead services at risk are listed."""
 _SERVICES = (
     "SELECT s.name, s.title, s.tier, s.zone, d.bd, d.deadline_us, d.timeliness, d.delivered_us, d.act_by_us, d.cause,"
     " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.bd = d.bd"
@@ -33,9 +33,7 @@ _SWITCH_VERBS = ("freeze", "thaw", "turn on", "turn off", "turn live", "turn sha
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 
 
-class HandoverQueries:
-    """The summary for the next shift."""
-
+class HandoverQueries(ContextQueries):
     def __init__(
         self,
         store: ReadStore,
@@ -45,8 +43,7 @@ class HandoverQueries:
         holds: HoldQueries,
         alerts: AlertQueries,
     ) -> None:
-        self.store = store
-        self.link = store.link
+        super().__init__(store)
         self.incidents = incidents
         self.estate = estate
         self.actions = actions
@@ -54,40 +51,40 @@ class HandoverQueries:
         self.alerts = alerts
 
     def handover_since(self, since: datetime) -> HandoverView:
-        """Everything since then, and what is open now."""
+        """Events since then, and what is open now."""
         now, since_us = self.store.now(), micros(since)
-        ended = [
-            one for one in self.incidents.list_incidents(closed=True) if one.closed is not None and one.closed >= since
+        closed = [
+            row for row in self.incidents.list_incidents(closed=True) if row.closed is not None and row.closed >= since
         ]
-        is_open = self.incidents.list_incidents()
+        opened = self.incidents.list_incidents()
         return HandoverView(
             since=since,
             at=now,
-            open=tuple(is_open),
-            opened=tuple(sorted((one for one in [*is_open, *ended] if one.opened >= since), key=_opened)),
-            closed=tuple(sorted(ended, key=_opened)),
+            open=tuple(opened),
+            opened=tuple(sorted((row for row in [*opened, *closed] if row.opened >= since), key=_opened)),
+            closed=tuple(sorted(closed, key=_opened)),
             notes=self._notes(since_us),
             services=self.service_nights(since, now + DEADLINES_WITHIN),
-            actions=tuple(one for one in reversed(self.actions.list_actions()) if one.requested >= since),
+            actions=tuple(row for row in reversed(self.actions.list_actions()) if row.requested >= since),
             holds=tuple(self.holds.list_holds()),
-            standing=self._standing(now),
+            standing=self._overrides(now),
             turned=self._turned(since_us),
             drift=tuple(self.estate.drift()),
             stale=tuple(
-                (f"{one.system}/{one.name}", one.last_ok, one.error)
-                for one in self.estate.systems()
-                if one.failing_since is not None
+                (f"{row.system}/{row.name}", row.last_ok, row.error)
+                for row in self.estate.systems()
+                if row.failing_since is not None
             ),
         )
 
     def service_nights(self, since: datetime, until: datetime) -> tuple[ServiceNight, ...]:
-        """Every service day whose deadline lies between, by deadline."""
+        """Every service day with a deadline in that window, by deadline."""
         where = "d.deadline_us >= ? AND d.deadline_us < ? AND NOT s.removed AND d.timeliness <> 'no_promise'"
         rows = self.link.rows(_SERVICES.format(where=where), (micros(since), micros(until)))
         return tuple(map(_night, rows))
 
     def nights_of_incident(self, incident_id: int) -> tuple[ServiceNight, ...]:
-        """The service days that an incident hurt, as they ended or stand."""
+        """The service days affected by an incident."""
         where = (
             "EXISTS (SELECT 1 FROM incident_service h WHERE h.incident_id = ? AND h.service_id = s.id AND h.bd = d.bd"
             " AND h.submission = d.submission)"
@@ -109,46 +106,33 @@ class HandoverQueries:
             f"SELECT at_us, actor, verb, object, why FROM audit WHERE at_us >= ? AND verb IN ({marks}) ORDER BY seq",
             (since_us, *_SWITCH_VERBS),
         )
-        return tuple(
-            SwitchChange(
-                instant(at),
-                clean_line(by),
-                verb_shown(verb, about),
-                "" if about == FREEZE else clean_line(about),
-                clean_line(why),
-            )
-            for at, by, verb, about, why in rows
-        )
+        changes = []
+        for row in rows:
+            about = "" if row.object == FREEZE else clean_line(row.object)
+            verb = verb_shown(row.verb, row.object)
+            changes.append(SwitchChange(instant(row.at_us), clean_line(row.actor), verb, about, clean_line(row.why)))
+        return tuple(changes)
 
-    def _standing(self, now: datetime) -> tuple[ActiveOverride, ...]:
-        modes = self.estate.modes()
-        found = [ActiveOverride("shadow", name, "", "", None) for name in modes.in_shadow]
-        if modes.frozen is not None:
-            found.insert(
-                0, ActiveOverride("freeze", format_freeze(modes.frozen), modes.frozen.by, modes.frozen.why, None)
-            )
-        found += [
-            ActiveOverride(
-                "silence",
-                ", ".join(f"{key}={value}" for key, value in one.matchers.items()),
-                one.by,
-                one.why,
-                one.until,
-            )
-            for one in self.alerts.silences()
-        ]
+    def _overrides(self, now: datetime) -> tuple[ActiveOverride, ...]:
+        modes, overrides = self.estate.modes(), []
+        if (freeze := modes.frozen) is not None:
+            overrides.append(ActiveOverride("freeze", format_freeze(freeze), freeze.by, freeze.why, None))
+        overrides += [ActiveOverride("shadow", name, "", "", None) for name in modes.in_shadow]
+        for silence in self.alerts.silences():
+            matchers = ", ".join(f"{key}={value}" for key, value in silence.matchers.items())
+            overrides.append(ActiveOverride("silence", matchers, silence.by, silence.why, silence.until))
         rows = self.link.rows(
             "SELECT s.name, COALESCE((SELECT '#' || d.instance FROM service_day d WHERE d.service_id = x.service_id"
-            " AND d.bd = x.bd AND d.submission = x.submission AND d.instance <> ''), x.bd), x.by, x.why, x.until_us"
-            " FROM extension x JOIN service s ON s.id = x.service_id"
+            " AND d.bd = x.bd AND d.submission = x.submission AND d.instance <> ''), x.bd) AS day, x.by, x.why,"
+            " x.until_us FROM extension x JOIN service s ON s.id = x.service_id"
             " WHERE x.until_us >= ? AND NOT EXISTS (SELECT 1 FROM extension y WHERE y.service_id = x.service_id"
             " AND y.bd = x.bd AND y.submission = x.submission AND y.id > x.id) ORDER BY x.until_us, s.name",
             (micros(now),),
         )
-        return (
-            *found,
-            *(ActiveOverride("extension", f"{name} {of}", by, why, instant(at)) for name, of, by, why, at in rows),
-        )
+        overrides += [
+            ActiveOverride("extension", f"{row.name} {row.day}", row.by, row.why, instant(row.until_us)) for row in rows
+        ]
+        return tuple(overrides)
 
 
 def _opened(one: IncidentRow) -> tuple[datetime, int]:

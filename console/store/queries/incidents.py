@@ -1,10 +1,9 @@
-"""Incidents: the list, and everything of one: evidence, members, earlier repairs, deliveries."""
+"""Incidents: the list, and one with evidence, members, past repairs and deliveries."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.sdk.states import RED_STATES, RunState, Verb
@@ -23,42 +22,35 @@ from console.domain.service import instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
-from console.store.queries.base import ReadStore, run_visibility, to_view, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, run_visibility, to_view, visible_state
 from console.store.queries.findings import FindingQueries
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 MAX_REPAIRS = 12
-"""Earlier failures that are shown at most."""
+"""Past failures shown at most."""
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _MEMBERS = (
     "SELECT m.role, j.name AS job, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned') AS state,"
     " COALESCE(r.evidence, 'native') AS evidence, COALESCE(r.stale_read, m.role = 'stale') AS stale_read, r.started_us,"
-    " r.ended_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof,"
-    " s.name || '/' || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities"
-    " FROM incident_member m JOIN job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id"
-    " JOIN system s ON s.id = t.system_id"
-    " LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ?"
-    " ORDER BY m.place, j.name"
+    " r.ended_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof, s.name || '/'"
+    " || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities FROM incident_member m JOIN"
+    " job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id JOIN system s ON s.id = t.system_id LEFT JOIN run r"
+    " ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ? ORDER BY m.place, j.name"
 )
 _BEFORE = (
     "SELECT recent.id AS run_id, recent.sort_us AS at_us, recent.state, recent.ended_us, t.ended_us AS failed_us,"
-    " t.message, t.exit_code,"
-    " (SELECT a.verb FROM action a WHERE a.run_id = recent.id AND a.state = 'verified'"
-    " ORDER BY a.requested_us DESC LIMIT 1) AS verb,"
-    " (SELECT a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state = 'verified'"
-    " ORDER BY a.requested_us DESC LIMIT 1) AS by,"
-    " (SELECT max(o.id) FROM incident o WHERE o.root_run_id = recent.id) AS incident_id,"
-    " (SELECT min(g.ended_us) FROM run g WHERE g.job_id = recent.job_id AND g.sort_us > recent.sort_us"
-    " AND g.sort_us < recent.sort_us + 86400000000 AND g.bd = recent.bd AND g.period_us IS NULL"
-    " AND g.state = 'succeeded') AS fresh_us"
-    " FROM (SELECT r.id, r.job_id, r.bd, r.sort_us, r.state, r.ended_us FROM incident i"
-    " JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us WHERE i.id = ?"
-    " ORDER BY r.sort_us DESC LIMIT 500) recent"
-    f" JOIN attempt t ON t.id = (SELECT x.id FROM attempt x WHERE x.run_id = recent.id AND x.state IN ({_RED})"
-    " ORDER BY x.number LIMIT 1) ORDER BY recent.sort_us DESC LIMIT ?"
+    " t.message, t.exit_code, (SELECT a.verb FROM action a WHERE a.run_id = recent.id AND a.state = 'verified' ORDER BY"
+    " a.requested_us DESC LIMIT 1) AS verb, (SELECT a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state"
+    " = 'verified' ORDER BY a.requested_us DESC LIMIT 1) AS by, (SELECT max(o.id) FROM incident o WHERE o.root_run_id ="
+    " recent.id) AS incident_id, (SELECT min(g.ended_us) FROM run g WHERE g.job_id = recent.job_id AND g.sort_us >"
+    " recent.sort_us AND g.sort_us < recent.sort_us + 86400000000 AND g.bd = recent.bd AND g.period_us IS NULL AND"
+    " g.state = 'succeeded') AS fresh_us FROM (SELECT r.id, r.job_id, r.bd, r.sort_us, r.state, r.ended_us FROM"
+    " incident i JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us WHERE"
+    " i.id = ? ORDER BY r.sort_us DESC LIMIT 500) recent JOIN attempt t ON t.id = (SELECT x.id FROM attempt x WHERE"
+    f" x.run_id = recent.id AND x.state IN ({_RED}) ORDER BY x.number LIMIT 1) ORDER BY recent.sort_us DESC LIMIT ?"
 )
-"""Of the latest 500 runs of the root's job before it: those that failed first, with their first failure, and when a
-start outside of the schedule was good for the same business date."""
+"""Of the latest 500 earlier runs of the root's job: those with a failed attempt, with their first failure, and when an
+unscheduled start succeeded for the same business date."""
 
 SELECT_DELIVERIES = (
     "SELECT a.incident_id, a.route, a.kind, d.url_words, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
@@ -74,17 +66,14 @@ _NEWEST = "ORDER BY i.opened_us DESC, i.id DESC"
 _UNACKNOWLEDGED: dict[str, Any] = {"taken_by": "", "taken_until": None}
 _ROWS = (
     "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
-    " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS services,"
-    " (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS hurt,"
-    " i.root_run_id, COALESCE(j.name, t.words, i.root_shared) AS root_job, i.runbook,"
-    " i.split_from, i.merged_into, i.reopened, i.changes, k.made_by AS taken_by, k.until_us AS taken_until_us,"
-    " (SELECT min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id)"
-    " AS tier"
-    " FROM incident i LEFT JOIN job j ON j.id = i.root_job_id"
-    " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
-    " ON t.id = i.root_target_id"
-    " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
-    " AND k.ended_us IS NULL AND i.closed_us IS NULL"
+    " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS services, (SELECT"
+    " count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS hurt,"
+    " i.root_run_id, COALESCE(j.name, t.words, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
+    " i.reopened, i.changes, k.made_by AS taken_by, k.until_us AS taken_until_us, (SELECT min(s.tier) FROM"
+    " incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier FROM incident i LEFT"
+    " JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN"
+    " system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT"
+    " max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
 )
 _LOG = (
     "SELECT l.text, l.error FROM attempt a JOIN log_tail l ON l.attempt_id = a.id WHERE a.run_id = ?"
@@ -92,199 +81,150 @@ _LOG = (
 )
 
 _RED_BEFORE = (
-    "SELECT recent.sort_us, recent.state, recent.attempts, recent.exit_code,"
-    " (SELECT o.close_reason FROM incident o WHERE o.root_run_id = recent.id AND o.closed_us IS NOT NULL"
-    " ORDER BY o.id DESC LIMIT 1),"
-    " (SELECT a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state = 'verified'"
-    " ORDER BY a.requested_us DESC LIMIT 1) FROM ("
-    "SELECT r.id, r.sort_us, r.state, r.attempts, r.exit_code FROM incident i JOIN run f ON f.id = i.root_run_id"
-    " JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us AND NOT EXISTS (SELECT 1 FROM incident_member m"
-    " WHERE m.incident_id = i.id AND m.job_id = r.job_id AND m.run_id = r.id) WHERE i.id = ?"
-    " ORDER BY r.sort_us DESC LIMIT 500"
-    f") recent WHERE recent.state IN ({_RED}) OR (recent.attempts > 1 AND recent.state = 'succeeded'"
-    f" AND EXISTS (SELECT 1 FROM attempt t WHERE t.run_id = recent.id AND t.state IN ({_RED})))"
-    " ORDER BY recent.sort_us DESC LIMIT 5"
+    "SELECT recent.sort_us, recent.state, recent.attempts, recent.exit_code, (SELECT o.close_reason FROM incident o"
+    " WHERE o.root_run_id = recent.id AND o.closed_us IS NOT NULL ORDER BY o.id DESC LIMIT 1) AS close_reason, (SELECT"
+    " a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state = 'verified' ORDER BY a.requested_us DESC"
+    " LIMIT 1) AS by FROM (SELECT r.id, r.sort_us, r.state, r.attempts, r.exit_code FROM incident i JOIN run f ON f.id"
+    " = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us AND NOT EXISTS (SELECT 1 FROM"
+    " incident_member m WHERE m.incident_id = i.id AND m.job_id = r.job_id AND m.run_id = r.id) WHERE i.id = ? ORDER BY"
+    f" r.sort_us DESC LIMIT 500) recent WHERE recent.state IN ({_RED}) OR (recent.attempts > 1 AND recent.state ="
+    f" 'succeeded' AND EXISTS (SELECT 1 FROM attempt t WHERE t.run_id = recent.id AND t.state IN ({_RED}))) ORDER BY"
+    " recent.sort_us DESC LIMIT 5"
 )
-"""Earlier runs of the root's job that needed repair, without the incident's own, among its latest 500: a job that runs
-each minute has many."""
+"""Earlier runs of the root's job that needed repair, without the incident's own, among its latest 500."""
 _SEEN_BEFORE = (
-    "SELECT o.opened_us, o.close_reason FROM incident i JOIN incident o ON o.id < i.id AND o.closed_us IS NOT NULL"
-    " AND (o.root_target_id = i.root_target_id OR o.root_run_id = i.root_run_id) WHERE i.id = ?"
-    " ORDER BY o.id DESC LIMIT 5"
+    "SELECT o.opened_us, o.close_reason FROM incident i JOIN incident o ON o.id < i.id AND o.closed_us IS NOT NULL AND"
+    " (o.root_target_id = i.root_target_id OR o.root_run_id = i.root_run_id) WHERE i.id = ? ORDER BY o.id DESC LIMIT 5"
 )
-"""Earlier incidents of the same target, or of the very same run."""
+"""Earlier incidents of the same target, or of the same run."""
 
 
-class IncidentQueries:
-    """Incidents with their members, alerts and evidence."""
-
+class IncidentQueries(ContextQueries):
     def __init__(self, store: ReadStore, actions: ActionQueries, findings: FindingQueries) -> None:
-        self.store = store
-        self.link = store.link
+        super().__init__(store)
         self.actions = actions
         self.findings = findings
 
-    def _hits(self, incidents: Sequence[int]) -> dict[int, list[str]]:
-        """Titles of the services that each of these incidents hurts, each once, the soonest due first."""
-        rows = self.link.by_keys(
-            "SELECT x.incident_id, s.title, s.name FROM {keys} JOIN incident_service x ON x.incident_id = k.a"
-            " JOIN service s ON s.id = x.service_id ORDER BY x.deadline_us, s.tier, s.name",
-            incidents,
-        )
-        found: dict[int, list[str]] = {}
-        for incident_id, title, name in rows:
-            titles = found.setdefault(incident_id, [])
-            titles += [] if (title or name) in titles else [title or name]
-        return found
-
-    def _last_told(self, incidents: Sequence[int]) -> dict[int, list[DeliveryView]]:
-        """The last alert about each of these incidents, to each of its addresses."""
-        rows = self.link.by_keys(
-            f"{SELECT_DELIVERIES} FROM {{keys}} JOIN alert a ON a.id ="
-            " (SELECT max(x.id) FROM alert x WHERE x.incident_id = k.a) JOIN delivery d ON d.alert_id = a.id"
-            " ORDER BY a.id, d.url_index",
-            incidents,
-        )
-        found: dict[int, list[DeliveryView]] = {}
-        for row in rows:
-            found.setdefault(row.incident_id, []).append(to_view(DeliveryView, row))
-        return found
-
-    def _held_now(self, incidents: Sequence[int]) -> dict[int, SuppressionView]:
-        """What is held back of each of these incidents now, the latest."""
-        rows = self.link.by_keys(
-            f"SELECT h.* FROM {{keys}} JOIN ({SELECT_SUPPRESSIONS}) h ON h.incident_id = k.a WHERE h.ended_us IS NULL"
-            " ORDER BY h.since_us",
-            incidents,
-        )
-        return {row.incident_id: to_view(SuppressionView, row) for row in rows}
-
-    def _members(self, incident_id: int) -> tuple[MemberView, ...]:
-        """Every run of it as its source told it last, and when that was."""
-        stale = self.store.stale_targets()
-        found = []
-        for row in self.link.rows(_MEMBERS, (incident_id,)):
-            shown = run_visibility(row.state, row.evidence, row.target_id, stale)
-            found.append(_member(row, shown.state, shown.evidence))
-        return tuple(found)
-
     def _repairs(self, incident_id: int) -> tuple[PastRepair, ...]:
-        """Earlier failures of its root's job, newest first, and what became of each."""
-        rows = self.link.rows("SELECT reason FROM incident WHERE id = ?", (incident_id,))
-        said = str(rows[0][0]) if rows else ""
-        found = [_repair(row, said) for row in self.link.rows(_BEFORE, (incident_id, MAX_REPAIRS))]
-        notes = self._last_notes([one.incident_id for one in found if one.incident_id is not None])
-        return tuple(replace(one, note=notes.get(one.incident_id, "")) for one in found)
-
-    def _last_notes(self, incidents: list[int]) -> dict[int | None, str]:
-        """The last note that a person wrote at each of these incidents."""
-        rows = self.link.by_keys(
-            "SELECT e.incident_id, e.words FROM {keys} JOIN event e ON e.incident_id = k.a WHERE e.kind = 'note'"
-            " ORDER BY e.id",
-            incidents,
+        """Past failures of its root's job with their repairs, newest first."""
+        incident = self.link.first("SELECT reason FROM incident WHERE id = ?", (incident_id,))
+        reason = incident.reason if incident is not None else ""
+        repairs = [_repair(row, reason) for row in self.link.rows(_BEFORE, (incident_id, MAX_REPAIRS))]
+        notes: dict[int | None, str] = dict(
+            self.link.by_keys(
+                "SELECT e.incident_id, e.words FROM {keys} JOIN event e ON e.incident_id = k.a WHERE e.kind = 'note'"
+                " ORDER BY e.id",
+                [repair.incident_id for repair in repairs if repair.incident_id is not None],
+            )
         )
-        return dict(rows)
+        return tuple(replace(repair, note=notes.get(repair.incident_id, "")) for repair in repairs)
 
     def list_incidents(self, closed: bool = False) -> list[IncidentRow]:
-        """All open incidents, or the latest 200 closed ones; newest first."""
+        """Open incidents, or the latest 200 closed ones; newest first."""
         where = f"NOT NULL {_NEWEST} LIMIT {MAX_CLOSED}" if closed else f"NULL {_NEWEST}"
-        rows = self.link.rows(f"{_ROWS} WHERE i.closed_us IS {where}")
-        return self._as_now([to_view(IncidentRow, row) for row in rows])
+        return self._current(self.link.rows(f"{_ROWS} WHERE i.closed_us IS {where}"))
 
     def incident(self, incident_id: int) -> IncidentView:
-        """One incident and all that hangs on it. Raises NotFound."""
-        found = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))
-        if not found:
-            raise NotFound(
-                incident_name(incident_id), tuple(incident_name(one.id) for one in self.list_incidents()[:3])
-            )
-        [row] = self._as_now([to_view(IncidentRow, found[0])])
+        """One incident with everything about it. Raises NotFound."""
+        rows = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))
+        if not rows:
+            newest = tuple(incident_name(incident.id) for incident in self.list_incidents()[:3])
+            raise NotFound(incident_name(incident_id), newest)
+        [row] = self._current(rows)
         log, log_error = self._log(row.root_run_id)
+        stale, members = self.store.stale_targets(), []
+        for member in self.link.rows(_MEMBERS, (incident_id,)):
+            visible = run_visibility(member.state, member.evidence, member.target_id, stale)
+            members.append(_member(member, visible.state, visible.evidence))
+        events = self.link.rows(
+            "SELECT at_us, kind, words, actor FROM event WHERE incident_id = ? ORDER BY id", (incident_id,)
+        )
+        deliveries = self.link.rows(
+            f"{SELECT_DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"
+            " ORDER BY a.id, d.url_index",
+            (incident_id,),
+        )
+        held = self.link.rows(f"{SELECT_SUPPRESSIONS} WHERE incident_id = ? ORDER BY id", (incident_id,))
+        runs = [(row.sort_us, _outcome(row)) for row in self.link.rows(_RED_BEFORE, (incident_id,))]
+        earlier = self.link.rows(_SEEN_BEFORE, (incident_id,))
+        seen_before = sorted([*runs, *((row.opened_us, row.close_reason) for row in earlier)], reverse=True)[:5]
         return IncidentView(
             row=row,
             services=self._services(incident_id),
-            members=self._members(incident_id),
-            events=self._events(incident_id),
-            deliveries=self._deliveries(incident_id),
+            members=tuple(members),
+            events=tuple(to_view(EventView, event) for event in events),
+            deliveries=tuple(to_view(DeliveryView, delivery) for delivery in deliveries),
             log=log,
             log_error=log_error,
             actions=tuple(self.actions.list_actions(incident_id=incident_id)),
-            seen_before=self._seen_before(incident_id),
-            held=self._held(incident_id),
+            seen_before=tuple((instant(at), outcome) for at, outcome in seen_before),
+            held=tuple(to_view(SuppressionView, suppression) for suppression in held),
             findings=self.findings.findings_of_incident(incident_id),
             repairs=self._repairs(incident_id),
         )
 
     def incident_of_run(self, run_id: int) -> int | None:
         """The open incident that the run belongs to."""
-        rows = self.link.rows(
+        row = self.link.first(
             "SELECT i.id FROM run r JOIN incident_member m ON m.job_id = r.job_id AND m.period_key = r.period_key"
             " JOIN incident i ON i.id = m.incident_id WHERE r.id = ? AND i.closed_us IS NULL ORDER BY i.id LIMIT 1",
             (run_id,),
         )
-        return int(rows[0][0]) if rows else None
+        return None if row is None else int(row.id)
 
     def _log(self, run_id: int | None) -> tuple[str, str]:
-        """The tail of the latest attempt that did not succeed, else of the latest; or why there is none."""
-        rows = self.link.rows(_LOG, (run_id,)) if run_id is not None else []
-        if not rows:
+        log = self.link.first(_LOG, (run_id,)) if run_id is not None else None
+        if log is None:
             return "", "no log was fetched"
-        [(text, error)] = rows
-        return text, error if text or error else "the log is empty"
+        return log.text, log.error if log.text or log.error else "the log is empty"
 
     def _services(self, incident_id: int) -> tuple[AffectedServiceView, ...]:
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
             " x.timeliness, x.source, x.reason, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
-            " d.distrust"
-            " FROM incident_service x JOIN service s ON s.id = x.service_id"
-            " LEFT JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
-            " WHERE x.incident_id = ? ORDER BY x.deadline_us, s.tier, s.name, x.submission",
+            " d.distrust FROM incident_service x JOIN service s ON s.id = x.service_id LEFT JOIN service_day d ON"
+            " d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission WHERE x.incident_id = ? ORDER"
+            " BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
         )
         titles = [instance_name(row.title or row.name, row.instance) if row.instance else row.title for row in rows]
         return tuple(to_view(AffectedServiceView, row, title=title) for row, title in zip(rows, titles, strict=True))
 
-    def _events(self, incident_id: int) -> tuple[EventView, ...]:
-        rows = self.link.rows(
-            "SELECT at_us, kind, words, actor FROM event WHERE incident_id = ? ORDER BY id", (incident_id,)
+    def _current(self, rows: list[Row]) -> list[IncidentRow]:
+        """With affected services, soonest due first, the last alert, the latest suppression and no expired
+        acknowledgement."""
+        incidents = [to_view(IncidentRow, row) for row in rows]
+        now, ids = self.store.now(), [incident.id for incident in incidents]
+        services: dict[int, dict[str, None]] = defaultdict(dict)
+        for row in self.link.by_keys(
+            "SELECT x.incident_id, s.title, s.name FROM {keys} JOIN incident_service x ON x.incident_id = k.a"
+            " JOIN service s ON s.id = x.service_id ORDER BY x.deadline_us, s.tier, s.name",
+            ids,
+        ):
+            services[row.incident_id][row.title or row.name] = None
+        deliveries: dict[int, list[DeliveryView]] = defaultdict(list)
+        for row in self.link.by_keys(
+            f"{SELECT_DELIVERIES} FROM {{keys}} JOIN alert a ON a.id = (SELECT max(x.id) FROM alert x WHERE"
+            " x.incident_id = k.a) JOIN delivery d ON d.alert_id = a.id ORDER BY a.id, d.url_index",
+            ids,
+        ):
+            deliveries[row.incident_id].append(to_view(DeliveryView, row))
+        suppressed = self.link.by_keys(
+            f"SELECT h.* FROM {{keys}} JOIN ({SELECT_SUPPRESSIONS}) h ON h.incident_id = k.a WHERE h.ended_us IS NULL"
+            " ORDER BY h.since_us",
+            ids,
         )
-        return tuple(to_view(EventView, row) for row in rows)
-
-    def _deliveries(self, incident_id: int) -> tuple[DeliveryView, ...]:
-        rows = self.link.rows(
-            f"{SELECT_DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"
-            " ORDER BY a.id, d.url_index",
-            (incident_id,),
-        )
-        return tuple(to_view(DeliveryView, row) for row in rows)
-
-    def _as_now(self, rows: list[IncidentRow]) -> list[IncidentRow]:
-        """The same with whom they hit and what was told last, and without those who are on it no
-        more because their time has passed."""
-        now, ids = self.store.now(), [one.id for one in rows]
-        hits = self._hits(ids)
-        told, held = self._last_told(ids), self._held_now(ids)
+        held = {row.incident_id: to_view(SuppressionView, row) for row in suppressed}
         return [
             replace(
-                one,
-                hits=tuple(hits.get(one.id, ())),
-                told=tuple(told.get(one.id, ())),
-                held=held.get(one.id),
-                **({} if one.taken_until is None or one.taken_until > now else _UNACKNOWLEDGED),
+                incident,
+                hits=tuple(services[incident.id]),
+                told=tuple(deliveries[incident.id]),
+                held=held.get(incident.id),
+                **({} if incident.taken_until is None or incident.taken_until > now else _UNACKNOWLEDGED),
             )
-            for one in rows
+            for incident in incidents
         ]
-
-    def _held(self, incident_id: int) -> tuple[SuppressionView, ...]:
-        rows = self.link.rows(f"{SELECT_SUPPRESSIONS} WHERE incident_id = ? ORDER BY id", (incident_id,))
-        return tuple(to_view(SuppressionView, row) for row in rows)
-
-    def _seen_before(self, incident_id: int) -> tuple[tuple[datetime, str], ...]:
-        """When its root was red earlier and how that ended, newest first, at most five."""
-        runs = [(at, _outcome(*row)) for at, *row in self.link.rows(_RED_BEFORE, (incident_id,))]
-        told = self.link.rows(_SEEN_BEFORE, (incident_id,))
-        return tuple((instant(at), words) for at, words in sorted([*runs, *told], reverse=True)[:5])
 
 
 def _member(row: Row, state: str, evidence: str) -> MemberView:
@@ -299,29 +239,28 @@ def _member(row: Row, state: str, evidence: str) -> MemberView:
     )
 
 
-def _repair(row: Row, said_now: str) -> PastRepair:
+def _repair(row: Row, reason_now: str) -> PastRepair:
     ended, failed, fresh, by = row.ended_us, row.failed_us, row.fresh_us, row.by or ""
     said = str(row.message).partition("\n")[0] or (f"exit {row.exit_code}" if row.exit_code is not None else "")
-    green = row.state in (RunState.SUCCEEDED, RunState.SKIPPED)
+    succeeded = row.state in (RunState.SUCCEEDED, RunState.SKIPPED)
     how = str(row.verb).replace("_", " ") if row.verb else "its scheduler's own retry"
-    if not green and fresh and failed and fresh > failed:
-        green, ended, how, by = True, fresh, "a fresh start", ""
-    took = timedelta(microseconds=ended - failed).total_seconds() if green and ended and failed else None
+    if not succeeded and fresh and failed and fresh > failed:
+        succeeded, ended, how, by = True, fresh, "a fresh start", ""
     return to_view(
         PastRepair,
         row,
         said=said,
-        how=how if green else "",
-        took_s=took,
-        by=by if green else "",
-        is_alike=is_same_fault(said, said_now),
+        how=how if succeeded else "",
+        took_s=(ended - failed) / 1e6 if succeeded and ended and failed else None,
+        by=by if succeeded else "",
+        is_alike=is_same_fault(said, reason_now),
     )
 
 
-def _outcome(state: str, attempts: int, exit_code: int | None, close_reason: str | None, by: str | None) -> str:
-    """ "failed: exit 1", "repaired by attempt 2, rerun by alice", or what was said when its incident closed."""
-    if close_reason:
-        return close_reason
-    if state != RunState.SUCCEEDED:
-        return state if exit_code is None else f"{state}: exit {exit_code}"
-    return f"repaired by attempt {attempts}" + (f", rerun by {by}" if by else "")
+def _outcome(run: Row) -> str:
+    """As "failed: exit 1", "repaired by attempt 2, rerun by alice", or the close reason of its incident."""
+    if run.close_reason:
+        return str(run.close_reason)
+    if run.state != RunState.SUCCEEDED:
+        return str(run.state) if run.exit_code is None else f"{run.state}: exit {run.exit_code}"
+    return f"repaired by attempt {run.attempts}" + (f", rerun by {run.by}" if run.by else "")

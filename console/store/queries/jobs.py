@@ -1,7 +1,7 @@
-"""Jobs in the order of the big table, and one job with its surroundings.
+"""Jobs in the order of the jobs table, and one job with everything about it.
 
-Never OFFSET: the jobs that the filter means are found first (names stand in one index: 15 ms for 100,000), then the
-order is walked and only they are kept. A page stops as soon as it is full.
+Never OFFSET: jobs matching the filter are found first (names are in one index: 15 ms for 100,000), then the order is
+walked and only those are kept. A page stops as soon as it is full.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from connectors.sdk.states import OPEN_STATES, RunState
 from console.domain.filter import ME, JobFilter
 from console.domain.ids import MAX_ID_DIGITS, instant, is_suffix_of, micros, optional_instant
-from console.domain.job import JobRow, JobView
+from console.domain.job import CARD_FIELDS, CardView, JobRow, JobView, card_locked_reason
 from console.domain.run import ATTENTION_RANKS, CALM_RANK, PROBLEM_RANK
 from console.domain.system import DriftView
 from console.store.db.session import Row
 from console.store.errors import AmbiguousName, IndistinctName, NotFound
 from console.store.names import decode_name, encode_name
-from console.store.queries.base import ReadStore, exact_pattern, fuzzy_pattern, like_pattern, run_visibility, to_view
+from console.store.queries.base import (
+    ContextQueries,
+    ReadStore,
+    exact_pattern,
+    fuzzy_pattern,
+    like_pattern,
+    run_visibility,
+    to_view,
+)
 from console.store.queries.dependencies import gate_texts
 from console.store.queries.findings import FindingQueries
 from console.store.queries.runs import RunQueries
@@ -32,12 +39,12 @@ from console.store.queries.services import MemberQueries, ServiceQueries
 from console.store.queries.watched_jobs import unwatched_condition, unwatched_reason, watched_condition
 from console.text.suggestions import suggest_names
 
-# ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 FIRST_PAGE = 128
 FEW_JOBS = 4_000
-"""So many jobs are looked up one by one; more are picked out of the order of all."""
+"""Up to this many jobs are read one by one; more are filtered while walking the order."""
 STALE_READ_RANKS = (2, 3)
-"""Ranks at which a run of any state may stand that read stale data, contradicts itself or is out of sight."""
+"""Ranks of runs of any state with a stale read, a contradiction or a stale target."""
 _ORDERS = {
     "attention": "l.attention {up}, l.sort_us {down}, l.job_id {down}",
     "name": "j.name {up}, j.id {up}",
@@ -48,7 +55,7 @@ SqlConditions = tuple[list[str], list[Any]]
 
 
 class FilterMatch(NamedTuple):
-    """The jobs that a filter means: among `ids` (None: any), where `told` holds as well."""
+    """The jobs of a filter: among `ids` (None: any), where the conditions `told` hold too."""
 
     ids: set[int] | None
     told: SqlConditions
@@ -56,36 +63,30 @@ class FilterMatch(NamedTuple):
 
 MAX_HISTORY = 60
 MAX_COMING = 3
-"""Expected runs of a job that are told."""
+"""Expected runs shown."""
 MAX_COMPARED = 20_000
-"""Names that are compared by spelling for a near miss; beyond it only those that hold what was typed."""
+"""Names compared by spelling for similar ones; beyond it only names that contain the text."""
 MAX_ALIKE = 5
-"""Jobs that look alike which a message names at most."""
+"""Jobs listed at most whose names look the same."""
 _JOB_ID = re.compile(rf"id:[0-9]{{1,{MAX_ID_DIGITS}}}")
 _ROW = (
     "SELECT j.id, j.name, s.name AS system, s.kind, l.state, COALESCE(r.evidence, 'native') AS evidence,"
     " r.native_state, COALESCE(r.timeliness, 'no_estimate') AS timeliness, r.bd, r.id AS run_id, r.started_us,"
     " r.ended_us, p.sort_us AS planned_us, c.words AS schedule, c.next_us AS source_next_us, j.owner,"
-    " j.paused_since_us, CASE WHEN c.id IS NOT NULL OR j.gone_since_us <"
-    " (SELECT g.inventory_us FROM target g WHERE g.id = j.target_id) THEN j.gone_since_us END AS gone_us, j.parent_id,"
-    " r.stale_read, COALESCE(r.attempts, 0) AS attempts, j.target_id, h.state AS hold, h.held_by,"
-    " h.until_us AS held_until_us"
-    " FROM {keys} JOIN job j ON j.id = k.a JOIN latest_run l ON l.job_id = j.id JOIN system s ON s.id = j.system_id"
-    " LEFT JOIN run r ON r.id = l.run_id"
-    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
-    " NOT NULL)"
-    " LEFT JOIN run p ON p.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.sort_us > ? AND x.state = 'planned'"
-    " ORDER BY x.sort_us LIMIT 1)"
-    " LEFT JOIN hold h ON h.key = (SELECT MAX(x.key) FROM hold x WHERE x.job_id = j.id AND x.ended_us IS NULL AND"
-    " x.kind <> 'trigger')"
+    " j.paused_since_us, CASE WHEN c.id IS NOT NULL OR j.gone_since_us < (SELECT g.inventory_us FROM target g WHERE"
+    " g.id = j.target_id) THEN j.gone_since_us END AS gone_us, j.parent_id, r.stale_read, COALESCE(r.attempts, 0) AS"
+    " attempts, j.target_id, h.state AS hold, h.held_by, h.until_us AS held_until_us FROM {keys} JOIN job j ON j.id ="
+    " k.a JOIN latest_run l ON l.job_id = j.id JOIN system s ON s.id = j.system_id LEFT JOIN run r ON r.id = l.run_id"
+    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS NOT"
+    " NULL) LEFT JOIN run p ON p.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.sort_us > ? AND x.state ="
+    " 'planned' ORDER BY x.sort_us LIMIT 1) LEFT JOIN hold h ON h.key = (SELECT MAX(x.key) FROM hold x WHERE x.job_id ="
+    " j.id AND x.ended_us IS NULL AND x.kind <> 'trigger')"
 )
-"""Known by a run only, a job is gone once an inventory has come that does not show it: before, it may be new."""
+"""A job known only by a run is gone once a newer inventory does not include it."""
 _HELD = ("held", "releasing", "found")
 
 
-class JobQueries:
-    """Jobs by filter and order, and one job with its surroundings."""
-
+class JobQueries(ContextQueries):
     def __init__(
         self,
         store: ReadStore,
@@ -94,16 +95,12 @@ class JobQueries:
         members: MemberQueries,
         findings: FindingQueries,
     ) -> None:
-        self.store = store
-        self.link = store.link
-        self.runs = runs
-        self.services = services
-        self.members = members
-        self.findings = findings
+        super().__init__(store)
+        self.runs, self.services, self.members, self.findings = runs, services, members, findings
 
     def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
-        """Ids of all jobs that match, in order: "attention" (needs a person first), "name", "age" (newest first),
-        "deadline", "slack" (least first); with "-" before it the other way round."""
+        """Ids of all matching jobs, in order: "attention" (needs a person first), "name", "age" (newest first),
+        "deadline", "slack" (least first); reversed with "-" before it."""
         return array("q", self._ids(wanted, sort, whole=True))
 
     def jobs_first_page(self, wanted: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
@@ -147,28 +144,25 @@ class JobQueries:
         return (job_id for job_id in ids if meant.ids is None or job_id in meant.ids)
 
     def _numbers(self, sql: str, values: Sequence[Any], whole: bool) -> Iterable[int]:
-        """The numbers `a` of a statement in its order. All of them in one answer where the `whole` is wanted of SQLite:
-        100,000 steps in Python would each take the interpreter away from the screen."""
+        """The numbers `a` of a statement in its order. On SQLite a `whole` list is one JSON value: 100,000 steps in
+        Python would block the screen."""
         if whole and not self.link.is_postgres:
-            [(numbers,)] = self.link.rows(f"SELECT json_group_array(a) FROM ({sql})", values)
-            found: list[int] = json.loads(numbers)
-            return found
+            [row] = self.link.rows(f"SELECT json_group_array(a) AS numbers FROM ({sql})", values)
+            numbers: list[int] = json.loads(row.numbers)
+            return numbers
         return (row[0] for row in self.link.stream(sql, values))
 
     def _by_promise(self, wanted: JobFilter, order: str, is_back: bool) -> Iterator[int]:
-        """By the deadline, or the slack, of the service it endangers first; what feeds none stands last either way."""
+        """By deadline or slack of the first service it endangers; jobs of no service are last either way."""
         promised = self.services.promised()
         place = 0 if order == "deadline" else 1
-        mine = [(one, promised[one]) for one in self._ids(wanted, "attention") if one in promised]
-        told = [(at, job_id) for job_id, both in mine if (at := both[place]) is not None]
-        told.sort(key=itemgetter(0), reverse=is_back)
-        yield from (job_id for _, job_id in told)
-        known = {job_id for _, job_id in told}
-        yield from (one for one in self._ids(wanted, "attention") if one not in known)
+        ids = list(self._ids(wanted, "attention"))
+        keys = {job_id: key for job_id in ids if job_id in promised and (key := promised[job_id][place]) is not None}
+        yield from sorted(keys, key=keys.__getitem__, reverse=is_back)
+        yield from (job_id for job_id in ids if job_id not in keys)
 
-    # -- what a filter means ----------------------------------------------------------------------------------------
     def match_jobs(self, wanted: JobFilter) -> FilterMatch:
-        """The jobs that are meant by what the filter says of jobs, not of their runs."""
+        """The jobs matching the filter's conditions on jobs, not on runs."""
         where, values = told = self._of_jobs(wanted)
         ids: set[int] | None = None
         if where:
@@ -197,37 +191,29 @@ class JobQueries:
         add("j.name", map(like_pattern, wanted.words))
         add("j.name", map(fuzzy_pattern, wanted.fuzzy))
         add("j.name", map(like_pattern, wanted.without), any_of=True, out=True)
-        for systems, out in ((wanted.systems, False), (wanted.not_systems, True)):
-            if systems:
-                where.append(f"j.system_id {'NOT ' * out}IN ({self._systems(systems)})")
+        for names, out in ((wanted.systems, False), (wanted.not_systems, True)):
+            if names:
+                rows = self.link.rows("SELECT id, name, kind FROM system ORDER BY id")
+                ids = [
+                    row.id for row in rows if any(name.lower() in f"{row.name} {row.kind}".lower() for name in names)
+                ]
+                where.append(f"j.system_id {'NOT ' * out}IN ({', '.join(map(str, ids)) or '0'})")
         for owners, out in ((wanted.owners, False), (wanted.not_owners, True)):
-            add("j.owner", self._owners(owners), any_of=True, out=out)
+            patterns = [like_pattern(owner) for owner in owners if owner != ME]
+            if ME in owners:
+                from console.store.access import own_names  # noqa: PLC0415 - only for "me"
+
+                patterns += map(exact_pattern, own_names(self.link, self.link.is_postgres))
+            add("j.owner", patterns, any_of=True, out=out)
         if unwatched := self.store.unwatched():
             where.append(f"NOT {unwatched}")
         return where, values
 
-    def _systems(self, names: Sequence[str]) -> str:
-        """Ids of the systems whose name or kind holds one of these texts."""
-        rows = self.link.rows("SELECT id, name, kind FROM system ORDER BY id")
-        fits = [row.id for row in rows if any(name.lower() in f"{row.name} {row.kind}".lower() for name in names)]
-        return ", ".join(map(str, fits)) or "0"
-
-    def _owners(self, owners: Sequence[str]) -> list[str]:
-        """Patterns; for "me" who this process is, and their groups."""
-        patterns = [like_pattern(one) for one in owners if one != ME]
-        if ME in owners:
-            from console.store.access import own_names  # noqa: PLC0415 - only for who asks for their own
-
-            patterns += map(exact_pattern, own_names(self.link, self.link.is_postgres))
-        return patterns
-
     def _below(self, services: Sequence[str], tiers: Sequence[int]) -> set[int]:
-        """The jobs, tasks included, that these services hang on."""
         units = self.members.members_of(services, tiers)
         return units | set(self.members.tasks_of(units))
 
     def _of_latest(self, wanted: JobFilter) -> SqlConditions:
-        """What the filter says of a job's latest run."""
         where: list[str] = []
         values: list[Any] = []
         shown = self._shown("l.state")
@@ -241,7 +227,7 @@ class JobQueries:
         return [*where, *more], [*values, *their]
 
     def run_conditions(self, wanted: JobFilter) -> SqlConditions:
-        """What the filter says of when a run `r` was."""
+        """The filter's conditions on the times of a run `r`."""
         where: list[str] = []
         values: list[Any] = []
         now = self.store.now()
@@ -261,7 +247,6 @@ class JobQueries:
         return where, values
 
     def _shown(self, state: str) -> str:
-        """The state as it is shown: what is open at a target that is out of sight counts as unknown."""
         unseen = self._unseen(state)
         return f"CASE WHEN {unseen} THEN 'unknown' ELSE {state} END" if unseen else state
 
@@ -270,46 +255,51 @@ class JobQueries:
         return f"(j.target_id IN ({stale}) AND {state} IN ({OPEN_STATES_SQL}))" if stale else ""
 
     def _ranks(self, wanted: JobFilter) -> Iterable[int]:
-        """The ranks at which something may match; the others need not be walked."""
+        """The ranks that may match; the others are not walked."""
         if self.store.stale_targets():
             return range(CALM_RANK + 1)
         if wanted.states:
-            return {
-                *(ATTENTION_RANKS.get(RunState(state), CALM_RANK) for state in _known(wanted.states)),
-                *STALE_READ_RANKS,
-            }
+            states = [state.lower() for state in wanted.states if state.lower() in ATTENTION_RANKS]
+            return {*(ATTENTION_RANKS.get(RunState(state), CALM_RANK) for state in states), *STALE_READ_RANKS}
         return range((PROBLEM_RANK if wanted.problems_only else CALM_RANK) + 1)
 
     @staticmethod
-    def _joins(words: str) -> str:
-        """The joins that these words need."""
-        named = set(re.findall(r"\b([jr])\.", words))
-        joins = " JOIN job j ON j.id = l.job_id" if "j" in named else ""
-        return joins + (" JOIN run r ON r.id = l.run_id" if "r" in named else "")
+    def _joins(sql: str) -> str:
+        """The joins that this SQL needs."""
+        aliases = set(re.findall(r"\b([jr])\.", sql))
+        joins = " JOIN job j ON j.id = l.job_id" if "j" in aliases else ""
+        return joins + (" JOIN run r ON r.id = l.run_id" if "r" in aliases else "")
 
     def jobs_by_ids(self, ids: Sequence[int]) -> list[JobRow]:
-        """The lines of these jobs, in the order of the ids; unknown ones are left out."""
+        """In the order of the ids; unknown ones are left out."""
         stale = self.store.stale_targets()
         now_us = micros(self.store.now())
         rows = {row.id: row for row in self.link.by_keys(_ROW, list(ids), (now_us,))}
         return [_job_row(rows[job_id], stale, now_us) for job_id in ids if job_id in rows]
 
     def job(self, name_or_id: str | int) -> JobView:
-        """One job by id, by "system/native-id", by the end of that where it is the only one, or by "id:4". Raises
-        NotFound with near misses, or with the ids of the jobs that only look as the name does."""
+        """One job by id, by "system/native-id", by a suffix of that unique to it, or by "id:4". Raises NotFound with
+        similar names, or with the ids of jobs whose names look the same."""
         job_id = self._job_id(name_or_id)
-        found = self.jobs_by_ids([job_id])
-        if not found:
+        rows = self.jobs_by_ids([job_id])
+        if not rows:
             raise NotFound(str(name_or_id))
-        [row] = found
+        [row] = rows
         [facts] = self.link.rows(
-            "SELECT title, definition, run_as, proof, runbook, rerun, expected_s, native_url FROM job WHERE id = ?",
+            "SELECT title, definition, run_as, proof, runbook, rerun, expected_s, native_url, config_says FROM job"
+            " WHERE id = ?",
             (job_id,),
         )
         count, p50, p90 = self._durations(job_id)
-        from console.store.queries.job_cards import job_card  # noqa: PLC0415 - no first paint needs it
-
-        card = job_card(self.link, job_id, {"owner": row.owner, "runbook": facts.runbook, "rerun": facts.rerun})
+        coming = self.link.rows(
+            "SELECT sort_us FROM run WHERE job_id = ? AND sort_us > ? AND state = 'planned' ORDER BY sort_us LIMIT ?",
+            (job_id, micros(self.store.now()), MAX_COMING),
+        )
+        drift = self.link.rows(
+            "SELECT id, what, words, seen_us FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL"
+            " ORDER BY id",
+            (job_id,),
+        )
         return to_view(
             JobView,
             facts,
@@ -320,20 +310,35 @@ class JobQueries:
             upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
             services=self.members.services_of(job_id),
-            coming=self._coming(job_id) if row.next is not None else (),
+            coming=tuple(instant(run.sort_us) for run in coming) if row.next is not None else (),
             waits=gate_texts(self.link, job_id),
-            drift=tuple(self._drift_of(job_id, row.name)),
+            drift=tuple(to_view(DriftView, change, job=row.name) for change in drift),
             runs=tuple(self.runs.list_runs(job_id)),
             findings=tuple(self.findings.list_findings(job_id)),
-            card=card,
+            card=self._card(job_id, facts.config_says.split(","), (row.owner, facts.runbook, facts.rerun)),
             left_out=unwatched_reason(self.link, job_id),
         )
 
-    def job_named(self, typed: str) -> str:
-        """The full name, as patterns are held against it, of the job that `typed` means. Raises NotFound."""
-        return decode_name(self.link.rows("SELECT name FROM job WHERE id = ?", (self._job_id(typed),))[0][0])
+    def _card(self, job_id: int, configured: list[str], current: tuple[str, ...]) -> tuple[CardView, ...]:
+        """Each field of the card with its current value, who set it, and why people may not."""
+        from console.store.access import load_permissions  # noqa: PLC0415 - the first paint does not need it
 
-    # -- one job ----------------------------------------------------------------------------------------------------
+        rows = self.link.rows("SELECT field, value, said_by, said_us FROM job_card WHERE job_id = ?", (job_id,))
+        entries = {row.field: row for row in rows}
+        allowed = load_permissions(self.link)[1].cards
+        card = []
+        for name, value in zip(CARD_FIELDS, current, strict=True):
+            locked, entry = card_locked_reason(name, configured, allowed), entries.get(name)
+            if entry is not None and entry.value and not locked:
+                card.append(CardView(name, value, entry.said_by, instant(entry.said_us), locked))
+            else:
+                card.append(CardView(name, value, "", None, locked))
+        return tuple(card)
+
+    def job_named(self, typed: str) -> str:
+        """The full name, as matched by patterns, of the job that `typed` means. Raises NotFound."""
+        return decode_name(self.link.rows("SELECT name FROM job WHERE id = ?", (self._job_id(typed),))[0].name)
+
     def _job_id(self, name_or_id: str | int) -> int:
         if isinstance(name_or_id, int):
             return name_or_id
@@ -347,12 +352,12 @@ class JobQueries:
             "SELECT id FROM job WHERE name = ? ORDER BY id LIMIT ?", (encode_name(name_or_id), MAX_ALIKE + 1)
         )
         if len(rows) > 1:
-            raise IndistinctName(name_or_id, tuple(row[0] for row in rows))
-        return int(rows[0][0]) if rows else self._by_short_name(name_or_id)
+            raise IndistinctName(name_or_id, tuple(row.id for row in rows))
+        return int(rows[0].id) if rows else self._by_short_name(name_or_id)
 
     def _by_short_name(self, typed: str) -> int:
-        """The one job that a short name is enough for; one that is watched and still there goes before the others. What
-        begins with a system of ours is no short name: another system's job may end with it."""
+        """The one job with this suffix; watched and existing jobs go first. A text that begins with a known system is
+        not a suffix: another system's job may end with it."""
         system, slash, _ = typed.partition("/")
         if slash and self.link.rows("SELECT 1 FROM system WHERE name = ?", (encode_name(system),)):
             raise NotFound(typed, self.near_jobs(typed), "headway job list")
@@ -370,7 +375,7 @@ class JobQueries:
         return int(found[0].id)
 
     def near_jobs(self, name: str) -> tuple[str, ...]:
-        """Names of jobs that may have been meant, best first."""
+        """Names of similar jobs, best first."""
         holds = self.link.contains("name")
         typed = encode_name(name.rpartition("/")[2] or name)
         watched = watched_condition(self.link)
@@ -380,26 +385,19 @@ class JobQueries:
         return suggest_names(name, [row[0] for row in names])
 
     def _durations(self, job_id: int) -> tuple[int, float | None, float | None]:
-        """How many of the latest 60 successes there are, with median and 90 % of their seconds."""
+        """Number of the latest 60 successes, with median and 90 % of their seconds."""
         rows = self.link.rows(
             "SELECT started_us, ended_us FROM run WHERE job_id = ? AND state = 'succeeded' AND evidence = 'native'"
             " AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT ?",
             (job_id, MAX_HISTORY),
         )
-        seconds = [(ended - started) / 1_000_000 for started, ended in rows]
+        seconds = [(row.ended_us - row.started_us) / 1_000_000 for row in rows]
         if len(seconds) < 2:
-            return len(seconds), (seconds[0] if seconds else None), (seconds[0] if seconds else None)
-        from statistics import quantiles  # noqa: PLC0415 - it loads 5 ms of modules that no first paint needs
+            return len(seconds), next(iter(seconds), None), next(iter(seconds), None)
+        from statistics import quantiles  # noqa: PLC0415 - slow to import
 
         cuts = quantiles(seconds, n=10, method="inclusive")
         return len(seconds), cuts[4], cuts[8]
-
-    def _coming(self, job_id: int) -> tuple[datetime, ...]:
-        rows = self.link.rows(
-            "SELECT sort_us FROM run WHERE job_id = ? AND sort_us > ? AND state = 'planned' ORDER BY sort_us LIMIT ?",
-            (job_id, micros(self.store.now()), MAX_COMING),
-        )
-        return tuple(instant(row[0]) for row in rows)
 
     def _neighbours(self, job_id: int, mine: str, other: str) -> tuple[tuple[str, str], ...]:
         rows = self.link.rows(
@@ -409,36 +407,21 @@ class JobQueries:
         )
         return tuple((row.name, row.origin) for row in rows)
 
-    def _drift_of(self, job_id: int, name: str) -> list[DriftView]:
-        rows = self.link.rows(
-            "SELECT id, what, words, seen_us FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL"
-            " ORDER BY id",
-            (job_id,),
-        )
-        return [to_view(DriftView, row, job=name) for row in rows]
 
-
-def _and(one: SqlConditions, other: SqlConditions) -> SqlConditions:
-    return [*one[0], *other[0]], [*one[1], *other[1]]
-
-
-def _known(states: Iterable[str]) -> Iterator[str]:
-    return (state.lower() for state in states if state.lower() in ATTENTION_RANKS)
-
-
-def _next(planned: int | None, told: int | None, now_us: int, is_paused: bool) -> int | None:
-    """The next expected run; without one what the source names, where that is ahead and will come."""
-    return told if planned is None and told is not None and told > now_us and not is_paused else planned
+def _and(first: SqlConditions, second: SqlConditions) -> SqlConditions:
+    return [*first[0], *second[0]], [*first[1], *second[1]]
 
 
 def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow:
     is_held = row.hold in _HELD or (row.hold == "placing" and row.paused_since_us is not None)
     is_paused, is_gone = row.paused_since_us is not None and row.hold is None, row.gone_us is not None
-    next_us = None if is_held or is_gone else _next(row.planned_us, row.source_next_us, now_us, is_paused)
+    next_us, source_us = row.planned_us, row.source_next_us
+    if next_us is None and source_us is not None and source_us > now_us and not is_paused:
+        next_us = source_us
     return to_view(
         JobRow,
         row,
-        next=optional_instant(next_us),
+        next=None if is_held or is_gone else optional_instant(next_us),
         paused=is_paused,
         gone=is_gone,
         is_task=row.parent_id is not None,

@@ -1,4 +1,4 @@
-"""Plans that were started: the list, and one with its steps."""
+"""Started plans: the list, and one with its steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from console.store.db.session import Row
 from console.store.errors import PlanNotFound
 from console.store.names import decode_name
 from console.store.plan_steps import OTHER_HOLD, format_other_hold
-from console.store.queries.base import ReadStore, to_view
+from console.store.queries.base import ContextQueries, to_view
 
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 MAX_PLANS = 200
 _PLANS = (
     "SELECT id, key, kind, title, incident_id, state, requested_by, requested_us, ended_us, why, words, at_once"
@@ -18,62 +18,49 @@ _PLANS = (
 _OPEN = "('running', 'paused', 'stopped')"
 _STEPS = (
     "SELECT s.place, s.verb, j.name AS job, s.job_id, COALESCE(s.run_id, r.id) AS run_id, s.period_key, s.after,"
-    " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state,"
-    " CASE WHEN s.words <> '' THEN s.words ELSE a.words END AS words, s.started_us, s.ended_us,"
-    " y.name AS system, r.state AS run_state, CASE WHEN s.state = 'planned' THEN"
-    " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
-    " AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others,"
-    f" CASE WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside"
-    " FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
-    " LEFT JOIN action a ON a.key = s.action_key"
-    " LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ? ORDER BY s.place"
+    " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.words <>"
+    " '' THEN s.words ELSE a.words END AS words, s.started_us, s.ended_us, y.name AS system, r.state AS run_state, CASE"
+    " WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id AND"
+    " o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE WHEN"
+    f" s.state = 'planned' THEN {OTHER_HOLD} END AS beside FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT"
+    " JOIN system y ON y.id = j.system_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.job_id ="
+    " s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ? ORDER BY s.place"
 )
 
 
-class PlanQueries:
-    """Recovery plans and their steps."""
-
-    def __init__(self, store: ReadStore) -> None:
-        self.store = store
-        self.link = store.link
-
+class PlanQueries(ContextQueries):
     def list_plans(self, incident_id: int | None = None, ended: bool = True) -> list[PlanView]:
-        """Newest first, at most MAX_PLANS; of one incident; without those that are done or aborted."""
-        limits = [f"state IN {_OPEN}"] if not ended else []
-        values: tuple[int, ...] = ()
-        if incident_id is not None:
-            limits.append("incident_id = ?")
-            values = (incident_id,)
-        where = f" WHERE {' AND '.join(limits)}" if limits else ""
-        return [
-            self._plan(row) for row in self.link.rows(f"{_PLANS}{where} ORDER BY id DESC LIMIT {MAX_PLANS}", values)
+        """Newest first, at most MAX_PLANS; of one incident; with or without done and aborted ones."""
+        conditions = [
+            *(() if ended else (f"state IN {_OPEN}",)),
+            *(() if incident_id is None else ("incident_id = ?",)),
         ]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        values = () if incident_id is None else (incident_id,)
+        rows = self.link.rows(f"{_PLANS}{where} ORDER BY id DESC LIMIT {MAX_PLANS}", values)
+        return [self._plan(row) for row in rows]
 
     def plan(self, number: int) -> PlanView:
         """One plan with its steps. Raises PlanNotFound."""
-        rows = self.link.rows(f"{_PLANS} WHERE id = ?", (number,))
-        if not rows:
+        row = self.link.first(f"{_PLANS} WHERE id = ?", (number,))
+        if row is None:
             raise PlanNotFound(number)
-        return self._plan(rows[0])
+        return self._plan(row)
 
     def _plan(self, row: Row) -> PlanView:
         return to_view(PlanView, row, steps=tuple(map(_step, self.link.rows(_STEPS, (row.id,)))))
 
 
 def _step(row: Row) -> PlanStepView:
+    try:
+        after = parse_places(row.after)
+    except (ValueError, RecursionError):  # not written by Headway; the engine abandons the plan
+        after = ()
     return to_view(
         PlanStepView,
         row,
         period_key=decode_name(row.period_key),
-        after=_places(row.after),
+        after=after,
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
     )
-
-
-def _places(stored: str) -> tuple[int, ...]:
-    """None where no program of ours wrote them: a screen shows the plan that the engine gives up for it."""
-    try:
-        return parse_places(stored)
-    except (ValueError, RecursionError):
-        return ()

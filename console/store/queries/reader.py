@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 
 class Queries(ReadStore):
-    """One object per context. For one thread at a time.
-
-    What the first screen shows is loaded at once, the other contexts with their first query: 40 ms less to start.
-    """
+    """One object per context, for one thread at a time. The first screen's are loaded at once, the others with their
+    first query: 40 ms less to start."""
 
     def __init__(self, link: ReadConnection) -> None:
         super().__init__(link)

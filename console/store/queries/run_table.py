@@ -13,57 +13,53 @@ from console.domain.filter import JobFilter
 from console.domain.ids import instant, micros
 from console.domain.run import ATTENTION_RANKS, PROBLEM_RANK, HourlyRunCount, RunRow
 from console.store.names import encode_name
-from console.store.queries.base import ReadStore
-from console.store.queries.jobs import FEW_JOBS, FIRST_PAGE, OPEN_STATES_SQL, FilterMatch, JobQueries
+from console.store.queries.base import ContextQueries, ReadStore
+from console.store.queries.jobs import FEW_JOBS, FIRST_PAGE, OPEN_STATES_SQL, JobQueries
 from console.store.queries.runs import SELECT_RUN, run_row
 
 MAX_STARTS = 60
-"""Latest successes that are looked at, as decisions do."""
+"""Latest successes that are read, as in decisions."""
 
-# ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 HOUR_US = 3_600_000_000
 MAX_IDS = 256
-"""Jobs whose runs are looked up together."""
+"""Jobs whose runs are read together."""
 PROBLEM_STATES_SQL = ", ".join(f"'{state}'" for state, rank in ATTENTION_RANKS.items() if rank <= PROBLEM_RANK)
 FAILED_STATES_SQL = ", ".join(f"'{state}'" for state, rank in ATTENTION_RANKS.items() if rank == 0)
 _BY_ID = SELECT_RUN.replace("FROM run r", "FROM {keys} JOIN run r ON r.id = k.a")
 
 
-class RunTableQueries:
-    """Runs of all jobs, by filter and order."""
-
+class RunTableQueries(ContextQueries):
     def __init__(self, store: ReadStore, jobs: JobQueries) -> None:
-        self.store = store
-        self.link = store.link
+        super().__init__(store)
         self.jobs = jobs
 
     def unscheduled_starts(self, job_id: int) -> tuple[str, tuple[int, ...]] | None:
         """Zone of its system, and its latest starts (period's instant, else first start; seconds since 1970), newest
-        first. None where a schedule of it is known, and for tasks."""
-        rows = self.link.rows(
+        first. None for tasks and for jobs with a known schedule."""
+        system = self.link.first(
             "SELECT s.zone FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ? AND j.parent_id IS NULL"
             " AND COALESCE((SELECT c.dialect FROM schedule c WHERE c.job_id = j.id AND c.accepted_us IS NOT NULL"
             " ORDER BY c.id DESC LIMIT 1), 'none') = 'none'",
             (job_id,),
         )
-        if not rows:
+        if system is None:
             return None
         starts = self.link.rows(
-            "SELECT COALESCE(period_us, first_started_us) FROM run WHERE job_id = ? AND state = 'succeeded'"
+            "SELECT COALESCE(period_us, first_started_us) AS us FROM run WHERE job_id = ? AND state = 'succeeded'"
             " AND first_started_us IS NOT NULL ORDER BY sort_us DESC LIMIT ?",
             (job_id, MAX_STARTS),
         )
-        return str(rows[0][0]), tuple(int(row[0]) // 1_000_000 for row in starts)
+        return str(system.zone), tuple(int(start.us) // 1_000_000 for start in starts)
 
     def run_ids(self, wanted: JobFilter, sort: str = "age") -> array[int]:
-        """Ids of all runs that match and were due, in order: "age" (newest period first), "name" (of the job, each
-        newest first); with "-" before it the other way round. Planned ones only where the filter asks for that state.
-        """
+        """Ids of all matching runs that were due, in order: "age" (newest period first), "name" (of the job, each
+        newest first); reversed with "-" before it. Planned runs only if the filter asks for that state."""
         return array("q", self._run_ids(wanted, sort))
 
     def runs_read_after(self, last_id: int) -> tuple[int, dict[str, int]]:
-        """The newest run's id, and how many of each system came after `last_id`, planned ones left out: who counts a
-        read-back as it goes on reads each run once."""
+        """The newest run's id, and the number of unplanned runs per system after `last_id`: progress of a read-back
+        without counting a run twice."""
         [(newest,)] = self.link.rows("SELECT COALESCE(MAX(id), 0) FROM run")
         sql = (
             "SELECT s.name, COUNT(*) FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
@@ -76,14 +72,13 @@ class RunTableQueries:
         return self.runs_by_ids(list(islice(self._run_ids(wanted, sort), limit)))
 
     def runs_by_ids(self, ids: Sequence[int]) -> list[RunRow]:
-        """The lines of these runs, in the order of the ids; unknown ones are left out."""
+        """In the order of the ids; unknown ones are left out."""
         stale = self.store.stale_targets()
         rows = {row.id: row for row in self.link.by_keys(_BY_ID, list(ids))}
         return [run_row(rows[run_id], stale) for run_id in ids if run_id in rows]
 
     def run_hours(self, wanted: JobFilter, hours: int) -> list[HourlyRunCount]:
-        """How many of the runs that match were due in each of the last hours, oldest first; hours without any are left
-        out."""
+        """Number of matching runs due in each of the last hours, oldest first, without empty hours."""
         first = micros(self.store.now()) // HOUR_US - hours + 1
         red = f"SUM(CASE WHEN r.state IN ({FAILED_STATES_SQL}) THEN 1 ELSE 0 END)"
         sql = "SELECT r.sort_us / {hour}, COUNT(*), {red} FROM {runs} GROUP BY 1 ORDER BY 1"
@@ -95,52 +90,48 @@ class RunTableQueries:
         is_back = sort.startswith("-")
         if sort.removeprefix("-") == "name":
             return self._by_name(wanted, is_back)
-        way = "ASC" if is_back else "DESC"
+        direction = "ASC" if is_back else "DESC"
         runs, values = self._source(wanted)
-        rows = runs(f"SELECT r.id FROM {{runs}} ORDER BY r.sort_us {way}, r.id {way}", values)
+        rows = runs(f"SELECT r.id FROM {{runs}} ORDER BY r.sort_us {direction}, r.id {direction}", values)
         return (row[0] for row in rows)
 
     def _by_name(self, wanted: JobFilter, is_back: bool) -> Iterator[int]:
-        """The jobs in the order of their names, some at a time, each with its runs along their index: a page stops
-        early, and no million runs are sorted."""
-        meant, way = self.jobs.match_jobs(wanted), "DESC" if is_back else "ASC"
-        told = f" WHERE {' AND '.join(meant.told[0])}" if meant.told[0] else ""
-        rows = self.link.stream(f"SELECT j.id FROM job j{told} ORDER BY j.name {way}, j.id {way}", meant.told[1])
+        """Job by job, some at a time, each with its runs along their index: a page stops early without sorting all
+        runs."""
+        meant, direction = self.jobs.match_jobs(wanted), "DESC" if is_back else "ASC"
+        condition = f" WHERE {' AND '.join(meant.told[0])}" if meant.told[0] else ""
+        rows = self.link.stream(
+            f"SELECT j.id FROM job j{condition} ORDER BY j.name {direction}, j.id {direction}", meant.told[1]
+        )
         jobs = (row[0] for row in rows if meant.ids is None or row[0] in meant.ids)
         where, values = self._of_runs_table(wanted)
         sql = (
             "SELECT r.id, r.job_id FROM {keys} CROSS JOIN run r"
             f" WHERE {' AND '.join(['r.job_id = k.a', *where])} ORDER BY r.job_id, r.sort_us DESC"
         )
-        for some in _chunks(jobs):
-            found: dict[int, list[int]] = defaultdict(list)
+        while some := list(islice(jobs, MAX_IDS)):
+            runs: dict[int, list[int]] = defaultdict(list)
             for run_id, job_id in self.link.by_keys(sql, some, values):
-                found[job_id].append(run_id)
-            yield from (run_id for job_id in some for run_id in found[job_id])
+                runs[job_id].append(run_id)
+            yield from (run_id for job_id in some for run_id in runs[job_id])
 
     def _source(self, wanted: JobFilter, also: str = "", given: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
-        """What asks a statement of the runs that match, given it and its values. Few jobs are looked up one by one;
-        what is said of many is a condition of each run."""
+        """A function that runs a statement on the matching runs, and its values."""
         meant = self.jobs.match_jobs(wanted)
         where, values = self._of_runs_table(wanted)
         if also:
             where, values = [*where, also], [*values, *given]
-        told, their = self._told(meant)
         if meant.ids is not None and len(meant.ids) <= FEW_JOBS:
             ids = list(meant.ids)
             runs = f"{{keys}} CROSS JOIN run r WHERE {' AND '.join(['r.job_id = k.a', *where])}"
             return lambda sql, values: self.link.by_keys(sql.format(runs=runs), ids, values), values
-        source = f"run r WHERE {' AND '.join([*where, *told])}"
-        return lambda sql, values: self.link.stream(sql.format(runs=source), values), [*values, *their]
-
-    def _told(self, meant: FilterMatch) -> tuple[list[str], list[Any]]:
-        """What is said of many jobs, as conditions of a run; the plus keeps the walk along the order of time."""
-        found: list[str] = []
-        if meant.told[0]:
-            found.append(f"+r.job_id IN (SELECT j.id FROM job j WHERE {' AND '.join(meant.told[0])})")
+        conditions, more = meant.told
+        if conditions:  # the plus keeps the walk along the order of time
+            where = [*where, f"+r.job_id IN (SELECT j.id FROM job j WHERE {' AND '.join(conditions)})"]
         if meant.ids is not None:
-            found.append(f"+r.job_id IN ({', '.join(map(str, sorted(meant.ids)))})")
-        return found, meant.told[1]
+            where = [*where, f"+r.job_id IN ({', '.join(map(str, sorted(meant.ids)))})"]
+        source = f"run r WHERE {' AND '.join(where)}"
+        return lambda sql, values: self.link.stream(sql.format(runs=source), values), [*values, *more]
 
     def _of_runs_table(self, wanted: JobFilter) -> tuple[list[str], list[Any]]:
         where, values = self.jobs.run_conditions(wanted)
@@ -158,9 +149,3 @@ class RunTableQueries:
         if wanted.problems_only:
             where.append(f"({state} IN ({PROBLEM_STATES_SQL}) OR r.stale_read OR r.evidence = 'conflict')")
         return where, values
-
-
-def _chunks(ids: Iterator[int]) -> Iterator[list[int]]:
-    """The ids, some at a time."""
-    while some := list(islice(ids, MAX_IDS)):
-        yield some

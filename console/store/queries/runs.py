@@ -9,7 +9,7 @@ from console.domain.run import AttemptView, RunRow, RunView
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
-from console.store.queries.base import ReadStore, json_object, run_visibility, to_view, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, json_object, run_visibility, to_view, visible_state
 from console.store.queries.findings import FindingQueries
 from console.store.queries.incidents import IncidentQueries
 
@@ -21,63 +21,61 @@ SELECT_RUN = (
 )
 _ATTEMPTS = (
     "SELECT id, number, state, evidence, native_state, started_us, ended_us, exit_code, message, action_key,"
-    " native_ref,"
-    " native_url FROM attempt WHERE run_id = ? ORDER BY number"
+    " native_ref, native_url FROM attempt WHERE run_id = ? ORDER BY number"
 )
 
 
-class RunQueries:
-    """The runs of a job, and one run with its attempts."""
-
+class RunQueries(ContextQueries):
     def __init__(
         self, store: ReadStore, incidents: IncidentQueries, actions: ActionQueries, findings: FindingQueries
     ) -> None:
-        self.store = store
-        self.link = store.link
-        self.incidents = incidents
-        self.actions = actions
-        self.findings = findings
+        super().__init__(store)
+        self.incidents, self.actions, self.findings = incidents, actions, findings
+
+    def _rows(self, where: str, values: tuple[object, ...]) -> list[RunRow]:
+        stale = self.store.stale_targets()
+        return [run_row(row, stale) for row in self.link.rows(f"{SELECT_RUN} WHERE {where}", values)]
 
     def list_runs(self, job_id: int, limit: int = MAX_RUNS) -> list[RunRow]:
-        """Runs that began or should have, newest period first."""
-        rows = self.link.rows(
-            f"{SELECT_RUN} WHERE r.job_id = ? AND (r.attempts > 0 OR r.sort_us <= ?) ORDER BY r.sort_us DESC,"
-            " r.period_key DESC"
-            " LIMIT ?",
-            (job_id, micros(self.store.now()), limit),
-        )
-        stale = self.store.stale_targets()
-        return [run_row(row, stale) for row in rows]
+        """Runs that began or were due, newest period first."""
+        where = "r.job_id = ? AND (r.attempts > 0 OR r.sort_us <= ?) ORDER BY r.sort_us DESC, r.period_key DESC LIMIT ?"
+        return self._rows(where, (job_id, micros(self.store.now()), limit))
 
     def runs_on(self, job_id: int, business_date: str) -> list[RunRow]:
-        """The job's runs of one business date, also those that are still to come, newest first; what began before what
-        did not."""
-        rows = self.link.rows(
-            f"{SELECT_RUN} WHERE r.job_id = ? AND r.bd = ? ORDER BY CASE WHEN r.attempts > 0 THEN 0 ELSE 1 END,"
-            " r.sort_us DESC, r.period_key DESC LIMIT ?",
-            (job_id, business_date, MAX_RUNS),
+        """The job's runs of one business date, expected ones included, newest first; runs that began come first."""
+        where = (
+            "r.job_id = ? AND r.bd = ? ORDER BY CASE WHEN r.attempts > 0 THEN 0 ELSE 1 END, r.sort_us DESC,"
+            " r.period_key DESC LIMIT ?"
         )
-        stale = self.store.stale_targets()
-        return [run_row(row, stale) for row in rows]
+        return self._rows(where, (job_id, business_date, MAX_RUNS))
 
     def run(self, run_id: int) -> RunView:
         """One run with everything about it. Raises NotFound."""
-        found = self.link.rows(f"{SELECT_RUN} WHERE r.id = ?", (run_id,))
-        if not found:
+        rows = self._rows("r.id = ?", (run_id,))
+        if not rows:
             raise NotFound(f"run {run_id}")
-        row = run_row(found[0], self.store.stale_targets())
+        [row] = rows
         [job] = self.link.rows(
             "SELECT s.zone, j.rerun, s.capabilities, s.missing, j.proof FROM job j JOIN system s ON s.id = j.system_id"
             " WHERE j.id = ?",
             (row.job_id,),
         )
-        log, log_error, cut = self._tail(run_id)
+        log = self.link.first(
+            "SELECT l.text, l.error, l.cut FROM run r JOIN log_tail l ON l.attempt_id = r.attempt_id WHERE r.id = ?",
+            (run_id,),
+        )
+        attempts = self.link.rows(_ATTEMPTS, (run_id,))
+        tasks = "j.parent_id = ? AND r.period_key = ? ORDER BY r.started_us IS NULL, r.started_us, j.name"
+        until = (
+            "r.job_id = ? AND r.sort_us <= (SELECT sort_us FROM run WHERE id = ?)"
+            " ORDER BY r.sort_us DESC, r.period_key DESC LIMIT ?"
+        )
         return RunView(
             row=row,
-            attempts=tuple(_attempt(attempt) for attempt in self.link.rows(_ATTEMPTS, (run_id,))),
-            log=log,
-            log_error=log_error,
-            log_cut=cut,
+            attempts=tuple(to_view(AttemptView, one, native_ref=visible_state(one.native_ref)) for one in attempts),
+            log=log.text if log is not None else "",
+            log_error=log.error if log is not None else "no log was fetched",
+            log_cut=log is not None and bool(log.cut),
             zone=job.zone,
             rerun=job.rerun,
             capabilities=tuple(filter(None, job.capabilities.split(","))),
@@ -85,47 +83,13 @@ class RunQueries:
             incident_id=self.incidents.incident_of_run(run_id),
             actions=tuple(self.actions.list_actions(run_id=run_id)),
             proof=job.proof,
-            tasks=tuple(self._tasks(row)),
+            tasks=tuple(self._rows(tasks, (row.job_id, row.period_key))),
             findings=self.findings.findings_of_run(run_id),
-            runs=tuple(self._until(row)),
+            runs=tuple(self._rows(until, (row.job_id, row.id, MAX_RUNS))),
         )
-
-    def _until(self, row: RunRow) -> list[RunRow]:
-        """The run and those of its job that were due before it."""
-        rows = self.link.rows(
-            f"{SELECT_RUN} WHERE r.job_id = ? AND r.sort_us <= (SELECT sort_us FROM run WHERE id = ?)"  # noqa: S608 - our own
-            " ORDER BY r.sort_us DESC, r.period_key DESC LIMIT ?",
-            (row.job_id, row.id, MAX_RUNS),
-        )
-        stale = self.store.stale_targets()
-        return [run_row(one, stale) for one in rows]
-
-    def _tail(self, run_id: int) -> tuple[str, str, bool]:
-        """The latest attempt's tail."""
-        rows = self.link.rows(
-            "SELECT l.text, l.error, l.cut FROM run r JOIN log_tail l ON l.attempt_id = r.attempt_id WHERE r.id = ?",
-            (run_id,),
-        )
-        if not rows:
-            return "", "no log was fetched", False
-        [(text, error, cut)] = rows
-        return text, error, bool(cut)
-
-    def _tasks(self, row: RunRow) -> list[RunRow]:
-        rows = self.link.rows(
-            f"{SELECT_RUN} WHERE j.parent_id = ? AND r.period_key = ?"
-            " ORDER BY r.started_us IS NULL, r.started_us, j.name",
-            (row.job_id, row.period_key),
-        )
-        stale = self.store.stale_targets()
-        return [run_row(one, stale) for one in rows]
 
 
 def run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
-    """The run as it is shown; `stale`: of `ReadStore.stale_targets`."""
+    """`stale`: of `ReadStore.stale_targets`."""
     shown = run_visibility(row.state, row.evidence, row.target_id, stale)
     return to_view(RunRow, row, period_key=visible_state(row.period_key), **shown._asdict())
-
-
-def _attempt(row: Row) -> AttemptView:
-    return to_view(AttemptView, row, native_ref=visible_state(row.native_ref))

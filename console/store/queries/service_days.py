@@ -1,10 +1,10 @@
-"""Service days beyond now: one night as a timeline, job forecasts, attainment and past forecasts."""
+"""Service days beyond the current status: timeline of a night, job forecasts, attainment, past forecasts."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ from console.domain.timeline import (
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.forecasts import peak_forecasts
-from console.store.queries.base import ReadStore, to_view
+from console.store.queries.base import ContextQueries, ReadStore, to_view
 from console.store.queries.dependencies import roots_awaited
 from console.store.queries.services import ServiceQueries, current_business_date, days_after, is_end_to_end
 from console.text.suggestions import suggest_names
@@ -50,9 +50,9 @@ _SELECT_JOB_NAMES = "SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a"
 _Day = tuple[int, str]
 """Service and submission, on one business date."""
 _Foreseen = dict[int, tuple[datetime, datetime]]
-"""Of each job its finish: in half of all cases, in nineteen of twenty."""
+"""Job -> p50 and p95 of its finish."""
 MAX_DATES = 60
-"""Nights that one can go back to."""
+"""Nights shown at most."""
 
 _SERVICES = "SELECT id, name, title, tier, zone, cutoff, promise FROM service WHERE NOT removed ORDER BY tier, name"
 _DAYS = (
@@ -87,197 +87,175 @@ _SELECT_RUNS = _ATTEMPTS.format(due=_DEMANDED, where=_ON_DATE)
 _OWN = _ATTEMPTS.format(due=_DEMANDED, where="r.id = k.a")
 
 
-class ServiceDayQueries:
-    """Service days with their timeline, forecasts and attainment."""
-
+class ServiceDayQueries(ContextQueries):
     def __init__(self, store: ReadStore, services: ServiceQueries) -> None:
-        self.store = store
-        self.link = store.link
+        super().__init__(store)
         self.services = services
 
     def job_forecasts(self, service: str, business_date: str, submission: str = "") -> list[JobForecastView]:
-        """The jobs of a service day that run or wait and matter most, upstreams first; empty where it is not
-        simulated."""
+        """The most important running or waiting jobs of a service day, upstreams first; empty if not simulated."""
         query = f"{_SELECT_JOB_FORECASTS} AND d.bd = ? AND s.name = ? AND d.submission = ?"
         return self._ahead(self.link.rows(query, (business_date, business_date, service, submission)))
 
     def forecasts_of_job(self, job_id: int) -> list[JobForecastView]:
-        """One job, in each service day that waits for it, the soonest due first."""
+        """One job in each service day that waits for it, the soonest due first."""
         since = (self.store.now() - MAX_LEAD).date().isoformat()
         rows = self.link.rows(f"{_SELECT_JOB_FORECASTS} AND d.jobs LIKE ?", (since, f'%"job": {int(job_id)},%'))
         return sorted(self._ahead(rows, job_id), key=lambda one: (one.deadline, one.service))
 
     def _ahead(self, rows: Iterable[Row], only: int | None = None) -> list[JobForecastView]:
-        found = [(row, told) for row in rows for told in json.loads(row[-1]) if only in (None, told["job"])]
-        ids = sorted({told["job"] for _, told in found})
-        names: dict[int, str] = dict(self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", ids))
-        return list(_job_forecasts(found, names))
+        forecasts = [(row, job) for row in rows for job in json.loads(row.jobs) if only in (None, job["job"])]
+        names = self.job_names(job["job"] for _, job in forecasts)
+        views = []
+        for row, job in forecasts:
+            if job["job"] in names:
+                title = row.title or row.name
+                views.append(
+                    JobForecastView(
+                        service=instance_name(title, row.instance) if row.instance else title,
+                        name=row.name,
+                        business_date=row.bd,
+                        zone=row.zone,
+                        deadline=instant(row.deadline_us),
+                        job=names[job["job"]],
+                        p_late=job["late"],
+                        decides=job["decides"],
+                        p50=instant(job["p50_us"]),
+                        p80=instant(job["p80_us"]),
+                        p95=instant(job["p95_us"]),
+                        slack_s=job["slack_s"],
+                        act_by=optional_instant(job["act_by_us"]),
+                        green_by=optional_instant(job["green_by_us"]),
+                        source=job["source"],
+                    )
+                )
+        return views
 
     def timeline(self, business_date: str | None = None) -> TimelineView:
-        """That business date, else the one that most services are in now. A date without any service day is empty but
-        for what config promises."""
+        """That business date, else the current one of most services. A date without service days only has the services
+        of the config."""
         now = self.store.now()
-        current = self.services.list_services()
-        latest = max(
-            (one.business_date for one in current),
-            key=[one.business_date for one in current].count,
-            default=now.date().isoformat(),
+        services = self.services.list_services()
+        current = [service.business_date for service in services]
+        latest = max(current, key=current.count, default=now.date().isoformat())
+        date_shown = business_date or latest
+        if date_shown != latest or set(current) - {date_shown}:
+            services = self.services.list_services(date_shown)
+        paths: dict[_Day, list[int]] = {}
+        estimates: dict[str, dict[str, Any]] = {}
+        foreseen: dict[_Day, _Foreseen] = {}
+        for row in self.link.rows(_PATHS, (date_shown,)):
+            key = (row.service_id, row.submission)
+            paths[key] = json.loads(row.path)
+            estimates |= {source["job"]: source for source in json.loads(row.sources)}
+            ends = {job["job"]: (instant(job["p50_us"]), instant(job["p95_us"])) for job in json.loads(row.jobs)}
+            foreseen[key] = ends
+        published: dict[_Day, list[PublishedForecast]] = defaultdict(list)
+        for row in self.link.rows(_SELECT_PUBLISHED, (date_shown,)):
+            published[row.service_id, row.submission].append(_published(row))
+        keys = [(service.id, service.submission) for service in services]
+        job_ids = sorted({job_id for key in keys for job_id in paths.get(key, ())})
+        dates = [row.bd for row in self.link.rows(_DATES, (max(date_shown, latest), MAX_DATES))]
+        jobs = self._jobs(job_ids, estimates, date_shown, date_shown == latest)
+        return TimelineView(
+            date_shown,
+            now,
+            tuple(services),
+            {place: tuple(job for job in paths.get(key, ()) if job in jobs) for place, key in enumerate(keys)},
+            jobs,
+            tuple(reversed(dates)),
+            {place: foreseen.get(key, {}) for place, key in enumerate(keys)},
+            {place: tuple(published[key]) for place, key in enumerate(keys)},
         )
-        on = business_date or latest
-        services = (
-            current
-            if on == latest and all(one.business_date == on for one in current)
-            else self.services.list_services(on)
-        )
-        paths, usual, ahead = self._paths(on)
-        known = {place: paths.get((one.id, one.submission), ()) for place, one in enumerate(services)}
-        job_ids = sorted({job_id for path in known.values() for job_id in path})
-        dates = [row[0] for row in self.link.rows(_DATES, (max(on, latest), MAX_DATES))]
-        jobs = self._jobs(job_ids, usual, on, on == latest)
-        paths_kept = {place: tuple(each for each in path if each in jobs) for place, path in known.items()}
-        foreseen = {place: ahead.get((one.id, one.submission), {}) for place, one in enumerate(services)}
-        said = self._told_of(on)
-        told = {place: tuple(said[one.id, one.submission]) for place, one in enumerate(services)}
-        return TimelineView(on, now, tuple(services), paths_kept, jobs, tuple(reversed(dates)), foreseen, told)
-
-    def _told_of(self, business_date: str) -> dict[_Day, list[PublishedForecast]]:
-        found: dict[_Day, list[PublishedForecast]] = defaultdict(list)
-        for service_id, submission, at, late, p50, p95 in self.link.rows(_SELECT_PUBLISHED, (business_date,)):
-            one = PublishedForecast(instant(at), late, optional_instant(p50), optional_instant(p95))
-            found[service_id, submission].append(one)
-        return found
-
-    def _paths(
-        self, business_date: str
-    ) -> tuple[dict[_Day, tuple[int, ...]], dict[str, dict[str, Any]], dict[_Day, _Foreseen]]:
-        """Service day -> its path; name of a job -> what is known of how long it takes; service day -> what its
-        forecast says of its jobs."""
-        paths: dict[_Day, tuple[int, ...]] = {}
-        usual: dict[str, dict[str, Any]] = {}
-        ahead: dict[_Day, _Foreseen] = {}
-        for service_id, submission, path, sources, jobs in self.link.rows(_PATHS, (business_date,)):
-            paths[service_id, submission] = tuple(json.loads(path))
-            usual |= {one["job"]: one for one in json.loads(sources)}
-            told = json.loads(jobs)
-            ahead[service_id, submission] = {
-                one["job"]: (instant(one["p50_us"]), instant(one["p95_us"])) for one in told
-            }
-        return paths, usual, ahead
 
     def _jobs(
-        self, job_ids: list[int], usual: dict[str, dict[str, Any]], business_date: str, is_present: bool
+        self, job_ids: list[int], estimates: dict[str, dict[str, Any]], business_date: str, is_present: bool
     ) -> dict[int, TimelineJob]:
-        names: dict[int, str] = dict(
-            self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", job_ids)
-        )
         awaited = roots_awaited(self.link, job_ids) if is_present else {}
-        rows = self.link.by_keys(_SELECT_NIGHT_RUNS, job_ids, (_earliest_start(business_date), business_date))
+        rows = self.link.by_keys(_SELECT_NIGHT_RUNS, job_ids, (_first_us(business_date), business_date))
         runs = _runs_by_job(rows)
         return {
-            job_id: _timeline_job(job_id, name, usual.get(name, {}), runs[job_id], awaited.get(job_id, ""))
-            for job_id, name in names.items()
+            job_id: _timeline_job(job_id, name, estimates.get(name, {}), runs[job_id], awaited.get(job_id, ""))
+            for job_id, name in self.job_names(job_ids).items()
         }
 
     def service_attainment(self, name: str | None = None) -> list[AttainmentView]:
-        """Each service, or the one of that name, by tier and name. Raises NotFound with near misses."""
+        """Each service, or the one with that name, by tier and name. Raises NotFound with similar names."""
         now = self.store.now()
         days: dict[int, list[AttainmentDay]] = defaultdict(list)
         since = (now - timedelta(days=max(WINDOWS) + 1)).date().isoformat()
-        for service_id, *row in self.link.rows(_DAYS, (since,)):
-            days[service_id].append(_day(*row))
-        rows = self.link.rows(_SERVICES)
-        if name is not None and name not in {row[1] for row in rows}:
-            raise NotFound(name, suggest_names(name, [row[1] for row in rows]), "headway service")
-        found = []
-        for service_id, service, title, tier, zone, cutoff, promise in rows:
-            if name is None or service == name:
-                today = current_business_date(now, zone, time.fromisoformat(cutoff)) - timedelta(
-                    days=days_after(promise)
+        for row in self.link.rows(_DAYS, (since,)):
+            due = instant(row.deadline_us)
+            days[row.service_id].append(
+                AttainmentDay(
+                    date.fromisoformat(row.bd), due, optional_instant(row.promised_us) or due,
+                    optional_instant(row.agreed_us), optional_instant(row.delivered_us), Timeliness(row.timeliness),
                 )
-                kept = attainment(days[service_id], _promise(promise), today, now)
-                counted = "submissions" if is_end_to_end(promise) else "days"
-                found.append(AttainmentView(service, title or service, tier, kept, counted))
-        return found
+            )  # fmt: skip
+        views = []
+        for row in self._known_services(name):
+            if name in (None, row.name):
+                today = current_business_date(now, row.zone, time.fromisoformat(row.cutoff))
+                today -= timedelta(days=days_after(row.promise))
+                windows = attainment(days[row.id], _promise(row.promise), today, now)
+                counted = "submissions" if is_end_to_end(row.promise) else "days"
+                views.append(AttainmentView(row.name, row.title or row.name, row.tier, windows, counted))
+        return views
+
+    def _known_services(self, name: str | None) -> list[Row]:
+        """All services. Raises NotFound if none has that name."""
+        rows = self.link.rows(_SERVICES)
+        names = [row.name for row in rows]
+        if name is not None and name not in names:
+            raise NotFound(name, suggest_names(name, names), "headway service")
+        return rows
 
     def past_forecasts(self, name: str | None = None) -> list[ForecastDay]:
-        """The days of each service, or of the one of that name, that were delivered or proved late, with what was
-        forecast of them in time; the latest quarter of a year, oldest first. Raises NotFound with near misses."""
+        """The delivered or late days of each service, or the one with that name, with their forecasts; the latest
+        quarter of a year, oldest first. Raises NotFound with similar names."""
         now = self.store.now()
-        known = [row[1] for row in self.link.rows(_SERVICES)]
-        if name is not None and name not in known:
-            raise NotFound(name, suggest_names(name, known), "headway service")
+        self._known_services(name)
         since = (now - FORECASTS_BACK).date().isoformat()
-        told: dict[int, list[PublishedForecast]] = defaultdict(list)
-        for day_id, at, late, p50, p95 in self.link.rows(_SELECT_FORECASTS, (since,)):
-            told[day_id].append(PublishedForecast(instant(at), late, optional_instant(p50), optional_instant(p95)))
+        published: dict[int, list[PublishedForecast]] = defaultdict(list)
+        for row in self.link.rows(_SELECT_FORECASTS, (since,)):
+            published[row.service_day_id].append(_published(row))
         return [
-            ForecastDay(service, instant(deadline), optional_instant(delivered), tuple(told[day_id]))
-            for day_id, service, deadline, delivered in self.link.rows(_OVER, (since, micros(now)))
-            if day_id in told and name in (None, service)
+            ForecastDay(
+                row.name, instant(row.deadline_us), optional_instant(row.delivered_us), tuple(published[row.id])
+            )
+            for row in self.link.rows(_OVER, (since, micros(now)))
+            if row.id in published and name in (None, row.name)
         ]
 
     def alarm_facts(self, name: str) -> tuple[float, int, Sequence[PeakForecast]]:
-        """What `control.risk.alarm_of` goes by: the service's risk and false-alarm budget by its config, and its days
-        that are over. Raises NotFound with near misses."""
-        found = self.link.rows("SELECT risk, promise FROM service WHERE name = ? AND NOT removed", (name,))
-        if not found:
-            raise NotFound(name, suggest_names(name, [row[1] for row in self.link.rows(_SERVICES)]), "headway service")
-        over = micros(self.store.now() - EvaluationSettings().lookback)
-        [(risk, promise)] = found
-        return float(risk), _promise(promise).false_alarm_days, peak_forecasts(self.link, over).get(name, [])
+        """Input of `control.risk.alarm_of`: the service's risk and false-alarm budget, and its past days. Raises
+        NotFound with similar names."""
+        self._known_services(name)
+        [row] = self.link.rows("SELECT risk, promise FROM service WHERE name = ? AND NOT removed", (name,))
+        before_us = micros(self.store.now() - EvaluationSettings().lookback)
+        peaks = peak_forecasts(self.link, before_us).get(name, [])
+        return float(row.risk), _promise(row.promise).false_alarm_days, peaks
 
     def critical_path(self, name: str, business_date: str, submission: str = "") -> list[TimelineJob]:
-        """The critical path of a service day, first job to last, with the runs of that date and their attempts; empty
-        where it was not judged."""
-        days = self.link.rows(_PATH, (business_date, submission, name))
-        if not days:
+        """The critical path of a service day, first job to last, with the runs of that date; empty before its first
+        evaluation."""
+        day = self.link.first(_PATH, (business_date, submission, name))
+        if day is None:
             return []
-        [(path, sources, jobs)] = days
-        known = {one["job"]: one for one in json.loads(sources)}
-        expected = {one["job"]: instant(one["p50_us"]) for one in json.loads(jobs)}
-        job_ids: list[int] = json.loads(path)
-        names: dict[int, str] = dict(
-            self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", job_ids)
+        estimates = {source["job"]: source for source in json.loads(day.sources)}
+        expected = {job["job"]: instant(job["p50_us"]) for job in json.loads(day.jobs)}
+        job_ids: list[int] = json.loads(day.path)
+        names = self.job_names(job_ids)
+        own = [source["run"] for source in estimates.values() if source.get("run")] if submission else []
+        since = (_first_us(business_date), business_date)
+        runs = _runs_by_job(
+            self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since)
         )
-        own = [one["run"] for one in known.values() if one.get("run")] if submission else []
-        since = (_earliest_start(business_date), business_date)
-        rows = self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since)
-        runs = _runs_by_job(rows)
         return [
-            _timeline_job(
-                job_id, names[job_id], known.get(names[job_id], {}), runs[job_id], expected=expected.get(job_id)
-            )
+            _timeline_job(job_id, names[job_id], estimates.get(names[job_id], {}), runs[job_id], "", expected.get(job_id))
             for job_id in job_ids
             if job_id in names
         ]
-
-
-def _job_forecasts(found: Iterable[tuple[Row, dict[str, Any]]], names: dict[int, str]) -> Iterator[JobForecastView]:
-    for (name, title, zone, business_date, deadline_us, instance, _), told in found:
-        if told["job"] not in names:
-            continue
-        own = title or name
-        yield JobForecastView(
-            service=instance_name(own, instance) if instance else own,
-            name=name,
-            business_date=business_date,
-            zone=zone,
-            deadline=instant(deadline_us),
-            job=names[told["job"]],
-            p_late=told["late"],
-            decides=told["decides"],
-            p50=instant(told["p50_us"]),
-            p80=instant(told["p80_us"]),
-            p95=instant(told["p95_us"]),
-            slack_s=told["slack_s"],
-            act_by=optional_instant(told["act_by_us"]),
-            green_by=optional_instant(told["green_by_us"]),
-            source=told["source"],
-        )
-
-
-def _earliest_start(business_date: str) -> int:
-    return micros(datetime.combine(date.fromisoformat(business_date), time(), UTC) - timedelta(days=2))
 
 
 def _runs_by_job(rows: Iterable[Row]) -> dict[int, list[TimelineRun]]:
@@ -297,34 +275,27 @@ def _runs_by_job(rows: Iterable[Row]) -> dict[int, list[TimelineRun]]:
 def _timeline_job(
     job_id: int,
     name: str,
-    usual: dict[str, Any],
+    estimate: dict[str, Any],
     runs: Iterable[TimelineRun],
-    waits_for: str = "",
+    waits_for: str,
     expected: datetime | None = None,
 ) -> TimelineJob:
-    late = usual.get("p95_s", usual.get("p90_s"))
-    source = usual.get("source", "none")
-    return TimelineJob(job_id, name, usual.get("p50_s"), late, source, tuple(runs), waits_for, expected)
+    p95_s = estimate.get("p95_s", estimate.get("p90_s"))
+    source = estimate.get("source", "none")
+    return TimelineJob(job_id, name, estimate.get("p50_s"), p95_s, source, tuple(runs), waits_for, expected)
 
 
-def _day(
-    business_date: str, deadline: int, promised: int | None, agreed: int | None, delivered: int | None, word: str
-) -> AttainmentDay:
-    due = instant(deadline)
-    return AttainmentDay(
-        date.fromisoformat(business_date),
-        due,
-        optional_instant(promised) or due,
-        optional_instant(agreed),
-        optional_instant(delivered),
-        Timeliness(word),
-    )
+def _first_us(business_date: str) -> int:
+    return micros(datetime.combine(date.fromisoformat(business_date), time(), UTC) - timedelta(days=2))
+
+
+def _published(row: Row) -> PublishedForecast:
+    return PublishedForecast(instant(row.at_us), row.p_late, optional_instant(row.p50_us), optional_instant(row.p95_us))
 
 
 def _promise(text: str) -> Promise:
-    """What of the document attainment goes by."""
-    said: dict[str, Any] = json.loads(text)
-    slo, sla = said.get("slo"), said.get("sla")
+    document: dict[str, Any] = json.loads(text)
+    slo, sla = document.get("slo"), document.get("sla")
     return Promise(
         slo=None if slo is None else ServiceObjective(slo["share"], slo.get("days", 30)),
         sla=None if sla is None else ServiceAgreement(sla.get("misses", 0), sla.get("days", 30)),

@@ -66,5 +66,4 @@ def _corrected(at: datetime | None, skew: timedelta) -> datetime | None:
 
 
 def _shift(at: datetime, skew: timedelta) -> datetime:
-    """The year 9999 of a source that tells nonsense stays."""
     return at - skew if _MIN_INSTANT <= at <= _MAX_INSTANT else at

@@ -72,7 +72,6 @@ def _values(context: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 def _as_table(value: Any) -> Mapping[str, Any]:
-    """What a context holds: a table, or JSON text of one, as some sources hand on their input."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)

@@ -215,7 +215,6 @@ _DURATIONS_POSTGRES = (
 )
 """Microseconds of each, newest first, as one text: a row for each of them took twice as long."""
 
-
 _caches: WeakKeyDictionary[Database, SnapshotCache] = WeakKeyDictionary()
 
 
@@ -305,7 +304,6 @@ def _update_cache(
 
 
 def _correlated(memory: SnapshotCache) -> correlation.ContextValues[dict[str, str]]:
-    """Only where a service is promised end to end: of what lies upstream of it, and of its submissions."""
     keyed = [one for one in memory.services if one.promise.deadline.key]
     if not keyed:
         return correlation.ContextValues()

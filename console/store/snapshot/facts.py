@@ -33,16 +33,12 @@ from console.store.plan_steps import parse_object
 from console.store.snapshot import interning
 
 SELECT_JOBS = (
-    "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression,"
-    " c.zone AS schedule_zone, c.words, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us,"
-    " j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner,"
-    " j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held, j.calendar, j.budget_s,"
-    " j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j"
-    " JOIN system s ON s.id = j.system_id"
-    " JOIN target t ON t.id = j.target_id"
-    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
-    " NOT NULL)"
-    " WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
+    "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone AS"
+    " schedule_zone, c.words, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof,"
+    " j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held, j.calendar,"
+    " j.budget_s, j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j JOIN system s ON s.id ="
+    " j.system_id JOIN target t ON t.id = j.target_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x"
+    " WHERE x.job_id = j.id AND x.accepted_us IS NOT NULL) WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
 )
 RUN_COLUMNS = (
     "r.id, r.job_id, r.period_key, r.period_us, r.bd, r.state, r.evidence, r.native_state, r.reason, r.attempts,"
@@ -97,7 +93,6 @@ def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
 
 
 _NONE = Schedule("none")
-
 
 EndedAttempt = tuple[datetime | None, datetime, RunState]
 """Start, end and state of an attempt that is over."""
@@ -210,7 +205,6 @@ def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[D
 def _requirement(
     condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
 ) -> Requirement:
-    """Few words for many dependencies: made once."""
     within = None if within_s is None else timedelta(seconds=within_s)
     found = Requirement(UpstreamCondition(condition), check, UpstreamPeriod(period), calendar, within, gate, need)
     return PLAIN_REQUIREMENT if found.is_plain else found
@@ -274,10 +268,9 @@ def _target(row: Row) -> TargetFacts:
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
     """The last word for each service and business date, or submission, whose time was not over at `since_us`."""
     rows = session.rows(
-        "SELECT s.name, e.bd, e.until_us, e.by, e.why, e.submission"
-        " FROM extension e JOIN service s ON s.id = e.service_id"
-        " WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd, submission) AND e.until_us >= ?"
-        " AND NOT s.removed ORDER BY s.name, e.bd, e.submission",
+        "SELECT s.name, e.bd, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON s.id ="
+        " e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd, submission) AND e.until_us"
+        " >= ? AND NOT s.removed ORDER BY s.name, e.bd, e.submission",
         (since_us,),
     )
     return tuple(
@@ -299,14 +292,13 @@ _AWAITING = (
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 SELECT_HOLDS = (
     "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
-    " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words,"
-    " (SELECT max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
-    " w.parameters AS awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us,"
-    " p.origin AS place_origin, r.state AS release_state, r.words AS release_words, r.ended_us AS release_ended_us,"
-    " r.origin AS release_origin, s.state AS start_state, s.words AS start_words, s.ended_us AS start_ended_us,"
-    " s.origin AS start_origin FROM hold h LEFT JOIN action p ON p.key = h.key"
-    " LEFT JOIN action r ON r.key = h.release_key"
-    f" LEFT JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
+    " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words, (SELECT max(g.state)"
+    " FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state, w.parameters AS"
+    " awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us, p.origin AS place_origin,"
+    " r.state AS release_state, r.words AS release_words, r.ended_us AS release_ended_us, r.origin AS release_origin,"
+    " s.state AS start_state, s.words AS start_words, s.ended_us AS start_ended_us, s.origin AS start_origin FROM hold"
+    " h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT JOIN action s ON s.key ="
+    f" h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
 )
 _SELECT_RECENT = (
     f"{SELECT_HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"
@@ -351,7 +343,6 @@ def hold_facts(row: Row) -> HoldFacts:
 
 
 def _action(row: Row, of: str) -> HoldActionFacts | None:
-    """The action that places, releases or starts; None without one."""
     state, words, ended_us, origin = (getattr(row, f"{of}_{name}") for name in ("state", "words", "ended_us", "origin"))
     if state is None:
         return None
@@ -391,8 +382,7 @@ def load_incidents(session: Session, closed_since_us: int | None = None) -> tupl
             hurt[incident_id].add(run_id)
     rows = session.rows(
         "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
-        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
-        " i.flaps_since_us"
+        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps, i.flaps_since_us"
         f" FROM incident i WHERE {where} ORDER BY i.id",
         bound,
     )

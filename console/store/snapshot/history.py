@@ -139,7 +139,6 @@ class _FailedNights:
 
 
 def _failed(session: Session, rows: Mapping[int, list[Row]]) -> dict[int, dict[str, list[_Failed]]]:
-    """By job and business date, since the day before its oldest success; of jobs whose runs belong to a night."""
     nightly = [
         (job_id, min(row.sort_us for row in of) - _DAY_US)
         for job_id, of in rows.items()
@@ -152,7 +151,6 @@ def _failed(session: Session, rows: Mapping[int, list[Row]]) -> dict[int, dict[s
 
 
 def _unrepaired(newest_first: list[Row], failed: dict[str, list[_Failed]]) -> _FailedNights:
-    """What failed on a date was made good by its next success; that of tonight may still be."""
     nights = _FailedNights()
     left = {business_date: list(of) for business_date, of in failed.items()}
     for row in reversed(newest_first):
@@ -170,7 +168,6 @@ def _unrepaired(newest_first: list[Row], failed: dict[str, list[_Failed]]) -> _F
 
 
 def _ahead(session: Session, jobs: Mapping[int, JobFacts], job_ids: Iterable[int]) -> dict[int, timedelta]:
-    """Job -> skew of its target, where that goes wrong."""
     skews = clock_skew.target_skews(session)
     return {job_id: skews[jobs[job_id].target_id] for job_id in job_ids if jobs[job_id].target_id in skews}
 
@@ -201,7 +198,6 @@ def _job_history(row: Row, failed: list[_Failed], skew: int) -> SuccessfulRun:
 
 
 def _output(context: str | None) -> tuple[float, str]:
-    """How much it wrote and in which unit, where its source brought that."""
     told: Any = json.loads(context) if context else {}
     for unit in _UNITS:
         number = told.get(unit) if isinstance(told, dict) else None

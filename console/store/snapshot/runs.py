@@ -71,7 +71,6 @@ class RecentRuns:
         return changed
 
     def _removed(self, session: Session) -> set[int]:
-        """Ids of runs that nobody started and that are not in the store any more."""
         ids = [run.id for runs in self.runs.values() for run in runs if not run.attempt]
         left = session.by_keys("SELECT r.id FROM {keys} JOIN run r ON r.id = k.a", ids)
         return set(ids) - {row.id for row in left}
@@ -105,7 +104,6 @@ class RecentRuns:
         self.runs = self.runs.changed({job_id: those for job_id, those in runs.items() if those}, empty)
 
     def _let_go(self, since_us: int) -> set[int]:
-        """Takes out what is older than the lookback now, which begins at a full minute; the jobs that lost a run."""
         over = [minute for minute in self.leaving if minute < since_us // MINUTE_US]
         jobs = {job_id for minute in over for job_id in self.leaving.pop(minute)}
         since = instant(since_us)
@@ -118,7 +116,6 @@ class RecentRuns:
 
 
 def _read_runs(session: Session, rows: Iterator[Row], jobs: Mapping[int, JobFacts]) -> dict[int, list[RunFacts]]:
-    """Job id -> the runs that these rows tell of, by our clock."""
     found: dict[int, list[RunFacts]] = {}
     skews: Mapping[int, timedelta] | None = None
     while bite := list(islice(rows, RUN_BATCH)):
@@ -145,7 +142,6 @@ def _build_runs(session: Session, rows: Sequence[Row], jobs: Mapping[int, JobFac
 
 
 def _widest_us(session: Session) -> int:
-    """By how much a clock is wrong at most: so much earlier a run of the lookback may be kept."""
     return max(
         (abs(skew) // timedelta(microseconds=1) for skew in clock_skew.target_skews(session).values()), default=0
     )
@@ -163,7 +159,6 @@ def _last_instant(run: RunFacts) -> datetime:
 
 
 def _last_minute(run: RunFacts) -> int:
-    """Since 1970, in which it was last at work; an open one is kept beyond it."""
     return (max(_last_instant(run), run.ended_at or EPOCH) - EPOCH) // _MINUTE
 
 

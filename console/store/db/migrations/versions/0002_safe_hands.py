@@ -121,9 +121,8 @@ def _keep_the_audit() -> None:
                 " BEGIN SELECT RAISE(ABORT, 'the audit is append only'); END"
             )
         op.execute(
-            "CREATE TRIGGER audit_notes_last AFTER INSERT ON audit BEGIN"
-            " INSERT INTO meta (name, value) VALUES ('audit_head', NEW.seq || ' ' || NEW.hash)"
-            " ON CONFLICT (name) DO UPDATE SET value = excluded.value; END"
+            "CREATE TRIGGER audit_notes_last AFTER INSERT ON audit BEGIN INSERT INTO meta (name, value) VALUES"
+            " ('audit_head', NEW.seq || ' ' || NEW.hash) ON CONFLICT (name) DO UPDATE SET value = excluded.value; END"
         )
         return
     for statement in _POSTGRES:
