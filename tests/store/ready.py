@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from console.store.db.database import POSTGRES_URLS, Database, open_database
+from console.store.db.location import POSTGRES_URLS, Database, open_database
 
 
 def open_ready(url: str) -> Database:

@@ -1,8 +1,8 @@
-"""Backup of a store in use, and restore of a copy that repeats nothing. SQLite only: PostgreSQL has its own tools.
+"""Backup of a store in use, and restore of a copy without repeating anything. SQLite only: PostgreSQL has its own
+tools.
 
-What a copy remembers as still to be sent may have been sent since. After a restore nothing of it leaves by itself,
-and
-the estate is frozen until a person lifts the freeze.
+Pending work of a copy may have been done since. After a restore none of it runs by itself, and the estate is frozen
+until a person lifts the freeze.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from console.domain.ids import instant, micros
 from console.domain.switches import FREEZE
 from console.failpoints import failpoint
 from console.store import audit, switches
 from console.store.access import os_user
-from console.store.db.location import SCHEMA, too_new_text
+from console.store.db.location import SCHEMA, sqlite_uri, too_new_text
 from console.store.db.session import SqliteAdapter
 from console.store.errors import StoreUnusable
 
@@ -31,27 +30,27 @@ PAGES = 512
 
 @dataclass(frozen=True, slots=True)
 class CopySummary:
-    """What a copy holds, as it was looked through."""
+    """The content of a checked copy."""
 
     bytes: int
     jobs: int
     runs: int
     audit: int
-    """Rows of the audit, whose chain was verified."""
+    """Rows of the audit, whose chain was verified; `head`: hash of the last one."""
     head: str
-    """Hash of its last row."""
     newest: datetime | None
-    """When the store last saw anything."""
+    """The latest poll."""
     broken: str = ""
-    """Why its audit does not hold: a copy to keep as evidence, that is never restored. Then `audit` and `head` are of
-    the rows before."""
+    """Why its audit chain is broken: a copy to keep as evidence, never restored. Then `audit` and `head` are of the
+    rows before."""
 
 
 def back_up(store: Path, target: Path, replace: bool = False) -> CopySummary:
-    """Writes a checked copy of the store to `target`, mode 0600; what is committed meanwhile may or may not be in it.
+    """Writes a checked copy of the store to `target`, mode 0600; concurrent commits may or may not be in it.
 
-    One whose audit does not hold is copied as evidence (`broken`), but takes the place of no older copy. Raises
-    StoreUnusable: no store there, a target that exists already, no space, or damage."""
+    A copy with a broken audit is written as evidence (`broken`), but replaces no older copy. Raises StoreUnusable:
+    no store there, an existing target, no space, or damage.
+    """
     if target.exists() and not replace:
         raise StoreUnusable(f"{target} exists already; name another file, or say --replace")
     with _atomic_copy(target) as draft:
@@ -68,8 +67,7 @@ def back_up(store: Path, target: Path, replace: bool = False) -> CopySummary:
 
 
 def inspect_copy(copy: Path) -> CopySummary:
-    """Checks a copy that is to be restored: integrity, schema, and the audit's chain. Raises StoreUnusable,
-    StoreTooNew."""
+    """Checks a copy to be restored: integrity, schema, and the audit's chain. Raises StoreUnusable, StoreTooNew."""
     found = _inspect(copy, copy, "; take an older copy")
     if found.broken:
         raise StoreUnusable(f"{copy}: its audit does not hold: {found.broken}; take an older copy")
@@ -96,9 +94,10 @@ def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
 def restore(
     copy: Path, store: Path, origin: str, now: datetime, replace: bool = False
 ) -> tuple[CopySummary, Path | None]:
-    """Puts a checked copy in the place of the store, frozen; where the store was moved to, if there was one.
+    """Replaces the store by a checked copy, frozen; where the old store was moved to, if there was one.
 
-    Nobody may be working on it: the caller has made sure. Raises StoreUnusable, StoreTooNew."""
+    The caller has made sure that no engine uses it. Raises StoreUnusable, StoreTooNew.
+    """
     found = inspect_copy(copy)
     if store.exists() and not replace:
         raise StoreUnusable(f"{store} exists; say --replace to move it aside and restore {copy} in its place")
@@ -115,8 +114,8 @@ def restore(
 
 
 def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datetime, found: CopySummary) -> None:
-    """Nothing that the copy remembers as under way is done a second time. The fence jumps to the milliseconds of now:
-    no engine of the time after the copy, nor of an earlier restore, can write into what was restored."""
+    """Prevents the copy's pending work from running again. The fence jumps to the milliseconds of now: no engine of
+    the time after the copy, nor of an earlier restore, can write into the restored store."""
     connection.execute(
         "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('engine', '', ?, 0, 0, 0)"
         " ON CONFLICT (name) DO UPDATE SET fence = max(fence + 1, excluded.fence), holder = '', until_us = 0",
@@ -124,7 +123,7 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
     )
     connection.execute(
         "UPDATE action SET state = 'failed', ended_us = ?, words = 'restored from a copy before it was sent, as far as"
-        " the copy knows. Look at the scheduler, then ask again.' WHERE state = 'requested'",
+        " the copy knows. Check the scheduler, then request it again.' WHERE state = 'requested'",
         (micros(now),),
     )
     connection.execute("UPDATE action SET state = 'unknown', next_us = 0 WHERE state IN ('sending', 'sent')")
@@ -135,7 +134,7 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
         (micros(now),),
     )
     newest = f"{found.newest:%Y-%m-%d %H:%M:%S}Z" if found.newest else "an empty store"
-    why = f"restored from a copy of {newest}: look at holds and actions, then thaw"
+    why = f"restored from a copy of {newest}: check holds and actions, then thaw"
 
     session = SqliteAdapter(connection)
     audit.append(session, micros(now), by, origin, "restore", "store", {"newest": newest, "audit": found.audit}, why)
@@ -147,7 +146,7 @@ def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
         [(schema,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         writer = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
     except (sqlite3.Error, ValueError):
-        raise StoreUnusable(f"{copy} is no store of Headway's") from None
+        raise StoreUnusable(f"{copy} is not a store of Headway") from None
     if schema > SCHEMA:
         raise too_new_text(f"{copy}", schema, SCHEMA, writer[0] if writer else None)
     if schema < SCHEMA:
@@ -169,7 +168,7 @@ def _move_aside(store: Path, now: datetime) -> Path:
 
 @contextmanager
 def _atomic_copy(target: Path) -> Iterator[Path]:
-    """A draft beside the target that takes its place, whole and on the disk, when the block ends well."""
+    """A draft beside the target that replaces it, complete and on the disk, when the block succeeds."""
     draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -196,7 +195,7 @@ def _sync_to_disk(path: Path) -> None:
 def _open(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreUnusable(f"there is no file {path}")
-    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=30)
+    return sqlite3.connect(sqlite_uri(path), uri=True, timeout=30)
 
 
 @contextmanager

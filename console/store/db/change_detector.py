@@ -1,4 +1,4 @@
-"""Whether anything was committed since the last check: one cheap query instead of all whose answers stay the same."""
+"""Whether anything was committed since the last check: one cheap query instead of many unchanged ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from console.store.db.database import Database
 from console.store.db.read_connection import ReadConnection, open_read_connection
 
 FULL_CHECK_SECONDS = 1.0
-"""A look is due after this whatever was committed: what was put off falls due by time alone."""
+"""A check is due after this whatever was committed: postponed work becomes due by time alone."""
 
 
 class ChangeDetector:
-    """One looker's: of a thread of its own, over a connection of its own, so that its own commits count too."""
+    """For one thread, with a connection of its own, so that the thread's own commits count too."""
 
     def __init__(self, link: ReadConnection, every_seconds: float) -> None:
         self._link = link
@@ -23,8 +23,8 @@ class ChangeDetector:
         self._due = 0.0
 
     def is_new(self) -> bool:
-        """Whether to look now. Asked before the look, so that what is committed meanwhile is seen by the next one.
-        Raises StoreUnusable."""
+        """Whether to check now. Called before the check, so that the next one sees concurrent commits. Raises
+        StoreUnusable."""
         version, now = self._link.data_version(), time.monotonic()
         if version == self._version and now < self._due:
             return False
@@ -34,7 +34,7 @@ class ChangeDetector:
 
 @contextmanager
 def open_change_detector(store: Database, rate: float = 1.0) -> Iterator[ChangeDetector]:
-    """`rate` of the store's clock: where that runs faster, what was put off falls due sooner. Raises StoreUnusable."""
+    """`rate` of the store's clock: the faster, the sooner postponed work is due. Raises StoreUnusable."""
     link = open_read_connection(store.url)
     try:
         yield ChangeDetector(link, FULL_CHECK_SECONDS / max(1.0, rate))

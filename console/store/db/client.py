@@ -1,7 +1,7 @@
 """The short transaction of a client: plain SQL on a connection of its own, on either database.
 
-A store of another schema than this program's is refused before anything is written. The console needs neither
-SQLAlchemy nor an engine of its own for it.
+A store with another schema than this program's is refused before anything is written. Needs neither SQLAlchemy nor
+an engine.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import quote
 
 from console.domain.ids import micros
 from console.store import meta
 from console.store.db import location
-from console.store.db.location import missing_text
+from console.store.db.location import POSTGRES_URLS, missing_text, sqlite_uri, store_path
 from console.store.db.session import LOCK_WRITERS, WRITER_LOCK, PostgresAdapter, Session, SqliteAdapter
 from console.store.errors import NotAllowed, StoreMissing, StoreUnusable, damage_text, folder_text
 from console.timing.clock import Clock
@@ -24,33 +22,32 @@ BUSY_SECONDS = 5.0
 
 
 def is_postgres(url: str) -> bool:
-    return url.startswith(("postgresql://", "postgres://"))
+    return url.startswith(POSTGRES_URLS)
 
 
 @contextmanager
 def client_transaction(url: str, writes: bool = True) -> Iterator[Session]:
-    """One short transaction. One that only reads waits for no writer, and keeps none waiting.
+    """One short transaction; a read-only one neither waits for writers nor blocks them.
 
-    Raises StoreUnusable (StoreTooNew where a newer Headway wrote the store), and NotAllowed where the login lacks the
-    right."""
+    Raises StoreUnusable (StoreTooNew if a newer Headway wrote the store), and NotAllowed if the login lacks the
+    right.
+    """
     yield from _on_postgres(url, writes) if is_postgres(url) else _on_sqlite(url, writes)
 
 
 def store_now_us(session: Session) -> int:
-    """Now by the store's clock, real or a replay's (µs)."""
+    """Now by the store's clock (µs)."""
     return micros(Clock(lambda: meta.clock_setting(session)).now())
 
 
 def _on_sqlite(url: str, writes: bool) -> Iterator[Session]:
-    path = Path(url.removeprefix("sqlite:///")).expanduser().absolute()
+    path = store_path(url).absolute()
     if path.is_dir():
         raise StoreUnusable(folder_text(path))
     if not path.exists():
         raise StoreMissing(missing_text(path))
     try:
-        connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-        )
+        connection = sqlite3.connect(sqlite_uri(path, "rw"), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             if writes:
                 connection.execute("PRAGMA synchronous=FULL")
@@ -73,7 +70,7 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Session]:
     try:
         with TimeoutConnection.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             session = PostgresAdapter(connection)
-            if writes:  # one after another, with the engine too: the audit is one chain
+            if writes:  # one after another, the engine included: the audit is one chain
                 connection.execute(f"SET LOCAL lock_timeout = '{BUSY_SECONDS:.0f}s'")
                 session.rows(LOCK_WRITERS, (WRITER_LOCK,))
             place = f"postgresql://{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
@@ -87,12 +84,12 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Session]:
         raise StoreUnusable(f"the store on PostgreSQL: {_first_line(error)}") from error
 
 
-def _permission_text(login: str, role: str, said: str) -> str:
-    gives = "The store's owner gives it, with what `headway store grants` prints (once more after each upgrade)"
-    if not said.startswith("permission denied"):
-        return f"the store's database refuses it to the login {login}: {said}. {gives}"
-    may = "may only look" if role == "headway_store_act" else "may not even look"
-    return f"the login {login} {may} at this store: to do this it needs the role {role}. {gives}"
+def _permission_text(login: str, role: str, reason: str) -> str:
+    fix = "The store's owner gives it, with what `headway store grants` prints (once more after each upgrade)"
+    if not reason.startswith("permission denied"):
+        return f"the store's database refuses it for the login {login}: {reason}. {fix}"
+    access = "may only read" if role == "headway_store_act" else "may not even read"
+    return f"the login {login} {access} this store: to do this it needs the role {role}. {fix}"
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,6 @@ from contextlib import closing, contextmanager, suppress
 from errno import EACCES, EISDIR, EROFS
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -22,15 +21,23 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from console.failpoints import failpoint
 from console.store import meta
-from console.store.db.location import SCHEMA, checked_url, file_identity, network_type, without_secrets
+from console.store.db.location import (
+    POSTGRES_URLS,
+    SCHEMA,
+    checked_url,
+    file_identity,
+    network_type,
+    sqlite_uri,
+    store_path,
+    without_secrets,
+)
 from console.store.db.session import LOCK_WRITERS, WRITER_LOCK, PostgresAdapter, Session, SqliteAdapter, WriteSession
 from console.store.errors import LeaseLost, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
 from console.timing.clock import ClockSetting
 
-POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_MS = 30_000
 CHECKPOINT_PAGES = 20_000
-"""Pages in the log before SQLite moves them into the file by itself: 2 × faster ingest than its own 1,000."""
+"""Log pages before SQLite checkpoints by itself: 2 × faster ingest than its own 1,000."""
 
 READ_ONLY_STANDBY = "25006"
 """SQLSTATE of a standby server: the driver classifies it as a programming error."""
@@ -54,7 +61,7 @@ class Database:
 
     @contextmanager
     def write(self, fence: int | None, durable: bool = False) -> Iterator[WriteSession]:
-        """One transaction, committed at the end, rolled back whole on any exception.
+        """One transaction, committed at the end, rolled back on any exception.
 
         With a `fence` it is refused (LeaseLost) unless that fence still holds the lease. `durable`: it is on the disk
         when this returns (intents); others may be lost by a power failure, never by a crash of ours. Raises
@@ -63,7 +70,8 @@ class Database:
         self._check_in_place()
         with self._driver_errors(), self._writer, self.engine.connect() as connection:
             connection.execution_options(headway_write=True)
-            self._be_durable(connection, durable)
+            if self.is_sqlite:
+                _raw(connection).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             with connection.begin():
                 session = self._session(connection)
                 if not self.is_sqlite:
@@ -73,13 +81,14 @@ class Database:
             self._checkpoint_when_quiet(connection)
 
     def _checkpoint_when_quiet(self, connection: Connection) -> None:
+        """Moves the log into the file after a pause in writing, so that bursts seldom wait for it."""
         before, self._written_at = self._written_at, time.monotonic()
         if self.path is None or self._written_at - before < QUIET_SECONDS:
             return
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and log.stat().st_size > QUIET_LOG_BYTES:
             failpoint("checkpoint.before")
-            with suppress(sqlite3.OperationalError):  # on a full disk: what was committed is in the log, and stays so
+            with suppress(sqlite3.OperationalError):  # on a full disk: the log keeps what was committed
                 _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # waits for no lock
 
     @contextmanager
@@ -96,11 +105,9 @@ class Database:
         return (SqliteAdapter if self.is_sqlite else PostgresAdapter)(_raw(connection))
 
     def _check_in_place(self) -> None:
-        """Raises StoreUnusable where the file was moved or replaced: writes to a moved file are never read, and another
-        file in its place has a log of its own, which would be damaged."""
-        if self.path is None:
-            return
-        if self._is_replaced(self.path):
+        """Raises StoreUnusable if the file was moved or replaced: writes to a moved file are never read, and the log of
+        another file would be damaged."""
+        if self.path is not None and self._is_replaced(self.path):
             raise StoreUnusable(
                 f"the store {self.path} was replaced by another file: put the original back, or let"
                 ' the engine start on this one: "headway engine stop", then start it'
@@ -127,22 +134,18 @@ class Database:
                 without_secrets(self.url, f"the store at {place}: {reason}{damage_text(reason)}")
             ) from error
 
-    def _be_durable(self, connection: Connection, durable: bool) -> None:
-        if self.is_sqlite:
-            _raw(connection).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-
     def changed_seq(self) -> int:
-        """The number of the newest committed change; 0 before the first."""
+        """Number of the newest committed change; 0 before the first."""
         with self.read() as session:
             return int(meta.get_meta(session, "changed_seq") or 0)
 
     def clock_hand(self) -> ClockSetting | None:
-        """The clock row, for `console.timing.clock.Clock`; None where the clock is the real one."""
+        """The clock row, for `console.timing.clock.Clock`; None for real time."""
         with self.read() as session:
             return meta.clock_setting(session)
 
     def close(self) -> None:
-        """Closes all connections, except where another file has taken our place: SQLite would delete its log."""
+        """Closes all connections, unless another file is in place of ours: SQLite would delete its log."""
         with suppress(StoreUnusable):
             if self.path is not None and self._is_replaced(self.path):
                 return
@@ -150,17 +153,20 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """The store at a file's path or a `postgresql://` URL, made or migrated as needed.
+    """The store at a file's path or a `postgresql://` URL, created or migrated as needed.
 
-    Raises StoreTooNew (written by a newer Headway) or StoreUnusable (with the reason and the fix).
-    """
+    Raises StoreTooNew (written by a newer Headway) or StoreUnusable (with the reason and the fix)."""
     if url.startswith(POSTGRES_URLS):
         store = Database(url, _postgres(url), None)
     else:
-        path = Path(url.removeprefix("sqlite:///")).expanduser()
+        path = store_path(url)
         if path.is_dir():
             raise StoreUnusable(folder_text(path))
-        _check_local_disk(path)
+        if kind := network_type(path):  # two machines that write one file damage it without an error
+            raise StoreUnusable(
+                f"the store at {path}: it is on a network file system ({kind}), where SQLite's log does not work; "
+                "name a path on a local disk, or for several machines a postgresql:// URL"
+            )
         _check_own_file(path)
         _make_private(path)
         store = Database(url, _sqlite(path), path)
@@ -180,16 +186,16 @@ def _has_current_schema(engine: Engine) -> bool:
         with engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
     except DBAPIError:
-        return False
-    return [row[0] for row in rows] == [SCHEMA]
+        return False  # the migration reports it
+    return [row.version_num for row in rows] == [SCHEMA]
 
 
 def open_read_only(url: str) -> Database:
-    """The store at a file's path or a URL, as it is: nothing is made, migrated or written. `store.queries.open_queries`
-    has found it and checked its schema. Raises StoreUnusable where it is gone since."""
+    """The store as it is: nothing is created, migrated or written. `store.queries.open_queries` has checked its
+    schema. Raises StoreUnusable if it is gone since."""
     if url.startswith(POSTGRES_URLS):
         return Database(url, _postgres(url), None)
-    path = Path(url.removeprefix("sqlite:///")).expanduser()
+    path = store_path(url)
     try:
         return Database(url, _sqlite(path), path)
     except OSError as error:
@@ -201,7 +207,7 @@ def _check_fence(session: Session, fence: int | None) -> None:
         return
     row = session.first("SELECT fence, holder FROM lease WHERE name = 'engine'")
     if row is None or row.fence != fence:
-        holder = "nobody" if row is None or not row.holder else row.holder
+        holder = "no engine" if row is None or not row.holder else row.holder
         raise LeaseLost(f"the lease with fence {fence} is lost: {holder} holds the store now; nothing was written")
 
 
@@ -210,7 +216,7 @@ def _check_own_file(path: Path) -> None:
     if not path.is_file() or path.stat().st_size == 0:
         return
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
         if not os.access(path, os.W_OK):
@@ -220,24 +226,17 @@ def _check_own_file(path: Path) -> None:
         raise StoreUnusable(f"{path} holds tables that Headway did not make; name another store")
 
 
-def _check_local_disk(path: Path) -> None:
-    if kind := network_type(path):
-        raise StoreUnusable(
-            f"the store at {path}: it is on a network file system ({kind}), where SQLite's log does not work; "
-            "name a path on a local disk, or for several machines a postgresql:// URL"
-        )
-
-
 def _make_private(path: Path) -> None:
-    """The file exists with mode 0600; a folder that has to be made for it has 0700. One that exists is not opened: to
-    close it again would end the locks of another connection of this process (sqlite.org/howtocorrupt.html §2.2), and
-    whoever closes the store elsewhere would remove its log under that one."""
+    """Creates the file with mode 0600, a new folder with 0700. An existing file is not opened: closing it would end the
+    locks of other connections of this process (sqlite.org/howtocorrupt.html §2.2)."""
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, mode=0o700)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        elif fault := _write_errno(path):
+        elif path.is_dir() or not os.access(path, os.R_OK | os.W_OK):
+            read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+            fault = EISDIR if path.is_dir() else EROFS if read_only else EACCES
             raise OSError(fault, os.strerror(fault))
         if path.stat().st_uid == os.geteuid():
             path.chmod(0o600)
@@ -245,16 +244,8 @@ def _make_private(path: Path) -> None:
         raise StoreUnusable(f"{path}: {error.strerror}; the store needs a file that it may write") from error
 
 
-def _write_errno(path: Path) -> int:
-    if path.is_dir():
-        return EISDIR
-    if os.access(path, os.R_OK | os.W_OK):
-        return 0
-    return EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else EACCES
-
-
 def _sqlite(path: Path) -> Engine:
-    at = f"file:{quote(str(path.absolute()))}"  # "rw": a connection more never makes a store where there is none
+    at = sqlite_uri(path).partition("?")[0]  # "rw": another connection never creates a missing store
     url = URL.create("sqlite", database=at, query={"mode": "rw", "uri": "true"})
     engine = create_engine(url, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)

@@ -1,8 +1,8 @@
-"""The lease: who works on a store, and whether a holder is alive, provably dead, or unable to write.
+"""The lease: which engine works on a store, and whether a holder is alive, provably dead, or unable to write.
 
-A lease is on real time, never on a replay's clock; on PostgreSQL it is that database's time. Every new holder gets a
+A lease is on real time, never on a replay's clock; on PostgreSQL it is the database's time. Every new holder gets a
 greater fence, and `Database.write(fence)` refuses older ones in the same transaction: a holder that was stopped and
-comes back can write nothing.
+resumes can write nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.ids import instant, micros
+from console.store.db.location import free_bytes
 from console.store.db.session import Session
 from console.store.errors import LeaseLost
 from console.store.meta import set_meta
@@ -26,34 +27,34 @@ if TYPE_CHECKING:
 
 
 MIN_FREE_BYTES = 64 * 1024
-"""Less space than that is none for a commit of the store."""
+"""A commit needs at least this much space."""
 CLOCK_SLACK_SECONDS = 5.0
-"""The boot's time is told in whole seconds, and a clock may have been set since."""
+"""Boot time is in whole seconds, and the clock may have been set since."""
 
 
 def holder_name() -> str:
-    """Who holds the lease: "host:pid~where"; `where` tells this boot and process namespace from others."""
+    """As "host:pid~namespace", with a hash of this boot and process namespace."""
     return f"{socket.gethostname()}:{os.getpid()}~{_namespace()}"
 
 
 def is_provably_dead(holder: str) -> bool:
-    """True when `holder` was a process of this very machine, boot and namespace, and is gone."""
+    """True if `holder` was a process of this machine, boot and namespace, and is gone."""
     pid = local_pid(holder)
     return pid is not None and not is_alive(pid)
 
 
 def local_pid(holder: str) -> int | None:
-    """The process of `holder`; None where that number means another process here, or none: another host, boot or
-    process namespace (a container has its host's name as often as not)."""
+    """The process of `holder`; None on another host, boot or process namespace (containers often share the host's
+    name)."""
     host, _, process = holder.rpartition(":")
-    pid, _, where = process.partition("~")
-    if not where or not (pid.isascii() and pid.isdigit()) or host != socket.gethostname():
+    pid, _, namespace = process.partition("~")
+    if not namespace or not (pid.isascii() and pid.isdigit()) or host != socket.gethostname():
         return None
-    return int(pid) if where == _namespace() else None
+    return int(pid) if namespace == _namespace() else None
 
 
 def is_alive(pid: int) -> bool:
-    """False also for one that has ended and whose parent (a console that started it) has not looked yet."""
+    """False also for a zombie: its parent (a console that started it) has not reaped it yet."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -62,9 +63,12 @@ def is_alive(pid: int) -> bool:
 
 
 def stuck_text(place: str, holder: str = "", since: datetime | None = None) -> str:
-    """Why no other engine should be started though none has renewed its lease: in words, empty where one may be.
-    `place`: the store's file, or its database."""
-    full = "the disk of the store is full" if _is_full(Path(place)) else ""
+    """Why no other engine should be started though the lease expired; empty if one may be. `place`: file or
+    database."""
+    try:
+        full = "the disk of the store is full" if free_bytes(Path(place)) < MIN_FREE_BYTES else ""
+    except OSError:
+        full = ""  # a database elsewhere
     if (pid := living_holder(holder, since)) is None:
         return f"{full}: no engine can write there; free space first" if full else ""
     why = full or "the disk is full, a limit is reached, or it was stopped"
@@ -72,25 +76,11 @@ def stuck_text(place: str, holder: str = "", since: datetime | None = None) -> s
 
 
 def living_holder(holder: str, since: datetime | None) -> int | None:
-    """The process of `holder` where it lives on this machine. One that began after `since`, when the lease
-    was got, has nothing but its number."""
+    """The process of `holder` if it lives on this machine; one started after the lease only has the same number."""
     pid = local_pid(holder)
-    if (
-        pid is None
-        or since is None
-        or not is_alive(pid)
-        or _process_started(pid) > since.timestamp() + CLOCK_SLACK_SECONDS
-    ):
+    if pid is None or since is None or not is_alive(pid):
         return None
-    return pid
-
-
-def _is_full(store: Path) -> bool:
-    try:
-        found = os.statvfs(store)
-    except OSError:
-        return False  # a database elsewhere
-    return found.f_bavail * found.f_frsize < MIN_FREE_BYTES
+    return pid if _process_started(pid) <= since.timestamp() + CLOCK_SLACK_SECONDS else None
 
 
 def _process_started(pid: int) -> float:
@@ -115,11 +105,11 @@ ENGINE_LEASE = "engine"
 """The lease that `Database.write` checks."""
 
 TROUBLE_KEY = "engine_trouble"
-"""The row of `meta` in which the holder says which of its parts broke lately."""
+"""Key in `meta` of the engine's own recent failures."""
 
 
 class HeldLease(NamedTuple):
-    """Held by us. `fence` goes into every write."""
+    """Our lease. `fence` goes into every write."""
 
     name: str
     holder: str
@@ -128,7 +118,7 @@ class HeldLease(NamedTuple):
 
 
 class LeaseHolder(NamedTuple):
-    """Somebody else holds it."""
+    """Another holder."""
 
     holder: str
     since: datetime
@@ -138,26 +128,27 @@ class LeaseHolder(NamedTuple):
 def acquire_lease(
     store: Database, name: str, holder: str, seconds: float, now_us: int | None = None
 ) -> HeldLease | LeaseHolder:
-    """The lease for `seconds`, with a new fence; or who holds it. `now_us` is for tests."""
+    """The lease for `seconds` with a new fence, or its holder. `now_us` is for tests."""
     with store.write(None) as session:
-        now = _now(session, store) if now_us is None else now_us
+        at_us = _now(session, store) if now_us is None else now_us
         row = session.first("SELECT holder, fence, until_us, since_us FROM lease WHERE name = ?", (name,))
-        if row is not None and row.holder and row.until_us > now:
+        if row is not None and row.holder and row.until_us > at_us:
             return LeaseHolder(row.holder, instant(row.since_us), instant(row.until_us))
         fence = 1 if row is None else row.fence + 1
-        until = now + round(seconds * 1_000_000)
+        until = at_us + round(seconds * 1_000_000)
         session.rows(
             "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = excluded.fence,"
             " until_us = excluded.until_us, since_us = excluded.since_us, heartbeat_us = excluded.heartbeat_us",
-            (name, holder, fence, until, now, now),
+            (name, holder, fence, until, at_us, at_us),
         )
         session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
     return HeldLease(name, holder, fence, instant(until))
 
 
 def renew_lease(store: Database, name: str, lease: HeldLease, seconds: float, now_us: int | None = None) -> HeldLease:
-    """The same lease, longer. Raises LeaseLost when another holder has it. Nobody took it: it is ours again."""
+    """Extends the lease. Raises LeaseLost if another holder has it; an expired one without a new holder is ours
+    again."""
     with store.write(None) as session:
         now = _now(session, store) if now_us is None else now_us
         until = now + round(seconds * 1_000_000)
@@ -172,8 +163,8 @@ def renew_lease(store: Database, name: str, lease: HeldLease, seconds: float, no
 
 
 def renew_fence(store: Database, name: str, lease: HeldLease) -> HeldLease:
-    """The same lease under the next fence: what still runs under this one can write nothing any more, and nobody else
-    gets it in between. Raises LeaseLost."""
+    """The same lease with the next fence, without a gap: threads with the old one can write nothing more. Raises
+    LeaseLost."""
     with store.write(None) as session:
         mine = session.rows(
             "UPDATE lease SET fence = fence + 1 WHERE name = ? AND fence = ? AND holder = ? RETURNING fence",
@@ -186,7 +177,7 @@ def renew_fence(store: Database, name: str, lease: HeldLease) -> HeldLease:
 
 
 def release_lease(store: Database, name: str, lease: HeldLease) -> None:
-    """Frees it for the next holder at once; nothing when it is lost already."""
+    """Frees it at once; nothing if it is lost already."""
     with store.write(None) as session:
         session.rows(
             "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND fence = ? AND holder = ?",
@@ -195,7 +186,7 @@ def release_lease(store: Database, name: str, lease: HeldLease) -> None:
 
 
 def free_dead(store: Database, name: str, held: LeaseHolder) -> None:
-    """Frees the lease of a holder that is known to be dead; nothing when another has taken it meanwhile."""
+    """Frees the lease of a dead holder, unless it has a new one."""
     with store.write(None) as session:
         session.rows(
             "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND holder = ? AND since_us = ?",
@@ -203,10 +194,10 @@ def free_dead(store: Database, name: str, held: LeaseHolder) -> None:
         )
 
 
-def record_trouble(store: Database, fence: int, words: str) -> None:
-    """What every header and "headway status" say of the engine that works; empty when all is well."""
+def record_trouble(store: Database, fence: int, text: str) -> None:
+    """For every header and "headway status"; empty: none."""
     with store.write(fence) as session:
-        set_meta(session, {TROUBLE_KEY: words})
+        set_meta(session, {TROUBLE_KEY: text})
 
 
 def _now(session: Session, store: Database) -> int:

@@ -11,27 +11,37 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from console.store.errors import StoreOutdated, StoreTooNew, StoreUnusable, replaced_text
 
 MIN_FREE_BYTES = 1024 * 1024
-"""Below this no store can be made."""
+"""Below this no store can be created."""
 LIST_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 """Its rows are for `is_incomplete`."""
+POSTGRES_URLS = ("postgresql://", "postgres://")
+
+
+def store_path(url: str) -> Path:
+    """The file of a store that is not on PostgreSQL."""
+    return Path(url.removeprefix("sqlite:///")).expanduser()
+
+
+def sqlite_uri(path: Path, mode: str = "ro") -> str:
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
 def missing_text(path: Path) -> str:
-    """For a path at which there is no file, or an empty one."""
-    if path.with_name(f"{path.name}-wal").exists() and not path.exists():  # whoever works on it has it open
-        return replaced_text(path, "its log still stands beside it")
+    """For a path without a file, or with an empty one."""
+    if path.with_name(f"{path.name}-wal").exists() and not path.exists():  # another process has it open
+        return replaced_text(path, "its log is still beside it")
     if full := disk_full_text(path.parent):
         return f'there is no store at {path} yet, and {full}: free some, then "headway engine" makes it'
     return f'there is no store at {path} yet; "headway engine" makes it'
 
 
 def disk_full_text(folder: Path) -> str:
-    """That the disk of a folder is full; empty where it is not, or nobody can tell."""
+    """That the folder's disk is full; empty if it is not, or unknown."""
     try:
         free = free_bytes(folder)
     except OSError:
@@ -40,13 +50,13 @@ def disk_full_text(folder: Path) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """What this user may still write there. Raises OSError."""
+    """Free bytes for this user. Raises OSError."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
 
 def is_incomplete(tables: Iterable[tuple[Any, ...]]) -> bool:
-    """Whether a file is as a store is before its tables are written, all at once."""
+    """Whether a file has no tables yet: they are written all at once."""
     return not [*tables]
 
 
@@ -60,17 +70,10 @@ _URL = re.compile(
     r"(?:/[^/@?#\s]*)?(?:\?(?P<more>[^?#\s]*))?"
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_PUBLIC_OPTIONS = (
-    "sslmode",
-    "host",
-    "port",
-    "dbname",
-    "user",
-    "connect_timeout",
-    "application_name",
-    "target_session_attrs",
+_PUBLIC_OPTIONS = frozenset(
+    ("sslmode", "host", "port", "dbname", "user", "connect_timeout", "application_name", "target_session_attrs")
 )
-"""Parameters of libpq whose values anybody may read."""
+"""Parameters of libpq without secrets."""
 URL_FIX = (
     "the URL of the store on PostgreSQL cannot be read. Write postgresql://user:password@host:5432/database, in the "
     "password %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %"
@@ -78,15 +81,15 @@ URL_FIX = (
 
 
 def checked_url(url: str) -> str:
-    """The URL. Raises StoreUnusable, without repeating a part of it, for one that means something else to libpq."""
+    """The URL. Raises StoreUnusable, without repeating any part of it, for one that libpq reads differently."""
     if _URL.fullmatch(url) is None or _BAD_ESCAPE.search(url):
         raise StoreUnusable(URL_FIX)
     return url
 
 
 def without_secrets(url: str, text: str) -> str:
-    """A text about the store in which neither the password nor a value after "?" is repeated."""
-    if not url.startswith(("postgresql://", "postgres://")):
+    """The text without the URL's password and the values after "?"."""
+    if not url.startswith(POSTGRES_URLS):
         return text
     found = _URL.fullmatch(url)
     if found is None:
@@ -99,7 +102,7 @@ def without_secrets(url: str, text: str) -> str:
 
 
 def file_identity(path: Path) -> tuple[int, int]:
-    """Which file it is, whatever its name. Raises OSError where there is none."""
+    """Device and inode. Raises OSError."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
@@ -109,30 +112,27 @@ NETWORK_TYPES = re.compile(
     r"nfs4?|cifs|smb[23]|smbfs|ncpfs|afs|ceph|coda|lustre|gfs2?|ocfs2|gpfs|beegfs|glusterfs|pvfs2|orangefs|davfs2?"
     r"|fuse\.(sshfs|glusterfs|ceph|ceph-fuse|s3fs|rclone|smbnetfs|davfs2?|gcsfuse|juicefs|blobfuse2?|mount-s3)"
 )
-"""Types that several machines may have mounted at once. 9p and virtiofs of one machine's guest are none of them."""
+"""Types that several machines may mount at once; 9p and virtiofs belong to one machine's guest."""
 
 
 def network_type(path: Path) -> str:
-    """The type of the network file system on which `path` (there or not yet) lies; empty for a local or unknown one."""
+    """Type of the network file system of an existing or new path; empty for a local or unknown one."""
     try:
         mounts = MOUNTS.read_text(errors="surrogateescape")
     except OSError:
-        return ""  # no Linux
-    resolved, found, depth = path.expanduser().absolute().resolve(), "", -1
+        return ""  # not Linux
+    resolved, mounted, depth = path.expanduser().absolute().resolve(), "", -1
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        point = Path(_unescaped(before.split(" ")[4]))
+        escaped = before.split(" ")[4]  # \040 is a space
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped))
         if len(point.parts) >= depth and resolved.is_relative_to(point):  # a later mount hides an earlier one
-            found, depth = after.partition(" ")[0], len(point.parts)
-    return found if NETWORK_TYPES.fullmatch(found) else ""
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+            mounted, depth = after.partition(" ")[0], len(point.parts)
+    return mounted if NETWORK_TYPES.fullmatch(mounted) else ""
 
 
 SCHEMA = "0011"
-"""The schema this program is written for: the newest in `console/store/db/migrations` (a test compares)."""
+"""The schema of this program: the newest in `console/store/db/migrations` (a test compares)."""
 SCHEMA_QUERY = (
     "SELECT 'schema', max(version_num) FROM alembic_version"
     " UNION ALL SELECT name, value FROM meta WHERE name = 'version'"
@@ -142,17 +142,17 @@ SCHEMA_QUERY = (
 
 def check_schema(rows: Iterable[tuple[Any, ...]], place: str) -> None:
     """Raises StoreTooNew, or StoreOutdated for one that an engine has to migrate first. `rows`: of SCHEMA_QUERY."""
-    found: dict[str, str | None] = dict(rows)
-    schema = found.get("schema") or ""
+    values: dict[str, str | None] = dict(rows)
+    schema = values.get("schema") or ""
     if schema > SCHEMA:
-        raise too_new_text(place, schema, SCHEMA, found.get("version"))
+        raise too_new_text(place, schema, SCHEMA, values.get("version"))
     if schema < SCHEMA:
         raise StoreOutdated(f"the store at {place} has the older schema {schema or 'none'}")
 
 
 def too_new_text(place: str, schema: str, newest: str | None, writer: str | None) -> StoreTooNew:
-    """What every door says of such a store. `writer`: the version that the store names."""
-    from importlib.metadata import version  # noqa: PLC0415 - no first paint waits for it
+    """`writer`: the version that wrote the store."""
+    from importlib.metadata import version  # noqa: PLC0415 - slow to import
 
     ours = version("headway")
     by = f"Headway {writer}" if writer and writer != ours else "a newer Headway"

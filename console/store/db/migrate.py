@@ -1,6 +1,6 @@
 """Brings a store to this program's schema: by Alembic, in one transaction that holds the writers' lock.
 
-A store that a newer Headway wrote is refused. An older SQLite store is copied first, to `headway.db.0001.bak`.
+A store written by a newer Headway is refused. An older SQLite store is copied first, to `headway.db.0001.bak`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from sqlalchemy.exc import DBAPIError
 
 from console.failpoints import failpoint
 from console.store.db.location import too_new_text
-from console.store.errors import StoreTooNew, StoreUnusable
+from console.store.errors import StoreUnusable
 
 FOLDER = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x4845414D
 
 
 def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
-    """Migrates to the newest version in `folder`; a store that has it already is only looked at."""
+    """Migrates to the newest version in `folder`."""
     scripts = ScriptDirectory(str(folder))
     newest = scripts.get_current_head()
     try:
@@ -58,23 +58,36 @@ _TYPES: dict[str, Any] = {
 
 def create_table(name: str, columns: str, *more: sa.schema.SchemaItem) -> None:
     """A new table, for migrations. `columns`: "id big, kind text, job_id int?"; with a "?" it may be NULL. The first
-    column is the primary key where no constraint names one; `more`: further columns, and constraints."""
+    column is the primary key unless a constraint names one; `more`: further columns, and constraints."""
     pairs = [column.split(" ") for column in columns.split(", ")]
     made = [sa.Column(title, _TYPES[kind.rstrip("?")], nullable=kind.endswith("?")) for title, kind in pairs]
     is_keyed = any(isinstance(item, sa.PrimaryKeyConstraint) for item in more)
     op.create_table(name, *made, *more, *(() if is_keyed else (sa.PrimaryKeyConstraint(pairs[0][0]),)))
 
 
+def add_columns(table: str, columns: str) -> None:
+    """New columns, for migrations, as in `create_table`; with a default for old rows, or NULL: "origin text=person"."""
+    for column in columns.split(", "):
+        title, _, kind = column.partition(" ")
+        kind, _, default = kind.partition("=")
+        nullable = kind.endswith("?")
+        server_default = None if nullable else sa.false() if kind == "bool" else default
+        made = sa.Column(title, _TYPES[kind.rstrip("?")], nullable=nullable, server_default=server_default)
+        op.add_column(table, made)
+
+
 def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDirectory, folder: Path) -> None:
     if path is None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-    current = _current(connection)
-    known = {script.revision for script in scripts.walk_revisions()}
-    if current is not None and current not in known:
-        raise _too_new(connection, current, scripts.get_current_head(), path)
-    if current == scripts.get_current_head():
+    current, newest = _current(connection), scripts.get_current_head()
+    place = path or connection.engine.url.set(query={}).render_as_string()
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'version'").first()
+        raise too_new_text(f"{place}", current, newest, None if row is None else row[0])
+    if current == newest:
         return
-    if current is None and _has_tables(connection, path):
+    tables = "sqlite_master WHERE type = 'table'" if path else "pg_tables WHERE schemaname = current_schema()"
+    if current is None and connection.exec_driver_sql(f"SELECT count(*) FROM {tables}").scalar_one():  # noqa: S608
         raise StoreUnusable(f"{path or 'the database'} holds tables that Headway did not make; name another store")
     if path is not None and current is not None:
         _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
@@ -83,39 +96,32 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
     config.set_main_option("script_location", str(folder))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    _write_versions(connection, scripts.get_current_head() or "")
+    mark = "?" if path is not None else "%s"
+    for name, value in (("schema", newest), ("version", version("headway"))):
+        connection.exec_driver_sql(
+            f"INSERT INTO meta (name, value) VALUES ({mark}, {mark})"  # noqa: S608  (a placeholder, not a value)
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
     failpoint("migrate.before_commit")
 
 
 @contextmanager
 def _without_timeout(connection: Connection) -> Iterator[None]:
+    """Lifts the answer timeout (`console.store.db.postgres`) for migrations."""
     raw: Any = connection.connection.driver_connection
-    if connection.dialect.name != "sqlite":
+    is_postgres = connection.dialect.name != "sqlite"
+    if is_postgres:
         raw.unhurried = True
     try:
         yield
     finally:
-        if connection.dialect.name != "sqlite":
+        if is_postgres:
             raw.unhurried = False
 
 
 def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
-
-
-def _too_new(connection: Connection, current: str, newest: str | None, path: Path | None) -> StoreTooNew:
-    row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'version'").first()
-    place = path or connection.engine.url.set(query={}).render_as_string()
-    return too_new_text(f"{place}", current, newest, None if row is None else row[0])
-
-
-def _has_tables(connection: Connection, path: Path | None) -> bool:
-    query = (
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
-        if path is not None
-        else "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
-    )
-    return int(connection.exec_driver_sql(query).scalar_one()) > 0
 
 
 def _back_up(source: Path, target: Path) -> None:
@@ -125,13 +131,3 @@ def _back_up(source: Path, target: Path) -> None:
         old.backup(new)
     old.close()
     new.close()
-
-
-def _write_versions(connection: Connection, revision: str) -> None:
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    for name, value in (("schema", revision), ("version", version("headway"))):
-        connection.exec_driver_sql(
-            f"INSERT INTO meta (name, value) VALUES ({mark}, {mark})"  # noqa: S608  (a placeholder, not a value)
-            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            (name, value),
-        )

@@ -14,7 +14,7 @@ from console.store.errors import StoreUnusable
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 30.0
-"""For one answer; as long as a writer waits for SQLite's lock."""
+"""Per answer; as long as a writer waits for SQLite's lock."""
 POLL_SECONDS = 0.1
 
 
@@ -22,22 +22,22 @@ class TimeoutConnection(psycopg.Connection[Any]):
     """Closes itself and raises OperationalError where one answer takes longer than `ANSWER_SECONDS`."""
 
     unhurried = False
-    """A migration's statement may take as long as it wants."""
+    """A migration's statement has no limit."""
 
     def wait(self, gen: Any, interval: float = POLL_SECONDS, *more: Any, **others: Any) -> Any:
-        """psycopg's own wait, which looks up every `interval` and would go on."""
+        """psycopg's own wait, which would repeat every `interval` without end."""
         return super().wait(gen if self.unhurried else self._limited(gen), interval, *more, **others)
 
     def _limited(self, gen: Any) -> Generator[Any, Any, Any]:
         until = time.monotonic() + ANSWER_SECONDS
         try:
-            wanted = next(gen)
+            wait_for = next(gen)
             while True:
-                ready = yield wanted
+                ready = yield wait_for
                 if not ready and time.monotonic() > until:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s; connection given up")
-                wanted = gen.send(ready)
+                    raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s; connection closed")
+                wait_for = gen.send(ready)
         except StopIteration as end:
             return end.value
 
@@ -46,7 +46,7 @@ AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses", "audit_refuses_truncate")
 
 
 class PostgresReadConnection(PostgresAdapter):
-    """One connection. Reconnects by itself once a lost connection has been noticed."""
+    """One connection, opened again after a loss was noticed."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -84,15 +84,14 @@ class PostgresReadConnection(PostgresAdapter):
         return f"{column} ILIKE ? ESCAPE '!'"
 
     def interrupt(self) -> None:
-        """Nothing: a server's answer to a cancel may come late, and would end the next question instead."""
+        """Nothing: a server's answer to a cancel may come late, and would end the next query instead."""
 
     def triggers_missing(self) -> tuple[str, ...]:
         rows = self.rows(
             "SELECT CAST(tgname AS TEXT) AS name FROM pg_trigger"
             " WHERE tgrelid = CAST('audit' AS regclass) AND tgenabled IN ('O', 'A')"
         )
-        names = {row.name for row in rows}
-        return tuple(name for name in AUDIT_TRIGGERS if name not in names)
+        return tuple(sorted(set(AUDIT_TRIGGERS) - {row.name for row in rows}))
 
     def data_version(self) -> int:
         # of the whole snapshot: its upper end moves when a transaction begins to write, and not when it commits

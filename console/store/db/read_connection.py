@@ -7,13 +7,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
-from console.store.db.location import file_identity, missing_text
+from console.store.db.location import POSTGRES_URLS as POSTGRES_URLS
+from console.store.db.location import file_identity, missing_text, sqlite_uri, store_path
 from console.store.db.session import Row, Session, SqliteAdapter
 from console.store.errors import StoreMissing, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
 
-POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_SECONDS = 5.0
 
 AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses_delete", "audit_refuses_update")
@@ -26,28 +25,28 @@ class ReadConnection(Session, Protocol):
     """The file, or the database without its password, for messages."""
 
     def contains(self, column: str) -> str:
-        """SQL that is true where the text in `column` holds a value, whatever the case of ASCII letters."""
+        """SQL: the text in `column` contains a value, ignoring the case of ASCII letters."""
         ...
 
     def like(self, column: str) -> str:
-        """SQL that is true where the text in `column` matches a pattern (`base.like_pattern`, `base.fuzzy_pattern`),
-        whatever the case of ASCII letters; faster than `contains`."""
+        """SQL: the text in `column` matches a pattern (`base.like_pattern`, `base.fuzzy_pattern`), ignoring the case
+        of ASCII letters; faster than `contains`."""
         ...
 
     def interrupt(self) -> None:
-        """From another thread: the query in progress fails, where the database allows it."""
+        """From another thread: the query in progress fails, if the database supports it."""
         ...
 
     def triggers_missing(self) -> tuple[str, ...]:
-        """Names of the triggers of the audit that are missing or disabled; their bodies are not compared."""
+        """Missing or disabled triggers of the audit; their bodies are not compared."""
         ...
 
     def data_version(self) -> int:
-        """Changes after any other connection has committed."""
+        """Changes after a commit on any other connection."""
         ...
 
     def real_now_us(self) -> int:
-        """Real time in microseconds, of the clock that leases use."""
+        """Real time in microseconds, by the clock of leases."""
         ...
 
     def close(self) -> None: ...
@@ -59,7 +58,7 @@ def open_read_connection(url: str) -> ReadConnection:
         from console.store.db.postgres import PostgresReadConnection  # noqa: PLC0415  (psycopg only where it is needed)
 
         return PostgresReadConnection(url)
-    return SqliteReadConnection(Path(url.removeprefix("sqlite:///")).expanduser())
+    return SqliteReadConnection(store_path(url))
 
 
 class SqliteReadConnection(SqliteAdapter):
@@ -77,34 +76,34 @@ class SqliteReadConnection(SqliteAdapter):
         if not path.is_file() or path.stat().st_size == 0:  # opened, SQLite would delete a log beside it
             raise StoreMissing(missing_text(path))
         try:
-            found = file_identity(path)
+            identity = file_identity(path)
+            log = path.with_name(f"{path.name}-wal")
+            is_written = log.exists() and log.stat().st_size > 0
+            # a read-only file system: SQLite cannot create its files beside the store, and needs none
+            fixed = "&immutable=1" if os.statvfs(path).f_flag & os.ST_RDONLY and not is_written else ""
             raw = sqlite3.connect(
-                f"file:{quote(str(path))}?mode=ro{_is_read_only(path)}",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
-            )
+                sqlite_uri(path) + fixed, uri=True, timeout=BUSY_SECONDS, isolation_level=None,
+                check_same_thread=False, cached_statements=256,
+            )  # fmt: skip
             raw.execute("PRAGMA query_only=1")
             raw.execute("PRAGMA cache_size=-8192")
             super().__init__(raw)
-            self._file: tuple[int, int] | None = found
+            self._file: tuple[int, int] | None = identity
         except OSError as error:
             raise StoreUnusable(f"the store at {path} cannot be read: {error.strerror}") from error
         except sqlite3.Error as error:
             raise StoreUnusable(f"the store at {path} cannot be read: {error}{_fix_for(error)}") from error
 
     def _check_in_place(self) -> None:
-        """Opens the file again where another one has taken its place. Raises StoreUnusable where it was moved away: it
-        could still be read, and would never change again."""
+        """Opens the file again if another one has replaced it. Raises StoreUnusable if it was moved away: it could
+        still be read, and would never change again."""
         try:
-            found = file_identity(self._path)
+            identity = file_identity(self._path)
         except OSError as error:
             raise StoreUnusable(replaced_text(self.place, error.strerror)) from error
-        if found != self._file:
+        if identity != self._file:
             self._raw.close()
-            self._file = None  # where it cannot be opened the next query tries again
+            self._file = None  # if it cannot be opened, the next query tries again
             self._open()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
@@ -127,26 +126,17 @@ class SqliteReadConnection(SqliteAdapter):
         self._raw.interrupt()
 
     def triggers_missing(self) -> tuple[str, ...]:
-        names = {
-            row.name
-            for row in self.rows("SELECT name FROM sqlite_master WHERE tbl_name = 'audit' AND type = 'trigger'")
-        }
-        return tuple(name for name in AUDIT_TRIGGERS if name not in names)
+        rows = self.rows("SELECT name FROM sqlite_master WHERE tbl_name = 'audit' AND type = 'trigger'")
+        return tuple(sorted(set(AUDIT_TRIGGERS) - {row.name for row in rows}))
 
     def data_version(self) -> int:
-        return int(self.rows("PRAGMA data_version")[0][0])
+        return int(self.rows("PRAGMA data_version")[0].data_version)
 
     def real_now_us(self) -> int:
-        return int(self.rows("SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")[0][0])
+        return int(self.rows("SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) AS us")[0].us)
 
     def close(self) -> None:
         self._raw.close()
-
-
-def _is_read_only(path: Path) -> str:
-    log = path.with_name(f"{path.name}-wal")
-    written = log.exists() and log.stat().st_size > 0
-    return "&immutable=1" if os.statvfs(path).f_flag & os.ST_RDONLY and not written else ""
 
 
 def _fix_for(error: sqlite3.Error) -> str:

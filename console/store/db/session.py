@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     Maker = Callable[[Iterable[Any]], "Row"]
 
 COPY_ROWS = 50
-"""From how many rows on COPY is used. The crossing point was not measured; below it either way is fast."""
+"""Number of rows from which COPY is used. The crossing point was not measured; below it either way is fast."""
 STREAMED_ROWS = 5_000
-"""Rows that a stream fetches from a server at a time."""
+"""Rows fetched from a server at a time."""
 WRITER_LOCK = 0x48454144
-"""PostgreSQL's advisory lock of all writers, the engine and its clients: one after another, so that changed_seq follows
-commits, no request is inserted twice, and the audit is one chain."""
+"""PostgreSQL's advisory lock of all writers, engine and clients, so that changed_seq follows commits, no request is
+inserted twice, and the audit is one chain."""
 LOCK_WRITERS = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_advisory_xact_lock(?)"
-"""Takes that lock. A writer that lost its connection loses its transaction after ten seconds, not when TCP gives up."""
+"""Takes that lock. A writer without a connection loses its transaction after ten seconds, not after TCP's timeout."""
 
 _streams = count()
 
 Values = tuple[Any, ...]
-"""What is written into one row, in the order of its columns."""
+"""Values of one row, in the order of its columns."""
 
 
 class Row(tuple[Any, ...]):
-    """A row: a tuple whose columns are attributes, by the names that the statement gives them."""
+    """A tuple whose columns are attributes, by their names in the statement."""
 
     __slots__ = ()
     if TYPE_CHECKING:
@@ -43,13 +43,13 @@ class Row(tuple[Any, ...]):
 
 @cache
 def row_maker(names: tuple[str, ...]) -> Maker:
-    """Makes rows of these columns. Of two columns with one name the attribute is the last."""
+    """Maker of rows with these columns. Of two columns with the same name the attribute is the last."""
     columns = {name: property(itemgetter(place)) for place, name in enumerate(names)}
     return partial(tuple.__new__, type("Row", (Row,), {"__slots__": (), **columns}))
 
 
 class Session(Protocol):
-    """Reads a store, and runs single statements. All of a `Database` session is one transaction."""
+    """Reads a store, and runs single statements. A `Database` session is one transaction."""
 
     is_postgres: bool
 
@@ -62,17 +62,17 @@ class Session(Protocol):
         ...
 
     def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-        """The rows of one query as the database finds them, few in memory at a time; read to the end at once."""
+        """Rows as the database finds them, few in memory at a time; to be read to the end at once."""
         ...
 
     def by_keys(self, sql: str, keys: Sequence[Any], values: Sequence[Any] = ()) -> list[Row]:
-        """Rows of a statement in which `{keys}`, before every `?`, stands for a table k of the keys (numbers or texts):
+        """Rows of a statement in which `{keys}`, before every `?`, is a table k of the keys (numbers or texts):
         columns a, b, … for tuples, a for bare values. No rows for no keys."""
         ...
 
 
 class WriteSession(Session, Protocol):
-    """The transaction of an engine: rows in bulk besides."""
+    """The engine's transaction, with bulk writes."""
 
     def many(self, sql: str, rows: Sequence[Values]) -> None:
         """One statement for each of the rows."""
@@ -87,7 +87,7 @@ class WriteSession(Session, Protocol):
         ...
 
     def new_ids(self, table: str, count: int) -> range:
-        """Ids for new rows of a table whose key is `id`. The id of a deleted row is never given again."""
+        """Ids for new rows of a table with the key `id`. The id of a deleted row is never used again."""
         ...
 
     def delete(self, table: str, ids: Sequence[int]) -> None:
@@ -96,8 +96,6 @@ class WriteSession(Session, Protocol):
 
 
 class _Statements:
-    """What both adapters share."""
-
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 

@@ -1,14 +1,14 @@
-"""Contexts of runs: the submission a run belongs to, and what it cost."""
+"""Contexts of runs: the submission that a run belongs to, and its cost."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Generic, TypeVar
 
 from console.domain.estate import RunFacts, ServiceFacts
-from console.store.db.session import Session, Values
+from console.store.db.session import Row, Session
 from console.text.cleaning import clean_line
 
 _CONTEXTS = (
@@ -17,74 +17,68 @@ _CONTEXTS = (
 )
 Value = TypeVar("Value")
 MAX_VALUE = 80
-"""Characters of a value that are kept."""
+"""Stored length of a value."""
 
 
 class ContextValues(Generic[Value]):
-    """What the contexts of the remembered runs of some jobs say; read again only of jobs with something new."""
+    """Values from the contexts of some jobs' cached runs; read again only for jobs with changes."""
 
     def __init__(
-        self, jobs: Set[int] = frozenset(), read: Callable[[Iterable[Values]], dict[int, Value]] = lambda rows: {}
+        self, jobs: Set[int] = frozenset(), read: Callable[[Iterable[Row]], dict[int, Value]] = lambda rows: {}
     ) -> None:
-        """`read`: rows of run id and context, in the order of a run's attempts -> what each run says."""
+        """`read`: rows of run id and context, in the order of a run's attempts -> value by run."""
         self.by_run: dict[int, Value] = {}
-        """Never changed once it is given away: another one takes its place."""
+        """Replaced, never changed."""
         self._by_job: dict[int, dict[int, Value]] = {}
         self._jobs = jobs
         self._read = read
 
-    def follow(self, session: Session, runs: Mapping[int, Iterable[RunFacts]], changed: Set[int]) -> None:
-        """`runs`: of each job; `changed`: jobs whose runs are others than at the look before."""
-        ask = self._jobs & changed if self._by_job else self._jobs
-        if not ask:
+    def refresh(self, session: Session, runs: Mapping[int, Iterable[RunFacts]], changed: Set[int]) -> None:
+        """`runs`: by job; `changed`: jobs whose runs changed since the last refresh."""
+        jobs = self._jobs & changed if self._by_job else self._jobs
+        if not jobs:
             return
-        job_of = {run.id: job_id for job_id in ask for run in runs.get(job_id, ())}
-        found: dict[int, dict[int, Value]] = {job_id: {} for job_id in ask}
-        for run_id, said in self._read(session.by_keys(_CONTEXTS, sorted(job_of))).items():
-            found[job_of[run_id]][run_id] = said
-        self._by_job |= found
-        self.by_run = {run_id: said for told in self._by_job.values() for run_id, said in told.items()}
+        job_of = {run.id: job_id for job_id in jobs for run in runs.get(job_id, ())}
+        values: dict[int, dict[int, Value]] = {job_id: {} for job_id in jobs}
+        for run_id, value in self._read(session.by_keys(_CONTEXTS, sorted(job_of))).items():
+            values[job_of[run_id]][run_id] = value
+        self._by_job |= values
+        self.by_run = {run_id: value for by_run in self._by_job.values() for run_id, value in by_run.items()}
 
 
 def correlation_keys(services: Iterable[ServiceFacts]) -> tuple[str, ...]:
-    """The names of their correlation keys; empty where none is promised end to end."""
-    return tuple(sorted({one.promise.deadline.key for one in services} - {""}))
+    return tuple(sorted({service.promise.deadline.key for service in services} - {""}))
 
 
-def correlation_values(names: tuple[str, ...], contexts: Iterable[Values]) -> dict[int, dict[str, str]]:
-    """Run id -> key -> value, of the runs whose context has any of the keys. The first attempt that says so speaks for
-    its run: what a person asserts of it later has no context."""
-    found: dict[int, dict[str, str]] = {}
-    for run_id, context in contexts:
-        said = dict(_values(context, names))
-        if said:
-            found[run_id] = {**said, **found.get(run_id, {})}
-    return found
-
-
-def _values(context: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    told = _as_table(context)
-    tables = [told, *(table for value in told.values() if (table := _as_table(value)))]
-    for name in names:
-        value = next((table[name] for table in tables if name in table), None)
-        if isinstance(value, str | int | float) and str(value).strip():
-            yield name, clean_line(str(value))[:MAX_VALUE]
+def correlation_values(names: tuple[str, ...], contexts: Iterable[Row]) -> dict[int, dict[str, str]]:
+    """Run id -> key -> value, of runs with any of the keys in their context. The first attempt with a value counts: a
+    later assertion by a person has no context."""
+    values: dict[int, dict[str, str]] = {}
+    for row in contexts:
+        context = _as_table(row.context)
+        tables = [context, *filter(None, map(_as_table, context.values()))]
+        for name in names:
+            value = next((table[name] for table in tables if name in table), None)
+            if isinstance(value, str | int | float) and str(value).strip():
+                values.setdefault(row.run_id, {}).setdefault(name, clean_line(str(value))[:MAX_VALUE])
+    return values
 
 
 def _as_table(value: Any) -> Mapping[str, Any]:
+    """A table, or JSON text of one, as some sources forward their input."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
-        except (ValueError, RecursionError):  # outside text: nested deeper than anybody means
+        except (ValueError, RecursionError):  # outside text
             return {}
     return value if isinstance(value, dict) else {}
 
 
-def run_costs(contexts: Iterable[Values]) -> dict[int, float]:
-    """Run id -> what its attempts have cost together, where their source tells it."""
-    found: dict[int, float] = {}
-    for run_id, context in contexts:
-        cost = _as_table(context).get("cost")
+def run_costs(contexts: Iterable[Row]) -> dict[int, float]:
+    """Run id -> total cost of its attempts, if its source reports it."""
+    costs: dict[int, float] = {}
+    for row in contexts:
+        cost = _as_table(row.context).get("cost")
         if isinstance(cost, int | float) and not isinstance(cost, bool) and abs(cost) <= sys.float_info.max:
-            found[run_id] = found.get(run_id, 0.0) + cost
-    return found
+            costs[row.run_id] = costs.get(row.run_id, 0.0) + cost
+    return costs

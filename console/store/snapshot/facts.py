@@ -25,7 +25,6 @@ from console.domain.estate import (
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
 from console.domain.promise import DeadlineExtension
-from console.domain.switches import Modes
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
@@ -45,9 +44,9 @@ RUN_COLUMNS = (
     " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
     " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
 )
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 MAX_TAIL = 1500
-"""Characters of a log's end that decisions see."""
+"""Length of a log tail in decisions."""
 SELECT_DRIFT = (
     "SELECT job_id, what, words, seen_us FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
 )
@@ -55,8 +54,8 @@ _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 
 
 def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
-    """`row`: of SELECT_JOBS; `drift`: what is open, in words, and when it was seen."""
-    told = next((drift[what] for what in _DRIFT_ORDER if what in drift), None) if drift else None
+    """`row`: of SELECT_JOBS; `drift`: open drift, what -> (text, detected at)."""
+    reason, since_us = next((drift[what] for what in _DRIFT_ORDER if what in drift), ("", 0))
     return JobFacts(
         id=row.id,
         system=intern(row.system),
@@ -87,31 +86,31 @@ def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
         pool=intern(row.pool),
         slots=row.slots,
         cannot_rerun=interning.is_rerun_missing(row.capabilities, row.missing),
-        drift_reason=told[0] if told else "",
-        drift_since=instant(told[1]) if told else None,
+        drift_reason=reason,
+        drift_since=instant(since_us) if reason or since_us else None,
     )
 
 
 _NONE = Schedule("none")
 
 EndedAttempt = tuple[datetime | None, datetime, RunState]
-"""Start, end and state of an attempt that is over."""
+"""Start, end and state of an ended attempt."""
 
 
 def ended_attempts(session: Session, run_ids: list[int]) -> dict[int, tuple[EndedAttempt, ...]]:
-    """Run id -> its attempts that are over, oldest first."""
-    found: dict[int, list[EndedAttempt]] = defaultdict(list)
+    """Run id -> its ended attempts, oldest first."""
+    attempts: dict[int, list[EndedAttempt]] = defaultdict(list)
     query = (
         "SELECT t.run_id, t.started_us, t.ended_us, t.state FROM {keys} JOIN attempt t ON t.run_id = k.a"
         " WHERE t.ended_us IS NOT NULL ORDER BY t.run_id, t.number"
     )
     for run_id, started, ended, state in session.by_keys(query, run_ids):
-        found[run_id].append((optional_instant(started), instant(ended), RunState(state)))
-    return {run_id: tuple(spans) for run_id, spans in found.items()}
+        attempts[run_id].append((optional_instant(started), instant(ended), RunState(state)))
+    return {run_id: tuple(ended) for run_id, ended in attempts.items()}
 
 
 def queued_since(session: Session, run_ids: list[int]) -> dict[int, datetime]:
-    """Run id -> since when its latest attempt is queued, of those whose source tells it."""
+    """Run id -> when its latest attempt was queued, if its source reports it."""
     query = (
         "SELECT r.id, t.queued_us FROM {keys} JOIN run r ON r.id = k.a JOIN attempt t ON t.id = r.attempt_id"
         " WHERE t.queued_us IS NOT NULL"
@@ -120,7 +119,7 @@ def queued_since(session: Session, run_ids: list[int]) -> dict[int, datetime]:
 
 
 def failed_log_tails(session: Session, rows: Sequence[Row]) -> dict[int, str]:
-    """Run id -> the end of its latest attempt's log, of the red ones among these rows of RUN that have one."""
+    """Run id -> log tail of its latest attempt, for the failed ones among these rows of RUN."""
     query = (
         "SELECT r.id, l.text FROM {keys} JOIN run r ON r.id = k.a JOIN log_tail l ON l.attempt_id = r.attempt_id"
         " WHERE l.text <> ''"
@@ -136,8 +135,8 @@ def run_facts(
     tail: str = "",
     job_id: int | None = None,
 ) -> RunFacts:
-    """`row` in the order of RUN; `spans`: of the attempts that are over, where there were several attempts; `tail`: of
-    its log; `job_id`: the same number as the row's, to be shared."""
+    """`row` in the order of RUN_COLUMNS; `spans`: ended attempts, if there were several; `job_id`: the same number
+    as the row's, to be shared."""
     (
         run_id, own_job_id, period_key, period_us, business_date, state, evidence, native_state, reason, attempts,
         first_started,
@@ -168,13 +167,9 @@ def run_facts(
         stale_read == 1,
         partial_input,
         queued_at,
-        _successes(spans) if spans else (),
-        tuple((over, state) for _, over, state in spans) if spans else (),
+        tuple([(began, end) for began, end, state in spans if began and state is RunState.SUCCEEDED]) if spans else (),
+        tuple([(end, state) for _, end, state in spans]) if spans else (),
     )
-
-
-def _successes(spans: tuple[EndedAttempt, ...]) -> tuple[tuple[datetime, datetime], ...]:
-    return tuple((began, over) for began, over, state in spans if began and state is RunState.SUCCEEDED)
 
 
 _PLAIN_EDGE = (
@@ -184,21 +179,22 @@ _PLAIN_EDGE = (
 
 
 def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[DependencyFacts, ...]:
-    """Those between these jobs, in order; they share the ids of the jobs. Most say nothing but from where to where:
-    of these no other column is read."""
-    words = session.rows(
+    """Dependencies between these jobs, in order, sharing the jobs' ids. Most only have their ends: no other column of
+    these is read."""
+    special = session.rows(
         "SELECT id, origin, mode, engine_down, hold_lead_s, hold_for_s, condition, check_name, period, calendar,"
         f" within_s, gate, need FROM dependency WHERE NOT ({_PLAIN_EDGE})"
     )
-    said = {row.id: (*interning.dependency_fields(*row[1:6]), _requirement(*row[6:])) for row in words}
-    found = []
-    for number, upstream, downstream, origin in session.stream(
+    columns = {row.id: (*interning.dependency_fields(*row[1:6]), _requirement(*row[6:])) for row in special}
+    dependencies = []
+    for row in session.stream(
         "SELECT id, upstream_id, downstream_id, origin FROM dependency ORDER BY upstream_id, downstream_id, origin"
     ):
-        above, below = jobs.get(upstream), jobs.get(downstream)
-        if above is not None and below is not None:
-            found.append(DependencyFacts(above.id, below.id, *(said.get(number) or (interning.ORIGINS[origin],))))
-    return tuple(found)
+        upstream, downstream = jobs.get(row.upstream_id), jobs.get(row.downstream_id)
+        if upstream is not None and downstream is not None:
+            more = columns.get(row.id) or (interning.ORIGINS[row.origin],)
+            dependencies.append(DependencyFacts(upstream.id, downstream.id, *more))
+    return tuple(dependencies)
 
 
 @lru_cache(maxsize=4096)
@@ -206,8 +202,8 @@ def _requirement(
     condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
 ) -> Requirement:
     within = None if within_s is None else timedelta(seconds=within_s)
-    found = Requirement(UpstreamCondition(condition), check, UpstreamPeriod(period), calendar, within, gate, need)
-    return PLAIN_REQUIREMENT if found.is_plain else found
+    requirement = Requirement(UpstreamCondition(condition), check, UpstreamPeriod(period), calendar, within, gate, need)
+    return PLAIN_REQUIREMENT if requirement.is_plain else requirement
 
 
 def load_services(session: Session) -> tuple[ServiceFacts, ...]:
@@ -246,9 +242,8 @@ def load_targets(session: Session) -> dict[int, TargetFacts]:
     return {row.id: _target(row) for row in rows}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # each refresh reads all rows, few of them changed
 def _target(row: Row) -> TargetFacts:
-    """Each refresh reads all of them, and few have changed since the last."""
     return TargetFacts(
         id=row.id,
         system=row.system,
@@ -266,7 +261,7 @@ def _target(row: Row) -> TargetFacts:
 
 
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
-    """The last word for each service and business date, or submission, whose time was not over at `since_us`."""
+    """The latest extension of each service day or submission, unless it ended before `since_us`."""
     rows = session.rows(
         "SELECT s.name, e.bd, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON s.id ="
         " e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd, submission) AND e.until_us"
@@ -274,22 +269,16 @@ def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension,
         (since_us,),
     )
     return tuple(
-        DeadlineExtension(name, date.fromisoformat(business_date), instant(until), by, why, submission)
-        for name, business_date, until, by, why, submission in rows
+        DeadlineExtension(row.name, date.fromisoformat(row.bd), instant(row.until_us), row.by, row.why, row.submission)
+        for row in rows
     )
-
-
-def load_modes(session: Session) -> Modes:
-    """What is frozen and what is in shadow."""
-    return switches.load_modes(session)
 
 
 _AWAITING = (
     "SELECT t.job_id, max(t.parameters) AS parameters FROM plan g JOIN plan_step t ON t.plan_id = g.id"
     " WHERE g.state IN ('running', 'paused', 'stopped') AND t.verb = 'hold' AND t.state = 'planned' GROUP BY t.job_id"
 )
-"""The jobs that a plan would hold, made once for all holds: plans that stopped may have thousands of steps."""
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+"""The jobs that a plan would hold, read once for all holds: stopped plans may have thousands of steps."""
 SELECT_HOLDS = (
     "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words, (SELECT max(g.state)"
@@ -304,11 +293,11 @@ _SELECT_RECENT = (
     f"{SELECT_HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"
     " UNION SELECT key FROM hold WHERE ended_us >= ? UNION SELECT key FROM hold WHERE due_us >= ?) ORDER BY h.key"
 )
-"""Three looks into indices: with OR, every hold that ever was would be walked at each evaluation."""
+"""Three index lookups: with OR, each evaluation would read every hold."""
 
 
 def load_holds(session: Session, since_us: int) -> tuple[HoldFacts, ...]:
-    """Holds that are open, that ended since then, or whose start was not before it, by key."""
+    """Holds that are open, that ended since then, or that prevent a start after it, by key."""
     return tuple(map(hold_facts, session.rows(_SELECT_RECENT, (since_us, since_us))))
 
 
@@ -350,59 +339,53 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
 
 
 def load_cancels(session: Session, since_us: int) -> dict[int, CancelFacts]:
-    """By run id, the latest cancel that was asked for since then and has left."""
+    """Run id -> the latest sent cancel that was requested since then."""
     rows = session.rows(
         "SELECT run_id, requested_by, why, sent_us FROM action WHERE requested_us >= ? AND verb = 'cancel' AND run_id"
         " IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified') ORDER BY sent_us",
         (since_us,),
     )
-    return {run_id: CancelFacts(by, why, instant(sent)) for run_id, by, why, sent in rows}
+    return {row.run_id: CancelFacts(row.requested_by, row.why, instant(row.sent_us)) for row in rows}
 
 
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
 def load_incidents(session: Session, closed_since_us: int | None = None) -> tuple[IncidentFacts, ...]:
-    """The open ones; with a time those that closed since then, and were merged into no other."""
+    """The open incidents; with a time those closed since then and not merged."""
     where, bound = "i.closed_us IS NULL", tuple[int, ...]()
     if closed_since_us is not None:
         where, bound = "i.closed_us >= ? AND i.merged_into IS NULL", (closed_since_us,)
-    members: dict[int, set[int]] = defaultdict(set)
-    hurt: dict[int, set[int]] = defaultdict(set)
-    jobs: dict[int, set[int]] = defaultdict(set)
-    for incident_id, run_id, role, job_id in session.rows(
-        "SELECT i.id, r.id, m.role, m.job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id"
+    members: dict[int, list[Row]] = defaultdict(list)
+    for row in session.rows(
+        "SELECT i.id, r.id AS run_id, m.role, m.job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id"
         f" JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE {where}",
         bound,
     ):
-        members[incident_id].add(run_id)
-        jobs[incident_id].add(job_id)
-        if role in AFFECTED_ROLES:
-            hurt[incident_id].add(run_id)
+        members[row.id].append(row)
     rows = session.rows(
         "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
-        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps, i.flaps_since_us"
-        f" FROM incident i WHERE {where} ORDER BY i.id",
+        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
+        f" i.flaps_since_us FROM incident i WHERE {where} ORDER BY i.id",
         bound,
     )
-    return tuple(_incident(row, *(frozenset(each[row.id]) for each in (members, jobs, hurt))) for row in rows)
+    return tuple(_incident(row, members[row.id]) for row in rows)
 
 
-def _incident(row: Row, members: frozenset[int], jobs: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
+def _incident(row: Row, members: Sequence[Row]) -> IncidentFacts:
     return IncidentFacts(
         id=row.id,
         key=row.key,
         root_job_id=row.root_job_id,
         root_period_key=decode_name(row.root_period_key) or None,
         root_target_id=row.root_target_id,
-        member_run_ids=members,
-        member_job_ids=jobs,
+        member_run_ids=frozenset(member.run_id for member in members),
+        member_job_ids=frozenset(member.job_id for member in members),
         business_date=date.fromisoformat(row.bd),
         opened_at=instant(row.opened_us),
         failed_since=instant(row.failed_since_us),
         fingerprint=row.fingerprint,
-        hurt_run_ids=hurt,
+        hurt_run_ids=frozenset(member.run_id for member in members if member.role in AFFECTED_ROLES),
         title=row.title,
         reason=row.reason,
         shared=row.root_shared,

@@ -1,7 +1,7 @@
-"""The past of each job as thresholds need it, and the last good run before a failure.
+"""The past of each job for thresholds, and the last good run before a failure.
 
-Reads only where runs changed, and in batches: six million successes of a hundred thousand jobs cannot be read before
-the first evaluation. Each read takes the jobs with open findings, and a batch of the others, until all are read.
+Read only for changed runs, and in batches: six million successes of a hundred thousand jobs cannot be read before
+the first evaluation. Each read takes the jobs with open findings and a batch of the others, until all are read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -27,20 +27,20 @@ from console.store.snapshot import clock_skew, interning
 from console.store.snapshot.interning import LayeredMap
 from console.text.cleaning import clean_line
 
-MAX_KEPT = 60
+MAX_SUCCESSES = 60
 """Latest successes of a job."""
 READ_BATCH = 2_000
-"""Jobs whose past is read in one look, besides those that matter most."""
+"""Jobs read per refresh, besides those with open findings."""
 _UNITS = ("rows", "bytes")
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 _SELECT_SUCCESSES = (
     "SELECT {column} FROM run WHERE job_id = k.a AND state = 'succeeded' AND evidence = 'native'"
-    f" AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT {MAX_KEPT}"
+    f" AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT {MAX_SUCCESSES}"
 )
 _SAYS_OUTPUT = " OR ".join(f"""t.context LIKE '%"{unit}":%'""" for unit in _UNITS)
 _COLUMNS = (
     "r.job_id, r.id, r.sort_us, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.attempts, t.queued_us,"
-    f" r.bd, CASE WHEN {_SAYS_OUTPUT} THEN t.context END"
+    f" r.bd, CASE WHEN {_SAYS_OUTPUT} THEN t.context END AS context"
 )
 _SQLITE = (
     f"SELECT {_COLUMNS} FROM {{keys}} CROSS JOIN run r ON r.id IN ({_SELECT_SUCCESSES.format(column='id')})"
@@ -52,168 +52,142 @@ _POSTGRES = (
 )
 _RED = ", ".join(f"'{state.value}'" for state in sorted(RED_STATES))
 _FAILURES = (
-    "SELECT r.job_id, count(*), min(COALESCE(r.ended_us, r.sort_us)) FROM {keys} JOIN run r ON r.job_id = k.a"
-    f" AND r.state IN ({_RED}) AND r.sort_us > COALESCE((SELECT x.sort_us FROM run x WHERE x.job_id = k.a"
-    " AND x.state = 'succeeded' ORDER BY x.sort_us DESC LIMIT 1), 0) GROUP BY r.job_id"
+    "SELECT r.job_id, count(*) AS total, min(COALESCE(r.ended_us, r.sort_us)) AS since_us FROM {keys} JOIN run r ON"
+    f" r.job_id = k.a AND r.state IN ({_RED}) AND r.sort_us > COALESCE((SELECT x.sort_us FROM run x WHERE x.job_id ="
+    " k.a AND x.state = 'succeeded' ORDER BY x.sort_us DESC LIMIT 1), 0) GROUP BY r.job_id"
 )
 _DAY_US = 86_400_000_000
 _OWN_FAILURES = f"'{RunState.FAILED.value}', '{RunState.TIMED_OUT.value}'"
 _FAILED = (
-    "SELECT r.job_id, r.bd, r.sort_us, r.period_us, COALESCE(r.first_started_us, r.started_us), r.ended_us FROM {keys}"
-    f" JOIN run r ON r.job_id = k.a AND r.sort_us >= k.b AND r.state IN ({_OWN_FAILURES})"
-    " AND r.ended_us >= r.started_us ORDER BY r.job_id, r.sort_us"
+    "SELECT r.job_id, r.bd, r.sort_us, r.period_us, COALESCE(r.first_started_us, r.started_us) AS began_us, r.ended_us"
+    f" FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.sort_us >= k.b AND r.state IN ({_OWN_FAILURES}) AND r.ended_us"
+    " >= r.started_us ORDER BY r.job_id, r.sort_us"
 )
 
 
 @dataclass(slots=True)
 class HistoryCache:
-    """What is known of the past of each job, between two looks."""
+    """Cached histories."""
 
     known: LayeredMap[RunHistory] = field(default_factory=LayeredMap)
     unread: dict[int, None] = field(default_factory=dict)
-    """Jobs whose past is not known, or has changed since."""
+    """Jobs whose history is unknown or outdated."""
     of_jobs: Mapping[int, JobFacts] | None = None
-    """The jobs of which `unread` was made."""
+    """The jobs for which `unread` was made."""
 
     def clear(self) -> None:
         self.known, self.unread, self.of_jobs = LayeredMap(), {}, None
 
-    def follow(
+    def refresh(
         self, session: Session, is_sqlite: bool, jobs: Mapping[int, JobFacts], first: Set[int],
         members: Set[int], changed: Set[int],
     ) -> set[int]:  # fmt: skip
-        """Reads what changed or is not known: all of `first`, and a bite of the others, those of `members` before the
-        rest: services are forecast by them. The jobs that were read. Tasks have none."""
+        """Reads outdated histories: all of `first`, and a batch of the others, `members` first, because services are
+        forecast by them. The jobs that were read. Tasks have no history."""
         if self.of_jobs is not jobs:
-            new = [one.id for one in jobs.values() if one.parent_id is None and one.id not in self.known]
+            new = [job.id for job in jobs.values() if job.parent_id is None and job.id not in self.known]
             self.unread |= dict.fromkeys(sorted(new, key=lambda job_id: job_id not in members))
             self.unread = {job_id: None for job_id in self.unread if job_id in jobs}
             self.of_jobs = jobs
         self.unread |= {job_id: None for job_id in changed if job_id in self.known and job_id in jobs}
-        ask = sorted(self._due(first))
-        if ask:
-            self.known = self.known.changed(read_histories(session, is_sqlite, ask, _ahead(session, jobs, ask)))
-            for job_id in ask:
+        job_ids = sorted((first & self.unread.keys()) | set(islice(self.unread, READ_BATCH)))
+        if job_ids:
+            skews = clock_skew.target_skews(session)
+            ahead = {job_id: skews[jobs[job_id].target_id] for job_id in job_ids if jobs[job_id].target_id in skews}
+            self.known = self.known.changed(read_histories(session, is_sqlite, job_ids, ahead))
+            for job_id in job_ids:
                 self.unread.pop(job_id, None)
-        return set(ask)
-
-    def _due(self, first: Set[int]) -> set[int]:
-        return {job_id for job_id in first if job_id in self.unread} | set(islice(self.unread, READ_BATCH))
+        return set(job_ids)
 
 
 def read_histories(
     session: Session, is_sqlite: bool, job_ids: list[int], ahead: Mapping[int, timedelta]
 ) -> dict[int, RunHistory]:
-    """The past of each of these jobs. `ahead`: how far the clock of its target is ahead of ours."""
+    """The history of each of these jobs. `ahead`: how far the clock of its target is ahead of ours."""
     rows: dict[int, list[Row]] = defaultdict(list)
     for row in session.by_keys(_SQLITE if is_sqlite else _POSTGRES, job_ids):
         rows[row.job_id].append(row)
-    failures = {job_id: (count, since) for job_id, count, since in session.by_keys(_FAILURES, job_ids)}
+    failures = {row.job_id: row for row in session.by_keys(_FAILURES, job_ids)}
     failed = _failed(session, rows)
-    found = {}
+    histories = {}
     for job_id in job_ids:
         skew = round(ahead.get(job_id, timedelta(0)).total_seconds())
         newest_first = sorted(rows[job_id], key=attrgetter("sort_us", "id"), reverse=True)
-        count, since = failures.get(job_id, (0, None))
-        nights = _unrepaired(newest_first, failed[job_id])
-        runs = [_job_history(row, before, skew) for row, before in nights.runs]
-        found[job_id] = build_history(runs, count, _moved(since, skew), nights.unmended)
-    return found
+        runs, unrepaired = _repairs(newest_first, failed[job_id])
+        count, since = 0, None
+        if (failure := failures.get(job_id)) is not None:
+            count, since = failure.total, instant(failure.since_us) - timedelta(seconds=skew)
+        successes = [_successful_run(row, before, skew) for row, before in runs]
+        histories[job_id] = build_history(successes, count, since, unrepaired)
+    return histories
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """One run that failed of itself."""
-
-    sort_us: int
-    period_us: int | None
-    began_us: int
-    ended_us: int
-
-
-@dataclass(slots=True)
-class _FailedNights:
-    runs: list[tuple[Row, list[_Failed]]] = field(default_factory=list)
-    """Each success, newest first, with what failed on its date before it, oldest first."""
-    unmended: list[int] = field(default_factory=list)
-
-
-def _failed(session: Session, rows: Mapping[int, list[Row]]) -> dict[int, dict[str, list[_Failed]]]:
+def _failed(session: Session, rows: Mapping[int, list[Row]]) -> dict[int, dict[str, list[Row]]]:
+    """Own failures by job and business date, since the day before its oldest success, of jobs that run nightly."""
     nightly = [
-        (job_id, min(row.sort_us for row in of) - _DAY_US)
-        for job_id, of in rows.items()
-        if len(of) < MANY_A_DAY * len({row.bd for row in of})
+        (job_id, min(row.sort_us for row in of_job) - _DAY_US)
+        for job_id, of_job in rows.items()
+        if len(of_job) < MANY_A_DAY * len({row.bd for row in of_job})
     ]
-    found: dict[int, dict[str, list[_Failed]]] = defaultdict(lambda: defaultdict(list))
-    for job_id, business_date, *failed in session.by_keys(_FAILED, nightly):
-        found[job_id][business_date].append(_Failed(*failed))
-    return found
+    failed: dict[int, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in session.by_keys(_FAILED, nightly):
+        failed[row.job_id][row.bd].append(row)
+    return failed
 
 
-def _unrepaired(newest_first: list[Row], failed: dict[str, list[_Failed]]) -> _FailedNights:
-    nights = _FailedNights()
-    left = {business_date: list(of) for business_date, of in failed.items()}
+def _repairs(newest_first: list[Row], failed: dict[str, list[Row]]) -> tuple[list[tuple[Row, list[Row]]], list[int]]:
+    """Each success, newest first, with the failures of its date before it, oldest first; and the days of failures
+    without a success."""
+    runs = []
+    remaining = dict(failed)
     for row in reversed(newest_first):
-        of = left.get(row.bd, [])
-        before = [one for one in of if one.sort_us <= row.sort_us]
-        left[row.bd] = of[len(before) :]
-        nights.runs.insert(0, (row, before))
-    done = {row.bd for row in newest_first}
-    nights.unmended = sorted(
-        interning.date_of(business_date).toordinal()
-        for business_date in failed
-        if business_date not in done and business_date > min(done)
-    )
-    return nights
+        of_date = remaining.get(row.bd, [])
+        before = [failure for failure in of_date if failure.sort_us <= row.sort_us]
+        remaining[row.bd] = of_date[len(before) :]
+        runs.append((row, before))
+    repaired = {row.bd for row in newest_first}
+    unrepaired = [bd for bd in failed if bd not in repaired and bd > min(repaired)]
+    return runs[::-1], sorted(interning.date_of(bd).toordinal() for bd in unrepaired)
 
 
-def _ahead(session: Session, jobs: Mapping[int, JobFacts], job_ids: Iterable[int]) -> dict[int, timedelta]:
-    skews = clock_skew.target_skews(session)
-    return {job_id: skews[jobs[job_id].target_id] for job_id in job_ids if jobs[job_id].target_id in skews}
-
-
-def _moved(at_us: int | None, skew: int) -> datetime | None:
-    return None if at_us is None else instant(at_us) - timedelta(seconds=skew)
-
-
-def _job_history(row: Row, failed: list[_Failed], skew: int) -> SuccessfulRun:
-    _, run_id, sort_us, period_us, first_us, started_us, ended_us, attempts, queued_us, business_date, context = row
-    began = first_us if first_us is not None else started_us
+def _successful_run(row: Row, failed: list[Row], skew: int) -> SuccessfulRun:
+    began = row.first_started_us if row.first_started_us is not None else row.started_us
+    sort_us, period_us = row.sort_us, row.period_us
     if failed:
         sort_us, period_us, began = failed[0].sort_us, failed[0].period_us, failed[0].began_us
-    output, unit = _output(context)
+    output, unit = _output(row.context)
     return SuccessfulRun(
-        run_id=run_id,
+        run_id=row.id,
         at=sort_us // 1_000_000,
-        ended=ended_us // 1_000_000 - skew,
-        takes=(ended_us - started_us) / 1_000_000,
+        ended=row.ended_us // 1_000_000 - skew,
+        takes=(row.ended_us - row.started_us) / 1_000_000,
         delay=UNKNOWN if period_us is None else max((began - period_us) / 1_000_000 - skew, 0.0),
-        waited=UNKNOWN if queued_us is None else max(started_us - queued_us, 0) / 1_000_000,
-        attempts=attempts,
+        waited=UNKNOWN if row.queued_us is None else max(row.started_us - row.queued_us, 0) / 1_000_000,
+        attempts=row.attempts,
         output=output,
         output_unit=unit,
-        day=interning.date_of(business_date).toordinal(),
-        repair=max((started_us - failed[0].ended_us) / 1_000_000, 0.0) if failed else UNKNOWN,
+        day=interning.date_of(row.bd).toordinal(),
+        repair=max((row.started_us - failed[0].ended_us) / 1_000_000, 0.0) if failed else UNKNOWN,
     )
 
 
 def _output(context: str | None) -> tuple[float, str]:
-    told: Any = json.loads(context) if context else {}
+    values: Any = json.loads(context) if context else {}
     for unit in _UNITS:
-        number = told.get(unit) if isinstance(told, dict) else None
+        number = values.get(unit) if isinstance(values, dict) else None
         if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= sys.float_info.max:
             return float(number), unit
     return UNKNOWN, ""
 
 
 MAX_SEARCHED = 500
-"""Runs of a job before the red one among which a good one is looked for: one that runs each minute has many."""
+"""Runs before the failed one searched for a good one: a job that runs each minute has many."""
 MAX_PAST_DURATIONS = 30
 MAX_DRIFTS = 5
 _SELF = (
-    "SELECT r.job_id, r.sort_us, a.context, t.booted_us, s.name, t.name FROM run r JOIN job j ON j.id = r.job_id"
-    " JOIN target t ON t.id = j.target_id JOIN system s ON s.id = t.system_id"
-    " LEFT JOIN attempt a ON a.id = r.attempt_id WHERE r.id = ?"
+    "SELECT r.job_id, r.sort_us, a.context, t.booted_us, s.name AS system, t.name AS target FROM run r JOIN job j ON"
+    " j.id = r.job_id JOIN target t ON t.id = j.target_id JOIN system s ON s.id = t.system_id LEFT JOIN attempt a ON"
+    " a.id = r.attempt_id WHERE r.id = ?"
 )
 _GOOD = (
     "SELECT g.started_us, g.ended_us, a.context, g.id FROM (SELECT * FROM run r WHERE r.job_id = ? AND r.sort_us < ?"
@@ -228,22 +202,22 @@ PastVersion = tuple[int | None, ...]
 
 
 def last_good_of_runs(store: Database, run_ids: Iterable[int]) -> dict[int, LastGoodRun]:
-    """Run id -> its past, of these red runs."""
+    """Failed run -> the last good run before it."""
     with store.read() as session:
-        found = {run_id: _last_good_run(session, run_id) for run_id in dict.fromkeys(run_ids)}
-    return {run_id: past for run_id, past in found.items() if past is not None}
+        runs = {run_id: _last_good_run(session, run_id) for run_id in dict.fromkeys(run_ids)}
+    return {run_id: run for run_id, run in runs.items() if run is not None}
 
 
 def past_versions(store: Database, run_ids: Iterable[int]) -> dict[int, PastVersion]:
-    """Run id -> what is another as soon as its past may be: how often the run and its job were changed, and when its
-    host started."""
+    """Run id -> versions of the run and its job, and boot time of its host: its last good run is the same until one of
+    these changes."""
     with store.read() as session:
-        rows = list(session.by_keys(_STAMP, sorted(set(run_ids))))
-    return {run_id: tuple(stamp) for run_id, *stamp in rows}
+        rows = session.by_keys(_STAMP, sorted(set(run_ids)))
+    return {row.id: tuple(row[1:]) for row in rows}
 
 
 def last_good(store: Database, run_id: int) -> tuple[int, int] | None:
-    """(id, end in µs) of the last good run of its job before this one; None where none is known."""
+    """(id, end in µs) of the last good run of its job before this one; None without one."""
     with store.read() as session:
         row = session.first("SELECT job_id, sort_us FROM run WHERE id = ?", (run_id,))
         good = session.rows(_GOOD, (row.job_id, row.sort_us, MAX_SEARCHED, 1)) if row is not None else []
@@ -251,43 +225,42 @@ def last_good(store: Database, run_id: int) -> tuple[int, int] | None:
 
 
 def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
-    row = session.first(_SELF, (run_id,))
-    if row is None:
+    run = session.first(_SELF, (run_id,))
+    if run is None:
         return None
-    job_id, sort_us, context, booted, system, target = row
-    good = session.rows(_GOOD, (job_id, sort_us, MAX_SEARCHED, MAX_PAST_DURATIONS))
+    good = session.rows(_GOOD, (run.job_id, run.sort_us, MAX_SEARCHED, MAX_PAST_DURATIONS))
     if not good:
-        return LastGoodRun(None, _context(context))
-    started, ended, good_context, _ = good[0]
-    since = started if started is not None else ended
+        return LastGoodRun(None, _context(run.context))
+    last = good[0]
+    since = last.started_us if last.started_us is not None else last.ended_us
+    drift = session.rows(
+        "SELECT seen_us, what, words FROM drift WHERE job_id = ? AND seen_us >= ? ORDER BY id DESC LIMIT ?",
+        (run.job_id, since, MAX_DRIFTS),
+    )
+    accepted = session.rows(
+        "SELECT accepted_us, accepted_by, expression FROM schedule WHERE job_id = ? AND accepted_us >= ?"
+        " AND accepted_by <> 'first sight' ORDER BY id DESC LIMIT ?",
+        (run.job_id, since, MAX_DRIFTS),
+    )
     return LastGoodRun(
-        good_at=instant(ended),
-        context=_context(context),
-        good_context=_context(good_context),
-        drift=tuple(
-            (instant(at), what, words)
-            for at, what, words in session.rows(
-                "SELECT seen_us, what, words FROM drift WHERE job_id = ? AND seen_us >= ? ORDER BY id DESC LIMIT ?",
-                (job_id, since, MAX_DRIFTS),
-            )
+        good_at=instant(last.ended_us),
+        context=_context(run.context),
+        good_context=_context(last.context),
+        drift=tuple((instant(row.seen_us), row.what, row.words) for row in drift),
+        accepted=tuple((instant(row.accepted_us), row.accepted_by, row.expression) for row in accepted),
+        booted_at=optional_instant(run.booted_us),
+        target=clean_line(f"{run.system}/{decode_name(run.target)}"),
+        durations=tuple(
+            (row.ended_us - row.started_us) / 1_000_000
+            for row in good
+            if row.started_us is not None and row.ended_us >= row.started_us
         ),
-        accepted=tuple(
-            (instant(at), by, expression)
-            for at, by, expression in session.rows(
-                "SELECT accepted_us, accepted_by, expression FROM schedule WHERE job_id = ? AND accepted_us >= ?"
-                " AND accepted_by <> 'first sight' ORDER BY id DESC LIMIT ?",
-                (job_id, since, MAX_DRIFTS),
-            )
-        ),
-        booted_at=optional_instant(booted),
-        target=clean_line(f"{system}/{decode_name(target)}"),
-        durations=tuple((end - begin) / 1_000_000 for begin, end, *_ in good if begin is not None and end >= begin),
     )
 
 
 def _context(text: str | None) -> dict[str, Any]:
     try:
-        found = json.loads(text or "{}")
+        value = json.loads(text or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

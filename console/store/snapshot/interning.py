@@ -1,4 +1,4 @@
-"""Sharing between snapshots: interned values of rows, and a mapping whose changed copy costs only the change."""
+"""Sharing between snapshots: interned values of rows, and a mapping whose modified copy costs only the changes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ date_of = lru_cache(maxsize=4096)(date.fromisoformat)
 time_of = lru_cache(maxsize=4096)(time.fromisoformat)
 duration = lru_cache(maxsize=4096)(lambda number: timedelta(seconds=number))
 parse_names = lru_cache(maxsize=4096)(lambda text: tuple(json.loads(text)))
-"""A JSON list of names."""
+
 shared_instant = lru_cache(maxsize=16384)(instant)
-"""An instant that many rows have: of a period, of a poll."""
+"""For instants in many rows: of a period, of a poll."""
 shared_number = lru_cache(maxsize=65536)(int)
-"""An id that many rows have."""
+"""For ids in many rows."""
 
 
 @lru_cache(maxsize=65536)
@@ -44,7 +44,7 @@ def shared_schedule(dialect: str, expression: str, zone: str, words: str, next_u
 
 @lru_cache(maxsize=4096)
 def is_rerun_missing(capabilities: str, missing: str) -> str:
-    """As of `JobFacts`, of the two columns of its system."""
+    """`JobFacts.cannot_rerun`, from two columns of its system."""
     if Verb.RERUN.needs in capabilities.split(","):
         return ""
     return str(json.loads(missing).get(Verb.RERUN.needs) or "nothing of it is run again from here")
@@ -54,105 +54,89 @@ def is_rerun_missing(capabilities: str, missing: str) -> str:
 def dependency_fields(
     origin: str, mode: str, engine_down: str, lead_s: float, for_s: float
 ) -> tuple[DependencyOrigin, DependencyMode, EngineDown, timedelta, timedelta]:
-    return (
-        DependencyOrigin(origin),
-        DependencyMode(mode),
-        EngineDown(engine_down),
-        timedelta(seconds=lead_s),
-        timedelta(seconds=for_s),
-    )
+    enums = DependencyOrigin(origin), DependencyMode(mode), EngineDown(engine_down)
+    return *enums, timedelta(seconds=lead_s), timedelta(seconds=for_s)
 
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """While so much is made that stays, nobody looks for garbage in it, nor ever after: facts know no cycles. What was
-    needed only to make it goes back to the machine."""
-    was = gc.isenabled()
+    """Creates facts, which stay and have no cycles, outside garbage collection, for ever; temporary memory is returned
+    to the system."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        if was:
+        if was_enabled:
             gc.enable()
-        _restore_gc()
-
-
-def _restore_gc() -> None:
-    with suppress(OSError, AttributeError):  # what another C library than glibc keeps, it keeps
-        CDLL(None).malloc_trim(0)
+        with suppress(OSError, AttributeError):  # without glibc
+            CDLL(None).malloc_trim(0)
 
 
 Value = TypeVar("Value")
 Default = TypeVar("Default")
 MAX_UPPER = 2_000
-"""Entries of the upper layer; with more of them both become one."""
+"""Entries of the upper layer; beyond it both layers are merged."""
 
 
 class _Deleted:
-    """Stands where the lower layer has what is not there any more."""
+    """Marks a key of the lower layer as deleted."""
 
 
 _DELETED: Final = _Deleted()
 
 
 class LayeredMap(Mapping[int, Value], Generic[Value]):
-    """Never changed once it is made; `changed` makes another one."""
+    """Immutable; `changed` returns a modified copy."""
 
-    __slots__ = ("_base", "_over")
+    __slots__ = ("_base", "_upper")
 
-    def __init__(self, base: dict[int, Value] | None = None, over: dict[int, Value | _Deleted] | None = None) -> None:
+    def __init__(self, base: dict[int, Value] | None = None, upper: dict[int, Value | _Deleted] | None = None) -> None:
         self._base: dict[int, Value] = {} if base is None else base
-        self._over: dict[int, Value | _Deleted] = {} if over is None else over
+        self._upper: dict[int, Value | _Deleted] = {} if upper is None else upper
 
     def changed(self, new: Mapping[int, Value], gone: Iterable[int] = ()) -> LayeredMap[Value]:
-        """The same with these, and without those."""
-        over: dict[int, Value | _Deleted] = {**self._over, **new, **dict.fromkeys(gone, _DELETED)}
-        return (
-            LayeredMap(self._base, over)
-            if len(over) <= MAX_UPPER and self._base
-            else LayeredMap(_lookup(self._base, over))
-        )
+        """With these entries, without those keys."""
+        upper: dict[int, Value | _Deleted] = {**self._upper, **new, **dict.fromkeys(gone, _DELETED)}
+        if len(upper) <= MAX_UPPER and self._base:
+            return LayeredMap(self._base, upper)
+        merged = {key: value for key, value in self._base.items() if key not in upper}
+        return LayeredMap(merged | {key: value for key, value in upper.items() if not isinstance(value, _Deleted)})
 
     @overload
     def get(self, key: int, /) -> Value | None: ...
     @overload
     def get(self, key: int, /, default: Value | Default) -> Value | Default: ...
     def get(self, key: int, /, default: Any = None) -> Any:
-        found = self._over.get(key)
-        if found is None:
+        value = self._upper.get(key)
+        if value is None:
             return self._base.get(key, default)
-        return default if found is _DELETED else found
+        return default if value is _DELETED else value
 
     def __getitem__(self, key: int) -> Value:
-        found = self._over.get(key)
-        if found is None:
+        value = self._upper.get(key)
+        if value is None:
             return self._base[key]
-        if isinstance(found, _Deleted):
+        if isinstance(value, _Deleted):
             raise KeyError(key)
-        return found
+        return value
 
     def __contains__(self, key: object) -> bool:
-        found = self._over.get(key)  # type: ignore[call-overload]
-        return key in self._base if found is None else found is not _DELETED
+        value = self._upper.get(key)  # type: ignore[call-overload]
+        return key in self._base if value is None else value is not _DELETED
 
     def __iter__(self) -> Iterator[int]:
-        over = self._over
-        yield from (key for key in self._base if key not in over)
-        yield from (key for key, found in over.items() if found is not _DELETED)
+        upper = self._upper
+        yield from (key for key in self._base if key not in upper)
+        yield from (key for key, value in upper.items() if value is not _DELETED)
 
     def __len__(self) -> int:
-        return len(self._base) + sum(self._counts(key, found) for key, found in self._over.items())
-
-    def _counts(self, key: int, found: Value | _Deleted) -> int:
-        return (0 if found is _DELETED else 1) - (key in self._base)
+        return len(self._base) + sum(
+            (value is not _DELETED) - (key in self._base) for key, value in self._upper.items()
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and dict(self) == dict(other)
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def _lookup(base: dict[int, Value], over: dict[int, Value | _Deleted]) -> dict[int, Value]:
-    whole = {key: value for key, value in base.items() if key not in over}
-    return whole | {key: value for key, value in over.items() if not isinstance(value, _Deleted)}

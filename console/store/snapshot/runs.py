@@ -1,6 +1,6 @@
 """Runs of the lookback by job, and earlier runs that a dependency on another period reads.
 
-A read result never changes; a job whose runs changed gets another tuple.
+Results never change; a job whose runs changed gets another tuple.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from console.store.db.session import Row, Session
 from console.store.snapshot import clock_skew, facts
 from console.store.snapshot.interning import LayeredMap
 
-# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 MINUTE_US = 60_000_000
 RUN_BATCH = 5_000
-"""Rows that are made into values at a time: a first look finds hundreds of thousands, and a row is larger than its
-value."""
+"""Rows converted at a time: the first refresh reads hundreds of thousands, and a row is larger than its value."""
 _OPEN = "r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"  # as the index says it
 SELECT_RUNS = (
     f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.id IN (SELECT r.id FROM run r WHERE r.sort_us >= ?"
@@ -36,52 +35,53 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class RecentRuns:
-    """What the last look saw of them."""
+    """Cached runs of the lookback."""
 
     seq: int = -1
-    """changed_seq of that look; -1 before the first."""
+    """changed_seq of the last refresh; -1 before the first."""
     removed: str = ""
     since_us: int = 0
     runs: LayeredMap[tuple[RunFacts, ...]] = field(default_factory=LayeredMap)
-    """Job id -> its runs of the lookback, in order; without the jobs that have none."""
+    """Job id -> its runs of the lookback, in order; without jobs that have none."""
     red: frozenset[int] = frozenset()
-    """Jobs of which one of these runs is red."""
+    """Jobs with a failed run among these."""
     leaving: dict[int, array[int]] = field(default_factory=dict)
-    """Minute since 1970 -> jobs of which a run may be older than the lookback after it, some of them twice."""
+    """Minute since 1970 -> jobs of which a run may leave the lookback after it, possibly repeated."""
 
-    def begins_anew(self, since_us: int) -> bool:
-        """True where a look from there on reads all runs."""
+    def is_full_refresh(self, since_us: int) -> bool:
+        """True if a refresh from then on reads all runs."""
         return self.seq < 0 or since_us < self.since_us
 
-    def look(self, session: Session, meta: Mapping[str, str], jobs: Mapping[int, JobFacts], since_us: int) -> set[int]:
-        """Brings the runs up to date; the jobs whose runs are others now."""
+    def refresh(
+        self, session: Session, meta: Mapping[str, str], jobs: Mapping[int, JobFacts], since_us: int
+    ) -> set[int]:
+        """Updates the runs; the jobs whose runs changed."""
         seq, removed = int(meta.get("changed_seq", 0)), meta.get("runs_removed", "")
-        if self.begins_anew(since_us):
-            bound = since_us - _widest_us(session)
-            rows, gone = session.stream(SELECT_RUNS, (bound, bound)), set[int]()
+        gone: set[int] = set()
+        if self.is_full_refresh(since_us):
+            skews = clock_skew.target_skews(session).values()  # a wrong clock may put a run that much earlier
+            bound = since_us - max((abs(skew) // _US for skew in skews), default=0)
+            rows = session.stream(SELECT_RUNS, (bound, bound))
             self.runs, self.red, self.leaving = LayeredMap(), frozenset(), {}
         else:
             rows = session.stream(SELECT_CHANGED_RUNS, (self.seq,)) if seq != self.seq else iter(())
-            gone = self._removed(session) if removed != self.removed else set()
+            if removed != self.removed:  # only runs without an attempt are removed
+                ids = [run.id for runs in self.runs.values() for run in runs if not run.attempt]
+                stored = session.by_keys("SELECT r.id FROM {keys} JOIN run r ON r.id = k.a", ids)
+                gone = set(ids) - {row.id for row in stored}
         self.seq, self.removed, self.since_us = seq, removed, since_us
-        changed = self._take(_read_runs(session, rows, jobs), gone, instant(since_us)) | self._let_go(since_us)
+        changed = self._merge(_read_runs(session, rows, jobs), gone, instant(since_us)) | self._expire(since_us)
         if changed:
-            those = (self.runs.get(each, ()) for each in changed)
-            self.red = self.red - changed | {run.job_id for runs in those for run in runs if run.state in RED_STATES}
+            runs = (run for job_id in changed for run in self.runs.get(job_id, ()))
+            self.red = self.red - changed | {run.job_id for run in runs if run.state in RED_STATES}
         return changed
 
-    def _removed(self, session: Session) -> set[int]:
-        ids = [run.id for runs in self.runs.values() for run in runs if not run.attempt]
-        left = session.by_keys("SELECT r.id FROM {keys} JOIN run r ON r.id = k.a", ids)
-        return set(ids) - {row.id for row in left}
-
-    def _take(self, fresh: dict[int, list[RunFacts]], gone: set[int], since: datetime) -> set[int]:
+    def _merge(self, fresh: dict[int, list[RunFacts]], gone: set[int], since: datetime) -> set[int]:
         for job_id, before in self.runs.items() if gone else ():
             if any(run.id in gone for run in before):
                 fresh.setdefault(job_id, [])
-        if not fresh:
-            return set()
-        self._put({job_id: self._joined(job_id, new, gone, since) for job_id, new in fresh.items()})
+        if fresh:
+            self._put({job_id: self._joined(job_id, new, gone, since) for job_id, new in fresh.items()})
         return set(fresh)
 
     def _joined(self, job_id: int, new: list[RunFacts], gone: set[int], since: datetime) -> tuple[RunFacts, ...]:
@@ -96,55 +96,54 @@ class RecentRuns:
             known |= {run.id: run for run in new}
             new = [run for run in known.values() if run.id not in gone]
         if len(new) > 1:
-            new.sort(key=_sort_key)
+            new.sort(key=lambda run: (_last_instant(run), run.period_key))
         return tuple([run for run in new if is_in_lookback(run, since)])
 
     def _put(self, runs: Mapping[int, tuple[RunFacts, ...]]) -> None:
-        empty = [job_id for job_id, those in runs.items() if not those]
-        self.runs = self.runs.changed({job_id: those for job_id, those in runs.items() if those}, empty)
+        empty = [job_id for job_id, of_job in runs.items() if not of_job]
+        self.runs = self.runs.changed({job_id: of_job for job_id, of_job in runs.items() if of_job}, empty)
 
-    def _let_go(self, since_us: int) -> set[int]:
-        over = [minute for minute in self.leaving if minute < since_us // MINUTE_US]
-        jobs = {job_id for minute in over for job_id in self.leaving.pop(minute)}
+    def _expire(self, since_us: int) -> set[int]:
+        """Removes runs older than the lookback, which begins at a full minute; the jobs that lost a run."""
+        minutes = [minute for minute in self.leaving if minute < since_us // MINUTE_US]
+        jobs = {job_id for minute in minutes for job_id in self.leaving.pop(minute)}
         since = instant(since_us)
-        lost = {job_id for job_id in jobs if any(not is_in_lookback(run, since) for run in self.runs.get(job_id, ()))}
-        if lost:
-            self._put(
-                {job_id: tuple(run for run in self.runs[job_id] if is_in_lookback(run, since)) for job_id in lost}
-            )
-        return lost
+        changed: dict[int, tuple[RunFacts, ...]] = {}
+        for job_id in jobs:
+            before = self.runs.get(job_id, ())
+            remaining = tuple(run for run in before if is_in_lookback(run, since))
+            if len(remaining) < len(before):
+                changed[job_id] = remaining
+        if changed:
+            self._put(changed)
+        return set(changed)
 
 
 def _read_runs(session: Session, rows: Iterator[Row], jobs: Mapping[int, JobFacts]) -> dict[int, list[RunFacts]]:
-    found: dict[int, list[RunFacts]] = {}
+    """Job id -> the runs of these rows, by our clock."""
+    runs: dict[int, list[RunFacts]] = {}
     skews: Mapping[int, timedelta] | None = None
-    while bite := list(islice(rows, RUN_BATCH)):
+    while batch := list(islice(rows, RUN_BATCH)):
         skews = clock_skew.target_skews(session) if skews is None else skews
-        for _, run in clock_skew.correct_runs(_build_runs(session, bite, jobs), jobs, skews):
-            known = found.get(run.job_id)
+        for _, run in clock_skew.correct_runs(_build_runs(session, batch, jobs), jobs, skews):
+            known = runs.get(run.job_id)
             if known is None:
-                found[run.job_id] = [run]
+                runs[run.job_id] = [run]
             else:
                 known.append(run)
-    return found
+    return runs
 
 
 def _build_runs(session: Session, rows: Sequence[Row], jobs: Mapping[int, JobFacts]) -> Iterable[tuple[int, RunFacts]]:
-    over = facts.ended_attempts(session, [row.id for row in rows if row.attempts > 1])
+    ended = facts.ended_attempts(session, [row.id for row in rows if row.attempts > 1])
     queued = facts.queued_since(session, [row.id for row in rows if row.state in _WAITING])
     tails = facts.failed_log_tails(session, rows)
     for row in rows:
         job = jobs.get(row.job_id)
         run = facts.run_facts(
-            row, over.get(row.id, ()), queued.get(row.id), tails.get(row.id, ""), None if job is None else job.id
+            row, ended.get(row.id, ()), queued.get(row.id), tails.get(row.id, ""), None if job is None else job.id
         )
         yield row.sort_us, run
-
-
-def _widest_us(session: Session) -> int:
-    return max(
-        (abs(skew) // timedelta(microseconds=1) for skew in clock_skew.target_skews(session).values()), default=0
-    )
 
 
 def is_in_lookback(run: RunFacts, since: datetime) -> bool:
@@ -159,20 +158,16 @@ def _last_instant(run: RunFacts) -> datetime:
 
 
 def _last_minute(run: RunFacts) -> int:
+    """Minute since 1970 of its last activity; an open run stays beyond it."""
     return (max(_last_instant(run), run.ended_at or EPOCH) - EPOCH) // _MINUTE
 
 
-def _sort_key(run: RunFacts) -> tuple[datetime, str]:
-    return _last_instant(run), run.period_key
-
-
-# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
 BUSINESS_DAYS_BACK = timedelta(days=21)
-"""No business is closed for longer."""
+"""Longer than any closure of a business."""
 MONTH_BACK = timedelta(days=63)
-"""The last day of a month, from the last of the next one but a day."""
+"""From the second-to-last day of a month back to the last day of the month before."""
 REREAD_US = 3_600_000_000
-"""What leaves the lookback is known to it for so long, µs."""
+"""For this long after a read, what leaves the lookback is known (µs)."""
 _LAST = (
     f"SELECT {facts.RUN_COLUMNS} FROM {{keys}} JOIN run r ON r.id = (SELECT x.id FROM run x WHERE x.job_id = k.a"
     " AND x.sort_us < ? ORDER BY x.sort_us DESC LIMIT 1)"
@@ -182,19 +177,19 @@ _SINCE = (
 )
 _US = timedelta(microseconds=1)
 RequiredPeriod = tuple[int, UpstreamPeriod, timedelta | None]
-"""Upstream, which of its runs, and within which time."""
+"""Upstream, required period, maximum age."""
 
 
 @dataclass(slots=True)
 class EarlierRuns:
-    """What was read of them: again once in an hour, when a dependency changed, and when one of these jobs did."""
+    """Cached earlier runs: read each hour, and when a dependency or one of these jobs changes."""
 
     since_us: int = 0
     dependencies: Sequence[DependencyFacts] = ()
-    wanted: Sequence[RequiredPeriod] = ()
+    required: Sequence[RequiredPeriod] = ()
     runs: tuple[RunFacts, ...] = ()
 
-    def follow(
+    def refresh(
         self,
         session: Session,
         jobs: Mapping[int, JobFacts],
@@ -202,43 +197,34 @@ class EarlierRuns:
         changed: Set[int],
         since_us: int,
     ) -> tuple[RunFacts, ...]:
-        """The runs, by job and period. `changed`: jobs with a run that is new or otherwise than before."""
+        """The runs, by job and period. `changed`: jobs with changed runs."""
         is_known = abs(since_us - self.since_us) < REREAD_US
         if dependencies is not self.dependencies:
-            self.dependencies, self.wanted, is_known = dependencies, _required_periods(dependencies), False
-        if not is_known or not changed.isdisjoint(job_id for job_id, _, _ in self.wanted):
-            self.runs, self.since_us = _read_earlier(session, jobs, self.wanted, since_us), since_us
+            others = (one for one in dependencies if one.wants.period is not UpstreamPeriod.SAME)
+            required = dict.fromkeys((one.upstream_id, one.wants.period, one.wants.within) for one in others)
+            self.dependencies, self.required, is_known = dependencies, list(required), False
+        if not is_known or not changed.isdisjoint(job_id for job_id, _, _ in self.required):
+            self.runs, self.since_us = _read_earlier(session, jobs, self.required, since_us), since_us
         return self.runs
 
 
-def _required_periods(dependencies: Iterable[DependencyFacts]) -> Sequence[RequiredPeriod]:
-    other = (one for one in dependencies if one.wants.period is not UpstreamPeriod.SAME)
-    return list(dict.fromkeys((one.upstream_id, one.wants.period, one.wants.within) for one in other))
-
-
 def _read_earlier(
-    session: Session, jobs: Mapping[int, JobFacts], wanted: Sequence[RequiredPeriod], since_us: int
+    session: Session, jobs: Mapping[int, JobFacts], required: Sequence[RequiredPeriod], since_us: int
 ) -> tuple[RunFacts, ...]:
-    wanted = [one for one in wanted if one[0] in jobs]
-    if not wanted:
+    first_us: dict[int, int] = {}
+    for job_id, period, within in required:
+        if job_id in jobs:
+            reach = within or timedelta(0)
+            if period is UpstreamPeriod.BUSINESS_DAY:
+                reach = BUSINESS_DAYS_BACK
+            elif period is UpstreamPeriod.MONTH_END:
+                reach = MONTH_BACK
+            first_us[job_id] = min(first_us.get(job_id, since_us), since_us - reach // _US)
+    if not first_us:
         return ()
-    until = since_us + REREAD_US
-    rows: dict[int, Row] = {}
-    back: dict[int, int] = {}
-    for job_id, period, within in wanted:
-        start = since_us - (_reach(period, within) // _US)
-        back[job_id] = min(back.get(job_id, start), start)
-    for row in session.by_keys(_LAST, sorted(back), (since_us,)):
-        rows[row.id] = row
-    for row in session.by_keys(_SINCE, sorted(back.items()), (until,)):
-        rows[row.id] = row
-    over = facts.ended_attempts(session, [row.id for row in rows.values() if row.attempts > 1])
-    read = ((row.sort_us, facts.run_facts(row, over.get(row.id, ()))) for row in rows.values())
-    found = clock_skew.correct_runs(read, jobs, clock_skew.target_skews(session))
-    return tuple(run for _, run in sorted(found, key=lambda one: (one[1].job_id, one[0], one[1].period_key)))
-
-
-def _reach(period: UpstreamPeriod, within: timedelta | None) -> timedelta:
-    if period is UpstreamPeriod.BUSINESS_DAY:
-        return BUSINESS_DAYS_BACK
-    return MONTH_BACK if period is UpstreamPeriod.MONTH_END else within or timedelta(0)
+    rows = {row.id: row for row in session.by_keys(_LAST, sorted(first_us), (since_us,))}
+    rows |= {row.id: row for row in session.by_keys(_SINCE, sorted(first_us.items()), (since_us + REREAD_US,))}
+    ended = facts.ended_attempts(session, [row.id for row in rows.values() if row.attempts > 1])
+    read = ((row.sort_us, facts.run_facts(row, ended.get(row.id, ()))) for row in rows.values())
+    runs = clock_skew.correct_runs(read, jobs, clock_skew.target_skews(session))
+    return tuple(run for _, run in sorted(runs, key=lambda pair: (pair[1].job_id, pair[0], pair[1].period_key)))

@@ -178,7 +178,7 @@ def test_something_else_is_no_copy(tmp_path: Path) -> None:
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE mine (a)")
     connection.close()
-    with pytest.raises(StoreUnusable, match=r"other\.db is no store of Headway's"):
+    with pytest.raises(StoreUnusable, match=r"other\.db is not a store of Headway"):
         restore(other, tmp_path / "new.db", "desk", NOW)
 
 

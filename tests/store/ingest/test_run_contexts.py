@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from console.store.db.session import Row, row_maker
 from console.store.snapshot.correlation import correlation_values, run_costs
 from console.store.snapshot.history import _output
 
@@ -15,13 +16,17 @@ HUGE = "1" + "0" * 400
 """A whole number that no float holds."""
 
 
+def row(run_id: int, context: str) -> Row:
+    return row_maker(("run_id", "context"))((run_id, context))
+
+
 def test_a_submissions_key_is_found_beside_what_nests_too_deep() -> None:
     context = json.dumps({"conf": DEEP, "customer_id": "4711"})
-    assert {7: {"customer_id": "4711"}} == correlation_values(("customer_id",), [(7, context)])
+    assert {7: {"customer_id": "4711"}} == correlation_values(("customer_id",), [row(7, context)])
 
 
 def test_a_text_that_nests_too_deep_says_nothing() -> None:
-    assert {} == correlation_values(("a",), [(7, json.dumps({"conf": DEEP}))])
+    assert {} == correlation_values(("a",), [row(7, json.dumps({"conf": DEEP}))])
 
 
 @pytest.mark.parametrize(
@@ -30,7 +35,7 @@ def test_a_text_that_nests_too_deep_says_nothing() -> None:
     ids=["huge", "minus huge", "nan", "infinity", "true", "text", "deep"],
 )
 def test_what_is_no_cost_is_none(cost: str) -> None:
-    assert {8: 2.5} == run_costs([(7, f'{{"cost": {cost}}}'), (8, '{"cost": 1.0}'), (8, '{"cost": 1.5}')])
+    assert {8: 2.5} == run_costs([row(7, f'{{"cost": {cost}}}'), row(8, '{"cost": 1.0}'), row(8, '{"cost": 1.5}')])
 
 
 def test_an_output_that_no_float_holds_is_not_known() -> None:

@@ -1,4 +1,4 @@
-"""The first schema: what one night of one estate needs."""
+"""The first schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What acting safely needs: plans, holds, rights, switches, the audit; and actions that are approved or a policy's.
+"""Plans, holds, rights, switches, the audit; actions with approval or by a policy.
 
 An estate that was watched before this version stays live; a new one says how it starts (`[estate] starts_in`).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from console.store.db.migrate import create_table
+from console.store.db.migrate import add_columns, create_table
 
 revision = "0002"
 down_revision = "0001"
@@ -22,16 +22,10 @@ def upgrade() -> None:
     _holds()
     _rights()
     _keep_the_audit()
-    with op.batch_alter_table("system") as system:
-        system.add_column(sa.Column("starts_held", sa.Boolean(), nullable=False, server_default=sa.false()))
-    with op.batch_alter_table("dependency") as dependency:
-        dependency.add_column(sa.Column("mode", sa.Text(), nullable=False, server_default="observe"))
-        dependency.add_column(sa.Column("engine_down", sa.Text(), nullable=False, server_default="open"))
-        dependency.add_column(sa.Column("hold_lead_s", sa.Float(), nullable=False, server_default="600"))
-        dependency.add_column(sa.Column("hold_for_s", sa.Float(), nullable=False, server_default="21600"))
-    with op.batch_alter_table("job") as job:
-        job.add_column(sa.Column("unwatched", sa.Boolean(), nullable=False, server_default=sa.false()))
-        job.create_index("job_unwatched", ["unwatched"])
+    add_columns("system", "starts_held bool")
+    add_columns("dependency", "mode text=observe, engine_down text=open, hold_lead_s float=600, hold_for_s float=21600")
+    add_columns("job", "unwatched bool")
+    op.create_index("job_unwatched", "job", ["unwatched"])
     _alerts()
     op.execute(
         "INSERT INTO switch (name, value, set_by, why, at_us) SELECT 'mode', 'live', '', 'it was live before', 0"
@@ -42,31 +36,25 @@ def upgrade() -> None:
 def _alerts() -> None:
     with op.batch_alter_table("alert") as alert:
         alert.alter_column("incident_id", existing_type=BIG, nullable=True)
-        for name in ("plain_title", "plain_body"):
-            alert.add_column(sa.Column(name, sa.Text(), nullable=False, server_default=""))
-        for name in ("urgent", "waits"):
-            alert.add_column(sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
-        alert.add_column(sa.Column("let_us", BIG, nullable=False, server_default="0"))
-        for name in ("digest_id", "fallback_of", "handed_us"):
-            alert.add_column(sa.Column(name, BIG, nullable=True))
-        alert.create_index("alert_waits", ["waits"])
-        alert.create_index("alert_let", ["route", "let_us"])
-        alert.create_index("alert_digest", ["digest_id"])
-    with op.batch_alter_table("delivery") as delivery:
-        delivery.add_column(sa.Column("since_us", BIG, nullable=False, server_default="0"))
-        delivery.add_column(sa.Column("refusals", sa.Integer(), nullable=False, server_default="0"))
-        delivery.add_column(sa.Column("parked_us", BIG, nullable=True))
+    add_columns(
+        "alert",
+        "plain_title text=, plain_body text=, urgent bool, waits bool, let_us big=0, digest_id big?, fallback_of big?, "
+        "handed_us big?",
+    )
+    op.create_index("alert_waits", "alert", ["waits"])
+    op.create_index("alert_let", "alert", ["route", "let_us"])
+    op.create_index("alert_digest", "alert", ["digest_id"])
+    add_columns("delivery", "since_us big=0, refusals int=0, parked_us big?")
 
 
 def _actions() -> None:
     with op.batch_alter_table("action") as action:
         action.alter_column("run_id", existing_type=BIG, nullable=True)
-        action.add_column(sa.Column("parameters", sa.Text(), nullable=False, server_default="{}"))
-        action.add_column(sa.Column("origin", sa.Text(), nullable=False, server_default="person"))
-        action.add_column(sa.Column("overlap", sa.Text(), nullable=False, server_default="refuse"))
-        action.add_column(sa.Column("needs_approval", sa.Boolean(), nullable=False, server_default=sa.false()))
-        action.add_column(sa.Column("approved_by", sa.Text(), nullable=False, server_default=""))
-        action.add_column(sa.Column("approved_us", BIG, nullable=True))
+    add_columns(
+        "action",
+        "parameters text={}, origin text=person, overlap text=refuse, needs_approval bool, approved_by text=, "
+        "approved_us big?",
+    )
 
 
 def _plans() -> None:
@@ -113,7 +101,7 @@ def _rights() -> None:
 
 
 def _keep_the_audit() -> None:
-    """No row of the audit is changed or removed, and the database itself notes which was the last."""
+    """No row of the audit is changed or removed, and the database itself records the last one."""
     if op.get_bind().dialect.name == "sqlite":
         for act in ("UPDATE", "DELETE"):
             op.execute(

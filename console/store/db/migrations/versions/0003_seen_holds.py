@@ -1,4 +1,4 @@
-"""When the mark of a hold was last seen at its source; and the ways by which holds and merged incidents are found.
+"""When the mark of a hold was last seen at its source; indexes of holds and merged incidents.
 
 A store of a development version of the second schema may have some of it already.
 """

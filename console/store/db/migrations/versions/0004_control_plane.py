@@ -1,4 +1,4 @@
-"""The control plane: what is expected, what feeds what, what was promised, and who must know."""
+"""The control plane: expectations, dependencies, promises and alert routing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from alembic import op
 
-from console.store.db.migrate import create_table
+from console.store.db.migrate import add_columns, create_table
 
 revision = "0004"
 down_revision = "0003"
-
-BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -27,16 +25,10 @@ def upgrade() -> None:
 
 
 def _promises() -> None:
-    for name in ("budget_s", "budget_cost"):
-        op.add_column("job", sa.Column(name, sa.Float(), nullable=True))
+    add_columns("job", "budget_s float?, budget_cost float?")
     op.create_index("job_budget", "job", ["budget_cost"])
-    with op.batch_alter_table("service") as service:
-        service.add_column(sa.Column("promise", sa.Text(), nullable=False, server_default="{}"))
-    with op.batch_alter_table("service_day") as day:
-        for name in ("promised_us", "agreed_us"):
-            day.add_column(sa.Column(name, BIG, nullable=True))
-        for name in ("extension", "instance", "submission"):
-            day.add_column(sa.Column(name, sa.Text(), nullable=False, server_default=""))
+    add_columns("service", "promise text={}")
+    add_columns("service_day", "promised_us big?, agreed_us big?, extension text=, instance text=, submission text=")
     on_postgres = op.get_bind().dialect.name == "postgresql"
     known = "service_day_service_id_bd_key" if on_postgres else "uq_service_day_service_id"
     convention = {"uq": "uq_%(table_name)s_%(column_0_name)s"}
@@ -59,39 +51,31 @@ def _promises() -> None:
 
 def _incidents() -> None:
     """Roots that many jobs share, what was split from what, and how often one came back."""
-    with op.batch_alter_table("incident") as incident:
-        incident.add_column(sa.Column("root_shared", sa.Text(), nullable=False, server_default=""))
-        incident.add_column(sa.Column("split_from", BIG, nullable=True))
-        incident.add_column(sa.Column("reopened", sa.Integer(), nullable=False, server_default="0"))
-        incident.add_column(sa.Column("flaps", sa.Integer(), nullable=False, server_default="0"))
-        incident.add_column(sa.Column("flaps_since_us", BIG, nullable=True))
-        incident.add_column(sa.Column("changes", sa.Text(), nullable=False, server_default="[]"))
-    with op.batch_alter_table("target") as target:
-        target.add_column(sa.Column("booted_us", BIG, nullable=True))
+    add_columns(
+        "incident",
+        "root_shared text=, split_from big?, reopened int=0, flaps int=0, flaps_since_us big?, changes text=[]",
+    )
+    add_columns("target", "booted_us big?")
 
 
 def _calendars() -> None:
     """Names of the calendars whose days have a promise, or on which a run is expected."""
     for table in ("job", "service"):
-        op.add_column(table, sa.Column("calendar", sa.Text(), nullable=False, server_default=""))
+        add_columns(table, "calendar text=")
 
 
 def _dependencies() -> None:
-    """Conditions, other periods and gates; and of runs what they read that was partial."""
-    with op.batch_alter_table("dependency") as dependency:
-        dependency.add_column(sa.Column("condition", sa.Text(), nullable=False, server_default="success"))
-        dependency.add_column(sa.Column("check_name", sa.Text(), nullable=False, server_default=""))
-        dependency.add_column(sa.Column("period", sa.Text(), nullable=False, server_default="same"))
-        dependency.add_column(sa.Column("calendar", sa.Text(), nullable=False, server_default=""))
-        dependency.add_column(sa.Column("within_s", sa.Float(), nullable=True))
-        dependency.add_column(sa.Column("gate", sa.Text(), nullable=False, server_default=""))
-        dependency.add_column(sa.Column("need", sa.Integer(), nullable=False, server_default="0"))
-    op.add_column("run", sa.Column("partial_input", sa.Text(), nullable=False, server_default=""))
+    """Conditions, other periods and gates; partial inputs of runs."""
+    add_columns(
+        "dependency",
+        "condition text=success, check_name text=, period text=same, calendar text=, within_s float?, gate text=, "
+        "need int=0",
+    )
+    add_columns("run", "partial_input text=")
 
 
 def _findings() -> None:
-    with op.batch_alter_table("incident") as incident:
-        incident.add_column(sa.Column("rule", sa.Text(), nullable=False, server_default=""))
+    add_columns("incident", "rule text=")
     create_table(
         "finding",
         "id big, job_id int, run_id big?, rule text, period_key text, bd text, close_reason text, words text, "
@@ -104,7 +88,7 @@ def _findings() -> None:
 
 
 def _checks() -> None:
-    """What is asked of data: the looks at it, who waits for them, and incidents whose cause is one."""
+    """Data checks: results, waiting services, and incidents caused by them."""
     create_table(
         "check_result",
         "id big, name text, bd text, state text, since_us big, at_us big, looks int, measured text, row_count big?, "
@@ -112,55 +96,38 @@ def _checks() -> None:
     )
     op.create_index("check_result_of", "check_result", ["name", "bd"])
     op.create_index("check_result_bd", "check_result", ["bd"])
-    op.add_column("service", sa.Column("ready", sa.Text, nullable=False, server_default="[]"))
-    op.add_column("service_day", sa.Column("awaits", sa.Text, nullable=False, server_default="[]"))
-    op.add_column("incident", sa.Column("root_check", sa.Text, nullable=False, server_default=""))
-
-
-def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text(), nullable=False)
+    add_columns("service", "ready text=[]")
+    add_columns("service_day", "awaits text=[]")
+    add_columns("incident", "root_check text=")
 
 
 def _alerting() -> None:
-    """What each route was told and what is held back; what open incidents had told before is not told anew."""
-    op.create_table(
+    """Notifications and suppressions per route; open incidents are not notified again."""
+    create_table(
         "alert_told",
-        sa.Column("incident_id", BIG, sa.ForeignKey("incident.id"), nullable=False),
-        *map(_text, ("route", "words", "fingerprint")),
-        sa.Column("first_us", BIG, nullable=False),
-        sa.Column("last_us", BIG, nullable=False),
-        sa.Column("times", sa.Integer(), nullable=False),
+        "incident_id big, route text, words text, fingerprint text, first_us big, last_us big, times int",
+        sa.ForeignKeyConstraint(["incident_id"], ["incident.id"]),
         sa.PrimaryKeyConstraint("incident_id", "route", "words"),
     )
-    op.create_table(
+    create_table(
         "alert_held",
-        sa.Column("id", BIG, nullable=False),
-        sa.Column("incident_id", BIG, sa.ForeignKey("incident.id"), nullable=False),
-        *map(_text, ("route", "words", "kind", "stage", "why")),
-        sa.Column("since_us", BIG, nullable=False),
-        sa.Column("until_us", BIG, nullable=True),
-        sa.Column("ended_us", BIG, nullable=True),
-        _text("ended_why"),
-        sa.PrimaryKeyConstraint("id"),
+        "id big, incident_id big, route text, words text, kind text, stage text, why text, since_us big, "
+        "until_us big?, ended_us big?, ended_why text",
+        sa.ForeignKeyConstraint(["incident_id"], ["incident.id"]),
     )
     op.create_index("alert_held_incident", "alert_held", ["incident_id", "id"])
     op.create_index("alert_held_open", "alert_held", ["ended_us"])
     op.create_index("alert_held_since", "alert_held", ["since_us"])
     op.create_index("alert_made", "alert", ["made_us"])
     _said_by_people()
-    op.create_table(
-        "rota",
-        *map(_text, ("name", "source", "text", "shifts")),
-        *(sa.Column(name, BIG, nullable=False) for name in ("until_us", "read_us", "tried_us")),
-        _text("error"),
-        sa.PrimaryKeyConstraint("name"),
+    create_table(
+        "rota", "name text, source text, text text, shifts text, until_us big, read_us big, tried_us big, error text"
     )
     _already_told(op.get_bind())
 
 
 def _already_told(connection: sa.Connection) -> None:
-    """What open incidents had told: all of it in technical words, which said what business words say, and what the
-    shadow route saw."""
+    """Past notifications of open incidents, for each of the three texts."""
     rows = connection.execute(
         sa.text(
             "SELECT i.id, a.route, i.fingerprint, min(a.made_us), max(a.made_us), count(*)"
@@ -182,7 +149,7 @@ def _already_told(connection: sa.Connection) -> None:
 
 
 def _technical(fingerprint: str) -> str:
-    """Root, services and end: a route is told of no other's shadow. What cannot be read stays, and is told anew."""
+    """Root, services and end. An unreadable one stays and is notified again."""
     try:
         return json.dumps(json.loads(fingerprint)[:3], separators=(",", ":"))
     except (ValueError, TypeError):
@@ -190,7 +157,7 @@ def _technical(fingerprint: str) -> str:
 
 
 def _business(connection: sa.Connection, incident_id: int) -> str:
-    """How each hurt service stands, and the minute in which it is expected."""
+    """Status of each affected service, with the minute of its expected finish."""
     rows = connection.execute(
         sa.text(
             "SELECT s.name, h.bd, h.timeliness, h.expected_us FROM incident_service h JOIN service s"
@@ -208,7 +175,7 @@ def _minute(at_us: int | None) -> str:
 
 
 def _said_by_people() -> None:
-    """Acknowledgements, silences, and what was said of an alert."""
+    """Acknowledgements, silences and usefulness of alerts."""
     create_table(
         "acknowledgement",
         "id big, incident_id big, made_by text, why text, made_us big, until_us big, ended_us big?, ended_by text",

@@ -1,23 +1,18 @@
-"""What the simulation says of a service day, and what was forecast of it, to be scored."""
+"""Simulation results of service days, and published forecasts to be scored."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-from console.store.db.migrate import create_table
+from console.store.db.migrate import add_columns, create_table
 
 revision = "0007"
 down_revision = "0006"
-BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    op.add_column("service_day", sa.Column("p80_us", BIG, nullable=True))
-    op.add_column("service_day", sa.Column("p_late", sa.Float(), nullable=True))
-    op.add_column("service_day", sa.Column("peak_late", sa.Float(), nullable=True))
-    op.add_column("service_day", sa.Column("critical", sa.Text(), nullable=False, server_default="[]"))
-    op.add_column("service_day", sa.Column("nights", sa.Integer(), nullable=False, server_default="0"))
+    add_columns("service_day", "p80_us big?, p_late float?, peak_late float?, critical text=[], nights int=0")
     create_table(
         "forecast",
         "id big, service_day_id big, at_us big, p_late float, p50_us big?, p80_us big?, p90_us big?, p95_us big?",

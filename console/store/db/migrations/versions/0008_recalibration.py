@@ -1,13 +1,12 @@
-"""What a forecast said before it was recalibrated: what is learned from it must not be what was learned before."""
+"""P(late) before recalibration, from which the next recalibration learns."""
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from alembic import op
+from console.store.db.migrate import add_columns
 
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
-    op.add_column("forecast", sa.Column("p_own", sa.Float(), nullable=True))
+    add_columns("forecast", "p_own float?")

@@ -1,16 +1,13 @@
-"""What a service day leaves to each job below it; the pools of slots that sources tell."""
+"""Forecasts of a service day's jobs; pools of slots at the source."""
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from alembic import op
+from console.store.db.migrate import add_columns
 
 revision = "0009"
 down_revision = "0008"
 
 
 def upgrade() -> None:
-    op.add_column("service_day", sa.Column("jobs", sa.Text(), nullable=False, server_default="[]"))
-    op.add_column("service_day", sa.Column("distrust", sa.Text(), nullable=False, server_default=""))
-    op.add_column("job", sa.Column("pool", sa.Text(), nullable=False, server_default=""))
-    op.add_column("job", sa.Column("slots", sa.Integer(), nullable=True))
+    add_columns("service_day", "jobs text=[], distrust text=")
+    add_columns("job", "pool text=, slots int?")

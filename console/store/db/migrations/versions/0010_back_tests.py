@@ -1,4 +1,4 @@
-"""What would have been told of nights of which nobody was told, and for what shape of its service that holds."""
+"""Back tests of nights without published forecasts, and the service shape that they hold for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has an incident open is not stored any more."""
+"""Removes presence."""
 
 from __future__ import annotations
 
