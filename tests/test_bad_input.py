@@ -107,7 +107,7 @@ def test_a_circle_of_native_and_declared_dependencies_is_named_with_its_path(tmp
     with estate(tmp_path, circled(), dependencies=BACK) as bench:
         bench.turn()
         path = "fake/extract → fake/load → fake/extract"
-        told = f"dependencies lead back to themselves: {path}. None of them counts; remove one."
+        told = f"dependency cycle: {path}. None of them counts; remove one."
         assert [told] == remarks(bench)
         assert f"\nproblems\n  {told}" in headway(bench.url, "status").out
 

@@ -35,7 +35,7 @@ def assert_state(
     if ref is None:
         raise AssertionRefused("its run is no longer in the store")
     record = RunRecord(
-        job=ref[0].job,
+        job=ref.ref.job,
         attempt_key=action.key,
         state=state,
         native_state="",
@@ -70,19 +70,19 @@ def reopen_step(store: Database, fence: int, run_id: int, by: str, origin: str, 
         if step.kind != MANUAL:
             return f"{step.name} is not a manual step: its scheduler sets the state"
         if step.evidence != RunEvidence.ASSERTED or RunState(step.state).is_open:
-            return f"{step.name} {ref[0].period_key} is {step.state}, not completed"
+            return f"{step.name} {ref.ref.period_key} is {step.state}, not completed"
         record = RunRecord(
-            job=ref[0].job,
+            job=ref.ref.job,
             attempt_key=f"again@{now.isoformat()}",
             state=RunState.WAITING,
             native_state="opened again",
             evidence=RunEvidence.ASSERTED,
-            period_key=ref[0].period_key,
+            period_key=ref.ref.period_key,
             queued_at=now,
             message=f"{by}: {why}" if why else f"reopened by {by}",
             reason="approval",
         )
-        if reason := _write_record(session, ref[2], record, now):
+        if reason := _write_record(session, ref.target_id, record, now):
             return reason
         audit.append(session, micros(now), by, origin, "undo done", step.name, {"run_id": run_id}, why)
     return ""

@@ -54,7 +54,7 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     bench.turn()
     assert ["[Headway] INC-0001: fake/extract failed: exit 1"] == [one.partition(";")[0] for one in told(bench)]
     shown = headway(bench.url, "incident", "1").out
-    assert "ann is on it until" in shown
+    assert "acknowledged by ann until" in shown
     assert "repeated   oncall: suppressed by acknowledge: acknowledged by ann until" in shown
     assert ["ann"] == [one["taken_by"] for one in headway(bench.url, "incident", "list", "--json").data]
     assert ["acknowledge"] == [one["stage"] for one in headway(bench.url, "alert", "--suppressed", "--json").data]
@@ -96,10 +96,10 @@ def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) 
     "line, code, words",
     [
         (("ack", "INC-0099"), 6, "INC-0099"),
-        (("ack", "INC-0001", "--expire"), 4, "nobody is on INC-0001"),
+        (("ack", "INC-0001", "--expire"), 4, "INC-0001 is not acknowledged"),
         (("ack", "INC-0001", "--for", "120d"), 4, "for 120d: say a time above zero and of at most 90 days"),
         (("silence", "add", "--tier", "2", "--from", "9999-12-31T23:00Z", "--for", "2h", "--why", "x"), 4, "366 days"),
-        (("silence", "expire", "7"), 6, "there is no silence 7 that lasts"),
+        (("silence", "expire", "7"), 6, "there is no active silence 7"),
         (("alert", "rate", "99", "yes"), 6, 'no alert "99"; known: 1 ('),
         (("silence", "add", "--for", "1h", "--why", "x"), 2, "give at least one of"),
         (("silence", "add", "--tier", "2", "--why", "x"), 2, "--for is required"),

@@ -333,8 +333,8 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     be("alice")
     key = ask(strict)
     step(strict)
-    [(title, body)] = alerts(strict, "an approval is wanted")
-    assert title.endswith("an approval is wanted: rerun fake/extract")
+    [(title, body)] = alerts(strict, "approval required")
+    assert title.endswith("approval required: rerun fake/extract")
     assert [] == [one for one in (f"headway action approve {key}", "Asked by: alice", "it failed") if one not in body]
     waits = f"waiting for approval by another person: headway action approve {key}"
     assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
@@ -348,7 +348,7 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     assert (False, "it is approved already, by carol") == answer(strict, strict.requests().approve(key))
     step(strict)
     assert ("sent", [key]) == (told(strict, key)[0], strict.scheduler.acted)
-    assert 1 == len(alerts(strict, "an approval is wanted"))
+    assert 1 == len(alerts(strict, "approval required"))
     assert ("carol", "approve rerun") in verbs(strict)
     [sent] = [detail for _, verb, detail in audit(strict) if verb == "send rerun"]
     assert ("alice", "carol", ["POST /again"]) == (sent["asked_by"], sent["approved_by"], sent["sends"])
@@ -368,7 +368,7 @@ def test_that_an_approval_is_wanted_is_told_once_for_every_verb_and_across_engin
     strict.restart()
     step(strict)
     what = str(verb).replace("_", " ")
-    assert [True] == [one.endswith(f": {what} fake/extract") for one, _ in alerts(strict, "an approval is wanted")]
+    assert [True] == [one.endswith(f": {what} fake/extract") for one, _ in alerts(strict, "approval required")]
 
 
 def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Bench, be: Be) -> None:
@@ -377,7 +377,7 @@ def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Be
     be("carol")
     assert (True, "") == answer(strict, strict.requests().approve(key))
     step(strict)
-    assert ([], [key]) == (alerts(strict, "an approval is wanted"), strict.scheduler.acted)
+    assert ([], [key]) == (alerts(strict, "approval required"), strict.scheduler.acted)
 
 
 def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
@@ -391,11 +391,11 @@ def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: B
     assert (False, True) == (ok, error.startswith("that was 1h"))
     step(strict)
     step(strict)
-    assert ("refused", "nobody approved it within 1h: ask again") == told(strict, key)
+    assert ("refused", "not approved within 1h: request it again") == told(strict, key)
     assert [] == strict.scheduler.acted
     [(title, body)] = alerts(strict, "not approved in time")
     assert title.endswith("rerun: not approved in time: rerun fake/extract")
-    assert "nobody approved it within 1h: ask again" in body
+    assert "not approved within 1h: request it again" in body
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_nothing_is_approved_while_nothing_may_be_sent(
 @pytest.mark.parametrize(
     "change, words",
     [
-        ("approved_us = approved_us - 3601000000", "and an approval counts for 1h"),
+        ("approved_us = approved_us - 3601000000", "and an approval is valid for 1h"),
         ("approved_by = 'alice'", "approved by alice, who no longer has the right: "),
         ("approved_by = 'vera'", "; vera has view; ask "),
     ],

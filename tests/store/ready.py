@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from console.store.db.location import POSTGRES_URLS, Database, open_database
+from console.store.db.database import Database, open_database
+from console.store.db.location import POSTGRES_URLS
 
 
 def open_ready(url: str) -> Database:

@@ -78,7 +78,7 @@ class ApprovalView:
         by = self.requested_by if self.plan is None else f"{self.requested_by}, in plan {self.plan}"
         unknown = "requested from its scheduler right before sending"
         rows = [
-            ("requested by", by),
+            ("by", by),
             ("why", self.why or "no reason given"),
             ("system", self.system),
             ("does", self.words),

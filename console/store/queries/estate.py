@@ -55,7 +55,7 @@ class EstateQueries(ContextQueries):
             jobs -= unwatched_count.jobs
         frozen, in_shadow = "", tuple[str, ...]()
         if self.link.rows("SELECT 1 FROM switch WHERE value IN ('on', 'shadow') LIMIT 1"):
-            from console.domain.switches import format_freeze  # noqa: PLC0415
+            from console.domain.switches import format_freeze
 
             modes = self.modes()
             frozen, in_shadow = format_freeze(modes.frozen) if modes.frozen is not None else "", modes.in_shadow

@@ -248,11 +248,11 @@ class ServiceDayQueries(ContextQueries):
         names = self.job_names(job_ids)
         own = [source["run"] for source in estimates.values() if source.get("run")] if submission else []
         since = (_first_us(business_date), business_date)
-        runs = _runs_by_job(
-            self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since)
-        )
+        runs = _runs_by_job(self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since))
         return [
-            _timeline_job(job_id, names[job_id], estimates.get(names[job_id], {}), runs[job_id], "", expected.get(job_id))
+            _timeline_job(
+                job_id, names[job_id], estimates.get(names[job_id], {}), runs[job_id], "", expected.get(job_id)
+            )
             for job_id in job_ids
             if job_id in names
         ]

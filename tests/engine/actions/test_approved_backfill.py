@@ -123,13 +123,13 @@ def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench:
 def test_the_wish_for_an_approval_is_told_once_for_the_whole_range(bench: Bench) -> None:
     turn(bench)
     bench.send()
-    [(_, title, body)] = [one for one in bench.sink.got if "an approval is wanted" in one[1]]
+    [(_, title, body)] = [one for one in bench.sink.got if "approval required" in one[1]]
     assert "start fake/nightly, 3 periods: " in title
     assert f"headway action approve {waiting(bench)[0].key}" in body
     approve(bench)
     end(bench)
     bench.send()
-    assert 1 == len([one for one in bench.sink.got if "an approval is wanted" in one[1]])
+    assert 1 == len([one for one in bench.sink.got if "approval required" in one[1]])
 
 
 def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) -> None:
@@ -139,7 +139,7 @@ def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) ->
     assert ("stopped", []) == (view(bench).state, bench.scheduler.acted)
     bench.send()
     [body] = [body for _, title, body in bench.sink.got if "plan 1 stopped" in title]
-    assert "nobody approved it within 1h" in body
+    assert "not approved within 1h" in body
     assert [] == [title for _, title, _ in bench.sink.got if "start: not approved in time" in title]
 
 
@@ -188,7 +188,7 @@ def test_several_at_once_are_approved_by_one_yes(bench: Bench) -> None:
     turn(bench)
     assert NIGHTS == len(waiting(bench))
     bench.send()
-    assert 1 == len([one for one in bench.sink.got if "an approval is wanted" in one[1]])
+    assert 1 == len([one for one in bench.sink.got if "approval required" in one[1]])
     assert "" == approve(bench)
     assert [] == waiting(bench)
     turn(bench)

@@ -211,7 +211,7 @@ def test_a_mark_that_the_store_cannot_keep_is_refused_and_holds_up_no_other_acti
     unmarked.requests().act(ActionRequest(Verb.MARK_OK, run_of(unmarked, RunState.FAILED)), odd)
     unmarked.requests().act(ActionRequest(Verb.RERUN, run_of(unmarked, RunState.FAILED, "load")), good)
     unmarked.parts.actions.step(unmarked.fence)
-    refused = ("refused", "the store cannot keep it: its id is longer than 1,000 bytes")
+    refused = ("refused", "the store cannot record it: its id is longer than 1,000 bytes")
     assert (refused, "sent") == (told(unmarked, odd), told(unmarked, good)[0])
 
 
@@ -475,7 +475,7 @@ def test_a_row_that_no_program_of_ours_wrote_is_refused_and_keeps_no_other_from_
     with able.store.write(None) as connection:
         connection.rows(f"UPDATE action SET {change}, requested_us = 1 WHERE key = ?", (odd,))
     able.parts.actions.step(able.fence)
-    said = "nobody approved it within 1h: ask again" if needs_approval else "the stored request cannot be read: "
+    said = "not approved within 1h: request it again" if needs_approval else "the stored request cannot be read: "
     assert ("refused", True) == (told(able, odd)[0], told(able, odd)[1].startswith(said))
     assert "sent" == told(able, good)[0]
 
@@ -489,7 +489,7 @@ def test_what_may_have_left_and_cannot_be_read_any_more_is_over_and_can_be_asked
         connection.rows("UPDATE action SET preview = '[]', state = ? WHERE key = ?", (state, key))
     able.parts.actions.recover(able.fence)
     able.parts.actions.step(able.fence)
-    words = "the stored action cannot be read: its preview or its overlap is none. Fix: check the job in the scheduler."
+    words = "the stored action cannot be read: invalid preview or overlap. Fix: check the job in the scheduler."
     assert ("failed", words) == told(able, key)
     assert "sent" == told(able, act(able, ActionRequest(Verb.RERUN, run_id, overlap="allow")))[0]
     assert 2 == len(able.scheduler.acted)

@@ -411,7 +411,7 @@ async def test_what_waits_for_an_approval_stands_in_the_header_and_is_approved_o
     await night.press("A")
     await night.see("rerun " + EXTRACT, "mara: the disk was full")
     await night.press("enter")
-    await night.see("APPROVE rerun", "asked by mara, in plan 7", "why      the disk was full", "system   etl-hosts")
+    await night.see("APPROVE rerun", "by       mara, in plan 7", "why      the disk was full", "system   etl-hosts")
     await night.see("does     run this crontab line once", "scope    extract_orders, business date 2026-11-19")
     await night.see("period   2026-11-20T02:10:00Z", "given    scope failed", "touches  db07:extract_orders")
     await night.see("sends    ssh headway@db07", "requested 03:15:42", "until    04:15, in 58m", "Approve")
