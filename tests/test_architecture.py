@@ -99,7 +99,6 @@ SMALL_MODULES = {
     "connectors.checks.object": "one module per data source of checks",
     "console.engine.api.systems": "one module of requests per context",
     "console.engine.holds": "the engine's part of the context holds",
-    "console.engine.notify.templates": "loads jinja2, only where a route has a template",
     "console.store.queries.checks": "one reader per context",
     "console.store.queries.names": "one reader per context",
     "console.store.queries.plans": "one reader per context",

@@ -53,8 +53,8 @@ class BackTester:
     ) -> None:
         self._store, self._clock = store, clock
         self._seen, self._is_judging = seen, is_judging
-        self._found: list[forecasts.StoredBackTest] = []
-        self._kept_at = 0.0
+        self._results: list[forecasts.StoredBackTest] = []
+        self._saved_at = 0.0
         """time.monotonic() of the last write."""
         self._broken: set[str] = set()
         """Services whose back-test failed, which was logged."""
@@ -70,84 +70,84 @@ class BackTester:
 
     def round(self, fence: int, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Tests every missing night; False if histories are not loaded yet."""
-        kept = self._seen()
-        if kept is None:
+        cache = self._seen()
+        if cache is None:
             return False
         known, is_whole = forecasts.load_back_tests(self._store, micros(self._clock.now())), True
-        for service in sorted(kept.estate.services, key=lambda service: (service.tier, service.name)):
+        for service in sorted(cache.estate.services, key=lambda service: (service.tier, service.name)):
             if not can_be_tested(service) or service.name in self._broken:
                 continue
             try:
-                is_whole &= self._of_service(kept, service, known, fence, stopping)
+                is_whole &= self._of_service(cache, service, known, fence, stopping)
             except StoreError:
                 raise
             except Exception as error:  # one service's failure must not stop the others
                 self._broken.add(service.name)
-                log.error("a back-test failed; its alarm rests on what is told", service=service.name, exc_info=error)
+                log.error("a back-test failed; the alarm uses live forecasts", service=service.name, exc_info=error)
             if stopping():
                 return False
-        self._keep(fence)
+        self._save(fence)
         return is_whole
 
     def _of_service(
         self,
-        kept: EvaluationCache,
+        cache: EvaluationCache,
         service: ServiceFacts,
         known: Mapping[str, forecasts.BackTestedService],
         fence: int,
         stopping: Callable[[], bool],
     ) -> bool:
         begun = time.monotonic()
-        test = BackTest(kept.estate, kept, service, Forecaster())
+        test = BackTest(cache.estate, cache, service, Forecaster())
         if not test.is_read:
             return False
-        mine = known.get(service.name, forecasts.BackTestedService(None))
+        stored = known.get(service.name, forecasts.BackTestedService(None))
         if len(test.jobs) > MAX_JOBS:
             return True
         shape = past_shape_of(service, test.jobs)
-        nights = mine.nights
-        if mine.shape is None or shape.is_another(mine.shape):
-            self._keep(fence)
+        nights = stored.nights
+        if stored.shape is None or shape.is_another(stored.shape):
+            self._save(fence)
             forecasts.reset_back_tests(self._store, fence, service.name, shape)
-            nights = forecasts.load_back_tests(self._store, micros(self._clock.now())).get(service.name, mine).nights
+            nights = forecasts.load_back_tests(self._store, micros(self._clock.now())).get(service.name, stored).nights
         now = self._clock.now()
-        is_over = now - kept.estate.settings.lookback
+        closed_before = now - cache.estate.settings.lookback
         since = forecasts.oldest_night(micros(now))
         missing = [
             business_date for business_date in test.dates()[:MAX_NIGHTS]
             if business_date >= since and business_date not in nights
-            and latest_deadline(service, business_date) < is_over
+            and latest_deadline(service, business_date) < closed_before
         ]  # fmt: skip
         self._rest(time.monotonic() - begun, stopping)
         for business_date in missing:
-            found = self._night(test, business_date, stopping)
-            if found is None:
+            night = self._night(test, business_date, stopping)
+            if night is None:
                 return True
-            self._found.append(forecasts.StoredBackTest(service.name, business_date, found.peak, found.was_late))
-            if time.monotonic() - self._kept_at >= SAVE_EVERY_SECONDS:
-                self._keep(fence)
+            self._results.append(forecasts.StoredBackTest(service.name, business_date, night.peak, night.was_late))
+            if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
+                self._save(fence)
         return True
 
     def _night(self, test: BackTest, business_date: date, stopping: Callable[[], bool]) -> BackTestedNight | None:
         """The result of one night; None if stopped."""
-        looks = test.looks(business_date)
+        steps = test.looks(business_date)
         while not stopping():
             begun = time.monotonic()
-            found = next(looks)
+            night = next(steps)
             self._rest(time.monotonic() - begun, stopping)
-            if found is not None:
-                return found
+            if night is not None:
+                return night
         return None
 
     def _rest(self, took: float, stopping: Callable[[], bool]) -> None:
         """Pauses after a run, and until the evaluation in progress ends."""
         until = time.monotonic() + took * PAUSE_FACTOR
         self.pulse.beat(took * PAUSE_FACTOR)
-        while not stopping() and ((left := until - time.monotonic()) > 0 or self._is_judging()):
-            time.sleep(min(max(left, 0.001), _STEP_SECONDS))
+        while not stopping() and ((seconds := until - time.monotonic()) > 0 or self._is_judging()):
+            time.sleep(min(max(seconds, 0.001), _STEP_SECONDS))
 
-    def _keep(self, fence: int) -> None:
-        if self._found:
-            forecasts.record_back_tests(self._store, fence, self._found, micros(self._clock.now()))
-            self._found = []
-        self._kept_at = time.monotonic()
+    def _save(self, fence: int) -> None:
+        if self._results:
+            forecasts.record_back_tests(self._store, fence, self._results, micros(self._clock.now()))
+            self._results = []
+        self._saved_at = time.monotonic()

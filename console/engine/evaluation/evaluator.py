@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -37,26 +37,33 @@ from console.timing.clock import Clock
 
 
 class DefinitionChanges:
-    """Caches per open incident what its definition comparison was based on; a new engine compares all of them once."""
+    """Caches the versions that each open incident's definitions were compared with; a new engine compares all once."""
 
     def __init__(self, store: Database) -> None:
         self._store = store
-        self._rests_on: dict[str, dict[int, PastVersion]] = {}
-        self._next = self._rests_on
+        self._compared_with: dict[str, dict[int, PastVersion]] = {}
+        self._next = self._compared_with
         """The cache including this evaluation, kept once it is written."""
 
     def again(self, decisions: Decisions, jobs: Mapping[int, JobFacts]) -> Decisions:
         """Decisions including definition changes found since the last comparison. The cache is updated by `keep`,
         once they are written."""
-        known = self._rests_on
+        known = self._compared_with
         closed = {incident.key for incident in decisions.incidents if incident.closed}
-        self._next = {key: rests for key, rests in known.items() if key not in closed}
+        self._next = {key: versions for key, versions in known.items() if key not in closed}
         still_open = [incident for incident in decisions.incidents if incident.cause_run_ids and not incident.closed]
         if not still_open:
             return decisions
-        found = past_versions(self._store, (number for one in still_open for number in one.cause_run_ids))
-        now = {one.key: {each: found[each] for each in one.cause_run_ids if each in found} for one in still_open}
-        due = {one.key for one in still_open if not one.changes and known.get(one.key) != now[one.key]}
+        versions = past_versions(self._store, (run_id for incident in still_open for run_id in incident.cause_run_ids))
+        now = {
+            incident.key: {run_id: versions[run_id] for run_id in incident.cause_run_ids if run_id in versions}
+            for incident in still_open
+        }
+        due = {
+            incident.key
+            for incident in still_open
+            if not incident.changes and known.get(incident.key) != now[incident.key]
+        }
         self._next |= now
         if not due:
             return decisions
@@ -67,14 +74,13 @@ class DefinitionChanges:
 
     def keep(self) -> None:
         """Adopts the cache of the last decisions, as they are written."""
-        self._rests_on = self._next
+        self._compared_with = self._next
 
     def _compared(self, decision: IncidentDecision, jobs: Mapping[int, JobFacts]) -> IncidentDecision:
-        of_run = {member.run_id: member.job_id for member in decision.members if member.run_id is not None}
-        roots = [(each, of_run[each]) for each in decision.cause_run_ids if of_run.get(each) in jobs]
-        return replace(
-            decision, changes=changes_by_run(jobs, last_good_of_runs(self._store, decision.cause_run_ids), roots)
-        )
+        job_of = {member.run_id: member.job_id for member in decision.members if member.run_id is not None}
+        roots = [(run_id, job_of[run_id]) for run_id in decision.cause_run_ids if job_of.get(run_id) in jobs]
+        last_good = last_good_of_runs(self._store, decision.cause_run_ids)
+        return replace(decision, changes=changes_by_run(jobs, last_good, roots))
 
 
 log = structlog.get_logger("headway.evaluate")
@@ -110,15 +116,11 @@ class Evaluator:
         settings: EvaluationSettings,
         audience: AlertRouting,
         alerts_made: Callable[[], None],
-        own_words: Callable[[Decisions], Decisions],
+        render: Callable[[Decisions], Decisions],
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._settings = settings
-        self._audience = audience
-        self._alerts_made = alerts_made
-        self._own_words = own_words
-        """Renders notifications with the templates of their routes."""
+        """`render`: renders notifications with the templates of their routes."""
+        self._store, self._clock, self._settings, self._audience = store, clock, settings, audience
+        self._alerts_made, self._render = alerts_made, render
         self._cycles: tuple[tuple[str, ...], ...] = ()
         self._before: Estate | None = None
         """The estate of the last evaluation."""
@@ -181,7 +183,11 @@ class Evaluator:
         seen = refresh_estate(self._store, now, self._settings, self._seen)
         estate = self._quarantine.without(seen.estate)
         self._cache = build_cache(estate, self._cache, seen.changed)
-        part = self._touched(estate, seen.changed)
+        part = estate
+        is_whole_due = self._before is None or time.monotonic() >= self._whole_at
+        # with another number of jobs, quarantined ones are back: no change reports that
+        if not is_whole_due and self._before is not None and len(estate.jobs) == len(self._before.jobs):
+            part = part_to_evaluate(self._before, estate, seen.changed, self._cache)
         with gc_disabled(part is estate):
             decisions = self._judged(part, now)
         if decisions is None:
@@ -193,32 +199,19 @@ class Evaluator:
         self._compared.keep()
         if decisions.cycles != self._cycles:
             self._cycles = decisions.cycles
-            told = log.warning if decisions.cycles else log.info
-            told("dependencies that lead back to themselves; none of them counts", paths=decisions.cycles)
+            write = log.warning if decisions.cycles else log.info
+            write("dependencies that lead back to themselves; none of them counts", paths=decisions.cycles)
         if applied.alerts:
             self._alerts_made()
         self._before, self._seen = estate, seen.number
         took = time.monotonic() - begun
-        due_at = time.monotonic() + max(
-            self._ahead(decisions.next_at, now), took * PARTIAL_ROUNDS_FACTOR if part is estate else 0.0
-        )
+        pause = MAX_INTERVAL_SECONDS  # real seconds until time alone may change a decision
+        if decisions.next_at is not None:
+            ahead = (decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
+            pause = min(max(ahead, 0.2), MAX_INTERVAL_SECONDS)
+        due_at = time.monotonic() + max(pause, took * PARTIAL_ROUNDS_FACTOR if part is estate else 0.0)
         self._whole_at = due_at if part is estate else min(self._whole_at, due_at)
         return max(self._whole_at - time.monotonic(), 0.05)
-
-    def _touched(self, estate: Estate, known: Set[int] | None) -> Estate:
-        """The components changed since the last evaluation; everything if time is due."""
-        if self._before is None or time.monotonic() >= self._whole_at:
-            return estate
-        if len(estate.jobs) != len(self._before.jobs):  # quarantined jobs are back: no change reports that
-            return estate
-        return part_to_evaluate(self._before, estate, known, self._cache)
-
-    def _ahead(self, next_at: datetime | None, now: datetime) -> float:
-        """Real seconds until time alone may change a decision."""
-        if next_at is None:
-            return MAX_INTERVAL_SECONDS
-        ahead = (next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
-        return min(max(ahead, 0.2), MAX_INTERVAL_SECONDS)
 
     def _judged(self, estate: Estate, now: datetime) -> Decisions | None:
         """The decisions; None if part of the estate fails, which the next step leaves out."""
@@ -226,8 +219,8 @@ class Evaluator:
             decisions = self._decide(estate, now)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001 - the others are judged all the same
-            self._quarantine.find(estate, lambda one: evaluate(one, now), error)
+        except Exception as error:  # noqa: BLE001 - the others are evaluated nevertheless
+            self._quarantine.find(estate, lambda part: evaluate(part, now), error)
             self._before = None
             return None
         self._quarantine.well()
@@ -238,13 +231,13 @@ class Evaluator:
         definitions of the last good runs."""
         decisions = evaluate(estate, now, cache=self._cache, foresee=self._foresee)
         new = [incident for incident in decisions.incidents if incident.notices or incident.event]
-        roots = [one.root_run_id for one in new if one.root_run_id is not None]
-        causes = [number for one in new for number in one.cause_run_ids]
+        roots = [incident.root_run_id for incident in new if incident.root_run_id is not None]
+        causes = [run_id for incident in new for run_id in incident.cause_run_ids]
         if causes:
-            told = replace(estate, pasts=last_good_of_runs(self._store, causes))
+            with_pasts = replace(estate, pasts=last_good_of_runs(self._store, causes))
             tails = store_logs.tails_of(self._store, roots)
-            decisions = evaluate(told, now, log_tails=tails, cache=self._cache, foresee=self._foresee)
-        return self._own_words(self._compared.again(decisions, estate.jobs))
+            decisions = evaluate(with_pasts, now, log_tails=tails, cache=self._cache, foresee=self._foresee)
+        return self._render(self._compared.again(decisions, estate.jobs))
 
     def estate(self) -> Estate:
         """The estate as an evaluation would see it now, for other threads."""

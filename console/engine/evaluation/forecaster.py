@@ -28,35 +28,32 @@ class ServiceForecaster:
         """`otherwise`: replaces points of the night, for what-if scenarios."""
         self.trouble = ""
         """Services whose simulation fails, as text that is stable while they do; empty if none."""
-        self._foresight = Forecaster(otherwise, self._fails)
+        self._forecaster = Forecaster(otherwise, self._fails)
         self._failing: dict[str, tuple[str, float]] = {}
         """Service -> (last error, time.monotonic() then)."""
         self._logged: set[str] = set()
 
-    def __call__(self, picture: EstateIndex, days: Sequence[ServiceForecast]) -> list[ServiceForecast]:
+    def __call__(self, index: EstateIndex, days: Sequence[ServiceForecast]) -> list[ServiceForecast]:
         for day in days:
             self._failing.pop(day.service.name, None)
-        found = self._foresight(picture, days)
-        self._tell()
-        return found
+        forecasts = self._forecaster(index, days)
+        self._set_trouble()
+        return forecasts
 
     def _fails(self, days: Sequence[ServiceForecast], error: Exception) -> None:
         names = sorted({day.service.name for day in days})
         self._failing |= dict.fromkeys(names, (type(error).__name__, time.monotonic()))
         if not self._logged.issuperset(names):
-            log.error("the simulation failed; forecasts are sums until it is well", services=names, exc_info=error)
+            log.error("simulation failed; forecasts are sums until it succeeds", services=names, exc_info=error)
         self._logged.update(names)
 
-    def _tell(self) -> None:
+    def _set_trouble(self) -> None:
         since = time.monotonic() - FAILURE_EXPIRY_SECONDS
         self._failing = {name: failed for name, failed in self._failing.items() if failed[1] > since}
         names = sorted(self._failing)
         self._logged.intersection_update(names)
         kinds = ", ".join(sorted({kind for kind, _ in self._failing.values()}))
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        told = f"{', '.join(map(clean_line, names[:NAMES_SHOWN]))}{more}"
-        self.trouble = (
-            f"{kinds}: these services cannot be simulated and are forecast by sums of usual durations: {told}"
-            if names
-            else ""
-        )
+        shown = f"{', '.join(map(clean_line, names[:NAMES_SHOWN]))}{more}"
+        text = f"{kinds}: these services cannot be simulated and are forecast by sums of usual durations: {shown}"
+        self.trouble = text if names else ""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import smtplib
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, localtime
-from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from console.engine.notify.senders import SendResult
@@ -112,33 +112,16 @@ white-space: pre-wrap">{{ text }}</pre>
 """
 
 
-@lru_cache(maxsize=1)
-def _page() -> Any:
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only where a mail is sent
-
-    return Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-
-
 def as_html(title: str, body: str) -> str:
     """The body as HTML: external text in a block of its own, everything escaped."""
-    return str(_page().render(title=title, blocks=list(_blocks(body))))
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only where a mail is sent
 
-
-def _blocks(body: str) -> Iterator[tuple[bool, str]]:
-    """(is external text, lines) of each section."""
-    lines: list[str] = []
-    outside = False
-    for line in body.rstrip("\n").split("\n"):
-        if line.startswith(MARK) != outside:
-            yield from _block(outside, lines)
-            lines, outside = [], not outside
-        lines.append(line.removeprefix(MARK) if outside else line)
-    yield from _block(outside, lines)
-
-
-def _block(outside: bool, lines: list[str]) -> Iterator[tuple[bool, str]]:
-    if lines:
-        yield outside, "\n".join(lines)
+    blocks = [
+        (is_outside, "\n".join(line.removeprefix(MARK) for line in lines))
+        for is_outside, lines in groupby(body.rstrip("\n").split("\n"), lambda line: line.startswith(MARK))
+    ]
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
+    return page.render(title=title, blocks=blocks)
 
 
 def _deliver(one: Any, message: EmailMessage) -> SendResult:
@@ -157,7 +140,10 @@ def _deliver(one: Any, message: EmailMessage) -> SendResult:
     except OSError as error:
         return SendResult(None, f"{one.smtp_host}:{one.port}: {error.strerror or error}")
     finally:
-        _quit(smtp)
+        try:
+            smtp.quit()
+        except (OSError, smtplib.SMTPException):  # its reply does not matter
+            smtp.close()
     if refused:
         return SendResult(None, _replies(refused))
     return SendResult(True)
@@ -181,21 +167,13 @@ def _connected(one: Any) -> smtplib.SMTP:
     return smtp
 
 
-def _quit(smtp: smtplib.SMTP) -> None:
-    """Closes the connection; its reply does not matter."""
-    try:
-        smtp.quit()
-    except (OSError, smtplib.SMTPException):
-        smtp.close()
-
-
 def _refusal_result(error: Exception, where: str) -> SendResult:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = [code for code, _ in error.recipients.values()]
         return SendResult(False, _replies(error.recipients), for_good=all(code >= 500 for code in codes))
     if isinstance(error, smtplib.SMTPResponseException):
-        words = f"SMTP {error.smtp_code} {_text(error.smtp_error)}"
-        return SendResult(False, words, for_good=error.smtp_code >= 500)
+        text = f"SMTP {error.smtp_code} {_text(error.smtp_error)}"
+        return SendResult(False, text, for_good=error.smtp_code >= 500)
     if isinstance(error, OSError):
         return SendResult(False, f"{where}: {error.strerror or error}")
     return SendResult(False, f"{where}: {error}")

@@ -49,13 +49,19 @@ def parse_shifts(text: str, people: Sequence[str], begins: datetime, ends: datet
     try:
         calendar = icalendar.Calendar.from_ical(text)
         _refuse_floods(calendar)
-        found = [_shift(event, people) for event in _events(recurring_ical_events.of(calendar).series, begins, ends)]
+        occurrences: list[Any] = []
+        for series in recurring_ical_events.of(calendar).series:
+            occurrences += series.between(begins, ends)
+            if len(occurrences) > MAX_EVENTS:
+                raise RotaParseError(f"it has more than {MAX_EVENTS:,} shifts within {(ends - begins).days} days")
+        events = [occurrence.as_component(keep_recurrence_attributes=False) for occurrence in occurrences]
+        shifts = [shift for event in events if (shift := _shift(event, people)) is not None]
     except RotaParseError:
         raise
-    except Exception as error:  # noqa: BLE001 - outside text in the hands of a parser: whatever it raises is its fault
+    except Exception as error:  # noqa: BLE001 - any error of a parser of outside text means that it cannot be read
         raise RotaParseError(f"not a readable calendar ({type(error).__name__})") from None
-    wanted = [one for one in found if one is not None and one.begins < ends and one.ends > begins]
-    return tuple(sorted(wanted, key=lambda one: (one.begins, one.ends, one.person)))
+    overlapping = [shift for shift in shifts if shift.begins < ends and shift.ends > begins]
+    return tuple(sorted(overlapping, key=lambda shift: (shift.begins, shift.ends, shift.person)))
 
 
 def _refuse_floods(calendar: Any) -> None:
@@ -69,16 +75,6 @@ def _refuse_floods(calendar: Any) -> None:
                 raise RotaParseError(
                     f"an event repeats more than {MAX_EVENTS_PER_DAY} times a day, which is not a shift"
                 )
-
-
-def _events(series: Sequence[Any], begins: datetime, ends: datetime) -> list[Any]:
-    """Events of the window, one per repetition. Raises RotaParseError for more than MAX_EVENTS."""
-    found: list[Any] = []
-    for one in series:
-        found += one.between(begins, ends)
-        if len(found) > MAX_EVENTS:
-            raise RotaParseError(f"it has more than {MAX_EVENTS:,} shifts within {(ends - begins).days} days")
-    return [one.as_component(keep_recurrence_attributes=False) for one in found]
 
 
 def _shift(event: Any, people: Sequence[str]) -> OnCallShift | None:
@@ -137,12 +133,9 @@ class RotaReader:
         secrets: SecretStore,
         changed: Callable[[], None],
     ) -> None:
-        self._store, self._clock, self._rotas = store, clock, rotas
-        self._alerting = alerting
-        self._beside = beside
-        """The folder that relative calendar paths start from."""
-        self._secrets = secrets
-        self._changed = changed
+        """`beside`: the folder that relative calendar paths start from."""
+        self._store, self._clock, self._rotas, self._alerting = store, clock, rotas, alerting
+        self._beside, self._secrets, self._changed = beside, secrets, changed
         self._due: dict[str, float] = {}
         """Rota -> time.monotonic() of its next read."""
         self._errors: dict[str, tuple[str, datetime]] = {}
@@ -181,36 +174,33 @@ class RotaReader:
         try:
             shifts = parse_shifts(self._text(rota), tuple(rota.people), now - LOOKBACK, now + AHEAD)
         except (RotaParseError, ConnectorError, OSError, ValueError) as error:
-            words = clean_line(self._secrets.mask(_error_text(error)), MESSAGE_LIMIT)
+            text = f"{error.strerror or type(error).__name__}" if isinstance(error, OSError) else str(error)
+            text = clean_line(self._secrets.mask(text), MESSAGE_LIMIT)
             before = self._errors.get(name)
-            self._errors[name] = (words, before[1] if before is not None else now)
-            self._remember(name, rows.record_rota_failure(self._store, fence, name, source, words, micros(now)))
-            if before is None or before[0] != words:
-                log.warning("a rota could not be read; the last one goes on", rota=name, error=words)
+            self._errors[name] = (text, before[1] if before is not None else now)
+            stored = rows.record_rota_failure(self._store, fence, name, source, text, micros(now))
+            self._shifts.setdefault(name, stored)
+            if before is None or before[0] != text:
+                log.warning("a rota could not be read; the last one stays in use", rota=name, error=text)
             return True
         if self._errors.pop(name, None) is not None:
             log.info("a rota can be read again", rota=name)
         self._shifts[name] = shifts
         written = json.dumps([[shift.person, micros(shift.begins), micros(shift.ends)] for shift in shifts])
-        if rows.record_rota(
-            self._store, fence, rows.RotaReading(name, source, written, micros(now + AHEAD)), micros(now)
-        ):
+        reading = rows.RotaReading(name, source, written, micros(now + AHEAD))
+        if rows.record_rota(self._store, fence, reading, micros(now)):
             self._changed()
         return False
-
-    def _remember(self, name: str, kept: tuple[OnCallShift, ...]) -> None:
-        """Adopts the shifts stored by an earlier engine."""
-        self._shifts.setdefault(name, kept)
 
     def _text(self, rota: RotaSettings) -> str:
         if isinstance(rota.ical, str):
             with (self._beside / Path(rota.ical).expanduser()).open("rb") as file:
-                found = file.read(LIMIT + 1)
+                content = file.read(LIMIT + 1)
         else:
-            found = _fetch(self._secrets(rota.ical))
-        if len(found) > LIMIT:
+            content = _fetch(self._secrets(rota.ical))
+        if len(content) > LIMIT:
             raise RotaParseError(f"larger than {LIMIT // 1024 // 1024} MiB")
-        return found.decode("utf-8-sig", "replace")
+        return content.decode("utf-8-sig", "replace")
 
 
 def _fetch(url: str) -> bytes:
@@ -221,16 +211,10 @@ def _fetch(url: str) -> bytes:
         origin = checked_origin(f"{parts.scheme}://{parts.netloc}", plain_http=False)
     except ValueError:
         raise ValueError("the address must be https, or http on this machine") from None
-    door = HttpEndpoint("the rota", origin)
+    endpoint = HttpEndpoint("the rota", origin)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         accept = {"Accept": "text/calendar, */*"}
-        return door.call("GET", path, Deadline(FETCH_SECONDS), headers=accept, shown="/…").body
+        return endpoint.call("GET", path, Deadline(FETCH_SECONDS), headers=accept, shown="/…").body
     finally:
-        door.close()
-
-
-def _error_text(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.strerror or type(error).__name__}"
-    return str(error)
+        endpoint.close()

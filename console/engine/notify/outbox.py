@@ -58,14 +58,9 @@ class Outbox:
         send: Sender,
         mail: Callable[[str, str, str, MailThread], SendResult | None] | None,
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._routes = routes
-        self._secrets = secrets
-        self._routing = routing
-        self._send = send
-        self._mail = mail
-        """Sends mail to a mail server; None: apprise sends it."""
+        """`mail`: sends mail to a mail server; None: apprise sends it."""
+        self._store, self._clock, self._routes, self._secrets = store, clock, routes, secrets
+        self._routing, self._send, self._mail = routing, send, mail
         self._busy: dict[tuple[str, int], float] = {}
         """(route, index of the URL) -> start of the send in progress, by `time.monotonic`."""
         self._sending = 0
@@ -103,13 +98,14 @@ class Outbox:
         self._routing.step(fence)
         with self._lock:
             busy = frozenset(self._busy)
-        due = rows.claim_due(self._store, fence, self._now(), busy) if self._anything_due() else []
+        next_due, now = rows.next_due(self._store), self._now()
+        due = rows.claim_due(self._store, fence, now, busy) if next_due is not None and next_due <= now else []
         if due:
             failpoint("outbox.claimed")
-        for one in due:
+        for delivery in due:
             with self._lock:
-                self._busy[one.route, one.url_index] = time.monotonic()
-            self._pool.submit(self._deliver_guarded, one, fence)
+                self._busy[delivery.route, delivery.url_index] = time.monotonic()
+            self._pool.submit(self._deliver_guarded, delivery, fence)
         return len(due)
 
     def wait_idle(self) -> None:
@@ -121,18 +117,18 @@ class Outbox:
         """Sends that take longer than `seconds`, with their duration."""
         now = time.monotonic()
         with self._lock:
-            found = {at: now - since for at, since in self._busy.items() if now - since > seconds}
-        return {f'sending to route "{route}", URL {place + 1}': taken for (route, place), taken in found.items()}
+            busy = list(self._busy.items())
+        return {
+            f'sending to route "{route}", URL {place + 1}': now - since
+            for (route, place), since in busy
+            if now - since > seconds
+        }
 
     def close(self, until: float = math.inf) -> None:
         """Waits for sends in progress until `time.monotonic` reaches `until`; the next engine reports the rest."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         while self._sending and time.monotonic() < until:
             time.sleep(0.01)
-
-    def _anything_due(self) -> bool:
-        due = rows.next_due(self._store)
-        return due is not None and due <= self._now()
 
     def _now(self) -> int:
         return micros(self._clock.now())
@@ -145,9 +141,9 @@ class Outbox:
         except LeaseLost:
             return  # another engine owns it now
         except Exception:
-            log.exception("a delivery broke", delivery=delivery.id, route=delivery.route)
-            broke = SendResult(None, "sending failed; the engine's log has the details")
-            self._write(lambda: self._failed(delivery, fence, broke))
+            log.exception("delivery failed", delivery=delivery.id, route=delivery.route)
+            failed = SendResult(None, "sending failed; the engine's log has the details")
+            self._write(lambda: self._failed(delivery, fence, failed))
         finally:
             with self._lock:
                 self._sending -= 1
@@ -166,8 +162,15 @@ class Outbox:
         except StoreError:  # not recorded, so nothing may be sent yet
             self._write(lambda: rows.release_claim(self._store, fence, delivery.id))
             return
-        title, body = self._words(delivery)
-        sent = self._sent(delivery, url, neutralise(title), neutralise(body))
+        title, body = map(neutralise, self._message(delivery))
+        sent: SendResult | None = None
+        if self._mail is not None:
+            is_about_incident = delivery.incident_id is not None
+            thread = mail_thread(
+                delivery.dedup_key, delivery.route, delivery.id, is_about_incident, delivery.begins, delivery.parts
+            )
+            sent = self._mail(url, title, body, thread)
+        sent = sent or self._send(url, title, body)
         failpoint("send.after_wire")
         failpoint("send.after_reply")
         if sent.arrived:
@@ -179,17 +182,7 @@ class Outbox:
         else:
             self._write(lambda: self._failed(delivery, fence, sent))
 
-    def _sent(self, delivery: rows.DueDelivery, url: str, title: str, body: str) -> SendResult:
-        if self._mail is not None:
-            is_about_incident = delivery.incident_id is not None
-            thread = mail_thread(
-                delivery.dedup_key, delivery.route, delivery.id, is_about_incident, delivery.begins, delivery.parts
-            )
-            if (sent := self._mail(url, title, body, thread)) is not None:
-                return sent
-        return self._send(url, title, body)
-
-    def _words(self, delivery: rows.DueDelivery) -> tuple[str, str]:
+    def _message(self, delivery: rows.DueDelivery) -> tuple[str, str]:
         """Title and body as far as the route's `body` setting allows."""
         repeat = REPEAT_TEXT if delivery.maybe_repeat else ""
         how = self._routes[delivery.route].body
@@ -220,14 +213,14 @@ class Outbox:
     def _url(self, delivery: rows.DueDelivery, fence: int) -> str | None:
         """The URL; None if it left the config (parked) or its secret is unavailable (postponed)."""
         urls = {url.text: url for url in self._routes[delivery.route].urls} if delivery.route in self._routes else {}
-        known = list(urls.values())
-        found = urls.get(delivery.url_words) if delivery.url_words else dict(enumerate(known)).get(delivery.url_index)
-        if found is None:
-            words = routing_rows.stray_text(delivery.route, delivery.url_words)
-            self._write(lambda: self._park(delivery, fence, words, SendResult(False)))
+        by_index = dict(enumerate(urls.values()))
+        url = urls.get(delivery.url_words) if delivery.url_words else by_index.get(delivery.url_index)
+        if url is None:
+            text = routing_rows.stray_text(delivery.route, delivery.url_words)
+            self._write(lambda: self._park(delivery, fence, text, SendResult(False)))
             return None
         try:
-            return self._secrets(found)
+            return self._secrets(url)
         except ConnectorError as error:
             refused = SendResult(False, str(error))
             self._write(lambda: self._failed(delivery, fence, refused))
@@ -239,14 +232,15 @@ class Outbox:
         error = clean_line(self._secrets.mask(sent.words), MESSAGE_LIMIT)
         age = timedelta(microseconds=self._now() - delivery.since_us)
         give_up = self._routes[delivery.route].give_up_after if delivery.route in self._routes else timedelta(0)
-        found = after_failure(delivery.tries + 1, refusals, age, give_up, random.random())
-        if found.wait is None or delivery.kind == TEST:
-            self._park(delivery, fence, f"{error} ({found.why})" if found.why else error, sent, refusals)
+        retry = after_failure(delivery.tries + 1, refusals, age, give_up, random.random())
+        if retry.wait is None or delivery.kind == TEST:
+            self._park(delivery, fence, f"{error} ({retry.why})" if retry.why else error, sent, refusals)
             return
-        next_us = micros(self._clock.after(found.wait.total_seconds()))
-        rows.postpone(self._store, fence, delivery.id, error, next_us, sent.arrived, refusals)
-        seconds = round(found.wait.total_seconds())
-        log.warning("alert not sent, will be tried again", route=delivery.route, error=error, seconds=seconds)
+        seconds = retry.wait.total_seconds()
+        rows.postpone(
+            self._store, fence, delivery.id, error, micros(self._clock.after(seconds)), sent.arrived, refusals
+        )
+        log.warning("alert not sent, will be tried again", route=delivery.route, error=error, seconds=round(seconds))
 
     def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:
         rows.park(self._store, fence, delivery.id, error, self._now(), sent.arrived, refusals)

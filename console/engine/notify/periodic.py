@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
-from typing import Protocol
 
 import structlog
 
@@ -25,24 +24,21 @@ from console.timing.clock import Clock
 EVERY_SECONDS = 15.0
 
 
-class PeriodicTask(Protocol):
-    def step(self, fence: int) -> None: ...
-
-
 class PeriodicTasks:
     """Runs all periodic tasks on one thread, as none is urgent."""
 
-    def __init__(self, *rounds: PeriodicTask) -> None:
-        self._rounds = rounds
+    def __init__(self, *steps: Callable[[int], None]) -> None:
+        """`steps`: called with the fence."""
+        self._steps = steps
         self.wake = threading.Event()
         self.pulse = Pulse()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         while not stopping():
             self.wake.clear()
-            for one in self._rounds:
+            for step in self._steps:
                 self.pulse.beat(EVERY_SECONDS)
-                one.step(fence)
+                step(fence)
             self.wake.wait(EVERY_SECONDS)
 
 
@@ -62,29 +58,26 @@ class WeeklyNoiseReport:
     def __init__(self, store: Database, clock: Clock, route: str, routes: rows.Routes, shadow_route: str = "") -> None:
         self._store, self._clock, self._route, self._routes = store, clock, route, routes
         self._shadow_route = shadow_route
-        self._told = ""
-        """The last week handled."""
+        self._handled = ""
+        """Key of the last report."""
 
     def step(self, fence: int) -> None:
         """Sends the report of the past week, once."""
         now = self._clock.now()
         until = monday_before(now)
         key = f"headway:noise:{until - WEEK:%G-W%V}"
-        if not self._route or now - until > MAX_DELAY or key == self._told:
+        if not self._route or now - until > MAX_DELAY or key == self._handled:
             return
         if not rows.notified_since(self._store, key, micros(until)):
-            report = self._report(key, until)
+            with self._store.read() as session:
+                noise = noise_since(session, until - WEEK, until)
+            title = f"[Headway] alert noise, week of {until - WEEK:%Y-%m-%d}: {noise.total.alerts} alerts"
+            lines = [*format_report(noise), "", "The same for any time: headway alert noise --since 7d"]
+            body = "\n".join(lines) + "\n"
+            report = NewAlert(self._route, NOISE, title, body, key, title, title + "\n", waits=False)
             notify_or_record(self._store, fence, self._routes, report, self._shadow_route, micros(now), micros(until))
-            log.info("the week's noise was told", route=self._route)
-        self._told = key
-
-    def _report(self, key: str, until: datetime) -> NewAlert:
-        with self._store.read() as session:
-            found = noise_since(session, until - WEEK, until)
-        title = f"[Headway] alert noise, week of {until - WEEK:%Y-%m-%d}: {found.total.alerts} alerts"
-        lines = [*format_report(found), "", "The same for any time: headway alert noise --since 7d"]
-        body = "\n".join(lines) + "\n"
-        return NewAlert(self._route, NOISE, title, body, key, title, title + "\n", waits=False)
+            log.info("noise report sent", route=self._route)
+        self._handled = key
 
 
 def monday_before(now: datetime) -> datetime:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 
 import structlog
 
 from console.config.estate import RouteSettings
-from console.control.alerts.content import WINDOW, PendingAlert, digest_text
-from console.control.alerts.content import plan_digest as decide
+from console.config.templates import TemplateFault, render
+from console.control.alerts.content import WINDOW, PendingAlert, digest_text, plan_digest
+from console.domain.decision import Decisions, Notice
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.switches import Modes
 from console.failpoints import failpoint
@@ -25,6 +26,7 @@ from console.store import alert_routing as rows
 from console.store import switches
 from console.store.alerts import DIGEST, HEADWAY, NewAlert
 from console.store.db.database import Database
+from console.text.cleaning import clean, clean_line
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
 
@@ -68,6 +70,51 @@ def shadow_report_line(alert: NewAlert) -> str:
 
 log = structlog.get_logger("headway.outbox")
 
+TITLE_LIMIT = 300
+
+
+class RouteTemplates:
+    """Renders notifications in their routes' own templates; Headway's text is used if that fails."""
+
+    def __init__(self, routes: Mapping[str, RouteSettings]) -> None:
+        self._templates = {
+            name: route.template for name, route in routes.items() if route.template.subject or route.template.body
+        }
+
+    def render(self, decisions: Decisions) -> Decisions:
+        """The decisions with rendered notifications."""
+        if not self._templates:
+            return decisions
+        incidents = tuple(
+            replace(incident, notices=tuple(map(self._notice, incident.notices))) if incident.notices else incident
+            for incident in decisions.incidents
+        )
+        return replace(decisions, incidents=incidents)
+
+    def _notice(self, notice: Notice) -> Notice:
+        template = self._templates.get(notice.template)
+        if template is None:
+            return notice
+
+        def title(values: Mapping[str, object]) -> str:
+            return clean_line(render(template.subject, values), TITLE_LIMIT) if template.subject else ""
+
+        def body(values: Mapping[str, object]) -> str:
+            return clean(render(template.body, values)) if template.body else ""
+
+        try:
+            return replace(
+                notice,
+                title=title(notice.values) or notice.title,
+                body=body(notice.values) or notice.body,
+                plain_title=title(notice.plain_values) or notice.plain_title,
+                plain_body=body(notice.plain_values) or notice.plain_body,
+            )
+        except TemplateFault as fault:
+            log.error("template failed, sending Headway's own text", route=notice.route, error=str(fault))
+            return notice
+
+
 ROUTE_SECONDS = 1.0
 """Interval of checking for deliveries without success and for parked ones."""
 MAX_FALLBACK_AGE = timedelta(hours=48)
@@ -87,70 +134,72 @@ class AlertRouter:
         default_route: str,
         shadow_route: str,
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._routes = routes
-        self._default = default_route
-        self._shadow = shadow_route
-        self.words = {name: tuple(url.text for url in route.urls) for name, route in routes.items()}
-        self._look_at = 0.0
+        self._store, self._clock, self._routes = store, clock, routes
+        self._default, self._shadow = default_route, shadow_route
+        self.url_sources = {name: tuple(url.text for url in route.urls) for name, route in routes.items()}
+        self._check_at = 0.0
 
     def step(self, fence: int) -> None:
         """Releases waiting alerts; once a second applies fallbacks and reports parked deliveries."""
-        self._let_out(fence)
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + ROUTE_SECONDS
-            self._hand_over(fence)
-            self._tell_parked(fence)
+        self._release(fence)
+        if time.monotonic() >= self._check_at:
+            self._check_at = time.monotonic() + ROUTE_SECONDS
+            self._apply_fallbacks(fence)
+            self._report_parked(fence)
 
     def park_strays(self, fence: int) -> None:
-        found = rows.park_strays(self._store, fence, self.words, micros(self._clock.now()))
-        if found:
-            log.error("alerts whose URL left the config were given up", deliveries=found)
+        strays = rows.park_strays(self._store, fence, self.url_sources, micros(self._clock.now()))
+        if strays:
+            log.error("alerts whose URL left the config were given up", deliveries=strays)
 
     def given_up(self) -> dict[str, int]:
         """Number of parked deliveries per route."""
         return {delivery.route: delivery.count for delivery in rows.parked_deliveries(self._store)}
 
-    def _let_out(self, fence: int) -> None:
+    def _release(self, fence: int) -> None:
         waiting = rows.pending_alerts(self._store)
         if not waiting:
             return
         now = self._clock.now()
         alone: list[int] = []
         digests: list[tuple[NewAlert, list[int]]] = []
-        for route, group in groupby(sorted(waiting, key=lambda one: (one.route, one.id)), lambda one: one.route):
+        for route, group in groupby(
+            sorted(waiting, key=lambda alert: (alert.route, alert.id)), lambda alert: alert.route
+        ):
             limit = self._routes[route].max_per_minute if route in self._routes else len(waiting)
-            let, digest = rows.released_since(self._store, route, micros(now - WINDOW))
-            found = decide([_pending_alert(one) for one in group], let, optional_instant(digest), limit, now)
-            alone += found.alone
-            if found.together:
-                digests.append((_digest(route, found.together, limit, now), [one.id for one in found.together]))
+            released, digest_us = rows.released_since(self._store, route, micros(now - WINDOW))
+            pending = [
+                PendingAlert(a.id, instant(a.made_us), a.urgent, a.incident, a.title, a.plain_title) for a in group
+            ]
+            plan = plan_digest(pending, released, optional_instant(digest_us), limit, now)
+            alone += plan.alone
+            if plan.together:
+                text, key = digest_text(plan.together, limit), f"headway:digest:{route}:{micros(now)}"
+                digest = NewAlert(
+                    route, DIGEST, text.title, text.body, key, text.plain_title, text.plain_body, waits=False
+                )
+                digests.append((digest, [alert.id for alert in plan.together]))
         if alone or digests:
-            rows.release_alerts(self._store, fence, self.words, alone, digests, micros(now))
+            rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))
             failpoint("outbox.let_out")
 
-    def _hand_over(self, fence: int) -> None:
+    def _apply_fallbacks(self, fence: int) -> None:
         now = self._clock.now()
-        found: list[tuple[int, NewAlert]] = []
+        forwarded: list[tuple[int, NewAlert]] = []
         for name, route in self._routes.items():
             if not route.fallback:
                 continue
-            late = rows.undelivered_alerts(
-                self._store, name, micros(now - route.fallback_after), micros(now - MAX_FALLBACK_AGE)
-            )
-            found += [(one.id, self._as_fallback(one, route)) for one in late]
-        if found:
-            rows.forward_to_fallback(self._store, fence, self.words, found, micros(now))
-            log.warning("alerts were handed to a fallback route", alerts=[one for one, _ in found])
+            until, since = micros(now - route.fallback_after), micros(now - MAX_FALLBACK_AGE)
+            after = format_duration(route.fallback_after.total_seconds())
+            for alert in rows.undelivered_alerts(self._store, name, until, since):
+                line = f'Route "{alert.route}" has not accepted this in {after}; this route is its fallback.'
+                last = f" Last answer: {alert.error}" if alert.error else ""
+                forwarded.append((alert.id, rows.as_fallback(alert, route.fallback, line + last, line)))
+        if forwarded:
+            rows.forward_to_fallback(self._store, fence, self.url_sources, forwarded, micros(now))
+            log.warning("alerts were handed to a fallback route", alerts=[alert_id for alert_id, _ in forwarded])
 
-    def _as_fallback(self, alert: rows.UndeliveredAlert, route: RouteSettings) -> NewAlert:
-        after = format_duration(route.fallback_after.total_seconds())
-        line = f'Route "{alert.route}" has not accepted this in {after}; this route is its fallback.'
-        last = f" Last answer: {alert.error}" if alert.error else ""
-        return rows.as_fallback(alert, route.fallback, line + last, line)
-
-    def _tell_parked(self, fence: int) -> None:
+    def _report_parked(self, fence: int) -> None:
         """Reports parked deliveries, at most once an hour per route. Alerts about Headway itself are not reported
         again."""
         now = self._clock.now()
@@ -158,19 +207,11 @@ class AlertRouter:
             since = micros(now - PARKED_REMINDER_INTERVAL)
             if delivery.news_us < since or rows.notified_since(self._store, parked_alert_key(delivery.route), since):
                 continue
-            wanted = self._routes[delivery.route].fallback if delivery.route in self._routes else ""
-            told_at = wanted or self._default
-            if told_at:
+            fallback = self._routes[delivery.route].fallback if delivery.route in self._routes else ""
+            if recipient := fallback or self._default:
                 shadow = self._shadow if self._shadow != delivery.route else ""
-                notify_or_record(
-                    self._store,
-                    fence,
-                    self.words,
-                    _parked_alert(delivery, told_at),
-                    shadow,
-                    micros(now),
-                    delivery.news_us,
-                )
+                alert, times = _parked_alert(delivery, recipient), (micros(now), delivery.news_us)
+                notify_or_record(self._store, fence, self.url_sources, alert, shadow, *times)
 
 
 def parked_alert_key(route: str) -> str:
@@ -183,21 +224,10 @@ def self_alert(route: str, key: str, title: str, lines: list[str], plain: list[s
     return NewAlert(route, HEADWAY, title, body, key, title, short, urgent=True, waits=False)
 
 
-def _parked_alert(deliveries: rows.ParkedDeliveries, told_at: str) -> NewAlert:
+def _parked_alert(deliveries: rows.ParkedDeliveries, route: str) -> NewAlert:
     number = f"{deliveries.count} alert{'s' if deliveries.count > 1 else ''}"
     title = f'[Headway] {number} to route "{deliveries.route}" not delivered'
     first = f'{number} to route "{deliveries.route}" could not be delivered; Headway does not retry.'
     fix = ["", "List: headway alert", "Fix: repair the receiver, then send again: headway alert retry --parked"]
     lines = [first, f"Last answer: {deliveries.error}", *fix]
-    return self_alert(told_at, parked_alert_key(deliveries.route), title, lines, [first, *fix])
-
-
-def _pending_alert(alert: rows.WaitingAlert) -> PendingAlert:
-    return PendingAlert(alert.id, instant(alert.made_us), alert.urgent, alert.incident, alert.title, alert.plain_title)
-
-
-def _digest(route: str, together: tuple[PendingAlert, ...], limit: int, now: datetime) -> NewAlert:
-    words = digest_text(together, limit)
-    key = f"headway:digest:{route}:{micros(now)}"
-    made = NewAlert(route, DIGEST, words.title, words.body, key, words.plain_title, words.plain_body)
-    return replace(made, waits=False)
+    return self_alert(route, parked_alert_key(deliveries.route), title, lines, [first, *fix])

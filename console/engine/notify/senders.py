@@ -119,7 +119,10 @@ def _unreachable(one: Any) -> str:
 
     Only if the URL names the server itself: in `slack://TOKEN/…` the host part is a token.
     """
-    host = getattr(one, "smtp_host", None) or _own_host(one)
+    # by the template of its kind, every URL names the server itself; not behind a proxy
+    names_server = all("{host}" in template for template in getattr(type(one), "templates", ("",)))
+    own_host = getattr(one, "host", None) if names_server and not getproxies() else None
+    host = getattr(one, "smtp_host", None) or own_host
     secure = bool(getattr(one, "secure", False))
     port = getattr(one, "port", None) or (443 if secure else 80)
     if not isinstance(host, str) or not host:
@@ -129,12 +132,6 @@ def _unreachable(one: Any) -> str:
     except OSError as error:
         return f"{host}:{port}: {error.strerror or error}"
     return ""
-
-
-def _own_host(one: Any) -> Any:
-    """The server named by every form of this kind of URL; None for a fixed service, or behind a proxy."""
-    named = all("{host}" in template for template in getattr(type(one), "templates", ("",)))
-    return getattr(one, "host", None) if named and not getproxies() else None
 
 
 def neutralise(text: str) -> str:

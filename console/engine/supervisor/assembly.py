@@ -29,9 +29,8 @@ from console.engine.notify.mail import send_mail
 from console.engine.notify.on_call import RotaReader
 from console.engine.notify.outbox import Outbox
 from console.engine.notify.periodic import PeriodicTasks, WeeklyNoiseReport
-from console.engine.notify.routing import AlertRouter
+from console.engine.notify.routing import AlertRouter, RouteTemplates
 from console.engine.notify.senders import Sender, send_by_apprise
-from console.engine.notify.templates import RouteTemplates
 from console.engine.plans.executor import PlanExecutor
 from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
@@ -61,8 +60,8 @@ class EngineAssembly:
         self.store = store
         self.secrets = secrets
         self.clock = Clock(store.clock_hand)
-        self._told: frozenset[str] = frozenset()
-        self._telling = threading.Lock()
+        self._logged: frozenset[str] = frozenset()
+        self._recording = threading.Lock()
         self._underway = ActionsInFlight(WRITES_PER_SYSTEM)
         self._inbound = InboundListeners(secrets)
         self._joined = False
@@ -84,40 +83,40 @@ class EngineAssembly:
         self._fence = fence
         self.sync_config(fence)
         self._join()
-        self._tell_backwards(fence)
+        self._record_dependency_faults(fence)
         self.recover(fence)
 
     def recover(self, fence: int) -> None:
         """Recovers what a dead engine left unfinished."""
-        for part in (self.outbox, self.actions, self.answers):
-            part.recover(fence)
+        for worker in (self.outbox, self.actions, self.answers):
+            worker.recover(fence)
 
     def sync_config(self, fence: int) -> None:
         """Matches config against the known jobs; a pattern without a match is logged once."""
-        found = sync_config(self.store, plain.estate_settings(self.config), self.clock.now(), fence)
-        unmatched = frozenset(found.unmatched)
-        if unmatched - self._told:
+        synced = sync_config(self.store, plain.estate_settings(self.config), self.clock.now(), fence)
+        unmatched = frozenset(synced.unmatched)
+        if unmatched - self._logged:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
-        for old, new in found.renamed.items():
-            if f"{old}→{new}" not in self._told:
+        renamed = {f"{old}→{new}": (old, new) for old, new in synced.renamed.items()}
+        for text, (old, new) in renamed.items():
+            if text not in self._logged:
                 log.warning("config names a job that has another name by now", says=old, name=new)
-        for end in found.unknown_ends:
-            if end.words not in self._told:
-                log.warning("a service waits for a job that there is not", service=end.service, words=end.words)
-        renamed = {f"{old}→{new}" for old, new in found.renamed.items()}
-        self._told = unmatched | renamed | {end.words for end in found.unknown_ends}
+        for end in synced.unknown_ends:
+            if end.words not in self._logged:
+                log.warning("a service waits for a job that does not exist", service=end.service, words=end.words)
+        self._logged = unmatched | renamed.keys() | {end.words for end in synced.unknown_ends}
 
     def _jobs_changed(self, fence: int) -> None:
         self.sync_config(fence)
-        self._tell_backwards(fence)
+        self._record_dependency_faults(fence)
 
-    def _tell_backwards(self, fence: int) -> None:
-        """Records which dependencies contradict the schedules or cannot hold. Serialized across jobs_changed
-        callbacks, so that the last one sees what the others wrote."""
-        with self._telling:
+    def _record_dependency_faults(self, fence: int) -> None:
+        """Records which dependencies contradict the schedules or cannot hold. Serialized across pollers, so that the
+        last one sees all changes of the others."""
+        with self._recording:
             estate = self.evaluator.estate()
-            words = sorted([*contradicting_clocks(estate, self.clock.now()), *unenforceable_holds(estate)])
-            record_dependency_faults(self.store, words, fence)
+            faults = sorted([*contradicting_clocks(estate, self.clock.now()), *unenforceable_holds(estate)])
+            record_dependency_faults(self.store, faults, fence)
 
     def _join(self) -> None:
         places = {
@@ -126,28 +125,10 @@ class EngineAssembly:
             if system in self.config.systems
         }
         self.connectors = ConnectorPool(places, self.secrets)
-        self._join_telling()
-        self.evaluator = Evaluator(
-            self.store,
-            self.clock,
-            plain.decision_settings(self.config),
-            plain.audience(self.config),
-            alerts_made=self.outbox.wake.set,
-            own_words=RouteTemplates(self.config.routes).put_in,
+        alerts = self.config.alerts
+        self.routing = AlertRouter(
+            self.store, self.clock, self.config.routes, alerts.default_route, alerts.shadow_route
         )
-        self.back_testing = BackTester(
-            self.store, self.clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging
-        )
-        self._join_looking(places)
-        self._join_acting()
-        self._join_rounds()
-        self._make_health()
-        self._joined = True
-
-    def _join_telling(self) -> None:
-        """Creates the workers that notify."""
-        told = self.config.alerts
-        self.routing = AlertRouter(self.store, self.clock, self.config.routes, told.default_route, told.shadow_route)
         self.outbox = Outbox(
             self.store,
             self.clock,
@@ -157,8 +138,30 @@ class EngineAssembly:
             self.send,
             send_mail if self.send is send_by_apprise else None,
         )
+        self.evaluator = Evaluator(
+            self.store,
+            self.clock,
+            plain.decision_settings(self.config),
+            plain.audience(self.config),
+            alerts_made=self.outbox.wake.set,
+            render=RouteTemplates(self.config.routes).render,
+        )
+        self.back_testing = BackTester(
+            self.store, self.clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging
+        )
+        self._join_polling(places)
+        self._join_acting()
+        self._join_periodic()
+        self.health = EngineHealth(
+            lambda: {name: worker.pulse for name, worker in self._living()},
+            self.outbox.hanging,
+            self.routing.given_up,
+            lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
+        )
+        self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
+        self._joined = True
 
-    def _join_looking(self, places: Mapping[int, ConnectorTarget]) -> None:
+    def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:
         """Creates the workers that poll schedulers and run checks."""
         shared = PollingContext(
             self.store,
@@ -167,7 +170,7 @@ class EngineAssembly:
             self.secrets,
             changed=self.evaluator.wake.set,
             jobs_changed=self._jobs_changed,
-            clocks_changed=self._tell_backwards,
+            clocks_changed=self._record_dependency_faults,
         )
         self.pollers = {target_id: TargetPoller(shared, place) for target_id, place in places.items()}
         self._inbound.keep(places, self._poll_now)
@@ -218,7 +221,7 @@ class EngineAssembly:
             },
         )
 
-    def _join_rounds(self) -> None:
+    def _join_periodic(self) -> None:
         """Creates the periodic tasks of alerting."""
         alerting, beside = self.config.declared.alerting, self.config.path
         self.rotas = RotaReader(
@@ -230,19 +233,9 @@ class EngineAssembly:
             self.secrets,
             changed=self.evaluator.wake.set,
         )
-        noise = (alerting.noise_report, self.routing.words, self.config.alerts.shadow_route)
-        self.rounds = PeriodicTasks(self.rotas, WeeklyNoiseReport(self.store, self.clock, *noise))
-
-    def _make_health(self) -> None:
-        """Creates health and, if configured, the heartbeat ping."""
-        self.health = EngineHealth(
-            lambda: {name: worker.pulse for name, worker in self._living()},
-            self.outbox.hanging,
-            self.routing.given_up,
-            lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
-        )
-        alerts = self.config.alerts
-        self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
+        noise = (alerting.noise_report, self.routing.url_sources, self.config.alerts.shadow_route)
+        report = WeeklyNoiseReport(self.store, self.clock, *noise)
+        self.rounds = PeriodicTasks(self.rotas.step, report.step)
 
     def _living(self) -> list[tuple[str, MonitoredWorker]]:
         own: list[tuple[str, MonitoredWorker]] = [
@@ -256,8 +249,8 @@ class EngineAssembly:
     def trouble(self, broken: str) -> str:
         """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
         self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        of_parts = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
-        return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *of_parts]))
+        troubles = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
+        return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))
 
     def running(self) -> list[tuple[str, Worker]]:
         """The workers with their thread names."""
@@ -283,5 +276,5 @@ class EngineAssembly:
 
     def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
         accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
-        self._tell_backwards(self._fence)
+        self._record_dependency_faults(self._fence)
         self.evaluator.wake.set()

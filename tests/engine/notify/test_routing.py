@@ -80,9 +80,9 @@ def later(bench: Bench, by: timedelta = timedelta(0)) -> None:
         connection.rows(
             f"UPDATE alert SET made_us = made_us - {us}, let_us = CASE let_us WHEN 0 THEN 0 ELSE let_us - {us} END"
         )
-    bench.parts.routing._look_at = 0.0
+    bench.parts.routing._check_at = 0.0
     bench.send()
-    bench.parts.routing._look_at = 0.0
+    bench.parts.routing._check_at = 0.0
     bench.send()
 
 
@@ -151,7 +151,7 @@ def restarted(bench: Bench, config: Config) -> None:
     bench.config = config
     bench.restart()
     bench.parts.send = bench.parts.outbox._send = post_of(bench)
-    bench.parts.routing._look_at = 0.0
+    bench.parts.routing._check_at = 0.0
 
 
 def test_a_delivery_whose_url_left_the_config_is_parked_at_once_with_the_reason(tmp_path: Path) -> None:

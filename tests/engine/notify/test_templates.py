@@ -14,7 +14,7 @@ from console.config.templates import SAMPLE, fault_of, render
 from console.domain.alert import AlertingSettings, NotificationState, OnCallShift, RotaRule, RouteRule
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.settings import Declared
-from console.engine.notify.templates import RouteTemplates
+from console.engine.notify.routing import RouteTemplates
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, job
 
@@ -30,7 +30,7 @@ def decided(subject: str, body: str = "") -> IncidentDecision:
     night.look("03:12")
     template = TemplateSettings.model_construct(subject=subject, body=body)
     route = RouteSettings(urls=(SecretRef(env="X"),), template=template)
-    (found,) = RouteTemplates({"oncall": route}).put_in(Decisions(incidents=(night.incident(),))).incidents
+    (found,) = RouteTemplates({"oncall": route}).render(Decisions(incidents=(night.incident(),))).incidents
     return found
 
 
@@ -66,7 +66,7 @@ def test_whoever_is_on_call_is_told_in_the_words_of_their_own_route(templated: t
         )
         for name in templated
     }
-    (found,) = RouteTemplates(settings).put_in(Decisions(incidents=(ledger.incident(),))).incidents
+    (found,) = RouteTemplates(settings).render(Decisions(incidents=(ledger.incident(),))).incidents
     (notice,) = found.notices
     assert ("ann-phone", f"{wanted}: hosts/extract") == (notice.route, notice.title)
 

@@ -85,7 +85,7 @@ def night(bench: Bench) -> None:
         bench.turn()
         bench.parts.actions.step(bench.fence)
         bench.parts.plans.step(bench.fence)
-        bench.parts.routing._look_at = 0.0
+        bench.parts.routing._check_at = 0.0
         bench.parts.trouble("")
 
 
