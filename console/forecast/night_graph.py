@@ -6,7 +6,7 @@ two services read is one point, so that their figures agree; service days that s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from connectors.sdk.states import RunState
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.graph import UpstreamGate as Wanted
+from console.control.snapshot.graph import UpstreamGate
 from console.control.snapshot.pools import pool_of
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import RunFacts
@@ -85,7 +85,7 @@ _values = attrgetter(*(each.name for each in fields(NightPoint)))
 
 @dataclass(slots=True)
 class NightGraph:
-    """All points, upstreams first, and where each job of each service day ends in them."""
+    """All points, upstreams first, and the last point of each job of each service day."""
 
     points: list[NightPoint] = field(default_factory=list)
     places: list[dict[int, int]] = field(default_factory=list)
@@ -102,36 +102,44 @@ class NightGraph:
 def build_night_graph(
     index: EstateIndex, days: Sequence[ServiceForecast], usual: UsualStarts | None = None
 ) -> NightGraph:
-    """Those service days, each through its own eyes. `usual`: what was learned before."""
+    """The graph of these service days. `usual`: cache of usual starts."""
     usual = usual or UsualStarts()
-    laid = NightGraph()
+    graph = NightGraph()
     for day in days:
-        laid.places.append({})
-        seen = day.seen or index
+        graph.places.append({})
         for node in day.nodes.values():
-            laid.places[-1][node.job_id] = _NightGraphBuilder(seen, day, node, laid, usual).place()
-    return laid
+            graph.places[-1][node.job_id] = _NightGraphBuilder(day.seen or index, day, node, graph, usual).place()
+    return graph
 
 
 @dataclass(slots=True)
 class _NightGraphBuilder:
-    """One job of one service day."""
+    """The points of one job of one service day."""
 
     index: EstateIndex
     day: ServiceForecast
     node: ForecastNode
-    laid: NightGraph
+    graph: NightGraph
     usual: UsualStarts
 
     def place(self) -> int:
         node, run = self.node, self.node.run
         if node.how in (NodeState.DONE, NodeState.OVER):
-            return self._over(node, run)
+            end = _seconds(node.finish.p50 if node.finish is not None else self.index.now)
+            if node.how is NodeState.OVER or run is None or run.started_at is None or run.ended_at is None:
+                return self.graph.put(NightPoint(node.job_id, JobPhase.DONE, self._upstreams(), end=end, says=False))
+            start = end - (run.ended_at - run.started_at).total_seconds()
+            return self.graph.put(self._begun(JobPhase.DONE, run, start, end))
         if node.how is NodeState.UNKNOWN or node.finish is None:
-            return self.laid.put(NightPoint(node.job_id, JobPhase.DONE, end=NEVER, says=False))
+            return self.graph.put(NightPoint(node.job_id, JobPhase.DONE, end=NEVER, says=False))
         match node.how:
             case NodeState.RUNNING:
-                return self._running()
+                assert run is not None
+                assert run.started_at is not None
+                first = self.graph.put(self._begun(JobPhase.RUNS, run, _seconds(run.started_at), UNKNOWN))
+                if not node.stale:
+                    return first
+                return self.graph.put(self._point(JobPhase.WAITS, (first, *self._awaited())))
             case NodeState.RERUN:
                 return self._broken()
             case NodeState.CLOCK:
@@ -139,76 +147,61 @@ class _NightGraphBuilder:
             case _:
                 return self._waiting()
 
-    def _over(self, node: ForecastNode, run: RunFacts | None) -> int:
-        end = _seconds(node.finish.p50 if node.finish is not None else self.index.now)
-        if node.how is NodeState.OVER or run is None or run.started_at is None or run.ended_at is None:
-            return self.laid.put(NightPoint(node.job_id, JobPhase.DONE, self._upstreams(), end=end, says=False))
-        start = end - (run.ended_at - run.started_at).total_seconds()
-        return self.laid.put(self._begun(JobPhase.DONE, run, start, end))
-
-    def _running(self) -> int:
-        run = self.node.run
-        assert run is not None
-        assert run.started_at is not None
-        first = self.laid.put(self._begun(JobPhase.RUNS, run, _seconds(run.started_at), UNKNOWN))
-        if not self.node.stale:
-            return first
-        return self.laid.put(self._point(JobPhase.WAITS, (first, *self._awaited())))
-
     def _begun(self, stand: int, run: RunFacts, start: float, end: float) -> NightPoint:
-        """What has started, and since when it could."""
+        """A started job, with the time since when it could start."""
         due = run.period_at if run.period_at is not None and run.expected else None
-        above = [self.laid.points[each].end for each in self._upstreams()]
-        known = bool(above) and all(each < NEVER for each in above)  # also false for NaN, of what is not over
-        ready = _seconds(due) if due is not None else max(above) if known else start
+        ends = [self.graph.points[upstream].end for upstream in self._upstreams()]
+        known = bool(ends) and all(at < NEVER for at in ends)  # also false for NaN, of unfinished upstreams
+        ready = _seconds(due) if due is not None else max(ends) if known else start
         waited = (
             StartReference.CLOCK if due is not None else StartReference.UPSTREAMS if known else StartReference.NOTHING
         )
         if self._has_failed():
-            waited = StartReference.NOTHING  # its repair: earlier nights tell what it waited for its first start
+            waited = StartReference.NOTHING  # a repair: in the past, waits are those of first starts
         return self._point(stand, self._upstreams(), ready=min(ready, start), start=start, end=end, waited=waited)
 
     def _broken(self) -> int:
-        """Restarted once somebody has looked; what waits for something else that is not over, right after that."""
-        above = self._awaited()
-        if any(self._is_open(each) for each in above):
-            return self.laid.put(self._point(JobPhase.WAITS, above))
-        run = self.node.run
-        since = _seconds(red_since(run)) if run is not None and run.state.is_red else self._now
-        good = [end for each in above if (end := self.laid.points[each].end) < NEVER]
-        if run is not None and not run.state.is_red:
-            since = max([_seconds(run.ended_at or self.index.now), *good])
-        return self.laid.put(self._point(JobPhase.FAILED, above, end=min(since, self._now)))
+        """A red or stale job: restarted after a repair, or, if it waits for unfinished upstreams, right after them."""
+        awaited = self._awaited()
+        if any(self._is_open(place) for place in awaited):
+            return self.graph.put(self._point(JobPhase.WAITS, awaited))
+        run, since = self.node.run, self._now
+        if run is not None and run.state.is_red:
+            since = _seconds(red_since(run))
+        elif run is not None:
+            ends = [end for place in awaited if (end := self.graph.points[place].end) < NEVER]
+            since = max([_seconds(run.ended_at or self.index.now), *ends])
+        return self.graph.put(self._point(JobPhase.FAILED, awaited, end=min(since, self._now)))
 
     def _by_clock(self) -> int:
         assert self.node.starts_at is not None
         due = _seconds(self.node.starts_at)
         native = self._awaited(natively=True)
-        late = due <= self._now and not any(self._is_open(each) for each in native)
+        late = due <= self._now and not any(self._is_open(place) for place in native)
         first = self._point(
             JobPhase.READY if late else JobPhase.WAITS, native, ready=due, earliest=due, waited=StartReference.CLOCK
         )
-        place, above = self.laid.put(first), self._awaited()
-        if set(above) <= set(native):
+        place, awaited = self.graph.put(first), self._awaited()
+        if set(awaited) <= set(native):
             return place
-        rule = RerunRule(place, above, self.index.job(self.node.job_id).rerun is not Safety.NEVER)
-        return self.laid.put(self._point(JobPhase.WAITS, (place, *above), rule=rule, due=due))
+        rule = RerunRule(place, awaited, self.index.job(self.node.job_id).rerun is not Safety.NEVER)
+        return self.graph.put(self._point(JobPhase.WAITS, (place, *awaited), rule=rule, due=due))
 
     def _waiting(self) -> int:
-        run, above = self.node.run, self._awaited()
-        kept = _seconds(self.node.starts_at) if self.node.kept is not None and self.node.starts_at is not None else 0.0
-        due = max(_seconds(run_time(run)) if run is not None else 0.0, kept)
-        ends = [self.laid.points[each].end for each in above]
-        is_ready = run is not None and run.state is not RunState.HELD and not any(self._is_open(each) for each in above)
-        if run is not None and above and is_ready and due <= self._now:
-            ready = max([due if run.period_at is not None else 0.0, *ends])
-            return self.laid.put(
-                self._point(JobPhase.READY, above, ready=min(ready, self._now), waited=StartReference.UPSTREAMS)
-            )
+        run, awaited = self.node.run, self._awaited()
+        held_until = 0.0
+        if self.node.kept is not None and self.node.starts_at is not None:
+            held_until = _seconds(self.node.starts_at)
+        due = max(_seconds(run_time(run)) if run is not None else 0.0, held_until)
+        is_blocked = any(self._is_open(place) for place in awaited)
+        if run is not None and run.state is not RunState.HELD and awaited and not is_blocked and due <= self._now:
+            ends = [self.graph.points[place].end for place in awaited]
+            ready = min(max([due if run.period_at is not None else 0.0, *ends]), self._now)
+            return self.graph.put(self._point(JobPhase.READY, awaited, ready=ready, waited=StartReference.UPSTREAMS))
         starts_at = self.usual.start(self.index, self.node.job_id, self.day.business_date) if run is None else None
         if starts_at is not None:
-            return self.laid.put(self._point(JobPhase.WAITS, above, earliest=max(_seconds(starts_at), kept)))
-        return self.laid.put(self._point(JobPhase.WAITS, above, earliest=due, waited=StartReference.UPSTREAMS))
+            return self.graph.put(self._point(JobPhase.WAITS, awaited, earliest=max(_seconds(starts_at), held_until)))
+        return self.graph.put(self._point(JobPhase.WAITS, awaited, earliest=due, waited=StartReference.UPSTREAMS))
 
     def _point(self, stand: int, upstreams: Sequence[int], **more: object) -> NightPoint:
         job = self.index.job(self.node.job_id)
@@ -219,43 +212,43 @@ class _NightGraphBuilder:
         return NightPoint(self.node.job_id, stand, tuple(upstreams), **more)  # type: ignore[arg-type]
 
     def _has_failed(self) -> bool:
-        """As its past counts it: a further attempt of its run, or another run of the date that was red."""
+        """As in `RunHistory`: a further attempt of its run, or another red run of the date."""
         run, job_id = self.node.run, self.node.job_id
         of_date = self.index.of_day(job_id, self.day.business_date)
-        return (run is not None and run.attempt > 1) or any(each.state.is_red for each in of_date if each is not run)
+        return (run is not None and run.attempt > 1) or any(other.state.is_red for other in of_date if other is not run)
 
     def _is_open(self, place: int) -> bool:
-        return self.laid.points[place].stand != JobPhase.DONE
+        return self.graph.points[place].stand != JobPhase.DONE
 
-    def _upstreams(self) -> tuple[int, ...]:
-        return tuple(self._edges(natively=False))
-
-    def _edges(self, natively: bool) -> Iterator[int]:
-        places = self.laid.places[-1]
-        for edge in self.index.graph.into(self.node.job_id):
-            if edge.upstream in places and (edge.native or not natively):
-                yield places[edge.upstream]
+    def _upstreams(self, natively: bool = False) -> tuple[int, ...]:
+        places, edges = self.graph.places[-1], self.index.graph.into(self.node.job_id)
+        return tuple(
+            places[edge.upstream] for edge in edges if edge.upstream in places and (edge.native or not natively)
+        )
 
     def _awaited(self, natively: bool = False) -> tuple[int, ...]:
-        """What must be good before it: its upstreams, or its gates as a point of their own."""
+        """The points it waits for: its upstreams, or one point for its gates."""
         gates = self.index.graph.gates(self.node.job_id)
         if gates is None:
-            return tuple(self._edges(natively))
+            return self._upstreams(natively)
         if natively:
             gates = [gate for gate in gates if any(read.native for read in gate.reads)]
         if not gates:
             return ()
         rule = GateRule(tuple(self._gate(gate) for gate in gates))
-        above = tuple(dict.fromkeys(each for gate in rule.gates for each in gate.upstreams))
-        return (self.laid.put(NightPoint(self.node.job_id, JobPhase.WAITS, above, takes=False, rule=rule)),)
+        upstreams = tuple(dict.fromkeys(upstream for gate in rule.gates for upstream in gate.upstreams))
+        return (self.graph.put(NightPoint(self.node.job_id, JobPhase.WAITS, upstreams, takes=False, rule=rule)),)
 
-    def _gate(self, gate: Wanted) -> GateThreshold:
-        look = read_point_of_node(self.index, self.day.business_date, self.node)
-        found = [comes_from(self.index, read, look, self.day.nodes) for read in gate.reads]
-        places = self.laid.places[-1]
-        above = tuple(places[each.job_id] for each in found if isinstance(each, ForecastNode) and each.job_id in places)
-        known = tuple(_seconds(each.p50) for each in found if each is not None and not isinstance(each, ForecastNode))
-        return GateThreshold(gate.need, above, known)
+    def _gate(self, gate: UpstreamGate) -> GateThreshold:
+        read_point = read_point_of_node(self.index, self.day.business_date, self.node)
+        places, upstreams, known = self.graph.places[-1], list[int](), list[float]()
+        for read in gate.reads:
+            source = comes_from(self.index, read, read_point, self.day.nodes)
+            if not isinstance(source, ForecastNode):
+                known += [_seconds(source.p50)] if source is not None else []
+            elif source.job_id in places:
+                upstreams.append(places[source.job_id])
+        return GateThreshold(gate.need, tuple(upstreams), tuple(known))
 
     @property
     def _now(self) -> float:
@@ -271,36 +264,35 @@ def instant_of(seconds: float) -> datetime:
 
 
 def saturable_pools(points: Iterable[NightPoint]) -> dict[JobPool, list[int]]:
-    """The places of the points of each pool that has fewer slots than these."""
-    found: dict[JobPool, list[int]] = {}
+    """Places of the points of each pool with more points than slots."""
+    pools: dict[JobPool, list[int]] = {}
     for place, point in enumerate(points):
         if point.pool is not None:
-            found.setdefault(point.pool, []).append(place)
-    return {pool: places for pool, places in found.items() if len(places) > pool.slots}
+            pools.setdefault(point.pool, []).append(place)
+    return {pool: places for pool, places in pools.items() if len(places) > pool.slots}
 
 
-def independent_groups(laid: NightGraph) -> list[list[int]]:
-    """The service days (their places in `laid.places`) by what they share: points, or the slots of a pool that has too
-    few of them; directly or not."""
-    of = list(range(len(laid.places)))
-    """By service day: an earlier one of its group; itself for the first."""
+def independent_groups(graph: NightGraph) -> list[list[int]]:
+    """The service days (their places in `graph.places`), grouped: days of one group share points or a saturable pool,
+    directly or not."""
+    parent = list(range(len(graph.places)))
 
     def first(day: int) -> int:
-        while of[day] != day:
-            of[day] = of[of[day]]
-            day = of[day]
+        while parent[day] != day:
+            parent[day] = parent[parent[day]]
+            day = parent[day]
         return day
 
     owner: dict[object, int] = {}
     queues = {
-        laid.points[place].job_id: pool for pool, places in saturable_pools(laid.points).items() for place in places
+        graph.points[place].job_id: pool for pool, places in saturable_pools(graph.points).items() for place in places
     }
-    for day, places in enumerate(laid.places):
+    for day, places in enumerate(graph.places):
         for shared in (*places.values(), *{queues[job_id] for job_id in places if job_id in queues}):
-            one, other = first(owner.setdefault(shared, day)), first(day)
-            of[max(one, other)] = min(one, other)
+            roots = first(owner.setdefault(shared, day)), first(day)
+            parent[max(roots)] = min(roots)
     groups: dict[int, list[int]] = {}
-    for day in range(len(of)):
+    for day in range(len(parent)):
         groups.setdefault(first(day), []).append(day)
     return list(groups.values())
 
@@ -308,22 +300,19 @@ def independent_groups(laid: NightGraph) -> list[list[int]]:
 def with_neighbours(
     index: EstateIndex,
     days: Sequence[ServiceForecast],
-    wanted: Callable[[Sequence[ServiceForecast]], Container[tuple[str, date]]],
+    chosen: Callable[[Sequence[ServiceForecast]], Container[tuple[str, date]]],
 ) -> list[ServiceForecast]:
-    """Of these service days the `wanted` ones (by service and business date), and all that share a job of their night
-    or a pool with one of them, directly or not; in their order."""
-    chosen = wanted(days)
-    left = {place: _shared(index, day) for place, day in enumerate(days)}
-    near = {place for place, day in enumerate(days) if (day.service.name, day.business_date) in chosen}
-    fresh, met = set(near), set[object]()
-    while fresh:
-        met |= set[object]().union(*(left.pop(place) for place in fresh))
-        fresh = {place for place, shared in left.items() if not met.isdisjoint(shared)}
-        near |= fresh
-    return [days[place] for place in sorted(near)]
-
-
-def _shared(index: EstateIndex, day: ServiceForecast) -> set[object]:
-    declared, jobs = index.estate.declared, index.estate.jobs
-    pools = {pool_of(declared, jobs[job_id]) for job_id in day.nodes if declared.pools or jobs[job_id].pool}
-    return {(day.business_date, each) for each in (*day.nodes, *(pools - {None}))}
+    """The `chosen` service days (by service and business date), and all that share a job of their night or a pool with
+    one of them, directly or not; in their order."""
+    names, declared, jobs = chosen(days), index.estate.declared, index.estate.jobs
+    remaining: dict[int, set[object]] = {}
+    for place, day in enumerate(days):
+        pools = {pool_of(declared, jobs[job_id]) for job_id in day.nodes if declared.pools or jobs[job_id].pool}
+        remaining[place] = {(day.business_date, shared) for shared in (*day.nodes, *(pools - {None}))}
+    related = {place for place, day in enumerate(days) if (day.service.name, day.business_date) in names}
+    new, shared = set(related), set[object]()
+    while new:
+        shared |= set[object]().union(*(remaining.pop(place) for place in new))
+        new = {place for place, parts in remaining.items() if not shared.isdisjoint(parts)}
+        related |= new
+    return [days[place] for place in sorted(related)]

@@ -1,11 +1,10 @@
-"""What is usual for a job by its own past: durations at the present level, waits, and start times.
+"""Usual durations, waits and start times of a job, by its own past.
 
 Durations: a run counts less the older it is (Brown 1959) and if its night is of another calendar class; runs from
-before a level shift count at the present level. Quantiles, never a mean: of a long past no single run moves them.
+before a level shift are scaled to the present level. Quantiles instead of means, so that no single run matters much.
 Level shift: likelihood-ratio test for one change of a mean (Hinkley 1970), on logarithms, of the last nights only.
-Starts: a job that follows others and still starts at one time of day every night has a clock nobody declared; its
-own clock is then what it waited for.
-Waits: how long a job of a critical path waits though all its inputs are there: for a slot, a worker, its scheduler.
+Starts: a job with upstreams that starts at the same time of day every night has an undeclared schedule.
+Waits: time between ready and started, for a slot, a worker or the scheduler.
 """
 
 from __future__ import annotations
@@ -25,60 +24,55 @@ from console.timing.durations import format_duration
 from console.timing.zones import time_in_window, zone_of
 
 SHIFT_NIGHTS, SHIFT_MIN_NIGHTS, SHIFT_NIGHTS_BEFORE = 21, 3, 8
-"""Nights ago that a shift may begin at most, and at least; nights before it."""
+"""Maximum and minimum number of nights since a shift; nights before it."""
 MIN_LIKELIHOOD_RATIO = 5.0
-"""Standard errors apart."""
+"""Standard errors."""
 MIN_SHIFT = 0.14
-"""Of the logarithm: 15 %."""
+"""In logarithms: 15 %."""
 LEAST_SPREAD = 0.03
 OFFSET = 5.0
-"""Seconds added before the logarithm, as where a night is simulated: a job of one second may well take three."""
+"""Seconds added before the logarithm, as in the simulation: a job of one second may well take three."""
 
 
 WEEK = timedelta(days=6)
-"""Up to which a night is told by its weekday."""
+"""Nights up to this age are named by their weekday."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelShift:
     nights: int
-    """Since so many."""
+    """Number of nights since the shift."""
     before: float
     """Median, s."""
     since: float
 
 
 def level_shift(times: Iterable[float]) -> LevelShift | None:
-    """Of one job's times by night, oldest first, s, NaN where it did not run; None: its level is as it was."""
-    ran = [each for each in times if math.isfinite(each)]
-    logs = [math.log(max(each, 0.0) + OFFSET) for each in ran]
+    """The shift in a job's durations by night, oldest first, s, NaN: did not run; None without a shift."""
+    ran = [seconds for seconds in times if math.isfinite(seconds)]
+    logs = [math.log(max(seconds, 0.0) + OFFSET) for seconds in ran]
     sums = list(accumulate(logs, initial=0.0))
-    squares = sum(each * each for each in logs)
+    squares = sum(log * log for log in logs)
     splits = range(max(SHIFT_NIGHTS_BEFORE, len(ran) - SHIFT_NIGHTS), len(ran) - SHIFT_MIN_NIGHTS + 1)
-    errors, apart, at = max((_apart(sums, squares, at) for at in splits), default=(0.0, 0.0, 0))
+    errors, apart, at = max((_distance(sums, squares, at) for at in splits), default=(0.0, 0.0, 0))
     if errors < MIN_LIKELIHOOD_RATIO or apart < MIN_SHIFT:
         return None
     return LevelShift(len(ran) - at, median(ran[:at]), median(ran[at:]))
 
 
-def shift_text(name: str, moved: LevelShift, days: Sequence[int], today: date) -> str:
+def shift_text(name: str, shift: LevelShift, days: Sequence[int], today: date) -> str:
     """ "etl/load is slower since Tuesday: 24m instead of 15m". `name`: cleaned; `days`: the business dates of its runs
-    (`date.toordinal`), newest first; empty where they belong to no night."""
-    how = "slower" if moved.since > moved.before else "faster"
-    now, before = format_duration(moved.since), format_duration(moved.before)
-    return f"{name} is {how} since {_since(days[: moved.nights], moved.nights, today)}: {now} instead of {before}"
+    (`date.toordinal`), newest first; empty if they belong to no night."""
+    how = "slower" if shift.since > shift.before else "faster"
+    latest, since = days[: shift.nights], f"{shift.nights} runs"
+    if len(latest) == shift.nights == len(set(latest)) and min(latest) > 0:
+        began = date.fromordinal(latest[-1])
+        since = began.strftime("%A" if today - began <= WEEK else "%-d %b")
+    return f"{name} is {how} since {since}: {format_duration(shift.since)} instead of {format_duration(shift.before)}"
 
 
-def _since(days: Sequence[int], runs: int, today: date) -> str:
-    """ "Tuesday", "12 Nov", or "20 runs" where its runs belong to no night: since when, so many runs ago."""
-    if len(days) < runs or min(days) <= 0 or len(set(days)) < runs:
-        return f"{runs} runs"
-    began = date.fromordinal(days[-1])
-    return began.strftime("%A" if today - began <= WEEK else "%-d %b")
-
-
-def _apart(sums: list[float], squares: float, at: int) -> tuple[float, float, int]:
-    """How far the nights from `at` on lie from those before it: in standard errors, and of the logarithm; and `at`."""
+def _distance(sums: list[float], squares: float, at: int) -> tuple[float, float, int]:
+    """Distance of the nights from `at` on to those before: in standard errors, and in logarithms; and `at`."""
     before, after = at, len(sums) - 1 - at
     head, tail = sums[at], sums[-1] - sums[at]
     apart = abs(tail / after - head / before)
@@ -88,11 +82,11 @@ def _apart(sums: list[float], squares: float, at: int) -> tuple[float, float, in
 
 
 HALF_LIFE = 30.0
-"""Runs after which a run counts half: as a night does in what the forecast's level missed."""
+"""Runs after which a run counts half."""
 OWN_NIGHTS = 6.0
-"""With so many nights of its own class, one of another class counts half, as in the forecast."""
-LEAST = 1.0
-"""Of what is less there is no level that could shift."""
+"""Number of nights of tonight's class with which a night of another class counts half, as in the simulation."""
+MIN_LEVEL = 1.0
+"""Lower levels are not scaled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +96,18 @@ class UsualValues:
     values: Sequence[float]
     weights: Sequence[float]
     what: str
-    """What they are: "Thursdays", else "runs"."""
+    """The name of the values: "Thursdays" or "runs"."""
     of_its_kind: float | None = None
-    """The median on nights of tonight's class, where these are too few to be compared with alone."""
+    """The median on nights of tonight's class, if these are too few to be compared with alone."""
 
     def most(self, share: float) -> float:
-        """That share of it is no more than this, and half of what there was on nights like tonight."""
+        """The quantile, at least the median of nights of tonight's class."""
         return max(self._quantile(share), self.of_its_kind if self.of_its_kind is not None else 0.0)
 
     def least(self, share: float) -> float:
-        """That share of it is less than this; no more than half of what there was on nights like tonight."""
-        found = self._quantile(share)
-        return found if self.of_its_kind is None else min(found, self.of_its_kind)
+        """The quantile, at most the median of nights of tonight's class."""
+        value = self._quantile(share)
+        return value if self.of_its_kind is None else min(value, self.of_its_kind)
 
     def _quantile(self, share: float) -> float:
         sums = list(accumulate(self.weights))
@@ -121,11 +115,14 @@ class UsualValues:
 
 
 def usual_values(times: Sequence[float], kinds: Sequence[str], tonight: str, enough: int) -> UsualValues | None:
-    """Of runs, oldest first, and what kind of night each was of; None for fewer than `enough` of them. Where so many
-    are of tonight's kind, of these alone."""
+    """Usual values by runs, oldest first, and the kind of night of each; by those of tonight's kind alone if these are
+    `enough`. None for fewer than `enough` runs."""
     if len(times) < enough:
         return None
-    levelled = _levelled(times)
+    levelled, shift = list(times), level_shift(times)
+    if shift is not None and min(shift.before, shift.since) >= MIN_LEVEL:
+        for place in range(len(times) - shift.nights):
+            levelled[place] *= shift.since / shift.before
     own = [kind == tonight for kind in kinds]
     is_own = enough <= sum(own) < len(own)
     other = 0.0 if is_own else OWN_NIGHTS / (OWN_NIGHTS + sum(own))
@@ -140,27 +137,17 @@ def usual_values(times: Sequence[float], kinds: Sequence[str], tonight: str, eno
     return UsualValues(values, weights, f"{tonight}s" if is_own else "runs", of_its_kind)
 
 
-def _levelled(times: Sequence[float]) -> list[float]:
-    """As they would be at the level of the last runs."""
-    moved = level_shift(times)
-    if moved is None or min(moved.before, moved.since) < LEAST:
-        return list(times)
-    before = len(times) - moved.nights
-    return [each * (moved.since / moved.before if place < before else 1.0) for place, each in enumerate(times)]
-
-
 def night_kind(on: date) -> str:
-    """What kind of night it is: its weekday, or the last of a month."""
+    """The calendar class of a night: its weekday, or "month end"."""
     return "month end" if (on + timedelta(days=1)).day == 1 else on.strftime("%A")
 
 
 START_NIGHTS = 14
-"""Nights that are looked at."""
 START_MIN_NIGHTS = 5
 START_WITHIN_SECONDS = 60
-"""Seconds within which they begin."""
+"""Maximum spread of the starts."""
 START_MIN_SHARE = 0.8
-"""Share of them that does."""
+"""Minimum share of starts within that spread."""
 _DAY = 24 * 3600
 
 
@@ -171,25 +158,23 @@ class UsualStarts:
         self._times = SourceMemo[time | None]()
 
     def start(self, index: EstateIndex, job_id: int, business_date: date) -> datetime | None:
-        """When the job starts by itself on that business date; None if it does not, or if that is unknown."""
+        """The job's undeclared start on that business date; None if it has none, or if that is unknown."""
         job, history = index.job(job_id), index.estate.history.get(job_id, NO_HISTORY)
         usual = self._times.get((job_id, job.zone), (history,), lambda: _usual_start(history, job.zone))
         return None if usual is None else time_in_window(business_date, usual, zone_of(job.zone), job.cutoff)
 
 
 def _usual_start(history: RunHistory, zone: str) -> time | None:
+    """The time of day at which most of the latest runs started, around midnight too."""
     latest = zip(history.at[:START_NIGHTS], history.delays[:START_NIGHTS], strict=True)
     begun = [round(at + max(delay, 0.0)) for at, delay in latest]
-    return _usual(begun, zone) if len(begun) >= START_MIN_NIGHTS else None
-
-
-def _usual(begun: Sequence[int], zone: str) -> time | None:
-    """The time of day at which these instants lie, the first of them; around midnight too."""
-    local = [datetime.fromtimestamp(each, UTC).astimezone(zone_of(zone)) for each in begun]
-    seconds = sorted(each.hour * 3600 + each.minute * 60 + each.second for each in local)
-    turned = [*seconds, *(each + _DAY for each in seconds)]
+    if len(begun) < START_MIN_NIGHTS:
+        return None
+    local = [datetime.fromtimestamp(at, UTC).astimezone(zone_of(zone)) for at in begun]
+    seconds = sorted(at.hour * 3600 + at.minute * 60 + at.second for at in local)
+    two_days = [*seconds, *(second + _DAY for second in seconds)]
     need = -int(-START_MIN_SHARE * len(seconds) // 1)
-    spans = [(turned[first + need - 1] - turned[first], turned[first]) for first in range(len(seconds))]
+    spans = [(two_days[first + need - 1] - two_days[first], two_days[first]) for first in range(len(seconds))]
     span, first = min(spans)
     if span > START_WITHIN_SECONDS:
         return None
@@ -198,33 +183,32 @@ def _usual(begun: Sequence[int], zone: str) -> time | None:
 
 
 WAIT_NIGHTS, WAIT_MIN_NIGHTS = 14, 5
-"""Nights that waits are read from, the newest, and at least."""
-MIN_WAIT_SECONDS = 60.0
-"""Seconds by which a level moved, from which on it is told."""
+"""Maximum (the newest) and minimum number of nights that a usual wait is computed from."""
+MIN_SHIFT_SECONDS = 60.0
+"""Level shifts from this size on are reported."""
 
 
 def path_usual(name: str, history: RunHistory, above: Sequence[RunHistory], business_date: date) -> PathJobBaseline:
-    """Of the nights before `business_date`. `name`: cleaned; `above`: of its upstreams, and of whose slot it gets."""
+    """The baseline from the nights before `business_date`. `name`: cleaned; `above`: histories of its upstreams, and of
+    the job that holds its slot before it."""
     nights = [place for place, day in enumerate(history.days) if 0 <= day < business_date.toordinal()]
-    waits = _waits(history, [_ends(each) for each in above], nights) if _is_nightly(history) else 0.0
-    moved = level_shift(history.takes[place] for place in reversed(nights))
-    if moved is None:
+    waits = 0.0
+    if _is_nightly(history):
+        ends = [_ends(upstream) for upstream in above]
+        known = [wait for place in nights[:WAIT_NIGHTS] if (wait := _waited(history, ends, place)) is not None]
+        waits = median(known) if len(known) >= WAIT_MIN_NIGHTS else 0.0
+    shift = level_shift(history.takes[place] for place in reversed(nights))
+    if shift is None:
         return PathJobBaseline(waits=waits)
-    is_worth = abs(moved.since - moved.before) >= MIN_WAIT_SECONDS
-    words = shift_text(name, moved, [history.days[place] for place in nights], business_date) if is_worth else ""
-    return PathJobBaseline(moved.since, waits, words)
-
-
-def _waits(history: RunHistory, above: Sequence[Mapping[int, int]], nights: Sequence[int]) -> float:
-    """The median; 0 where too few nights tell."""
-    known = [wait for place in nights[:WAIT_NIGHTS] if (wait := _waited(history, above, place)) is not None]
-    return median(known) if len(known) >= WAIT_MIN_NIGHTS else 0.0
+    is_large = abs(shift.since - shift.before) >= MIN_SHIFT_SECONDS
+    text = shift_text(name, shift, [history.days[place] for place in nights], business_date) if is_large else ""
+    return PathJobBaseline(shift.since, waits, text)
 
 
 def _waited(history: RunHistory, above: Sequence[Mapping[int, int]], place: int) -> float | None:
-    """Of one night; None where it is not known when it could start, or first did."""
+    """The wait of one night, s; None if it is unknown when the job could start, or first did. `above`: ends by day."""
     at, delay = history.at[place], history.delays[place]
-    ends = [each[history.days[place]] for each in above if history.days[place] in each]
+    ends = [by_day[history.days[place]] for by_day in above if history.days[place] in by_day]
     if len(ends) < len(above) or (delay < 0 and not ends):
         return None
     if delay >= 0:
@@ -235,11 +219,9 @@ def _waited(history: RunHistory, above: Sequence[Mapping[int, int]], place: int)
 
 
 def _ends(history: RunHistory) -> dict[int, int]:
-    """Business date -> end, the newest of it."""
-    found: dict[int, int] = {}
-    for day, ended in zip(history.days, history.ended, strict=True):
-        found.setdefault(day, ended)
-    return found if _is_nightly(history) else {}
+    """Business date -> its newest end; empty for a job that runs many times a day."""
+    ends = dict(zip(reversed(history.days), reversed(history.ended), strict=True))
+    return ends if _is_nightly(history) else {}
 
 
 def _is_nightly(history: RunHistory) -> bool:

@@ -22,15 +22,15 @@ class Counterfactual(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What goes otherwise."""
+    """One change of the night; replaces its points."""
 
     job_id: int
-    """0 where a pool has more slots."""
+    """0 for a pool."""
     how: Counterfactual
     at: datetime
-    """Of a restart: when."""
+    """Time of a restart."""
     factor: float = 1.0
-    """Of one that is faster: the share of its time that it takes. Of a pool: so many times as many slots."""
+    """Share of the job's duration, or multiple of the pool's slots."""
     pool: str = ""
 
     def __call__(self, point: NightPoint) -> NightPoint:
@@ -52,16 +52,16 @@ class WhatIf:
 
 @dataclass(frozen=True, slots=True)
 class PlanOutcome:
-    """A plan is carried out from now on: what is red is restarted at once, and what is held waits for what it reads and
-    not for a start of its clock in between."""
+    """A plan executed from now on: red jobs restart at once, held jobs wait for their upstreams instead of starting by
+    their schedule."""
 
     now: datetime
     runs: frozenset[int]
-    """Jobs that it runs again."""
+    """Jobs that the plan runs again."""
     held: frozenset[int]
-    """Jobs that it keeps from starting by their clock, and starts."""
+    """Jobs that the plan holds, and starts."""
     done: frozenset[int]
-    """Jobs that it skips or marks."""
+    """Jobs that the plan skips or marks."""
 
     def __call__(self, point: NightPoint) -> NightPoint:
         at = self.now.timestamp()
@@ -70,8 +70,8 @@ class PlanOutcome:
         if point.job_id in self.done:
             return replace(_done(point, at), failed=point.stand is JobPhase.FAILED)
         if point.job_id in self.held and isinstance(point.rule, RerunRule):
-            above = tuple(each for each in point.upstreams if each != point.rule.first)
-            return replace(point, rule=None, upstreams=above, earliest=point.due)
+            upstreams = tuple(upstream for upstream in point.upstreams if upstream != point.rule.first)
+            return replace(point, rule=None, upstreams=upstreams, earliest=point.due)
         if point.job_id in self.runs and point.stand is JobPhase.FAILED:
             return replace(point, stand=JobPhase.WAITS, earliest=at, start=UNKNOWN, end=UNKNOWN, failed=True)
         return point
