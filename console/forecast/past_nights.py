@@ -109,9 +109,9 @@ class PastNights:
         ran = np.isfinite(nights.takes).sum(axis=0)
         done = np.array([ran[column[p.job_id]] if p.takes else 0 for p in points])
         kinds = [night_kind(date.fromordinal(int(day))) for day in dates]
-        alike = night_similarity(kinds, night_kind(business_date))
+        similarity = night_similarity(kinds, night_kind(business_date))
         declared, unsure = np.array([_declared(index, point) for point in points]).T
-        return NightHistory(takes, waits, repairs, alike, declared, unsure=unsure, done=done)
+        return NightHistory(takes, waits, repairs, similarity, declared, unsure=unsure, done=done)
 
 
 def _past_dates(pasts: Sequence[JobPast], business_date: date) -> Integers:
