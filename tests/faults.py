@@ -86,7 +86,7 @@ FAULTS: dict[int, Fault] = {
             "test_f07_it_is_one_alert_about_headway_itself",
             "test_f07_where_no_part_of_the_estate_is_the_reason_the_evaluator_breaks_and_is_told",
         ),
-        "one that breaks the reading or writing of the rows themselves stops the evaluator, which is told",
+        "one that breaks the reading or writing of the rows themselves stops the evaluator, which is an alert",
     ),
     8: Fault(
         "1,000 systems flood at once",
@@ -283,7 +283,7 @@ FAULTS: dict[int, Fault] = {
             "test_f37_the_answer_about_another_execution_is_dropped_and_counted",
             "test_f37_no_execution_is_started_with_the_input_of_another",
         ),
-        "a log page names no run; what it holds cannot be told from another's",
+        "a log page names no run; its content cannot be distinguished from another run's",
     ),
     38: Fault("DNS that is slow or fails", ("test_a_name_that_is_resolved_too_slowly_ends_at_the_deadline",)),
     39: Fault(
@@ -379,7 +379,7 @@ FAULTS: dict[int, Fault] = {
             "test_f56_nothing_writes_the_cells_of_a_spreadsheet",
             "test_f56_one_place_alone_sets_a_terminals_title_or_leaves_a_desktop_note",
         ),
-        "there is no export of cells; titles and notes hold counts and incident ids alone",
+        "cells are not exported; titles and notes hold counts and incident ids alone",
     ),
     57: Fault(
         "a filter that is a slow regular expression",
