@@ -1,15 +1,13 @@
-"""Actions on a host: run a crontab line once, cancel a run. Each is previewed, then sent once.
-
-Rerun and start: the host finds the line by its hash and runs it once as its own user, under our mark. Cancel: SIGTERM
-to the session of one attempt, once pid, start and boot prove that it is still that attempt's.
+"""Rerun and start: the host finds a crontab line by its hash and runs it once as its own user, under our mark. Cancel:
+SIGTERM to the session of one attempt, once pid, start and boot prove that it is still that attempt's.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Protocol
 
 from connectors.cron import dialects, hold
 from connectors.cron.attempts import TICKS, CronAttempt, instant
@@ -45,11 +43,10 @@ from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.hosts import sent_once
 from connectors.sdk.transport.script_output import HostNow, ScriptSection
 
-NO_PERIOD = "the line runs once more, now, with its crontab's shell and variables; it gets no period"
 STARTS_NOW = "the line runs once, now, with its crontab's shell and variables; it gets no period"
 BY_ANACRON = (
-    "under anacron's own lock, as root, with its table's variables; what it prints goes where anacron mails it, and its"
-    " next turn is counted from today"
+    "under anacron's own lock, as root, with its table's variables; anacron mails its output, and its next period is"
+    " counted from today"
 )
 ANACRON = "anacron"
 """`kind` of an order for a line of anacron's table."""
@@ -58,7 +55,7 @@ IS_HELD = "the line is held: it runs this once and stays held"
 
 @dataclass(frozen=True, slots=True)
 class RerunOrder:
-    """The line of a user on a host, by hash; the plan of the preview."""
+    """A crontab line on a host, by hash; the plan of the preview."""
 
     host: str
     job: str
@@ -70,52 +67,10 @@ class RerunOrder:
     skew_seconds: float
     overlap: bool
 
-    @staticmethod
-    def of(host: str, job: str, line: CrontabLine, skew_seconds: float, overlap: bool) -> RerunOrder:
-        kind = "system" if line.is_system else "busybox" if line.daemon is CronDaemon.BUSYBOX else "user"
-        return RerunOrder(host, job, line.path, kind, line.user, line.hash, line.ordinal, skew_seconds, overlap)
-
-    @staticmethod
-    def of_anacron(host: str, job: str, item: AnacronJob, skew_seconds: float) -> RerunOrder:
-        """An order that never overlaps, since anacron holds a lock."""
-        return RerunOrder(host, job, item.path, ANACRON, dialects.USER, item.hash, 1, skew_seconds, overlap=False)
-
     def arguments(self, key: str, spool: str, mode: str, sent: datetime | None = None) -> tuple[str, ...]:
         """The arguments of run_once in act.sh."""
         numbers = (str(self.ordinal), key, spool, str(not_after(self.skew_seconds, sent)), mode)
         return (self.path, self.kind, self.user, self.hash, *numbers)
-
-
-def preview_rerun(
-    order: RerunOrder, line: CrontabLine, spec: ActionSpec, overlap: str | None, refused: str | None
-) -> Preview:
-    """The preview of a run of the line."""
-    call = f"ssh {order.host} sh -s: as {order.user}, run line {order.hash[:12]} of {order.path} once"
-    notes = (NO_PERIOD if spec.verb == Verb.RERUN else STARTS_NOW, *((IS_HELD,) if line.mark else ()))
-    return Preview(
-        verb="run once",
-        summary=f"run this crontab line once on {order.host} as {order.user}: {shown(line.command)}",
-        scope=f"1 run of {spec.run.job}; jobs that follow it are not started",
-        overlap=overlap,
-        native_calls=(call,),
-        notes=notes,
-        refused=refused,
-        plan={**asdict(order), "verb": spec.verb.value},
-    )
-
-
-def preview_of_anacron(order: RerunOrder, job: AnacronJob, spec: ActionSpec, refused: str | None) -> Preview:
-    """The preview of a run by anacron."""
-    call = f"ssh {order.host} sh -s: as {order.user}, anacron -d -f -n -t {order.path} {job.name}"
-    return Preview(
-        verb="run once by anacron",
-        summary=f"let anacron run its job {job.name} on {order.host} now: {shown(job.command)}",
-        scope=f"1 run of {spec.run.job}; jobs that follow it are not started",
-        native_calls=(call,),
-        notes=(BY_ANACRON,),
-        refused=refused,
-        plan={**asdict(order), "verb": spec.verb.value},
-    )
 
 
 def find_line(client: CronClient, order: RerunOrder, login: str, timeout_seconds: float) -> str | None:
@@ -180,7 +135,7 @@ def attempt_of(spec: ActionSpec, known: list[CronAttempt]) -> CronAttempt:
     for attempt in (*known, *referenced_attempts((run,), ())):
         if (attempt.job, attempt.key) == (run.job, run.attempt_key):
             if attempt.state is not RunState.RUNNING:
-                raise NotSupported(f"{run.job}: that run is over ({attempt.state}); there is nothing to cancel")
+                raise NotSupported(f"{run.job}: that run has ended ({attempt.state}); there is nothing to cancel")
             return attempt
     raise NotSupported(f"{run.job}: no process is known of this run; end it on its host")
 
@@ -202,13 +157,6 @@ def unproved(attempt: CronAttempt, processes: CronProcesses, host: HostNow) -> s
     return None
 
 
-def order_of(
-    attempt: CronAttempt, target: str, processes: CronProcesses, host: HostNow, skew_seconds: float
-) -> CancelOrder:
-    birth = processes.births.get(attempt.pid, "")
-    return CancelOrder("cancel", target, attempt.job, attempt.user, attempt.pid, birth, host.boot, skew_seconds)
-
-
 def preview_cancel(order: CancelOrder, refused: str | None, count: str) -> Preview:
     """The preview of SIGTERM; `count` processes are in the session now."""
     named = f"session {order.pid} of {order.user}"
@@ -221,13 +169,6 @@ def preview_cancel(order: CancelOrder, refused: str | None, count: str) -> Previ
         refused=refused,
         plan=asdict(order),
     )
-
-
-def check_process(client: CronClient, order: CancelOrder, login: str, timeout_seconds: float) -> tuple[str | None, str]:
-    """Why the host would refuse to end it now (None when it would end it), and its number of processes."""
-    parts = _cancel_call(client, order, "-", "look", timeout_seconds)
-    result = section(parts, "RUNS")
-    return (None, result.fields(2)[1].strip()) if result else (str(_cancel_refusal(parts[0], order, login, client)), "")
 
 
 def send_cancel(
@@ -271,33 +212,27 @@ def _cancel_refusal(
 MINUTE = timedelta(minutes=1)
 
 
-class HostObserver(Protocol):
-    """The snapshots that previews need."""
-
-    def running(self, until: float) -> HostPoll:
-        """The end of log and records: what runs now."""
-        ...
-
-    def crontabs_now(self, until: float) -> HostPoll:
-        """The crontabs only."""
-        ...
+Snapshot = Callable[[float], HostPoll]
+"""Reads the host, until a time of `monotonic`."""
 
 
 class CronActions:
-    """The actions of one host; `login` is the user that we sign in as."""
+    """The actions of one host."""
 
-    def __init__(self, client: CronClient, target: str, login: str, observer: HostObserver) -> None:
-        self._client, self._target, self._login, self._observer = client, target, login, observer
+    def __init__(self, client: CronClient, target: str, login: str, running: Snapshot, crontabs: Snapshot) -> None:
+        """`login`: the user that we sign in as; `running` reads running jobs, `crontabs` the crontabs only."""
+        self._client, self._target, self._login = client, target, login
+        self._running, self._crontabs = running, crontabs
 
     def preview(self, spec: ActionSpec, until: float) -> Preview:
-        """What `act` would send. Raises NotSupported for verbs that cron lacks and for missing lines."""
+        """As the contract says. Raises NotSupported for verbs that cron lacks and for missing lines."""
         if spec.verb in (Verb.RERUN, Verb.START):
             return self._preview_run(spec, until)
         if spec.verb in (Verb.HOLD, Verb.RELEASE):
             return self._preview_hold(spec, until)
         if spec.verb == Verb.CANCEL:
             return self._preview_cancel(spec, until)
-        raise NotSupported(f'cron has no "{spec.verb}"; what it has is: rerun, start, cancel, hold, release')
+        raise NotSupported(f'cron has no "{spec.verb}"; it has: rerun, start, cancel, hold, release')
 
     def act(self, preview: Preview, key: str, until: float) -> Receipt:
         """Sends it once."""
@@ -317,11 +252,8 @@ class CronActions:
         verb = preview.plan.get("verb", Verb.RERUN)
         if verb in (Verb.HOLD, Verb.RELEASE):
             return self._look_up_hold(preview, key, until)
-        order: CancelOrder | RerunOrder = (
-            order_from_plan(CancelOrder, preview.plan)
-            if verb == Verb.CANCEL
-            else order_from_plan(RerunOrder, preview.plan)
-        )
+        plan, is_cancel = preview.plan, verb == Verb.CANCEL
+        order = order_from_plan(CancelOrder, plan) if is_cancel else order_from_plan(RerunOrder, plan)
         parts = self._client.mark(safe_name(order.user), key, until - monotonic())
         answer, status = parts[1].fields(2)
         if answer == "found":
@@ -335,49 +267,67 @@ class CronActions:
 
     # -- run once -----------------------------------------------------------------------------------------------------
     def _preview_run(self, spec: ActionSpec, until: float) -> Preview:
-        snapshot = self._observer.running(until)
-        if of_anacron := self._of_anacron(snapshot, spec.run.job):
+        snapshot, job = self._running(until), spec.run.job
+        if of_anacron := self._of_anacron(snapshot, job):
             return self._preview_anacron(snapshot, of_anacron, spec, until)
-        line = self._line(snapshot, spec.run.job)
+        line = self._line(snapshot, job)
         overlap = _overlap(snapshot, spec)
-        order = RerunOrder.of(self._target, spec.run.job, line, _skew(snapshot), overlap is not None)
+        kind = "system" if line.is_system else "busybox" if line.daemon is CronDaemon.BUSYBOX else "user"
+        place = (line.path, kind, line.user, line.hash, line.ordinal)
+        order = RerunOrder(self._target, job, *place, _skew(snapshot), overlap is not None)
         period = str(spec.parameters.get("period_at", "")) if spec.verb == Verb.START else ""
-        refused = _ran_already(snapshot, line, spec.run.job, period)
+        refused = _ran_already(snapshot, line, job, period)
         refused = refused or find_line(self._client, order, self._login, until - monotonic())
-        preview = preview_rerun(order, line, spec, overlap, refused)
-        return replace(preview, plan={**preview.plan, "period_at": period})
+        return Preview(
+            verb="run once",
+            summary=f"run this crontab line once on {self._target} as {order.user}: {shown(line.command)}",
+            scope=f"1 run of {job}; downstream jobs are not started",
+            overlap=overlap,
+            native_calls=(
+                f"ssh {self._target} sh -s: as {order.user}, run line {order.hash[:12]} of {order.path} once",
+            ),
+            notes=(STARTS_NOW, *((IS_HELD,) if line.mark else ())),
+            refused=refused,
+            plan={**asdict(order), "verb": spec.verb.value, "period_at": period},
+        )
 
-    def _preview_anacron(self, snapshot: HostPoll, job: AnacronJob, spec: ActionSpec, until: float) -> Preview:
-        order = RerunOrder.of_anacron(self._target, spec.run.job, job, _skew(snapshot))
-        pid, refused = _runs(snapshot, spec.run.job), None
-        if dialects.PATTERN.search(job.name):
-            refused = f"anacron reads the name {job.name} as a pattern, which fits other jobs: rename it in {job.path}"
+    def _preview_anacron(self, snapshot: HostPoll, item: AnacronJob, spec: ActionSpec, until: float) -> Preview:
+        job, place = spec.run.job, (item.path, ANACRON, dialects.USER, item.hash, 1)
+        order = RerunOrder(self._target, job, *place, _skew(snapshot), overlap=False)  # anacron holds a lock
+        pid, refused = _runs(snapshot, job), None
+        if dialects.PATTERN.search(item.name):
+            refused = f"anacron reads the name {item.name} as a pattern for several jobs: rename it in {item.path}"
         elif pid is not None:
             refused = f"it runs now, by anacron, process {pid}: anacron's lock keeps a second one away"
-        refused = refused or find_line(self._client, order, self._login, until - monotonic())
-        return preview_of_anacron(order, job, spec, refused)
+        return Preview(
+            verb="run once by anacron",
+            summary=f"let anacron run its job {item.name} on {self._target} now: {shown(item.command)}",
+            scope=f"1 run of {job}; downstream jobs are not started",
+            native_calls=(f"ssh {self._target} sh -s: as {order.user}, anacron -d -f -n -t {item.path} {item.name}",),
+            notes=(BY_ANACRON,),
+            refused=refused or find_line(self._client, order, self._login, until - monotonic()),
+            plan={**asdict(order), "verb": spec.verb.value},
+        )
 
     def _run(self, preview: Preview, key: str, until: float) -> Receipt:
         order = order_from_plan(RerunOrder, preview.plan)
         safe_name(order.user)
         period = str(preview.plan.get("period_at", ""))
         if period or not order.overlap:
-            snapshot = self._observer.running(until)
+            snapshot = self._running(until)
             pid = _runs(snapshot, order.job)
             if pid is not None and not order.overlap:
                 raise NotSupported(
                     f"{order.job} started meanwhile on {self._target} as process {pid}. Refresh the preview."
                 )
-            refused = order.kind != ANACRON and _ran_already(
-                snapshot, self._line(snapshot, order.job), order.job, period
-            )
-            if refused:
+            line = None if order.kind == ANACRON else self._line(snapshot, order.job)
+            if line and (refused := _ran_already(snapshot, line, order.job, period)):
                 raise NotSupported(refused)
         return send_rerun(self._client, order, key, self._login, until - monotonic(), sent_at(preview.plan))
 
     # -- hold ---------------------------------------------------------------------------------------------------------
     def _preview_hold(self, spec: ActionSpec, until: float) -> Preview:
-        snapshot = self._observer.crontabs_now(until)
+        snapshot = self._crontabs(until)
         line = self._line(snapshot, spec.run.job)
         order = hold.HoldOrder.of(spec, self._target, line, self._login, _skew(snapshot))
         refused, bare = hold.check_line(self._client, order, self._login, until - monotonic())
@@ -392,7 +342,7 @@ class CronActions:
 
     def _look_up_hold(self, preview: Preview, key: str, until: float) -> LookUpResult:
         order = order_from_plan(hold.HoldOrder, preview.plan)
-        snapshot = self._observer.crontabs_now(until)
+        snapshot = self._crontabs(until)
         why = next((why for path, why in snapshot.crontabs.denied if path == order.path), None)
         if why is not None:
             return ActionUnknown(f"{order.where} cannot be read by {self._login}: {why}")
@@ -402,20 +352,23 @@ class CronActions:
 
     # -- cancel -------------------------------------------------------------------------------------------------------
     def _preview_cancel(self, spec: ActionSpec, until: float) -> Preview:
-        snapshot = self._observer.running(until)
+        snapshot = self._running(until)
         attempt = attempt_of(spec, snapshot.memory.book.attempts)
         processes, host = snapshot.answer.processes, snapshot.answer.host
-        order = order_of(attempt, self._target, processes, host, _skew(snapshot))
+        process = (attempt.job, attempt.user, attempt.pid, processes.births.get(attempt.pid, ""), host.boot)
+        order = CancelOrder("cancel", self._target, *process, _skew(snapshot))
         refused, count = unproved(attempt, processes, host), ""
         if refused is None:
-            refused, count = check_process(self._client, order, self._login, until - monotonic())
+            parts = _cancel_call(self._client, order, "-", "look", until - monotonic())
+            if running := section(parts, "RUNS"):
+                count = running.fields(2)[1].strip()
+            else:
+                refused = str(_cancel_refusal(parts[0], order, self._login, self._client))
         return preview_cancel(order, refused, count)
 
     def _of_anacron(self, snapshot: HostPoll, job: str) -> AnacronJob | None:
-        named = (
-            item for item in snapshot.crontabs.tables.anacron if dialects.anacron_id(self._target, item.name) == job
-        )
-        return next(named, None)
+        items = snapshot.crontabs.tables.anacron
+        return next((item for item in items if dialects.anacron_id(self._target, item.name) == job), None)
 
     def _line(self, snapshot: HostPoll, job: str) -> CrontabLine:
         lines = (line for line in snapshot.crontabs.tables.lines if native_id(self._target, line) == job)
@@ -432,7 +385,7 @@ class CronActions:
 
 
 def _skew(snapshot: HostPoll) -> float:
-    return snapshot.answer.clock(snapshot.ours, "").skew_seconds
+    return snapshot.answer.host.clock(snapshot.ours).skew_seconds
 
 
 def _overlap(snapshot: HostPoll, spec: ActionSpec) -> str | None:
@@ -445,8 +398,8 @@ def _overlap(snapshot: HostPoll, spec: ActionSpec) -> str | None:
 
 
 def _runs(snapshot: HostPoll, job: str) -> int | None:
-    """Process id of a run of that job that runs now."""
-    attempts = (attempt for attempt in snapshot.memory.book.attempts if attempt.job == job and not attempt.gone)
+    """Process id of a running run of that job."""
+    attempts = (attempt for attempt in snapshot.memory.book.attempts if attempt.job == job and not attempt.missed_at)
     return next((attempt.pid for attempt in attempts if attempt.state is RunState.RUNNING), None)
 
 

@@ -9,6 +9,7 @@ a job that is gone from it has written all its lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +30,7 @@ LINES_MOST = 6
 
 @dataclass(slots=True)
 class CronAttempt:
-    """One attempt. Instants are epoch seconds by the host's clock."""
+    """One attempt. Times are epoch seconds by the host's clock."""
 
     key: str
     job: str
@@ -50,9 +51,9 @@ class CronAttempt:
     evidence: RunEvidence = RunEvidence.NATIVE
     native_state: str = "CMD"
     message: str = ""
-    gone: float = 0.0
-    """When its process was first missed."""
-    told: bool = False
+    missed_at: float = 0.0
+    """When its process was first not found."""
+    reported: bool = False
     from_log: bool = False
     lines: list[str] = field(default_factory=list)
     changed: bool = field(default=True, compare=False)
@@ -75,15 +76,11 @@ class CronAttempt:
         guessed = self.state in (RunState.UNKNOWN, RunState.CANCELLED) and self.evidence is RunEvidence.INFERRED
         return guessed and not self.ended
 
-    def revive(self) -> None:
-        self.state, self.evidence, self.message = RunState.RUNNING, RunEvidence.NATIVE, ""
-        self.gone, self.changed = 0.0, True
-
     @property
     def last_heard(self) -> float:
         """Time of its last change; later for one whose end the wrapper may still record."""
         waits = self.run_id and not self.ended
-        return max(self.started, self.ended, self.gone) + (RECORD_SECONDS if waits else 0.0)
+        return max(self.started, self.ended, self.missed_at) + (RECORD_SECONDS if waits else 0.0)
 
     def add_line(self, line: str) -> None:
         if len(self.lines) < LINES_MOST:
@@ -93,15 +90,11 @@ class CronAttempt:
         self, state: RunState, evidence: RunEvidence, native_state: str, at: float, code: int | None, message: str = ""
     ) -> None:
         """Sets the end by its best evidence; a red end after our SIGTERM is CANCELLED."""
-        if self.cancel and (state in (RunState.FAILED, RunState.LOST) or (state is RunState.UNKNOWN and self.gone)):
+        is_missed = state is RunState.UNKNOWN and self.missed_at
+        if self.cancel and (state in (RunState.FAILED, RunState.LOST) or is_missed):
             state, message = RunState.CANCELLED, f"SIGTERM sent under {self.cancel}; {message}"
-        self.state, self.evidence, self.native_state, self.message, self.exit_code = (
-            state,
-            evidence,
-            native_state,
-            message,
-            code,
-        )
+        self.state, self.evidence, self.native_state = state, evidence, native_state
+        self.message, self.exit_code = message, code
         self.ended = max(at, self.started) if at else 0.0
         self.changed = True
 
@@ -126,7 +119,7 @@ class CronAttempt:
 SHORT = {
     "k": "key", "j": "job", "u": "user", "p": "pid", "s": "started", "t": "text", "c": "child", "b": "birth",
     "r": "run_id", "a": "action", "e": "ended", "x": "exit_code", "z": "state", "v": "evidence", "w": "native_state",
-    "m": "message", "g": "gone", "d": "told", "f": "from_log", "l": "lines", "n": "cancel",
+    "m": "message", "g": "missed_at", "d": "reported", "f": "from_log", "l": "lines", "n": "cancel",
 }  # fmt: skip
 
 
@@ -279,42 +272,34 @@ class AttemptBook:
         begun = [entry for entry in self._by_pid.get(event.pid, ()) if entry.text == mark and entry.started <= at]
         attempt = max(begun, key=lambda item: item.started, default=None)
         if event.kind is CronEventKind.JOB_ENDED:
-            if attempt is not None and not attempt.is_over and not attempt.ended:
-                attempt.add_line(event.line)
-                self._anacron_end(attempt, event, at)
+            if attempt is None or attempt.is_over or attempt.ended:
+                return
+            attempt.add_line(event.line)
+            native_state, code = f"{event.kind.value}{event.rest}", event.exit_code
+            if code is None:
+                self.warnings.append(f"unknown entry of anacron: {native_state[:200]}")
+            state = RunState.UNKNOWN if code is None else RunState.FAILED if code else RunState.SUCCEEDED
+            message = "" if state is RunState.SUCCEEDED else native_state
+            attempt.end(state, RunEvidence.NATIVE, native_state, at, code, message)
         elif attempt is None or at - attempt.started > SAME_START_SECONDS:
             job = self._job_of(find_jobs(event.user, event.text, event.at, ""), event.user, event.text, at)
             if job is None:
                 return
-            if ours := self._ours(job, at):  # our rerun: its wrapper records the end
-                ours.add_line(event.line)
+            reruns = (item for item in self.attempts if item.job == job and item.action)
+            rerun = next((item for item in reruns if -1 <= at - item.started <= SAME_START_SECONDS), None)
+            if rerun is not None:  # our rerun made anacron start it: its wrapper records the end
+                rerun.add_line(event.line)
                 return
-            attempt = CronAttempt(
-                attempt_key(at, event.pid), job, event.user, event.pid, at, mark, native_state=event.kind.value
-            )
-            attempt.from_log = True
+            key, native_state = attempt_key(at, event.pid), event.kind.value
+            attempt = CronAttempt(key, job, event.user, event.pid, at, mark, native_state=native_state, from_log=True)
             attempt.add_line(event.line)
             self.add(attempt)
-
-    def _ours(self, job: str, at: float) -> CronAttempt | None:
-        """Our rerun that made anacron start that job at that time."""
-        began = (attempt for attempt in self.attempts if attempt.job == job and attempt.action)
-        return next((item for item in began if -1 <= at - item.started <= SAME_START_SECONDS), None)
 
     def _logged(self, job: str, at: float) -> CronAttempt | None:
         """The attempt of anacron's log for a rerun that began at that time, where the log was read first."""
         same_job = (item for item in self.attempts if item.job == job and -1 <= item.started - at <= SAME_START_SECONDS)
-        unjoined = (item for item in same_job if not (item.action or item.run_id or item.told))
+        unjoined = (item for item in same_job if not (item.action or item.run_id or item.reported))
         return max(unjoined, key=lambda item: item.started, default=None)
-
-    def _anacron_end(self, attempt: CronAttempt, event: CronEvent, at: float) -> None:
-        native_state, code = f"{event.kind.value}{event.rest}", event.exit_code
-        if code is None:
-            self.warnings.append(f"unknown entry of anacron: {native_state[:200]}")
-        state = RunState.UNKNOWN if code is None else RunState.FAILED if code else RunState.SUCCEEDED
-        attempt.end(
-            state, RunEvidence.NATIVE, native_state, at, code, native_state if state is not RunState.SUCCEEDED else ""
-        )
 
     def _ending(self, event: CronEvent, at: float) -> CronAttempt | None:
         """For END lines with the pid of cron's child only (-L 7): its own attempt, else the nearest of that command."""
@@ -353,7 +338,7 @@ class AttemptBook:
                 self.add(known)
             else:
                 self._by_pid.setdefault(record.pid, []).append(known)
-            known.key, known.action = known.key if known.told else key, record.action or ""
+            known.key, known.action = known.key if known.reported else key, record.action or ""
             known.pid, known.native_state = record.pid, known.native_state if known.is_over else "S"
         known.child, known.birth, known.run_id = known.child or record.parent, record.birth, record.run_id
         known.changed = True
@@ -377,9 +362,8 @@ class AttemptBook:
             return
         attempt.cancel, attempt.changed = record.action, True
         if attempt.is_over or attempt.is_unproved:
-            attempt.end(
-                attempt.state, attempt.evidence, attempt.native_state, attempt.ended, attempt.exit_code, attempt.message
-            )
+            known = (attempt.state, attempt.evidence, attempt.native_state)
+            attempt.end(*known, attempt.ended, attempt.exit_code, attempt.message)
 
     # -- the book -----------------------------------------------------------------------------------------------------
     def forget(self, before: float) -> None:
@@ -399,10 +383,8 @@ class AttemptBook:
         """The attempts of a cursor, without unreadable ones."""
         attempts: list[CronAttempt] = []
         for value in values:
-            try:
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
                 attempts.append(CronAttempt.from_json(value))
-            except (KeyError, TypeError, ValueError, AttributeError):
-                continue
         return AttemptBook(attempts)
 
 
@@ -447,7 +429,8 @@ def settle_attempts(book: AttemptBook, snapshot: ProcessSnapshot) -> None:
     for attempt in book.attempts:
         attempt.undecided = False
         if attempt.is_unproved and not _is_of_earlier_boot(attempt, snapshot) and _is_alive(attempt, snapshot):
-            attempt.revive()
+            attempt.state, attempt.evidence, attempt.message = RunState.RUNNING, RunEvidence.NATIVE, ""
+            attempt.missed_at, attempt.changed = 0.0, True
         if attempt.state is RunState.RUNNING:
             _judge(attempt, snapshot)
 
@@ -455,7 +438,7 @@ def settle_attempts(book: AttemptBook, snapshot: ProcessSnapshot) -> None:
 def _judge(attempt: CronAttempt, snapshot: ProcessSnapshot) -> None:
     rebooted = _is_of_earlier_boot(attempt, snapshot)
     if attempt.started > snapshot.now - JUST_STARTED_SECONDS or (not rebooted and _is_alive(attempt, snapshot)):
-        attempt.gone = 0.0
+        attempt.missed_at = 0.0
         return
     if snapshot.processes.hidden and not rebooted:
         message = "the process table of the host hides other users' processes (hidepid): its end cannot be seen"
@@ -465,7 +448,7 @@ def _judge(attempt: CronAttempt, snapshot: ProcessSnapshot) -> None:
     elif (attempt.run_id or attempt.is_of_anacron) and not rebooted and not snapshot.processes.has_checked(attempt.pid):
         attempt.undecided = True  # it began after the table was read, or was not searched: the next poll does
     elif attempt.run_id:
-        attempt.gone = snapshot.now
+        attempt.missed_at = snapshot.now
         message = "the host restarted" if rebooted else f"process {attempt.pid} is gone without an end mark"
         attempt.end(RunState.LOST, RunEvidence.INFERRED, attempt.native_state, 0, None, message)
     else:
@@ -478,10 +461,10 @@ def _is_of_earlier_boot(attempt: CronAttempt, snapshot: ProcessSnapshot) -> bool
 
 def _missed(attempt: CronAttempt, snapshot: ProcessSnapshot, rebooted: bool) -> None:
     """Settles an attempt that only the log has, and whose process is gone."""
-    is_first = attempt.gone == 0.0
-    attempt.gone = attempt.gone or snapshot.now
+    is_first = attempt.missed_at == 0.0
+    attempt.missed_at = attempt.missed_at or snapshot.now
     waits = snapshot.level & (ENDS_LOGGED | ERRORS_LOGGED) and snapshot.now - attempt.started < 3600
-    if waits and (is_first or snapshot.now - attempt.gone < LOG_DELAY_SECONDS):
+    if waits and (is_first or snapshot.now - attempt.missed_at < LOG_DELAY_SECONDS):
         return
     is_busybox = snapshot.processes.program is CronDaemon.BUSYBOX
     daemon = "crond of busybox" if is_busybox else f"cron -L {snapshot.level}"

@@ -1,8 +1,7 @@
 """Calls to a cron host: settings, fixed scripts over SSH, and the two scripts that an administrator installs.
 
-Each method is one fixed script. Values reach it quoted, on standard input, never in its command: as lines of shell, or
-as lines that the gate of a restricted key reads. An action is sent once; its answer is read or reported as lost, a
-refusal of the host with its fix. `headway connector cron wrapper` and `headway connector cron gate` print both scripts.
+Values reach a script quoted, on standard input, never in its command: as lines of shell, or as lines that the gate of a
+restricted key reads. `headway connector cron wrapper` and `headway connector cron gate` print the installed scripts.
 """
 
 from __future__ import annotations
@@ -59,11 +58,6 @@ FIELD, LINE = "\x1f", "\x1e"
 READ_ONLY_KEY = "its key is read-only (restricted = true): nothing can be rerun, cancelled or held there"
 
 
-def as_shell(calls: Sequence[Call]) -> str:
-    """For `sh -s`, every argument quoted."""
-    return "\n".join(f"{name} {join(arguments)}".rstrip() for name, *arguments in calls)
-
-
 def for_the_gate(calls: Sequence[Call], nonce: str, history: int) -> str:
     """The input of the gate: its greeting, then one call per line; FIELD and LINE occur in no path of ours."""
     requested = [FIELD.join(item.replace("\n", LINE) for item in call) for call in calls]
@@ -96,8 +90,7 @@ class CronClient:
     """One host. Each call is one round trip and returns the raw sections."""
 
     def __init__(self, options: CronOptions, session: HostSession) -> None:
-        self.options = options
-        self.session = session
+        self.options, self.session = options, session
 
     def snapshot(
         self, checksum: str, pids: Iterable[int], log: LogPosition | None, records: Iterable[LogPosition],
@@ -119,7 +112,7 @@ class CronClient:
         return self._ask(calls, timeout_seconds)
 
     def tail(self, timeout_seconds: float) -> list[ScriptSection]:
-        """The same with the last TAIL_BYTES of log and records only: what runs now."""
+        """The same with the last TAIL_BYTES of log and records only."""
         calls = self._first("-", (), reruns=True)
         calls += [("first_log", str(TAIL_BYTES), "tail", *self.options.logs), ("journal", "", "tail", str(TAIL_BYTES))]
         calls += [("leave", str(TAIL_BYTES)), ("new_spools", "", "tail")]
@@ -142,11 +135,12 @@ class CronClient:
         wrappers: Iterable[str],
         timeout_seconds: float,
     ) -> list[ScriptSection]:
-        """The answer for a probe: no logs, but what the login may do. `holders`: users with crontabs of their own;
-        `wrappers`: paths of our shell wrapper in crontabs."""
-        known = [wrapper for wrapper in wrappers if not self.options.restricted or _may_be_asked(wrapper)]
+        """The answer for a probe: the rights of the login. `holders`: users with crontabs of their own; `wrappers`:
+        paths of our shell wrapper in crontabs."""
+        if self.options.restricted:  # the gate refuses a whole request for a path that any user may write in a crontab
+            wrappers = (path for path in wrappers if path.startswith("/") and ".." not in path and "//" not in path)
         calls = [*self._first("-", ()), ("who",)]
-        calls += [("wrappers", *known), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
+        calls += [("wrappers", *wrappers), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
         if self.options.restricted:
             return self._ask(calls, timeout_seconds)
         calls += [("may_become", " ".join(users), self._sudo)]
@@ -218,7 +212,8 @@ class CronClient:
         else:
             texts = "".join(script(name) for name in ("collect.sh", *scripts))
             given = f"N={nonce} HISTORY={history} SPOOL={quote(self.options.spool)}"
-            stdin = f"{texts}{given}\n{{\n{as_shell(calls)}\nmark END\n}} </dev/null 2>/dev/null\n"
+            commands = "\n".join(f"{name} {join(arguments)}".rstrip() for name, *arguments in calls)
+            stdin = f"{texts}{given}\n{{\n{commands}\nmark END\n}} </dev/null 2>/dev/null\n"
         done = self.session.run(stdin.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds)
         return let_through(sections(done.stdout, nonce, self.session.address.text), self.session.address.text)
 
@@ -229,11 +224,6 @@ def _follow(place: LogPosition, budget: int | None, search: bool) -> Call:
     size = "shared" if budget is None else str(budget)
     values = (place.path, offset, str(place.checksum), place.inode, place.tag, str(place.since), size)
     return ("follow", *values, *(("search",) if search else ()))
-
-
-def _may_be_asked(wrapper: str) -> bool:
-    """False for a path that the gate refuses with the whole request: any user may write one into a crontab."""
-    return wrapper.startswith("/") and ".." not in wrapper and "//" not in wrapper
 
 
 def is_safe_name(user: str) -> bool:
@@ -250,7 +240,7 @@ def safe_name(user: str) -> str:
 
 SHOWN = 160
 LATE_SECONDS = 120.0  # how long after it was sent the host may still begin
-START_SECONDS = 30.0  # from its look at the clock until what it does can be seen, however busy the host is
+START_SECONDS = 30.0  # from its check of the clock until its effect is visible, on a busy host
 
 T = TypeVar("T")
 
@@ -294,7 +284,7 @@ def section(parts: list[ScriptSection], *kinds: str) -> ScriptSection | None:
 def refusal(
     message: ScriptSection, host: str, job: str, path: str, user: str, login: str, spool: str
 ) -> AccessRefused | NotSupported:
-    """The error for a refusal that every script can return, with its fix; `user`: whom it ran as."""
+    """The error for a refusal that every script can return, with its fix; `user`: the user of the script."""
     text = message.rest[:SHOWN]
     if message.kind == "REFUSED":
         return AccessRefused(
@@ -338,24 +328,23 @@ CLEAN_ENVIRONMENT = f'[ "${{1-}}" = clean ] || exec /usr/bin/env -i PATH={LOGIN_
 
 
 def gate_text(logs: tuple[str, ...], spool: str, sudo: bool) -> str:
-    """The POSIX shell script: what may be looked at stands at its top. Nothing of what sshd lets a client set in the
-    environment (AcceptEnv) reaches it."""
+    """The POSIX shell script, with the readable paths at its top. Variables that sshd accepts from a client (AcceptEnv)
+    do not reach it."""
     settings = {"VERSION": str(GATE_VERSION), "LOGS": " ".join(logs), "SPOOL": spool, "SUDO": "sudo" if sudo else ""}
     top = "".join(f"{name}={quote(value)}\n" for name, value in settings.items())
     return f"#!/bin/sh\n{CLEAN_ENVIRONMENT}{top}{script('collect.sh')}{script('gate.sh')}"
 
 
 def gate_text_for(options: CronOptions | None) -> str:
-    """As the settings of a system say; with their defaults where none is named."""
-    known = CronOptions.model_fields
-    if options is None:
-        return gate_text(known["logs"].default, known["spool"].default, known["sudo"].default)
-    return gate_text(options.logs, options.spool, options.sudo)
+    """By the settings of a system; by the defaults without one."""
+    fields = CronOptions.model_fields
+    names = ("logs", "spool", "sudo")
+    return gate_text(*(getattr(options, name) if options else fields[name].default for name in names))
 
 
 def gate_of(name: str, systems: Mapping[str, object]) -> tuple[str, str]:
-    """The script and how to install it, for one of these systems (name -> its settings). LookupError where it is none
-    of kind cron, with those that are."""
+    """The script and how to install it, for one of these systems, by name. Raises LookupError where it is not of kind
+    cron."""
     cron = {key: options for key, options in systems.items() if isinstance(options, CronOptions)}
     if name not in cron:
         raise LookupError(f'no system "{name}" of kind cron; there are: {", ".join(sorted(cron)) or "none"}')
@@ -367,8 +356,8 @@ def gate_instructions(login: str = "headway") -> str:
     return f"""\
 # On the host, as root, once:
 install -m 755 headway-gate {GATE_PATH}
-# In ~{login}/.ssh/authorized_keys, before the key (one line): sshd then runs the gate, whatever is asked for:
+# In ~{login}/.ssh/authorized_keys, before the key (one line): sshd then runs the gate for every request:
     restrict,command="{GATE_PATH}" ssh-ed25519 AAAA… headway
-# In the system's config: restricted = true. Nothing can then be rerun, cancelled or held there, and nothing but cron's
-# crontabs, the logs and the records that stand at the gate's top can be read. It is installed again when it says so.
+# In the system's config: restricted = true. Nothing can then be rerun, cancelled or held there, and only crontabs, the
+# logs and the records named at the gate's top can be read. Install it again when an error says so.
 """

@@ -30,6 +30,7 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.log_chunks import byte_offset, chunk_of
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.hosts import HostSession, login_text, open_shell, session_of, targets
@@ -47,18 +48,13 @@ def probe(
 ) -> Probe:
     """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people."""
     me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
-    rights = (
-        _cron_runs(answer),
-        _crontabs(crontabs, me[0]),
-        _log(parts, me[0]),
-        _records(parts, options),
-        *_reruns(parts, me[0]),
-        *_holds(parts, me[0]),
-        *_restricted(options),
-    )
-    return Probe(
-        True, me[3], rights, (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts)), clock
-    )
+    rights = [_cron_runs(answer), _crontabs(crontabs, me[0]), _log(parts, me[0]), _records(parts, options)]
+    rights += _actions(parts, me[0])
+    if options.restricted:
+        fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
+        rights.append(SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act"))
+    notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts))
+    return Probe(True, me[3], tuple(rights), notes, clock)
 
 
 def _cron_runs(answer: HostAnswer) -> SourcePermission:
@@ -106,29 +102,18 @@ def _records(parts: list[ScriptSection], options: CronOptions) -> SourcePermissi
     )
 
 
-def _reruns(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:
-    for part in parts:
-        if part.kind == "MAY":
-            answer, user, why = part.fields(3)
-            fix = f"add to sudoers: {sudoers_line(login, user)}"
-            yield SourcePermission.checked(f"rerun as {user}", answer == "yes", why or "refused", fix, "act")
-
-
-def _holds(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:
-    for part in parts:
-        if part.kind == "HOLD":
-            answer, user, why = part.fields(3)
-            name = f"hold lines of {user}" if user else "hold lines of /etc/crontab and /etc/cron.d"
-            rule = f"add to sudoers: {sudoers_line(login, user or 'root')}"
-            fix = f"add {user} to /etc/cron.allow: holds go through crontab(1)" if answer == "deny" else rule
-            fix += "" if user else "; it gives the login the power of root, as write access to those files does"
-            yield SourcePermission.checked(name, answer == "yes", why or "refused", fix, "act")
-
-
-def _restricted(options: CronOptions) -> Iterator[SourcePermission]:
-    if options.restricted:
-        fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
-        yield SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act")
+def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:
+    for kind, (answer, user, why) in ((part.kind, part.fields(3)) for part in parts if part.kind in ("MAY", "HOLD")):
+        fix = f"add to sudoers: {sudoers_line(login, user or 'root')}"
+        if kind == "MAY":
+            name = f"rerun as {user}"
+        elif user:
+            name = f"hold lines of {user}"
+            fix = f"add {user} to /etc/cron.allow: holds go through crontab(1)" if answer == "deny" else fix
+        else:
+            name = "hold lines of /etc/crontab and /etc/cron.d"
+            fix += "; it gives the login the power of root, as write access to those files does"
+        yield SourcePermission.checked(name, answer == "yes", why or "refused", fix, "act")
 
 
 def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection]) -> Iterator[str]:
@@ -164,13 +149,12 @@ class CronConnector:
     def __init__(
         self, options: CronOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
     ) -> None:
-        self.options = options
-        self.target = target
-        made = session or session_of(options, target, secrets)
-        self.address = made.address
-        self._client = CronClient(options, made)
+        self.options, self.target = options, target
+        session = session or session_of(options, target, secrets)
+        self.address = session.address
+        self._client = CronClient(options, session)
         self.crontabs: HostCrontabs | None = None
-        self._acts = CronActions(self._client, target, self.address.user, self)
+        self._acts = CronActions(self._client, target, self.address.user, self.running, self.crontabs_now)
         self._inventory: Inventory | None = None
         self._inventory_key: tuple[HostCrontabs, int] | None = None
 
@@ -189,21 +173,20 @@ class CronConnector:
             snapshot = self._ask(snapshot.memory, known, moved, until)
         snapshot.take()
         snapshot.warnings += trust_hint(self.address) if isinstance(self.address, SshAddress) else ()
-        return snapshot.poll(tuple(open_runs), self._news(snapshot))
+        return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
 
-    def _news(self, snapshot: HostPoll) -> Inventory | None:
-        """The inventory where it is not the one that came with an earlier poll of this cursor."""
-        made_of = (snapshot.crontabs, snapshot.level)
-        if self._inventory is None or self._inventory_key != made_of:
-            self._inventory, self._inventory_key = self._inventory_of(snapshot), made_of
+    def _changed_inventory(self, snapshot: HostPoll) -> Inventory | None:
+        """The inventory; None where an earlier poll of this cursor reported it."""
+        source = (snapshot.crontabs, snapshot.level)
+        if self._inventory is None or self._inventory_key != source:
+            self._inventory, self._inventory_key = self._inventory_of(snapshot), source
         if self._inventory.hash == snapshot.memory.inventory:
             return None
         snapshot.memory.inventory = self._inventory.hash
-        return replace(self._inventory, clock=snapshot.answer.clock(snapshot.ours, snapshot.crontabs.zone))
+        return replace(self._inventory, clock=snapshot.answer.host.clock(snapshot.ours, snapshot.crontabs.zone))
 
     def _inventory_of(self, snapshot: HostPoll) -> Inventory:
-        """The inventory of a snapshot, and which crontabs the settings ask for: `users` counts for a login that cannot
-        list them all."""
+        """The inventory of a snapshot. `users` of the settings counts for a login that cannot list all crontabs."""
         users, result = self.options.users, snapshot.inventory()
         if not users or snapshot.crontabs.sees_all:
             return result
@@ -226,7 +209,7 @@ class CronConnector:
         return self._snapshot_of(parts, memory, before)
 
     def _snapshot_of(self, parts: list[ScriptSection], memory: CronCursor, before: datetime) -> HostPoll:
-        """The answer beside the memory; `before` is our clock when we asked, and the host's clock is read first."""
+        """The answer and the cursor's state; `before` is our time before the request."""
         answer = HostAnswer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
@@ -246,22 +229,19 @@ class CronConnector:
                 f"{run.job}: cron keeps no output, and its log has no line of this run. "
                 'The shell wrapper keeps it: "headway connector cron wrapper".'
             )
-        data = bytes_of(NO_OUTPUT + "\n".join(ref.lines) + "\n")
-        begin = max(0, len(data) - limit_bytes) if start is None else _number(start)
-        piece = data[begin : begin + limit_bytes]
-        left = len(data) - begin - len(piece)
-        is_cut = start is None and begin > 0
-        return LogChunk(text_of(piece), str(begin + len(piece)) if left > 0 else None, left > 0, is_cut)
+        text = text_of(bytes_of(NO_OUTPUT + "\n".join(ref.lines) + "\n"))
+        return chunk_of(text, start and str(byte_offset(start)), limit_bytes, is_open=False)
 
     def _output(self, path: str, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        parts = self._client.output(path, None if start is None else _number(start), limit_bytes, timeout_seconds)
+        offset = None if start is None else byte_offset(start)
+        parts = self._client.output(path, offset, limit_bytes, timeout_seconds)
         status, begin_text, size_text, cut = parts[0].fields(4)
         if parts[0].kind != "CHUNK" or status != "ok":
             raise NotSupported(f"{self.address.text}: {path} is {status}: pruned, or not readable for the login user.")
         data = parts[0].body[:limit_bytes]
-        begin, size = _number(begin_text), _number(size_text)
+        begin, size = byte_offset(begin_text), byte_offset(size_text)
         end = begin + len(data)
-        is_cut = start is None and (bool(cut) or begin > 0)  # what goes on where another part ended leaves nothing out
+        is_cut = start is None and (bool(cut) or begin > 0)
         return LogChunk(text_of(data), str(end), end < size and bool(data), is_cut)
 
     # -- acts ---------------------------------------------------------------------------------------------------------
@@ -275,13 +255,13 @@ class CronConnector:
         return self._acts.look_up(preview, key, monotonic() + timeout_seconds)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """Asked often, so read anew only when the crontabs' stamps say so, as at a poll."""
+        """The crontabs are read again only when their stamps changed, as at a poll."""
         stamp = self.crontabs.checksum if self.crontabs else "-"
         snapshot = self.crontabs_now(monotonic() + timeout_seconds, stamp)
         return self._acts.holds(snapshot)
 
     def running(self, until: float) -> HostPoll:
-        """The end of log and records: what runs now."""
+        """A snapshot of running jobs, from the end of log and records."""
         before = datetime.now(UTC)
         snapshot = self._snapshot_of(self._client.tail(until - monotonic()), CronCursor(), before)
         snapshot.from_middle = True
@@ -303,17 +283,11 @@ class CronConnector:
         users = sorted({line.user for line in lines})
         wrappers = sorted({line.wrapper for line in snapshot.crontabs.tables.lines if line.is_wrapped})
         parts = self._client.rights(users, holders, has_system, wrappers or (WRAPPER_PATH,), until - monotonic())
-        clock = snapshot.answer.clock(snapshot.ours, snapshot.crontabs.zone)
+        clock = snapshot.answer.host.clock(snapshot.ours, snapshot.crontabs.zone)
         return probe(parts, snapshot.answer, snapshot.crontabs, self.options, clock, login_text(self.address))
 
     def close(self) -> None:
         self._client.close()
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise NotSupported(f"not a place in a log: {text[:40]!r}")
-    return int(text)
 
 
 CONNECTOR = ConnectorKind(

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
+from zlib import crc32
 
 from connectors.cron import dialects
 from connectors.sdk.contract import ACTION_KEY
@@ -31,32 +33,14 @@ from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntr
 WINDOW = 256
 SAMPLE_BYTES = 100
 FILE_FIELDS = 6  # inode, size, mtime, owner, kind, birth
-POLYNOMIAL = 0x04C11DB7  # cksum(1), POSIX
-
-
-def _table() -> tuple[int, ...]:
-    entries = []
-    for byte in range(256):
-        crc = byte << 24
-        for _ in range(8):
-            crc = (crc << 1) ^ POLYNOMIAL if crc & 0x80000000 else crc << 1
-        entries.append(crc & 0xFFFFFFFF)
-    return tuple(entries)
-
-
-TABLE = _table()
+REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def cksum(data: bytes) -> int:
-    """What cksum(1) prints first."""
-    crc = 0
-    for byte in data:
-        crc = (crc << 8 & 0xFFFFFFFF) ^ TABLE[crc >> 24 ^ byte]
-    length = len(data)
-    while length:
-        crc = (crc << 8 & 0xFFFFFFFF) ^ TABLE[crc >> 24 ^ length & 0xFF]
-        length >>= 8
-    return crc ^ 0xFFFFFFFF
+    """The checksum of cksum(1): zlib's CRC over the data and its length, with the bits of all bytes reversed."""
+    length = len(data).to_bytes((len(data).bit_length() + 7) // 8, "little")
+    crc = crc32((data + length).translate(REVERSED_BITS), 0xFFFFFFFF)
+    return int(f"{crc:032b}"[::-1], 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +148,7 @@ def read_log(file: LogFileState, place: LogPosition, now: int, from_middle: bool
     for number, part in enumerate(file.pieces):
         piece = _LogPiece.of(part, file)
         continues = piece.offset == after.offset and piece.offset > 0 and not from_middle
-        if piece.is_short or (continues and not piece.proves(after.checksum)):
+        if piece.is_short or (continues and cksum(piece.before) != after.checksum):
             if not number:
                 return LogReading(place, moved=True)
             return LogReading(replace(after, tag="-"), tuple(lines), more=True, gap=file.has_gap)
@@ -201,9 +185,6 @@ class _LogPiece:
         inode = file.inode if path == file.path else "0"
         return _LogPiece(offset, before, data, len(part.body) >= requested, len(part.body) < expected, inode)
 
-    def proves(self, checksum: int) -> bool:
-        return cksum(self.before) == checksum
-
 
 def _take(piece: _LogPiece, place: LogPosition, is_first: bool, is_last: bool) -> tuple[list[bytes], LogPosition]:
     """Whole lines of a piece and the position after them. The last line of a rotated file needs no newline."""
@@ -226,10 +207,8 @@ def known_positions(values: Mapping[str, Any]) -> dict[str, LogPosition]:
     """The positions of a cursor by path, without unreadable ones (their files are read from the start)."""
     places: dict[str, LogPosition] = {}
     for path, value in values.items():
-        try:
+        with suppress(TypeError, ValueError):
             places[path] = LogPosition.from_json(value)
-        except (TypeError, ValueError):
-            continue
     return places
 
 
@@ -256,8 +235,6 @@ class CronEventKind(StrEnum):
     JOB_STARTED = "Job started"
     JOB_ENDED = "Job terminated"
     IGNORED = "ignored"
-    CHANGED = "changed"
-    STARTED = "started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,36 +292,30 @@ def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> C
     if started := dialects.STARTED.fullmatch(message):
         job = int(started[2])  # its child is the job itself
         return CronEvent(CronEventKind.CMD, at, line, job, job, started[1], started[3])
-    if message.startswith("user ") and any(part in message for part in dialects.NOT_TAKEN):
+    is_refused = message.startswith("user ") and any(part in message for part in dialects.NOT_TAKEN)
+    if is_refused or any(part in message for part in NOT_RUN):
         return CronEvent(CronEventKind.IGNORED, at, line, pid, text=message)
-    if any(part in message for part in NOT_RUN):
-        return CronEvent(CronEventKind.IGNORED, at, line, pid, text=message)
-    body = BODY.fullmatch(message)
-    if body is None:
-        return None
-    if body[2] in ("RELOAD", "REPLACE", "DELETE"):
-        return CronEvent(CronEventKind.CHANGED, at, line, pid, user=body[1], text=message)
-    return CronEvent(CronEventKind.STARTED, at, line, pid, text=message) if "@reboot jobs" in body[3] else None
+    return None
 
 
 def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | None:
     body = BODY.fullmatch(message)
     if body is None:
         return None
-    user, word, text = body[1], body[2], body[3]
-    if word in ("CMD", "END", "CMDEND"):
+    user, kind, text = body[1], body[2], body[3]
+    if kind in ("CMD", "END", "CMDEND"):
         named = JOB_PID.fullmatch(text)
         job_pid, text = (int(named[1]), named[2]) if named else (None, text)
-        return CronEvent(CronEventKind.CMD if word == "CMD" else CronEventKind.END, at, line, pid, job_pid, user, text)
-    if word == "CMDOUT":
+        return CronEvent(CronEventKind.CMD if kind == "CMD" else CronEventKind.END, at, line, pid, job_pid, user, text)
+    if kind == "CMDOUT":
         return CronEvent(CronEventKind.OUT, at, line, pid, user=user, text=text)
-    if word == "error" and (grandchild := GRANDCHILD.fullmatch(text)):
+    if kind == "error" and (grandchild := GRANDCHILD.fullmatch(text)):
         return CronEvent(CronEventKind.ERROR, at, line, pid, int(grandchild[1]), text=grandchild[2])
     return None
 
 
 def stamp(line: str, now: datetime, zone: tzinfo) -> tuple[datetime, str] | None:
-    """When a line was written, and what follows its time and host; None without a readable time."""
+    """The time of a line, and its text after time and host; None without a readable time."""
     match = RFC_3339.fullmatch(line)
     try:
         if match:

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from connectors.cron.client import (
-    SHOWN,
-    CronClient,
-    not_after,
-    refusal,
-    safe_name,
-    section,
-    shown,
-)
+from connectors.cron.client import SHOWN, CronClient, not_after, refusal, safe_name, section, shown
 from connectors.cron.crontab import CrontabLine, CrontabSet
 from connectors.cron.records import native_id
 from connectors.sdk.contract import (
@@ -89,9 +81,8 @@ class HoldOrder:
         try:
             until = datetime.fromisoformat(self.until).astimezone(UTC)
         except ValueError as error:
-            raise NotSupported(
-                f"{self.job}: a hold needs its end as an ISO instant, not {self.until[:40]!r}"
-            ) from error
+            why = f"a hold needs its end as an ISO instant, not {self.until[:40]!r}"
+            raise NotSupported(f"{self.job}: {why}") from error
         text = HoldMark(key, self.by, until).text
         if not HOLD_MARK.fullmatch(text):
             raise NotSupported(f"{self.job}: this name cannot be written into a mark: {self.by[:70]!r}")
@@ -104,7 +95,7 @@ def preview_hold(order: HoldOrder, line: CrontabLine, refused: str | None, bare:
     verb = "comment the line out" if is_hold else "remove the mark" if bare else "enable the line"
     release = "remove the mark of a hold; someone has changed the line below it" if bare else "enable this line"
     text = f"comment this crontab line out, until {order.until}, held by {order.by}" if is_hold else release
-    how = "written anew in one step" if order.kind == "system" else "through crontab(1)"
+    how = "replaced in one step" if order.kind == "system" else "through crontab(1)"
     call = f"ssh {order.host} sh -s: as {order.runs_as}, {verb} {order.hash[:12]} of {order.path}, {how}"
     return Preview(
         verb=verb,

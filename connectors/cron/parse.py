@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from connectors.cron import evidence
@@ -12,7 +11,6 @@ from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, is_user
 from connectors.cron.dialects import writes_a_file
 from connectors.cron.evidence import JournalEvents, LogFileState, journal_events
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.records import TargetClock
 from connectors.sdk.transport.script_output import HostNow, ScriptSection, host_now, text_of
 
 DEFAULT_LEVEL = 1  # crontab(8): "The default is 1"
@@ -24,7 +22,6 @@ START_COMMANDS = {
     CronDaemon.CRONIE: "systemctl start crond",
     CronDaemon.BUSYBOX: "rc-service crond start",
 }
-"""Commands that start the daemon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +75,10 @@ def processes(section: ScriptSection) -> CronProcesses:
             elif fields[0] == "job":
                 jobs[pid] = int(fields[2])
     is_debians = program is CronDaemon.DEBIAN
-    level = None if daemon is None else _level(section.rest) if is_debians else DEFAULT_LEVEL
+    match = LEVEL.search(section.rest.replace("\0", " ")) if is_debians else None
+    level = None if daemon is None else int(match[1]) if match else DEFAULT_LEVEL
     has_own_file = program is CronDaemon.BUSYBOX and writes_a_file(section.rest)
     return CronProcesses(daemon, level, hidden, frozenset(children), jobs, births, requested, program, has_own_file)
-
-
-def _level(arguments: str) -> int:
-    match = LEVEL.search(arguments.replace("\0", " "))
-    return int(match[1]) if match else DEFAULT_LEVEL
 
 
 @dataclass(slots=True)
@@ -106,41 +99,34 @@ class CrontabReply:
 def crontab_reply(parts: list[ScriptSection]) -> CrontabReply | None:
     """The crontabs of an answer; None where they were not requested."""
     reply: CrontabReply | None = None
-    pending: ScriptSection | None = None
+    pending: ScriptSection | None = None  # a table that waits for the TABEND with its status
     for part in parts:
         if part.kind == "TABS":
             checksum, own = part.fields(2)
             reply = CrontabReply(checksum, own == "all")
-        elif reply is not None:
-            pending = _into(reply, part, pending)
+            continue
+        if reply is None:
+            continue
+        table, pending = pending, None
+        if part.kind == "ZONE":
+            reply.has_text, reply.zone = True, zone_name(*part.fields(3))
+        elif part.kind == "TAB":
+            mode, _, path = part.fields(3)
+            if mode == "-" or (not reply.sees_all and is_user_table(path)):
+                pending = part
+            else:
+                reply.files.append(_table(part))
+        elif part.kind == "TABEND" and table is not None:
+            status, message = part.fields(2)
+            if status == "0":
+                reply.files.append(_table(table))
+            elif "no crontab for" not in message and "No such file" not in message:
+                reply.denied.append((table.fields(3)[2], message[:160] or "permission denied"))
+        elif part.kind == "DENIED":
+            reply.denied.append((part.rest, "permission denied"))
+        elif part.kind == "NAMES":
+            reply.users = frozenset(text_of(part.body).split())
     return reply
-
-
-def _into(reply: CrontabReply, part: ScriptSection, pending: ScriptSection | None) -> ScriptSection | None:
-    """Adds one section; a table waits as `pending` for the TABEND with its status."""
-    if part.kind == "ZONE":
-        reply.has_text, reply.zone = True, zone_name(*part.fields(3))
-    elif part.kind == "TAB":
-        mode, _, path = part.fields(3)
-        if mode == "-" or (not reply.sees_all and is_user_table(path)):
-            return part
-        reply.files.append(_table(part))
-    elif part.kind == "TABEND" and pending is not None:
-        status, message = part.fields(2)
-        _settle(reply, pending, status, message)
-    elif part.kind == "DENIED":
-        reply.denied.append((part.rest, "permission denied"))
-    elif part.kind == "NAMES":
-        reply.users = frozenset(text_of(part.body).split())
-    return None
-
-
-def _settle(reply: CrontabReply, table: ScriptSection, status: str, message: str) -> None:
-    path = table.fields(3)[2]
-    if status == "0":
-        reply.files.append(_table(table))
-    elif "no crontab for" not in message and "No such file" not in message:
-        reply.denied.append((path, message[:160] or "permission denied"))
 
 
 def _table(part: ScriptSection) -> CrontabFile:
@@ -160,7 +146,7 @@ def zone_name(daemon_zone: str, localtime_link: str, timezone_file: str) -> str:
 
 
 def zone_of(name: str) -> ZoneInfo | None:
-    """The zone of that name, None where this machine does not know it."""
+    """None where this machine does not know it."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
@@ -175,7 +161,6 @@ class HostCrontabs:
     tables: CrontabSet
     denied: tuple[tuple[str, str], ...]
     zone: str
-    users: tuple[str, ...] = ()
     sees_all: bool = True
     """False where users' crontabs are read one by one."""
 
@@ -203,13 +188,8 @@ class HostAnswer:
             evidence.log_files(parts), spool, journal_events(parts),
         )  # fmt: skip
 
-    def clock(self, ours: datetime, zone: str) -> TargetClock:
-        up = timedelta(seconds=self.host.uptime_seconds)
-        return TargetClock(self.host.now, ours, zone or self.host.offset_text, ours - up if up else None)
-
 
 def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon) -> HostCrontabs:
     """The parsed crontabs of an answer."""
     tables = read_crontabs([replace(file, daemon=daemon) for file in reply.files], reply.users)
-    users = tuple(sorted({line.user for line in tables.lines}))
-    return HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users, reply.sees_all)
+    return HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, reply.sees_all)

@@ -99,7 +99,7 @@ class CronCursor:
                 names=_texts(value["nam"]),
                 old_names=_texts(value["old"]),
                 heard=float(value["hrd"]),
-                warned=[str(words) for words in value["wrn"]],
+                warned=[str(warning) for warning in value["wrn"]],
                 silent=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
                 journal=str(value.get("jrn", "")),
@@ -163,8 +163,8 @@ class HostPoll:
         tables, older = self.crontabs.tables, {**memory.old_names, **memory.names}
         lines = LineIndex(self.target, tables.lines, self.zone, older, tables.anacron)
         if lines.names != memory.names:
-            gone = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
-            memory.old_names, memory.names = gone or memory.old_names, lines.names
+            removed = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
+            memory.old_names, memory.names = removed or memory.old_names, lines.names
             memory.warned = []
         memory.level = self.level
         for file in self.answer.files:
@@ -200,15 +200,11 @@ class HostPoll:
         if reading.moved:
             self.has_more = True
         if reading.gap:
-            self._gap(file, place)
+            reason = f"{file.path} was truncated or replaced since the last poll; the lines in between are lost"
+            if file.unread:
+                reason = f"{file.unread} may hold later lines and is unreadable: give it the group of {file.path}"
+            self.gaps.append(HistoryGap(instant(place.since) if place else None, self.answer.host.now, reason))
         return reading
-
-    def _gap(self, file: LogFileState, place: LogPosition | None) -> None:
-        since = instant(place.since) if place else None
-        reason = f"{file.path} was truncated or replaced since the last poll; the lines in between are lost"
-        if file.unread:
-            reason = f"{file.unread} may hold later lines and is unreadable: give it the group of {file.path}"
-        self.gaps.append(HistoryGap(since, self.answer.host.now, reason))
 
     def _read_log(self, file: LogFileState, lines: LineIndex) -> None:
         reading = self._read(file, self.memory.log)
@@ -223,22 +219,18 @@ class HostPoll:
                 self._hear(event, lines)
             elif stamped is None and text.strip():
                 unread.append(text[:SAMPLE_CHARACTERS])
-        self._skip(file, reading.too_long, unread)
+        if reading.too_long:
+            reason = "a line longer than what is read at a time: left out"
+            self.skipped.append(SkippedRecord(file.path, reason, text_of(reading.too_long)))
+        if unread and not self.answer.processes.has_own_file:  # a log that never has times has its own warning
+            reason = f"{len(unread)} line{'s' * (len(unread) > 1)} without a time that can be read: left out"
+            self.skipped.append(SkippedRecord(file.path, reason, unread[0]))
         place = reading.place
         if reading.gap and not file.pieces:
             place = LogPosition(file.path, since=place.since)
         self.memory.log = place
         self.has_more |= reading.more
         self.is_log_read = not reading.more and not reading.moved
-
-    def _skip(self, file: LogFileState, too_long: bytes, unread: Sequence[str]) -> None:
-        """Counts skipped lines of a log; a log that never has times has its own warning."""
-        if too_long:
-            reason = "a line longer than what is read at a time: left out"
-            self.skipped.append(SkippedRecord(file.path, reason, text_of(too_long)))
-        if unread and not self.answer.processes.has_own_file:
-            reason = f"{len(unread)} line{'s' * (len(unread) > 1)} without a time that can be read: left out"
-            self.skipped.append(SkippedRecord(file.path, reason, unread[0]))
 
     def _read_journal(self, lines: LineIndex) -> None:
         journal = self.answer.journal
@@ -323,49 +315,37 @@ class HostPoll:
     def poll(self, open_runs: tuple[RunRef, ...], inventory: Inventory | None) -> Poll:
         """Changed and running attempts, and the cursor after them."""
         book = self.memory.book
-        self.has_more |= any(item.undecided and not item.told for item in book.attempts)
-        if not self.has_more:
-            self._take_up(open_runs)
+        self.has_more |= any(item.undecided and not item.reported for item in book.attempts)
+        if not self.has_more and (unknown := list(records.referenced_attempts(open_runs, book.attempts))):
+            for attempt in unknown:
+                book.add(attempt)
+            self._settle_attempts()
         runs = []
         for attempt in book.changes():
-            if attempt.state.is_open and not self.is_log_read and not attempt.told:
-                continue  # history: its end may be in the next batch
-            if attempt.undecided and not attempt.told:
-                continue
-            attempt.told = True
-            runs.append(records.run(attempt, self.spool))
-        book.forget(self._past())
+            is_history = attempt.state.is_open and not self.is_log_read  # its end may be in the next batch
+            if attempt.reported or not (is_history or attempt.undecided):
+                attempt.reported = True
+                runs.append(records.run(attempt, self.spool))
+        now = self.answer.host.now.timestamp()
+        book.forget((now if self.is_log_read else min(now, self.memory.heard)) - RETENTION_SECONDS)
         seen_until = self.answer.host.now - LOG_LAG if self.is_log_read and not self.memory.silent else None
         complete = self.is_complete and not self.crontabs.denied
-        clock = self.answer.clock(self.ours, self.crontabs.zone)
+        clock = self.answer.host.clock(self.ours, self.crontabs.zone)
         return Poll(
             tuple(runs), self.memory.as_json(), self.has_more, complete, clock,
             gaps=tuple(self.gaps), inventory=inventory, seen_until=seen_until,
             skipped=tuple(self.skipped), warnings=tuple(self.warnings),
         )  # fmt: skip
 
-    def _take_up(self, open_runs: tuple[RunRef, ...]) -> None:
-        referenced_attempts = list(records.referenced_attempts(open_runs, self.memory.book.attempts))
-        for attempt in referenced_attempts:
-            self.memory.book.add(attempt)
-        if referenced_attempts:
-            self._settle_attempts()
-
     def _settle_attempts(self) -> None:
         processes, host = self.answer.processes, self.answer.host
         snapshot = ProcessSnapshot(host, processes, self.level, self.is_log_read, self.are_records_read)
         settle_attempts(self.memory.book, snapshot)
 
-    def _past(self) -> float:
-        """Attempts that ended before this are no longer needed to recognise late evidence."""
-        now = self.answer.host.now.timestamp()
-        reached = now if self.is_log_read else min(now, self.memory.heard)
-        return reached - RETENTION_SECONDS
-
     def inventory(self) -> Inventory:
         """All jobs of this answer."""
         tables = self.crontabs
-        clock = self.answer.clock(self.ours, tables.zone)
+        clock = self.answer.host.clock(self.ours, tables.zone)
         return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
 
 

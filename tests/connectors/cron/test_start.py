@@ -116,5 +116,5 @@ def test_plan_of_an_older_headway_still_runs_its_line(host: LocalHost, tmp_path:
 
 @pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
 def test_cron_keeps_no_state_that_could_be_marked(host: LocalHost, verb: Verb) -> None:
-    with pytest.raises(NotSupported, match="what it has is: rerun, start, cancel, hold, release"):
+    with pytest.raises(NotSupported, match="it has: rerun, start, cancel, hold, release"):
         connect(host).preview(ask(verb, "db07:night"), 20)
