@@ -103,7 +103,7 @@ def _rerun_refusal(
     """The error for a refusal of the host, with its fix."""
     part = parts[0]
     if part.kind == "TOOL":
-        return NotSupported(f"{order.job}: there is no anacron on {order.host} ({part.rest[:SHOWN]} is not found)")
+        return NotSupported(f"{order.job}: anacron is not installed on {order.host} ({part.rest[:SHOWN]} is not found)")
     if part.kind == "RUNS":
         pid = part.rest[:SHOWN]
         return NotSupported(f"{order.job}: a rerun of it runs on {order.host} as process {pid}. Wait for its end.")

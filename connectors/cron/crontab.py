@@ -6,7 +6,7 @@ the whole file off, some of it without a line in the log.
 
 cronie: its crontab(5), and entry.c, user.c and database.c of 1.7; not measured, since it cannot run beside Debian's
 cron: a line that it cannot read is left out alone; `-` before a line of the system's tables or of root's keeps its
-start and its end out of the log; `a~b` in a field is one number of that range, picked anew whenever the table is read;
+start and its end out of the log; `a~b` in a field is a random number of that range, chosen at each read of the table;
 every start moves by up to RANDOM_DELAY minutes.
 """
 
@@ -53,7 +53,7 @@ class CronDaemon(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CrontabFile:
-    """A crontab as it came: `user` is None for the system's own files, which have a user column."""
+    """One crontab file. `user` is None for the system's own files, which have a user column."""
 
     path: str
     text: str
@@ -62,7 +62,6 @@ class CrontabFile:
     """Permission bits; None where they are unknown."""
     owner: str | None = None
     daemon: CronDaemon = CronDaemon.DEBIAN
-    """Who reads it."""
 
     @property
     def in_cron_d(self) -> bool:
@@ -71,7 +70,7 @@ class CrontabFile:
 
 @dataclass(frozen=True, slots=True)
 class CrontabFault:
-    """Why cron does not run a line: its number (0: the whole file), cron's message, the value, and the fix."""
+    """A line that cron does not run (0: the whole file), with cron's message, the value, and the fix."""
 
     path: str
     line: int
@@ -79,7 +78,6 @@ class CrontabFault:
     value: str
     fix: str
     outcome: str = FILE_IGNORED
-    """What cron does then."""
 
     @property
     def where(self) -> str:
@@ -109,7 +107,6 @@ class CrontabLine:
     mark: str = ""
     """The mark of our hold in the line above; this line is then commented out and cron does not run it."""
     daemon: CronDaemon = CronDaemon.DEBIAN
-    """Who runs it."""
     written: str = ""
     """Its times as written, where cronie picks one at random; `expression` then has all that it may pick."""
     is_logged: bool = True
@@ -124,9 +121,8 @@ class CrontabLine:
 
     @property
     def logged(self) -> str:
-        """The command as its daemon writes it into the log."""
-        as_it_writes = dialects.busybox_logged if self.daemon is CronDaemon.BUSYBOX else as_logged
-        return as_it_writes(self.command)
+        """The command as its daemon writes it into the log; for busybox as rsyslog writes a tab."""
+        return self.command.replace("\t", "#011") if self.daemon is CronDaemon.BUSYBOX else as_logged(self.command)
 
     @property
     def hash(self) -> str:
@@ -164,16 +160,11 @@ def command_of(raw: str) -> str:
 
 
 def as_logged(command: str) -> str:
-    """The command as cron writes it into its log (mkprints of misc.c): `^X` for controls, octal above 126."""
-    return "".join(_printed(byte) for byte in bytes_of(command))
-
-
-def _printed(byte: int) -> str:
-    if byte < 32:
-        return "^" + chr(byte + 64)
-    if byte < 127:
-        return chr(byte)
-    return "^?" if byte == 127 else f"\\{byte:03o}"
+    """The command as cron writes it into its log (mkprints of misc.c): `^X` for controls, octal above 127."""
+    return "".join(
+        "^" + chr(byte ^ 64) if byte < 32 or byte == 127 else chr(byte) if byte < 127 else f"\\{byte:03o}"
+        for byte in bytes_of(command)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +198,6 @@ DELAY = re.compile(r"\s*\+?(\d{1,9})", re.ASCII)
 TO_SUNDAY = re.compile(r"(.+)-(?:0+|sun)", re.IGNORECASE)
 
 
-def undashed(table: CrontabFile, text: str) -> tuple[str, bool]:
-    """A line without its `-`, and whether its starts are logged. Raises TimeFieldError where only root may use it."""
-    if not text.startswith("-"):
-        return text, True
-    if table.user not in (None, "root"):
-        raise TimeFieldError("bad option")
-    return text[1:], False
-
-
 def cronie_reading(expression: str) -> str:
     """The expression that cronie uses, in Debian's syntax: a random number is its whole range. Raises TimeFieldError
     for one that it refuses."""
@@ -224,21 +206,20 @@ def cronie_reading(expression: str) -> str:
     parts = expression.split()
     if len(parts) != len(FIELDS):
         raise TimeFieldError("bad time specifier")
-    taken = " ".join(
-        ",".join(_item(item, field) for item in part.split(",")) for part, field in zip(parts, FIELDS, strict=True)
-    )
-    read_times(taken)
-    return taken
 
-
-def _item(item: str, field: TimeField) -> str:
-    first, picks, last = item.partition("~")
-    if picks:
-        if "/" in last:
+    def read_item(item: str, field: TimeField) -> str:
+        first, is_random, last = item.partition("~")
+        if is_random and "/" in last:
             raise TimeFieldError(field.message)
-        return f"{first or field.low}-{last or field.high}"
-    match = TO_SUNDAY.fullmatch(item) if field.high == 7 else None
-    return f"{match[1]}-7" if match and match[1].lower() not in ("0", "sun") else item
+        if is_random:
+            return f"{first or field.low}-{last or field.high}"
+        match = TO_SUNDAY.fullmatch(item) if field.high == 7 else None
+        return f"{match[1]}-7" if match and match[1].lower() not in ("0", "sun") else item
+
+    fields = zip(parts, FIELDS, strict=True)
+    result = " ".join(",".join(read_item(item, field) for item in part.split(",")) for part, field in fields)
+    read_times(result)
+    return result
 
 
 def at_no_minute(line: CrontabLine) -> str:
@@ -246,7 +227,7 @@ def at_no_minute(line: CrontabLine) -> str:
     if not line.is_logged and not line.is_wrapped:
         return f"{line.written or schedule_text(line.expression)}, in no log (-)"
     if line.written:
-        return f"{line.written}, at a time that crond picks (~)"
+        return f"{line.written}, at a random time (~)"
     match = DELAY.match(line.settings.get("RANDOM_DELAY", ""))
     minutes = int(match[1]) if match else 0
     if 0 < minutes <= 24 * 60:  # crond ignores more than a day (load_entry of entry.c)
@@ -261,7 +242,7 @@ MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
 NO_NEWLINE = "missing newline before EOF"
 OF_A_LINE = {CronDaemon.DEBIAN: FILE_IGNORED, CronDaemon.CRONIE: LEFT_OUT, CronDaemon.BUSYBOX: dialects.LEFT_OUT}
-"""What the daemon does with a line that it cannot read."""
+"""The outcome of a line that the daemon cannot read."""
 SLUG_LENGTH = 40
 SAMPLE = 200
 
@@ -274,8 +255,15 @@ def read_crontabs(files: Iterable[CrontabFile], users: frozenset[str] | None) ->
     jobs: list[AnacronJob] = []
     for table in files:
         if table.path.endswith(dialects.TABLE):
-            jobs += _anacron(table, faults)
-        elif not _is_skipped(table):
+            for job in dialects.anacron_jobs(table.path, table.text):
+                if isinstance(job, AnacronJob):
+                    jobs.append(job)
+                else:
+                    number, text = job
+                    fix = f'Fix "{text[:80]}" or comment it out.'
+                    outcome = dialects.SKIPS
+                    faults.append(CrontabFault(table.path, number, "invalid syntax", text[:SAMPLE], fix, outcome))
+        elif not _is_unread(table):
             table_lines, table_faults = _read_file(table, users)
             faults += table_faults
             if any(fault.outcome == FILE_IGNORED for fault in table_faults):
@@ -285,7 +273,7 @@ def read_crontabs(files: Iterable[CrontabFile], users: frozenset[str] | None) ->
     return CrontabSet(tuple(describe_line(lines)), tuple(faults), tuple(held), tuple(jobs))
 
 
-def _is_skipped(table: CrontabFile) -> bool:
+def _is_unread(table: CrontabFile) -> bool:
     """Whether the daemon does not read a file of this name."""
     name = table.path.rpartition("/")[2]
     if table.in_cron_d and name.startswith("."):
@@ -293,17 +281,6 @@ def _is_skipped(table: CrontabFile) -> bool:
     if table.daemon is CronDaemon.BUSYBOX:
         return "." in name  # among them cron.update, which is crontab(1)'s own
     return table.daemon is CronDaemon.CRONIE and table.path != "/etc/crontab" and NO_NAME.fullmatch(name) is not None
-
-
-def _anacron(table: CrontabFile, faults: list[CrontabFault]) -> Iterator[AnacronJob]:
-    """The jobs of anacron's table; lines that it skips are added to the faults."""
-    for job in dialects.anacron_jobs(table.path, table.text):
-        if isinstance(job, AnacronJob):
-            yield job
-        else:
-            number, line = job
-            fix = f'Fix "{line[:80]}" or comment it out.'
-            faults.append(CrontabFault(table.path, number, "invalid syntax", line[:SAMPLE], fix, dialects.SKIPS))
 
 
 def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[CrontabLine], list[CrontabFault]]:
@@ -370,9 +347,17 @@ def _held_job(
 def _job(
     table: CrontabFile, text: str, comment: str, settings: Mapping[str, str], users: frozenset[str] | None
 ) -> CrontabLine:
-    bare, is_logged = undashed(table, text) if table.daemon is CronDaemon.CRONIE else (text, True)
-    written, rest = _split_times(bare)
-    expression = _daemon_reading(table.daemon, written)
+    is_logged = table.daemon is not CronDaemon.CRONIE or not text.startswith("-")
+    if not is_logged and table.user not in (None, "root"):
+        raise TimeFieldError("bad option")
+    written, rest = _split_times(text if is_logged else text[1:])
+    expression = written
+    if table.daemon is CronDaemon.CRONIE:
+        expression = cronie_reading(written)
+    elif table.daemon is CronDaemon.BUSYBOX:
+        expression = dialects.busybox_reading(written)[0]
+    else:
+        read_times(written)
     user, raw = (table.user, rest) if table.user is not None else _split_user(rest, users)
     if not raw.strip(" \t"):
         raise TimeFieldError("bad command")
@@ -381,16 +366,6 @@ def _job(
         written=written if "~" in written else "", is_logged=is_logged,
     )  # fmt: skip
     return replace(line, name=comment or slug(user, line.command))
-
-
-def _daemon_reading(daemon: CronDaemon, written: str) -> str:
-    """The expression that the daemon uses, in Debian's syntax. Raises TimeFieldError for one that it refuses."""
-    if daemon is CronDaemon.CRONIE:
-        return cronie_reading(written)
-    if daemon is CronDaemon.BUSYBOX:
-        return dialects.busybox_reading(written)[0]
-    read_times(written)
-    return written
 
 
 def _split_times(text: str) -> tuple[str, str]:
@@ -403,7 +378,7 @@ def _split_times(text: str) -> tuple[str, str]:
 
 
 def _split_user(rest: str, users: frozenset[str] | None) -> tuple[str, str]:
-    """User and command; only one blank is between them for cron, so more of them belong to the command (measured)."""
+    """User and command; cron takes one blank between them, further ones belong to the command (measured)."""
     match = re.match(r"([^ \t]+)(?:[ \t](.*))?", rest, re.DOTALL)
     user = match[1] if match else ""
     if not user or (users is not None and user not in users):
@@ -417,7 +392,7 @@ def _unquoted(text: str) -> str:
 
 
 def _file_faults(table: CrontabFile, has_jobs: bool) -> Iterator[CrontabFault]:
-    """What makes the daemon ignore the whole file."""
+    """The faults of the file itself, which make the daemon ignore it."""
     name, daemon = table.path.rpartition("/")[2], table.daemon
     if daemon is CronDaemon.DEBIAN and table.in_cron_d and has_jobs and not CRON_D_NAME.fullmatch(name):
         fix = f"Rename it without dots: {re.sub(r'[^A-Za-z0-9_-]', '-', name)}."

@@ -1,21 +1,21 @@
-"""What each cron daemon reads: Debian's time fields, busybox's deviations, anacron's table and log lines. Pure.
+"""Syntax of the cron daemons: Debian's time fields, busybox's deviations, anacron's table and log lines. Pure.
 
 Time fields: crontab(5), and entry.c of cron 3.0pl1: a range is `*`, a number or number-number; a step follows only `*`
 or a range; names stand for months and week days; a day field that begins with `*` never widens the other one.
 
-busybox (measured on 1.35): users' crontabs only, each owned by root; everything from a `#` on is no part of a line; a
-`%` is a plain character; of the variables only SHELL counts (and MAILTO); a field that it cannot read is reported once,
-as "parse error", and the line then runs as if `*` stood there, 7 as a day of the week too; a line that still runs is
-not started again. Its log has the start of a job, with the job's own pid, and nothing of its end.
+busybox (measured on 1.35): users' crontabs only, each owned by root; a line ends at a `#`; a `%` is a plain character;
+of the variables only SHELL counts (and MAILTO); a field that it cannot read is reported once, as "parse error", and
+counts as `*`, 7 as a day of the week too; a line that still runs is not started again. Its log has the start of a job,
+with the job's own pid, and nothing of its end.
 
 anacron (anacrontab(5); measured on 2.3 of Debian 12): a job runs once in its period, some minutes after anacron was
-started, whenever that is: no minute is the one to expect it in. Its log has start, end and exit status.
+started, so it has no expected minute. Its log has start, end and exit status.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -37,11 +37,11 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 REBOOT = "@reboot"
-LOOK_BACK = timedelta(hours=3)  # how late a start may be logged: load, clock steps, the hour of a DST change
+MAX_DELAY = timedelta(hours=3)  # how late a start may be logged: load, clock steps, the hour of a DST change
 
 
 class TimeFieldError(ValueError):
-    """cron would refuse this line; the text is cron's own word for it: "bad minute"."""
+    """cron refuses this line; the text is cron's own: "bad minute"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +81,13 @@ class TimeFields:
         return (by_day or by_weekday) if self.either_day else (by_day and by_weekday)
 
     def minutes_since_due(self, local: datetime) -> int | None:
-        """Minutes from the latest due minute to `local`; None where there is none within LOOK_BACK."""
-        for back in range(int(LOOK_BACK.total_seconds()) // 60):
-            if self.due(local - timedelta(minutes=back)):
-                return back
-        return None
+        """Minutes from the latest due minute to `local`; None where it is more than MAX_DELAY ago."""
+        minutes = range(int(MAX_DELAY.total_seconds()) // 60)
+        return next((back for back in minutes if self.due(local - timedelta(minutes=back))), None)
 
 
 def read_times(expression: str) -> TimeFields | None:
-    """The times of five fields or a nickname; None for @reboot. Raises BadField with cron's word."""
+    """The times of five fields or a nickname; None for @reboot. Raises TimeFieldError."""
     if expression == REBOOT:
         return None
     parts = NICKNAMES.get(expression, expression).split()
@@ -102,29 +100,21 @@ def read_times(expression: str) -> TimeFields | None:
 
 
 def numbers(text: str, field: TimeField) -> frozenset[int]:
-    """The numbers that one field names. BadField where cron would refuse it."""
+    """The numbers of one field. Raises TimeFieldError."""
     result: set[int] = set()
     for item in text.split(","):
-        body, slash, step_text = item.partition("/")
-        first, last, is_range = _ends(body, field)
-        step = 1
-        if slash:
-            if not is_range or not step_text.isascii() or not step_text.isdigit() or int(step_text) == 0:
-                raise TimeFieldError(field.message)
-            step = int(step_text[:9])
-        result.update(range(first, last + 1, step))
+        body, slash, step = item.partition("/")
+        first_text, dash, last_text = body.partition("-")
+        if body == "*":
+            first, last = field.low, field.high
+        else:
+            first = _number(first_text, field)
+            last = _number(last_text, field) if dash else first
+        is_step = (body == "*" or dash) and step.isascii() and step.isdigit() and int(step) > 0
+        if last < first or (slash and not is_step):
+            raise TimeFieldError(field.message)
+        result.update(range(first, last + 1, int(step[:9]) if slash else 1))
     return frozenset(result)
-
-
-def _ends(body: str, field: TimeField) -> tuple[int, int, bool]:
-    if body == "*":
-        return field.low, field.high, True
-    first_text, dash, last_text = body.partition("-")
-    first = _number(first_text, field)
-    last = _number(last_text, field) if dash else first
-    if last < first:
-        raise TimeFieldError(field.message)
-    return first, last, bool(dash)
 
 
 def _number(text: str, field: TimeField) -> int:
@@ -139,9 +129,8 @@ def _number(text: str, field: TimeField) -> int:
     return value
 
 
-# -- words -----------------------------------------------------------------------------------------------------
 def schedule_text(expression: str) -> str:
-    """The schedule for people: "daily at 03:10", "every 15 minutes"; the expression itself where words are long."""
+    """The schedule for people: "daily at 03:10", "every 15 minutes"; the expression itself for a complex one."""
     if expression == REBOOT:
         return "when cron starts"
     plain = NICKNAMES.get(expression, expression)
@@ -157,8 +146,12 @@ def schedule_text(expression: str) -> str:
 
 
 def _clock(minute: str, hour: str) -> str | None:
+    if hour == "*" and minute in ("*", "*/1"):
+        return "every minute"
+    if hour == "*" and minute.startswith("*/") and minute[2:].isdigit():
+        return f"every {minute[2:]} minutes"
     if hour == "*":
-        return _within_hour(minute)
+        return f"hourly at :{int(minute):02d}" if minute.isdigit() else None
     if hour.startswith("*/") and hour[2:].isdigit() and minute.isdigit():
         return f"every {hour[2:]} hours at :{int(minute):02d}"
     hours, minutes = hour.split(","), minute.split(",")
@@ -167,30 +160,16 @@ def _clock(minute: str, hour: str) -> str | None:
     return "at " + ", ".join(f"{int(h):02d}:{int(m):02d}" for h in hours for m in minutes)
 
 
-def _within_hour(minute: str) -> str | None:
-    if minute in ("*", "*/1"):
-        return "every minute"
-    if minute.startswith("*/") and minute[2:].isdigit():
-        return f"every {minute[2:]} minutes"
-    if minute.isdigit():
-        return f"hourly at :{int(minute):02d}"
-    return None
-
-
 def _days(day: str, month: str, weekday: str) -> str | None:
     if month != "*" or (day != "*" and weekday != "*"):
         return None
     if day != "*":
         return f"on day {day} of the month" if day.isdigit() else None
-    return _weekdays(weekday.lower())
-
-
-def _weekdays(text: str) -> str | None:
-    first, dash, last = text.partition("-")
+    first, dash, last = weekday.lower().partition("-")
     if dash and _day_name(first) and _day_name(last):
         return f"{_day_name(first)}–{_day_name(last)}"
-    named: Sequence[str | None] = [_day_name(part) for part in text.split(",")]
-    return ", ".join(name for name in named if name) if all(named) else None
+    names = [_day_name(part) for part in weekday.lower().split(",")]
+    return ", ".join(name for name in names if name) if all(names) else None
 
 
 def _day_name(text: str) -> str | None:
@@ -209,24 +188,19 @@ NO_TIME = (
     "crond writes to a file of its own (-L), whose lines have no time: no start is proved. "
     "Start it without -L (it then writes to syslog, as with -S)"
 )
-AS_STAR = "crond of busybox runs the line as if * stood there"
+AS_STAR = "crond of busybox reads it as *"
 LEFT_OUT = "crond of busybox leaves this line out"
 MAY_CRASH = "crond of busybox 1.35 crashes on it"
 
 
 def busybox_command(raw: str) -> str:
-    """What is run of the command as it stands in the crontab."""
+    """The part of a written command that runs."""
     return raw.partition("#")[0].rstrip(" \t")
 
 
-def busybox_logged(command: str) -> str:
-    """As syslog has it: rsyslog writes a tab as #011."""
-    return command.replace("\t", "#011")
-
-
 def busybox_reading(expression: str) -> tuple[str, tuple[str, ...]]:
-    """The expression that it goes by, in Debian's words, and the fields that it cannot read. BadField where there are
-    no five."""
+    """The expression that it uses, in Debian's syntax, and the fields that it cannot read. Raises TimeFieldError where
+    there are not five."""
     if expression in (REBOOT, *NICKNAMES):
         return expression, ()
     parts = expression.split()
@@ -285,7 +259,7 @@ class AnacronJob:
     """Minutes after anacron's start."""
     command: str
     text: str
-    """Name and command as they stand, on one line: by these the host finds it again."""
+    """Name and command as written, on one line: by these the host finds it again."""
 
     @property
     def hash(self) -> str:
@@ -299,7 +273,7 @@ class AnacronJob:
         return f"{days} by anacron, {self.delay} min after it starts"
 
     def record(self, host: str, zone: str) -> JobRecord:
-        """As a job: nothing is missed by the clock."""
+        """As a job without a clock: none of its runs is ever missed."""
         return JobRecord(
             native_id=anacron_id(host, self.name),
             title=self.name,
@@ -318,7 +292,7 @@ def anacron_id(host: str, name: str) -> str:
 
 
 def anacron_text(name: str) -> str:
-    """What stands for the command of that job where starts are joined to jobs."""
+    """In place of the command of that job, where starts are joined to jobs."""
     return f"anacron/{name}"
 
 
@@ -342,7 +316,7 @@ def anacron_jobs(path: str, text: str) -> Iterator[AnacronJob | tuple[int, str]]
 
 
 def anacron_exit_code(rest: str) -> int | None:
-    """Of what follows "terminated": the exit status, 128 + n for signal n; None for a word that we do not know."""
+    """Of the text after "terminated": the exit status, 128 + n for signal n; None for an unknown text."""
     if match := STATUS.match(rest):
         return int(match[1])
     if match := SIGNAL.match(rest):

@@ -9,7 +9,7 @@ Log lines, measured on cron 3.0pl1-162: with -L 1, 5 and 7 the CMD line is writt
 and END lines are always the child's; an error names the job as `grandchild #job` and comes before END. A grandchild
 that is not the job is the helper that feeds the lines after `%`. cronie (its do_command.c; not run here): CMD by the
 job's own process; by the child CMDOUT (with -s) and, in newer ones, CMDEND. No line has an exit status. A line of
-another program is None, never an error.
+another program gives None.
 
 A wrapper record belongs to the owner of its file, whatever it claims. Pure.
 """
@@ -251,7 +251,7 @@ class CronEvent:
     """The job's own pid, where the line names it."""
     user: str = ""
     text: str = ""
-    """CMD, END: the command as logged. error: what happened to the grandchild. anacron: `anacron_text` of the job."""
+    """CMD, END: the command as logged. error: the message about the grandchild. anacron: `anacron_text` of the job."""
     rest: str = ""
     """The rest of anacron's message: " (exit status: 4)"."""
 
@@ -340,7 +340,7 @@ class JournalEvents:
 
     events: tuple[CronEvent, ...]
     cursor: str
-    """Of its last entry; "" where there was none."""
+    """Of its last entry; "" without one."""
     is_whole: bool
     """False: there is more after it."""
     failed: bool

@@ -120,8 +120,8 @@ def send_hold(
     client: CronClient, order: HoldOrder, key: str, login: str, timeout_seconds: float, sent: datetime | None
 ) -> Receipt:
     """Holds or releases the line. Raises OutcomeUnknown when the host was reached and did not answer."""
-    looked_up = f"Whether {order.job} is held is looked up in its crontab."
-    parts = sent_once(lambda: _call(client, order, key, "run", timeout_seconds, sent), looked_up)
+    unknown = f"Whether {order.job} is held is looked up in its crontab."
+    parts = sent_once(lambda: _call(client, order, key, "run", timeout_seconds, sent), unknown)
     if section(parts, "DONE"):
         done = "commented out in" if order.verb == Verb.HOLD else "enabled again in"
         return Receipt(key, f"{done} {order.where}")
@@ -131,7 +131,7 @@ def send_hold(
     if section(parts, "EXISTS"):
         return Receipt(key, f"was held before under this key in {order.where}")
     if section(parts, "RACE"):
-        raise OutcomeUnknown(f"{order.job}: {order.where} was changed at the same moment. {looked_up}")
+        raise OutcomeUnknown(f"{order.job}: {order.where} was changed at the same moment. {unknown}")
     raise _refusal(parts[0], order, login, client)
 
 

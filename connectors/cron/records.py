@@ -15,7 +15,7 @@ from typing import Any
 from connectors.cron import crontab, dialects
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, CronAttempt, instant, text_mark
 from connectors.cron.crontab import CronDaemon, CrontabLine, CrontabSet, is_user_table, slug
-from connectors.cron.dialects import LOOK_BACK, NICKNAMES, REBOOT, AnacronJob, read_times, schedule_text
+from connectors.cron.dialects import MAX_DELAY, NICKNAMES, REBOOT, AnacronJob, read_times, schedule_text
 from connectors.cron.evidence import MAX_TEXT_BYTES, RUN_ID, as_recorded
 from connectors.cron.parse import zone_of
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, TargetClock
@@ -164,9 +164,6 @@ def referenced_attempts(open_runs: Iterable[RunRef], known: Iterable[CronAttempt
         yield attempt
 
 
-FAR = int(LOOK_BACK.total_seconds())
-
-
 class LineIndex:
     """The crontab lines of a host, by user and command as logged."""
 
@@ -178,26 +175,21 @@ class LineIndex:
         older: Mapping[str, str],
         of_anacron: Iterable[AnacronJob] = (),
     ) -> None:
-        self.host = host
-        self.zone = zone
-        self.older = older
+        self.host, self.zone, self.older = host, zone, older
         self.names: dict[str, str] = {}
         self._by_text: dict[tuple[str, str], list[CrontabLine]] = {}
         self._by_mark: dict[str, CrontabLine] = {}
         for line in lines:
-            self._add(line)
+            self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
+            for text in {line.logged, line.command, recorded(line.command)}:
+                self._by_text.setdefault((line.user, text), []).append(line)
+                self.names.setdefault(name_mark(line.user, text), native_id(host, line))
         self._of_anacron: dict[str, str] = {}
         """By the mark of a rerun."""
         for item in of_anacron:
             job = dialects.anacron_id(host, item.name)
             self._of_anacron[f"{item.hash}.1"] = job
             self.names[name_mark(dialects.USER, dialects.anacron_text(item.name))] = job
-
-    def _add(self, line: CrontabLine) -> None:
-        self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
-        for text in {line.logged, line.command, recorded(line.command)}:
-            self._by_text.setdefault((line.user, text), []).append(line)
-            self.names.setdefault(name_mark(line.user, text), native_id(self.host, line))
 
     def find(self, user: str, text: str, started: datetime, mark: str) -> tuple[str, ...]:
         """Native ids of the lines to which this start may belong: several where equal lines are equally near; none
@@ -222,7 +214,7 @@ class LineIndex:
         def distance(line: CrontabLine) -> int:
             due = read_times(line.expression)
             minutes = due.minutes_since_due(local) if due else None
-            return FAR if minutes is None else minutes
+            return int(MAX_DELAY.total_seconds()) if minutes is None else minutes
 
         known = [(distance(line), line) for line in lines]
         least = min(at for at, _ in known)

@@ -104,7 +104,7 @@ class KubernetesClient:
         return self.get(f"/api/v1{self._below('events')}", parameters, {403})
 
     def log(self, namespace: str, pod: str, parameters: Mapping[str, Any]) -> HttpReply:
-        """Part of a container's raw log; 400 and 404 if there is none (yet)."""
+        """Part of a container's raw log; 400 and 404 without one (yet)."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         return self.get(path, parameters, {400, 404}, PLAIN_HEADERS)
 
@@ -254,8 +254,8 @@ def _load_configuration(options: KubernetesOptions) -> Any:
         )
     if not (configuration.api_key or configuration.cert_file or configuration.username):
         raise AccessRefused(
-            f"Kubernetes: {where}: neither token nor certificate came of it: its user has none, or its command fails"
-            " (the log has what that said). Try: kubectl auth can-i list cronjobs"
+            f"Kubernetes: {where}: it gives neither token nor certificate: its user has none, or its command fails"
+            " (see the log). Try: kubectl auth can-i list cronjobs"
         )
     return configuration
 

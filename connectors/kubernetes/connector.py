@@ -1,6 +1,6 @@
 """The Kubernetes connector: Jobs and CronJobs of a cluster or a namespace, and the check of our permissions.
 
-The API server itself is asked, permission by permission (SelfSubjectAccessReview).
+Permissions are checked by the API server, one by one (SelfSubjectAccessReview).
 Source: kubernetes.io, API reference of batch/v1; tests run the API server and controllers of 1.20.
 """
 
@@ -112,7 +112,7 @@ def probe(client: KubernetesClient) -> Probe:
     version = str(reply.table().get("gitVersion") or "")[:60]
     rights = tuple(_probe_right(client, *right) for right in PROBED_RIGHTS)
     where = f"the namespace {client.namespace}" if client.namespace else "the whole cluster"
-    return Probe(True, f"Kubernetes {version}".strip(), rights, (f"asked for {where}",), reply.clock)
+    return Probe(True, f"Kubernetes {version}".strip(), rights, (f"checked for {where}",), reply.clock)
 
 
 def _probe_right(

@@ -41,7 +41,7 @@ class KubernetesInventory:
         return Inventory.since(previous_hash, records, not skipped, clock, skipped, self._asks_for)
 
     def _asks_for(self, name: str, keys: tuple[str, ...]) -> bool:
-        """A Job by itself that is deleted is no drift: such Jobs come and go."""
+        """False for standalone Jobs: a deleted one is not drift."""
         return self._watched(name) and parse.split_job_id(name)[2]
 
     def _lone(self, skipped: list[SkippedRecord]) -> dict[str, JobRecord]:
@@ -63,7 +63,7 @@ def read_objects(fetch: Callable[[str], HttpReply]) -> Iterator[tuple[Any, HttpR
         table = reply.table()
         items, meta = table.get("items"), table.get("metadata")
         if not isinstance(items, list) or not isinstance(meta, dict):
-            raise SystemUnreachable(f"{reply.place} is no list; is the url that of a cluster's API?")
+            raise SystemUnreachable(f"{reply.place} is not a list; is the url that of a cluster's API?")
         for row in items:
             yield row, reply
         following = str(meta.get("continue") or "")

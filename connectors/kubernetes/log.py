@@ -1,4 +1,4 @@
-"""The log of a run: what one container of its pods wrote, in chunks. Kubernetes keeps it as long as the pod exists.
+"""The log of a run: the output of one container of its pods, in chunks. Kubernetes keeps it as long as the pod exists.
 
 The API has no offsets, but a time for each line: a chunk continues at the time of the last returned line, after as
 many bytes of the lines since then as were returned.
@@ -69,7 +69,7 @@ def read_log(client: KubernetesClient, run: RunRef, start: str | None, limit_byt
 
 
 def _read_container(client: KubernetesClient, namespace: str, place: KubernetesLogPosition, **more: Any) -> bytes | str:
-    """Output of the container, each line with its time; a message if there is none (yet)."""
+    """Output of the container, each line with its time; a message without output (yet)."""
     container = {"container": place.container} if place.container else {}
     reply = client.log(namespace, place.pod, {**container, "timestamps": "true", **more})
     if reply.status == UNSCHEDULED_STATUS:

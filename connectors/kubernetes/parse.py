@@ -1,6 +1,6 @@
 """Jobs, pods and CronJob schedules to records, and the names of our annotations. Pure; may raise RecordUnreadable.
 
-A Job is over with the condition Complete or Failed. `failed: 1` alone is a pod that failed: the Job tries again until
+A Job has ended with the condition Complete or Failed. `failed: 1` alone is a pod that failed: the Job tries again until
 its backoffLimit. Pods report what the Job does not: waiting for a node or an image, the node, the exit code. A
 CronJob's schedule is its expression, in its own time zone or in that of its controller.
 """
@@ -316,7 +316,7 @@ class KubernetesPod:
     """Why it ended: "Error", "OOMKilled", "Evicted"."""
     message: str = ""
     waiting: str = ""
-    """What it waits for: "ImagePullBackOff", "Unschedulable"."""
+    """The reason why it waits: "ImagePullBackOff", "Unschedulable"."""
     restarts: int = 0
 
     @property
@@ -408,7 +408,7 @@ def parse_schedule(spec: fields.Row, controller_zone: str) -> Schedule:
 
 def five_fields(text: str) -> str:
     """The expression as others read it: `?` is `*`, and a step over all days is no `*`, so that day of month and day of
-    week are an OR beside it (asked of robfig/cron 3.0.1)."""
+    week are an OR beside it (measured on robfig/cron 3.0.1)."""
     parts = text.replace("?", "*").split()
     if len(parts) == 5:
         for at, days in ((2, "1-31"), (4, "0-6")):
@@ -454,7 +454,7 @@ def run_ref(namespace: str, name: str, uid: str) -> str:
 
 
 def parse_reference(run: RunRef) -> tuple[str, str, str]:
-    """Namespace, name and uid of the Job that a run handed back is; three times "" where it is none (a MISSED run)."""
+    """Namespace, name and uid of the Job of a run; three times "" without one (a MISSED run)."""
     try:
         row = fields.parse_table(run.native_ref)
         return fields.text(row, "ns"), fields.text(row, "name"), fields.text(row, "uid")

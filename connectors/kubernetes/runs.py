@@ -63,10 +63,10 @@ class KubernetesPoller:
             self._listed = KubernetesListedJobs()
         mark = result.cursor_or_first(cursor, KubernetesCursor())
         rows: dict[str, KubernetesJob] = {}
-        over: dict[str, KubernetesJob] = {}
+        deleted: dict[str, KubernetesJob] = {}
         clock: TargetClock | None = None
         if not mark.listing:
-            mark, clock = self._follow(mark, rows, over, result, gaps)
+            mark, clock = self._follow(mark, rows, deleted, result, gaps)
         was_listed = mark.listing
         if mark.listing:
             if not mark.following:
@@ -74,13 +74,13 @@ class KubernetesPoller:
                 self._listed = KubernetesListedJobs(is_whole=True)
             mark, clock = self._list(mark, rows, result, gaps)
         self._open |= rows
-        for uid in [*over, *(uid for uid, job in rows.items() if job.is_over)]:
+        for uid in [*deleted, *(uid for uid, job in rows.items() if job.is_over)]:
             self._open.pop(uid, None)
         rows = {**(self._open if not mark.listing else {}), **rows}
         if not mark.listing:
-            self._read_missing_runs(open_runs, rows, over, result)
+            self._read_missing_runs(open_runs, rows, deleted, result)
             events.report_start_failures(self._client, result)
-        self._add_records(rows, over, clock, result)
+        self._add_records(rows, deleted, clock, result)
         self._with = fields.as_json(mark)
         return self._reported.poll(
             result,
@@ -98,7 +98,7 @@ class KubernetesPoller:
         self,
         mark: KubernetesCursor,
         rows: dict[str, KubernetesJob],
-        over: dict[str, KubernetesJob],
+        deleted: dict[str, KubernetesJob],
         result: PollResult,
         gaps: list[HistoryGap],
     ) -> tuple[KubernetesCursor, TargetClock | None]:
@@ -116,7 +116,7 @@ class KubernetesPoller:
         for kind, row in read.rows:
             job = self._read(row, result)
             if job is not None:
-                (over if kind == "DELETED" else rows)[job.uid] = job
+                (deleted if kind == "DELETED" else rows)[job.uid] = job
                 if kind == "DELETED":
                     rows.pop(job.uid, None)
         if read.is_expired:
@@ -163,7 +163,7 @@ class KubernetesPoller:
         table = reply.table()
         items, meta = table.get("items"), table.get("metadata")
         if not isinstance(items, list) or not isinstance(meta, dict) or not resource_version(table):
-            raise SystemUnreachable(f"{reply.place} is no list of Jobs; is the url that of a cluster's API?")
+            raise SystemUnreachable(f"{reply.place} is not a list of Jobs; is the url that of a cluster's API?")
         last = mark.last
         for row in items:
             job = self._read(row, result)
@@ -192,14 +192,14 @@ class KubernetesPoller:
         self,
         open_runs: Sequence[RunRef],
         rows: dict[str, KubernetesJob],
-        over: dict[str, KubernetesJob],
+        deleted: dict[str, KubernetesJob],
         result: PollResult,
     ) -> None:
         """Reads the open runs of the engine that are in no list."""
         requests = lost = 0
         for open_run in open_runs:
             namespace, name, uid = parse.parse_reference(open_run)
-            if not uid or uid in rows or uid in over:
+            if not uid or uid in rows or uid in deleted:
                 continue
             requests += 1
             if requests > MAX_OPEN_RUNS_READ or self._client.deadline.is_below(RESERVED_TIME_SHARE):
@@ -229,15 +229,15 @@ class KubernetesPoller:
     def _add_records(
         self,
         rows: dict[str, KubernetesJob],
-        over: dict[str, KubernetesJob],
+        deleted: dict[str, KubernetesJob],
         clock: TargetClock | None,
         result: PollResult,
     ) -> None:
-        pods = self._pods.of([*rows.values(), *over.values()], result)
-        for uid, job in [*rows.items(), *over.items()]:
+        pods = self._pods.of([*rows.values(), *deleted.values()], result)
+        for uid, job in [*rows.items(), *deleted.items()]:
             try:
                 record = parse.run_record(job, pods.get(uid, ()))
-                if uid in over and record.state.is_open:
+                if uid in deleted and record.state.is_open:
                     record = parse.deleted_run(record, clock.target if clock else None)
             except RecordUnreadable as error:
                 result.skip("jobs", error, job.row)

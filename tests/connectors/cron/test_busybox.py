@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.crontab import CronDaemon, CrontabFile, read_crontabs
-from connectors.cron.dialects import busybox_command, busybox_logged, busybox_reading, writes_a_file
+from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabLine, read_crontabs
+from connectors.cron.dialects import busybox_command, busybox_reading, writes_a_file
 from connectors.cron.evidence import CronEventKind, read_line
 from connectors.cron.parse import processes
 from connectors.sdk.states import RunState
@@ -89,7 +89,8 @@ def test_the_times_that_it_goes_by(expression: str, taken: str, wrong: tuple[str
 
 def test_its_command_ends_at_the_first_hash_and_has_no_percent() -> None:
     assert busybox_command("date +%d\\% >x # why ") == "date +%d\\% >x"
-    assert busybox_logged("a\tb") == "a#011b"
+    line = CrontabLine("/var/spool/cron/crontabs/root", "root", "* * * * *", "a\tb", "a", daemon=CronDaemon.BUSYBOX)
+    assert line.logged == "a#011b", "as rsyslog writes a tab"
 
 
 def test_a_crontab_is_read_line_by_line() -> None:
@@ -106,7 +107,7 @@ def test_a_crontab_is_read_line_by_line() -> None:
     assert [words.removeprefix("/etc/crontabs/etl:") for words in faults] == [
         "3: CRON_TZ: crond of busybox 1.35 crashes on it. Take the line out.",
         '5: bad time specifier: crond of busybox leaves this line out. Fix "x y" or comment it out.',
-        '6: parse error at 61: crond of busybox runs the line as if * stood there. Fix "61" in "61 3 * * * b".',
+        '6: parse error at 61: crond of busybox reads it as *. Fix "61" in "61 3 * * * b".',
     ]
 
 

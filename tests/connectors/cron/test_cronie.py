@@ -94,7 +94,7 @@ def told(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str, str, s
         ("RANDOM_DELAY=1441\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
         ("RANDOM_DELAY=0\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
         ("RANDOM_DELAY=x\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
-        ("6~15 3 * * * root a\n", ("none", "", "6~15 3 * * *, at a time that crond picks (~)")),
+        ("6~15 3 * * * root a\n", ("none", "", "6~15 3 * * *, at a random time (~)")),
         ("-*/15 * * * * root a\n", ("none", "", "every 15 minutes, in no log (-)")),
         ("-~ 3 * * * root a\n", ("none", "", "~ 3 * * *, in no log (-)")),
         ("SHELL=/usr/local/bin/headway-sh\n-@daily root a\n", ("debian-cron", "0 0 * * *", "daily at 00:00")),
