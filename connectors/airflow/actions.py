@@ -53,8 +53,6 @@ from connectors.sdk.states import Verb
 
 
 class AirflowActions(ActionRouter[RoutedAction]):
-    """All that is done to one Airflow."""
-
     def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
         starter, answerer = AirflowStarter(client), AirflowApprovals(client)
         self._holder, self._rerunner = AirflowHolder(client), AirflowRerunner(client)
@@ -77,7 +75,6 @@ class AirflowActions(ActionRouter[RoutedAction]):
         super().__init__("Airflow", client, by_plan, settle_seconds)
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says."""
         return self._previews[Verb(spec.verb)](spec)
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
@@ -167,7 +164,6 @@ class AirflowStateSetter:
     # sending
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
         if plan["how"] == "task_state":
             return self._set_task(plan, key)
         dag, run, verb = plan["dag"], plan["run"], plan["word"]

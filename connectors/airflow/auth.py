@@ -72,7 +72,6 @@ class AirflowAuth:
         self._until = math.inf
 
     def headers(self, endpoint: HttpEndpoint, deadline: Deadline) -> dict[str, str]:
-        """Raises AccessRefused, SystemUnreachable."""
         if self._current is None or self._now() > self._until:
             self._current, self._until = self._sign_in(endpoint, deadline)
         return self._current
@@ -85,7 +84,6 @@ class AirflowAuth:
         """Called when the headers were accepted."""
 
     def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        """New headers, and until when they are valid."""
         raise NotImplementedError
 
     def _bearer(self, token: str) -> dict[str, str]:

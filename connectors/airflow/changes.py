@@ -52,8 +52,6 @@ class AirflowCursor:
 
 @dataclass(slots=True)
 class AirflowChangePages:
-    """Some pages of a walk."""
-
     mark: AirflowCursor
     rows: list[Any] = field(default_factory=list)
     clock: TargetClock | None = None

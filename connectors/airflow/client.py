@@ -108,15 +108,12 @@ class AirflowClient:
         return self._get(f"{run_path(dag, run)}/upstreamAssetEvents", accept={403, 404})
 
     def open_runs(self, dags: Sequence[str], offset: int) -> HttpReply:
-        """A page of the queued and running runs of these DAGs."""
         return self._listed_runs({"dag_ids": list(dags), "states": ["queued", "running"]}, offset)
 
     def open_of_all(self, offset: int) -> HttpReply:
-        """A page of the queued and running runs of all DAGs."""
         return self._listed_runs({"states": ["queued", "running"]}, offset)
 
     def ended_runs(self, dags: Sequence[str], since: datetime, offset: int) -> HttpReply:
-        """A page of the runs of these DAGs that ended since."""
         ended = {"states": ["success", "failed"], "end_date_gte": format_filter_instant(since)}
         return self._listed_runs({"dag_ids": list(dags), **ended}, offset)
 
@@ -168,13 +165,11 @@ class AirflowClient:
         return self._get(f"{ALL_RUNS_PATH}/~/hitlDetails", params, accept={403, 404, 422})
 
     def question(self, dag: str, run: str, task: str, map_index: int) -> HttpReply:
-        """With its answer."""
         return self._get(question_path(dag, run, task, map_index), accept={404})
 
     # writes
 
     def answer(self, dag: str, run: str, task: str, map_index: int, body: Mapping[str, Any]) -> HttpReply:
-        """Answers a task that waits; 409 where it was answered before."""
         return self._send("PATCH", question_path(dag, run, task, map_index), body, accept={400, 404, 409, 422})
 
     def preview_clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> HttpReply:
@@ -231,7 +226,6 @@ class AirflowClient:
         return self._get("/backfills", {"dag_id": dag, "limit": PAGE_LIMIT, "order_by": "-id"})
 
     def backfilled(self, offset: int) -> HttpReply:
-        """A page of the open runs of backfills, of all DAGs."""
         chosen = {"run_type": "backfill", "state": ["queued", "running"], "order_by": "id"}
         return self.runs_of("~", {**chosen, "limit": PAGE_LIMIT, "offset": offset})
 

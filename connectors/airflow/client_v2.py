@@ -50,8 +50,6 @@ RowTranslation = Callable[[Row], Row]
 
 @dataclass(frozen=True, slots=True)
 class TranslatedReply(HttpReply):
-    """A reply translated to the format of Airflow 3."""
-
     payload: Row = field(default_factory=dict)
 
     def json(self, no_number: Callable[[str], Any] = str) -> Any:
@@ -278,7 +276,6 @@ def _translated_reply(reply: HttpReply, payload: Row) -> HttpReply:
 
 
 def _local_reply(status: int, payload: Row) -> HttpReply:
-    """A local reply for calls that Airflow 2 does not have."""
     return TranslatedReply("Airflow", "nothing", status, {}, json.dumps(payload).encode(), None, payload=payload)
 
 
@@ -315,7 +312,6 @@ class ChangeWindow:
 
     @property
     def page(self) -> str:
-        """As the page of a cursor."""
         until = self.until.isoformat() if self.until else None
         return json.dumps({"since": self.since.isoformat(), "until": until, "offset": self.offset})
 
@@ -469,7 +465,6 @@ def translate_log_page(table: Row) -> Row:
 
 
 def _log_texts(content: Any) -> Iterator[str]:
-    """The texts of the pairs; anything else unchanged."""
     if not isinstance(content, str):
         return
     try:

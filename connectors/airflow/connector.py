@@ -104,7 +104,6 @@ class AirflowConnector(ComposedConnector):
 
 
 def open_airflow(options: AirflowOptions, target: str, secrets: SecretResolver) -> Connector:
-    """A connector of the only target, not yet connected."""
     if target != TARGET:
         raise ValueError(f"an Airflow has the one target {TARGET!r}, not {target!r}")
     return AirflowConnector(options, secrets)
@@ -165,7 +164,6 @@ class SchedulerHealth:
         self._warnings: tuple[str, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
-        """Warnings of the last report; none where it is unavailable."""
         if self._clock() >= self._next_check:
             self._next_check = self._clock() + HEALTH_INTERVAL_SECONDS
             try:

@@ -46,8 +46,6 @@ _WIDEST_KEY = "headway-" + "0" * 40
 
 @dataclass(frozen=True, slots=True)
 class AirflowHoldNote:
-    """A line about a hold, and the run whose note has it."""
-
     run: str
     note: str
     mark: HoldMark
@@ -55,8 +53,6 @@ class AirflowHoldNote:
 
 @dataclass(frozen=True, slots=True)
 class AirflowDagPause:
-    """A DAG's details, its newest runs, and the server's time."""
-
     row: fields.Row
     runs: list[fields.Row]
     now: datetime
@@ -216,7 +212,6 @@ def newest_runs(client: AirflowClient, dag: str) -> list[fields.Row]:
 
 
 def hold_notes(runs: Iterable[fields.Row]) -> list[AirflowHoldNote]:
-    """The lines about holds in the notes of these runs."""
     return [
         AirflowHoldNote(str(row.get("dag_run_id")), note_text(row), mark)
         for row in runs
@@ -255,7 +250,6 @@ def all_holds(
 
 
 def pause_effects(client: AirflowClient, dag: str, row: fields.Row) -> tuple[str, ...]:
-    """Effects of a pause on this DAG, as notes of a preview."""
     notes = ["no run of it starts, not by hand or by backfill either: such runs stay queued"]
     if active := inventory.active_runs(client, dag):
         going = f"runs of {dag} are active: {', '.join(active)}: tasks that run go on to their end"
@@ -277,7 +271,6 @@ def _asset_notes(row: fields.Row) -> tuple[str, ...]:
 
 
 def resume_effects(client: AirflowClient, dag: str, row: fields.Row, now: datetime) -> tuple[str, ...]:
-    """Effects of a resume on this DAG, as notes of a preview."""
     waiting = inventory.active_runs(client, dag)
     go_on = (f"go on at once: {', '.join(waiting)}",) if waiting else ()
     return (*go_on, *_next_scheduled_run_notes(row, now), *_asset_notes(row))

@@ -185,13 +185,11 @@ def active_runs(client: AirflowClient, dag: str, but: str = "") -> list[str]:
 
 
 def active_runs_note(client: AirflowClient, dag: str, run: str = "") -> str | None:
-    """Other runs of the DAG that are running or queued now."""
     runs = active_runs(client, dag, run)
     return f"other runs of {dag} are active: {', '.join(runs)}" if runs else None
 
 
 def run_rows(reply: HttpReply) -> list[fields.Row]:
-    """The rows of a list of DAG runs; none if the DAG was deleted."""
     return fields.tables(reply.table().get("dag_runs")) if reply.status == 200 else []
 
 
@@ -206,7 +204,6 @@ def paused_note(client: AirflowClient, dag: str, row: fields.Row | None = None) 
 
 
 def server_time(reply: HttpReply) -> datetime:
-    """The server's own time."""
     return reply.clock.target if reply.clock else datetime.now(UTC)
 
 
@@ -218,7 +215,6 @@ def read_task_instances(client: AirflowClient, dag: str, run: str) -> list[Airfl
 
 
 def readable_instances(rows: Any) -> list[AirflowTaskInstance]:
-    """The task instances that can be read, by name."""
     instances = fields.readable(fields.rows(rows), parse.parse_instance)
     return sorted(instances, key=lambda instance: (instance.key[2], instance.map_index))
 

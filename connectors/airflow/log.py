@@ -28,8 +28,6 @@ STATES_WITHOUT_LOG = frozenset({"none", "scheduled", "queued", "removed"})
 
 
 class AirflowLogReader:
-    """Reads logs of one Airflow."""
-
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 

@@ -17,8 +17,6 @@ class MwaaOptions(AwsOptions):
 
 
 class GoogleOptions(BaseModel):
-    """The Google identity for Cloud Composer."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: SecretRef | None = None

@@ -156,7 +156,6 @@ def consistent_times(
 
 
 def _run_context(row: Row) -> Mapping[str, Any]:
-    """How the run came to be, small and JSON-safe."""
     versions = [version.get("version_number") for version in fields.tables(row.get("dag_versions"))]
     values = {
         "run_id": row.get("dag_run_id"),
@@ -204,8 +203,6 @@ skipped is success: skipping is by design."""
 
 @dataclass(frozen=True, slots=True)
 class AirflowTaskInstance:
-    """One row of task instances, as far as it is needed."""
-
     key: InstanceKey
     id: str
     map_index: int
@@ -361,7 +358,6 @@ class DagDefinition:
 
 
 def parse_dag_version(row: Any) -> tuple[str, int]:
-    """DAG and version number of one row of DAG versions."""
     row = fields.table(row)
     return fields.text(row, "dag_id"), fields.number(row, "version_number", 0)
 
@@ -529,7 +525,6 @@ ENDING_VERBS = ("cancel", "mark_ok", "skip")
 
 
 def run_id_for_key(key: str) -> str:
-    """The run id under which an action triggers a run."""
     return "headway__" + key.removeprefix("headway-")
 
 
@@ -551,7 +546,6 @@ def action_of_run(run_id: str, note: str, queued_at: str) -> str | None:
 
 
 def action_of_task(note: str) -> str | None:
-    """Our action that cleared this task, by the mark in its note."""
     match = next((mark for mark in ACTION_MARK.finditer(note) if mark["word"] == "rerun"), None)
     return match["key"] if match and ACTION_KEY.fullmatch(match["key"]) else None
 
@@ -564,7 +558,6 @@ def ending_verb(note: str, queued_at: str) -> str:
 
 
 def note_has_key(note: Any, key: str) -> bool:
-    """Whether a note says that the action of this key was done."""
     return isinstance(note, str) and any(mark["key"] == key for mark in ACTION_MARK.finditer(note))
 
 
@@ -585,7 +578,6 @@ def note_with_mark(mark: str, note: str, keep_reruns: bool = False) -> str:
 
 
 def note_without_mark(note: str, key: str) -> str:
-    """The note without the mark of this action."""
     return ACTION_MARK.sub(lambda mark: "" if mark["key"] == key else mark[0], note).strip()
 
 

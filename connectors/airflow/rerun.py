@@ -112,7 +112,6 @@ class AirflowRerunPreview:
         )
 
     def _extent(self, at: AirflowRunReference, label: str, affected: Sequence[AirflowTaskInstance]) -> dict[str, Any]:
-        """Scope, affected tasks and overlap of a preview."""
         names = tuple(parse.instance_name(instance) for instance in affected)
         scope = f"{inventory.count_text(affected)} of {at.dag} {label}: {inventory.task_names_text(affected)}"
         running = _names_in(affected, ("running", "restarting"))
@@ -202,7 +201,6 @@ def _rerun_plan(kind: str, at: AirflowRunReference, row: fields.Row) -> dict[str
 
 
 def _names_in(affected: Sequence[AirflowTaskInstance], states: Collection[str]) -> str:
-    """Names of the tasks in these native states, the first of many."""
     names = [parse.instance_name(instance) for instance in affected if instance.native in states]
     return ", ".join(names[: inventory.MAX_NAMED_TASKS])
 
@@ -218,7 +216,6 @@ class AirflowRerunner:
         self._client = client
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
         current = self._check_unchanged(plan)
         if plan["how"] == "clear_run":
             return self._clear_run(plan, key, current)
@@ -329,7 +326,6 @@ class AirflowRerunner:
 
 
 def clear_run_body(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Body of a clear of a run, without its note."""
     return {"only_failed": plan["only_failed"], **_version_option(plan)}
 
 
@@ -339,7 +335,6 @@ def _version_option(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def clear_tasks_body(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Body of a clear of tasks and of their downstream tasks."""
     return {
         "dag_run_id": plan["run"],
         "task_ids": plan.get("tasks") or [plan["task"]],

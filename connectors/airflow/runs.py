@@ -54,8 +54,6 @@ CACHED_PERIODS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class AirflowCursors:
-    """The cursor of a poll."""
-
     runs: AirflowCursor = field(default_factory=lambda: AirflowCursor(EPOCH))
     tasks: AirflowCursor = field(default_factory=lambda: AirflowCursor(datetime.now(UTC) - TASK_HISTORY))
 
@@ -118,7 +116,6 @@ class AirflowPoller:
                     self._periods[dag, run] = parse_period(reply.table())
 
     def watched(self, dag: str) -> bool:
-        """Whether the options ask for this DAG."""
         return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
 
     @property
@@ -371,8 +368,6 @@ MAX_LISTED = 20
 
 @dataclass(slots=True)
 class NamedInstances:
-    """The answer to one query by name."""
-
     read: list[AirflowTaskInstance] = field(default_factory=list)
     unread: list[Any] = field(default_factory=list)
     """Rows that could not be read, as they came."""
@@ -504,13 +499,11 @@ class ApprovalQuestions:
 
 
 def _parse_question(row: Any) -> tuple[str, str]:
-    """The id of the task instance that asks, and its question."""
     question = fields.table(row)
     return fields.text(fields.table(question.get("task_instance")), "id"), question_text(question)
 
 
 def question_options(question: Mapping[str, Any]) -> list[str]:
-    """The possible answers."""
     return [fields.clean(option) for option in fields.rows(question.get("options")) if isinstance(option, str)]
 
 

@@ -53,7 +53,6 @@ class AirflowStarter:
     # before
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """The trigger request, or why Airflow would not run it."""
         dag, starts = spec.run.job, spec.verb is Verb.START
         verb = "start" if starts else "rerun"
         at = fields.parse_instant(spec.parameters.get("period_at")) or fields.parse_instant(spec.run.period_key)
@@ -149,7 +148,6 @@ class AirflowStarter:
         return Receipt(run_ref(dag, run), f"triggered as {run}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the run id."""
         dag, run = str(plan.get("dag")), run_id_for_key(key)
         reply = self._client.run(dag, run)
         return ActionAbsent() if reply.status == 404 else ActionFound(run_ref(dag, run), "triggered under our key")
@@ -369,7 +367,6 @@ class AirflowBackfiller:
 
 
 def create_backfill_body(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Body of a new backfill, without its conf."""
     return {
         "dag_id": plan["dag"],
         "from_date": plan["from"],

@@ -68,7 +68,6 @@ class RerunOrder:
     overlap: bool
 
     def arguments(self, key: str, spool: str, mode: str, sent: datetime | None = None) -> tuple[str, ...]:
-        """The arguments of run_once in act.sh."""
         numbers = (str(self.ordinal), key, spool, str(not_after(self.skew_seconds, sent)), mode)
         return (self.path, self.kind, self.user, self.hash, *numbers)
 
@@ -100,7 +99,6 @@ def send_rerun(
 def _rerun_refusal(
     parts: list[ScriptSection], order: RerunOrder, login: str, client: CronClient
 ) -> AccessRefused | NotSupported:
-    """The error for a refusal of the host, with its fix."""
     part = parts[0]
     if part.kind == "TOOL":
         return NotSupported(f"{order.job}: anacron is not installed on {order.host} ({part.rest[:SHOWN]} is not found)")
@@ -198,7 +196,6 @@ def _cancel_call(
 def _cancel_refusal(
     message: ScriptSection, order: CancelOrder, login: str, client: CronClient
 ) -> AccessRefused | NotSupported:
-    """The error for a refusal of the host, with its fix."""
     if message.kind == "ENDED":
         return NotSupported(f"{order.job}: process {order.pid} on {order.host} has ended meanwhile; nothing was sent")
     if message.kind == "SHARED":
@@ -217,8 +214,6 @@ Snapshot = Callable[[float], HostPoll]
 
 
 class CronActions:
-    """The actions of one host."""
-
     def __init__(self, client: CronClient, target: str, login: str, running: Snapshot, crontabs: Snapshot) -> None:
         """`login`: the user that we sign in as; `running` reads running jobs, `crontabs` the crontabs only."""
         self._client, self._target, self._login = client, target, login
@@ -235,7 +230,6 @@ class CronActions:
         raise NotSupported(f'cron has no "{spec.verb}"; it has: rerun, start, cancel, hold, release')
 
     def act(self, preview: Preview, key: str, until: float) -> Receipt:
-        """Sends it once."""
         check_action_key(key)
         verb = preview.plan.get("verb", Verb.RERUN)
         if verb in (Verb.HOLD, Verb.RELEASE):

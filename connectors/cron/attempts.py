@@ -161,7 +161,6 @@ class AttemptBook:
             self._index(attempt)
 
     def add(self, attempt: CronAttempt) -> None:
-        """Adds a new attempt."""
         self.attempts.append(attempt)
         self._index(attempt)
 
@@ -173,7 +172,6 @@ class AttemptBook:
 
     # -- the log ------------------------------------------------------------------------------------------------------
     def add_event(self, event: CronEvent, find_jobs: FindJobs, level: int) -> None:
-        """Adds one line of cron's log."""
         if event.kind is CronEventKind.CMD:
             self._log_start(event, find_jobs)
         elif event.kind is CronEventKind.ERROR:
@@ -316,7 +314,6 @@ class AttemptBook:
 
     # -- the wrapper --------------------------------------------------------------------------------------------------
     def add_record(self, record: WrapperStart | WrapperEnd | CancelRecord, find_jobs: FindJobs) -> None:
-        """Adds one record of the shell wrapper, or of our cancel."""
         if isinstance(record, CancelRecord):
             self._cancelled(record)
         elif isinstance(record, WrapperEnd):
@@ -394,7 +391,6 @@ def attempt_key(started: float, pid: int) -> str:
 
 
 def text_mark(text: str) -> int:
-    """A short name of a command."""
     return crc32(text.encode("utf-8", "surrogateescape"))
 
 
@@ -425,7 +421,6 @@ class ProcessSnapshot:
 
 
 def settle_attempts(book: AttemptBook, snapshot: ProcessSnapshot) -> None:
-    """Sets the state of every running attempt by the snapshot."""
     for attempt in book.attempts:
         attempt.undecided = False
         if attempt.is_unproved and not _is_of_earlier_boot(attempt, snapshot) and _is_alive(attempt, snapshot):

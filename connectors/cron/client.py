@@ -82,7 +82,6 @@ END_MARK = "H_E_A_D_W_A_Y"
 
 @cache
 def script(name: str) -> str:
-    """The text of a script of this package."""
     return (Path(__file__).parent / name).read_text("utf-8")
 
 
@@ -187,7 +186,6 @@ class CronClient:
         return sections(done.stdout, nonce, self.session.address.text)
 
     def close(self) -> None:
-        """Ends the connection."""
         self.session.close()
 
     @property
@@ -251,7 +249,6 @@ def sudoers_line(login: str, user: str) -> str:
 
 
 def shown(command: str) -> str:
-    """A command for a sentence: its beginning."""
     return command if len(command) <= SHOWN else command[:SHOWN] + "…"
 
 
@@ -277,7 +274,6 @@ def order_from_plan(kind: Callable[..., T], plan: Mapping[str, Any]) -> T:
 
 
 def section(parts: list[ScriptSection], *kinds: str) -> ScriptSection | None:
-    """The first section of one of these kinds."""
     return next((part for part in parts if part.kind in kinds), None)
 
 

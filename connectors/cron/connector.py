@@ -261,7 +261,6 @@ class CronConnector:
         return self._acts.holds(snapshot)
 
     def running(self, until: float) -> HostPoll:
-        """A snapshot of running jobs, from the end of log and records."""
         before = datetime.now(UTC)
         snapshot = self._snapshot_of(self._client.tail(until - monotonic()), CronCursor(), before)
         snapshot.from_middle = True

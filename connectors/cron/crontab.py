@@ -44,8 +44,6 @@ def is_user_table(path: str) -> bool:
 
 
 class CronDaemon(StrEnum):
-    """The cron daemon of a host."""
-
     DEBIAN = "debian"
     CRONIE = "cronie"
     BUSYBOX = "busybox"
@@ -90,8 +88,6 @@ class CrontabFault:
 
 @dataclass(frozen=True, slots=True)
 class CrontabLine:
-    """One line that cron runs."""
-
     path: str
     user: str
     expression: str
@@ -135,7 +131,6 @@ class CrontabLine:
 
     @property
     def is_wrapped(self) -> bool:
-        """Whether our shell wrapper runs it."""
         return self.wrapper.rpartition("/")[2] == WRAPPER
 
     @property

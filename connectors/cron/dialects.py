@@ -74,7 +74,6 @@ class TimeFields:
     """True when both day fields are given: one of them is then enough."""
 
     def due(self, local: datetime) -> bool:
-        """Whether the line is due in that local minute."""
         if local.minute not in self.minutes or local.hour not in self.hours or local.month not in self.months:
             return False
         by_day, by_weekday = local.day in self.days, local.isoweekday() % 7 in self.weekdays
@@ -194,7 +193,6 @@ MAY_CRASH = "crond of busybox 1.35 crashes on it"
 
 
 def busybox_command(raw: str) -> str:
-    """The part of a written command that runs."""
     return raw.partition("#")[0].rstrip(" \t")
 
 
@@ -224,7 +222,6 @@ def _is_read(part: str, field: TimeField) -> bool:
 
 
 def writes_a_file(arguments: str) -> bool:
-    """Whether the daemon was started with -L FILE."""
     return OWN_FILE.search(arguments) is not None
 
 
@@ -250,8 +247,6 @@ PATTERN = re.compile(r"[*?\[\]\\]|^-")
 
 @dataclass(frozen=True, slots=True)
 class AnacronJob:
-    """One line of anacrontab."""
-
     path: str
     name: str
     period: str
@@ -268,7 +263,6 @@ class AnacronJob:
 
     @property
     def schedule_text(self) -> str:
-        """Its schedule for people."""
         days = NAMED.get(self.period) or ("every day" if self.period == "1" else f"every {self.period} days")
         return f"{days} by anacron, {self.delay} min after it starts"
 

@@ -239,8 +239,6 @@ class CronEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CronEvent:
-    """One line of cron's log."""
-
     kind: CronEventKind
     at: datetime
     """Aware, UTC."""
@@ -274,13 +272,11 @@ def read_line(line: str, now: datetime, zone: tzinfo) -> CronEvent | None:
 
 
 def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
-    """The event of a line with the stamp `at`, followed by `rest`."""
     tag = TAG.fullmatch(rest)
     return None if tag is None else event_of(at, line, tag[1], int(tag[2]), tag[3])
 
 
 def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> CronEvent | None:
-    """The event of a message of `program`, process `pid`, at `at`."""
     if program in ("CRON", "CROND"):
         return _of_child(at, line, pid, message)
     if program == "anacron":
@@ -448,7 +444,6 @@ def read_record(line: str, owner: str) -> WrapperStart | WrapperEnd | CancelReco
 
 
 def as_recorded(command: str) -> str:
-    """A command as the wrapper records it."""
     return command.replace("\t", " ").replace("\n", " ")
 
 

@@ -165,7 +165,6 @@ def marks_in(host: str, tables: CrontabSet) -> Iterator[NativeHold]:
 
 
 def _refusal(message: ScriptSection, order: HoldOrder, login: str, client: CronClient) -> AccessRefused | NotSupported:
-    """The error for a refusal of the host, with its fix."""
     text = message.rest[:SHOWN]
     job, where = order.job, order.where
     if message.kind == "TAKEN":

@@ -83,8 +83,6 @@ def processes(section: ScriptSection) -> CronProcesses:
 
 @dataclass(slots=True)
 class CrontabReply:
-    """The crontabs of the host, as far as readable."""
-
     checksum: str
     sees_all: bool
     """True where the spool of all users' crontabs can be listed (root)."""
@@ -167,8 +165,6 @@ class HostCrontabs:
 
 @dataclass(slots=True)
 class HostAnswer:
-    """The parsed sections of one answer."""
-
     host: HostNow
     processes: CronProcesses
     tables: CrontabReply | None
@@ -190,6 +186,5 @@ class HostAnswer:
 
 
 def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon) -> HostCrontabs:
-    """The parsed crontabs of an answer."""
     tables = read_crontabs([replace(file, daemon=daemon) for file in reply.files], reply.users)
     return HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, reply.sees_all)

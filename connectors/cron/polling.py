@@ -65,7 +65,6 @@ class CronCursor:
         self.records = {path: place for path, place in self.records.items() if path.startswith(f"{spool}/")}
 
     def as_json(self) -> str:
-        """The cursor's text."""
         value: dict[str, Any] = {
             "v": VERSION,
             "log": self.log.as_json() if self.log else None,
@@ -313,7 +312,6 @@ class HostPoll:
 
     # -- the result --------------------------------------------------------------------------------------------------
     def poll(self, open_runs: tuple[RunRef, ...], inventory: Inventory | None) -> Poll:
-        """Changed and running attempts, and the cursor after them."""
         book = self.memory.book
         self.has_more |= any(item.undecided and not item.reported for item in book.attempts)
         if not self.has_more and (unknown := list(records.referenced_attempts(open_runs, book.attempts))):
@@ -343,7 +341,6 @@ class HostPoll:
         settle_attempts(self.memory.book, snapshot)
 
     def inventory(self) -> Inventory:
-        """All jobs of this answer."""
         tables = self.crontabs
         clock = self.answer.host.clock(self.ours, tables.zone)
         return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
@@ -355,5 +352,4 @@ def crontab_fix(denied: tuple[tuple[str, str], ...], login: str) -> str:
 
 
 def denied_text(denied: tuple[tuple[str, str], ...], host: str, login: str) -> str:
-    """The error text of a denied crontab, with the fix."""
     return f"{host}: crontab {denied[0][0]} is denied ({denied[0][1]}): {crontab_fix(denied, login)}"

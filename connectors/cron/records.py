@@ -27,7 +27,6 @@ DIALECT, OWN_ZONE, BUSYBOX = "debian-cron", "cronie", "busybox"
 
 
 def native_id(host: str, line: CrontabLine) -> str:
-    """`host:name`."""
     return f"{host}:{line.name}"
 
 
@@ -39,7 +38,6 @@ def proof(line: CrontabLine, level: int) -> ProofLevel:
 
 
 def job(host: str, line: CrontabLine, zone: str, level: int) -> JobRecord:
-    """One crontab line as a job."""
     return JobRecord(
         native_id=native_id(host, line),
         title=line.name,

@@ -55,7 +55,6 @@ class KubernetesActions(ActionRouter[RoutedAction]):
         super().__init__("Kubernetes", client, by_plan, settle_seconds=0)
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. RERUN of a missed run is a START."""
         verb = Verb(spec.verb)
         if verb in (Verb.START, Verb.RERUN):
             return self._starter.preview(spec)
@@ -78,13 +77,10 @@ WHOLE_RERUN_NOTE = "all of it runs again: Kubernetes reruns no single pod or ind
 
 
 class KubernetesStarter:
-    """Makes Jobs in one target."""
-
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says."""
         namespace, name, is_cron = parse.split_job_id(spec.run.job)
         _, old, uid = parse.parse_reference(spec.run)
         is_rerun = spec.verb is Verb.RERUN and bool(uid)
@@ -124,7 +120,6 @@ class KubernetesStarter:
         return read_object(self._client.cronjob(namespace, name) if is_cron else self._client.job(namespace, name))
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
         namespace, name, is_cron = parse.split_job_id(str(plan["job"]))
         source = self._source(namespace, str(plan["from"]), is_cron)
         if source is None or source["metadata"]["uid"] != plan["source"]:
@@ -213,7 +208,6 @@ def job_body(source: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str,
 
 
 def _job_annotations(metadata: fields.Row, plan: Mapping[str, Any], key: str) -> dict[str, str]:
-    """The annotations: those of the template or the Job, and ours."""
     is_cron = parse.split_job_id(str(plan["job"]))[2]
     annotations = parse.object_annotations(metadata)
     return {
@@ -246,13 +240,10 @@ CANCEL_TEXT = "end a Job by its deadline"
 
 
 class KubernetesCanceller:
-    """Ends Jobs of one target."""
-
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says."""
         verb = str(spec.verb)
         namespace, name, uid = parse.parse_reference(spec.run)
         if not uid:
@@ -280,7 +271,6 @@ class KubernetesCanceller:
         )
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says."""
         namespace, name, uid = str(plan["ns"]), str(plan["name"]), str(plan["uid"])
         row = self._job(namespace, name, uid)
         if row is None:
@@ -294,7 +284,6 @@ class KubernetesCanceller:
         return Receipt(parse.run_ref(namespace, name, uid), f"Job {namespace}/{name} gets a deadline that has passed")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By our key on the Job."""
         namespace, name, uid = str(plan["ns"]), str(plan["name"]), str(plan["uid"])
         row = self._job(namespace, name, uid)
         if row is None:

@@ -36,8 +36,6 @@ PLAIN_HEADERS = {"Accept": "*/*"}
 
 
 class KubernetesClient:
-    """All calls of one target."""
-
     def __init__(
         self,
         options: KubernetesOptions,
@@ -69,7 +67,6 @@ class KubernetesClient:
         return self._list(f"/apis/batch/v1{self._below('jobs')}", following, {GONE_STATUS} if following else ())
 
     def job_names(self, following: str) -> HttpReply:
-        """Jobs with their metadata only."""
         light = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         return self._list(f"/apis/batch/v1{self._below('jobs')}", following, headers=light)
 
@@ -88,11 +85,9 @@ class KubernetesClient:
         return self.get(f"/apis/batch/v1{self._below('jobs')}", parameters, {GONE_STATUS})
 
     def newest_version(self) -> HttpReply:
-        """A list of at most one Job, for its resourceVersion."""
         return self.get(f"/apis/batch/v1{self._below('jobs')}", {"limit": 1})
 
     def pods(self, jobs: Collection[str], namespace: str = "") -> HttpReply:
-        """Pods of the Jobs of these names."""
         chosen = {"labelSelector": f"job-name in ({','.join(sorted(jobs))})", "limit": MAX_PODS}
         base = f"/api/v1/namespaces/{namespace}/pods" if namespace else f"/api/v1{self._below('pods')}"
         return self.get(base, chosen, {403})

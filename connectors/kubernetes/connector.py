@@ -24,8 +24,6 @@ from connectors.sdk.states import Capability, ProofLevel, Verb
 
 
 class KubernetesConnector(ComposedConnector):
-    """A cluster, or one namespace of it."""
-
     def __init__(
         self,
         options: KubernetesOptions,

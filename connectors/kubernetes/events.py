@@ -53,8 +53,6 @@ def _event_time(event: fields.Row) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class CronJobEvent:
-    """A CronJob's event about one of its Jobs."""
-
     namespace: str
     cronjob: str
     job: str

@@ -35,8 +35,6 @@ class _ChangedMeanwhile(NotSupported):
 
 
 class KubernetesHolder(MarkedPauseActions[fields.Row]):
-    """HOLD and RELEASE in one target."""
-
     marking = KUBERNETES_MARKING
 
     def __init__(self, client: KubernetesClient) -> None:

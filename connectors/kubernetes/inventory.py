@@ -19,15 +19,12 @@ STANDALONE_JOB = "standalone Job: started by hand or by another program"
 
 
 class KubernetesInventory:
-    """Reads inventories of one target."""
-
     def __init__(
         self, client: KubernetesClient, watched: Callable[[str], bool], has_lone: bool, controller_zone: str
     ) -> None:
         self._client, self._watched, self._has_lone, self._zone = client, watched, has_lone, controller_zone
 
     def read(self, previous_hash: str) -> Inventory:
-        """As the contract says."""
         skipped, clock = list[SkippedRecord](), None
         rows = []
         for row, reply in read_objects(self._client.cronjobs):
@@ -76,7 +73,6 @@ def read_objects(fetch: Callable[[str], HttpReply]) -> Iterator[tuple[Any, HttpR
 
 
 def cronjob_record(row: fields.Row, controller_zone: str) -> JobRecord:
-    """A CronJob. Raises RecordUnreadable."""
     meta, spec = parse.parse_metadata(row), fields.table(row.get("spec"))
     template = fields.table(fields.table(spec.get("jobTemplate")).get("spec"))
     pod = fields.table(fields.table(template.get("template")).get("spec"))
@@ -114,7 +110,6 @@ def read_object(reply: HttpReply) -> fields.Row | None:
 
 
 def active_jobs_note(cronjob: fields.Row) -> str | None:
-    """Active Jobs of a CronJob, by its own status."""
     active = fields.tables(fields.subtable(cronjob, "status").get("active"))
     names = [str(reference.get("name")) for reference in active]
     return f"Jobs of it are active: {', '.join(names[:5])}" if names else None

@@ -60,5 +60,4 @@ class KubernetesOptions(BaseModel):
 
 
 def targets(options: KubernetesOptions) -> list[str]:
-    """Its namespaces, or the cluster."""
     return list(dict.fromkeys(options.namespaces)) or [CLUSTER_TARGET]

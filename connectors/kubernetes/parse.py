@@ -126,7 +126,6 @@ def scheduled_time_in_name(owner: str, name: str) -> datetime | None:
 
 
 def run_record(job: KubernetesJob, pods: Sequence[KubernetesPod] = ()) -> RunRecord:
-    """The run that a Job is."""
     outcome = job_state(job, pods)
     again = job.notes.get(RERUN_OF_ANNOTATION, "")
     started = fields.instant(job.status, "startTime")
@@ -231,8 +230,6 @@ KNOWN_CONDITIONS = ("Complete", "Failed", "Suspended", *INTERIM_CONDITIONS)
 
 @dataclass(frozen=True, slots=True)
 class KubernetesState:
-    """State of a run: ours, Kubernetes' own, and its details."""
-
     state: RunState
     native: str
     reason: str = ""
@@ -299,8 +296,6 @@ def _open_state(status: fields.Row, pods: Sequence[KubernetesPod]) -> Kubernetes
 
 @dataclass(frozen=True, slots=True)
 class KubernetesPod:
-    """One pod of a Job as it is now."""
-
     name: str
     job_uid: str
     phase: str
@@ -449,7 +444,6 @@ def new_job_name(job: str, key: str) -> str:
 
 
 def run_ref(namespace: str, name: str, uid: str) -> str:
-    """A `native_ref`."""
     return json.dumps({"ns": namespace, "name": name, "uid": uid})
 
 

@@ -46,8 +46,6 @@ OUT_OF_TIME = "not all open runs were read in time: the next poll reads the rest
 
 
 class KubernetesPoller:
-    """Follows one target."""
-
     def __init__(self, client: KubernetesClient, watched: Callable[[str], bool]) -> None:
         self._client, self._watched = client, watched
         self._reported, self._pods, self._listed = ReportedRuns(), PodReader(client), KubernetesListedJobs()
@@ -195,7 +193,6 @@ class KubernetesPoller:
         deleted: dict[str, KubernetesJob],
         result: PollResult,
     ) -> None:
-        """Reads the open runs of the engine that are in no list."""
         requests = lost = 0
         for open_run in open_runs:
             namespace, name, uid = parse.parse_reference(open_run)

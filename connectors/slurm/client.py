@@ -29,7 +29,6 @@ PAGE_ROWS = 5000
 
 @cache
 def script(name: str) -> str:
-    """The text of a script of this package."""
     return (Path(__file__).parent / name).read_text("utf-8")
 
 
@@ -67,7 +66,6 @@ class SlurmClient:
         return self.ask(["host", "level", self._queue()])
 
     def ask(self, calls: Iterable[str], once: bool = False) -> SlurmAnswer:
-        """The answer of these functions of the scripts."""
         nonce = secrets.token_hex(8)
         values = f"SUDO={'sudo' if self.options.sudo else ''} BIN={quote(self.options.bin or '')}"
         head = f"N={nonce} {values}\n{script('collect.sh')}{script('act.sh')}"
@@ -88,7 +86,6 @@ class SlurmClient:
 
 
 def call(name: str, *values: str) -> str:
-    """One call of a function of the scripts, its values quoted."""
     return f"{name} {join(values)}"
 
 

@@ -143,8 +143,6 @@ def _act(rights: SlurmAnswer, me: str, level: str) -> Iterator[SourcePermission]
 
 
 class SlurmConnector(ComposedConnector):
-    """One cluster, through one host that has its commands."""
-
     def __init__(
         self, options: SlurmOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
     ) -> None:

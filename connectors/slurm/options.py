@@ -49,8 +49,6 @@ class SlurmOptions(HostOptions):
 
 
 class JobSelection:
-    """Names of jobs by the settings."""
-
     def __init__(self, options: SlurmOptions, target: str) -> None:
         self._options, self.target = options, target
         self._varying = re.compile(options.varying) if options.varying else None
@@ -70,7 +68,6 @@ class JobSelection:
         return (user, name) if target == self.target and name else ("", "")
 
     def wants(self, name: str) -> bool:
-        """Whether jobs of that name are watched."""
         plain = self.name_of(name)
         return any(fnmatchcase(plain, job) for job in self._options.jobs) and not any(
             fnmatchcase(plain, item) for item in self._options.ignore

@@ -83,7 +83,6 @@ def state_of(word: str, exit_code: str) -> RunState:
 
 
 def waiting_reason(reason: str, is_held: bool) -> tuple[RunState, str]:
-    """State and reason of a PENDING job."""
     plain = reason.split(",")[0].strip("() ")
     if plain == NEVER:
         return RunState.BLOCKED, "upstream"
@@ -180,8 +179,6 @@ class PartGroup:
 
 @dataclass(slots=True)
 class ParsedRows:
-    """The rows of one list."""
-
     groups: list[PartGroup] = field(default_factory=list)
     skipped: list[SkippedRecord] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -270,7 +267,6 @@ def _queued(row: list[str]) -> QueueRow | None:
 
 
 def group(row: QueueRow) -> PartGroup:
-    """A line of squeue as a group of accounting."""
     start = 0 if row.is_pending else row.start
     return PartGroup(
         row.base, row.submit, 0, row.native, "", count_of(row.part), start, row.end if row.is_over else 0, (row.part,),
@@ -279,7 +275,6 @@ def group(row: QueueRow) -> PartGroup:
 
 
 def groups(answer: SlurmAnswer, kind: str = "ROWS") -> ParsedRows:
-    """Groups of accounting, of every section of that kind."""
     rows = ParsedRows()
     for part in answer.parts:
         if part.kind == kind:

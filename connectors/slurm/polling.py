@@ -55,8 +55,6 @@ class SlurmCursor:
 
 @dataclass(slots=True)
 class ClusterSnapshot:
-    """One parsed answer."""
-
     host: HostNow
     settings: Mapping[str, str]
     rows: ParsedRows
@@ -94,13 +92,10 @@ class ClusterSnapshot:
 
 
 class SlurmPoller:
-    """The polls of one connector."""
-
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection, self._reported = client, selection, ReportedRuns()
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        """As the contract says."""
         before, was = datetime.now(UTC), fields.read_cursor(SlurmCursor, cursor) or SlurmCursor()
         now = int(before.timestamp())
         since = was.until or now - self._client.options.history_hours * 3600
@@ -205,7 +200,6 @@ def _gaps(was: SlurmCursor, seen: ClusterSnapshot) -> tuple[HistoryGap, ...]:
 
 
 def _ids(open_runs: Iterable[RunRef]) -> list[str]:
-    """Ids of the jobs of open runs."""
     ids = dict.fromkeys(str(fields.reference_row(run.native_ref).get("id", "")) for run in open_runs)
     return [base for base in ids if base.isascii() and base.isdigit() and len(base) < 11][:MOST_AGAIN]
 
@@ -254,8 +248,6 @@ OURS = re.compile(r" --comment=headway-run id=\S+ at=\d+")
 
 @dataclass(slots=True)
 class SubmittedJob:
-    """A job, by its submissions."""
-
     user: str
     name: str
     account: str = ""
@@ -273,8 +265,6 @@ class SubmittedJob:
 
 
 class SlurmInventory:
-    """The inventory of one connector."""
-
     def __init__(self, client: SlurmClient, selection: JobSelection, polls: SlurmPoller) -> None:
         self._client, self._selection, self._polls = client, selection, polls
 

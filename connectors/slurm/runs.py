@@ -40,7 +40,6 @@ def with_queue(groups: Sequence[PartGroup], waits: Sequence[QueueRow]) -> list[P
 
 
 def _state(item: PartGroup) -> tuple[RunState, str]:
-    """State, and the reason why it waits."""
     if item.native == "PENDING":
         return parse.waiting_reason(item.reason, item.is_held)
     return parse.state_of(item.native, item.code), ""
@@ -162,7 +161,6 @@ def _reference(base: str, attempt: SlurmAttempt, head: PartGroup) -> str:
 
 
 def _whole(by_state: Mapping[RunState, int]) -> RunState:
-    """The state of a run by those of its parts."""
     if len(by_state) == 1:
         return next(iter(by_state))
     open_ones = [state for state in by_state if state.is_open]

@@ -31,13 +31,10 @@ RUNS_NOW = "the service is started now, with its own settings and user; it gets 
 
 
 def invocation_of(run: RunRef) -> str:
-    """The invocation id of a run; "" where it is unknown."""
     return str(reference_row(run.native_ref).get("invocation", ""))
 
 
 class SystemdActions:
-    """The verbs of one host."""
-
     def __init__(self, client: SystemdClient, target: str) -> None:
         self._client, self._target = client, target
 
@@ -118,7 +115,6 @@ class SystemdActions:
 
 
 def sudo_fix(where: str, unit: str) -> str:
-    """The missing permission, and the sudoers rule that grants it."""
     return (
         f"{where}: the login may not start and stop {unit}. Add to its sudoers: NOPASSWD: "
         f"/usr/bin/systemctl start --no-block -- {unit}, /usr/bin/systemctl stop --no-block -- {unit}"

@@ -50,7 +50,6 @@ BITE_BYTES = 4 * 1024 * 1024
 
 @cache
 def script(name: str) -> str:
-    """The text of a script of this package."""
     return (Path(__file__).parent / name).read_text("utf-8")
 
 

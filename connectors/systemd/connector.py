@@ -68,8 +68,6 @@ class SystemdCursor:
 
 @dataclass(slots=True)
 class SystemdAnswer:
-    """One parsed answer."""
-
     host: HostNow
     zone: str
     version: int | None
@@ -80,8 +78,6 @@ class SystemdAnswer:
 
 
 class SystemdConnector:
-    """One host."""
-
     def __init__(
         self, options: SystemdOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
     ) -> None:
@@ -169,7 +165,6 @@ class SystemdConnector:
 
     # -- log ----------------------------------------------------------------------------------------------------------
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        """The journal of the invocation."""
         invocation = invocation_of(run)
         if not (invocation.isascii() and invocation.isalnum() and len(invocation) == 32):
             raise NotSupported(f"{run.job}: the invocation of this run is unknown, so its log cannot be found")
@@ -216,7 +211,6 @@ class SystemdConnector:
 
 
 def _job(host: str, unit: str, timers: list[TimerUnit], answer: SystemdAnswer) -> JobRecord:
-    """A service with the schedule of all its timers."""
     service = answer.services.get(unit)
     calendar = [expression for timer in timers for expression in timer.calendar]
     monotonic = [setting for timer in timers for setting in timer.monotonic]

@@ -47,8 +47,6 @@ RESULTS = {
 
 @dataclass(frozen=True, slots=True)
 class TimerUnit:
-    """One timer as it is set now."""
-
     unit: str
     service: str
     calendar: tuple[str, ...]
@@ -159,7 +157,6 @@ def _setting(value: str) -> str:
 
 
 def services(body: bytes) -> dict[str, ServiceUnit]:
-    """By unit name."""
     return {_one(block, "Id"): _service(block) for block in blocks(body)}
 
 
@@ -234,8 +231,6 @@ class UnitEvent:
 
 
 def unit_event(at: datetime, entry: JournalEntry) -> UnitEvent | None:
-    """The event of a journal entry; None for any other entry."""
-
     def field(name: str) -> str:
         return script_output.journal_text(entry.get(name))
 

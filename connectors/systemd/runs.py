@@ -69,8 +69,6 @@ def job_id(host: str, unit: str) -> str:
 
 @dataclass(slots=True)
 class InvocationBook:
-    """Open invocations, and those that this poll reports."""
-
     runs: dict[str, Invocation] = field(default_factory=dict)
     requested: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By unit our key of a start that its next invocation belongs to, and when it was requested."""
@@ -84,7 +82,6 @@ class InvocationBook:
         return {run.unit for run in self.runs.values()}
 
     def add_events(self, events: Iterable[UnitEvent], boot: str) -> None:
-        """Adds events of the journal, oldest first."""
         for event in events:
             if event.what == parse.REQUESTED:
                 if event.text == "start":
@@ -186,6 +183,5 @@ class InvocationBook:
                 run.end(RunState.CANCELLED, "success", run.ended, message)
 
     def reported(self, again: Iterable[str]) -> list[Invocation]:
-        """Changed, running and requested invocations, by start."""
         names = {*self.changed, *again, *(run.invocation for run in self.runs.values() if not run.ended)}
         return sorted((self.runs[name] for name in names if name in self.runs), key=lambda item: item.started)
