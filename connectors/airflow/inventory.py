@@ -11,7 +11,7 @@ Previews of actions look up one DAG here: its active runs, its pause, the task i
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -39,9 +39,7 @@ class AirflowInventory:
     """Reads inventories of one Airflow, and caches the definitions of its DAGs."""
 
     def __init__(self, client: AirflowClient, base_url: str, watched: Callable[[str], bool]) -> None:
-        self._client = client
-        self._base_url = base_url
-        self._watched = watched
+        self._client, self._base_url, self._watched = client, base_url, watched
         self._definitions: dict[str, DagDefinition] = {}
 
     def read(self, previous_hash: str) -> Inventory:
@@ -55,7 +53,12 @@ class AirflowInventory:
         rows = {name: row for name, row in named if self._watched(name)}
         complete = self._read_definitions(rows, skipped) and listed.is_whole and len(named) == len(listed.rows)
         feeds = self._feeds(skipped)
-        errors, broken = self._import_errors()
+        reply = self._client.import_errors()  # DAGs of these files may be missing from the list or unchanged
+        errors_rows = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
+        broken: list[SkippedRecord] = []
+        errors = dict(fields.readable(errors_rows, parse.parse_import_error, "importErrors", broken))
+        for name, why in errors.items():
+            broken.append(SkippedRecord("importErrors", f"DAG file {name} cannot be imported: {why}"))
         jobs = self._jobs(rows, feeds, errors, skipped)
         if not rows:
             complete = False
@@ -129,8 +132,12 @@ class AirflowInventory:
         errors: Mapping[str, str],
         skipped: list[SkippedRecord],
     ) -> tuple[JobRecord, ...]:
-        slots_of = self._slots(rows)
         defined = [name for name in sorted(rows) if name in self._definitions]
+        slots_of: dict[str, int | None] = {}
+        if any(self._definitions[name].pool for name in defined):
+            reply = self._client.pools()  # refused to an account that may not read pools
+            pools = fields.rows(reply.table().get("pools")) if reply.status == 200 else []
+            slots_of = dict(fields.readable(pools, parse.parse_pool_slots))
 
         def jobs_of(name: str) -> list[JobRecord]:
             row, definition = rows[name], self._definitions[name]
@@ -143,25 +150,6 @@ class AirflowInventory:
                 reason = f"{job.native_id} is the id of two jobs; the first one is kept"
                 skipped.append(SkippedRecord("dags", reason))
         return tuple(jobs.values())
-
-    def _slots(self, names: Iterable[str]) -> dict[str, int | None]:
-        """Slots by pool, where a DAG is in one; none where this account may not read pools."""
-        if not any(self._definitions[name].pool for name in names if name in self._definitions):
-            return {}
-        reply = self._client.pools()
-        rows = fields.rows(reply.table().get("pools")) if reply.status == 200 else []
-        return dict(fields.readable(rows, parse.parse_pool_slots))
-
-    def _import_errors(self) -> tuple[dict[str, str], list[SkippedRecord]]:
-        """DAG files that cannot be imported, with the reason, and the same for people: their DAGs may be missing from
-        the list or unchanged."""
-        reply = self._client.import_errors()
-        rows = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
-        skipped: list[SkippedRecord] = []
-        errors = dict(fields.readable(rows, parse.parse_import_error, "importErrors", skipped))
-        for name, why in errors.items():
-            skipped.append(SkippedRecord("importErrors", f"DAG file {name} cannot be imported: {why}"))
-        return errors, skipped
 
 
 MAX_NAMED_TASKS = 12

@@ -480,8 +480,12 @@ class ApprovalQuestions:
         """Puts the question into the message of each task that waits for an answer."""
         waiting = [record for record in result.records.values() if _waits_for(record, "approval")]
         if any(record.attempt_key not in self._known for record in waiting):
+            while len(self._known) > MAX_CACHED_QUESTIONS:
+                self._known.pop(next(iter(self._known)))
             try:
-                self._read()
+                reply = self._client.questions()
+                rows = fields.rows(reply.table().get("hitl_details")) if reply.status == 200 else []
+                self._known |= dict(fields.readable(rows, _parse_question))
                 for record in waiting:
                     self._known.setdefault(record.attempt_key, "")
             except SystemUnreachable as error:
@@ -489,13 +493,6 @@ class ApprovalQuestions:
         for record in waiting:
             if question := self._known.get(record.attempt_key, ""):
                 result.add(_with_reason(record, question))
-
-    def _read(self) -> None:
-        while len(self._known) > MAX_CACHED_QUESTIONS:
-            self._known.pop(next(iter(self._known)))
-        reply = self._client.questions()
-        rows = fields.rows(reply.table().get("hitl_details")) if reply.status == 200 else []
-        self._known |= dict(fields.readable(rows, _parse_question))
 
 
 def _parse_question(row: Any) -> tuple[str, str]:

@@ -432,6 +432,7 @@ def settle_attempts(book: AttemptBook, snapshot: ProcessSnapshot) -> None:
 
 def _judge(attempt: CronAttempt, snapshot: ProcessSnapshot) -> None:
     rebooted = _is_of_earlier_boot(attempt, snapshot)
+    searched = snapshot.processes.searched | snapshot.processes.births.keys()
     if attempt.started > snapshot.now - JUST_STARTED_SECONDS or (not rebooted and _is_alive(attempt, snapshot)):
         attempt.missed_at = 0.0
         return
@@ -440,7 +441,7 @@ def _judge(attempt: CronAttempt, snapshot: ProcessSnapshot) -> None:
         attempt.end(RunState.UNKNOWN, RunEvidence.INFERRED, attempt.native_state, 0, None, message)
     elif not snapshot.records_are_read or (not snapshot.log_is_read and snapshot.level & (ENDS_LOGGED | ERRORS_LOGGED)):
         return  # its end may be in what is not read yet
-    elif (attempt.run_id or attempt.is_of_anacron) and not rebooted and not snapshot.processes.has_checked(attempt.pid):
+    elif (attempt.run_id or attempt.is_of_anacron) and not rebooted and attempt.pid not in searched:
         attempt.undecided = True  # it began after the table was read, or was not searched: the next poll does
     elif attempt.run_id:
         attempt.missed_at = snapshot.now

@@ -113,7 +113,8 @@ class CrontabLine:
     @property
     def command(self) -> str:
         """The command that runs: up to the first bare `%`, with `\\%` as `%` and `\\\\` as `\\`."""
-        return dialects.busybox_command(self.raw) if self.daemon is CronDaemon.BUSYBOX else command_of(self.raw)
+        is_busybox = self.daemon is CronDaemon.BUSYBOX
+        return self.raw.partition("#")[0].rstrip(" \t") if is_busybox else command_of(self.raw)
 
     @property
     def logged(self) -> str:

@@ -192,10 +192,6 @@ LEFT_OUT = "crond of busybox leaves this line out"
 MAY_CRASH = "crond of busybox 1.35 crashes on it"
 
 
-def busybox_command(raw: str) -> str:
-    return raw.partition("#")[0].rstrip(" \t")
-
-
 def busybox_reading(expression: str) -> tuple[str, tuple[str, ...]]:
     """The expression that it uses, in Debian's syntax, and the fields that it cannot read. Raises TimeFieldError where
     there are not five."""

@@ -44,14 +44,6 @@ class CronProcesses:
     has_own_file: bool = False
     """True where busybox's crond writes a log without times."""
 
-    def of_cron(self) -> list[tuple[int, str]]:
-        """cron's children and their jobs: pid and birth in ticks."""
-        return [(pid, self.births[pid]) for pid in (*self.children, *self.jobs)]
-
-    def has_checked(self, pid: int) -> bool:
-        """Whether that pid was searched: only then its absence is proof."""
-        return pid in self.searched or pid in self.births
-
 
 def processes(section: ScriptSection) -> CronProcesses:
     """cron's processes of a PROC section, without unreadable lines."""

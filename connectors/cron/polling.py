@@ -258,7 +258,8 @@ class HostPoll:
         if not self.is_log_read or not all(line.is_logged for line in self.crontabs.tables.lines):
             return
         now = host.now.timestamp()
-        starts = [began(host, ticks) for pid, ticks in self.answer.processes.of_cron()]
+        processes = self.answer.processes
+        starts = [began(host, processes.births[pid]) for pid in (*processes.children, *processes.jobs)]
         unlogged = [at for at in starts if memory.heard + STAMP_SECONDS < at < now - LOG_LAG.total_seconds()]
         memory.silent = memory.silent or min(unlogged, default=0.0)
 

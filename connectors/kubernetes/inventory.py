@@ -35,11 +35,11 @@ class KubernetesInventory:
         if self._has_lone:
             jobs |= self._lone(skipped)
         records = (job for _, job in sorted(jobs.items()))
-        return Inventory.since(previous_hash, records, not skipped, clock, skipped, self._asks_for)
 
-    def _asks_for(self, name: str, keys: tuple[str, ...]) -> bool:
-        """False for standalone Jobs: a deleted one is not drift."""
-        return self._watched(name) and parse.split_job_id(name)[2]
+        def asks_for(name: str, _: tuple[str, ...]) -> bool:
+            return self._watched(name) and parse.split_job_id(name)[2]  # a deleted standalone Job is not drift
+
+        return Inventory.since(previous_hash, records, not skipped, clock, skipped, asks_for)
 
     def _lone(self, skipped: list[SkippedRecord]) -> dict[str, JobRecord]:
         objects = (row for row, _ in read_objects(self._client.job_names))

@@ -190,15 +190,9 @@ def _run_context(job: KubernetesJob, pods: Sequence[KubernetesPod]) -> dict[str,
         **{name: value for name, value in counts.items() if value},
         **{name: value for name, value in limits.items() if value > 1 or (name == "backoffLimit" and value)},
         **{name: value for name, value in indexes.items() if value},
-        "pods": [_pod_context(pod) for pod in pods[-MAX_LISTED_PODS:]] or None,
+        "pods": [pod.context for pod in pods[-MAX_LISTED_PODS:]] or None,
     }
     return {name: value for name, value in context.items() if value is not None}
-
-
-def _pod_context(pod: KubernetesPod) -> dict[str, Any]:
-    context = {"name": pod.name, "node": pod.node, "index": pod.index, "why": pod.why, "restarts": pod.restarts}
-    code = {} if pod.exit_code is None else {"exit": pod.exit_code}
-    return {**{name: value for name, value in context.items() if value}, **code}
 
 
 def deleted_run(record: RunRecord, at: datetime | None) -> RunRecord:
@@ -317,6 +311,12 @@ class KubernetesPod:
     @property
     def is_alive(self) -> bool:
         return self.phase not in ("Succeeded", "Failed")
+
+    @property
+    def context(self) -> dict[str, Any]:
+        values = {"name": self.name, "node": self.node, "index": self.index, "why": self.why, "restarts": self.restarts}
+        code = {} if self.exit_code is None else {"exit": self.exit_code}
+        return {**{name: value for name, value in values.items() if value}, **code}
 
 
 def pods_by_job(rows: Iterable[Any]) -> dict[str, list[KubernetesPod]]:

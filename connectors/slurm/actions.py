@@ -81,7 +81,8 @@ class SlurmReruns:
         if spec.verb is Verb.START or not parse.base_of(str(ref.get("part", ""))):
             ref = self._of_newest(spec.run.job)
             if not ref:
-                return _refused_rerun(f"accounting has no submission of {spec.run.job} within history_hours")
+                why = f"accounting has no submission of {spec.run.job} within history_hours"
+                return Preview("submit again", "cannot submit it now", "nothing", refused=why)
             return self._submitting(spec, ref, self._situation(ref), is_start=True)
         now = self._situation(ref)
         if now.parts and now.may_requeue:
@@ -208,7 +209,10 @@ class SlurmReruns:
         if queue != "0" or accounts != "0":
             silent = "slurmctld" if queue != "0" else "accounting"
             return ActionUnknown(f"{silent} does not answer")
-        if self._is_hidden(answer, str(plan["user"])):
+        where = self._client.where
+        me, level = needed(answer, "ME", where).fields(2)[0], needed(answer, "LEVEL", where).rest.strip()
+        may_see = me in (plan["user"], "root") or level in OPERATORS
+        if not may_see and parse.is_private(parse.settings(answer, where)):  # which Slurm reports by no error
             return ActionUnknown(f"PrivateData=jobs hides the jobs of {plan['user']} from the login: it may be there")
         if not base:
             return ActionAbsent()
@@ -217,16 +221,6 @@ class SlurmReruns:
         if any(parse.stamp(row[0]) > int(plan.get("newest", 0)) for row in rows if len(row) >= 5):
             return ActionUnknown("it was queued again meanwhile, without our key in its comment")
         return ActionAbsent()
-
-    def _is_hidden(self, answer: SlurmAnswer, user: str) -> bool:
-        """Whether jobs of that user are hidden from the login, which Slurm reports by no error."""
-        where = self._client.where
-        me, level = needed(answer, "ME", where).fields(2)[0], needed(answer, "LEVEL", where).rest.strip()
-        return parse.is_private(parse.settings(answer, where)) and me not in (user, "root") and level not in OPERATORS
-
-
-def _refused_rerun(why: str) -> Preview:
-    return Preview("submit again", "cannot submit it now", "nothing", refused=why)
 
 
 WAITING_ONLY = (

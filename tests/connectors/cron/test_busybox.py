@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabLine, read_crontabs
-from connectors.cron.dialects import busybox_command, busybox_reading, writes_a_file
+from connectors.cron.dialects import busybox_reading, writes_a_file
 from connectors.cron.evidence import CronEventKind, read_line
 from connectors.cron.parse import processes
 from connectors.sdk.states import RunState
@@ -88,9 +88,10 @@ def test_the_times_that_it_goes_by(expression: str, taken: str, wrong: tuple[str
 
 
 def test_its_command_ends_at_the_first_hash_and_has_no_percent() -> None:
-    assert busybox_command("date +%d\\% >x # why ") == "date +%d\\% >x"
-    line = CrontabLine("/var/spool/cron/crontabs/root", "root", "* * * * *", "a\tb", "a", daemon=CronDaemon.BUSYBOX)
-    assert line.logged == "a#011b", "as rsyslog writes a tab"
+    table, raw = "/var/spool/cron/crontabs/root", "date\t+%d\\% >x # why "
+    line = CrontabLine(table, "root", "* * * * *", raw, "date", daemon=CronDaemon.BUSYBOX)
+    assert line.command == "date\t+%d\\% >x"
+    assert line.logged == "date#011+%d\\% >x", "as rsyslog writes a tab"
 
 
 def test_a_crontab_is_read_line_by_line() -> None:
