@@ -59,7 +59,6 @@ def clean_line(text: str | bytes, limit: int | None = None) -> str:
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """A message, cleaned, on one line: its non-empty lines joined by " · "."""
     return clean(" · ".join(filter(None, map(str.strip, clean(text).split("\n")))), limit)
 
 

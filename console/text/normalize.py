@@ -40,7 +40,6 @@ LINES = 3000
 """Compared lines, from the end of each log."""
 LINE_LIMIT = 500
 SHOWN = 60
-"""Returned lines of each kind; all are counted."""
 _ERROR = re.compile(
     r"\b(?:error|exception|fatal|panic|traceback|failed|failure|denied|refused|timed out|not found|no such)\b"
     r"|\b\w{1,60}(?:Error|Exception)\b|\bORA-\d{5}\b",

@@ -24,7 +24,6 @@ from console.web.session import ConsoleSession, Size
 from console.web.visitor import Visitor, to_environment
 
 HEARTBEAT_SECONDS = 15.0
-"""Interval of WebSocket pings; a lost browser is noticed within one and a half of it."""
 CLOSE_SECONDS = 2.0
 LONGEST_TITLE = 80
 LARGEST_MESSAGE = 256 * 1024

@@ -18,7 +18,6 @@ BEGINNING = b"__GANGLION__\n"
 LEAVE_SECONDS = 5.0
 """Time that a console has to finish unsent requests on exit."""
 LARGEST = 16 * 1024 * 1024
-"""Bytes of the largest frame that a console sends."""
 LAST_OUTPUT_BYTES = 4096
 NOT_INHERITED = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TERM_PROGRAM", "TMUX", "STY", "LINES")
 """About the server's terminal, not the visitor's."""

@@ -11,7 +11,6 @@ from urllib.parse import quote
 NAME = "HEADWAY_VISITOR"
 PLACE = "HEADWAY_VISITOR_FROM"
 RESERVED = ("headway",)
-"""Headway itself, in the audit."""
 _VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\\-]{0,63}", re.ASCII)
 _LOGIN = re.compile(r"^(?P<scheme>postgres(?:ql)?://)(?:[^/?#]*@)?(?P<rest>.*)$", re.DOTALL)
 

@@ -85,7 +85,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.query_thread = open_queries if isinstance(open_queries, ResourceThread) else store_thread(open_queries)
         self.command, self.visitor = tuple(command), ""
         self.not_sent: list[str] = []
-        """Requests that were not sent before the console closed."""
         self.clock, self.glyphs = ZonedClock(mine), GlyphSet(ascii)
         use_ascii_frames(self, ascii)
         self.trail = ViewHistory()
@@ -171,7 +170,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
             self.screen.fetch()
 
     def take_own(self, shared: str) -> None:
-        """Applies keys and views; reports new faults of the user's own file once."""
         reported = self.own.faults if self.header is not None else ()
         self.own = effective_preferences(shared, self.personal)
         self.set_keymap(key_table.textual_keymap(self.own.remap))
@@ -213,7 +211,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """A disabled binding shows its reason in the last line."""
         handled = await super().run_action(action, default_namespace, namespaces)
         if not handled and isinstance(default_namespace, HeadwayScreen) and isinstance(action, str):
             default_namespace.refuse(action)
@@ -233,7 +230,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
     # navigation
 
     def go(self, where: str) -> None:
-        """Opens a screen with the cursor where it was; closes every screen above the first."""
 
         def open_screen() -> None:
             self._close_views()
@@ -244,7 +240,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.unless_lost(self.screen_stack, open_screen)
 
     def return_to(self, place: ViewPlace) -> None:
-        """Opens an earlier view; closes every screen above the first."""
 
         def open_view() -> None:
             self._close_views()
@@ -329,7 +324,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
                 return
 
     def open_service(self, name: str) -> None:
-        """Its incident; without one the jobs that it depends on."""
         view = next((service for service in self.services if service.name == name), None)
         if view is not None and view.incident_id is not None:
             self.open_incident(view.incident_id)
@@ -412,7 +406,6 @@ def make_table(
 
 
 def make_screen(where: str) -> HeadwayScreen:
-    """A screen by its name in the key table. Raises ValueError for an unknown name."""
     match where:
         case "services":
             from console.tui.views.services.screen import ServicesScreen

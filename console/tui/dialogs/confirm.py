@@ -77,14 +77,12 @@ class SendScreen(Overlay[ConfirmResult]):
         self.say(reason)
 
     def alarm(self) -> str:
-        """Includes the freeze: the box covers the banner."""
         header = self.board.header
         frozen = header_footer.banner_text(header, "", self.ctx) if header is not None and header.frozen else ""
         return super().alarm() or frozen
 
     @property
     def about(self) -> tuple[str, str]:
-        """Verb and object of the title."""
         return "", ""
 
     @property
@@ -94,7 +92,6 @@ class SendScreen(Overlay[ConfirmResult]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Accepted names; the first is the one in the title."""
         return ()
 
     @property
@@ -103,13 +100,11 @@ class SendScreen(Overlay[ConfirmResult]):
 
     @property
     def typed_first(self) -> str:
-        """The text that must be typed now, for the tour; empty for none."""
         if not self.is_attached or not self.line.display:
             return ""
         return "enter a reason" if self.wants_why else self.prompt
 
     def may_send(self) -> bool:
-        """Whether there is something to send, and nothing forbids it."""
         return True
 
     # the box
@@ -137,7 +132,6 @@ class SendScreen(Overlay[ConfirmResult]):
         return self.query_one(Input)
 
     def offer(self, choices: Sequence[tuple[str, str, str]]) -> None:
-        """Shows the choices, the cursor on the first."""
         self.grid.show(
             FixedRows([TableRow(key, ((f" {name}", "strong"), (says, "dim"))) for key, name, says in choices]),
             keep=False,
@@ -147,7 +141,6 @@ class SendScreen(Overlay[ConfirmResult]):
             self.grid.focus()
 
     def offer_sending(self, says: str) -> None:
-        """Prompts for the name, or offers to send below "Back"."""
         if self.must_type:
             self._ask_name()
             return

@@ -85,12 +85,10 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
             self.pacer.end_hold()
         self.fitted()
 
-    def fitted(self) -> None:
-        """It has been laid out again."""
+    def fitted(self) -> None: ...
 
     @property
     def lines_at_first(self) -> int:
-        """Height of the box before its content is known."""
         return 6
 
     @property
@@ -110,12 +108,10 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
                 header_footer.paint_small(self.board, pane)
 
     def alarm(self) -> str:
-        """A warning that the box covers; empty when all is well."""
         return header_footer.alarm_of(self.board)
 
     @property
     def typed_first(self) -> str:
-        """The text that must be typed before anything is sent; empty for none."""
         return ""
 
     def fetch(self) -> None: ...
@@ -208,7 +204,6 @@ def record_screen(name: str, record: Any) -> TextScreen:
 
 
 def links_screen(name: str, links: Sequence[tuple[str, str]]) -> TextScreen:
-    """Owner, runbook and addresses; `y` copies the first address."""
     text = "\n".join(f"{label}:\n  {address}\n" for label, address in links) or "nothing is known"
     first = next((address for _, address in links if "://" in address), links[0][1] if links else "")
     return TextScreen(name, text, first)

@@ -152,7 +152,6 @@ def act_choices(screen: HeadwayScreen, skip: Sequence[str] = ()) -> list[Palette
 
 
 def help_screen(screen: HeadwayScreen) -> PickScreen:
-    """The keys of a screen; Enter on one runs it."""
     widget = key_table.focus_widget(screen.WHERE)
     moved = key_table.key_actions(widget, screen.board.own.remap)
     moves = [
@@ -204,7 +203,6 @@ def match_cost(name: str, typed: str) -> int | None:
 
 
 def match_cost_of_terms(name: str, terms: list[str]) -> int | None:
-    """The sum over several words, each of which must match; 0 for none."""
     costs = [match_cost(name, term) for term in terms]
     return None if None in costs else sum(cost or 0 for cost in costs)
 
@@ -242,7 +240,6 @@ class JumpScreen(PickScreen):
         self._awaited: set[str] = set()
         """Queries of the list without an answer yet."""
         self._is_entered = False
-        """Enter was pressed before the list was complete; its first line is chosen then."""
 
     @property
     def lines_at_first(self) -> int:
@@ -369,7 +366,6 @@ class JumpScreen(PickScreen):
 
 
 def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
-    """The action of an alias; disabled if this screen does not have it."""
     here = (choice for choice in choices if choice.value in (name, ("screen", name)))
     label = next((act.word for act in key_table.KEY_TABLE if act.name == name), name)
     return next(here, PaletteChoice("", label, "nothing on this screen has a mark", None, dead=True))

@@ -26,15 +26,11 @@ from console.tui.widgets.paint import Segment, fit
 from console.tui.widgets.pane import Pane
 
 NAME_WIDTH, LATE = 20, 15
-"""Cells of the names and of the chances to be late."""
 EVEN = 0.01
-"""Difference of P(late) from which a variant counts as better or worse."""
 UNCHANGED = "unchanged"
 
 
 class Variant(NamedTuple):
-    """One variant: its label and the request to the engine."""
-
     name: str
     request: dict[str, Any]
 
@@ -53,7 +49,6 @@ def variants(times: Sequence[datetime], ctx: RenderContext) -> list[Variant]:
 def what_if_lines(
     job: str, outlooks: Sequence[WhatIfView], ways: Sequence[Variant], ctx: RenderContext
 ) -> list[list[Segment]]:
-    """One block per dependent service, in the order given."""
     if not outlooks:
         return [[(f"no open service depends on {clean_line(job)}, or none can be forecast", "plain")]]
     lines: list[list[Segment]] = []
@@ -92,7 +87,6 @@ def next_time(text: str, ctx: RenderContext) -> datetime | None:
 
 
 MAX_TIMES = 6
-"""Further restart times shown at once."""
 ASKING = "the engine computes the forecast…"
 
 
@@ -103,7 +97,6 @@ class WhatIfScreen(Overlay[None]):
         super().__init__()
         self.job_id, self.job = job_id, job
         self.times: list[datetime] = []
-        """Restart times that the user added."""
         self.pane = Pane(id="what-if")
         self.pane.finds_errors = False
         self._asking: PendingRequest | None = None

@@ -58,7 +58,6 @@ class RenderContext(NamedTuple):
 
 
 SECONDS_COUNT = timedelta(minutes=10)
-"""Remaining time below which an act-by shows seconds."""
 
 
 def act_by(at: datetime | None, ctx: RenderContext, zone: str = "") -> Segment:
@@ -110,7 +109,6 @@ def duration_text(view: JobRow | RunRow, ctx: RenderContext) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 run", "2 runs"."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
@@ -142,7 +140,6 @@ def flowing_groups(groups: Sequence[Sequence[Segment]], width: int) -> list[list
 
 GAP = 2
 LEAST_CUT = 10
-"""Cells from which a cut column is still worth showing."""
 
 
 def aligned(rows: Sequence[Sequence[Segment]], width: int) -> SegmentLines:
@@ -167,16 +164,13 @@ def aligned(rows: Sequence[Sequence[Segment]], width: int) -> SegmentLines:
 
 
 WIDEST_NAME = 40
-"""Cells of a system's name at most, while other columns need room."""
 
 
 def target_name(view: TargetView) -> str:
-    """ "etl-hosts/db07"; the system alone if its only target has the same name."""
     return view.system if view.name in ("", view.system) else f"{view.system}/{view.name}"
 
 
 LABEL_WIDTH = 11
-"""Cells of a label with its gaps; wrapped text is indented by it."""
 
 
 def labelled_lines(rows: Sequence[tuple[str, str, str]]) -> SegmentLines:

@@ -12,8 +12,6 @@ _INSTANT = len("2026-11-20T02:10:00Z")
 
 
 class ZoneMode(StrEnum):
-    """The time zone of the displayed times; `Z` selects the next."""
-
     SERVICE = "service"
     MINE = "mine"
     UTC = "utc"
@@ -25,7 +23,6 @@ class ZoneMode(StrEnum):
 
 @lru_cache(maxsize=64)
 def zone_of(name: str) -> tzinfo:
-    """The zone of an IANA name; UTC for an unknown one."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

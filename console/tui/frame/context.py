@@ -93,7 +93,6 @@ class EngineStartup:
         self._until = time.monotonic() + START_SECONDS if starts else 0.0
         self._worked = self._died = False
         self.starting = False
-        """True while no engine is running, or there is no store, and one is being started from here."""
         self.awaits_services = False
         """True until the engine that was started has written a service, for a limited time."""
 
@@ -104,7 +103,6 @@ class EngineStartup:
         self.awaits_services = self.starting
 
     def explain(self, error: Exception) -> str:
-        """Why the store cannot be read, and what happens next."""
         text = f"{error}" or type(error).__name__
         if ended := self._why_ended():
             return f"{ended} · {text}"
@@ -132,8 +130,6 @@ class EngineStartup:
 
 
 class Arrived(Message):
-    """An answer from a resource thread; `deliver` passes it to the screen."""
-
     def __init__(self, deliver: Callable[[], None]) -> None:
         super().__init__()
         self.deliver = deliver
@@ -146,10 +142,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
     header: HeaderView | None
     services: tuple[ServiceView, ...]
     approvals: tuple[ApprovalView, ...]
-    """Actions that wait for another user's approval, oldest first."""
     store_error: str
     read_at: datetime | None
-    """When the store was last read, by real time."""
     beginning: EngineStartup
     clock: ZonedClock
     glyphs: GlyphSet
@@ -158,14 +152,12 @@ class ConsoleApp(App[int], inherit_bindings=False):
     """Keys and views: those of the config, overridden by the user's."""
     trail: ViewHistory
     tour: GuidedTour | None
-    """The demo's; None elsewhere."""
     grouping: ServiceGrouping
     folding: bool
     """Whether healthy services are folded if they do not fit."""
     command: tuple[str, ...]
     """`headway` with this console's config and store; empty if no command may run beside it."""
     visitor: str
-    """The name of the visitor at a browser; empty at a terminal."""
 
     def __init__(self, requests_factory: Callable[[], EngineRequests], frozen: datetime | None,
                  driver_class: type[Driver] | None) -> None:  # fmt: skip
@@ -181,7 +173,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
         return RenderContext(self.now(), self.clock, self.glyphs, self.own.remap)
 
     def now(self) -> datetime:
-        """The present, aware UTC: real, the replay's, or frozen by a test."""
         if self._frozen is not None:
             return self._frozen
         return self._replay_clock.at(real_now()) if self._replay_clock is not None else real_now()
@@ -217,7 +208,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._request_thread.ask(key, question, then, failed, order=order)
 
     def deliver(self, answer: Callable[[], None]) -> None:
-        """Runs this on the app's loop; called from other threads."""
         try:
             self.post_message(Arrived(answer))
         except RuntimeError:  # the loop has just ended
@@ -251,7 +241,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.redraw()
 
     def redraw(self) -> None:
-        """Sends everything again: another program may have written to the terminal."""
         self._shown.forget()
         self.screen.refresh()
 
@@ -277,8 +266,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def open_lineage(self, job: str | int, blast: bool = False) -> None: ...
     def open_plan(self, number: int) -> None: ...
 
-    def open_order(self, order: ActionIntent) -> None:
-        """Shows the preview of an action; the user decides there."""
+    def open_order(self, order: ActionIntent) -> None: ...
 
     def open_draft(
         self, propose: Callable[[EngineRequests], int], about: str, confirm_name: str,

@@ -65,8 +65,6 @@ SAFETY: dict[str, Glyph] = {
 
 
 class GlyphRole(StrEnum):
-    """The role of a run in an incident."""
-
     ROOT = "root"
     RED = "red"
     STALE = "stale"
@@ -84,8 +82,6 @@ ROLES: dict[str, Glyph] = {
 
 
 class StepStage(StrEnum):
-    """The progress of an action."""
-
     REQUESTED = "requested"
     SENDING = "sending"
     SENT = "sent"

@@ -32,11 +32,8 @@ if TYPE_CHECKING:
 SMALLEST = (60, 15)
 """Columns and lines below which only a status is shown."""
 AT_RIGHT = ("jump", "help")
-"""Actions at the right edge of every footer."""
 ROOMY = 48
-"""Columns of a small terminal with room for the remaining time beside the act-by time."""
 LONGEST_NAME = 16
-"""Columns of a visitor's name in the header."""
 READING = "reading the store"
 Sides = tuple[list[Segment], list[Segment]]
 
@@ -147,7 +144,6 @@ def paint_small(board: ConsoleApp, pane: Pane) -> None:
 
 
 def _at(at: datetime, ctx: RenderContext) -> str:
-    """ "03:12:07 CET"; with the date if more than a day ago."""
     zone, clock = ctx.clock.home, ctx.clock
     old = abs(ctx.now - at) > timedelta(days=1)
     return clock.full(at, zone) if old else f"{clock.hms(at, zone)} {clock.label(at, zone)}"
@@ -193,7 +189,6 @@ def footer_segments(
 
 
 def act_at(sides: Sides, acts: Sequence[key_table.KeyAction], width: int, x: int) -> str:
-    """The name of the action at cell `x` of a footer; empty between them."""
     keys, right = sides
     names = {edge: [act.name for act in acts if (act.name in AT_RIGHT) is edge] for edge in (False, True)}
     for runs, edge, first in ((keys[1:], False, length_of(keys[:1])), (right, True, width - length_of(right))):
@@ -213,7 +208,6 @@ _COUNTED = {" to approve": "approvals", **dict.fromkeys(_SERVICES, "services"), 
 
 
 def counted_at(right: Sequence[Segment], width: int, x: int) -> str:
-    """The action for the count at cell `x` of the header's right side; empty beside it."""
     start = width - length_of(right)
     for run in right:
         size, text = length_of([run]), run[0]
@@ -233,7 +227,6 @@ def zone_text(ctx: RenderContext) -> str:
 
 
 def zone_short(ctx: RenderContext) -> str:
-    """The short form of `zone_text`; "own" if each service has another zone."""
     mode, home = ctx.clock.mode, ctx.clock.home
     if mode is ZoneMode.UTC:
         return "UTC"
@@ -243,15 +236,12 @@ def zone_short(ctx: RenderContext) -> str:
 
 
 def is_small(size: Size) -> bool:
-    """True if only a status fits: no key works but the one that quits. A size of 0 is not known yet."""
     return bool(size) and (size.width < SMALLEST[0] or size.height < SMALLEST[1])
 
 
 def small_status(
     size: Size, view: HeaderView | None, services: Sequence[ServiceView], ctx: RenderContext, warning: str = ""
 ) -> list[list[Segment]]:
-    """The status of a small terminal: a line for each service, the most urgent first, and the size that a screen needs.
-    With a `warning` the data is old and not green."""
     alone = 10 * size.width  # its right side is told by the lines below
     lines: list[list[Segment]] = [[(warning, "alarm")]] if warning else [header_segments(view, ctx, alone)[0]]
     room = size.height - 3
@@ -267,7 +257,6 @@ def small_status(
 
 
 def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bool) -> list[Segment]:
-    """ "! Supply plan  06:30 at risk act by 03:58 40m"."""
     mark, label, style = ctx.mark("timeliness", service.timeliness)
     if is_old:
         mark, label, style = "?", f"was {label}", "dim"
@@ -288,7 +277,6 @@ LAST_STEP = 4
 
 
 def tour_bar(board: ConsoleApp, where: str) -> Iterator[Bar]:
-    """The tour's widget; of dialogs only those that send something have it."""
     if board.tour is not None and (where not in OVERLAYS or where == "preview"):
         yield Bar(id=TOUR_BAR_ID, background="panel", lines=2)
 

@@ -25,7 +25,6 @@ class ViewHistory:
         return self._places[self._at] if self._places else None
 
     def seen(self, place: ViewPlace) -> None:
-        """A place was opened; places ahead of the present one are dropped."""
         if place == self.current:
             return
         self._last = self.current
@@ -38,7 +37,6 @@ class ViewHistory:
             self._places[self._at] = place
 
     def left(self, place: ViewPlace, row: Any, top: int) -> None:
-        """A place was closed with this row under the cursor and this first line."""
         self._rows.pop(place, None)
         self._rows[place] = (row, top)
         self._latest[_name(place)] = place
@@ -56,7 +54,6 @@ class ViewHistory:
         return row, top if latest == place else None
 
     def step(self, by: int) -> ViewPlace | None:
-        """Moves back (below 0) or forward; None beyond the ends."""
         if not 0 <= self._at + by < len(self._places):
             return None
         self._last = self.current
@@ -64,7 +61,6 @@ class ViewHistory:
         return self.current
 
     def last(self) -> ViewPlace | None:
-        """The previously visited place, which becomes the present one; None at first."""
         previous = self._last
         if previous is not None:
             self.seen(previous)

@@ -22,7 +22,6 @@ class ScreenCommand(NamedTuple):
 
 
 REVERSIBLE = (Verb.HOLD, Verb.RELEASE)
-"""Verbs that need no typed name: one undoes the other."""
 VERB_LABELS = {
     Verb.RERUN: "rerun",
     Verb.START: "start",
@@ -71,13 +70,10 @@ class ActionIntent(NamedTuple):
 
 
 def verb_label(verb: str) -> str:
-    """ "mark OK"; an unknown verb without its underscores."""
     return VERB_LABELS[Verb(verb)] if verb in VERB_LABELS else verb.replace("_", " ")
 
 
 class RunChoice(NamedTuple):
-    """The run that a command acts on."""
-
     run_id: int
     job: str
     incident_id: int | None = None

@@ -53,7 +53,6 @@ class ResourceThread(Generic[Owned]):
         self._waiting: OrderedDict[Hashable, _Query[Owned]] = OrderedDict()
         self._doing: _Query[Owned] | None = None
         self._refused: dict[_Query[Owned], str] = {}
-        """Failed orders and the reason, until the user has seen it."""
         self._early: deque[Callable[[], None]] = deque()
         self._deliver: Deliver | None = None
         self._changed: Callable[[], None] | None = None
@@ -95,7 +94,6 @@ class ResourceThread(Generic[Owned]):
             self._stop(self._owned)
 
     def beside(self, name: str, deliver: Deliver) -> ResourceThread[Owned]:
-        """Another thread with a resource of the same kind, for slow questions."""
         thread = ResourceThread(self._opener, name, stop=self._stop)
         thread.attach(deliver)
         return thread
@@ -199,7 +197,6 @@ def _bind(function: Callable[[Any], None], value: Any) -> Callable[[], None]:
 
 
 ENGINE_CHECK_SECONDS = 1.0
-"""How often it is checked whether an engine is alive."""
 
 
 def store_thread(open_queries: Callable[[], Queries]) -> ResourceThread[Queries]:

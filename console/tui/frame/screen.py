@@ -59,8 +59,7 @@ class ScreenPart:
 
     def resumed(self) -> None: ...
 
-    def tick(self) -> None:
-        """Called each second: countdowns move."""
+    def tick(self) -> None: ...
 
     def typed(self, text: str) -> None: ...
 
@@ -90,12 +89,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self.parts: tuple[ScreenPart, ...] = ()
         self.pacer = PaintPacer(self)
         self.marked: dict[Hashable, RunChoice] = {}
-        """Marked rows by their key; a verb then acts on all of them."""
         self.lost = ""
         """Why there is no data: the subject of the screen was not found."""
         self._notice: tuple[str, str] = ("", "")
         self._refused = ""
-        """The disabled command that the notice explains."""
         self._focus_before_small: Widget | None = None
         """The focus before the terminal became too small: a hidden widget cannot have it."""
         self._hidden: list[Widget] = []
@@ -110,7 +107,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return self.board.ctx
 
     def key_for(self, command: str) -> str:
-        """The first key of a command on this screen, as the user has remapped it."""
         return self.ctx.key(self.WHERE, command)
 
     def compose(self) -> ComposeResult:
@@ -133,7 +129,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @property
     def waiting(self) -> str:
-        """The text in place of data that was not read yet."""
         if self.board.beginning.starting and self.board.header is None:
             return self.lost or STORE_STARTING
         return self.lost or (STORE_UNREADABLE if self.board.store_error else READING_TEXT)
@@ -202,11 +197,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         if self.pacer.may_paint():
             super()._compositor_refresh()
 
-    def fetch(self) -> None:
-        """Queries the data of this screen; called when it opens and when the store has changed."""
+    def fetch(self) -> None: ...
 
     def tick(self) -> None:
-        """Called each second: countdowns move."""
         self.paint_frame()
         for part in self.parts:
             part.tick()
@@ -236,7 +229,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     # what is painted
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        """Left and right of the title line."""
         return [(f" {key_table.SCREENS.get(self.WHERE, '').upper()}", "key")], []
 
     def paint_frame(self) -> None:
@@ -307,7 +299,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
                 self.run_command(name)
 
     def crumb(self) -> str:
-        """The name of the present view, for the footer."""
         return self.WHERE
 
     def notice(self, text: str, style: str = "plain") -> None:
@@ -381,13 +372,11 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
                 grid.action_move(event.key)
 
     def close_something(self) -> bool:
-        """Closes a filter or search inside the screen; False without one."""
         return any(part.close() for part in self.parts)
 
     # commands
 
     def commands(self) -> Sequence[ScreenCommand]:
-        """Every command of the screen. Of two with one name the later one counts."""
         return ()
 
     @cached_property
@@ -395,7 +384,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return {command.name: command for command in self.commands()}
 
     def why_not(self, name: str) -> str:
-        """Why a command is disabled now, in one line; empty while it is enabled."""
         command = self.command_table.get(name)
         return command.why_not() if command is not None else ""
 
@@ -430,7 +418,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @property
     def place(self) -> ViewPlace | None:
-        """The arguments of `visit` that open this view again; None for a view that cannot be opened again."""
         return ("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None
 
     @property
@@ -456,11 +443,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             self.call_after_refresh(stand)
 
     def unsaved(self) -> str:
-        """Changes that would be lost with the screen; empty for none."""
         return ""
 
     def clear_marks(self) -> bool:
-        """Clears all marks; False without any."""
         had_marks = bool(self.marked)
         self.marked.clear()
         if had_marks:
@@ -478,7 +463,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return ""
 
     def selected_job(self) -> str | int:
-        """Name or id of the job for lineage and what-if; empty for none."""
         return self.selected_name()
 
     def selected_record(self) -> Any:
@@ -489,7 +473,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return []
 
     def why_no_job(self) -> str:
-        """Why there is no job to show the lineage of; empty if there is one."""
         return "" if self.selected_job() else "no job is selected"
 
     def why_no_run(self) -> str:

@@ -49,7 +49,6 @@ def _total(known: deque[tuple[Sequence[Item], Result]]) -> int:
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 HEADING = 1
-"""Lines above a group."""
 
 
 class ServiceGrouping(StrEnum):
@@ -128,13 +127,11 @@ def line_count(all_groups: Sequence[ServiceGroup]) -> int:
 
 
 def group_note(group: ServiceGroup) -> str:
-    """ "3 services, 1 needs attention"."""
     bad = needing_a_person(group.views)  # what is folded needs nobody
     return counted(len(group.views) + len(group.folded), "service") + (f", {needing(bad)}" if bad else "")
 
 
 def needing(number: int) -> str:
-    """ "1 needs attention", "2 need attention"."""
     return f"{number} need{'s' * (number == 1)} attention"
 
 
@@ -158,7 +155,6 @@ def _open_promises(views: Sequence[ServiceView]) -> list[ServiceView]:
 
 
 def next_deadline_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
-    """ "Price list 05:30 in 2h18m" of the next open promise; empty without one."""
     promises = _open_promises(views)
     place = bisect_right(promises, ctx.now, key=lambda view: view.deadline)
     if place == len(promises):
@@ -190,7 +186,6 @@ def all_well_text(
 
 
 def stale_for(header: HeaderView | None, store_error: str, now: datetime) -> timedelta | None:
-    """Age of the data while no engine is running; None while one is."""
     if header is None or (header.engine.alive and not store_error):
         return None
     return now - header.engine.heartbeat if header.engine.heartbeat is not None else timedelta(0)

@@ -39,12 +39,10 @@ class GuidedTour:
 
     clock: Callable[[], float]
     step: int = 0
-    """Completed steps."""
     on: bool = True
     had_incident: bool = False
     """Whether there was an incident yet."""
     plans: frozenset[str] = frozenset()
-    """States of the started plans; "short" is one that is done and left something red or stale."""
     skipped: int = 0
     begun: float = field(init=False)
     ended: float | None = None
@@ -80,7 +78,6 @@ class GuidedTour:
 
     @property
     def title(self) -> str:
-        """ "TOUR 2/5  Open the incident"."""
         if self.is_done:
             return f"TOUR {len(NAMES)}/{len(NAMES)}  Done in {self.took}"
         return f"TOUR {self.step + 1}/{len(NAMES)}  {NAMES[self.step]}"

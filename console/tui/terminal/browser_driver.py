@@ -23,7 +23,6 @@ class BrowserDriver(web_driver.WebDriver):
         self._write = self._patient(self._write)
 
     def set_title(self, text: str) -> None:
-        """Sets the title of the browser's tab, by the page's own script."""
         self.write_meta({"type": "title", "title": text})
 
     def run_input_thread(self) -> None:

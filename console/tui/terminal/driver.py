@@ -40,7 +40,6 @@ class TerminalLine:
 
     @property
     def is_behind(self) -> bool:
-        """True while the terminal has not accepted the last output for a while."""
         since = self._busy_since
         return since is not None and time.monotonic() - since > BEHIND_SECONDS
 
@@ -76,7 +75,6 @@ class TerminalDriver(linux_driver.LinuxDriver):
     """Textual's own driver, polling the keyboard faster and exiting cleanly on signals."""
 
     _title = ""
-    """Ours; while another program has the terminal, and after exit, the previous one is restored."""
 
     def set_title(self, text: str) -> None:
         if supports_titles(os.environ):
@@ -101,7 +99,6 @@ class TerminalDriver(linux_driver.LinuxDriver):
 
     @property
     def is_behind(self) -> bool:
-        """True while the terminal has not accepted the last output for a while."""
         return isinstance(self._file, TerminalLine) and self._file.is_behind
 
     def run_input_thread(self) -> None:

@@ -23,7 +23,6 @@ def _suspend_fault(app: App[int]) -> str:
 
 
 def open_shell(app: App[int], command: Sequence[str], name: str) -> str:
-    """Opens a session at "system/target" by `headway system shell`; returns the outcome."""
     try:
         code = suspended(app, (*command, "system", "shell", name))
     except SuspendNotSupported:

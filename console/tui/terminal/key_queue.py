@@ -34,10 +34,8 @@ class KeyQueue:
         self._passed_at = self._back_at = 0.0
         self._number = 0
         self._limit: asyncio.TimerHandle | None = None
-        """Set while keys wait."""
 
     async def take(self, event: events.Key) -> None:
-        """Handles a key now, or when those before it were handled."""
         if event.key in URGENT_KEYS:
             await self._handle(event)
         elif self._limit is not None:

@@ -27,23 +27,17 @@ if TYPE_CHECKING:
 
 
 TerminalPieces = dict[int, "StyledPiece"]
-"""Pieces of a line by the column at which they begin."""
 WORTH = 2
-"""Whole lines that a scroll must save."""
 _NARROW = re.compile("[ -~\u00a1-\u02ff\u2010-\u2bff]*")
 """Characters with the same width on all terminals."""
 
 
 class StyledPiece(NamedTuple):
-    """The output of one widget in one line."""
-
     width: int
     segments: tuple[Segment, ...]
 
 
 class DifferenceUpdate(CompositorUpdate):
-    """An update that is sent as a difference."""
-
     def __init__(self, update: CompositorUpdate, shown: TerminalBuffer) -> None:
         self._update, self._shown = update, shown
 
@@ -68,7 +62,6 @@ class TerminalBuffer:
         return DifferenceUpdate(update, self) if writer is not None and isinstance(update, CompositorUpdate) else update
 
     def forget(self) -> None:
-        """Another program may have changed the terminal."""
         self._lines = []
 
     def paint(self, update: CompositorUpdate, console: Console) -> str:
@@ -125,7 +118,6 @@ class TerminalPen:
         return "".join(self._said)
 
     def scroll(self, block: range, by: int) -> None:
-        """Moves the lines of the block up; down if `by` is negative."""
         place, turn = (block.stop, "\x1bD") if by > 0 else (block.start + 1, "\x1bM")
         self._said.append(f"\x1b[{block.start + 1};{block.stop}r\x1b[{place};1H{turn * abs(by)}\x1b[r")
 
@@ -197,7 +189,6 @@ def _over(before: TerminalPieces, new: TerminalPieces) -> TerminalPieces:
 
 
 def _blocks(lines: Sequence[int]) -> Iterator[range]:
-    """Runs of adjacent lines, long enough for a scroll to be worth it."""
     start = 0
     for place in range(1, len(lines) + 1):
         if place == len(lines) or lines[place] != lines[place - 1] + 1:
@@ -207,7 +198,6 @@ def _blocks(lines: Sequence[int]) -> Iterator[range]:
 
 
 def _moved(after: Sequence[TerminalPieces], before: Sequence[TerminalPieces]) -> int:
-    """By how many lines most of the content has moved up; 0 for none."""
     places: dict[StyledPiece, list[int]] = {}
     for y, line in enumerate(before):
         places.setdefault(_widest(line), []).append(y)
@@ -220,12 +210,10 @@ def _widest(line: TerminalPieces) -> StyledPiece:
 
 
 def _same(line: TerminalPieces, second: TerminalPieces) -> int:
-    """Cells that two lines have in common."""
     return sum(piece.width for x, piece in line.items() if second.get(x) == piece)
 
 
 def _changed(old: StyledPiece | None, new: StyledPiece) -> tuple[int, Sequence[Segment]]:
-    """Cells before the differing part, and that part; everything if terminals may count cells differently."""
     if old is None or old.width != new.width or not all(map(_is_narrow, (*old.segments, *new.segments))):
         return 0, new.segments
     pairs = list(zip(old.segments, new.segments, strict=False))
@@ -252,7 +240,6 @@ def _is_one_cell_each(text: str) -> bool:
 
 RECHECK_SECONDS = 0.02
 FLOOD_SECONDS = 0.1
-"""Shortest interval between paints without key presses."""
 AFTER_TOUCH_SECONDS = 1.0
 """Changes soon after a key are painted at once."""
 LONGEST_HOLD_SECONDS = 0.1
@@ -277,11 +264,9 @@ class PaintPacer:
         self._screen.set_timer(LONGEST_HOLD_SECONDS, self.end_hold)
 
     def release(self) -> None:
-        """Ends the hold without painting."""
         self._held = False
 
     def end_hold(self) -> None:
-        """Ends the hold and paints."""
         if self._held:
             self._held = False
             self._screen.refresh()

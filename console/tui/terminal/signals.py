@@ -17,7 +17,6 @@ from console.domain.service import ServiceView
 PUSH_TITLE, POP_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 BELL = "\x07"
 UNTITLED = ("linux", "dumb", "vt", "ansi", "")
-"""Prefixes of terminal names (TERM) without a title, or that print the title's letters."""
 
 
 class TerminalSignals:
@@ -51,7 +50,6 @@ class TerminalSignals:
 
 
 def window_title(header: HeaderView) -> str:
-    """ "Headway: 1 late, 2 at risk", or that nothing is monitored."""
     if not header.engine.alive:
         return "Headway: not monitoring"
     counts = [f"{number} {label}" for number, label in header.dangers if number]

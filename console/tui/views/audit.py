@@ -33,7 +33,6 @@ AUDIT_COLUMNS = (
     Column("from", 12, 5),
 )
 _FAILURE_PREFIXES = ("refuse", "failed", "lost sight")
-"""Prefixes of verbs that report a failure."""
 LABEL_CELLS = 12
 
 
@@ -92,7 +91,6 @@ def _detail(detail: dict[str, Any]) -> Iterable[str]:
 
 
 SHOWN = 1_000
-"""Rows listed, the latest."""
 AT_ONCE = 5_000
 """Rows that are verified automatically: hashing more takes a while."""
 

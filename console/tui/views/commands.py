@@ -32,11 +32,9 @@ ASSERTING_VERBS = (Verb.MARK_OK, Verb.SKIP)
 """Headway records these itself if the system cannot."""
 DEFAULT_HOLD = "6h"
 RELEASABLE_STATES = ("held", "found")
-"""States in which a user can release a hold."""
 
 
 def act_on_marked(screen: HeadwayScreen, verb: Verb, runs: Sequence[RunChoice]) -> None:
-    """One plan that does the same with each of these runs, upstreams first."""
     ids = [run.run_id for run in runs]
     name = f"{verb_label(verb)} {len(ids)}"
     about = f"{verb_label(verb)} {counted(len(ids), 'marked run')}"
@@ -121,7 +119,6 @@ def start_job(screen: HeadwayScreen, job_id: int) -> None:
 
 
 def hold_job(screen: HeadwayScreen, job_id: int) -> None:
-    """Holds a job, or releases our own hold of it."""
 
     def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
         view, holds, cannot = answer
@@ -191,7 +188,6 @@ def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
 
 
 def toggle_freeze(screen: HeadwayScreen) -> None:
-    """Freezes all sending, or thaws it; either is confirmed."""
     from console.tui.dialogs.palette import confirm
 
     if screen.board.header is not None and screen.board.header.frozen:

@@ -144,7 +144,6 @@ def run_chosen(screen: HeadwayScreen, chosen: Any) -> None:
 
 
 def order(screen: HeadwayScreen, verb: Verb) -> None:
-    """The verb on the marked runs, as one plan; without marks on the selected run."""
     from console.tui.views.commands import act_on_marked, act_on_run
 
     if screen.marked:

@@ -13,7 +13,6 @@ from console.tui.frame.screen import HeadwayScreen, ScreenPart
 from console.tui.widgets.pane import Pane
 
 EARLY_COMMANDS = ("open", "recover", "log", "lineage", "blast", "runbook", "rerun")
-"""Commands that only open something."""
 
 
 class EarlyKey:
@@ -31,7 +30,6 @@ class EarlyKey:
         return name in EARLY_COMMANDS and not self._is_loaded() and not screen.lost and not screen.board.store_error
 
     def keep(self, name: str) -> bool:
-        """True if the command waits."""
         self._name = name if self.may_wait(name) else ""
         return bool(self._name)
 

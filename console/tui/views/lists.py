@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 WIDE_FROM = 160
-"""Width of a screen from which a paged list shows all of its columns."""
 SORT_KEYS = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
 """Heading of a column -> sort key of a click on it."""
 
@@ -39,7 +38,6 @@ class FilteredList(ScreenPart):
         self.screen = screen
         self.filter_text = ""
         self.came_with = ""
-        """The filter with which another screen opened this list; Escape does not clear it."""
         self.only_problems = False
         self.grid = Grid(columns, id="grid")
 
@@ -101,14 +99,12 @@ class FilteredList(ScreenPart):
     def refilter(self) -> None: ...
 
     def no_match(self) -> str:
-        """Why no row is shown although there are some; empty without a filter."""
         if self.filter_text:
             return f'nothing matches "{self.filter_text}"; {self.screen.key_for("back")} clears the filter'
         return f"no problem here; {self.screen.key_for('problems')} shows everything" if self.only_problems else ""
 
     @property
     def no_row(self) -> str:
-        """Why no row is selected: the text in place of the rows, if there are none."""
         text = "" if len(self.grid.source) else self.grid.empty.partition("\n")[0].strip()
         return text or NOT_SELECTED
 
@@ -199,8 +195,6 @@ class ViewList(FilteredList):
 
 @dataclass(frozen=True, slots=True)
 class PagedQueries:
-    """The queries of a paged list: its first rows, the ids of all, and the rows of some ids."""
-
     first_page: Callable[[Queries, JobFilter, str], Sequence[Any]]
     all_ids: Callable[[Queries, JobFilter, str], array[int]]
     rows: Callable[[Queries, list[int]], Sequence[Any]]
@@ -214,7 +208,6 @@ class PagedColumns:
     wide: tuple[Column, ...]
     roomy: tuple[Column, ...]
     fixed: int = 3
-    """Columns that stay at the left as the others are shifted."""
 
 
 class PagedList(FilteredList):
@@ -276,7 +269,6 @@ class PagedList(FilteredList):
         self.show_columns()
 
     def sort_by(self, order: str) -> None:
-        """Sorts by this; repeated, in the reverse order."""
         self.sort = f"-{order}" if self.sort == order else order
         self.show_columns()
         self.refilter()
@@ -327,7 +319,6 @@ class PagedList(FilteredList):
         self.grid.show(self.source)
 
     def fetch(self) -> None:
-        """First the first page; later only the visible rows, and the order while the cursor is at the top."""
         if self._asked is None:
             self.refilter()
             return
@@ -367,7 +358,6 @@ class PagedList(FilteredList):
         self.sort_again(instead=True)
 
     def sort_again(self, instead: bool = False) -> None:
-        """Queries the order of everything; the old one stays until it arrives."""
         query, self._sorted_at = self._asked, time.monotonic()
         if query is not None:
             self.screen.board.ask_for(
@@ -456,7 +446,6 @@ class PagedList(FilteredList):
         return (self.screen.is_typing and super().close()) or self.screen.clear_marks() or super().close()
 
     def _choices(self, keys: Sequence[Hashable], then: Callable[[Mapping[Hashable, RunChoice]], None]) -> None:
-        """The runs of rows, loaded or not."""
         ids = [key for key in keys if isinstance(key, int)]
 
         def found(views: Sequence[Any]) -> None:

@@ -48,9 +48,7 @@ def _mode_text(modes: Modes) -> SegmentLines:
 
 
 WINDOWS = (timedelta(days=14), timedelta(days=1), timedelta(days=7), timedelta(days=30))
-"""Periods of the report; a key selects the next."""
 ShadowReport = tuple[tuple[Sequence[EventView], int], Modes]
-"""The events and the number of refused actions; the modes now."""
 
 
 class ShadowScreen(HeadwayScreen):

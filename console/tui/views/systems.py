@@ -50,11 +50,9 @@ SYSTEM_COLUMNS = (
 
 
 READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
-"""Capabilities that are not verbs."""
 
 
 def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
-    """The columns of Systems, sized by their content."""
     system = max((len(target_name(view)) for view in views), default=0)
     longest = {
         "kind": max((len(_kind_text(view)) for view in views), default=0),
@@ -123,7 +121,6 @@ def _problem_text(view: TargetView, ctx: RenderContext) -> Segment:
 
 
 DRIFTS = 20
-"""Drifted jobs listed."""
 _STYLES = {"may": "plain", "MAY NOT": "bad", "may?": "warn"}
 Labelled = list[tuple[str, str, str]]
 
@@ -232,7 +229,6 @@ def list_jobs(screen: HeadwayScreen, view: TargetView) -> None:
 
 
 def open_session(screen: HeadwayScreen, view: TargetView) -> None:
-    """Opens a shell session at the target, in place of the console until it ends."""
     if not screen.board.command:
         screen.notice("a replay has no hosts to sign in to", "warn")
         return
@@ -279,7 +275,6 @@ def probe(screen: HeadwayScreen, view: TargetView) -> None:
 
 
 def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
-    """Pauses polling of its system, or resumes it after a confirmation."""
     system = view.system
     if view.pause is not None:
         from console.tui.dialogs.palette import confirm
@@ -410,7 +405,6 @@ class SystemScreen(HeadwayScreen):
     def __init__(self, target: str) -> None:
         super().__init__()
         self.target = target
-        """As `target_name` writes it."""
         self.view: TargetView | None = None
         self.drift: tuple[DriftView, ...] = ()
         self.parts = (DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else []),)

@@ -31,14 +31,10 @@ if TYPE_CHECKING:
     from console.store.queries import Queries
 
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
-"""Minutes of a cell."""
 TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
-"""Minutes between two times of the ruler."""
 NAMED = 8
-"""Least cells between them."""
 MARKS = {BarKind.RAN: ("━", "="), BarKind.RUNS: ("━", "="), BarKind.EXPECTED: SIGNS["ahead"], BarKind.FAN: SIGNS["fan"]}
 STATE_TEXTS = 0.01
-"""P(late) from which it is shown."""
 BESIDE = 8
 """Cells from a deadline within which its time may be drawn."""
 NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
@@ -46,8 +42,6 @@ NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """Maps times to cells."""
-
     start: datetime
     minutes: int
     width: int
@@ -95,7 +89,6 @@ def _floor(at: datetime, minutes: int) -> datetime:
 
 
 def ruler(scale: TimeScale, ctx: RenderContext) -> list[Segment]:
-    """The times in the selected zone, each where it begins."""
     step = next((minutes for minutes in TICKS if minutes >= NAMED * scale.minutes), TICKS[-1])
     text = ""
     for cell in range(scale.width):
@@ -107,7 +100,6 @@ def ruler(scale: TimeScale, ctx: RenderContext) -> list[Segment]:
 
 
 def lane_cells(lane: TimelineLane, scale: TimeScale, at: datetime, ctx: RenderContext) -> list[Segment]:
-    """The cells of a lane; neighbors of one style are one run."""
     plain = int(ctx.plain)
     drawn: list[Segment] = [(" ", "plain")] * scale.width
     _put(drawn, scale.cell(at), (NOW[plain], "key"))
@@ -131,7 +123,6 @@ def lane_cells(lane: TimelineLane, scale: TimeScale, at: datetime, ctx: RenderCo
 
 
 def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, ctx: RenderContext) -> None:
-    """Draws the deadline with its time, and the delivery."""
     service, plain = lane.service, int(ctx.plain)
     if service is None:
         return
@@ -202,7 +193,6 @@ def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list
 
 
 def scrubber(first: datetime, last: datetime, at: datetime, width: int, ctx: RenderContext) -> list[Segment]:
-    """The night as a line, with a knob at the shown moment."""
     ends = [ctx.clock.local(moment).strftime("%H:%M") for moment in (first, last)]
     room = max(3, width - 14)
     place = min(room - 1, max(0, int((at - first) / max(last - first, timedelta(seconds=1)) * room)))
@@ -213,8 +203,6 @@ def scrubber(first: datetime, last: datetime, at: datetime, width: int, ctx: Ren
 
 @dataclass(frozen=True, slots=True)
 class DrawnNight:
-    """A night as it was at a moment."""
-
     night: TimelineView
     lanes: tuple[TimelineLane, ...]
     at: datetime
@@ -231,7 +219,6 @@ def drawn_at(night: TimelineView, at: datetime | None) -> DrawnNight:
 
 WIDE = 100
 SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
-"""Cells of the scrubber."""
 
 
 class TonightScreen(HeadwayScreen):
@@ -240,9 +227,7 @@ class TonightScreen(HeadwayScreen):
     def __init__(self) -> None:
         super().__init__()
         self.business_date: str | None = None
-        """A past night; None: the present one."""
         self.at: datetime | None = None
-        """The shown moment; None: the latest."""
         self.scale: TimeScale | None = None
         self.drawn: DrawnNight | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
@@ -334,7 +319,6 @@ class TonightScreen(HeadwayScreen):
         self.fetch()
 
     def step(self, cells: int) -> None:
-        """One cell on in time; the last moment is the present again."""
         drawn, scale = self.drawn, self.scale
         if drawn is None or scale is None:
             return
@@ -344,7 +328,6 @@ class TonightScreen(HeadwayScreen):
         self.again()
 
     def close_something(self) -> bool:
-        """Back to the present, moment before night."""
         if self.at is not None:
             self.at = None
             self.again()

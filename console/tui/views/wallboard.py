@@ -33,20 +33,16 @@ PAGE_SECONDS = 12
 HEADLINE_LINES = 30
 """Lines from which there is room for empty lines between services, the date and the age of the data."""
 LATE = timedelta(seconds=30)
-"""Data that was not read for this long is stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class WallboardState:
-    """All that was read."""
-
     header: HeaderView | None
     services: Sequence[ServiceView]
     incidents: Sequence[IncidentRow]
     targets: Sequence[TargetView]
     error: str = ""
     read: datetime | None = None
-    """When the store last answered."""
 
     def old_since(self, now: datetime) -> datetime | None:
         """Since when the data is stale; None while it is fresh."""
@@ -71,7 +67,6 @@ def _is_replay(job: str, target: str) -> bool:
 
 
 def wallboard_lines(wall: WallboardState, ctx: RenderContext, width: int, height: int) -> list[BarLine]:
-    """The whole board, in exactly `height` lines."""
     name = f" Headway {wall.header.estate}".rstrip() if wall.header is not None else " Headway"
     zone = ctx.clock.label(ctx.now, ctx.clock.home)
     headline = _headline(wall, ctx)
@@ -244,7 +239,6 @@ def _target(target: TargetView, ctx: RenderContext, is_old: bool) -> list[Segmen
 
 
 READ_SECONDS = 5
-"""Interval of reads without changes: ages grow, and a store may come back."""
 WallboardQuery = tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView]]
 
 

@@ -64,7 +64,6 @@ class Bar(FlatWidget):
             self.styles.height = lines
 
     def show(self, start: Sequence[Segment], right: Sequence[Segment] = ()) -> None:
-        """Shows one line: `left`, and `right` at the right edge as far as there is room for both."""
         self.show_lines([(tuple(start), tuple(right), self._background)])
 
     def show_lines(self, lines: Sequence[BarLine]) -> None:
@@ -91,8 +90,6 @@ APART = 2
 
 
 class KeyHint(NamedTuple):
-    """A key and its label. If not all fit, the one with the highest `rank` is dropped first."""
-
     key: str
     word: str
     rank: int = 0
@@ -124,7 +121,6 @@ class KeyHints(Bar):
 
 
 def hint_lines(hints: Sequence[KeyHint], message: Segment, width: int) -> list[BarLine]:
-    """The text at the right of the keys, or in lines of its own above them."""
     shown = fitting(hints, width)
     runs = [run for hint in shown for run in hint.runs][:-1]
     text, style = one_line(message[0]), message[1]
@@ -137,7 +133,6 @@ def hint_lines(hints: Sequence[KeyHint], message: Segment, width: int) -> list[B
 
 
 def fitting(hints: Sequence[KeyHint], width: int) -> list[KeyHint]:
-    """The hints that fit; of one rank the last is dropped first."""
     shown = list(hints)
     while len(shown) > 1 and length_of([run for hint in shown for run in hint.runs]) - APART > width:
         shown.remove(max(reversed(shown), key=lambda hint: hint.rank))

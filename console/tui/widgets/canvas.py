@@ -36,7 +36,6 @@ def marked_cuts(runs: Sequence[Segment], start: int, width: int) -> list[Segment
 
 
 def _cells(text: str) -> list[str]:
-    """The character of each cell: empty in the second cell of a wide character."""
     texts: list[str] = []
     for character in text:
         size = cell_len(character)
@@ -53,7 +52,6 @@ def _put(cells: list[str], at: int) -> None:
 
 
 VISIBLE_MARGIN = 4
-"""Cells around a node that are scrolled into view with it."""
 
 
 class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
@@ -65,14 +63,11 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
     """
     BINDINGS = key_table.bindings("graph")
 
-    class Moved(Message):
-        """The cursor is on another node."""
+    class Moved(Message): ...
 
-    class Resized(Message):
-        """Its size has changed: the drawing must be made again."""
+    class Resized(Message): ...
 
-    class Picked(Message):
-        """A double click on a node."""
+    class Picked(Message): ...
 
     def __init__(self, empty: str = "", id: str | None = None) -> None:
         super().__init__(id=id)

@@ -36,7 +36,6 @@ class TableLines:
         return [*runs[:-1], (runs[-1][0][:-1], runs[-1][1])] if runs else runs
 
     def title_at(self, x: int, width: int) -> str:
-        """The heading over cell `x`; empty between two columns and beyond the last."""
         for index, size in self._planned(width):
             if x <= size:
                 return self.columns[index].title
@@ -44,7 +43,6 @@ class TableLines:
         return ""
 
     def row(self, row: TableRow | None, width: int) -> list[Segment]:
-        """A row; None is one that is not loaded yet."""
         if row is None:
             return [("  …", "dim")]
         if row.free:
@@ -65,7 +63,6 @@ class TableLines:
 NEWS_COLUMNS = frozenset({"", "state", "status", "cause"})
 HIGHLIGHT_SECONDS = 1.5
 REMEMBERED_ROWS = 2_000
-"""Rows whose values are compared; cleared when there are more."""
 _FIGURES = re.compile(r"\d+")
 
 
@@ -107,8 +104,6 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     BINDINGS = key_table.bindings("grid")
 
     class Picked(Message):
-        """Enter, or a double click, on a row."""
-
         def __init__(self, grid: Grid, key: Hashable) -> None:
             super().__init__()
             self.grid, self.key = grid, key
@@ -120,12 +115,9 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
             super().__init__()
             self.grid, self.title = grid, title
 
-    class Resized(Message):
-        """It has another width: rows that were made for one must be made anew."""
+    class Resized(Message): ...
 
     class Moved(Message):
-        """The cursor stands on another row."""
-
         def __init__(self, grid: Grid, key: Hashable) -> None:
             super().__init__()
             self.grid, self.key = grid, key
@@ -142,7 +134,6 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self._wanted_top: int | None = None
         self._lit_rows = Highlights()
         self._painted: dict[int, tuple[tuple[Hashable, bool, bool], TableRow, Strip]] = {}
-        """By row number: (key, under the cursor, highlighted), the row, and its painted line."""
         self._head = int(any(column.title for column in self.columns))
 
     @property
@@ -153,7 +144,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     def show(self, source: RowSource, keep: bool = True, key: Hashable | None = None) -> None:
         """Shows another source; the cursor stays on its row's key (`key`, if the source was changed in place), else on
-        its place, else on the first row that can be picked."""
+        its place."""
         before = (len(self.source), self.cursor, self.scroll_offset)
         key = (key or self.key) if keep else None
         self.source = source
@@ -238,7 +229,6 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def room(self) -> int:
-        """Cells of a line, without the scrollbar."""
         return int(self.scrollable_content_region.width)
 
     @property

@@ -15,24 +15,17 @@ BOX = " ╴╸╷┐┑╻┒┓╶─╾┌┬┭┎┰┱╺╼━┍┮┯┏
 """The stroke of a cell by its arms: up, right, down, left, each 0, 1 (light) or 2 (heavy), as digits of base 3."""
 Arms = tuple[int, int, int, int]
 Cell = tuple[int, int]
-"""(x, y) in a channel."""
 WIDE_LANES = 5
-"""Up to this many lanes have a cell between them."""
 ENDS = 2
-"""Cells of a channel before its first lane and after its last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSign:
-    """The label of a node: its mark and text, and the lines below it if there is room."""
-
     mark: Segment
     text: str
     style: str
     below: Sequence[Sequence[Segment]] = ()
-    """Line by line, the most important first."""
     tail: Segment = ("", "plain")
-    """After the text, never cut."""
 
 
 class LayeredDrawing:
@@ -74,7 +67,6 @@ class LayeredDrawing:
         return sum(_room(channel, _gap(channel, is_narrow)) for channel in self._channels.values())
 
     def place_at(self, layer: int, row: int) -> int | None:
-        """The node at this position; None for a bend."""
         place = self._at.get((layer, row))
         return place if place is not None and self.layout.spots[place].jobs else None
 
@@ -90,7 +82,6 @@ class LayeredDrawing:
     # who is next to whom
 
     def beside(self, place: int, step: int) -> list[int]:
-        """The nodes linked with a node, to the right (1) or to the left (-1), behind all bends."""
         return [ways[-1][step > 0] for ways in self.ways(place, step)]
 
     def ways(self, place: int, step: int) -> list[list[LayerPair]]:
@@ -154,7 +145,6 @@ class LayeredDrawing:
         yield from (((x, last), (0, 1, 0, 1)) for x in range(at + 1, width))
 
     def _strokes(self, layer: int) -> dict[Cell, Arms]:
-        """All strokes of a channel; a crossing shows the lane."""
         strokes = self._cells.get(layer)
         if strokes is None:
             strokes = self._cells[layer] = self._drawn(self._channels[layer])
@@ -217,7 +207,6 @@ class LayeredDrawing:
         return bool(short)
 
     def marked(self, links: Collection[LayerPair]) -> set[tuple[int, int, int]]:
-        """(layer, x, y) of the cells of these links."""
         return {(self._layer(link), *cell) for link in links for cell, _ in self._path(link)}
 
     def line(

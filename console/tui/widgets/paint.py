@@ -65,13 +65,10 @@ _GROUNDS = {
     "lit": ("foreground", 0.14),
 }
 GREY_CURSOR = 0.18
-"""Share of the foreground in the cursor's background without colors."""
 _BRIGHTER = {"cursor": 0.14}
-"""Extra share of a faint ink on this background."""
 
 
 def one_line(text: str) -> str:
-    """Outside text as one line of printable characters."""
     if text.isascii() and text.isprintable():
         return text
     return _cleaned(text) if len(text) <= CACHED_TEXTS else clean_line(text)
@@ -108,7 +105,6 @@ _fitted = lru_cache(8192)(_fit)
 
 
 def cut(text: str, most: int) -> str:
-    """`text` in at most this many cells; a cut is marked at its end."""
     text = one_line(text)
     return fit(text, min(most, len(text) if text.isascii() else cell_len(text)))
 
@@ -130,7 +126,6 @@ def length_of(runs: Iterable[Segment]) -> int:
 
 
 def cut_runs(runs: Iterable[Segment], room: int) -> list[Segment]:
-    """The runs in at most this many cells; a cut is marked at its end."""
     shown: list[Segment] = []
     for text, style in runs:
         size = length_of([(text, style)])

@@ -44,7 +44,6 @@ THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
 
 def selected_theme() -> Theme:
-    """The theme of HEADWAY_THEME; the dark one for an unknown name."""
     return THEMES.get(os.environ.get(THEME_VARIABLE, ""), DARK)
 
 
@@ -59,7 +58,6 @@ ANSI_GROUNDS = {
     True: {"": 0, "panel": 0, "cursor": 4, "alarm": 1, "lit": 8},
     False: {"": 15, "panel": 15, "cursor": 7, "alarm": 1, "lit": 11},
 }
-"""For a dark theme and for a light one."""
 ANSI_INKS = {
     True: {"plain": 7, "ok": 10, "bad": 9, "warn": 11, "run": 14, "dim": 7, "strong": 15, "head": 7, "key": 14},
     False: {"plain": 0, "ok": 0, "bad": 1, "warn": 5, "run": 4, "dim": 8, "strong": 0, "head": 8, "key": 4},
@@ -69,14 +67,12 @@ ON_ALARM = 15
 ON_LIT = {True: 15, False: 0}
 """On a highlighted row the state is read by glyph and word."""
 THEIR_OWN = {"here": (15, 4), "mark": (0, 11), "alarm": (15, 1)}
-"""Ink and background of styles with their own background."""
 GREYS = {
     True: {"": (7, 0), "panel": (7, 0), "cursor": (0, 7), "alarm": (0, 15), "lit": (15, 8)},
     False: {"": (0, 15), "panel": (0, 15), "cursor": (0, 7), "alarm": (15, 0), "lit": (15, 8)},
 }
 """Ink and background without colors (NO_COLOR): a red reduced to grey would be the dimmest."""
 BRIGHT = frozenset({"ok", "bad", "warn", "run", "strong", "key"})
-"""Styles shown as bright as possible without colors."""
 
 
 def color_pair(name: str, background: str, dark: bool, grey: bool = False) -> tuple[int, int]:

@@ -23,7 +23,6 @@ WIDEST = 10_000
 
 
 def clipped_line(runs: Sequence[Segment], start: int, end: int) -> list[Segment]:
-    """The part of a line's runs between two characters."""
     segments: list[Segment] = []
     for text, style in runs:
         part = text[max(0, start) : max(0, end)]
@@ -49,11 +48,9 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         self.following = False
         self.finds_errors = True
         self.hang = 0
-        """Indent of the further lines of a wrapped one, in cells."""
         self.marked: int | None = None
 
     def show(self, text: str) -> None:
-        """Replaces the text; keeps the place, or the end while following."""
         self._runs = {}
         self._text = [line[:WIDEST] for line in clean(text).split("\n")]
         self._lay_out()

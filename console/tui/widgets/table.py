@@ -47,8 +47,6 @@ class RowSource(Protocol):
 
 
 class FixedRows:
-    """A short list of finished rows."""
-
     def __init__(self, rows: Sequence[TableRow] = ()) -> None:
         self._rows = tuple(rows)
 
@@ -121,12 +119,10 @@ def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]
 
 
 def by_priority(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
-    """The columns with other ranks, by their titles."""
     return tuple(column._replace(rank=ranks.get(column.title, column.rank)) for column in columns)
 
 
 def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[Column, ...]:
-    """The columns, the one of names so wide that few are cut."""
     return tuple(
         column._replace(width=cells, flex=column.flex * 2, most=0) if index == name else column
         for index, column in enumerate(columns)
@@ -134,7 +130,6 @@ def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[
 
 
 def roomy(columns: Sequence[Column], **most: int) -> tuple[Column, ...]:
-    """The columns with other maximum widths, by their titles."""
     return tuple(column._replace(most=most.get(column.title, column.most)) for column in columns)
 
 
@@ -146,7 +141,6 @@ def shift_right(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column,
 
 
 PREFETCHED_ROWS = 64
-"""Rows queried before and after the visible ones."""
 CACHED_ROWS = 4096
 
 
@@ -203,7 +197,6 @@ class PagedRows(Generic[View]):
             self._ask([*(row_id for row_id in around if row_id in missing), *sorted(self._old - missing)])
 
     def near_edge(self, first: int, last: int) -> None:
-        """Prefetches before the cursor reaches rows that are not loaded."""
         for index in (first - PREFETCHED_ROWS // 2, last + PREFETCHED_ROWS // 2):
             if 0 <= index < len(self.ids) and self.ids[index] not in self._views:
                 self.want(first, last)

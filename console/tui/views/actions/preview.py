@@ -30,7 +30,6 @@ class PreviewScreen(SendScreen[None]):
         self.order = order
         self.preview: dict[str, Any] | None = None
         self.overlap: str | None = None
-        """The choice for a running job: "queue" or "allow"."""
         self.watched: tuple[ActionView, ...] = ()
         self.typed_conf = ""
         self.waits = False

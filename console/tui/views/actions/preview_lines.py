@@ -18,7 +18,6 @@ from console.tui.widgets.paint import Segment
 
 STAGES = (StepStage.REQUESTED, StepStage.SENDING, StepStage.SENT, StepStage.VERIFIED)
 PREVIEW_LABEL = 11
-"""Cells of a label with its gaps; wrapped text is indented by it."""
 
 
 def _strings(value: object) -> list[str]:
@@ -26,7 +25,6 @@ def _strings(value: object) -> list[str]:
 
 
 def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = Verb.RERUN) -> SegmentLines:
-    """Everything to know before confirming."""
     refused = step_refusal(preview, verb)
     lines: SegmentLines = [
         [("1 ", "dim"), (str(preview.get("verb", "")), "strong"), ("   ", "plain"), *_safety(preview, ctx, verb)],
@@ -87,7 +85,6 @@ def _followers(preview: Mapping[str, Any], ctx: RenderContext) -> SegmentLines:
 
 
 def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: RenderContext, mine: bool) -> SegmentLines:
-    """Progress of an action: requested, sending, sent, verified, or how it failed."""
     if action is None:
         return [[("sending to the engine…", "dim")]]
     lines: SegmentLines = [_stage_lines(action, ctx), []]
@@ -117,7 +114,6 @@ def _sent_text(action: ActionView, preview: Mapping[str, Any], ctx: RenderContex
 
 
 def _stage_lines(action: ActionView, ctx: RenderContext) -> list[Segment]:
-    """The four steps in a row; another outcome comes last."""
     steps = list(STAGES)
     reached = steps.index(StepStage(action.state)) if action.state in steps else (1 if action.sent else 0)
     done, coming = ctx.mark("state", RunState.SUCCEEDED)[0], ctx.mark("state", RunState.PLANNED)[0]

@@ -24,7 +24,6 @@ ACTION_COLUMNS = (
 )
 PROVEN_TEXTS = {"native": "as its scheduler recorded it", "inferred": "inferred: no source recorded its end",
         "asserted": "asserted by a person", "conflict": "sources disagree"}  # fmt: skip
-"""How far an attempt's state is proved."""
 
 
 def action_row(view: ActionDetailView, ctx: RenderContext) -> TableRow:
@@ -47,7 +46,6 @@ def action_row(view: ActionDetailView, ctx: RenderContext) -> TableRow:
 
 
 def action_title(views: Sequence[ActionDetailView], total: int) -> list[Segment]:
-    """ "ACTIONS 14  1 to approve  2 under way  1 unknown"."""
     count = f" {len(views)}" if total <= len(views) else f" the latest {len(views)} of {total:,}"
     runs: list[Segment] = [(" ACTIONS", "key"), (count, "strong")]
     waiting = sum(view.waits_for_approval for view in views)
@@ -58,7 +56,6 @@ def action_title(views: Sequence[ActionDetailView], total: int) -> list[Segment]
 
 
 def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx: RenderContext) -> SegmentLines:
-    """All that is known of one action: its calls, history and proof."""
     _, label, style = ctx.mark("action", view.state)
     label, style = ("waits for approval", "warn") if view.waits_for_approval else (label, style)
     sends_label = "sent" if view.sent is not None else "sends"
@@ -132,7 +129,6 @@ def _proof_rows(proof: ActionProofView, ctx: RenderContext) -> list[tuple[str, s
 
 
 def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx: RenderContext) -> SegmentLines:
-    """Every step with its time and the time since the previous one."""
     lines: SegmentLines = [[("HISTORY", "key"), (f"  {counted(len(way), 'step')} in the audit" if way else "", "dim")]]
     steps = way or _headway_steps(view)
     before = view.requested
@@ -146,7 +142,6 @@ def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ct
 
 
 def _headway_steps(view: ActionDetailView) -> list[ActionHistoryEntry]:
-    """The steps of its own row, if the audit was started again."""
     verb = verb_label(view.verb)
     times = ((view.requested, view.requested_by, f"request {verb}"), (view.approved, view.approved_by, "approve"),
              (view.sent, "headway", f"send {verb}"), (view.ended, "headway", view.state))  # fmt: skip

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from console.store.queries import Queries
 
 ActionsAnswer = tuple[Sequence[ActionDetailView], int, Sequence[HoldView]]
-"""The latest actions, how many there are, and all holds."""
 
 
 def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailView | None]) -> list[ScreenCommand]:
@@ -57,7 +56,6 @@ def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailVi
 
 
 def run_of(screen: HeadwayScreen, action: ActionDetailView | None) -> RunChoice | str:
-    """The run of an action, or why there is none."""
     if action is None:
         return NOT_SELECTED
     run_id = action.proof.run_id if action.proof else action.run_id

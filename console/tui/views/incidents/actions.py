@@ -41,7 +41,6 @@ def root_run(row: IncidentRow) -> RunChoice | str:
 
 
 def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
-    """Acknowledges an incident, or removes the acknowledgement after a confirmation."""
     name = incident_name(row.id)
     if row.taken_by:
         says = f"{row.taken_by} is on {name}"
@@ -67,7 +66,6 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
 
 
 MAX_NOTE = 2000
-"""Characters of a note, as `headway incident note` takes."""
 MAY_BE_IGNORED = "by OSC 52, which a terminal may ignore; headway incident report {}"
 
 
@@ -106,7 +104,6 @@ def _note_fault(text: str) -> str:
 
 
 def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
-    """Shows the incident as a page; `y` copies it as Markdown, as `headway incident report` prints it."""
     name = incident_name(incident_id)
 
     def show(answer: tuple[IncidentView, Sequence[ServiceNight], Sequence[PlanView]]) -> None:
@@ -117,7 +114,6 @@ def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
         clock, zone = screen.board.clock, next((service.zone for service in view.services), "")
 
         def at(when: datetime | None) -> str:
-            """In the selected zone: that of the service with the first deadline, mine, or UTC."""
             return clock.full(when, zone)
 
         page = report_sections(view, nights, plans, end_text(view, screen.board.now(), at), at)

@@ -33,7 +33,6 @@ _EXPECTED = "required by its accepted schedule"
 
 
 def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[JobForecastView] = ()) -> SegmentLines:
-    """The verdict on each service and its estimates; then the facts, the root first; then findings of rules."""
     lines: SegmentLines = []
     for service in view.services:
         by_job = {

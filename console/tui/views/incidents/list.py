@@ -86,7 +86,6 @@ def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
 
 
 CLOSED_SINCE = timedelta(days=7)
-"""How far back closed incidents are listed."""
 CLOSED_FILTERS = ("state:closed", "closed")
 """Filter words that list closed incidents without `!`."""
 

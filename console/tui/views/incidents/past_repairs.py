@@ -14,7 +14,6 @@ HANG = 4
 
 
 def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
-    """How often it failed and what repaired it; then each failure, newest first."""
     repairs = view.repairs
     if not repairs:
         return [[(" no earlier failure of its root cause", "dim")], *_notified_text(view, ctx)]
@@ -36,7 +35,6 @@ def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
 
 
 def last_repair(view: IncidentView, ctx: RenderContext) -> str:
-    """The newest successful repair in a line; empty without an earlier failure."""
     if not view.repairs:
         if not view.seen_before:
             return ""

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 TABS = ("log", "timeline", "evidence", "past repairs")
 _HANGS = {"timeline": HANG, "evidence": 4, "past repairs": 4}
 TALL = 36
-"""Lines in which the log leaves room for another tab."""
 
 
 MAX_FORECAST_JOBS = 5
@@ -158,7 +157,6 @@ class IncidentScreen(HeadwayScreen):
         self.incident_id = incident_id
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
-        """Plans in progress, newest first."""
         self.forecasts: Sequence[JobForecastView] = ()
         self.grid = Grid((), READING_TEXT, id="grid")
         self.tabs = IncidentTabs()
@@ -223,7 +221,6 @@ class IncidentScreen(HeadwayScreen):
         return before is not None and run_id in _step_ids(before) and run_id not in _step_ids(self.view)
 
     def _step_place(self) -> int | None:
-        """The line of the run that `r` acts on: the next step, else the one it waits for."""
         steps = open_steps(self.view) if self.view else []
         return self.grid.source.index_of(("run", steps[0].run_id, steps[0].job), 0) if steps else None
 
@@ -274,7 +271,6 @@ class IncidentScreen(HeadwayScreen):
 
     @property
     def selected(self) -> RunChoice | None:
-        """The run under the cursor; None on a service."""
         key = self.grid.key
         if self.view is None or not isinstance(key, tuple) or key[0] != "run" or not isinstance(key[1], int):
             return None
@@ -339,7 +335,6 @@ class IncidentScreen(HeadwayScreen):
             self._go_to(tab)
 
     def _go_to(self, tab: str) -> None:
-        """Opens a tab, or with no name the summary; a narrow terminal then shows that alone."""
         self.set_class(bool(tab), "-aside")
         if tab:
             self.tabs.choose(tab)

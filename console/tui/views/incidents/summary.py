@@ -38,7 +38,6 @@ _ORDER = {
 
 
 def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[list[Segment], list[Segment]]:
-    """The failed job, and the act-by time."""
     row = view.row
     mark: Segment = ("X" if ctx.plain else "✖", "bad")
     if row.closed is not None:
@@ -53,7 +52,6 @@ def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[
 
 
 def _budget(view: IncidentView, ctx: RenderContext, width: int) -> list[Segment]:
-    """The remaining share of the time from failure to act-by, as a bar."""
     row = view.row
     if row.act_by is None or width < 100:
         return []
@@ -63,7 +61,6 @@ def _budget(view: IncidentView, ctx: RenderContext, width: int) -> list[Segment]
 
 
 def clock_segments(view: IncidentView, ctx: RenderContext, width: int) -> list[list[Segment]]:
-    """Reason, business date, age, owner, acknowledgement and last notification, on as many lines as it takes."""
     row = view.row
     since = f"{ctx.hm(row.failed_since)} ({format_short((row.closed or ctx.now) - row.failed_since)})"
     parts: list[Segment] = [(f"business date {row.business_date}", "dim"), (f"failed since {since}", "dim")]
@@ -117,7 +114,6 @@ def _services(view: IncidentView, ctx: RenderContext, width: int, most: int) -> 
 
 
 def _facts(service: AffectedServiceView, ctx: RenderContext) -> Iterator[str]:
-    """Tier, chance to be late, green-by, and the source of the estimate."""
     yield f"tier {service.tier}"
     if service.p_late is not None:
         yield format_late(service.p_late)
@@ -156,7 +152,6 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
 
 
 def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
-    """The differences from the last good run of the root, and related incidents."""
     row = view.row
     kin = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
     kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
@@ -184,7 +179,6 @@ def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
 
 
 def _acknowledged_by(view: IncidentView, member: MemberView, ctx: RenderContext) -> list[Segment]:
-    """The state of the newest action on a member."""
     own = [action for action in view.actions if action.run_id == member.run_id]
     if not own:
         return []

@@ -16,14 +16,10 @@ from console.tui.frame.clock_format import format_short
 from console.tui.widgets.paint import Segment
 
 HANG = 8
-"""Cells of the time before each line; wrapped text is indented by it."""
 _KINDS = {"note": "strong", "acknowledged": "ok", "lapsed": "warn", "unsent": "warn", "deadline": "bad"}
-"""Events with a style of their own."""
 
 
 class TimelineEntry(NamedTuple):
-    """One past or future event."""
-
     at: datetime
     words: str
     style: str
@@ -31,7 +27,6 @@ class TimelineEntry(NamedTuple):
 
 
 def timeline_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
-    """Past events, oldest first; a line for now; future events."""
     was = sorted(_past(view, ctx), key=lambda entry: entry.at)
     lines = [_line(entry, ctx) for entry in was]
     if view.row.closed is not None:
@@ -43,7 +38,6 @@ def timeline_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
 
 
 def delivery_text(delivery: DeliveryView, ctx: RenderContext) -> tuple[str, str]:
-    """The outcome of one delivery, and its style. The address comes last: it may be long."""
     again = f", repeated {delivery.repeats}x" if delivery.repeats else ""
     outcome, style = _outcome(delivery, again, ctx)
     return f"{outcome} ({delivery.url_words})", style
@@ -69,7 +63,6 @@ def _outcome(delivery: DeliveryView, again: str, ctx: RenderContext) -> tuple[st
 
 
 def delivery_cells(delivery: DeliveryView, ctx: RenderContext) -> list[Segment]:
-    """Alert, route, outcome, and details: address, error, attempts."""
     outcome, style = _short_outcome(delivery, ctx)
     failed = f"{delivery.tries} attempts{delivery.error and f': {delivery.error}'} ({delivery.url_words})"
     detail = delivery.url_words if style in ("ok", "dim") else failed
@@ -92,7 +85,6 @@ def suppressed_cells(suppression: SuppressionView) -> list[Segment]:
 
 
 def _short_outcome(delivery: DeliveryView, ctx: RenderContext) -> Segment:
-    """The outcome in a cell of ten."""
     _, style = delivery_text(delivery, ctx)
     at = ctx.hm(delivery.sent)
     return {"ok": f"notified {at}", "bad": "NOT notified", "warn": "not yet"}.get(style, delivery.state), style
@@ -118,7 +110,6 @@ def _failed_again(row: IncidentRow, ctx: RenderContext) -> str:
 
 
 def last_notified(view: IncidentView, ctx: RenderContext) -> Segment:
-    """The last notification and its outcome: the worst of its addresses; or why nothing was sent."""
     last = view.deliveries[-1] if view.deliveries else None
     same = tuple(
         delivery for delivery in view.deliveries if last and (delivery.kind, delivery.made) == (last.kind, last.made)

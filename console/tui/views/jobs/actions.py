@@ -54,7 +54,6 @@ _MEANS = {
 
 
 def card_lines(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
-    """One line per field; fields set by a user name that user."""
     lines: list[list[Segment]] = []
     for card_field in sorted(
         view.card, key=lambda card_field: card_field.field != "rerun"
@@ -72,7 +71,6 @@ def _card_value(card_field: CardView, ctx: RenderContext) -> str:
 
 
 def why_not_edit(view: JobView | None) -> str:
-    """Why no field of the card can be edited; empty if one can."""
     if view is None:
         return "not read yet"
     if any(not card_field.why_not for card_field in view.card):
@@ -81,7 +79,6 @@ def why_not_edit(view: JobView | None) -> str:
 
 
 def edit_card(screen: HeadwayScreen, view: JobView) -> None:
-    """Asks for a field, then for its value; a field of the config is shown with the reason why it is read-only."""
     choices = [PaletteChoice("", "Back", "nothing is written", None)]
     for card_field in view.card:
         says = f"{card_field.value or screen.ctx.sign('dash')}{_card_value(card_field, screen.ctx)}"
@@ -147,7 +144,6 @@ def _choose_safety(screen: HeadwayScreen, view: JobView, card_field: CardView) -
 
 
 def _confirm(screen: HeadwayScreen, view: JobView, card_field: CardView, value: str) -> None:
-    """Shows the old and the new value, and writes it."""
     name = view.row.name
     then = value or "back to the value from config"
     says = f"{then}; it was {card_field.value or 'empty'}. Recorded with your name, and in the audit"

@@ -22,7 +22,6 @@ from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, shift_right
 
 PROMISED_SECONDS = 5.0
-"""Shortest interval between reads of the deadlines and slack of all jobs."""
 QUERIES = PagedQueries(
     first_page=lambda reads, wanted, sort: reads.jobs.jobs_first_page(wanted, sort),
     all_ids=lambda reads, wanted, sort: reads.jobs.job_ids(wanted, sort),

@@ -37,7 +37,6 @@ class JobScreen(HeadwayScreen):
         self.name_or_id = name_or_id
         self.view: JobView | None = None
         self.forecasts: Sequence[JobForecastView] = ()
-        """Of the services that depend on it."""
         self.grid = Grid(rows.JOB_RUN_COLUMNS, "no run yet", id="grid")
         self.early = EarlyKey(self, lambda: self.view is not None)
 

@@ -32,7 +32,6 @@ from console.tui.widgets.paint import Segment
 Runs = Mapping[int, Sequence[LineageRun]]
 Reading = Mapping[LayerPair, RunInput]
 Ahead = Mapping[str, Sequence[JobForecastView]]
-"""By job, the service day with the least slack first."""
 
 
 class LabelSize(StrEnum):
@@ -40,7 +39,6 @@ class LabelSize(StrEnum):
 
     WHOLE = "whole"
     NAMED = "named"
-    """Jobs without their system."""
     TERSE = "terse"
     """Also one figure a line, deadlines before names."""
 
@@ -58,7 +56,6 @@ class NodeContext:
     delivers: Mapping[int, ServiceView | str]
     """Job -> the first service that it delivers; the name alone of a service without data."""
     lines: int
-    """Of a node."""
 
 
 def node_label(spot: LayoutNode, context: NodeContext) -> NodeSign:
@@ -147,12 +144,10 @@ def _ahead(job: LineageJob, ctx: RenderContext) -> list[Segment]:
 
 
 def short_name(job: str) -> str:
-    """A job without its system and host: "extract_orders"."""
     return (job.partition("/")[2] or job).rpartition(":")[2]
 
 
 def _folded(spot: LayoutNode, jobs: Sequence[LineageJob], ctx: RenderContext) -> NodeSign:
-    """A node of several jobs: its name, the number of red ones, the most frequent states."""
     red = sum(job.is_red for job in jobs)
     ellipsis = "…" if not ctx.plain else "..."
     name = (
@@ -182,13 +177,10 @@ MAX_NODES = 12
 WIDE = 110
 """Columns from which jobs show the name of their system, if that cuts nothing."""
 LEAST = 20
-"""Cells of a name before it is cut; a wider drawing is scrolled."""
 NO_EDGES_TEXT: Ahead = MappingProxyType({})
 
 
 class LineageFold(StrEnum):
-    """What one node stands for; `z` selects the next."""
-
     JOB = "job"
     SYSTEM = "system"
     SERVICE = "service"
@@ -200,8 +192,6 @@ class LineageFold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineageOptions:
-    """The user's settings of the drawing."""
-
     up: int = DEPTH
     down: int = DEPTH
     fold: LineageFold = LineageFold.JOB
@@ -211,15 +201,11 @@ class LineageOptions:
 
 @dataclass(frozen=True, slots=True)
 class LineageDiagram:
-    """A lineage, drawn."""
-
     reach: LineageReach
     options: LineageOptions
     drawing: LayeredDrawing
     reading: Reading = field(default_factory=dict)
-    """Which run read which; empty unless requested."""
     runs: Runs | None = None
-    """The latest runs of each job; None unless requested."""
     ahead: Ahead = field(default_factory=dict)
 
     def jobs_below(self, job_ids: Iterable[int]) -> dict[int, int]:
@@ -278,7 +264,6 @@ def spacing(layout: LineageLayout, height: int, has_more: bool) -> int:
 
 
 def node_lines(shown: LineageDiagram, spot: LayoutNode, ctx: RenderContext, blast: bool) -> list[list[Segment]]:
-    """Three lines: the node, its neighbors or blast radius, the dependent services."""
     jobs = [shown.reach.view.jobs[job] for job in spot.jobs]
     first = _name_line(jobs, shown, ctx)
     below = shown.jobs_below(spot.jobs)
@@ -383,7 +368,6 @@ def _service(service: ServiceView, forecast: JobForecastView | None, ctx: Render
 
 
 def overview_lines(layout: LineageLayout, here: LayoutNode, ctx: RenderContext) -> list[Segment]:
-    """The map in one line: how full each layer is, and which one the cursor is in."""
     counts = Counter(spot.layer for spot in layout.spots for _ in spot.jobs[:1])
     bars, most = ("123456789" if ctx.plain else "▁▂▃▄▅▆▇█"), max(counts.values())
     runs: list[Segment] = [(f" {layout.above} more ", "dim")] if layout.above else []

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 99
 MOST_SERVICES = 20
-"""Services whose job forecasts are read, the most urgent first."""
 
 
 class LineageScreen(HeadwayScreen):
@@ -227,7 +226,6 @@ class LineageScreen(HeadwayScreen):
 
     @property
     def selected(self) -> LineageJob | None:
-        """The job under the cursor; None on a fold."""
         spot = self.canvas.here
         if self.shown is None or spot is None or len(spot.jobs) != 1:
             return None

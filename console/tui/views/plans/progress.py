@@ -43,7 +43,6 @@ class StartedScreen(HeadwayScreen):
         self.number = number
         self.view: PlanView | None = None
         self.incident: IncidentView | None = None
-        """Its incident, once it is done."""
         self.grid = Grid(rows.PROGRESS_COLUMNS, READING_TEXT, id="grid")
         self.pane = Pane(id="detail")
         self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL_WIDTH, False

@@ -132,7 +132,6 @@ class StartPlanScreen(SendScreen[int]):
 
 
 MAX_RECOMPUTED = 50
-"""Steps of a plan that is recomputed while it is open."""
 KEEPS_TEXT = ("back", "leave", "suspend")
 """Commands that run while the confirmation is awaited: letters typed for it run no others."""
 
@@ -169,7 +168,6 @@ class DraftScreen(HeadwayScreen):
         self.is_wanted = False
         """Start it as soon as it has arrived."""
         self.drawn: datetime | None = None
-        """When it was computed, by the estate's clock."""
         self._asked_at = self._drawn_at = 0.0  # time.monotonic()
         self.about, self.word = about, confirm_name
         self.grid = Grid(rows.DRAFT_COLUMNS, ASKING, id="grid")
@@ -312,7 +310,6 @@ class DraftScreen(HeadwayScreen):
 
     @property
     def selected(self) -> DraftStep | None:
-        """The step under the cursor as it would be sent; None on one that is left out."""
         steps = self.draft.steps if self.draft else ()
         return next((step for step in steps if rows.step_key(step) == self.grid.key), None)
 

@@ -34,9 +34,7 @@ from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 from console.tui.widgets.table import Column, TableRow
 
 StepKey = tuple[int, str]
-"""A step by its job and period, wherever it is moved."""
 DEEPEST = 6
-"""Indented levels at most."""
 DRAFT_COLUMNS = (
     Column("#", 2, 1, right=True),
     Column("action", 7, 1),
@@ -53,7 +51,6 @@ def step_key(step: DraftStep) -> StepKey:
 
 
 def depths(after: Mapping[int, Sequence[int]]) -> dict[int, int]:
-    """Place -> length of the longest chain of steps before it."""
     depth_of: dict[int, int] = {}
     for place in sorted(after):
         depth_of[place] = max((depth_of[upstream] + 1 for upstream in after[place] if upstream in depth_of), default=0)
@@ -78,13 +75,11 @@ def _above(place: int, after: Mapping[int, Sequence[int]]) -> set[int]:
 
 
 def name_at(job: str, depth: int, ctx: RenderContext) -> str:
-    """A job's name, indented by its depth."""
     depth = min(depth, DEEPEST)
     return f"{'  ' * (depth - 1)}{ctx.sign('branch')} {job}" if depth else job
 
 
 def draft_rows(draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext) -> list[TableRow]:
-    """Its steps, then the steps left out by the user, the runs left out with the reason, and notes."""
     deep = depths({step.place: step.after for step in draft.steps})
     rows = [_draft_row(step, deep[step.place], ctx) for step in draft.steps]
     runs = [run for run in draft.left_out if run.job not in {step.job for step in out}]
@@ -140,7 +135,6 @@ def _duration_cell(step: DraftStep, ctx: RenderContext) -> str:
 
 
 def _saved_text(saves: Sequence[SavedService]) -> Segment:
-    """The services that it saves; first those that are late or unsaved."""
     late = [save.service for save in saves if save.saved is False and not save.waits_for]
     unsaved = [save.service for save in saves if save.waits_for]
     saved = [save.service for save in saves if save.saved is not False]
@@ -240,7 +234,6 @@ def unsafe_steps(draft: PlanDraft) -> list[DraftStep]:
 
 
 def why_not_start(draft: PlanDraft, ctx: RenderContext, may_widen: bool = False) -> str:
-    """Why the plan cannot be started; empty if it can. `may_widen`: more steps can be included."""
     if not draft.steps:
         wider = (
             f"; {ctx.key('plan', 'everything')} includes steps that no affected service needs"
@@ -259,7 +252,6 @@ def why_not_start(draft: PlanDraft, ctx: RenderContext, may_widen: bool = False)
 
 
 def shown_order(draft: PlanDraft) -> dict[str, Any]:
-    """The draft as a record, without data for connectors."""
     data = draft.as_json()
     for step in data["steps"]:
         step["preview"] = {key: value for key, value in step["preview"].items() if key != "plan"}
@@ -268,7 +260,6 @@ def shown_order(draft: PlanDraft) -> dict[str, Any]:
 
 GAP = 2
 NAME_WIDTH = 14
-"""Least cells of a service's name."""
 MOST_ROWS, TALL_ROWS = 4, 10
 """Services visible at once, and on a terminal of `TALL` lines; others are scrolled to."""
 TALL = 36
@@ -344,7 +335,6 @@ PROGRESS_COLUMNS = (
 
 
 def step_mark(step: PlanStepView, ctx: RenderContext) -> tuple[str, str, str]:
-    """(mark, word, style): of the plan's own states, else of the action's."""
     glyph = PLAN_STEPS.get(step.status)
     if glyph is None:
         return ctx.mark("action", step.status)
@@ -435,7 +425,6 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
 
 
 def plan_line(plan: PlanView, ctx: RenderContext) -> list[Segment]:
-    """A plan in one line, for its incident."""
     style = {"running": "run", "stopped": "bad", "paused": "warn"}.get(plan.state, "plain")
     now = next((step for step in plan.steps if step.state in ("asked", "failed")), None)
     runs: list[Segment] = [(f" PLAN {plan.id} ", "key"), (plan.state, style)]

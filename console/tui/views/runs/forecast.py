@@ -12,16 +12,13 @@ from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment
 
 OFTEN = 0.5
-"""P from which a job counts as decisive."""
 FORECAST_TEXTS = 0.05
 """P(late) from which its act-by is in the title."""
 MOST_SERVICES = 3
-"""Services on a job's page, the tightest first."""
 FAR = float("inf")
 
 
 def by_job(views: Iterable[JobForecastView]) -> dict[str, list[JobForecastView]]:
-    """The forecasts of each job, by name, the tightest first."""
     forecasts: dict[str, list[JobForecastView]] = {}
     for forecast in least_slack(views):
         forecasts.setdefault(forecast.job, []).append(forecast)
@@ -33,7 +30,6 @@ def least_slack(views: Iterable[JobForecastView]) -> list[JobForecastView]:
 
 
 def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
-    """Of each service the day that is due first."""
     first: dict[tuple[str, str], JobForecastView] = {}
     for view in sorted(views, key=lambda view: view.deadline):
         first.setdefault((view.name, view.service), view)  # titles may be alike; an instance's has its name
@@ -110,7 +106,6 @@ def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
 
 
 def countdown(views: Iterable[JobForecastView], ctx: RenderContext) -> list[Segment]:
-    """ "act by 03:58 40m" of the service with the soonest act-by; empty if it hardly makes any late."""
     timed = [(view.act_by, view) for view in views if view.act_by is not None and view.p_late >= FORECAST_TEXTS]
     if not timed:
         return []

@@ -21,7 +21,6 @@ PLAIN_BARS = "12345678"
 
 
 PROVES = {"start": "that it started", "exit": "its end and exit code", "full": "its end, exit code and output"}
-"""What a job's source can prove about a run, by `connectors.sdk.states.ProofLevel`."""
 
 
 def status_segments(view: JobView | RunView, ctx: RenderContext) -> list[list[Segment]]:
@@ -91,7 +90,6 @@ def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Seg
 
 
 def _between(seconds: list[float]) -> str:
-    """ " (9m to 16m)"; empty for none."""
     if not seconds:
         return ""
     shortest, longest = (format_span(timedelta(seconds=round(value))) for value in (min(seconds), max(seconds)))
@@ -129,7 +127,6 @@ def job_overview(
     width: int,
     foreseen: Sequence[JobForecastView] = (),
 ) -> list[SegmentLines]:
-    """Blocks of lines in their order; `card`: the job card; `foreseen`: its forecasts."""
     status = [*status_segments(view, ctx), *source_segments(view.row.native_state, "", view.native_url)]
     groups = [expected_text(view, ctx), _changed(view, ctx), _around(view), card]
     return [
@@ -141,7 +138,6 @@ def job_overview(
 
 
 def run_overview(view: RunView, attempt: AttemptView | None, ctx: RenderContext, width: int) -> list[SegmentLines]:
-    """The same of a run whose `attempt` is shown."""
     row = view.row
     reference, address = (attempt.native_ref, attempt.native_url) if attempt is not None else ("", "")
     state = attempt.native_state if attempt is not None else row.native_state
@@ -173,7 +169,6 @@ def _plot_lines(view: JobView | RunView, ctx: RenderContext, width: int) -> Segm
 
 
 def _changed(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
-    """Drift, a finding, or else its definition."""
     if view.left_out:
         return [[(view.left_out, "warn")]]
     if view.drift:
@@ -210,7 +205,6 @@ def _attempt_lines(view: RunView, ctx: RenderContext) -> list[list[Segment]]:
 
 
 def _attempts(view: RunView, attempt: AttemptView | None, ctx: RenderContext) -> list[list[Segment]]:
-    """Every attempt, the shown one highlighted; then the state of our last action on it."""
     if not view.attempts:
         return [[("no attempt yet", "dim")]]
     left_out = len(view.attempts) - ATTEMPTS_SHOWN

@@ -29,7 +29,6 @@ JOB_COLUMNS = (
     Column("try", 3, 0, right=True),
 )
 PROMISED_COLUMNS = by_priority(JOB_COLUMNS, deadline=2, slack=2)
-"""With the soonest deadline and the least slack of the services below."""
 JOB_COLUMNS_ROOMY = roomy(
     by_priority(JOB_COLUMNS, deadline=8, slack=9, native=10, **{"try": 11}), job=50, schedule=44, native=14
 )

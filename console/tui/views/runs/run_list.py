@@ -94,11 +94,9 @@ def _choice(view: RunRow) -> RunChoice:
 DAYS = 7
 SHAPES = " ▁▂▃▄▅▆▇█"
 PLAIN_SHAPES = " 123456789"
-"""Share of the busiest hour."""
 
 
 def heat_lines(hours: Sequence[HourlyRunCount], ctx: RenderContext) -> list[list[Segment]]:
-    """A line for each of the last days, oldest first, in the selected zone; then a legend."""
     most = max((hour.runs for hour in hours), default=0)
     days: dict[str, dict[int, HourlyRunCount]] = {}
     for back in range(DAYS - 1, -1, -1):

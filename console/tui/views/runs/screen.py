@@ -24,7 +24,6 @@ from console.tui.widgets.pane import ERROR, Pane
 
 FOLLOW_SECONDS = 1.0
 LOG_LIMIT = 256 * 1024
-"""Characters of a log on the screen; the older half is dropped when there are more."""
 
 
 class RunScreen(HeadwayScreen):
@@ -89,7 +88,6 @@ class RunScreen(HeadwayScreen):
             self._log_complete()
 
     def why_no_log(self) -> str:
-        """Why the engine cannot fetch a log; empty if it can."""
         if self.view is None:
             return NOT_READ
         if "log" not in self.view.capabilities:
@@ -129,7 +127,6 @@ class RunScreen(HeadwayScreen):
 
     @property
     def row_key(self) -> Any:
-        """The first line in view; None while following."""
         return None if self.pane.following else self.pane.scroll_offset.y
 
     def restore_cursor(self, row: Any, top: int | None = None) -> None:
@@ -162,7 +159,6 @@ class RunScreen(HeadwayScreen):
 
     @property
     def is_running_now(self) -> bool:
-        """Whether its log may still grow; a lost or unknown run has no end either."""
         return self.attempt is not None and self.attempt.ended is None and is_open(self.attempt.state)
 
     def _follow_on(self) -> None:

@@ -18,7 +18,6 @@ from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_
 from console.tui.widgets.table import Column, TableRow, by_priority, column_widths
 
 CELLS_BEFORE_DEADLINE = 0.7
-"""Share of the cell before the deadline."""
 
 
 def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
@@ -64,7 +63,6 @@ USUAL, WIDE, HUGE = 80, 100, 160
 """Widths of the screen: the usual one; from which the cause is shown in words; from which there is room for more lines
 below."""
 NAME, LONGEST = 14, 44
-"""Cells of a service's name, at least and at most."""
 SERVICES = (
     Column("", 1, 1),
     Column("service", NAME, 1, flex=1000, most=34),
@@ -81,11 +79,9 @@ SERVICES = (
 )
 CAUSE = next(index for index, column in enumerate(SERVICES) if column.title == "cause")
 LEAST = 0.01
-"""P(late) from which it is shown."""
 MOST = 0.99
 """No forecast is certain; the lines below show "over 99 %"."""
 CAUSE_LEAST = 20
-"""Cells of a cause if names need the others."""
 
 
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
@@ -112,8 +108,6 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
 
 
 class ServiceContext(NamedTuple):
-    """Determines the widths of columns and lines."""
-
     is_zoned: bool
     """They do not share one zone."""
     is_calm: bool
@@ -122,7 +116,6 @@ class ServiceContext(NamedTuple):
     has_odds: bool
     """A chance to be late is shown beside the status."""
     longest_name: int
-    """Cells."""
     longest_reason: int
     """Characters, of those that have a cause."""
     most_clauses: int
@@ -145,7 +138,6 @@ def service_context(views: Sequence[ServiceView]) -> ServiceContext:
 
 
 def _named_cause(columns: Sequence[Column], longest: int, width: int) -> tuple[Column, ...]:
-    """The columns that fit; names take the cells that a cause can spare."""
     visible = {index for index, _ in column_widths(columns, width - 1)}
     sizes = {"cause": min(columns[CAUSE].width, CAUSE_LEAST)}
     most = {"service": max(NAME, min(longest, LONGEST))}
@@ -219,8 +211,6 @@ def time_left(view: ServiceView, ctx: RenderContext) -> Segment:
 
 
 def cause_text(view: ServiceView, name: str = "") -> str:
-    """The root cause in a few words: "db07:extract_orders failed: exit 1"; empty without one. `name` replaces the job's
-    name."""
     name = name or view.cause.partition("/")[2] or view.cause
     if view.cause and view.trouble.startswith(view.cause):
         return name + view.trouble[len(view.cause) :]
@@ -280,7 +270,6 @@ def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
 
 
 def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int = 1) -> list[list[Segment]]:
-    """Status, cause, reason in `most` lines, and people."""
     cause = cause_text(view)
     why: list[list[Segment]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
     reason = one_line(_reason(view))
@@ -307,7 +296,6 @@ def _full_text(parts: Sequence[Sequence[Segment]], width: int) -> list[Segment]:
 
 
 def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
-    """Status and figures, the most important first."""
     mark, label, style = ctx.mark("timeliness", view.timeliness)
     known: list[Segment] = []
     if view.is_promised:

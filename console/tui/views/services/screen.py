@@ -80,17 +80,12 @@ def empty_text(header: HeaderView | None, is_awaited: bool = False) -> str:
 DETAIL_FROM = 20
 """Lines of a terminal with room for the details of the selected service."""
 ROOMY = 45
-"""Lines of a terminal with room for the details of further services."""
 TALL, TALL_REASON = 30, 3
-"""Lines of a terminal in which a reason may take several, and how many."""
 BROKEN = 10
-"""Cells that word wrap may leave free in a line."""
 LEAST_DETAIL = 3
-"""Lines of details beside the reason."""
 
 
 Line = ServiceView | TableRow | tuple[ServiceView, ...]
-"""A service, a heading, or folded services."""
 
 
 def read_services(reads: Queries) -> tuple[ServiceView, ...]:
@@ -286,7 +281,6 @@ class ServicesScreen(HeadwayScreen):
         return str(self.selected.name) if self.selected else ""
 
     def selected_job(self) -> str:
-        """The job that endangers it, else the job that delivers it."""
         path = self.selected.path if self.selected is not None else ()
         return self.selected.cause if path and self.selected.cause in path else path[-1] if path else ""
 
