@@ -230,7 +230,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
     # navigation
 
     def go(self, where: str) -> None:
-
         def open_screen() -> None:
             self._close_views()
             if where != self._home:
@@ -240,7 +239,6 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.unless_lost(self.screen_stack, open_screen)
 
     def return_to(self, place: ViewPlace) -> None:
-
         def open_view() -> None:
             self._close_views()
             if place != ("screen", self._home):

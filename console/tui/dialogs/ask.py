@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
+from textual.screen import Screen
 from textual.widgets import Input
 
 from console.config import key_table
@@ -71,3 +73,26 @@ class AskScreen(Overlay[str]):
             self._foot(fault)
         else:
             self.dismiss(text)
+
+
+def ask_length_and_reason(
+    screen: Screen[Any],
+    title: str,
+    length_says: str,
+    length: str,
+    reason_says: str,
+    then: Callable[[str, str], object],
+    length_fault: Callable[[str], str] = duration_fault,
+    reason_fault: Callable[[str], str] = reason_fault,
+) -> None:
+    """Asks for a duration, proposing `length`, then for a reason; `then` gets both texts."""
+
+    def ask_reason(length: str | None) -> None:
+        def answered(reason: str | None) -> None:
+            if length is not None and reason is not None:
+                then(length, reason)
+
+        if length is not None:
+            screen.app.push_screen(AskScreen(f"{title} for {length}", reason_says, fault=reason_fault), answered)
+
+    screen.app.push_screen(AskScreen(title, length_says, length, length_fault), ask_reason)

@@ -170,7 +170,6 @@ class WhatIfScreen(Overlay[None]):
 
 
 def open_what_if(screen: HeadwayScreen, job: str | int) -> None:
-
     def opened(view: JobView) -> None:
         screen.board.push_screen(WhatIfScreen(view.row.id, view.row.name))
 

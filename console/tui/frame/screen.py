@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from console.store.queries import Queries
     from console.tui.frame.cells import RenderContext
+    from console.tui.frame.context import EngineRequests
     from console.tui.frame.history import ViewPlace
     from console.tui.frame.intent import ScreenCommand
     from console.tui.widgets.paint import Segment
@@ -51,6 +52,11 @@ class ScreenPart:
 
     fault = ""
     """Why the text of the input line is invalid; shown in the last line."""
+
+    @property
+    def selected(self) -> Any:
+        """The row under the cursor of this part."""
+        return None
 
     def widgets(self) -> ComposeResult:
         yield from ()
@@ -78,6 +84,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     """A screen names itself in `WHERE`; keys come from the key table, abilities from its parts."""
 
     WHERE: ClassVar[str] = ""
+    view: Any = None
+    """The subject of a screen about one job, run, incident …; None before it is loaded."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.WHERE:
@@ -332,6 +340,12 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
         self.board.ask_for(self, name, question, then, failed, first=True)
 
+    def send_request(
+        self, key: str, question: Callable[[EngineRequests], Any], then: Callable[[Any], None], order: str
+    ) -> None:
+        """Sends a request to the engine; a refusal is shown as a notice."""
+        self.board.ask_engine(key, question, then, lambda error: self.notice(f"not done: {error}", "bad"), order)
+
     # the line where a person types a filter or a search
 
     @property
@@ -465,8 +479,13 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def selected_job(self) -> str | int:
         return self.selected_name()
 
+    @property
+    def selected(self) -> Any:
+        """The row under the cursor; None for nothing."""
+        return next((part.selected for part in self.parts), None)
+
     def selected_record(self) -> Any:
-        return None
+        return self.view or self.selected
 
     def selected_links(self) -> list[tuple[str, str]]:
         """(label, address) of runbook, owner, web page."""

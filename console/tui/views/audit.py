@@ -165,9 +165,6 @@ class AuditScreen(HeadwayScreen):
     def selected_name(self) -> str:
         return str(self.list.selected.object) if self.list.selected else ""
 
-    def selected_record(self) -> Any:
-        return self.list.selected
-
     def why_no_job(self) -> str:
         return f"an audit row is not a job: {self.key_for('copy')} copies its name, {self.key_for('jump')} goes there"
 

@@ -17,7 +17,7 @@ from console.domain.job import JobView
 from console.domain.run import RunView
 from console.text.cleaning import clean_line
 from console.timing.durations import parse_duration
-from console.tui.dialogs.ask import AskScreen, duration_fault
+from console.tui.dialogs.ask import AskScreen, ask_length_and_reason, duration_fault
 from console.tui.frame.cells import counted
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import ActionIntent, verb_label
@@ -107,7 +107,6 @@ def _propose(screen: HeadwayScreen, incident_id: int, cause: str) -> None:
 
 
 def start_job(screen: HeadwayScreen, job_id: int) -> None:
-
     def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
         view, _, cannot = answer
         if cannot:
@@ -119,7 +118,6 @@ def start_job(screen: HeadwayScreen, job_id: int) -> None:
 
 
 def hold_job(screen: HeadwayScreen, job_id: int) -> None:
-
     def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
         view, holds, cannot = answer
         own = next((hold for hold in holds if hold.job_id == job_id), None)
@@ -147,36 +145,21 @@ def _job_and_holds(reads: Queries, job_id: int, verb: Verb) -> tuple[JobView, Se
 
 
 def _ask_hold_length(screen: HeadwayScreen, view: JobView) -> None:
-    from console.tui.dialogs.ask import AskScreen
+    def hold(length: str, why: str) -> None:
+        from console.engine.api.origin import hold_owner
 
-    name, board = view.row.name, screen.board
-
-    def long(text: str | None) -> None:
-        if text is not None:
-            says = "reason (recorded at its scheduler, in the audit and in the list of holds)"
-            board.push_screen(AskScreen(f"HOLD {name} for {text}", says), lambda why: asked(text, why))
-
-    def asked(text: str, why: str | None) -> None:
-        if why is not None:
-            until = (board.now() + parse_duration(text)).replace(microsecond=0)
-            parameters = {"by": _mark_name(), "until": until.isoformat().replace("+00:00", "Z")}
-            board.open_order(ActionIntent(Verb.HOLD, name, job_id=view.row.id, parameters=parameters, why=why))
+        until = (screen.board.now() + parse_duration(length)).replace(microsecond=0)
+        parameters = {"by": hold_owner(), "until": until.isoformat().replace("+00:00", "Z")}
+        intent = ActionIntent(Verb.HOLD, view.row.name, job_id=view.row.id, parameters=parameters, why=why)
+        screen.board.open_order(intent)
 
     says = "for how long? It is released automatically after that"
-    board.push_screen(AskScreen(f"HOLD {name}", says, DEFAULT_HOLD, _hold_fault), long)
+    reason_says = "reason (recorded at its scheduler, in the audit and in the list of holds)"
+    ask_length_and_reason(screen, f"HOLD {view.row.name}", says, DEFAULT_HOLD, reason_says, hold, _hold_fault)
 
 
 def _hold_fault(text: str) -> str:
-    from console.tui.dialogs.ask import duration_fault
-
-    fault = duration_fault(text)
-    return fault or hold_length_fault(parse_duration(text))
-
-
-def _mark_name() -> str:
-    from console.engine.api.origin import hold_owner
-
-    return hold_owner()
+    return duration_fault(text) or hold_length_fault(parse_duration(text))
 
 
 def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
@@ -194,7 +177,6 @@ def toggle_freeze(screen: HeadwayScreen) -> None:
         confirm(screen, screen.board.header.frozen, "Thaw", "actions are sent again",
                 lambda: _set_freeze(screen, "off", "thawed by hand"))  # fmt: skip
         return
-    from console.tui.dialogs.ask import AskScreen
 
     def answered(why: str | None) -> None:
         if why is not None:  # a line that was pasted brings its own Enter: it ends at "Back"
@@ -212,11 +194,8 @@ def _set_freeze(screen: HeadwayScreen, value: str, why: str) -> None:
         screen.notice(f"{'frozen' if value == 'on' else 'thawed'}{'' if moved else ' already'}", "ok")
         screen.board.read_header()
 
-    def refused(error: Exception) -> None:
-        screen.notice(f"not done: {error}", "bad")
-
     what = "freeze" if value == "on" else "thaw"
-    screen.board.ask_engine(what, lambda requests: requests.turn(FREEZE, value, why), turned, refused, what)
+    screen.send_request(what, lambda requests: requests.turn(FREEZE, value, why), turned, what)
 
 
 DEFAULT_SILENCE = "2h"
@@ -230,34 +209,24 @@ def add_silence(screen: HeadwayScreen, by: str, name: str) -> None:
         screen.notice(f"a * matches any text and would silence more than {shown}: headway silence add", "warn")
         return
 
-    def long(text: str | None) -> None:
-        if text is not None:
-            says = "reason (recorded with each suppressed notification and in the audit)"
-            screen.board.push_screen(AskScreen(f"SILENCE {shown} for {text}", says), lambda why: asked(text, why))
-
-    def asked(text: str, why: str | None) -> None:
-        if why is not None:
-            seconds, done = parse_duration(text).total_seconds(), f"silenced for {text} ({SILENCE_HINT}): {shown}"
-            send_order(
-                screen, "silence", lambda requests: requests.silence({by: name}, seconds, why), f"silence {shown}", done
-            )
+    def silence(length: str, why: str) -> None:
+        seconds, done = parse_duration(length).total_seconds(), f"silenced for {length} ({SILENCE_HINT}): {shown}"
+        send_order(
+            screen, "silence", lambda requests: requests.silence({by: name}, seconds, why), f"silence {shown}", done
+        )
 
     says = "for how long? Its status stays on the screens"
-    screen.board.push_screen(AskScreen(f"SILENCE {shown}", says, DEFAULT_SILENCE, duration_fault), long)
+    reason_says = "reason (recorded with each suppressed notification and in the audit)"
+    ask_length_and_reason(screen, f"SILENCE {shown}", says, DEFAULT_SILENCE, reason_says, silence)
 
 
 def job_links(view: JobView) -> list[tuple[str, str]]:
-    links = [
-        ("owner", view.row.owner),
-        ("runbook", view.runbook),
-        ("web", view.native_url),
-        ("definition", view.definition),
-    ]
+    links = [("owner", view.row.owner), ("runbook", view.runbook), ("web", view.native_url),
+             ("definition", view.definition)]  # fmt: skip
     return [(label, text) for label, text in links if text]
 
 
 def show_links(screen: HeadwayScreen, job: str | int, extra: Sequence[tuple[str, str]] = ()) -> None:
-
     def show(view: JobView) -> None:
         from console.tui.dialogs.overlay import links_screen
 

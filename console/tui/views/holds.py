@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from connectors.sdk.states import RunState
 from console.domain.hold import HoldView
@@ -91,9 +90,6 @@ class HoldsScreen(HeadwayScreen):
 
     def selected_run(self) -> RunChoice | str:
         return f"a hold is about a job: {self.key_for('open')} shows it"
-
-    def selected_record(self) -> Any:
-        return self.list.selected
 
 
 def _filter_text(view: HoldView) -> str:

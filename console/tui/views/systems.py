@@ -208,7 +208,6 @@ def _each_line(texts: Sequence[str], style: str) -> SegmentLines:
 
 
 def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | None]) -> list[ScreenCommand]:
-
     def on_target(run: Callable[[HeadwayScreen, TargetView], None]) -> None:
         if (view := target()) is not None:
             run(screen, view)
@@ -280,50 +279,33 @@ def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
         from console.tui.dialogs.palette import confirm
 
         says = f"{view.pause.text}; the next poll refreshes it"
-        confirm(
-            screen,
-            f"polling of {system} is paused",
-            "Resume polling",
-            says,
-            lambda: _send_probe(screen, system, 0.0, ""),
-        )
+        confirm(screen, f"polling of {system} is paused", "Resume polling", says,
+                lambda: _send_pause(screen, system, 0.0, ""))  # fmt: skip
         return
-    from console.tui.dialogs.ask import AskScreen
+    from console.tui.dialogs.ask import ask_length_and_reason, duration_fault
 
-    def long(text: str | None) -> None:
-        if text is not None:
-            says = "reason. Until then its jobs are shown as unknown"
-            title = f"PAUSE POLLS of {system} for {text}"
-            screen.board.push_screen(AskScreen(title, says), lambda why: asked(parse_duration(text), why))
-
-    def asked(length: timedelta, why: str | None) -> None:
-        if why is not None:
-            _send_probe(screen, system, length.total_seconds(), why)
+    def fault(text: str) -> str:
+        return duration_fault(text) or pause_length_fault(parse_duration(text))
 
     says = "for how long? Polling resumes by itself after that; applies to all its targets"
-    usual = format_duration(DEFAULT_PAUSE.total_seconds())
-    screen.board.push_screen(AskScreen(f"PAUSE POLLS of {system}", says, usual, _fault), long)
+    usual, reason_says = (
+        format_duration(DEFAULT_PAUSE.total_seconds()),
+        "reason. Until then its jobs are shown as unknown",
+    )
+    ask_length_and_reason(screen, f"PAUSE POLLS of {system}", says, usual, reason_says,
+                          lambda length, why: _send_pause(screen, system, parse_duration(length).total_seconds(), why),
+                          fault)  # fmt: skip
 
 
-def _fault(text: str) -> str:
-    from console.tui.dialogs.ask import duration_fault
-
-    return duration_fault(text) or pause_length_fault(parse_duration(text))
-
-
-def _send_probe(screen: HeadwayScreen, system: str, seconds: float, why: str) -> None:
+def _send_pause(screen: HeadwayScreen, system: str, seconds: float, why: str) -> None:
     def done(pause: SystemPause) -> None:
         until = screen.ctx.hm(pause.until)
         screen.notice(f"{system}: not polled until {until}" if seconds else f"{system}: polled again", "ok")
         screen.board.read_header()
         screen.fetch()
 
-    def refused(error: Exception) -> None:
-        screen.notice(f"not done: {error}", "bad")
-
     order = f"{'pause' if seconds else 'resume'} polls of {system}"
-    send = screen.board.ask_engine
-    send("pause polling", lambda requests: requests.pause_polling(system, seconds, why), done, refused, order)
+    screen.send_request("pause", lambda requests: requests.pause_polling(system, seconds, why), done, order)
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -376,15 +358,8 @@ class SystemsScreen(HeadwayScreen):
             title.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
         return title, self.list.title_marks()
 
-    @property
-    def selected(self) -> Any:
-        return self.list.selected
-
     def selected_name(self) -> str:
         return target_name(self.selected) if self.selected else ""
-
-    def selected_record(self) -> Any:
-        return self.selected
 
     def why_no_job(self) -> str:
         return f"a system is not a job: {self.key_for('jobs_here')} shows its jobs"
@@ -446,9 +421,6 @@ class SystemScreen(HeadwayScreen):
 
     def selected_name(self) -> str:
         return target_name(self.view) if self.view else ""
-
-    def selected_record(self) -> Any:
-        return self.view
 
     def why_no_job(self) -> str:
         return f"a system is not a job: {self.key_for('jobs_here')} shows its jobs"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -422,9 +422,6 @@ class TonightScreen(HeadwayScreen):
 
     def selected_name(self) -> str:
         return self.selected.name if self.selected else ""
-
-    def selected_record(self) -> Any:
-        return self.selected
 
     def selected_job(self) -> str | int:
         if self.selected is None or self.drawn is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from console.domain.action import ActionDetailView, ActionHistoryEntry
 from console.domain.hold import HoldView
@@ -26,7 +26,6 @@ ActionsAnswer = tuple[Sequence[ActionDetailView], int, Sequence[HoldView]]
 
 
 def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailView | None]) -> list[ScreenCommand]:
-
     def why_not_withdraw() -> str:
         action = selected()
         return action.why_not_withdrawn if action else NOT_SELECTED
@@ -128,11 +127,6 @@ class ActionsScreen(HeadwayScreen):
             title += [(f"  {len(self.holds)} held", "warn"), (f" · the earliest expires {until} (h)", "dim")]
         return title, self.list.title_marks()
 
-    @property
-    def selected(self) -> ActionDetailView | None:
-        selected: ActionDetailView | None = self.list.selected
-        return selected
-
     def selected_name(self) -> str:
         return self.selected.key if self.selected else ""
 
@@ -141,9 +135,6 @@ class ActionsScreen(HeadwayScreen):
 
     def selected_run(self) -> RunChoice | str:
         return run_of(self, self.selected)
-
-    def selected_record(self) -> Any:
-        return self.selected
 
 
 class ActionScreen(HeadwayScreen):
@@ -188,6 +179,3 @@ class ActionScreen(HeadwayScreen):
 
     def selected_run(self) -> RunChoice | str:
         return run_of(self, self.view)
-
-    def selected_record(self) -> Any:
-        return self.view

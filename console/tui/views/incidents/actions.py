@@ -10,7 +10,7 @@ from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, IncidentView
 from console.domain.plan import PlanView
 from console.timing.durations import parse_duration
-from console.tui.dialogs.ask import AskScreen, duration_fault, reason_fault
+from console.tui.dialogs.ask import AskScreen, ask_length_and_reason, reason_fault
 from console.tui.dialogs.palette import confirm
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -49,20 +49,17 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
                              f"{name}: unacknowledged"))  # fmt: skip
         return
 
-    def ask_note(text: str | None) -> None:
-        if text is not None:
-            says = "note (shown with the incident; optional)"
-            box = AskScreen(f"ACKNOWLEDGE {name} for {text}", says, fault=lambda _: "")
-            screen.board.push_screen(box, lambda note: send(text, note))
+    def send(length: str, note: str) -> None:
+        seconds = parse_duration(length).total_seconds()
+        put, done = lambda requests: requests.acknowledge(row.id, seconds, note), f"{name}: acknowledged for {length}"
+        send_order(screen, "ack", put, f"acknowledge {name} for {length}", done)
 
-    def send(text: str, note: str | None) -> None:
-        if note is not None:
-            seconds = parse_duration(text).total_seconds()
-            put, done = lambda requests: requests.acknowledge(row.id, seconds, note), f"{name}: acknowledged for {text}"
-            send_order(screen, "ack", put, f"acknowledge {name} for {text}", done)
-
-    says = "for how long? Until then it neither repeats nor escalates"
-    screen.board.push_screen(AskScreen(f"ACKNOWLEDGE {name}", says, DEFAULT_ACKNOWLEDGE, duration_fault), ask_note)
+    says, note_says = (
+        "for how long? Until then it neither repeats nor escalates",
+        "note (shown with the incident; optional)",
+    )
+    title = f"ACKNOWLEDGE {name}"
+    ask_length_and_reason(screen, title, says, DEFAULT_ACKNOWLEDGE, note_says, send, reason_fault=lambda _: "")
 
 
 MAX_NOTE = 2000

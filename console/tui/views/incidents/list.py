@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -63,7 +63,6 @@ def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
 
 
 def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
-
     def hm(at: datetime | None) -> str:
         return ctx.hm(at)
 
@@ -167,15 +166,8 @@ class IncidentsScreen(HeadwayScreen):
         notified, _ = notified_cell(view, self.ctx)
         return " ".join([*parts, f"state:{state}", f"ack:{view.taken_by or 'none'}", notified])
 
-    @property
-    def selected(self) -> Any:
-        return self.list.selected
-
     def selected_name(self) -> str:
         return incident_name(self.selected.id) if self.selected else ""
-
-    def selected_record(self) -> Any:
-        return self.selected
 
     def selected_job(self) -> str:
         return str(self.selected.root_job) if self.selected else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -292,9 +292,6 @@ class IncidentScreen(HeadwayScreen):
 
     def why_no_job(self) -> str:
         return "" if self.selected_job() else self.lost or "its root cause is not a job: pick one of its runs"
-
-    def selected_record(self) -> Any:
-        return self.view
 
     def selected_links(self) -> list[tuple[str, str]]:
         return incident_links(self.view.row if self.view else None)

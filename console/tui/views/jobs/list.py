@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from textual import on
 
@@ -110,13 +109,6 @@ class JobsScreen(HeadwayScreen):
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs([(f"   {len(self.drifted)} drifted", "warn")] if self.drifted else [])
-
-    @property
-    def selected(self) -> Any:
-        return self.list.selected
-
-    def selected_record(self) -> Any:
-        return self.selected
 
     def selected_name(self) -> str:
         return str(self.selected.name) if self.selected else ""

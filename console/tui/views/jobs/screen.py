@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -140,9 +140,6 @@ class JobScreen(HeadwayScreen):
 
     def selected_name(self) -> str:
         return self.view.row.name if self.view else ""
-
-    def selected_record(self) -> Any:
-        return self.view
 
     def selected_links(self) -> list[tuple[str, str]]:
         return job_links(self.view) if self.view else []

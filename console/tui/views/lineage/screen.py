@@ -237,9 +237,6 @@ class LineageScreen(HeadwayScreen):
     def selected_name(self) -> str:
         return self.selected.name if self.selected else ""
 
-    def selected_record(self) -> Any:
-        return self.selected
-
     def selected_run(self) -> RunChoice | str:
         if self.selected is None:
             return f"several jobs are folded here: {self.key_for('open')} shows them"

@@ -4,7 +4,7 @@ this screen."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -139,17 +139,11 @@ class StartedScreen(HeadwayScreen):
     def selected_name(self) -> str:
         return self.selected.job if self.selected else ""
 
-    def selected_record(self) -> Any:
-        return self.view
-
     def selected_run(self) -> RunChoice | str:
         step = self.selected
         if step is None or step.run_id is None:
             return "it has no run yet" if step else "the plan is not read yet"
         return RunChoice(step.run_id, step.job)
-
-    def open_selected(self) -> None:
-        self.with_run(lambda choice: self.board.open_run(choice.run_id))
 
     # steering
 
@@ -179,8 +173,5 @@ class StartedScreen(HeadwayScreen):
             self.notice(f"plan {number} is {state}", "ok")
             self.fetch()
 
-        def refused(error: Exception) -> None:
-            self.notice(f"not done: {error}", "bad")
-
         order = f"{how} plan {number}"
-        self.board.ask_engine(order, lambda requests: requests.steer_plan(number, how), steered, refused, order)
+        self.send_request(order, lambda requests: requests.steer_plan(number, how), steered, order)

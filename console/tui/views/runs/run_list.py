@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -72,13 +71,6 @@ class RunsScreen(HeadwayScreen):
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs()
-
-    @property
-    def selected(self) -> Any:
-        return self.list.selected
-
-    def selected_record(self) -> Any:
-        return self.selected
 
     def selected_run(self) -> RunChoice | str:
         return _choice(self.selected) if self.selected is not None else NOT_SELECTED

@@ -286,9 +286,6 @@ class RunScreen(HeadwayScreen):
     def selected_name(self) -> str:
         return self.view.row.job if self.view else ""
 
-    def selected_record(self) -> Any:
-        return self.view
-
     def selected_run(self) -> RunChoice | str:
         return RunChoice(self.run_id, self.view.row.job, self.view.incident_id) if self.view else NOT_READ
 

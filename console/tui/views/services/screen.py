@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -269,13 +269,6 @@ class ServicesScreen(HeadwayScreen):
         self.list.refilter()
 
     # the selected service
-
-    @property
-    def selected(self) -> Any:
-        return self.list.selected
-
-    def selected_record(self) -> Any:
-        return self.selected
 
     def selected_name(self) -> str:
         return str(self.selected.name) if self.selected else ""
