@@ -8,6 +8,7 @@ import pytest
 
 from console.tui.views.incidents import list
 from console.tui.views.incidents.screen import IncidentScreen
+from console.tui.views.jobs.list import JOB_COLUMNS_ROOMY
 from console.tui.views.runs import rows
 from console.tui.widgets.table import Column, column_widths
 from tests.tui.driving import Night, on_the_night
@@ -22,7 +23,7 @@ def sizes(columns: tuple[Column, ...], width: int) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     "columns, other",
-    [(rows.JOB_COLUMNS_ROOMY, "schedule"), (rows.RUN_COLUMNS_ROOMY, "message"), (list.INCIDENT_COLUMNS, "reason")],
+    [(JOB_COLUMNS_ROOMY, "schedule"), (rows.RUN_COLUMNS_ROOMY, "message"), (list.INCIDENT_COLUMNS, "reason")],
 )
 def test_what_no_name_needs_goes_to_what_is_long(columns: tuple[Column, ...], other: str) -> None:
     found = sizes(columns, 199)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
-from console.tui.views.runs import rows as runs_rows
+from console.tui.views.jobs import list as job_list
 from console.tui.views.services import rows
 from console.tui.views.systems import target_row as target_row
 from tests.tui.fake_reads import at, job_row, service, target
@@ -35,7 +35,7 @@ def test_no_estimate_beside_an_open_incident_is_no_all_clear() -> None:
 
 def test_a_mark_stands_before_a_name_and_moves_it_nowhere() -> None:
     look, view = RenderContext(at("03:40"), ZonedClock(), GlyphSet()), job_row(1, "etl-hosts/db07:extract_orders")
-    free, marked = (runs_rows.job_row(view, look, marked=each).cells for each in (False, True))
+    free, marked = (job_list.job_row(view, look, marked=each).cells for each in (False, True))
     assert ("◆", "etl-hosts/db07:extract_orders") == (marked[1][0], marked[2][0])
     assert [text for text, _ in free[2:]] == [text for text, _ in marked[2:]]
 

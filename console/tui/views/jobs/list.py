@@ -4,21 +4,94 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 
 from textual import on
 
+from console.domain.ids import instant
 from console.domain.job import JobRow, JobView
 from console.domain.system import DriftView
+from console.tui.frame.cells import RenderContext, duration_text, marked_row, state_cells
+from console.tui.frame.clock_format import format_signed
 from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.common_commands import common_commands, job_commands, show_job_links
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
-from console.tui.views.runs import rows
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow, shift_right
+from console.tui.widgets.table import Column, TableRow, by_priority, roomy, shift_right, widened
+
+JOB_COLUMNS = (
+    Column("", 1, 1),
+    Column("", 1, 1),
+    Column("job", 34, 1, flex=4, most=64, middle=True),
+    Column("state", 10, 2),
+    Column("deadline", 9, 0),
+    Column("slack", 7, 0, right=True),
+    Column("date", 10, 5),
+    Column("started", 9, 3),
+    Column("took", 7, 4, right=True),
+    Column("next", 9, 3),
+    Column("schedule", 12, 6, flex=1, most=44),
+    Column("owner", 8, 7, flex=1, most=24),
+    Column("native", 10, 0, flex=1, most=20),
+    Column("try", 3, 0, right=True),
+)
+PROMISED_COLUMNS = by_priority(JOB_COLUMNS, deadline=2, slack=2)
+JOB_COLUMNS_ROOMY = roomy(
+    by_priority(JOB_COLUMNS, deadline=8, slack=9, native=10, **{"try": 11}), job=50, schedule=44, native=14
+)
+JOB_COLUMNS_WIDE = widened(by_priority(JOB_COLUMNS, deadline=3, slack=3, native=8, **{"try": 8}))
+
+
+def job_row(
+    view: JobRow,
+    ctx: RenderContext,
+    drifted: str = "",
+    marked: bool = False,
+    promised: tuple[int, int | None] | None = None,
+) -> TableRow:
+    """A line of Jobs; `drifted`: its drift; `promised`: deadline and slack of the services below, in microseconds."""
+    dash = ctx.sign("dash")
+    name = "  " + view.name if view.is_task else view.name
+    if view.state:
+        cells = state_cells(view, ctx)
+    else:
+        cells = ((" ", "dim"), (" ", "dim"), ("no run yet", "dim"))
+    status = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
+    schedule: Segment = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
+    return TableRow(
+        view.id,
+        (
+            cells[0],
+            *marked_row(cells[1], name, ctx, marked, "dim" if view.gone else "plain"),
+            cells[2],
+            *_promise(promised, ctx),
+            (view.business_date, "dim"),
+            (ctx.day(view.started), "plain"),
+            (duration_text(view, ctx) or dash, "plain"),
+            (status or ctx.day(view.next), "warn" if status else "plain"),
+            schedule,
+            (view.owner, "dim"),
+            (view.native_state, "dim"),
+            (str(view.attempts or ""), "warn" if view.attempts > 1 else "dim"),
+        ),
+    )
+
+
+def _promise(promised: tuple[int, int | None] | None, ctx: RenderContext) -> tuple[Segment, Segment]:
+    dash: Segment = (ctx.sign("dash"), "dim")
+    if promised is None:
+        return dash, dash
+    deadline, slack_us = instant(promised[0]), promised[1]
+    at: Segment = (ctx.day(deadline), "plain" if deadline > ctx.now else "bad")
+    if slack_us is None:
+        return at, dash
+    slack = timedelta(microseconds=slack_us)
+    return at, (format_signed(slack), "bad" if slack < timedelta(0) else "plain")
+
 
 PROMISED_SECONDS = 5.0
 QUERIES = PagedQueries(
@@ -38,7 +111,7 @@ class JobList(PagedList):
     def columns(self) -> Sequence[Column]:
         if self.wide or self.has_room or not self.shows_deadlines:
             return super().columns()
-        return shift_right(rows.PROMISED_COLUMNS, self._columns.fixed, self.shift)
+        return shift_right(PROMISED_COLUMNS, self._columns.fixed, self.shift)
 
 
 class JobsScreen(HeadwayScreen):
@@ -52,7 +125,7 @@ class JobsScreen(HeadwayScreen):
         self._deadlines_at = 0.0
         self.list = JobList(
             self,
-            PagedColumns(rows.JOB_COLUMNS, rows.JOB_COLUMNS_WIDE, rows.JOB_COLUMNS_ROOMY),
+            PagedColumns(JOB_COLUMNS, JOB_COLUMNS_WIDE, JOB_COLUMNS_ROOMY),
             QUERIES,
             self._row,
             self._choice,
@@ -105,7 +178,7 @@ class JobsScreen(HeadwayScreen):
 
     def _row(self, view: JobRow) -> TableRow:
         drifted = self.drifted.get(view.name, "")
-        return rows.job_row(view, self.ctx, drifted, view.id in self.marked, self.deadlines.get(view.id))
+        return job_row(view, self.ctx, drifted, view.id in self.marked, self.deadlines.get(view.id))
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs([(f"   {len(self.drifted)} drifted", "warn")] if self.drifted else [])
