@@ -50,6 +50,15 @@ def run_console(
     from console.tui.app.app import HeadwayApp
     from console.tui.frame.clock_format import ZoneMode
 
+    driver_class: type[Driver]
+    if in_browser:
+        from console.tui.terminal.browser_driver import BrowserDriver
+
+        driver_class = BrowserDriver
+    else:
+        from console.tui.terminal.driver import TerminalDriver
+
+        driver_class = TerminalDriver
     app = HeadwayApp(
         query_thread,
         lambda: _open_requests(url),
@@ -61,7 +70,7 @@ def run_console(
         command=command,
         tour=tour,
         personal=read_preferences(own_file),
-        driver_class=_driver(in_browser),
+        driver_class=driver_class,
     )
     app.visitor = visitor
     app.clock.mode = ZoneMode.UTC if in_utc else app.clock.mode
@@ -72,16 +81,6 @@ def run_console(
         query_thread.close()
         for text in app.not_sent:
             sys.stderr.write(clean_line(f"headway: {text}") + "\n")
-
-
-def _driver(in_browser: bool) -> type[Driver]:
-    if in_browser:
-        from console.tui.terminal.browser_driver import BrowserDriver
-
-        return BrowserDriver
-    from console.tui.terminal.driver import TerminalDriver
-
-    return TerminalDriver
 
 
 def _open_reads(url: str) -> Queries:

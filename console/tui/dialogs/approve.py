@@ -9,7 +9,7 @@ from console.tui.dialogs.confirm import SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells, header_footer
 from console.tui.frame.clock_format import format_span
-from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.context import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest, send_order
 from console.tui.frame.intent import ActionIntent, verb_label
 from console.tui.widgets.table import Column
@@ -41,7 +41,16 @@ def list_approvals(screen: HeadwayScreen) -> None:
 
 
 def open_approval(screen: HeadwayScreen, approval: ApprovalView) -> None:
-    screen.board.push_screen(ApproveScreen(approval), lambda yes: _send_approval(screen, approval, yes))
+    def answered(yes: bool | None) -> None:
+        if yes:
+            about, order = (
+                f"{verb_label(approval.verb)} {approval.job}",
+                lambda requests: requests.approve(approval.key),
+            )
+            done = f"approved: {about} is checked again and sent"
+            send_order(screen, "approve", order, f"approve {about}", done, "not approved")
+
+    screen.board.push_screen(ApproveScreen(approval), answered)
 
 
 class ApproveScreen(SendScreen[bool]):
@@ -70,15 +79,11 @@ class ApproveScreen(SendScreen[bool]):
             self._offer()
         else:
             self.say("asking its scheduler for a preview…")
-            PendingRequest(self.board, self, "preview", self._ask, self._previewed, self._failed)
-
-    def _ask(self, requests: EngineRequests) -> int:
-        approval = self.approval
-        return requests.preview(
-            ActionIntent(
-                Verb(approval.verb), approval.job, approval.run_id, approval.job_id, parameters=approval.parameters
-            ).request()
-        )
+            approval = self.approval
+            intent = ActionIntent(Verb(approval.verb), approval.job, approval.run_id, approval.job_id,
+                                  parameters=approval.parameters)  # fmt: skip
+            PendingRequest(self.board, self, "preview", lambda requests: requests.preview(intent.request()),
+                           self._previewed, self._failed)  # fmt: skip
 
     def _previewed(self, answer: EngineAnswer) -> None:
         if answer.ok:
@@ -98,27 +103,11 @@ class ApproveScreen(SendScreen[bool]):
 
     def _show(self) -> None:
         clock, approval, now = self.ctx.clock, self.approval, self.ctx.now
-        ends = (
-            f", in {format_span(approval.until - now)}; after that it must be requested again"
-            if approval.until > now
-            else ": it must be requested again"
-        )
-        rows = [
-            *approval.told,
-            ("requested", clock.hms(approval.requested)),
-            ("until", clock.hm(approval.until, now) + ends),
-        ]
+        ends = f", in {format_span(approval.until - now)}; after that" if approval.until > now else ":"
+        until = f"{clock.hm(approval.until, now)}{ends} it must be requested again"
+        rows = [*approval.told, ("requested", clock.hms(approval.requested)), ("until", until)]
         self.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))
 
     def send(self) -> None:
         if not header_footer.is_small(self.app.size):
             self.dismiss(True)
-
-
-def _send_approval(screen: HeadwayScreen, approval: ApprovalView, yes: bool | None) -> None:
-    if yes:
-        about = f"{verb_label(approval.verb)} {approval.job}"
-        done = f"approved: {about} is checked again and sent"
-        send_order(
-            screen, "approve", lambda requests: requests.approve(approval.key), f"approve {about}", done, "not approved"
-        )

@@ -142,7 +142,8 @@ class SendScreen(Overlay[ConfirmResult]):
 
     def offer_sending(self, says: str) -> None:
         if self.must_type:
-            self._ask_name()
+            self._open_line(f"{self.prompt} to send it")
+            self.say(NAME_PROMPT)
             return
         self.offer([("back", "Back", "nothing is sent"), ("send", self.SEND, says)])
         self.paint_title(f"{self._key('down')} {self._key('enter')} {self.DOES} ")
@@ -176,10 +177,6 @@ class SendScreen(Overlay[ConfirmResult]):
         line.focus()
         self.offer([("back", "Back", "nothing is sent")])
         header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
-
-    def _ask_name(self) -> None:
-        self._open_line(f"{self.prompt} to send it")
-        self.say(NAME_PROMPT)
 
     # deciding
 
@@ -229,15 +226,16 @@ class SendScreen(Overlay[ConfirmResult]):
         self.say("")
         self.paint_title("")
         self.offer([("back", "Back", "what was sent continues without this dialog")])
-        self.board.ask_engine(f"send {self.key}", self.put, self._gone, self._not_sent, self._order)
+
+        def sent(answer: Any) -> None:
+            if self.is_attached:
+                self.gone(answer)
+
+        self.board.ask_engine(f"send {self.key}", self.put, sent, self._not_sent, self._order)
 
     @property
     def _order(self) -> str:
         return f"{self.about[0].lower()} {self.about[1]}"
-
-    def _gone(self, answer: Any) -> None:
-        if self.is_attached:
-            self.gone(answer)
 
     def _not_sent(self, error: Exception) -> None:
         if not self.is_attached:

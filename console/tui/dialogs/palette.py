@@ -61,6 +61,10 @@ class PaletteChoice:
     value: Any
     dead: bool = False
 
+    def mentions(self, terms: Sequence[str]) -> bool:
+        text = f"{self.tag} {self.name} {self.says}".lower()
+        return all(term.lower() in text for term in terms)
+
 
 class PickScreen(Overlay[Any]):
     WHERE = "pick"
@@ -88,11 +92,15 @@ class PickScreen(Overlay[Any]):
 
     def narrow(self, text: str) -> None:
         terms = text.lower().split()
-        self.shown = tuple(choice for choice in self.choices if _is_match(choice, terms))
+        self.shown = tuple(choice for choice in self.choices if choice.mentions(terms))
         self.show_choices()
 
     def show_choices(self) -> None:
-        self.grid.show(FixedRows([_choice_row(number, choice) for number, choice in enumerate(self.shown)]), keep=False)
+        def row(number: int, choice: PaletteChoice) -> TableRow:
+            tag_style, style = ("dim", "dim") if choice.dead else ("key", "plain")
+            return TableRow(number, ((choice.tag, tag_style), (choice.name, style), (choice.says, "dim")))
+
+        self.grid.show(FixedRows([row(number, choice) for number, choice in enumerate(self.shown)]), keep=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.narrow(event.value)
@@ -118,16 +126,6 @@ class PickScreen(Overlay[Any]):
         key = self.grid.key
         if isinstance(key, int) and key < len(self.shown):
             self.dismiss(self.shown[key].value)
-
-
-def _is_match(choice: PaletteChoice, terms: Sequence[str]) -> bool:
-    text = f"{choice.tag} {choice.name} {choice.says}".lower()
-    return all(term in text for term in terms)
-
-
-def _choice_row(number: int, choice: PaletteChoice) -> TableRow:
-    style = "dim" if choice.dead else "plain"
-    return TableRow(number, ((choice.tag, "dim" if choice.dead else "key"), (choice.name, style), (choice.says, "dim")))
 
 
 def act_choices(screen: HeadwayScreen, skip: Sequence[str] = ()) -> list[PaletteChoice]:
@@ -157,7 +155,10 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
     moves = [
         PaletteChoice(" ".join(key_table.key_label(key) for key in act.keys), act.word, act.says, None) for act in moved
     ]
-    legend = _legend(screen) if screen.WHERE in ("jobs", "job", "run") else []
+    legend = []
+    if screen.WHERE in ("jobs", "job", "run"):
+        legend = [PaletteChoice(screen.ctx.mark("evidence", evidence)[0], label, says, None)
+                  for evidence, label, says in LEGEND]  # fmt: skip
     title = f"keys of {key_table.SCREENS[screen.WHERE]}"
     return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
 
@@ -171,11 +172,6 @@ def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Calla
             then()
 
     screen.board.push_screen(PickScreen(title, choices, columns=ANSWER_COLUMNS), answered)
-
-
-def _legend(screen: HeadwayScreen) -> list[PaletteChoice]:
-    marks = [(screen.ctx.mark("evidence", evidence)[0], label, says) for evidence, label, says in LEGEND]
-    return [PaletteChoice(*mark, None) for mark in marks]
 
 
 _WORD_START = r"(?:^|[\W_])"
@@ -200,11 +196,6 @@ def match_cost(name: str, typed: str) -> int | None:
         gaps += position - place - 1 if place >= 0 else 0
         place = position
     return 4 + gaps
-
-
-def match_cost_of_terms(name: str, terms: list[str]) -> int | None:
-    costs = [match_cost(name, term) for term in terms]
-    return None if None in costs else sum(cost or 0 for cost in costs)
 
 
 JOBS_SHOWN = 200
@@ -249,7 +240,12 @@ class JumpScreen(PickScreen):
         self._gather()
         super().on_mount()
         self._awaited.add("places")
-        self.board.ask_for(self, "places", _query_places, self._on_places, self._on_failed, first=True)
+
+        def read(reads: Queries) -> tuple[Any, Any, Any, Any]:
+            services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
+            return services, incidents, reads.estate.systems(), reads.plans.list_plans(ended=False)
+
+        self.board.ask_for(self, "places", read, self._on_places, self._on_failed, first=True)
 
     def _gather(self) -> None:
         below = self.board.screen_stack[-2]
@@ -262,7 +258,9 @@ class JumpScreen(PickScreen):
         views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in self.board.own.views)
         places = [*self.places, *self.jobs, *views]
         first, then = (places, acts) if self.jumps_first else (acts, places)
-        self.choices = (*first, *then, *_theme_choices(self.app.theme))
+        says = "colors; HEADWAY_THEME={}makes it permanent"
+        themes = (PaletteChoice("theme", name, says.format(name), ("theme", name)) for name in THEMES)
+        self.choices = (*first, *then, *(theme for theme in themes if theme.name != self.app.theme))
 
     def _on_places(
         self, places: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
@@ -372,9 +370,10 @@ def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
 
 
 def _choice_cost(choice: PaletteChoice, terms: list[str]) -> int | None:
-    cost = match_cost_of_terms(choice.name, terms)
-    rest = f"{choice.tag} {choice.name} {choice.says}".lower()
-    return cost if cost is not None else WEAK_MATCH if all(term.lower() in rest for term in terms) else None
+    costs = [match_cost(choice.name, term) for term in terms]
+    if None not in costs:
+        return sum(cost or 0 for cost in costs)
+    return WEAK_MATCH if choice.mentions(terms) else None
 
 
 def screen_choices() -> list[PaletteChoice]:
@@ -385,20 +384,6 @@ def screen_choices() -> list[PaletteChoice]:
         for act in key_table.KEY_TABLE
         if act.name in key_table.GLOBAL_SCREENS
     ]
-
-
-def _query_places(reads: Queries) -> tuple[Any, Any, Any, Any]:
-    return (
-        reads.services.list_services(),
-        reads.incidents.list_incidents(),
-        reads.estate.systems(),
-        reads.plans.list_plans(ended=False),
-    )
-
-
-def _theme_choices(used: str) -> list[PaletteChoice]:
-    says = "colors; HEADWAY_THEME={}makes it permanent"
-    return [PaletteChoice("theme", name, says.format(name), ("theme", name)) for name in THEMES if name != used]
 
 
 def _silence_choices(

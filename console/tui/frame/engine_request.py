@@ -27,14 +27,14 @@ class PendingRequest:
     def __init__(
         self,
         board: ConsoleApp,
-        asker: Widget,
+        widget: Widget,
         name: str,
         put: Callable[[EngineRequests], int],
         then: Callable[[EngineAnswer], None],
         failed: Callable[[str], None],
         order: str = "",
     ) -> None:
-        self._board, self._request_thread, self._name = board, asker, name
+        self._board, self._widget, self._name = board, widget, name
         self._then, self._failed, self._order = then, failed, order
         self._until = time.monotonic() + TIMEOUT_SECONDS
         self._stopped = False
@@ -54,7 +54,7 @@ class PendingRequest:
 
     @property
     def _open(self) -> bool:
-        return not self._stopped and self._request_thread.is_attached and bool(self._request_thread.children)
+        return not self._stopped and self._widget.is_attached and bool(self._widget.children)
 
     def _answered(self, request_id: int, answer: EngineAnswer | None) -> None:
         if answer is not None:

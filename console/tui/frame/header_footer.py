@@ -12,7 +12,7 @@ from console.config import key_table
 from console.config.key_table import OVERLAYS
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
-from console.tui.frame.cells import RenderContext, act_by, paused_text
+from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short, format_span
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.service_groups import by_urgency
@@ -59,14 +59,10 @@ def header_segments(
     here.append((clock, "plain"))
     name: list[Segment] = [(f" Headway {view.estate}".rstrip(), "strong"), dot]
     whole, bare = [*name, *here], [(" ", "plain"), *here]
-    right = _fitting(_problems(view, ctx, width - length_of(whole) - 2, approvals), width - length_of(bare))
-    return (whole if length_of(whole) + length_of(right) <= width else bare), right
-
-
-def _fitting(right: list[Segment], room: int) -> list[Segment]:
-    while len(right) > 2 and length_of(right) > room:
+    right = _problems(view, ctx, width - length_of(whole) - 2, approvals)
+    while len(right) > 2 and length_of(right) > width - length_of(bare):
         right = [*right[:-3], right[-1]]
-    return right
+    return (whole if length_of(whole) + length_of(right) <= width else bare), right
 
 
 def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -> list[Segment]:
@@ -76,9 +72,7 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
     for number, label in view.dangers:
         if number or not view.at_risk:
             parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
-    parts += [
-        (f"{view.open_incidents} incident{'s' * (view.open_incidents != 1)}", "bad" if view.open_incidents else "dim"),
-    ]
+    parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
     stale = ctx.sign("stale")
     for number, (name, last_ok) in enumerate(view.sick_targets):
         age = format_short(ctx.now - last_ok) if last_ok else "never seen"
@@ -120,8 +114,7 @@ def banner_text(
     if since is None:
         return ' no engine has run on this store yet: nothing is monitored; run "headway engine"'
     if view.replay:  # leases stay on real time, the screen shows the night's; its config is gone with its console
-        at = ctx.hm(since)
-        return f" no engine since {at} real time: the data is old; quit and start again"
+        return f" no engine since {ctx.hm(since)} real time: the data is old; quit and start again"
     age = format_span(max(ctx.now - since, timedelta(0)))
     return f' no engine for {age}: data from {_at(since, ctx)}; run "headway engine"'
 
@@ -132,11 +125,7 @@ def banner_of(board: ConsoleApp) -> str:
 
 def alarm_of(board: ConsoleApp) -> str:
     is_old = board.store_error or (board.header is not None and not board.header.engine.alive)
-    return (
-        banner_text(board.header, board.store_error, board.ctx, board.beginning.starting, board.read_at)
-        if is_old
-        else ""
-    )
+    return banner_of(board) if is_old else ""
 
 
 def paint_small(board: ConsoleApp, pane: Pane) -> None:
@@ -150,7 +139,9 @@ def _at(at: datetime, ctx: RenderContext) -> str:
 
 
 def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
-    paused = _paused(view, ctx)
+    paused = "".join(f" NOT POLLED, {pause.system}: {paused_text(pause, ctx)}" for pause in view.paused)
+    if len(view.paused) > 1:
+        paused = f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by whom and until when"
     if view.frozen:
         return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}{paused and f' ·{paused}'}"
     if paused:
@@ -160,12 +151,6 @@ def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
 
 def _shadow(view: HeaderView, suffix: str) -> str:
     return f" SHADOW, nothing is sent{suffix}" if view.in_shadow else ""
-
-
-def _paused(view: HeaderView, ctx: RenderContext) -> str:
-    if len(view.paused) > 1:
-        return f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by whom and until when"
-    return "".join(f" NOT POLLED, {pause.system}: {paused_text(pause, ctx)}" for pause in view.paused)
 
 
 def footer_segments(
@@ -230,9 +215,9 @@ def zone_short(ctx: RenderContext) -> str:
     mode, home = ctx.clock.mode, ctx.clock.home
     if mode is ZoneMode.UTC:
         return "UTC"
-    return (
-        ctx.clock.label(ctx.now, home if mode is not ZoneMode.MINE else "") if home or mode is ZoneMode.MINE else "own"
-    )
+    if mode is ZoneMode.MINE:
+        return ctx.clock.label(ctx.now)
+    return ctx.clock.label(ctx.now, home) if home else "own"
 
 
 def is_small(size: Size) -> bool:

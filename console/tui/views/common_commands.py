@@ -16,6 +16,7 @@ from console.tui.widgets.grid import Grid
 if TYPE_CHECKING:
     from console.tui.frame.history import ViewPlace
 
+NO_SHELL = "a console in a browser has no shell"
 MAX_MARKED = 1_000
 """Limit of one plan (`engine.plan_requests.MOST_RUNS`)."""
 
@@ -27,6 +28,9 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
     def no_verb_run() -> str:
         return "" if screen.marked else screen.why_no_run()
 
+    def no_step() -> str:
+        return "" if header_footer.is_tour_shown(board) else "the tour was left; its key brings it back"
+
     return [
         *(ScreenCommand(name, partial(board.go, name)) for name in key_table.GLOBAL_SCREENS),
         ScreenCommand("last", lambda: _return_to(screen, board.trail.last(), "there is no previous view")),
@@ -35,11 +39,12 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
         ScreenCommand("back", partial(go_back, screen)),
         ScreenCommand("quit", board.back),
         ScreenCommand("leave", lambda: board.exit(0)),
-        ScreenCommand("suspend", board.action_suspend_process, lambda: _why_not_suspend(screen)),
+        ScreenCommand("suspend", board.action_suspend_process, lambda: NO_SHELL if board.is_web else ""),
         ScreenCommand("redraw", partial(refresh_all, screen)),
         ScreenCommand("zone", partial(turn_zone, screen)),
         ScreenCommand("tour", partial(turn_tour, screen), lambda: _why_no_tour(screen)),
-        ScreenCommand("tour_skip", partial(skip_tour_step, screen), lambda: _why_not_skip_step(screen)),
+        ScreenCommand("tour_skip", partial(skip_tour_step, screen),
+                      lambda: _why_no_tour(screen) or no_step()),
         ScreenCommand("help", partial(open_help, screen)),
         ScreenCommand("jump", partial(open_jump, screen, jumps_first=True)),
         ScreenCommand("palette", partial(open_jump, screen, jumps_first=False)),
@@ -90,22 +95,12 @@ def turn_zone(screen: HeadwayScreen) -> None:
     screen.notice(f"times: {header_footer.zone_text(screen.ctx)}")
 
 
-def _why_not_suspend(screen: HeadwayScreen) -> str:
-    return "there is no shell behind a console in a browser" if screen.board.is_web else ""
-
-
 def _why_no_tour(screen: HeadwayScreen) -> str:
     if screen.board.tour is not None:
         return ""
     if screen.board.header is not None and screen.board.header.replay:
         return "this demo was opened without its tour: headway demo without --no-tour has it"
     return "the tour belongs to the recorded night: headway demo"
-
-
-def _why_not_skip_step(screen: HeadwayScreen) -> str:
-    if reason := _why_no_tour(screen):
-        return reason
-    return "" if header_footer.is_tour_shown(screen.board) else "the tour was left; its key brings it back"
 
 
 def turn_tour(screen: HeadwayScreen) -> None:

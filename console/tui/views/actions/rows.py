@@ -60,6 +60,10 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
     label, style = ("waits for approval", "warn") if view.waits_for_approval else (label, style)
     sends_label = "sent" if view.sent is not None else "sends"
     unknown = "read from its scheduler right before it is sent" if not view.is_over and not view.sends else ""
+    by = f"{view.requested_by or 'headway'}{f' (policy: {view.origin})' if view.origin in ('hold', 'trigger') else ''}"
+    approved = "not yet: another person must" if view.waits_for_approval else ""
+    incident = incident_name(view.incident_id) if view.incident_id is not None else ""
+    plan = f"plan {view.plan}" if view.plan is not None else ""
     rows: list[tuple[str, str, str]] = [
         ("state", label, style),
         ("says", view.words, "plain"),
@@ -70,32 +74,14 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
         (sends_label, unknown, "dim"),
         *(("note", note, "plain") for note in view.notes),
         ("given", ", ".join(f"{name} {value}" for name, value in view.parameters.items() if name != "why"), "plain"),
-        ("requested by", _requested_by(view), "plain"),
+        ("requested by", f"{by} from {view.requested_from}" if view.requested_from else by, "plain"),
         ("why", view.why or "no reason given", "plain" if view.why else "dim"),
-        ("approved", _approved(view), "plain"),
-        ("of", _part_of(view), "plain"),
+        ("approved", f"by {view.approved_by}" if view.approved_by else approved, "plain"),
+        ("of", ", ".join(filter(None, (incident, plan))), "plain"),
         ("answer", view.native_ref, "plain"),
         ("key", view.key, "dim"),
     ]
     return [*labelled_lines(rows), [], *_proof_lines(view, ctx), [], *_history_lines(view, way, ctx)]
-
-
-def _requested_by(view: ActionDetailView) -> str:
-    by = view.requested_by or "headway"
-    by += f" (policy: {view.origin})" if view.origin in ("hold", "trigger") else ""
-    return f"{by} from {view.requested_from}" if view.requested_from else by
-
-
-def _approved(view: ActionDetailView) -> str:
-    if view.approved_by:
-        return f"by {view.approved_by}"
-    return "not yet: another person must" if view.waits_for_approval else ""
-
-
-def _part_of(view: ActionDetailView) -> str:
-    plan = f"plan {view.plan}" if view.plan is not None else ""
-    incident = incident_name(view.incident_id) if view.incident_id is not None else ""
-    return ", ".join(filter(None, (incident, plan)))
 
 
 def _proof_lines(view: ActionDetailView, ctx: RenderContext) -> SegmentLines:

@@ -228,11 +228,8 @@ def _ran_text(row: RunRow, ctx: RenderContext, zone: str) -> str:
     start = ctx.clock.hms(row.started, zone)
     if row.ended is not None:
         return f"{start}–{ctx.clock.hms(row.ended, zone)} ({duration_text(row, ctx)})"
-    return (
-        f"since {start} ({duration_text(row, ctx)})"
-        if (row.state != RunState.UNKNOWN and is_open(row.state))
-        else f"{start}, its end is not known"
-    )
+    is_running = row.state != RunState.UNKNOWN and is_open(row.state)
+    return f"since {start} ({duration_text(row, ctx)})" if is_running else f"{start}, its end is not known"
 
 
 def _failed_checks(finding: FindingView) -> str:
