@@ -25,8 +25,8 @@ from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.context import ConsoleApp, EngineRequests, EngineStartup
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import is_small
-from console.tui.frame.history import ViewHistory, ViewPlace
-from console.tui.frame.resource_thread import ResourceThread, store_thread
+from console.tui.frame.history import ViewPlace
+from console.tui.frame.resource_thread import ResourceThread
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.frame.service_groups import ServiceGrouping
 from console.tui.terminal.key_queue import URGENT_KEYS, KeyQueue
@@ -77,27 +77,19 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         personal: PersonalPreferences | None = None,
         driver_class: type[Driver] | None = None,
     ) -> None:
-        super().__init__(requests_factory, frozen, driver_class)
+        super().__init__(open_queries, requests_factory, frozen, driver_class)
         theme = selected_theme()
         self.register_theme(theme)
         self.set_reactive(HeadwayApp.theme, theme.name)  # before any CSS is read, so that it is read once
         self.stylesheet.set_variables(self.get_css_variables())
-        self.query_thread = open_queries if isinstance(open_queries, ResourceThread) else store_thread(open_queries)
         self.command, self.visitor = tuple(command), ""
         self.not_sent: list[str] = []
         self.clock, self.glyphs = ZonedClock(mine), GlyphSet(ascii)
         use_ascii_frames(self, ascii)
-        self.trail = ViewHistory()
         self.tour = tour
         self.touched_at = time.monotonic()
         self.personal = personal or PersonalPreferences(preferences_file())
         self.own = effective_preferences("", self.personal)
-        self.header: HeaderView | None = None
-        self.services: tuple[ServiceView, ...] = ()
-        self.approvals: tuple[ApprovalView, ...] = ()
-        self.grouping, self.folding = ServiceGrouping.NONE, True
-        self.store_error = ""
-        self.read_at: datetime | None = None
         self._silent = 0  # ticks since then: none are counted while another program has the terminal
         self.beginning = EngineStartup(on_painted is not None, why_ended)
         self._on_painted = on_painted
@@ -126,7 +118,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         if isinstance(event, events.Key) and not event.is_forwarded:
             if event.key in URGENT_KEYS or not is_small(self.size):
                 await self._gate.take(event)
-            return  # nobody acts on what he does not see
+            return  # keys do nothing on a screen that is not shown
         await super().on_event(event)
         if isinstance(event, events.Key):
             self._gate.back()
@@ -165,7 +157,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         unseen = {name for name, _ in self.header.sick_targets}
         self.paint_frame()
         if before is not None and unseen != {name for name, _ in before.sick_targets}:
-            broken = True  # nobody wrote that it is not seen any more: time did
+            broken = True  # a target became unreachable without a change of the store
         if broken and isinstance(self.screen, HeadwayScreen):
             self.screen.fetch()
 

@@ -14,7 +14,9 @@ from textual.message import Message
 from console.store.errors import StoreMissing, StoreOutdated
 from console.timing.clock import real_now
 from console.tui.frame.cells import RenderContext
-from console.tui.frame.resource_thread import ResourceThread
+from console.tui.frame.history import ViewHistory, ViewPlace
+from console.tui.frame.resource_thread import ResourceThread, store_thread
+from console.tui.frame.service_groups import ServiceGrouping
 from console.tui.terminal.output import TerminalBuffer
 
 if TYPE_CHECKING:
@@ -35,9 +37,7 @@ if TYPE_CHECKING:
     from console.timing.clock import ClockSetting
     from console.tui.frame.clock_format import ZonedClock
     from console.tui.frame.glyphs import GlyphSet
-    from console.tui.frame.history import ViewHistory, ViewPlace
     from console.tui.frame.intent import ActionIntent
-    from console.tui.frame.service_groups import ServiceGrouping
     from console.tui.frame.tour import GuidedTour
 
 START_SECONDS = 20.0
@@ -138,35 +138,35 @@ class Arrived(Message):
 class ConsoleApp(App[int], inherit_bindings=False):
     """The app as screens see it: shared state, queries and requests. `HeadwayApp` adds navigation."""
 
-    query_thread: ResourceThread[Queries]
-    header: HeaderView | None
-    services: tuple[ServiceView, ...]
-    approvals: tuple[ApprovalView, ...]
-    store_error: str
-    read_at: datetime | None
     beginning: EngineStartup
     clock: ZonedClock
     glyphs: GlyphSet
     personal: PersonalPreferences
     own: EffectivePreferences
     """Keys and views: those of the config, overridden by the user's."""
-    trail: ViewHistory
     tour: GuidedTour | None
-    grouping: ServiceGrouping
-    folding: bool
-    """Whether healthy services are folded if they do not fit."""
     command: tuple[str, ...]
     """`headway` with this console's config and store; empty if no command may run beside it."""
     visitor: str
 
-    def __init__(self, requests_factory: Callable[[], EngineRequests], frozen: datetime | None,
-                 driver_class: type[Driver] | None) -> None:  # fmt: skip
+    def __init__(
+        self, open_queries: Callable[[], Queries] | ResourceThread[Queries],
+        requests_factory: Callable[[], EngineRequests], frozen: datetime | None, driver_class: type[Driver] | None,
+    ) -> None:  # fmt: skip
         super().__init__(driver_class=driver_class)
         self.scroll_sensitivity_y = WHEEL_LINES
+        self.query_thread = open_queries if isinstance(open_queries, ResourceThread) else store_thread(open_queries)
         self._requests_factory = requests_factory
         self._request_thread: ResourceThread[EngineRequests] | None = None
         self._frozen = frozen
         self._replay_clock: ClockSetting | None = None
+        self.header: HeaderView | None = None
+        self.services: tuple[ServiceView, ...] = ()
+        self.approvals: tuple[ApprovalView, ...] = ()
+        self.store_error = ""
+        self.read_at: datetime | None = None
+        self.trail = ViewHistory()
+        self.grouping, self.folding = ServiceGrouping.NONE, True
 
     @property
     def ctx(self) -> RenderContext:
@@ -184,7 +184,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         failed: Callable[[Exception], None] | None = None, *, first: bool = False,
         instead: bool = False, query_thread: ResourceThread[Queries] | None = None,
     ) -> None:  # fmt: skip
-        """Queries the store, a slow query in the thread `desk`; drops the result if the screen has closed."""
+        """Queries the store, a slow query in a thread of its own; drops the result if the screen has closed."""
 
         def is_open() -> bool:
             return self.is_running and screen in self.screen_stack and screen.is_attached and bool(screen.children)

@@ -9,7 +9,7 @@ import pytest
 
 from console.domain.filter import JobFilter
 from console.domain.job import JobRow
-from console.tui.dialogs.palette import JumpScreen, PaletteChoice, match_cost, match_cost_of_terms
+from console.tui.dialogs.palette import JumpScreen, PaletteChoice, match_cost
 from console.tui.frame.history import ViewHistory
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import job_row
@@ -160,8 +160,6 @@ def test_what_fits_better_comes_first(name: str, typed: str, worse_than: str) ->
 
 def test_letters_that_do_not_stand_in_order_do_not_fit() -> None:
     assert match_cost("extract", "tcartxe") is None
-    assert match_cost_of_terms("extract orders", ["ext", "zzz"]) is None
-    assert 0 == match_cost_of_terms("anything", [])
 
 
 @on_the_night()

@@ -67,21 +67,13 @@ def delivery_cells(delivery: DeliveryView, ctx: RenderContext) -> list[Segment]:
     failed = f"{delivery.tries} attempts{delivery.error and f': {delivery.error}'} ({delivery.url_words})"
     detail = delivery.url_words if style in ("ok", "dim") else failed
     again = f"repeated {delivery.repeats}x, " if delivery.repeats else ""
-    return [
-        (delivery.kind, "dim"),
-        (clean_line(delivery.route), "plain"),
-        (outcome, style),
-        (clean_line(again + detail), "dim"),
-    ]
+    route, detail = clean_line(delivery.route), clean_line(again + detail)
+    return [(delivery.kind, "dim"), (route, "plain"), (outcome, style), (detail, "dim")]
 
 
 def suppressed_cells(suppression: SuppressionView) -> list[Segment]:
-    return [
-        (suppression.kind, "dim"),
-        (clean_line(suppression.route), "plain"),
-        (f"suppressed: {suppression.stage}", "warn"),
-        (clean_line(_suppression_reason(suppression)), "dim"),
-    ]
+    route, reason = clean_line(suppression.route), clean_line(_suppression_reason(suppression))
+    return [(suppression.kind, "dim"), (route, "plain"), (f"suppressed: {suppression.stage}", "warn"), (reason, "dim")]
 
 
 def _short_outcome(delivery: DeliveryView, ctx: RenderContext) -> Segment:
@@ -111,9 +103,7 @@ def _failed_again(row: IncidentRow, ctx: RenderContext) -> str:
 
 def last_notified(view: IncidentView, ctx: RenderContext) -> Segment:
     last = view.deliveries[-1] if view.deliveries else None
-    same = tuple(
-        delivery for delivery in view.deliveries if last and (delivery.kind, delivery.made) == (last.kind, last.made)
-    )
+    same = tuple(each for each in view.deliveries if last and (each.kind, each.made) == (last.kind, last.made))
     held = next((suppression for suppression in reversed(view.held) if suppression.ended is None), None)
     return notified_cell(replace(view.row, told=same, held=held), ctx)
 
@@ -126,7 +116,7 @@ def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) 
     if worst is None:
         if row.held is not None:
             return ("suppressed" if is_short else suppressed_text(row.held)), "warn"
-        return ("nobody" if is_short else "nobody notified"), "warn" if row.closed is None else "dim"
+        return ("none" if is_short else "not notified"), "warn" if row.closed is None else "dim"
     if is_short:
         return _short_outcome(worst, ctx)
     text, style = delivery_text(worst, ctx)

@@ -226,21 +226,14 @@ def _sends(step: DraftStep) -> list[tuple[str, str]]:
 
 def unsafe_steps(draft: PlanDraft) -> list[DraftStep]:
     """Steps that need more than one Enter: not declared safe, or possibly overlapping a run."""
-    return [
-        step
-        for step in draft.steps
-        if step.verb != WAIT and (step.safety != Safety.SAFE or step.preview.get("overlap"))
-    ]
+    unsafe = (step for step in draft.steps if step.safety != Safety.SAFE or step.preview.get("overlap"))
+    return [step for step in unsafe if step.verb != WAIT]
 
 
 def why_not_start(draft: PlanDraft, ctx: RenderContext, may_widen: bool = False) -> str:
     if not draft.steps:
-        wider = (
-            f"; {ctx.key('plan', 'everything')} includes steps that no affected service needs"
-            if may_widen and draft.left_out
-            else ""
-        )
-        return f"no step is left to send{wider}"
+        wider = f"; {ctx.key('plan', 'everything')} includes steps that no affected service needs"
+        return f"no step is left to send{wider if may_widen and draft.left_out else ''}"
     for step in draft.steps:
         refused = step.refusal or (step.preview.get("refused") if not step.after else "")
         if refused:
@@ -278,42 +271,28 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
     """A head and a row for each service; as many alternatives as fit, the most important ones first."""
     if not outlook.ways:
         return []
-    columns = [_column(outlook, number, ctx) for number in range(len(outlook.ways))]
     due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline), day.zone) for day in outlook.days)]
     names = [f"FINISH ({ESTIMATE_SIGN} sum)" if outlook.is_mixed else "FINISH", *(day.service for day in outlook.days)]
-    remaining = width - 1 - NAME_WIDTH - GAP - max(map(len, due))
-    shown: list[list[list[Segment]]] = []
-    for column in columns:
-        wide = GAP + _name_cells(column)
-        if wide > remaining:
+    due_width = max(map(len, due))
+    remaining = width - 1 - NAME_WIDTH - GAP - due_width
+    shown: list[tuple[int, list[list[Segment]]]] = []
+    for way in outlook.ways:
+        head: Segment = (f"{ctx.sign('marked')} {way.label}", "key") if way.is_present else (way.label, "dim")
+        finishes = zip(way.finishes, outlook.days, strict=True)
+        column = [[head], *(_cell(outlook, finish, day, ctx) for finish, day in finishes)]
+        cells = max(map(length_of, column))
+        if GAP + cells > remaining:
             break
-        shown.append(column)
-        remaining -= wide
-    name = min(max(map(len, names)), NAME_WIDTH + max(0, remaining))
-    return [_finish_line(at, name, names, due, shown) for at in range(len(names))]
-
-
-def _finish_line(
-    at: int, name: int, names: Sequence[str], due: Sequence[str], shown: Sequence[Sequence[Sequence[Segment]]]
-) -> list[Segment]:
-    segments: list[Segment] = [
-        (f" {fit(fit_middle(names[at], name), name)}", "plain" if at else "key"),
-        (" " * GAP + fit(due[at], max(map(len, due))), "dim"),
-    ]
-    for column in shown:
-        segments += [(" " * GAP, "plain"), *column[at], (" " * (_name_cells(column) - length_of(column[at])), "plain")]
-    return segments
-
-
-def _name_cells(column: Sequence[Sequence[Segment]]) -> int:
-    return max(length_of(cell) for cell in column)
-
-
-def _column(outlook: PlanOutlook, number: int, ctx: RenderContext) -> list[list[Segment]]:
-    way = outlook.ways[number]
-    head: list[Segment] = [(f"{ctx.sign('marked')} {way.label}", "key") if way.is_present else (way.label, "dim")]
-    cells = zip(way.finishes, outlook.days, strict=True)
-    return [head, *(_cell(outlook, finish, day, ctx) for finish, day in cells)]
+        shown.append((cells, column))
+        remaining -= GAP + cells
+    name_width = min(max(map(len, names)), NAME_WIDTH + max(0, remaining))
+    lines: list[list[Segment]] = []
+    for at, name in enumerate(names):
+        lines.append([(f" {fit(fit_middle(name, name_width), name_width)}", "plain" if at else "key"),
+                      (" " * GAP + fit(due[at], due_width), "dim")])  # fmt: skip
+        for cells, column in shown:
+            lines[-1] += [(" " * GAP, "plain"), *column[at], (" " * (cells - length_of(column[at])), "plain")]
+    return lines
 
 
 def _cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService, ctx: RenderContext) -> list[Segment]:
