@@ -65,7 +65,7 @@ def _variant_line(name: str, odds: WhatIfOutcome, outlook: WhatIfView, ctx: Rend
     moved = odds.late - outlook.ways[0].late
     style = "plain" if abs(moved) < EVEN else "ok" if moved < 0 else "bad"
     p50, p95 = (ctx.hm(at, outlook.zone) for at in (odds.p50, odds.p95))
-    until = f", 19 of 20 by {p95}" if p95 != p50 else ""
+    until = f", p95 {p95}" if p95 != p50 else ""
     return [
         (f"  {fit(name, NAME_WIDTH)} ", "dim" if name == UNCHANGED else "plain"),
         (fit(format_late(odds.late), LATE), style),

@@ -189,7 +189,7 @@ def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list
     late = clock.hm(lane.late, now)
     odds = lane.service.p_late if wide and lane.service is not None else None
     chance = f", {format_late(odds)}" if odds is not None and odds >= STATE_TEXTS else ""
-    return [*runs, (f"expected {clock.hm(lane.expected, now)}, 19 of 20 by {late}{chance}", "plain")]
+    return [*runs, (f"expected {clock.hm(lane.expected, now)}, p95 {late}{chance}", "plain")]
 
 
 def scrubber(first: datetime, last: datetime, at: datetime, width: int, ctx: RenderContext) -> list[Segment]:

@@ -56,14 +56,12 @@ class WallboardState:
         """The unreachable target on its critical path; empty without one, or once it was delivered."""
         if self.header is None or view.delivered is not None:
             return ""
-        return next(
-            (name for name, _ in self.header.sick_targets if any(_is_replay(job, name) for job in view.path)), ""
-        )
-
-
-def _is_replay(job: str, target: str) -> bool:
-    system, _, host = target.partition("/")
-    return job.startswith(f"{system}/{host}:" if host and host != system else f"{system}/")
+        for target, _ in self.header.sick_targets:
+            system, _, host = target.partition("/")
+            prefix = f"{system}/{host}:" if host and host != system else f"{system}/"
+            if any(job.startswith(prefix) for job in view.path):
+                return target
+        return ""
 
 
 def wallboard_lines(wall: WallboardState, ctx: RenderContext, width: int, height: int) -> list[BarLine]:
@@ -71,17 +69,10 @@ def wallboard_lines(wall: WallboardState, ctx: RenderContext, width: int, height
     zone = ctx.clock.label(ctx.now, ctx.clock.home)
     headline = _headline(wall, ctx)
     day = ctx.clock.local(ctx.now).strftime("%A %d %B")
-    clock: list[Segment] = [(f"{ctx.clock.hms(ctx.now)} {zone} ", "strong")]
-    lines = [
-        _line(
-            [
-                (name, "strong"),
-                *([("  ", "plain"), (" REPLAY ", "mark")] if wall.header is not None and wall.header.replay else []),
-            ],
-            clock,
-            "panel",
-        )
-    ]
+    title: list[Segment] = [(name, "strong")]
+    if wall.header is not None and wall.header.replay:
+        title += [("  ", "plain"), (" REPLAY ", "mark")]
+    lines = [_line(title, [(f"{ctx.clock.hms(ctx.now)} {zone} ", "strong")], "panel")]
     if height >= HEADLINE_LINES:
         lines.append(_line([(f" {day}", "dim")], [(f"{_age(wall, ctx)} ", "dim")]))
     head = [*lines, *headline, _line([])]
@@ -130,8 +121,8 @@ def _summary(wall: WallboardState, ctx: RenderContext) -> Segment:
     bad = service_groups.needing_a_person(wall.services)
     if bad:
         late = sum(view.timeliness in ("will_miss", "breached", "met_late") for view in wall.services)
-        text = f" {counted(bad, 'service')} need{'s' * (bad == 1)} attention{f', {late} late' if late else ''}"
-        return text, "bad" if late else "warn"
+        text = f" {counted(bad, 'service')} need{'s' * (bad == 1)} attention"
+        return (f"{text}, {late} late", "bad") if late else (text, "warn")
     calm = service_groups.all_well_text(wall.services, wall.header, wall.error, ctx)
     return (f" {calm[0]}", calm[1]) if calm is not None else (" no service is configured yet", "dim")
 

@@ -35,9 +35,8 @@ _EXPECTED = "required by its accepted schedule"
 def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[JobForecastView] = ()) -> SegmentLines:
     lines: SegmentLines = []
     for service in view.services:
-        by_job = {
-            forecast.job: forecast for forecast in forecasts if forecast.service == (service.title or service.name)
-        }
+        name = service.title or service.name
+        by_job = {forecast.job: forecast for forecast in forecasts if forecast.service == name}
         lines += [*_service(service, by_job, ctx), []]
     lines.append([(" FACTS", "key"), ("  last state from each source, and when", "dim")])
     if not view.members:
@@ -46,13 +45,9 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
         lines += _member(member, ctx)
     if view.findings:
         lines += [[], [(" DETECTED BY RULES", "key")]]
-        lines += [
-            [
-                (f"   {finding.rule.replace('_', ' ')} ", "warn"),
-                (clean_line(f"{finding.job}: {finding.with_source}"), "plain"),
-            ]
-            for finding in view.findings
-        ]
+    for finding in view.findings:
+        text = clean_line(f"{finding.job}: {finding.with_source}")
+        lines.append([(f"   {finding.rule.replace('_', ' ')} ", "warn"), (text, "plain")])
     return lines
 
 
@@ -60,49 +55,38 @@ def _service(
     service: AffectedServiceView, by_job: Mapping[str, JobForecastView], ctx: RenderContext
 ) -> Iterator[list[Segment]]:
     mark, label, style = ctx.mark("timeliness", service.timeliness)
-    deadline = ctx.hm(service.deadline, service.zone)
-    yield [
-        (f" {mark} ", style),
-        (f"{service.title or service.name} ", "strong"),
-        (label, style),
-        (f", due {deadline}", "plain"),
-    ]
+    name, deadline = service.title or service.name, ctx.hm(service.deadline, service.zone)
+    yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (f", due {deadline}", "plain")]
     yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service))
     green_by = ctx.hm(service.green_by, service.zone)
     act_by = ctx.hm(service.act_by, service.zone)
     yield [(f"   act by {act_by}, green by {green_by}: {service.source or 'no estimate'}", "dim")]
     yield from ([(f"   {clean_line(text)}", style)] for text, style in _forecast(service, ctx))
-    yield from (
-        [(f"   {_estimate(estimate)}", "dim"), *_remaining_text(estimate, by_job)] for estimate in service.estimates
-    )
+    for estimate in service.estimates:
+        line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]
+        if known := by_job.get(str(estimate.get("job", ""))):
+            text = f"; decides {format_percent(known.decides)}, slack {slack_text(known)}"
+            line.append((text, slack_style(known)))
+        yield line
 
 
 def _reasons(service: AffectedServiceView) -> Iterator[str]:
     """The reasons without the probability and the finish of an earlier forecast, if there is a present one."""
+    has_forecast = service.p_late is not None and service.expected is not None
     for reason in filter(None, service.reason.split("; ")):
-        shortened = (
-            strip_probability(reason) if (service.p_late is not None and service.expected is not None) else reason
-        )
+        shortened = strip_probability(reason) if has_forecast else reason
         if shortened == reason or not shortened.startswith("expected "):
             yield shortened
 
 
 def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segment]:
-    """ "61 % late: done 05:50, 4 of 5 by 06:20, 19 of 20 by 06:52"; and why it is unreliable."""
+    """ "61 % late: done 05:50, p80 06:20, p95 06:52"; and why it is unreliable."""
     if service.p_late is None or service.expected is None:
         return
     p50, p80, p95 = (ctx.hm(at, service.zone) for at in (service.expected, service.p80, service.p95))
-    yield f"{format_late(service.p_late)}: done {p50}, 4 of 5 by {p80}, 19 of 20 by {p95}", "plain"
+    yield f"{format_late(service.p_late)}: done {p50}, p80 {p80}, p95 {p95}", "plain"
     if service.distrust:
         yield f"its forecast is unreliable: {service.distrust}", "warn"
-
-
-def _remaining_text(estimate: Mapping[str, object], by_job: Mapping[str, JobForecastView]) -> list[Segment]:
-    """ "; decides 84 %, slack +12m" of a job of the critical path that has not ended."""
-    known = by_job.get(str(estimate.get("job", "")))
-    if known is None:
-        return []
-    return [(f"; decides {format_percent(known.decides)}, slack {slack_text(known)}", slack_style(known))]
 
 
 def _estimate(estimate: Mapping[str, object]) -> str:

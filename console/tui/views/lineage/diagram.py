@@ -72,13 +72,15 @@ def node_label(spot: LayoutNode, context: NodeContext) -> NodeSign:
     promised = _promised(context.delivers[job.id], context.ctx, is_terse) if job.id in context.delivers else []
     [known, *_] = context.ahead.get(job.name) or (None,)
     slack, *decides = forecast.slack_segments(known, not is_terse) if known is not None else ([],)
-    tail: Segment = (
-        (f" {forecast.slack_text(known)}", forecast.slack_style(known)) if known is not None else ("", "plain")
-    )
+    tail: Segment = ("", "plain")
+    if known is not None and context.lines == 1:
+        tail = (f" {forecast.slack_text(known)}", forecast.slack_style(known))
     parts = [part for part in (promised, slack, status) if part]
     parts += decides[: max(0, context.lines - 1 - len(parts))]
-    return NodeSign(node_mark(job, context.ctx), text, style, _in_lines(parts, context.lines - 1),
-                tail if context.lines == 1 else ("", "plain"))  # fmt: skip
+    below = [list(part) for part in parts[: max(context.lines - 1, 0)]]
+    for part in parts[len(below) :] if below else ():
+        below[-1] += [("  ", "plain"), *part]  # surplus parts stand beside the last
+    return NodeSign(node_mark(job, context.ctx), text, style, below, tail)
 
 
 def _promised(service: ServiceView | str, ctx: RenderContext, is_terse: bool) -> list[Segment]:
@@ -89,14 +91,6 @@ def _promised(service: ServiceView | str, ctx: RenderContext, is_terse: bool) ->
     due, name = ctx.hm(service.deadline, service.zone), service.title or service.name
     text = f" {due} {name}" if is_terse else f" {name} {due}"
     return [(sign, style), (text, style if style in ("bad", "warn") else "key")]
-
-
-def _in_lines(parts: Sequence[list[Segment]], lines: int) -> list[list[Segment]]:
-    """The parts one below the other; surplus ones beside the last."""
-    shown = [list(part) for part in parts[: max(lines, 0)]]
-    for part in parts[len(shown) :] if shown else ():
-        shown[-1] += [("  ", "plain"), *part]
-    return shown
 
 
 def node_mark(job: LineageJob, ctx: RenderContext) -> Segment:
@@ -150,11 +144,7 @@ def short_name(job: str) -> str:
 def _folded(spot: LayoutNode, jobs: Sequence[LineageJob], ctx: RenderContext) -> NodeSign:
     red = sum(job.is_red for job in jobs)
     ellipsis = "…" if not ctx.plain else "..."
-    name = (
-        f"{ellipsis} {counted(len(jobs), 'job')}"
-        if spot.group == FOLDED
-        else f"{spot.group}: {counted(len(jobs), 'job')}"
-    )
+    name = f"{ellipsis if spot.group == FOLDED else f'{spot.group}:'} {counted(len(jobs), 'job')}"
     states = Counter(job.state for job in jobs).most_common(3)
     counts = ", ".join(f"{n} {ctx.mark('state', state)[1] if state else 'not run'}" for state, n in states)
     sign: Segment = (ctx.mark("state", "failed")[0], "bad") if red else (ellipsis[0], "dim")

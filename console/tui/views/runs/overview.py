@@ -83,10 +83,10 @@ def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Seg
         runs.append((bars[min(len(bars) - 1, int(seconds / longest * len(bars)))], style))
     other_seconds = [seconds for row, seconds in known if row.id != lit and not row.is_red]
     own = next((pair for pair in known if pair[0].id == lit), None)
-    return runs, [
-        ("  this run has no duration", "key"),
-        (f", {counted(len(other_seconds), 'good run')}{_between(other_seconds)}", "dim"),
-    ] if own is None else _place(own, other_seconds, ctx, isinstance(view, JobView))
+    if own is not None:
+        return runs, _place(own, other_seconds, ctx, isinstance(view, JobView))
+    good_runs = f", {counted(len(other_seconds), 'good run')}{_between(other_seconds)}"
+    return runs, [("  this run has no duration", "key"), (good_runs, "dim")]
 
 
 def _between(seconds: list[float]) -> str:

@@ -33,7 +33,7 @@ def text(lines: object) -> str:
 def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     views = [view for view in all_ahead() if view.job == EXTRACT]
     finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
-    assert " done 04:12, 4 of 5 by 04:20, 19 of 20 by 04:41" == finish
+    assert " done 04:12, p80 04:20, p95 04:41" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
     assert ["service", "due", "late by it", "slack", "act by", "green by", "decides"] == head
     assert ["Supply plan", "06:30", "38 %", "+9m", "03:58 40m", "04:21", "97 %"] == supply
@@ -110,7 +110,7 @@ def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() ->
 @on_the_night()
 async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> None:
     night.app.open_job(EXTRACT)
-    await night.see("act by 03:58 40m", "late by it", "Supply plan    06:30  38 %", "19 of 20 by 04:41")
+    await night.see("act by 03:58 40m", "late by it", "Supply plan    06:30  38 %", "p95 04:41")
 
 
 @on_the_night()
@@ -156,7 +156,7 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     rows = story_lines(view, LOOK, 120, 40)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
     assert "tier 2   38 % late   green by 04:21" in told
-    assert "38 % late: done 05:50, 4 of 5 by 06:14, 19 of 20 by 06:52" in text(evidence_lines(view, LOOK))
+    assert "38 % late: done 05:50, p80 06:14, p95 06:52" in text(evidence_lines(view, LOOK))
 
 
 def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
