@@ -5,7 +5,7 @@ For a job that is not declared safe its name is typed; where a rule needs a reas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from textual import events, on
@@ -18,8 +18,9 @@ from console.domain.ids import new_action_key
 from console.store.errors import ReasonNeeded
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame import header_footer
-from console.tui.frame.context import EngineRequests
-from console.tui.frame.intent import ScreenCommand
+from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.engine_request import PendingRequest
+from console.tui.frame.intent import ActionIntent, ScreenCommand
 from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
@@ -106,6 +107,16 @@ class SendScreen(Overlay[ConfirmResult]):
 
     def may_send(self) -> bool:
         return True
+
+    def ask_preview(
+        self, intent: ActionIntent, text: str, then: Callable[[EngineAnswer], None], failed: Callable[[str], None]
+    ) -> None:
+        """Requests the preview of an action, showing `text` meanwhile."""
+        if reason := header_footer.why_no_answer(self.board):
+            failed(reason)
+            return
+        self.pane.show_runs([[(text, "dim")]])
+        PendingRequest(self.board, self, "preview", lambda requests: requests.preview(intent.request()), then, failed)
 
     # the box
 

@@ -118,9 +118,8 @@ class WhatIfScreen(Overlay[None]):
         as_of = f"  as of {ctx.hm(ctx.now)} {ctx.clock.label(ctx.now)}"
         self.bar("box-title").show([("WHAT IF ", "key"), (self.job, "strong"), (as_of, "dim")])
         self._foot("")
-        header = self.board.header
-        if header is not None and not header.engine.alive:  # nobody would answer
-            self._failed(header_footer.banner_text(header, "", ctx).strip())
+        if reason := header_footer.why_no_answer(self.board):
+            self._failed(reason)
             return
         ways = variants(self.times, ctx)
         if self._asking is not None:

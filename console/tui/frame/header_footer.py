@@ -128,6 +128,12 @@ def alarm_of(board: ConsoleApp) -> str:
     return banner_of(board) if is_old else ""
 
 
+def why_no_answer(board: ConsoleApp) -> str:
+    """Why the engine cannot answer a request; empty while it is alive."""
+    is_dead = board.header is not None and not board.header.engine.alive
+    return banner_text(board.header, "", board.ctx).strip() if is_dead else ""
+
+
 def paint_small(board: ConsoleApp, pane: Pane) -> None:
     pane.show_runs(small_status(board.size, board.header, board.services, board.ctx, alarm_of(board)))
 

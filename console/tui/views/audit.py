@@ -15,7 +15,7 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.common_commands import common_commands
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow
+from console.tui.widgets.table import Column, TableRow, cells_row
 
 if TYPE_CHECKING:
     from console.store.audit import ChainVerdict
@@ -46,17 +46,15 @@ def is_failure(row: AuditRow) -> bool:
 
 def audit_row(row: AuditRow, ctx: RenderContext) -> TableRow:
     style = "warn" if is_failure(row) else "plain"
-    return TableRow(
+    return cells_row(
         row.seq,
-        (
-            (str(row.seq), "dim"),
-            (ctx.day(row.at), "dim"),
-            (row.actor, "dim" if row.actor == "headway" else "strong"),
-            (row.verb, style),
-            (row.object, "plain"),
-            (outcome_text(row), style if style == "warn" else "dim"),
-            (row.origin, "dim"),
-        ),
+        (str(row.seq), "dim"),
+        (ctx.day(row.at), "dim"),
+        (row.actor, "dim" if row.actor == "headway" else "strong"),
+        (row.verb, style),
+        (row.object, "plain"),
+        (outcome_text(row), style if style == "warn" else "dim"),
+        (row.origin, "dim"),
     )
 
 

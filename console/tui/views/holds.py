@@ -15,7 +15,7 @@ from console.tui.views.commands import release_hold
 from console.tui.views.common_commands import common_commands
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow
+from console.tui.widgets.table import Column, TableRow, cells_row
 
 HOLD_COLUMNS = (
     Column("", 1, 1),
@@ -37,18 +37,16 @@ def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
     until: Segment = (
         (f"{when} {format_short(remaining)}", "plain") if remaining > timedelta(0) else (f"{when} past", "warn")
     )
-    return TableRow(
+    return cells_row(
         view.key,
-        (
-            (mark, "warn" if view.state in ("held", "found") else style),
-            (view.job, "plain"),
-            (view.state.replace("_", " "), "strong"),
-            until,
-            (ctx.day(view.due), "dim"),
-            (view.held_by, "dim"),
-            (view.kind, "dim"),
-            (f"{view.reason}{seen}", "plain"),
-        ),
+        (mark, "warn" if view.state in ("held", "found") else style),
+        (view.job, "plain"),
+        (view.state.replace("_", " "), "strong"),
+        until,
+        (ctx.day(view.due), "dim"),
+        (view.held_by, "dim"),
+        (view.kind, "dim"),
+        (f"{view.reason}{seen}", "plain"),
     )
 
 

@@ -29,7 +29,7 @@ from console.tui.views.common_commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow
+from console.tui.widgets.table import Column, TableRow, cells_row
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
@@ -76,20 +76,18 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
     age = f"{length(ctx.now - view.last_ok)} ago" if view.last_ok else "never"
     stale = ctx.sign("stale")
     mark, label, style = _health_cell(view, ctx, is_watched)
-    return TableRow(
+    return cells_row(
         target_name(view),
-        (
-            (mark, style),
-            (target_name(view), "strong" if sick else "plain"),
-            (_kind_text(view), "dim"),
-            (label, style),
-            (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
-            (format_span(timedelta(seconds=view.poll_every_s)), "dim"),
-            ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
-            (f"{view.jobs:,}", "plain"),
-            (_capability_text(view), "dim"),
-            _problem_text(view, ctx),
-        ),
+        (mark, style),
+        (target_name(view), "strong" if sick else "plain"),
+        (_kind_text(view), "dim"),
+        (label, style),
+        (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
+        (format_span(timedelta(seconds=view.poll_every_s)), "dim"),
+        ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
+        (f"{view.jobs:,}", "plain"),
+        (_capability_text(view), "dim"),
+        _problem_text(view, ctx),
     )
 
 

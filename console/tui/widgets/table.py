@@ -36,6 +36,10 @@ class TableRow(NamedTuple):
     free: bool = False
 
 
+def cells_row(key: Hashable, *cells: Segment) -> TableRow:
+    return TableRow(key, cells)
+
+
 class RowSource(Protocol):
     """Where rows come from. `row` never waits: None is "not loaded yet"."""
 

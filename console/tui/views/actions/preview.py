@@ -10,8 +10,8 @@ from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.conf import parse_conf, split_conf
 from console.domain.incident import step_refusal
 from console.domain.job import Safety
+from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.confirm import SendScreen
-from console.tui.frame import header_footer
 from console.tui.frame.cells import SegmentLines
 from console.tui.frame.context import EngineAnswer, EngineRequests
 from console.tui.frame.engine_request import PendingRequest
@@ -41,10 +41,6 @@ class PreviewScreen(SendScreen[None]):
         return verb_label(self.order.verb).upper(), self.order.job
 
     @property
-    def progress_text(self) -> str:
-        return f"asking the engine for a preview: {verb_label(self.order.verb)}…"
-
-    @property
     def names(self) -> tuple[str, ...]:
         job = self.order.job
         return (str((self.preview or {}).get("confirm", job)), job, job.partition("/")[2] or job)
@@ -65,15 +61,8 @@ class PreviewScreen(SendScreen[None]):
         return self.preview is not None and not step_refusal(self.preview, Verb(self.order.verb))
 
     def begin(self) -> None:
-        header = self.board.header
-        if header is not None and not header.engine.alive:  # nobody would answer
-            self._failed(header_footer.banner_text(header, "", self.ctx).strip())
-            return
-        self.pane.show_runs([[(self.progress_text, "dim")]])
-        PendingRequest(self.board, self, "preview", self._ask, self._previewed, self._failed)
-
-    def _ask(self, requests: EngineRequests) -> int:
-        return requests.preview(self.order.request())
+        text = f"asking the engine for a preview: {verb_label(self.order.verb)}…"
+        self.ask_preview(self.order, text, self._previewed, self._failed)
 
     def _failed(self, text: str) -> None:
         self.pane.show_runs([[("no preview: ", "bad"), (text, "plain")], [("nothing was sent", "dim")]])
@@ -140,8 +129,6 @@ class PreviewScreen(SendScreen[None]):
             )
             return
         if key == "conf":
-            from console.tui.dialogs.ask import AskScreen
-
             says = "parameters: NAME=VALUE words or a JSON object, no secret; empty removes them"
             box = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
             self.board.push_screen(box, self._with_conf)

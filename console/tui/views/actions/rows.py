@@ -10,7 +10,7 @@ from console.tui.frame.cells import RenderContext, SegmentLines, counted, labell
 from console.tui.frame.clock_format import format_short, format_span
 from console.tui.frame.intent import verb_label
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow
+from console.tui.widgets.table import Column, TableRow, cells_row
 
 ACTION_COLUMNS = (
     Column("", 1, 1),
@@ -30,18 +30,16 @@ def action_row(view: ActionDetailView, ctx: RenderContext) -> TableRow:
     mark, label, style = ctx.mark("action", view.state)
     if view.waits_for_approval:
         label, style = "approve?", "warn"
-    return TableRow(
+    return cells_row(
         view.key,
-        (
-            (mark, style),
-            (ctx.day(view.requested), "dim"),
-            (label, style),
-            (view.verb_text, "plain" if view.native_verb else "dim"),
-            (view.job, "strong" if view.needs_a_person else "plain"),
-            (view.requested_by, "dim"),
-            (view.outcome, style if view.needs_a_person else "plain"),
-            (view.why, "dim"),
-        ),
+        (mark, style),
+        (ctx.day(view.requested), "dim"),
+        (label, style),
+        (view.verb_text, "plain" if view.native_verb else "dim"),
+        (view.job, "strong" if view.needs_a_person else "plain"),
+        (view.requested_by, "dim"),
+        (view.outcome, style if view.needs_a_person else "plain"),
+        (view.why, "dim"),
     )
 
 

@@ -21,7 +21,7 @@ from console.tui.views.incidents.timeline import notified_cell
 from console.tui.views.lists import ViewList
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow
+from console.tui.widgets.table import Column, TableRow, cells_row
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
@@ -46,19 +46,17 @@ def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
     since = (view.closed or ctx.now) - view.failed_since
     closed: Segment = (f"closed {ctx.hm(view.closed)}", "ok")
     unacknowledged: Segment = ("none", "warn" if view.services else "dim")
-    return TableRow(
+    return cells_row(
         view.id,
-        (
-            (mark, style),
-            (incident_name(view.id), "strong"),
-            (view.root_job or view.title, "plain"),
-            closed if view.closed else act_by(view.act_by, ctx),
-            (format_short(since), "plain"),
-            (str(view.services), "plain" if view.services else "dim"),
-            (view.taken_by, "ok") if view.taken_by else (ctx.sign("dash"), "dim") if view.closed else unacknowledged,
-            notified_cell(view, ctx, is_short=True),
-            (view.reason, "dim"),
-        ),
+        (mark, style),
+        (incident_name(view.id), "strong"),
+        (view.root_job or view.title, "plain"),
+        closed if view.closed else act_by(view.act_by, ctx),
+        (format_short(since), "plain"),
+        (str(view.services), "plain" if view.services else "dim"),
+        (view.taken_by, "ok") if view.taken_by else (ctx.sign("dash"), "dim") if view.closed else unacknowledged,
+        notified_cell(view, ctx, is_short=True),
+        (view.reason, "dim"),
     )
 
 

@@ -9,12 +9,13 @@ from connectors.sdk.states import Verb
 from console.domain import job
 from console.domain.job import CardView, JobView
 from console.tui.dialogs.ask import AskScreen
+from console.tui.dialogs.confirm import SendScreen
 from console.tui.dialogs.palette import ANSWER_COLUMNS, PaletteChoice, PickScreen, confirm
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.context import EngineAnswer
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import ActionIntent
-from console.tui.views.actions.preview import BACK_CHOICE, PreviewScreen
+from console.tui.views.actions.preview import BACK_CHOICE
 from console.tui.widgets.paint import Segment
 
 if TYPE_CHECKING:
@@ -160,19 +161,19 @@ NO_BACKFILL = "no native backfill is in progress"
 MORE_BACKFILLS = "headway plan backfill JOB --from DATE --to DATE --native makes one"
 
 
-class BackfillsScreen(PreviewScreen):
+class BackfillsScreen(SendScreen[None]):
     """Lists the scheduler's backfills; choosing one opens the preview of that change."""
 
     def __init__(self, job: str, job_id: int) -> None:
-        super().__init__(ActionIntent(Verb.BACKFILL, job, job_id=job_id, parameters={"do": "list", "of": "job"}))
+        super().__init__()
+        self.intent = ActionIntent(Verb.BACKFILL, job, job_id=job_id, parameters={"do": "list", "of": "job"})
 
     @property
     def about(self) -> tuple[str, str]:
-        return "BACKFILLS", self.order.job
+        return "BACKFILLS", self.intent.job
 
-    @property
-    def progress_text(self) -> str:
-        return "asking its scheduler for its backfills…"
+    def begin(self) -> None:
+        self.ask_preview(self.intent, "asking its scheduler for its backfills…", self._listed, self._failed)
 
     def may_send(self) -> bool:
         return False
@@ -180,7 +181,7 @@ class BackfillsScreen(PreviewScreen):
     def _failed(self, text: str) -> None:
         self.pane.show_runs([[("no list: ", "bad"), (text, "plain")]])
 
-    def _previewed(self, answer: EngineAnswer) -> None:
+    def _listed(self, answer: EngineAnswer) -> None:
         if not answer.ok or answer.data.get("verb") != "list":
             self._failed(answer.error or str(answer.data.get("refused") or "it has no list of its backfills"))
             return
@@ -196,9 +197,9 @@ class BackfillsScreen(PreviewScreen):
         if not number:
             super()._decide(key)
             return
-        board, order = self.board, self.order._replace(parameters={"do": do, "backfill": int(number)})
+        board, intent = self.board, self.intent._replace(parameters={"do": do, "backfill": int(number)})
         self.dismiss(None)
-        board.open_order(order)
+        board.open_order(intent)
 
 
 def _backfill_line(backfill: Mapping[str, Any]) -> list[Segment]:

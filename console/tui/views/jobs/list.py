@@ -21,7 +21,7 @@ from console.tui.views.common_commands import common_commands, job_commands, sho
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow, by_priority, roomy, shift_right, widened
+from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, shift_right, widened
 
 JOB_COLUMNS = (
     Column("", 1, 1),
@@ -62,22 +62,20 @@ def job_row(
         cells = ((" ", "dim"), (" ", "dim"), ("no run yet", "dim"))
     status = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
     schedule: Segment = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
-    return TableRow(
+    return cells_row(
         view.id,
-        (
-            cells[0],
-            *marked_row(cells[1], name, ctx, marked, "dim" if view.gone else "plain"),
-            cells[2],
-            *_promise(promised, ctx),
-            (view.business_date, "dim"),
-            (ctx.day(view.started), "plain"),
-            (duration_text(view, ctx) or dash, "plain"),
-            (status or ctx.day(view.next), "warn" if status else "plain"),
-            schedule,
-            (view.owner, "dim"),
-            (view.native_state, "dim"),
-            (str(view.attempts or ""), "warn" if view.attempts > 1 else "dim"),
-        ),
+        cells[0],
+        *marked_row(cells[1], name, ctx, marked, "dim" if view.gone else "plain"),
+        cells[2],
+        *_promise(promised, ctx),
+        (view.business_date, "dim"),
+        (ctx.day(view.started), "plain"),
+        (duration_text(view, ctx) or dash, "plain"),
+        (status or ctx.day(view.next), "warn" if status else "plain"),
+        schedule,
+        (view.owner, "dim"),
+        (view.native_state, "dim"),
+        (str(view.attempts or ""), "warn" if view.attempts > 1 else "dim"),
     )
 
 

@@ -31,7 +31,7 @@ from console.tui.frame.glyphs import PLAN_STEPS
 from console.tui.frame.intent import verb_label
 from console.tui.views.actions.preview_lines import safety_text
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
-from console.tui.widgets.table import Column, TableRow
+from console.tui.widgets.table import Column, TableRow, cells_row
 
 StepKey = tuple[int, str]
 DEEPEST = 6
@@ -116,17 +116,15 @@ def _draft_row(step: DraftStep, depth: int, ctx: RenderContext) -> TableRow:
         safety = (f"{mark} runs", "warn")
     if step.preview.get("refused") and not step.after:  # else it is asked again once those before it are good
         safety = ("refused", "bad")
-    return TableRow(
+    return cells_row(
         step_key(step),
-        (
-            (str(step.place), "dim"),
-            ("wait" if step.verb == WAIT else verb_label(step.verb), "bad" if refused else "strong"),
-            (name_at(step.job, depth, ctx), "plain"),
-            (_after(step), "dim"),
-            safety,
-            (_duration_cell(step, ctx), "plain" if step.expected_s is not None else "dim"),
-            _saved_text(step.saves),
-        ),
+        (str(step.place), "dim"),
+        ("wait" if step.verb == WAIT else verb_label(step.verb), "bad" if refused else "strong"),
+        (name_at(step.job, depth, ctx), "plain"),
+        (_after(step), "dim"),
+        safety,
+        (_duration_cell(step, ctx), "plain" if step.expected_s is not None else "dim"),
+        _saved_text(step.saves),
     )
 
 
@@ -355,17 +353,15 @@ def _step_state(service: AffectedServiceView, ctx: RenderContext) -> list[Segmen
 
 def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext) -> TableRow:
     mark, label, style = step_mark(step, ctx)
-    return TableRow(
+    return cells_row(
         step.place,
-        (
-            (str(step.place), "dim"),
-            (mark, style),
-            (label, style),
-            (verb_label(step.verb), "dim"),
-            (name_at(step.job, depth, ctx), "plain"),
-            (",".join(map(str, step.after)), "dim"),
-            (_step_note(plan, step, ctx), "dim"),
-        ),
+        (str(step.place), "dim"),
+        (mark, style),
+        (label, style),
+        (verb_label(step.verb), "dim"),
+        (name_at(step.job, depth, ctx), "plain"),
+        (",".join(map(str, step.after)), "dim"),
+        (_step_note(plan, step, ctx), "dim"),
     )
 
 

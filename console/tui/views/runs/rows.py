@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from console.domain.run import RunRow
 from console.tui.frame.cells import RenderContext, duration_text, marked_row, state_cells
-from console.tui.widgets.table import Column, TableRow, by_priority, roomy, widened
+from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, widened
 
 JOB_RUN_COLUMNS = (
     Column("", 1, 1),
@@ -35,20 +35,18 @@ def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = Fal
     mark, sign, label = state_cells(view, ctx)
     when = ctx.clock.full(view.period, zone) if view.period else ctx.clock.period(view.period_key, zone)
     day = view.period or ctx.now
-    return TableRow(
+    return cells_row(
         view.id,
-        (
-            mark,
-            *marked_row(sign, when, ctx, marked),
-            (view.business_date, "dim"),
-            label,
-            (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
-            (ctx.clock.day(view.started, day, zone), "plain"),
-            (ctx.clock.day(view.ended, view.started or day, zone), "plain"),
-            (duration_text(view, ctx), "plain"),
-            ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
-            (view.message or view.reason, "dim"),
-        ),
+        mark,
+        *marked_row(sign, when, ctx, marked),
+        (view.business_date, "dim"),
+        label,
+        (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
+        (ctx.clock.day(view.started, day, zone), "plain"),
+        (ctx.clock.day(view.ended, view.started or day, zone), "plain"),
+        (duration_text(view, ctx), "plain"),
+        ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
+        (view.message or view.reason, "dim"),
     )
 
 

@@ -15,7 +15,7 @@ from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
 from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_line
-from console.tui.widgets.table import Column, TableRow, by_priority, column_widths
+from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, column_widths
 
 CELLS_BEFORE_DEADLINE = 0.7
 
@@ -174,22 +174,20 @@ def service_row(
     if is_old and style == "ok" and view.delivered is None:
         mark, label, style = "?", f"was {label}", "dim"
     dash: Segment = (ctx.sign("dash"), "dim")
-    return TableRow(
+    return cells_row(
         view.id,
-        (
-            (mark, style),
-            (view.title or view.name, "strong" if view.needs_a_person else "plain"),
-            (str(view.tier), "dim"),
-            deadline(view, ctx, zoned),
-            time_left(view, ctx),
-            forecast_bar(view, ctx, bar_cells(width)),
-            act_by(view.act_by, ctx, view.zone) if view.delivered is None else dash,
-            _cause(view, is_wide),
-            (f"{label}{_odds(view)}" if is_wide else label, style),
-            _assigned_to(view, ctx, is_wide),
-            _slack(view, ctx),
-            (ctx.hm(view.delivered or view.expected, view.zone), "dim"),
-        ),
+        (mark, style),
+        (view.title or view.name, "strong" if view.needs_a_person else "plain"),
+        (str(view.tier), "dim"),
+        deadline(view, ctx, zoned),
+        time_left(view, ctx),
+        forecast_bar(view, ctx, bar_cells(width)),
+        act_by(view.act_by, ctx, view.zone) if view.delivered is None else dash,
+        _cause(view, is_wide),
+        (f"{label}{_odds(view)}" if is_wide else label, style),
+        _assigned_to(view, ctx, is_wide),
+        _slack(view, ctx),
+        (ctx.hm(view.delivered or view.expected, view.zone), "dim"),
     )
 
 
