@@ -374,9 +374,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.push_screen(StartedScreen(number))
 
 
-def _header_of(
-    reads: Queries,
-) -> tuple[HeaderView, ClockSetting | None, Sequence[ServiceView], Sequence[ApprovalView]]:
+def _header_of(reads: Queries) -> tuple[HeaderView, ClockSetting | None, Sequence[ServiceView], Sequence[ApprovalView]]:
     waiting = reads.approvals.list_approvals() if reads.estate.any_awaiting_approval() else []
     return reads.estate.header(), reads.clock_setting(), reads.services.list_services(), waiting
 

@@ -249,11 +249,8 @@ class JumpScreen(PickScreen):
 
     def _gather(self) -> None:
         below = self.board.screen_stack[-2]
-        acts = (
-            act_choices(below, skip=("jump", "palette", *key_table.GLOBAL_SCREENS))
-            if isinstance(below, HeadwayScreen)
-            else []
-        )
+        skip = ("jump", "palette", *key_table.GLOBAL_SCREENS)
+        acts = act_choices(below, skip) if isinstance(below, HeadwayScreen) else []
         acts = [choice for choice in acts if isinstance(choice.value, str) and "(" not in choice.value]
         views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in self.board.own.views)
         places = [*self.places, *self.jobs, *views]

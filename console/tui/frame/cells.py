@@ -51,8 +51,7 @@ class RenderContext(NamedTuple):
     def key(self, screen: str, act: str) -> str:
         """The first key of an action, as the user has remapped it; "Esc" without one."""
         bound = next(
-            (action for action in key_table.key_actions(screen, self.remap) if action.name == act and action.keys),
-            None,
+            (action for action in key_table.key_actions(screen, self.remap) if action.name == act and action.keys), None
         )
         return key_table.key_label(bound.keys[0], self.glyphs.plain) if bound is not None else "Esc"
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from console.tui.frame.context import EngineRequests
     from console.tui.frame.history import ViewPlace
     from console.tui.frame.intent import ScreenCommand
+    from console.tui.frame.resource_thread import ResourceThread
     from console.tui.widgets.paint import Segment
     from console.tui.widgets.pane import Pane
 
@@ -323,6 +324,13 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def _end_notice(self, text: str) -> None:
         if self._notice[0] == text:
             self.notice("")
+
+    def ask(
+        self, key: str, question: Callable[[Queries], Any], then: Callable[[Any], None], *, first: bool = False,
+        instead: bool = False, query_thread: ResourceThread[Queries] | None = None,
+    ) -> None:  # fmt: skip
+        """Queries the store for this screen."""
+        self.board.ask_for(self, key, question, then, first=first, instead=instead, query_thread=query_thread)
 
     def fetch_subject(
         self, name: str, question: Callable[[Queries], QueryResult], then: Callable[[QueryResult], None]

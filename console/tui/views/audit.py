@@ -126,7 +126,7 @@ class AuditScreen(HeadwayScreen):
             self._hashing.leave()
 
     def fetch(self) -> None:
-        self.board.ask_for(self, "audit", lambda reads: reads.audit.list_entries(limit=SHOWN), self._show)
+        self.ask("audit", lambda reads: reads.audit.list_entries(limit=SHOWN), self._show)
 
     def _show(self, rows: Sequence[AuditRow]) -> None:
         newest = rows[-1].seq if rows else 0
@@ -152,9 +152,7 @@ class AuditScreen(HeadwayScreen):
 
     def _verify(self, then: Callable[[ChainVerdict], None]) -> None:
         self._hashing = self._hashing or self.board.query_thread.beside("audit", self.board.deliver)
-        self.board.ask_for(
-            self, "verify", lambda reads: reads.audit.verify_audit(politely=True), then, query_thread=self._hashing
-        )
+        self.ask("verify", lambda reads: reads.audit.verify_audit(politely=True), then, query_thread=self._hashing)
 
     def _show_verdict(self, verdict: ChainVerdict) -> None:
         self.verdict = verdict

@@ -74,7 +74,7 @@ class HoldsScreen(HeadwayScreen):
         ]
 
     def fetch(self) -> None:
-        self.board.ask_for(self, "holds", lambda reads: reads.holds.list_holds(), self.list.show_views)
+        self.ask("holds", lambda reads: reads.holds.list_holds(), self.list.show_views)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         title: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong")]

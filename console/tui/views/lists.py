@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
@@ -127,11 +129,6 @@ class FilteredList(ScreenPart):
         return [*runs, (" ", "plain")] if runs else []
 
 
-def _id_of(view: Any) -> Hashable:
-    key: Hashable = view.id
-    return key
-
-
 class ViewList(FilteredList):
     """A list that is read as a whole: each view is one row.
 
@@ -146,7 +143,7 @@ class ViewList(FilteredList):
         empty: Callable[[], str],
         row: Callable[[Any], TableRow],
         text: Callable[[Any], str],
-        key: Callable[[Any], Hashable] = _id_of,
+        key: Callable[[Any], Hashable] = attrgetter("id"),
         is_problem: Callable[[Any], bool] = bool,
         painted: Callable[[], None] = lambda: None,
     ) -> None:
@@ -246,10 +243,7 @@ class PagedList(FilteredList):
         return [
             *super().commands(),
             *marks.commands(),
-            ScreenCommand("sort_name", lambda: self.sort_by("name")),
-            ScreenCommand("sort_age", lambda: self.sort_by("age")),
-            ScreenCommand("sort_deadline", lambda: self.sort_by("deadline")),
-            ScreenCommand("sort_slack", lambda: self.sort_by("slack")),
+            *(ScreenCommand(f"sort_{order}", partial(self.sort_by, order)) for order in SORT_KEYS.values()),
             ScreenCommand("wide", self.toggle_wide),
             ScreenCommand("columns_on", lambda: self._shift_to(min(self.shift + 1, self._last_shift))),
             ScreenCommand("columns_back", lambda: self._shift_to(max(0, self.shift - 1))),
@@ -347,8 +341,7 @@ class PagedList(FilteredList):
         if query == self._asked:
             return
         self._asked, self.whole = query, False
-        self.screen.board.ask_for(
-            self.screen,
+        self.screen.ask(
             f"{self.screen.WHERE} page",
             lambda reads: self._queries.first_page(reads, *query),
             lambda views: self._show_first_page(query, views),
@@ -360,8 +353,7 @@ class PagedList(FilteredList):
     def sort_again(self, instead: bool = False) -> None:
         query, self._sorted_at = self._asked, time.monotonic()
         if query is not None:
-            self.screen.board.ask_for(
-                self.screen,
+            self.screen.ask(
                 f"{self.screen.WHERE} ids",
                 lambda reads: (ids := self._queries.all_ids(reads, *query), max(ids, default=0)),
                 lambda answer: self._show_ids(query, *answer),
@@ -397,12 +389,8 @@ class PagedList(FilteredList):
         self.screen.paint_frame()
 
     def _fetch_rows(self, ids: list[int]) -> None:
-        self.screen.board.ask_for(
-            self.screen,
-            f"{self.screen.WHERE} rows",
-            lambda reads: self._queries.rows(reads, ids),
-            self._rows_arrived,
-            first=True,
+        self.screen.ask(
+            f"{self.screen.WHERE} rows", lambda reads: self._queries.rows(reads, ids), self._rows_arrived, first=True
         )
 
     def _rows_arrived(self, views: Sequence[Any]) -> None:
@@ -451,7 +439,7 @@ class PagedList(FilteredList):
         def found(views: Sequence[Any]) -> None:
             then({view.id: choice for view in views if (choice := self._choice(view)) is not None})
 
-        self.screen.board.ask_for(self.screen, "marks", lambda reads: self._queries.rows(reads, ids), found, first=True)
+        self.screen.ask("marks", lambda reads: self._queries.rows(reads, ids), found, first=True)
 
     @property
     def selected(self) -> Any:

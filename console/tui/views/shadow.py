@@ -69,9 +69,7 @@ class ShadowScreen(HeadwayScreen):
 
     def fetch(self) -> None:
         since = self.board.now() - WINDOWS[self.window]
-        self.board.ask_for(
-            self, "shadow", lambda reads: (reads.estate.shadow_events(since), reads.estate.modes()), self._show
-        )
+        self.ask("shadow", lambda reads: (reads.estate.shadow_events(since), reads.estate.modes()), self._show)
 
     def _show(self, report: ShadowReport) -> None:
         self.report = report

@@ -145,11 +145,9 @@ def _health_lines(view: TargetView, ctx: RenderContext) -> Labelled:
     failing = ""
     if view.failing_since is not None:
         failing = f"since {ctx.day(view.failing_since)}, {counted(view.failures, 'poll')} in a row"
-    age = f"{format_span(ctx.now - view.last_ok)} ago" if view.last_ok else "never seen"
+    age, answered = f"{format_span(ctx.now - view.last_ok)} ago" if view.last_ok else "never seen", ""
     if view.next_try is not None and view.last_try is not None:
         age, answered = f"{format_span(ctx.now - view.last_try)} ago", f"; last answered {age}"
-    else:
-        answered = ""
     every = format_span(timedelta(seconds=view.poll_every_s))
     return [
         ("paused", paused, "warn"),
@@ -176,7 +174,7 @@ def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
     clock, now = ctx.clock, ctx.now
     seen = f"every start before {clock.day(view.seen_until, now)}, {format_span(now - view.seen_until)} ago" if (
         view.seen_until) else ""  # fmt: skip
-    listed = f", listed anew {format_span(now - view.inventory)} ago" if view.inventory else ""
+    listed = f", listed {format_span(now - view.inventory)} ago" if view.inventory else ""
     lost = "" if view.lost is None else f"evidence from {clock.full(view.lost[0])} to {clock.full(view.lost[1])}"
     return [
         ("kind", f"{view.kind} {view.version}".strip(), "plain"),
@@ -190,8 +188,7 @@ def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
 
 
 def _capability_lines(view: TargetView) -> Labelled:
-    able = " ".join(verb.replace("_", " ") for verb in view.capabilities if verb not in READING)
-    rows: Labelled = [("can", able or "nothing: read only", "plain")]
+    rows: Labelled = [("can", _capability_text(view) or "nothing: read only", "plain")]
     rows += [("cannot", f"{verb.replace('_', ' ')}: {why}", "dim") for verb, why in view.missing.items()]
     return [*rows, *map(_right, view.rights)]
 
@@ -335,9 +332,7 @@ class SystemsScreen(HeadwayScreen):
         ]
 
     def fetch(self) -> None:
-        self.board.ask_for(
-            self, "systems", lambda reads: (reads.estate.systems(), reads.warnings.config_fault_count()), self._show
-        )
+        self.ask("systems", lambda reads: (reads.estate.systems(), reads.warnings.config_fault_count()), self._show)
 
     def _show(self, answer: tuple[Sequence[TargetView], int]) -> None:
         """Unreachable systems first, longest first."""
@@ -392,7 +387,7 @@ class SystemScreen(HeadwayScreen):
         return "target", self.target
 
     def fetch(self) -> None:
-        self.board.ask_for(self, "system", self._read, self._show)
+        self.ask("system", self._read, self._show)
 
     def _read(self, reads: Queries) -> tuple[TargetView | None, tuple[DriftView, ...]]:
         view = next((view for view in reads.estate.systems() if target_name(view) == self.target), None)

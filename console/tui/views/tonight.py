@@ -258,12 +258,12 @@ class TonightScreen(HeadwayScreen):
         def read(reads: Queries) -> DrawnNight:
             return drawn_at(reads.service_days.timeline(business_date), at)
 
-        self.board.ask_for(self, "night", read, self._show)
+        self.ask("night", read, self._show)
 
     def again(self) -> None:
         if self.drawn is not None:
             night, at = self.drawn.night, self.at
-            self.board.ask_for(self, "moment", lambda reads: drawn_at(night, at), self._show, first=True)
+            self.ask("moment", lambda reads: drawn_at(night, at), self._show, first=True)
 
     def _show(self, drawn: DrawnNight) -> None:
         self.drawn = drawn
@@ -304,13 +304,12 @@ class TonightScreen(HeadwayScreen):
         return "" if self._date(step) is not None else f"no {'earlier' if step < 0 else 'later'} night is recorded"
 
     def _date(self, step: int) -> str | None:
-        night = self.drawn.night if self.drawn is not None else None
-        dates = (
-            [date for date in night.dates if (date > night.business_date) == (step > 0) and date != night.business_date]
-            if night
-            else []
-        )
-        return (dates[0] if step > 0 else dates[-1]) if dates else None
+        if self.drawn is None:
+            return None
+        night = self.drawn.night
+        if step > 0:
+            return next((date for date in night.dates if date > night.business_date), None)
+        return next((date for date in reversed(night.dates) if date < night.business_date), None)
 
     def _go_to_night(self, business_date: str | None) -> None:
         latest = self.drawn.night.dates[-1:] if self.drawn is not None else ()
@@ -434,12 +433,10 @@ class TonightScreen(HeadwayScreen):
     def selected_run(self) -> RunChoice | str:
         if self.selected is None:
             return NOT_SELECTED
+        if self.selected.run_id is None and self.selected.job is None:
+            return "a service has no log: its jobs have"
         if self.selected.run_id is None:
-            return (
-                f"{self.selected.name} has no run that night"
-                if self.selected.job
-                else "a service has no log: its jobs have"
-            )
+            return f"{self.selected.name} has no run that night"
         return RunChoice(self.selected.run_id, self.selected.name)
 
     def open_selected(self) -> None:

@@ -252,7 +252,7 @@ class WallboardScreen(HeadwayScreen):
         def read(reads: Queries) -> WallboardQuery:
             return reads.services.list_services(), reads.incidents.list_incidents(), reads.estate.systems()
 
-        self.board.ask_for(self, "wallboard", read, self._arrived)
+        self.ask("wallboard", read, self._arrived)
 
     def _arrived(self, answer: WallboardQuery) -> None:
         self._found, self._read = answer, self.ctx.now

@@ -92,11 +92,10 @@ class LayeredDrawing:
         for at, way in ahead:
             for neighbor in next_to.get(at, ()):
                 link = (at, neighbor) if step > 0 else (neighbor, at)
-                (
+                if self.layout.spots[neighbor].jobs:
                     paths.append([*way, link])
-                    if self.layout.spots[neighbor].jobs
-                    else ahead.append((neighbor, [*way, link]))
-                )
+                else:
+                    ahead.append((neighbor, [*way, link]))
         return paths
 
     def _links_of(self, pairs: Collection[LayerPair]) -> set[LayerPair]:

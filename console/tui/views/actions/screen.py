@@ -114,7 +114,7 @@ class ActionsScreen(HeadwayScreen):
         def read(reads: Queries) -> ActionsAnswer:
             return reads.actions.list_details(), reads.actions.count(), reads.holds.list_holds()
 
-        self.board.ask_for(self, "actions", read, self._show)
+        self.ask("actions", read, self._show)
 
     def _show(self, answer: ActionsAnswer) -> None:
         views, self.total, self.holds = answer

@@ -129,7 +129,7 @@ class IncidentsScreen(HeadwayScreen):
             recent = [row for row in closed if row.closed and row.closed >= since]
             return sort_by_impact([*reads.incidents.list_incidents(), *recent])
 
-        self.board.ask_for(self, "incidents", read, self.list.show_views)
+        self.ask("incidents", read, self.list.show_views)
 
     @property
     def _lists_closed(self) -> bool:

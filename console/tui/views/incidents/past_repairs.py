@@ -16,19 +16,14 @@ HANG = 4
 def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
     repairs = view.repairs
     if not repairs:
-        return [[(" no earlier failure of its root cause", "dim")], *_notified_text(view, ctx)]
+        earlier = ([(f" {ctx.clock.full(at)} ", "dim"), (clean_line(text), "plain")] for at, text in view.seen_before)
+        return [[(" no earlier failure of its root cause", "dim")], *earlier]
     similar = sum(repair.is_alike for repair in repairs)
     times = counted(len(repairs), "time") if len(repairs) > 1 else "once"
-    same = (
-        f", {'as now' if similar == len(repairs) else f'{similar} of them as now'}"
-        if similar
-        else ", never with this error"
-    )
-    lines: SegmentLines = [
-        [(f" FAILED {times} before", "key"), (same, "warn" if similar else "dim")],
-        *_repair_steps(repairs),
-        [],
-    ]
+    same: Segment = (f", {'' if similar == len(repairs) else f'{similar} of them '}as now", "warn")
+    if not similar:
+        same = (", never with this error", "dim")
+    lines: SegmentLines = [[(f" FAILED {times} before", "key"), same], *_repair_steps(repairs), []]
     for repair in repairs:
         lines += _repair(repair, ctx)
     return lines
@@ -68,8 +63,3 @@ def _repair(repair: PastRepair, ctx: RenderContext) -> Iterator[list[Segment]]:
     yield [(f"    {_outcome_text(repair)}", "ok" if repair.how else "dim")]
     if repair.note:
         yield [("    note: ", "dim"), (clean_line(repair.note), "strong")]
-
-
-def _notified_text(view: IncidentView, ctx: RenderContext) -> Iterator[list[Segment]]:
-    for at, text in view.seen_before:
-        yield [(f" {ctx.clock.full(at)} ", "dim"), (clean_line(text), "plain")]

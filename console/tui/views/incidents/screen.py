@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import events, on
@@ -127,15 +126,13 @@ class IncidentTabs(Vertical):
             beside = "strong" if self.is_tall and tab in ("log", self.second) else "dim"
             runs += [(f" {tab} ", here if tab == self.current else beside), (" ", "plain")]
         self.query_one("#tabs", Bar).show(runs, [(f"{ctx.key('incident', 'focus_next')} ", "key"), ("next ", "dim")])
-        evidence: Notice = partial(evidence_lines, forecasts=forecasts)
-        tabs: dict[str, Notice] = {
-            "timeline": timeline_lines,
-            "evidence": evidence,
-            "past repairs": past_repair_lines,
-        }
-        made = tabs.get(self.second)
-        lines = made(view, ctx) if made is not None and self.pane.display else None
-        if lines is not None and lines != self._shown:
+        if not self.pane.display:
+            return
+        if self.second == "evidence":
+            lines = evidence_lines(view, ctx, forecasts)
+        else:
+            lines = (timeline_lines if self.second == "timeline" else past_repair_lines)(view, ctx)
+        if lines != self._shown:
             self._shown = lines
             self.pane.show_runs(lines)
 

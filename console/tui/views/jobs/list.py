@@ -150,14 +150,14 @@ class JobsScreen(HeadwayScreen):
         return self.list.place
 
     def fetch(self) -> None:
-        self.board.ask_for(self, "drift", lambda reads: reads.estate.drift(), self._show_drift)
+        self.ask("drift", lambda reads: reads.estate.drift(), self._show_drift)
         self._fetch_deadlines()
         self.list.fetch()
 
     def _fetch_deadlines(self) -> None:
         if self.list.shows_deadlines and time.monotonic() - self._deadlines_at > PROMISED_SECONDS:
             self._deadlines_at = time.monotonic()
-            self.board.ask_for(self, "promised", lambda reads: reads.services.promised(), self._show_deadlines)
+            self.ask("promised", lambda reads: reads.services.promised(), self._show_deadlines)
 
     def _show_deadlines(self, deadlines: Mapping[int, tuple[int, int | None]]) -> None:
         self.deadlines = deadlines

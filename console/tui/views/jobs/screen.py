@@ -60,9 +60,7 @@ class JobScreen(HeadwayScreen):
             ScreenCommand("pager", partial(self._open_run, "pager"), no_run),
             ScreenCommand("search", partial(self._open_run, "search"), no_run),
             ScreenCommand("backfills", self.list_backfills, unread),
-            ScreenCommand(
-                "drift", self.accept_drift, lambda: "" if self.view and self.view.drift else "it has no drift"
-            ),
+            ScreenCommand("drift", self.accept_drift, no_drift),
             ScreenCommand("card", self.edit_card, lambda: actions.why_not_edit(self.view)),
         ]
 
@@ -101,14 +99,8 @@ class JobScreen(HeadwayScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None and self.is_whole:
-            self.grid.show(
-                FixedRows(
-                    [
-                        rows.run_row(row, self.ctx, self.board.clock.home, row.id in self.marked)
-                        for row in self.view.runs
-                    ]
-                )
-            )
+            zone, marked = self.board.clock.home, self.marked
+            self.grid.show(FixedRows([rows.run_row(row, self.ctx, zone, row.id in marked) for row in self.view.runs]))
             card = actions.card_lines(self.view, self.ctx)
             blocks = overview.job_overview(self.view, card, self.ctx, self.size.width, self.forecasts)
             lines = overview.fit_lines(blocks, max(1, self.size.height // 2 - 1 + 2 * bool(self.forecasts)))

@@ -149,8 +149,7 @@ class LineageScreen(HeadwayScreen):
             else:
                 self._show(drawn)
 
-        self.board.ask_for(
-            self,
+        self.ask(
             "drawing",
             lambda reads: diagram.draw_lineage(shown.reach, options, ctx, size, shown.runs, shown.ahead),
             show,

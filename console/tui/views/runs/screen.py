@@ -58,9 +58,7 @@ class RunScreen(HeadwayScreen):
             *self.search.commands(),
             ScreenCommand("log", self.read_log_again, self.why_no_log),
             ScreenCommand("follow", self.toggle_follow),
-            ScreenCommand(
-                "pager", self.open_pager, lambda: "" if self.text else self.log_note or "there is no log to show"
-            ),
+            ScreenCommand("pager", self.open_pager, no_text),
             ScreenCommand("wrap", self.pane.toggle_wrap),
             ScreenCommand("error_first", self.seek_first_error),
             ScreenCommand("error_next", lambda: self._seek_error(1)),

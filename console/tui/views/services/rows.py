@@ -226,12 +226,9 @@ def _cause(view: ServiceView, is_wide: bool) -> Segment:
 
 def _odds(view: ServiceView) -> str:
     """ " 61 %": the chance to be late, of an endangered open service."""
-    is_shown = view.p_late is not None and view.p_late >= LEAST and view.delivered is None
-    return (
-        f" {format_percent(min(view.p_late, MOST))}"
-        if is_shown and view.p_late is not None and view.is_endangered
-        else ""
-    )
+    if view.p_late is None or view.p_late < LEAST or view.delivered is not None or not view.is_endangered:
+        return ""
+    return f" {format_percent(min(view.p_late, MOST))}"
 
 
 def _reason(view: ServiceView) -> str:

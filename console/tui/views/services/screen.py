@@ -60,11 +60,7 @@ NO_DEADLINE_TEXT = (
 )
 
 
-WAITING_TEXT = (
-    "The engine is being started.",
-    "",
-    "It reads the config; its services appear within seconds.",
-)
+WAITING_TEXT = ("The engine is being started.", "", "It reads the config; its services appear within seconds.")
 
 
 def empty_text(header: HeaderView | None, is_awaited: bool = False) -> str:
@@ -205,7 +201,7 @@ class ServicesScreen(HeadwayScreen):
             self.list.show_views(self.board.services)
 
     def fetch(self) -> None:
-        self.board.ask_for(self, "services", read_services, self.list.show_views)
+        self.ask("services", read_services, self.list.show_views)
 
     @property
     def only_problems(self) -> bool:
