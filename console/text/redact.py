@@ -17,7 +17,7 @@ ENTROPY_BITS = 3.9
 SHORTEST = 24
 PASSES = 8
 
-_WORDS = (
+_LABELS = (
     r"pass(?:word|wd|phrase|code)|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|"
     r"shared[_-]?key|authorization|credentials?|signature|cookie|(?<=[?&])sig"
 )
@@ -50,9 +50,10 @@ _OPTION = re.compile(
     r"(?<![\w-])(--?(?:password|passwd|passphrase|token|secret|api-key)\s{1,3})([^\s-][^\s]{0,4096}+)", re.I
 )
 _NAMED = re.compile(
-    rf"((?:{_WORDS})[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}", re.I
+    rf"((?:{_LABELS})[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}",
+    re.I,
 )
-_NAME = re.compile(rf"{_WORDS}|(?<![A-Za-z])pwd", re.I)
+_NAME = re.compile(rf"{_LABELS}|(?<![A-Za-z])pwd", re.I)
 _ASSIGNED = re.compile(rf"(?:(?<=[=:])|(?<=[=:][\s\"'])){_LONG}")
 _ANYWHERE = re.compile(_LONG)
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}+(?=@[A-Za-z0-9-]{1,63}\.[A-Za-z0-9.-]{2,200})")

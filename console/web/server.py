@@ -80,12 +80,12 @@ class WebServer:
             *(web.get(f"{base}{name}", self._show_file) for name in TYPES),
         ]
         if isinstance(self._door, LinkGate):
-            routes.append(web.get("/", self._sign_in, allow_head=False))  # a look ahead is no sign-in
+            routes.append(web.get("/", self._sign_in, allow_head=False))  # HEAD must not redeem the token
         app.add_routes(routes)
         app.on_shutdown.append(self._end_all)
         return app
 
-    # who comes in
+    # access
 
     @web.middleware
     async def _guard(
@@ -122,7 +122,7 @@ class WebServer:
         answer.set_cookie(COOKIE, gate.cookie, path=gate.base, httponly=True, samesite="Strict")
         return answer
 
-    # what is shown
+    # display
 
     async def _show_page(self, request: web.Request) -> web.StreamResponse:
         if why := await self._why_not(self._visitor(request)):
@@ -159,7 +159,7 @@ class WebServer:
             return socket
         task = asyncio.current_task()
         assert task is not None
-        self._open.add(task)  # before anything is waited for: who comes meanwhile is counted
+        self._open.add(task)  # before the first await, so that concurrent visitors are counted
         self._of[visitor.name] += 1
         label = visitor.name or visitor.place
         try:

@@ -172,7 +172,7 @@ class SendScreen(Overlay[ConfirmResult]):
     def _foot(self) -> None:
         if not self.is_attached:
             return
-        label = "back; what was sent continues" if self.sent and not self.turned_down else "nothing is sent"
+        label = "back; the sent action continues" if self.sent and not self.turned_down else "nothing is sent"
         hints = [KeyHint(self._key("enter"), "choose", 1), KeyHint(self.key_for("back"), label)]
         if self.pane.virtual_size.height > self.pane.size.height:
             hints.insert(0, KeyHint(self._key("pagedown"), "more below", style="mark"))
@@ -236,7 +236,7 @@ class SendScreen(Overlay[ConfirmResult]):
         self.line.display = False
         self.say("")
         self.paint_title("")
-        self.offer([("back", "Back", "what was sent continues without this dialog")])
+        self.offer([("back", "Back", "the sent action continues without this dialog")])
 
         def sent(answer: Any) -> None:
             if self.is_attached:

@@ -174,7 +174,7 @@ def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Calla
     screen.board.push_screen(PickScreen(title, choices, columns=ANSWER_COLUMNS), answered)
 
 
-_WORD_START = r"(?:^|[\W_])"
+_TERM_START = r"(?:^|[\W_])"
 
 
 def match_cost(name: str, typed: str) -> int | None:
@@ -184,7 +184,7 @@ def match_cost(name: str, typed: str) -> int | None:
         return 0
     if name.startswith(typed):
         return 1
-    if re.search(_WORD_START + re.escape(typed), name):
+    if re.search(_TERM_START + re.escape(typed), name):
         return 2
     if typed in name:
         return 3
@@ -313,7 +313,7 @@ class JumpScreen(PickScreen):
 
     def narrow(self, text: str) -> None:
         if self._is_entered:
-            return  # what comes after Enter changes nothing of what is chosen by it
+            return  # typing after Enter does not change the choice
         prefix, _, rest = text.partition(" ")
         prefix = prefix.lstrip(":")
         self.search_text = (

@@ -87,7 +87,7 @@ def next_time(text: str, ctx: RenderContext) -> datetime | None:
 
 
 MAX_TIMES = 6
-ASKING = "the engine computes the forecast…"
+REQUESTED_TEXT = "the engine computes the forecast…"
 
 
 class WhatIfScreen(Overlay[None]):
@@ -124,7 +124,7 @@ class WhatIfScreen(Overlay[None]):
         ways = variants(self.times, ctx)
         if self._asking is not None:
             self._asking.stop()
-        self.pane.show_runs([[(ASKING, "dim")]])
+        self.pane.show_runs([[(REQUESTED_TEXT, "dim")]])
 
         def answered(answer: EngineAnswer) -> None:
             if answer.ok:

@@ -147,7 +147,9 @@ def _at(at: datetime, ctx: RenderContext) -> str:
 def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
     paused = "".join(f" NOT POLLED, {pause.system}: {paused_text(pause, ctx)}" for pause in view.paused)
     if len(view.paused) > 1:
-        paused = f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by whom and until when"
+        paused = (
+            f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by which user and until when"
+        )
     if view.frozen:
         return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}{paused and f' ·{paused}'}"
     if paused:
@@ -233,7 +235,7 @@ def is_small(size: Size) -> bool:
 def small_status(
     size: Size, view: HeaderView | None, services: Sequence[ServiceView], ctx: RenderContext, warning: str = ""
 ) -> list[list[Segment]]:
-    alone = 10 * size.width  # its right side is told by the lines below
+    alone = 10 * size.width  # the lines below replace its right side
     lines: list[list[Segment]] = [[(warning, "alarm")]] if warning else [header_segments(view, ctx, alone)[0]]
     room = size.height - 3
     ordered = by_urgency(services)

@@ -35,7 +35,7 @@ VERB_LABELS = {
 
 
 class ActionIntent(NamedTuple):
-    """One verb on one run, or on one job if `run_id` is None."""
+    """One verb on one run, or without `run_id` on one job."""
 
     verb: Verb
     job: str

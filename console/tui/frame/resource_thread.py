@@ -26,7 +26,7 @@ ORDER_SECONDS = 12.0
 
 
 class _Query(Generic[Owned]):
-    """What waits at a desk."""
+    """A waiting question."""
 
     __slots__ = ("failed", "key", "order", "question", "then")
 
@@ -141,7 +141,7 @@ class ResourceThread(Generic[Owned]):
                 if self._owned is None and (query or self._probe):
                     missing, was_missing = True, missing
                     self._owned = self._opener()
-                    if was_missing and self._changed:  # who was refused before asks at once
+                    if was_missing and self._changed:  # failed queries are repeated at once
                         self._hand(self._changed)
                 if self._owned is not None and self._probe and time.monotonic() - probed >= POLL_SECONDS:
                     before, version = version, _is_visible(self._probe, self._owned)
@@ -150,7 +150,7 @@ class ResourceThread(Generic[Owned]):
                         self._hand(self._changed)
                 if self._owned is not None and query:
                     self._hand(_bind(query.then, query.question(self._owned)))
-            except Exception as error:  # noqa: BLE001 - whatever it says is shown by the screen that asked
+            except Exception as error:  # noqa: BLE001 - the screen shows it
                 if query and query is not self._replaced:
                     self._refuse(query, error)
         if self._owned is not None and hasattr(self._owned, "close"):

@@ -99,7 +99,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self.pacer = PaintPacer(self)
         self.marked: dict[Hashable, RunChoice] = {}
         self.lost = ""
-        """Why there is no data: the subject of the screen was not found."""
+        """The error of a subject that was not found."""
         self._notice: tuple[str, str] = ("", "")
         self._refused = ""
         self._focus_before_small: Widget | None = None
@@ -235,7 +235,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         if "open" in self.command_table:
             self.run_command("open")
 
-    # what is painted
+    # painting
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return [(f" {key_table.SCREENS.get(self.WHERE, '').upper()}", "key")], []
@@ -457,12 +457,12 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def restore_cursor(self, row: Any, top: int | None = None) -> None:
         """Moves the cursor to a row as soon as it exists, with `top` as the first line in view."""
 
-        def stand() -> None:
+        def restore() -> None:
             for grid in self.query(Grid):
                 grid.restore_cursor(row, top)
 
         if row is not None:
-            self.call_after_refresh(stand)
+            self.call_after_refresh(restore)
 
     def unsaved(self) -> str:
         return ""
@@ -478,7 +478,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return [(f"  {len(self.marked)} marked ", "mark")] if self.marked else []
 
     def selected_run(self) -> RunChoice | str:
-        """The run that verbs and `log` act on, or why there is none."""
+        """The run that verbs and `log` act on, or the reason why they are disabled."""
         return NOT_SELECTED
 
     def selected_name(self) -> str:

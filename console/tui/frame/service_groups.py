@@ -52,7 +52,7 @@ HEADING = 1
 
 
 class ServiceGrouping(StrEnum):
-    """By what the services stand together."""
+    """The grouping of the services."""
 
     NONE = "none"
     TIER = "tier"
@@ -112,7 +112,7 @@ def folded(all_groups: Sequence[ServiceGroup], lines: int) -> list[ServiceGroup]
     room = lines - sum(bool(group.name) + 1 + needing_a_person(group.views) for group in all_groups)
     result = []
     for group in all_groups:
-        first = needing_a_person(group.views)  # they stand before the others
+        first = needing_a_person(group.views)  # they come first
         urgent, well = group.views[:first], group.views[first:]
         stays = max(0, min(len(well), room))
         if len(well) - stays == 1:  # one line says no more than the line that folds it
@@ -127,7 +127,7 @@ def line_count(all_groups: Sequence[ServiceGroup]) -> int:
 
 
 def group_note(group: ServiceGroup) -> str:
-    bad = needing_a_person(group.views)  # what is folded needs nobody
+    bad = needing_a_person(group.views)  # folded ones need no attention
     return counted(len(group.views) + len(group.folded), "service") + (f", {needing(bad)}" if bad else "")
 
 

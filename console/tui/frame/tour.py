@@ -90,7 +90,7 @@ class GuidedTour:
         if self.is_done:
             skipped = f" ({self.skipped} skipped)" if self.skipped else ""
             if seen.incidents and "done" in self.plans:
-                return "Proved; what it left too old runs anew. Your own estate: q, then headway init"
+                return "Proved; stale downstream jobs run again. Your own estate: q, then headway init"
             if "running" in self.plans and not seen.incidents and not self.skipped:
                 return "Repaired; the plan sees to the rest. Your own estate: q, then headway init"
             return f"That is the whole story{skipped}. Your own estate: q, then headway init"
@@ -114,7 +114,7 @@ def _see_text(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if not tour.had_incident:
         return "A calm night, twenty times as fast. A job fails at 03:12: wait for it"
     if seen.where != "services":
-        return f"{key(seen.where, 'services')} goes to Services: what the business was promised"
+        return f"{key(seen.where, 'services')} goes to Services: the deliveries promised to the business"
     return f"One job failed, two promises are at risk. {key('services', 'problems')} shows only what needs attention"
 
 
@@ -148,7 +148,7 @@ def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if "running" in tour.plans:
         if seen.where == "recovery":
             return _PROVES
-        return f"It goes on by itself, and its schedulers prove it; {key(seen.where, 'incidents')} shows how it stands"
+        return f"It goes on by itself, and its schedulers prove it; {key(seen.where, 'incidents')} shows its status"
     if "short" in tour.plans and seen.where in ("recovery", "incident"):
         recover = key("incident", "recover")
         return f"Proved, but too late for what had started: {recover} on the incident plans the rest"

@@ -92,7 +92,7 @@ class TerminalBuffer:
         then = [after[y] for y in block]
         by, width = _moved(then, before), self._width
         known = all(sum(piece.width for piece in line.values()) == width for line in (*before, *then))
-        if not by or not known:  # what nobody knows would move along, and stay so
+        if not by or not known:  # unknown cells would move along and stay unknown
             return
         blank: list[TerminalPieces] = [{}] * abs(by)
         moved = [*before[by:], *blank] if by > 0 else [*blank, *before[:by]]

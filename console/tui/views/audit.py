@@ -1,4 +1,4 @@
-"""Audit: who did what, when, why and with which outcome; and whether the chain is intact."""
+"""Audit: every action with its author, time, reason and outcome; and whether the chain is intact."""
 
 from __future__ import annotations
 

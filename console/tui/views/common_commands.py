@@ -33,9 +33,9 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
 
     return [
         *(ScreenCommand(name, partial(board.go, name)) for name in key_table.GLOBAL_SCREENS),
-        ScreenCommand("last", lambda: _return_to(screen, board.trail.last(), "there is no previous view")),
-        ScreenCommand("history_back", lambda: _return_to(screen, board.trail.step(-1), "there is no earlier view")),
-        ScreenCommand("history_on", lambda: _return_to(screen, board.trail.step(1), "there is no later view")),
+        ScreenCommand("last", lambda: _return_to(screen, board.trail.last(), "no previous view")),
+        ScreenCommand("history_back", lambda: _return_to(screen, board.trail.step(-1), "no earlier view")),
+        ScreenCommand("history_on", lambda: _return_to(screen, board.trail.step(1), "no later view")),
         ScreenCommand("back", partial(go_back, screen)),
         ScreenCommand("quit", board.back),
         ScreenCommand("leave", lambda: board.exit(0)),

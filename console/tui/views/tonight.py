@@ -173,7 +173,7 @@ def lane_label(lane: TimelineLane, width: int, ctx: RenderContext) -> list[Segme
 
 
 def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list[Segment]:
-    """A lane in words: deadline, expected or actual end, and if `wide` the chance to be late."""
+    """A lane as text: deadline, expected or actual end, and if `wide` the chance to be late."""
     clock, now = ctx.clock, ctx.now
     runs: list[Segment] = [
         (f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")
@@ -402,7 +402,7 @@ class TonightScreen(HeadwayScreen):
         right: list[Segment] = []
         if self.at is not None:
             when = self.ctx.clock.local(drawn.at).strftime("%H:%M")
-            right = [(f" as it looked at {when} ", "mark")]
+            right = [(f" as of {when} ", "mark")]
         elif self.business_date is not None:
             right = [(" past night ", "mark")]
         if self.scale is not None:
@@ -412,7 +412,7 @@ class TonightScreen(HeadwayScreen):
     def crumb(self) -> str:
         return "tonight" if self.business_date is None else self.business_date
 
-    # what the cursor stands on
+    # the selection
 
     @property
     def selected(self) -> TimelineLane | None:
@@ -446,7 +446,7 @@ class TonightScreen(HeadwayScreen):
             if lane.job is not None and lane.run_id is not None:
                 self.board.open_run(lane.run_id)
             elif lane.job is not None:
-                self.notice(f"{lane.name} had no run yet as it looked then", "warn")
+                self.notice(f"{lane.name} had no run yet at that time", "warn")
             elif lane.service is not None:
                 self.board.open_service(lane.service.name)
                 night = f"the night of {self.drawn.night.business_date}"

@@ -19,4 +19,4 @@ class Entry(Input):
     def on_mount(self) -> None:
         if is_16_colors(self.app):  # the nearest of sixteen to its ground is a grey on which a grey is not read
             self.styles.background = self.app.theme_variables["background"]
-        self.cursor_blink = False  # a blinking cursor is two repaints a second over somebody's SSH line
+        self.cursor_blink = False  # a blinking cursor is two repaints a second over an SSH line

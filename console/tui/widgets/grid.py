@@ -62,7 +62,7 @@ class TableLines:
 
 NEWS_COLUMNS = frozenset({"", "state", "status", "cause"})
 HIGHLIGHT_SECONDS = 1.5
-REMEMBERED_ROWS = 2_000
+COMPARED_ROWS = 2_000
 _FIGURES = re.compile(r"\d+")
 
 
@@ -87,7 +87,7 @@ class Highlights:
             if self._said.setdefault(row.key, values) != values:
                 changed.add(row.key)
             self._said[row.key] = values
-        if len(self._said) > REMEMBERED_ROWS:
+        if len(self._said) > COMPARED_ROWS:
             self._said = {key: values for key, values in self._said.items() if any(key == row.key for row in rows)}
         self.keys |= changed
         return changed
@@ -140,7 +140,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     def columns(self) -> tuple[Column, ...]:
         return self._lines.columns
 
-    # what is shown
+    # display
 
     def show(self, source: RowSource, keep: bool = True, key: Hashable | None = None) -> None:
         """Shows another source; the cursor stays on its row's key (`key`, if the source was changed in place), else on

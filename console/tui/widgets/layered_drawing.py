@@ -79,7 +79,7 @@ class LayeredDrawing:
             x += self._widths[layer] + self._room(self._channels[layer])
         return x, spot.row * self.spacing, self._widths[spot.layer]
 
-    # who is next to whom
+    # neighbors
 
     def beside(self, place: int, step: int) -> list[int]:
         return [ways[-1][step > 0] for ways in self.ways(place, step)]

@@ -57,7 +57,7 @@ INKS = {  # name: (theme variable, share of it over the background, bold, variab
     "mark": ("background", 1.0, True, "warning"),
     "alarm": ("background", 1.0, True, "error"),
 }
-_GROUNDS = {
+_BACKGROUNDS = {
     "": ("background", 1.0),
     "panel": ("panel", 1.0),
     "cursor": ("secondary", 0.4),
@@ -163,7 +163,7 @@ class Palette:
         if self._few:
             dark = self._colors["background"].brightness < 0.5
             return ansi_style(name, background, dark, bold or background == "cursor" or None, self._grey)
-        under, share_below = (own, 1.0) if own else _GROUNDS[background]
+        under, share_below = (own, 1.0) if own else _BACKGROUNDS[background]
         if self._grey and background == "cursor" and not own:
             share_below = GREY_CURSOR
         base = self._colors["background"]

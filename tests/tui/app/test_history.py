@@ -166,7 +166,7 @@ def test_letters_that_do_not_stand_in_order_do_not_fit() -> None:
 async def test_minus_goes_to_the_last_view_and_brackets_through_all_of_them(night: Night) -> None:
     await night.see("SERVICES")
     await night.press("minus")
-    await night.see("there is no previous view")
+    await night.see("no previous view")
     await night.press("3")
     await night.see("JOBS  row 1 of 14")
     await night.press("/")
@@ -182,7 +182,7 @@ async def test_minus_goes_to_the_last_view_and_brackets_through_all_of_them(nigh
     await night.press(*["left_square_bracket"] * 4)
     await night.see("SERVICES")
     await night.press("left_square_bracket")
-    await night.see("there is no earlier view")
+    await night.see("no earlier view")
     await night.press("right_square_bracket")
     await night.see("JOBS  row 1 of 1 ")
 

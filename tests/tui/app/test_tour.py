@@ -82,7 +82,7 @@ def test_who_started_a_plan_is_not_sent_to_start_it_again() -> None:
     assert "asks once more before it starts" in found.text(seen("plan"), key)
     found.take_plans(["running"])
     for place in ("plan", "incident", "services", "run"):
-        assert f"{key(place, 'incidents')} shows how it stands" in found.text(seen(place), key)
+        assert f"{key(place, 'incidents')} shows its status" in found.text(seen(place), key)
 
 
 def test_it_is_done_once_a_plan_is_proved_though_its_incident_or_another_is_open_still() -> None:

@@ -214,8 +214,8 @@ def test_there_is_a_style_for_every_ink_on_every_ground(few: bool) -> None:
     app.register_theme(next(iter(THEMES.values())))
     app.theme = next(iter(THEMES))
     palette = Palette(app.get_css_variables(), few=few)
-    assert set(paint._GROUNDS) == set(sixteen.ANSI_GROUNDS[True]) == set(sixteen.ANSI_GROUNDS[False])
-    for ground in paint._GROUNDS:
+    assert set(paint._BACKGROUNDS) == set(sixteen.ANSI_GROUNDS[True]) == set(sixteen.ANSI_GROUNDS[False])
+    for ground in paint._BACKGROUNDS:
         assert 1 == palette.strip([("x", name) for name in INKS], len(INKS), ground).cell_length / len(INKS)
 
 

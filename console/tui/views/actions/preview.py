@@ -1,4 +1,4 @@
-"""The preview of one action: what it would send, in the scheduler's own terms; then its outcome."""
+"""The preview of one action: the calls to its scheduler; then its outcome."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class PreviewScreen(SendScreen[None]):
         waits = own is not None and own.state == "requested" and bool(own.words)
         if waits != self.waits:
             self.waits = waits
-            back = ("back", "Back", "what was sent continues without this dialog")
+            back = ("back", "Back", "the sent action continues without this dialog")
             self.offer([back, ("withdraw", "Withdraw", "it has not been sent yet")] if waits else [back])
         latest = own or max(running, key=lambda action: action.requested, default=None)
         if self.preview is not None and (latest is not None or not self.message):

@@ -1,4 +1,4 @@
-"""Actions: requests to schedulers, by whom and why, and their outcome; one action with its calls, history and proof."""
+"""Actions: requests to schedulers with requester, reason and outcome; one action with its calls, history and proof."""
 
 from __future__ import annotations
 

@@ -35,11 +35,11 @@ def last_repair(view: IncidentView, ctx: RenderContext) -> str:
             return ""
         (at, text), many = view.seen_before[0], len(view.seen_before)
     elif (newest := next((repair for repair in view.repairs if repair.how), None)) is None:
-        return f"no repair worked before: it stayed red {counted(len(view.repairs), 'time')}"
+        return f"no successful repair: it stayed red {counted(len(view.repairs), 'time')}"
     else:
         at, text, many = newest.at, _outcome_text(newest), len(view.repairs)
     suffix = f", and {many - 1} more" if many > 1 else ""
-    return f"what worked before: {ctx.clock.full(at)}, {clean_line(text)}{suffix}"
+    return f"last successful repair: {ctx.clock.full(at)}, {clean_line(text)}{suffix}"
 
 
 def _outcome_text(repair: PastRepair) -> str:

@@ -317,7 +317,7 @@ class IncidentScreen(HeadwayScreen):
         else:
             self.with_run(lambda choice: self.board.open_run(choice.run_id))
 
-    # panels: what happened, then the tabs beside it
+    # panels: the summary, then the tabs beside it
 
     def _turn(self, by: int) -> None:
         stops = ("", *TABS)

@@ -204,7 +204,7 @@ def _actions(view: IncidentView, ctx: RenderContext) -> Iterator[TableRow]:
 
 def _notified_lines(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     """A row for each suppressed notification and each delivery: alert, route, outcome, detail."""
-    yield heading("told", f"NOTIFIED {len(view.deliveries)}", "" if view.deliveries else "nobody yet")
+    yield heading("told", f"NOTIFIED {len(view.deliveries)}", "" if view.deliveries else "none sent")
     held = [
         suppression
         for suppression in view.held

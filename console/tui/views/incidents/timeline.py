@@ -101,7 +101,7 @@ def _failed_again(row: IncidentRow, ctx: RenderContext) -> str:
 
 def last_notified(view: IncidentView, ctx: RenderContext) -> Segment:
     last = view.deliveries[-1] if view.deliveries else None
-    same = tuple(each for each in view.deliveries if last and (each.kind, each.made) == (last.kind, last.made))
+    same = tuple(sent for sent in view.deliveries if last and (sent.kind, sent.made) == (last.kind, last.made))
     held = next((suppression for suppression in reversed(view.held) if suppression.ended is None), None)
     return notified_cell(replace(view.row, told=same, held=held), ctx)
 

@@ -93,8 +93,8 @@ def _promise(promised: tuple[int, int | None] | None, ctx: RenderContext) -> tup
 
 PROMISED_SECONDS = 5.0
 QUERIES = PagedQueries(
-    first_page=lambda reads, wanted, sort: reads.jobs.jobs_first_page(wanted, sort),
-    all_ids=lambda reads, wanted, sort: reads.jobs.job_ids(wanted, sort),
+    first_page=lambda reads, job_filter, sort: reads.jobs.jobs_first_page(job_filter, sort),
+    all_ids=lambda reads, job_filter, sort: reads.jobs.job_ids(job_filter, sort),
     rows=lambda reads, ids: reads.jobs.jobs_by_ids(ids),
 )
 

@@ -79,7 +79,7 @@ def node_label(spot: LayoutNode, context: NodeContext) -> NodeSign:
     parts += decides[: max(0, context.lines - 1 - len(parts))]
     below = [list(part) for part in parts[: max(context.lines - 1, 0)]]
     for part in parts[len(below) :] if below else ():
-        below[-1] += [("  ", "plain"), *part]  # surplus parts stand beside the last
+        below[-1] += [("  ", "plain"), *part]  # surplus parts follow the last one
     return NodeSign(node_mark(job, context.ctx), text, style, below, tail)
 
 

@@ -119,7 +119,7 @@ class LineageScreen(HeadwayScreen):
     def on_mount(self) -> None:
         self.canvas.focus()
 
-    # reading and drawing: both in the desk's thread
+    # reading and drawing: both in the query thread
 
     def fetch(self) -> None:
         job, options, ctx, size = self.job, self.options, self.ctx, self._room
@@ -221,7 +221,7 @@ class LineageScreen(HeadwayScreen):
             marks.append((f" / {self.search.text} ", "mark"))
         return [(" LINEAGE ", "key"), (reach.job.name, "strong"), (counts, "dim")], marks
 
-    # what the cursor stands on
+    # the selection
 
     @property
     def selected(self) -> LineageJob | None:
@@ -251,7 +251,7 @@ class LineageScreen(HeadwayScreen):
             self.next_cursor_job = spot.jobs[0]
             self.redraw(opened=self.options.opened | {spot.layer}, fold=LineageFold.JOB)
 
-    # what is drawn
+    # the drawing
 
     def why_no_job(self) -> str:
         return "" if self.selected is not None else f"several jobs are folded here: {self.key_for('open')} shows them"

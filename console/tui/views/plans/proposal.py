@@ -136,7 +136,7 @@ KEEPS_TEXT = ("back", "leave", "suspend")
 """Commands that run while the confirmation is awaited: letters typed for it run no others."""
 
 
-ASKING = "asking every scheduler for a preview…"
+REQUESTED_TEXT = "asking every scheduler for a preview…"
 
 
 class DraftScreen(HeadwayScreen):
@@ -170,7 +170,7 @@ class DraftScreen(HeadwayScreen):
         self.drawn: datetime | None = None
         self._asked_at = self._drawn_at = 0.0  # time.monotonic()
         self.about, self.word = about, confirm_name
-        self.grid = Grid(rows.DRAFT_COLUMNS, ASKING, id="grid")
+        self.grid = Grid(rows.DRAFT_COLUMNS, REQUESTED_TEXT, id="grid")
         self.finishes = Pane(id="finishes")
         self.finishes.can_focus = self.finishes.finds_errors = False
         self.pane = Pane(id="detail")
@@ -216,7 +216,7 @@ class DraftScreen(HeadwayScreen):
         """`then` gets the reason why the plan has changed or is unknown; empty if it is the same."""
         self._asked_at = time.monotonic()
         propose = self.wider if self.is_wide and self.wider else self.propose
-        PendingRequest(self.board, self, "plan anew", propose, lambda answer: then(self._renewed(answer)), then)
+        PendingRequest(self.board, self, "plan again", propose, lambda answer: then(self._renewed(answer)), then)
 
     def _renewed(self, answer: EngineAnswer) -> str:
         if not answer.ok:
@@ -247,7 +247,7 @@ class DraftScreen(HeadwayScreen):
     def _ask(self, propose: Callable[[EngineRequests], int]) -> None:
         self.proposed = self.draft = None
         self.changes, self.trouble, self.is_wanted = DraftChanges(), "", False
-        self.grid.empty = ASKING
+        self.grid.empty = REQUESTED_TEXT
         self.grid.show(FixedRows())
         self._explain()
         self.paint_frame()
@@ -377,7 +377,7 @@ class DraftScreen(HeadwayScreen):
     def _why_no_alternative(self) -> str:
         if self.selected is None:
             return "no step is under the cursor"
-        return "" if self.selected.alternatives else f"there is no alternative for {self.selected.job}"
+        return "" if self.selected.alternatives else f"no alternative for {self.selected.job}"
 
     def choose_alternative(self) -> None:
         place, step = self._place, self.selected

@@ -114,7 +114,7 @@ def _draft_row(step: DraftStep, depth: int, ctx: RenderContext) -> TableRow:
     safety: Segment = ("", "dim") if step.verb == WAIT else (f"{mark} {label}", style)
     if step.preview.get("overlap"):
         safety = (f"{mark} runs", "warn")
-    if step.preview.get("refused") and not step.after:  # else it is asked again once those before it are good
+    if step.preview.get("refused") and not step.after:  # else it is previewed again after those steps
         safety = ("refused", "bad")
     return cells_row(
         step_key(step),

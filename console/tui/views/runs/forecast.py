@@ -32,7 +32,7 @@ def least_slack(views: Iterable[JobForecastView]) -> list[JobForecastView]:
 def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
     first: dict[tuple[str, str], JobForecastView] = {}
     for view in sorted(views, key=lambda view: view.deadline):
-        first.setdefault((view.name, view.service), view)  # titles may be alike; an instance's has its name
+        first.setdefault((view.name, view.service), view)  # instances share a name, services may share a title
     return list(first.values())
 
 

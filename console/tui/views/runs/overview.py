@@ -69,7 +69,7 @@ def _seconds(seconds: float | None) -> str:
 
 def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Segment], list[Segment]]:
     """A bar for each run with a duration, oldest first; the run itself, or the job's newest, highlighted, and its rank
-    in words."""
+    as text."""
     timed = [(row, row.lasted_s(ctx.now)) for row in reversed(view.runs)]
     known = [(row, seconds) for row, seconds in timed if seconds is not None]
     if not known:

@@ -24,8 +24,8 @@ from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
 
 QUERIES = PagedQueries(
-    first_page=lambda reads, wanted, sort: reads.run_table.runs_first_page(wanted, sort),
-    all_ids=lambda reads, wanted, sort: reads.run_table.run_ids(wanted, sort),
+    first_page=lambda reads, job_filter, sort: reads.run_table.runs_first_page(job_filter, sort),
+    all_ids=lambda reads, job_filter, sort: reads.run_table.run_ids(job_filter, sort),
     rows=lambda reads, ids: reads.run_table.runs_by_ids(ids),
 )
 

@@ -48,10 +48,10 @@ class RunScreen(HeadwayScreen):
 
     def commands(self) -> Sequence[ScreenCommand]:
         def no_text() -> str:
-            return "" if self.text else self.log_note or "there is no log to show"
+            return "" if self.text else self.log_note or "it has no log"
 
         def no_older() -> str:
-            return "" if self.view and len(self.view.attempts) > 1 else "there is only one attempt"
+            return "" if self.view and len(self.view.attempts) > 1 else "it has only one attempt"
 
         return [
             *common_commands(self),
@@ -117,7 +117,7 @@ class RunScreen(HeadwayScreen):
         if then:
             self.call_after_refresh(self.run_command, then)
         line, self._start_line = self._start_line, None
-        if line is not None and self.pane.following:  # nobody has moved meanwhile
+        if line is not None and self.pane.following:  # the user has not moved meanwhile
             self.pane.follow(False)
             self.call_after_refresh(self.pane.scroll_to, y=line, animate=False)
 
@@ -141,7 +141,7 @@ class RunScreen(HeadwayScreen):
             self._no_log(answer.error)
             return
         data = answer.data
-        if start is None:  # read anew: what was left out of the one before stands here, or is told again
+        if start is None:  # read again from the start
             self.cut = False
         self._take(str(data.get("text", "")), replace=start is None)
         self.cut = self.cut or bool(data.get("cut"))

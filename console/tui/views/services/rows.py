@@ -21,7 +21,7 @@ CELLS_BEFORE_DEADLINE = 0.7
 
 
 def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
-    """The bar in `width` cells, else why there is none: when it was delivered, "no estimate", a dash."""
+    """The bar in `width` cells, else the reason why not: when it was delivered, "no estimate", a dash."""
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
     if view.delivered is not None:
@@ -60,7 +60,7 @@ def _bar_cell(after: timedelta, scale: timedelta) -> int:
 
 
 USUAL, WIDE, HUGE = 80, 100, 160
-"""Widths of the screen: the usual one; from which the cause is shown in words; from which there is room for more lines
+"""Widths of the screen: the usual one; from which the cause is a sentence; from which there is room for more lines
 below."""
 NAME, LONGEST = 14, 44
 SERVICES = (
@@ -96,9 +96,7 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
         ranks["left"] = 4
     sizes = {"deadline": 10 if of.is_zoned else 8, "forecast": bar_cells(width)}
     if is_wide:
-        widening = (
-            len(" 61 %") - 2 if of.has_odds else 0
-        )  # its widest word is shorter by two than the widest without odds
+        widening = len(" 61 %") - 2 if of.has_odds else 0  # the longest label with odds is shorter by two
         sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27 - widening, "status": 11 + widening}
     fitted = tuple(
         column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)

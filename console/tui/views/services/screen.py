@@ -94,7 +94,7 @@ def read_services(reads: Queries) -> tuple[ServiceView, ...]:
 
 
 class ServiceList(ViewList):
-    """The services in groups; what is well is folded where it does not fit."""
+    """The services in groups; healthy ones are folded if they do not fit."""
 
     def __init__(self, screen: HeadwayScreen, painted: Callable[[], None]) -> None:
         super().__init__(

@@ -43,7 +43,7 @@ def test_what_worked_before_is_what_worked() -> None:
     worked = next(one for one in view.repairs[1:] if one.how)
     assert f"{worked.how}" in last_repair(first, look())
     assert "it stayed red" not in last_repair(first, look())
-    assert "no repair worked before: it stayed red 3 times" == last_repair(
+    assert "no successful repair: it stayed red 3 times" == last_repair(
         dataclasses.replace(view, repairs=stayed), look()
     )
 

@@ -164,7 +164,7 @@ async def test_a_moment_of_a_past_night_is_shown_and_escape_leads_back_to_the_pr
     await night.act("night_before")
     await night.see("no earlier night is recorded")
     await night.act("moment_before")
-    await night.see("as it looked at")
+    await night.see("as of")
     await night.press("escape")
     await night.see("past night")
     await night.press("escape")
@@ -177,7 +177,7 @@ async def test_a_moment_of_a_past_night_is_shown_and_escape_leads_back_to_the_pr
 async def test_moments_are_stepped_through_and_the_last_is_the_present(night: Night) -> None:
     await open_tonight(night)
     await night.act("moment_before", "moment_before")
-    await night.see("as it looked at")
+    await night.see("as of")
     assert screen(night).at is not None
     await night.until(lambda: screen(night).drawn.at == screen(night).at, "that moment")  # type: ignore[union-attr]
     await night.act("moment_after", "moment_after")
@@ -190,7 +190,7 @@ async def test_before_it_failed_nothing_was_red(night: Night) -> None:
     await night.until(lambda: screen(night).drawn is not None, "the night")
     screen(night).at = at("03:11")
     screen(night).again()
-    await night.see("as it looked at 03:11")
+    await night.see("as of 03:11")
     assert "✖" not in line_of(night, "db07:extract_orders")
     assert "!" not in line_of(night, "Supply plan")
 
