@@ -81,7 +81,7 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "which run read which"),
     "what-if": (("see:Supply plan", "W"), "nothing is sent"),
     "tonight": (("4",), "TONIGHT 2026-11-19"),
-    "night-replayed": (("4", "see:TONIGHT 2026", "{", "see:past night", *["comma"] * 28), "as it looked at"),
+    "night-replayed": (("4", "see:TONIGHT 2026", "{", "see:past night", *["comma"] * 28), "as of"),
     "record": (("see:Supply plan", "i"), '"title"'),
 }
 

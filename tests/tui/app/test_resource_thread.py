@@ -177,9 +177,9 @@ async def test_who_closed_the_box_is_told_that_it_was_not_sent(night: Night) -> 
     await night.press("r")
     await night.see("Send")
     await night.press("down", "enter")
-    await night.see("what was sent continues")
+    await night.see("the sent action continues")
     await night.press("escape")
-    await night.see_gone("what was sent continues")
+    await night.see_gone("the sent action continues")
     free.set()
     await night.see(f"rerun {EXTRACT}: it was NOT sent: already requested by jo 2m ago")
 

@@ -91,7 +91,7 @@ def test_it_is_done_once_a_plan_is_proved_though_its_incident_or_another_is_open
     found.take_plans(["done"])
     found.notice(seen("run"))
     assert found.is_done
-    assert found.text(seen("run"), key).startswith("Proved; what it left too old runs anew")
+    assert found.text(seen("run"), key).startswith("Proved; stale downstream jobs run again")
 
 
 def _came_too_late(night: Night) -> None:

@@ -39,7 +39,7 @@ def last_repair(view: IncidentView, ctx: RenderContext) -> str:
     else:
         at, text, many = newest.at, _outcome_text(newest), len(view.repairs)
     suffix = f", and {many - 1} more" if many > 1 else ""
-    return f"last successful repair: {ctx.clock.full(at)}, {clean_line(text)}{suffix}"
+    return f"last repair: {ctx.clock.full(at)}, {clean_line(text)}{suffix}"
 
 
 def _outcome_text(repair: PastRepair) -> str:

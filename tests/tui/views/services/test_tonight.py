@@ -181,7 +181,7 @@ async def test_moments_are_stepped_through_and_the_last_is_the_present(night: Ni
     assert screen(night).at is not None
     await night.until(lambda: screen(night).drawn.at == screen(night).at, "that moment")  # type: ignore[union-attr]
     await night.act("moment_after", "moment_after")
-    await night.see_gone("as it looked at")
+    await night.see_gone("as of")
 
 
 @on_the_night(size=WIDE)
@@ -240,4 +240,4 @@ async def test_what_is_told_of_a_lane_is_whole_on_80_columns(night: Night) -> No
     """The line that says where in the night one looks gives way."""
     await open_tonight(night)
     await night.press("down")
-    await night.see("due 06:30  expected 05:50, p95 05:50", "●────── 11:00")
+    await night.see("due 06:30  expected 05:50, p95 05:50", "── 11:00")
