@@ -120,9 +120,7 @@ class DagsterLauncher:
         return Preview(
             verb="re-execute from failure" if partly else "re-execute all steps",
             summary=f"execute {run[:8]} of {spec.run.job} again, {extent}, as a new run with its config and tags",
-            scope=f"the steps that failed and all that follow, of {spec.run.job}"
-            if partly
-            else f"all steps of {spec.run.job}",
+            scope=f"{'failed steps and all that follow' if partly else 'all steps'} of {spec.run.job}",
             overlap=self._active(fields.text(row, "jobName"), spec.run.job, run),
             native_calls=(f"mutation launchRunReexecution {fields.to_json(_reexecute_variables(plan, 'KEY'))}",),
             notes=("steps before the failed ones are not run: their stored outputs are read",) if partly else (),

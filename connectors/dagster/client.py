@@ -57,7 +57,6 @@ class DagsterClient(SignedClient):
         return self._list(self._query(SCHEDULES, {}, "repositoriesOrError"), "nodes")
 
     def run_limits(self) -> Any:
-        """Concurrency limits of runs, from the instance's config."""
         return self._data(self._post(LIMITS, {})).get("instance")
 
     def locations(self) -> list[Any]:

@@ -50,8 +50,7 @@ def read_inventory(client: DagsterClient, watched: Callable[[str], bool], previo
     )
     records = {job.native_id: job for jobs in repositories for job in jobs if watched(job.native_id)}
     if not nodes:
-        reason = "none is loaded: there is none, or its server is down"
-        skipped.append(SkippedRecord("code locations", reason))
+        skipped.append(SkippedRecord("code locations", "none is loaded: it has none, or its server is down"))
     jobs = (job for _, job in sorted(records.items()))
     return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, lambda name, _: watched(name))
 

@@ -183,8 +183,6 @@ def read_hold_notes(client: DagsterClient) -> dict[str, str]:
 
 
 def hold_states(nodes: Iterable[Any], notes: Mapping[str, str]) -> dict[str, DagsterHoldState]:
-    """State of these jobs, if loaded, each with its hold note."""
-
     def states_of(node: Any) -> dict[str, DagsterHoldState]:
         repository = fields.table(node)
         location, name = fields.text(fields.table(repository.get("location")), "name"), fields.text(repository, "name")

@@ -64,7 +64,6 @@ def parse_seconds(row: Row, name: str) -> datetime | None:
 
 
 def parse_tags(row: Row) -> dict[str, str]:
-    """Tags by key; for a duplicate key the last one."""
     return {
         fields.optional_text(tag, "key"): fields.optional_text(tag, "value") for tag in fields.tables(row.get("tags"))
     }

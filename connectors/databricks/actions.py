@@ -106,7 +106,7 @@ class DatabricksStarter:
         mine, is_whole = self._started(plan)
         matches = [row for row in mine if parse.job_parameters(row).get(KEY_PARAMETER) == key]
         if plan.get("shown") and matches:
-            return ActionFound(parse.run_ref(parse.parse_id(matches[0], "run_id")), "a run has our key")
+            return ActionFound(parse.run_ref(fields.positive(matches[0], "run_id")), "a run has our key")
         if not is_whole:
             return ActionUnknown(f"{len(mine)} runs and more began then: ours may be one that is not listed")
         by_hand = [row for row in mine if row.get("trigger") == "ONE_TIME"]
@@ -187,14 +187,11 @@ class DatabricksRepairer:
         row = self._row(run)
         status = parse_state(row) if row is not None else None
         repairs = _repair_ids(row) if row is not None else []
-        if (
-            status is None
-            or (repairs[-1] if repairs else 0) != latest
-            or status.state.is_open != (plan["how"] == "cancel")
-        ):
+        is_cancel, is_same = plan["how"] == "cancel", latest == (repairs[-1] if repairs else 0)
+        if status is None or not is_same or status.state.is_open != is_cancel:
             now = status.native if status else "gone"
             raise NotSupported(f"Databricks: the run changed since the preview, it is {now}; nothing was sent")
-        if plan["how"] == "cancel":
+        if is_cancel:
             raise_if_refused(self._client.cancel(run))
             return Receipt(parse.run_ref(run, latest), "Databricks cancels it")
         reply = self._client.repair(repair_body(plan))

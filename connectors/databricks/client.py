@@ -134,7 +134,6 @@ def read_pages(fetch: Callable[[str], HttpReply], name: str, max_pages: int) -> 
 
 
 def read_whole(fetch: Callable[[str], HttpReply], max_pages: int = 20) -> fields.Row | None:
-    """A run or a job with all of its tasks; None if it was deleted."""
     first = fetch("")
     if first.status != 200:
         return None

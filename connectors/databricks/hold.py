@@ -87,7 +87,7 @@ class DatabricksHolder(MarkedPauseActions[fields.Row]):
             for item in rows:
                 try:
                     row = fields.table(item)
-                    job, settings = str(parse.parse_id(row, "job_id")), fields.table(row.get("settings"))
+                    job, settings = str(fields.positive(row, "job_id")), fields.table(row.get("settings"))
                 except RecordUnreadable:
                     continue
                 where = f"tag {HOLD_TAG} of the job {fields.clean(str(settings.get('name')))}"

@@ -39,7 +39,7 @@ class DatabricksInventory:
 
     def _jobs(self, item: Any) -> list[JobRecord]:
         row = fields.table(item)
-        number = parse.parse_id(row, "job_id")
+        number = fields.positive(row, "job_id")
         name = fields.optional_text(fields.table(row.get("settings")), "name")
         self._names[str(number)] = name
         if not self._watched(str(number), name):
@@ -50,7 +50,7 @@ class DatabricksInventory:
 
 
 def job_records(row: fields.Row) -> list[JobRecord]:
-    job, settings = str(parse.parse_id(row, "job_id")), fields.table(row.get("settings"))
+    job, settings = str(fields.positive(row, "job_id")), fields.table(row.get("settings"))
     tasks = [fields.table(task) for task in fields.rows(settings.get("tasks"))]
     called = {str(task["run_job_task"].get("job_id")) for task in tasks if isinstance(task.get("run_job_task"), dict)}
     defining = fields.clean_json(

@@ -35,14 +35,6 @@ TASK_TYPES = (
 """A task's type is the setting it has; the value names its most useful field."""
 
 
-def parse_id(row: fields.Row, name: str) -> int:
-    """A whole number above 0. Raises RecordUnreadable."""
-    value = fields.number(row, name, 0)
-    if value <= 0:
-        raise RecordUnreadable(f"{name} is {value}, not an id")
-    return value
-
-
 def parse_millis(row: fields.Row, name: str) -> datetime | None:
     """An instant from milliseconds since 1970; None for 0, which means "not yet". Raises RecordUnreadable."""
     milliseconds = fields.number(row, name, 0)
@@ -100,7 +92,7 @@ def run_records(row: Any) -> list[RunRecord]:
         return [whole]
     original = next((entry for entry in history if entry.get("type") == "ORIGINAL"), None)
     records = [_attempt_record(whole, original, 0)] if original is not None else []
-    return records + [_attempt_record(whole, repair, parse_id(repair, "id")) for repair in repairs]
+    return records + [_attempt_record(whole, repair, fields.positive(repair, "id")) for repair in repairs]
 
 
 def _attempt_record(whole: RunRecord, row: fields.Row, repair: int) -> RunRecord:
@@ -124,7 +116,7 @@ def _attempt_record(whole: RunRecord, row: fields.Row, repair: int) -> RunRecord
 
 
 def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
-    number, started = parse_id(row, "run_id"), parse_millis(row, "start_time")
+    number, started = fields.positive(row, "run_id"), parse_millis(row, "start_time")
     first = fields.number(row, "original_attempt_run_id", number) or number
     queued = started if status.state is RunState.QUEUED or fields.number(row, "queue_duration", 0) else None
     tasks = fields.readable(task_rows(row), lambda task: (task["task_key"], parse_state(task)))
@@ -135,7 +127,7 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
         message = f"{message}; {status.message}"
     by_clock = row.get("trigger") in ("PERIODIC", "CONTINUOUS") or first != number
     return RunRecord(
-        job=str(parse_id(row, "job_id")),
+        job=str(fields.positive(row, "job_id")),
         attempt_key=attempt_key(number),
         state=status.state,
         native_state=status.native,
@@ -155,12 +147,12 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
 
 
 def task_records(row: fields.Row, attempts: Sequence[RunRecord]) -> list[RunRecord]:
-    return [_task_record(attempts[-1], parse_id(row, "run_id"), task_row) for task_row in task_rows(row)]
+    return [_task_record(attempts[-1], fields.positive(row, "run_id"), task_row) for task_row in task_rows(row)]
 
 
 def _task_record(whole: RunRecord, run: int, row: fields.Row) -> RunRecord:
     status, key = parse_state(row), fields.clean(fields.text(row, "task_key"))
-    started, task_run = parse_millis(row, "start_time"), parse_id(row, "run_id")
+    started, task_run = parse_millis(row, "start_time"), fields.positive(row, "run_id")
     return RunRecord(
         job=f"{whole.job}.{key}",
         attempt_key=str(task_run),

@@ -116,9 +116,9 @@ class DatabricksPoller:
     def _add_row(self, row: Any, seen: set[int], result: PollResult) -> None:
         try:
             row = fields.table(row)
-            run = parse.parse_id(row, "run_id")
+            run = fields.positive(row, "run_id")
             if run in seen or not self._watched(
-                str(parse.parse_id(row, "job_id")), fields.optional_text(row, "run_name")
+                str(fields.positive(row, "job_id")), fields.optional_text(row, "run_name")
             ):
                 return
             full = self._with_repairs(row, run, result)
@@ -274,7 +274,7 @@ def read_log(client: DatabricksClient, run: RunRef, start: str | None, limit_byt
 
     def parts() -> Iterator[str]:
         for task in chosen:
-            number = ref.task_run if ref.task and ref.task_run else parse.parse_id(task, "run_id")
+            number = ref.task_run if ref.task and ref.task_run else fields.positive(task, "run_id")
             text, short = _task_output(client, task, number)
             cut.append(short)
             yield text

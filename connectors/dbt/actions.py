@@ -32,7 +32,6 @@ DIFFERENT_ENVIRONMENT = (
 
 
 def invocation_id(run: RunRef) -> str:
-    """Of the run; "" where nothing ran yet."""
     try:
         invocation = str(json.loads(run.native_ref)["id"])
     except (ValueError, KeyError, TypeError, RecursionError):

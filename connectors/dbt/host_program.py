@@ -316,7 +316,6 @@ def exit_status(folder: str) -> int | None:
 
 
 def check_start(request: Any) -> Any:
-    """Whether dbt can be run here now."""
     project = request["project"]
     program = shutil.which(os.path.expanduser(project["dbt"]), path=os.environ.get("PATH"))
     state = os.path.join(states_folder(request["home"], project), request["state"]) if request["state"] else ""

@@ -85,8 +85,6 @@ def job_records(
 
 @dataclass(slots=True)
 class DbtOutcome:
-    """One artefact of results, read."""
-
     invocation: str
     command: str
     command_text: str
@@ -105,7 +103,6 @@ class DbtOutcome:
 
 
 def parse_outcome(value: Any, where: str) -> DbtOutcome:
-    """Raises ValueError for another kind of file."""
     try:
         metadata, args, results = value["metadata"], value.get("args") or {}, value["results"]
         invocation = str(metadata["invocation_id"])

@@ -183,7 +183,6 @@ class DbtInvocationLedger:
 
     # -- the evidence ----------------------------------------------------------------------------------------------
     def add_event(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Adds an event of the log, oldest first."""
         for event, at in _dated_events(events):
             kind, invocation = str(event.get("what")), str(event.get("id") or "")
             if kind == "start" and invocation:
@@ -229,7 +228,6 @@ class DbtInvocationLedger:
         self.nodes = outcome.nodes
 
     def mark(self, acts: Iterable[Mapping[str, Any]]) -> None:
-        """Links the runs that we started to their actions."""
         for act in acts:
             run = self.runs.get(str(act.get("id") or ""))
             if run is not None:

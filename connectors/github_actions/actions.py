@@ -102,7 +102,7 @@ class GitHubDispatcher:
         plan: dict[str, Any] = {
             "how": "dispatch",
             "job": job,
-            "workflow": parse.parse_id(row),
+            "workflow": fields.positive(row, "id"),
             "ref": self._ref or fields.text(self._client.repository_row().table(), "default_branch"),
             "inputs": values,
             "key": KEY_INPUT in definition.inputs,
@@ -168,7 +168,7 @@ class GitHubDispatcher:
 
 
 def _run_with_key(listed: list[fields.Row], key: str) -> int:
-    return min((parse.parse_id(row) for row in listed if key in str(row.get("display_title"))), default=0)
+    return min((fields.positive(row, "id") for row in listed if key in str(row.get("display_title"))), default=0)
 
 
 def dispatch_body(plan: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class GitHubRerunner:
             verb="re-run failed jobs" if failed else "re-run all jobs",
             summary=f"run {'failed' if failed else 'all'} jobs of {spec.run.job} #{row.get('run_number')} again",
             scope="failed jobs and all jobs that need them" if failed else "all jobs of the run",
-            overlap=active_runs_note(self._client, parse.parse_id(row, "workflow_id"), run),
+            overlap=active_runs_note(self._client, fields.positive(row, "workflow_id"), run),
             native_calls=(f"POST /actions/runs/{run}/{'rerun-failed-jobs' if failed else 'rerun'}",),
             notes=("the same commit and inputs: a later change of the workflow's file is not in it", UNNAMED_RERUN),
             plan={**plan, "how": "rerun", "failed": failed},

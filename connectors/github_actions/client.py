@@ -131,7 +131,6 @@ class GitHubClient(SignedClient):
         return self._read(self._base + path, params, accept, keep)
 
     def _read(self, path: str, params: Mapping[str, Any] | None, accept: Collection[int], keep: bool) -> HttpReply:
-        """Reads. A cached reply is returned if GitHub reports it unchanged (304)."""
         if self.polling:
             self._budget.spare()
         name = f"{path}?{params}"

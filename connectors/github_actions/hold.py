@@ -47,7 +47,7 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
 
     def state(self, row: fields.Row) -> PauseState:
         """Of a workflow: its state, and the variable that is its mark."""
-        reply = self._client.variable(f"{VARIABLE_PREFIX}{parse.parse_id(row)}")
+        reply = self._client.variable(f"{VARIABLE_PREFIX}{fields.positive(row, 'id')}")
         mark = HoldMark.read(fields.optional_text(reply.table(), "value")) if reply.status == 200 else None
         return PauseState(row.get("state") != ACTIVE_STATE, () if mark is None else (mark,))
 
@@ -62,7 +62,7 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
         return f"{why}: {PAUSE_REASONS.get(state, state)}" if why else None
 
     def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
-        workflow = parse.parse_id(row)
+        workflow = fields.positive(row, "id")
         name = f"{VARIABLE_PREFIX}{workflow}"
         return Preview(
             verb="disable the workflow",
@@ -81,7 +81,7 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
         )
 
     def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
-        workflow = parse.parse_id(row)
+        workflow = fields.positive(row, "id")
         calls = [f"DELETE /actions/variables/{VARIABLE_PREFIX}{workflow}"]
         return Preview(
             verb="enable the workflow" if resumes else "remove the mark",
@@ -124,7 +124,7 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
 
         def holds(item: Any) -> list[NativeHold]:
             row = fields.table(item)
-            mark, repository = marks.get(parse.parse_id(row)), self._client.repository
+            mark, repository = marks.get(fields.positive(row, "id")), self._client.repository
             job = parse.workflow_job_id(repository, parse.workflow_path(row))
             where = f"variable {VARIABLE_PREFIX}{row['id']} of the Actions of {repository}"
             state = PauseState(row.get("state") != ACTIVE_STATE, () if mark is None else (mark,))

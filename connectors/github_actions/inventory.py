@@ -100,7 +100,7 @@ def _workflow_identity(item: Any, repository: str) -> tuple[str, str, fields.Row
     row = fields.table(item)
     if fields.text(row, "state") == "deleted":
         return None
-    parse.parse_id(row)
+    fields.positive(row, "id")
     return parse.workflow_job_id(repository, parse.workflow_path(row)), fields.optional_text(row, "name"), row
 
 
@@ -126,8 +126,6 @@ WORKFLOW_FOLDER = ".github/workflows"
 
 
 class WorkflowFiles:
-    """Parsed workflow files. One per repository."""
-
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
         self._hashes: dict[str, str] | None = None
@@ -140,7 +138,6 @@ class WorkflowFiles:
         self._hashes = dict(entries)
 
     def hash_of(self, path: str) -> str:
-        """Of the file's content; "" without a file."""
         return (self._hashes or {}).get(path, "")
 
     def of(self, path: str, skipped: list[SkippedRecord] | None = None) -> GitHubWorkflow | None:
@@ -180,7 +177,6 @@ def find_workflow(client: GitHubClient, job: str) -> fields.Row | None:
 
 
 def read_workflow(client: GitHubClient, workflow: int) -> fields.Row | None:
-    """The row of a workflow by its id; None if it was deleted."""
     reply = client.workflow(workflow)
     return reply.table() if reply.status == 200 else None
 

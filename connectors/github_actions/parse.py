@@ -63,21 +63,12 @@ class GitHubJob:
 
 
 def workflow_job_id(repository: str, path: str) -> str:
-    """Native id of a workflow: "acme/etl:nightly.yml"."""
     return f"{repository}:{path.partition('@')[0].removeprefix(WORKFLOW_PREFIX)}"
 
 
 def workflow_path(row: fields.Row) -> str:
     """The workflow's file, also of a run. Raises RecordUnreadable."""
     return fields.text(row, "path").partition("@")[0]
-
-
-def parse_id(row: fields.Row, name: str = "id") -> int:
-    """A whole number above 0. Raises RecordUnreadable."""
-    value = fields.number(row, name, 0)
-    if value <= 0:
-        raise RecordUnreadable(f"{name} is {value}, not an id")
-    return value
 
 
 def parse_attempt(row: fields.Row) -> int:
@@ -103,7 +94,7 @@ def parse_state(row: fields.Row) -> tuple[RunState, str, str]:
 
 def run_record(row: Any, repository: str) -> RunRecord:
     row = fields.table(row)
-    number, attempt = parse_id(row), parse_attempt(row)
+    number, attempt = fields.positive(row, "id"), parse_attempt(row)
     state, native, reason = parse_state(row)
     created, began = fields.instant(row, "created_at"), fields.instant(row, "run_started_at")
     has_begun = state not in (RunState.QUEUED, RunState.WAITING)
@@ -163,7 +154,7 @@ def parse_job(row: Any) -> GitHubJob:
     ended = None if state.is_open else _at_or_after(fields.instant(row, "completed_at"), started)
     steps = (step for step in fields.tables(row.get("steps")) if step.get("conclusion") in ("failure", "timed_out"))
     return GitHubJob(
-        id=parse_id(row),
+        id=fields.positive(row, "id"),
         attempt=parse_attempt(row),
         display_name=fields.text(row, "name"),
         state=state,

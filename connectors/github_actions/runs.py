@@ -143,7 +143,7 @@ class GitHubPoller:
             job = parse.workflow_job_id(self._client.repository, parse.workflow_path(row))
             event = fields.optional_text(row, "event")
             counts = self._watched(job) and any(fnmatchcase(event, pattern) for pattern in self._events)
-            if not (requested or counts) or (run := parse.parse_id(row)) in seen:
+            if not (requested or counts) or (run := fields.positive(row, "id")) in seen:
                 return
             records = self._attempts.records(row, now, result)
         except RecordUnreadable as error:
@@ -272,7 +272,6 @@ def run_count(reply: HttpReply) -> int:
 
 
 def created_at(row: Any) -> datetime | None:
-    """When a run was created; None if its row has no time."""
     try:
         return fields.instant(fields.table(row), "created_at")
     except RecordUnreadable:
@@ -300,13 +299,13 @@ class GitHubAttemptReader:
         self._requested: Collection[int] = ()
 
     def begin(self, requested: Collection[int] = ()) -> None:
-        """Starts a new poll. `requested`: runs whose jobs are always read, since the engine has some as open."""
+        """`requested`: runs whose jobs are always read, since the engine has some as open."""
         self._requests_left, self._requested = MAX_JOB_REQUESTS, requested
         self.pending = {}
 
     def records(self, row: fields.Row, now: datetime, result: PollResult) -> list[RunRecord]:
         """Every attempt of a run with its tasks, the oldest first. Raises RecordUnreadable."""
-        number, latest = parse.parse_id(row), parse.parse_attempt(row)
+        number, latest = fields.positive(row, "id"), parse.parse_attempt(row)
         records: list[RunRecord] = []
         recent = now - (fields.instant(row, "created_at") or now) < RERUN_PERIOD
         if latest > MAX_ATTEMPTS:
@@ -325,7 +324,7 @@ class GitHubAttemptReader:
         if reply.status == 404:
             return []
         row = reply.table()
-        if (parse.parse_id(row), parse.parse_attempt(row)) != (number, attempt):
+        if (fields.positive(row, "id"), parse.parse_attempt(row)) != (number, attempt):
             raise RecordUnreadable(f"the answer is about another attempt than {number}.{attempt}")
         return self._whole(row, recent, result)
 
@@ -336,9 +335,9 @@ class GitHubAttemptReader:
             return cached[1]
         definition = self._definitions.of(parse.workflow_path(row)) if recent else None
         needs_jobs = record.state in (RunState.RUNNING, RunState.UNKNOWN) or record.state.is_red
-        required = parse.parse_id(row) in self._requested or record.again_of or needs_jobs
+        required = fields.positive(row, "id") in self._requested or record.again_of or needs_jobs
         soft = definition is not None and definition.is_soft
-        if not recent or not (required or soft) or not self.may_request(parse.parse_id(row)):
+        if not recent or not (required or soft) or not self.may_request(fields.positive(row, "id")):
             return [record]
         number, attempt = (int(part) for part in record.attempt_key.split("."))
         rows = _read_job_pages(self._client, number, attempt, lambda: self.may_request(number))

@@ -173,7 +173,6 @@ def require_view(snapshot: ServerSnapshot, schemas: Sequence[str], place: str) -
 
 
 def hidden_events_text(snapshot: ServerSnapshot, schemas: Sequence[str]) -> str:
-    """Why what we see is not all there is."""
     held = event_schemas(snapshot.grants)
     which = ", ".join(sorted(set(schemas) - held)) or "other schemas"
     return f"events of {which} are hidden from {snapshot.about['role']}, without an error: {_view_fix(snapshot)}"
@@ -203,12 +202,10 @@ def quoted(account: str) -> str:
 
 
 def may_start(snapshot: ServerSnapshot, act_schema: str) -> bool:
-    """Whether the account may call the procedure that starts an event."""
     return has_privilege(snapshot.grants, "EXECUTE", act_schema, "event_start")
 
 
 def may_hold(snapshot: ServerSnapshot, act_schema: str) -> bool:
-    """Whether the account may call the procedures that hold and release."""
     return all(has_privilege(snapshot.grants, "EXECUTE", act_schema, name) for name in ("event_hold", "event_release"))
 
 
@@ -244,7 +241,6 @@ def permissions(
 
 
 def unreadable_marks(snapshot: ServerSnapshot) -> str:
-    """Why the marks of holds cannot be read."""
     return f"account {snapshot.about['role']} may not read the marks: {GRANTS}"
 
 
@@ -274,7 +270,6 @@ class MySqlEventsClient:
         return self._session.place
 
     def snapshot(self, timeout_seconds: float) -> ServerSnapshot:
-        """Account, permissions and all visible events."""
         return self._session.read(lambda reader: self._snapshot(reader, 0, (), 0), timeout_seconds)
 
     def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> ServerSnapshot:
@@ -312,23 +307,23 @@ class MySqlEventsClient:
 
     def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:
         """Adds the one-shot event that runs this event's body once; where it is already, nothing changes."""
-        statement = f"CALL `{self._act_schema}`.event_start(%s, %s, %s)"
-        self._session.write_once(statement, (schema, name, key), timeout_seconds)
+        self._call("event_start", (schema, name, key), timeout_seconds)
 
     def hold(self, schema: str, name: str, mark: HoldMark, timeout_seconds: float) -> None:
         """Disables an event under our mark, if it is enabled."""
-        statement = f"CALL `{self._act_schema}`.event_hold(%s, %s, %s, %s, %s)"
-        self._session.write_once(statement, (schema, name, *mark_values(mark).values()), timeout_seconds)
+        self._call("event_hold", (schema, name, *mark_values(mark).values()), timeout_seconds)
 
     def release(self, schema: str, name: str, hold: str, enable: bool, timeout_seconds: float) -> None:
-        """Takes our mark away, if the one with this id is there; `enable`: and enables the event again."""
-        statement = f"CALL `{self._act_schema}`.event_release(%s, %s, %s, %s)"
-        self._session.write_once(statement, (schema, name, hold, int(enable)), timeout_seconds)
+        """Removes our mark, if the one with this id is there; `enable`: and enables the event again."""
+        self._call("event_release", (schema, name, hold, int(enable)), timeout_seconds)
 
     def tidy(self, schema: str, key: str, timeout_seconds: float) -> None:
-        """Takes a one-shot event of ours away that ran a day ago or earlier."""
-        statement = f"CALL `{self._act_schema}`.event_tidy(%s, %s)"
-        self._session.write_once(statement, (schema, key), timeout_seconds)
+        """Removes a one-shot event of ours that ran a day ago or earlier."""
+        self._call("event_tidy", (schema, key), timeout_seconds)
+
+    def _call(self, procedure: str, values: tuple[str | int, ...], timeout_seconds: float) -> None:
+        places = ", ".join(["%s"] * len(values))
+        self._session.write_once(f"CALL `{self._act_schema}`.{procedure}({places})", values, timeout_seconds)
 
     def close(self) -> None:
         self._session.close()

@@ -27,8 +27,6 @@ from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 
 @dataclass(frozen=True, slots=True)
 class ServerSnapshot:
-    """One server at one moment."""
-
     about: Row
     grants: Sequence[str]
     events: Sequence[Row]
@@ -57,7 +55,6 @@ TOO_OFTEN = "too often to see each start: only the last is recorded"
 
 
 def every(row: Row) -> timedelta | None:
-    """The interval, where it is of one length."""
     try:
         return timedelta(seconds=int(str(row["interval_value"]).strip("'")) * SECONDS[str(row["interval_field"])])
     except (KeyError, ValueError, OverflowError):
@@ -156,7 +153,6 @@ def native_id(row: Row) -> str:
 
 
 def is_logged(row: Row, log_table: str | None) -> bool:
-    """Whether the event's body names the log table."""
     if log_table is None:
         return False
     table = re.escape(log_table.rpartition(".")[2])

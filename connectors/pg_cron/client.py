@@ -320,11 +320,9 @@ class PgCronClient(PostgresAgentClient):
         return self._session.read(work, deadline.left)
 
     def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
-        """One entry of cron.job as it is now, for a hold or release that was sent."""
         return self._left(lambda reader: self.read_jobs(reader, jobid), session_name, timeout_seconds)
 
     def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
-        """One run as it is now, for a cancel."""
         return self._left(lambda reader: reader.rows(RUN, {"runid": runid}), session_name, timeout_seconds)
 
     def log(self, runid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
@@ -362,7 +360,6 @@ class PgCronClient(PostgresAgentClient):
         return self.call("cancel", {"run": runid, "key": key}, key, timeout_seconds)
 
     def unschedule(self, entry: Row, key: str, by_function: bool, timeout_seconds: float) -> None:
-        """Takes one of our one-shot entries away."""
         if by_function:
             self._session.call_once(self.act_schema, "unschedule", {"key": key}, timeout_seconds, "headway")
         else:

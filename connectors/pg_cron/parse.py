@@ -45,7 +45,6 @@ class PgCronJobNames:
     owners: Mapping[int, str] = field(default_factory=dict)
 
     def with_jobs(self, rows: Iterable[Row]) -> PgCronJobNames:
-        """These names with those of the rows."""
         jobs = [row for row in rows if not is_entry(row)]
         owners = {row["jobid"]: row["username"] for row in jobs}
         return PgCronJobNames({**self.names, **native_ids(jobs)}, {**self.owners, **owners})
@@ -139,7 +138,6 @@ def run_log(row: Row, message: Iterable[str]) -> Iterator[str]:
 
 
 def is_settled(record: RunRecord, now: datetime) -> bool:
-    """True when the row will not change any more."""
     if record.state.is_open or (record.state == RunState.UNKNOWN and record.ended_at is None):
         return False
     return record.ended_at is None or (now - record.ended_at).total_seconds() > SETTLES_AFTER_SECONDS

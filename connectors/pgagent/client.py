@@ -227,8 +227,6 @@ class PgAgentPage:
 
 @dataclass(frozen=True, slots=True)
 class PgAgentSituation:
-    """A job before or after an action on it."""
-
     access: Row
     job: Row | None
     running: Sequence[Row]

@@ -54,8 +54,6 @@ class PrefectActions(ActionRouter[RoutedAction]):
 
 
 class PrefectStarter:
-    """START, and RERUN of a run that never came. One per Prefect."""
-
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
 
@@ -129,8 +127,6 @@ VERB_TEXTS = {Verb.RERUN: "rerun", Verb.CANCEL: "cancel", Verb.MARK_OK: "mark OK
 
 
 class PrefectStateSetter:
-    """Actions on an existing flow run. One per Prefect."""
-
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
 
@@ -168,15 +164,17 @@ class PrefectStateSetter:
         state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
         partly = str(spec.parameters.get("scope") or "failed") != "all"
         rerun_note = "tasks whose results are persisted or cached are not run again, all others are"
-        return Preview(
+        return _state_preview(
+            spec,
+            at,
+            row,
+            state,
+            force=False,
             verb="schedule the run again",
             summary=f"run {fields.clean(str(row.get('name')))} of {spec.run.job} again, with its parameters",
             scope=f"the whole flow: {rerun_note}",
-            affected=(fields.clean(str(row.get("name"))),),
             overlap=active_runs_note(self._client, str(row.get("deployment_id")), at.run),
-            native_calls=(_set_state_call(at, state, spec, False),),
             notes=("Prefect cannot run only the failed tasks: it starts the flow again",) if partly else (),
-            plan=_state_plan(spec, at, row, state, force=False),
         )
 
     # sending
@@ -220,45 +218,48 @@ def _preview_cancel(spec: ActionSpec, at: PrefectRunReference, row: fields.Row) 
     name = fields.clean(str(row.get("name")))
     effect = "it never starts" if waits else "its runner or worker ends its process"
     alone = () if waits else ("without its runner or worker it stays Cancelling",)
-    return Preview(
+    return _state_preview(
+        spec,
+        at,
+        row,
+        state,
+        force=False,
         verb="cancel the run",
         summary=f"cancel {name} of {spec.run.job}: {effect}",
         scope=f"the run {name}, with the flows that it calls",
-        affected=(name,),
-        native_calls=(_set_state_call(at, state, spec, False),),
         notes=(*alone, "finished tasks are not undone"),
-        plan=_state_plan(spec, at, row, state, force=False),
     )
 
 
 def _preview_mark(spec: ActionSpec, at: PrefectRunReference, row: fields.Row) -> Preview:
     state = {"type": "COMPLETED", **({"name": "Skipped"} if spec.verb is Verb.SKIP else {})}
     name = fields.clean(str(row.get("name")))
-    return Preview(
+    return _state_preview(
+        spec,
+        at,
+        row,
+        state,
+        force=True,
         verb="set the run's state",
         summary=f"set {name} of {spec.run.job} to {state.get('name', 'Completed')}; nothing runs",
         scope=f"the run {name}; no task",
-        affected=(name,),
-        native_calls=(_set_state_call(at, state, spec, True),),
         notes=("its task runs stay as they are", "automations that wait for its completion are started by it"),
-        plan=_state_plan(spec, at, row, state, force=True),
     )
 
 
-def _set_state_call(at: PrefectRunReference, state: Mapping[str, Any], spec: ActionSpec, force: bool) -> str:
-    marked_state = {**state, "message": parse.marked_message("KEY", str(spec.verb), _reason_text(spec))}
-    return f"POST /flow_runs/{at.run}/set_state {fields.to_json({'state': marked_state, 'force': force})}"
-
-
-def _reason_text(spec: ActionSpec) -> str:
-    return fields.clean(str(spec.parameters.get("why") or ""))[:MAX_REASON_CHARACTERS]
-
-
-def _state_plan(
-    spec: ActionSpec, at: PrefectRunReference, row: fields.Row, state: Mapping[str, Any], force: bool
-) -> dict[str, Any]:
-    known = {"run": at.run, "try": at.number, "was": row.get("state_id"), "why": _reason_text(spec)}
-    return {"how": "state", "verb": str(spec.verb), "state": dict(state), "force": force, **known}
+def _state_preview(
+    spec: ActionSpec, at: PrefectRunReference, row: fields.Row, state: dict[str, Any], force: bool, **texts: Any
+) -> Preview:
+    reason = fields.clean(str(spec.parameters.get("why") or ""))[:MAX_REASON_CHARACTERS]
+    marked_state = {**state, "message": parse.marked_message("KEY", str(spec.verb), reason)}
+    body = fields.to_json({"state": marked_state, "force": force})
+    known = {"run": at.run, "try": at.number, "was": row.get("state_id"), "why": reason}
+    return Preview(
+        affected=(fields.clean(str(row.get("name"))),),
+        native_calls=(f"POST /flow_runs/{at.run}/set_state {body}",),
+        plan={"how": "state", "verb": str(spec.verb), "state": state, "force": force, **known},
+        **texts,
+    )
 
 
 def _plan_ref(plan: Mapping[str, Any]) -> str:

@@ -82,7 +82,6 @@ class PrefectClient(SignedClient):
         return self._list("/task_runs", where, "ID_DESC", offset)
 
     def events(self, since: datetime) -> HttpReply:
-        """A page of changes of flow runs since then, oldest first."""
         names = {"prefix": [RUN_EVENT_PREFIX], "exclude_prefix": [HEARTBEAT_EVENT]}
         where = {"occurred": {"since": since.isoformat()}, "event": names, "order": "ASC"}
         body = {"filter": where, "limit": EVENTS_LIMIT}

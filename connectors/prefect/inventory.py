@@ -121,8 +121,6 @@ GONE_FLOW_PREFIX = "flow "  # prefix of the name of a deleted flow, before its i
 
 
 class FlowNames:
-    """The names of flows and deployments, as they were seen."""
-
     def __init__(self, client: PrefectClient, patterns: Sequence[str]) -> None:
         self._client = client
         self._patterns = patterns
@@ -215,7 +213,6 @@ def active_runs_note(client: PrefectClient, deployment: str, but: str = "") -> s
 
 
 def idle_worker_notes(row: fields.Row) -> tuple[str, ...]:
-    """A note if no worker seems to serve this deployment."""
     if row.get("status") != "NOT_READY":
         return ()
     since = f" since {last_polled}" if (last_polled := fields.optional_text(row, "last_polled")) else ""

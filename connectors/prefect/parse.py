@@ -90,7 +90,6 @@ def marked_message(key: str, verb: str, why: str = "") -> str:
 
 
 def parse_id(row: Row, name: str = "id") -> str:
-    """An id (a UUID) that must be there."""
     value = fields.text(row, name)
     if UUID_TEXT.fullmatch(value):
         return value

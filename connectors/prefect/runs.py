@@ -21,7 +21,6 @@ from connectors.sdk import fields
 from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import HistoryGap, Poll, RunRef
-from connectors.sdk.states import RunState
 
 OVERLAP = timedelta(seconds=60)
 """Events are written a moment after the change that they report, and one address may have several servers behind it."""
@@ -146,7 +145,14 @@ class PrefectPoller:
             count += 1
         red = self._failed_tasks(accepted, histories, result)
         for row in accepted:
-            self._add_records(row, now, histories, red, known, result)
+            try:
+                run = parse.parse_id(fields.table(row))
+                job = known.get(run) or self._names.of_run(row)
+                if not parse.is_created_ahead(row, now) and self._names.watched(job):
+                    records = parse.run_records(row, job, histories.get(run, ()), red.get(run, ()), self._ui)
+                    result.add_all(records)
+            except RecordUnreadable as error:
+                result.skip("flow_runs", error, row)
         return count
 
     def _history(self, row: fields.Row, result: PollResult) -> list[parse.PrefectRunState]:
@@ -189,30 +195,6 @@ class PrefectPoller:
         result.warn(f"a flow run has {TASK_PAGES * PAGE_LIMIT} or more tasks that are not green: the rest is not read")
         return tasks or [parse.unread_tasks(runs[0])]
 
-    def _add_records(
-        self,
-        row: Any,
-        now: datetime,
-        histories: dict[str, list[parse.PrefectRunState]],
-        red: dict[str, list[parse.PrefectFailedTask]],
-        known: dict[str, str],
-        result: PollResult,
-    ) -> None:
-        try:
-            row = fields.table(row)
-            run = parse.parse_id(row)
-            job = known.get(run) or self._names.of_run(row)
-            if parse.is_created_ahead(row, now) or not self._names.watched(job):
-                return
-            records = parse.run_records(row, job, histories.get(run, ()), red.get(run, ()), self._ui)
-        except RecordUnreadable as error:
-            result.skip("flow_runs", error, row)
-            return
-        for record in records:
-            result.add(record)
-            if record.state is RunState.UNKNOWN:
-                result.warn(f"state {record.native_state!r} of a flow run is not known to Headway")
-
     @property
     def _is_late(self) -> bool:
         return self._client.deadline.is_below(RESERVED_TIME_SHARE)
@@ -251,8 +233,6 @@ EVENT_PAGES_PER_POLL = 20  # of events, fifty each
 
 @dataclass(slots=True)
 class PrefectChangedRuns:
-    """Ids of runs that changed, and how far that was read."""
-
     runs: set[str] = field(default_factory=set)
     until: datetime | None = None
 

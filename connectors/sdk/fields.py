@@ -55,6 +55,14 @@ def number(row: Row, name: str, missing: int) -> int:
     return result
 
 
+def positive(row: Row, name: str) -> int:
+    """A whole number above 0: a required id."""
+    value = number(row, name, 0)
+    if value <= 0:
+        raise RecordUnreadable(f"{name} is {value}, not an id")
+    return value
+
+
 def instant(row: Row, name: str) -> datetime | None:
     """An aware instant in UTC, or None where it is missing."""
     result = row.get(name)

@@ -54,8 +54,6 @@ class SqlRows:
 
 @dataclass(frozen=True, slots=True)
 class _BoundedQuery:
-    """A query of config inside of ours."""
-
     inner: SQL
     rest: Composed | SQL
     limit: int
@@ -164,7 +162,6 @@ def _own(text: str, places: Mapping[str, str]) -> SQL:
 
 
 def _lines(first: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The texts, each of which begins a line."""
     text = str(first["text"] or "")
     yield text
     for row in rows:

@@ -130,7 +130,6 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         return SourcePermission(name, True, "", "", "act")
 
     def permissions(self) -> Iterator[SourcePermission]:
-        """One for each verb that the config names."""
         for verb in VERB_NAMES:
             if (call := self._client.options.verbs.of(verb)) is not None:
                 yield self._permission(verb.value, call)
