@@ -1,10 +1,9 @@
-"""Back tests: what would have been forecast on past nights of a service, and what became of it.
+"""Back tests: forecasts of past nights of a service, compared with their outcome.
 
-Each night is rebuilt from the histories of the service's jobs at several instants. What had not begun by an instant
-is absent, what had not ended runs, and only nights that were over as the night began are its past: nothing that
-came later moves a figure. What a history does not say of a night (a failure nobody repaired, a job that did not
-run) makes that night unknown. Results are valid for the shape of the service (its promise and its jobs) they were
-computed for.
+Each night is rebuilt from the histories of the service's jobs at several instants, with the runs as they were then
+and only earlier nights as its past, so that no later fact changes a figure. A night with facts that histories do not
+contain (a failure without a repair, a job that did not run) is left out. Results are valid for the shape of the service
+(its promise and its jobs) they were computed for.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from console.control.snapshot.runs import BEGINNING, has_no_clock
 from console.domain.estate import DependencyFacts, Estate, JobFacts, RunFacts, ServiceFacts, TargetFacts
 from console.domain.forecast import PastForecasts, ServiceShape
 from console.domain.history import NO_HISTORY, RunHistory
-from console.forecast.finish_times import NodeState, ServiceForecast, SimulateDays, forecast, has_day
+from console.forecast.finish_times import NodeState, SimulateDays, forecast, has_day
 from console.forecast.night_graph import instant_of
 
 
@@ -110,83 +109,70 @@ def history_known_by(history: RunHistory, night: int, opens: datetime) -> RunHis
     """What of it lies before that night, and was over as it opened."""
     limit = opens.timestamp()
     pairs = enumerate(zip(history.days, history.ended, strict=True))
-    kept = [place for place, (day, ended) in pairs if 0 < day < night and ended <= limit]
-    unmended = [each for each in range(len(history.unmended)) if history.unmended[each] < night]
-    return RunHistory(
-        run_ids=_at(history.run_ids, kept),
-        days=_at(history.days, kept),
-        at=_at(history.at, kept),
-        ended=_at(history.ended, kept),
-        takes=_at(history.takes, kept),
-        delays=_at(history.delays, kept),
-        waits=_at(history.waits, kept),
-        attempts=_at(history.attempts, kept),
-        repairs=_at(history.repairs, kept),
-        output=_at(history.output, kept) if history.output else history.output,
-        output_unit=history.output_unit,
-        unmended=_at(history.unmended, unmended),
-    )
-
-
-def _at(column: array[Any], places: Sequence[int]) -> array[Any]:
-    return array(column.typecode, [column[each] for each in places])
+    known = [place for place, (day, ended) in pairs if 0 < day < night and ended <= limit]
+    columns: dict[str, Any] = {}
+    for name in ("run_ids", "days", "at", "ended", "takes", "delays", "waits", "attempts", "repairs", "output"):
+        column = getattr(history, name)
+        columns[name] = array(column.typecode, [column[place] for place in known]) if len(column) else column
+    unmended = array(history.unmended.typecode, [day for day in history.unmended if day < night])
+    return RunHistory(**columns, output_unit=history.output_unit, unmended=unmended)
 
 
 VERSION = 1
-"""Of how nights are back-tested: with another one, what was found before counts no more."""
+"""Version of the back-test; results of another version are dropped."""
 
 
 def can_be_tested(service: ServiceFacts) -> bool:
-    """False for what is promised end to end: histories do not tell submissions apart."""
+    """False for services measured end to end: histories do not distinguish submissions."""
     return service.instance is None and not service.promise.deadline.key
 
 
 def past_shape_of(service: ServiceFacts, jobs: Mapping[int, JobFacts]) -> ServiceShape:
-    """For what back-tests of that service hold. `jobs`: its own."""
+    """The shape that results of the service are valid for. `jobs`: its own."""
     rule = service.promise.deadline
     by = [service.deadline, service.zone, service.cutoff, service.calendar, rule.day, rule.after_start, rule.of]
     promise = json.dumps([VERSION, *map(str, by), *sorted(service.terminals)])
-    return ServiceShape(promise, {job_id: _clock_words(job) for job_id, job in jobs.items()})
-
-
-def _clock_words(job: JobFacts) -> str:
-    said = job.schedule
-    return "" if has_no_clock(job) else f"{said.dialect} {said.expression} {said.zone} {job.calendar}".strip()
+    clocks = dict.fromkeys(jobs, "")
+    for job_id, job in jobs.items():
+        if not has_no_clock(job):
+            schedule = job.schedule
+            clocks[job_id] = f"{schedule.dialect} {schedule.expression} {schedule.zone} {job.calendar}".strip()
+    return ServiceShape(promise, clocks)
 
 
 MOST_INSTANTS = 12
-"""At which a night is looked at: before it begins, and right before the ends of the jobs that took longest beside what
-they usually take. There P(late) is highest: it rises while a job lasts, and falls with its end."""
+"""Forecasts per night: before it begins, and right before the ends of the jobs that exceeded their usual duration most.
+P(late) is highest there: it rises while a job runs, and falls with its end."""
 FEWEST_NIGHTS = 10
-"""Earlier ones that must be known of what delivers: with fewer a forecast is hardly like tonight's."""
+"""Minimum number of earlier nights of the delivering jobs; with fewer, forecasts are not representative."""
 BEFORE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
 _NEARBY = 3
-"""Business dates before and after, of which runs are laid out as well."""
+"""Runs of so many business dates before and after are included."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackTestedNight:
-    """One night of a service that is over."""
+    """The result of one past night of a service."""
 
     business_date: date
     peak: float | None
-    """The highest P(late) that would have been told in time; None: the histories do not tell enough of that night."""
+    """The highest P(late) forecast in time; None: the histories do not contain enough about that night."""
     was_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _TestedNight:
-    """One that can be told."""
+    """A past night that can be tested."""
 
     business_date: date
     deadline: datetime
     finish: datetime
     opens: datetime
     history: Mapping[int, RunHistory]
-    """By job: what was over as it opened."""
+    """By job: the runs that had ended by `opens`."""
     learned: Sequence[PastForecasts]
-    """What its own forecasts had taught by then."""
+    """The service's own forecasts by then."""
 
 
 class BackTest:
@@ -263,16 +249,15 @@ class BackTest:
     def _late(self, night: _TestedNight, at: datetime) -> float | None:
         business_date = night.business_date
         index = self._picture(night.history, night.learned, business_date, at)
-        days = list(self._days(index, business_date))
+        days = [
+            forecast(index, service, members, business_date)
+            for service, members in zip(self._services, self._members, strict=True)
+            if has_day(index, service, members, business_date)
+        ]
         if not days or days[0].service.name != self._services[0].name or days[0].finish is None:
             return None
         odds = self._foresee(index, days)[0].odds
         return None if odds is None else round(odds.late, 2)
-
-    def _days(self, index: EstateIndex, business_date: date) -> Iterator[ServiceForecast]:
-        for service, members in zip(self._services, self._members, strict=True):
-            if has_day(index, service, members, business_date):
-                yield forecast(index, service, members, business_date)
 
     def _night(self, business_date: date) -> _TestedNight | None:
         """None where it cannot be told."""

@@ -2,12 +2,11 @@
 
 Finishes are a median (p50) and two high quantiles (p90, p95); along a path medians and quantiles are added, which
 is approximate. In observe mode a job that starts by the clock does not wait: if its upstreams are not good by then
-it reads stale data and must be rerun after them. What is red or stale counts as rerun from now on. A gate opens
-with the k-th of its upstreams. `ServiceOdds` is what the simulation adds, as plain values: no numpy here.
+it reads stale data and must be rerun after them. Red and stale jobs count as rerun from now on. A gate opens with the
+k-th of its upstreams. `ServiceOdds` holds the simulation's figures as plain values: no numpy here.
 
-Of each job the service reads the last run in time, from the terminals up. Of a job that runs many times a day, that
-is the last one that can be done by the deadline. A red one counts until the next is green, though more starts are
-ahead.
+The service reads the last run of each job in time, from the terminals up. For a job that runs many times a day, that
+is the last one that can be done by the deadline. A red run counts until the next is green.
 """
 
 from __future__ import annotations
@@ -160,10 +159,11 @@ def gates_open_at(
     for gate in gates:
         if natively and not any(read.native for read in gate.reads):
             continue
-        times = _opens(gate, [_comes(index, read, read_point, nodes) for read in gate.reads])
-        if times is None:
+        known = [times for read in gate.reads if (times := _comes(index, read, read_point, nodes)) is not None]
+        if len(known) < gate.need:
             return None
-        last = last.no_earlier(times)
+        opens = (sorted(moments)[gate.need - 1] for moments in zip(*known, strict=True))
+        last = last.no_earlier(FinishTimes(*opens))
     return last
 
 
@@ -193,7 +193,13 @@ def members_read(index: EstateIndex, ends: Sequence[int], members: Iterable[int]
         return known
     found, ahead = set(ends) & known, list(set(ends) & known)
     while ahead:
-        for upstream in _on_the_date(index, ahead.pop()) & known - found:
+        job_id = ahead.pop()
+        gates = graph.gates(job_id)
+        if gates is None:
+            upstreams = {edge.upstream for edge in graph.into(job_id)}
+        else:
+            upstreams = {r.unit for gate in gates for r in gate.reads if r.wants.period is UpstreamPeriod.SAME}
+        for upstream in upstreams & known - found:
             found.add(upstream)
             ahead.append(upstream)
     return found
@@ -217,11 +223,14 @@ def indispensable_jobs(index: EstateIndex, day: ServiceForecast) -> set[int]:
 
 
 def read_point_of_node(index: EstateIndex, business_date: date, node: ForecastNode) -> ReadPoint:
-    """From where the job of a service day looks at its upstreams."""
-    if node.run is not None:
-        return read_point_of(node.run, index.now)
-    at = node.due or index.now
-    return ReadPoint(business_date, at, at, index.now)
+    """The read point of a job of a service day."""
+    return _read_point(index, business_date, node.run, node.due)
+
+
+def _read_point(index: EstateIndex, business_date: date, run: RunFacts | None, due: datetime | None) -> ReadPoint:
+    if run is not None:
+        return read_point_of(run, index.now)
+    return ReadPoint(business_date, due or index.now, due or index.now, index.now)
 
 
 def opens_without(
@@ -251,20 +260,6 @@ def _without(
         if each.unit not in nodes or nodes[each.unit].how not in (NodeState.RERUN, NodeState.UNKNOWN)
     ]
     return len(coming) >= gate.need
-
-
-def _on_the_date(index: EstateIndex, job_id: int) -> set[int]:
-    gates = index.graph.gates(job_id)
-    if gates is None:
-        return {edge.upstream for edge in index.graph.into(job_id)}
-    return {read.unit for gate in gates for read in gate.reads if read.wants.period is UpstreamPeriod.SAME}
-
-
-def _opens(gate: UpstreamGate, found: Sequence[FinishTimes | None]) -> FinishTimes | None:
-    known = [each for each in found if each is not None]
-    if len(known) < gate.need:
-        return None
-    return FinishTimes(*(sorted(moments)[gate.need - 1] for moments in zip(*known, strict=True)))
 
 
 def _comes(
@@ -327,17 +322,12 @@ def runs_read(
         starts = scheduled_starts(index, job, business_date)
         found = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
         run, due = chosen[job_id] = found or _of_the_day(index, job, business_date, limit, starts)
-        seen_from = _looks_back_from(index, run, due, limit)
+        seen_from = due or limit
+        if run is not None:
+            seen_from = limit if run.state.is_red or index.is_stale(run) else lookback_time(run)
         for edge in index.graph.into(job_id):
             limits[edge.upstream] = max(limits.get(edge.upstream, seen_from), seen_from)
     return chosen
-
-
-def _looks_back_from(index: EstateIndex, run: RunFacts | None, due: datetime | None, limit: datetime) -> datetime:
-    if run is None:
-        return due or limit
-    must_run_again = run.state.is_red or index.is_stale(run)
-    return limit if must_run_again else lookback_time(run)
 
 
 def _of_the_day(
@@ -366,19 +356,12 @@ def _of_many(
     ]
     last = runs[-1] if runs else None
     ahead = [each for each in _ahead(index, job, starts, last) if each < limit and each + takes <= limit]
-    red = _red_until_green(index, runs)
-    if red is not None and (ahead or not _is_running(last)):
-        return red, None if has_started(red) else run_time(red)
+    decided = next((run for run in reversed(runs) if run.state.is_red or index.is_green(run)), None)
+    if decided is not None and index.is_red_now(decided) and (ahead or not _is_running(last)):
+        return decided, None if has_started(decided) else run_time(decided)
     if ahead:
         return None, ahead[-1]
     return _good_or_it(index, last) if last is not None else None
-
-
-def _red_until_green(index: EstateIndex, runs: Sequence[RunFacts]) -> RunFacts | None:
-    """The latest that is red, unless one after it is green."""
-    said = (run for run in reversed(runs) if run.state.is_red or index.is_green(run))
-    last = next(said, None)
-    return last if last is not None and index.is_red_now(last) else None
 
 
 def _is_running(run: RunFacts | None) -> bool:
@@ -465,10 +448,12 @@ def forecast(index: EstateIndex, service: ServiceFacts, members: Iterable[int], 
         nodes[job_id] = _node(index, nodes, job_id, *chosen[job_id], business_date, longer)
     last = _latest([nodes[each] for each in ends if each in nodes])
     finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
-    path = _path(nodes, last.job_id if last else None)
-    return ServiceForecast(
-        service, business_date, deadline, nodes, ends, finish, path, promised if extended else None, extended
-    )
+    path, job = list[int](), last.job_id if last else None
+    while job is not None:
+        path.append(job)
+        job = nodes[job].after
+    was = promised if extended else None
+    return ServiceForecast(service, business_date, deadline, nodes, ends, finish, tuple(reversed(path)), was, extended)
 
 
 def _node(
@@ -484,7 +469,8 @@ def _node(
     edges = index.graph.into(job_id)
     upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
     how = _node_state(index, run, due, bool(upstreams))
-    kept = _kept(index, job_id, run, due)
+    is_to_come = run is None or (not has_started(run) and run.state is not RunState.MISSED)
+    kept = held_start_of(index.estate, job_id, due, index.now) if is_to_come else None
     if kept is not None:
         how = NodeState.UNKNOWN if kept.until is None else NodeState.CLOCK if due is not None else how
     stale = run is not None and index.is_stale(run)
@@ -498,17 +484,11 @@ def _node(
     return replace(node, finish=finish)
 
 
-def _kept(index: EstateIndex, job_id: int, run: RunFacts | None, due: datetime | None) -> HeldStart | None:
-    """What keeps a start back that is still to come: a hold that ends starts it then."""
-    is_to_come = run is None or (not has_started(run) and run.state is not RunState.MISSED)
-    return held_start_of(index.estate, job_id, due, index.now) if is_to_come else None
-
-
 def _node_state(index: EstateIndex, run: RunFacts | None, due: datetime | None, follows: bool) -> NodeState:
     if run is None or run.state is RunState.PLANNED:
         return NodeState.CLOCK if due is not None else NodeState.WAITS if follows else NodeState.UNKNOWN
     if run.state is RunState.HELD:
-        return NodeState.WAITS  # Headway lets it go, and starts it once, when what it reads is good
+        return NodeState.WAITS  # Headway releases it, and starts it once, when its upstreams are good
     if index.is_green(run):
         return NodeState.DONE
     if run.state.is_red:
@@ -518,15 +498,9 @@ def _node_state(index: EstateIndex, run: RunFacts | None, due: datetime | None, 
     return NodeState.RERUN if index.is_stale(run) else NodeState.OVER
 
 
-def _read_point(index: EstateIndex, business_date: date, run: RunFacts | None, due: datetime | None) -> ReadPoint:
-    if run is not None:
-        return read_point_of(run, index.now)
-    return ReadPoint(business_date, due or index.now, due or index.now, index.now)
-
-
 @dataclass(frozen=True, slots=True)
 class _Ahead:
-    """What a node waits for."""
+    """The upstreams that a node waits for."""
 
     index: EstateIndex
     business_date: date
@@ -548,7 +522,8 @@ class _Ahead:
 def _finish(index: EstateIndex, node: ForecastNode, ahead: _Ahead, longer: timedelta) -> FinishTimes | None:
     now = index.now
     if node.how is NodeState.DONE or node.how is NodeState.OVER:
-        return _ended(index, node.run, now)
+        run = node.run
+        return FinishTimes.at(now if run is None else index.freshness(run).good_at or run.ended_at or now)
     ready = ahead.done(now)
     known = index.estimate(node.job_id)
     if ready is None or known.takes is None or node.how is NodeState.UNKNOWN:
@@ -561,13 +536,6 @@ def _finish(index: EstateIndex, node: ForecastNode, ahead: _Ahead, longer: timed
         starts = held.no_earlier(FinishTimes.at(now)) if held else ready
         return FinishTimes(*(_by_clock(*each) for each in zip(starts, ready, takes, strict=True)))
     return ready.no_earlier(FinishTimes.at(max(now, node.starts_at or now))).after(takes)
-
-
-def _ended(index: EstateIndex, run: RunFacts | None, now: datetime) -> FinishTimes:
-    at = now
-    if run is not None:
-        at = index.freshness(run).good_at or run.ended_at or now
-    return FinishTimes.at(at)
 
 
 def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
@@ -603,19 +571,7 @@ def _all_done(nodes: Sequence[ForecastNode], earliest: datetime) -> FinishTimes 
 
 def _latest(nodes: Sequence[ForecastNode]) -> ForecastNode | None:
     """The one that ends last; one without an estimate before all others, because nobody knows."""
-    unknown = [node for node in nodes if node.finish is None]
-    if unknown:
-        return unknown[0]
-    return max(nodes, key=_end, default=None)
-
-
-def _end(node: ForecastNode) -> tuple[datetime, int]:
-    return (node.finish.p90 if node.finish else _NEVER), node.job_id
-
-
-def _path(nodes: dict[int, ForecastNode], job_id: int | None) -> tuple[int, ...]:
-    path: list[int] = []
-    while job_id is not None:
-        path.append(job_id)
-        job_id = nodes[job_id].after
-    return tuple(reversed(path))
+    unknown = next((node for node in nodes if node.finish is None), None)
+    if unknown is not None:
+        return unknown
+    return max(nodes, key=lambda node: (node.finish.p90 if node.finish else _NEVER, node.job_id), default=None)

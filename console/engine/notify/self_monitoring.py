@@ -181,7 +181,7 @@ class SelfMonitor:
         except ConnectorError as error:
             return SendResult(False, str(error))
         except Exception as error:
-            log.exception("an alert of our own broke", route=kept.alert.route)
+            log.exception("sending an alert about Headway itself failed", route=kept.alert.route)
             return SendResult(None, type(error).__name__)
 
     def _note(self, parts: NotificationChannel, fence: int) -> None:
@@ -212,8 +212,8 @@ def _alert(route: str, key: str, title: str, words: str, estate: str, made: date
     name = clean_line(estate)
     first = f"Headway, estate {name}: {title}."
     at = f"Told at {made:%Y-%m-%d %H:%M:%S}Z."
-    mend = "Fix: run headway status, then read the engine's log."
-    plain = [first, "", at, *([mend] if words else [])]
+    fix = "Fix: run headway status, then read the engine's log."
+    plain = [first, "", at, *([fix] if words else [])]
     lines = [first, *([words] if words else []), *plain[1:]]
     return replace(
         self_alert(route, key, f"[Headway] {name}: {title}", lines, plain), version=1 if words else rows.RESOLVED

@@ -61,12 +61,14 @@ class EngineHealth:
     def text(self) -> str:
         """Everything a person should know: why it is unhealthy, parked deliveries, a failing ping."""
         hangs = {f"{what} hangs": seconds for what, seconds in self._asking(SENDING_SECONDS).items()}
-        parts = [
-            self.unwell(),
-            *self._dated(hangs, self._asking_since),
-            *self._parked(),
-            f"the heartbeat ping fails: {self._ping_fails}" if self._ping_fails else "",
-        ]
+        parts = [self.unwell(), *self._dated(hangs, self._asking_since)]
+        try:
+            if parked := self._given_up():
+                number, routes = sum(parked.values()), ", ".join(sorted(parked))
+                parts.append(f"{number} alert{'s' if number > 1 else ''} given up ({routes}): headway alert")
+        except StoreError:
+            pass  # reported already
+        parts.append(f"the heartbeat ping fails: {self._ping_fails}" if self._ping_fails else "")
         return "; ".join(filter(None, parts))
 
     def _dated(self, found: Mapping[str, float], since: dict[str, str]) -> list[str]:
@@ -78,13 +80,3 @@ class EngineHealth:
             for words, seconds in found.items():
                 since.setdefault(words, f"{now - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}Z")
             return [f"{words} since {at}" for words, at in sorted(since.items())]
-
-    def _parked(self) -> list[str]:
-        try:
-            found = self._given_up()
-        except StoreError:
-            return []  # reported already
-        if not found:
-            return []
-        number, routes = sum(found.values()), ", ".join(sorted(found))
-        return [f"{number} alert{'s' if number > 1 else ''} given up ({routes}): headway alert"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from console.config.estate import ActingSettings, Config, PermissionSettings
+from console.config.estate import Config
 from console.config.services import service_promise
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
@@ -22,27 +22,20 @@ def estate_settings(config: Config) -> EstateSettings:
         jobs=tuple(_job(name, config) for name in config.jobs),
         dependencies=tuple(_dependencies(config)),
         services=tuple(_service(name, config) for name in config.services),
-        permissions=tuple(permission for setting in config.permissions for permission in _permissions(setting)),
-        rules=_rules(config.acting),
+        permissions=tuple(
+            PermissionRule(who, Role[setting.role.upper()], setting.systems, setting.services, setting.tiers)
+            for setting in config.permissions
+            for who in setting.who
+        ),
+        rules=ActingRules(
+            **config.acting.model_dump(exclude={"valid_for"}), valid_for_s=config.acting.valid_for.total_seconds()
+        ),
         declared=config.declared,
         name=config.estate.name,
         starts_in=config.estate.starts_in,
         digest=config.digest,
         console=config.console,
     )
-
-
-def _rules(acting: ActingSettings) -> ActingRules:
-    known = acting.model_dump(exclude={"valid_for"})
-    return ActingRules(**known, valid_for_s=acting.valid_for.total_seconds())
-
-
-def _permissions(permission: PermissionSettings) -> list[PermissionRule]:
-    """One rule for each person or group that the setting names."""
-    role = Role[permission.role.upper()]
-    return [
-        PermissionRule(who, role, permission.systems, permission.services, permission.tiers) for who in permission.who
-    ]
 
 
 def decision_settings(config: Config) -> EvaluationSettings:
