@@ -5,22 +5,145 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from console.domain.action import ActionDetailView, ActionHistoryEntry
+from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView
 from console.domain.hold import HoldView
+from console.domain.ids import incident_name
 from console.tui.dialogs.approve import open_approval
 from console.tui.dialogs.ask import AskScreen
+from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
+from console.tui.frame.clock_format import format_short, format_span
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand, verb_label
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
-from console.tui.views.actions import rows
 from console.tui.views.common_commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
+from console.tui.widgets.table import Column, TableRow, cells_row
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
+
+ACTION_COLUMNS = (
+    Column("", 1, 1),
+    Column("requested", 9, 1),
+    Column("state", 9, 1),
+    Column("does", 8, 2, flex=2, most=22),
+    Column("job", 20, 1, flex=3, most=46, middle=True),
+    Column("by", 7, 1, flex=1, most=14),
+    Column("says", 16, 1, flex=4),
+    Column("why", 14, 4, flex=2),
+)
+PROVEN_TEXTS = {"native": "as its scheduler recorded it", "inferred": "inferred: no source recorded its end",
+        "asserted": "asserted by a person", "conflict": "sources disagree"}  # fmt: skip
+
+
+def action_row(view: ActionDetailView, ctx: RenderContext) -> TableRow:
+    mark, label, style = ctx.mark("action", view.state)
+    if view.waits_for_approval:
+        label, style = "approve?", "warn"
+    return cells_row(
+        view.key,
+        (mark, style),
+        (ctx.day(view.requested), "dim"),
+        (label, style),
+        (view.verb_text, "plain" if view.native_verb else "dim"),
+        (view.job, "strong" if view.needs_a_person else "plain"),
+        (view.requested_by, "dim"),
+        (view.outcome, style if view.needs_a_person else "plain"),
+        (view.why, "dim"),
+    )
+
+
+def action_title(views: Sequence[ActionDetailView], total: int) -> list[Segment]:
+    count = f" {len(views)}" if total <= len(views) else f" the latest {len(views)} of {total:,}"
+    runs: list[Segment] = [(" ACTIONS", "key"), (count, "strong")]
+    waiting = sum(view.waits_for_approval for view in views)
+    going = sum(view.state in ("requested", "sending", "sent") for view in views) - waiting
+    unknown = sum(view.state == "unknown" for view in views)
+    counts = ((waiting, "to approve", "warn"), (going, "under way", "run"), (unknown, "unknown", "warn"))
+    return [*runs, *((f"  {number} {label}", style) for number, label, style in counts if number)]
+
+
+def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx: RenderContext) -> SegmentLines:
+    _, label, style = ctx.mark("action", view.state)
+    label, style = ("waits for approval", "warn") if view.waits_for_approval else (label, style)
+    sends_label = "sent" if view.sent is not None else "sends"
+    unknown = "read from its scheduler right before it is sent" if not view.is_over and not view.sends else ""
+    by = f"{view.requested_by or 'headway'}{f' (policy: {view.origin})' if view.origin in ('hold', 'trigger') else ''}"
+    approved = "not yet: another person must" if view.waits_for_approval else ""
+    incident = incident_name(view.incident_id) if view.incident_id is not None else ""
+    plan = f"plan {view.plan}" if view.plan is not None else ""
+    rows: list[tuple[str, str, str]] = [
+        ("state", label, style),
+        ("says", view.words, "plain"),
+        ("does", f"{view.verb_text}: {view.native_words}" if view.native_words else view.verb_text, "plain"),
+        ("scope", view.scope, "plain"),
+        ("period", ctx.clock.period(view.period) if view.period else "", "plain"),
+        *((sends_label, send, "strong") for send in view.sends),
+        (sends_label, unknown, "dim"),
+        *(("note", note, "plain") for note in view.notes),
+        ("given", ", ".join(f"{name} {value}" for name, value in view.parameters.items() if name != "why"), "plain"),
+        ("requested by", f"{by} from {view.requested_from}" if view.requested_from else by, "plain"),
+        ("why", view.why or "no reason given", "plain" if view.why else "dim"),
+        ("approved", f"by {view.approved_by}" if view.approved_by else approved, "plain"),
+        ("of", ", ".join(filter(None, (incident, plan))), "plain"),
+        ("answer", view.native_ref, "plain"),
+        ("key", view.key, "dim"),
+    ]
+    return [*labelled_lines(rows), [], *_proof_lines(view, ctx), [], *_history_lines(view, way, ctx)]
+
+
+def _proof_lines(view: ActionDetailView, ctx: RenderContext) -> SegmentLines:
+    lines: SegmentLines = [[("PROOF", "key")]]
+    if view.proof is not None:
+        return [*lines, *labelled_lines(_proof_rows(view.proof, ctx))]
+    if view.state == "unknown":
+        text = "none: its answer was lost; the scheduler is checked until it is known, nothing is sent again"
+    elif view.sent is None:
+        text = "none: nothing was sent"
+    elif view.is_over:
+        text = f"no attempt carries its key; {view.words or 'its scheduler answered'}"
+    else:
+        text = "none yet: its scheduler has not shown the outcome"
+    return [*lines, [(text, "warn" if view.state == "unknown" else "dim")]]
+
+
+def _proof_rows(proof: ActionProofView, ctx: RenderContext) -> list[tuple[str, str, str]]:
+    _, label, style = ctx.mark("state", proof.state)
+    native = f' "{proof.native_state}"' if proof.native_state and proof.native_state.lower() != proof.state else ""
+    times = ctx.clock.hms(proof.started) if proof.started else ""
+    if proof.started and proof.ended:
+        times += f"–{ctx.clock.hms(proof.ended)}, {format_span(proof.ended - proof.started)}"
+    return [
+        ("attempt", f"{proof.number} {label}{native}", style),
+        ("exit", "" if proof.exit_code is None else str(proof.exit_code), "plain"),
+        ("ran", times, "plain"),
+        ("proved", PROVEN_TEXTS.get(proof.evidence, proof.evidence), "plain"),
+        ("says", proof.message, "plain"),
+    ]
+
+
+def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx: RenderContext) -> SegmentLines:
+    lines: SegmentLines = [[("HISTORY", "key"), (f"  {counted(len(way), 'step')} in the audit" if way else "", "dim")]]
+    steps = way or _headway_steps(view)
+    before = view.requested
+    for step in steps:
+        later = f"+{format_short(step.at - before)}" if step.at > before else ""
+        before = step.at
+        runs: list[Segment] = [(f"{ctx.clock.hms(step.at)} ", "plain"), (f"{later:>7} ", "dim"),
+                           (step.verb.replace("_", " "), "strong"), (f"  {step.actor}", "dim")]  # fmt: skip
+        lines.append([*runs, (f"  {step.words}", "plain")] if step.words else runs)
+    return lines
+
+
+def _headway_steps(view: ActionDetailView) -> list[ActionHistoryEntry]:
+    verb = verb_label(view.verb)
+    times = ((view.requested, view.requested_by, f"request {verb}"), (view.approved, view.approved_by, "approve"),
+             (view.sent, "headway", f"send {verb}"), (view.ended, "headway", view.state))  # fmt: skip
+    return [ActionHistoryEntry(at, by, "", text, "") for at, by, text in times if at is not None]
+
 
 ActionsAnswer = tuple[Sequence[ActionDetailView], int, Sequence[HoldView]]
 
@@ -91,9 +214,9 @@ class ActionsScreen(HeadwayScreen):
         self.holds: Sequence[HoldView] = ()
         self.list = ViewList(
             self,
-            rows.ACTION_COLUMNS,
+            ACTION_COLUMNS,
             lambda: "no action yet: r on a run or an incident previews one",
-            row=lambda view: rows.action_row(view, self.ctx),
+            row=lambda view: action_row(view, self.ctx),
             text=lambda view: str(view.text),
             key=lambda view: view.key,
             is_problem=lambda view: bool(view.needs_a_person),
@@ -121,7 +244,7 @@ class ActionsScreen(HeadwayScreen):
         self.list.show_views(views)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        title = rows.action_title(self.list.views, self.total)
+        title = action_title(self.list.views, self.total)
         if self.holds:
             until = self.ctx.day(min(hold.until for hold in self.holds))
             title += [(f"  {len(self.holds)} held", "warn"), (f" · the earliest expires {until} (h)", "dim")]
@@ -145,7 +268,7 @@ class ActionScreen(HeadwayScreen):
         self.key = key
         self.view: ActionDetailView | None = None
         self.history: Sequence[ActionHistoryEntry] = ()
-        self.parts = (DetailText(lambda: rows.action_lines(self.view, self.history, self.ctx) if self.view else []),)
+        self.parts = (DetailText(lambda: action_lines(self.view, self.history, self.ctx) if self.view else []),)
 
     def commands(self) -> Sequence[ScreenCommand]:
         common = common_commands(self)
