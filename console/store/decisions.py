@@ -1,6 +1,6 @@
-"""Decisions into rows: expected runs, judgements, service days, incidents, alerts, and how far the evaluation got.
+"""Decisions into rows: expected runs, judgements, service days, incidents, alerts, and evaluation progress.
 
-One transaction. Rows that already hold the decision are not written.
+One transaction. Rows that already have the decision are not written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from console.store.names import encode_name
 from console.store.services import write_days
 from console.text.cleaning import clean_line
 
-MAX_WORDS = 500
+MAX_TEXT = 500
 _EXPECTED = (
     "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.bd"
     " FROM {keys} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
@@ -35,11 +35,11 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class AppliedDecisions:
-    """Ids of what came of an evaluation."""
+    """Ids created or closed by an evaluation."""
 
     opened: tuple[int, ...] = ()
     closed: tuple[int, ...] = ()
-    """Incidents closed, merged ones among them."""
+    """Closed incidents, merged ones included."""
     alerts: tuple[int, ...] = ()
 
 
@@ -52,8 +52,8 @@ def apply_decisions(
     routes: Mapping[str, tuple[str, ...]],
     audience: AlertRouting = NO_ROUTING,
 ) -> AppliedDecisions:
-    """Writes an evaluation that saw everything up to `evaluated_seq`. `routes`: route -> words of each of its URLs.
-    `audience`: who is told where a person is needed.
+    """Writes an evaluation of everything up to `evaluated_seq`. `routes`: route -> text of each of its URL
+    references; `audience`: routing of alerts that a person is needed.
 
     A real attempt is never overwritten by an expectation. Raises LeaseLost, and then nothing is written.
     """
@@ -81,43 +81,44 @@ def apply_decisions(
 def _write_expected(
     session: WriteSession, expected: Sequence[ExpectedRun], seq: LazyChangedSeq, now_us: int
 ) -> set[int]:
-    wanted = {(one.job_id, encode_name(one.period_key)): one for one in expected}
-    stored = {(row.job_id, row.period_key): row for row in session.by_keys(_EXPECTED, list(wanted))}
-    new = [(key, one) for key, one in wanted.items() if key not in stored]
+    """Jobs with a new or changed run."""
+    by_key = {(run.job_id, encode_name(run.period_key)): run for run in expected}
+    stored = {(row.job_id, row.period_key): row for row in session.by_keys(_EXPECTED, list(by_key))}
+    new = [(key, run) for key, run in by_key.items() if key not in stored]
     rows = [
-        _expected_run(run_id, key, one, now_us, seq())
-        for run_id, (key, one) in zip(session.new_ids("run", len(new)), new, strict=True)
+        _expected_run(run_id, key, run, now_us, seq())
+        for run_id, (key, run) in zip(session.new_ids("run", len(new)), new, strict=True)
     ]
     session.insert("run", StoredRun._fields, rows)
+    jobs = {run.job_id for _, run in new}
     changed: list[Values] = []
     begun: list[Values] = []
     for key, row in stored.items():
-        one = wanted[key]
-        told = (one.state.value, one.evidence.value, one.reason[:MAX_WORDS], True, one.business_date.isoformat())
+        run = by_key[key]
+        values = (run.state.value, run.evidence.value, run.reason[:MAX_TEXT], True, run.business_date.isoformat())
         if row.attempts > 0:
-            if not row.expected:
-                begun.append((row.id, True, seq()))
-        elif tuple(row[4:]) != told:
-            changed.append((row.id, *told, seq()))
+            begun += [] if row.expected else [(row.id, True, seq())]
+        elif (row.state, row.evidence, row.reason, row.expected, row.bd) != values:
+            changed.append((row.id, *values, seq()))
+            jobs.add(row.job_id)
     session.update("run", ("id", "state", "evidence", "reason", "expected", "bd", "changed_seq"), changed)
     session.update("run", ("id", "expected", "changed_seq"), begun)
-    touched = {row[0] for row in changed}
-    return {one.job_id for _, one in new} | {row.job_id for row in stored.values() if row.id in touched}
+    return jobs
 
 
-def _expected_run(run_id: int, key: tuple[int, str], one: ExpectedRun, now_us: int, seq: int) -> StoredRun:
-    period_us = micros(one.period_at)
+def _expected_run(run_id: int, key: tuple[int, str], run: ExpectedRun, now_us: int, seq: int) -> StoredRun:
+    period_us = micros(run.period_at)
     return StoredRun(
         id=run_id,
         job_id=key[0],
         period_key=key[1],
         period_us=period_us,
         sort_us=period_us,
-        bd=one.business_date.isoformat(),
-        state=one.state.value,
-        evidence=one.evidence.value,
+        bd=run.business_date.isoformat(),
+        state=run.state.value,
+        evidence=run.evidence.value,
         native_state="",
-        reason=one.reason[:MAX_WORDS],
+        reason=run.reason[:MAX_TEXT],
         attempts=0,
         attempt_id=None,
         first_started_us=None,
@@ -145,12 +146,15 @@ def _withdraw(session: WriteSession, run_ids: Sequence[int]) -> set[int]:
 
 
 def _judge(session: WriteSession, decisions: Decisions, seq: LazyChangedSeq) -> set[int]:
-    wanted = {
-        one.run_id: (one.timeliness.value, one.stale_read, one.partial_input[:MAX_WORDS])
-        for one in decisions.judgements
+    judgements = {
+        run.run_id: (run.timeliness.value, run.stale_read, run.partial_input[:MAX_TEXT]) for run in decisions.judgements
     }
     query = "SELECT r.id, r.job_id, r.timeliness, r.stale_read, r.partial_input FROM {keys} JOIN run r ON r.id = k.a"
-    differing = [row for row in session.by_keys(query, sorted(wanted)) if row[2:] != wanted[row.id]]
-    rows = [(row.id, *wanted[row.id], seq()) for row in differing]
+    differing = [
+        row
+        for row in session.by_keys(query, sorted(judgements))
+        if (row.timeliness, row.stale_read, row.partial_input) != judgements[row.id]
+    ]
+    rows = [(row.id, *judgements[row.id], seq()) for row in differing]
     session.update("run", ("id", "timeliness", "stale_read", "partial_input", "changed_seq"), rows)
     return {row.job_id for row in differing}

@@ -13,7 +13,7 @@ from console.domain.history import new_findings
 from console.domain.ids import incident_name, micros, optional_micros
 from console.domain.service import Timeliness, service_of_instance
 from console.store.alerts import NewAlert, insert_alert, send_as_group
-from console.store.db.session import Row, Values, WriteSession
+from console.store.db.session import Values, WriteSession
 from console.store.events import record_event
 from console.store.meta import set_meta
 from console.store.names import encode_name
@@ -32,11 +32,11 @@ _SERVICE = (
 )  # fmt: skip
 _TIMELINESS = _SERVICE.index("timeliness")
 _MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
-# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 
 
 class IncidentWriter:
-    """All incidents of one evaluation, in its transaction."""
+    """Writes all incidents of one evaluation, in its transaction."""
 
     def __init__(
         self, session: WriteSession, seq: Callable[[], int], now_us: int, routes: Mapping[str, tuple[str, ...]]
@@ -46,98 +46,97 @@ class IncidentWriter:
         self._now_us = now_us
         self._routes = routes
         self.ids: dict[str, int] = {}
-        """Decision's key -> id of the incident that is open under it."""
+        """Decision's key -> id of its open incident."""
         self.opened: list[int] = []
         self.closed: list[int] = []
         self.alerts: list[int] = []
-        self._together: dict[str, list[tuple[int, NewAlert]]] = {}
-        """Group -> the alerts that leave as one message."""
+        self._groups: dict[str, list[tuple[int, NewAlert]]] = {}
+        """Group -> alerts sent as one."""
 
-    def write(self, one: IncidentDecision) -> None:
-        incident_id, key, version = self._incident(one)
-        self._members(incident_id, one.members)
-        self._services(incident_id, one.services)
-        if not one.closed:
-            self.ids[one.key] = incident_id
-        for merged in one.merges:
+    def write(self, decision: IncidentDecision) -> None:
+        incident_id, key, version = self._incident(decision)
+        self._members(incident_id, decision.members)
+        self._services(incident_id, decision.services)
+        if not decision.closed:
+            self.ids[decision.key] = incident_id
+        for merged in decision.merges:
             self._merge(merged, incident_id)
-        for route in retract_recovery(self._session, incident_id, self._now_us) if one.reopened else ():
-            self._event(incident_id, "untold", f"{route} was not told that it was over: {REOPENED}", None)
-        self._changes(incident_id, one)
-        if one.event:
-            self._event(incident_id, self._kind(incident_id, one), one.event, one.root_job_id)
-        if one.split_from is not None and incident_id in self.opened:
-            words = f"{incident_name(incident_id)} was split from this: {one.title}"
-            self._event(one.split_from, "split", words, one.root_job_id)
-        for notice in one.notices:
+        for route in retract_recovery(self._session, incident_id, self._now_us) if decision.reopened else ():
+            self._event(incident_id, "untold", f"{route} was not notified of its recovery: {REOPENED}", None)
+        self._changes(incident_id, decision)
+        is_new = incident_id in self.opened
+        if decision.event:
+            kind = "reopened" if decision.reopened else "opened" if is_new else "updated"
+            kind = "closed" if decision.closed else kind
+            self._event(incident_id, kind, decision.event, decision.root_job_id)
+        if decision.split_from is not None and is_new:
+            text = f"{incident_name(incident_id)} was split from this: {decision.title}"
+            self._event(decision.split_from, "split", text, decision.root_job_id)
+        for notice in decision.notices:
             self._alert(incident_id, key, version, notice)
-        record_notified(self._session, incident_id, one, self._now_us)
-        if record_suppressed(self._session, incident_id, one, self._now_us):
+        record_notified(self._session, incident_id, decision, self._now_us)
+        if record_suppressed(self._session, incident_id, decision, self._now_us):
             self._seq()
-        for fact, why in one.dropped:
+        for fact, why in decision.dropped:
             if why:
-                self._event(incident_id, "untold", f"{fact.route} was not told: {why}", None)
-        self._tell_nobody(incident_id, one)
+                self._event(incident_id, "untold", f"{fact.route} was not notified: {why}", None)
+        if decision.in_shadow and (decision.event or decision.notices):
+            text = f"would have notified {', '.join(decision.in_shadow)}: {decision.event or decision.title}"
+            self._event(incident_id, "shadow", text, decision.root_job_id)
+        if is_new and not decision.notices and not decision.held and not decision.in_shadow:
+            text = "no route is configured for it, and there is no default route: not notified"
+            self._event(incident_id, "unsent", text, None)
 
     def finish(self) -> None:
-        """What leaves together does."""
-        for alerts in self._together.values():
+        """Creates the alerts of groups."""
+        for alerts in self._groups.values():
             group_id = send_as_group(self._session, self._routes, alerts, self._now_us)
             self.alerts += [group_id] if group_id is not None else []
 
-    def _tell_nobody(self, incident_id: int, one: IncidentDecision) -> None:
-        if one.in_shadow and (one.event or one.notices):
-            words = f"would have notified {', '.join(one.in_shadow)}: {one.event or one.title}"
-            self._event(incident_id, "shadow", words, one.root_job_id)
-        if incident_id in self.opened and not one.notices and not one.held and not one.in_shadow:
-            words = "no route is named for it, and there is no default route: nobody was told"
-            self._event(incident_id, "unsent", words, None)
-
-    def _changes(self, incident_id: int, one: IncidentDecision) -> None:
-        if not one.changes:
+    def _changes(self, incident_id: int, decision: IncidentDecision) -> None:
+        """Stores the changes found; none in most evaluations, which search no past: then the last ones stay."""
+        if not decision.changes:
             return
-        [(stored,)] = self._session.rows("SELECT changes FROM incident WHERE id = ?", (incident_id,))
-        before = json.loads(stored)
-        if before == list(one.changes):
+        [row] = self._session.rows("SELECT changes FROM incident WHERE id = ?", (incident_id,))
+        before = json.loads(row.changes)
+        if before == list(decision.changes):
             return
-        text = json.dumps(one.changes, ensure_ascii=False)
+        text = json.dumps(decision.changes, ensure_ascii=False)
         query = "UPDATE incident SET changes = ?, changed_seq = ? WHERE id = ?"
         self._session.rows(query, (text, self._seq(), incident_id))
-        if words := new_findings(before, one.changes):
-            self._event(incident_id, "changed", words, one.root_job_id)
+        if new := new_findings(before, decision.changes):
+            self._event(incident_id, "changed", new, decision.root_job_id)
 
-    def _kind(self, incident_id: int, one: IncidentDecision) -> str:
-        if one.closed:
-            return "closed"
-        return "reopened" if one.reopened else "opened" if incident_id in self.opened else "updated"
-
-    # -- the incident itself ----------------------------------------------------------------------------------------
-    def _incident(self, one: IncidentDecision) -> tuple[int, str, int]:
-        stored = self._stored(one)
+    def _incident(self, decision: IncidentDecision) -> tuple[int, str, int]:
+        """(id, key, version). The version grows with each decision that notifies."""
+        stored = self._session.first("SELECT * FROM incident WHERE id = ?", (decision.incident_id,))
+        if decision.incident_id is None:
+            query = "SELECT * FROM incident WHERE key = ? AND closed_us IS NULL"
+            stored = self._session.first(query, (decision.key,))
         if stored is None:
-            return self._open(one)
-        columns = self._columns(one, stored.closed_us)
-        version = stored.version + (1 if one.notices else 0)
-        if one.notices or any(getattr(stored, name) != value for name, value in columns.items()):
+            return self._open(decision)
+        columns = self._columns(decision, stored.closed_us)
+        version = stored.version + (1 if decision.notices else 0)
+        if decision.notices or any(getattr(stored, name) != value for name, value in columns.items()):
             settings = ", ".join(f"{name} = ?" for name in columns)
             self._session.rows(
                 f"UPDATE incident SET {settings}, version = ?, reopened = reopened + ?, changed_seq = ? WHERE id = ?",
-                (*columns.values(), version, int(one.reopened), self._seq(), stored.id),
+                (*columns.values(), version, int(decision.reopened), self._seq(), stored.id),
             )
-        if one.closed and stored.closed_us is None:
+        if decision.closed and stored.closed_us is None:
             self.closed.append(stored.id)
         return stored.id, stored.key, version
 
-    def _stored(self, one: IncidentDecision) -> Row | None:
-        if one.incident_id is not None:
-            return self._session.first("SELECT * FROM incident WHERE id = ?", (one.incident_id,))
-        return self._session.first("SELECT * FROM incident WHERE key = ? AND closed_us IS NULL", (one.key,))
-
-    def _open(self, one: IncidentDecision) -> tuple[int, str, int]:
-        key = self._free_key(one.key)
+    def _open(self, decision: IncidentDecision) -> tuple[int, str, int]:
+        escaped = decision.key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        [earlier] = self._session.rows(
+            "SELECT count(*) AS total FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'",
+            (decision.key, f"{escaped}#%"),
+        )
+        key = f"{decision.key}#{earlier.total + 1}" if earlier.total else decision.key
         values = {
-            "key": key, "opened_us": self._now_us, "version": 1, "split_from": one.split_from,
-            **self._columns(one, None), "changed_seq": self._seq(),
+            "key": key, "opened_us": self._now_us, "version": 1, "split_from": decision.split_from,
+            **self._columns(decision, None), "changed_seq": self._seq(),
         }  # fmt: skip
         marks = ", ".join("?" * len(values))
         [row] = self._session.rows(
@@ -146,69 +145,52 @@ class IncidentWriter:
         self.opened.append(row.id)
         return row.id, key, 1
 
-    def _free_key(self, key: str) -> str:
-        query = "SELECT count(*) FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'"
-        escaped = key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        [(earlier,)] = self._session.rows(query, (key, f"{escaped}#%"))
-        return key if not earlier else f"{key}#{earlier + 1}"
-
     def _columns(self, one: IncidentDecision, closed_us: int | None) -> dict[str, Any]:
         return {
-            "title": one.title,
-            "cause": one.cause,
-            "root_job_id": one.root_job_id,
-            "root_run_id": one.root_run_id,
-            "root_period_key": encode_name(one.root_period_key),
-            "root_target_id": one.root_target_id,
-            "bd": one.business_date.isoformat(),
-            "reason": one.reason,
-            "owner": one.owner,
-            "runbook": one.runbook,
-            "failed_since_us": micros(one.failed_since),
-            "act_by_us": optional_micros(one.act_by),
-            "fingerprint": one.fingerprint,
-            "closed_us": (closed_us or self._now_us) if one.closed else None,
-            "close_reason": one.close_reason,
-            "root_shared": one.root_shared,
-            "root_check": one.root_check,
-            "rule": one.rule,
-            "flaps": one.flaps,
-            "flaps_since_us": optional_micros(one.flaps_since),
-        }
+            "title": one.title, "cause": one.cause, "root_job_id": one.root_job_id, "root_run_id": one.root_run_id,
+            "root_period_key": encode_name(one.root_period_key), "root_target_id": one.root_target_id,
+            "bd": one.business_date.isoformat(), "reason": one.reason, "owner": one.owner, "runbook": one.runbook,
+            "failed_since_us": micros(one.failed_since), "act_by_us": optional_micros(one.act_by),
+            "fingerprint": one.fingerprint, "closed_us": (closed_us or self._now_us) if one.closed else None,
+            "close_reason": one.close_reason, "root_shared": one.root_shared, "root_check": one.root_check,
+            "rule": one.rule, "flaps": one.flaps, "flaps_since_us": optional_micros(one.flaps_since),
+        }  # fmt: skip
 
     def _merge(self, merged: int, into: int) -> None:
+        """Closes a symptom's incident silently."""
         if merged == into:
             return
+        reason = f"a symptom of {incident_name(into)}"
         rows = self._session.rows(
             "UPDATE incident SET closed_us = ?, close_reason = ?, merged_into = ?, changed_seq = ?"
             " WHERE id = ? AND closed_us IS NULL RETURNING root_job_id",
-            (self._now_us, f"a symptom of {incident_name(into)}", into, self._seq(), merged),
+            (self._now_us, reason, into, self._seq(), merged),
         )
-        for (root_job_id,) in rows:
+        for row in rows:
             self.closed.append(merged)
             inherit_notifications(self._session, merged, into)
-            end_suppressions(self._session, merged, f"a symptom of {incident_name(into)}", self._now_us)
-            self._event(merged, "merged", f"a symptom of {incident_name(into)}", root_job_id)
-            self._event(into, "merged", f"{incident_name(merged)} is a symptom of this", root_job_id)
+            end_suppressions(self._session, merged, reason, self._now_us)
+            self._event(merged, "merged", reason, row.root_job_id)
+            self._event(into, "merged", f"{incident_name(merged)} is a symptom of this", row.root_job_id)
 
-    # -- what hangs on it -------------------------------------------------------------------------------------------
     def _members(self, incident_id: int, members: Sequence[MemberVerdict]) -> None:
-        wanted = {
-            (one.job_id, encode_name(one.period_key)): (one.role, place, one.run_id)
-            for place, one in enumerate(members)
+        current = {
+            (member.job_id, encode_name(member.period_key)): (member.role, place, member.run_id)
+            for place, member in enumerate(members)
         }
         query = "SELECT job_id, period_key, role, place, run_id FROM incident_member WHERE incident_id = ?"
-        stored = {(row[0], row[1]): tuple(row[2:]) for row in self._session.rows(query, (incident_id,))}
-        if wanted == stored:
+        rows = self._session.rows(query, (incident_id,))
+        stored = {(row.job_id, row.period_key): (row.role, row.place, row.run_id) for row in rows}
+        if current == stored:
             return
         self._session.many(
             "DELETE FROM incident_member WHERE incident_id = ? AND job_id = ? AND period_key = ?",
-            [(incident_id, *key) for key in stored if wanted.get(key) != stored[key]],
+            [(incident_id, *key) for key in stored if current.get(key) != stored[key]],
         )
         self._session.insert(
             "incident_member",
             ("incident_id", "job_id", "period_key", "role", "place", "run_id"),
-            [(incident_id, *key, *facts) for key, facts in wanted.items() if stored.get(key) != facts],
+            [(incident_id, *key, *values) for key, values in current.items() if stored.get(key) != values],
         )
         set_meta(self._session, {"members_seq": str(self._seq())})
 
@@ -230,11 +212,11 @@ class IncidentWriter:
         for row, one in rows.items():
             if one.timeliness in _MISSED and _day(row) not in missed:
                 deadline = f"{one.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-                words = f"{one.service} of {one.business_date}: not delivered by its deadline, {deadline}"
-                self._event(incident_id, "breached", words, None)
+                text = f"{one.service} of {one.business_date}: not delivered by its deadline, {deadline}"
+                self._event(incident_id, "breached", text, None)
 
-    def _event(self, incident_id: int, kind: str, words: str, job_id: int | None) -> None:
-        text = words.replace(INCIDENT_PLACEHOLDER, incident_name(incident_id))
+    def _event(self, incident_id: int, kind: str, event: str, job_id: int | None) -> None:
+        text = event.replace(INCIDENT_PLACEHOLDER, incident_name(incident_id))
         record_event(self._session, self._now_us, kind, text, incident_id=incident_id, job_id=job_id)
 
     def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
@@ -251,9 +233,9 @@ class IncidentWriter:
             return
         self.alerts.append(alert_id)
         if notice.group:
-            self._together.setdefault(notice.group, []).append((alert_id, new))
+            self._groups.setdefault(notice.group, []).append((alert_id, new))
         if not self._routes.get(notice.route):
-            self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: nobody was told', None)
+            self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: not notified', None)
 
 
 def _service(incident_id: int, service_id: int, one: AffectedServiceVerdict) -> Values:
@@ -265,4 +247,5 @@ def _service(incident_id: int, service_id: int, one: AffectedServiceVerdict) -> 
 
 
 def _day(row: Values) -> Values:
+    """Identity of an affected service's row."""
     return (*row[:3], row[-1])

@@ -102,7 +102,7 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
     assert (micros(at("03:50")), "it came back before that could be said") == served.one(
         "SELECT ended_us, ended_why FROM alert_held"
     )
-    words = "oncall was not told that it was over: it came back before that could be said"
+    words = "oncall was not notified of its recovery: it came back before that could be said"
     assert words == served.one("SELECT words FROM event WHERE kind = 'untold'")
     assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
 
@@ -307,7 +307,7 @@ def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -
     )
     decide(served, incidents=(incident(incident_id=1, closed=True, dropped=dropped, notices=()),))
     assert [("quiet hours", "quiet hours until 06:00", "resolved during quiet hours", 0)] == served.rows(asked)
-    assert [("oncall was not told: resolved during quiet hours",)] == served.rows(
+    assert [("oncall was not notified: resolved during quiet hours",)] == served.rows(
         "SELECT words FROM event WHERE kind = 'untold'"
     )
 
@@ -363,7 +363,7 @@ def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
     assert 0 == served.one("SELECT count(*) FROM delivery")
-    assert ['route "nobody" has no URL: nobody was told'] == [
+    assert ['route "nobody" has no URL: not notified'] == [
         one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
     ]
 
@@ -372,7 +372,7 @@ def test_an_incident_that_no_route_is_named_for_says_so_in_its_timeline(served: 
     served.ingest(failed())
     decide(served, incidents=(incident(notices=()),))
     decide(served, incidents=(incident(incident_id=1, notices=(), event=""),))
-    assert ["no route is named for it, and there is no default route: nobody was told"] == [
+    assert ["no route is configured for it, and there is no default route: not notified"] == [
         one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
     ]
 

@@ -191,7 +191,7 @@ def test_a_mark_that_is_there_again_is_held_again_and_let_go_as_any_other(night:
     assert look(night, mark(), looked="03:40", now="03:40")
     [one] = stored(night)
     assert (HoldState.HELD, None, at("03:01")) == (one.state, one.ended_at, one.placed_at)
-    told = "recovered: its mark stands at its source, though it was released: crontab of etl, line 4"
+    told = "recovered: its mark is at its source, though it was released: crontab of etl, line 4"
     assert events(night)[-1].endswith(told)
 
 
@@ -202,7 +202,7 @@ def test_a_job_that_a_person_enabled_under_our_mark_is_held_no_more_and_its_mark
     [one] = stored(night)
     assert (HoldState.CLEARING, None, at("03:30")) == (one.state, one.ended_at, one.released_at)
     [told] = events(night)
-    assert told.endswith("a person enabled it at its source: the hold is over, and our mark there is taken away")
+    assert told.endswith("a person enabled it at its source: the hold has ended, and our mark is removed there")
     assert (STOCK,) == marked_jobs(night.store, night.host, at("03:31"))
 
 

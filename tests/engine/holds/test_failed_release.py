@@ -65,7 +65,7 @@ def test_a_person_is_told_once_long_before_the_deadline(tmp_path: Path, monkeypa
     with a_refusing_night(tmp_path, monkeypatch) as night:
         night.at("04:11").rounds(4)
         [(key,)] = night.rows("SELECT key FROM hold")
-        [told] = alerts(night, "[Headway] a hold cannot be let go: fake/load, held by headway")
+        [told] = alerts(night, "[Headway] a hold cannot be released: fake/load, held by headway")
         for words in (
             f"Why:      {NO_RIGHT}",
             f"headway hold release {key}",
