@@ -59,8 +59,7 @@ def is_stale_token(reply: HttpReply) -> bool:
 
 
 class AirflowAuth:
-    """Headers that authenticate each request: a sign-in makes them, and they are used until they expire or are
-    refused."""
+    """Headers that authenticate each request, used until they expire or are refused."""
 
     guards_all = True
     """True if a proxy in front of Airflow requires authentication for every request, public endpoints included."""

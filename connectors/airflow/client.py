@@ -195,8 +195,7 @@ class AirflowClient:
         return self._send("PATCH", run_path(dag, run), body, accept={400, 404, 409, 422})
 
     def preview_mark_task(self, dag: str, run: str, task: str, body: Mapping[str, Any]) -> HttpReply:
-        """Instances of a task (all mapped ones) whose state would change; downstream tasks that are cleared are not
-        included."""
+        """Instances of a task whose state would change, without downstream tasks that are cleared."""
         return self._send("PATCH", f"{task_path(dag, run, task)}/dry_run", body, accept={404, 409, 422}, once=False)
 
     def mark_task(self, dag: str, run: str, task: str, body: Mapping[str, Any]) -> HttpReply:
@@ -253,9 +252,8 @@ class AirflowClient:
         return self._signed(method, path, accept, body=body, once=once)
 
     def _signed(self, method: str, path: str, accept: Collection[int], **options: Any) -> HttpReply:
-        """One call with our token; an expired token is renewed once (nothing was done under the old one).
-
-        A read that returns 500 is repeated once: a locked SQLite behind Airflow causes it (measured)."""
+        """One call with our token; an expired token is renewed once. A read that returns 500 is repeated once: a locked
+        SQLite behind Airflow causes it (measured)."""
         reply = self._with_token(method, path, accept, options)
         if is_stale_token(reply):
             self._auth.forget()

@@ -47,8 +47,7 @@ SQLite (measured)."""
 
 
 class AirflowConnector(ComposedConnector):
-    """One Airflow through its web server. The version is detected before the first call, and again after a failed
-    one."""
+    """One Airflow. Its version is detected before the first call, and again after a failed one."""
 
     def __init__(
         self,

@@ -195,8 +195,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
 
 
 def _run_with_room(runs: Sequence[fields.Row], mark: HoldMark) -> str | None:
-    """The newest run whose note has room for the mark, never below a line that is there: the newest note has the
-    pause."""
+    """The newest run whose note has room for the mark, but none older than one with a mark."""
     for row in runs[:MAX_NOTES_TRIED]:
         note = note_text(row)
         if note_with_hold(note, mark) is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
+
+from pydantic import NonNegativeInt
 
 from connectors.airflow import inventory, parse
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, parse_reference
 from connectors.sdk import fields, log_chunks
-from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.http import HttpAnswerTooLarge
@@ -25,6 +28,15 @@ MAX_STREAMED_BYTES = 8 << 20
 """Of the end of a log that comes as a stream of JSON: each line has its time and level besides its text."""
 
 STATES_WITHOUT_LOG = frozenset({"none", "scheduled", "queued", "removed"})
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowLogPosition:
+    at: AirflowRunReference
+    token: str = ""
+    """Airflow's continuation token."""
+    skip: NonNegativeInt = 0
+    """Bytes of the page that were shown."""
 
 
 class AirflowLogReader:
@@ -79,7 +91,8 @@ class AirflowLogReader:
             text, dropped = log_chunks.tail(text + log_chunks.join_lines(lines), MAX_TAIL_BYTES)
             cut = cut or dropped
         end, dropped = log_chunks.tail(text, limit_bytes)
-        return LogChunk(end, _log_position(at, shown_try, token, 0) if token else None, cut=cut or dropped)
+        position = AirflowLogPosition(replace(at, try_number=shown_try), token or "")
+        return LogChunk(end, fields.as_json(position) if token else None, cut=cut or dropped)
 
     def _streamed_end(self, title: str, at: AirflowRunReference, number: int, limit_bytes: int) -> LogChunk:
         reply = self._client.log_end(at.dag, at.run, at.task, at.map_index, number, MAX_STREAMED_BYTES)
@@ -100,22 +113,16 @@ class AirflowLogReader:
             return *self._page(at, number - 1, None), number - 1
 
     def _go_on(self, start: str, limit_bytes: int) -> LogChunk:
-        try:
-            row = fields.parse_table(start)
-            dag, run, task = (fields.text(row, name) for name in ("dag", "run", "task"))
-            at = AirflowRunReference(dag, run, task, 0, fields.number(row, "map", -1))
-            number, skip = fields.number(row, "try", 1), fields.number(row, "skip", 0)
-            token = fields.optional_text(row, "token")
-        except RecordUnreadable as error:
-            raise NotSupported(f"this place in a log cannot be read back: {error}") from None
-        lines, following = self._page(at, number, token or None)
-        text, next_skip = log_chunks.part_of(log_chunks.join_lines(lines), skip, limit_bytes)
+        position = log_chunks.log_position(AirflowLogPosition, start)
+        at, number = position.at, position.at.try_number
+        lines, following = self._page(at, number, position.token or None)
+        text, next_skip = log_chunks.part_of(log_chunks.join_lines(lines), position.skip, limit_bytes)
         if next_skip is not None:
-            return LogChunk(text, _log_position(at, number, token, next_skip), more=True)
+            return LogChunk(text, fields.as_json(replace(position, skip=next_skip)), more=True)
         ended = following is None or not (
             lines or any(item.key[2] == at.task and item.state.is_open for item in self._instances(at))
         )
-        return LogChunk(text, None if ended else _log_position(at, number, following or "", 0))
+        return LogChunk(text, None if ended else fields.as_json(AirflowLogPosition(at, following or "")))
 
     def _page(self, at: AirflowRunReference, number: int, token: str | None) -> tuple[list[str], str | None]:
         reply = self._client.log(at.dag, at.run, at.task, at.map_index, number, token)
@@ -123,11 +130,6 @@ class AirflowLogReader:
             raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.error}")
         table: dict[str, Any] = reply.table()
         return log_lines(table.get("content")), fields.optional_text(table, "continuation_token") or None
-
-
-def _log_position(at: AirflowRunReference, number: int, token: str, skip: int) -> str:
-    place = {"dag": at.dag, "run": at.run, "task": at.task, "map": at.map_index, "try": number}
-    return json.dumps({**place, "token": token, "skip": skip})
 
 
 def _end_order(instance: AirflowTaskInstance) -> tuple[str, str]:

@@ -48,8 +48,7 @@ class AirflowRerunPreview:
         self._client, self._starter = client, starter
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. Without a scope: the failed tasks of a red run, all of a green one, a task with its
-        downstream tasks."""
+        """Without a scope: the failed tasks of a red run, all of a green one, a task with its downstream tasks."""
         scope, unknown = spec.parameters.get("scope"), sorted(set(spec.parameters) - ACCEPTED_PARAMETERS)
         if unknown:
             return _refused_rerun(

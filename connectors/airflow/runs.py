@@ -6,12 +6,11 @@ so cached), the full pool that a task waits for, and the question that a task as
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
@@ -96,7 +95,7 @@ class AirflowPoller:
             if broken:
                 result.complete = False
                 result.warn(f"the list of changes was not read to its end: {broken}")
-        following = json.dumps(asdict(AirflowCursors(runs.mark, tasks.mark)), default=datetime.isoformat)
+        following = fields.as_json(AirflowCursors(runs.mark, tasks.mark))
         seen_until = None if runs.more or runs.broken else runs.mark.since
         return self._reported.poll(
             result, cursor, following, more=runs.more or tasks.more, clock=runs.clock, seen_until=seen_until
@@ -139,8 +138,7 @@ class AirflowPoller:
         return record
 
     def _failed_tasks(self, rows: list[Any], result: PollResult) -> dict[tuple[str, str], list[str]]:
-        """Failed and blocked tasks of the runs that have ended: a run is a success although tasks failed, when its
-        last tasks passed."""
+        """Failed and blocked tasks of ended runs: a run with failed tasks is a success if its last tasks passed."""
         ended = [row for row in fields.tables(rows) if row.get("state") in ("success", "failed")]
         red: dict[tuple[str, str], list[str]] = {}
         for first in range(0, len(ended), 100):
@@ -297,8 +295,7 @@ RunKey = tuple[str, str]
 
 
 class RunInputs:
-    """Reads the inputs of each run that an asset started, once it has started, and caches them. One per Airflow. A
-    failed read is a warning and is repeated."""
+    """Reads the inputs of each run that an asset started, and caches them. A failed read is a warning and repeated."""
 
     def __init__(
         self, client: AirflowClient, watched: Callable[[str], bool], period: Callable[[RunKey], AirflowPeriod | None]

@@ -51,7 +51,7 @@ class CronDaemon(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CrontabFile:
-    """One crontab file. `user` is None for the system's own files, which have a user column."""
+    """One crontab file. `user` is None for system files, whose lines name the user."""
 
     path: str
     text: str
@@ -195,8 +195,7 @@ TO_SUNDAY = re.compile(r"(.+)-(?:0+|sun)", re.IGNORECASE)
 
 
 def cronie_reading(expression: str) -> str:
-    """The expression that cronie uses, in Debian's syntax: a random number is its whole range. Raises TimeFieldError
-    for one that it refuses."""
+    """The expression of cronie in Debian's syntax: a random number is its whole range. Raises TimeFieldError."""
     if expression in (REBOOT, *NICKNAMES):
         return expression
     parts = expression.split()

@@ -193,8 +193,7 @@ MAY_CRASH = "crond of busybox 1.35 crashes on it"
 
 
 def busybox_reading(expression: str) -> tuple[str, tuple[str, ...]]:
-    """The expression that it uses, in Debian's syntax, and the fields that it cannot read. Raises TimeFieldError where
-    there are not five."""
+    """The expression in Debian's syntax, and the fields that busybox cannot read. Raises TimeFieldError."""
     if expression in (REBOOT, *NICKNAMES):
         return expression, ()
     parts = expression.split()

@@ -43,7 +43,7 @@ NO_RESULT_SETTING = "Kubernetes cannot set a Job's result; Headway records it as
 
 
 class KubernetesActions(ActionRouter[RoutedAction]):
-    """All actions on one target. One query settles a look-up: the API server reads its store."""
+    """All actions on one target. One query is enough to verify: the API server reads its store."""
 
     def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
         self._starter, self._canceller, self._holder = KubernetesStarter(client), KubernetesCanceller(client), holder

@@ -34,8 +34,7 @@ PODS_DELETED = "its pods are deleted, and Kubernetes keeps no log without them: 
 
 @dataclass(frozen=True, slots=True)
 class KubernetesLogPosition:
-    """In the log of one container: `shown_bytes` bytes of the lines since `at` (a time as the API writes it) were
-    returned."""
+    """`shown_bytes` bytes of the lines since `at` (a time of the API) were returned."""
 
     pod: str
     container: str

@@ -366,7 +366,7 @@ def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
 
 
 class SlurmActions(ActionRouter[RoutedAction]):
-    """All actions of one cluster. One query settles a look-up: slurmctld answers from its memory."""
+    """All actions of one cluster. One query is enough to verify: slurmctld answers from its memory."""
 
     def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holds: SlurmHolds) -> None:
         self._reruns, self._holds, self._canceller = reruns, holds, SlurmCanceller(client, selection)
