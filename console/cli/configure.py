@@ -424,7 +424,7 @@ def _diagnose_store_file(url: str) -> Iterator[Diagnosis]:
 def _diagnose_engine(header: HeaderView, config: Config | None) -> Iterator[Diagnosis]:
     engine = header.engine
     if not engine.alive:
-        problem = staleness_text(engine.heartbeat, datetime.now(UTC), engine.stuck)
+        problem = staleness_text(engine, datetime.now(UTC))
         fix = "" if engine.stuck else "headway engine"  # a stuck engine must not get a second one beside it
         yield Diagnosis("engine", FAULT_VERDICT, problem, fix)
     elif engine.trouble:

@@ -13,7 +13,7 @@ from console.cli.commands import Handler, flag, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message
-from console.cli.reader import lease_holder_text, store_reader, store_url_of
+from console.cli.reader import lease_holder_text, no_engine_text, store_reader, store_url_of
 
 
 def run_engine(arguments: argparse.Namespace) -> int:
@@ -68,7 +68,7 @@ def stop_engine(arguments: argparse.Namespace) -> int:
         print_message(f"the engine on {lease_holder_text(view.holder)}, is not running any more")
         return Exit.NO_ENGINE
     if not view.alive and living_holder(view.holder, view.since) is None:
-        print_message("no engine is running on this store")
+        print_message(no_engine_text(view, ""))
         return Exit.NO_ENGINE
     pid = local_pid(view.holder)
     if pid is None:

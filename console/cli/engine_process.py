@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from console.cli.clock_format import timestamp
+from console.cli.reader import no_engine_text
 from console.text.cleaning import clean_line
 
 MAX_MESSAGE_CHARS = 300
@@ -78,12 +78,8 @@ def unwatched_text(url: str) -> str:
             engine = reads.estate.engine()
     except StoreError:
         return ""
-    if engine.alive:
-        return ""
-    since = f" since {timestamp(engine.heartbeat)}" if engine.heartbeat is not None else ""
-    if engine.stuck:
-        return f"NOTHING IS WATCHED{since}: {engine.stuck}"
-    return f"NO ENGINE on this store{since}: nothing is watched and no alert is sent. Fix: headway engine"
+    note = ": nothing is watched and no alert is sent. Fix: headway engine"
+    return "" if engine.alive else no_engine_text(engine, note)
 
 
 def _last_log_line(log: Path) -> str:

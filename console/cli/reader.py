@@ -17,6 +17,7 @@ from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
     from console.config.estate import Config
+    from console.domain.header import EngineView
     from console.store.queries import Queries
 
 
@@ -63,17 +64,24 @@ def fresh_store_reader(arguments: argparse.Namespace) -> Iterator[Queries]:
     with store_reader(arguments) as reads:
         engine = reads.estate.header().engine
         if not engine.alive:
-            print_message(f"headway: {staleness_text(engine.heartbeat, datetime.now(UTC), engine.stuck)}")
+            print_message(f"headway: {staleness_text(engine, datetime.now(UTC))}")
         yield reads
 
 
-def staleness_text(heartbeat: datetime | None, now: datetime, stuck: str = "") -> str:
-    """That no engine is running, since when, and how old the data is; `now` is real time."""
-    if heartbeat is None:
-        return f"nothing is watched: {stuck}" if stuck else "no engine has run on this store. Fix: headway engine"
-    at = timestamp(heartbeat)
-    since = f"nothing is watched since {at}: {stuck}" if stuck else f"no engine since {at}"
-    return f"{since}; this data is {format_duration((now - heartbeat).total_seconds())} old"
+def no_engine_text(engine: EngineView, note: str = ". Fix: headway engine") -> str:
+    """Since when no engine runs, and `note`; or why starting one would not help."""
+    since = f" since {timestamp(engine.heartbeat)}" if engine.heartbeat else ""
+    if engine.stuck:
+        return f"NO ENGINE{since}: {engine.stuck}"
+    return f"NO ENGINE{since or ' has run on this store'}{note}"
+
+
+def staleness_text(engine: EngineView, now: datetime) -> str:
+    """That no engine runs, and how old the data is; `now` is real time."""
+    if engine.heartbeat is None:
+        return no_engine_text(engine)
+    age = format_duration((now - engine.heartbeat).total_seconds())
+    return f"{no_engine_text(engine, '')}; this data is {age} old"
 
 
 def lease_holder_text(holder: str) -> str:

@@ -16,7 +16,7 @@ from console.cli.commands import JSON, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message, print_parts
 from console.cli.prompts import confirm, prompt
-from console.cli.reader import store_reader, store_url_of
+from console.cli.reader import no_engine_text, store_reader, store_url_of
 from console.domain.action import ActionView
 from console.domain.ids import instant, new_action_key
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
@@ -44,10 +44,7 @@ def engine_problem(arguments: argparse.Namespace, fix: str = "") -> str | None:
     """The message that no engine is running, with `fix` where one may be started; None while one is running."""
     with store_reader(arguments) as reads:
         engine = reads.estate.engine()
-    if engine.alive:
-        return None
-    since = f" since {timestamp(engine.heartbeat)}" if engine.heartbeat else ""
-    return f"no engine is running on this store{since}{f': {engine.stuck}' if engine.stuck else fix}"
+    return None if engine.alive else no_engine_text(engine, fix)
 
 
 def wait_for_answer(

@@ -28,7 +28,7 @@ from console.cli.output import (
     set_document,
     table,
 )
-from console.cli.reader import fresh_store_reader, store_reader, store_url_of
+from console.cli.reader import fresh_store_reader, no_engine_text, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS
 from console.domain.filter import JobFilter, split_filter
 from console.domain.run import RunRow, RunView
@@ -85,20 +85,20 @@ def run_log(arguments: argparse.Namespace) -> int:
         view = reads.runs.run(run_id)
         if view.row.job_id != job.row.id:
             raise CommandError(Exit.NOT_FOUND, f"run {run_id} belongs to {view.row.job}, not to {job.row.name}")
-        is_alive = reads.estate.header().engine.alive
+        engine = reads.estate.header().engine
     attempt = _attempt_id(view, arguments.attempt)
     if arguments.diff:
-        if not is_alive:
-            raise CommandError(Exit.NO_ENGINE, "no engine is running to fetch the logs. Fix: headway engine")
+        if not engine.alive:
+            raise CommandError(Exit.NO_ENGINE, f"the logs cannot be fetched: {no_engine_text(engine)}")
         return _log_difference(arguments, EngineClient(store_url_of(arguments)), job.row.name, run_id, attempt)
-    fetched = _fetch_log(EngineClient(store_url_of(arguments)), view, attempt) if is_alive else None
+    fetched = _fetch_log(EngineClient(store_url_of(arguments)), view, attempt) if engine.alive else None
     is_older = attempt is not None and arguments.attempt != max(item.number for item in view.attempts)
     if fetched is None and is_older:
         raise CommandError(
             Exit.NOT_FOUND, "only the tail of the latest attempt is stored; a running engine fetches the others"
         )
     if fetched is None and not view.log:
-        fix = "" if is_alive else ", and no engine is running to fetch it. Fix: headway engine"
+        fix = "" if engine.alive else f"; {no_engine_text(engine)}"
         raise CommandError(Exit.NOT_FOUND, f"{view.log_error or 'Log not available'}{fix}")
     text, is_cut = fetched or (view.log, view.log_cut)
     if arguments.json:

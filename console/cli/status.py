@@ -12,7 +12,7 @@ from console.cli.commands import JSON, Handler, one_of, option
 from console.cli.exits import Exit
 from console.cli.incidents import incident_table
 from console.cli.output import ValueColumn, print_result, table
-from console.cli.reader import lease_holder_text, store_reader
+from console.cli.reader import lease_holder_text, no_engine_text, store_reader
 from console.cli.services import service_json, service_table
 from console.domain.header import HeaderView
 from console.domain.system import TargetView
@@ -103,10 +103,7 @@ def engine_text(header: HeaderView) -> str:
         config = f"; config {header.config[:12]} since {timestamp(header.config_since)}" if header.config_since else ""
         since = f"running since {timestamp(engine.since)}"
         return f"{header.estate}: engine on {lease_holder_text(engine.holder)}, {since}{config}{trouble}"
-    since = f" since {timestamp(engine.heartbeat)}" if engine.heartbeat else ""
-    if engine.stuck:
-        return f"{header.estate}: NOTHING IS WATCHED{since}: {engine.stuck}"
-    return f"{header.estate}: NO ENGINE{since or ' has run on this store'}. Fix: headway engine"
+    return f"{header.estate}: {no_engine_text(engine)}"
 
 
 def health_text(target: TargetView, now: datetime) -> str:

@@ -14,7 +14,6 @@ from console.cli.reader import store_url_of
 from console.engine.api.emergency import EmergencyAccess
 from console.engine.api.origin import request_origin
 from console.store.db.backup import CopySummary, back_up, restore
-from console.store.db.lease import living_holder
 from console.store.db.read_connection import POSTGRES_URLS
 from console.store.errors import StoreError, StoreMissing, StoreTooNew, StoreUnusable
 from console.store.queries import open_queries
@@ -85,13 +84,11 @@ def _refuse_while_engine_runs(store: Path) -> None:
     """Raises CommandError while an engine works on the store; an unreadable store may be replaced."""
     try:
         with open_queries(str(store)) as reads:
-            engine = reads.estate.engine()
+            holder = reads.estate.working_engine()
     except StoreError:
         return
-    if engine.alive or living_holder(engine.holder, engine.since) is not None:
-        raise CommandError(
-            Exit.REFUSED, f"an engine works on {store} ({engine.holder}): headway engine stop, then restore"
-        )
+    if holder:
+        raise CommandError(Exit.REFUSED, f"an engine works on {store} ({holder}): headway engine stop, then restore")
 
 
 HANDLERS = {

@@ -14,6 +14,7 @@ from console.cli.incidents import incident_table
 from console.cli.main import main
 from console.cli.reader import staleness_text
 from console.cli.services import service_table, slack_text
+from console.domain.header import EngineView
 from console.domain.incident import IncidentRow, sort_by_impact
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -42,15 +43,14 @@ def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
     assert Exit.OK == main(["--store", bench.url, *words])
     told = capsys.readouterr()
     assert "" == fresh.err
-    assert told.err.startswith("headway: no engine since ")
+    assert told.err.startswith("headway: NO ENGINE since ")
     assert fresh.out.splitlines()[0] == told.out.splitlines()[0]
 
 
 def test_the_age_is_told_by_real_time() -> None:
-    assert "no engine since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(
-        NOON - timedelta(minutes=2), NOON
-    )
-    assert "no engine has run" in staleness_text(None, NOON)
+    ended = EngineView("", None, NOON - timedelta(minutes=2), alive=False)
+    assert "NO ENGINE since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(ended, NOON)
+    assert "NO ENGINE has run" in staleness_text(ended._replace(heartbeat=None), NOON)
 
 
 def test_slack_is_the_time_left_to_act_where_an_incident_is_open() -> None:

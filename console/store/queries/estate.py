@@ -9,7 +9,7 @@ from console.domain.header import EngineView, HeaderView
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.service import is_in_doubt
 from console.domain.switches import SystemPause
-from console.store.db.lease import is_provably_dead, stuck_text
+from console.store.db.lease import is_provably_dead, living_holder, stuck_text
 from console.store.db.session import Row
 from console.store.queries.base import ContextQueries, ReadStore, to_view, visible_state
 from console.store.queries.services import ServiceQueries
@@ -100,6 +100,11 @@ class EstateQueries(ContextQueries):
         alive = bool(lease.holder) and lease.until_us > self.link.real_now_us() and not is_provably_dead(lease.holder)
         stuck = "" if alive else stuck_text(self.link.place, lease.holder, since)
         return EngineView(lease.holder, since, instant(lease.heartbeat_us), alive, lease.trouble or "", stuck)
+
+    def working_engine(self) -> str:
+        """The engine that works on the store, also one that cannot write any more; empty without one."""
+        engine = self.engine()
+        return engine.holder if engine.alive or living_holder(engine.holder, engine.since) is not None else ""
 
     def _sick(self) -> tuple[tuple[str, datetime | None], ...]:
         """Targets that fail or were not seen for three intervals; the one seen least recently first."""

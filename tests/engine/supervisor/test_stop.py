@@ -107,7 +107,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     stuck = f"process {other.pid} lives and cannot write"
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     told = capsys.readouterr().out
-    assert (True, True, False) == ("NOTHING IS WATCHED since" in told, stuck in told, "Start one" in told)
+    assert (True, True, False) == ("NO ENGINE since" in told, stuck in told, "Start one" in told)
     with open_queries(url) as reads:
         header = reads.estate.header()
     banner = header_footer.banner_text(
@@ -142,5 +142,5 @@ def test_on_a_full_disk_nobody_is_told_to_start_an_engine(
     monkeypatch.setattr(lease, "MIN_FREE_BYTES", 1 << 62)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     told = capsys.readouterr().out
-    assert "NOTHING IS WATCHED: the disk of the store is full: no engine can write there; free space first" in told
+    assert "NO ENGINE: the disk of the store is full: no engine can write there; free space first" in told
     assert "Start one" not in told
