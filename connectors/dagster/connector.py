@@ -153,7 +153,7 @@ def probe(client: DagsterClient) -> Probe:
         why = f"Dagster says {mutation} is {'unknown' if held is None else 'not allowed'}"
         right = SourcePermission(label, True, needed_for="act")
         rights.append(right if held else SourcePermission(label, held, why, RIGHTS_FIX, "act"))
-    notes = [] if nodes else ["code locations: none is loaded; there is none, or its server is down"]
+    notes = [] if nodes else ["code locations: none is loaded; none exists, or its server is down"]
     for row in fields.tables(fields.subtable(answer, "instance", "daemonHealth").get("allDaemonStatuses")):
         if row.get("required") is True and row.get("healthy") is not True:
             daemon = fields.clean(str(row.get("daemonType")))

@@ -52,15 +52,15 @@ class DagsterPoller:
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. A calm poll costs one call, and one more where runs are open."""
         result = PollResult()
-        mark, more = self._walk(result.cursor_or_first(cursor, DagsterCursor(EPOCH)), result)
+        mark, has_more = self._walk(result.cursor_or_first(cursor, DagsterCursor(EPOCH)), result)
         self._read_open_runs(open_runs, result)
         return self._reported.poll(
             result,
             cursor,
             fields.as_json(mark),
-            more=more,
+            more=has_more,
             clock=self._client.clock,
-            seen_until=None if more or not result.complete else mark.since,
+            seen_until=None if has_more or not result.complete else mark.since,
         )
 
     def _walk(self, mark: DagsterCursor, result: PollResult) -> tuple[DagsterCursor, bool]:

@@ -104,7 +104,7 @@ def probe(client: DatabricksClient) -> Probe:
         _probe_action("repair, cancel and start runs", lambda: client.cancel(NO_SUCH_ID), "CAN MANAGE RUN"),
         _probe_action("pause jobs (hold)", lambda: client.update({"job_id": NO_SUCH_ID}), "CAN MANAGE"),
     ]
-    notes = [] if rows else ["jobs: the list is empty; there is none, or this account may view none"]
+    notes = [] if rows else ["jobs: the list is empty; none exists, or this account may view none"]
     return Probe(True, "Jobs API 2.2", tuple(rights), tuple(notes), reply.clock)
 
 

@@ -31,7 +31,7 @@ class DatabricksInventory:
         by_row = fields.readable(rows, self._jobs, "jobs", skipped)
         jobs = {job.native_id: job for records in by_row for job in records}
         if not rows:
-            skipped.append(SkippedRecord("jobs", "the list is empty: there is none, or this account may view none"))
+            skipped.append(SkippedRecord("jobs", "the list is empty: none exists, or this account may view none"))
         records = (job for _, job in sorted(jobs.items()))
         complete = complete and not skipped
         watched = lambda job, _: self._watched(job, self._names.get(job, ""))  # noqa: E731

@@ -70,14 +70,14 @@ class DatabricksPoller:
             following = self._follow(mark, _to_millis(now), take, result)
         take(active)
         self._read_open_runs(open_runs, seen, result)
-        more = bool(mark.until or following.until)
+        has_more = bool(mark.until or following.until)
         return self._reported.poll(
             result,
             cursor,
             fields.as_json(following),
-            more=more,
+            more=has_more,
             clock=clock,
-            seen_until=None if more or not result.complete else now - VISIBLE_AFTER,
+            seen_until=None if has_more or not result.complete else now - VISIBLE_AFTER,
         )
 
     # where the runs come from

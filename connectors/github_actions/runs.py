@@ -82,14 +82,14 @@ class GitHubPoller:
             result.warn(f"attempts and jobs of {len(following.pending)} runs are read with the next polls")
         for job, why in self._asleep.items():
             result.warn(f"{job} is {why}; enable it again in GitHub if it is still wanted")
-        more = mark.until is not None or following.until is not None
+        has_more = mark.until is not None or following.until is not None
         return self._reported.poll(
             result,
             cursor,
             fields.as_json(following),
-            more=more,
+            more=has_more,
             clock=newest.clock,
-            seen_until=None if more or not result.complete else now - VISIBLE_AFTER,
+            seen_until=None if has_more or not result.complete else now - VISIBLE_AFTER,
         )
 
     # where the runs come from

@@ -26,7 +26,7 @@ class PgCronOptions(PostgresOptions):
     """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
 
     dbname: str = "postgres"
-    """The database where pg_cron lives: what `SHOW cron.database_name` says."""
+    """The database of pg_cron, as shown by `SHOW cron.database_name`."""
 
 
 ACCESS: LiteralString = """

@@ -114,7 +114,7 @@ def probe(client: PrefectClient) -> Probe:
     rights = [_probed(client, "POST", path, ONE_ROW, name, "view") for path, name in PROBED_READS]
     rights += [_probed(client, *action, "act") for action in PROBED_ACTIONS]
     rows = fields.tables(list_rows(client.deployments(0))) if rights[0].held else []
-    notes = ["deployments: the list is empty; there is none, or this account may read none"] if not rows else []
+    notes = ["deployments: the list is empty; none exists, or this account may read none"] if not rows else []
     idle = sorted(str(row.get("name")) for row in rows if row.get("status") == "NOT_READY")
     if idle:
         names = fields.clean(", ".join(idle[:6])) + (f" and {len(idle) - 6} more" if len(idle) > 6 else "")

@@ -131,7 +131,7 @@ def split_attempts(steps: Sequence[PrefectRunState]) -> list[list[PrefectRunStat
 
 def needs_history(row: Row) -> bool:
     """Whether the row may hold more than one attempt. Its `run_count` counts only what came to RUNNING: an attempt that
-    crashed on its way there is in the history alone, and made what followed it start late. For a run with a single
+    crashed before RUNNING is in the history alone, and made what followed it start late. For a run with a single
     attempt, the time from start to end is its run time."""
     count, native = fields.number(row, "run_count", 0), fields.optional_text(row, "state_type")
     if native == SCHEDULED_TYPE:

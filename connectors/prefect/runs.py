@@ -51,23 +51,23 @@ class PrefectPoller:
             mark = PrefectCursor(mark.at - timedelta(days=1), 0, now)
         known = {at.run: open_run.job for open_run in open_runs if (at := parse_reference(open_run))}
         if mark.until is not None:
-            following, more = self._walk(mark, now, known, result)
+            following, has_more = self._walk(mark, now, known, result)
         else:
             changes = read_changes_since(self._client, mark.at, result)
             if self._read_runs(changes.runs, now, known, result) is None:
-                following, more = mark, False
+                following, has_more = mark, False
             elif changes.until is not None:
-                following, more = PrefectCursor(max(changes.until, mark.at + timedelta(microseconds=1))), True
+                following, has_more = PrefectCursor(max(changes.until, mark.at + timedelta(microseconds=1))), True
             else:
-                following, more = PrefectCursor(max(now - OVERLAP, mark.at)), False
+                following, has_more = PrefectCursor(max(now - OVERLAP, mark.at)), False
         self._read_open_runs(open_runs, now, known, result)
         return self._reported.poll(
             result,
             cursor,
             fields.as_json(following),
-            more=more,
+            more=has_more,
             clock=clock,
-            seen_until=None if more or following.until is not None or not result.complete else following.at,
+            seen_until=None if has_more or following.until is not None or not result.complete else following.at,
             gaps=gaps,
         )
 
