@@ -103,7 +103,6 @@ class BatchActions(VerbRouter):
         )
 
     def _of(self, queue: str, name: str) -> list[AwsReply]:
-        """The newest jobs of a definition in a queue."""
         rows = self._client.listed(queue, "JOB_DEFINITION", name)["jobSummaryList"]
         return [row for row in rows if parse.definition_of(row) == name]
 

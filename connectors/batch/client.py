@@ -38,11 +38,9 @@ class BatchClient(AwsLogClient):
     service = "Batch"
 
     def queues(self) -> Iterator[AwsReply]:
-        """All job queues of the region."""
         return self.rows("batch", "describe_job_queues", "jobQueues", "nextToken", maxResults=PAGE_SIZE)
 
     def definitions(self) -> Iterator[AwsReply]:
-        """All revisions of job definitions that are active."""
         which: dict[str, Any] = {"status": "ACTIVE", "maxResults": PAGE_SIZE}
         return self.rows("batch", "describe_job_definitions", "jobDefinitions", "nextToken", **which)
 

@@ -13,9 +13,8 @@ import httpx
 from connectors.batch import actions, parse
 from connectors.batch import client as log
 from connectors.batch.client import GROUP, PAGE_SIZE, BatchClient, BatchOptions
-from connectors.sdk.aws.client import try_permission, untried_permission
+from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
-from connectors.sdk.aws.inventory import read_inventory
 from connectors.sdk.aws.newest_first import (
     NewestFirstCursor,
     NewestFirstPoller,
@@ -61,7 +60,6 @@ class BatchInventory:
         return [newest[name] for name in sorted(newest)]
 
     def queues(self) -> list[str]:
-        """Names of the job queues that the options name."""
         return [str(item["jobQueueName"]) for item in self.queues_whole()]
 
     def queues_whole(self) -> list[AwsReply]:
@@ -137,7 +135,6 @@ class BatchJobReader(NewestFirstReader):
         return parse.runs(row, inputs, self.region)
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
-        """Describes the open jobs that no page showed."""
         shown = {run.period_key for run in self.result.records.values()}
         rest = [ref for ref in open_runs if (job := parse.place(ref)[0]) and job not in shown]
         requested = in_turns(rest, MOST_OPEN, at.turn)
@@ -159,7 +156,6 @@ ACTION_PERMISSIONS = (
 
 
 def probe(client: BatchClient, reader: BatchInventory) -> Probe:
-    """Each call that watching needs, tried."""
     queues: list[str] = []
     jobs: list[AwsReply] = []
     held = [

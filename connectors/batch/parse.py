@@ -32,7 +32,6 @@ TEXT_CHARACTERS = 4000
 
 
 def job(row: Mapping[str, Any], region: str) -> JobRecord:
-    """One job definition, by its newest active revision."""
     name = row.get("jobDefinitionName")
     if not isinstance(name, str) or not name:
         raise RecordUnreadable("a job definition without a name")
@@ -74,7 +73,6 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def state_of(row: Mapping[str, Any]) -> RunState:
-    """State of a job from ListJobs or DescribeJobs."""
     state = STATES.get(str(row.get("status")), RunState.UNKNOWN)
     is_ended_by_hand = bool(row.get("isTerminated") or row.get("isCancelled"))
     if state == RunState.FAILED and is_ended_by_hand:

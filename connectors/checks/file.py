@@ -47,8 +47,7 @@ def measure_local(path: str) -> Measurement:
 
 
 def measure_remote(address: SshAddress, path: str, timeout_seconds: float) -> Measurement:
-    """A file of another host, links followed. Raises SystemUnreachable, or AccessRefused (key, host key, user, rights,
-    no SFTP there)."""
+    """A file of another host, links followed. Raises SystemUnreachable or AccessRefused."""
     until = time.monotonic() + timeout_seconds
     try:
         with closing(connect(address, until)) as client, watchdog(client.close, until - time.monotonic()):

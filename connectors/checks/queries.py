@@ -118,7 +118,6 @@ def _without_literals(sql: str) -> str:
 
 
 def refuse_unreadable_path(path: str) -> str:
-    """The path. Raises ValueError for an invalid one."""
     if path and _PATH.fullmatch(path) is None:
         raise ValueError(f'"{path}" leads nowhere; write the names with dots in between, "data.items[0].rows"')
     return path

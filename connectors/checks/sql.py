@@ -69,7 +69,6 @@ def _measured(reader: PostgresReader, query: SqlQuery, business_date: date) -> M
 
 
 def _aggregates(query: SqlQuery) -> Composed:
-    """One pass over the table for all aggregates."""
     parts: list[Composed] = [Composed([SQL("count(*) AS n")])] if query.counts else []
     if query.fresh:
         parts.append(SQL("left(max({})::text, 64) AS newest").format(_name(query.fresh)))

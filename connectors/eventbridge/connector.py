@@ -16,8 +16,7 @@ from pydantic import Field
 from connectors.eventbridge import parse
 from connectors.sdk.action_router import ActionFunctions, VerbRouter
 from connectors.sdk.aws import scheduler, schedules
-from connectors.sdk.aws.client import AwsNotFound, try_permission, untried_permission
-from connectors.sdk.aws.inventory import read_inventory
+from connectors.sdk.aws.client import AwsNotFound, read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.options import AwsOptions, matches_any, targets
 from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
 from connectors.sdk.aws.values import AwsReply
@@ -80,7 +79,6 @@ NO_RUNS = "EventBridge Scheduler keeps no record of its starts: watch what it st
 
 
 def event_bridge_actions(client: SchedulerClient) -> VerbRouter:
-    """Holds and releases of schedules of one region."""
 
     def schedule(name: str) -> AwsReply:
         group, _, own = name.partition("/")

@@ -18,7 +18,6 @@ KINDS = {"stateMachine": "state machine", "function": "function", "event-bus": "
 
 
 def job(schedule: Mapping[str, Any], now: datetime, region: str) -> JobRecord:
-    """One schedule, whole."""
     if not schedule.get("Name") or not isinstance(schedule.get("Target"), Mapping):
         raise RecordUnreadable(f"a schedule without a name or target: {schedules.full_name(schedule)}")
     name = schedules.full_name(schedule)

@@ -130,7 +130,6 @@ class GlueActions(VerbRouter):
         return [row for row in rows if parse.is_open(row)]
 
     def _look_up_start(self, plan: Plan, key: str) -> LookUpResult:
-        """By its argument among the newest runs."""
         job, sent, token = str(plan["job"]), sent_at(plan), None
         for _ in range(MOST_PAGES):
             page = self._client.runs(job, RUNS_SIZE, token)

@@ -37,11 +37,9 @@ class GlueClient(AwsLogClient):
     service = "Glue"
 
     def jobs(self) -> Iterator[AwsReply]:
-        """All jobs of the region, as they are defined."""
         return self.rows("glue", "get_jobs", "Jobs", "NextToken", MaxResults=JOBS_SIZE)
 
     def job(self, name: str) -> AwsReply:
-        """One job. Raises Gone."""
         reply: AwsReply = self.call("glue", "get_job", "Job", JobName=name)["Job"]
         return reply
 

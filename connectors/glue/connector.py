@@ -13,9 +13,8 @@ import httpx
 from connectors.glue import actions, parse
 from connectors.glue import client as log
 from connectors.glue.client import GROUP, RUNS_SIZE, GlueClient, GlueOptions
-from connectors.sdk.aws.client import try_permission, untried_permission
+from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
-from connectors.sdk.aws.inventory import read_inventory
 from connectors.sdk.aws.newest_first import (
     NewestFirstCursor,
     NewestFirstPoller,

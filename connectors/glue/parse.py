@@ -24,7 +24,6 @@ Trigger = Mapping[str, Any]
 
 
 def by_job(triggers: Sequence[Trigger]) -> dict[str, list[Trigger]]:
-    """The triggers that start each job, by name."""
     starting: dict[str, list[Trigger]] = {}
     for item in sorted(triggers, key=lambda trigger: str(trigger.get("Name"))):
         for name in {str(action.get("JobName")) for action in item.get("Actions") or () if action.get("JobName")}:
@@ -82,7 +81,6 @@ def next_instant(triggers: Sequence[Trigger], now: datetime) -> datetime | None:
 
 
 def arguments_for(trigger: Trigger, job: str) -> Mapping[str, str]:
-    """Arguments with which the trigger starts the job."""
     for action in trigger.get("Actions") or ():
         if action.get("JobName") == job:
             return texts(action.get("Arguments"))
@@ -113,7 +111,6 @@ def is_open(run: Mapping[str, Any]) -> bool:
 
 
 def job(row: Mapping[str, Any], started_by: Sequence[Trigger], schedule: Schedule, region: str) -> JobRecord:
-    """One job and the triggers that start it."""
     name = row.get("Name")
     if not isinstance(name, str) or not name:
         raise RecordUnreadable("a job without a name")

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -21,7 +20,7 @@ from connectors.heartbeat.spool import Spool, current_time
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
-from connectors.sdk.fields import read_cursor
+from connectors.sdk.fields import as_json, read_cursor
 from connectors.sdk.log_chunks import from_character
 from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.states import Capability, ProofLevel
@@ -64,7 +63,6 @@ class HeartbeatConnector(WatchOnly):
         return Inventory(jobs, complete=True, hash=digest, clock=self._target_clock()).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        """Runs reported since the cursor, and open runs that are lost."""
         with self._reading() as spool:
             before = read_cursor(HeartbeatCursor, cursor) or HeartbeatCursor()
             last = before if before.spool == spool.id else HeartbeatCursor(spool.id)
@@ -104,7 +102,7 @@ class HeartbeatConnector(WatchOnly):
         ]
         return Poll(
             tuple(run for run in runs if run.job in jobs),
-            json.dumps(asdict(following)),
+            as_json(following),
             more=has_more,
             clock=self._target_clock(),
             gaps=tuple(

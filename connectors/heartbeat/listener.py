@@ -66,12 +66,10 @@ class HttpExchange:
 
     @property
     def is_over(self) -> bool:
-        """True once no more bytes are needed."""
         return self.whole or self.refused is not None
 
     @property
     def body(self) -> bytes:
-        """The end of the body."""
         return bytes(self._end[-LOG_BYTES:])
 
     @property
@@ -211,7 +209,6 @@ class PingListener:
         return "; ".join(filter(None, (self._token_faults, self._fault, ended)))
 
     def close(self) -> None:
-        """Stops listening; every answered report is in the spool."""
         self._closing.set()
         with suppress(OSError):
             self._wake_there.send(b"x")

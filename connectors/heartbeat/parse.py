@@ -62,13 +62,11 @@ class PingRequest:
 
 
 def token_digest(token: str) -> bytes:
-    """Digest of a token, which is stored and compared."""
     return sha256(token.encode()).digest()
 
 
 def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str, bytes]) -> PingRequest:
-    """The ping. `tokens`: job -> digest of its token. Raises the same PingRefused for a wrong token and an unknown
-    job."""
+    """The ping. `tokens`: job -> digest. A wrong token and an unknown job raise the same PingRefused."""
     path, _, query = target.partition("?")
     match = _PATH.fullmatch(path)
     if match is None:
@@ -124,8 +122,7 @@ OVERTAKEN = "overtaken"
 
 @dataclass(frozen=True, slots=True)
 class PingArrival:
-    """When something arrived, by our clocks: seconds since the epoch, and since the machine booted (that one never
-    jumps)."""
+    """An arrival by our clocks: seconds since the epoch, and since the boot (monotonic)."""
 
     wall: float
     boot: str
@@ -164,14 +161,12 @@ class HeartbeatRun:
 
 
 def open_run(ping: PingRequest, at: PingArrival) -> HeartbeatRun:
-    """The run that a first report opens."""
     run = HeartbeatRun(0, ping.job, ping.rid, at)
     return replace(run, started=at.wall) if ping.kind == PING_START else run
 
 
 def apply_report(run: HeartbeatRun, ping: PingRequest, at: PingArrival, body: bytes, left_out: int = 0) -> HeartbeatRun:
-    """The run after one more report about it; the same where that is a repeat. `left_out`: bytes of the body before
-    `body`."""
+    """The run after one more report; unchanged by a repeat. `left_out`: bytes of the body before `body`."""
     if ping.kind == PING_LOG:
         return _append_log(run, body, left_out)
     if run.id if ping.kind == PING_START else not run.is_open and run.kind in (ping.kind, PING_FAIL):
@@ -185,12 +180,10 @@ def apply_report(run: HeartbeatRun, ping: PingRequest, at: PingArrival, body: by
 
 
 def overtake_run(run: HeartbeatRun, at: PingArrival) -> HeartbeatRun:
-    """An open run, after another start came."""
     return replace(run, kind=OVERTAKEN, ended=run.first.wall + at.since(run.first))
 
 
 def is_later_run(run: HeartbeatRun, ping: PingRequest, at: PingArrival) -> bool:
-    """Whether a report under the rid of `run` is about a later run."""
     if run.ended is None:
         return ping.kind == PING_START and at.since(run.first) > OPEN_RID_EXPIRY_SECONDS
     since_end = at.since(run.first) - max(0.0, run.ended - run.first.wall)
@@ -268,7 +261,6 @@ def attempt_key(run: HeartbeatRun) -> str:
 
 
 def vanished_run(run: RunRef) -> RunRecord:
-    """Record of an open run that is no longer in the spool."""
     message = "no longer in the spool: the file was replaced, or the run is too old"
     return no_longer_listed(run, "(not in the spool)", message)
 
@@ -278,7 +270,6 @@ def _from_epoch(seconds: float | None) -> datetime | None:
 
 
 def parse_run_number(native_ref: str) -> int | None:
-    """The run's number in the spool."""
     try:
         number = json.loads(native_ref)["id"]
     except (ValueError, KeyError, TypeError, RecursionError):

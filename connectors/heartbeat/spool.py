@@ -162,7 +162,6 @@ class Spool:
         return None
 
     def _latest(self, ping: PingRequest) -> HeartbeatRun | None:
-        """The latest run under the rid of a report."""
         first = f"{ping.rid}{RID_SEPARATOR}"
         where = "job = ? AND (rid = ? OR (rid > ? AND rid < ?)) ORDER BY id DESC LIMIT 1"
         return self._select_run(where, ping.job, ping.rid, first, f"{first}:")
@@ -183,7 +182,6 @@ class Spool:
             self._set_fact("listened", (at.wall, at.boot, at.up))
 
     def tidy(self) -> None:
-        """Deletes old runs and logs that were reported."""
         reported = int(self._fact("told") or 0)
         with self._writing():
             self._db.execute("DELETE FROM unread WHERE changed <= ?", (reported,))

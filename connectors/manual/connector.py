@@ -21,7 +21,6 @@ from connectors.sdk.states import Capability, ProofLevel, RunState
 
 
 def job(name: str, step: StepOptions, zone: str) -> JobRecord:
-    """The step as a job that starts by the clock."""
     every = ",".join(str((DAYS.index(day) + 1) % 7) for day in step.days) if len(step.days) < len(DAYS) else "*"
     text = f"{', '.join(step.days) if every != '*' else 'daily'} at {step.at:%H:%M}"
     expression = f"{step.at.minute} {step.at.hour} * * {every}"

@@ -55,8 +55,7 @@ class ReplayActions:
     now: datetime
 
     def preview(self, spec: ActionSpec, run: str) -> Preview:
-        """The preview. `run`: the name of the run in the night; empty without one. Raises NotSupported for verbs that a
-        replay lacks."""
+        """`run`: the name of the run in the night; empty without one. Raises NotSupported for other verbs."""
         if spec.verb is Verb.RERUN:
             return self._rerun(spec, run)
         job = self.night.jobs.get((self.system, spec.run.job))
@@ -138,7 +137,6 @@ class ReplayActions:
         return _with_plan(preview, plan, marking.release_refusal(job.native_id, state, plan["hold"], by_hand))
 
     def holds(self, jobs: tuple[JobDef, ...]) -> Iterator[NativeHold]:
-        """The holds among these jobs."""
         for job in jobs:
             place = vocabulary.text_of(self.kind, "mark_place", job)
             yield from native_holds(job.native_id, self._pause_state(job), place)
@@ -151,8 +149,7 @@ class ReplayActions:
         return pause_state(job.paused, own)
 
     def act(self, preview: Preview, key: str) -> tuple[SentAction | None, Receipt]:
-        """The action to store under `key`; None where it is stored already. Raises NotSupported where the hold changed
-        since its preview."""
+        """The action to store (None: it is stored already). Raises NotSupported where the hold changed."""
         plan, receipt = preview.plan, Receipt(key, f"{preview.verb}: accepted by the replay")
         if key in {item.key for item in self.sent}:
             return None, receipt

@@ -81,9 +81,7 @@ class ActionLog:
         self._path = path
 
     def read(self) -> tuple[SentAction, ...]:
-        """All of them, in the order in which they arrived. A line still being written is not there yet.
-
-        Raises SystemUnreachable."""
+        """All of them, in order, without a line that is still being written. Raises SystemUnreachable."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:

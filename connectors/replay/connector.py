@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -33,7 +33,7 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported, SystemUnreachable
-from connectors.sdk.fields import read_cursor
+from connectors.sdk.fields import as_json, read_cursor
 from connectors.sdk.log_chunks import chunk_of, join_lines
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -49,11 +49,10 @@ class ReplayCursor:
 
     @classmethod
     def read(cls, text: str) -> ReplayCursor:
-        """The cursor in `text`; the beginning for anything else."""
         return read_cursor(cls, text) or cls()
 
     def text(self) -> str:
-        return json.dumps(asdict(self), default=datetime.isoformat)
+        return as_json(self)
 
     def before(self, actions: Sequence[SentAction]) -> ReplayCursor:
         """This position, or the earlier one from which new actions may have changed something."""
@@ -91,7 +90,6 @@ class ReplayConnector:
         self._clock = ReplayClock(options.clock_file)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        """All jobs of the target; they never change during a night."""
         system = self._system()
         acts = self._acts()
         records = tuple(record for job in self._jobs() for record in _job_records(job, acts.is_paused(job)))
@@ -125,7 +123,6 @@ class ReplayConnector:
         )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        """The lines of the attempt so far."""
         night, now = self._night(), self._clock.now()
         job = home(night, (self._options.system, run.job))
         if job is not None and job.proof is not ProofLevel.FULL:
@@ -140,7 +137,6 @@ class ReplayConnector:
         return chunk_of(text, start, limit_bytes, is_open=attempt.ended_at is None)
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        """The verb of the imitated kind; nothing is sent."""
         return self._acts().preview(spec, _run_of(spec.run))
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -153,15 +149,12 @@ class ReplayConnector:
         return receipt
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """By the stored actions; bare marks too."""
         return tuple(self._acts().holds(self._jobs()))
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
-        """By the stored actions, which prove presence and absence."""
         return self._acts().look_up(preview, key)
 
     def probe(self, timeout_seconds: float) -> Probe:
-        """Always reachable; a note says that it is a replay."""
         system = self._system()
         rights = (
             SourcePermission("view", True),
@@ -174,7 +167,6 @@ class ReplayConnector:
 
     @property
     def _kind(self) -> str:
-        """The kind that the system imitates."""
         return self._options.lent or self._system().lent
 
     def _night(self) -> ReplayNight:

@@ -43,7 +43,6 @@ TEXTS: Mapping[str, Mapping[str, Any]] = tomllib.loads(Path(__file__).with_name(
 
 
 def text_of(kind: str, name: str, job: JobDef) -> str:
-    """One text of the kind, with the facts of a job filled in."""
     return str(TEXTS[kind][name]).format_map(_facts(job))
 
 

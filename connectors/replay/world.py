@@ -122,12 +122,10 @@ class ReplayAttempt:
 
     @property
     def changed_at(self) -> datetime:
-        """Since when it is shown like this."""
         return self.ended_at or self.started_at or self.queued_at
 
     @property
     def position(self) -> tuple[datetime, str]:
-        """A total order of attempts."""
         return self.changed_at, f"{'/'.join(self.job)} {self.run} {self.number}"
 
 
@@ -143,7 +141,6 @@ def world(
 
 
 def seen(attempt: PlannedAttempt, now: datetime) -> ReplayAttempt | None:
-    """The attempt at `now`; None before it exists."""
     if attempt.queued_at > now:
         return None
     started = attempt.started_at if attempt.started_at is not None and attempt.started_at <= now else None
@@ -205,8 +202,7 @@ def _starts_itself(run: RecordedRun, pauses: PauseHistory) -> bool:
 
 
 def _requested(night: ReplayNight, actions: Sequence[SentAction]) -> Iterator[PlannedAttempt]:
-    """Reruns of recorded runs, and starts of runs that did not come or that the recording never had: they succeed, in
-    the job's usual time."""
+    """Reruns and starts of runs outside scripts: they succeed, in the job's usual time."""
     numbers: dict[tuple[JobKey, str], int] = {}
     pauses = PauseHistory(actions)
     for action in actions:
@@ -288,8 +284,7 @@ def _play(script: ScriptedRun, job: JobDef, plays: Plays, starts: Iterable[Begun
 def _starts(
     script: ScriptedRun, job: JobDef, plays: Plays, actions: Sequence[SentAction], pauses: PauseHistory
 ) -> Iterator[Begun]:
-    """Each attempt's beginning. A start by the clock does not happen while its job is paused; a start by another job
-    happens when the job is released."""
+    """The starts of a script. None by the clock while its job is paused; one by another job waits for the release."""
     wait = timedelta(seconds=script.wait)
     if script.after is None:
         if pauses.free_from(script.job, script.due) == script.due:

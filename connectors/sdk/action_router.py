@@ -99,7 +99,6 @@ class VerbRouter(ActionRouter[RoutedAction]):
         self._previews, self._missing = previews, missing
 
     def preview(self, spec: ActionSpec) -> Preview:
-        """Raises NotSupported for a verb without a preview."""
         if spec.verb not in self._previews:
             raise NotSupported(f"{self._source} cannot {spec.verb}: {self._missing[spec.verb.needs]}")
         return self._previews[spec.verb](spec)

@@ -120,7 +120,6 @@ class ComposedConnector:
         return self._probe()
 
     def close(self) -> None:
-        """Closes connections; once more does nothing."""
         self._client.close()
 
     def _begin(self, timeout_seconds: float) -> None:

@@ -334,11 +334,9 @@ class ConnectorKind:
 
 
 def check_action_key(key: str) -> None:
-    """Raises NotSupported for a key that is not one of ours."""
     if not ACTION_KEY.fullmatch(key):
         raise NotSupported(f"not an action key of ours: {key[:60]!r}")
 
 
 def refused_preview(verb: str, why: str) -> Preview:
-    """The preview of an action that cannot be sent now."""
     return Preview(verb, f"cannot {verb} now", "nothing", refused=why)

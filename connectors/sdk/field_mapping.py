@@ -312,7 +312,6 @@ def changed_at(row: Row, fields: MappedRunFields, run: RunRecord) -> datetime | 
 
 
 def unknown_states(runs: Iterable[RunRecord]) -> tuple[str, ...]:
-    """A warning for each native state that `states` does not name."""
     names = dict.fromkeys(run.native_state for run in runs if run.state is RunState.UNKNOWN)
     return tuple(f"unknown state {name[:60]!r}: shown as UNKNOWN until states names it" for name in names)
 

@@ -41,12 +41,10 @@ def text(row: Row, name: str) -> str:
 
 
 def optional_text(row: Row, name: str) -> str:
-    """An optional text; "" where missing."""
     return "" if row.get(name) in (None, "") else text(row, name)
 
 
 def number(row: Row, name: str, missing: int) -> int:
-    """An optional whole number."""
     result = row.get(name)
     if result is None:
         return missing
@@ -115,8 +113,7 @@ def readable(
     where: str = "",
     unreadable: list[SkippedRecord] | None = None,
 ) -> list[Parsed]:
-    """The result of `parse` for each row. A row for which it raises RecordUnreadable is left out, and added to
-    `unreadable` as a record of `where`."""
+    """The result of `parse` for each row; unreadable rows are added to `unreadable` as records of `where`."""
     parsed = []
     for row in items:
         try:
@@ -128,7 +125,6 @@ def readable(
 
 
 def skipped(where: str, error: RecordUnreadable, row: Any) -> SkippedRecord:
-    """A row that was skipped, with its beginning."""
     return SkippedRecord(where, str(error), clean(_sample(row)))
 
 

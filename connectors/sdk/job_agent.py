@@ -82,7 +82,6 @@ class AgentAction:
     def on(
         cls, client: Any, preview: Callable[..., Preview], send: Callable[..., Receipt], look_up: Callable[..., Any]
     ) -> AgentAction:
-        """The same three with their client."""
         return cls(partial(preview, client), partial(send, client), partial(look_up, client))
 
 
@@ -172,8 +171,7 @@ class JobAgentConnector:
         return action.preview(spec, timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        """Sends it under our key. Raises NotSupported where the job or run is not as it must be: then nothing was
-        changed."""
+        """Raises NotSupported where the job or run is not as it must be: then nothing was changed."""
         return self._action_of(preview).send(preview.plan, key, send_timeout(preview, timeout_seconds))
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
@@ -333,12 +331,10 @@ def view_fixes(permissions: Iterable[SourcePermission]) -> str:
 
 
 def act_permission(name: str, held: object, why: str, fix: str) -> SourcePermission:
-    """A permission to act."""
     return SourcePermission.checked(name, held, why, fix, "act")
 
 
 def target_clock(at: datetime | None, zone: str = "UTC") -> TargetClock:
-    """The server's clock beside ours."""
     ours = datetime.now(UTC)
     return TargetClock(at or ours, ours, zone)
 

@@ -79,8 +79,7 @@ def chunk_of(whole: str, start: str | None, limit_bytes: int, is_open: bool) -> 
 
 
 def chunk_of_parts(parts: Iterable[str], start: str | None, limit_bytes: int, is_open: bool) -> LogChunk:
-    """The same of a text that comes in parts, of which one is held in memory at a time; those behind the piece are not
-    read."""
+    """The same of a text in parts, one in memory at a time; parts behind the piece are not read."""
     if start is None:
         before, data = _tail(parts, limit_bytes)
         text = from_character(data[:limit_bytes]).decode("utf-8", "surrogateescape")
@@ -100,8 +99,7 @@ def chunk_of_parts(parts: Iterable[str], start: str | None, limit_bytes: int, is
 
 
 def read_through(read: Callable[[int, int], str | bytes], characters: int) -> Iterator[str]:
-    """A long text of a table, part by part: `read` gives so many characters (of binary text: bytes) from the first on,
-    and fewer only at the end."""
+    """A long text of a table in parts. `read` (first, count) returns fewer characters only at the end."""
     decoder, first = getincrementaldecoder("utf-8")("surrogateescape"), 0
     while part := read(first, characters):
         yield decoder.decode(part) if isinstance(part, bytes) else part
@@ -112,7 +110,6 @@ def read_through(read: Callable[[int, int], str | bytes], characters: int) -> It
 
 
 def without_last_newlines(parts: Iterable[str]) -> Iterator[str]:
-    """The same text without the newlines at its end."""
     text = ""
     for part in parts:
         whole = text + part

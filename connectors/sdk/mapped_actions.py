@@ -88,7 +88,6 @@ class MappedVerbs(BaseModel, Generic[Call]):
 
 
 def missing_call(verb: Verb, what: str, setting: str) -> str:
-    """Why the verb is missing."""
     return f"the config names no {what} for it: add [systems.NAME.verbs.{verb.value}] with its {setting}"
 
 

@@ -51,7 +51,6 @@ def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
 
 
 def hold_parameters(spec: ActionSpec) -> dict[str, str]:
-    """The parameters of a hold for its plan."""
     return {name: str(spec.parameters.get(name, "")) for name in ("by", "until")}
 
 
@@ -100,7 +99,6 @@ def release_refusal(
 
 
 def holds_in(note: str) -> list[HoldMark]:
-    """The marks in a note, in their order."""
     marks = (HoldMark.read(match[0]) for match in HOLD_MARK.finditer(note))
     return [mark for mark in marks if mark is not None]
 
@@ -139,7 +137,6 @@ class PauseState:
     """The mark of the present pause first; the others outlived their holds."""
 
     def has_mark(self, hold: str) -> bool:
-        """Whether it has the mark of that hold."""
         return any(mark.id == hold for mark in self.marks)
 
 
@@ -155,7 +152,6 @@ def shown_mark(mark: HoldMark) -> str:
 
 
 def hold_plan(job: str, mark: HoldMark) -> dict[str, Any]:
-    """The plan of a hold."""
     return {"how": "hold", "job": job, "by": mark.by, "until": instant_key(mark.until)}
 
 
@@ -210,7 +206,6 @@ class MarkedPause:
             raise NotSupported(f"{self.source}: {what}; nothing was sent")
 
     def receipt(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """The receipt of a sent action, or of one that existed before."""
         messages = {
             "hold": f"is {self.paused} under our mark",
             "release": "is released",
@@ -337,6 +332,5 @@ class MarkedPauseActions(Generic[Source]):
         return self.marking.receipt(plan, key)
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the mark and the pause."""
         row = self.read_again(plan)
         return self.marking.look_up(None if row is None else self.state(row), plan, key)

@@ -47,8 +47,7 @@ class PollResult:
     def without_record(
         self, open_runs: Iterable[RunRef], deadline: Deadline, reserved_share: float
     ) -> Iterator[RunRef]:
-        """Open runs that no list showed, one by one until only `reserved_share` of the call's time is left: then the
-        result is incomplete."""
+        """Open runs that no list showed; incomplete once only `reserved_share` of the call's time is left."""
         for open_run in open_runs:
             if (open_run.job, open_run.attempt_key) in self.records:
                 continue
@@ -65,7 +64,6 @@ class PollResult:
             return first
 
     def mark_incomplete(self, reason: str) -> None:
-        """Not everything could be read: `reason` is a warning."""
         self.complete = False
         self.warn(reason)
 

@@ -57,7 +57,6 @@ class PostgresAgentClient:
         return access
 
     def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
-        """All jobs, or one."""
         raise NotImplementedError
 
     def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
@@ -70,7 +69,7 @@ class PostgresAgentClient:
 
 
 class PostgresAgentConnector(JobAgentConnector):
-    """What both agents report about their database."""
+    """Access and jobs of one agent in PostgreSQL."""
 
     jobs_table: ClassVar[str]
 
@@ -79,14 +78,13 @@ class PostgresAgentConnector(JobAgentConnector):
         raise NotImplementedError
 
     def zone(self, access: Row) -> str:
-        """Zone of the schedules."""
         raise NotImplementedError
 
     def clock(self, access: Row) -> TargetClock:
         return target_clock(epoch_instant(access["clock"]), self.zone(access))
 
     def require_visible(self, access: Row, rows: Sequence[Row]) -> None:
-        """Raises PermissionMissing where there are no rows and row security may hide some."""
+        """Raises PermissionMissing without rows where row security may hide some."""
         if not rows and (hidden := self.hidden(access)):
             raise PermissionMissing(f"{self._agent_client.place}: {hidden}")
 
@@ -109,7 +107,6 @@ class PostgresAgentConnector(JobAgentConnector):
 
 
 def agent_session(options: PostgresOptions, secrets: SecretResolver) -> PostgresSession:
-    """A session that connects at its first use."""
     return PostgresSession(lambda: connection_parameters(options, secrets), "headway")
 
 

@@ -30,7 +30,6 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def kinds() -> list[str]:
-    """Names of all installed kinds, sorted."""
     return sorted(_entry_points())
 
 
@@ -102,7 +101,6 @@ class KindEntry:
 
 
 def entries() -> list[KindEntry]:
-    """All installed kinds, by name."""
     result = []
     for kind in kinds():
         try:

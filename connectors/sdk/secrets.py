@@ -42,8 +42,7 @@ _PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
 
 
 def refuse_pasted(value: Any) -> Any:
-    """The value. Raises ValueError, without showing it, for the text of a key instead of a path: error messages contain
-    paths."""
+    """The value. Raises ValueError, without showing it, for the text of a key: error messages contain paths."""
     if isinstance(value, str) and ("\n" in value or "\r" in value or "PRIVATE KEY" in value):
         raise ValueError(
             "this is the text of a secret or a certificate, not a path: put it into a file of ours and name that file "

@@ -44,8 +44,7 @@ class SequenceCursor:
         return read_cursor(cls, text)
 
     def rows_are_gone(self, newest: int | None) -> bool:
-        """Whether the log ends before the position: rows were deleted, and numbers may restart. False for an empty log,
-        whose next row decides."""
+        """Whether the log ends before the position: rows were deleted. False for an empty log."""
         return newest is not None and newest < self.after
 
     def restarted(self, log: str, newest: int | None, clock: TargetClock) -> Poll:

@@ -54,7 +54,6 @@ def try_system(connector: Connector, target: str, timeout_seconds: float, works:
 
 
 def lines(result: TrialResult) -> Iterator[str]:
-    """The result as lines of text."""
     if result.probe is not None:
         silent = "; ".join(result.probe.notes) or "unreachable"
         version = f", {result.probe.version}" if result.probe.version else ""

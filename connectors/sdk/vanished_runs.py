@@ -30,7 +30,6 @@ def row_deleted(known: RunRef) -> RunRecord:
 
 
 def state_past_retention(known: RunRef, retention: timedelta, now: datetime) -> RunState | None:
-    """UNKNOWN for a run that began before the retention of ended runs: its end may have been missed. None for a younger
-    run, which was deleted."""
+    """UNKNOWN for a run that is older than the retention of ended runs; None for a younger, deleted one."""
     began = known.started_at
     return RunState.UNKNOWN if began is not None and now - began > retention else None

@@ -35,8 +35,7 @@ LISTED_RUNNING = 10
 
 
 class StepFunctionsActions(VerbRouter):
-    """Actions on executions and schedules of one region. `settle_seconds`: DescribeExecution is "eventually
-    consistent"."""
+    """Actions on executions and schedules of one region."""
 
     _client: StepFunctionsClient
 
@@ -88,7 +87,6 @@ def preview_rerun(client: StepFunctionsClient, spec: ActionSpec) -> Preview:
 
 
 def open_executions(client: StepFunctionsClient, machine: str) -> list[AwsReply]:
-    """The newest open executions of a state machine."""
     rows: list[AwsReply] = client.executions(machine, LISTED_RUNNING, status="RUNNING")["executions"]
     return rows
 
@@ -147,8 +145,7 @@ def _rerun_input(execution: Mapping[str, Any]) -> str | None:
 
 
 def send_redrive(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
-    """Calls RedriveExecution. The receipt names the attempt by the key that polls will report: a redriven execution
-    carries no key of ours."""
+    """The receipt names the attempt that polls will report: a redriven execution carries no key of ours."""
     client.redrive(str(plan["arn"]), key)
     return Receipt(f"{plan['arn']}#{int(plan['redrives']) + 1}", f"redriven, attempt {int(plan['redrives']) + 2}")
 
@@ -173,7 +170,6 @@ def _send(client: StepFunctionsClient, plan: Plan, key: str, given: str) -> Rece
 
 
 def look_up_start(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
-    """By the name of the execution."""
     arn = parse.execution_arn(str(plan["machine"]), key)
     try:
         return ActionFound(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
@@ -253,7 +249,6 @@ def _start_refusal(spec: ActionSpec, machine: Mapping[str, Any], replies: Sequen
 
 
 def send_start(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
-    """Calls StartExecution with the input of the schedule."""
     if plan["schedule"] is None:
         return _send(client, plan, key, NO_INPUT)
     group, name = plan["schedule"]

@@ -50,14 +50,12 @@ class StepFunctionsClient(SchedulerClient):
         return self.rows(SERVICE, "list_state_machines", "stateMachines", "nextToken", maxResults=LIST_SIZE)
 
     def state_machine(self, arn: str) -> AwsReply:
-        """Definition, role, type and status of one state machine."""
         reply = self.call(SERVICE, "describe_state_machine", "definition", stateMachineArn=arn)
         return self._about(arn, "stateMachineArn", reply)
 
     def executions(
         self, machine: str, size: int, token: str | None = None, status: str | None = None, redriven: bool = False
     ) -> AwsReply:
-        """One page of executions, newest first."""
         filters = given(nextToken=token, statusFilter=status, redriveFilter="REDRIVEN" if redriven else None)
         return self.call(SERVICE, "list_executions", "executions", stateMachineArn=machine, maxResults=size, **filters)
 

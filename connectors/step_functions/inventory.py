@@ -7,8 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from connectors.sdk.aws import scheduler, schedules
-from connectors.sdk.aws.client import AwsNotFound
-from connectors.sdk.aws.inventory import read_inventory
+from connectors.sdk.aws.client import AwsNotFound, read_inventory
 from connectors.sdk.aws.options import matches_any
 from connectors.sdk.aws.scheduler import ScheduleCache
 from connectors.sdk.aws.values import AwsReply
@@ -63,7 +62,6 @@ class StateMachines:
         return inventory
 
     def listed(self) -> Iterator[AwsReply]:
-        """As ListStateMachines returns them."""
         return (
             machine
             for machine in self._client.state_machines()
@@ -95,8 +93,7 @@ class StateMachines:
             return {}, str(error)
 
     def holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
-        """Our marks in the descriptions of schedules; `known` adds nothing. Raises AccessRefused or NotSupported where
-        they are not read."""
+        """Our marks in descriptions of schedules. Raises AccessRefused or NotSupported where they are not read."""
         listed = [item for item in self.listed() if item.get("stateMachineArn")]
         by_machine, unreadable = self.schedules(listed)
         if unreadable:

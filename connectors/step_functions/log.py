@@ -50,17 +50,16 @@ def _tail(client: StepFunctionsClient, arn: str, limit_bytes: int) -> LogChunk:
 
 def _after(client: StepFunctionsClient, arn: str, event_id: int, byte: int, limit_bytes: int) -> LogChunk:
     lines, is_open, cut = _events_from(client, arn, event_id)
-    body, place = bytearray(), (event_id, byte)
+    body, place = bytearray(), f"{event_id}:{byte}"
     for number, text in lines:
-        rest = text[byte:] if number == event_id else text
-        room = limit_bytes - len(body)
+        skip = byte if number == event_id else 0
+        rest, room = text[skip:], limit_bytes - len(body)
         taken = rest if len(rest) <= room else to_character(rest[:room])
         body += taken
         if len(taken) < len(rest):
-            place = (number, (byte if number == event_id else 0) + len(taken))
-            return LogChunk(_text(bytes(body)), f"{place[0]}:{place[1]}", more=bool(taken) or bool(body), cut=cut)
-        place = (number + 1, 0)
-    return LogChunk(_text(bytes(body)), f"{place[0]}:{place[1]}" if is_open else None, cut=cut)
+            return LogChunk(_text(bytes(body)), f"{number}:{skip + len(taken)}", more=bool(body), cut=cut)
+        place = f"{number + 1}:0"
+    return LogChunk(_text(bytes(body)), place if is_open else None, cut=cut)
 
 
 def _events_from(client: StepFunctionsClient, arn: str, event_id: int) -> tuple[list[tuple[int, bytes]], bool, bool]:

@@ -35,7 +35,6 @@ def is_open(execution: Mapping[str, Any]) -> bool:
 
 
 def job(machine: Mapping[str, Any], region: str) -> JobRecord:
-    """One described state machine."""
     try:
         arn, name = str(machine["stateMachineArn"]), str(machine["name"])
     except KeyError as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from html import unescape
@@ -49,7 +49,7 @@ from connectors.sdk.errors import (
     RecordUnreadable,
     SystemUnreachable,
 )
-from connectors.sdk.records import TargetClock
+from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import LATER as LATER_STATUSES
 from connectors.sdk.transport.http import NEVER_5XX, HttpEndpoint, HttpReply, retry_after
@@ -171,7 +171,6 @@ def sorted_client_error(error: ClientError, place: str, service: str, once: bool
 
 
 def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorError:
-    """The contract's error for one that botocore raised itself."""
     text = " ".join(str(error).split())[:300]
     if isinstance(error, ProfileNotFound):
         fix = "Fix: add it to ~/.aws/config of the user that runs the engine, or correct profile"
@@ -250,8 +249,7 @@ MOST_PAGES = 100
 
 
 class AwsClient:
-    """One region as one identity. Clients are created at their first call, and again after a refusal. Not thread
-    safe."""
+    """One region as one identity. Clients are created at first use, and again after a refusal. Not thread safe."""
 
     def __init__(
         self,
@@ -315,8 +313,7 @@ class AwsClient:
         return reply
 
     def rows(self, service: str, method: str, rows: str, token_name: str, **parameters: Any) -> Iterator[AwsReply]:
-        """All rows of a list, page by page; `token_name`: of the next page. Raises SystemUnreachable when pages
-        repeat."""
+        """All rows of a list. `token_name`: of the next page. Raises InvalidAnswer when pages repeat."""
         token, seen = None, set()
         for _ in range(MOST_PAGES):
             reply = self.call(service, method, rows, **parameters, **({token_name: token} if token else {}))
@@ -393,3 +390,26 @@ def try_permission(
     except AccessRefused as error:
         return SourcePermission(name, False, str(error), f"allow {name} to this identity", needed_for)
     return SourcePermission(name, True, needed_for=needed_for)
+
+
+def read_inventory(
+    client: AwsClient,
+    operation: str,
+    rows: Iterable[AwsReply],
+    read: Callable[[AwsReply], JobRecord | None],
+    previous_hash: str,
+    is_selected: Callable[[str, tuple[str, ...]], bool],
+    unread: Iterable[SkippedRecord] = (),
+) -> Inventory:
+    """The jobs that `read` makes of the rows (None: deleted). Unreadable rows are skipped, after `unread`."""
+    jobs: list[JobRecord] = []
+    skipped = [*unread]
+    for row in rows:
+        try:
+            job = read(row)
+        except (RecordUnreadable, AccessRefused) as error:
+            skipped.append(SkippedRecord(operation, str(error), str(row)[:200]))
+            continue
+        if job is not None:
+            jobs.append(job)
+    return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, is_selected)

@@ -51,8 +51,7 @@ class _StreamPosition:
 def chunk(
     client: AwsClient, streams: Sequence[LogStream], start: str | None, limit_bytes: int, is_open: bool
 ) -> LogChunk:
-    """The tail of all streams together (`start` None), or the part after `start`. Raises NotSupported for an ended run
-    without a stream."""
+    """The tail of all streams (`start` None), or the part after `start`. Raises NotSupported without any stream."""
     if start is not None:
         return _after(client, streams, _positions(start, len(streams)), limit_bytes, is_open)
     result = [_last(client, stream, number, limit_bytes) for number, stream in enumerate(streams)]

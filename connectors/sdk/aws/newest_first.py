@@ -135,13 +135,11 @@ class NewestFirstReader:
         raise NotImplementedError
 
     def add_gone(self, ref: RunRef) -> None:
-        """Adds the record of an open run that AWS no longer has."""
         state = state_past_retention(ref, self.retention, datetime.now(UTC))
         self.result.add(no_longer_listed(ref, self.gone_status, self.gone_message, state))
 
     def request(self, name: str, fetch: Callable[[], AwsReply], ref: RunRef | None = None) -> bool:
-        """Keeps one run of `name` as `fetch` reads it; `ref`: the open run that it is. False where further requests
-        would fail as well."""
+        """Adds the run that `fetch` reads; `ref`: the open run that it is. False where further requests would fail."""
         try:
             self.add(fetch(), name)
         except AwsNotFound:
@@ -239,7 +237,6 @@ class NewestFirstReader:
         return ("", False) if is_open else (end, end in reported)
 
     def add(self, row: AwsReply, name: str) -> None:
-        """Adds the records of the row, or counts it as skipped."""
         try:
             self.result.add_all(self.read(row, name))
         except RecordUnreadable as error:

@@ -68,5 +68,4 @@ def matches_any(name: str, patterns: Iterable[str]) -> bool:
 
 
 def targets(options: AwsOptions) -> list[str]:
-    """The one target: the region."""
     return [options.region]

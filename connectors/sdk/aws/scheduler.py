@@ -66,8 +66,7 @@ class ScheduleCache:
     """Rows of the last list without a readable schedule."""
 
     def of(self, chooses: Callable[[AwsReply], bool], now: datetime) -> list[AwsReply]:
-        """The schedules that `chooses` selects by their row of the list, by name. Raises AccessRefused or
-        SystemUnreachable."""
+        """The schedules that `chooses` selects by their row, by name. Raises AccessRefused or SystemUnreachable."""
         rows = list(self.client.schedules())
         self.unread = [row for row in rows if not row.get("Name")]
         listed = [row for row in rows if row.get("Name") and chooses(row)]
@@ -248,7 +247,6 @@ def _held(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> list[Aw
 
 
 def _released(client: SchedulerClient, plan: Mapping[str, Any]) -> list[AwsReply]:
-    """The updates of a release: schedules with the mark only."""
     requested = []
     for group, name in plan["schedules"]:
         try:

@@ -187,7 +187,6 @@ def machine_of(schedule: Mapping[str, Any]) -> str:
 
 
 def mark_in(schedule: Mapping[str, Any]) -> HoldMark | None:
-    """Our mark in its description."""
     return HoldMark.read(str(schedule.get("Description") or ""))
 
 
@@ -238,7 +237,6 @@ def without_mark(schedule: Mapping[str, Any], enable: bool = True) -> AwsReply:
 
 
 def plain(schedule: Mapping[str, Any]) -> str:
-    """Its description without our mark."""
     description = str(schedule.get("Description") or "")
     match = HOLD_MARK.search(description)
     return description[: match.start()].removesuffix(" ") + description[match.end() :] if match else description

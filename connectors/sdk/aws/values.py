@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.sdk.fields import epoch_instant
 from connectors.sdk.records import RunRef
 
 AwsReply = dict[str, Any]
@@ -26,10 +27,7 @@ def from_milliseconds(value: object) -> datetime | None:
     """Milliseconds since 1970, as in Batch and CloudWatch Logs. None for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value:
         return None
-    try:
-        return datetime.fromtimestamp(value / 1000, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
+    return epoch_instant(value / 1000)
 
 
 def reference(ref: RunRef, *names: str) -> dict[str, str]:

@@ -324,8 +324,7 @@ class FaultConformance(FaultHooks):
         return trace
 
     def trace_beside_truth(self, how: str) -> tuple[PollTrace, Runs]:
-        """The trace of faulty replies, and the truth at the same time: polled again where a real source started or
-        ended a run meanwhile."""
+        """The trace and the truth, polled again where a real source started or ended a run meanwhile."""
         truth = self.truth()
         for _ in range(MAX_COMPARISONS):
             before, trace = truth, self.trace_of(how)

@@ -260,8 +260,7 @@ class ConformanceWorld(WorldHooks):
         return connector.look_up(preview, key, self.timeout_seconds)
 
     def sent(self, connector: Connector, preview: Preview, key: str) -> str:
-        """Sends it as the engine does: an unknown outcome is looked up, and sent again if it never arrived. Returns the
-        native reference."""
+        """Sends it as the engine does, an unknown outcome by `look_up`. Returns the native reference."""
         for _ in range(5):
             with suppress(OutcomeUnknown):
                 return connector.act(preview, key, self.timeout_seconds).native_ref

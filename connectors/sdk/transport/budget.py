@@ -110,7 +110,6 @@ class RequestTally:
 
 @contextmanager
 def counting(tally: RequestTally) -> Iterator[None]:
-    """Counts the requests of this thread."""
     before, _thread.tally = getattr(_thread, "tally", None), tally
     try:
         yield
@@ -119,7 +118,6 @@ def counting(tally: RequestTally) -> Iterator[None]:
 
 
 def count_request() -> None:
-    """Counts one more request."""
     tally: RequestTally | None = getattr(_thread, "tally", None)
     if tally is not None:
         tally.requests += 1

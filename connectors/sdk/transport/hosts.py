@@ -177,7 +177,6 @@ class HostOptions(BaseModel):
 
 
 def targets(options: HostOptions) -> list[str]:
-    """Names of the hosts, in the order of the config."""
     return [entry.name if isinstance(entry, Host) else entry for entry in options.hosts]
 
 
@@ -285,8 +284,7 @@ def address(options: HostOptions, target: str, resolve: SecretResolver) -> SshAd
 
 
 def session_of(options: HostOptions, target: str, resolve: SecretResolver) -> HostSession:
-    """The session of a host. A changed ssh_config applies to the next connection. Raises AccessRefused where a secret
-    is missing."""
+    """A changed ssh_config applies to the next connection. Raises AccessRefused where a secret is missing."""
     host = options.host(target)
     if host.local:
         return LocalSession(ThisMachine.named(target))

@@ -243,7 +243,6 @@ class HttpReply:
         return next(filter(None, (_detail_text(document.get(name)) for name in SAYING)), "")[:SAID_CHARACTERS]
 
     def not_json(self, kind: str) -> ConnectorError:
-        """The error for an answer of this content type instead of JSON."""
         if kind in ("text/html", "application/xhtml+xml"):
             return AccessRefused(
                 f"{self.place} is a web page, not JSON: a login or a proxy is in between. "
@@ -393,7 +392,6 @@ class HttpEndpoint:
         return self._once(request, call, deadline) if once else self._read(request, call, deadline)
 
     def close(self) -> None:
-        """Closes the kept connections; more than once is fine."""
         self._kept.client.close()
 
     def _check(self, headers: Mapping[str, str]) -> None:
@@ -452,8 +450,7 @@ class HttpEndpoint:
     def _body(
         self, response: httpx.Response, call: str, deadline: Deadline, end_bytes: int | None
     ) -> tuple[bytes, bool]:
-        """The decoded body, at most LIMIT_BYTES of it in memory at any time; with `end_bytes` its end, and whether
-        something came before that."""
+        """The decoded body, at most LIMIT_BYTES; with `end_bytes` its end, and whether it was cut."""
         ready = response.is_stream_consumed  # a transport that made the reply up has read and decoded it already
         unpacked = UnpackedBody("" if ready else response.headers.get("content-encoding", ""), end_bytes)
         text = f"{self.source}: the answer to {call} ({response.status_code})"
@@ -539,8 +536,7 @@ class UnpackedBody:
 
 
 def path_segment(raw: str) -> str:
-    """One part of a path, percent-encoded with nothing left safe; "." and "..", which URL libraries would fold away,
-    as well."""
+    """One part of a path, percent-encoded; "." and ".." as well, which URL libraries would fold away."""
     return quote(raw, safe="") if raw not in (".", "..") else raw.replace(".", "%2E")
 
 
@@ -589,7 +585,6 @@ class HttpAccount:
         self._headers: dict[str, str] | None = None
 
     def headers(self) -> dict[str, str]:
-        """The headers of a request."""
         if self._headers is None:
             self._headers = self._made()
         return self._headers
@@ -641,8 +636,7 @@ class SignedClient:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> HttpReply:
-        """The reply to a request that changes nothing, with the account read again if it is refused. `options` are
-        those of `HttpEndpoint.call`."""
+        """The reply to a request that changes nothing; `options` are those of `HttpEndpoint.call`."""
 
         def call(signed: dict[str, str]) -> HttpReply:
             every = {**signed, **(headers or {})}
@@ -658,7 +652,6 @@ class SignedClient:
         accept: Collection[int],
         headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
-        """The reply to a request that is sent once and never repeated. `accept`: statuses that come back; each proves
-        that nothing was done."""
+        """The reply to a request that is sent once. Each status in `accept` proves that nothing was done."""
         every = {**self._account.headers(), **(headers or {})}
         return self.endpoint.call(method, path, self.deadline, body=body, headers=every, accept=accept, once=True)

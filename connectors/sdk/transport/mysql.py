@@ -110,15 +110,13 @@ class MySqlSession:
     """One server as one account. Keeps a connection between reads; writes go over one of their own."""
 
     def __init__(self, login: Callable[[], MySqlLogin]) -> None:
-        """`login` is called for each new connection."""
         self._login = login
         self._kept: _Connection | None = None
         self.place = "MariaDB"
         """host:port as user, once known: for messages."""
 
     def read(self, work: Callable[[MySqlReader], T], timeout_seconds: float) -> T:
-        """`work` in one read-only snapshot; once more on a fresh connection when the kept one turns out to be dead.
-        Raises SystemUnreachable, AccessRefused or NotSupported."""
+        """`work` in one read-only snapshot, repeated once where the kept connection turns out to be dead."""
         deadline = Deadline(timeout_seconds)
         if self._kept is not None:
             try:

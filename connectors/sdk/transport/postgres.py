@@ -219,8 +219,7 @@ class PostgresSession:
         return self._kept is not None
 
     def read(self, work: Callable[[PostgresReader], T], timeout_seconds: float) -> T:
-        """`work` in one read-only snapshot; once more on a fresh connection when the kept one turns out to be dead.
-        Raises SystemUnreachable, AccessRefused or NotSupported."""
+        """`work` in one read-only snapshot, repeated once where the kept connection turns out to be dead."""
         deadline = Deadline(timeout_seconds)
         if self._kept is not None:
             try:
@@ -433,8 +432,7 @@ def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
 
 
 def _after_sending(error: psycopg.Error, place: str) -> ConnectorError:
-    """The error of a write: with a SQLSTATE the transaction was rolled back; after a lost connection the outcome is
-    unknown."""
+    """A SQLSTATE means that the transaction was rolled back; after a lost connection the outcome is unknown."""
     state = error.sqlstate or ""
     if not state or state.startswith(("08", "57P")):
         return OutcomeUnknown(f"{place}: sent, and the answer was lost: {error_text(error)}")

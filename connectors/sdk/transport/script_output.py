@@ -29,7 +29,6 @@ def text_of(data: bytes) -> str:
 
 
 def bytes_of(text: str) -> bytes:
-    """The outside bytes again."""
     return text.encode("utf-8", "surrogateescape")
 
 

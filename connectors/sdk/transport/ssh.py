@@ -362,8 +362,7 @@ class SshSession:
         limit_bytes: int = 32 * 1024 * 1024,
         again: Callable[[float], SshAddress] | None = None,
     ) -> None:
-        """`again` returns the present address before each connection but the first, until an instant of
-        `time.monotonic`."""
+        """`again` returns the present address for each connection but the first, before that `time.monotonic`."""
         self.address = address
         self._again = again
         self._was_connected = False
@@ -392,7 +391,6 @@ class SshSession:
         return self._try(stdin, argv, until)
 
     def close(self) -> None:
-        """Ends the connection; the next call makes a new one."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
