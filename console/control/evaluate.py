@@ -127,7 +127,6 @@ def _decided(
     threats: Mapping[ServiceDayKey, Threat],
     verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
 ) -> IncidentDecision:
-    """The incident without its notifications."""
     before = last_notification_of(match)
     decision = decide_incident(index, match, threats, verdicts)
     decision = with_shadowed_routes(decision, routes_of_incident(index, match, decision)[1])
@@ -138,7 +137,6 @@ def _decided(
 def _judgements(
     index: EstateIndex, days: Sequence[ServiceForecast], verdicts: Mapping[ServiceDayKey, ServiceDayVerdict]
 ) -> tuple[RunJudgement, ...]:
-    """Stored runs whose timeliness or staleness changed."""
     timely = run_timeliness(index, days, verdicts)
     read = {node.job_id for day in days for node in day.nodes.values()}
     judgements: list[RunJudgement] = []
@@ -177,7 +175,6 @@ def _turning_points(
     verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
     incidents: Sequence[IncidentDecision],
 ) -> Iterator[datetime]:
-    """Instants after now at which time alone changes a verdict."""
     if next_due is not None:
         yield next_due
     for day in days:

@@ -151,7 +151,6 @@ def _with_period(record: RunRecord, periods: Mapping[tuple[str, str], str]) -> R
 
 
 def _instant_of(key: str) -> datetime | None:
-    """The instant of an `instant_key`; None for a key of a start by hand."""
     try:
         return datetime.fromisoformat(key).astimezone(UTC) if key.endswith("Z") else None
     except ValueError:

@@ -151,7 +151,6 @@ def _is_off(calendar: Calendar, day: date) -> bool:
 
 @lru_cache(maxsize=4096)
 def _day_of(calendar: Calendar, rule: DayRule, first: date, last: date) -> date | None:
-    """The day that the rule names in this month, quarter or year."""
     fitting = [
         day
         for day in _days(first, last)
@@ -166,7 +165,6 @@ def _day_of(calendar: Calendar, rule: DayRule, first: date, last: date) -> date 
 
 
 def _span(day: date, span: str) -> tuple[date, date]:
-    """First and last date of that day's month, quarter or year."""
     first, last = {
         "month": (day.month, day.month),
         "quarter": (day.month - (day.month - 1) % 3, day.month - (day.month - 1) % 3 + 2),
@@ -220,7 +218,6 @@ def _moves(begins: datetime, ends: datetime, zone: tzinfo) -> Iterator[datetime]
 
 
 def _has(window: CalendarWindow, local: datetime) -> bool:
-    """Within the window that opened on this local date."""
     clock = local.time()
     return clock >= window.opens and (clock < window.closes or window.closes <= window.opens)
 

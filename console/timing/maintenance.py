@@ -138,7 +138,6 @@ def _lasting(declared: Declared, system: str, target: str, job: str | None, at: 
 
 
 def _lasts(declared: Declared, one: MaintenanceWindow, at: datetime) -> bool:
-    """From its beginning until just before its end."""
     if (one.since is not None and at < one.since) or (one.until is not None and at >= one.until):
         return False
     calendar = declared.calendar(one.calendar)
@@ -153,7 +152,6 @@ def _end(declared: Declared, one: MaintenanceWindow, at: datetime) -> datetime:
 
 @lru_cache(maxsize=4096)
 def _closes(calendar: Calendar, at: datetime) -> datetime:
-    """The first instant after `at` at which the calendar is not open any more."""
     edges = sorted(edge for edge in _edges(calendar, at) if edge > at)
     return next((edge for edge in edges if not is_open(calendar, edge)), at + timedelta(days=_AHEAD_DAYS))
 

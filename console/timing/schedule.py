@@ -173,7 +173,6 @@ def _between(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
 
 
 def _stepped(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
-    """As by days, in one walk: no other job asks for just this."""
     found: set[datetime] = set()
     last = _local(rule, before) + _PAD
     for local in _steps(rule, _local(rule, after) - _PAD, forward=True):
@@ -270,7 +269,6 @@ def _rule(schedule: Schedule) -> _Rule | str | None:
 
 @lru_cache(maxsize=65536)
 def _read(dialect: str, expression: str, zone: str) -> _Rule | str | None:
-    """The rule; words when it cannot be read; None when nothing runs by the clock."""
     text = expression.strip()
     if dialect == "none" or not text or text.lower() == "@reboot":
         return None
@@ -334,14 +332,9 @@ def schedule_text(schedule: Schedule) -> str:
         return schedule.text or text
     if is_interval(schedule):
         return f"every {text}"
-    fields = _five_fields(text)
+    parts = text.strip()
+    fields = NICKNAMES.get(parts.lower(), parts).split()
     return f"{_often(fields) or _at(fields) or _explained(fields)} {schedule.zone}"
-
-
-def _five_fields(expression: str) -> list[str]:
-    """The fields of an expression that `fault` does not refuse, nicknames spelled out."""
-    text = expression.strip()
-    return NICKNAMES.get(text.lower(), text).split()
 
 
 def _often(fields: list[str]) -> str:
@@ -476,7 +469,6 @@ def _by_interval(seen: Sequence[datetime]) -> Cadence | None:
 
 
 def _by_weekday(seen: Sequence[datetime], zone: str) -> Cadence | None:
-    """One time of day, on days of the week."""
     local = [each.astimezone(zone_of(zone)).replace(tzinfo=None) for each in seen]
     middle = _middle_of_day(local)
     away = [_from_usual(each, middle) for each in local]

@@ -144,7 +144,6 @@ def _is_named(permission: PermissionRule, person: Person) -> bool:
 
 
 def _covers(permission: PermissionRule, subject: ActionSubject) -> bool:
-    """Without a system (the freeze, a route) only a permission without limits covers it."""
     if not subject.system:
         return not permission.is_limited
     if permission.systems and not _is_one_of(subject.system, permission.systems):

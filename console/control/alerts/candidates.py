@@ -120,8 +120,6 @@ def technical_fingerprint(fingerprint: str) -> str:
 def _notified_on(
     context: AlertContext, subject: AlertSubject, routes: list[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Routes that were notified and are not in the audience any more: after an escalation for updates, the others for
-    the resolution."""
     named = {route for route, _ in routes} | set(subject.decision.in_shadow)
     further = {target for notice in subject.told for target in escalation_targets(context, notice.route)}
     for notice in subject.told:
@@ -164,7 +162,6 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
 
 
 def _outlasted(context: AlertContext, subject: AlertSubject, held: SuppressionFacts) -> bool:
-    """True if it waited for grouping or the morning, or outlasted the suppression that ended unseen."""
     if held.stage in (suppression.GROUP_STAGE, suppression.QUIET_HOURS_STAGE):
         return True
     if held.stage == suppression.INHIBIT_STAGE:

@@ -126,7 +126,6 @@ def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int
 
 
 def _plain_body(index: EstateIndex, notification: Notification, title: str) -> Iterator[str]:
-    """Title, services, clocks and the command; nothing that a job, a log or a scheduler said."""
     yield title
     yield from _services(index, notification.subject.decision, reasons=False)
     yield ""
@@ -168,7 +167,6 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
 
 
 def _place(index: EstateIndex, match: IncidentMatch) -> tuple[str, str]:
-    """Time zone of its times, and the place that it runs on."""
     if match.group.root is not None:
         job = index.job(match.group.root.job_id)
         target = index.estate.targets.get(job.target_id)
@@ -382,7 +380,6 @@ def _expected(day: ServiceDayVerdict | None, affected_service: AffectedServiceVe
 
 
 def _margin(day: ServiceDayVerdict | None, affected_service: AffectedServiceVerdict, zone: str, now: datetime) -> str:
-    """The expected time; in the last minute before the deadline the probability of being late."""
     expected = day.expected_at if day is not None else None
     if day is None or expected is None or not _ZERO <= expected - affected_service.deadline < _MINUTE:
         return _expected(day, affected_service, zone, now)
@@ -391,7 +388,6 @@ def _margin(day: ServiceDayVerdict | None, affected_service: AffectedServiceVerd
 
 
 def _cause(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict], leaves: bool) -> str:
-    """The cause, and when its owner was notified."""
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
     notified_at = min((notice.first_at for notice in subject.told if notice.words == TECHNICAL), default=None)
@@ -433,7 +429,6 @@ def _data_failure(context: AlertContext, subject: AlertSubject, affected: list[A
 
 
 def _next(context: AlertContext, affected: list[AffectedServiceVerdict]) -> Iterator[str]:
-    """Time of the next update, unless it is resolved before."""
     ahead = [
         (at, row)
         for row in affected
@@ -462,7 +457,6 @@ def service_days_in(text: str) -> frozenset[ServiceDayKey]:
 
 
 def _read(text: str) -> dict[tuple[str, str], tuple[str, datetime | None]]:
-    """Status and expected time by service day of a business fingerprint; empty for any other text."""
     try:
         rows = json.loads(text)
         return {

@@ -155,7 +155,6 @@ def _suppressed_by(notification: Notification, suppression: Suppression) -> Supp
 
 
 def _suppression_reason(subject: AlertSubject, stage: str) -> str:
-    """Empty while the incident is open."""
     if not subject.decision.closed:
         return ""
     return _RECOVERED_WHILE.get(stage, "it is over") if subject.match.recovered else "it is over"
@@ -201,7 +200,6 @@ def _template(
 
 
 def _changes(context: AlertContext, notification: Notification) -> str:
-    """News for this route since its last notification."""
     if notification.before is None or notification.because:
         return notification.because
     try:

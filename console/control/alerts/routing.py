@@ -104,7 +104,6 @@ def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDeci
 
 
 def _style(estate: Estate, route: str, forced: str, otherwise: str = TECHNICAL) -> str:
-    """Style of the notification: of the route in the config, else of the request."""
     return forced or estate.declared.alerting.route(route).style or otherwise
 
 

@@ -132,7 +132,6 @@ def hold_cancelled(context: AlertContext, notification: Notification) -> Suppres
 
 
 def _turns(subject: AlertSubject) -> Iterator[datetime]:
-    """When the notification about each affected service is due."""
     for service in subject.decision.services:
         if service.timeliness not in (Timeliness.MET, Timeliness.MET_LATE):
             yield (service.act_by or service.deadline) - AHEAD
@@ -175,7 +174,6 @@ def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
 
 
 def _woken(quiet: QuietHours, notification: Notification, until: datetime) -> bool:
-    """True if the route was notified of the failure within these quiet hours."""
     before = notification.before
     return (
         before is not None
@@ -302,7 +300,6 @@ def _as(context: AlertContext, subject: AlertSubject, by: bool) -> Iterator[Topi
 
 
 def _first_two(subjects: Sequence[AlertSubject], knots: Mapping[object, int]) -> list[AlertSubject]:
-    """The oldest, and the oldest that is not tied to it."""
     untied = (subject for subject in subjects[1:] if not _is_tied(subject, subjects[0], knots))
     return [subjects[0], *([second] if (second := next(untied, None)) is not None else [])]
 
@@ -321,7 +318,6 @@ def _is_tied(left: AlertSubject, right: AlertSubject, knots: Mapping[object, int
 
 
 def _age(subject: AlertSubject) -> tuple[bool, int, datetime, str]:
-    """An incident that is not stored yet is younger than a stored one."""
     number = subject.decision.incident_id
     return number is None, number or 0, subject.decision.failed_since, subject.decision.key
 
@@ -381,7 +377,6 @@ def _times(context: AlertContext, decision: IncidentDecision) -> str:
 
 
 def _flaps(context: AlertContext, decision: IncidentDecision) -> bool:
-    """True until it has been red for a steady time."""
     steady = context.index.estate.declared.incidents.steady_for
     return decision.flaps >= FROM and context.now < decision.failed_since + steady
 

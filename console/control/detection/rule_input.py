@@ -141,7 +141,6 @@ def _setting(default: RuleDefault, thresholds: RuleThresholds, place: str) -> Jo
 
 
 def _override(before: RuleThresholds, after: RuleThresholds) -> RuleThresholds:
-    """`after`, with the values of `before` where it has none."""
     return RuleThresholds(
         on=before.on if after.on is None else after.on,
         tell=before.tell if after.tell is None else after.tell,
@@ -236,7 +235,6 @@ WORDS_LIMIT = 300
 
 
 def _shown(text: str) -> str:
-    """One line: reasons and names in it come from outside."""
     return clean_line(text, WORDS_LIMIT)
 
 
@@ -308,7 +306,6 @@ def usual_at_most(rule_input: RuleInput, rule: DetectionRule, values: Sequence[f
 def _usual(
     rule_input: RuleInput, column: Sequence[float], at: datetime, enough: int, without: int
 ) -> UsualValues | None:
-    """Usual values of that night; None with too few runs."""
     history, tonight = rule_input.history, night_kind(rule_input.date_of(at))
     known = [
         (value, night_kind(date.fromordinal(day) if day > 0 else rule_input.date_of(datetime.fromtimestamp(when, UTC))))

@@ -224,7 +224,6 @@ def late_start(rule_input: RuleInput) -> Iterator[Finding]:
 
 
 def _not_yet(rule_input: RuleInput) -> Iterator[Finding]:
-    """The first run that is due and has not started, unless it is held, missed, or unseen."""
     run = next((planned for planned in rule_input.due if planned.state is RunState.PLANNED), None)
     if run is None or run.period_at is None or run.period_at >= rule_input.now or run.evidence is Proved.STALE:
         return
@@ -244,7 +243,6 @@ def _not_yet(rule_input: RuleInput) -> Iterator[Finding]:
 
 
 def _usual(rule_input: RuleInput, at: datetime, delay: float, without: int = 0) -> Threshold | None:
-    """The usual delay of a start; None too if this delay is below any result."""
     setting = rule_input.setting(DetectionRule.LATE_START)
     if delay <= (setting.floor if setting.declared is None else setting.declared):
         return None
@@ -263,7 +261,12 @@ def too_long_since_success(rule_input: RuleInput) -> Iterator[Finding]:
     only after a run came due: a job that rests over a holiday is not late."""
     if rule_input.job.paused_since is not None or not _may_be_due(rule_input):
         return
-    last = _last_success(rule_input)
+    success_ends = [
+        run.ended_at for run in rule_input.started if run.state is RunState.SUCCEEDED and run.ended_at is not None
+    ]
+    if len(rule_input.history):
+        success_ends.append(datetime.fromtimestamp(max(rule_input.history.ended), UTC))
+    last = max(success_ends, default=None)
     if last is None or not _was_due_since(rule_input, last):
         return
     ends = sorted(rule_input.history.ended)
@@ -285,7 +288,12 @@ def n_in_a_row(rule_input: RuleInput) -> Iterator[Finding]:
     ended = [run for run in _in_order(rule_input) if not run.state.is_open]
     if not ended or not rule_input.index.is_red_now(ended[-1]):
         return
-    row = _trailing_reds(rule_input, ended)
+    row: list[RunFacts] = []
+    for latest in reversed(ended):
+        if not latest.state.is_red or rule_input.index.is_excused(latest):
+            break
+        row.append(latest)
+    row = row[::-1]
     count, first = len(row), red_since(row[0])
     if rule_input.history.failures > count and rule_input.history.failing_since is not None:
         count, first = rule_input.history.failures, rule_input.history.failing_since
@@ -298,14 +306,6 @@ def n_in_a_row(rule_input: RuleInput) -> Iterator[Finding]:
         text = f"failed {count} times, since {dated_time(first, rule_input.job.zone)}"
         seen = threshold.evidence(f"{count} red runs", lambda number: f"{number:.0f} in a row")
         yield rule_input.of_job(DetectionRule.N_IN_A_ROW, first, text, seen)
-
-
-def _last_success(rule_input: RuleInput) -> datetime | None:
-    """The end of its newest success, within the lookback or before."""
-    ends = [run.ended_at for run in rule_input.started if run.state is RunState.SUCCEEDED and run.ended_at is not None]
-    if len(rule_input.history):
-        ends.append(datetime.fromtimestamp(max(rule_input.history.ended), UTC))
-    return max(ends, default=None)
 
 
 def _may_be_due(rule_input: RuleInput) -> bool:
@@ -330,16 +330,6 @@ def _was_due_since(rule_input: RuleInput, last: datetime) -> bool:
 
 def _in_order(rule_input: RuleInput) -> list[RunFacts]:
     return sorted((*rule_input.started, *rule_input.due), key=run_time) if rule_input.due else list(rule_input.started)
-
-
-def _trailing_reds(rule_input: RuleInput, ended: list[RunFacts]) -> list[RunFacts]:
-    """The red runs at the end, oldest first; a run excused by a person or a new schedule does not count."""
-    row: list[RunFacts] = []
-    for run in reversed(ended):
-        if not run.state.is_red or rule_input.index.is_excused(run):
-            break
-        row.append(run)
-    return row[::-1]
 
 
 _INTENDED_WAITS = ("time", "approval", "calendar")
@@ -455,7 +445,6 @@ def current_findings(index: EstateIndex) -> CurrentFindings:
 
 
 def _fill(index: EstateIndex, job: JobFacts, settings: JobRuleSettings, entry: JobMemo) -> Iterator[Finding]:
-    """The job's findings now; sets until when they stay the same."""
     if job.parent_id is not None and not any(map(may_be_stuck, index.runs.get(job.id, ()))):
         return  # no other rule applies to tasks
     rule_input = RuleInput.of(index, job, settings)

@@ -135,7 +135,6 @@ class FullPools:
         return self._put_off[key] or end
 
     def _waits(self, pool: JobPool, at: datetime, grace: timedelta, zone: str) -> GraceEnd | None:
-        """None if the pool had a free slot then."""
         if pool.name not in self._used:
             self._used[pool.name] = _Used.of(list(self._spans(pool)))
         usage = self._used[pool.name]
@@ -339,7 +338,6 @@ class _Demand:
             memo.depends_on_poll(entry)
 
     def _table(self, job: JobFacts) -> _Table | None:
-        """None if it has no schedule."""
         if has_no_clock(job):
             return None
         awaited = usual_grace(self._estate, job)
@@ -461,7 +459,6 @@ def _held_verdict(job: JobFacts, due: _Due, held: tuple[RunState, str] | None) -
 
 
 def _missed_text(job: JobFacts, missed_at: datetime, overdue: str, near: datetime) -> str:
-    """`overdue`: our own hold that still keeps it back."""
     if job.gone_since is not None and job.gone_since <= missed_at:
         return _since(job.drift_reason or "gone from its source", job.gone_since, job, missed_at)
     if job.paused_since is not None and job.paused_since <= missed_at:

@@ -97,9 +97,10 @@ def _doubt(gone: int, alive: int, said_twice: bool) -> str:
 
 
 def _pairs(jobs: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, tuple[KnownJob, JobRecord]]:
-    """Position in the inventory -> (known job, record), in the inventory's order."""
     pairs: dict[int, tuple[KnownJob, JobRecord]] = {}
-    free = _by_name(jobs)
+    free: dict[str, KnownJob] = {}  # by source id: present jobs before gone ones
+    for candidate in sorted(jobs, key=lambda known: (known.gone_since is not None, known.id)):
+        free.setdefault(candidate.source_id, candidate)
     unmatched: dict[int, JobRecord] = {}
     for place, record in enumerate(records):
         job = free.pop(record.native_id, None)
@@ -111,14 +112,6 @@ def _pairs(jobs: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, 
     asleep = [job for job in jobs if job.id not in matched and job.gone_since is None]
     pairs.update(_by_keys(asleep, unmatched))
     return dict(sorted(pairs.items()))
-
-
-def _by_name(jobs: Sequence[KnownJob]) -> dict[str, KnownJob]:
-    """Jobs by their name at the source: the current name before the first one, present jobs before gone ones."""
-    names: dict[str, KnownJob] = {}
-    for job in sorted(jobs, key=lambda known: (known.gone_since is not None, known.id)):
-        names.setdefault(job.source_id, job)
-    return names
 
 
 def _by_keys(

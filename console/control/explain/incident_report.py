@@ -86,6 +86,12 @@ def report_sections(
     lines += [f"Split from {incident_name(row.split_from)}"] if row.split_from is not None else []
     lines += [f"Merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
     cause = [*lines, *([] if view.log else [f"Log: {view.log_error or 'none was kept'}"])]
+    actions = [*(action_line(action, at) for action in reversed(view.actions)), *map(_plan, plans)]
+    notifications = [
+        f"{delivery.kind} to {delivery.route} ({delivery.url_words}): "
+        f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
+        for delivery in view.deliveries
+    ]
     return [
         ReportSection("Summary", _summary(view, nights, end, at)),
         ReportSection("Root cause", cause, block="\n".join(view.log.splitlines()[-LOG_LINES:])),
@@ -99,8 +105,8 @@ def report_sections(
             "Runs", [f"{member.role}: {member.job} {member.period_key}, {member.state}" for member in view.members]
         ),
         ReportSection("Timeline", [_event(event.words, at(event.at), event.actor) for event in view.events]),
-        ReportSection("Actions and outcomes", _done(view, plans, at)),
-        ReportSection("Notifications", _notifications(view, at)),
+        ReportSection("Actions and outcomes", actions),
+        ReportSection("Notifications", notifications),
         ReportSection("Past repairs", [f"{at(when)} {words}" for when, words in view.seen_before]),
         ReportSection("Open questions", open_questions(view)),
     ]
@@ -148,24 +154,12 @@ def _impact(night: ServiceNight, at: Wall) -> str:
     )
 
 
-def _done(view: IncidentView, plans: Sequence[PlanView], at: Wall) -> list[str]:
-    return [*(action_line(action, at) for action in reversed(view.actions)), *map(_plan, plans)]
-
-
 def _event(text: str, at: str, actor: str) -> str:
     return f"{at} {text}{f' ({actor})' if actor else ''}"
 
 
 def _plan(plan: PlanView) -> str:
     return f"plan {plan.id} of {plan.requested_by}: {plan.state}, {plan.done} of {len(plan.steps)} steps over"
-
-
-def _notifications(view: IncidentView, at: Wall) -> list[str]:
-    return [
-        f"{delivery.kind} to {delivery.route} ({delivery.url_words}): "
-        f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
-        for delivery in view.deliveries
-    ]
 
 
 def action_line(action: ActionView, at: Wall = timestamp_text) -> str:

@@ -147,7 +147,6 @@ def break_down_lateness(
 
 
 def _foreseen(part: LatenessShare, expected: datetime | None, least: timedelta) -> LatenessShare:
-    """It ends as is expected, if that is so much away from what is usual from here on."""
     if expected is None or part.is_over or abs(expected - part.end) < least:
         return part
     return replace(part, end=expected, ahead=expected - part.end)

@@ -247,7 +247,6 @@ def lay_out(edges: Iterable[LayerPair], wanted: LayoutRequest, order: Callable[[
 
 
 def _within(focus: int, next_to: Mapping[int, Sequence[int]], most: int) -> tuple[dict[int, int], int]:
-    """Job -> steps away, up to `most`, nearest first; and how many lie beyond."""
     found = blast_radius(focus, lambda job: next_to.get(job, ()))
     near = {job: steps for job, steps in found.items() if steps <= most}
     return near, len(found) - len(near)
@@ -313,7 +312,6 @@ class _Drawing:
         return len(self._places) - 1
 
     def _folded(self, layer: int, jobs: Sequence[int]) -> list[tuple[str, list[int]]]:
-        """(what they are folded by, jobs) of each spot of a layer."""
         wanted = self._wanted
         grouped: dict[str | int, list[int]] = {}
         for job in jobs:
@@ -463,6 +461,5 @@ def _in_order(nets: Nets, into: Mapping[int, Sequence[int]]) -> list[int]:
 
 
 def _is_free(taken: Sequence[tuple[int, int]], ends: tuple[int, int]) -> bool:
-    """True where no stretch of the lane touches this one."""
     place = bisect_left(taken, ends)
     return (place == 0 or taken[place - 1][1] < ends[0]) and (place == len(taken) or taken[place][0] > ends[1])

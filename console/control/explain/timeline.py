@@ -84,13 +84,9 @@ def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
         path = [night.jobs[each] for each in night.paths.get(place, ())]
         is_present = at >= night.now
         said = None if is_present else _told(night.told.get(place, ()), at)
-        foreseen = (
-            night.foreseen.get(place, {})
-            if is_present
-            else {}
-            if said is None or said.p50 is None or not path
-            else {path[-1].id: (said.p50, said.p95 or said.p50)}
-        )
+        foreseen = night.foreseen.get(place, {}) if is_present else {}
+        if said is not None and said.p50 is not None and path:
+            foreseen = {path[-1].id: (said.p50, said.p95 or said.p50)}
         ends, below = _along(path, service.deadline, at, foreseen)
         found.append(_service(service, ends, at, is_present, said))
         new = [lane for lane in below if lane.job is not None and lane.job.id not in told]
@@ -100,12 +96,10 @@ def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
 
 
 def _told(said: Sequence[PublishedForecast], at: datetime) -> PublishedForecast | None:
-    """The latest forecast by then."""
     return next((one for one in reversed(said) if one.at <= at), None)
 
 
 def _waiting(lane: TimelineLane) -> TimelineLane:
-    """The lane of a job that has not begun, with the root that it waits for."""
     return replace(lane, waits_for=lane.job.waits_for) if lane.job is not None and not lane.state else lane
 
 
@@ -141,7 +135,8 @@ def _along(
 
 
 def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None, is_first: bool) -> TimelineLane:
-    run = _read(job, deadline)
+    earlier = [run for run in job.runs if run.at < deadline]
+    run = earlier[-1] if earlier else next(iter(job.runs), None)
     bars = [_bar(one, at) for each in job.runs for one in _begun(each, at)]
     tries = _begun(run, at) if run is not None else []
     last = tries[-1] if tries else None
@@ -163,7 +158,6 @@ def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None
 
 
 def _as_foreseen(lane: TimelineLane, at: datetime, foreseen: Foreseen) -> TimelineLane:
-    """With the end that its forecast says, and the start that goes with it."""
     if lane.job is None or lane.job.id not in foreseen or lane.done is not None:
         return lane
     p50, p95 = (max(at, each) for each in foreseen[lane.job.id])
@@ -208,12 +202,6 @@ def _stood(
     if told is not None:
         return judge_risk(told.late, AT_FIRST, None)
     return Timeliness.WILL_MISS if expected > service.deadline else Timeliness.ON_TIME
-
-
-def _read(job: TimelineJob, deadline: datetime) -> TimelineRun | None:
-    """The run that the service reads: the last before its deadline, else the first."""
-    before = [run for run in job.runs if run.at < deadline]
-    return before[-1] if before else next(iter(job.runs), None)
 
 
 def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:

@@ -129,7 +129,12 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
         yield _of(job, run, kind, words, since=run.started_at)
     elif run.state in _UNDER_WAY:
         yield _of(job, run, "running", _running(index, job, run), since=run.started_at)
-        yield from _tasks(index, job, run)
+        for task in index.tasks_of(job.id):
+            mine = [each for each in index.of_day(task.id, run.business_date) if each.state in _WAITS]
+            for each in mine[-1:]:
+                task_kind = _KINDS.get(each.reason, "waits")
+                task_text = f"its task is {each.native_state or each.state}{_thing(index, each)}"
+                yield _of(task, each, task_kind, task_text, since=each.started_at)
     elif run.state is RunState.BLOCKED:
         yield _of(job, run, "upstream", "was not started: an upstream of it failed")
     elif run.state.is_red:
@@ -154,15 +159,6 @@ def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
     if known.p50 is None or known.p90 is None:
         return f"is running for {so_far}; nothing tells how long it takes"
     return f"is running for {so_far}; it takes {_span(known.p50)}, at most {_span(known.p90)} ({known.source})"
-
-
-def _tasks(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[ExplanationStep]:
-    for task in index.tasks_of(job.id):
-        mine = [each for each in index.of_day(task.id, run.business_date) if each.state in _WAITS]
-        for each in mine[-1:]:
-            kind = _KINDS.get(each.reason, "waits")
-            words = f"its task is {each.native_state or each.state}{_thing(index, each)}"
-            yield _of(task, each, kind, words, since=each.started_at)
 
 
 def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep | None:
@@ -214,7 +210,6 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
 
 
 def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | None:
-    """The next instant that its calendar has, within two weeks."""
     calendar = index.estate.declared.calendar(job.calendar)
     later = instants(job.schedule, after, after + timedelta(days=14))
     fitting = (at for at in later if is_start_expected(calendar, at, business_date_of(at, None, job.zone, job.cutoff)))
@@ -224,7 +219,6 @@ def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | 
 def _of(
     job: JobFacts, run: RunFacts, kind: str, text: str, since: datetime | None = None, act: str = ""
 ) -> ExplanationStep:
-    """With the evidence of a run: when it was seen, and what its source calls it."""
     seen = f"seen {dated_time(run.observed_at, job.zone)}" if run.observed_at else "by its schedule"
     native = f', in its words "{clean_line(run.native_state)}"' if run.native_state else ""
     proof = f"run {clean_line(run.period_key)}: {seen}{native}, evidence {run.evidence}"

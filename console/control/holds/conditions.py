@@ -69,13 +69,11 @@ def _phrases(
         names = " and ".join(clean_line(jobs[job_id].name) for job_id in ids if job_id in jobs)
         if names:
             which = f" ({wants.period_text})" if wants.period_text else ""
-            yield f"{_of(wants, len(same))}{names}{which} {verbs[wants.condition]}"
-
-
-def _of(wants: Requirement, count: int) -> str:
-    if not wants.gate or wants.need >= count:
-        return ""
-    return "any of " if wants.need == 1 else f"{wants.need} of "
+            if not wants.gate or wants.need >= len(same):
+                quantifier = ""
+            else:
+                quantifier = "any of " if wants.need == 1 else f"{wants.need} of "
+            yield f"{quantifier}{names}{which} {verbs[wants.condition]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +173,6 @@ def _read(index: EstateIndex, edge: DependencyFacts, business_date: date, at: da
 
 
 def _since(index: EstateIndex, run: RunFacts, condition: UpstreamCondition) -> datetime | None:
-    """Since when the run that is read is as wanted; None while it is not."""
     if condition is UpstreamCondition.COMPLETION:
         return completed_at(run)
     if condition is UpstreamCondition.FAILURE:
@@ -200,7 +197,6 @@ def is_satisfied(index: EstateIndex, upstream_id: int, business_date: date, at: 
 
 
 def _clock(job: JobFacts) -> ScheduleView | None:
-    """None where nothing runs by the clock."""
     if has_no_clock(job) or job.accepted_at is None:
         return None
     told = job.schedule

@@ -142,7 +142,6 @@ def _of_gate(verdicts: Sequence[GateVerdict], need: int) -> GateVerdict:
 def _wanted(
     view: GateView, upstream: UpstreamView, engine_alive: bool, now: datetime, declared: Declared
 ) -> tuple[GateStatus, str]:
-    """By the condition of its dependency."""
     if upstream.wants.condition is UpstreamCondition.READY:
         ready, text = check_passes(upstream, view.business_date, declared, now)
         if ready or engine_alive:

@@ -205,7 +205,6 @@ class OpenHold:
         return live_edges(self._index, self._policy) if self._policy is not None else []
 
     def _rests(self, last: HoldActionFacts, since: datetime, pause: timedelta = ASK_AGAIN) -> bool:
-        """True while it is too early to ask once more for what ended unfulfilled; the first time it did so `since`."""
         if last.ended_at is None:
             return False
         return self._now - last.ended_at < min(SELDOM, max(pause, last.ended_at - since))
@@ -221,7 +220,6 @@ class OpenHold:
         return f"{NOT_NEEDED}{unmet_condition_text(self._index.estate.jobs, found)}" if found else ""
 
     def _passed(self) -> bool:
-        """True when the clock's own start can come no more."""
         return self._hold.due_at is None or self._now >= self._hold.due_at + NEAR
 
     def _not_good(self, edges: Iterable[DependencyFacts]) -> str:
@@ -430,7 +428,6 @@ class HoldPlacement:
 
     # no clock: started on completion
     def _triggered(self, policy: HoldPolicy, live: bool) -> HoldDecision | None:
-        """Once for the latest business date for which all of its upstreams are good since a time that still counts."""
         found = {run.business_date for each in policy.edges for run in self._index.runs.get(each.upstream_id, ())}
         if any(edge.wants.period is not UpstreamPeriod.SAME or edge.wants.check for edge in policy.edges):
             found.add(business_date_of(self._now, None, self._job.zone, self._job.cutoff))
@@ -538,7 +535,15 @@ class HoldKeeping(OpenHold):
             return taken_over
         why, refused = self._why_let_go(), self._hold.words.startswith(RELEASE_FAILED)
         if not why:
-            return self._held_on() if refused else self._started_early()
+            if refused:
+                hold, edges = self._hold, self._policy.edges if self._policy is not None else ()
+                words = (
+                    f"by {hold.held_by}"
+                    if hold.kind == "person"
+                    else f"until {condition_text(self._index.estate.jobs, edges)}"
+                )
+                return self._to(HoldState.HELD, words=words)
+            return self._started_early()
         last = self._hold.release
         if last is not None and last.ended_at is not None:
             since = self._hold.released_at or last.ended_at
@@ -548,13 +553,6 @@ class HoldKeeping(OpenHold):
         action = PolicyAction(key, Verb.RELEASE, self._job.id, parameters={"hold": self._hold.key}, why=why)
         words = self._hold.words if refused else why
         return self._to(HoldState.RELEASING, f"{self._name} is let go: {why}", action, release_key=key, words=words)
-
-    def _held_on(self) -> HoldDecision:
-        hold, edges = self._hold, self._policy.edges if self._policy is not None else ()
-        words = (
-            f"by {hold.held_by}" if hold.kind == "person" else f"until {condition_text(self._index.estate.jobs, edges)}"
-        )
-        return self._to(HoldState.HELD, words=words)
 
     def _taken_over(self) -> HoldDecision | None:
         """A person's hold that ran out goes on under its mark as that of a dependency, where one still keeps back what
@@ -586,7 +584,6 @@ class HoldKeeping(OpenHold):
         return self._to(HoldState.HELD, event, words=KEPT_FOR_PLAN)
 
     def _why_let_go(self) -> str:
-        """Why it need not be held any more; empty while it must."""
         hold = self._hold
         if self._now >= hold.lasts_until:
             return f"its time is over{self._still_awaited()}"
@@ -651,7 +648,14 @@ class HoldRelease(OpenHold):
     def releasing(self) -> HoldDecision | None:
         release = self._hold.release
         if release is None or release.state in ("refused", "failed"):
-            return self._still_held(release)
+            why = release.words if release is not None else "it was never asked for"
+            still = self._to(HoldState.HELD, f"{self._name} is still held: {why}", words=f"{RELEASE_FAILED}{why}")
+            told = self._hold.released_at is not None
+            told = told or (release is not None and release.origin == "plan" and self._hold.is_told_by_plan)
+            if told or release is None or release.origin == "person" or self._may_not_send():
+                return still
+            since = release.ended_at or self._now
+            return replace(still, hold=replace(still.hold, released_at=since), tells=why)
         if release.state != "verified":
             return None
         released = release.ended_at or self._now
@@ -666,16 +670,6 @@ class HoldRelease(OpenHold):
             period_key=kept_back.period_key,
             business_date=kept_back.business_date,
         )
-
-    def _still_held(self, release: HoldActionFacts | None) -> HoldDecision:
-        why = release.words if release is not None else "it was never asked for"
-        still = self._to(HoldState.HELD, f"{self._name} is still held: {why}", words=f"{RELEASE_FAILED}{why}")
-        told = self._hold.released_at is not None
-        told = told or (release is not None and release.origin == "plan" and self._hold.is_told_by_plan)
-        if told or release is None or release.origin == "person" or self._may_not_send():
-            return still
-        since = release.ended_at or self._now
-        return replace(still, hold=replace(still.hold, released_at=since), tells=why)
 
     def watching(self) -> HoldDecision | None:
         hold = self._hold

@@ -64,7 +64,6 @@ def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetim
 
 
 def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str) -> str:
-    """Empty where there is nothing to say: a job without a clock is triggered, and needs no hold."""
     unknown = f"{clock}, and its next start is not known" if clock else "it has no clock"
     if mode is DependencyMode.HOLD:
         fix = "Hold it by hand, or give it a clock that names its starts." if clock else "Its mode can be trigger."

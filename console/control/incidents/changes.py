@@ -56,7 +56,6 @@ def changes_by_run(
 
 
 def _in_common(changes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Changes of several jobs before those of one; else in the order of each job."""
     jobs: dict[str, list[str]] = {}
     for job, lines in changes:
         for line in lines:
@@ -79,19 +78,28 @@ def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
             yield clean_line("{} is {}; it was {}".format(name.replace("_", " "), now, before), WORDS)
     if past.booted_at is not None and past.good_at is not None and past.booted_at > past.good_at:
         yield clean_line(f"host {past.target} was restarted {dated_time(past.booted_at, zone)}", WORDS)
-    yield from _parameters(past)
-    yield from _volumes(past)
-    yield from _level(past)
-
-
-def _parameters(past: LastGoodRun) -> Iterator[str]:
-    now, before = _flat(past.context), _flat(past.good_context)
-    for name in sorted(now.keys() | before.keys()):
-        if _same(now.get(name, ""), before.get(name, "")):
+    given, earlier = _flat(past.context), _flat(past.good_context)
+    for key in sorted(given.keys() | earlier.keys()):
+        if _same(given.get(key, ""), earlier.get(key, "")):
             continue
-        shown = f"is {now[name]}" if name in now else "is not given"
-        was = f"it was {before[name]}" if name in before else "it was not given"
-        yield clean_line(f"{name} {shown}; {was}", WORDS)
+        shown = f"is {given[key]}" if key in given else "is not given"
+        was = f"it was {earlier[key]}" if key in earlier else "it was not given"
+        yield clean_line(f"{key} {shown}; {was}", WORDS)
+    for unit in _VOLUMES:
+        volume, earlier_volume = past.context.get(unit), past.good_context.get(unit)
+        if (
+            not isinstance(volume, int | float)
+            or not isinstance(earlier_volume, int | float)
+            or isinstance(volume, bool)
+        ):
+            continue
+        if max(volume, earlier_volume) >= VOLUME * max(min(volume, earlier_volume), 1):
+            yield f"{unit.replace('_', ' ')}: {volume:,} instead of {earlier_volume:,}"
+    moved = level_shift(reversed(past.durations))
+    if moved is not None and abs(moved.since - moved.before) >= NOTICED:
+        how, over = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
+        since, usual = format_duration(moved.since), format_duration(moved.before)
+        yield f"its good runs take {how} of late: median {since} {over}, {usual} before"
 
 
 def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:
@@ -116,20 +124,3 @@ def _is_date(now: str, before: str) -> bool:
     """True for two dates or instants, which differ in each run; plain numbers are compared."""
     plain = now.strip('"').lstrip("-").replace(".", "", 1).isdigit()
     return bool(now) and normalize_line(now.strip('"')) == normalize_line(before.strip('"')) == "#" and not plain
-
-
-def _volumes(past: LastGoodRun) -> Iterator[str]:
-    for name in _VOLUMES:
-        now, before = past.context.get(name), past.good_context.get(name)
-        if not isinstance(now, int | float) or not isinstance(before, int | float) or isinstance(now, bool):
-            continue
-        if max(now, before) >= VOLUME * max(min(now, before), 1):
-            yield f"{name.replace('_', ' ')}: {now:,} instead of {before:,}"
-
-
-def _level(past: LastGoodRun) -> Iterator[str]:
-    moved = level_shift(reversed(past.durations))
-    if moved is not None and abs(moved.since - moved.before) >= NOTICED:
-        how, over = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
-        since, before = format_duration(moved.since), format_duration(moved.before)
-        yield f"its good runs take {how} of late: median {since} {over}, {before} before"

@@ -262,7 +262,6 @@ def _same_cause(incident: IncidentFacts, groups: Sequence[RootCause]) -> int | N
 
 
 def _followers(index: EstateIndex, incident: IncidentFacts, groups: Mapping[int, RootCause]) -> list[int]:
-    """Positions of the groups that the incident's root, no longer red, left red."""
     root = root_run_of(index, incident)
     if root is None:
         return []
@@ -287,7 +286,6 @@ def _was_retried(index: EstateIndex, incident: IncidentFacts, group: RootCause) 
 
 
 def _explained_by(index: EstateIndex, incident: IncidentFacts, groups: Mapping[int, RootCause]) -> int | None:
-    """Position of another cause that explains the affected runs of the incident."""
     if incident.root_target_id is not None:
         return None
     affected = {run.id for run in affected_runs(index, incident)}
@@ -295,9 +293,14 @@ def _explained_by(index: EstateIndex, incident: IncidentFacts, groups: Mapping[i
 
 
 def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) -> IncidentMatch:
-    """Match of an incident whose root is not red any more."""
     if incident.root_target_id is not None:
-        return _answered(index, incident)
+        target = index.estate.targets.get(incident.root_target_id or 0)
+        match = IncidentMatch(incident, RootCause(incident.business_date, incident.failed_since, None, target))
+        if target is None:
+            match.close_reason = UNWATCHED
+        elif target.failing_since is None:
+            match.close_reason, match.recovered = "it answers again", True
+        return match
     if incident.root_check:
         group = RootCause(incident.business_date, incident.failed_since, None, None, [], incident.root_check)
         known = index.estate.checks.get((incident.root_check, incident.business_date))
@@ -319,7 +322,6 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
 
 
 def _settled(index: EstateIndex, root: RunFacts) -> str:
-    """Why the root closes the incident; empty while it is neither good nor abandoned by a person."""
     if index.is_excused(root):
         return "the new schedule is accepted: no run is missing"
     if index.is_green(root):
@@ -329,16 +331,6 @@ def _settled(index: EstateIndex, root: RunFacts) -> str:
     if root.state is RunState.SKIPPED and root.evidence is RunEvidence.ASSERTED:
         return "skipped by a person, and no affected run is red or stale"
     return "superseded: a later run of the same job went well" if index.is_superseded(root) else ""
-
-
-def _answered(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
-    target = index.estate.targets.get(incident.root_target_id or 0)
-    match = IncidentMatch(incident, RootCause(incident.business_date, incident.failed_since, None, target))
-    if target is None:
-        match.close_reason = UNWATCHED
-    elif target.failing_since is None:
-        match.close_reason, match.recovered = "it answers again", True
-    return match
 
 
 def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
@@ -357,7 +349,6 @@ def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
 
 
 def _parted(index: EstateIndex, incident: IncidentFacts, groups: Sequence[RootCause]) -> dict[int, int]:
-    """Position -> incident, for causes that were part of a shared root and failed by themselves since."""
     affected = incident.hurt_run_ids or frozenset()
     if not incident.shared:
         return {}

@@ -267,7 +267,6 @@ def _second(at: datetime | None) -> datetime | None:
 
 
 def _failed_since(match: IncidentMatch) -> datetime:
-    """Since when it is red; for a reopened one, since it was reopened."""
     if match.incident is None or match.reopened:
         return match.group.since
     return min(match.group.since, match.incident.failed_since)
@@ -289,7 +288,6 @@ def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[Affected
 
 
 def _reported_by_all(values: Iterable[str]) -> str:
-    """The value common to all; else empty."""
     distinct = set(values)
     return distinct.pop() if len(distinct) == 1 else ""
 

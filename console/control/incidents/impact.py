@@ -84,14 +84,12 @@ class RepairBudgets:
         return min(timed, key=_at, default=_Limit(None, True, None))
 
     def _spared(self, node: ForecastNode, job_id: int) -> bool:
-        """True if the gates of this downstream open without the job."""
         if self._index.graph.gates(node.job_id) is None:
             return False
         read_point = read_point_of_node(self._index, self._day.business_date, node)
         return opens_without(self._index, node.job_id, job_id, self._day.nodes, read_point)
 
     def _needed_by(self, node: ForecastNode, native: bool) -> _Limit:
-        """When this downstream needs its upstream good."""
         own = self._limits[node.job_id]
         takes = self._takes(node.job_id)
         if own.known and own.at is None:
@@ -173,7 +171,6 @@ def affected_days(
 
 
 def _awaited(index: EstateIndex, day: ServiceForecast, nodes: list[ForecastNode]) -> list[ForecastNode]:
-    """Nodes that the service day cannot be delivered without."""
     if not nodes:
         return nodes
     needed = indispensable_jobs(index, day)
@@ -219,5 +216,4 @@ def _is_near(day: ServiceForecast, nodes: Sequence[ForecastNode], now: datetime)
 
 
 def _due(node: ForecastNode) -> datetime | None:
-    """When its run was or is due; None if only other work decides."""
     return run_time(node.run) if node.run is not None else node.due

@@ -154,7 +154,6 @@ def stale_below(index: EstateIndex, job_ids: Iterable[int], business_date: date)
 
 
 def _in_order(index: EstateIndex, places: Iterable[JobDate]) -> list[tuple[int, list[date]]]:
-    """Each job with its dates, upstreams first."""
     days: dict[int, list[date]] = {}
     for job_id, day in sorted(places):
         days.setdefault(job_id, []).append(day)
@@ -322,7 +321,6 @@ def _burst(index: EstateIndex, target_id: int, groups: Sequence[RootCause]) -> T
 
 
 def _ended_on(index: EstateIndex, target_id: int) -> list[RunFacts]:
-    """Ended runs of the target's own jobs, without tasks."""
     return [
         run
         for job_id, runs in index.runs.items()
@@ -412,7 +410,6 @@ def _belongs(index: EstateIndex, incident: IncidentFacts, group: RootCause) -> b
 
 
 def _fails_with(index: EstateIndex, incident: IncidentFacts, group: RootCause) -> bool:
-    """True for a failure on a failing target, at about the same time."""
     root, rules = group.root, index.estate.declared.incidents
     if root is None or identity_blame(incident.shared) is not Blame.TARGET:
         return False
@@ -456,7 +453,6 @@ def _evidence(index: EstateIndex, groups: Sequence[RootCause]) -> str:
 
 
 def _signature(index: EstateIndex, root: RunFacts | None) -> FailureSignature | None:
-    """Signature of the run, else of a failed task."""
     if root is None:
         return None
     if (signature := run_signature(root)) is not None:

@@ -111,10 +111,10 @@ def _made_late(
 
 def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Sequence[ServiceForecast]]) -> None:
     """Keeps it open: its cause is resolved, and the service days that it made late are not delivered."""
-    days = awaited.get(match.incident.id, ()) if match.incident is not None and match.close_reason else ()
-    if days:
-        match.awaits = tuple((day.service.name, day.business_date) for day in days)
-        late = "; ".join(_late_text(index, day) for day in days)
+    days_awaited = awaited.get(match.incident.id, ()) if match.incident is not None and match.close_reason else ()
+    if days_awaited:
+        match.awaits = tuple((day.service.name, day.business_date) for day in days_awaited)
+        late = "; ".join(_late_text(index, day) for day in days_awaited)
         match.awaits_words = f"{match.close_reason}; {late}"
         match.close_reason, match.recovered = "", False
 
@@ -178,7 +178,6 @@ def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
 
 
 def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
-    """True if all its terminals were seen before the deadline: earlier ones are unknown."""
     targets = (index.estate.targets.get(index.job(end).target_id) for end in day.ends)
     seen = (None if target is None else target.first_ok_at for target in targets)
     return all(at is not None and at < day.deadline for at in seen)
@@ -213,13 +212,9 @@ def _unexplained(
 def _is_known(index: EstateIndex, day: ServiceForecast, match: IncidentMatch) -> bool:
     """True while the notified incident continues. After it closed the loss is news: at once if it was expected in
     time since, else after `PATIENCE`. A forecast that comes and goes is notified once."""
-    closed_at = (
-        match.incident.closed_at
-        if match.incident is not None and match.incident.closed_at is not None
-        else index.now
-        if match.close_reason
-        else None
-    )
+    closed_at = match.incident.closed_at if match.incident is not None else None
+    if closed_at is None and match.close_reason:
+        closed_at = index.now
     if closed_at is None:
         return True
     if index.now > day.deadline:
@@ -233,7 +228,6 @@ def _is_known(index: EstateIndex, day: ServiceForecast, match: IncidentMatch) ->
 
 
 def _goes_on(index: EstateIndex, day: ServiceForecast) -> bool:
-    """True if one of its jobs runs, or its start is ahead."""
     return any(node.how is NodeState.RUNNING or (node.due or index.now) > index.now for node in day.unfinished())
 
 
@@ -278,7 +272,6 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
 
 
 def _lost_by(day: ServiceForecast) -> int | None:
-    """The job that `headway why` names first."""
     return day.odds.lost_by if day.odds is not None else None
 
 

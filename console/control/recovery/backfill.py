@@ -96,7 +96,6 @@ def _reason(
 
 
 def _left(job: str, reason: str, left: Sequence[tuple[str, int | None]]) -> list[LeftOutRun]:
-    """One line for each period; one for all of them where they are many."""
     if len(left) > _EACH:
         return [LeftOutRun(job, None, f"{left[0][0]} to {left[-1][0]}, {len(left)} periods: each {reason}")]
     return [LeftOutRun(job, run_id, f"{key} {reason}") for key, run_id in left]

@@ -99,7 +99,6 @@ def _theirs(step: StepProgress, hold: StepProgress | None) -> str:
 
 
 def _other_of(plan: PlanProgress, step: StepProgress, verb: str) -> StepProgress | None:
-    """Of the same job the step that does this."""
     return next((one for one in plan.steps if one.verb == verb and one.job_id == step.job_id), None)
 
 

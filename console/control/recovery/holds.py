@@ -104,7 +104,6 @@ def _can_be_held(index: EstateIndex, job: JobFacts, due: datetime, can_act: CanA
 
 
 def _reads(index: EstateIndex, day: ServiceForecast, node: ForecastNode) -> list[int]:
-    """Of its upstreams those that are not done, whose end its scheduler does not wait for."""
     edges = (edge for edge in index.graph.into(node.job_id) if not edge.native and edge.upstream in day.nodes)
     return [edge.upstream for edge in edges if day.nodes[edge.upstream].how not in (NodeState.DONE, NodeState.OVER)]
 

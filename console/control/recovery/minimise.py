@@ -30,8 +30,8 @@ _NAMED = 3
 
 
 def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: CanAct) -> dict[RunKey, RunFacts]:
-    """Each run -> the one whose rerun does for it: the newest of its job and business date, because every rerun of a
-    job without periods of its own does the same work; itself where its kind gives a run its own period or input."""
+    """Each run -> the one to rerun for it: the newest of its job and business date, because every rerun of a job
+    without periods does the same work; the run itself if its kind gives runs their own period or input."""
     newest: dict[tuple[int, date], RunFacts] = {}
     found = list(runs)
     for run in found:
@@ -49,7 +49,7 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
 def superseded_notes(
     index: EstateIndex, runs: Mapping[RunKey, RunFacts], instead: Mapping[RunKey, RunFacts], steps: Iterable[RunKey]
 ) -> list[LeftOutRun]:
-    """One line for each step that does for other runs of its job, too. `instead`: as of `stand_ins`."""
+    """One line for each step that replaces other runs of its job. `instead`: from `representative_runs`."""
     lines = []
     for step in steps:
         others = sorted((runs[key] for key, one in instead.items() if run_key(one) == step != key), key=run_time)
@@ -64,9 +64,8 @@ def superseded_notes(
 
 
 def step_dependencies(index: EstateIndex, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
-    """Place -> the places that it waits for: of the steps upstream of it, on its date or on another that it reads,
-    those that none of the others stands for, and the run of its own job before it.
-    `runs`: upstreams before their downstreams."""
+    """Position -> the positions that it waits for: the nearest steps upstream of it, on its date or on another that it
+    reads, and the run of its own job before it. `runs`: upstreams before their downstreams."""
     after: dict[int, tuple[int, ...]] = {}
     above: dict[int, set[int]] = {}
     placed: dict[date, dict[int, list[int]]] = {}
@@ -79,22 +78,17 @@ def step_dependencies(index: EstateIndex, runs: Sequence[RunFacts]) -> dict[int,
         found |= {places[run_key(each)] for each in reads_of_other_periods(index, run) if run_key(each) in places}
         if run.job_id in last:
             found.add(last[run.job_id])
-        after[place], above[place] = _nearest(found, above)
+        nearest: list[int] = []
+        covered: set[int] = set()
+        for edge in sorted(found, reverse=True):
+            if edge not in covered:
+                nearest.append(edge)
+                covered |= above[edge] | {edge}
+        after[place], above[place] = tuple(sorted(nearest)), covered
         jobs.setdefault(run.job_id, []).append(place)
         places[run_key(run)] = place
         last[run.job_id] = place
     return after
-
-
-def _nearest(found: set[int], above: Mapping[int, set[int]]) -> tuple[tuple[int, ...], set[int]]:
-    """Of these places those that no other of them waits for; and all that they wait for, with themselves."""
-    nearest: list[int] = []
-    covered: set[int] = set()
-    for each in sorted(found, reverse=True):
-        if each not in covered:
-            nearest.append(each)
-            covered |= above[each] | {each}
-    return tuple(sorted(nearest)), covered
 
 
 SURE = 0.99
@@ -114,17 +108,17 @@ def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> 
     """Run -> the service days that need it, whether there still is time, and by when it must start."""
     found: dict[RunKey, list[SavedService]] = {}
     for day, nodes in days.values():
-        hurt = threat_to_day(index, match, day, nodes)
-        save = _save(index, day, hurt.act_by)
+        threat = threat_to_day(index, match, day, nodes)
+        save = _save(index, day, threat.act_by)
         save = replace(_unless_held(index, day, save), deadline=instant_key(day.deadline), zone=day.service.zone)
-        clocks = _clocks(index, day, hurt)
+        clocks = _clocks(index, day, threat)
         for node in day.unfinished():
             act_by, takes = clocks(node.job_id)
             slack = None if act_by is None else (act_by - index.now).total_seconds()
             key = run_key(node.run or to_come(node, day))
-            told = replace(save, slack_s=slack, takes_s=None if takes is None else takes.total_seconds())
-            found.setdefault(key, []).append(told)
-    return {key: tuple(each) for key, each in found.items()}
+            takes_s = None if takes is None else takes.total_seconds()
+            found.setdefault(key, []).append(replace(save, slack_s=slack, takes_s=takes_s))
+    return {key: tuple(saves) for key, saves in found.items()}
 
 
 def _clocks(

@@ -98,10 +98,17 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
     job."""
     due = run_time(node.run) if node.run is not None else node.due
     if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, due, index.now)):
-        return f"{words}: it does not start by itself; let it go or run it"
+        return f"{words}: it does not start by itself; release it or run it"
     kept = held.get(node.job_id)
     if kept is not None and node.how in TO_COME:
-        return _kept_back(index, kept, node)
+        job = index.job(node.job_id)
+        due_text = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
+        alone = "it stays held" if kept.is_standing else "it starts all the same"
+        if kept.mode is DependencyMode.TRIGGER and node.due is None:
+            return "Headway starts it once what it reads is good; not while no engine works"
+        if why := hold_refusal(index.estate, job.id, node.due, index.now):
+            return f"its hold was refused ({why}): its start{due_text} comes all the same, unless a later try holds it"
+        return f"its start{due_text} is held until what it reads is good; while no engine works {alone}"
     job = index.job(node.job_id)
     if job.kind == MANUAL_KIND and node.how in TO_COME:
         return f"a person completes it: headway action complete {clean_line(job.name)}"
@@ -110,19 +117,8 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
         return f"it starts by its own clock at {start}: rerun it if that is too early"
     if node.how is NodeState.WAITS:
         is_held = node.run is not None and node.run.state is RunState.HELD
-        return "it is held, and started once it is let go" if is_held else "its own scheduler starts it"
+        return "it is held, and started once it is released" if is_held else "its own scheduler starts it"
     return "it runs" if node.how is NodeState.RUNNING else ""
-
-
-def _kept_back(index: EstateIndex, kept: HoldPolicy, node: ForecastNode) -> str:
-    job = index.job(node.job_id)
-    due = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
-    alone = "it stays held" if kept.is_standing else "it starts all the same"
-    if kept.mode is DependencyMode.TRIGGER and node.due is None:
-        return "Headway starts it once what it reads is good; not while no engine works"
-    if why := hold_refusal(index.estate, job.id, node.due, index.now):
-        return f"its hold was refused ({why}): its start{due} comes all the same, unless a later try holds it"
-    return f"its start{due} is held until what it reads is good; while no engine works {alone}"
 
 
 SimulatePlan = Callable[[Callable[[NightPoint], NightPoint]], SimulateDays]
@@ -194,15 +190,15 @@ def propose_recovery(
     foresee: SimulateDays | None = None,
     otherwise: SimulatePlan | None = None,
 ) -> PlanDraft | None:
-    """The plan for an open incident; None when there is no such. Without steps where nothing is left to send.
-    `everything`: also what is red or stale and no service that is hit waits for, so that the incident closes.
-    `foresee`: the simulation that its clocks come from, as those of an evaluation; `otherwise`: the same of a night
-    that goes as the plan has it."""
+    """The plan for an open incident; None if there is no such incident. Without steps if nothing is left to send.
+    `everything`: also red or stale runs that no affected service waits for, so that the incident closes.
+    `foresee`: the simulation that its act-by times come from, as in an evaluation; `otherwise`: the simulation of a
+    night that follows the plan."""
     estate = without_own_pauses(estate)
     due = expect_runs(estate, now)
     index = EstateIndex(estate, now, due.runs, due.withdrawn)
-    told = match_incidents(index, causes_from_findings(index, root_causes(index)))
-    match = next((notice for notice in told if notice.incident is not None and notice.incident.id == incident_id), None)
+    matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
+    match = next((match for match in matches if match.incident is not None and match.incident.id == incident_id), None)
     if match is None:
         return None
     near = with_neighbours(index, service_days(index), lambda days: _undelivered(index, match, days))
@@ -241,8 +237,8 @@ def _draft(
 
 
 def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> AffectedDays:
-    hurt = affected_days(index, match, days)
-    return {name: found for name, found in hurt.items() if delivered_at(index, found[0]) is None}
+    affected = affected_days(index, match, days)
+    return {name: (day, nodes) for name, (day, nodes) in affected.items() if delivered_at(index, day) is None}
 
 
 def _todo(
@@ -275,7 +271,6 @@ def propose_bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: dateti
 
 
 def _is_good(index: EstateIndex, run: RunFacts) -> bool:
-    """True for a success of its source's own that read nothing stale."""
     asserted = run.evidence is RunEvidence.ASSERTED
     return run.state is RunState.SUCCEEDED and not asserted and not index.is_stale(run)
 
@@ -317,7 +312,6 @@ def _is_read_by_one_of(index: EstateIndex, one: _PlanScope, scopes: Mapping[RunK
 def _waits_for(
     index: EstateIndex, day: ServiceForecast, node: ForecastNode, scopes: Mapping[RunKey, _PlanScope]
 ) -> bool:
-    """True when something of the plan lies upstream of it."""
     above = index.graph.ancestors(node.job_id)
     return any(scope.run.job_id in above and scope.run.business_date == day.business_date for scope in scopes.values())
 
@@ -350,14 +344,14 @@ def _steps(
     ordered = sorted(
         scopes, key=lambda scope: (rank[scope.run.job_id], run_time(scope.run), scope.run.period_key, scope.run.job_id)
     )
-    after = step_dependencies(index, [one.run for one in ordered])
-    told = [_with_own_start(index, one, scopes) if verb is None else one for one in ordered]
-    steps = [_step(index, one, place, after[place], can_act, verb) for place, one in enumerate(told, 1)]
-    return with_native_starts(index, steps, [notice.run for notice in told])
+    after = step_dependencies(index, [scope.run for scope in ordered])
+    if verb is None:
+        ordered = [_with_own_start(index, scope, scopes) for scope in ordered]
+    steps = [_step(index, scope, place, after[place], can_act, verb) for place, scope in enumerate(ordered, 1)]
+    return with_native_starts(index, steps, [scope.run for scope in ordered])
 
 
 def _with_own_start(index: EstateIndex, one: _PlanScope, scopes: Sequence[_PlanScope]) -> _PlanScope:
-    """Says that its own scheduler may start it, where it takes another step's success as the sign to."""
     natively = {edge.upstream for edge in index.graph.into(one.run.job_id) if edge.native}
     again = any(scope.run.job_id in natively and scope.run.business_date == one.run.business_date for scope in scopes)
     if not again or one.verb == WAIT:
@@ -396,27 +390,17 @@ def _step(
 
 
 def _alternatives(job: JobFacts, run: RunFacts, verb: str, can_act: CanAct) -> tuple[str, ...]:
-    """The ways that do something else than the step as it is proposed."""
     if verb in _MARKS:
         return ("skip",) if verb == Verb.MARK_OK else ("mark-ok",)
     if verb not in STARTING:
         return ()
-    has_parts = has_started(run) and job.rerun is not Safety.NEVER and can_act(job, Capability.TASKS)
-    return (
-        *(
-            (
-                ("failed-only",)
-                if job.parent_id is not None
-                else ("downstream", "all")
-                if run.state.is_red or run.state is RunState.PARTIAL
-                else ()
-            )
-            if has_parts
-            else ()
-        ),
-        "mark-ok",
-        "skip",
-    )
+    parts: tuple[str, ...] = ()
+    if has_started(run) and job.rerun is not Safety.NEVER and can_act(job, Capability.TASKS):
+        if job.parent_id is not None:
+            parts = ("failed-only",)
+        elif run.state.is_red or run.state is RunState.PARTIAL:
+            parts = ("downstream", "all")
+    return (*parts, "mark-ok", "skip")
 
 
 def _why(run: RunFacts) -> str:

@@ -104,7 +104,6 @@ def stale_delivery_text(index: EstateIndex, day: ServiceForecast) -> str:
 
 
 def _ends(index: EstateIndex, day: ServiceForecast) -> Iterator[RunFacts]:
-    """The run of each terminal that counts for the day."""
     return (run for run in delivering_runs(index, day) if run is not None)
 
 
@@ -147,7 +146,15 @@ def view_of_instance(
             runs = _in_order(index, service, one, job_id, chosen, claims)
             guessed += [clean_line(index.job(job_id).name)] if runs else []
         chosen[job_id] = [replace(run, business_date=one.business_date) for run in runs]
-    chosen |= _tasks(index, service, chosen)
+    tasks: dict[int, list[RunFacts]] = {}
+    for task in service.terminals:
+        read = {run.period_key: run.business_date for run in chosen.get(index.graph.unit(task), ())}
+        if task in index.estate.jobs and task not in chosen:
+            task_runs = index.runs.get(task, ())
+            tasks[task] = [
+                replace(run, business_date=read[run.period_key]) for run in task_runs if run.period_key in read
+            ]
+    chosen |= tasks
     job_ids = frozenset(chosen)
     if job_ids not in claims.edges:
         every = index.estate.dependencies
@@ -167,24 +174,16 @@ def view_of_instance(
     return InstanceView(EstateIndex(estate, index.now), tuple(guessed))
 
 
-def _tasks(index: EstateIndex, service: ServiceFacts, chosen: dict[int, list[RunFacts]]) -> dict[int, list[RunFacts]]:
-    """Of each task that delivers it the runs within those of its job: a task's own context names no submission."""
-    found: dict[int, list[RunFacts]] = {}
-    for task in service.terminals:
-        read = {run.period_key: run.business_date for run in chosen.get(index.graph.unit(task), ())}
-        if task in index.estate.jobs and task not in chosen:
-            runs = index.runs.get(task, ())
-            found[task] = [replace(run, business_date=read[run.period_key]) for run in runs if run.period_key in read]
-    return found
-
-
 def _keyed(
     index: EstateIndex, service: ServiceFacts, instance: ServiceInstance, job_id: int, claims: InstanceClaims
 ) -> Sequence[RunFacts] | None:
     """The runs that carry the instance's key; None where no run of the job carries any."""
     name = service.promise.deadline.key
     if (name, job_id) not in claims.keyed:
-        claims.keyed[name, job_id] = _by_key(index, name, job_id)
+        found: dict[str, list[RunFacts]] = {}
+        for keyed_run in index.runs.get(job_id, ()):
+            found.setdefault(correlation_key_of(index.estate, keyed_run, name), []).append(keyed_run)
+        claims.keyed[name, job_id] = found
     known = claims.keyed[name, job_id]
     if job_id == instance.submission[0]:
         told = known.get(instance.key if instance.is_keyed else "", ())
@@ -192,14 +191,6 @@ def _keyed(
     if not instance.is_keyed or not known.keys() - {""}:
         return None
     return [run for run in known.get(instance.key, ()) if _is_in(run, instance)]
-
-
-def _by_key(index: EstateIndex, name: str, job_id: int) -> dict[str, list[RunFacts]]:
-    """Value -> the job's runs that carry it; under "" those that carry none."""
-    found: dict[str, list[RunFacts]] = {}
-    for run in index.runs.get(job_id, ()):
-        found.setdefault(correlation_key_of(index.estate, run, name), []).append(run)
-    return found
 
 
 def _in_order(

@@ -24,7 +24,7 @@ from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
-from console.domain.estate import Estate, ServiceFacts
+from console.domain.estate import Estate
 from console.domain.history import MIN_RUNS, DurationEstimate
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.service import Timeliness, format_late
@@ -140,7 +140,7 @@ def timeliness_of(
         late = done > day.deadline
         partial = partial_text(index, day)
         at, how = zoned_time(done, zone, day.deadline), f", partial: {partial}" if partial else ""
-        words = f"delivered {at}{_late_words(late)}{how}"
+        words = f"delivered {at}{', after its deadline' if late else ''}{how}"
         return (Timeliness.MET_LATE if late else Timeliness.MET), words
     if checks := pending_checks(index, day):
         words, zone = "; ".join(check.words for check in checks), day.service.zone
@@ -157,7 +157,7 @@ def timeliness_of(
         return Timeliness.WILL_MISS, kept
     if threat is not None and threat.waits_for_restart:
         return _threatened(index, day, threat)
-    if day.finish is None:  # what is broken is no calmer for it that nobody can tell how long its repair takes
+    if day.finish is None:  # an unknown repair time does not lower the risk
         return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), f"{_missing(index, day)}{_because(threat)}"
     return _by_forecast(index, day, day.finish, threat)
 
@@ -165,7 +165,6 @@ def timeliness_of(
 def _by_forecast(
     index: EstateIndex, day: ServiceForecast, finish: FinishTimes, threat: Threat | None
 ) -> tuple[Timeliness, str]:
-    """By when it will be done, and how likely that is too late."""
     expected = f"expected {zoned_time(round_up_to_minute(finish.p50), day.service.zone, index.now)}"
     if finish.p50 > day.deadline:
         expected += ", after its deadline"
@@ -182,7 +181,7 @@ def _by_forecast(
         else:
             expected += _why(day.odds, "")
     if threat is not None and stands is Timeliness.ON_TIME:
-        stands = Timeliness.AT_RISK  # until it is good: that it runs again proves nothing
+        stands = Timeliness.AT_RISK  # until it is good: a restart proves nothing
     return stands, f"{expected}{_because(threat)}"
 
 
@@ -193,7 +192,12 @@ def _why(odds: ServiceOdds, distrusted: str) -> str:
 def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, str]:
     budget, zone = threat.budget, day.service.zone
     if budget is None or budget.act_by is None or budget.green_by is None:
-        return Timeliness.AT_RISK, _without_figures(index, day, threat)
+        blocked = _name(index, threat.budget.job_id) if threat.budget is not None else ""
+        advice = "restart it now" if blocked == threat.cause else "a person must act now"
+        if blocked not in ("", threat.cause):
+            advice = f"restart {blocked} now"
+        why = _missing(index, day).removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
+        return Timeliness.AT_RISK, f"{threat.cause}: {advice}; no act-by is known: {why}"
     after = "".join(f"; {start}" for start in budget.starts) + (
         ""
         if day.odds is None or day.odds.late < MIN_SHOWN_P_LATE or not day.odds.why
@@ -206,13 +210,6 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     job = _name(index, budget.job_id)
     what = "restart" if job == threat.cause else f"restart {job}"
     return Timeliness.AT_RISK, f"{threat.cause}: {what} by {act_by}, green by {green_by}{after}"
-
-
-def _without_figures(index: EstateIndex, day: ServiceForecast, threat: Threat) -> str:
-    job = _name(index, threat.budget.job_id) if threat.budget is not None else ""
-    what = "restart it now" if job == threat.cause else f"restart {job} now" if job else "a person must act now"
-    why = _missing(index, day).removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
-    return f"{threat.cause}: {what}; no act-by can be told: {why}"
 
 
 def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
@@ -248,10 +245,6 @@ def _because(threat: Threat | None) -> str:
     return f"; cause: {threat.cause}" if threat else ""
 
 
-def _late_words(late: bool) -> str:
-    return ", after its deadline" if late else ""
-
-
 def _name(index: EstateIndex, job_id: int) -> str:
     return clean_line(index.job(job_id).name)
 
@@ -272,8 +265,7 @@ def service_days(index: EstateIndex) -> list[ServiceForecast]:
             day = forecast(
                 seen.index, service, (*members, service.instance.submission[0]), service.instance.business_date
             )
-            of_instance = replace(day, seen=seen.index, by_order=seen.by_order)
-            found.append(of_instance)
+            found.append(replace(day, seen=seen.index, by_order=seen.by_order))
             continue
         dates = [
             business_date
@@ -294,6 +286,9 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     awaits = pending_checks(index, day)
     given = stale_delivery_text(index, day) if done is None else ""
     has_forecast = done is None and not awaits and day.deadline > index.now - _DAY  # nothing forecasts a check
+    instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
+    by_order_text = f"; without a key, told apart by their order: {', '.join(day.by_order)}" if day.by_order else ""
+    sum_text = "; its simulation failed: this is a sum of usual times, see headway status" if day.is_unforeseen else ""
     found = ServiceDayVerdict(
         service=day.service.name,
         business_date=day.business_date,
@@ -309,11 +304,11 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         incident_key=worst.key if worst else None,
         sources=tuple(index.estimate(each) for each in day.path),
         path=day.path,
-        reason="; ".join(filter(None, [given, reason])) + _extended(day) + _by_order(day) + _summed(day),
+        reason="; ".join(filter(None, [given, reason])) + _extended(day) + by_order_text + sum_text,
         promised=day.promised,
         agreed=sla_deadline(day.service, day.business_date, day.promised or day.deadline),
         extension=day.extended.text if day.extended else "",
-        instance=_instance_of(day.service),
+        instance=instance,
         submission=day.service.instance.submission[1] if day.service.instance else "",
         given=given,
         awaits=tuple(one.check for one in awaits),
@@ -387,18 +382,6 @@ def _act_by(threat: Threat) -> tuple[datetime | None, str]:
 def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
     nodes = (day.nodes.get(each) for each in day.path)
     return tuple(node.run.id if node is not None and node.run is not None else 0 for node in nodes)
-
-
-def _instance_of(service: ServiceFacts) -> str:
-    return service.name.partition(" #")[2] if service.instance is not None else ""
-
-
-def _by_order(day: ServiceForecast) -> str:
-    return f"; without a key, told apart by their order: {', '.join(day.by_order)}" if day.by_order else ""
-
-
-def _summed(day: ServiceForecast) -> str:
-    return "; its simulation failed: this is a sum of usual times, see headway status" if day.is_unforeseen else ""
 
 
 def _extended(day: ServiceForecast) -> str:

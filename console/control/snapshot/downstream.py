@@ -77,20 +77,18 @@ def _dates_of(
     hurt = []
     for run in runs:
         look = read_point_of(run, index.now)
-        if _reads(index, read, look, business_date) and not _is_open(index, gate, look, run.started_at):
+        known = run_to_read(index, read.upstream, read.wants, look, read.loops)
+        reads = (
+            known is not None and known.business_date == business_date
+            if read.wants.period is not UpstreamPeriod.SAME
+            else True
+        )
+        if reads and not _is_open(index, gate, look, run.started_at):
             hurt.append(run.business_date)
     return hurt
 
 
-def _reads(index: EstateIndex, read: UpstreamRead, read_point: ReadPoint, business_date: date) -> bool:
-    run = run_to_read(index, read.upstream, read.wants, read_point, read.loops)
-    return (
-        run is not None and run.business_date == business_date if read.wants.period is not UpstreamPeriod.SAME else True
-    )
-
-
 def _is_open(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, started: datetime | None = None) -> bool:
-    """True where enough of the gate was as wanted by the start; before it: is, or may still come."""
     found = [input_freshness(index, read, read_point) for read in gate.reads]
     there = [(read, each) for read, each in zip(gate.reads, found, strict=True) if each is not None]
     good = sum(began_after(read_point.by, each.good) for _, each in there)
@@ -103,7 +101,6 @@ def _is_open(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, star
 
 
 def _may_come(index: EstateIndex, read: UpstreamRead, read_point: ReadPoint) -> bool:
-    """True for an alternative that is still to run, or runs."""
     run = run_to_read(index, read.upstream, read.wants, read_point, read.loops)
     return run is not None and run.state.is_open and not index.is_stale(run)
 

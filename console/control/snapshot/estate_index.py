@@ -297,7 +297,6 @@ def _merged(
     withdrawn: frozenset[int],
     memo: EvaluationMemo,
 ) -> dict[int, Sequence[RunFacts]]:
-    """The runs of each job, those that are expected among them, in order; none that is withdrawn."""
     expected_by_job: dict[int, dict[str, ExpectedRun]] = {}
     for run in expected:
         expected_by_job.setdefault(run.job_id, {})[run.period_key] = run

@@ -67,7 +67,12 @@ class DependencyGraph:
         kept = {pair: found for pair, found in parts.items() if not _inside(pair, knots) or _is_previous(found)}
         loops = _loops(kept)
         edges = [_edge(pair, found) for pair, found in kept.items() if pair not in loops]
-        self._graph, self._place = _digraph((edge.upstream, edge.downstream) for edge in edges)
+        graph: rx.PyDiGraph[int, None] = rx.PyDiGraph(multigraph=False)
+        unique = list(dict.fromkeys((edge.upstream, edge.downstream) for edge in edges))
+        ids = list(dict.fromkeys(job for pair in unique for job in pair))
+        position = dict(zip(ids, graph.add_nodes_from(ids), strict=True))
+        graph.add_edges_from_no_data([(position[upstream], position[downstream]) for upstream, downstream in unique])
+        self._graph, self._place = graph, position
         self._into: dict[int, list[DependencyEdge]] = {}
         self._out_of: dict[int, list[DependencyEdge]] = {}
         for edge in edges:
@@ -209,7 +214,6 @@ def _is_previous(parts: Sequence[DependencyFacts]) -> bool:
 
 
 def _said(parts: Sequence[DependencyFacts]) -> list[DependencyFacts]:
-    """One for each pair of job or task: the declared one, where there are two."""
     found: dict[JobPair, DependencyFacts] = {}
     for part in parts:
         pair = (part.upstream_id, part.downstream_id)
@@ -273,13 +277,3 @@ def _knots(pairs: Sequence[JobPair]) -> tuple[dict[int, int], list[list[int]]]:
     """Job -> number of the knot that it is part of, for jobs on cycles; and one path for each knot."""
     found = find_components(pairs)
     return {job: number for number, (part, _) in enumerate(found) for job in part}, [list(path) for _, path in found]
-
-
-def _digraph(pairs: Iterable[JobPair]) -> tuple[rx.PyDiGraph[int, None], dict[int, int]]:
-    """The graph of these pairs (job ids as nodes) and the place of each job in it."""
-    graph: rx.PyDiGraph[int, None] = rx.PyDiGraph(multigraph=False)
-    unique = list(dict.fromkeys(pairs))
-    jobs = list(dict.fromkeys(job for pair in unique for job in pair))
-    place = dict(zip(jobs, graph.add_nodes_from(jobs), strict=True))
-    graph.add_edges_from_no_data([(place[upstream], place[downstream]) for upstream, downstream in unique])
-    return graph, place

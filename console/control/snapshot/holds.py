@@ -207,7 +207,6 @@ def without_own_pauses(estate: Estate) -> Estate:
 
 
 def _kept_asleep(hold: HoldFacts, job: JobFacts) -> bool:
-    """True where it did so when the job's schedule was accepted."""
     if hold.kind == "found" or hold.placed_at is None or job.accepted_at is None or job.paused_since is None:
         return False
     ended = hold.ended_at + LINGERS if hold.ended_at is not None else job.accepted_at

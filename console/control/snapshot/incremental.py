@@ -239,7 +239,6 @@ class EstateShape:
 
 
 def _connected(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[set[int]]:
-    """The connected components of these jobs."""
     graph = rx.PyGraph[int, None](multigraph=False)
     job_ids = list(jobs)
     places = dict(zip(job_ids, graph.add_nodes_from(job_ids), strict=True))
@@ -326,7 +325,6 @@ def jobs_with_changed_context(before: Estate, after: Estate) -> set[int]:
 
 
 def _differing(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
-    """The keys with different values."""
     if before is after or before == after:
         return set()
     return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}

@@ -46,7 +46,6 @@ def slot_holders_by_pool(estate: Estate, runs: Mapping[int, Sequence[RunFacts]])
 
 
 def _busy(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> Iterator[tuple[int, int]]:
-    """Jobs, and how many slots each has."""
     beside = ((job_id, known) for job_id, (_, known) in estate.beside.items())
     for job_id, known in (*runs.items(), *beside):
         if count := sum(map(has_slot, known)):

@@ -103,7 +103,7 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     assert (None, None, "no estimate", Timeliness.AT_RISK) == (
         found.act_by, found.green_by, found.source, found.timeliness)  # fmt: skip
     mend = 'say how long it takes: expected = "…" in [jobs."dwh/mart"]'
-    assert f"hosts/extract: restart it now; no act-by can be told: dwh/mart has 0 of 5 runs; {mend}" == found.reason
+    assert f"hosts/extract: restart it now; no act-by is known: dwh/mart has 0 of 5 runs; {mend}" == found.reason
 
 
 def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:
@@ -125,7 +125,7 @@ def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
     bare = job(1, "hosts/extract", "03:10")
     found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
     ((verdict,),) = (one.services for one in found.incidents)
-    words = "hosts/extract: restart it now; no act-by can be told: it has 0 of 5 runs; say how long it takes: "
+    words = "hosts/extract: restart it now; no act-by is known: it has 0 of 5 runs; say how long it takes: "
     assert verdict.reason.startswith(words)
     assert 2 == verdict.reason.count("hosts/extract")
     assert verdict.reason.endswith('[jobs."hosts/extract"]')

@@ -367,7 +367,7 @@ def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
     assert plan is not None
     assert over is not None
     held = "held by mara: freeze (hold headway-1)"
-    assert f"{held}: it does not start by itself; let it go or run it" == left(plan)["warehouse/load"]
+    assert f"{held}: it does not start by itself; release it or run it" == left(plan)["warehouse/load"]
     assert {(False, "unsaved", f"not by this plan: warehouse/load is {held}")} == verdicts(plan)
     assert "it starts by its own clock at 04:00 UTC: rerun it if that is too early" == left(over)["warehouse/load"]
     assert {True} == {saved for saved, _, _ in verdicts(over)}
@@ -376,7 +376,7 @@ def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
 def test_a_job_that_is_paused_at_its_source_does_not_start_by_its_own_clock() -> None:
     paused = replace(LOAD, paused_since=at("03:30"))
     _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, paused, MART, AUDIT))
-    assert "paused at its source: it does not start by itself; let it go or run it" == left(plan)["warehouse/load"]
+    assert "paused at its source: it does not start by itself; release it or run it" == left(plan)["warehouse/load"]
     words = "not by this plan: warehouse/load is paused at its source"
     assert {(False, "unsaved", words)} == verdicts(plan)
 
