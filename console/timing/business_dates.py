@@ -55,7 +55,7 @@ def assign_periods(
 
     `may_start_early`: as `ConnectorKind` has it; a start within EARLIEST_START before an instant then fulfils that one.
     `began`: when those of `taken` started, where that is known. Where one did before its instant, a start on time joins
-    it as a further attempt: somebody ran the job by hand just before its clock did.
+    it as a further attempt: the job was run by hand just before its clock started it.
     """
     owners = dict(taken)
     early = {(job, key) for (job, key), at in began.items() if _is_early(at, _instant_of(key))}

@@ -14,37 +14,33 @@ Each dialect has its own rule for clock changes:
                here): a line skips a gap and runs twice in an overlap.
 "pg_cron"      The zone that its connector names: UTC up to 1.5, `cron.timezone` from 1.6. It counts real minutes and
                compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and
-               runs
-               twice in an overlap. "N seconds" has no anchor that a poll could see: a grid from the epoch stands for
-               it.
+               runs twice in an overlap. "N seconds" has no anchor that a poll could see: a grid from the epoch
+               replaces it.
 "airflow"      The source's own `next_at` first, then the expression after it. Fixed times in the gap are moved by its
                length, in an overlap the second counts (make_aware, CronMixin of Airflow 3).
 "systemd"      `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's.
-A
-               time in the gap is left out, of one that comes twice the first counts. What a timer does by the time
-               since boot or since its last run is not a clock: it has a cadence (`cadence`).
+               A time in the gap is left out, of one that comes twice the first counts. A timer that counts from boot
+               or from its last run has no clock but a cadence (`cadence`).
 "pgagent"      The arrays of its schedules, written as `OnCalendar=` by its connector, by the zone of its database.
                A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
                (pga_next_schedule of pgagent--4.2.sql).
 "prefect"      The source's own `next_at` first, then its cron expression. A time in the gap counts by the offset
-after
-               it, so an hour early; of one that comes twice the first counts, hourly ones too (tested with Prefect
+               after it, so an hour early; of one that comes twice the first counts, hourly ones too (tested with Prefect
                3.8.8).
-"mysql_events" The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the event's
-zone.
-               The change of clocks is as for systemd (not lived here).
+"mysql_events" The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the zone of
+               the event. The change of clocks is as for systemd (not lived here).
 "dagster"      The source's own `next_at` first, then its cron expression. A time in the gap is moved to its end; of
-one
-               that comes twice the second counts, of hourly ones both (tested with Dagster 1.13.27).
+               one that comes twice the second counts, of hourly ones both (tested with Dagster 1.13.27).
 "kubernetes"   The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
                robfig/cron 3.0.1, which Kubernetes reads it with).
 "none"         Nothing runs by the clock.
+
 Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
 
 A job whose schedule cannot be read has a cadence, learned from its start times with a confidence: a time of day on
 some weekdays, by the job's own clock, or an even interval. Neither needs every start: the interval is the median
 one, the time of day the middle of the starts, and a weekday counts if the job ran on nearly all of them. A poor fit
-is no cadence, and nothing is expected of the job.
+gives no cadence, and nothing is expected of the job.
 """
 
 from __future__ import annotations
@@ -273,7 +269,7 @@ def _read(dialect: str, expression: str, zone: str) -> _Rule | str | None:
     if dialect == "none" or not text or text.lower() == "@reboot":
         return None
     if dialect not in _DIALECTS:
-        return f'"{dialect}" is no dialect that is known here'
+        return f'"{dialect}" is not a known dialect'
     if dialect in ("systemd", "pgagent", "mysql_events"):
         return _systemd_rule(dialect, text, zone)
     seconds = _SECONDS.fullmatch(text) if dialect == "pg_cron" else None

@@ -135,7 +135,7 @@ def _date_and_time(words: list[str], text: str) -> tuple[re.Match[str], re.Match
     rest = words[1:] if on else words
     at = _TIME.fullmatch(rest[0]) if rest else None
     if (on is None and at is None) or len(rest) != (1 if at else 0):
-        raise ValueError(f'"{text.strip()}" is no calendar event; write "Mon..Fri *-*-* 02:30:00"')
+        raise ValueError(f'"{text.strip()}" is not a calendar event; write "Mon..Fri *-*-* 02:30:00"')
     every, midnight = _DATE.fullmatch("*-*-*"), _TIME.fullmatch("00:00:00")
     assert every is not None
     assert midnight is not None
@@ -157,7 +157,7 @@ def _weekdays(text: str) -> frozenset[int]:
 def _weekday(text: str) -> int:
     names = [name for name in _NAMES if text.lower() in (name, name[:3])]
     if not names:
-        raise ValueError(f'"{text}" is no day of the week')
+        raise ValueError(f'"{text}" is not a day of the week')
     return _NAMES.index(names[0])
 
 

@@ -135,7 +135,7 @@ def test_a_hold_of_a_policy_says_what_it_waits_for(night: Night, capsys: pytest.
 
 
 def test_a_hold_says_when_it_was_last_seen_at_its_source(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who lets it go elsewhere is known after two looks: until then the list tells how old it is."""
+    """Who releases it elsewhere is known after two looks: until then the list tells how old it is."""
     night.at("03:51").rounds().at("03:54").rounds(1)
     del night.bench.scheduler.marks["load"]
     night.at("03:56").rounds(1)

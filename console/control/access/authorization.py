@@ -174,7 +174,7 @@ def _policy(operation: str, subject: ActionSubject, limit: int) -> AccessGranted
     if not subject.modes & {"hold", "trigger"}:
         return AccessRefusal(f'no dependency into {subject.job} has the mode "hold" or "trigger" any more')
     if limit and subject.recent >= limit:
-        return AccessRefusal(_too_many("config's modes asked", subject.recent, "policy_per_hour"))
+        return AccessRefusal(_too_many("config's modes made requests", subject.recent, "policy_per_hour"))
     return AccessGranted()
 
 

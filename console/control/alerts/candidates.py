@@ -54,7 +54,7 @@ def _of_route(context: AlertContext, subject: AlertSubject, last: RouteNotificat
         ) or not context.is_due(first_at + place * after):
             continue
         because = (
-            f'Route "{last.route}" was told at {zoned_time(first_at, "UTC", context.now)} and nobody acknowledged it.'
+            f'Route "{last.route}" was told at {zoned_time(first_at, "UTC", context.now)} and did not acknowledge it.'
         )
         yield Notification(subject, target, style, AlertKind.ESCALATED, because=because)
 

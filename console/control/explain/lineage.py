@@ -274,7 +274,7 @@ def _ranks(focus: int, near: Mapping[int, int], next_to: Mapping[int, Sequence[i
         ahead = [job for job in (next((each for each in nearest if each not in done), None),) if job is not None]
         for job in ahead:
             waits[job].clear()
-            ranks.setdefault(job, near[job])  # what leads to it may all lie on the other side of the focus
+            ranks.setdefault(job, near[job])  # all paths to it may be on the other side of the focus
     return ranks
 
 

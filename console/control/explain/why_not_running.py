@@ -58,7 +58,7 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     elif run is not None and run.state is RunState.MISSED and not found:
         yield _of(job, run, "missed", f"was due {_at(run_time(run), job)}: {run.reason}", act=_again(job))
     elif run is not None and run_time(run) <= index.now and not found:
-        yield _of(job, run, "clock", f"is due since {_at(run_time(run), job)}, given up after {_span(job.grace)}")
+        yield _of(job, run, "clock", f"is due since {_at(run_time(run), job)}, missed after {_span(job.grace)}")
     if run is None or not has_started(run) or not run.state.is_open:
         yield from _next(index, job)
 
@@ -111,7 +111,7 @@ def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         yield ExplanationStep(_name(job), "pause", words, since=job.paused_since, evidence=_poll(index, job), act=act)
     frozen = index.estate.modes.frozen
     if frozen is not None and holds:
-        words = f"nothing is let go or started while all sending is frozen{': ' + frozen.why if frozen.why else ''}"
+        words = f"nothing is released or started while all sending is frozen{': ' + frozen.why if frozen.why else ''}"
         yield ExplanationStep(
             _name(job), "freeze", clean_line(words), 0, frozen.at, by=frozen.by, act="headway freeze --off"
         )
@@ -157,7 +157,7 @@ def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
     known = index.estimate(job.id)
     so_far = _span(index.now - run.started_at) if run.started_at else "unknown"
     if known.p50 is None or known.p90 is None:
-        return f"is running for {so_far}; nothing tells how long it takes"
+        return f"is running for {so_far}; its usual duration is unknown"
     return f"is running for {so_far}; it takes {_span(known.p50)}, at most {_span(known.p90)} ({known.source})"
 
 

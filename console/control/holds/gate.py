@@ -184,7 +184,7 @@ def _gate_status(
     if upstream.unseen:
         return GateStatus.UNKNOWN, "is out of sight: its source does not answer"
     if upstream.state == RunState.UNKNOWN:
-        return GateStatus.UNKNOWN, "has an end that nobody can prove"
+        return GateStatus.UNKNOWN, "has an unproved end"
     if not upstream.state and upstream.clock is not None:
         return status_without_run(upstream.clock, date.fromisoformat(business_date), now)
     return GateStatus.WAITING, f"is {upstream.state or 'still to come'}{_which(upstream)}"
@@ -208,7 +208,7 @@ def status_without_run(clock: ScheduleView, business_date: date, now: datetime) 
     opens, closes = business_window(business_date, zone, cutoff)
     dues = _dues(clock, opens, closes, now)
     if dues is None:
-        return GateStatus.UNKNOWN, "has a schedule that does not tell of that date"
+        return GateStatus.UNKNOWN, "has a schedule that does not cover that date"
     if not dues:
         return GateStatus.SATISFIED, "has no run on that date"
     if dues[-1] < clock.accepted_at or closes <= now:

@@ -2,17 +2,17 @@
 
 placing -> held -> releasing -> watching -> (starting ->) released, or failed if it was never placed. Each
 transition follows the end of an action, or requests one under a key made of what it is about: the same hold
-requested twice is one. One hold per job, however many upstreams, and one per period: what ended is not held again
+requested twice is one. One hold per job, however many upstreams, and one per period: an ended hold is not placed again
 for it.
 
 Placed: before a start by the clock, within the lead while an upstream is not good (reactive), or always (standing).
 Not where a person paused the job, nor while a run of it goes on: Airflow schedules no further tasks of a paused
 DAG.
 Released: when every upstream that holds it is good, when no dependency wants it any more, when it started all the
-same, or when its time is over. In that last case nothing is started, and that is reported: a person decides.
+same, or when its time has ended. In that last case nothing is started, and that is reported: a person decides.
 Started: if the instant had passed before the release, and its source has been seen for WATCH after that without a
 start: once. If the instant is still ahead its own clock starts it; if its next one is so near that both would
-start, that one stands for the start that was held back.
+start, that one replaces the suppressed start.
 
 Trigger: a job without a clock is started once for a business date, when all its upstreams are good. One with a
 clock is started before its instant if its kind can start what is held (`starts_held`), and stays held until the
@@ -491,7 +491,7 @@ class HoldKeeping(OpenHold):
     def placing(self) -> HoldDecision | None:
         placed, due = self._hold.place, self._hold.due_at or self._hold.start_of_plan
         if placed is None or placed.state in ("refused", "failed"):
-            words = placed.words if placed is not None else "it was never asked for"
+            words = placed.words if placed is not None else "it was never requested"
             return self._to(HoldState.FAILED, self._could_not(words), words=words)
         if placed.state == "verified":
             event = f"{self._name} is held {self._hold.words}".rstrip()
@@ -629,7 +629,7 @@ class HoldKeeping(OpenHold):
         if hold.start_key is not None and not never_arrived(hold.start, self._now):
             return None
         why = condition_text(self._index.estate.jobs, self._policy.edges if self._policy else ())
-        action = self._start(why, overlap="refuse")  # nothing ran when it was held: what runs was started by a person
+        action = self._start(why, overlap="refuse")  # a run now was started by a person: none ran when it was held
         event = f"{self._name} is started before its clock, and held until its instant has passed: {why}"
         return self._to(HoldState.HELD, event, action, start_key=action.key)
 
@@ -648,7 +648,7 @@ class HoldRelease(OpenHold):
     def releasing(self) -> HoldDecision | None:
         release = self._hold.release
         if release is None or release.state in ("refused", "failed"):
-            why = release.words if release is not None else "it was never asked for"
+            why = release.words if release is not None else "it was never requested"
             still = self._to(HoldState.HELD, f"{self._name} is still held: {why}", words=f"{RELEASE_FAILED}{why}")
             told = self._hold.released_at is not None
             told = told or (release is not None and release.origin == "plan" and self._hold.is_told_by_plan)
@@ -703,7 +703,7 @@ class HoldRelease(OpenHold):
         action = self._start("its instant had passed while it was held, and no start came")
         of, job_id, edges = self._index.graph.unit, self._job.id, self._index.estate.dependencies
         reads = self._not_good(edge for edge in edges if of(edge.downstream_id) == job_id != of(edge.upstream_id))
-        event = f"{self._name} is started: no start of its own came after it was let go{reads}"
+        event = f"{self._name} is started: no start of its own came after its release{reads}"
         return self._to(HoldState.STARTING, event, action, start_key=action.key)
 
     def _not_started(self) -> HoldDecision:
@@ -741,7 +741,7 @@ class HoldRelease(OpenHold):
         if has_run(self._runs(), hold):
             return self._to(HoldState.RELEASED, words=HAS_RUN)
         if start is None:
-            return self._to(HoldState.RELEASED, f"{self._name} was not started: it was never asked for")
+            return self._to(HoldState.RELEASED, f"{self._name} was not started: it was never requested")
         if start.state == "requested":  # whatever it waits for: a turn, its source, the end of a freeze
             return self._not_started() if is_too_late(hold, self._now) else None
         if start.state in _UNDER_WAY:
@@ -761,7 +761,7 @@ class HoldRelease(OpenHold):
     def clearing(self) -> HoldDecision | None:
         """Removes only our mark: from now on a pause of the job is a person's."""
         last, since = self._hold.release, self._hold.released_at or self._now
-        if last is not None and (last.ended_at is None or last.ended_at > since):  # what was asked before is no answer
+        if last is not None and (last.ended_at is None or last.ended_at > since):  # an earlier request does not count
             if last.state == "verified":
                 return self._to(HoldState.RELEASED, words=f"{self._hold.words}{MARK_REMOVED}")
             if last.ended_at is None or self._rests(last, since):

@@ -1,4 +1,4 @@
-"""Changes since a job's last good run, most telling first.
+"""Changes since a job's last good run, the most relevant first.
 
 Only values that Headway observed in both runs are compared. Values that differ in times or ids only are not changes.
 """

@@ -70,7 +70,7 @@ class RootCause:
     awaits: tuple[tuple[str, date], ...] = ()
     """Service days lost without a failure: then the root is their terminal, whose run may not exist."""
     lost_by: int | None = None
-    """Job that loses the time of such days; None if no job stands out."""
+    """Job that loses the time of such days; None if none is clearly the cause."""
     told_by: int | None = None
     """Open incident of a shared root."""
     explains: tuple[int, ...] = ()

@@ -87,7 +87,7 @@ def release_move(plan: PlanProgress, step: StepProgress) -> PlanMove | None:
     if hold.hold_state in _STANDS:
         return RequestStep(step)
     if hold.hold_state and hold.hold_state not in _MOVES:
-        return EndStep(step, "verified", _theirs(step, hold) or "it was let go already: nothing was sent")
+        return EndStep(step, "verified", _theirs(step, hold) or "it was released already: nothing was sent")
     return None
 
 
@@ -95,7 +95,7 @@ def _theirs(step: StepProgress, hold: StepProgress | None) -> str:
     if hold is None or not hold.held_by:
         return ""
     held = f"it is held by {hold.held_by}, not by this plan"
-    return f"{held}: nothing was sent; headway hold release {step.job} lets it go"
+    return f"{held}: nothing was sent; headway hold release {step.job} releases it"
 
 
 def _other_of(plan: PlanProgress, step: StepProgress, verb: str) -> StepProgress | None:
@@ -136,7 +136,7 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
     states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
     if plan.state == "aborted":
         held = jobs_left_held(plan)
-        lets_go = "; it stays held until its hold is over: headway hold release {0} lets it go"
+        lets_go = "; it stays held until its hold is over: headway hold release {0} releases it"
         given_up = [
             EndStep(step, "given_up", f"the plan was aborted{lets_go.format(step.job) if step.job in held else ''}")
             for step in plan.steps

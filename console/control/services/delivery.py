@@ -124,7 +124,7 @@ class InstanceClaims:
 
 @dataclass(frozen=True, slots=True)
 class InstanceView:
-    """Index of an instance, and the members that were told apart by their order alone."""
+    """Index of an instance, and the members identified by their order alone."""
 
     index: EstateIndex
     by_order: tuple[str, ...]

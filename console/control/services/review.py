@@ -67,18 +67,18 @@ def _of_service(service: ServiceFacts, order: list[int]) -> Iterator[ReviewGap]:
     high = "high" if service.tier in IMPORTANT_TIERS else "medium"
     if not order:
         yield ReviewGap(
-            "high", name, "members", "delivered_by", "no such job is known", "mend delivered_by, or add its system"
+            "high", name, "members", "delivered_by", "no such job is known", "fix delivered_by, or add its system"
         )
     if not service.owner:
-        yield ReviewGap(high, name, "owner", "–", "nobody answers for it", f"{table} owner")
+        yield ReviewGap(high, name, "owner", "–", "it has no owner", f"{table} owner")
     if not service.notify:
         yield ReviewGap(
-            high, name, "route", "–", "only the default route is told", f"{table} notify, or a route of its owner"
+            high, name, "route", "–", "only the default route is notified", f"{table} notify, or a route of its owner"
         )
     if not service.runbook:
-        yield ReviewGap(high, name, "runbook", "–", "nobody is told what to do first", f"{table} runbook")
+        yield ReviewGap(high, name, "runbook", "–", "the first step is unknown", f"{table} runbook")
     if not service.ready:
-        words = "delivered means that its jobs ended; nothing looks at what they wrote"
+        words = "delivered means that its jobs ended; their output is not checked"
         yield ReviewGap("medium", name, "checks", "–", words, f"{table} ready")
     if not service.calendar:
         yield ReviewGap("low", name, "calendar", "–", "promised on every date on which it runs", f"{table} calendar")
@@ -110,16 +110,16 @@ def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterato
             "medium", name, "evidence", "–", "its source proves starts, not how they end", "see docs/connectors"
         )
     if not job.owner:
-        yield ReviewGap("medium", name, "owner", "–", "nobody answers for it", f"{table} owner")
+        yield ReviewGap("medium", name, "owner", "–", "it has no owner", f"{table} owner")
     if not job.runbook and not service.runbook:
         level = "medium" if red else "low"
         yield ReviewGap(level, name, "runbook", "–", f"{red} of {len(runs)} runs lately were red", f"{table} runbook")
     if job.rerun is Safety.ASK and job.kind != MANUAL_KIND:
-        words = "nobody has said whether running it twice does harm"
+        words = "it is unknown whether running it twice is safe"
         yield ReviewGap("medium" if red else "low", name, "rerun", "ask", words, f'{table} rerun = "safe" or "never"')
     delivers = job.id in {index.graph.unit(terminal) for terminal in service.terminals}
     if delivers and not service.ready and job.kind != MANUAL_KIND and not _reports_output(index, job):
-        words = "its runs tell neither rows nor bytes: half of the data looks like all of it"
+        words = "its runs report neither rows nor bytes: partial output goes unnoticed"
         yield ReviewGap(
             "low", name, "output", "–", words, "rows or bytes in its runs' context, or a check of what it writes"
         )

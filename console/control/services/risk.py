@@ -148,7 +148,7 @@ class ForecastScore:
         if self.ece >= OFF:
             return f"what was told lay {format_percent(self.ece)} off on average"
         is_worse = self.skill is not None and self.skill < 0
-        return "worse than telling the share of its late days every time" if is_worse else ""
+        return "worse than forecasting the share of its late days every time" if is_worse else ""
 
 
 @lru_cache(maxsize=4096)

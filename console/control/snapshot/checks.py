@@ -39,13 +39,13 @@ def judged_readiness(
     if check is None:
         return DataReadiness(False, f"check {name}: the config does not have it", None)
     if known is None:
-        return DataReadiness(False, f"check {name}: not looked at for {business_date.isoformat()} yet", None)
+        return DataReadiness(False, f"check {name}: not run for {business_date.isoformat()} yet", None)
     last = known.last
     if last.state is not CheckState.PASSED:
         return DataReadiness(False, readiness_text(name, last), last.at)
     if now - last.at > AGES * check.every + check.timeout:
         age, every = format_duration((now - last.at).total_seconds()), format_duration(check.every.total_seconds())
-        return DataReadiness(False, f"check {name}: last looked at {age} ago, is due each {every}", last.at)
+        return DataReadiness(False, f"check {name}: last run {age} ago, is due each {every}", last.at)
     return DataReadiness(True, readiness_text(name, last), last.since)
 
 
@@ -102,7 +102,7 @@ def _pending_state(estate: Estate, name: str, business_date: date, done: datetim
     if declared_text(estate, name) is None:
         return PendingChecks(name, f"check {name}: the config does not have it", None)
     if known is None or known.last.at < done:
-        return PendingChecks(name, f"check {name}: not looked at since its jobs were done", None)
+        return PendingChecks(name, f"check {name}: not run since its jobs were done", None)
     return PendingChecks(name, readiness_text(name, known.last), max(known.last.since, done))
 
 

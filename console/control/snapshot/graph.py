@@ -239,7 +239,7 @@ def _batches(kept: Iterable[JobPair]) -> list[Sequence[int]]:
     pairs = list(kept)
     knots = sorted(
         (part for part, _ in find_components(pairs)), key=len
-    )  # what also reads itself: the greater one counts
+    )  # a job that also reads itself: the greater one counts
     loop_of = {job: tuple(sorted(part)) for part in knots for job in part}
     ends = [(loop_of.get(up, (up,)), loop_of.get(down, (down,))) for up, down in pairs]
     graph: rx.PyDiGraph[tuple[int, ...], None] = rx.PyDiGraph(multigraph=False)

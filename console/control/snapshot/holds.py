@@ -105,12 +105,12 @@ def hold_text(hold: HoldFacts, upstream: str) -> str:
     if hold.state is HoldState.FOUND:
         return f"held by {hold.held_by}, not by this store (hold {hold.key})"
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
-        return f"let go by Headway: its start is awaited (hold {hold.key})"
+        return f"released by Headway: its start is awaited (hold {hold.key})"
     by = hold.held_by if hold.kind == "person" else "Headway"
     if is_stuck(hold):
         return f"held by {by}, {hold.words} (hold {hold.key})"
     if hold.state is HoldState.RELEASING:
-        return f"held by {by}, it is being let go (hold {hold.key})"
+        return f"held by {by}, it is being released (hold {hold.key})"
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
         return f"held by {hold.held_by}{why} (hold {hold.key})"

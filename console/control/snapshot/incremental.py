@@ -5,7 +5,7 @@ them deliver, or by the job from whose start a deadline counts; chains of servic
 a while by a hold, an open incident, what they blame as they fail, or an unreachable target. A component evaluated
 alone gets the same decisions as within the whole estate.
 
-`JobMemo` keeps the results of every rule that looks at one job with that job's inputs. An entry is used while its
+`JobMemo` keeps the results of every rule about one job with that job's inputs. An entry is used while its
 inputs are unchanged and its time limit has not passed. `SourceMemo` keeps values derived from histories. Results are
 the same without the cache.
 """

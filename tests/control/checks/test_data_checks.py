@@ -213,7 +213,7 @@ def test_a_check_that_passed_lately_is_ready_since_it_passed() -> None:
 @pytest.mark.parametrize(
     "estate, text",
     [
-        (world(), "check supply-rows: not looked at for 2026-11-19 yet"),
+        (world(), "check supply-rows: not run for 2026-11-19 yet"),
         (Estate({}, (), {}, (), (), {}), "check supply-rows: the config does not have it"),
         (world(failing("05:00", "05:59")), "check supply-rows: 12 rows, fewer than 100"),
         (
@@ -221,7 +221,7 @@ def test_a_check_that_passed_lately_is_ready_since_it_passed() -> None:
             "check supply-rows: not measured: 12 rows, fewer than 100",
         ),
         (world(failing("05:00", "05:59", CheckState.LEARNING)), "check supply-rows: 12 rows, fewer than 100"),
-        (world(passing("05:00", "05:30")), "check supply-rows: last looked at 30m ago, is due each 5m"),
+        (world(passing("05:00", "05:30")), "check supply-rows: last run 30m ago, is due each 5m"),
     ],
 )
 def test_what_is_not_proved_now_is_no_condition_met(estate: Estate, text: str) -> None:
@@ -241,7 +241,7 @@ def test_a_look_before_the_jobs_were_done_proves_nothing() -> None:
     estate = world(passing("04:00", "05:29"))
     assert proved_at(estate, "supply-rows", NIGHT, at("05:30")) is None
     [one] = pending_checks_of(estate, ["supply-rows"], NIGHT, at("05:30"))
-    assert (one.words, one.since) == ("check supply-rows: not looked at since its jobs were done", None)
+    assert (one.words, one.since) == ("check supply-rows: not run since its jobs were done", None)
 
 
 def test_what_failed_first_is_delivered_when_it_passes() -> None:

@@ -172,7 +172,7 @@ def test_a_gate_reads_the_run_of_the_period_that_is_meant() -> None:
 def test_a_gate_on_a_check_is_shut_until_it_was_seen_to_pass() -> None:
     known = Declared(checks=(Check("file", "file", "the file"),))
     one = wants(STOCK, condition=UpstreamCondition.READY, check="file")
-    assert GateVerdict(GateStatus.WAITING, "etl/stock (check file: not looked at for 2026-11-22 yet)") == judged(
+    assert GateVerdict(GateStatus.WAITING, "etl/stock (check file: not run for 2026-11-22 yet)") == judged(
         one, declared=known
     )
     passed = CheckHistory("file", NOW.date(), (ResultSpan(CheckState.PASSED, NOW, NOW, "is there"),))

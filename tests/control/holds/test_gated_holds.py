@@ -1,4 +1,4 @@
-"""Holds and triggers by gates and conditions: what is held, in which words, and what lets it go."""
+"""Holds and triggers by gates and conditions: what is held, in which words, and what releases it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PLACED = at("03:00:30")
 
 @dataclass
 class Night:
-    """How often its clock starts it, when a person lets it go, how slow the engine's looks and sends are."""
+    """How often its clock starts it, when a person releases it, how slow the engine's looks and sends are."""
 
     every: int
     released: datetime

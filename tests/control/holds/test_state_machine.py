@@ -291,7 +291,7 @@ def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_st
     stage.until("06:00")
     [(_, by)] = stage.started()
     assert ("headway", True) == (by, stage.state(LOAD, "04:00").stale_read)
-    told = f"{LOAD.name} is started: no start of its own came after it was let go; {EXTRACT.name} is not good"
+    told = f"{LOAD.name} is started: no start of its own came after its release; {EXTRACT.name} is not good"
     assert told == stage.events[-1]
 
 
@@ -308,7 +308,7 @@ def test_what_a_person_lets_go_before_its_upstream_is_good_is_started_and_said_t
     stage.when("04:20", released)
     stage.until("06:00")
     assert (["headway"], True) == ([by for _, by in stage.started()], stage.state(LOAD, "04:00").stale_read)
-    assert stage.events[-1].endswith(f"no start of its own came after it was let go; {EXTRACT.name} is not good")
+    assert stage.events[-1].endswith(f"no start of its own came after its release; {EXTRACT.name} is not good")
 
 
 def test_what_nobody_can_let_go_counts_as_missed_once_its_time_is_over() -> None:

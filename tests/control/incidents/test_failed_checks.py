@@ -45,7 +45,7 @@ def test_a_service_whose_jobs_are_done_waits_for_the_look() -> None:
     ledger.look("03:21")
     day = ledger.day("supply-plan")
     assert (day.timeliness, day.delivered_at, day.awaits) == (Timeliness.ON_TIME, None, ("supply-rows",))
-    assert day.reason == "its jobs are done; check supply-rows: not looked at since its jobs were done"
+    assert day.reason == "its jobs are done; check supply-rows: not run since its jobs were done"
     assert (None, None) == (day.expected_at, day.late_at)
     assert () == ledger.decisions.incidents
 
@@ -108,7 +108,7 @@ def test_a_check_that_nobody_looked_at_is_the_cause_once_the_deadline_is_over() 
     assert () == ledger.decisions.incidents
     ledger.look("06:31")
     incident, day = ledger.incident(), ledger.day("supply-plan")
-    assert "check supply-rows: not looked at since its jobs were done" == incident.title
+    assert "check supply-rows: not run since its jobs were done" == incident.title
     assert [AlertKind.OPENED] == [one.kind for one in incident.notices]
     assert (Timeliness.BREACHED, "check supply-rows") == (day.timeliness, day.cause)
     looked(ledger, passed("06:40", "06:40"))

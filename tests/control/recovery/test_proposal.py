@@ -663,14 +663,14 @@ def test_a_backfill_of_a_job_whose_source_names_its_next_start_has_what_was_due_
 def test_a_backfill_of_a_job_that_tells_only_its_next_start_says_so() -> None:
     clock = replace(EXTRACT.schedule, expression="", next_at=at("06:00"))
     plan = propose_backfill(estate(replace(EXTRACT, schedule=clock)), 1, [], [], None, at("05:00"), can_start)
-    words = "no run of it is known on these dates, and its source tells only its next start: what was due is not known"
+    words = "no run of it is known on these dates, and its source names only its next start: it is unknown what was due"
     assert (words,) == plan.notes
 
 
 @pytest.mark.parametrize(
     "schedule, text",
     [
-        ("", "no run of it is known on these dates, and without a schedule nobody can tell what was due"),
+        ("", "no run of it is known on these dates, and without a schedule it is unknown what was due"),
         ("03:10", "by its schedule nothing was due on these dates"),
     ],
 )

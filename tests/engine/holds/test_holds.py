@@ -159,7 +159,7 @@ def test_a_downstream_is_held_started_once_and_told(night: Night) -> None:
     assert [
         "fake/load is held until fake/extract is good",
         "fake/load is let go: fake/extract is good",
-        "fake/load is started: no start of its own came after it was let go",
+        "fake/load is started: no start of its own came after its release",
     ] == night.events()
     requested = night.rows("SELECT verb FROM audit WHERE verb LIKE 'request %' ORDER BY seq")
     assert [("request hold",), ("request release",), ("request start",)] == requested

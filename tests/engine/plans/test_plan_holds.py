@@ -131,7 +131,7 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
         EngineClient(night.bench.url).steer_plan(1, how)
         assert [(f"{done} by {getpass.getuser()}; {held}",)] == night.rows("SELECT words FROM plan")
     go_on(night)
-    assert "it stays held until its hold is over: headway hold release fake/load lets it go" in steps(night)[2][2]
+    assert "it stays held until its hold is over: headway hold release fake/load releases it" in steps(night)[2][2]
     repair(night, "03:55")
     night.at("03:56").rounds()
     assert ["load"] == [*night.bench.scheduler.marks]
@@ -241,7 +241,7 @@ def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Ni
     go_on(night)
     hold, _, release, wait = steps(night)
     assert ("verified", "verified", "planned") == (hold[1], release[1], wait[1])
-    assert "nothing was sent; headway hold release fake/load lets it go" in release[2]
+    assert "nothing was sent; headway hold release fake/load releases it" in release[2]
     assert key == night.bench.scheduler.marks["load"].id
     wish = ActionRequest(Verb.RELEASE, job_id=night.job_id("load"), parameters={"hold": key})
     night.bench.requests().act(wish, new_action_key())
