@@ -25,8 +25,8 @@ Each dialect has its own rule for clock changes:
                A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
                (pga_next_schedule of pgagent--4.2.sql).
 "prefect"      The source's own `next_at` first, then its cron expression. A time in the gap counts by the offset
-               after it, so an hour early; of one that comes twice the first counts, hourly ones too (tested with Prefect
-               3.8.8).
+               after it, so an hour early; of one that comes twice the first counts, hourly ones too (tested with
+               Prefect 3.8.8).
 "mysql_events" The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the zone of
                the event. The change of clocks is as for systemd (not lived here).
 "dagster"      The source's own `next_at` first, then its cron expression. A time in the gap is moved to its end; of
