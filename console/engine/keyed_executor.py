@@ -1,7 +1,7 @@
 """Concurrency by key: work at one target is serialized, and never waits for work at another one.
 
 A pool has as many threads as all targets together may hold, created on demand, so that a hanging target delays
-only itself. `FairLimiter` admits the writes of one system in the order in which they asked.
+only itself. `FairLimiter` admits the writes of one system in the order of their calls.
 """
 
 from __future__ import annotations

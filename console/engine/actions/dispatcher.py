@@ -8,7 +8,7 @@ requested -> refused (by Headway, or by its scheduler in the preview)
 requested -> verified (a mark that its scheduler cannot take: Headway records it as asserted)
 
 A request waits while another person must approve it, or, where it may queue, while its job runs. Each target has one
-thread that sends and one that looks up and verifies; the writes of one system take turns, so that at most one is in
+thread that sends and one that checks and verifies; the writes of one system take turns, so that at most one is in
 flight there. A target that does not answer is detected before its turn, in the preview; one that swallows the write
 itself keeps its turn until the deadline of the call. Other systems, polls and look-ups wait for neither.
 """

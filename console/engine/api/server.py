@@ -61,7 +61,7 @@ class UnknownName(RequestFailed):
 
 
 def change_origin(arguments: Mapping[str, Any], clock: Clock) -> ChangeOrigin:
-    """Who made the request, from where and why, cleaned; and the present time."""
+    """The requester, origin and reason of a request, cleaned, and the present time."""
     by, origin = clean_line(str(arguments["by"])), clean_line(str(arguments.get("from", "")))
     return ChangeOrigin(by, origin, clean_line(str(arguments.get("why", "")), WHY_LIMIT), micros(clock.now()))
 

@@ -40,7 +40,7 @@ class ServiceChange:
 
 @dataclass(frozen=True, slots=True)
 class WhatIfScenario:
-    """What is different in the scenario."""
+    """The change of a scenario."""
 
     how: Counterfactual
     at: datetime | None = None
@@ -57,7 +57,7 @@ def what_if(
     factor: float = 1.0,
     night: date | None = None,
 ) -> list[ServiceChange]:
-    """Open service days downstream of the job, soonest deadline first; empty if there is none, or none can be
+    """Open service days downstream of the job, soonest deadline first; empty without one that can be
     forecast. `night`: of that business date, from its start. Raises NotFound with near misses, StoreUnusable,
     StoreTooNew."""
     [changes] = what_ifs(url, job, [WhatIfScenario(how, at, factor)], night)

@@ -199,7 +199,7 @@ class CheckScheduler:
             self._changed()
 
     def _measured(self, key: CheckKey) -> tuple[Measurement | None, str]:
-        """The measurement, or why there is none. A run that exceeds its time is abandoned."""
+        """The measurement, or the reason of its failure. A run that exceeds its time is abandoned."""
         seconds = self._checks[key[0]].timeout.total_seconds()
         answer: Future[Measurement] = Future()
 

@@ -31,7 +31,7 @@ class MailThread:
     """The thread of a mail. Ids are digests, so that headers reveal no names."""
 
     own: str
-    """Message-ID of the mail; the same for a duplicate, so that a receiver can tell."""
+    """Message-ID of the mail; the same for a duplicate, so that a receiver recognizes it."""
     root: str = ""
     """Message-ID of the first mail of the thread; empty without a thread."""
     joined: tuple[str, ...] = ()

@@ -151,7 +151,7 @@ class RotaReader:
                 self._due[name] = time_time.monotonic() + pause.total_seconds()
 
     def trouble(self) -> str:
-        """Unreadable calendars, and rotas with nobody known on call."""
+        """Unreadable calendars, and rotas without a known person on call."""
         now = self._clock.now()
         return "; ".join(filter(None, (self._trouble_of(name, now) for name in self._rotas)))
 

@@ -1,6 +1,6 @@
 """Alerts about Headway itself: through store and outbox where they work, from memory where they do not.
 
-What is sent from memory is recorded in the store once it is usable again, and is not sent a second time; an engine
+An alert sent from memory is recorded in the store once it is usable again, and is not sent a second time; an engine
 that dies before that has sent it, and the next one sends it again, once.
 """
 
@@ -52,7 +52,7 @@ _RESOLVED = {
 
 
 class NotificationChannel(Protocol):
-    """What the monitor needs to notify."""
+    """The means of notification that the monitor needs."""
 
     config: Config
     store: Database
@@ -117,7 +117,7 @@ class SelfMonitor:
         route = parts.config.alerts.default_route
         made = real_now()
         title = _TITLES[key] if words else _RESOLVED[key]
-        log.error("trouble of our own is told", trouble=title, words=words, route=route)
+        log.error("reporting a problem of the engine", trouble=title, words=words, route=route)
         if not route:
             return
         alert = _alert(route, key, title, words, parts.config.estate.name, made)

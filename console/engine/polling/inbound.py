@@ -1,4 +1,4 @@
-"""Listeners for targets that report by themselves: open while this process lives, whoever holds the lease.
+"""Listeners for targets that report by themselves: open while this process lives, with or without the lease.
 
 A report is durable before it is acknowledged, outside the store, and is delivered by the poll of its target. So a
 listener stays open across a config reload and while another engine holds the lease.
@@ -94,7 +94,7 @@ class InboundListeners:
                 door.place.system.options, door.place.target, lambda: self._wake_poller(door.place.target_id)
             )
             door.trouble = ""
-        except Exception as error:  # noqa: BLE001 - a door that does not open must not end the watch
+        except Exception as error:  # noqa: BLE001 - a listener that fails to open must not end the others
             door.trouble = f"{type(error).__name__}: {error}"
         self._say(door, door.trouble)
 
@@ -108,7 +108,7 @@ class InboundListeners:
         words = self._secrets.mask(words)
         if words != self._said.get(door.key, ""):
             self._said[door.key] = words
-            log.warning("a door is not as it should be", target=door.place.name, error=words or "it is well again")
+            log.warning("inbound endpoint has a problem", target=door.place.name, error=words or "resolved")
 
     def _close(self, door: _OpenListener) -> None:
         if door.listener is not None:

@@ -182,7 +182,7 @@ PAGES_A_POLL = 200
 
 @dataclass(frozen=True, slots=True)
 class PollingContext:
-    """What all pollers share."""
+    """Shared by all pollers."""
 
     store: Database
     clock: Clock
@@ -200,7 +200,7 @@ class PollingContext:
 
 
 class RepeatedPageError(Exception):
-    """The source's pages do not end. What they contained is stored, and the next poll retries."""
+    """The source's pages do not end. Their records are stored, and the next poll retries."""
 
 
 class TargetPoller:
@@ -212,7 +212,7 @@ class TargetPoller:
         self._connector: Connector | None = None
         self._failures = 0
         self._asked_to_wait = 0.0
-        """Seconds that an overloaded server asked to wait."""
+        """Retry-After of an overloaded server, s."""
         self._inventory_at = 0.0
         self._rights_at = self._begun = 0.0
         self._doubted_hash = ""

@@ -1,7 +1,7 @@
 """Dead man's switch: a URL that is fetched while the engine is healthy, so that an outside monitor notices when it
 is not.
 
-The URL is a secret: whoever knows it can hide an outage. It never appears in a log.
+The URL is a secret: a person who knows it can hide an outage. It never appears in a log.
 """
 
 from __future__ import annotations

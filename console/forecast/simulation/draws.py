@@ -1,11 +1,11 @@
-"""Samples of tonight: each is one way in which the night may go on, with a weight.
+"""Weighted samples of how tonight may continue.
 
-Monte Carlo over an activity network (Van Slyke 1963), with past nights for columns, so that jobs stay together, and
-the same samples in every run (common random numbers). Samples repeat the columns of the views; what may still fail
-differs by sample.
-Residual life (Cox, Renewal Theory 1962): the rest of the distribution beyond what has elapsed, by rank. A column
+Monte Carlo over an activity network (Van Slyke 1963), with past nights for columns, so that jobs stay correlated, and
+the same samples in every run (common random numbers). Samples repeat the columns of the views; future failures differ
+by sample.
+Residual life (Cox, Renewal Theory 1962): the rest of the distribution beyond the elapsed time, by rank. A column
 keeps its rank, so a slow night stays slow and more elapsed time never makes an end earlier. Beyond all of the past
-the time left is exponential, and grows with the time that is over (Lomax 1954): the job may hang.
+the remaining time is exponential, and grows with the elapsed time (Lomax 1954): the job may hang.
 Repair times: about log-normal (Kline 1984); the estate's own against a prior of 25 minutes worth three repairs.
 Failures still to come: a share of nights, shrunk to the estate's own (beta-binomial, Casella 1985) by how alike its
 jobs are (method of moments, Kleinman 1973), drawn by strata (Neyman 1934). What a job draws is fixed by a hash of
@@ -23,15 +23,15 @@ from console.forecast.simulation.past_views import OFTEN
 from console.forecast.simulation.values import Booleans, Floats, Integers, JobPhase, Tonight, uniform
 
 TAIL = 0.7
-"""Spreads of its time by which a job that overtook all of its past is late on average."""
+"""Mean remaining time of a job that has exceeded all of its past, in spreads."""
 
 GROWS = 1.0
-"""By which part of the time that a run is beyond all of its past, besides."""
+"""Share of the time beyond all of the past that is added to it."""
 
 
 def residual_times(times: Floats, weights: Floats, elapsed: Floats, spread: Floats, grows: float = 0.0) -> Floats:
-    """`times` (jobs x columns, s, with the columns' weights) as they are once `elapsed` (by job, s) is over; `spread`:
-    by job, s; `grows`: by which part of the time beyond all of them what is left grows."""
+    """`times` (jobs x columns, s, with the columns' weights) given that `elapsed` (by job, s) has passed. `spread`: by
+    job, s; `grows`: as GROWS."""
     told = np.array(times, float)
     late = np.flatnonzero(elapsed >= times.min(axis=1, initial=np.inf))
     if len(late):
@@ -40,7 +40,7 @@ def residual_times(times: Floats, weights: Floats, elapsed: Floats, spread: Floa
 
 
 def _overtaking(times: Floats, weights: Floats, elapsed: Floats, spread: Floats, grows: float) -> Floats:
-    """Of jobs that took longer than the shortest of their columns."""
+    """As `residual_times`, for jobs that exceeded their shortest column."""
     order = np.argsort(times, axis=1, kind="stable")
     past = np.take_along_axis(times, order, axis=1)
     columns = times.shape[1]
@@ -59,7 +59,7 @@ def _overtaking(times: Floats, weights: Floats, elapsed: Floats, spread: Floats,
 
 
 def _between(ats: Floats, figures: Floats, at: Floats, right: Integers) -> Floats:
-    """By row: the figure at `at` by a straight line between neighbours; `right`: how many of `ats` are not above it."""
+    """By row: the figure at `at`, interpolated linearly; `right`: number of `ats` that are not above it."""
     low, high = np.clip(right - 1, 0, ats.shape[1] - 1), np.clip(right, 0, ats.shape[1] - 1)
     here, there = np.take_along_axis(ats, low, axis=1), np.take_along_axis(ats, high, axis=1)
     share = np.clip((at - here) / np.where(there > here, there - here, 1.0), 0.0, 1.0)
@@ -68,7 +68,7 @@ def _between(ats: Floats, figures: Floats, at: Floats, right: Integers) -> Float
 
 
 PRIOR, PRIOR_SPREAD, PRIOR_REPAIRS = 1500.0, 0.8, 3.0
-"""Seconds; in logarithms; how many repairs the prior is worth."""
+"""Seconds; in logarithms; weight of the prior in repairs."""
 SHORTEST = 10.0
 
 
@@ -86,7 +86,7 @@ class RepairTimes:
 
 
 def fit_repair_times(repairs: Floats) -> RepairTimes:
-    """Of all the estate's repairs, s, not finite where none was."""
+    """From all repairs of the estate, s, not finite: none."""
     seen = np.log(np.maximum(repairs[np.isfinite(repairs)], SHORTEST))
     center = (PRIOR_REPAIRS * np.log(PRIOR) + seen.sum()) / (PRIOR_REPAIRS + len(seen))
     squares = PRIOR_REPAIRS * PRIOR_SPREAD**2 + ((seen - center) ** 2).sum()
@@ -94,41 +94,41 @@ def fit_repair_times(repairs: Floats) -> RepairTimes:
 
 
 def restarts(of: RepairTimes, weights: Floats, elapsed: Floats) -> Floats:
-    """Seconds from the failure to the restart, failures x columns, once `elapsed` (by failure) is over without one."""
+    """Seconds from the failure to the restart, failures x columns, given that `elapsed` (by failure) has passed."""
     times = of.taking((np.arange(len(weights)) * 0.618034 + 0.5) % 1)
     every = np.repeat(times[None, :], len(elapsed), axis=0)
     return residual_times(every, weights, elapsed, np.full(len(elapsed), np.exp(of.center)))
 
 
 ESTATE_NIGHTS = 20.0
-"""How many of a job's nights the estate's own share of failures is worth at most: where all jobs fail alike."""
+"""Maximum weight of the estate's share of failures, in nights of a job: all jobs fail equally often."""
 LEAST_NIGHTS = 1.0
-"""The same at least: where one job fails every night, and the others never."""
+"""Minimum weight: one job fails every night, and the others never."""
 MOST = 0.5
-"""No job is taken to fail more often."""
+"""Maximum P(fails)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FutureFailures:
-    """Failures that are still to come, by place and then by sample."""
+    """Failures that may still happen, by place and then by sample."""
 
     first: Integers
     """Those of a place are `first[place]` … `first[place + 1]`-1."""
     place: Integers
     sample: Integers
     share: Floats
-    """Of the run that is over when it fails."""
+    """Of the run, before it fails."""
     costs: Floats
-    """Seconds: what ran in vain, and until the restart."""
+    """Seconds lost: the failed run, and the time until the restart."""
     samples: int
-    """Of how many."""
+    """Number of samples in all."""
 
     def spans(self, places: Integers) -> Integers:
-        """Where those of these places stand."""
+        """Indices of the failures of these places."""
         return EdgeIndex(self.first, self.sample).spans(places)
 
     def without(self, places: Booleans) -> FutureFailures:
-        """`places`: by place, those of which nothing fails any more."""
+        """Without failures of these places (a mask by place)."""
         keep = ~places[self.place]
         first = np.concatenate([np.zeros(1, np.intp), np.cumsum(np.bincount(self.place[keep], minlength=len(places)))])
         return FutureFailures(
@@ -137,8 +137,8 @@ class FutureFailures:
 
 
 def shares_failing(repairs: Floats, runs: Integers) -> Floats:
-    """P(fails tonight) by job. `repairs`: nights x jobs, as in `Past`; `runs`: on how many nights each job was done.
-    None ever failed: none does."""
+    """P(fails tonight) by job. `repairs`: as in `NightHistory`; `runs`: number of nights on which each job was done. 0
+    for all if no job ever failed."""
     failed = (~np.isnan(repairs)).sum(axis=0)
     nights = np.maximum(runs + np.isinf(repairs).sum(axis=0), failed)
     usual = failed.sum() / max(int(nights.sum()), 1)
@@ -147,8 +147,8 @@ def shares_failing(repairs: Floats, runs: Integers) -> Floats:
 
 
 def _estate_nights(failed: Integers, nights: Integers) -> float:
-    """How many of a job's nights the estate's share is worth: the fewer the more those that ran often differ beyond
-    chance, so that one that never fails is not blamed for one that often does."""
+    """Weight of the estate's share, in nights of a job: less if the jobs that ran often differ beyond chance, so that a
+    reliable job is not rated by an unreliable one."""
     failed, nights = failed[nights >= OFTEN], nights[nights >= OFTEN]
     whole, jobs = int(nights.sum()), len(nights)
     usual = failed.sum() / max(whole, 1)
@@ -176,7 +176,7 @@ def draw_failures(shares: Floats, takes: Floats, repair: RepairTimes, seed: Inte
 
 
 OVER = 2.0
-"""Progress of a job of which nothing can still fail."""
+"""Progress of a job that can no longer fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +194,9 @@ class Draws:
     """Views x places: of the run time, s."""
     waits_spreads: Floats
     usual: Floats
-    """By place: what it usually takes, s."""
+    """By place: usual duration, s."""
     repair: RepairTimes
-    """From a failure to the restart, any job's."""
+    """From a failure to the restart, for any job."""
     failures: FutureFailures
 
     @property
@@ -209,7 +209,7 @@ class Draws:
 
 @dataclass(frozen=True, slots=True)
 class NightState:
-    """How the night stands, asked by place."""
+    """The state of the night by place."""
 
     order: Integers
     """Job by place."""
@@ -221,7 +221,7 @@ class NightState:
     now: float
 
     def floor(self, places: Integers) -> Floats:
-        """No waiting job starts before."""
+        """Earliest start of waiting jobs."""
         return np.asarray(np.maximum(self.earliest[places], self.now).astype(np.float32))
 
     def ready(self, places: Integers) -> Floats:
@@ -234,8 +234,8 @@ class NightState:
         return self.tonight.end[self.order[places]]
 
     def progress(self, places: Integers, usual: Floats) -> Floats:
-        """Share of what a run `usual`ly takes (by place, s) that is over; below 0 before it starts, OVER once it is
-        done, or red: its repair is over with the start that succeeds."""
+        """Elapsed share of the usual duration (`usual`: by place, s); below 0 before it starts, OVER once it is done
+        or red, as a repair ends with the start that succeeds."""
         stand, found = self.stand[places], np.full(len(places), -1.0)
         runs = stand == JobPhase.RUNS
         over = (self.now - self.start(places[runs])) / np.maximum(usual[places[runs]], 1.0)
@@ -244,7 +244,7 @@ class NightState:
 
 
 def begun(seen: NightState, draws: Draws, places: Integers) -> Floats:
-    """When those are done that no longer wait for anything, places x columns, but for what may fail."""
+    """Finish of places that no longer wait for upstreams, places x columns, without future failures."""
     stand = seen.stand[places]
     found = np.repeat(seen.end(places)[:, None], draws.columns, axis=1)
     for state, of in ((JobPhase.RUNS, _running), (JobPhase.READY, _queued), (JobPhase.FAILED, _red)):

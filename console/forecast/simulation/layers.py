@@ -17,11 +17,11 @@ import numpy as np
 from console.forecast.simulation.values import Booleans, Integers, StartRule
 
 BLOCK = 256
-"""Rows that are computed at once: with 256 columns of four bytes they stay in the cache, upstream by upstream."""
+"""Rows per step: with 256 columns of four bytes they stay in the CPU cache."""
 
 
 SMALL = 64
-"""Jobs of a graph up to which its plan is kept: many small services are of few shapes."""
+"""Plans of graphs up to this number of jobs are cached: many small services share a few shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class EdgeIndex:
         return self.other[self.spans(these)]
 
     def spans(self, these: Integers) -> Integers:
-        """Where the edges of these stand."""
+        """Indices of the edges of these."""
         counts = self.first[these + 1] - self.first[these]
         before = np.cumsum(counts) - counts
         return np.repeat(self.first[these] - before, counts) + np.arange(int(counts.sum()))
@@ -84,7 +84,7 @@ class LayerPlan:
 
 
 def ancestors(upstreams: EdgeIndex, ends: Iterable[int]) -> Booleans:
-    """By job: one of these or what they wait for, directly or not."""
+    """By job: whether it is one of `ends` or upstream of them."""
     found = np.zeros(len(upstreams.first) - 1, bool)
     ahead = np.unique(np.fromiter(ends, np.intp))
     while len(ahead):
@@ -112,8 +112,8 @@ def reversed_edges(these: EdgeIndex) -> EdgeIndex:
 def plan_layers(
     upstreams: Sequence[Sequence[int]], ends: Iterable[int], rules: Mapping[int, StartRule] | None = None
 ) -> LayerPlan:
-    """All that the jobs `ends` wait for, in layers; `rules` by job. Raises ValueError for a loop among them. Nobody
-    writes to its arrays: small graphs of one shape have one."""
+    """All upstreams of the jobs `ends`, in layers; `rules` by job. Raises ValueError for a loop among them. The arrays
+    are read-only: small graphs of one shape share a plan."""
     if rules or len(upstreams) > SMALL:
         return _plan_layers(upstreams, ends, rules)
     return _of_shape(tuple(map(tuple, upstreams)), tuple(ends))

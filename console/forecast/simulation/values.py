@@ -22,23 +22,23 @@ Integers = npt.NDArray[np.integer[Any]]
 Booleans = npt.NDArray[np.bool_]
 
 LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
-"""The shares of which an answer's quantiles are given."""
+"""The quantiles of an answer."""
 
 AT_ONCE = 0.05
 """Seconds within which two instants are the same: finishes have four bytes."""
 
 
 def clip_within(values: Floats, least: float, most: float) -> Floats:
-    """Nothing below the one or above the other: `np.clip`, which takes several times as long for a few values."""
+    """As `np.clip`, which takes several times as long for a few values."""
     return np.asarray(np.minimum(np.maximum(values, least), most))
 
 
 class JobPhase:
-    """How a job stands now: plain numbers, for numpy takes five times as long to compare with an enum's."""
+    """State of a job now: plain numbers, as numpy takes five times as long to compare with an enum's."""
 
     WAITS: Final = 0
     READY: Final = 1
-    """All it waits for is there; it has not started."""
+    """Not started, though its upstreams are done."""
     RUNS: Final = 2
     DONE: Final = 3
     FAILED: Final = 4
@@ -56,14 +56,14 @@ class NightHistory:
     repairs: Floats
     """From a failure to the restart, s; NaN: did not fail; infinite: was not restarted that night."""
     alike: Floats | None = None
-    """How much each night counts for one like tonight, at most 1; None: all alike."""
+    """Weight of each night, at most 1, by its similarity to tonight; None: all 1."""
     declared: Floats | None = None
-    """By job: what it takes as somebody declared, s; NaN: nobody did. For a job that never ran, or as declared in every
-    night, which then varies as others do."""
+    """By job: declared duration, s; NaN: none. For a job that never ran, or that takes it on every night; it then
+    varies as others do."""
     unsure: Floats | None = None
-    """By job: by how much what is declared may be off, in logarithms; NaN: as the jobs that ran often vary."""
+    """By job: uncertainty of `declared`, in logarithms; NaN: as the jobs that ran often vary."""
     done: Integers | None = None
-    """By job: on how many nights it was done, what it took may say nothing; None: as often as `takes` has it."""
+    """By job: number of nights on which it was done; None: as `takes` has values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +76,31 @@ class SlotPool:
 
 @dataclass(frozen=True, slots=True)
 class SimulationGraph:
-    """Who waits for whom, and for the clock."""
+    """Dependencies and start times of the jobs."""
 
     upstreams: Sequence[Sequence[int]]
     """By job."""
     earliest: Floats
     """Not before, by job."""
     rules: Mapping[int, StartRule] = field(default_factory=dict)
-    """Of the jobs that do not simply start after the last of their upstreams."""
+    """Of the jobs that do not start after the last of their upstreams."""
     names: Sequence[str] = ()
-    """By job, to fix what it draws whatever its number; two that stand for one job have its name. None: by number."""
+    """By job: seeds of its random numbers, the same for two points of one job. Empty: seeded by number."""
     pools: Sequence[SlotPool] = ()
-    """A job is in one at most; what it waited for a slot in the past is then left aside."""
+    """A job is in one at most; its past waits are then ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tonight:
-    """What is seen of this night, by job."""
+    """The observed state of this night, by job."""
 
     stand: Integers
-    """A Stand."""
+    """A JobPhase."""
     ready: Floats
     start: Floats
     end: Floats
     failed: Booleans | None = None
-    """What failed tonight already, and is to run, or runs, again: a repair is over with the start that succeeds, so
-    that it fails no more. None: nothing did."""
+    """Jobs that failed tonight already, and run or will run again: they do not fail a second time. None: none did."""
 
 
 @dataclass(frozen=True, slots=True)
