@@ -58,7 +58,7 @@ class NightHistory:
     alike: Floats | None = None
     """Weight of each night, at most 1, by its similarity to tonight; None: all 1."""
     declared: Floats | None = None
-    """By job: declared duration, s; NaN: none. For a job that never ran, or that takes it on every night; it then
+    """By job: declared duration, s; NaN: none. For a job without usable runs; its duration then
     varies as others do."""
     unsure: Floats | None = None
     """By job: uncertainty of `declared`, in logarithms; NaN: as the jobs that ran often vary."""
