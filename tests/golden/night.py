@@ -248,7 +248,7 @@ class Night:
             texts[f"{name}.txt"] = self._masked(_transcript(line, self.run(*line)))
             document = self.run(*line, "--json").out
             texts[f"{name}.json"] = self._masked(
-                f"{json.dumps(json.loads(document or 'null'), indent=1, ensure_ascii=False)}\n"
+                f"{json.dumps(json.loads(document or 'null', parse_float=_rounded), indent=1, ensure_ascii=False)}\n"
             )
         return texts
 
@@ -311,3 +311,8 @@ def recorded_night(folder: Path) -> Iterator[Night]:
             parts.finish()
             store.close()
             structlog.configure(**structlog_before)
+
+
+def _rounded(number: str) -> float:
+    """The last digits of a probability differ between processors."""
+    return round(float(number), 9)
