@@ -24,12 +24,12 @@ class RuleSection(StrictSettings):
 
     on: bool | None = None
     """false: it finds nothing."""
-    tell: bool | None = None
+    notify: bool | None = None
     """Whether a finding opens an incident; default: depends on the rule."""
 
-    def said(self) -> RuleThresholds:
+    def thresholds(self) -> RuleThresholds:
         """Of a rule without thresholds."""
-        return RuleThresholds(self.on, self.tell)
+        return RuleThresholds(self.on, self.notify)
 
 
 class LongSettings(RuleSection):
@@ -42,9 +42,9 @@ class LongSettings(RuleSection):
     runs: Runs | None = None
     """The fewest past runs on which a threshold may rest."""
 
-    def said(self) -> RuleThresholds:
+    def thresholds(self) -> RuleThresholds:
         fixed = self.threshold.total_seconds() if self.threshold is not None else None
-        return RuleThresholds(self.on, self.tell, fixed, self.factor, self.runs)
+        return RuleThresholds(self.on, self.notify, fixed, self.factor, self.runs)
 
 
 class ShortSettings(LongSettings):
@@ -60,8 +60,8 @@ class ManySettings(RuleSection):
     factor: Times | None = None
     runs: Runs | None = None
 
-    def said(self) -> RuleThresholds:
-        return RuleThresholds(self.on, self.tell, self.threshold, self.factor, self.runs)
+    def thresholds(self) -> RuleThresholds:
+        return RuleThresholds(self.on, self.notify, self.threshold, self.factor, self.runs)
 
 
 class FewSettings(ManySettings):
@@ -75,8 +75,8 @@ class RowCountRuleSettings(RuleSection):
 
     threshold: Annotated[int, Field(ge=2)] | None = None
 
-    def said(self) -> RuleThresholds:
-        return RuleThresholds(self.on, self.tell, self.threshold)
+    def thresholds(self) -> RuleThresholds:
+        return RuleThresholds(self.on, self.notify, self.threshold)
 
 
 class WhereSettings(StrictSettings):
@@ -120,9 +120,9 @@ def _rule(rule: DetectionRule, table: Any, document: Table, reading: ConfigDocum
         if not isinstance(where, list) or not all(isinstance(one, dict) for one in where):
             reading.fault((*key, "where"), f"is not a list of tables. Write [[rules.{rule}.where]] above its keys.")
             where = []
-    thresholds = validate(SETTINGS_BY_RULE[rule], table, key, reading, also=("where",))
+    settings = validate(SETTINGS_BY_RULE[rule], table, key, reading, also=("where",))
     exceptions = tuple(_exceptions(rule, where, document, reading))
-    return RuleSetting(rule, thresholds.said(), exceptions) if thresholds is not None else None
+    return RuleSetting(rule, settings.thresholds(), exceptions) if settings is not None else None
 
 
 def _exceptions(
@@ -134,13 +134,13 @@ def _exceptions(
         matching = {name: value for name, value in table.items() if name in WhereSettings.model_fields}
         values = {name: value for name, value in table.items() if name not in matching}
         selectors = validate(WhereSettings, matching, key, reading)
-        thresholds = validate(shape, values, key, reading, also=tuple(WhereSettings.model_fields))
-        if selectors is None or thresholds is None:
+        settings = validate(shape, values, key, reading, also=tuple(WhereSettings.model_fields))
+        if selectors is None or settings is None:
             continue
         _check_where(selectors, key, list(document.get("systems", {})), reading)
         if not values:
             reading.fault(key, f"sets nothing of the rule. Add one of: {', '.join(shape.model_fields)}.")
-        yield RuleException(thresholds.said(), selectors.jobs, selectors.systems, selectors.tiers)
+        yield RuleException(settings.thresholds(), selectors.jobs, selectors.systems, selectors.tiers)
 
 
 def _check_where(selectors: WhereSettings, key: tuple[str, ...], systems: list[str], reading: ConfigDocument) -> None:

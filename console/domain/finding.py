@@ -95,7 +95,7 @@ class RuleThresholds:
     """Settings of a rule in one place of config. None: not set there."""
 
     on: bool | None = None
-    tell: bool | None = None
+    notify: bool | None = None
     threshold: float | None = None
     """Seconds, a count, or a share, as the rule counts; fixed, whatever history says."""
     factor: float | None = None

@@ -22,14 +22,14 @@ runs = 12
 jobs = ["dwh/*"]
 tiers = [1]
 threshold = "45m"
-tell = false
+notify = false
 [[rules.too_long.where]]
 systems = ["dwh"]
 on = false
 [rules.retry_storm]
 threshold = 4
 [rules.drift]
-tell = true
+notify = true
 """
 
 
@@ -38,13 +38,13 @@ def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
     file.write_text(GOOD + SAID)
     declared = load_config(file).declared
     where = (
-        RuleException(RuleThresholds(tell=False, threshold=2700.0), jobs=("dwh/*",), tiers=(1,)),
+        RuleException(RuleThresholds(notify=False, threshold=2700.0), jobs=("dwh/*",), tiers=(1,)),
         RuleException(RuleThresholds(on=False), systems=("dwh",)),
     )
     assert (
         RuleSetting(DetectionRule.TOO_LONG, RuleThresholds(factor=2.0, runs=12), where),
         RuleSetting(DetectionRule.RETRY_STORM, RuleThresholds(threshold=4)),
-        RuleSetting(DetectionRule.DRIFT, RuleThresholds(tell=True)),
+        RuleSetting(DetectionRule.DRIFT, RuleThresholds(notify=True)),
     ) == declared.rules
     assert declared.rules == _DECLARED.validate_json(declared_json(declared)).rules
 
@@ -69,7 +69,7 @@ def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
             "rules.too_long.where: is not a list of tables. Write [[rules",
         ),
         (
-            "[[rules.too_long.where]]\ntell = true",
+            "[[rules.too_long.where]]\nnotify = true",
             "rules.too_long.where.1: fits every job. Name jobs",
         ),
         (

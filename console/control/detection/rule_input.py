@@ -35,7 +35,7 @@ _MINUTE, _HOUR = 60.0, 3600.0
 class RuleDefault:
     """Settings of a rule without config."""
 
-    tells: bool = False
+    notifies: bool = False
     """True if it opens an incident for a job that feeds a service."""
     factor: float = 1.0
     """Factor on the usual value for the threshold from history, …"""
@@ -48,15 +48,15 @@ class RuleDefault:
 DEFAULTS: Mapping[DetectionRule, RuleDefault] = {
     DetectionRule.NOT_STARTED: RuleDefault(),
     DetectionRule.LATE_START: RuleDefault(floor=2 * _MINUTE),
-    DetectionRule.TOO_LONG: RuleDefault(tells=True, factor=1.5, floor=2 * _MINUTE),
+    DetectionRule.TOO_LONG: RuleDefault(notifies=True, factor=1.5, floor=2 * _MINUTE),
     DetectionRule.TOO_SHORT: RuleDefault(factor=0.5, floor=_MINUTE),
-    DetectionRule.STUCK_WAITING: RuleDefault(tells=True, factor=2.0, floor=10 * _MINUTE, threshold=30 * _MINUTE),
-    DetectionRule.TOO_LONG_SINCE_SUCCESS: RuleDefault(tells=True, factor=1.5, floor=_HOUR),
-    DetectionRule.N_IN_A_ROW: RuleDefault(tells=True, threshold=3),
-    DetectionRule.OUTPUT_SHRANK: RuleDefault(tells=True, factor=0.5, floor=10),
-    DetectionRule.RETRY_STORM: RuleDefault(tells=True, factor=2.0, floor=3, threshold=5),
+    DetectionRule.STUCK_WAITING: RuleDefault(notifies=True, factor=2.0, floor=10 * _MINUTE, threshold=30 * _MINUTE),
+    DetectionRule.TOO_LONG_SINCE_SUCCESS: RuleDefault(notifies=True, factor=1.5, floor=_HOUR),
+    DetectionRule.N_IN_A_ROW: RuleDefault(notifies=True, threshold=3),
+    DetectionRule.OUTPUT_SHRANK: RuleDefault(notifies=True, factor=0.5, floor=10),
+    DetectionRule.RETRY_STORM: RuleDefault(notifies=True, factor=2.0, floor=3, threshold=5),
     DetectionRule.OVERLAP: RuleDefault(floor=0, threshold=1),
-    DetectionRule.OVER_BUDGET: RuleDefault(tells=True),
+    DetectionRule.OVER_BUDGET: RuleDefault(notifies=True),
     DetectionRule.DRIFT: RuleDefault(),
 }
 
@@ -66,7 +66,7 @@ class JobRuleSetting:
     """Settings of one rule for one job."""
 
     on: bool
-    tells: bool | None
+    notifies: bool | None
     """None: the rule's default."""
     factor: float
     floor: float
@@ -93,10 +93,10 @@ class JobRuleSettings:
         plain = self._plain.get(rule)
         return plain if plain is not None else _setting(DEFAULTS[rule], *self._declared(rule, job))
 
-    def tells(self, rule: DetectionRule, job: JobFacts) -> bool:
+    def notifies(self, rule: DetectionRule, job: JobFacts) -> bool:
         """True if a finding of that rule opens an incident for the job."""
-        declared = self.of(rule, job).tells
-        return DEFAULTS[rule].tells and self.tier_of(job.id) is not None if declared is None else declared
+        declared = self.of(rule, job).notifies
+        return DEFAULTS[rule].notifies and self.tier_of(job.id) is not None if declared is None else declared
 
     def tier_of(self, job_id: int) -> int | None:
         """Tier of the most important service that the job feeds; None if it feeds none."""
@@ -130,7 +130,7 @@ class JobRuleSettings:
 def _setting(default: RuleDefault, thresholds: RuleThresholds, place: str) -> JobRuleSetting:
     return JobRuleSetting(
         on=thresholds.on is not False,
-        tells=thresholds.tell,
+        notifies=thresholds.notify,
         factor=default.factor if thresholds.factor is None else thresholds.factor,
         floor=default.floor,
         runs=ENOUGH_RUNS if thresholds.runs is None else thresholds.runs,
@@ -143,7 +143,7 @@ def _setting(default: RuleDefault, thresholds: RuleThresholds, place: str) -> Jo
 def _override(before: RuleThresholds, after: RuleThresholds) -> RuleThresholds:
     return RuleThresholds(
         on=before.on if after.on is None else after.on,
-        tell=before.tell if after.tell is None else after.tell,
+        notify=before.notify if after.notify is None else after.notify,
         threshold=before.threshold if after.threshold is None else after.threshold,
         factor=before.factor if after.factor is None else after.factor,
         runs=before.runs if after.runs is None else after.runs,

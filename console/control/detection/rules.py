@@ -486,4 +486,5 @@ def _of(rule_input: RuleInput) -> Iterator[Finding]:
             continue
         for finding in entry.find(rule_input):
             if rule_input.setting(entry.rule).on:
-                yield replace(finding, severity=FindingSeverity.ALERT) if settings.tells(entry.rule, job) else finding
+                is_alert = settings.notifies(entry.rule, job)
+                yield replace(finding, severity=FindingSeverity.ALERT) if is_alert else finding

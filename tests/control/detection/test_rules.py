@@ -455,10 +455,11 @@ def test_what_feeds_no_service_is_only_shown() -> None:
     assert FindingSeverity.NOTE is known.severity
 
 
-@pytest.mark.parametrize("tell, services, told", [(True, False, 1), (False, True, 0)])
-def test_config_says_whether_a_rule_tells(tell: bool, services: bool, told: int) -> None:
-    ledger = night((EXTRACT, "03:10", RunState.RUNNING), services=services, **said(DetectionRule.TOO_LONG, tell=tell))
-    assert told == len(ledger.look("03:26").incidents)
+@pytest.mark.parametrize("notify, services, incidents", [(True, False, 1), (False, True, 0)])
+def test_config_decides_whether_a_rule_notifies(notify: bool, services: bool, incidents: int) -> None:
+    thresholds = said(DetectionRule.TOO_LONG, notify=notify)
+    ledger = night((EXTRACT, "03:10", RunState.RUNNING), services=services, **thresholds)
+    assert incidents == len(ledger.look("03:26").incidents)
 
 
 def test_what_hangs_and_then_fails_is_one_incident_that_is_told_again() -> None:
