@@ -31,7 +31,7 @@ class _Names:
     def declared(self, kind: str) -> list[str]:
         return list(TIERS) if kind == "tier" else list(self.document.get(f"{kind}s", {}))
 
-    def require(self, kind: str, name: Any, key: Key) -> None:
+    def check_name(self, kind: str, name: Any, key: Key) -> None:
         """Reports a name that is not declared; an empty one, or one of another type, names nothing."""
         known = self.declared(kind)
         if isinstance(name, str) and name and name not in known:
@@ -52,7 +52,7 @@ class _Names:
         """Reports unknown exact names of a table that is limited to systems, services, targets and jobs."""
         for kind in ("system", "service"):
             for name in _exact_names(table, f"{kind}s"):
-                self.require(kind, name, (*key, f"{kind}s"))
+                self.check_name(kind, name, (*key, f"{kind}s"))
         for name in _exact_names(table, "jobs"):
             self.require_job(name, (*key, "jobs"), _not_a_job(name))
 
@@ -65,18 +65,18 @@ def check_references(
     names = _Names(document, reading)
     for key, table in _entries(document, "jobs"):
         names.require_job(key[1], key, f'"{key[1]}" is not a job name; write system/native-id.')
-        names.require("calendar", table.get("calendar"), (*key, "calendar"))
+        names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
         for route in _strings(table, "notify"):
-            names.require("route", route, (*key, "notify"))
+            names.check_name("route", route, (*key, "notify"))
     for key, table in _entries(document, "services"):
         for terminal in _strings(table, "delivered_by"):
             names.require_job(terminal, (*key, "delivered_by"))
         deadline = table.get("deadline")
         if isinstance(deadline, dict) and isinstance(deadline.get("of"), str):
             names.require_job(deadline["of"], (*key, "deadline"))
-        names.require("calendar", table.get("calendar"), (*key, "calendar"))
+        names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
         for route in _strings(table, "notify"):
-            names.require("route", route, (*key, "notify"))
+            names.check_name("route", route, (*key, "notify"))
     _check_routes(config, names)
     for key, table in _entries(document, "dependencies"):
         for end in ("upstream", "downstream"):
@@ -84,7 +84,7 @@ def check_references(
                 names.require_job(table[end], (*key, end))
         for upstream in _strings(table, "upstreams"):
             names.require_job(upstream, (*key, "upstreams"))
-        names.require("calendar", table.get("calendar"), (*key, "calendar"))
+        names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
         if int(key[1]) in numbered:
             _check_mode(config, numbered[int(key[1])], key, reading)
     for key, table in _entries(document, "permissions"):  # a limit to an unknown name would silently permit nothing
@@ -103,19 +103,19 @@ def _check_routes(config: Config, names: _Names) -> None:
     fallbacks: dict[str, str] = {}
     for key, table in _entries(document, "routes"):
         for target in _strings(table, "escalate_to"):
-            names.require("route", target, (*key, "escalate_to"))
+            names.check_name("route", target, (*key, "escalate_to"))
             if target == key[1]:
                 reading.fault((*key, "escalate_to"), f'"{target}" escalates to itself. Name another route.')
-        names.require("rota", table.get("rota"), (*key, "rota"))
+        names.check_name("rota", table.get("rota"), (*key, "rota"))
         fallback = table.get("fallback")
-        names.require("route", fallback, (*key, "fallback"))
+        names.check_name("route", fallback, (*key, "fallback"))
         if isinstance(fallback, str) and fallback:
             fallbacks[key[1]] = fallback
     if cycle := find_cycle(list(fallbacks.items())):
         path = " → ".join([*cycle, cycle[0]])
         reading.fault(("routes", cycle[0], "fallback"), f"fallback cycle: {path}. Remove one of them.")
     for name in ("default_route", "shadow_route", "noise_report"):
-        names.require("route", getattr(alerts, name), ("alerts", name))
+        names.check_name("route", getattr(alerts, name), ("alerts", name))
     shadow = config.routes.get(alerts.shadow_route)
     if shadow is not None and shadow.fallback:
         problem = f'route "{alerts.shadow_route}" has a fallback, which would receive alerts in shadow'
@@ -123,7 +123,7 @@ def _check_routes(config: Config, names: _Names) -> None:
     for key, table in _entries(document, "rotas"):
         people = table.get("people")
         for person, route in people.items() if isinstance(people, dict) else ():
-            names.require("route", route, (*key, "people"))
+            names.check_name("route", route, (*key, "people"))
             settings = document.get("routes", {}).get(route) if isinstance(route, str) else None
             if isinstance(settings, dict) and settings.get("rota"):
                 problem = f'the route "{route}" of {person} has a rota of its own'
@@ -134,7 +134,7 @@ def _check_scopes(config: Config, names: _Names) -> None:
     """Exact names in maintenances, exceptions, pools and inhibit rules."""
     for top in ("maintenance", "exceptions"):
         for key, table in _entries(names.document, top):
-            names.require("calendar", table.get("calendar"), (*key, "calendar"))
+            names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
             names.require_scope(table, key)
             for target in _exact_names(table, "targets"):
                 _check_target(target, (*key, "targets"), config, names)
@@ -149,7 +149,7 @@ def _check_scopes(config: Config, names: _Names) -> None:
                 if name == "job":
                     names.require_job(value, (*key, side), _not_a_job(value))
                 elif name in ("system", "service", "tier"):
-                    names.require(name, value, (*key, side))
+                    names.check_name(name, value, (*key, side))
 
 
 def _check_target(name: str, key: Key, config: Config, names: _Names) -> None:

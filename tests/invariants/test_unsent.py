@@ -26,7 +26,7 @@ OTHERS = {
     "verification.verification_timeout",
     "state_machine.give_up",
     "state_machine.put_off",
-    "actions._end_withdrawn",
+    "actions.withdraw",
 }
 """What may write another failure: it arrived, or nobody can tell."""
 
