@@ -87,7 +87,7 @@ HANDLERS = {
         run_why,
         option("name", f"a service, or a job: {JOB_HELP}", "JOB|SERVICE"),
         option("--date", "service: business date", "DATE", dest="business_date", type=business_date),
-        option("--instance", "end-to-end service: submission", "KEY"),
+        option("--instance", "instance of an end-to-end service: its submission key", "KEY"),
         JSON,
     ),
 }

@@ -456,7 +456,7 @@ HANDLERS = {
             option("--faster", "job that takes half its time, or --by another share", "JOB"),
         ),
         option("--slots", "pool with twice the slots, or --times as many", "POOL"),
-        option("--night", "future business date", "DATE", type=business_date),
+        option("--night", "future business date to simulate (default: current)", "DATE", type=business_date),
         option("--times", "with --slots: factor (2)", "N", type=positive_number),
         option("--at", "with --restart: next time of day", "HH:MM", default=""),
         option("--by", "with --faster: share of its duration (0.5)", "SHARE", type=_faster_share),

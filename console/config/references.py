@@ -32,9 +32,9 @@ class _Names:
         return list(TIERS) if kind == "tier" else list(self.document.get(f"{kind}s", {}))
 
     def check_name(self, kind: str, name: Any, key: Key) -> None:
-        """Reports a name that is not declared; an empty one, or one of another type, names nothing."""
+        """Reports a name that is not declared; a value of another type names nothing."""
         known = self.declared(kind)
-        if isinstance(name, str) and name and name not in known:
+        if isinstance(name, str) and name not in known:
             self.reading.fault(key, f'no {kind} "{name}". {suggestion(name, known, f"{kind}s")}')
 
     def require_job(self, name: str, key: Key, invalid: str = "") -> None:
@@ -65,7 +65,7 @@ def check_references(
     names = _Names(document, reading)
     for key, table in _entries(document, "jobs"):
         names.require_job(key[1], key, f'"{key[1]}" is not a job name; write system/native-id.')
-        names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
+        names.check_name("calendar", table.get("calendar") or None, (*key, "calendar"))
         for route in _strings(table, "notify"):
             names.check_name("route", route, (*key, "notify"))
     for key, table in _entries(document, "services"):
@@ -74,7 +74,7 @@ def check_references(
         deadline = table.get("deadline")
         if isinstance(deadline, dict) and isinstance(deadline.get("of"), str):
             names.require_job(deadline["of"], (*key, "deadline"))
-        names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
+        names.check_name("calendar", table.get("calendar") or None, (*key, "calendar"))
         for route in _strings(table, "notify"):
             names.check_name("route", route, (*key, "notify"))
     _check_routes(config, names)
@@ -84,7 +84,7 @@ def check_references(
                 names.require_job(table[end], (*key, end))
         for upstream in _strings(table, "upstreams"):
             names.require_job(upstream, (*key, "upstreams"))
-        names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
+        names.check_name("calendar", table.get("calendar") or None, (*key, "calendar"))
         if int(key[1]) in numbered:
             _check_mode(config, numbered[int(key[1])], key, reading)
     for key, table in _entries(document, "permissions"):  # a limit to an unknown name would silently permit nothing
@@ -106,16 +106,16 @@ def _check_routes(config: Config, names: _Names) -> None:
             names.check_name("route", target, (*key, "escalate_to"))
             if target == key[1]:
                 reading.fault((*key, "escalate_to"), f'"{target}" escalates to itself. Name another route.')
-        names.check_name("rota", table.get("rota"), (*key, "rota"))
+        names.check_name("rota", table.get("rota") or None, (*key, "rota"))
         fallback = table.get("fallback")
-        names.check_name("route", fallback, (*key, "fallback"))
+        names.check_name("route", fallback or None, (*key, "fallback"))
         if isinstance(fallback, str) and fallback:
             fallbacks[key[1]] = fallback
     if cycle := find_cycle(list(fallbacks.items())):
         path = " → ".join([*cycle, cycle[0]])
         reading.fault(("routes", cycle[0], "fallback"), f"fallback cycle: {path}. Remove one of them.")
     for name in ("default_route", "shadow_route", "noise_report"):
-        names.check_name("route", getattr(alerts, name), ("alerts", name))
+        names.check_name("route", getattr(alerts, name) or None, ("alerts", name))
     shadow = config.routes.get(alerts.shadow_route)
     if shadow is not None and shadow.fallback:
         problem = f'route "{alerts.shadow_route}" has a fallback, which would receive alerts in shadow'
@@ -134,7 +134,7 @@ def _check_scopes(config: Config, names: _Names) -> None:
     """Exact names in maintenances, exceptions, pools and inhibit rules."""
     for top in ("maintenance", "exceptions"):
         for key, table in _entries(names.document, top):
-            names.check_name("calendar", table.get("calendar"), (*key, "calendar"))
+            names.check_name("calendar", table.get("calendar") or None, (*key, "calendar"))
             names.require_scope(table, key)
             for target in _exact_names(table, "targets"):
                 _check_target(target, (*key, "targets"), config, names)

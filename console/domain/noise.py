@@ -138,4 +138,4 @@ def _plural(number: int, word: str) -> str:
 
 
 def _format_useful(one: NoiseCount) -> str:
-    return f"{one.useful} of {one.judged} judged useful" if one.judged else "none was judged"
+    return f"{one.useful} of {one.judged} rated useful" if one.judged else "none rated"

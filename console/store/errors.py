@@ -50,7 +50,7 @@ class NotFound(StoreError):
         self.name = name
         self.near = near
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; {lists} lists what there is" if lists else ""
-        super().__init__(f'nothing is called "{name}"{hint}')
+        super().__init__(f'"{name}" not found{hint}')
 
 
 class ItemNotFound(NotFound):

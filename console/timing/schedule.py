@@ -319,7 +319,7 @@ def schedule_text(schedule: Schedule) -> str:
     """Readable schedule with its zone; else the source's own text, else the bare expression."""
     text = schedule.expression.strip()
     if schedule.dialect == "none" or not text:
-        return schedule.text or "not by the clock"
+        return schedule.text or "no schedule"
     if text.lower() == "@reboot":
         return "when the host starts"
     if schedule_fault(schedule) is not None:

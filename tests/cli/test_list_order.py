@@ -149,4 +149,4 @@ def test_the_jobs_of_a_service_are_those_that_it_hangs_on(bench: Bench, capsys: 
         assert Exit.OK == main(["--store", bench.url, "job", "list", *words, "--json"])
         assert names == {row["name"] for row in json.loads(capsys.readouterr().out)}
     assert Exit.NOT_FOUND == main(["--store", bench.url, "job", "list", "--service", "suply"])
-    assert 'nothing is called "service suply"; did you mean supply?' in capsys.readouterr().err
+    assert '"service suply" not found; did you mean supply?' in capsys.readouterr().err

@@ -77,7 +77,7 @@ OF_JOBS = (
 def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: str) -> None:
     short, full = typed(bench, line.format("load_orders")), typed(bench, line.format("fake/db07:load_orders"))
     assert (full.code, full.err.replace("fake/db07:", "")) == (short.code, short.err.replace("fake/db07:", ""))
-    assert "nothing is called" not in short.err
+    assert "not found" not in short.err
 
 
 @pytest.mark.parametrize("line", [one for one in OF_JOBS if not one.startswith(("recover", "silence"))])
@@ -90,7 +90,7 @@ def test_a_short_name_of_several_jobs_lists_them_and_does_nothing(bench: Bench, 
 @pytest.mark.parametrize("line", ["job {}", "rerun {} --dry-run", "hold add {} --dry-run", "gate {} --timeout 0s"])
 def test_the_full_name_of_a_job_never_seen_is_no_short_name_of_another_systems(bench: Bench, line: str) -> None:
     """A job "fake/load" may be one of a system "other", too: what names a system of ours means that one."""
-    assert "nothing is called" not in typed(bench, line.format("other/fake/mart")).err
+    assert "not found" not in typed(bench, line.format("other/fake/mart")).err
     done = typed(bench, line.format("fake/mart"))
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
 

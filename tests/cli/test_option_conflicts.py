@@ -93,7 +93,7 @@ def test_a_job_that_there_is_not_is_told_before_a_date_that_is_none(
 ) -> None:
     bench.turn()
     assert Exit.NOT_FOUND == main(["--store", bench.url, "job", "fake/none", "--date", "soon"])
-    assert 'nothing is called "fake/none"' in capsys.readouterr().err
+    assert '"fake/none" not found' in capsys.readouterr().err
     for date in ("soon", ""):
         assert Exit.USAGE == main(["--store", bench.url, "job", "fake/load", "--date", date])
         assert f"argument --date: '{date}' is not a date; write 2026-11-20" in capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_an_option_of_another_way_of_the_command_is_refused(
 
 def test_a_command_line_of_somebody_else_keeps_its_own_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.NOT_FOUND == main(["--store", bench.url, "gate", "fake/none", "--", "/bin/echo", "--for", "-3m", "--x"])
-    assert 'nothing is called "fake/none"' in capsys.readouterr().err
+    assert '"fake/none" not found' in capsys.readouterr().err
 
 
 def test_a_filter_that_cannot_be_read_names_the_word_and_the_mend(bench: Bench) -> None:

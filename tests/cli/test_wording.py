@@ -276,7 +276,7 @@ def test_a_system_that_there_is_none_of_is_not_answered_by_an_empty_list(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "job", "list", "--system", "etl-host")
-    assert 'nothing is called "system etl-host"; did you mean etl-hosts?' in capsys.readouterr().err
+    assert '"system etl-host" not found; did you mean etl-hosts?' in capsys.readouterr().err
 
 
 def test_how_long_a_step_takes_ends_in_no_dot_where_nothing_says_from_what() -> None:

@@ -54,7 +54,7 @@ LIMITS: Mapping[str, str] = {
     "start": "a start",
     "cancel": "a cancel",
     "hold": "a hold",
-    "due": "a start by its own clock",
+    "due": "a start by its schedule",
     "log": "a log",
     "network": "a silent server",
     "runs": "runs",

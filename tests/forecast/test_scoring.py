@@ -52,7 +52,7 @@ def test_a_service_whose_forecasts_mislead_says_so_once_enough_days_are_over() -
     assert "what was told lay 90 % off on average" == score_forecasts(wolf).trouble
     assert "" == score_forecasts(wolf[1:]).trouble
     blind = [day(0.05)] * 10 + [day(0.0, was=True)] + [day(0.05)] * 10
-    assert "worse than telling" in score_forecasts(blind).trouble
+    assert "worse than forecasting" in score_forecasts(blind).trouble
 
 
 def test_services_are_scored_apart() -> None:

@@ -258,7 +258,7 @@ def test_a_login_that_may_only_look_cannot_insert(shared: Team, table: str) -> N
 
 
 def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) -> None:
-    words = r"^the login vera may only look at this store: to do this it needs the role headway_store_act\. The store's"
+    words = r"^the login vera may only read this store: to do this it needs the role headway_store_act\. The store's"
     vera = shared.requests("vera")
     for ask in (
         lambda: vera.log(1),

@@ -208,7 +208,7 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
         (Schedule("pg_cron", "0 4 * * *", BERLIN), "daily at 04:00 Europe/Berlin"),
         (Schedule("airflow", "", text="Dataset"), "Dataset"),
         (Schedule("pgagent", "*-*-* 4:0:00", BERLIN, "*-*-* 4:0:00"), "*-*-* 4:0:00"),
-        (Schedule("none"), "not by the clock"),
+        (Schedule("none"), "no schedule"),
         (cron("what [bold]"), "what [bold]"),
     ],
 )

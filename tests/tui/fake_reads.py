@@ -527,7 +527,7 @@ def draft() -> PlanDraft:
              saves=(SavedService("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
                          "2026-11-20T03:00:00Z", ZONE, 4200.0),)),
     )  # fmt: skip
-    left = (LeftOutRun(SUPPLY, None, "it starts by its own clock at 04:30"),)
+    left = (LeftOutRun(SUPPLY, None, "its schedule starts it at 04:30"),)
     notes = ("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",)
     return PlanDraft("recovery", f"repair {EXTRACT}", 412, steps, left, notes)
 

@@ -382,7 +382,7 @@ class HoldPlacement:
         key = derived_key(self._job.system, self._job.native_id, due.period_key, "not kept back")
         if self._now < at - LAST_CALL or self._is_known(key):
             return None
-        words = f"it starts at {zoned_time(at, self._job.zone, self._now)} by its own clock and is not kept back: {why}"
+        words = f"it starts at {zoned_time(at, self._job.zone, self._now)} by its schedule and is not suppressed: {why}"
         hold = self._hold(key, policy, due, left)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now, words=words)
         why_not = unmet_condition_text(self._index.estate.jobs, left)
@@ -681,7 +681,7 @@ class HoldRelease(OpenHold):
         if hold.due_at is None:
             return self._to(HoldState.RELEASED, words="nothing came due while it was held")
         if hold.due_at - released > NEAR:
-            words = f"its own clock starts it at {zoned_time(hold.due_at, self._job.zone, self._now)}"
+            words = f"its schedule starts it at {zoned_time(hold.due_at, self._job.zone, self._now)}"
             return self._to(HoldState.RELEASED, words=words)
         refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
         if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
@@ -716,7 +716,7 @@ class HoldRelease(OpenHold):
     def _left_to_its_clock(self, own: datetime, released: datetime) -> HoldDecision:
         """Its next instant stands for what was kept back. One that is near is watched: its scheduler may miss it."""
         is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
-        words = f"nothing is started: its own clock starts it at {zoned_time(own, self._job.zone, self._now)}"
+        words = f"nothing is started: its schedule starts it at {zoned_time(own, self._job.zone, self._now)}"
         return self._to(
             HoldState.WATCHING if is_near else HoldState.RELEASED,
             f"{self._name} was let go, {words}",

@@ -71,7 +71,7 @@ def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str)
     if not clock:
         return ""
     return (
-        f"{name} is started when {until}, and by its own clock as well: {unknown}, so it is not kept back."
+        f"{name} is started when {until}, and by its schedule as well: {unknown}, so that start is not suppressed."
         " Take its clock away, or the mode trigger."
     )
 

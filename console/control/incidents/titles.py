@@ -92,7 +92,7 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     if match.group.awaits:
         blamed = blamed_name(index, match)
         because = f" because of {blamed}" if blamed != name else ""
-        return f"{name} is not done in time{because}, and nothing failed"
+        return f"{name} did not finish in time{because} (no failed run)"
     if match.group.words:
         return f"{name} does not pass"
     if match.group.shared:

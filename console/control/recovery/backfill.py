@@ -82,9 +82,9 @@ def _reason(
     job: JobFacts, run: RunFacts | None, at: datetime | None, now: datetime, since: datetime | None, can_act: CanAct
 ) -> str:
     if run is not None and run.state is RunState.SUCCEEDED and not run.stale_read:
-        return "is good"
+        return "succeeded"
     if run is not None and run.state in (RunState.PLANNED, RunState.HELD):
-        ahead = "is still to come: its own clock starts it"
+        ahead = "is not due yet: its schedule starts it"
         return ahead if run_time(run) > now else f"is {run.state} and not proved missed yet"
     if run is not None and run.state.is_open and has_started(run):
         return f"is {run.state}"

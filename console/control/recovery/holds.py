@@ -167,8 +167,8 @@ def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:
         verb=Verb.HOLD.value,
         run_id=None,
         period_key="",
-        why=f"its own clock starts it at {zoned_time(due, job.zone, index.now)}: held shortly before that, unless"
-        " what it reads is good by then",
+        why=f"its schedule starts it at {zoned_time(due, job.zone, index.now)}: held shortly before that, unless"
+        " its upstreams have succeeded by then",
         parameters={"until": instant_key((due + DEFAULT_HOLD).replace(microsecond=0))},
         after=(),
         wait_s=wait.total_seconds(),
@@ -187,7 +187,7 @@ def _release(step: DraftStep) -> DraftStep:
         verb=Verb.RELEASE.value,
         run_id=None,
         period_key="",
-        why="what it reads is good: its own clock starts it; where that start has passed, Headway starts it once",
+        why="its upstreams succeeded: its schedule starts it; Headway starts it once where that start has passed",
         parameters={},
         starts_s=0.0,
         safety=Safety.SAFE.value,

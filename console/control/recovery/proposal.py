@@ -105,16 +105,16 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
         due_text = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
         alone = "it stays held" if kept.is_standing else "it starts all the same"
         if kept.mode is DependencyMode.TRIGGER and node.due is None:
-            return "Headway starts it once what it reads is good; not while no engine works"
+            return "Headway starts it once its upstreams have succeeded; not while no engine works"
         if why := hold_refusal(index.estate, job.id, node.due, index.now):
             return f"its hold was refused ({why}): its start{due_text} comes all the same, unless a later try holds it"
-        return f"its start{due_text} is held until what it reads is good; while no engine works {alone}"
+        return f"its start{due_text} is held until its upstreams have succeeded; while no engine works {alone}"
     job = index.job(node.job_id)
     if job.kind == MANUAL_KIND and node.how in TO_COME:
         return f"a person completes it: headway action complete {clean_line(job.name)}"
     if node.how is NodeState.CLOCK and node.due is not None:
         start = zoned_time(node.due, job.zone, index.now)
-        return f"it starts by its own clock at {start}: rerun it if that is too early"
+        return f"its schedule starts it at {start}: rerun it if that is too early"
     if node.how is NodeState.WAITS:
         is_held = node.run is not None and node.run.state is RunState.HELD
         return "it is held, and started once it is released" if is_held else "its own scheduler starts it"
@@ -296,9 +296,7 @@ def _needed(
 
 def _after_its_start(index: EstateIndex, one: _PlanScope, due: datetime) -> _PlanScope:
     at = zoned_time(due, index.job(one.run.job_id).zone, index.now)
-    why = (
-        f"its own clock starts it at {at}, before what it reads is good: run again after both, where it came too early"
-    )
+    why = f"its schedule starts it at {at}, before its upstreams have succeeded: run again after both, where it came too early"
     return replace(one, verb=Verb.RERUN, why=why)
 
 

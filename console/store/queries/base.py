@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
@@ -154,6 +155,7 @@ _CONVERTERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
 )
 
 
+@cache
 def _fields(view: Any, columns: type) -> list[tuple[str, str, Callable[[Any], Any] | None]]:
     """(field, column, converter) of the view's fields for which rows of these columns have one."""
     fields = []

@@ -140,7 +140,7 @@ def folded_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     counts = _is_settled(views).most_common()
     summary = ", ".join(f"{number} {ctx.mark('timeliness', timeliness)[1]}" for timeliness, number in counts)
     coming = next_deadline_text(views, ctx)
-    return f"{len(views)} more (z): {summary}{f'; next {coming}' if coming else ''}"
+    return f"{len(views)} more (z): {summary}{f'; next deadline {coming}' if coming else ''}"
 
 
 @cached_by_identity

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
-from headway_nightly.connector import CONNECTOR, NightlyConnector, Options
-
 from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import FaultyTransport
+from connectors.sdk.conformance.faults import ENDLESS, FaultyTransport
 from connectors.sdk.contract import Connector
+
+from headway_nightly.connector import CONNECTOR, NightlyConnector, Options
 
 URL = "https://nightly.example.com"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -56,6 +56,7 @@ def unknown(request: httpx.Request) -> httpx.Response:
 class TestNightly(ConnectorConformance):
     kind = CONNECTOR
     against = "fake: the one in tests/"
+    unplayed = {ENDLESS: "its lists have no pages: the next poll continues after the last change"}
 
     def opened_on(self, transport: httpx.BaseTransport) -> Connector:
         options = Options.model_validate({"url": URL, "token": {"env": "UNREAD"}})

@@ -137,8 +137,8 @@ BARE = Schedule("none")
 @pytest.mark.parametrize(
     "before, after, drift",
     [
-        (BARE, RATE, "not by the clock became EventBridge Scheduler: rate(1 day)"),
-        (RATE, BARE, "EventBridge Scheduler: rate(1 day) became not by the clock"),
+        (BARE, RATE, "no schedule became EventBridge Scheduler: rate(1 day)"),
+        (RATE, BARE, "EventBridge Scheduler: rate(1 day) became no schedule"),
         (Schedule("none", text="Triggered by assets"), BARE, ""),
         (UNREAD, RATE, ""),
     ],

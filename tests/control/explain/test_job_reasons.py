@@ -282,7 +282,7 @@ def test_upstreams_that_wait_for_each_other_end_the_walk() -> None:
 
 def test_a_job_that_nothing_starts_says_so() -> None:
     found = chain(MART, night(feeds=()))
-    assert ("event", "nothing starts it by the clock (not by the clock)") == (found[0].kind, found[0].words)
+    assert ("event", "nothing starts it by the clock (no schedule)") == (found[0].kind, found[0].words)
     assert None is actionable_reason(found)
 
 

@@ -101,14 +101,14 @@ def test_nothing_of_its_own_clock_is_due_while_a_start_of_ours_begins(night: Nig
     assert hold.state in (HoldState.RELEASED, HoldState.WATCHING), (night, hold)
     assert len(stage.ours) <= 1
     if not stage.ours and hold.due_at is not None:  # then its own clock has, or will have, started it
-        said = "nothing is started: its own clock starts it at" in " ".join(stage.events)
+        said = "nothing is started: its schedule starts it at" in " ".join(stage.events)
         assert said or hold.words == "its run has started", (night, hold, stage.events)
 
 
 def test_a_release_between_two_instants_of_a_frequent_job_leaves_the_start_to_its_clock() -> None:
     stage = Frequent(Night(2, at("03:05:00"), timedelta(0), timedelta(0)))
     stage.until("03:05")
-    assert ["warehouse/load was let go, nothing is started: its own clock starts it at 03:06 UTC"] == stage.events
+    assert ["warehouse/load was let go, nothing is started: its schedule starts it at 03:06 UTC"] == stage.events
     stage.until("03:12")
     assert ([], HoldState.RELEASED) == (stage.ours, stage.hold().state)
     [first, *_] = stage.clock

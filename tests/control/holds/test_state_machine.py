@@ -79,7 +79,7 @@ def test_what_is_let_go_before_its_instant_is_started_by_its_own_clock() -> None
     stage = repaired(failed(Stage()), "03:55")
     stage.until("05:00")
     assert ([(DUE, "clock")], [Verb.HOLD, Verb.RELEASE]) == (stage.started(), stage.sent())
-    assert (HoldState.RELEASED, "its own clock starts it at 04:00 UTC") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.RELEASED, "its schedule starts it at 04:00 UTC") == (stage.hold().state, stage.hold().words)
 
 
 def test_what_is_let_go_after_its_instant_is_started_once() -> None:
@@ -438,8 +438,8 @@ def test_a_start_that_nothing_keeps_back_is_told_a_minute_before_it_and_tried_to
     stage.until("03:58:30")
     assert 1 == len(stage.events)
     stage.until("06:00")
-    told = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 UTC by its own clock"
-    assert [f"{told} and is not kept back: it has no run yet"] == stage.events[1:]
+    told = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 UTC by its schedule"
+    assert [f"{told} and is not suppressed: it has no run yet"] == stage.events[1:]
     assert [(DUE, "clock")] == stage.started()
     assert 4 <= len(stage.asked) <= 7
 
@@ -450,7 +450,7 @@ def test_a_start_that_is_not_kept_back_because_nobody_sees_its_source_is_told() 
     stage.until("04:30")
     assert ([(DUE, "clock")], {}) == (stage.started(), stage.asked)
     [told] = stage.events
-    assert told.endswith("it starts at 04:00 UTC by its own clock and is not kept back: it was out of sight")
+    assert told.endswith("it starts at 04:00 UTC by its schedule and is not suppressed: it was out of sight")
 
 
 def test_a_person_who_undid_a_hold_is_not_told_that_nothing_keeps_it_back() -> None:

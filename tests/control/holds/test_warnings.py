@@ -91,7 +91,7 @@ def test_what_only_people_or_events_start_has_no_clock(text: str) -> None:
 
 def test_a_trigger_beside_a_clock_that_names_no_start_is_told_to_start_it_twice() -> None:
     [words] = told(job(2, "aws/mart", RATE), DependencyMode.TRIGGER)
-    assert "by its own clock as well: EventBridge Scheduler: rate(1 hour)" in words
+    assert "by its schedule as well: EventBridge Scheduler: rate(1 hour)" in words
 
 
 def test_what_only_watches_is_not_told() -> None:

@@ -278,7 +278,7 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     assert now > "06:10" or "late: expected 07:05 UTC, after its deadline; etl/extract took 2h10m, " in day.reason
     assert day.reason.endswith("; cause: etl/extract")
     (notice,) = incident.notices
-    assert "dwh/mart is not done in time because of etl/extract, and nothing failed" in notice.plain_title
+    assert "dwh/mart did not finish in time because of etl/extract (no failed run)" in notice.plain_title
 
 
 def test_the_owner_of_the_job_that_lost_the_minutes_is_told_what_it_is() -> None:

@@ -101,12 +101,12 @@ def test_where_no_service_is_hit_all_that_is_broken_is_repaired() -> None:
 def test_what_its_own_clock_starts_later_is_no_step() -> None:
     _, plan = night(FAILED, now="03:40")
     assert ["hosts/extract"] == [step.job for step in plan.steps]
-    assert "it starts by its own clock at 04:00 UTC: rerun it if that is too early" == left(plan)["warehouse/load"]
+    assert "its schedule starts it at 04:00 UTC: rerun it if that is too early" == left(plan)["warehouse/load"]
     assert "its own scheduler starts it" == left(plan)["dwh/mart"]
 
 
-HELD = "its start of 04:00 UTC is held until what it reads is good; while no engine works "
-TRIGGERED = "Headway starts it once what it reads is good; not while no engine works"
+HELD = "its start of 04:00 UTC is held until its upstreams have succeeded; while no engine works "
+TRIGGERED = "Headway starts it once its upstreams have succeeded; not while no engine works"
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
     held = "held by mara: freeze (hold headway-1)"
     assert f"{held}: it does not start by itself; release it or run it" == left(plan)["warehouse/load"]
     assert {(False, "unsaved", f"not by this plan: warehouse/load is {held}")} == verdicts(plan)
-    assert "it starts by its own clock at 04:00 UTC: rerun it if that is too early" == left(over)["warehouse/load"]
+    assert "its schedule starts it at 04:00 UTC: rerun it if that is too early" == left(over)["warehouse/load"]
     assert {True} == {saved for saved, _, _ in verdicts(over)}
 
 
@@ -412,7 +412,7 @@ def test_what_its_clock_would_start_in_the_middle_of_a_repair_is_held_and_let_go
     ] == shown(plan)
     first = plan.steps[0]
     assert (600.0, "safe", {"until": "2026-11-20T10:00:00Z"}) == (first.wait_s, first.safety, first.parameters)
-    assert "its own clock starts it at 04:00 UTC" in first.why
+    assert "its schedule starts it at 04:00 UTC" in first.why
     assert "warehouse/load" not in left(plan)
     assert plan.steps[3].saves
 
@@ -460,7 +460,7 @@ def test_what_cannot_be_held_and_starts_too_early_is_run_again_after_what_it_rea
     """It was left out, and the plan promised a service that nobody would have saved."""
     plan = held("03:50", can)
     assert [(1, "rerun", "hosts/extract", ()), (2, "rerun", "warehouse/load", (1,))] == shown(plan)
-    assert "its own clock starts it at 04:00 UTC, before what it reads is good" in plan.steps[1].why
+    assert "its schedule starts it at 04:00 UTC, before its upstreams have succeeded" in plan.steps[1].why
     assert plan.steps[1].saves
 
 
@@ -490,7 +490,7 @@ def test_a_job_with_two_starts_in_the_middle_of_a_repair_is_held_once() -> None:
     services = [service("daily", "06:30", load), service("noon", "10:15", load)]
     plan = held_plan(slow, load, feeds=feeds(slow, load), services=services, now="03:40")
     assert ["hold", "rerun", "release", "wait"] == [step.verb for step in plan.steps]
-    assert "its own clock starts it at 04:00 UTC" in plan.steps[0].why
+    assert "its schedule starts it at 04:00 UTC" in plan.steps[0].why
 
 
 @pytest.mark.parametrize("start, is_held", [("04:00", True), ("05:00", False)])
@@ -618,7 +618,7 @@ def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> Non
     assert ["2026-11-16T03:10:00Z", "2026-11-18T03:10:00Z", "2026-11-19T03:10:00Z"] == [
         step.period_key for step in plan.steps
     ]
-    assert ["2026-11-17T03:10:00Z is good", "2026-11-20T03:10:00Z is beyond the limit"] == [
+    assert ["2026-11-17T03:10:00Z succeeded", "2026-11-20T03:10:00Z is beyond the limit"] == [
         one.why for one in plan.left_out
     ]
 
@@ -632,7 +632,7 @@ def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() 
     assert ["2026-11-19T03:10:00Z", "2026-11-20T03:10:00Z"] == [step.period_key for step in plan.steps]
     assert [
         "2026-11-20T04:59:00Z is planned and not proved missed yet",
-        "2026-11-20T06:10:00Z is still to come: its own clock starts it",
+        "2026-11-20T06:10:00Z is not due yet: its schedule starts it",
     ] == [one.why for one in plan.left_out]
     words = "not known: 2026-11-18T03:10:00Z. Headway first saw the job 2026-11-18 12:00 UTC; --unseen takes them"
     assert (f"{words} all the same",) == plan.notes
@@ -641,7 +641,7 @@ def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() 
 def test_many_periods_that_are_left_out_are_one_line() -> None:
     runs = [run(number, EXTRACT, due) for number, due in enumerate(DAYS, 1)]
     plan = propose_backfill(estate(EXTRACT), 1, DAYS, runs, None, at("05:00"), can_start)
-    assert ["2026-11-16T03:10:00Z to 2026-11-20T03:10:00Z, 5 periods: each is good"] == [o.why for o in plan.left_out]
+    assert ["2026-11-16T03:10:00Z to 2026-11-20T03:10:00Z, 5 periods: each succeeded"] == [o.why for o in plan.left_out]
     assert ((), ()) == (plan.steps, plan.notes)
 
 

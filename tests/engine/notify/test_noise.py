@@ -80,7 +80,7 @@ def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
     assert ["fake/extract"] == [one["name"] for one in found["roots"]]
     text = headway(bench.url, "alert", "noise").out
     assert "1 alert about 1 incident," in text
-    assert "1 of 1 judged useful" in text
+    assert "1 of 1 rated useful" in text
 
 
 def test_the_week_is_told_once_whoever_restarts(bench: Bench) -> None:

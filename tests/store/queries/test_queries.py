@@ -170,7 +170,7 @@ def test_an_unknown_job_is_told_with_near_misses(reads: Queries) -> None:
     with pytest.raises(NotFound, match="did you mean etl-hosts/db07:extract_orders") as caught:
         reads.jobs.job("etl-hosts/db07:extract_order")
     assert (EXTRACT,) == caught.value.near
-    with pytest.raises(NotFound, match=r'nothing is called "etl-hosts/zzzz"; headway job list lists what there is$'):
+    with pytest.raises(NotFound, match=r'"etl-hosts/zzzz" not found; headway job list lists what there is$'):
         reads.jobs.job("etl-hosts/zzzz")
     with pytest.raises(NotFound):
         reads.jobs.job(99)

@@ -561,9 +561,9 @@ async def test_a_change_repaints_the_rows_in_view_and_keeps_the_place(night: Nig
 @on_the_night()
 async def test_an_incident_that_is_not_there_says_so(night: Night) -> None:
     night.app.open_incident(999)
-    await night.see('nothing is called "INC-0999"')
+    await night.see('"INC-0999" not found')
     await night.press("r")
-    await night.see('nothing is called "INC-0999"')
+    await night.see('"INC-0999" not found')
 
 
 @on_the_night()

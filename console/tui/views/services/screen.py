@@ -258,7 +258,7 @@ class ServicesScreen(HeadwayScreen):
 
     def _why_not_fold(self) -> str:
         every = line_count(self.list.groups())
-        return "" if every > self.grid.page else "all services are shown: they fit on the screen"
+        return "" if every > self.grid.page else "nothing to fold: all services fit on the screen"
 
     def toggle_folding(self) -> None:
         self.board.folding = not self.board.folding

@@ -276,7 +276,7 @@ async def test_layout_and_reading_happen_in_the_readers_thread(night: Night) -> 
 async def test_a_job_that_is_not_there_is_said(night: Night) -> None:
     await night.see("Supply plan")
     night.app.push_screen(LineageScreen("etl-hosts/nobody"))
-    await night.see('LINEAGE etl-hosts/nobody  nothing is called "etl-hosts/nobody"')
+    await night.see('LINEAGE etl-hosts/nobody  "etl-hosts/nobody" not found')
 
 
 @on_the_night(size=WIDE)

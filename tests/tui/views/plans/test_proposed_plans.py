@@ -41,7 +41,7 @@ async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_an
     await planned(night)
     await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "supply-plan, ")
     await night.see("late weekly-f")
-    await night.see("LEFT OUT 1", "it starts by its own clock at 04:30", "weekly-finance cannot be saved any more")
+    await night.see("LEFT OUT 1", "its schedule starts it at 04:30", "weekly-finance cannot be saved any more")
     assert [("plan", 412)] == night.requests.asked
     assert [] == night.requests.started
 
@@ -240,7 +240,7 @@ async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_save
     await night.see(" 3  run once cloud/close-books  ✓ safe  after 2", "LEFT OUT 2")
     await night.see("more below")
     await night.press("pagedown")
-    await night.see("it starts by its own clock at 04:30")
+    await night.see("its schedule starts it at 04:30")
     await night.see(
         "NOT SAVED 3", "weekly-finance  its act-by 02:50 has passed", f"not by this plan: {MART} is left out"
     )

@@ -188,7 +188,7 @@ async def test_what_a_row_has_no_room_for_is_told_below_it(night: Night) -> None
 async def test_fold_says_why_it_cannot_where_all_is_shown(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("fold")
-    await night.see("all services are shown: they fit on the screen")
+    await night.see("nothing to fold: all services fit on the screen")
 
 
 @on_the_night(size=(40, 10), prepare=_crowd)
