@@ -70,6 +70,7 @@ class KubernetesPoller:
             if not mark.following:
                 self._open.clear()
                 self._listed = KubernetesListedJobs(is_whole=True)
+                mark = replace(mark, last="")
             mark, clock = self._list(mark, rows, result, gaps)
         self._open |= rows
         for uid in [*deleted, *(uid for uid, job in rows.items() if job.is_over)]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Annotated
 
-from pydantic import NonNegativeInt
+from pydantic import AliasChoices, Field, NonNegativeInt
 
 from connectors.sdk import fields
 from connectors.sdk.errors import RecordUnreadable
@@ -47,7 +48,7 @@ class SlurmCursor:
     until: NonNegativeInt = 0
     page: NonNegativeInt = 0
     window: NonNegativeInt = 0
-    queue_seen: NonNegativeInt = 0
+    queue_seen: Annotated[NonNegativeInt, Field(validation_alias=AliasChoices("queue_seen", "looked"))] = 0
     """When the queue was last read."""
     begun: NonNegativeInt = 0
     """When the first page of the window was read."""

@@ -62,7 +62,7 @@ def printed(folder: Path, port: int, behind: int) -> str:
         "127.0.0.1:8474": f"127.0.0.1:{behind}",
         "/etc/headway/tls": f"{folder}/tls",
         "/etc/headway/people": f"{folder}/people",
-        "what stands in /etc/headway/proxy-secret": SECRET,
+        "content of /etc/headway/proxy-secret": SECRET,
     }.items():
         assert ours in text, f"docs/serve.md says {ours} no more"
         text = text.replace(ours, theirs)

@@ -296,7 +296,7 @@ def _needed(
 
 def _after_its_start(index: EstateIndex, one: _PlanScope, due: datetime) -> _PlanScope:
     at = zoned_time(due, index.job(one.run.job_id).zone, index.now)
-    why = f"its schedule starts it at {at}, before its upstreams have succeeded: run again after both, where it came too early"
+    why = f"its schedule starts it at {at}, before its upstreams have succeeded: run again after both, where too early"
     return replace(one, verb=Verb.RERUN, why=why)
 
 
