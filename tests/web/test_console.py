@@ -194,7 +194,7 @@ def test_who_serves_for_themself_is_who_asks(bench: Bench) -> None:
                 screen = Screen(socket)
                 await screen.see("SERVICES")
                 await screen.press("\x1a")
-                await screen.see("there is no shell behind a console in a browser")
+                await screen.see("a console in a browser has no shell")
                 await screen.press("F")
                 await screen.see("FREEZE")
                 await screen.press("why not\r")
