@@ -78,7 +78,7 @@ class GitHubClient(SignedClient):
     # runs
 
     def runs(self, page: int, *, keep: bool = False, **where: str) -> HttpReply:
-        """Runs, newest first, a page of PAGE_LIMIT; with `created`, `event` or `status` MOST_RESULTS at most."""
+        """Runs, newest first, a page of PAGE_LIMIT; with `created`, `event` or `status` MAX_RESULTS at most."""
         params = {**where, "per_page": PAGE_LIMIT, "page": page, "exclude_pull_requests": "true"}
         return self._get("/actions/runs", params, keep=keep)
 

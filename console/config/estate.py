@@ -265,7 +265,7 @@ class Config:
     checks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the checks by name, as `config.checks.KINDS` has them."""
     console: str = ""
-    """Keys and views that all consoles share, as the store keeps them (`config.console_parts`)."""
+    """Keys and views that all consoles share, as the store keeps them (`config.loading.shared_preferences`)."""
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

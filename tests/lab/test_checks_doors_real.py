@@ -45,9 +45,9 @@ def test_a_file_of_another_host_tells_its_size_and_when_it_was_written(db07: Cro
 
 
 def test_a_folder_that_the_user_may_not_search_is_refused_with_the_mend(db07: CronHost) -> None:
-    db07.run("root", "mkdir -p /root/closed && chmod 700 /root /root/closed && touch /root/closed/x")
-    with pytest.raises(AccessRefused, match=r'user "headway" may not read /root/closed/x'):
-        file.measure_remote(address(db07), "/root/closed/x", 10)
+    db07.run("root", "mkdir -p /srv/closed && chmod 700 /srv/closed && touch /srv/closed/x")
+    with pytest.raises(AccessRefused, match=r'user "headway" may not read /srv/closed/x'):
+        file.measure_remote(address(db07), "/srv/closed/x", 10)
 
 
 def test_a_host_key_that_nobody_trusts_is_refused(db07: CronHost, etl02: CronHost) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NO_SHELL = "a console in a browser has no shell"
 MAX_MARKED = 1_000
-"""Limit of one plan (`engine.plan_requests.MOST_RUNS`)."""
+"""Limit of one plan (`engine.api.plan_client.MAX_RUNS`)."""
 
 
 def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
