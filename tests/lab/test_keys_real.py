@@ -151,7 +151,7 @@ def test_a_jump_goes_to_a_job_by_a_part_of_its_name(headway: Headway) -> None:
         console.press(":rotate")  # typed ahead: the list is not there yet
         console.wait_for(lambda text: "etl-hosts/etl02:rotate_archive" in text and "INC-0001" not in text)
         console.press("enter")
-        assert "daily at 03:00" in console.wait_for("JOB etl-hosts/etl02:rotate_archive")
+        console.wait_for(lambda text: "JOB etl-hosts/etl02:rotate_archive" in text and "daily at 03:00" in text)
 
 
 # -- acting -----------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def is_old(text: str) -> bool:
 WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "services": (("1", "SERVICES 1"),),
     "incidents": (("2", "INCIDENTS"),),
-    "incident": (("2", "INCIDENTS"), ("enter", "AFFECTED SERVICES")),
+    "incident": (("2", "INCIDENTS 1 open"), ("enter", "AFFECTED SERVICES")),
     "jobs": (("3", "JOBS  row"),),
     "runs": (("7", "RUNS"),),
     "job": (("3", "JOBS  row"), ("enter", "JOB good")),
@@ -47,10 +47,10 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "preview": (("3", "JOBS  row"), ("enter", "JOB good"), ("enter", "RUN good"), ("r", "again")),
     "ask": (("F", "FREEZE all sending"),),
     "pick": (("?", "keys of"),),
-    "text": (("2", "INCIDENTS"), ("i", '"id"')),
+    "text": (("2", "INCIDENTS 1 open"), ("i", '"id"')),
     "what_if": (("3", "JOBS  row"), ("enter", "JOB good"), ("W", "WHAT IF good")),
-    "plan": (("2", "INCIDENTS"), ("r", "scope")),
-    "recovery": (("2", "INCIDENTS"), ("r", "scope"), ("enter", "Start"), ("down", ""), ("enter", "PLAN 1")),
+    "plan": (("2", "INCIDENTS 1 open"), ("r", "scope")),
+    "recovery": (("2", "INCIDENTS 1 open"), ("r", "scope"), ("enter", "Start"), ("down", ""), ("enter", "PLAN 1")),
 }
 """Screen -> keys from the first one, each with what stands there then. The last one changes the estate."""
 OF_EACH_KIND = ("incident", "jobs", "lineage", "ask")
