@@ -12,15 +12,7 @@ from console.cli.arguments import duration, instant_with_zone, wait_seconds, who
 from console.cli.clock_format import timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    ValueColumn,
-    counted,
-    print_message,
-    print_parts,
-    print_result,
-    set_document,
-    table,
-)
+from console.cli.output import ValueColumn, counted, print_message, print_parts, print_result, set_document, table
 from console.cli.reader import store_reader
 from console.cli.requests import require_engine, wait_for_answer
 from console.domain.alert import MATCHERS, AlertDeliveryView, RotaView, SuppressionView

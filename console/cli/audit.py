@@ -10,12 +10,7 @@ from console.cli.arguments import positive_number
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    ValueColumn,
-    print_message,
-    print_result,
-    table,
-)
+from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.reader import store_reader
 from console.timing.durations import parse_duration
 
@@ -108,5 +103,5 @@ HANDLERS = {
         option("--limit", "the latest N rows (200)", "N", type=positive_number, default=200),
         option("--head", "verify: a head stored outside of this store", "HASH", default=""),
         JSON,
-    ),
+    )
 }

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any
 from console.cli.arguments import business_date, positive_number
 from console.cli.commands import JSON, Handler, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    ValueColumn,
-    print_message,
-    print_result,
-    table,
-)
+from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.reader import load_valid_config, store_reader
 from console.config.paths import config_path
 
@@ -190,5 +185,5 @@ HANDLERS = {
         option("--next", "number of days (10)", "N", dest="n", type=positive_number, default=10),
         option("--from", "first date (today)", "DATE", dest="start", type=business_date),
         JSON,
-    ),
+    )
 }

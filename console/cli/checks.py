@@ -101,5 +101,5 @@ HANDLERS = {
         option("--date", "business date (latest checked)", "DATE", dest="business_date", type=business_date),
         flag("--now", "run the check now, for the present date or --date"),
         JSON,
-    ),
+    )
 }

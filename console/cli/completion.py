@@ -229,5 +229,5 @@ HANDLERS = {
         run_completion,
         option("shell", choices=SHELL_SETUPS),
         epilog=" · ".join(" ".join(line.split()) for line in SETUP_HINTS.values()),
-    ),
+    )
 }

@@ -23,14 +23,7 @@ from console.cli.arguments import wait_seconds
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    ValueColumn,
-    counted,
-    print_message,
-    print_result,
-    set_document,
-    table,
-)
+from console.cli.output import ValueColumn, counted, print_message, print_result, set_document, table
 from console.cli.reader import lease_holder_text, staleness_text, store_url_of
 
 if TYPE_CHECKING:

@@ -170,6 +170,4 @@ def run_welcome(config: Path, command: Sequence[str]) -> int:
         print_message(f'"{choice[:40]}" is not a choice; enter 1 or 2')
 
 
-HANDLERS = {
-    "console": Handler(run_console, *CONSOLE_OPTIONS),
-}
+HANDLERS = {"console": Handler(run_console, *CONSOLE_OPTIONS)}

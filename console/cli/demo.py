@@ -180,5 +180,5 @@ HANDLERS = {
         flag("--no-screen", "print services and incident instead of opening the console"),
         flag("--no-tour", "open the console without the guided tour"),
         *TERMINAL_OPTIONS,
-    ),
+    )
 }

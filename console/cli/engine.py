@@ -107,5 +107,5 @@ HANDLERS = {
         flag("--only-if-free", "exit at once if another engine is running"),
         option("--log-file", "write structured logs to this file instead of stderr", "PATH", type=Path),
         option("--log-level", default="info", choices=["debug", "info", "warning", "error"]),
-    ),
+    )
 }

@@ -89,5 +89,5 @@ HANDLERS = {
         option("--date", "service: business date", "DATE", dest="business_date", type=business_date),
         option("--instance", "instance of an end-to-end service: its submission key", "KEY"),
         JSON,
-    ),
+    )
 }

@@ -24,15 +24,7 @@ from console.cli.clock_format import (
 from console.cli.commands import JSON, Handler, one_of, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    Part,
-    Table,
-    ValueColumn,
-    counted,
-    print_message,
-    print_result,
-    table,
-)
+from console.cli.output import Part, Table, ValueColumn, counted, print_message, print_result, table
 from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import by_urgency, critical_path_text, deadline_text, expected_text, forecast_text
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes

@@ -18,17 +18,10 @@ from console.cli.arguments import JOB_HELP, duration, wait_seconds
 from console.cli.clock_format import clock_cell, timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    ValueColumn,
-    print_message,
-    print_result,
-    table,
-)
+from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
-from console.cli.requests import (
-    WHY_HELP,
-)
+from console.cli.requests import WHY_HELP
 from console.domain.hold import HoldView, hold_length_fault
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest

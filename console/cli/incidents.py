@@ -12,14 +12,7 @@ from console.cli.clock_format import clock_text, display_zone, instant_of_clock,
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    Table,
-    ValueColumn,
-    print_page,
-    print_result,
-    set_document,
-    table,
-)
+from console.cli.output import Table, ValueColumn, print_page, print_result, set_document, table
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
 from console.control.explain.incident_report import (

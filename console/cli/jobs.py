@@ -10,15 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from connectors.sdk.states import RunState
-from console.cli.arguments import (
-    FILTER,
-    JOB_HELP,
-    VIEW,
-    business_date,
-    job_filter,
-    positive_number,
-    saved_view,
-)
+from console.cli.arguments import FILTER, JOB_HELP, VIEW, business_date, job_filter, positive_number, saved_view
 from console.cli.clock_format import clock_text, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console

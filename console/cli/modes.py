@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    Table,
-    TableColumn,
-    print_message,
-    print_result,
-)
+from console.cli.output import Table, TableColumn, print_message, print_result
 from console.cli.reader import store_reader, store_url_of
 from console.domain.ids import split_job_name
 from console.domain.switches import FREEZE, MODE, switch_name

@@ -436,5 +436,5 @@ HANDLERS = {
         flag("--print", "print the config instead of writing it; do not ask"),
         flag("--no-poll", "write the config without a first poll"),
         option("--timeout", "timeout per probe (20)", "SECONDS", type=float, default=20.0),
-    ),
+    )
 }

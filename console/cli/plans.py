@@ -15,14 +15,7 @@ from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.incidents import incident_number
-from console.cli.output import (
-    ValueColumn,
-    print_message,
-    print_parts,
-    print_result,
-    set_document,
-    table,
-)
+from console.cli.output import ValueColumn, print_message, print_parts, print_result, set_document, table
 from console.cli.plan_draft import (
     DRAFT_CHANGES,
     PLAN_EXITS,
@@ -36,14 +29,7 @@ from console.cli.plan_draft import (
     watch_plan,
 )
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
-from console.cli.requests import (
-    ANSWER_SECONDS,
-    AT_ONCE,
-    SENDING,
-    engine_problem,
-    require_engine,
-    wait_for_answer,
-)
+from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_problem, require_engine, wait_for_answer
 from console.domain.filter import JobFilter
 from console.domain.ids import incident_name, is_suffix_of
 from console.domain.incident import IncidentView, MemberView, blocked_reason, next_step, open_steps

@@ -7,27 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from console.cli.arguments import (
-    FILTER,
-    JOB_HELP,
-    VIEW,
-    job_filter,
-    positive_number,
-    saved_view,
-    whole_number,
-)
+from console.cli.arguments import FILTER, JOB_HELP, VIEW, job_filter, positive_number, saved_view, whole_number
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import (
-    Table,
-    ValueColumn,
-    print_lines,
-    print_message,
-    print_result,
-    set_document,
-    table,
-)
+from console.cli.output import Table, ValueColumn, print_lines, print_message, print_result, set_document, table
 from console.cli.reader import fresh_store_reader, no_engine_text, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS
 from console.domain.filter import JobFilter, split_filter

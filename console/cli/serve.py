@@ -15,12 +15,7 @@ from urllib.parse import urlsplit
 
 from console.cli.arguments import positive_number, whole_number
 from console.cli.commands import Handler, flag, option, titled
-from console.cli.console import (
-    TERMINAL_OPTIONS,
-    apply_terminal_options,
-    engine_starter,
-    own_command,
-)
+from console.cli.console import TERMINAL_OPTIONS, apply_terminal_options, engine_starter, own_command
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message
 from console.cli.reader import store_url_of
@@ -199,5 +194,5 @@ HANDLERS = {
         ),
         flag("--no-engine", "do not start an engine"),
         *TERMINAL_OPTIONS,
-    ),
+    )
 }

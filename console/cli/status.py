@@ -124,6 +124,4 @@ def health_text(target: TargetView, now: datetime) -> str:
     return f"! {number} warning{'s' if number > 1 else ''}, see below" if number else "ok"
 
 
-HANDLERS = {
-    "status": Handler(run_status, one_of(JSON, option("--html", "write an HTML page; - is stdout", "FILE"))),
-}
+HANDLERS = {"status": Handler(run_status, one_of(JSON, option("--html", "write an HTML page; - is stdout", "FILE")))}

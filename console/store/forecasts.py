@@ -38,8 +38,8 @@ _BACK_TESTED = (
 LEARNED_BACK = timedelta(days=240)
 """Business dates; older ones hardly count."""
 MAX_PER_NIGHT = 10
-"""Service days of a night that are read: together they count as two at most (`forecast.calibration.CORRELATION`), and ten show
-nearly as much as all."""
+"""Service days of a night that are read: together they count as two at most (`forecast.calibration.CORRELATION`), and
+ten show nearly as much as all."""
 MAX_PER_DAY = 24
 """Forecasts of a day that are read."""
 _FORECASTS = (

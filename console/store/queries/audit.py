@@ -77,12 +77,7 @@ class ApprovalView:
         given = ", ".join(f"{name} {value}" for name, value in self.parameters.items() if name != "why")
         by = self.requested_by if self.plan is None else f"{self.requested_by}, in plan {self.plan}"
         unknown = "requested from its scheduler right before sending"
-        rows = [
-            ("by", by),
-            ("why", self.why or "no reason given"),
-            ("system", self.system),
-            ("does", self.words),
-        ]
+        rows = [("by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.words)]
         rows += [("scope", self.scope), ("period", self.period), ("given", given)]
         periods = approvals.format_periods([*self.periods])
         rows += [

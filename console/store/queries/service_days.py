@@ -21,12 +21,7 @@ from console.domain.promise import (
     attainment,
 )
 from console.domain.service import MAX_LEAD, Timeliness, instance_name
-from console.domain.timeline import (
-    TimelineAttempt,
-    TimelineJob,
-    TimelineRun,
-    TimelineView,
-)
+from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.forecasts import peak_forecasts
