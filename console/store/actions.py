@@ -15,6 +15,7 @@ from console.store.db.database import Database
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.names import decode_name, shortest_suffix
+from console.store.row_values import from_row
 from console.text.cleaning import clean_line
 
 
@@ -104,12 +105,11 @@ def awaiting_in_aborted_plans(store: Database) -> list[tuple[str, int]]:
 
 
 def _action(row: Row) -> ActionRow:
-    values = {name: getattr(row, name) for name in ActionRow.__dataclass_fields__}
     preview, parameters = json.loads(row.preview), json.loads(row.parameters)
     if not isinstance(preview, dict) or row.overlap not in ("refuse", "queue", "allow"):
         raise ValueError("invalid preview or overlap")
     parameters = {**({"why": row.why} if row.why else {}), **parameters}
-    return ActionRow(**values | {"verb": Verb(row.verb), "preview": preview, "parameters": parameters})
+    return from_row(ActionRow, row, verb=Verb(row.verb), preview=preview, parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def attempt_after(store: Database, action: ActionRow) -> ActionAttempt | None:
         )
     if row is None:
         return None
-    return ActionAttempt(row.id, row.state, row.evidence, row.ended_us is not None, row.exit_code, row.message)
+    return from_row(ActionAttempt, row, attempt_id=row.id, ended=row.ended_us is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def run_status(store: Database, run_id: int) -> RunStatus | None:
     """None if the run is not in the store."""
     with store.read() as session:
         row = session.first("SELECT state, evidence, attempts FROM run WHERE id = ?", (run_id,))
-    return None if row is None else RunStatus(row.state, row.evidence, row.attempts)
+    return None if row is None else from_row(RunStatus, row)
 
 
 def short_name(store: Database, job_id: int | None, run_id: int | None) -> str:

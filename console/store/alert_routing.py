@@ -12,6 +12,7 @@ from console.store import audit
 from console.store.alerts import DIGEST, FALLBACK, HEADWAY, NewAlert, insert_alert
 from console.store.db.database import Database
 from console.store.events import record_event
+from console.store.row_values import from_row
 
 RESOLVED = 2
 """Version of an alert about Headway itself which says that the problem is resolved."""
@@ -74,13 +75,8 @@ def pending_alerts(store: Database) -> list[WaitingAlert]:
             "SELECT id, route, made_us, urgent, incident_id, title, plain_title FROM alert WHERE waits = ? ORDER BY id",
             (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
-    return [
-        WaitingAlert(
-            row.id, row.route, row.made_us, bool(row.urgent),
-            incident_name(row.incident_id) if row.incident_id else "", row.title, row.plain_title,
-        )
-        for row in rows
-    ]  # fmt: skip
+    names = [incident_name(row.incident_id) if row.incident_id else "" for row in rows]
+    return [from_row(WaitingAlert, row, incident=name) for row, name in zip(rows, names, strict=True)]
 
 
 def released_since(store: Database, route: str, since_us: int) -> tuple[int, int | None]:
@@ -132,18 +128,7 @@ def undelivered_alerts(store: Database, route: str, before_us: int, not_before_u
             " d.alert_id = a.id AND d.state IN ('pending', 'claimed'))) ORDER BY a.id",
             (route, not_before_us, before_us),
         )
-    return [
-        UndeliveredAlert(
-            row.id,
-            route,
-            NewAlert(
-                route, row.kind, row.title, row.body, row.dedup_key, row.plain_title, row.plain_body, row.incident_id,
-                row.version, bool(row.urgent),
-            ),
-            row.error,
-        )
-        for row in rows
-    ]  # fmt: skip
+    return [UndeliveredAlert(row.id, route, from_row(NewAlert, row, route=route), row.error) for row in rows]
 
 
 def forward_to_fallback(

@@ -33,7 +33,7 @@ from console.store.db.session import Row, WriteSession
 from console.store.events import record_event
 from console.store.meta import next_changed_seq
 from console.store.names import decode_name, encode_name
-from console.store.plan_steps import parse_object
+from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, facts
 from console.text.cleaning import clean, clean_line
 
@@ -366,11 +366,7 @@ def _stored_holds(session: WriteSession, target_id: int, keys: list[str]) -> tup
         _SELECT_STORED.replace("FROM hold h", "FROM {keys} JOIN hold h ON h.key = k.a"), sorted(keys)
     )
     here = {
-        row.key: _StoredHold(
-            row.key, HoldState(row.state), row.job_id, row.kind, row.placed_us, row.ended_us, row.words
-        )
-        for row in rows
-        if row.target_id == target_id
+        row.key: from_row(_StoredHold, row, state=HoldState(row.state)) for row in rows if row.target_id == target_id
     }
     return list(here.values()), {row.key for row in rows} - here.keys()
 

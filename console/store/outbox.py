@@ -8,6 +8,7 @@ from console.store import audit
 from console.store.alerts import DIGEST
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
+from console.store.row_values import from_row
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 _SENT_BEFORE = (
@@ -122,10 +123,8 @@ def claim_due(
 
 
 def _delivery(session: Session, row: Row) -> DueDelivery:
-    values = {name: getattr(row, name) for name in DueDelivery.__dataclass_fields__ if hasattr(row, name)}
     merged = session.rows(_MERGED, (row.incident_id, MAX_PARTS)) if row.incident_id is not None else []
-    values |= {"maybe_repeat": bool(row.maybe_repeat), "begins": not row.later}
-    return DueDelivery(**values, parts=tuple(part.key for part in merged))
+    return from_row(DueDelivery, row, begins=not row.later, parts=tuple(part.key for part in merged))
 
 
 def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:

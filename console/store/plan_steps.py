@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from connectors.sdk.states import Verb
 from console.domain.hold import held_start
 from console.domain.ids import exact_instant, instant, optional_instant
 from console.domain.plan import StepProgress, StepRun, parse_places
+from console.store.row_values import from_row, parse_object
 from console.store.snapshot.clock_skew import corrected_instant
 from console.text.cleaning import clean_line
 
@@ -40,27 +40,16 @@ def parse_step(row: Any) -> StepProgress:
     """Raises ValueError, TypeError, OverflowError or RecursionError for what no program of ours wrote."""
     if row.job_id is None:
         raise ValueError("a step is about no job")
-    return StepProgress(
-        id=row.id,
-        place=row.place,
-        verb=row.verb,
-        job=row.job or "",
-        system=row.system or "",
-        run_id=row.run_id,
+    has_run = row.run_state is not None
+    return from_row(
+        StepProgress,
+        row,
         after=parse_places(row.after),
-        wait_s=row.wait_s,
         due=None if row.due_us is None else exact_instant(row.due_us),
-        state=row.state,
-        action_key=row.action_key,
-        action_state=row.action_state or "",
-        action_words=row.action_words or "",
-        run=parse_run(row, row.skew_s) if row.run_state is not None else None,
-        others=row.others or "",
+        run=parse_run(row, row.skew_s) if has_run else None,
         polled=optional_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
-        found=_state_seen(row.preview) if row.run_state is not None else "",
-        hold_state=row.hold_state or "",
-        job_id=row.job_id,
+        found=str(parse_object(row.preview or "{}").get("found", "")) if has_run else "",
         start=held_start(parse_object(row.parameters)) if row.verb == Verb.HOLD else None,
         held_by=format_other_hold(row.beside),
         is_paused=row.verb == Verb.HOLD and row.paused_since_us is not None,
@@ -73,24 +62,7 @@ def format_other_hold(beside: str | None) -> str:
     return f"{clean_line(by)} until {instant(int(until)):%Y-%m-%d %H:%M}Z" if by else ""
 
 
-def _state_seen(preview: str) -> str:
-    try:
-        shown = json.loads(preview or "{}")
-    except (ValueError, RecursionError):
-        return ""
-    return str(shown.get("found", "")) if isinstance(shown, dict) else ""
-
-
 def parse_run(row: Any, skew_s: float | None) -> StepRun:
     """`skew_s`: of its target's clock, which is taken out."""
     ends = corrected_instant(row.started_us, skew_s), corrected_instant(row.ended_us, skew_s)
     return StepRun(row.run_state, row.evidence, bool(row.stale_read), *ends)
-
-
-def parse_object(written: str) -> dict[str, Any]:
-    """What whoever may ask wrote as JSON; an empty one for what is no object: its reader says what is missing."""
-    try:
-        found = json.loads(written)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.domain.ids import instant, micros
+from console.domain.ids import micros
 from console.domain.plan import EndStep, PlanProgress, StepProgress, parse_places
 from console.store import alerts, approvals, audit
 from console.store.alerts import AlertRouting, AttentionRequest
@@ -16,6 +16,7 @@ from console.store.db.database import Database
 from console.store.db.session import Session, WriteSession
 from console.store.events import record_event
 from console.store.plan_steps import STEPS, parse_run, parse_step
+from console.store.row_values import from_row
 from console.text.cleaning import clean_line
 
 _PLANS = (
@@ -94,17 +95,7 @@ def _with_newest(session: Session, plan: Any, row: Any, starters: tuple[int, ...
 
 
 def _plan(row: Any, steps: tuple[StepProgress, ...]) -> PlanProgress:
-    return PlanProgress(
-        id=row.id,
-        kind=row.kind,
-        title=row.title,
-        incident_id=row.incident_id,
-        state=row.state,
-        requested_by=row.requested_by,
-        requested=instant(row.requested_us),
-        at_once=row.at_once,
-        steps=steps,
-    )
+    return from_row(PlanProgress, row, steps=steps)
 
 
 _REQUEST_STEP = (

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from console.store.db.database import Database
-from console.store.plan_steps import parse_object
+from console.store.row_values import parse_object
 
 
 def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:

@@ -6,14 +6,8 @@ from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionPr
 from console.domain.ids import instant, optional_instant
 from console.store.db.session import Row
 from console.store.errors import NotFound
-from console.store.queries.base import (
-    ContextQueries,
-    json_object,
-    preview_parts,
-    stored_preview,
-    to_view,
-    visible_state,
-)
+from console.store.queries.base import ContextQueries, preview_parts, stored_preview, visible_state
+from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
 
 MAX_ACTIONS = 500
@@ -44,14 +38,14 @@ class ActionQueries(ContextQueries):
     def withdrawable(self) -> list[ActionView]:
         """Unsent actions, and those with an unknown outcome, oldest first."""
         sql = f"{_LIST} WHERE a.state IN ('requested', 'unknown') ORDER BY a.requested_us, a.key"
-        return [to_view(ActionView, row) for row in self.link.rows(sql)]
+        return [from_row(ActionView, row) for row in self.link.rows(sql)]
 
     def list_actions(self, run_id: int | None = None, incident_id: int | None = None) -> list[ActionView]:
         """Actions on a run or for an incident, or the 100 latest; newest first."""
         column, value = ("run_id", run_id) if run_id is not None else ("incident_id", incident_id)
         where, values = ("", ()) if value is None else (f" WHERE a.{column} = ?", (value,))
         rows = self.link.rows(f"{_LIST}{where} ORDER BY a.requested_us DESC, a.key DESC LIMIT 100", values)
-        return [to_view(ActionView, row) for row in rows]
+        return [from_row(ActionView, row) for row in rows]
 
     def in_flight(self) -> list[tuple[str, str, str]]:
         """(job, verb, requester) of actions that are being sent or have an unknown outcome: a freeze does not stop
@@ -92,8 +86,8 @@ def _view(row: Row) -> ActionDetailView:
     proof = None
     if row.proof_run_id is not None:
         ended = optional_instant(row.proof_ended_us)
-        proof = to_view(ActionProofView, row, run_id=row.proof_run_id, state=row.proof_state, ended=ended)
-    return to_view(
+        proof = from_row(ActionProofView, row, run_id=row.proof_run_id, state=row.proof_state, ended=ended)
+    return from_row(
         ActionDetailView,
         row,
         period=visible_state(row.period_key or ""),

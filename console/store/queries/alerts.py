@@ -10,8 +10,9 @@ from console.domain.ids import instant, micros, optional_instant
 from console.domain.noise import NoiseReport
 from console.store.alert_responses import noise_since
 from console.store.db.session import Row
-from console.store.queries.base import ContextQueries, to_view
+from console.store.queries.base import ContextQueries
 from console.store.queries.incidents import SELECT_SUPPRESSIONS
+from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _DELIVERIES = (
@@ -27,7 +28,7 @@ class AlertQueries(ContextQueries):
             f"{_DELIVERIES} WHERE a.kind <> 'test' AND (d.state = 'parked' OR (d.state IN ('pending', 'claimed') AND"
             " d.error <> '')) ORDER BY CASE d.state WHEN 'parked' THEN 0 ELSE 1 END, d.id LIMIT 1000"
         )
-        return [to_view(AlertDeliveryView, row) for row in rows]
+        return [from_row(AlertDeliveryView, row) for row in rows]
 
     def suppressed(self) -> list[SuppressionView]:
         """Current suppressions, oldest first."""
@@ -36,7 +37,7 @@ class AlertQueries(ContextQueries):
             " IS NULL) OR ended_us > ? ORDER BY id",
             (micros(self.store.now()),),
         )
-        return [to_view(SuppressionView, row) for row in rows]
+        return [from_row(SuppressionView, row) for row in rows]
 
     def noise_report(self, since: datetime) -> NoiseReport:
         return noise_since(self.link, since, self.store.now())
@@ -62,18 +63,18 @@ class AlertQueries(ContextQueries):
             f" WHERE {where} ORDER BY id DESC LIMIT 200",
             (micros(self.store.now()),),
         )
-        return [to_view(SilenceView, row) for row in rows]
+        return [from_row(SilenceView, row) for row in rows]
 
     def deliveries_of(self, alert_id: int) -> list[AlertDeliveryView]:
         """In the order of its route's URLs."""
         rows = self.link.rows(f"{_DELIVERIES} WHERE a.id = ? ORDER BY d.url_index", (alert_id,))
-        return [to_view(AlertDeliveryView, row) for row in rows]
+        return [from_row(AlertDeliveryView, row) for row in rows]
 
 
 def _rota(row: Row, at: datetime) -> RotaView:
     shifts = [OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(row.shifts)]
     now = on_call(shifts, at)
-    return to_view(
+    return from_row(
         RotaView,
         row,
         person=now.person if now else "",

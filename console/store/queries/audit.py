@@ -14,7 +14,8 @@ from console.store import access, approvals
 from console.store import audit as audit_rows
 from console.store.db.session import Row
 from console.store.names import decode_name
-from console.store.queries.base import ContextQueries, json_object, preview_parts, stored_preview, to_view
+from console.store.queries.base import ContextQueries, preview_parts, stored_preview
+from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
 
 
@@ -156,7 +157,7 @@ class ApprovalQueries(ContextQueries):
 
     def _approval(self, row: Row, valid: timedelta) -> ApprovalView:
         covered = approvals.covered_periods(self.link, row.key) if row.plan is not None else []
-        view = to_view(
+        view = from_row(
             ApprovalView,
             row,
             sends=(),

@@ -1,14 +1,11 @@
-"""Shared by all queries: the open store, its clock, stale targets, and rows as views."""
+"""Shared by all queries: the open store, its clock, stale targets, and texts of rows as shown."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import cache
-from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
 from console.domain.ids import instant, optional_instant
@@ -21,6 +18,7 @@ from console.store.db.session import Row
 from console.store.errors import StoreMissing, StoreUnusable
 from console.store.names import decode_name, encode_name
 from console.store.queries.watched_jobs import unwatched_condition
+from console.store.row_values import json_object
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock, ClockSetting
 
@@ -146,38 +144,6 @@ class ContextQueries:
         return dict(self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", sorted(set(ids))))
 
 
-View = TypeVar("View")
-_CONVERTERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("datetime", optional_instant),
-    ("bool", bool),
-    ("tuple", lambda text: tuple(json.loads(text)) if text else ()),
-    ("dict", lambda text: json_object(text) if text else {}),
-)
-
-
-@cache
-def _fields(view: Any, columns: type) -> list[tuple[str, str, Callable[[Any], Any] | None]]:
-    """(field, column, converter) of the view's fields for which rows of these columns have one."""
-    fields = []
-    for name, annotation in get_annotations(view).items():
-        kind = str(getattr(annotation, "__forward_arg__", annotation))  # of a NamedTuple
-        column = "bd" if name == "business_date" else f"{name}_us" if kind.startswith("datetime") else name
-        convert = next((convert for begins, convert in _CONVERTERS if kind.startswith(begins)), None)
-        if hasattr(columns, column):
-            fields.append((name, column, (lambda text: text or "") if kind == "str" else convert))
-    return fields
-
-
-def to_view(view: type[View], row: Row, /, **given: Any) -> View:
-    """The view of a row: fields not given come from the columns of the same name, instants from `NAME_us`, NULL texts
-    empty, tables and lists from JSON. A field without a column keeps its default."""
-    for name, column, convert in _fields(cast(Any, view), type(row)):
-        if name not in given:
-            value = getattr(row, column)
-            given[name] = value if convert is None else convert(value)
-    return view(**given)
-
-
 def run_visibility(state: str, evidence: str, target_id: int, stale: dict[int, datetime | None]) -> RunVisibility:
     """Ended runs keep their state; open runs of a stale target are unknown."""
     if target_id not in stale:
@@ -221,9 +187,3 @@ def preview_parts(preview: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tup
     summary = str(preview.get("summary") or preview.get("words") or "")  # "words" in rows of older versions
     notes = (preview.get("refused"), preview.get("overlap"), *preview.get("notes", ()))
     return summary, tuple(map(str, preview.get("native_calls", ()))), tuple(str(note) for note in notes if note)
-
-
-def json_object(stored: str) -> dict[str, Any]:
-    """The JSON object; empty for other JSON."""
-    value = json.loads(stored)
-    return value if isinstance(value, dict) else {}

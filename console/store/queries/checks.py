@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from console.domain.check import Check, CheckResultView, CheckView
 from console.store.errors import NotFound
-from console.store.queries.base import ContextQueries, to_view
+from console.store.queries.base import ContextQueries
+from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 _SELECT_RESULTS = (
@@ -52,7 +53,7 @@ class CheckQueries(ContextQueries):
         """Results of a check, newest first; of one business date, or of all."""
         query = _SELECT_RESULTS.format(where=" AND bd = ?" if business_date else "")
         rows = self.link.rows(query, (name, *((business_date,) if business_date else ()), limit))
-        return [to_view(CheckResultView, row) for row in rows]
+        return [from_row(CheckResultView, row) for row in rows]
 
     def _check_view(self, check: Check, waits: tuple[str, ...], awaited: bool, business_date: str | None) -> CheckView:
         last = next(iter(self.check_results(check.name, business_date, 1)), None)

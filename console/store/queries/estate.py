@@ -11,9 +11,10 @@ from console.domain.service import is_in_doubt
 from console.domain.switches import SystemPause
 from console.store.db.lease import is_provably_dead, living_holder, stuck_text
 from console.store.db.session import Row
-from console.store.queries.base import ContextQueries, ReadStore, to_view, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, visible_state
 from console.store.queries.services import ServiceQueries
 from console.store.queries.watched_jobs import watched_condition
+from console.store.row_values import from_row
 
 if TYPE_CHECKING:
     from console.domain.incident import EventView
@@ -139,7 +140,7 @@ class EstateQueries(ContextQueries):
         from console.domain.system import DriftView
 
         rows = self.link.rows(_DRIFT.format(watched=watched_condition(self.link)))
-        return [to_view(DriftView, row) for row in rows]
+        return [from_row(DriftView, row) for row in rows]
 
     def modes(self) -> Modes:
         from console.store import switches
@@ -160,14 +161,14 @@ class EstateQueries(ContextQueries):
             " WHERE at_us >= ? AND verb LIKE 'refuse %' AND detail LIKE '%is in shadow:%'",
             (micros(since),),
         )
-        return [to_view(EventView, row) for row in rows], int(audited.total)
+        return [from_row(EventView, row) for row in rows], int(audited.total)
 
 
 def _target(row: Row, jobs: int, pause: SystemPause | None) -> TargetView:
     from console.domain.system import TargetView
 
     is_lost = row.lost_since_us is not None and row.lost_until_us is not None
-    return to_view(
+    return from_row(
         TargetView,
         row,
         name=visible_state(row.name),

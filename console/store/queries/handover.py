@@ -13,10 +13,11 @@ from console.store.db.session import Row
 from console.store.queries.actions import ActionQueries
 from console.store.queries.alerts import AlertQueries
 from console.store.queries.audit import verb_shown
-from console.store.queries.base import ContextQueries, ReadStore, to_view
+from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.estate import EstateQueries
 from console.store.queries.holds import HoldQueries
 from console.store.queries.incidents import IncidentQueries
+from console.store.row_values import from_row
 from console.text.cleaning import clean_line
 
 DEADLINES_WITHIN = timedelta(hours=12)
@@ -98,7 +99,7 @@ class HandoverQueries(ContextQueries):
             f" AND kind IN ({marks}) ORDER BY id",
             (since_us, *_BY_PEOPLE),
         )
-        return tuple(to_view(NoteView, row) for row in rows)
+        return tuple(from_row(NoteView, row) for row in rows)
 
     def _turned(self, since_us: int) -> tuple[SwitchChange, ...]:
         marks = ", ".join("?" * len(_SWITCH_VERBS))
@@ -141,4 +142,4 @@ def _opened(one: IncidentRow) -> tuple[datetime, int]:
 
 def _night(row: Row) -> ServiceNight:
     title = row.title or row.name
-    return to_view(ServiceNight, row, title=instance_name(title, row.instance) if row.instance else title)
+    return from_row(ServiceNight, row, title=instance_name(title, row.instance) if row.instance else title)

@@ -19,10 +19,11 @@ from console.domain.ids import instant, micros, optional_instant
 from console.store.db.session import Row
 from console.store.errors import ItemNotFound
 from console.store.names import encode_name
-from console.store.queries.base import ContextQueries, ReadStore, to_view, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, visible_state
 from console.store.queries.dependencies import REQUIREMENT_COLUMNS, check_results, parse_requirement, past_runs
 from console.store.queries.jobs import JobQueries
 from console.store.queries.services import MemberQueries
+from console.store.row_values import from_row
 
 _HOLDS = (
     "SELECT h.key, h.job_id, j.name AS job, s.name AS system, h.state, h.kind, h.mode, u.name AS upstream, h.held_by,"
@@ -175,4 +176,4 @@ def _upstream(row: Row, run: Row | None, stale: dict[int, datetime | None]) -> U
 
 
 def _hold(row: Row) -> HoldView:
-    return to_view(HoldView, row, period_key=visible_state(row.period_key))
+    return from_row(HoldView, row, period_key=visible_state(row.period_key))

@@ -22,8 +22,9 @@ from console.domain.service import instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
-from console.store.queries.base import ContextQueries, ReadStore, run_visibility, to_view, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, run_visibility, visible_state
 from console.store.queries.findings import FindingQueries
+from console.store.row_values import from_row
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 MAX_REPAIRS = 12
@@ -152,13 +153,13 @@ class IncidentQueries(ContextQueries):
             row=row,
             services=self._services(incident_id),
             members=tuple(members),
-            events=tuple(to_view(EventView, event) for event in events),
-            deliveries=tuple(to_view(DeliveryView, delivery) for delivery in deliveries),
+            events=tuple(from_row(EventView, event) for event in events),
+            deliveries=tuple(from_row(DeliveryView, delivery) for delivery in deliveries),
             log=log,
             log_error=log_error,
             actions=tuple(self.actions.list_actions(incident_id=incident_id)),
             seen_before=tuple((instant(at), outcome) for at, outcome in seen_before),
-            held=tuple(to_view(SuppressionView, suppression) for suppression in held),
+            held=tuple(from_row(SuppressionView, suppression) for suppression in held),
             findings=self.findings.findings_of_incident(incident_id),
             repairs=self._repairs(incident_id),
         )
@@ -188,12 +189,12 @@ class IncidentQueries(ContextQueries):
             (incident_id,),
         )
         titles = [instance_name(row.title or row.name, row.instance) if row.instance else row.title for row in rows]
-        return tuple(to_view(AffectedServiceView, row, title=title) for row, title in zip(rows, titles, strict=True))
+        return tuple(from_row(AffectedServiceView, row, title=title) for row, title in zip(rows, titles, strict=True))
 
     def _current(self, rows: list[Row]) -> list[IncidentRow]:
         """With affected services, soonest due first, the last alert, the latest suppression and no expired
         acknowledgement."""
-        incidents = [to_view(IncidentRow, row) for row in rows]
+        incidents = [from_row(IncidentRow, row) for row in rows]
         now, ids = self.store.now(), [incident.id for incident in incidents]
         services: dict[int, dict[str, None]] = defaultdict(dict)
         for row in self.link.by_keys(
@@ -208,13 +209,13 @@ class IncidentQueries(ContextQueries):
             " x.incident_id = k.a) JOIN delivery d ON d.alert_id = a.id ORDER BY a.id, d.url_index",
             ids,
         ):
-            deliveries[row.incident_id].append(to_view(DeliveryView, row))
+            deliveries[row.incident_id].append(from_row(DeliveryView, row))
         suppressed = self.link.by_keys(
             f"SELECT h.* FROM {{keys}} JOIN ({SELECT_SUPPRESSIONS}) h ON h.incident_id = k.a WHERE h.ended_us IS NULL"
             " ORDER BY h.since_us",
             ids,
         )
-        held = {row.incident_id: to_view(SuppressionView, row) for row in suppressed}
+        held = {row.incident_id: from_row(SuppressionView, row) for row in suppressed}
         return [
             replace(
                 incident,
@@ -228,7 +229,7 @@ class IncidentQueries(ContextQueries):
 
 
 def _member(row: Row, state: str, evidence: str) -> MemberView:
-    return to_view(
+    return from_row(
         MemberView,
         row,
         period_key=visible_state(row.period_key),
@@ -246,7 +247,7 @@ def _repair(row: Row, reason_now: str) -> PastRepair:
     how = str(row.verb).replace("_", " ") if row.verb else "its scheduler's own retry"
     if not succeeded and fresh and failed and fresh > failed:
         succeeded, ended, how, by = True, fresh, "a fresh start", ""
-    return to_view(
+    return from_row(
         PastRepair,
         row,
         said=said,

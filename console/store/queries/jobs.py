@@ -30,13 +30,13 @@ from console.store.queries.base import (
     fuzzy_pattern,
     like_pattern,
     run_visibility,
-    to_view,
 )
 from console.store.queries.dependencies import gate_texts
 from console.store.queries.findings import FindingQueries
 from console.store.queries.runs import RunQueries
 from console.store.queries.services import MemberQueries, ServiceQueries
 from console.store.queries.watched_jobs import unwatched_condition, unwatched_reason, watched_condition
+from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -300,7 +300,7 @@ class JobQueries(ContextQueries):
             " ORDER BY id",
             (job_id,),
         )
-        return to_view(
+        return from_row(
             JobView,
             facts,
             row=row,
@@ -312,7 +312,7 @@ class JobQueries(ContextQueries):
             services=self.members.services_of(job_id),
             coming=tuple(instant(run.sort_us) for run in coming) if row.next is not None else (),
             waits=gate_texts(self.link, job_id),
-            drift=tuple(to_view(DriftView, change, job=row.name) for change in drift),
+            drift=tuple(from_row(DriftView, change, job=row.name) for change in drift),
             runs=tuple(self.runs.list_runs(job_id)),
             findings=tuple(self.findings.list_findings(job_id)),
             card=self._card(job_id, facts.config_says.split(","), (row.owner, facts.runbook, facts.rerun)),
@@ -418,7 +418,7 @@ def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow
     next_us, source_us = row.planned_us, row.source_next_us
     if next_us is None and source_us is not None and source_us > now_us and not is_paused:
         next_us = source_us
-    return to_view(
+    return from_row(
         JobRow,
         row,
         next=None if is_held or is_gone else optional_instant(next_us),

@@ -14,8 +14,9 @@ from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import encode_name
-from console.store.queries.base import ContextQueries, run_visibility, to_view, visible_state
+from console.store.queries.base import ContextQueries, run_visibility, visible_state
 from console.store.queries.dependencies import roots_awaited
+from console.store.row_values import from_row
 
 _FACTS = (
     "SELECT j.id, j.name, s.name AS system, j.target_id, r.state, r.evidence, r.period_key, r.ended_us, r.started_us,"
@@ -141,7 +142,7 @@ class LineageQueries(ContextQueries):
         runs: dict[int, list[LineageRun]] = {}
         rows = self.link.by_keys(_LATEST_RUNS, sorted(job_ids), (MAX_LATEST_RUNS,))
         for row in rows:
-            run = to_view(LineageRun, row, period_key=visible_state(row.period_key))
+            run = from_row(LineageRun, row, period_key=visible_state(row.period_key))
             runs.setdefault(row.job_id, []).append(run)
         newest = {latest[0].id: latest[0].job_id for latest in runs.values()}
         for run_id, context in self.link.by_keys(_INPUTS, sorted(newest)):

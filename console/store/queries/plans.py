@@ -7,7 +7,8 @@ from console.store.db.session import Row
 from console.store.errors import PlanNotFound
 from console.store.names import decode_name
 from console.store.plan_steps import OTHER_HOLD, format_other_hold
-from console.store.queries.base import ContextQueries, to_view
+from console.store.queries.base import ContextQueries
+from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 MAX_PLANS = 200
@@ -48,7 +49,7 @@ class PlanQueries(ContextQueries):
         return self._plan(row)
 
     def _plan(self, row: Row) -> PlanView:
-        return to_view(PlanView, row, steps=tuple(map(_step, self.link.rows(_STEPS, (row.id,)))))
+        return from_row(PlanView, row, steps=tuple(map(_step, self.link.rows(_STEPS, (row.id,)))))
 
 
 def _step(row: Row) -> PlanStepView:
@@ -56,7 +57,7 @@ def _step(row: Row) -> PlanStepView:
         after = parse_places(row.after)
     except (ValueError, RecursionError):  # not written by Headway; the engine abandons the plan
         after = ()
-    return to_view(
+    return from_row(
         PlanStepView,
         row,
         period_key=decode_name(row.period_key),

@@ -9,9 +9,10 @@ from console.domain.run import AttemptView, RunRow, RunView
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
-from console.store.queries.base import ContextQueries, ReadStore, json_object, run_visibility, to_view, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, run_visibility, visible_state
 from console.store.queries.findings import FindingQueries
 from console.store.queries.incidents import IncidentQueries
+from console.store.row_values import from_row, json_object
 
 MAX_RUNS = 60
 SELECT_RUN = (
@@ -72,7 +73,7 @@ class RunQueries(ContextQueries):
         )
         return RunView(
             row=row,
-            attempts=tuple(to_view(AttemptView, one, native_ref=visible_state(one.native_ref)) for one in attempts),
+            attempts=tuple(from_row(AttemptView, one, native_ref=visible_state(one.native_ref)) for one in attempts),
             log=log.text if log is not None else "",
             log_error=log.error if log is not None else "no log was fetched",
             log_cut=log is not None and bool(log.cut),
@@ -92,4 +93,4 @@ class RunQueries(ContextQueries):
 def run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
     """`stale`: of `ReadStore.stale_targets`."""
     shown = run_visibility(row.state, row.evidence, row.target_id, stale)
-    return to_view(RunRow, row, period_key=visible_state(row.period_key), **shown._asdict())
+    return from_row(RunRow, row, period_key=visible_state(row.period_key), **shown._asdict())

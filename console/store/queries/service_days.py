@@ -25,9 +25,10 @@ from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, T
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.forecasts import peak_forecasts
-from console.store.queries.base import ContextQueries, ReadStore, to_view
+from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.dependencies import roots_awaited
 from console.store.queries.services import ServiceQueries, current_business_date, days_after, is_end_to_end
+from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 _SELECT_JOB_FORECASTS = (
@@ -261,7 +262,7 @@ def _runs_by_job(rows: Iterable[Row]) -> dict[int, list[TimelineRun]]:
     runs: dict[int, list[TimelineRun]] = defaultdict(list)
     for run_id, attempts in by_run.items():
         run = attempts[0]
-        tries = tuple(to_view(TimelineAttempt, row) for row in attempts if row.started_us is not None)
+        tries = tuple(from_row(TimelineAttempt, row) for row in attempts if row.started_us is not None)
         due = optional_instant(run.due_us)
         runs[run.job_id].append(TimelineRun(run_id, instant(run.sort_us), due, run.run_state, tries))
     return runs

@@ -16,7 +16,8 @@ from console.domain.service import MAX_LEAD, ServiceView, instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import UNKNOWN_JOBS_KEY, parse_unknown_jobs, unknown_by_service
-from console.store.queries.base import ContextQueries, ReadStore, to_view
+from console.store.queries.base import ContextQueries, ReadStore
+from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -251,7 +252,7 @@ def _service(
             incident_id=None,
         )
     incident = open_incidents.get(day.incident_id or 0)
-    return to_view(
+    return from_row(
         ServiceView,
         day,
         **about,

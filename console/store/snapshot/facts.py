@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -28,7 +27,7 @@ from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
-from console.store.plan_steps import parse_object
+from console.store.row_values import from_row, parse_object
 from console.store.snapshot import interning
 
 SELECT_JOBS = (
@@ -212,21 +211,13 @@ def load_services(session: Session) -> tuple[ServiceFacts, ...]:
         " ready FROM service WHERE NOT removed ORDER BY name"
     )
     return tuple(
-        ServiceFacts(
-            name=row.name,
+        from_row(
+            ServiceFacts,
+            row,
             title=row.title or row.name,
-            terminals=tuple(json.loads(row.terminals)),
             deadline=time.fromisoformat(row.deadline),
-            zone=row.zone,
             cutoff=time.fromisoformat(row.cutoff),
-            tier=row.tier,
-            owner=row.owner,
-            notify=tuple(json.loads(row.notify)),
-            runbook=row.runbook,
-            risk=row.risk,
-            calendar=row.calendar,
             promise=config_documents.parse_promise(row.promise),
-            ready=tuple(json.loads(row.ready)),
         )
         for row in rows
     )
@@ -244,17 +235,11 @@ def load_targets(session: Session) -> dict[int, TargetFacts]:
 
 @lru_cache(maxsize=4096)  # each refresh reads all rows, few of them changed
 def _target(row: Row) -> TargetFacts:
-    return TargetFacts(
-        id=row.id,
-        system=row.system,
+    return from_row(
+        TargetFacts,
+        row,
         name=decode_name(row.name),
         poll_every=timedelta(seconds=row.poll_every_s),
-        last_ok_at=optional_instant(row.last_ok_us),
-        failing_since=optional_instant(row.failing_since_us),
-        error=row.error,
-        error_kind=row.error_kind,
-        seen_until=optional_instant(row.seen_until_us),
-        first_ok_at=optional_instant(row.first_ok_us),
         lost=None if row.lost_until_us is None else (instant(row.lost_since_us or 0), instant(row.lost_until_us)),
         pause=switches.last_pause(row.system, row.value, row.set_by, row.why, row.at_us),
     )
@@ -303,25 +288,13 @@ def load_holds(session: Session, since_us: int) -> tuple[HoldFacts, ...]:
 
 def hold_facts(row: Row) -> HoldFacts:
     """`row`: of SELECT_HOLDS."""
-    return HoldFacts(
-        key=row.key,
-        job_id=row.job_id,
-        upstream_id=row.upstream_id,
+    return from_row(
+        HoldFacts,
+        row,
         business_date=date.fromisoformat(row.bd) if row.bd else None,
-        kind=row.kind,
         mode=DependencyMode(row.mode),
         state=HoldState(row.state),
-        held_by=row.held_by,
-        why=row.why,
-        until=instant(row.until_us),
-        due_at=optional_instant(row.due_us),
         period_key=decode_name(row.period_key),
-        placed_at=optional_instant(row.placed_us),
-        released_at=optional_instant(row.released_us),
-        ended_at=optional_instant(row.ended_us),
-        release_key=row.release_key,
-        start_key=row.start_key,
-        words=row.words,
         is_let_go_by_plan=row.plan_state == "running",
         is_told_by_plan=row.plan_state in ("running", "stopped"),
         plan_until=hold_end(parse_object(row.awaits)) if row.awaits else None,
@@ -373,25 +346,13 @@ def load_incidents(session: Session, closed_since_us: int | None = None) -> tupl
 
 
 def _incident(row: Row, members: Sequence[Row]) -> IncidentFacts:
-    return IncidentFacts(
-        id=row.id,
-        key=row.key,
-        root_job_id=row.root_job_id,
+    return from_row(
+        IncidentFacts,
+        row,
         root_period_key=decode_name(row.root_period_key) or None,
-        root_target_id=row.root_target_id,
         member_run_ids=frozenset(member.run_id for member in members),
         member_job_ids=frozenset(member.job_id for member in members),
         business_date=date.fromisoformat(row.bd),
-        opened_at=instant(row.opened_us),
-        failed_since=instant(row.failed_since_us),
-        fingerprint=row.fingerprint,
         hurt_run_ids=frozenset(member.run_id for member in members if member.role in AFFECTED_ROLES),
-        title=row.title,
-        reason=row.reason,
         shared=row.root_shared,
-        closed_at=optional_instant(row.closed_us),
-        rule=row.rule,
-        root_check=row.root_check,
-        flaps=row.flaps,
-        flaps_since=optional_instant(row.flaps_since_us),
     )

@@ -23,6 +23,7 @@ from console.domain.ids import instant, optional_instant
 from console.store.db.database import Database
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
+from console.store.row_values import parse_object
 from console.store.snapshot import clock_skew, interning
 from console.store.snapshot.interning import LayeredMap
 from console.text.cleaning import clean_line
@@ -230,7 +231,7 @@ def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
         return None
     good = session.rows(_GOOD, (run.job_id, run.sort_us, MAX_SEARCHED, MAX_PAST_DURATIONS))
     if not good:
-        return LastGoodRun(None, _context(run.context))
+        return LastGoodRun(None, parse_object(run.context or "{}"))
     last = good[0]
     since = last.started_us if last.started_us is not None else last.ended_us
     drift = session.rows(
@@ -244,8 +245,8 @@ def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
     )
     return LastGoodRun(
         good_at=instant(last.ended_us),
-        context=_context(run.context),
-        good_context=_context(last.context),
+        context=parse_object(run.context or "{}"),
+        good_context=parse_object(last.context or "{}"),
         drift=tuple((instant(row.seen_us), row.what, row.words) for row in drift),
         accepted=tuple((instant(row.accepted_us), row.accepted_by, row.expression) for row in accepted),
         booted_at=optional_instant(run.booted_us),
@@ -256,11 +257,3 @@ def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
             if row.started_us is not None and row.ended_us >= row.started_us
         ),
     )
-
-
-def _context(text: str | None) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

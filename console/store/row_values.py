@@ -1,0 +1,60 @@
+"""Rows as values: the fields of a class come from the columns of the same names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from inspect import get_annotations
+from typing import Any, TypeVar, cast
+
+from console.domain.ids import optional_instant
+from console.store.db.session import Row
+
+T = TypeVar("T")
+_CONVERTERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("datetime", optional_instant),
+    ("bool", bool),
+    ("tuple", lambda text: tuple(json.loads(text)) if text else ()),
+    ("dict", lambda text: json_object(text) if text else {}),
+)
+
+
+@cache
+def _fields(value_type: Any, columns: type) -> list[tuple[str, str, Callable[[Any], Any] | None]]:
+    """(field, column, converter) of the fields for which rows of these columns have one."""
+    fields = []
+    for name, annotation in get_annotations(value_type).items():
+        kind = str(getattr(annotation, "__forward_arg__", annotation))  # of a NamedTuple
+        names = ["bd" if name == "business_date" else name]
+        if kind.startswith("datetime"):
+            names = [f"{name}_us", f"{name.removesuffix('_at')}_us"]
+        column = next((column for column in names if hasattr(columns, column)), None)
+        convert = next((convert for begins, convert in _CONVERTERS if kind.startswith(begins)), None)
+        if column is not None:
+            fields.append((name, column, (lambda text: text or "") if kind == "str" else convert))
+    return fields
+
+
+def from_row(value_type: type[T], row: Row, /, **given: Any) -> T:
+    """The value of a row: fields not given come from the columns of the same name, instants from `NAME_us`, also for
+    `NAME_at`; NULL texts are empty, tables and lists come from JSON. A field without a column keeps its default."""
+    for name, column, convert in _fields(cast(Any, value_type), type(row)):
+        if name not in given:
+            value = getattr(row, column)
+            given[name] = value if convert is None else convert(value)
+    return value_type(**given)
+
+
+def json_object(stored: str) -> dict[str, Any]:
+    """The JSON object; empty for other JSON."""
+    value = json.loads(stored)
+    return value if isinstance(value, dict) else {}
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """As `json_object`, of a text that Headway may not have written: empty also if it is not JSON."""
+    try:
+        return json_object(text)
+    except (ValueError, RecursionError):
+        return {}
