@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from console.domain.service import ServiceView
@@ -32,7 +33,8 @@ async def _times(turns: int, folding: bool) -> list[float]:
     """Milliseconds for each commit; reading is the readers' part and not counted."""
     reads = FakeReads()
     reads.services_ = many(0)
-    app = HeadwayApp(lambda: reads, lambda: FakeRequests(reads), frozen=NOW, mine=ZoneInfo(ZONE))
+    requests: Any = FakeRequests(reads)
+    app = HeadwayApp(lambda: reads, lambda: requests, frozen=NOW, mine=ZoneInfo(ZONE))
     found = []
     async with app.run_test(size=SIZE) as pilot:
         while app.header is None:

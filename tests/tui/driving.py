@@ -40,7 +40,7 @@ class Night:
     def __post_init__(self) -> None:
         self.requests = FakeRequests(self.reads)
 
-    def open_requests(self) -> FakeRequests:
+    def open_requests(self) -> Any:
         self.factories.append("requests")
         return self.requests
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from console.tui.app.app import HeadwayApp
@@ -18,7 +19,7 @@ def app(
     reads = reads or FakeReads()
     if big:
         reads.jobs_ += [job_row(100 + n, f"etl-hosts/host{n % 50:02d}:job_{n:06d}") for n in range(100_000)]
-    requests = FakeRequests(reads)
+    requests: Any = FakeRequests(reads)
     return HeadwayApp(lambda: reads, lambda: requests, ascii=ascii, screen=screen, frozen=NOW, mine=ZoneInfo(ZONE))
 
 

@@ -55,7 +55,6 @@ class AskScreen(Overlay[str]):
         self.bar("box-title").show([(self.title_text, "strong")])
         self.pane.show_runs([[(self.says, "plain")]])
         self._foot("")
-        self.query_one(Input).focus()
 
     def _foot(self, fault: str) -> None:
         enter = key_table.key_label("enter", self.ctx.plain)

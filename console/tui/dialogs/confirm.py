@@ -192,7 +192,7 @@ class SendScreen(Overlay[ConfirmResult]):
     # deciding
 
     def commands(self) -> Sequence[ScreenCommand]:
-        return [*super().commands(), ScreenCommand("choose", lambda: self._decide(self.grid.key))]
+        return [*super().commands(), ScreenCommand("choose", self.choose)]
 
     def on_key(self, event: events.Key) -> None:
         """The page keys scroll the text also while the user types."""
@@ -201,8 +201,8 @@ class SendScreen(Overlay[ConfirmResult]):
             self.pane.action_move({"pageup": "page_up", "pagedown": "page_down"}[event.key])
 
     @on(Grid.Picked)
-    def picked(self, event: Grid.Picked) -> None:
-        self._decide(event.key)
+    def choose(self) -> None:
+        self._decide(self.grid.key)
 
     def _decide(self, key: Any) -> None:
         if key == "send" and not self.must_type:

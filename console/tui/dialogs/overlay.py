@@ -185,7 +185,6 @@ class TextScreen(Overlay[None]):
         self.bar("box-title").show([(self.title_text, "strong")])
         self.foot(KeyHint(self.key_for("back"), "back"), KeyHint(self.key_for("copy"), "copy", 1))
         self.pane.show(self.text)
-        self.pane.focus()
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [*super().commands(), ScreenCommand("copy", self.copy)]

@@ -88,7 +88,6 @@ class PickScreen(Overlay[Any]):
         self.bar("box-title").show([(self.title_text, "strong")])
         self.foot(KeyHint(self.key_for("choose"), "choose", 1), KeyHint(self.key_for("back"), "back"))
         self.narrow("")
-        self.query_one(Input).focus()
 
     def narrow(self, text: str) -> None:
         terms = text.lower().split()

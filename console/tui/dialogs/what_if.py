@@ -110,7 +110,6 @@ class WhatIfScreen(Overlay[None]):
 
     def on_mount(self) -> None:
         self._ask()
-        self.pane.focus()
 
     def _ask(self) -> None:
         """Requests all variants again: only forecasts of one moment can be compared."""

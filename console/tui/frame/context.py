@@ -4,12 +4,12 @@ app."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textual.app import App
-from textual.message import Message
 
 from console.store.errors import StoreMissing, StoreOutdated
 from console.timing.clock import real_now
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.screen import Screen
 
-    from connectors.sdk.states import Verb
     from console.config.preferences import EffectivePreferences, PersonalPreferences
     from console.domain.header import HeaderView
-    from console.domain.plan import PlanDraft
     from console.domain.service import ServiceView
-    from console.domain.switches import SystemPause
-    from console.engine.api.action_request import ActionRequest
+    from console.engine.api.client import EngineClient
+    from console.engine.api.queue import RequestAnswer
     from console.store.queries import Queries
     from console.store.queries.audit import ApprovalView
     from console.timing.clock import ClockSetting
@@ -45,43 +43,9 @@ START_SECONDS = 20.0
 WHEEL_LINES = 3.0
 
 
-class EngineAnswer(Protocol):
-    """The engine's answer to a request."""
-
-    @property
-    def ok(self) -> bool: ...
-    @property
-    def data(self) -> dict[str, Any]: ...
-    @property
-    def error(self) -> str: ...
-
-
-class EngineRequests(Protocol):
-    """Requests of the console to the engine: `console.engine.api.client.EngineClient`, without importing pydantic.
-
-    A request is a row that the engine answers. One thread owns the client.
-    """
-
-    def preview(self, request: ActionRequest, /) -> int: ...
-    def propose(self, incident_id: int, everything: bool = False) -> int: ...
-    def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int: ...
-    def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int: ...
-    def answer(self, request_id: int) -> EngineAnswer | None: ...
-    def act(self, request: ActionRequest, key: str, /) -> None: ...
-    def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int: ...
-    def steer_plan(self, number: int, how: str, why: str = "") -> str: ...
-    def probe(self, system: str, target: str = "") -> int: ...
-    def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause: ...
-    def turn(self, name: str, value: str, why: str, system: str = "") -> bool: ...
-    def approve(self, key: str) -> int: ...
-    def withdraw(self, key: str, why: str = "") -> int: ...
-    def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]], /) -> int: ...
-    def accept_drift(self, job_id: int, shown: int) -> int: ...
-    def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int: ...
-    def note(self, incident_id: int, text: str, /) -> None: ...
-    def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int: ...
-    def lapse(self, incident_id: int, why: str = "") -> int: ...
-    def silence(self, matchers: Mapping[str, str], seconds: float, why: str) -> int: ...
+EngineAnswer: TypeAlias = "RequestAnswer"
+EngineRequests: TypeAlias = "EngineClient"
+"""Requests to the engine; its module imports pydantic and is imported by the thread that owns the client."""
 
 
 class EngineStartup:
@@ -127,12 +91,6 @@ class EngineStartup:
     @property
     def _is_early(self) -> bool:
         return time.monotonic() < self._until
-
-
-class Arrived(Message):
-    def __init__(self, deliver: Callable[[], None]) -> None:
-        super().__init__()
-        self.deliver = deliver
 
 
 class ConsoleApp(App[int], inherit_bindings=False):
@@ -208,14 +166,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._request_thread.ask(key, question, then, failed, order=order)
 
     def deliver(self, answer: Callable[[], None]) -> None:
-        try:
-            self.post_message(Arrived(answer))
-        except RuntimeError:  # the loop has just ended
-            return
-
-    def on_arrived(self, message: Arrived) -> None:
-        if self.is_running:
-            message.deliver()
+        with suppress(RuntimeError):  # the loop has just ended
+            self.call_later(lambda: answer() if self.is_running else None)
 
     def read_header(self) -> None: ...
 

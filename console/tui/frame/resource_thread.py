@@ -9,6 +9,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -25,14 +26,15 @@ ORDER_SECONDS = 12.0
 """Wait for unsent orders on close: longer than a store is busy for two requests (`asker.BUSY_SECONDS`)."""
 
 
+@dataclass(eq=False, slots=True)
 class _Query(Generic[Owned]):
     """A waiting question."""
 
-    __slots__ = ("failed", "key", "order", "question", "then")
-
-    def __init__(self, key: Hashable, question: Callable[[Owned], Any], then: Callable[[Any], None],
-                 failed: Callable[[Exception], None] | None, order: str) -> None:  # fmt: skip
-        self.key, self.question, self.then, self.failed, self.order = key, question, then, failed, order
+    key: Hashable
+    question: Callable[[Owned], Any]
+    then: Callable[[Any], None]
+    failed: Callable[[Exception], None] | None
+    order: str
 
 
 class ResourceThread(Generic[Owned]):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 QueryResult = TypeVar("QueryResult")
 NOTICE_SECONDS = 8.0
 BANNER_LINES = 2
+EARLY_COMMANDS = ("open", "recover", "log", "lineage", "blast", "runbook", "rerun")
 READING_TEXT = "reading…"
 NOT_READ = "not read yet"
 NOT_SELECTED = "nothing is selected"
@@ -85,6 +86,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     """A screen names itself in `WHERE`; keys come from the key table, abilities from its parts."""
 
     WHERE: ClassVar[str] = ""
+    KEEPS_EARLY_KEY: ClassVar[bool] = False
+    """The last key pressed before `view` is loaded runs afterwards (`run_early`); any other key ends the wait."""
     view: Any = None
     """The subject of a screen about one job, run, incident …; None before it is loaded."""
 
@@ -101,7 +104,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self.lost = ""
         """The error of a subject that was not found."""
         self._notice: tuple[str, str] = ("", "")
-        self._refused = ""
+        self._refused = self._early = ""
         self._focus_before_small: Widget | None = None
         """The focus before the terminal became too small: a hidden widget cannot have it."""
         self._hidden: list[Widget] = []
@@ -407,7 +410,11 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     def why_not(self, name: str) -> str:
         command = self.command_table.get(name)
-        return command.why_not() if command is not None else ""
+        return command.why_not() if command is not None and not self._may_wait(name) else ""
+
+    def _may_wait(self, name: str) -> bool:
+        is_unread = self.view is None and not self.lost and not self.board.store_error
+        return self.KEEPS_EARLY_KEY and is_unread and name in EARLY_COMMANDS
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """True: Textual runs the binding. None: it is disabled (`refuse` shows why). False: too small a terminal."""
@@ -425,9 +432,16 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             self._refused = str(parameters[0])
 
     def action_command(self, name: str) -> None:
-        if self._notice[0]:
-            self.notice("")
-        self.command_table[name].run()
+        self._early = name if self._may_wait(name) else ""
+        if self._early or self._notice[0]:
+            self.notice(READING_TEXT if self._early else "")
+        if not self._early:
+            self.command_table[name].run()
+
+    def run_early(self) -> None:
+        name, self._early = self._early, ""
+        if name:
+            self.call_after_refresh(self.run_command, name)
 
     def run_command(self, name: str) -> None:
         """Runs a command as its key does: from a click, the palette, or another command."""

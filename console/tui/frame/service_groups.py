@@ -48,7 +48,6 @@ def _total(known: deque[tuple[Sequence[Item], Result]]) -> int:
 
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-HEADING = 1
 
 
 class ServiceGrouping(StrEnum):

@@ -1,4 +1,4 @@
-"""Parts of a screen about one subject: its text, a search in it, and the key pressed before the subject is loaded."""
+"""Parts of a screen about one subject: its text, and a search in it."""
 
 from __future__ import annotations
 
@@ -12,32 +12,6 @@ from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
 from console.tui.widgets.pane import Pane
 
-EARLY_COMMANDS = ("open", "recover", "log", "lineage", "blast", "runbook", "rerun")
-
-
-class EarlyKey:
-    """The command of a key that was pressed before the screen's subject was loaded; it runs afterwards.
-
-    The last key counts; any other, such as Escape, ends the wait.
-    """
-
-    def __init__(self, screen: HeadwayScreen, is_loaded: Callable[[], bool]) -> None:
-        self._screen, self._is_loaded = screen, is_loaded
-        self._name = ""
-
-    def may_wait(self, name: str) -> bool:
-        screen = self._screen
-        return name in EARLY_COMMANDS and not self._is_loaded() and not screen.lost and not screen.board.store_error
-
-    def keep(self, name: str) -> bool:
-        self._name = name if self.may_wait(name) else ""
-        return bool(self._name)
-
-    def run(self) -> None:
-        name, self._name = self._name, ""
-        if name:
-            self._screen.call_after_refresh(self._screen.run_command, name)
-
 
 class DetailText(ScreenPart):
     """One text to read; `lines` returns it, empty before it is loaded."""
@@ -49,9 +23,6 @@ class DetailText(ScreenPart):
 
     def widgets(self) -> ComposeResult:
         yield self.pane
-
-    def mounted(self) -> None:
-        self.pane.focus()
 
     def resumed(self) -> None:
         self.pane.focus()

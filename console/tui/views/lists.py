@@ -54,7 +54,6 @@ class FilteredList(ScreenPart):
         ]
 
     def mounted(self) -> None:
-        self.grid.focus()
         self.screen.pacer.hold()  # rows that are here already are painted once the grid has its size
 
     def resized(self) -> None:

@@ -341,9 +341,6 @@ class TonightScreen(HeadwayScreen):
         yield self.grid
         yield Bar(id="scrub", background="panel")
 
-    def on_mount(self) -> None:
-        self.grid.focus()
-
     @property
     def _label(self) -> int:
         return 24 if self.app.size.width < 110 else 38

@@ -103,24 +103,18 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     DEFAULT_CSS = "Grid { height: 1fr; overflow-y: scroll; scrollbar-size: 0 1; scrollbar-background: $background; }"
     BINDINGS = key_table.bindings("grid")
 
-    class Picked(Message):
-        def __init__(self, grid: Grid, key: Hashable) -> None:
-            super().__init__()
-            self.grid, self.key = grid, key
+    class Picked(Message): ...
 
     class Headed(Message):
         """A click on the heading of a column."""
 
-        def __init__(self, grid: Grid, title: str) -> None:
+        def __init__(self, title: str) -> None:
             super().__init__()
-            self.grid, self.title = grid, title
+            self.title = title
 
     class Resized(Message): ...
 
-    class Moved(Message):
-        def __init__(self, grid: Grid, key: Hashable) -> None:
-            super().__init__()
-            self.grid, self.key = grid, key
+    class Moved(Message): ...
 
     def __init__(self, columns: Sequence[Column] = (), empty: str = "", id: str | None = None) -> None:
         super().__init__(id=id)
@@ -299,7 +293,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         if not self._follow():
             self.refresh_line(old + self._head)
             self.refresh_line(index + self._head)
-        self.post_message(self.Moved(self, self.key))
+        self.post_message(self.Moved())
 
     def _pickable(self, index: int, step: int) -> int:
         step = 1 if step >= 0 else -1
@@ -350,14 +344,14 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         index = self.scroll_offset.y + event.y - self._head
         if event.y < self._head:
             if title := self._lines.title_at(event.x, self.room):
-                self.post_message(self.Headed(self, title))
+                self.post_message(self.Headed(title))
             return
         if index >= len(self.source):
             return
         if (row := self.source.row(index)) is not None and row.pick:
             self.move_to(index)
             if event.chain == 2 and self.key is not None:
-                self.post_message(self.Picked(self, self.key))
+                self.post_message(self.Picked())
 
 
 def _thumb(bar: ScrollBar, position: float) -> int:

@@ -66,10 +66,6 @@ class LayeredDrawing:
     def _between(self, is_narrow: bool) -> int:
         return sum(_room(channel, _gap(channel, is_narrow)) for channel in self._channels.values())
 
-    def place_at(self, layer: int, row: int) -> int | None:
-        place = self._at.get((layer, row))
-        return place if place is not None and self.layout.spots[place].jobs else None
-
     def box(self, place: int) -> tuple[int, int, int]:
         """(x, y, cells) of a node's label."""
         spot, x = self.layout.spots[place], 0
@@ -80,9 +76,6 @@ class LayeredDrawing:
         return x, spot.row * self.spacing, self._widths[spot.layer]
 
     # neighbors
-
-    def beside(self, place: int, step: int) -> list[int]:
-        return [ways[-1][step > 0] for ways in self.ways(place, step)]
 
     def ways(self, place: int, step: int) -> list[list[LayerPair]]:
         """The links from a node to each of its neighbors."""

@@ -47,25 +47,6 @@ class RowSource(Protocol):
     def key_at(self, index: int) -> Hashable: ...
     def index_of(self, key: Hashable, near: int) -> int | None: ...
     def row(self, index: int) -> TableRow | None: ...
-    def want(self, first: int, last: int) -> None: ...
-
-
-class FixedRows:
-    def __init__(self, rows: Sequence[TableRow] = ()) -> None:
-        self._rows = tuple(rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def key_at(self, index: int) -> Hashable:
-        return self._rows[index].key
-
-    def index_of(self, key: Hashable, near: int) -> int | None:
-        return next((index for index, row in enumerate(self._rows) if row.key == key and row.pick), None)
-
-    def row(self, index: int) -> TableRow | None:
-        return self._rows[index]
-
     def want(self, first: int, last: int) -> None:
         """Queries missing rows in view and around it, once."""
 
@@ -94,8 +75,12 @@ class LazyRows:
     def row(self, index: int) -> TableRow | None:
         return self._make(index)
 
-    def want(self, first: int, last: int) -> None:
-        """Queries missing rows in view and around it, once."""
+    def want(self, first: int, last: int) -> None: ...
+
+
+class FixedRows(LazyRows):
+    def __init__(self, rows: Sequence[TableRow] = ()) -> None:
+        super().__init__([row.key for row in rows], tuple(rows).__getitem__)
 
 
 def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:

@@ -10,14 +10,15 @@ import pytest
 
 from console.config import key_table
 from console.config.key_table import ALL_SCREENS, SCREENS
-from console.tui.frame.context import EngineRequests
 from console.tui.frame.screen import HeadwayScreen
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import draft, hold, plan_of
+from tests.tui.fake_reads import FakeRequests, draft, hold, plan_of
 
 QUESTIONS = {"preview", "propose", "propose_bulk", "log", "answer", "probe", "what_if"}
 """What only asks the engine, or says that one looks; all else that a console can ask for changes something."""
-CHANGES = {name for name, _ in inspect.getmembers(EngineRequests, inspect.isfunction) if name[0] != "_"} - QUESTIONS
+OF_THE_FAKE = {"asked_before", "advance", "go_on"}
+CHANGES = {name for name, _ in inspect.getmembers(FakeRequests, inspect.isfunction) if name[0] != "_"}
+CHANGES -= QUESTIONS | OF_THE_FAKE
 UNDONE_BY = {("recovery", "pause"): "resume"}
 """What is sent at once, and the key of the same screen that takes it back."""
 LEAVING = {"leave", "quit", "back", "suspend", "shell", "pager"}

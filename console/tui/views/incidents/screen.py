@@ -20,7 +20,6 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
 from console.tui.views.commands import recover_incident
 from console.tui.views.common_commands import common_commands
-from console.tui.views.details import EarlyKey
 from console.tui.views.incidents import summary
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.evidence import evidence_lines
@@ -139,6 +138,7 @@ class IncidentTabs(Vertical):
 
 class IncidentScreen(HeadwayScreen):
     WHERE = "incident"
+    KEEPS_EARLY_KEY = True
     DEFAULT_CSS = """
     IncidentScreen #story { height: 3fr; }
     IncidentScreen #side { height: 2fr; }
@@ -157,7 +157,6 @@ class IncidentScreen(HeadwayScreen):
         self.forecasts: Sequence[JobForecastView] = ()
         self.grid = Grid((), READING_TEXT, id="grid")
         self.tabs = IncidentTabs()
-        self.early = EarlyKey(self, lambda: self.view is not None)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -173,15 +172,6 @@ class IncidentScreen(HeadwayScreen):
             ScreenCommand("focus_back", lambda: self._turn(-1)),
         ]
 
-    def why_not(self, name: str) -> str:
-        return "" if self.early.may_wait(name) else super().why_not(name)
-
-    def action_command(self, name: str) -> None:
-        if self.early.keep(name):
-            self.notice(READING_TEXT)
-        else:
-            super().action_command(name)
-
     @property
     def place(self) -> ViewPlace:
         return "incident", self.incident_id
@@ -192,9 +182,6 @@ class IncidentScreen(HeadwayScreen):
             with Vertical(id="story"):
                 yield self.grid
             yield self.tabs
-
-    def on_mount(self) -> None:
-        self.grid.focus()
 
     def fetch(self) -> None:
         number = self.incident_id
@@ -210,7 +197,7 @@ class IncidentScreen(HeadwayScreen):
             self._point_at_step()
         elif not self.grid.touched:
             self._begin()
-        self.early.run()
+        self.run_early()
 
     def _is_over(self, before: IncidentView | None) -> bool:
         """True if the run under the cursor was a step to send and no longer is."""

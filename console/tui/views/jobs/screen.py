@@ -14,10 +14,9 @@ from console.domain.run import RunRow
 from console.tui.frame.cells import paused_text, state_cells
 from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
-from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
+from console.tui.frame.screen import NOT_READ, HeadwayScreen
 from console.tui.views.commands import job_links
 from console.tui.views.common_commands import RowMarks, common_commands, job_commands
-from console.tui.views.details import EarlyKey
 from console.tui.views.jobs import actions
 from console.tui.views.runs import forecast, overview, rows
 from console.tui.widgets.bar import Bar
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 class JobScreen(HeadwayScreen):
     WHERE = "job"
+    KEEPS_EARLY_KEY = True
 
     def __init__(self, name_or_id: str | int) -> None:
         super().__init__()
@@ -38,7 +38,6 @@ class JobScreen(HeadwayScreen):
         self.view: JobView | None = None
         self.forecasts: Sequence[JobForecastView] = ()
         self.grid = Grid(rows.JOB_RUN_COLUMNS, "no run yet", id="grid")
-        self.early = EarlyKey(self, lambda: self.view is not None)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def unread() -> str:
@@ -64,15 +63,6 @@ class JobScreen(HeadwayScreen):
             ScreenCommand("card", self.edit_card, lambda: actions.why_not_edit(self.view)),
         ]
 
-    def why_not(self, name: str) -> str:
-        return "" if self.early.may_wait(name) else super().why_not(name)
-
-    def action_command(self, name: str) -> None:
-        if self.early.keep(name):
-            self.notice(READING_TEXT)
-        else:
-            super().action_command(name)
-
     @property
     def place(self) -> ViewPlace:
         return "job", self.name_or_id
@@ -80,9 +70,6 @@ class JobScreen(HeadwayScreen):
     def body(self) -> ComposeResult:
         yield Bar(id="facts")
         yield self.grid
-
-    def on_mount(self) -> None:
-        self.grid.focus()
 
     def fetch(self) -> None:
         def read(reads: Queries) -> tuple[JobView, Sequence[JobForecastView]]:
@@ -94,7 +81,7 @@ class JobScreen(HeadwayScreen):
     def _show(self, answer: tuple[JobView, Sequence[JobForecastView]]) -> None:
         self.view, self.forecasts = answer
         self.tick()
-        self.early.run()
+        self.run_early()
 
     def tick(self) -> None:
         super().tick()

@@ -116,9 +116,6 @@ class LineageScreen(HeadwayScreen):
         for name in ("what", "near", "services"):
             yield Bar(id=name, background="panel" if name == "what" else "")
 
-    def on_mount(self) -> None:
-        self.canvas.focus()
-
     # reading and drawing: both in the query thread
 
     def fetch(self) -> None:

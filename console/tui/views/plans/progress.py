@@ -67,9 +67,6 @@ class StartedScreen(HeadwayScreen):
         yield self.grid
         yield self.pane
 
-    def on_mount(self) -> None:
-        self.grid.focus()
-
     def fetch(self) -> None:
         self.fetch_subject("plan", self._read, self._show)
 

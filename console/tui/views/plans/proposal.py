@@ -241,7 +241,6 @@ class DraftScreen(HeadwayScreen):
         yield self.pane
 
     def on_mount(self) -> None:
-        self.grid.focus()
         self._ask(self.propose)
 
     def _ask(self, propose: Callable[[EngineRequests], int]) -> None:

@@ -133,7 +133,6 @@ class HeatScreen(Overlay[None]):
         title = f"runs by hour, {DAYS} days" + (f": {self.text}" if self.text else "")
         self.bar("box-title").show([(title, "strong"), ("   reading…", "dim")])
         self.foot(KeyHint(self.key_for("back"), "back"), KeyHint(self.key_for("copy"), "copy", 1))
-        self.pane.focus()
 
         def found(hours: Sequence[HourlyRunCount]) -> None:
             self.bar("box-title").show([(title, "strong")])

@@ -236,9 +236,6 @@ class RunScreen(HeadwayScreen):
         yield Bar(id="log-title", background="panel")
         yield self.pane
 
-    def on_mount(self) -> None:
-        self.pane.focus()
-
     def fetch(self) -> None:
         self.fetch_subject("run", lambda reads: reads.runs.run(self.run_id), self._show)
 

@@ -69,8 +69,8 @@ def test_wide_names_are_cut_by_cells() -> None:
 def test_right_and_left_lead_along_the_edges_behind_all_bends() -> None:
     one = drawing([(0, 1), (1, 2), (0, 2)])
     place = {spot.jobs[0]: number for number, spot in enumerate(one.layout.spots) if spot.jobs}
-    assert {place[1], place[2]} == set(one.beside(place[0], 1))
-    assert {place[0], place[1]} == set(one.beside(place[2], -1))
+    assert {place[1], place[2]} == {way[-1][1] for way in one.ways(place[0], 1)}
+    assert {place[0], place[1]} == {way[-1][0] for way in one.ways(place[2], -1)}
 
 
 @examples(150)
