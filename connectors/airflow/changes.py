@@ -4,8 +4,8 @@ Airflow filters by `updated_at` but does not show it, so the watermark is the Da
 overlap; repeated rows are dropped.
 
 Airflow has no index on changes, so each page reads every run (1.7 s of CPU, twice, for a million runs on SQLite,
-measured). Where that is slow the list of runs is walked every few minutes only. Polls in between read what has an
-index: open runs, recent runs, and ended runs of DAGs with an open one.
+measured). Where that is slow the list of runs is walked every few minutes only. Polls in between, and one whose walk is
+not answered in time, read what has an index: open runs, recent runs, and ended runs of DAGs with an open one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from pydantic import AwareDatetime
 from connectors.airflow.client import ALL_RUNS_PATH, EPOCH, PAGE_LIMIT, AirflowClient
 from connectors.airflow.parse import parse_reference
 from connectors.sdk import fields
-from connectors.sdk.errors import InvalidAnswer
+from connectors.sdk.errors import InvalidAnswer, RateLimited, SystemUnreachable
 from connectors.sdk.records import RunRef, TargetClock
+from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpReply
 
 OVERLAP = timedelta(seconds=30)
@@ -57,7 +58,7 @@ class AirflowChangePages:
     clock: TargetClock | None = None
     more: bool = False
     broken: str = ""
-    """Why the walk was abandoned; the next one begins where this one began."""
+    """Why the walk was abandoned, or the last one failed; the next one begins where this one began."""
 
 
 def read_changes(client: AirflowClient, path: str, name: str, mark: AirflowCursor, keep: float) -> AirflowChangePages:
@@ -166,6 +167,8 @@ SLOW_SECONDS = 2.0
 """A server that needs longer for a page of changes is slow."""
 WALK_INTERVAL_SECONDS = 300.0
 """Time between two walks of a slow server."""
+WALK_SHARE = 0.6
+"""Share of a call's time for a walk. The rest is for what has an index, where the walk is not answered."""
 RECENT = timedelta(days=2)
 """By their logical date: nearly all changes are of these."""
 MAX_INDEXED_PAGES = 3
@@ -178,21 +181,42 @@ class AirflowRunChanges:
     def __init__(self, client: AirflowClient, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client, self._monotonic = client, monotonic
         self._slow_walk_at = -WALK_INTERVAL_SECONDS
+        self._failure = ""
+        """Why the last walk failed."""
 
     def read(self, mark: AirflowCursor, open_runs: Sequence[RunRef]) -> AirflowChangePages:
-        """The next pages of the walk; between the walks of a slow server what has an index, and the mark stays."""
+        """The next pages of the walk; between the walks of a slow server, and where a walk is not answered in time,
+        what has an index, and the mark stays. A server becomes slow by a slow walk, or by two in a row that are not
+        answered: a short outage is none."""
+        if mark.since <= EPOCH:
+            return read_changes(self._client, ALL_RUNS_PATH, "dag_runs", mark, keep=0.7)
         began = self._monotonic()
         if began < self._slow_walk_at + WALK_INTERVAL_SECONDS:
             return self._indexed(mark, open_runs)
-        pages = AirflowChangePages(mark)
         try:
-            pages = read_changes(self._client, ALL_RUNS_PATH, "dag_runs", mark, keep=0.7)
-        finally:
-            ended = self._monotonic()
-            is_slow = (ended - began) / (1 + len(pages.rows) // PAGE_LIMIT) > SLOW_SECONDS
-            if is_slow and not pages.more and mark.since > EPOCH:
-                self._slow_walk_at = ended
+            pages = self._walk(mark)
+        except SystemUnreachable as error:
+            if isinstance(error, RateLimited) or self._monotonic() - began <= SLOW_SECONDS:
+                raise
+            pages = self._indexed(mark, open_runs)
+            if self._failure:
+                self._slow_walk_at = self._monotonic()
+            self._failure = pages.broken = f"dag_runs: {error}"
+            return pages
+        self._failure = ""
+        ended = self._monotonic()
+        is_slow = (ended - began) / (1 + len(pages.rows) // PAGE_LIMIT) > SLOW_SECONDS
+        if is_slow and not pages.more:
+            self._slow_walk_at = ended
         return pages
+
+    def _walk(self, mark: AirflowCursor) -> AirflowChangePages:
+        whole = self._client.deadline
+        self._client.deadline = Deadline(whole.left * WALK_SHARE)
+        try:
+            return read_changes(self._client, ALL_RUNS_PATH, "dag_runs", mark, keep=0.5)
+        finally:
+            self._client.deadline = whole
 
     def _indexed(self, mark: AirflowCursor, open_runs: Sequence[RunRef]) -> AirflowChangePages:
         rows, _, clock, _ = _first_rows(self._client.open_of_all)
@@ -201,7 +225,7 @@ class AirflowRunChanges:
         dags = _unreported_dags(open_runs, rows)
         if dags:
             rows += _first_rows(lambda offset: self._client.ended_runs(dags, mark.since, offset)).rows
-        return AirflowChangePages(mark, rows, clock)
+        return AirflowChangePages(mark, rows, clock, broken=self._failure)
 
 
 def _first_rows(fetch: Callable[[int], HttpReply]) -> AirflowRows:

@@ -139,13 +139,14 @@ class AirflowPoller:
 
     def _failed_tasks(self, rows: list[Any], result: PollResult) -> dict[tuple[str, str], list[str]]:
         """Failed and blocked tasks of ended runs: a run with failed tasks is a success if its last tasks passed."""
-        ended = [row for row in fields.tables(rows) if row.get("state") in ("success", "failed")]
+        ended_rows = (row for row in fields.tables(rows) if row.get("state") in ("success", "failed"))
+        ended = list(dict.fromkeys(map(_run_names, ended_rows)))  # two lists, or two pages, may share a run
         red: dict[tuple[str, str], list[str]] = {}
         for first in range(0, len(ended), 100):
-            runs = {_run_names(row) for row in ended[first : first + 100]}
+            runs = set(ended[first : first + 100])
             body = {**_names_filter(runs), "state": ["failed", "upstream_failed"]}
             answer = read_named_instances(self._client, body, result)
-            for instance in answer.read:
+            for instance in (instance for instance in answer.read if instance.key[:2] in runs):
                 red.setdefault(instance.key[:2], []).append(f"{parse.instance_name(instance)} ({instance.native})")
             for dag, run, task in map(_row_names, answer.unread):
                 if (dag, run) in runs:

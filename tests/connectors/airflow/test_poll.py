@@ -121,6 +121,36 @@ def test_history_comes_in_bites_that_end(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 250 == len({one.attempt_key for poll in polls for one in poll.runs if one.job == "stock_count"})
 
 
+def test_a_failed_task_is_named_once_where_dags_share_run_ids() -> None:
+    """Tasks of 100 runs are requested at once, by names of DAGs and names of runs."""
+    fake = FakeAirflow(load=("copy",), clean=("count",), stock_count=("count",))
+    fake.outcome["load", "copy"] = "failed"
+    runs = [("load", 0), *(("clean", number) for number in range(1, 110)), ("stock_count", 0), ("load", 110)]
+    for dag, number in runs:
+        fake.start(dag, f"manual__{number:03}", run_type="manual")
+    fake.tick()
+    fake.tick(60)
+    found, _ = latest_records(opened(fake))
+    assert ["tasks not green: copy (failed)"] * 2 == [run.message for run in found.values() if run.job == "load"]
+
+
+def test_a_failed_task_is_named_once_where_a_run_comes_with_two_lists() -> None:
+    fake = FakeAirflow(load=("copy",), clean=("count",))
+    fake.outcome["load", "copy"] = "failed"
+    fake.start("load", "manual__000")
+    for number in range(1, 110):
+        fake.start("clean", f"manual__{number:03}")
+    fake.tick()
+    fake.tick(60)
+
+    def repeated(path: str, body: Any) -> Any:
+        """The list of runs with its first row at its end again."""
+        return {**body, "dag_runs": [*body["dag_runs"], *body["dag_runs"][:1]]} if "dag_runs" in body else body
+
+    found, _ = latest_records(answering(fake, repeated))
+    assert ["tasks not green: copy (failed)"] == [run.message for run in found.values() if run.job == "load"]
+
+
 def test_a_slow_server_is_read_in_smaller_bites() -> None:
     fake = FakeAirflow(stock_count=("count",))
     for number in range(250):

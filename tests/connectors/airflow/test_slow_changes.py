@@ -12,7 +12,7 @@ from connectors.airflow.changes import AirflowCursor, AirflowRunChanges
 from connectors.airflow.client import AirflowClient
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
-from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.errors import AccessRefused, ConnectorError, RateLimited, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.budget import Deadline
@@ -103,22 +103,84 @@ def test_a_quick_walk_is_made_by_every_poll(monkeypatch: pytest.MonkeyPatch) -> 
     assert RunState.SUCCEEDED is watch.poll()["manual__undated"].state
 
 
-def test_after_a_walk_that_is_not_answered_in_time_the_next_poll_reads_what_is_quick(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def no_answer(*_: object) -> HttpReply:
-        raise SystemUnreachable("no answer in 30 s")
+MARK = AirflowCursor(datetime(2026, 11, 19, tzinfo=UTC))
 
-    client = opened(estate())._client
-    assert isinstance(client, AirflowClient)
-    client.deadline = Deadline(5)
-    monkeypatch.setattr(client, "changed", no_answer)
-    reader, mark = AirflowRunChanges(client), AirflowCursor(datetime(2026, 11, 19, tzinfo=UTC), "page 7")
-    with pytest.raises(SystemUnreachable):
-        reader.read(mark, ())
-    pages = reader.read(mark, ())
-    assert pages.rows
-    assert (mark, False) == (pages.mark, pages.more), "the mark stays: nothing is left out"
+
+class UnansweredWalks:
+    """An Airflow whose list of changes is not answered; each walk waits for 7 s."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        monkeypatch.setattr(changes, "SLOW_SECONDS", 2.0)
+        client = opened(estate())._client
+        assert isinstance(client, AirflowClient)
+        self.client, self.walks, self.now, self.waits, self.error = client, 0, 1000.0, 7.0, error
+        client.deadline = Deadline(5)
+        self.answered = client.changed
+        monkeypatch.setattr(client, "changed", self.walk)
+        self.reader = AirflowRunChanges(client, lambda: self.now)
+
+    def walk(self, *_: object) -> HttpReply:
+        self.walks, self.now = self.walks + 1, self.now + self.waits
+        raise self.error
+
+    def read(self) -> changes.AirflowChangePages:
+        return self.reader.read(MARK, ())
+
+
+def test_a_walk_that_is_not_answered_is_reported_and_what_has_an_index_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = UnansweredWalks(monkeypatch, SystemUnreachable("no answer in 30 s"))
+    for walks in (1, 2, 2, 2):
+        pages = server.read()
+        assert pages.rows
+        assert (MARK, False) == (pages.mark, pages.more), "the mark stays: nothing is left out"
+        assert "dag_runs: no answer in 30 s" == pages.broken
+        assert walks == server.walks, "two in a row: the server is slow"
+    server.now += changes.WALK_INTERVAL_SECONDS
+    server.read()
+    assert 3 == server.walks
+
+
+def test_a_short_outage_does_not_make_a_server_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = UnansweredWalks(monkeypatch, SystemUnreachable("no answer in 30 s"))
+    assert server.read().broken
+    monkeypatch.setattr(server.client, "changed", server.answered)
+    for _ in range(2):
+        pages = server.read()
+        assert ("", True) == (pages.broken, pages.mark.since > MARK.since)
+
+
+@pytest.mark.parametrize("error", [SystemUnreachable("it is down"), RateLimited("too many"), AccessRefused("401")])
+def test_a_server_that_answers_no_list_or_refuses_fails_the_poll(
+    monkeypatch: pytest.MonkeyPatch, error: ConnectorError
+) -> None:
+    server = UnansweredWalks(monkeypatch, error)
+
+    def no_answer(*_: object) -> HttpReply:
+        raise error
+
+    monkeypatch.setattr(server.client, "open_of_all", no_answer)
+    with pytest.raises(type(error), match=str(error)):
+        server.read()
+
+
+def test_a_walk_that_fails_at_once_fails_the_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = UnansweredWalks(monkeypatch, SystemUnreachable("refused"))
+    server.waits = 0.1
+    with pytest.raises(SystemUnreachable, match="refused"):
+        server.read()
+
+
+def test_the_walk_leaves_time_for_what_has_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, seconds = UnansweredWalks(monkeypatch, SystemUnreachable("no answer")), list[float]()
+
+    def walk(*_: object) -> HttpReply:
+        seconds.append(server.client.deadline.seconds)
+        return server.walk()
+
+    monkeypatch.setattr(server.client, "changed", walk)
+    server.read()
+    assert [3.0] == [round(allowed, 1) for allowed in seconds]
+    assert 5 == server.client.deadline.seconds
 
 
 @pytest.mark.parametrize("method", ["changed_dated", "ended_runs", "open_of_all"])
