@@ -52,7 +52,7 @@ from connectors.sdk.send_outcome import raise_if_refused, sent_response
 from connectors.sdk.states import Verb
 
 
-class AirflowActions(ActionRouter[RoutedAction]):
+class AirflowActions(ActionRouter):
     def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
         starter, answerer = AirflowStarter(client), AirflowApprovals(client)
         self._holder, self._rerunner = AirflowHolder(client), AirflowRerunner(client)

@@ -97,9 +97,8 @@ class AirflowPoller:
                 result.warn(f"the list of changes was not read to its end: {broken}")
         following = fields.as_json(AirflowCursors(runs.mark, tasks.mark))
         seen_until = None if runs.more or runs.broken else runs.mark.since
-        return self._reported.poll(
-            result, cursor, following, more=runs.more or tasks.more, clock=runs.clock, seen_until=seen_until
-        )
+        poll = result.poll(following, more=runs.more or tasks.more, clock=runs.clock, seen_until=seen_until)
+        return self._reported.filtered(poll, cursor)
 
     def _cache_periods(self, rows: list[Any]) -> None:
         """Reads the period of runs that did not change lately and whose tasks lack it (Airflow 2), run by run."""

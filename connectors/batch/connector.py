@@ -24,7 +24,7 @@ from connectors.sdk.aws.newest_first import (
 )
 from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.values import AwsReply, from_milliseconds
-from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.records import Inventory, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -194,7 +194,7 @@ class BatchConnector(ComposedConnector):
             poll=poller.poll,
             log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
             acts=actions.BatchActions(client, reader.queues_whole, settle_seconds),
-            holds=no_holds(actions.NO_HOLD),
+            holds=unsupported(actions.NO_HOLD),
             probe=lambda: probe(client, reader),
         )
 

@@ -33,7 +33,7 @@ from connectors.sdk.states import RunState, Verb
 FROM_FAILURE, ALL_STEPS = "FROM_FAILURE", "ALL_STEPS"
 
 
-class DagsterActions(ActionRouter[RoutedAction]):
+class DagsterActions(ActionRouter):
     def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
         self._launcher, self._holder = DagsterLauncher(client), DagsterHolder(client)
         by_plan: dict[str, RoutedAction] = {

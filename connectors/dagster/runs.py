@@ -54,14 +54,9 @@ class DagsterPoller:
         result = PollResult()
         mark, has_more = self._walk(result.cursor_or_first(cursor, DagsterCursor(EPOCH)), result)
         self._read_open_runs(open_runs, result)
-        return self._reported.poll(
-            result,
-            cursor,
-            fields.as_json(mark),
-            more=has_more,
-            clock=self._client.clock,
-            seen_until=None if has_more or not result.complete else mark.since,
-        )
+        seen_until = None if has_more or not result.complete else mark.since
+        poll = result.poll(fields.as_json(mark), more=has_more, clock=self._client.clock, seen_until=seen_until)
+        return self._reported.filtered(poll, cursor)
 
     def _walk(self, mark: DagsterCursor, result: PollResult) -> tuple[DagsterCursor, bool]:
         page, until, pages = mark.page, mark.until, mark.pages

@@ -38,7 +38,7 @@ from connectors.sdk.settle import arrival_window
 from connectors.sdk.states import RunState, Verb
 
 
-class DatabricksActions(ActionRouter[RoutedAction]):
+class DatabricksActions(ActionRouter):
     def __init__(self, client: DatabricksClient, holder: DatabricksHolder, settle_seconds: float) -> None:
         self._repairer, self._starter, self._holder = DatabricksRepairer(client), DatabricksStarter(client), holder
         by_plan: dict[str, RoutedAction] = {

@@ -71,14 +71,9 @@ class DatabricksPoller:
         take(active)
         self._read_open_runs(open_runs, seen, result)
         has_more = bool(mark.until or following.until)
-        return self._reported.poll(
-            result,
-            cursor,
-            fields.as_json(following),
-            more=has_more,
-            clock=clock,
-            seen_until=None if has_more or not result.complete else now - VISIBLE_AFTER,
-        )
+        seen_until = None if has_more or not result.complete else now - VISIBLE_AFTER
+        poll = result.poll(fields.as_json(following), more=has_more, clock=clock, seen_until=seen_until)
+        return self._reported.filtered(poll, cursor)
 
     # where the runs come from
 

@@ -18,7 +18,7 @@ from connectors.dbt.client import DbtAnswer, DbtClient
 from connectors.dbt.options import DbtOptions
 from connectors.dbt.runs import read_project
 from connectors.sdk import fields
-from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, ShellSession, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, SkippedRecord, TargetClock
@@ -47,7 +47,7 @@ class DbtConnector(ComposedConnector):
             poll=self._read_runs,
             log=self._read_log,
             acts=self._actions,
-            holds=no_holds(NO_HOLD),
+            holds=unsupported(NO_HOLD),
             probe=self._permissions,
         )
 

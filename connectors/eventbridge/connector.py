@@ -20,7 +20,7 @@ from connectors.sdk.aws.client import AwsNotFound, read_inventory, try_permissio
 from connectors.sdk.aws.options import AwsOptions, matches_any, targets
 from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
 from connectors.sdk.aws.values import AwsReply
-from connectors.sdk.composed import ComposedConnector, no_log
+from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretResolver
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
@@ -130,7 +130,7 @@ class EventBridgeConnector(ComposedConnector):
             client,
             inventory=reader.inventory,
             poll=reader.poll,
-            log=no_log(NO_RUNS),
+            log=unsupported(NO_RUNS),
             acts=event_bridge_actions(client),
             holds=reader.holds,
             probe=lambda: probe(client),

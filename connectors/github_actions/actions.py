@@ -46,7 +46,7 @@ from connectors.sdk.settle import arrival_window
 from connectors.sdk.states import RunState, Verb
 
 
-class GitHubActionsActions(ActionRouter[RoutedAction]):
+class GitHubActionsActions(ActionRouter):
     def __init__(
         self,
         client: GitHubClient,

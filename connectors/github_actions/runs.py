@@ -83,14 +83,9 @@ class GitHubPoller:
         for job, why in self._asleep.items():
             result.warn(f"{job} is {why}; enable it again in GitHub if it is still wanted")
         has_more = mark.until is not None or following.until is not None
-        return self._reported.poll(
-            result,
-            cursor,
-            fields.as_json(following),
-            more=has_more,
-            clock=newest.clock,
-            seen_until=None if has_more or not result.complete else now - VISIBLE_AFTER,
-        )
+        seen_until = None if has_more or not result.complete else now - VISIBLE_AFTER
+        poll = result.poll(fields.as_json(following), more=has_more, clock=newest.clock, seen_until=seen_until)
+        return self._reported.filtered(poll, cursor)
 
     # where the runs come from
 

@@ -24,7 +24,7 @@ from connectors.sdk.aws.newest_first import (
 )
 from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.values import AwsReply, instant
-from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.fields import EPOCH
@@ -164,7 +164,7 @@ class GlueConnector(ComposedConnector):
             poll=poller.poll,
             log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
             acts=actions.GlueActions(client, settle_seconds),
-            holds=no_holds(actions.NO_HOLD),
+            holds=unsupported(actions.NO_HOLD),
             probe=lambda: probe(client, reader.listed),
         )
 

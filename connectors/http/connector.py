@@ -25,7 +25,7 @@ from connectors.http.client import (
     read_log,
 )
 from connectors.http.options import PLACEHOLDER, HttpOptions, HttpVerbCall
-from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, inventory_of, read_run, text_at, unknown_states
@@ -121,7 +121,7 @@ class HttpConnector(ComposedConnector):
             poll=self._read_runs,
             log=partial(read_log, self._api),
             acts=HttpActions(self._api),
-            holds=no_holds(NO_HOLD),
+            holds=unsupported(NO_HOLD),
             probe=self._permissions,
         )
 

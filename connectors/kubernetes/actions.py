@@ -42,7 +42,7 @@ from connectors.sdk.states import Verb
 NO_RESULT_SETTING = "Kubernetes cannot set a Job's result; Headway records it as asserted"
 
 
-class KubernetesActions(ActionRouter[RoutedAction]):
+class KubernetesActions(ActionRouter):
     """All actions on one target. One query is enough to verify: the API server reads its store."""
 
     def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:

@@ -81,15 +81,9 @@ class KubernetesPoller:
             events.report_start_failures(self._client, result)
         self._add_records(rows, deleted, clock, result)
         self._with = fields.as_json(mark)
-        return self._reported.poll(
-            result,
-            cursor,
-            self._with,
-            more=mark.listing,
-            clock=clock,
-            seen_until=clock.target - VISIBLE_AFTER if clock and result.complete and not was_listed else None,
-            gaps=gaps,
-        )
+        seen_until = clock.target - VISIBLE_AFTER if clock and result.complete and not was_listed else None
+        poll = result.poll(self._with, more=mark.listing, clock=clock, seen_until=seen_until, gaps=gaps)
+        return self._reported.filtered(poll, cursor)
 
     # where the rows come from
 

@@ -35,7 +35,7 @@ from connectors.sdk.send_outcome import raise_if_refused, sent_response
 from connectors.sdk.states import Verb
 
 
-class PrefectActions(ActionRouter[RoutedAction]):
+class PrefectActions(ActionRouter):
     def __init__(self, client: PrefectClient, settle_seconds: float) -> None:
         self._starter, self._states = PrefectStarter(client), PrefectStateSetter(client)
         self._holder = PrefectHolder(client)

@@ -61,15 +61,9 @@ class PrefectPoller:
             else:
                 following, has_more = PrefectCursor(max(now - OVERLAP, mark.at)), False
         self._read_open_runs(open_runs, now, known, result)
-        return self._reported.poll(
-            result,
-            cursor,
-            fields.as_json(following),
-            more=has_more,
-            clock=clock,
-            seen_until=None if has_more or following.until is not None or not result.complete else following.at,
-            gaps=gaps,
-        )
+        seen_until = None if has_more or following.until is not None or not result.complete else following.at
+        poll = result.poll(fields.as_json(following), more=has_more, clock=clock, seen_until=seen_until, gaps=gaps)
+        return self._reported.filtered(poll, cursor)
 
     # where the runs come from
 

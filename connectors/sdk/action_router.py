@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from connectors.sdk.composed import ConnectorClient
 from connectors.sdk.contract import (
@@ -27,15 +27,11 @@ Plan = Mapping[str, Any]
 
 
 class RoutedAction(Protocol):
-    """The sender of one kind of plan."""
+    """Sends one kind of plan once, as `Connector.act`, and queries once whether it arrived."""
 
-    def act(self, plan: Plan, key: str) -> Receipt:
-        """Sends the plan once, as `Connector.act`."""
-        ...
+    def act(self, plan: Plan, key: str) -> Receipt: ...
 
-    def look_up(self, plan: Plan, key: str) -> LookUpResult:
-        """One query whether it arrived."""
-        ...
+    def look_up(self, plan: Plan, key: str) -> LookUpResult: ...
 
 
 class ActionFunctions(NamedTuple):
@@ -45,10 +41,7 @@ class ActionFunctions(NamedTuple):
     look_up: Callable[[Plan, str], LookUpResult]
 
 
-Sender = TypeVar("Sender", bound=RoutedAction)
-
-
-class ActionRouter(Generic[Sender]):
+class ActionRouter:
     """Sends previews and looks them up. `source`: its name in messages; `settle_seconds`: how long a key must stay
     absent before it counts as never arrived."""
 
@@ -56,7 +49,7 @@ class ActionRouter(Generic[Sender]):
     """The field of a plan that names its part."""
 
     def __init__(
-        self, source: str, client: ConnectorClient, by_plan: Mapping[str, Sender], settle_seconds: float
+        self, source: str, client: ConnectorClient, by_plan: Mapping[str, RoutedAction], settle_seconds: float
     ) -> None:
         self._source, self._client, self._by_plan, self._settle_seconds = source, client, by_plan, settle_seconds
 
@@ -75,12 +68,12 @@ class ActionRouter(Generic[Sender]):
         answer = look_up_until_settled(lambda: part.look_up(preview.plan, key), self._client, self._settle_seconds)
         return unless_in_flight(answer, preview)
 
-    def _part(self, preview: Preview) -> Sender | None:
+    def _part(self, preview: Preview) -> RoutedAction | None:
         """None for a preview that was refused, or that another version stored."""
         return self._by_plan.get(str(preview.plan.get(self.plan_key)))
 
 
-class VerbRouter(ActionRouter[RoutedAction]):
+class VerbRouter(ActionRouter):
     """Routes previews by their verb as well. NotSupported of a `look_up` is ActionUnknown."""
 
     plan_key = "way"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, NoReturn, Protocol
 
 from connectors.sdk.contract import ActionAbsent, ActionSpec, LookUpResult, NativeHold, Preview, Probe, Receipt
 from connectors.sdk.errors import NotSupported
@@ -30,21 +30,10 @@ class ActionHandler(Protocol):
     def look_up(self, preview: Preview, key: str) -> LookUpResult: ...
 
 
-def no_holds(why: str) -> Callable[[Collection[str]], tuple[NativeHold, ...]]:
-    """The holds of a kind without holds: raises NotSupported with `why`."""
+def unsupported(why: str) -> Callable[..., NoReturn]:
+    """A call that a kind lacks: raises NotSupported with `why`."""
 
-    def refuse(known: Collection[str]) -> tuple[NativeHold, ...]:
-        del known
-        raise NotSupported(why)
-
-    return refuse
-
-
-def no_log(why: str) -> Callable[[RunRef, str | None, int], LogChunk]:
-    """The log of a kind without logs: raises NotSupported with `why`."""
-
-    def refuse(run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-        del run, start, limit_bytes
+    def refuse(*_: object) -> NoReturn:
         raise NotSupported(why)
 
     return refuse

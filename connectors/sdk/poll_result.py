@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -81,11 +81,10 @@ class PollResult:
         clock: TargetClock | None,
         seen_until: datetime | None,
         gaps: Iterable[HistoryGap] = (),
-        runs: Iterable[RunRecord] | None = None,
     ) -> Poll:
-        """All of it as a poll, `cursor` the next one, runs oldest first; `runs`: these instead of all records."""
+        """All of it as a poll, `cursor` the next one, runs oldest first."""
         return Poll(
-            runs=tuple(sorted(self.records.values() if runs is None else runs, key=_age)),
+            runs=tuple(sorted(self.records.values(), key=_age)),
             cursor=cursor,
             more=more,
             complete=self.complete,
@@ -104,38 +103,21 @@ class ReportedRuns:
         self._prints: dict[tuple[str, str], int] = {}
         self._with = ""
 
-    def poll(
-        self,
-        result: PollResult,
-        cursor: str,
-        following: str,
-        *,
-        more: bool,
-        clock: TargetClock | None,
-        seen_until: datetime | None,
-        gaps: Iterable[HistoryGap] = (),
-    ) -> Poll:
-        """The result as a poll after `cursor`, with the cursor that follows; runs as by `new`."""
-        new = self.new(result.records.values(), cursor, following)
-        return result.poll(following, more=more, clock=clock, seen_until=seen_until, gaps=gaps, runs=new)
+    def filtered(self, poll: Poll, cursor: str) -> Poll:
+        """The poll after `cursor`, its runs as by `new`."""
+        return replace(poll, runs=self.new(poll.runs, cursor, poll.cursor))
 
-    def new(self, records: Iterable[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
-        """Oldest first, without ended attempts that the previous poll reported in the same way. Everything is reported
-        where that poll's cursor did not come back, since its records may not be stored; with a cursor that did not move
-        this is unknown."""
-        records = tuple(records)
+    def new(self, records: Sequence[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
+        """Without ended attempts that the previous poll reported in the same way. Everything is reported where that
+        poll's cursor did not come back, since its records may not be stored; with a cursor that did not move this is
+        unknown."""
         reported = self._prints if cursor and cursor == self._with else {}
         prints = {(record.job, record.attempt_key): hash(repr(record)) for record in records}
         is_known = following != cursor
         self._prints = {key: item for key, item in prints.items() if is_known or reported.get(key) == item}
         self._with = following
-        new = [
-            record
-            for record in records
-            if record.state.is_open
-            or reported.get((record.job, record.attempt_key)) != prints[record.job, record.attempt_key]
-        ]
-        return tuple(sorted(new, key=_age))
+        known = {key for key, item in prints.items() if reported.get(key) == item}
+        return tuple(run for run in records if run.state.is_open or (run.job, run.attempt_key) not in known)
 
 
 def _age(run: RunRecord) -> tuple[datetime, str, str]:

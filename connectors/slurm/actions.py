@@ -365,7 +365,7 @@ def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
     return None
 
 
-class SlurmActions(ActionRouter[RoutedAction]):
+class SlurmActions(ActionRouter):
     """All actions of one cluster. One query is enough to verify: slurmctld answers from its memory."""
 
     def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holds: SlurmHolds) -> None:

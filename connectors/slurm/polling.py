@@ -109,15 +109,10 @@ class SlurmPoller:
         more = seen.is_accounted and (not seen.rows.is_last or bool(until))
         proves = seen.is_accounted and not seen.queue_error and not more
         seen.result.complete = not seen.queue_error and (seen.is_accounted or not seen.keeps_accounts)
-        return self._reported.poll(
-            seen.result,
-            cursor,
-            fields.as_json(self._next(was, since, until, seen)),
-            more=more,
-            clock=seen.host.clock(before),
-            seen_until=seen.host.now - LAG if proves or not (seen.keeps_accounts or seen.queue_error) else None,
-            gaps=_gaps(was, seen),
-        )
+        seen_until = seen.host.now - LAG if proves or not (seen.keeps_accounts or seen.queue_error) else None
+        following, clock, gaps = self._next(was, since, until, seen), seen.host.clock(before), _gaps(was, seen)
+        poll = seen.result.poll(fields.as_json(following), more=more, clock=clock, seen_until=seen_until, gaps=gaps)
+        return self._reported.filtered(poll, cursor)
 
     def read(self, answer: SlurmAnswer) -> ClusterSnapshot:
         """One answer, parsed. Raises where neither slurmctld nor accounting answered."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable
 from connectors.sdk.field_mapping import (
@@ -155,7 +155,7 @@ class SqlConnector(ComposedConnector):
             poll=self._read_runs,
             log=self._read_log,
             acts=self._actions,
-            holds=no_holds(NO_HOLD),
+            holds=unsupported(NO_HOLD),
             probe=self._permissions,
         )
 

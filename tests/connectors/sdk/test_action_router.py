@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.action_router import ActionRouter, RoutedAction, look_up_until_settled
+from connectors.sdk.action_router import ActionRouter, look_up_until_settled
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.transport.budget import Deadline
@@ -37,7 +37,7 @@ class Starter:
         return ActionFound(str(plan["run"])) if self.looks >= self.found_at else ActionAbsent()
 
 
-def acts(starter: Starter, settle_seconds: float = 0.05) -> ActionRouter[RoutedAction]:
+def acts(starter: Starter, settle_seconds: float = 0.05) -> ActionRouter:
     return ActionRouter("Airflow", Wire(10), {"trigger": starter}, settle_seconds)
 
 
