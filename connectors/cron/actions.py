@@ -7,21 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 
 from connectors.cron import dialects, hold
 from connectors.cron.attempts import TICKS, CronAttempt, instant
-from connectors.cron.client import (
-    SHOWN,
-    CronClient,
-    absent,
-    not_after,
-    order_from_plan,
-    refusal,
-    safe_name,
-    section,
-    shown,
-)
+from connectors.cron.client import SHOWN, CronClient, absent, not_after, order_from_plan, safe_name, section, shown
 from connectors.cron.crontab import CronDaemon, CrontabLine
 from connectors.cron.dialects import AnacronJob, read_times
 from connectors.cron.parse import CronProcesses
@@ -70,42 +59,6 @@ class RerunOrder:
     def arguments(self, key: str, spool: str, mode: str, sent: datetime | None = None) -> tuple[str, ...]:
         numbers = (str(self.ordinal), key, spool, str(not_after(self.skew_seconds, sent)), mode)
         return (self.path, self.kind, self.user, self.hash, *numbers)
-
-
-def find_line(client: CronClient, order: RerunOrder, login: str, timeout_seconds: float) -> str | None:
-    """Why the host would refuse to run the line now; None when it would run it. Starts nothing."""
-    arguments = order.arguments("-", client.options.spool, "look")
-    parts = client.run_line(safe_name(order.user), arguments, timeout_seconds, once=False)
-    return None if section(parts, "LINE") else str(_rerun_refusal(parts, order, login, client))
-
-
-def send_rerun(
-    client: CronClient, order: RerunOrder, key: str, login: str, timeout_seconds: float, sent: datetime | None
-) -> Receipt:
-    """Starts the line under `key`. Raises OutcomeUnknown when the host was reached and did not answer."""
-    arguments = order.arguments(key, client.options.spool, "run", sent)
-    user = safe_name(order.user)
-    parts = sent_once(
-        lambda: client.run_line(user, arguments, timeout_seconds, once=True),
-        f"Whether {order.job} was started is looked up by its mark.",
-    )
-    if section(parts, "STARTED"):
-        return Receipt(key, f"started on {order.host} as {order.user}")
-    if section(parts, "EXISTS"):
-        return Receipt(key, f"was started before on {order.host} under this key")
-    raise _rerun_refusal(parts, order, login, client)
-
-
-def _rerun_refusal(
-    parts: list[ScriptSection], order: RerunOrder, login: str, client: CronClient
-) -> AccessRefused | NotSupported:
-    part = parts[0]
-    if part.kind == "TOOL":
-        return NotSupported(f"{order.job}: anacron is not installed on {order.host} ({part.rest[:SHOWN]} is not found)")
-    if part.kind == "RUNS":
-        pid = part.rest[:SHOWN]
-        return NotSupported(f"{order.job}: a rerun of it runs on {order.host} as process {pid}. Wait for its end.")
-    return refusal(part, order.host, order.job, order.path, order.user, login, client.options.spool)
 
 
 NEAR_SECONDS = 30.0  # between a start in the log and the process that must be its own
@@ -169,86 +122,45 @@ def preview_cancel(order: CancelOrder, refused: str | None, count: str) -> Previ
     )
 
 
-def send_cancel(
-    client: CronClient, order: CancelOrder, key: str, login: str, timeout_seconds: float, sent: datetime | None
-) -> Receipt:
-    """Sends SIGTERM under `key`. Raises OutcomeUnknown when the host was reached and did not answer."""
-    parts = sent_once(
-        lambda: _cancel_call(client, order, key, "run", timeout_seconds, sent),
-        f"Whether SIGTERM was sent to {order.job} is looked up by its mark.",
-    )
-    if section(parts, "ENDING"):
-        return Receipt(key, f"SIGTERM sent on {order.host} to process {order.pid} and its session")
-    if section(parts, "EXISTS"):
-        return Receipt(key, f"SIGTERM was sent before on {order.host} under this key")
-    raise _cancel_refusal(parts[0], order, login, client)
-
-
-def _cancel_call(
-    client: CronClient, order: CancelOrder, key: str, mode: str, timeout_seconds: float, sent: datetime | None = None
-) -> list[ScriptSection]:
-    latest = str(not_after(order.skew_seconds, sent))
-    user = safe_name(order.user)
-    arguments = (user, str(order.pid), order.birth, order.boot, key, client.options.spool, latest, mode)
-    return client.end_run(user, arguments, timeout_seconds, mode == "run")
-
-
-def _cancel_refusal(
-    message: ScriptSection, order: CancelOrder, login: str, client: CronClient
-) -> AccessRefused | NotSupported:
-    if message.kind == "ENDED":
-        return NotSupported(f"{order.job}: process {order.pid} on {order.host} has ended meanwhile; nothing was sent")
-    if message.kind == "SHARED":
-        return NotSupported(
-            f"{order.job}: process {order.pid} on {order.host} does not lead a session of its own, so what belongs to "
-            "it is not proved. End it on its host."
-        )
-    return refusal(message, order.host, order.job, "its crontab", order.user, login, client.options.spool)
-
-
 MINUTE = timedelta(minutes=1)
 
 
-Snapshot = Callable[[float], HostPoll]
-"""Reads the host, until a time of `monotonic`."""
-
-
 class CronActions:
-    def __init__(self, client: CronClient, target: str, login: str, running: Snapshot, crontabs: Snapshot) -> None:
-        """`login`: the user that we sign in as; `running` reads running jobs, `crontabs` the crontabs only."""
-        self._client, self._target, self._login = client, target, login
+    def __init__(
+        self, client: CronClient, target: str, running: Callable[[], HostPoll], crontabs: Callable[[], HostPoll]
+    ) -> None:
+        """`running` reads running jobs, `crontabs` the crontabs only."""
+        self._client, self._target = client, target
         self._running, self._crontabs = running, crontabs
 
-    def preview(self, spec: ActionSpec, until: float) -> Preview:
+    def preview(self, spec: ActionSpec) -> Preview:
         """As the contract says. Raises NotSupported for verbs that cron lacks and for missing lines."""
         if spec.verb in (Verb.RERUN, Verb.START):
-            return self._preview_run(spec, until)
+            return self._preview_run(spec)
         if spec.verb in (Verb.HOLD, Verb.RELEASE):
-            return self._preview_hold(spec, until)
+            return self._preview_hold(spec)
         if spec.verb == Verb.CANCEL:
-            return self._preview_cancel(spec, until)
+            return self._preview_cancel(spec)
         raise NotSupported(f'cron has no "{spec.verb}"; it has: rerun, start, cancel, hold, release')
 
-    def act(self, preview: Preview, key: str, until: float) -> Receipt:
+    def act(self, preview: Preview, key: str) -> Receipt:
         check_action_key(key)
-        verb = preview.plan.get("verb", Verb.RERUN)
+        verb, sent = preview.plan.get("verb", Verb.RERUN), sent_at(preview.plan)
         if verb in (Verb.HOLD, Verb.RELEASE):
-            order = order_from_plan(hold.HoldOrder, preview.plan)
-            return hold.send_hold(self._client, order, key, self._login, until - monotonic(), sent_at(preview.plan))
+            return hold.send_hold(self._client, order_from_plan(hold.HoldOrder, preview.plan), key, sent)
         if verb == Verb.CANCEL:
-            ending = order_from_plan(CancelOrder, preview.plan)
-            return send_cancel(self._client, ending, key, self._login, until - monotonic(), sent_at(preview.plan))
-        return self._run(preview, key, until)
+            return self._cancel(order_from_plan(CancelOrder, preview.plan), key, sent)
+        return self._run(preview, key, sent)
 
-    def look_up(self, preview: Preview, key: str, until: float) -> LookUpResult:
+    def look_up(self, preview: Preview, key: str) -> LookUpResult:
         """Whether it arrived: a hold by the crontabs, other actions by their mark in the spool."""
         check_action_key(key)
         verb = preview.plan.get("verb", Verb.RERUN)
         if verb in (Verb.HOLD, Verb.RELEASE):
-            return self._look_up_hold(preview, key, until)
+            return self._look_up_hold(preview, key)
         plan, is_cancel = preview.plan, verb == Verb.CANCEL
         order = order_from_plan(CancelOrder, plan) if is_cancel else order_from_plan(RerunOrder, plan)
-        parts = self._client.mark(safe_name(order.user), key, until - monotonic())
+        parts = self._client.mark(safe_name(order.user), key)
         answer, status = parts[1].fields(2)
         if answer == "found":
             label = "it" if verb == Verb.CANCEL else "exit status"
@@ -257,13 +169,13 @@ class CronActions:
             now = float(parts[0].rest) if parts[0].rest.isdigit() else 0.0
             return absent(preview.plan, order.skew_seconds, now, self._target)
         folder = f"{self._client.options.spool}/{order.user}/actions"
-        return ActionUnknown(f"{self._target}: {folder} cannot be read by {self._login}")
+        return ActionUnknown(f"{self._target}: {folder} cannot be read by {self._client.login}")
 
     # -- run once -----------------------------------------------------------------------------------------------------
-    def _preview_run(self, spec: ActionSpec, until: float) -> Preview:
-        snapshot, job = self._running(until), spec.run.job
+    def _preview_run(self, spec: ActionSpec) -> Preview:
+        snapshot, job = self._running(), spec.run.job
         if of_anacron := self._of_anacron(snapshot, job):
-            return self._preview_anacron(snapshot, of_anacron, spec, until)
+            return self._preview_anacron(snapshot, of_anacron, spec)
         line = self._line(snapshot, job)
         overlap = _overlap(snapshot, spec)
         kind = "system" if line.is_system else "busybox" if line.daemon is CronDaemon.BUSYBOX else "user"
@@ -271,7 +183,7 @@ class CronActions:
         order = RerunOrder(self._target, job, *place, _skew(snapshot), overlap is not None)
         period = str(spec.parameters.get("period_at", "")) if spec.verb == Verb.START else ""
         refused = _ran_already(snapshot, line, job, period)
-        refused = refused or find_line(self._client, order, self._login, until - monotonic())
+        refused = refused or self._line_refusal(order)
         return Preview(
             verb="run once",
             summary=f"run this crontab line once on {self._target} as {order.user}: {shown(line.command)}",
@@ -285,7 +197,7 @@ class CronActions:
             plan={**asdict(order), "verb": spec.verb.value, "period_at": period},
         )
 
-    def _preview_anacron(self, snapshot: HostPoll, item: AnacronJob, spec: ActionSpec, until: float) -> Preview:
+    def _preview_anacron(self, snapshot: HostPoll, item: AnacronJob, spec: ActionSpec) -> Preview:
         job, place = spec.run.job, (item.path, ANACRON, dialects.USER, item.hash, 1)
         order = RerunOrder(self._target, job, *place, _skew(snapshot), overlap=False)  # anacron holds a lock
         pid, refused = _runs(snapshot, job), None
@@ -299,16 +211,16 @@ class CronActions:
             scope=f"1 run of {job}; downstream jobs are not started",
             native_calls=(f"ssh {self._target} sh -s: as {order.user}, anacron -d -f -n -t {item.path} {item.name}",),
             notes=(BY_ANACRON,),
-            refused=refused or find_line(self._client, order, self._login, until - monotonic()),
+            refused=refused or self._line_refusal(order),
             plan={**asdict(order), "verb": spec.verb.value},
         )
 
-    def _run(self, preview: Preview, key: str, until: float) -> Receipt:
+    def _run(self, preview: Preview, key: str, sent: datetime | None) -> Receipt:
         order = order_from_plan(RerunOrder, preview.plan)
         safe_name(order.user)
         period = str(preview.plan.get("period_at", ""))
         if period or not order.overlap:
-            snapshot = self._running(until)
+            snapshot = self._running()
             pid = _runs(snapshot, order.job)
             if pid is not None and not order.overlap:
                 raise NotSupported(
@@ -317,48 +229,98 @@ class CronActions:
             line = None if order.kind == ANACRON else self._line(snapshot, order.job)
             if line and (refused := _ran_already(snapshot, line, order.job, period)):
                 raise NotSupported(refused)
-        return send_rerun(self._client, order, key, self._login, until - monotonic(), sent_at(preview.plan))
+        unknown = f"Whether {order.job} was started is looked up by its mark."
+        parts = sent_once(lambda: self._run_line(order, key, "run", sent), unknown)
+        if section(parts, "STARTED"):
+            return Receipt(key, f"started on {order.host} as {order.user}")
+        if section(parts, "EXISTS"):
+            return Receipt(key, f"was started before on {order.host} under this key")
+        raise self._rerun_refusal(parts[0], order)
+
+    def _run_line(self, order: RerunOrder, key: str, mode: str, sent: datetime | None = None) -> list[ScriptSection]:
+        arguments = order.arguments(key, self._client.options.spool, mode, sent)
+        return self._client.run_line(safe_name(order.user), arguments, once=mode == "run")
+
+    def _line_refusal(self, order: RerunOrder) -> str | None:
+        """Why the host would refuse to run the line now; None when it would run it. Starts nothing."""
+        parts = self._run_line(order, "-", "look")
+        return None if section(parts, "LINE") else str(self._rerun_refusal(parts[0], order))
+
+    def _rerun_refusal(self, part: ScriptSection, order: RerunOrder) -> AccessRefused | NotSupported:
+        text = part.rest[:SHOWN]
+        if part.kind == "TOOL":
+            return NotSupported(f"{order.job}: anacron is not installed on {order.host} ({text} is not found)")
+        if part.kind == "RUNS":
+            return NotSupported(f"{order.job}: a rerun of it runs on {order.host} as process {text}. Wait for its end.")
+        return self._client.refusal(part, order.host, order.job, order.path, order.user)
 
     # -- hold ---------------------------------------------------------------------------------------------------------
-    def _preview_hold(self, spec: ActionSpec, until: float) -> Preview:
-        snapshot = self._crontabs(until)
+    def _preview_hold(self, spec: ActionSpec) -> Preview:
+        snapshot = self._crontabs()
         line = self._line(snapshot, spec.run.job)
-        order = hold.HoldOrder.of(spec, self._target, line, self._login, _skew(snapshot))
-        refused, bare = hold.check_line(self._client, order, self._login, until - monotonic())
+        order = hold.HoldOrder.of(spec, self._target, line, self._client.login, _skew(snapshot))
+        refused, bare = hold.check_line(self._client, order)
         return hold.preview_hold(order, line, refused, bare)
 
     def holds(self, snapshot: HostPoll) -> tuple[NativeHold, ...]:
         """All holds on the host. Raises AccessRefused where a crontab is denied: an incomplete list proves nothing."""
         crontabs = snapshot.crontabs
         if crontabs.denied:
-            raise AccessRefused(denied_text(crontabs.denied, self._target, self._login))
+            raise AccessRefused(denied_text(crontabs.denied, self._target, self._client.login))
         return tuple(hold.marks_in(self._target, crontabs.tables))
 
-    def _look_up_hold(self, preview: Preview, key: str, until: float) -> LookUpResult:
+    def _look_up_hold(self, preview: Preview, key: str) -> LookUpResult:
         order = order_from_plan(hold.HoldOrder, preview.plan)
-        snapshot = self._crontabs(until)
+        snapshot = self._crontabs()
         why = next((why for path, why in snapshot.crontabs.denied if path == order.path), None)
         if why is not None:
-            return ActionUnknown(f"{order.where} cannot be read by {self._login}: {why}")
+            return ActionUnknown(f"{order.where} cannot be read by {self._client.login}: {why}")
         now = snapshot.answer.host.now.timestamp()
         existing = hold.look_up_hold(order, key, snapshot.crontabs.tables)
         return existing or absent(preview.plan, order.skew_seconds, now, self._target)
 
     # -- cancel -------------------------------------------------------------------------------------------------------
-    def _preview_cancel(self, spec: ActionSpec, until: float) -> Preview:
-        snapshot = self._running(until)
+    def _preview_cancel(self, spec: ActionSpec) -> Preview:
+        snapshot = self._running()
         attempt = attempt_of(spec, snapshot.memory.book.attempts)
         processes, host = snapshot.answer.processes, snapshot.answer.host
         process = (attempt.job, attempt.user, attempt.pid, processes.births.get(attempt.pid, ""), host.boot)
         order = CancelOrder("cancel", self._target, *process, _skew(snapshot))
         refused, count = unproved(attempt, processes, host), ""
         if refused is None:
-            parts = _cancel_call(self._client, order, "-", "look", until - monotonic())
+            parts = self._end_run(order, "-", "look")
             if running := section(parts, "RUNS"):
                 count = running.fields(2)[1].strip()
             else:
-                refused = str(_cancel_refusal(parts[0], order, self._login, self._client))
+                refused = str(self._cancel_refusal(parts[0], order))
         return preview_cancel(order, refused, count)
+
+    def _cancel(self, order: CancelOrder, key: str, sent: datetime | None) -> Receipt:
+        """Sends SIGTERM under `key`. Raises OutcomeUnknown when the host was reached and did not answer."""
+        unknown = f"Whether SIGTERM was sent to {order.job} is looked up by its mark."
+        parts = sent_once(lambda: self._end_run(order, key, "run", sent), unknown)
+        if section(parts, "ENDING"):
+            return Receipt(key, f"SIGTERM sent on {order.host} to process {order.pid} and its session")
+        if section(parts, "EXISTS"):
+            return Receipt(key, f"SIGTERM was sent before on {order.host} under this key")
+        raise self._cancel_refusal(parts[0], order)
+
+    def _end_run(self, order: CancelOrder, key: str, mode: str, sent: datetime | None = None) -> list[ScriptSection]:
+        user, latest = safe_name(order.user), str(not_after(order.skew_seconds, sent))
+        arguments = (user, str(order.pid), order.birth, order.boot, key, self._client.options.spool, latest, mode)
+        return self._client.end_run(user, arguments, once=mode == "run")
+
+    def _cancel_refusal(self, part: ScriptSection, order: CancelOrder) -> AccessRefused | NotSupported:
+        if part.kind == "ENDED":
+            return NotSupported(
+                f"{order.job}: process {order.pid} on {order.host} has ended meanwhile; nothing was sent"
+            )
+        if part.kind == "SHARED":
+            return NotSupported(
+                f"{order.job}: process {order.pid} on {order.host} does not lead a session of its own, so what belongs "
+                "to it is not proved. End it on its host."
+            )
+        return self._client.refusal(part, order.host, order.job, "its crontab", order.user)
 
     def _of_anacron(self, snapshot: HostPoll, job: str) -> AnacronJob | None:
         items = snapshot.crontabs.tables.anacron
@@ -372,7 +334,7 @@ class CronActions:
             raise NotSupported(f"{dialects.NO_HOLD} {of_anacron.name}")
         denied = snapshot.crontabs.denied
         if denied:
-            raise AccessRefused(denied_text(denied, self._target, self._login))
+            raise AccessRefused(denied_text(denied, self._target, self._client.login))
         raise NotSupported(
             f"{job} is in no crontab of {self._target} any more: removed, renamed, commented out by hand"
         )

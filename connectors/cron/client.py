@@ -22,8 +22,8 @@ from connectors.cron.evidence import LogPosition
 from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.settle import sent_at
-from connectors.sdk.transport.hosts import LOGIN_PATH, AbsolutePath, HostOptions, HostSession, UserName
-from connectors.sdk.transport.script_output import ScriptSection, sections
+from connectors.sdk.transport.hosts import LOGIN_PATH, AbsolutePath, HostOptions, HostSession, ScriptClient, UserName
+from connectors.sdk.transport.script_output import ScriptSection
 
 
 class CronOptions(HostOptions):
@@ -72,7 +72,6 @@ def let_through(parts: list[ScriptSection], where: str) -> list[ScriptSection]:
     return parts
 
 
-ARGV = ("sh", "-s")
 LOG_BYTES = 1024 * 1024  # of a log in one poll
 FIRST_BYTES = 4 * 1024 * 1024
 RECORD_BYTES = 4 * 1024 * 1024  # for all users together; the wrapper keeps about 2 MiB for each
@@ -85,15 +84,16 @@ def script(name: str) -> str:
     return (Path(__file__).parent / name).read_text("utf-8")
 
 
-class CronClient:
-    """One host. Each call is one round trip and returns the raw sections."""
+class CronClient(ScriptClient):
+    """One host. Each call returns the raw sections."""
 
     def __init__(self, options: CronOptions, session: HostSession) -> None:
-        self.options, self.session = options, session
+        super().__init__(session)
+        self.options, self.login = options, session.address.user
 
     def snapshot(
         self, checksum: str, pids: Iterable[int], log: LogPosition | None, records: Iterable[LogPosition],
-        timeout_seconds: float, search: frozenset[str] = frozenset(), journal: str = "", since: int = 0,
+        search: frozenset[str] = frozenset(), journal: str = "", since: int = 0,
     ) -> list[ScriptSection]:  # fmt: skip
         """Clock, processes, crontabs (text unless `checksum` holds), the log and the wrapper's records since their
         places. `search`: paths whose place is not in the live file. Where no log can be read, the journal after its
@@ -108,31 +108,26 @@ class CronClient:
         calls += [("leave", str(RECORD_BYTES))]
         calls += [_follow(place, None, place.path in search) for place in known]
         calls += [("new_spools", "\n".join(place.path for place in known), "new")]
-        return self._ask(calls, timeout_seconds)
+        return self._ask(calls)
 
-    def tail(self, timeout_seconds: float) -> list[ScriptSection]:
+    def tail(self) -> list[ScriptSection]:
         """The same with the last TAIL_BYTES of log and records only."""
         calls = self._first("-", (), reruns=True)
         calls += [("first_log", str(TAIL_BYTES), "tail", *self.options.logs), ("journal", "", "tail", str(TAIL_BYTES))]
         calls += [("leave", str(TAIL_BYTES)), ("new_spools", "", "tail")]
-        return self._ask(calls, timeout_seconds)
+        return self._ask(calls)
 
-    def tables(self, timeout_seconds: float, checksum: str = "-") -> list[ScriptSection]:
+    def tables(self, checksum: str = "-") -> list[ScriptSection]:
         """Clock, daemon and the text of all crontabs, unless `checksum` holds."""
-        return self._ask(self._first(checksum, ()), timeout_seconds)
+        return self._ask(self._first(checksum, ()))
 
-    def output(self, path: str, start: int | None, limit_bytes: int, timeout_seconds: float) -> list[ScriptSection]:
+    def output(self, path: str, start: int | None, limit_bytes: int) -> list[ScriptSection]:
         """A part of a job's output: its end, or what follows `start`."""
         where = "tail" if start is None else str(start)
-        return self._ask([("chunk", path, str(limit_bytes), where)], timeout_seconds)
+        return self._ask([("chunk", path, str(limit_bytes), where)])
 
     def rights(
-        self,
-        users: Iterable[str],
-        holders: Iterable[str],
-        has_system: bool,
-        wrappers: Iterable[str],
-        timeout_seconds: float,
+        self, users: Iterable[str], holders: Iterable[str], has_system: bool, wrappers: Iterable[str]
     ) -> list[ScriptSection]:
         """The answer for a probe: the rights of the login. `holders`: users with crontabs of their own; `wrappers`:
         paths of our shell wrapper in crontabs."""
@@ -141,52 +136,44 @@ class CronClient:
         calls = [*self._first("-", ()), ("who",)]
         calls += [("wrappers", *wrappers), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
         if self.options.restricted:
-            return self._ask(calls, timeout_seconds)
+            return self._ask(calls)
         calls += [("may_become", " ".join(users), self._sudo)]
         calls += [("may_hold", " ".join(holders), "system" if has_system else "none", self._sudo)]
-        return self._ask(calls, timeout_seconds, "rights.sh")
+        return self._ask(calls, "rights.sh")
 
-    def mark(self, user: str, key: str, timeout_seconds: float) -> list[ScriptSection]:
+    def mark(self, user: str, key: str) -> list[ScriptSection]:
         """The host's clock, then whether our mark of that action exists."""
         call = ("look_for", self.options.spool, user, key, self._sudo)
-        return self._ask([("now",), call], timeout_seconds, "rights.sh")
+        return self._ask([("now",), call], "rights.sh")
 
-    def run_line(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[ScriptSection]:
+    def run_line(self, user: str, arguments: Iterable[str], once: bool) -> list[ScriptSection]:
         """Has `act.sh` find a line and, in mode run, start it, as `user`."""
         wrapper = f"wrapper() {{ cat <<'{END_MARK}_W'\n{script('headway-sh')}{END_MARK}_W\n}}\n"
         call = f"run_once {join(arguments)}"
-        return self._as_user(user, f"{script('act.sh')}{wrapper}", call, timeout_seconds, once)
+        return self._as_user(user, f"{script('act.sh')}{wrapper}", call, once)
 
-    def hold(
-        self, user: str, name: str, arguments: Iterable[str], path: str, timeout_seconds: float, once: bool
-    ) -> list[ScriptSection]:
+    def hold(self, user: str, name: str, arguments: Iterable[str], path: str, once: bool) -> list[ScriptSection]:
         """Has `hold.sh` find a line and, in mode run, comment it out, enable it or remove its mark (`name`: hold_line,
         release_line, clear_mark), as `user`."""
         checksum = f'[ "$(id -u)" = 0 ] || sudo -n /usr/bin/cat {quote(path)} 2>/dev/null | cksum'
         raw = checksum if self.options.sudo else ""
         call = f"{name} {join(arguments)}"
-        return self._as_user(user, script("hold.sh"), call, timeout_seconds, once, before=f"RAW=$({raw})")
+        return self._as_user(user, script("hold.sh"), call, once, before=f"RAW=$({raw})")
 
-    def end_run(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[ScriptSection]:
+    def end_run(self, user: str, arguments: Iterable[str], once: bool) -> list[ScriptSection]:
         """Has `cancel.sh` prove a process and, in mode run, end its session, as `user`."""
-        return self._as_user(user, script("cancel.sh"), f"end_run {join(arguments)}", timeout_seconds, once)
+        return self._as_user(user, script("cancel.sh"), f"end_run {join(arguments)}", once)
 
-    def _as_user(
-        self, user: str, text: str, call: str, timeout_seconds: float, once: bool, before: str = "RAW="
-    ) -> list[ScriptSection]:
+    def _as_user(self, user: str, text: str, call: str, once: bool, before: str = "RAW=") -> list[ScriptSection]:
         """Runs `call` of the script as `user`. `before` runs as the login and sets RAW, one line of plain words."""
         if self.options.restricted:
-            raise NotSupported(f"{self.session.address.text}: {READ_ONLY_KEY}")
+            raise NotSupported(f"{self.where}: {READ_ONLY_KEY}")
         nonce = secrets.token_hex(8)
         inner = f"{script('line.sh')}{text}N={nonce}\n{{\n{call}\nmark END\n}} </dev/null 2>/dev/null\n"
         given = f"{{ printf 'RAW=\"%s\"\\n' \"$RAW\"; cat <<'{END_MARK}'\n{inner}{END_MARK}\n}}"
         outer = f"{script('rights.sh')}N={nonce}\n{before}\n{given} | "
         outer += f"as_user {quote(user)} {quote(self._sudo)} {quote(self.options.spool)}\n"
-        done = self.session.run(outer.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
-        return sections(done.stdout, nonce, self.session.address.text)
-
-    def close(self) -> None:
-        self.session.close()
+        return self.send(outer, nonce, once)
 
     @property
     def _sudo(self) -> str:
@@ -202,7 +189,7 @@ class CronClient:
             ("crontabs", checksum, self._sudo, users),
         ]
 
-    def _ask(self, calls: Sequence[Call], timeout_seconds: float, *scripts: str) -> list[ScriptSection]:
+    def _ask(self, calls: Sequence[Call], *scripts: str) -> list[ScriptSection]:
         nonce = secrets.token_hex(8)
         history = self.options.history_mib * 1024 * 1024
         if self.options.restricted:
@@ -212,8 +199,29 @@ class CronClient:
             given = f"N={nonce} HISTORY={history} SPOOL={quote(self.options.spool)}"
             commands = "\n".join(f"{name} {join(arguments)}".rstrip() for name, *arguments in calls)
             stdin = f"{texts}{given}\n{{\n{commands}\nmark END\n}} </dev/null 2>/dev/null\n"
-        done = self.session.run(stdin.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds)
-        return let_through(sections(done.stdout, nonce, self.session.address.text), self.session.address.text)
+        return let_through(self.send(stdin, nonce), self.where)
+
+    def refusal(
+        self, message: ScriptSection, host: str, job: str, path: str, user: str
+    ) -> AccessRefused | NotSupported:
+        """The error for a refusal that every script can return, with its fix; `user`: the user of the script."""
+        text = message.rest[:SHOWN]
+        if message.kind == "REFUSED":
+            return AccessRefused(
+                f"{host}: {self.login} may not act as {user} ({text or 'refused'}). "
+                f"Add to its sudoers: {sudoers_line(self.login, user)}"
+            )
+        if message.kind == "SPOOL":
+            return AccessRefused(
+                f"{host}: {user} cannot write {text}, where the mark of an action belongs. "
+                f"As root: install -d -o root -g adm -m 3773 {self.options.spool}"
+            )
+        if message.kind == "GONE":
+            seen = f" ({text})" if text else ""
+            return NotSupported(f"{job}: this line is no longer in {path} on {host}{seen}. Refresh the preview.")
+        if message.kind == "LATE":
+            return NotSupported(f"{job}: the request reached {host} too late and nothing was done. Send it again.")
+        return NotSupported(f"{job}: {host} did not do it: {message.kind} {text}")
 
 
 def _follow(place: LogPosition, budget: int | None, search: bool) -> Call:
@@ -275,29 +283,6 @@ def order_from_plan(kind: Callable[..., T], plan: Mapping[str, Any]) -> T:
 
 def section(parts: list[ScriptSection], *kinds: str) -> ScriptSection | None:
     return next((part for part in parts if part.kind in kinds), None)
-
-
-def refusal(
-    message: ScriptSection, host: str, job: str, path: str, user: str, login: str, spool: str
-) -> AccessRefused | NotSupported:
-    """The error for a refusal that every script can return, with its fix; `user`: the user of the script."""
-    text = message.rest[:SHOWN]
-    if message.kind == "REFUSED":
-        return AccessRefused(
-            f"{host}: {login} may not act as {user} ({text or 'refused'}). "
-            f"Add to its sudoers: {sudoers_line(login, user)}"
-        )
-    if message.kind == "SPOOL":
-        return AccessRefused(
-            f"{host}: {user} cannot write {text}, where the mark of an action belongs. "
-            f"As root: install -d -o root -g adm -m 3773 {spool}"
-        )
-    if message.kind == "GONE":
-        seen = f" ({text})" if text else ""
-        return NotSupported(f"{job}: this line is no longer in {path} on {host}{seen}. Refresh the preview.")
-    if message.kind == "LATE":
-        return NotSupported(f"{job}: the request reached {host} too late and nothing was done. Send it again.")
-    return NotSupported(f"{job}: {host} did not do it: {message.kind} {text}")
 
 
 WRAPPER_SPOOL = "/var/spool/headway"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 
 from connectors.cron.actions import CronActions
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED
@@ -18,10 +17,9 @@ from connectors.cron.evidence import journal_events
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
 from connectors.cron.polling import CronCursor, HostPoll, crontab_fix
 from connectors.cron.records import AttemptRef, user_of_table
+from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
-    ActionSpec,
     ConnectorKind,
-    LookUpResult,
     NativeHold,
     Preview,
     Probe,
@@ -31,22 +29,16 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.log_chunks import byte_offset, chunk_of
-from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef, TargetClock
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.hosts import HostSession, login_text, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import ScriptSection, bytes_of, text_of
 from connectors.sdk.transport.ssh import SshAddress, trust_hint
 
 
-def probe(
-    parts: list[ScriptSection],
-    answer: HostAnswer,
-    crontabs: HostCrontabs,
-    options: CronOptions,
-    clock: TargetClock,
-    signed_in: str,
-) -> Probe:
+def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, signed_in: str) -> Probe:
     """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people."""
+    answer, crontabs = snapshot.answer, snapshot.crontabs
     me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
     rights = [_cron_runs(answer), _crontabs(crontabs, me[0]), _log(parts, me[0]), _records(parts, options)]
     rights += _actions(parts, me[0])
@@ -54,7 +46,7 @@ def probe(
         fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
         rights.append(SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act"))
     notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts))
-    return Probe(True, me[3], tuple(rights), notes, clock)
+    return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.ours, crontabs.zone))
 
 
 def _cron_runs(answer: HostAnswer) -> SourcePermission:
@@ -143,7 +135,7 @@ LADDER = (
 )
 
 
-class CronConnector:
+class CronConnector(ComposedConnector):
     """One host; keeps its connection and the crontabs it last read between calls."""
 
     def __init__(
@@ -152,25 +144,38 @@ class CronConnector:
         self.options, self.target = options, target
         session = session or session_of(options, target, secrets)
         self.address = session.address
-        self._client = CronClient(options, session)
+        self._host = CronClient(options, session)
         self.crontabs: HostCrontabs | None = None
-        self._acts = CronActions(self._client, target, self.address.user, self.running, self.crontabs_now)
-        self._inventory: Inventory | None = None
+        self._actions = CronActions(self._host, target, self.running, self.crontabs_now)
+        self._known_inventory: Inventory | None = None
         self._inventory_key: tuple[HostCrontabs, int] | None = None
+        super().__init__(
+            self._host,
+            inventory=self._read_inventory,
+            poll=self._read_runs,
+            log=self._read_log,
+            acts=self._actions,
+            holds=self._read_holds,
+            probe=self._read_permissions,
+        )
 
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        snapshot = self._snapshot_of(self._client.tables(timeout_seconds), CronCursor(), datetime.now(UTC))
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        """The host itself refuses what arrives too late."""
+        self._begin(timeout_seconds)
+        return self._actions.act(preview, key)
+
+    def _read_inventory(self, previous_hash: str) -> Inventory:
+        snapshot = self._snapshot_of(self._host.tables(), CronCursor(), datetime.now(UTC))
         return self._inventory_of(snapshot).unless_same(previous_hash)
 
-    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        until = monotonic() + timeout_seconds
+    def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         known = self.crontabs
         memory = CronCursor.from_json(cursor)
         memory.follow_only(self.options.logs, self.options.spool)
-        snapshot = self._ask(memory, known, frozenset(), until)
+        snapshot = self._ask(memory, known, frozenset())
         moved = snapshot.moved()
         if moved:
-            snapshot = self._ask(snapshot.memory, known, moved, until)
+            snapshot = self._ask(snapshot.memory, known, moved)
         snapshot.take()
         snapshot.warnings += trust_hint(self.address) if isinstance(self.address, SshAddress) else ()
         return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
@@ -178,12 +183,12 @@ class CronConnector:
     def _changed_inventory(self, snapshot: HostPoll) -> Inventory | None:
         """The inventory; None where an earlier poll of this cursor reported it."""
         source = (snapshot.crontabs, snapshot.level)
-        if self._inventory is None or self._inventory_key != source:
-            self._inventory, self._inventory_key = self._inventory_of(snapshot), source
-        if self._inventory.hash == snapshot.memory.inventory:
+        if self._known_inventory is None or self._inventory_key != source:
+            self._known_inventory, self._inventory_key = self._inventory_of(snapshot), source
+        if self._known_inventory.hash == snapshot.memory.inventory:
             return None
-        snapshot.memory.inventory = self._inventory.hash
-        return replace(self._inventory, clock=snapshot.answer.host.clock(snapshot.ours, snapshot.crontabs.zone))
+        snapshot.memory.inventory = self._known_inventory.hash
+        return replace(self._known_inventory, clock=snapshot.answer.host.clock(snapshot.ours, snapshot.crontabs.zone))
 
     def _inventory_of(self, snapshot: HostPoll) -> Inventory:
         """The inventory of a snapshot. `users` of the settings counts for a login that cannot list all crontabs."""
@@ -192,20 +197,12 @@ class CronConnector:
             return result
         return replace(result, is_selected=lambda _, keys: user_of_table(keys) in (None, *users))
 
-    def _ask(self, memory: CronCursor, known: HostCrontabs | None, search: frozenset[str], until: float) -> HostPoll:
+    def _ask(self, memory: CronCursor, known: HostCrontabs | None, search: frozenset[str]) -> HostPoll:
         unended = [attempt for attempt in memory.book.attempts if attempt.state.is_open or attempt.is_unproved]
         pids = {pid for item in unended for pid in (item.pid, item.child) if pid}
         before = datetime.now(UTC)
-        parts = self._client.snapshot(
-            known.checksum if known else "-",
-            pids,
-            memory.log,
-            memory.records.values(),
-            until - monotonic(),
-            search,
-            memory.journal,
-            int((before - JOURNAL_BACK).timestamp()),
-        )
+        checksum, since = known.checksum if known else "-", int((before - JOURNAL_BACK).timestamp())
+        parts = self._host.snapshot(checksum, pids, memory.log, memory.records.values(), search, memory.journal, since)
         return self._snapshot_of(parts, memory, before)
 
     def _snapshot_of(self, parts: list[ScriptSection], memory: CronCursor, before: datetime) -> HostPoll:
@@ -219,11 +216,10 @@ class CronConnector:
         ours = before + (datetime.now(UTC) - before) / 4
         return HostPoll(self.target, self.options.spool, memory, answer, self.crontabs, ours)
 
-    # -- log ----------------------------------------------------------------------------------------------------------
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+    def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         ref = AttemptRef.from_json(run.native_ref)
         if ref is not None and ref.has_output(self.options.spool):
-            return self._output(ref.output, start, limit_bytes, timeout_seconds)
+            return self._output(ref.output, start, limit_bytes)
         if ref is None or not ref.lines:
             raise NotSupported(
                 f"{run.job}: cron keeps no output, and its log has no line of this run. "
@@ -232,9 +228,9 @@ class CronConnector:
         text = text_of(bytes_of(NO_OUTPUT + "\n".join(ref.lines) + "\n"))
         return chunk_of(text, start and str(byte_offset(start)), limit_bytes, is_open=False)
 
-    def _output(self, path: str, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+    def _output(self, path: str, start: str | None, limit_bytes: int) -> LogChunk:
         offset = None if start is None else byte_offset(start)
-        parts = self._client.output(path, offset, limit_bytes, timeout_seconds)
+        parts = self._host.output(path, offset, limit_bytes)
         status, begin_text, size_text, cut = parts[0].fields(4)
         if parts[0].kind != "CHUNK" or status != "ok":
             raise NotSupported(f"{self.address.text}: {path} is {status}: pruned, or not readable for the login user.")
@@ -244,49 +240,33 @@ class CronConnector:
         is_cut = start is None and (bool(cut) or begin > 0)
         return LogChunk(text_of(data), str(end), end < size and bool(data), is_cut)
 
-    # -- acts ---------------------------------------------------------------------------------------------------------
-    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        return self._acts.preview(spec, monotonic() + timeout_seconds)
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        return self._acts.act(preview, key, monotonic() + timeout_seconds)
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
-        return self._acts.look_up(preview, key, monotonic() + timeout_seconds)
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+    def _read_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """The crontabs are read again only when their stamps changed, as at a poll."""
-        stamp = self.crontabs.checksum if self.crontabs else "-"
-        snapshot = self.crontabs_now(monotonic() + timeout_seconds, stamp)
-        return self._acts.holds(snapshot)
+        del known  # every mark is seen
+        return self._actions.holds(self.crontabs_now(self.crontabs.checksum if self.crontabs else "-"))
 
-    def running(self, until: float) -> HostPoll:
+    def running(self) -> HostPoll:
         before = datetime.now(UTC)
-        snapshot = self._snapshot_of(self._client.tail(until - monotonic()), CronCursor(), before)
+        snapshot = self._snapshot_of(self._host.tail(), CronCursor(), before)
         snapshot.from_middle = True
         snapshot.take()
         return snapshot
 
-    def crontabs_now(self, until: float, checksum: str = "-") -> HostPoll:
+    def crontabs_now(self, checksum: str = "-") -> HostPoll:
         """The crontabs only; their text is sent unless `checksum` holds."""
         before = datetime.now(UTC)
-        return self._snapshot_of(self._client.tables(until - monotonic(), checksum), CronCursor(), before)
+        return self._snapshot_of(self._host.tables(checksum), CronCursor(), before)
 
-    def probe(self, timeout_seconds: float) -> Probe:
-        until = monotonic() + timeout_seconds
+    def _read_permissions(self) -> Probe:
         before = datetime.now(UTC)
-        snapshot = self._snapshot_of(self._client.tables(timeout_seconds), CronCursor(), before)
+        snapshot = self._snapshot_of(self._host.tables(), CronCursor(), before)
         lines = [line for line in snapshot.crontabs.tables.lines if is_safe_name(line.user)]
         holders = sorted({line.user for line in lines if not line.is_system})
         has_system = any(line.is_system for line in lines)
         users = sorted({line.user for line in lines})
         wrappers = sorted({line.wrapper for line in snapshot.crontabs.tables.lines if line.is_wrapped})
-        parts = self._client.rights(users, holders, has_system, wrappers or (WRAPPER_PATH,), until - monotonic())
-        clock = snapshot.answer.host.clock(snapshot.ours, snapshot.crontabs.zone)
-        return probe(parts, snapshot.answer, snapshot.crontabs, self.options, clock, login_text(self.address))
-
-    def close(self) -> None:
-        self._client.close()
+        parts = self._host.rights(users, holders, has_system, wrappers or (WRAPPER_PATH,))
+        return probe(parts, snapshot, self.options, login_text(self.address))
 
 
 CONNECTOR = ConnectorKind(

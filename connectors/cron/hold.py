@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from connectors.cron.client import SHOWN, CronClient, not_after, refusal, safe_name, section, shown
+from connectors.cron.client import SHOWN, CronClient, not_after, safe_name, section, shown
 from connectors.cron.crontab import CrontabLine, CrontabSet
 from connectors.cron.records import native_id
 from connectors.sdk.contract import (
@@ -108,20 +108,18 @@ def preview_hold(order: HoldOrder, line: CrontabLine, refused: str | None, bare:
     )
 
 
-def check_line(client: CronClient, order: HoldOrder, login: str, timeout_seconds: float) -> tuple[str | None, bool]:
+def check_line(client: CronClient, order: HoldOrder) -> tuple[str | None, bool]:
     """Why the host would refuse it now (None when it would do it), and whether the mark is bare. Changes nothing."""
-    parts = _call(client, order, "headway-0000000000", "look", timeout_seconds)
+    parts = _call(client, order, "headway-0000000000", "look")
     if section(parts, "LINE", "BARE"):
         return None, section(parts, "BARE") is not None
-    return str(_refusal(parts[0], order, login, client)), False
+    return str(_refusal(parts[0], order, client)), False
 
 
-def send_hold(
-    client: CronClient, order: HoldOrder, key: str, login: str, timeout_seconds: float, sent: datetime | None
-) -> Receipt:
+def send_hold(client: CronClient, order: HoldOrder, key: str, sent: datetime | None) -> Receipt:
     """Holds or releases the line. Raises OutcomeUnknown when the host was reached and did not answer."""
     unknown = f"Whether {order.job} is held is looked up in its crontab."
-    parts = sent_once(lambda: _call(client, order, key, "run", timeout_seconds, sent), unknown)
+    parts = sent_once(lambda: _call(client, order, key, "run", sent), unknown)
     if section(parts, "DONE"):
         done = "commented out in" if order.verb == Verb.HOLD else "enabled again in"
         return Receipt(key, f"{done} {order.where}")
@@ -132,16 +130,16 @@ def send_hold(
         return Receipt(key, f"was held before under this key in {order.where}")
     if section(parts, "RACE"):
         raise OutcomeUnknown(f"{order.job}: {order.where} was changed at the same moment. {unknown}")
-    raise _refusal(parts[0], order, login, client)
+    raise _refusal(parts[0], order, client)
 
 
 def _call(
-    client: CronClient, order: HoldOrder, key: str, mode: str, timeout_seconds: float, sent: datetime | None = None
+    client: CronClient, order: HoldOrder, key: str, mode: str, sent: datetime | None = None
 ) -> list[ScriptSection]:
     numbers = (str(order.ordinal), order.argument(key), str(not_after(order.skew_seconds, sent)), mode)
     arguments = (order.path, order.kind, safe_name(order.user), order.hash, *numbers)
     call = "clear_mark" if order.clears else f"{order.verb}_line"
-    return client.hold(safe_name(order.runs_as), call, arguments, order.path, timeout_seconds, mode == "run")
+    return client.hold(safe_name(order.runs_as), call, arguments, order.path, mode == "run")
 
 
 def look_up_hold(order: HoldOrder, key: str, tables: CrontabSet) -> ActionFound | None:
@@ -164,7 +162,7 @@ def marks_in(host: str, tables: CrontabSet) -> Iterator[NativeHold]:
             yield NativeHold(native_id(host, line), mark, f"{table}, line {line.number}", bare=bool(line.bare_mark))
 
 
-def _refusal(message: ScriptSection, order: HoldOrder, login: str, client: CronClient) -> AccessRefused | NotSupported:
+def _refusal(message: ScriptSection, order: HoldOrder, client: CronClient) -> AccessRefused | NotSupported:
     text = message.rest[:SHOWN]
     job, where = order.job, order.where
     if message.kind == "TAKEN":
@@ -178,10 +176,10 @@ def _refusal(message: ScriptSection, order: HoldOrder, login: str, client: CronC
     if message.kind == "BYTES":
         return AccessRefused(
             f"{job}: crontab -l does not show {where} byte for byte (carriage returns). Let Headway read the file, "
-            f"sudoers: {login} ALL=(root) NOPASSWD: /usr/bin/cat {order.path}; or take them out of the crontab."
+            f"sudoers: {client.login} ALL=(root) NOPASSWD: /usr/bin/cat {order.path}; or take them out of the crontab."
         )
     if message.kind == "WRITE":
         return AccessRefused(f"{job}: {where} cannot be written: {text}.")
     if message.kind == "GONE" and "not allowed" in text:
         return AccessRefused(f"{job}: {order.user} may not use crontab(1) on {order.host}: add it to /etc/cron.allow.")
-    return refusal(message, order.host, job, order.path, order.runs_as, login, client.options.spool)
+    return client.refusal(message, order.host, job, order.path, order.runs_as)

@@ -37,15 +37,7 @@ from connectors.sdk.marked_pause import (
 from connectors.sdk.settle import host_window
 from connectors.sdk.states import Verb
 from connectors.slurm import parse
-from connectors.slurm.client import (
-    OPERATORS,
-    JobSituation,
-    SlurmClient,
-    call,
-    needed,
-    sent,
-    situation,
-)
+from connectors.slurm.client import OPERATORS, JobSituation, SlurmClient, call, needed, sent, situation
 from connectors.slurm.options import JobSelection
 from connectors.slurm.parse import QueueRow, SlurmAnswer
 from connectors.slurm.polling import SlurmInventory

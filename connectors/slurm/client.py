@@ -15,14 +15,12 @@ from shlex import join, quote
 
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, OutcomeUnknown
 from connectors.sdk.states import RunState
-from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.hosts import HostSession, sent_once
-from connectors.sdk.transport.script_output import ScriptSection, host_now, sections
+from connectors.sdk.transport.hosts import HostSession, ScriptClient, sent_once
+from connectors.sdk.transport.script_output import ScriptSection, host_now
 from connectors.slurm import parse
 from connectors.slurm.options import SlurmOptions
 from connectors.slurm.parse import SlurmAnswer
 
-ARGV = ("sh", "-s")
 PAGE_ROWS = 5000
 """Rows of accounting in one poll."""
 
@@ -41,15 +39,12 @@ class AccountingWindow:
     skip: int = 0
 
 
-class SlurmClient:
-    """One login host. Each call is one round trip."""
+class SlurmClient(ScriptClient):
+    """One login host."""
 
     def __init__(self, options: SlurmOptions, session: HostSession) -> None:
-        self.options, self.session, self.deadline = options, session, Deadline(0)
-
-    @property
-    def where(self) -> str:
-        return self.session.address.text
+        super().__init__(session)
+        self.options = options
 
     def snapshot(self, window: AccountingWindow, open_ids: Iterable[str]) -> SlurmAnswer:
         """Clock, settings, a page of accounting, the jobs `open_ids`, and the queue, which is read last."""
@@ -70,11 +65,7 @@ class SlurmClient:
         values = f"SUDO={'sudo' if self.options.sudo else ''} BIN={quote(self.options.bin or '')}"
         head = f"N={nonce} {values}\n{script('collect.sh')}{script('act.sh')}"
         text = f"{head}{{\n" + "\n".join(calls) + "\nmark END\n} </dev/null 2>/dev/null\n"
-        done = self.session.run(text.encode("utf-8", "surrogateescape"), ARGV, self.deadline.left, once=once)
-        return SlurmAnswer(sections(done.stdout, nonce, self.where), f"\x1f{nonce[:6]}")
-
-    def close(self) -> None:
-        self.session.close()
+        return SlurmAnswer(self.send(text, nonce, once), f"\x1f{nonce[:6]}")
 
     def _queue(self) -> str:
         return call("queue", *self._chosen("-p"))

@@ -6,20 +6,19 @@ then that of StdErr where it is another, in chunks.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors.sdk.composed import ComposedConnector
-from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, ShellSession, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import reference_row
 from connectors.sdk.log_chunks import byte_offset
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.hosts import HostSession, address, session_of, ssh_shell, targets
+from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import host_now, text_of
 from connectors.slurm import parse
 from connectors.slurm.actions import SlurmActions, SlurmHolds, SlurmReruns
@@ -159,13 +158,6 @@ class SlurmConnector(ComposedConnector):
             holds=holds.holds,
             probe=lambda: probe(client, selection),
         )
-
-
-def open_shell(options: SlurmOptions, target: str, secrets: SecretResolver) -> ShellSession:
-    """A login on the host; on this machine the person's own shell, as the engine's user would have it."""
-    if options.host(target).local:
-        return ShellSession((os.environ.get("SHELL") or "/bin/sh", "-l"))
-    return ssh_shell(address(options, target, secrets))
 
 
 CONNECTOR = ConnectorKind(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from time import monotonic
 
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -18,7 +17,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.fields import reference_row
 from connectors.sdk.records import RunRef
-from connectors.sdk.settle import host_window, send_timeout, unless_in_flight
+from connectors.sdk.settle import host_window, unless_in_flight
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.hosts import sent_once
 from connectors.sdk.transport.script_output import ScriptSection, host_now
@@ -38,7 +37,7 @@ class SystemdActions:
     def __init__(self, client: SystemdClient, target: str) -> None:
         self._client, self._target = client, target
 
-    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+    def preview(self, spec: ActionSpec) -> Preview:
         """As the contract says. Raises NotSupported for verbs that systemd lacks."""
         if spec.verb not in (Verb.RERUN, Verb.START, Verb.CANCEL):
             raise NotSupported(f'systemd timers have no "{spec.verb}"; they have: rerun, start, cancel')
@@ -46,7 +45,7 @@ class SystemdActions:
         if host != self._target or not UNIT.fullmatch(unit):
             raise NotSupported(f"{spec.run.job}: not a service of {self._target}")
         verb = "stop" if spec.verb == Verb.CANCEL else "start"
-        parts = self._client.service(unit, timeout_seconds)
+        parts = self._client.service(unit)
         service = next((parse.services(part.body).get(unit) for part in parts if part.kind == "SERVICES"), None)
         invocation = invocation_of(spec.run)
         skew = (host_now(parts[0]).now - datetime.now(UTC)).total_seconds()
@@ -79,15 +78,14 @@ class SystemdActions:
         may = {part.fields(3)[1]: part.fields(3)[0] for part in parts if part.kind == "MAY"}
         return None if may.get(verb) == "yes" else sudo_fix(self._client.where, unit)
 
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+    def act(self, preview: Preview, key: str) -> Receipt:
         """Sends it once under `key`. Raises OutcomeUnknown when the host was reached and did not answer."""
         check_action_key(key)
-        until = monotonic() + send_timeout(preview, timeout_seconds)
         since, latest = host_window(preview.plan)
         verb, unit, invocation = (str(preview.plan[name]) for name in ("verb", "unit", "invocation"))
         values = (verb, unit, key, str(latest), str(since), invocation)
         unknown = f"Whether it was done is looked up by its mark in the journal of {self._target}."
-        answer = sent_once(lambda: self._client.act(values, until - monotonic())[0], unknown)
+        answer = sent_once(lambda: self._client.act(values)[0], unknown)
         if answer.kind in ("DONE", "EXISTS"):
             return Receipt(key, f"systemctl {verb} {unit} was accepted on {self._target}")
         raise self._error(answer, unit)
@@ -104,11 +102,11 @@ class SystemdActions:
         }.get(section.kind, f"unknown answer {section.kind[:40]}")
         return NotSupported(f"{unit} on {self._target}: {why}.")
 
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+    def look_up(self, preview: Preview, key: str) -> LookUpResult:
         """By our mark in the journal; only time proves its absence."""
         check_action_key(key)
         since, _ = host_window(preview.plan)
-        answer = self._client.mark(key, since, str(preview.plan["unit"]), timeout_seconds)[0]
+        answer = self._client.mark(key, since, str(preview.plan["unit"]))[0]
         if answer.fields(2)[0] == "found":
             return ActionFound(key, f"its mark is in the journal of {self._target}")
         return unless_in_flight(ActionAbsent(), preview)

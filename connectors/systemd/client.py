@@ -15,8 +15,8 @@ from typing import Annotated
 from pydantic import Field
 
 from connectors.sdk.option_errors import formatted_like
-from connectors.sdk.transport.hosts import HostOptions, HostSession
-from connectors.sdk.transport.script_output import ScriptSection, sections
+from connectors.sdk.transport.hosts import HostOptions, HostSession, ScriptClient
+from connectors.sdk.transport.script_output import ScriptSection
 
 UnitPattern = Annotated[
     str, Field(min_length=1, max_length=256), formatted_like(r"[A-Za-z0-9:_.\\@*?\[\]!-]+", "backup-*.timer")
@@ -29,13 +29,8 @@ class SystemdOptions(HostOptions):
     timers: tuple[UnitPattern, ...] = ("*",)
     """Timers that are watched: names or patterns ("etl-*.timer"); all of the host if it is left out."""
     ignore: tuple[UnitPattern, ...] = (
-        "apt-daily*",
-        "dpkg-*",
-        "e2scrub_*",
-        "fstrim.*",
-        "man-db.*",
-        "systemd-tmpfiles-*",
-    )
+        "apt-daily*", "dpkg-*", "e2scrub_*", "fstrim.*", "man-db.*", "systemd-tmpfiles-*",
+    )  # fmt: skip
     """Timers that are not watched: by default those of the operating system."""
     sudo: bool = True
     """Whether `sudo -n` may be used to start and stop units (not needed for root)."""
@@ -43,7 +38,6 @@ class SystemdOptions(HostOptions):
     """How far back the first poll reads the journal."""
 
 
-ARGV = ("sh", "-s")
 BITE_BYTES = 4 * 1024 * 1024
 """Of the journal in one poll: about 8,000 entries."""
 
@@ -53,50 +47,43 @@ def script(name: str) -> str:
     return (Path(__file__).parent / name).read_text("utf-8")
 
 
-class SystemdClient:
-    """One host. Each call is one round trip and returns the raw sections."""
+class SystemdClient(ScriptClient):
+    """One host. Each call returns the raw sections."""
 
     def __init__(self, options: SystemdOptions, session: HostSession) -> None:
-        self.options, self.session = options, session
+        super().__init__(session)
+        self.options = options
 
-    @property
-    def where(self) -> str:
-        return self.session.address.text
-
-    def snapshot(self, cursor: str, since: int, units: Iterable[str], timeout_seconds: float) -> list[ScriptSection]:
+    def snapshot(self, cursor: str, since: int, units: Iterable[str]) -> list[ScriptSection]:
         """Clock, timers, their services and `units`, and the journal since its cursor."""
         journal = f"journal {join((cursor, str(since), str(BITE_BYTES)))}"
         # The journal first: an end that it lacks is in the manager's answer a moment later.
-        return self._ask(["host", "me", journal, f"timers {quote(' '.join(units))}"], timeout_seconds)
+        return self._ask(["host", "me", journal, f"timers {quote(' '.join(units))}"])
 
-    def timers(self, timeout_seconds: float) -> list[ScriptSection]:
-        return self._ask(["host", "me", "timers ''"], timeout_seconds)
+    def timers(self) -> list[ScriptSection]:
+        return self._ask(["host", "me", "timers ''"])
 
-    def service(self, unit: str, timeout_seconds: float) -> list[ScriptSection]:
+    def service(self, unit: str) -> list[ScriptSection]:
         """Clock, what is known now of one service, and whether we may start and stop it."""
-        return self._ask(["host", f"services {quote(unit)}", f"may {quote(unit)}"], timeout_seconds)
+        return self._ask(["host", f"services {quote(unit)}", f"may {quote(unit)}"])
 
-    def rights(self, units: Iterable[str], timeout_seconds: float) -> list[ScriptSection]:
+    def rights(self, units: Iterable[str]) -> list[ScriptSection]:
         requested = [f"may {quote(unit)}" for unit in units]
-        return self._ask(["host", "me", "journal '' \"$(date +%s)\" 4096", *requested], timeout_seconds)
+        return self._ask(["host", "me", "journal '' \"$(date +%s)\" 4096", *requested])
 
-    def output(self, invocation: str, start: int | None, limit: int, timeout_seconds: float) -> list[ScriptSection]:
+    def output(self, invocation: str, start: int | None, limit: int) -> list[ScriptSection]:
         values = (invocation, str(limit), "tail" if start is None else str(start))
-        return self._ask([f"output {join(values)}"], timeout_seconds)
+        return self._ask([f"output {join(values)}"])
 
-    def act(self, values: Iterable[str], timeout_seconds: float) -> list[ScriptSection]:
+    def act(self, values: Iterable[str]) -> list[ScriptSection]:
         """Sends once: verb, unit, key, latest second, since, invocation."""
-        return self._ask([f"act {join(values)}"], timeout_seconds, once=True)
+        return self._ask([f"act {join(values)}"], once=True)
 
-    def mark(self, key: str, since: int, unit: str, timeout_seconds: float) -> list[ScriptSection]:
-        return self._ask([f"look_for {join((key, str(since), unit))}"], timeout_seconds)
+    def mark(self, key: str, since: int, unit: str) -> list[ScriptSection]:
+        return self._ask([f"look_for {join((key, str(since), unit))}"])
 
-    def close(self) -> None:
-        self.session.close()
-
-    def _ask(self, calls: Iterable[str], timeout_seconds: float, once: bool = False) -> list[ScriptSection]:
+    def _ask(self, calls: Iterable[str], once: bool = False) -> list[ScriptSection]:
         nonce = secrets.token_hex(8)
         head = f"{script('collect.sh')}{script('act.sh')}N={nonce} SUDO={'sudo' if self.options.sudo else ''}\n"
         text = f"{head}{{\n" + "\n".join(calls) + "\nmark END\n} </dev/null 2>/dev/null\n"
-        done = self.session.run(text.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
-        return sections(done.stdout, nonce, self.where)
+        return self.send(text, nonce, once)

@@ -5,22 +5,13 @@ Sources: systemd.timer(5), systemctl(1), journalctl(1) of systemd 252.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from connectors.sdk.contract import (
-    ActionSpec,
-    ConnectorKind,
-    LookUpResult,
-    NativeHold,
-    Preview,
-    Probe,
-    Receipt,
-    SecretResolver,
-    SourcePermission,
-)
+from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.fields import as_json, read_cursor
 from connectors.sdk.log_chunks import byte_offset
@@ -77,21 +68,29 @@ class SystemdAnswer:
     warnings: list[str]
 
 
-class SystemdConnector:
+class SystemdConnector(ComposedConnector):
     def __init__(
         self, options: SystemdOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
     ) -> None:
         self.options, self.target = options, target
         self._session = session or session_of(options, target, secrets)
-        self._client = SystemdClient(options, self._session)
-        self._acts = SystemdActions(self._client, target)
+        self._host = SystemdClient(options, self._session)
+        super().__init__(
+            self._host,
+            inventory=self._read_inventory,
+            poll=self._read_runs,
+            log=self._read_log,
+            acts=SystemdActions(self._host, target),
+            holds=no_holds(NO_HOLD),
+            probe=self._read_permissions,
+        )
 
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+    def _read_inventory(self, previous_hash: str) -> Inventory:
         before = datetime.now(UTC)
-        answer = self._read(self._client.timers(timeout_seconds))
-        return self._inventory(answer, before).unless_same(previous_hash)
+        answer = self._read(self._host.timers())
+        return self._inventory_of(answer, before).unless_same(previous_hash)
 
-    def _inventory(self, answer: SystemdAnswer, ours: datetime) -> Inventory:
+    def _inventory_of(self, answer: SystemdAnswer, ours: datetime) -> Inventory:
         by_service: dict[str, list[TimerUnit]] = {}
         for timer in answer.timers:
             by_service.setdefault(timer.service, []).append(timer)
@@ -101,23 +100,23 @@ class SystemdConnector:
         clock, skipped = answer.host.clock(ours, answer.zone), tuple(answer.skipped)
         return Inventory(jobs, not answer.warnings, digest, clock=clock, skipped=skipped)
 
-    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+    def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         known = read_cursor(SystemdCursor, cursor) or SystemdCursor()
         before = datetime.now(UTC)
         since = int((before - timedelta(hours=self.options.history_hours)).timestamp())
         book = InvocationBook({run.invocation: run for run in known.runs}, known.requested)
-        parts = self._client.snapshot(known.journal, since, sorted(book.units), timeout_seconds)
+        parts = self._host.snapshot(known.journal, since, sorted(book.units))
         answer = self._read(parts)
         ends = [part for part in parts if part.kind == "JEND"]
         is_whole = bool(ends)
         journal = read_journal(_only(parts, "JOURNAL").body, is_whole, parse.unit_event)
-        messages = [parse.warnings_of(message, self._client.where) for message in journal.messages]
+        messages = [parse.warnings_of(message, self._host.where) for message in journal.messages]
         watched = book.units | {timer.service for timer in answer.timers}
         book.add_events((event for event in journal.entries if event.unit in watched), answer.host.boot)
         if is_whole:
             book.settle(answer.services, answer.host.boot, answer.host.now)
             book.correct(answer.services)
-        inventory = self._inventory(answer, before)
+        inventory = self._inventory_of(answer, before)
         runs = book.reported(map(invocation_of, open_runs))
         retained = (answer.host.now - RETENTION).timestamp()
         recent = [run for run in book.runs.values() if not run.ended or run.ended >= retained]
@@ -144,9 +143,9 @@ class SystemdConnector:
         host = host_now(_only(parts, "HOST"))
         me = _only(parts, "ME").fields(4)
         version = parse.version(me[2])
-        elapses, warnings = parse.next_elapses(_only(parts, "TIMERS").body, self._client.where)
+        elapses, warnings = parse.next_elapses(_only(parts, "TIMERS").body, self._host.where)
         if version is not None and version < parse.OLDEST:
-            raise NotSupported(f"{self._client.where}: {me[2][:60]} is too old: {parse.OLDEST} or newer is needed")
+            raise NotSupported(f"{self._host.where}: {me[2][:60]} is too old: {parse.OLDEST} or newer is needed")
         timers: list[TimerUnit] = []
         skipped: list[SkippedRecord] = []
         services: dict[str, ServiceUnit] = {}
@@ -163,13 +162,12 @@ class SystemdConnector:
         zone = me[3].partition("/zoneinfo/")[2] or host.offset_text
         return SystemdAnswer(host, zone, version, chosen, services, skipped, warnings)
 
-    # -- log ----------------------------------------------------------------------------------------------------------
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+    def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         invocation = invocation_of(run)
         if not (invocation.isascii() and invocation.isalnum() and len(invocation) == 32):
             raise NotSupported(f"{run.job}: the invocation of this run is unknown, so its log cannot be found")
         at = None if start is None else byte_offset(start)
-        part = _only(self._client.output(invocation, at, limit_bytes, timeout_seconds), "CHUNK")
+        part = _only(self._host.output(invocation, at, limit_bytes), "CHUNK")
         begin, size = (int(number) if number.isdigit() else 0 for number in part.fields(2))
         data = part.body[:limit_bytes]
         end = begin + len(data)
@@ -177,37 +175,21 @@ class SystemdConnector:
             raise NotSupported(f"{run.job}: the journal has no line of this run, or the login may not read it")
         return LogChunk(text_of(data), str(end), end < size and bool(data), begin > 0 or end < size)
 
-    # -- acts ---------------------------------------------------------------------------------------------------------
-    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        return self._acts.preview(spec, timeout_seconds)
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        return self._acts.act(preview, key, timeout_seconds)
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
-        return self._acts.look_up(preview, key, timeout_seconds)
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        raise NotSupported(NO_HOLD)
-
-    def probe(self, timeout_seconds: float) -> Probe:
+    def _read_permissions(self) -> Probe:
         before = datetime.now(UTC)
-        answer = self._read(self._client.timers(timeout_seconds))
+        answer = self._read(self._host.timers())
         units = sorted({timer.service for timer in answer.timers})
-        parts = self._client.rights(units, timeout_seconds)
+        parts = self._host.rights(units)
         me = _only(parts, "ME").fields(4)
         notes = (f"{login_text(self._session.address)} as {me[0]} (groups {me[1]})", f"{len(answer.timers)} timers")
         can_read = not is_journal_denied(text_of(_only(parts, "JOURNAL").body))
         why, fix = "journalctl hides other users' entries", f"usermod -a -G systemd-journal {me[0]}"
         permissions = [SourcePermission.checked("read the journal", can_read, why, fix)]
         for answered, verb, unit in (part.fields(3) for part in parts if part.kind == "MAY"):
-            fix = sudo_fix(self._client.where, unit)
+            fix = sudo_fix(self._host.where, unit)
             permissions.append(SourcePermission.checked(f"{verb} {unit}", answered == "yes", "refused", fix, "act"))
         clock = answer.host.clock(before, answer.zone)
         return Probe(True, me[2], tuple(permissions), (*notes, *answer.warnings), clock)
-
-    def close(self) -> None:
-        self._client.close()
 
 
 def _job(host: str, unit: str, timers: list[TimerUnit], answer: SystemdAnswer) -> JobRecord:

@@ -16,7 +16,7 @@ from typing import Any
 
 import paramiko
 
-from connectors.cron.client import ARGV, CronClient, CronOptions
+from connectors.cron.client import CronClient, CronOptions
 from connectors.cron.connector import CronConnector
 from connectors.cron.polling import CronCursor
 from connectors.sdk.transport.hosts import ThisMachine
@@ -79,7 +79,7 @@ class Round:
         """The same script over kept connections of bare paramiko, its answer read and dropped."""
 
         def run(number: int) -> None:
-            stdin, stdout, _ = self.clients[number].exec_command(" ".join(ARGV))
+            stdin, stdout, _ = self.clients[number].exec_command("sh -s")
             stdin.write(self.script)
             stdin.channel.shutdown_write()
             assert b"END" in stdout.read()
@@ -90,7 +90,7 @@ class Round:
         """The same script by one OpenSSH client process each."""
         argv = ["ssh", "-F", "none", "-p", str(self.host.port), "-i", str(self.host.key), "-o", "BatchMode=yes",
                 "-o", f"UserKnownHostsFile={self.host.known_hosts}", "-o", "StrictHostKeyChecking=yes",
-                "-o", "LogLevel=ERROR", "root@127.0.0.1", *ARGV]  # fmt: skip
+                "-o", "LogLevel=ERROR", "root@127.0.0.1", "sh", "-s"]  # fmt: skip
 
         def run(_: int) -> None:
             done = subprocess.run(argv, input=self.script, capture_output=True, check=True, timeout=60)
@@ -115,7 +115,7 @@ class Round:
         crontabs = self.connectors[0].crontabs
         with suppress(TimeoutError):
             CronClient(self.options, recording).snapshot(
-                crontabs.checksum if crontabs else "-", (), memory.log, memory.records.values(), 60
+                crontabs.checksum if crontabs else "-", (), memory.log, memory.records.values()
             )
         return recording.stdin
 

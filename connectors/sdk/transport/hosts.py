@@ -27,6 +27,8 @@ from connectors.sdk.contract import SecretResolver, ShellSession
 from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef, end_process, refuse_pasted
+from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.script_output import ScriptSection, sections
 from connectors.sdk.transport.ssh import CompletedCommand, SshAddress, SshFailed, SshSession, known_hosts
 
 T = TypeVar("T")
@@ -191,6 +193,27 @@ class HostSession(Protocol):
     ) -> CompletedCommand: ...
 
     def close(self) -> None: ...
+
+
+class ScriptClient:
+    """A host that runs fixed scripts, each one round trip within `deadline`."""
+
+    def __init__(self, session: HostSession) -> None:
+        self.session, self.deadline = session, Deadline(0.0)
+
+    @property
+    def where(self) -> str:
+        """The host, for messages."""
+        return self.session.address.text
+
+    def send(self, script: str, nonce: str, once: bool = False) -> list[ScriptSection]:
+        """The sections of the answer to a script that marks them with `nonce`; `once`: as `SshSession.run`."""
+        stdin = script.encode("utf-8", "surrogateescape")
+        done = self.session.run(stdin, ("sh", "-s"), self.deadline.left, once=once)
+        return sections(done.stdout, nonce, self.where)
+
+    def close(self) -> None:
+        self.session.close()
 
 
 LIMIT_SECONDS = 10.0

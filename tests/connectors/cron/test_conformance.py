@@ -320,7 +320,7 @@ def test_log_that_is_closed_to_us_after_the_start_is_a_warning_with_its_mend(
     local.log_line(17, f"({ME}) CMD (/x)")
     first = connect(local).poll("", (), 20)
     can_read, run = b'[ ! -r "$p" ]', local.run
-    monkeypatch.setattr(local, "run", lambda stdin, *rest: run(stdin.replace(can_read, b"true"), *rest))
+    monkeypatch.setattr(local, "run", lambda stdin, *rest, **more: run(stdin.replace(can_read, b"true"), *rest, **more))
     second = connect(local).poll(first.cursor, (), 20)
     words = f"{local.log}: denied: put the login user into group adm, or into the group of that file"
     assert (False, True) == (words in first.warnings, words in second.warnings)

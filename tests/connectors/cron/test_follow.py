@@ -22,6 +22,7 @@ from connectors.cron import evidence
 from connectors.cron.client import CronClient
 from connectors.cron.evidence import LogPosition, LogReading, cksum
 from connectors.sdk.records import Poll
+from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.script_output import ScriptSection
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import ME, LocalHost
@@ -79,7 +80,8 @@ class Reader:
         return reading.more
 
     def _look(self, search: frozenset[str]) -> tuple[LogReading | None, bool]:
-        parts = self.client.snapshot("-", (), self.place, (), 20, search)
+        self.client.deadline = Deadline(20)
+        parts = self.client.snapshot("-", (), self.place, (), search)
         looks = [look for look in evidence.log_files(parts) if look.status == "ok"]
         if not looks:
             return None, False

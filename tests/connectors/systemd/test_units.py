@@ -12,6 +12,7 @@ from connectors.sdk.contract import ActionSpec
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.budget import Deadline
 from tests.connectors.systemd.test_recorded import changed, connect, polled, states
 from tests.fakes.systemd import SystemdHost
 
@@ -89,7 +90,8 @@ def test_a_refused_start_gives_its_key_to_no_later_run(db07: SystemdHost) -> Non
     for _ in range(2):
         with pytest.raises(AccessRefused):
             connector.act(preview, key, 20)
-    assert "absent" == connector._acts._client.mark(key, 0, "backup.service", 20)[0].fields(2)[0]
+    connector._host.deadline = Deadline(20)
+    assert "absent" == connector._host.mark(key, 0, "backup.service")[0].fields(2)[0]
     db07.ran("backup", ago=0)
     assert [None] == [run.action_key for run in connector.poll(first.cursor, (), 20).runs]
 
