@@ -75,6 +75,7 @@ def test_what_runs_on_a_failure_is_started_once_when_its_upstream_failed() -> No
 def test_what_runs_on_a_failure_is_let_go_and_not_started_once_its_upstream_is_good(good: str) -> None:
     """Good before its instant or after: its own clock does not start it either, and its run is skipped, not missed."""
     night = Stage(wants(condition=UpstreamCondition.FAILURE))
+    night.whole = True
     night.when("03:10", lambda: night.extract_ends(RunState.RUNNING, "03:10", good))
     night.when(good, lambda: night.extract_ends(RunState.SUCCEEDED, "03:10", good))
     night.until("04:30")

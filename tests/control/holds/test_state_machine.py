@@ -288,6 +288,7 @@ def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_wh
 
 def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_stale_read_is_told() -> None:
     stage = by_mara(failed(Stage(hold_edge(DependencyMode.OBSERVE))), 1)
+    stage.whole = True
     stage.until("06:00")
     [(_, by)] = stage.started()
     assert ("headway", True) == (by, stage.state(LOAD, "04:00").stale_read)
@@ -305,6 +306,7 @@ def test_what_a_person_lets_go_before_its_upstream_is_good_is_started_and_said_t
         stage.asked["headway-byhand"] = Asked(action, stage.now)
         stage.held[hold.key] = replace(hold, state=HoldState.RELEASING, release_key="headway-byhand")
 
+    stage.whole = True
     stage.when("04:20", released)
     stage.until("06:00")
     assert (["headway"], True) == ([by for _, by in stage.started()], stage.state(LOAD, "04:00").stale_read)
@@ -687,6 +689,7 @@ def hourly(*ends: tuple[str, RunState]) -> Stage:
 def test_of_an_upstream_of_every_hour_the_next_green_run_lets_go() -> None:
     """What is kept back at 04:00 starts after it and reads what that run wrote: nothing of it is stale."""
     stage = hourly(("03:10", RunState.FAILED), ("04:10", RunState.SUCCEEDED), ("05:10", RunState.SUCCEEDED))
+    stage.whole = True
     stage.until("04:14")
     assert HoldState.HELD is stage.hold().state
     stage.until("05:30")
