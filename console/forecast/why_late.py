@@ -181,7 +181,7 @@ def _reasons(
         yield from _frequent_failures(sim, name, past, job)
     estimate = index.estimate(point.job_id)
     if estimate.source == "like" and estimate.takes is not None and point.stand is not JobPhase.DONE and point.takes:
-        usual = format_duration(estimate.takes.p50.total_seconds())
+        usual = format_duration(estimate.takes.p50)
         text = (
             f"{name} has {estimate.runs} run{'s' * (estimate.runs != 1)}, and {estimate.like} jobs like it take {usual}"
         )

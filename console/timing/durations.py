@@ -23,8 +23,9 @@ def parse_duration(words: str) -> timedelta:
         raise ValueError(f'"{words}" is longer than any clock runs; write 15s, 14m, 1h30m or 2d') from None
 
 
-def format_duration(seconds: float) -> str:
-    """Short words for a length of time, two units at most: "3h12m", "45s", "2d4h"."""
+def format_duration(length: float | timedelta) -> str:
+    """A length of time, in seconds if it is a number, with two units at most: "3h12m", "45s", "2d4h"."""
+    seconds = length.total_seconds() if isinstance(length, timedelta) else length
     left = round(abs(seconds))
     sign = "-" if seconds < 0 and left else ""
     parts: list[str] = []

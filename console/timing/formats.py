@@ -39,7 +39,7 @@ def _local(at: datetime, zone: str) -> datetime:
 
 def age_text(at: datetime | None, now: datetime) -> str:
     """ "12m ago"; "–" for None."""
-    return "–" if at is None else f"{format_duration((now - at).total_seconds())} ago"
+    return "–" if at is None else f"{format_duration(now - at)} ago"
 
 
 def clock_text(at: datetime | None, zone: str | tzinfo | None = "UTC", near: datetime | None = None) -> str:

@@ -109,7 +109,7 @@ def planned_extension(
     if not found:
         return None
     one = max(found, key=lambda each: each.more_time)
-    why = f"{one.why}: +{format_duration(one.more_time.total_seconds())}"
+    why = f"{one.why}: +{format_duration(one.more_time)}"
     return DeadlineExtension(name, business_date, promised + one.more_time, "config", why)
 
 

@@ -418,7 +418,7 @@ class Cadence:
         """ "every 15m", "Mon, Tue about 03:10 UTC"; and how sure: "(learned: 97% of 42 starts)"."""
         days = "daily" if len(self.weekdays) == 7 else ", ".join(_DAY_NAMES[weekday] for weekday in self.weekdays)
         usual = f"{days} about {self.at:%H:%M} {self.zone}"
-        when = f"every {format_duration(self.every.total_seconds())}" if self.every else usual
+        when = f"every {format_duration(self.every)}" if self.every else usual
         return f"{when} (learned: {self.fits:.0%} of {self.starts} starts)"
 
     def next_after(self, start: datetime) -> datetime:

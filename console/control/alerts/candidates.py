@@ -64,7 +64,7 @@ def repeat_reason(context: AlertContext, subject: AlertSubject, last: RouteNotif
     every = context.rule(last.route).repeat_every
     if every is None or not context.is_due(last.last_at + every):
         return ""
-    open_for = format_duration((context.now - last.first_at).total_seconds())
+    open_for = format_duration(context.now - last.first_at)
     return f"Still open {open_for} after the first notification, and not acknowledged."
 
 

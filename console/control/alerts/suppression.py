@@ -51,7 +51,7 @@ def hold_waiting(context: AlertContext, notification: Notification) -> Suppressi
     until = notification.subject.decision.failed_since + wait
     if until <= context.now:
         return None
-    return Suppression(WAIT_STAGE, f"notified once it has lasted {format_duration(wait.total_seconds())}", until)
+    return Suppression(WAIT_STAGE, f"notified once it has lasted {format_duration(wait)}", until)
 
 
 def hold_silenced(context: AlertContext, notification: Notification) -> Suppression | None:
@@ -193,7 +193,7 @@ def hold_grouped(context: AlertContext, notification: Notification) -> Suppressi
     begun = context.held_since(GROUP_STAGE, notification.route)
     if begun + wait <= context.now:
         return None
-    why = f"waits {format_duration(wait.total_seconds())} for related alerts, to be sent together"
+    why = f"waits {format_duration(wait)} for related alerts, to be sent together"
     return Suppression(GROUP_STAGE, why, begun + wait)
 
 
@@ -339,7 +339,7 @@ def hold_flapping(context: AlertContext, notification: Notification) -> Suppress
     until = (
         released_at(context, notification, context.now + steady) if decision.closed else decision.failed_since + steady
     )
-    lasting = format_duration(steady.total_seconds())
+    lasting = format_duration(steady)
     return Suppression(
         FLAPPING_STAGE, f"flapping: {_times(context, decision)}; notified again once stable for {lasting}", until
     )

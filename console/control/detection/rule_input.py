@@ -29,6 +29,8 @@ from console.timing.maintenance import matches_any
 ENOUGH_RUNS = 8
 """Runs that a threshold from history needs: fewer do not show a tail."""
 _MINUTE, _HOUR = 60.0, 3600.0
+HIGH, LOW = 0.95, 0.05
+"""The usual quantiles that thresholds rest on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,24 @@ DEFAULTS: Mapping[DetectionRule, RuleDefault] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """A figure and its source."""
+
+    value: float
+    source: str
+
+    def later(self, by: timedelta, why: str) -> Threshold:
+        """Later by the planned extension of that day."""
+        if not by:
+            return self
+        plus = format_duration(by)
+        return Threshold(self.value + by.total_seconds(), f"{self.source}, +{plus}: {why}")
+
+    def evidence(self, seen: str, format_value: Callable[[float], str] = format_duration) -> FindingEvidence:
+        return FindingEvidence(seen, format_value(self.value), self.source)
+
+
+@dataclass(frozen=True, slots=True)
 class JobRuleSetting:
     """Settings of one rule for one job."""
 
@@ -76,6 +96,19 @@ class JobRuleSetting:
     place: str
     """Config key of that threshold."""
     default: float | None
+
+    @property
+    def fixed(self) -> Threshold | None:
+        return None if self.declared is None else Threshold(self.declared, f"declared in config, {self.place}")
+
+    @property
+    def without_history(self) -> Threshold | None:
+        return self.fixed or (None if self.default is None else Threshold(self.default, "default"))
+
+    @property
+    def least_delay(self) -> float:
+        """Seconds after which a start may be late."""
+        return self.floor if self.declared is None else self.declared
 
 
 class JobRuleSettings:
@@ -150,9 +183,9 @@ def _override(before: RuleThresholds, after: RuleThresholds) -> RuleThresholds:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RuleInput:
-    """Input of one rule."""
+    """Input of the rules about one job."""
 
     index: EstateIndex
     job: JobFacts
@@ -166,6 +199,8 @@ class RuleInput:
     """Runs that have not started: PLANNED, HELD, MISSED, in order."""
     proofs: list[datetime] = field(default_factory=list)
     """Instants before now for which a rule needs proof."""
+    rule: DetectionRule = DetectionRule.NOT_STARTED
+    """The rule that is applied."""
 
     @classmethod
     def of(cls, index: EstateIndex, job: JobFacts, settings: JobRuleSettings) -> RuleInput:
@@ -190,27 +225,23 @@ class RuleInput:
         """The newest started run."""
         return self.started[-1] if self.started else None
 
-    def setting(self, rule: DetectionRule) -> JobRuleSetting:
-        return self.settings.of(rule, self.job)
+    @property
+    def setting(self) -> JobRuleSetting:
+        return self.settings.of(self.rule, self.job)
 
-    def of_run(
-        self, rule: DetectionRule, run: RunFacts, since: datetime, text: str, evidence: FindingEvidence
-    ) -> Finding:
+    def of_run(self, run: RunFacts, since: datetime, text: str, evidence: FindingEvidence) -> Finding:
         """A finding about one run. A `since` in the future says when it will hold."""
-        return Finding(
-            rule,
-            self.job.id,
-            run.period_key,
-            run.id or None,
-            run.business_date,
-            since,
-            _shown(text),
-            _cleaned(evidence),
-        )
+        return self._finding(run.period_key, run.id or None, run.business_date, since, text, evidence)
 
-    def of_job(self, rule: DetectionRule, since: datetime, text: str, evidence: FindingEvidence) -> Finding:
+    def of_job(self, since: datetime, text: str, evidence: FindingEvidence) -> Finding:
         """A finding about the job as a whole, on the business date of `since`."""
-        return Finding(rule, self.job.id, "", None, self.date_of(since), since, _shown(text), _cleaned(evidence))
+        return self._finding("", None, self.date_of(since), since, text, evidence)
+
+    def _finding(
+        self, period_key: str, run_id: int | None, day: date, since: datetime, text: str, evidence: FindingEvidence
+    ) -> Finding:
+        evidence = replace(evidence, seen=_shown(evidence.seen), source=_shown(evidence.source))
+        return Finding(self.rule, self.job.id, period_key, run_id, day, since, _shown(text), evidence)
 
     def date_of(self, at: datetime) -> date:
         return business_date_of(at, None, self.job.zone, self.job.cutoff)
@@ -230,16 +261,43 @@ class RuleInput:
             for hold in self.index.estate.holds
         )
 
+    def at_most(self, column: Sequence[float], at: datetime, without: int = 0) -> Threshold | None:
+        """The usual maximum for a run at that time; None if unknown. `column`: of the history; `without`: id of the
+        run to leave out."""
+        setting = self.setting
+        usual = None if setting.fixed is not None else self._usual(column, at, without)
+        return setting.without_history if usual is None else _times_usual(setting, usual.most(HIGH), _counted(usual))
+
+    def at_least(self, column: Sequence[float], at: datetime, without: int = 0) -> Threshold | None:
+        """The usual minimum; None if unknown, or if the usual is smaller than the floor."""
+        setting = self.setting
+        usual = None if setting.fixed is not None else self._usual(column, at, without)
+        if usual is None or (low := usual.least(LOW)) < setting.floor:
+            return setting.fixed
+        return Threshold(low * setting.factor, f"history ({_counted(usual)})")
+
+    def usual_at_most(self, values: Sequence[float], what: str) -> Threshold | None:
+        """As `at_most`, from values without dates. `what`: name of the values, plural."""
+        setting = self.setting
+        high = quantile(values, HIGH) if len(values) >= setting.runs else None
+        usual = None if high is None else _times_usual(setting, high, f"{len(values)} {what}")
+        return setting.fixed or usual or setting.without_history
+
+    def _usual(self, column: Sequence[float], at: datetime, without: int) -> UsualValues | None:
+        history, tonight = self.history, night_kind(self.date_of(at))
+        known = [
+            (value, night_kind(date.fromordinal(day) if day > 0 else self.date_of(datetime.fromtimestamp(when, UTC))))
+            for number, day, when, value in zip(history.run_ids, history.days, history.at, column, strict=False)
+            if number != without and value >= 0
+        ][::-1]
+        return usual_of([value for value, _ in known], [kind for _, kind in known], tonight, self.setting.runs)
+
 
 WORDS_LIMIT = 300
 
 
 def _shown(text: str) -> str:
     return clean_line(text, WORDS_LIMIT)
-
-
-def _cleaned(evidence: FindingEvidence) -> FindingEvidence:
-    return replace(evidence, seen=_shown(evidence.seen), source=_shown(evidence.source))
 
 
 def run_for_finding(finding: Finding) -> RunFacts:
@@ -254,84 +312,10 @@ def placeholder_run(job_id: int, period_key: str, business_date: date, since: da
 
 _NO_RUN = RunFacts(0, 0, "", None, date.min, RunState.UNKNOWN, Proved.INFERRED)
 
-HIGH, LOW = 0.95, 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """A figure and its source."""
-
-    value: float
-    source: str
-
-    def later(self, by: timedelta, why: str) -> Threshold:
-        """Later by the planned extension of that day."""
-        if not by:
-            return self
-        plus = format_duration(by.total_seconds())
-        return Threshold(self.value + by.total_seconds(), f"{self.source}, +{plus}: {why}")
-
-    def evidence(self, seen: str, format_value: Callable[[float], str] = format_duration) -> FindingEvidence:
-        return FindingEvidence(seen, format_value(self.value), self.source)
-
-
-def at_most(
-    rule_input: RuleInput, rule: DetectionRule, column: Sequence[float], at: datetime, without: int = 0
-) -> Threshold | None:
-    """The usual maximum for a run at that time; None if unknown. `column`: of the history; `without`: id of the run
-    to leave out."""
-    setting = rule_input.setting(rule)
-    return _fixed(setting) or _high(setting, _usual(rule_input, column, at, setting.runs, without)) or _default(setting)
-
-
-def at_least(
-    rule_input: RuleInput, rule: DetectionRule, column: Sequence[float], at: datetime, without: int = 0
-) -> Threshold | None:
-    """The usual minimum; None if unknown, or if the usual is smaller than the floor."""
-    setting = rule_input.setting(rule)
-    return _fixed(setting) or _low(setting, _usual(rule_input, column, at, setting.runs, without))
-
-
-def usual_at_most(rule_input: RuleInput, rule: DetectionRule, values: Sequence[float], what: str) -> Threshold | None:
-    """As `at_most`, from values without dates. `what`: name of the values, plural."""
-    setting = rule_input.setting(rule)
-    high = quantile(values, HIGH) if len(values) >= setting.runs else None
-    return (
-        _fixed(setting)
-        or (None if high is None else _times_usual(setting, high, f"{len(values)} {what}"))
-        or _default(setting)
-    )
-
-
-def _usual(
-    rule_input: RuleInput, column: Sequence[float], at: datetime, enough: int, without: int
-) -> UsualValues | None:
-    history, tonight = rule_input.history, night_kind(rule_input.date_of(at))
-    known = [
-        (value, night_kind(date.fromordinal(day) if day > 0 else rule_input.date_of(datetime.fromtimestamp(when, UTC))))
-        for number, day, when, value in zip(history.run_ids, history.days, history.at, column, strict=False)
-        if number != without and value >= 0
-    ][::-1]
-    return usual_of([value for value, _ in known], [kind for _, kind in known], tonight, enough)
-
-
-def _fixed(setting: JobRuleSetting) -> Threshold | None:
-    return None if setting.declared is None else Threshold(setting.declared, f"declared in config, {setting.place}")
-
-
-def _default(setting: JobRuleSetting) -> Threshold | None:
-    return None if setting.default is None else Threshold(setting.default, "default")
-
-
-def _high(setting: JobRuleSetting, known: UsualValues | None) -> Threshold | None:
-    return None if known is None else _times_usual(setting, known.most(HIGH), f"{len(known.values)} {known.what}")
-
 
 def _times_usual(setting: JobRuleSetting, high: float, what: str) -> Threshold:
     return Threshold(float(round(max(high * setting.factor, high + setting.floor))), f"history ({what})")
 
 
-def _low(setting: JobRuleSetting, known: UsualValues | None) -> Threshold | None:
-    if known is None or (low := known.least(LOW)) < setting.floor:
-        return None
-    return Threshold(low * setting.factor, f"history ({len(known.values)} {known.what})")
+def _counted(usual: UsualValues) -> str:
+    return f"{len(usual.values)} {usual.what}"

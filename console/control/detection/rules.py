@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from connectors.sdk.states import RunEvidence as Proved
 from connectors.sdk.states import RunState
-from console.control.detection.rule_input import JobRuleSettings, RuleInput, Threshold, at_least, at_most, usual_at_most
+from console.control.detection.rule_input import JobRuleSettings, RuleInput, Threshold
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import JobMemo
 from console.control.snapshot.reachability import is_out_of_reach
@@ -27,56 +27,44 @@ from console.timing.maintenance import maintenance_of_job, starts_later, takes_l
 _RUNNING = (RunState.RUNNING, RunState.CANCELLING)
 
 
-def too_long(rule_input: RuleInput) -> Iterator[Finding]:
+def too_long(facts: RuleInput) -> Iterator[Finding]:
     """Runs longer than usual: it may hang, and nothing is red before it ends."""
-    for run in rule_input.open:
+    for run in facts.open:
         if run.state not in _RUNNING or run.started_at is None:
             continue
-        threshold = at_most(rule_input, DetectionRule.TOO_LONG, rule_input.history.takes, run_time(run)) or _expected(
-            rule_input
-        )
+        threshold = facts.at_most(facts.history.takes, run_time(run)) or _expected(facts)
         if threshold is not None:
-            threshold = threshold.later(
-                *takes_longer(rule_input.index.estate.declared, rule_input.job.name, run.business_date)
-            )
+            threshold = threshold.later(*takes_longer(facts.index.estate.declared, facts.job.name, run.business_date))
             since = run.started_at + timedelta(seconds=threshold.value)
-            began, most = zoned_time(run.started_at, rule_input.job.zone, since), format_duration(threshold.value)
+            began, most = zoned_time(run.started_at, facts.job.zone, since), format_duration(threshold.value)
             text = f"has run since {began}, longer than {most}"
-            seen = f"running since {dated_time(run.started_at, rule_input.job.zone)}"
-            yield rule_input.of_run(DetectionRule.TOO_LONG, run, since, text, threshold.evidence(seen))
+            seen = f"running since {dated_time(run.started_at, facts.job.zone)}"
+            yield facts.of_run(run, since, text, threshold.evidence(seen))
 
 
-def too_short(rule_input: RuleInput) -> Iterator[Finding]:
+def too_short(facts: RuleInput) -> Iterator[Finding]:
     """Success sooner than usual: it may have found nothing to do. A retry is left out: it may have had less to do."""
-    run = rule_input.latest
+    run = facts.latest
     if run is None or run.state is not RunState.SUCCEEDED or run.evidence is not Proved.NATIVE or run.attempt > 1:
         return
     if run.started_at is None or run.ended_at is None:
         return
     took = (run.ended_at - run.started_at).total_seconds()
-    setting = rule_input.setting(DetectionRule.TOO_SHORT)
-    most = (
-        setting.declared
-        if setting.declared is not None
-        else setting.factor * max(rule_input.history.takes, default=0.0)
-    )
+    setting = facts.setting
+    most = setting.declared if setting.declared is not None else setting.factor * max(facts.history.takes, default=0.0)
     if took >= most:
         return
-    threshold = at_least(rule_input, DetectionRule.TOO_SHORT, rule_input.history.takes, run_time(run), without=run.id)
+    threshold = facts.at_least(facts.history.takes, run_time(run), without=run.id)
     if threshold is not None and took < threshold.value:
         least = format_duration(threshold.value)
-        text = (
-            f"ended {zoned_time(run.ended_at, rule_input.job.zone)} after {format_duration(took)}, sooner than {least}"
-        )
-        yield rule_input.of_run(
-            DetectionRule.TOO_SHORT, run, run.ended_at, text, threshold.evidence(format_duration(took))
-        )
+        text = f"ended {zoned_time(run.ended_at, facts.job.zone)} after {format_duration(took)}, sooner than {least}"
+        yield facts.of_run(run, run.ended_at, text, threshold.evidence(format_duration(took)))
 
 
-def _expected(rule_input: RuleInput) -> Threshold | None:
-    if rule_input.job.expected is None:
+def _expected(facts: RuleInput) -> Threshold | None:
+    if facts.job.expected is None:
         return None
-    setting, usual = rule_input.setting(DetectionRule.TOO_LONG), rule_input.job.expected.total_seconds()
+    setting, usual = facts.setting, facts.job.expected.total_seconds()
     return Threshold(max(usual * setting.factor, usual + setting.floor), "declared in config, the job's expected")
 
 
@@ -85,38 +73,35 @@ def is_running(run: RunFacts) -> bool:
     return run.state in _RUNNING and run.started_at is not None
 
 
-def retry_storm(rule_input: RuleInput) -> Iterator[Finding]:
+def retry_storm(facts: RuleInput) -> Iterator[Finding]:
     """Retried again and again without success: each try costs, and hides the failure."""
-    run = rule_input.latest
+    run = facts.latest
     if run is None or run.attempt <= 1 or run.started_at is None or not (run.state.is_open or run.state.is_red):
         return
-    threshold = at_most(
-        rule_input, DetectionRule.RETRY_STORM, rule_input.history.attempts, run_time(run), without=run.id
-    )
+    threshold = facts.at_most(facts.history.attempts, run_time(run), without=run.id)
     if threshold is not None and run.attempt > threshold.value:
-        first = zoned_time(run.first_started_at or run.started_at, rule_input.job.zone, run.started_at)
+        first = zoned_time(run.first_started_at or run.started_at, facts.job.zone, run.started_at)
         text = f"was tried {run.attempt} times since {first}, more than {threshold.value:.0f}"
         evidence = threshold.evidence(f"{run.attempt} attempts", lambda number: f"{number:.0f} attempts")
-        yield rule_input.of_run(DetectionRule.RETRY_STORM, run, run.started_at, text, evidence)
+        yield facts.of_run(run, run.started_at, text, evidence)
 
 
-def overlap(rule_input: RuleInput) -> Iterator[Finding]:
+def overlap(facts: RuleInput) -> Iterator[Finding]:
     """More runs of the job at once than usual: they may write the same data."""
-    running = [run for run in rule_input.open if is_running(run)]
+    running = [run for run in facts.open if is_running(run)]
     if len(running) < 2:
         return
     spans = [
-        (ended - takes, float(ended))
-        for ended, takes in zip(rule_input.history.ended, rule_input.history.takes, strict=True)
+        (ended - takes, float(ended)) for ended, takes in zip(facts.history.ended, facts.history.takes, strict=True)
     ]
     at_once = [float(sum(start <= began < end for start, end in spans)) for began, ended in spans if ended > began]
-    threshold = usual_at_most(rule_input, DetectionRule.OVERLAP, at_once, "runs")
+    threshold = facts.usual_at_most(at_once, "runs")
     if threshold is not None and len(running) > threshold.value:
         newest = max(running, key=_began)
-        since = zoned_time(_began(newest), rule_input.job.zone)
+        since = zoned_time(_began(newest), facts.job.zone)
         text = f"{len(running)} runs at once since {since}; usually {threshold.value:.0f}"
         evidence = threshold.evidence(f"{len(running)} runs at once", lambda number: f"{number:.0f} at once")
-        yield rule_input.of_run(DetectionRule.OVERLAP, newest, _began(newest), text, evidence)
+        yield facts.of_run(newest, _began(newest), text, evidence)
 
 
 def _began(run: RunFacts) -> datetime:
@@ -126,26 +111,24 @@ def _began(run: RunFacts) -> datetime:
 _DECLARED = "declared in config, the job's budget"
 
 
-def over_budget(rule_input: RuleInput) -> Iterator[Finding]:
+def over_budget(facts: RuleInput) -> Iterator[Finding]:
     """More cost, or time, than the budget. The cost is that of all attempts, from its source."""
-    run = rule_input.latest
+    run = facts.latest
     if run is not None:
-        yield from list(_cost(rule_input, run)) or _time(rule_input, run)
+        yield from list(_cost(facts, run)) or _time(facts, run)
 
 
-def _cost(rule_input: RuleInput, run: RunFacts) -> Iterator[Finding]:
-    most, cost = rule_input.job.budget_cost, rule_input.index.estate.costs.get(run.id)
+def _cost(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
+    most, cost = facts.job.budget_cost, facts.index.estate.costs.get(run.id)
     if most is None or cost is None or cost <= most:
         return
-    since = run.ended_at or run.observed_at or rule_input.now
+    since = run.ended_at or run.observed_at or facts.now
     text = f"has cost {cost:,.2f}, more than {most:,.2f}"
-    yield rule_input.of_run(
-        DetectionRule.OVER_BUDGET, run, since, text, FindingEvidence(f"{cost:,.2f}", f"{most:,.2f}", _DECLARED)
-    )
+    yield facts.of_run(run, since, text, FindingEvidence(f"{cost:,.2f}", f"{most:,.2f}", _DECLARED))
 
 
-def _time(rule_input: RuleInput, run: RunFacts) -> Iterator[Finding]:
-    most, began = rule_input.job.budget_time, run.first_started_at or run.started_at
+def _time(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
+    most, began = facts.job.budget_time, run.first_started_at or run.started_at
     if most is None or began is None:
         return
     before = [ended for ended, _ in run.ends if run.started_at is not None and ended <= run.started_at]
@@ -155,181 +138,164 @@ def _time(rule_input: RuleInput, run: RunFacts) -> Iterator[Finding]:
         return
     if run.ended_at is None and not run.state.is_open:
         return
-    text = f"has gone on since {zoned_time(began, rule_input.job.zone, spent)}"
+    text = f"has gone on since {zoned_time(began, facts.job.zone, spent)}"
     if run.ended_at is not None:
-        text = f"took {_duration(run.ended_at - began - rested)}"
-    text += f", longer than its budget of {_duration(most)}"
-    yield rule_input.of_run(
-        DetectionRule.OVER_BUDGET, run, spent, text, FindingEvidence(text, _duration(most), _DECLARED)
-    )
+        text = f"took {format_duration(run.ended_at - began - rested)}"
+    text += f", longer than its budget of {format_duration(most)}"
+    yield facts.of_run(run, spent, text, FindingEvidence(text, format_duration(most), _DECLARED))
 
 
-def _duration(taken: timedelta) -> str:
-    return format_duration(taken.total_seconds())
-
-
-def drift(rule_input: RuleInput) -> Iterator[Finding]:
+def drift(facts: RuleInput) -> Iterator[Finding]:
     """Drift: schedule or definition differ from the accepted ones, or it is paused or gone."""
-    if rule_input.job.drift_reason and rule_input.job.drift_since is not None:
-        text = f"differs from what was accepted: {rule_input.job.drift_reason}"
-        yield rule_input.of_job(
-            DetectionRule.DRIFT, rule_input.job.drift_since, text, FindingEvidence(rule_input.job.drift_reason)
-        )
+    if facts.job.drift_reason and facts.job.drift_since is not None:
+        text = f"differs from what was accepted: {facts.job.drift_reason}"
+        yield facts.of_job(facts.job.drift_since, text, FindingEvidence(facts.job.drift_reason))
 
 
-def output_shrank(rule_input: RuleInput) -> Iterator[Finding]:
+def output_shrank(facts: RuleInput) -> Iterator[Finding]:
     """Fewer rows or bytes than usual: green, with incomplete data."""
-    history = rule_input.history
+    history = facts.history
     if not history.output or history.output[0] < 0:
         return
-    run = next((known for known in reversed(rule_input.started) if known.id == history.run_ids[0]), None)
+    run = next((known for known in reversed(facts.started) if known.id == history.run_ids[0]), None)
     if run is None or run.ended_at is None:
         return
-    threshold = at_least(rule_input, DetectionRule.OUTPUT_SHRANK, history.output, run_time(run), without=run.id)
+    threshold = facts.at_least(history.output, run_time(run), without=run.id)
     wrote = history.output[0]
     if threshold is not None and wrote < threshold.value:
         unit = history.output_unit
         least = f"{threshold.value:,.0f} {unit}"
-        text = f"ended {zoned_time(run.ended_at, rule_input.job.zone)} with {wrote:,.0f} {unit}, fewer than {least}"
+        text = f"ended {zoned_time(run.ended_at, facts.job.zone)} with {wrote:,.0f} {unit}, fewer than {least}"
         evidence = threshold.evidence(f"{wrote:,.0f} {unit}", lambda number: f"{number:,.0f} {unit}")
-        yield rule_input.of_run(DetectionRule.OUTPUT_SHRANK, run, run.ended_at, text, evidence)
+        yield facts.of_run(run, run.ended_at, text, evidence)
 
 
-def not_started(rule_input: RuleInput) -> Iterator[Finding]:
+def not_started(facts: RuleInput) -> Iterator[Finding]:
     """MISSED runs of `expectations`, neither excused nor followed by a later success."""
-    for run in rule_input.due:
-        if run.state is RunState.MISSED and run.period_at is not None and rule_input.index.is_red_now(run):
-            since = run.period_at + rule_input.job.grace
-            text = f"was due {zoned_time(run.period_at, rule_input.job.zone, since)} and did not start: {run.reason}"
-            grace = format_duration(rule_input.job.grace.total_seconds())
+    for run in facts.due:
+        if run.state is RunState.MISSED and run.period_at is not None and facts.index.is_red_now(run):
+            since = run.period_at + facts.job.grace
+            text = f"was due {zoned_time(run.period_at, facts.job.zone, since)} and did not start: {run.reason}"
+            grace = format_duration(facts.job.grace)
             evidence = FindingEvidence(run.reason, grace, "the job's grace")
-            yield rule_input.of_run(DetectionRule.NOT_STARTED, run, since, text, evidence)
+            yield facts.of_run(run, since, text, evidence)
 
 
-def late_start(rule_input: RuleInput) -> Iterator[Finding]:
+def late_start(facts: RuleInput) -> Iterator[Finding]:
     """Started, or not yet started, later than usual. A start that our own hold suppressed is not late."""
-    yield from _not_yet(rule_input)
-    run = rule_input.latest
+    yield from _not_yet(facts)
+    run = facts.latest
     if run is None or run.period_at is None or run.first_started_at is None:
         return
     delay = (run.first_started_at - run.period_at).total_seconds()
-    threshold = _usual(rule_input, run.period_at, delay, run.id)
-    if threshold is not None and delay > threshold.value and not rule_input.is_held(run):
-        zone, late, most = rule_input.job.zone, format_duration(delay), format_duration(threshold.value)
+    threshold = _usual(facts, run.period_at, delay, run.id)
+    if threshold is not None and delay > threshold.value and not facts.is_held(run):
+        zone, late, most = facts.job.zone, format_duration(delay), format_duration(threshold.value)
         since = _after(run.period_at, threshold)
         began = zoned_time(run.first_started_at, zone, since)
         text = f"began {began}, {late} after it was due; usually at most {most} after"
         evidence = threshold.evidence(f"{late} after {dated_time(run.period_at, zone)}")
-        yield rule_input.of_run(DetectionRule.LATE_START, run, since, text, evidence)
+        yield facts.of_run(run, since, text, evidence)
 
 
-def _not_yet(rule_input: RuleInput) -> Iterator[Finding]:
-    run = next((planned for planned in rule_input.due if planned.state is RunState.PLANNED), None)
-    if run is None or run.period_at is None or run.period_at >= rule_input.now or run.evidence is Proved.STALE:
+def _not_yet(facts: RuleInput) -> Iterator[Finding]:
+    run = next((planned for planned in facts.due if planned.state is RunState.PLANNED), None)
+    if run is None or run.period_at is None or run.period_at >= facts.now or run.evidence is Proved.STALE:
         return
-    if rule_input.is_held(run):
+    if facts.is_held(run):
         return
-    threshold = _usual(rule_input, run.period_at, (rule_input.now - run.period_at).total_seconds())
-    if threshold is None or threshold.value >= rule_input.job.grace.total_seconds():
+    threshold = _usual(facts, run.period_at, (facts.now - run.period_at).total_seconds())
+    if threshold is None or threshold.value >= facts.job.grace.total_seconds():
         return
     since = _after(run.period_at, threshold)
-    if rule_input.is_proved(since):
-        zone, most = rule_input.job.zone, format_duration(threshold.value)
+    if facts.is_proved(since):
+        zone, most = facts.job.zone, format_duration(threshold.value)
         text = (
             f"was due {zoned_time(run.period_at, zone, since)} and has not begun; usually it does at most {most} after"
         )
         evidence = threshold.evidence(f"not begun; due {dated_time(run.period_at, zone)}")
-        yield rule_input.of_run(DetectionRule.LATE_START, run, since, text, evidence)
+        yield facts.of_run(run, since, text, evidence)
 
 
-def _usual(rule_input: RuleInput, at: datetime, delay: float, without: int = 0) -> Threshold | None:
-    setting = rule_input.setting(DetectionRule.LATE_START)
-    if delay <= (setting.floor if setting.declared is None else setting.declared):
+def _usual(facts: RuleInput, at: datetime, delay: float, without: int = 0) -> Threshold | None:
+    if delay <= facts.setting.least_delay:
         return None
-    threshold = at_most(rule_input, DetectionRule.LATE_START, rule_input.history.delays, at, without)
-    return threshold and threshold.later(
-        *starts_later(rule_input.index.estate.declared, rule_input.job.name, rule_input.date_of(at))
-    )
+    threshold = facts.at_most(facts.history.delays, at, without)
+    return threshold and threshold.later(*starts_later(facts.index.estate.declared, facts.job.name, facts.date_of(at)))
 
 
 def _after(due: datetime, threshold: Threshold) -> datetime:
     return due + timedelta(seconds=threshold.value)
 
 
-def too_long_since_success(rule_input: RuleInput) -> Iterator[Finding]:
+def too_long_since_success(facts: RuleInput) -> Iterator[Finding]:
     """No success for longer than usual: no run came, or none ended well, and nothing need be red. With a schedule
     only after a run came due: a job that rests over a holiday is not late."""
-    if rule_input.job.paused_since is not None or not _may_be_due(rule_input):
+    if facts.job.paused_since is not None or not _may_be_due(facts):
         return
     success_ends = [
-        run.ended_at for run in rule_input.started if run.state is RunState.SUCCEEDED and run.ended_at is not None
+        run.ended_at for run in facts.started if run.state is RunState.SUCCEEDED and run.ended_at is not None
     ]
-    if len(rule_input.history):
-        success_ends.append(datetime.fromtimestamp(max(rule_input.history.ended), UTC))
+    if len(facts.history):
+        success_ends.append(datetime.fromtimestamp(max(facts.history.ended), UTC))
     last = max(success_ends, default=None)
-    if last is None or not _was_due_since(rule_input, last):
+    if last is None or not _was_due_since(facts, last):
         return
-    ends = sorted(rule_input.history.ended)
+    ends = sorted(facts.history.ended)
     gaps = [float(after - before) for before, after in pairwise(ends)]
-    threshold = usual_at_most(rule_input, DetectionRule.TOO_LONG_SINCE_SUCCESS, gaps, "gaps between successes")
+    threshold = facts.usual_at_most(gaps, "gaps between successes")
     if threshold is None:
         return
     since = last + timedelta(seconds=threshold.value)
-    if rule_input.is_proved(since):  # while the history is being read the newest success is unknown
-        at, most = dated_time(last, rule_input.job.zone), format_duration(threshold.value)
+    if facts.is_proved(since):  # while the history is being read the newest success is unknown
+        at, most = dated_time(last, facts.job.zone), format_duration(threshold.value)
         text = f"has had no success since {at}, longer than {most}"
-        yield rule_input.of_job(
-            DetectionRule.TOO_LONG_SINCE_SUCCESS, since, text, threshold.evidence(f"last success {at}")
-        )
+        yield facts.of_job(since, text, threshold.evidence(f"last success {at}"))
 
 
-def n_in_a_row(rule_input: RuleInput) -> Iterator[Finding]:
+def n_in_a_row(facts: RuleInput) -> Iterator[Finding]:
     """Its latest runs are all red."""
-    ended = [run for run in _in_order(rule_input) if not run.state.is_open]
-    if not ended or not rule_input.index.is_red_now(ended[-1]):
+    ended = [run for run in _in_order(facts) if not run.state.is_open]
+    if not ended or not facts.index.is_red_now(ended[-1]):
         return
     row: list[RunFacts] = []
     for latest in reversed(ended):
-        if not latest.state.is_red or rule_input.index.is_excused(latest):
+        if not latest.state.is_red or facts.index.is_excused(latest):
             break
         row.append(latest)
     row = row[::-1]
     count, first = len(row), red_since(row[0])
-    if rule_input.history.failures > count and rule_input.history.failing_since is not None:
-        count, first = rule_input.history.failures, rule_input.history.failing_since
-    setting = rule_input.setting(DetectionRule.N_IN_A_ROW)
-    least = setting.declared if setting.declared is not None else setting.default
-    if least is not None and count >= least:
-        threshold = Threshold(
-            least, f"declared in config, {setting.place}" if setting.declared is not None else "default"
-        )
-        text = f"failed {count} times, since {dated_time(first, rule_input.job.zone)}"
+    if facts.history.failures > count and facts.history.failing_since is not None:
+        count, first = facts.history.failures, facts.history.failing_since
+    threshold = facts.setting.without_history
+    if threshold is not None and count >= threshold.value:
+        text = f"failed {count} times, since {dated_time(first, facts.job.zone)}"
         seen = threshold.evidence(f"{count} red runs", lambda number: f"{number:.0f} in a row")
-        yield rule_input.of_job(DetectionRule.N_IN_A_ROW, first, text, seen)
+        yield facts.of_job(first, text, seen)
 
 
-def _may_be_due(rule_input: RuleInput) -> bool:
+def _may_be_due(facts: RuleInput) -> bool:
     """False if the newest run succeeded and nothing came due after it: a cheap test before the expensive one."""
-    latest = rule_input.latest
-    if latest is None or latest.state is not RunState.SUCCEEDED or not _by_the_clock(rule_input):
+    latest = facts.latest
+    if latest is None or latest.state is not RunState.SUCCEEDED or not _by_the_clock(facts):
         return True
-    return any(run_time(latest) < run_time(run) <= rule_input.now for run in rule_input.due)
+    return any(run_time(latest) < run_time(run) <= facts.now for run in facts.due)
 
 
-def _by_the_clock(rule_input: RuleInput) -> bool:
-    return rule_input.job.schedule.dialect != "none" and rule_input.job.accepted_at is not None
+def _by_the_clock(facts: RuleInput) -> bool:
+    return facts.job.schedule.dialect != "none" and facts.job.accepted_at is not None
 
 
-def _was_due_since(rule_input: RuleInput, last: datetime) -> bool:
+def _was_due_since(facts: RuleInput, last: datetime) -> bool:
     """True if a run came due or started after that; always true without a schedule."""
-    if not _by_the_clock(rule_input):
+    if not _by_the_clock(facts):
         return True
-    later = (run for run in _in_order(rule_input) if run_time(run) > last and run.state is not RunState.SKIPPED)
-    return any(run.state is not RunState.HELD and run_time(run) <= rule_input.now for run in later)
+    later = (run for run in _in_order(facts) if run_time(run) > last and run.state is not RunState.SKIPPED)
+    return any(run.state is not RunState.HELD and run_time(run) <= facts.now for run in later)
 
 
-def _in_order(rule_input: RuleInput) -> list[RunFacts]:
-    return sorted((*rule_input.started, *rule_input.due), key=run_time) if rule_input.due else list(rule_input.started)
+def _in_order(facts: RuleInput) -> list[RunFacts]:
+    return sorted((*facts.started, *facts.due), key=run_time) if facts.due else list(facts.started)
 
 
 _INTENDED_WAITS = ("time", "approval", "calendar")
@@ -337,22 +303,22 @@ _INTENDED_WAITS = ("time", "approval", "calendar")
 _FOR_A_PLACE = ("resource", "slot")
 
 
-def stuck_waiting(rule_input: RuleInput) -> Iterator[Finding]:
+def stuck_waiting(facts: RuleInput) -> Iterator[Finding]:
     """Queued or waiting without a turn: no worker, no slot, no upstream that will ever come."""
-    for run in rule_input.open:
+    for run in facts.open:
         since = run.queued_at or run.period_at
         if not may_be_stuck(run) or since is None or run.reason in _INTENDED_WAITS:
             continue
-        threshold = at_most(rule_input, DetectionRule.STUCK_WAITING, rule_input.history.waits, run_time(run))
+        threshold = facts.at_most(facts.history.waits, run_time(run))
         if threshold is not None and not (
             threshold.source == "default" and run.state is RunState.WAITING and run.reason not in _FOR_A_PLACE
         ):
             what = "queued" if run.state is RunState.QUEUED else f"waits for {run.reason}" if run.reason else "waits"
             at = since + timedelta(seconds=threshold.value)
             limit = format_duration(threshold.value)
-            text = f"{what} since {zoned_time(since, rule_input.job.zone, at)}, longer than {limit}"
-            seen = f"{what} since {dated_time(since, rule_input.job.zone)}"
-            yield rule_input.of_run(DetectionRule.STUCK_WAITING, run, at, text, threshold.evidence(seen))
+            text = f"{what} since {zoned_time(since, facts.job.zone, at)}, longer than {limit}"
+            seen = f"{what} since {dated_time(since, facts.job.zone)}"
+            yield facts.of_run(run, at, text, threshold.evidence(seen))
 
 
 def may_be_stuck(run: RunFacts) -> bool:
@@ -447,16 +413,15 @@ def current_findings(index: EstateIndex) -> CurrentFindings:
 def _fill(index: EstateIndex, job: JobFacts, settings: JobRuleSettings, entry: JobMemo) -> Iterator[Finding]:
     if job.parent_id is not None and not any(map(may_be_stuck, index.runs.get(job.id, ()))):
         return  # no other rule applies to tasks
-    rule_input = RuleInput.of(index, job, settings)
-    findings = list(_of(rule_input))
+    facts = RuleInput.of(index, job, settings)
+    findings = list(_of(facts))
     yield from (finding for finding in findings if finding.since <= index.now)
     later = [finding.since for finding in findings if finding.since > index.now]
     entry.next_finding_at = min(later, default=None)
-    late = rule_input.setting(DetectionRule.LATE_START)
-    grace = timedelta(seconds=late.floor if late.declared is None else late.declared)
-    due = [run_time(run) for run in rule_input.due]
+    grace = timedelta(seconds=settings.of(DetectionRule.LATE_START, job).least_delay)
+    due = [run_time(run) for run in facts.due]
     entry.expire_at((*later, *due, *(at + grace + _TICK for at in due)), index.now)
-    if rule_input.proofs:
+    if facts.proofs:
         index.memo.depends_on_poll(entry)
     if index.graph.is_on_loop(index.graph.unit(job.id)):
         entry.until = BEGINNING  # superseding runs there depend on the other jobs
@@ -479,12 +444,12 @@ def finding_changes(index: EstateIndex, findings: Sequence[Finding]) -> tuple[Fi
     )
 
 
-def _of(rule_input: RuleInput) -> Iterator[Finding]:
-    job, settings = rule_input.job, rule_input.settings
+def _of(facts: RuleInput) -> Iterator[Finding]:
     for entry in RULES:
-        if job.parent_id is not None and not entry.of_tasks:
+        if facts.job.parent_id is not None and not entry.of_tasks:
             continue
-        for finding in entry.find(rule_input):
-            if rule_input.setting(entry.rule).on:
-                is_alert = settings.notifies(entry.rule, job)
+        facts.rule = entry.rule
+        for finding in entry.find(facts):
+            if facts.setting.on:
+                is_alert = facts.settings.notifies(entry.rule, facts.job)
                 yield replace(finding, severity=FindingSeverity.ALERT) if is_alert else finding

@@ -160,9 +160,9 @@ def _banded(
 def _young(what: str, at: datetime | None, within: timedelta, zone: str, now: datetime, without: str) -> _Assertion:
     if at is None:
         return _Assertion(False, without)
-    limit = format_duration(within.total_seconds())
+    limit = format_duration(within)
     if at > now + AHEAD:
-        ahead = format_duration((at - now).total_seconds())
+        ahead = format_duration(at - now)
         return _Assertion(False, f"{what} {dated_time(at, zone)}, {ahead} ahead of the clock")
     age = format_duration(max(now - at, timedelta(0)).total_seconds())
     if now - at > within:

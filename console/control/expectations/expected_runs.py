@@ -58,12 +58,12 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
     """For the job's start that is due then. In maintenance its grace begins with the end of that."""
     slow = _usually_later(estate.history.get(job.id), job.grace)
     plain = due + job.grace + slow
-    text = f"usually starts {format_duration(slow.total_seconds())} later" if slow else ""
+    text = f"usually starts {format_duration(slow)} later" if slow else ""
     if not (estate.declared.maintenance or estate.declared.exceptions):
         return GraceEnd(plain, text)
     later, why = starts_later(estate.declared, job.name, business_date)
     at = plain + later
-    text = f"may start {format_duration(later.total_seconds())} later: {why}" if later else text
+    text = f"may start {format_duration(later)} later: {why}" if later else text
     for moment in (due, at):
         quiet = maintenance_of_job(estate, job, moment)
         if quiet is not None and quiet.until + job.grace > at:

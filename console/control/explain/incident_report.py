@@ -134,7 +134,7 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: W
     missed, saved = sum(night.is_missed for night in nights), sum(night.is_saved for night in nights)
     lines = [f"Failed since {at(row.failed_since)}; {end}"]
     if row.closed is not None:
-        took = format_duration((row.closed - row.failed_since).total_seconds())
+        took = format_duration(row.closed - row.failed_since)
         lines.append(f"Lasted {took}; {view.row.hurt} runs red or stale at its end")
     else:
         lines.append(f"Recoverable until {at(row.act_by)}" if row.act_by else "No act-by: no affected service has one")

@@ -260,7 +260,7 @@ def _at(at: datetime | None, job: JobFacts) -> str:
 
 
 def _span(taken: timedelta) -> str:
-    return format_duration(taken.total_seconds())
+    return format_duration(taken)
 
 
 _ENDS = ("unreachable", "gone", "pause", "approval", "running", "slot", "done")

@@ -135,7 +135,7 @@ def _reports_output(index: EstateIndex, job: JobFacts) -> bool:
 
 def _duration(index: EstateIndex, job: JobFacts, name: str, table: str) -> Iterator[ReviewGap]:
     taken = index.estate.durations.get(job.id, ())
-    declared = "–" if job.expected is None else format_duration(job.expected.total_seconds())
+    declared = "–" if job.expected is None else format_duration(job.expected)
     if len(taken) < MIN_RUNS:
         if job.expected is None:
             words = f"{len(taken)} of {MIN_RUNS} runs that an estimate needs: no forecast, no act-by"

@@ -44,7 +44,7 @@ def judged_readiness(
     if last.state is not CheckState.PASSED:
         return DataReadiness(False, readiness_text(name, last), last.at)
     if now - last.at > AGES * check.every + check.timeout:
-        age, every = format_duration((now - last.at).total_seconds()), format_duration(check.every.total_seconds())
+        age, every = format_duration(now - last.at), format_duration(check.every)
         return DataReadiness(False, f"check {name}: last run {age} ago, is due each {every}", last.at)
     return DataReadiness(True, readiness_text(name, last), last.since)
 

@@ -36,7 +36,7 @@ def after_failure(tries: int, refusals: int, age: timedelta, give_up_after: time
     if refusals >= REFUSALS:
         return RetryDecision(None, f"refused for good {refusals} times")
     if age >= give_up_after:
-        return RetryDecision(None, f"not accepted within {format_duration(give_up_after.total_seconds())}")
+        return RetryDecision(None, f"not accepted within {format_duration(give_up_after)}")
     longest = min(CAP, BASE * 2.0 ** min(tries - 1, 30))
     wait = max(MIN_DELAY, longest * chance)
     return RetryDecision(min(wait, max(give_up_after - age, MIN_DELAY)))

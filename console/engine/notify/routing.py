@@ -127,12 +127,7 @@ class AlertRouter:
     """Routes alerts before the outbox claims them, in transactions of its own."""
 
     def __init__(
-        self,
-        store: Database,
-        clock: Clock,
-        routes: Mapping[str, RouteSettings],
-        default_route: str,
-        shadow_route: str,
+        self, store: Database, clock: Clock, routes: Mapping[str, RouteSettings], default_route: str, shadow_route: str
     ) -> None:
         self._store, self._clock, self._routes = store, clock, routes
         self._default, self._shadow = default_route, shadow_route
@@ -190,7 +185,7 @@ class AlertRouter:
             if not route.fallback:
                 continue
             until, since = micros(now - route.fallback_after), micros(now - MAX_FALLBACK_AGE)
-            after = format_duration(route.fallback_after.total_seconds())
+            after = format_duration(route.fallback_after)
             for alert in rows.undelivered_alerts(self._store, name, until, since):
                 line = f'Route "{alert.route}" has not accepted this in {after}; this route is its fallback.'
                 last = f" Last answer: {alert.error}" if alert.error else ""
