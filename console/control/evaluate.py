@@ -117,7 +117,7 @@ def _verdicts(
     for threat in threats:
         for name, day_threat in threat.items():
             by_day.setdefault(name, []).append(day_threat)
-    names = [(day.service.name, day.business_date) for day in days]
+    names = [day.key for day in days]
     return {name: service_verdict(index, day, by_day.get(name, ())) for name, day in zip(names, days, strict=True)}
 
 
@@ -178,7 +178,7 @@ def _turning_points(
     if next_due is not None:
         yield next_due
     for day in days:
-        verdict = verdicts[day.service.name, day.business_date]
+        verdict = verdicts[day.key]
         if verdict.delivered_at is not None:
             continue
         yield from (at for at in (day.deadline, verdict.act_by) if at is not None and at > now)

@@ -48,19 +48,19 @@ class ServiceDayVerdict:
     business_date: date
     deadline: datetime
     timeliness: Timeliness
-    data_state: str
+    data_state: str = ""
     """ "open", "complete", "partial", "stale", "failed"."""
-    delivered_at: datetime | None
-    expected_at: datetime | None
-    late_at: datetime | None
+    delivered_at: datetime | None = None
+    expected_at: datetime | None = None
+    late_at: datetime | None = None
     """p90 of the finish."""
-    act_by: datetime | None
-    green_by: datetime | None
-    cause: str
-    incident_key: str | None
-    sources: tuple[DurationEstimate, ...]
-    path: tuple[int, ...]
-    reason: str
+    act_by: datetime | None = None
+    green_by: datetime | None = None
+    cause: str = ""
+    incident_key: str | None = None
+    sources: tuple[DurationEstimate, ...] = ()
+    path: tuple[int, ...] = ()
+    reason: str = ""
     """Explanation; `given` first."""
     promised: datetime | None = None
     """The deadline before an extension; None: not extended."""
@@ -94,6 +94,10 @@ class ServiceDayVerdict:
     runs: tuple[int, ...] = ()
     """Of a submission: run id of each job of `path`, 0 without a run. Empty for other services."""
 
+    @property
+    def key(self) -> tuple[str, date]:
+        return self.service, self.business_date
+
 
 @dataclass(frozen=True, slots=True)
 class MemberVerdict:
@@ -118,6 +122,10 @@ class AffectedServiceVerdict:
     reason: str
     """Clauses; with the native starts that its act-by depends on, as `reason_lines` reads them."""
     submission: str = ""
+
+    @property
+    def key(self) -> tuple[str, date]:
+        return self.service, self.business_date
 
 
 @dataclass(frozen=True, slots=True)

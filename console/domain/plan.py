@@ -60,6 +60,10 @@ class SavedService:
     """Share of this step in `slack_s`, at the service's risk."""
 
     @property
+    def day(self) -> tuple[str, str]:
+        return self.service, self.business_date
+
+    @property
     def label(self) -> str:
         if self.waits_for:
             return "unsaved"
@@ -162,7 +166,7 @@ class PlanDraft:
         of_steps = (day for step in self.steps for day in step.saves if day.saved is False)
         days: dict[tuple[str, str], SavedService] = {}
         for day in (*of_steps, *self.given_up):
-            days.setdefault((day.service, day.business_date), day)
+            days.setdefault(day.day, day)
         return tuple(days.values())
 
     @property

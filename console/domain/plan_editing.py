@@ -90,12 +90,12 @@ def _with_its_hold(steps: Mapping[int, DraftStep], left_out: Collection[int]) ->
 
 
 def _dropped_services(kept: Iterable[DraftStep], dropped: Iterable[DraftStep]) -> tuple[SavedService, ...]:
-    helped = {(save.service, save.business_date) for step in kept for save in step.saves}
+    helped = {save.day for step in kept for save in step.saves}
     return tuple(
         save if save.saved is False else _without_step(save, step, f"{step.job} is left out")
         for step in dropped
         for save in step.saves
-        if (save.service, save.business_date) not in helped
+        if save.day not in helped
     )
 
 
@@ -146,12 +146,12 @@ def reassess_steps(steps: Sequence[DraftStep], dropped: Sequence[DraftStep] = ()
         *((each, _runs_nothing(each)) for each in steps),
     ]:
         for save in step.saves if reason else ():
-            missing.setdefault((save.service, save.business_date), _without_step(save, step, reason))
+            missing.setdefault(save.day, _without_step(save, step, reason))
     late: dict[tuple[str, str], SavedService] = {}
     starts = step_starts(steps)
     for step in steps:
         for save in step.saves:
-            verdict, day = _in_time(step, save, starts[step.place]), (save.service, save.business_date)
+            verdict, day = _in_time(step, save, starts[step.place]), save.day
             if save.saved and not verdict.saved and (day not in late or late[day].saved is None):
                 late[day] = verdict
     return tuple(
@@ -160,9 +160,7 @@ def reassess_steps(steps: Sequence[DraftStep], dropped: Sequence[DraftStep] = ()
 
 
 def _current_verdict(save: SavedService, verdicts: Mapping[tuple[str, str], SavedService]) -> SavedService:
-    verdict = (
-        verdicts.get((save.service, save.business_date), save) if save.saved is not False or save.waits_for else save
-    )
+    verdict = verdicts.get(save.day, save) if save.saved is not False or save.waits_for else save
     return replace(save, saved=verdict.saved, words=verdict.words, waits_for=verdict.waits_for)
 
 
@@ -334,7 +332,7 @@ def plan_outlook(proposed: PlanDraft, changes: DraftChanges, place: int = 0) -> 
     """`place`: the step whose alternatives are compared; by default the first that sends something."""
     days: dict[tuple[str, str], SavedService] = {}
     for save in (save for step in proposed.steps for save in step.saves if save.deadline):
-        days.setdefault((save.service, save.business_date), save)
+        days.setdefault(save.day, save)
     ways, bases = [], {day: _base(proposed, day) for day in days}
     for name, variant in _variants(proposed, changes, place):
         shaped = apply_changes(proposed, variant)
@@ -393,7 +391,7 @@ def _left_out(proposed: PlanDraft, shaped: PlanDraft) -> dict[tuple[str, str], l
     dropped: dict[tuple[str, str], list[tuple[DraftStep, SavedService]]] = {}
     for step in proposed.steps:
         for save in step.saves if (step.job_id, step.period_key) not in kept else ():
-            dropped.setdefault((save.service, save.business_date), []).append((step, save))
+            dropped.setdefault(save.day, []).append((step, save))
     return dropped
 
 
@@ -424,7 +422,7 @@ def _end(start: float | None, step: DraftStep) -> float | None:
 
 
 def _needed(draft: PlanDraft, day: tuple[str, str]) -> list[tuple[DraftStep, SavedService]]:
-    return [(step, save) for step in draft.steps for save in step.saves if (save.service, save.business_date) == day]
+    return [(step, save) for step in draft.steps for save in step.saves if save.day == day]
 
 
 def _with_alternative(changes: DraftChanges, step: DraftStep, name: str) -> DraftChanges:

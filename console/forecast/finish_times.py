@@ -413,6 +413,10 @@ class ServiceForecast:
     is_unforeseen: bool = False
     """The simulation of it failed: `finish` is a sum."""
 
+    @property
+    def key(self) -> tuple[str, date]:
+        return self.service.name, self.business_date
+
     def unfinished(self) -> Iterator[ForecastNode]:
         """What the service still waits for, upstreams first."""
         return (node for node in self.nodes.values() if node.how not in (NodeState.DONE, NodeState.OVER))

@@ -176,9 +176,7 @@ class Forecaster:
     """A `SimulateDays`. Its caches change no figure by more than half a minute."""
 
     def __init__(
-        self,
-        otherwise: Callable[[NightPoint], NightPoint] = lambda point: point,
-        fails: Fails | None = None,
+        self, otherwise: Callable[[NightPoint], NightPoint] = lambda point: point, fails: Fails | None = None
     ) -> None:
         """`otherwise`: replaces points, for counterfactuals. `fails`: called with the days whose simulation failed,
         which keep their sums, and the error; None: the error is raised."""
@@ -238,7 +236,7 @@ class Forecaster:
                 ahead.extend(night.points[place].upstreams)
         jobs = {place: job for job, place in enumerate(sorted(needed))}
         points = [self._otherwise(_renumbered(night.points[place], jobs)) for place in jobs]
-        name, basis = tuple((day.service.name, day.business_date) for day in days), forecast_basis(index, points, days)
+        name, basis = tuple(day.key for day in days), forecast_basis(index, points, days)
         known = self._cache.get(name, basis, index.now)
         if known is not None:
             cached = zip(days, known, strict=True)

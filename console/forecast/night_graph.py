@@ -309,7 +309,7 @@ def with_neighbours(
     for place, day in enumerate(days):
         pools = {pool_of(declared, jobs[job_id]) for job_id in day.nodes if declared.pools or jobs[job_id].pool}
         remaining[place] = {(day.business_date, shared) for shared in (*day.nodes, *(pools - {None}))}
-    related = {place for place, day in enumerate(days) if (day.service.name, day.business_date) in names}
+    related = {place for place, day in enumerate(days) if day.key in names}
     new, shared = set(related), set[object]()
     while new:
         shared |= set[object]().union(*(remaining.pop(place) for place in new))

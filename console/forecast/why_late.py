@@ -36,7 +36,7 @@ def slot_waits(
     if point.pool is None:
         return
     pool = point.pool if point.slots is None else JobPool(point.pool.name, point.slots)
-    name, row = clean_line(index.job(point.job_id).name), np.flatnonzero(sim.queued.places == sim.night.plan.place[job])
+    name, row = index.name(point.job_id), np.flatnonzero(sim.queued.places == sim.night.plan.place[job])
     wait = float(weights @ sim.queued.waits[row[0]]) if len(row) else 0.0
     since = _missing_slot_since(sim, job)
     if since is not None:
@@ -47,7 +47,7 @@ def slot_waits(
             return
     if wait >= MIN_SECONDS:
         jobs = _slot_holders(sim, points, weights, job, int(row[0]), pool.slots)
-        holders = [clean_line(index.job(job_id).name) for job_id in jobs]
+        holders = [index.name(job_id) for job_id in jobs]
         yield f"{name} will wait {format_duration(wait)} for {slot_text(pool, holders)}", wait
 
 
@@ -125,7 +125,7 @@ def explain_slowdown(index: EstateIndex, points: Sequence[NightPoint], past: Nig
     """Level shifts of the deciding jobs of a service that is not at risk."""
     costs: dict[str, float] = {}
     for job in slack.jobs[slack.critical[slack.jobs] >= DECIDES].tolist():
-        name = clean_line(index.job(points[job].job_id).name)
+        name = index.name(points[job].job_id)
         if points[job].stand != JobPhase.DONE and points[job].takes:
             costs |= dict(_level_shift(index, points[job], name, past.takes[:, job]))
     return " and ".join(sorted(costs, key=lambda text: (-costs[text], text))[:MOST])

@@ -21,7 +21,6 @@ from console.control.alerts.routing import services_on_route
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
 from console.control.incidents.root_cause import failed_tasks
 from console.control.incidents.titles import cause_name, plain_title
-from console.control.snapshot.checks import declared_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
@@ -72,16 +71,12 @@ def technical_text(
     index: EstateIndex, notification: Notification, log_tails: Mapping[int, str], changes: str
 ) -> MessageText:
     """Technical notification. `changes`: news for the route, or why it is notified again."""
-    match, decision, kind = notification.subject.match, notification.subject.decision, notification.kind
-    bare = plain_title(index, match)
+    decision, kind = notification.subject.decision, notification.kind
+    bare = plain_title(index, notification.subject.match)
+    titles = [_technical_title(index, decision, kind, text) for text in (decision.title, bare)]
+    plain = [bare, *_services(index, decision, reasons=False), "", *_commands(notification)]
     body = "\n".join(_body(index, notification, log_tails, changes)) + "\n"
-    plain = "\n".join(_plain_body(index, notification, bare)) + "\n"
-    return MessageText(
-        _technical_title(index, decision, kind, decision.title),
-        body,
-        _technical_title(index, decision, kind, bare),
-        plain,
-    )
+    return MessageText(titles[0], body, titles[1], "\n".join(plain) + "\n")
 
 
 def _technical_title(index: EstateIndex, decision: IncidentDecision, kind: AlertKind, text: str) -> str:
@@ -89,7 +84,7 @@ def _technical_title(index: EstateIndex, decision: IncidentDecision, kind: Alert
     act_by = ""
     if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
         zone = next(
-            (_tech_zone(index, service) for service in decision.services if service.act_by == decision.act_by), "UTC"
+            (_zone(index, service) for service in decision.services if service.act_by == decision.act_by), "UTC"
         )
         passed = decision.act_by < index.now
         at = zoned_time(decision.act_by, zone, index.now)
@@ -103,7 +98,7 @@ def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int
     if changes:
         yield changes[:1].upper() + changes[1:]
     ack = notification.subject.ack
-    if ack is not None and not notification.subject.decision.closed:
+    if ack is not None and not decision.closed:
         yield f"Acknowledged by {clean_line(ack.by)} until {zoned_time(ack.until, 'UTC', index.now)}."
     yield ""
     yield from _facts(index, match, decision)
@@ -116,18 +111,8 @@ def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int
         if match.group.root is not None:
             tail = tail_lines(index, match, log_tails)
             yield ""
-            if not tail:
-                yield "Log not available."
-            else:
-                yield "Last log lines:"
-                yield from (f"  | {line}" for line in tail)
-    yield ""
-    yield from _commands(notification)
-
-
-def _plain_body(index: EstateIndex, notification: Notification, title: str) -> Iterator[str]:
-    yield title
-    yield from _services(index, notification.subject.decision, reasons=False)
+            yield "Last log lines:" if tail else "Log not available."
+            yield from (f"  | {line}" for line in tail)
     yield ""
     yield from _commands(notification)
 
@@ -145,12 +130,8 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
         yield f"Where:         {where}"
     root = match.group.root
     if root is not None:
-        due = (
-            dated_time(run_time(root), zone)
-            if root.period_at is not None
-            else f"no schedule ({clean_line(root.period_key)})"
-        )
-        yield f"Period:        {due}"
+        no_schedule = f"no schedule ({clean_line(root.period_key)})"
+        yield f"Period:        {no_schedule if root.period_at is None else dated_time(run_time(root), zone)}"
     yield f"Business date: {decision.business_date.isoformat()}"
     yield f"Failed since:  {dated_time(decision.failed_since, zone)}"
     if decision.reason:
@@ -160,7 +141,7 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
     if decision.split_from is not None:
         yield f"Split from:    {incident_name(decision.split_from)}"
     for finding in match.evidence[:MAX_FINDINGS]:
-        name = clean_line(index.job(finding.job_id).name)
+        name = index.name(finding.job_id)
         yield f"Finding:       {name} {finding.rule.text}: {finding.with_source}"
     yield f"Owner:         {clean_line(decision.owner) or 'not set'}"
     yield f"Runbook:       {clean_line(decision.runbook) or 'not set'}"
@@ -175,7 +156,7 @@ def _place(index: EstateIndex, match: IncidentMatch) -> tuple[str, str]:
     if match.group.target is not None:
         zone = next((job.zone for job in index.estate.jobs.values() if job.target_id == match.group.target.id), "UTC")
         return zone, cause_name(index, match)
-    if (check := declared_text(index.estate, match.group.check)) is not None:
+    if (check := index.estate.declared.check(match.group.check)) is not None:
         return check.zone, check.about
     return "UTC", cause_name(index, match)
 
@@ -187,26 +168,22 @@ def _services(index: EstateIndex, decision: IncidentDecision, reasons: bool = Tr
         return
     yield "Affected services:"
     for service, hidden in limit_instances(decision.services, attrgetter("service")):
-        known = _technical_service(index, service)
-        title = clean_line(known.title or service.service) if known else service.service
+        known = _service_facts(index, service)
+        title = _named(index, service) if known else service.service
         tier = f" (tier {known.tier})" if known else ""
-        due = dated_time(service.deadline, _tech_zone(index, service))
+        due = dated_time(service.deadline, _zone(index, service))
         yield f"  {title}{tier}, due {due}: {_TECH_STATUS[service.timeliness]}"
         yield from (f"    {line}" for line in _service_lines(index, service, decision.closed, reasons))
         yield from [f"  and {hidden} more of {clean_line(service_of_instance(service.service))}"] if hidden else []
 
 
-def _service_lines(
-    index: EstateIndex, affected_service: AffectedServiceVerdict, closed: bool, reasons: bool
-) -> Iterator[str]:
-    if affected_service.act_by is not None and affected_service.green_by is not None and not closed:
-        act_by, green_by = (
-            zoned_time(at, _tech_zone(index, affected_service), index.now)
-            for at in (affected_service.act_by, affected_service.green_by)
-        )
-        yield f"act by {act_by}, green by {green_by} ({affected_service.source})"
+def _service_lines(index: EstateIndex, affected: AffectedServiceVerdict, closed: bool, reasons: bool) -> Iterator[str]:
+    if affected.act_by is not None and affected.green_by is not None and not closed:
+        zone = _zone(index, affected)
+        act_by, green_by = (zoned_time(at, zone, index.now) for at in (affected.act_by, affected.green_by))
+        yield f"act by {act_by}, green by {green_by} ({affected.source})"
     if reasons:
-        yield from reason_lines(affected_service.reason)
+        yield from reason_lines(affected.reason)
 
 
 def tail_lines(index: EstateIndex, match: IncidentMatch, log_tails: Mapping[int, str]) -> list[str]:
@@ -221,12 +198,12 @@ def tail_lines(index: EstateIndex, match: IncidentMatch, log_tails: Mapping[int,
     return [clean_line(line, TAIL_WIDTH) for line in clean(tail).rstrip().splitlines()[-TAIL_LINES:]]
 
 
-def _technical_service(index: EstateIndex, affected_service: AffectedServiceVerdict) -> ServiceFacts | None:
-    return next((service for service in index.estate.services if service.name == affected_service.service), None)
+def _service_facts(index: EstateIndex, affected: AffectedServiceVerdict) -> ServiceFacts | None:
+    return next((service for service in index.estate.services if service.name == affected.service), None)
 
 
-def _tech_zone(index: EstateIndex, affected_service: AffectedServiceVerdict) -> str:
-    known = _technical_service(index, affected_service)
+def _zone(index: EstateIndex, affected: AffectedServiceVerdict) -> str:
+    known = _service_facts(index, affected)
     return known.zone if known else "UTC"
 
 
@@ -309,12 +286,10 @@ def business_text(context: AlertContext, notification: Notification, leaves: boo
     is_resolved = notification.kind is AlertKind.RECOVERED
     lines = list(_lines(context, affected, is_resolved)) or ["No longer at risk."]
     title = f"[Headway] {_business_title(context, affected, is_resolved) or 'no longer at risk'}"
-    body = (
-        [*lines, ""]
-        if is_resolved
-        else [*lines, "", _cause(context, notification.subject, affected, leaves), *_next(context, affected), ""]
-    )
-    text = "\n".join([*body, f"Reference: {INCIDENT_PLACEHOLDER}"]) + "\n"
+    lines.append("")
+    if not is_resolved:
+        lines += [_cause(context, notification.subject, affected, leaves), *_next(context, affected), ""]
+    text = "\n".join([*lines, f"Reference: {INCIDENT_PLACEHOLDER}"]) + "\n"
     return MessageText(title, text, title, text)
 
 
@@ -338,51 +313,38 @@ def _lines(context: AlertContext, affected: list[AffectedServiceVerdict], is_res
         yield from [f"And {hidden} more of {clean_line(service_of_instance(service.service))}."] if hidden else []
 
 
-def _line(context: AlertContext, affected_service: AffectedServiceVerdict, is_resolved: bool) -> str:
+def _line(context: AlertContext, affected: AffectedServiceVerdict, is_resolved: bool) -> str:
     """ "Supply plan, promised 06:30, is likely late (expected 07:05)." """
-    service = _affected_service(context, affected_service)
-    zone = service.zone if service is not None else "UTC"
-    promised = (
-        f"{_named(affected_service, service)}, promised {zoned_time(affected_service.deadline, zone, context.now)},"
-    )
-    day = context.days.get((affected_service.service, affected_service.business_date))
+    zone = _zone(context.index, affected)
+    promised = f"{_named(context.index, affected)}, promised {zoned_time(affected.deadline, zone, context.now)},"
+    day = context.days.get(affected.key)
     if day is not None and day.delivered_at is not None:
-        return f"{promised} was delivered at {local_time(day.delivered_at, zone, affected_service.deadline)}."
-    if is_resolved and affected_service.timeliness is not Timeliness.BREACHED:
-        still = (
-            f", but {_BUSINESS_STATUS[affected_service.timeliness]}"
-            if affected_service.timeliness is Timeliness.WILL_MISS
-            else ""
-        )
-        expected = (
-            _expected(day, affected_service, zone, context.now)
-            if still
-            else _margin(day, affected_service, zone, context.now)
-        )
+        return f"{promised} was delivered at {local_time(day.delivered_at, zone, affected.deadline)}."
+    if is_resolved and affected.timeliness is not Timeliness.BREACHED:
+        is_lost = affected.timeliness is Timeliness.WILL_MISS
+        still = f", but {_BUSINESS_STATUS[affected.timeliness]}" if is_lost else ""
+        expected = (_expected if is_lost else _margin)(day, affected, zone, context.now)
         return f"{promised} is no longer at risk from this incident{still}{expected}."
-    expected = _expected(day, affected_service, zone, context.now)
-    return f"{promised} {_BUSINESS_STATUS[affected_service.timeliness]}{expected}."
+    expected = _expected(day, affected, zone, context.now)
+    return f"{promised} {_BUSINESS_STATUS[affected.timeliness]}{expected}."
 
 
-def _named(affected_service: AffectedServiceVerdict, service: ServiceFacts | None) -> str:
-    return clean_line((service.title if service is not None else "") or affected_service.service)
+def _named(index: EstateIndex, affected: AffectedServiceVerdict) -> str:
+    service = _service_facts(index, affected)
+    return clean_line((service.title if service is not None else "") or affected.service)
 
 
-def _expected(day: ServiceDayVerdict | None, affected_service: AffectedServiceVerdict, zone: str, now: datetime) -> str:
-    if (
-        affected_service.act_by is not None
-        and affected_service.act_by > now
-        and affected_service.timeliness is Timeliness.AT_RISK
-    ):
-        return f" unless it is repaired by {local_time(affected_service.act_by, zone, affected_service.deadline)}"
-    expected = affected_service.expected_at or (day.expected_at if day is not None else None)
-    return f" (expected {local_time(expected, zone, affected_service.deadline)})" if expected is not None else ""
+def _expected(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zone: str, now: datetime) -> str:
+    if affected.act_by is not None and affected.act_by > now and affected.timeliness is Timeliness.AT_RISK:
+        return f" unless it is repaired by {local_time(affected.act_by, zone, affected.deadline)}"
+    expected = affected.expected_at or (day.expected_at if day is not None else None)
+    return f" (expected {local_time(expected, zone, affected.deadline)})" if expected is not None else ""
 
 
-def _margin(day: ServiceDayVerdict | None, affected_service: AffectedServiceVerdict, zone: str, now: datetime) -> str:
+def _margin(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zone: str, now: datetime) -> str:
     expected = day.expected_at if day is not None else None
-    if day is None or expected is None or not _ZERO <= expected - affected_service.deadline < _MINUTE:
-        return _expected(day, affected_service, zone, now)
+    if day is None or expected is None or not _ZERO <= expected - affected.deadline < _MINUTE:
+        return _expected(day, affected, zone, now)
     late = f", {format_late(day.p_late)}" if day.p_late is not None else ""
     return f", with less than a minute to spare{late}"
 
@@ -393,9 +355,9 @@ def _cause(context: AlertContext, subject: AlertSubject, affected: list[Affected
     notified_at = min((notice.first_at for notice in subject.told if notice.words == TECHNICAL), default=None)
     if notified_at is None and not leaves:
         return f"Cause: {what}; {owner} has not been notified yet."
-    services = [_affected_service(context, service) for service in subject.decision.services]
-    service_zone = next((known.zone for known in services if known is not None), "UTC")
-    at = zoned_time(notified_at or context.now, service_zone, context.now)
+    services = [_service_facts(context.index, service) for service in subject.decision.services]
+    zone = next((known.zone for known in services if known is not None), "UTC")
+    at = zoned_time(notified_at or context.now, zone, context.now)
     return f"Cause: {what}; {owner} was notified at {at}."
 
 
@@ -420,7 +382,7 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: list[Af
 def _data_failure(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict]) -> str:
     """ "all jobs ran, but the data of Supply plan failed a check"."""
     group = subject.match.group
-    titles = ", ".join(dict.fromkeys(_named(service, _affected_service(context, service)) for service in affected))
+    titles = ", ".join(dict.fromkeys(_named(context.index, service) for service in affected))
     data = f"the data of {titles}" if titles else "the data"
     known = context.index.estate.checks.get((group.check, group.business_date))
     if known is not None and known.last.state is CheckState.FAILED:
@@ -437,14 +399,7 @@ def _next(context: AlertContext, affected: list[AffectedServiceVerdict]) -> Iter
     ]
     if ahead:
         at, row = min(ahead, key=lambda pair: pair[0])
-        service = _affected_service(context, row)
-        yield f"Next update by {zoned_time(at, service.zone if service is not None else 'UTC', context.now)}."
-
-
-def _affected_service(context: AlertContext, affected_service: AffectedServiceVerdict) -> ServiceFacts | None:
-    return next(
-        (service for service in context.index.estate.services if service.name == affected_service.service), None
-    )
+        yield f"Next update by {zoned_time(at, _zone(context.index, row), context.now)}."
 
 
 def _iso(at: datetime | None) -> str:
@@ -471,60 +426,48 @@ def template_values(
     context: AlertContext, notification: Notification, text: MessageText, tail: list[str]
 ) -> Mapping[str, Any]:
     """Values by name, as `console.config.templates.SAMPLE` shows them; business ones have nothing technical."""
-    decision = notification.subject.decision
-    technical = notification.words == TECHNICAL
-    return {
-        **_common(context, notification),
-        "title": decision.title if technical else text.title.removeprefix("[Headway] "),
-        "cause": cause_name(context.index, notification.subject.match) if technical else "",
-        "reason": decision.reason if technical else "",
-        "log": tail if technical else [],
-        "subject": text.title,
-        "body": text.body,
-    }
+    values = {**plain_template_values(context, notification, text), "subject": text.title, "body": text.body}
+    if notification.words == TECHNICAL:
+        decision = notification.subject.decision
+        values |= {"title": decision.title, "reason": decision.reason, "log": tail}
+    return values
 
 
 def plain_template_values(context: AlertContext, notification: Notification, text: MessageText) -> Mapping[str, Any]:
     """The same for routes with body = "link": only names come from outside."""
+    decision, match = notification.subject.decision, notification.subject.match
     technical = notification.words == TECHNICAL
-    title = (
-        plain_title(context.index, notification.subject.match) if technical else text.title.removeprefix("[Headway] ")
-    )
-    plain = {"title": title, "cause": cause_name(context.index, notification.subject.match) if technical else ""}
-    return {**_common(context, notification), **plain, "reason": "", "log": [], "subject": text.plain_title,
-            "body": text.plain_body}  # fmt: skip
-
-
-def _common(context: AlertContext, notification: Notification) -> dict[str, Any]:
-    decision = notification.subject.decision
     return {
         "incident": INCIDENT_PLACEHOLDER,
         "kind": notification.kind.value,
         "style": notification.words,
         "route": notification.route,
         "owner": clean_line(decision.owner),
-        "runbook": clean_line(decision.runbook) if notification.words == TECHNICAL else "",
+        "runbook": clean_line(decision.runbook) if technical else "",
         "business_date": decision.business_date.isoformat(),
         "failed_since": dated_time(decision.failed_since, "UTC"),
         "act_by": zoned_time(decision.act_by, "UTC", context.now) if decision.act_by is not None else "",
         "tier": notification.subject.tier or 0,
         "services": [_service_values(context, service) for service in decision.services],
+        "title": plain_title(context.index, match) if technical else text.title.removeprefix("[Headway] "),
+        "cause": cause_name(context.index, match) if technical else "",
+        "reason": "",
+        "log": [],
+        "subject": text.plain_title,
+        "body": text.plain_body,
     }
 
 
-def _service_values(context: AlertContext, affected_service: AffectedServiceVerdict) -> dict[str, Any]:
-    known = _affected_service(context, affected_service)
-    zone = known.zone if known is not None else "UTC"
+def _service_values(context: AlertContext, affected: AffectedServiceVerdict) -> dict[str, Any]:
+    known, zone = _service_facts(context.index, affected), _zone(context.index, affected)
     return {
-        "name": clean_line(affected_service.service),
-        "title": clean_line((known.title if known is not None else "") or affected_service.service),
+        "name": clean_line(affected.service),
+        "title": _named(context.index, affected),
         "tier": known.tier if known is not None else 0,
-        "status": affected_service.timeliness.value.replace("_", " "),
-        "deadline": zoned_time(affected_service.deadline, zone, context.now),
-        "expected": zoned_time(affected_service.expected_at, zone, context.now)
-        if affected_service.expected_at is not None
-        else "",
-        "act_by": zoned_time(affected_service.act_by, zone, context.now) if affected_service.act_by is not None else "",
+        "status": affected.timeliness.value.replace("_", " "),
+        "deadline": zoned_time(affected.deadline, zone, context.now),
+        "expected": zoned_time(affected.expected_at, zone, context.now) if affected.expected_at is not None else "",
+        "act_by": zoned_time(affected.act_by, zone, context.now) if affected.act_by is not None else "",
     }
 
 

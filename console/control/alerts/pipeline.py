@@ -68,7 +68,7 @@ def add_notifications(
 ) -> tuple[tuple[IncidentDecision, ...], list[datetime]]:
     """The decisions with what is sent now and what is suppressed, and the instants at which time alone changes that."""
     context = alert_context_of(index, open_cases, decisions)
-    context.days = {(day.service, day.business_date): day for day in days}
+    context.days = {day.key: day for day in days}
     passed = [_run_stages(context, subject) for subject in context.subjects]
     leaving = (result.notification for results in passed for result in results if result.leaves)
     company = Counter(notification.route for notification in leaving if suppression.is_grouped(context, notification))
@@ -222,11 +222,7 @@ def _changes(context: AlertContext, notification: Notification) -> str:
 def _is_urgent(context: AlertContext, notification: Notification) -> bool:
     """First notification about a tier-1 service: no rate limit delays it."""
     notified_days = notification.subject.notified_days
-    new = {
-        service.service
-        for service in notification.subject.decision.services
-        if (service.service, service.business_date) not in notified_days
-    }
+    new = {service.service for service in notification.subject.decision.services if service.key not in notified_days}
     return any(service.tier == 1 for service in context.index.estate.services if service.name in new)
 
 
@@ -237,7 +233,7 @@ def first_urgent(context: AlertContext, incidents: Sequence[IncidentDecision]) -
     notified_days = {day for subject in context.subjects for day in subject.notified_days}
     decisions = []
     for incident in incidents:
-        days = {(service.service, service.business_date) for service in incident.services if service.service in tier_1}
+        days = {service.key for service in incident.services if service.service in tier_1}
         first = bool(days - notified_days) or not incident.notices
         notified_days |= days if incident.notices else set()
         decisions.append(

@@ -402,6 +402,5 @@ def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNo
         else parse_last_notification(before.fingerprint).services
     )
     return any(
-        (service.service, service.business_date) not in notified_days or deadline_passed_since(context, service, before)
-        for service in affected
+        service.key not in notified_days or deadline_passed_since(context, service, before) for service in affected
     )

@@ -282,7 +282,7 @@ def explain_job(
     found: list[ExplanationStep] = []
     todo, seen = [(asked, 0)], {asked}
     for current, depth in todo:
-        own = [*asleep.get(clean_line(index.job(current).name), ()), *job_reasons(index, current)]
+        own = [*asleep.get(index.name(current), ()), *job_reasons(index, current)]
         above = list(_waits_for(index, current, into.get(current, ()))) if own[0].kind not in _ENDS else []
         own += [_waits(index, each) for each in above]
         found += [replace(each, depth=depth) for each in own]

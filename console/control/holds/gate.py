@@ -54,8 +54,8 @@ def has_failed(upstream: UpstreamView) -> bool:
 
 def check_passes(upstream: UpstreamView, business_date: str, declared: Declared, now: datetime) -> tuple[bool, str]:
     """True if its check passes for that date, and its text."""
-    check = next((known for known in declared.checks if known.name == upstream.wants.check), None)
-    result = judged_readiness(upstream.wants.check, check, upstream.looks, date.fromisoformat(business_date), now)
+    name = upstream.wants.check
+    result = judged_readiness(name, declared.check(name), upstream.looks, date.fromisoformat(business_date), now)
     return result.passes, result.words
 
 

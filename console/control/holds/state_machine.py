@@ -466,20 +466,10 @@ class HoldPlacement:
 
     def _trigger(self, key: str, policy: HoldPolicy, business_date: date, until: datetime, text: str) -> HoldFacts:
         return HoldFacts(
-            key=key,
-            job_id=self._job.id,
-            upstream_id=policy.edges[0].upstream_id,
-            business_date=business_date,
-            kind="trigger",
-            mode=DependencyMode.TRIGGER,
-            state=HoldState.STARTING,
-            held_by=BY,
-            why=text,
-            until=until,
-            due_at=None,
-            period_key="",
-            words=text,
-        )
+            key=key, job_id=self._job.id, upstream_id=policy.edges[0].upstream_id, business_date=business_date,
+            kind="trigger", mode=DependencyMode.TRIGGER, state=HoldState.STARTING, held_by=BY,
+            why=text, until=until, due_at=None, period_key="", words=text,
+        )  # fmt: skip
 
 
 KEPT_FOR_PLAN = "while a plan repairs what it reads"

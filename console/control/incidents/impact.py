@@ -151,9 +151,9 @@ def affected_days(
     if match.group.target is not None:
         affected = _hit_by_target(index, match.group.target.id, days)
     if match.group.check:
-        return {(day.service.name, day.business_date): (day, []) for day in days if _is_hit_by_check(index, match, day)}
+        return {day.key: (day, []) for day in days if _is_hit_by_check(index, match, day)}
     if awaited := match.group.awaits or match.awaits:
-        lost = ((day.service.name, day.business_date) for day in days)
+        lost = (day.key for day in days)
         return {name: (day, []) for name, day in zip(lost, days, strict=True) if name in awaited}
     broken = {run_key(run) for run in match.broken()}
     jobs = {job_id for job_id, _ in broken}
@@ -165,8 +165,8 @@ def affected_days(
         unrepaired = [node for node in read if node.how not in (NodeState.DONE, NodeState.OVER)]
         unrepaired = _awaited(index, day, unrepaired)
         if unrepaired:
-            _, known = affected.get((day.service.name, day.business_date), (day, []))
-            affected[day.service.name, day.business_date] = (day, known + unrepaired)
+            _, known = affected.get(day.key, (day, []))
+            affected[day.key] = (day, known + unrepaired)
     return affected
 
 
@@ -189,7 +189,7 @@ def _hit_by_target(
         nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id == target_id]
         if nodes and _is_near(day, nodes, index.now):
             seen.add(day.service.name)
-            affected[day.service.name, day.business_date] = (day, nodes)
+            affected[day.key] = (day, nodes)
     return affected
 
 

@@ -28,7 +28,7 @@ _FAILED = {
 def cause_name(index: EstateIndex, match: IncidentMatch) -> str:
     """Cleaned name of the root's job or target."""
     if match.group.root is not None:
-        return clean_line(index.job(match.group.root.job_id).name)
+        return index.name(match.group.root.job_id)
     if match.group.target is not None:
         return clean_line(f"{match.group.target.system}/{match.group.target.name}")
     if match.group.check:
@@ -41,7 +41,7 @@ def cause_name(index: EstateIndex, match: IncidentMatch) -> str:
 def blamed_name(index: EstateIndex, match: IncidentMatch) -> str:
     """The cause as services show it: for days lost without a failure the job that loses the time."""
     lost_by = match.group.lost_by
-    return cause_name(index, match) if lost_by is None else clean_line(index.job(lost_by).name)
+    return cause_name(index, match) if lost_by is None else index.name(lost_by)
 
 
 def notified_cause(index: EstateIndex, match: IncidentMatch) -> str:

@@ -32,7 +32,6 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started
 from console.domain.service import UNMET_PROMISE, Timeliness
 from console.forecast.finish_times import NodeState, ServiceForecast
-from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
 
 NEWS = timedelta(hours=24)
@@ -71,7 +70,7 @@ def with_unmet_promises(
         awaited, abandoned = _made_late(index, other_matches, lost)
         lost = [day for day in lost if not any(day in days_awaited for days_awaited in awaited.values())]
         alone = {*_unexplained(index, other_matches, lost), *abandoned}
-        lost = [day for day in lost if _end_of(day) in notified or (day.service.name, day.business_date) in alone]
+        lost = [day for day in lost if _end_of(day) in notified or day.key in alone]
         matches = match_incidents(index, [*groups, *_causes(index, lost, abandoned)])
         for match in matches:
             _go_on(index, match, awaited)
@@ -96,7 +95,7 @@ def _made_late(
         if not index.estate.telling.told.get(match.incident.id):
             continue  # it was never notified
         for day in late:
-            name = (day.service.name, day.business_date)
+            name = day.key
             if name not in before.services or name in affected:
                 continue
             affected.add(name)
@@ -113,7 +112,7 @@ def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Seque
     """Keeps it open: its cause is resolved, and the service days that it made late are not delivered."""
     days_awaited = awaited.get(match.incident.id, ()) if match.incident is not None and match.close_reason else ()
     if days_awaited:
-        match.awaits = tuple((day.service.name, day.business_date) for day in days_awaited)
+        match.awaits = tuple(day.key for day in days_awaited)
         late = "; ".join(_late_text(index, day) for day in days_awaited)
         match.awaits_words = f"{match.close_reason}; {late}"
         match.close_reason, match.recovered = "", False
@@ -121,7 +120,7 @@ def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Seque
 
 def _late_text(index: EstateIndex, day: ServiceForecast) -> str:
     """ "supply-plan was not delivered by 06:30 CET and waits for warehouse/load_orders"."""
-    waits = next((clean_line(index.job(node.job_id).name) for node in day.unfinished()), "")
+    waits = next((index.name(node.job_id) for node in day.unfinished()), "")
     late = f"{day.service.name} was not delivered by {zoned_time(day.deadline, day.service.zone, index.now)}"
     return f"{late} and waits for {waits}" if waits else late
 
@@ -202,7 +201,7 @@ def _unexplained(
         (match, before.services) for match in [*other_matches, *ended] if (before := last_notification_of(match))
     ]
     for day in lost:
-        name = (day.service.name, day.business_date)
+        name = day.key
         if name in affected:
             continue
         if not any(_is_known(index, day, match) for match, services in notified if name in services):
@@ -223,7 +222,7 @@ def _is_known(index: EstateIndex, day: ServiceForecast, match: IncidentMatch) ->
         return index.now < closed_at + PATIENCE or _goes_on(index, day)
     if match.incident is not None and match.incident.rule == UNMET_PROMISE:
         return True
-    last_verdict = index.estate.stood.get((day.service.name, day.business_date))
+    last_verdict = index.estate.stood.get(day.key)
     return index.now < closed_at + PATIENCE and last_verdict is not None and last_verdict.timeliness in _LOST
 
 
@@ -250,8 +249,8 @@ def _causes(
             _end_of(day),
             RootCause(day.business_date, since, root, None, words=_text(index, day), lost_by=_lost_by(day)),
         )
-        group.awaits = (*group.awaits, (day.service.name, day.business_date))
-        told_by = abandoned.get((day.service.name, day.business_date))
+        group.awaits = (*group.awaits, day.key)
+        told_by = abandoned.get(day.key)
         group.explains += (told_by,) if told_by is not None else ()
     return list(causes.values())
 
@@ -263,9 +262,9 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     is_late = day.finish is not None and day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     text = f"was not delivered by {by}" if index.now > day.deadline else ahead
-    waits = next((clean_line(index.job(node.job_id).name) for node in day.unfinished()), "")
+    waits = next((index.name(node.job_id) for node in day.unfinished()), "")
     lost_by = _lost_by(day)
-    loses = clean_line(index.job(lost_by).name) if lost_by is not None else ""
+    loses = index.name(lost_by) if lost_by is not None else ""
     text += f" because of {loses}" if loses else ""
     awaits = f"; it waits for {waits}" if waits not in ("", loses) else ""
     return f"{day.service.name} {text}, and nothing failed{awaits}"
@@ -280,9 +279,7 @@ def _close_with_days(index: EstateIndex, match: IncidentMatch, days: Sequence[Se
     before = last_notification_of(match)
     if not _is_own(match) or before is None or match.group.rule:
         return
-    verdicts = [
-        service_verdict(index, day, ()) for day in days if (day.service.name, day.business_date) in before.services
-    ]
+    verdicts = [service_verdict(index, day, ()) for day in days if day.key in before.services]
     match.recovered = bool(verdicts) and all(verdict.timeliness is not Timeliness.NO_ESTIMATE for verdict in verdicts)
     match.close_reason = (
         "; ".join(f"{verdict.service}: {verdict.reason}" for verdict in verdicts) or "out of view: it is too long ago"

@@ -160,39 +160,21 @@ def _nearest_of(steps: Sequence[DraftStep], step: DraftStep, jobs: Collection[in
 
 
 def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:
-    job = index.job(step.job_id)
+    at = zoned_time(due, index.job(step.job_id).zone, index.now)
+    why = f"its schedule starts it at {at}: held shortly before that, unless its upstreams have succeeded by then"
+    until = instant_key((due + DEFAULT_HOLD).replace(microsecond=0))
     wait = max(timedelta(0), due - HOLD_LEAD - index.now)
-    return replace(
-        step,
-        verb=Verb.HOLD.value,
-        run_id=None,
-        period_key="",
-        why=f"its schedule starts it at {zoned_time(due, job.zone, index.now)}: held shortly before that, unless"
-        " its upstreams have succeeded by then",
-        parameters={"until": instant_key((due + DEFAULT_HOLD).replace(microsecond=0))},
-        after=(),
-        wait_s=wait.total_seconds(),
-        starts_s=0.0,
-        safety=Safety.SAFE.value,
-        expected_s=0.0,
-        source="",
-        saves=(),
-        alternatives=(),
-    )
+    hold = _hold_step(step, Verb.HOLD, why)
+    return replace(hold, parameters={"until": until}, after=(), wait_s=wait.total_seconds())
 
 
 def _release(step: DraftStep) -> DraftStep:
+    why = "its upstreams succeeded: its schedule starts it; Headway starts it once where that start has passed"
+    return replace(_hold_step(step, Verb.RELEASE, why), parameters={})
+
+
+def _hold_step(step: DraftStep, verb: Verb, why: str) -> DraftStep:
     return replace(
-        step,
-        verb=Verb.RELEASE.value,
-        run_id=None,
-        period_key="",
-        why="its upstreams succeeded: its schedule starts it; Headway starts it once where that start has passed",
-        parameters={},
-        starts_s=0.0,
-        safety=Safety.SAFE.value,
-        expected_s=0.0,
-        source="",
-        saves=(),
-        alternatives=(),
-    )
+        step, verb=verb.value, run_id=None, period_key="", why=why, starts_s=0.0, safety=Safety.SAFE.value,
+        expected_s=0.0, source="", saves=(), alternatives=(),
+    )  # fmt: skip

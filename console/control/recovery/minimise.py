@@ -143,7 +143,7 @@ def _unless_held(index: EstateIndex, day: ServiceForecast, save: SavedService) -
     for node in day.unfinished() if save.saved is not False else ():
         due = run_time(node.run) if node.run is not None else node.due
         if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, due, index.now)):
-            job = clean_line(index.job(node.job_id).name)
+            job = index.name(node.job_id)
             return replace(save, saved=False, words=f"not by this plan: {job} is {words}", waits_for=job)
     return save
 
@@ -167,7 +167,7 @@ def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -
     if target is not None and target.failing_since is not None:
         name = clean_line(f"{target.system}/{target.name}")
         return (f"{name} does not answer: nothing can be sent there before it does",)
-    lost = {(day.service.name, day.business_date): day for day, nodes in days.values()
+    lost = {day.key: day for day, nodes in days.values()
             if _save(index, day, threat_to_day(index, match, day, nodes).act_by).saved is False}  # fmt: skip
     return tuple(dict.fromkeys(_lost_words(index, lost[each]) for each in sorted(lost)))
 

@@ -142,7 +142,7 @@ def with_finishes(
         found += [
             PlannedFinish(day.service.name, day.business_date.isoformat(), step.place if step else 0, day.odds.late,
                        instant_key(round_up_to_minute(day.odds.by)))
-            for day in foreseen if (day.service.name, day.business_date) in days and day.odds is not None
+            for day in foreseen if day.key in days and day.odds is not None
         ]  # fmt: skip
     return replace(draft, finishes=tuple(found))
 
@@ -328,7 +328,7 @@ def _without_blocked(
             if edge.native and (edge.upstream, one.run.business_date) in jobs
         ]
         if one.run.state is RunState.BLOCKED and above:
-            name = clean_line(index.job(above[0]).name)
+            name = index.name(above[0])
             left.append(_left(index, one.run, f"its own scheduler starts it once {name} is good"))
         else:
             kept[key] = one
@@ -408,4 +408,4 @@ def _why(run: RunFacts) -> str:
 
 
 def _left(index: EstateIndex, run: RunFacts, why: str) -> LeftOutRun:
-    return LeftOutRun(clean_line(index.job(run.job_id).name), run.id or None, why)
+    return LeftOutRun(index.name(run.job_id), run.id or None, why)

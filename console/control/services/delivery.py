@@ -20,7 +20,6 @@ from console.control.snapshot.runs import RunKey, run_key
 from console.domain.estate import DependencyFacts, RunFacts, ServiceFacts
 from console.domain.service import ServiceInstance
 from console.forecast.finish_times import ServiceForecast
-from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
 
 
@@ -72,7 +71,7 @@ def partial_text(index: EstateIndex, day: ServiceForecast) -> str:
         if standing.partial:
             return standing.partial
         if standing.tainted and standing.whole_at is None:
-            return f"{clean_line(index.job(run.job_id).name)} brought less than it should"
+            return f"{index.name(run.job_id)} brought less than it should"
     return ""
 
 
@@ -144,7 +143,7 @@ def view_of_instance(
         runs = _keyed(index, service, one, job_id, claims)
         if runs is None:
             runs = _in_order(index, service, one, job_id, chosen, claims)
-            guessed += [clean_line(index.job(job_id).name)] if runs else []
+            guessed += [index.name(job_id)] if runs else []
         chosen[job_id] = [replace(run, business_date=one.business_date) for run in runs]
     tasks: dict[int, list[RunFacts]] = {}
     for task in service.terminals:

@@ -154,7 +154,7 @@ def _is_off(declared: float, p50: float) -> bool:
 
 
 def _of_edge(index: EstateIndex, edge: DependencyEdge) -> Iterator[ReviewGap]:
-    up, down = clean_line(index.job(edge.upstream).name), clean_line(index.job(edge.downstream).name)
+    up, down = index.name(edge.upstream), index.name(edge.downstream)
     mend = 'mode = "hold" on this dependency, or a later start'
     runs = [run for run in index.runs.get(edge.downstream, ()) if run.started_at is not None]
     if index.graph.gates(edge.downstream) is not None:

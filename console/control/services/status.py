@@ -67,7 +67,7 @@ def held_too_long_text(index: EstateIndex, day: ServiceForecast) -> str:
         if node.kept is not None and _is_late(day, node):
             zone, near = day.service.zone, index.now
             until = f" until {zoned_time(node.kept.until, zone, near)}" if node.kept.until is not None else ""
-            name, by = clean_line(index.job(node.job_id).name), zoned_time(day.deadline, zone, near)
+            name, by = index.name(node.job_id), zoned_time(day.deadline, zone, near)
             return f"{name} is {node.kept.words}{until}: too late for {by}"
     return ""
 
@@ -192,7 +192,7 @@ def _why(odds: ServiceOdds, distrusted: str) -> str:
 def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, str]:
     budget, zone = threat.budget, day.service.zone
     if budget is None or budget.act_by is None or budget.green_by is None:
-        blocked = _name(index, threat.budget.job_id) if threat.budget is not None else ""
+        blocked = index.name(threat.budget.job_id) if threat.budget is not None else ""
         advice = "restart it now" if blocked == threat.cause else "a person must act now"
         if blocked not in ("", threat.cause):
             advice = f"restart {blocked} now"
@@ -204,10 +204,10 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
         else f"; {format_late(day.odds.late)}: {day.odds.why}"
     )
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
-    was = index.estate.stood.get((day.service.name, day.business_date))
+    was = index.estate.stood.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
         return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {act_by} has passed{after}"
-    job = _name(index, budget.job_id)
+    job = index.name(budget.job_id)
     what = "restart" if job == threat.cause else f"restart {job}"
     return Timeliness.AT_RISK, f"{threat.cause}: {what} by {act_by}, green by {green_by}{after}"
 
@@ -221,7 +221,7 @@ def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
             and node.run is not None
             and node.run.state is RunState.UNKNOWN
         ):
-            return f"{_name(index, end)} has run; its source does not prove how it ended"
+            return f"{index.name(end)} has run; its source does not prove how it ended"
     return ""
 
 
@@ -230,23 +230,19 @@ def _missing(index: EstateIndex, day: ServiceForecast) -> str:
         known = index.estimate(node.job_id)
         if node.how is NodeState.UNKNOWN:
             held = node.run is not None and node.run.state is RunState.HELD
-            return f"no estimate: {_name(index, node.job_id)} " + (
+            return f"no estimate: {index.name(node.job_id)} " + (
                 f"is held ({node.run.reason})"
                 if held and node.run
                 else "starts neither by the clock nor after another job"
             )
         if known.source == "none":
-            name, ran = _name(index, node.job_id), f"{known.runs} of {MIN_RUNS} runs"
+            name, ran = index.name(node.job_id), f"{known.runs} of {MIN_RUNS} runs"
             return f'no estimate: {name} has {ran}; say how long it takes: expected = "…" in [jobs."{name}"]'
     return "no estimate"
 
 
 def _because(threat: Threat | None) -> str:
     return f"; cause: {threat.cause}" if threat else ""
-
-
-def _name(index: EstateIndex, job_id: int) -> str:
-    return clean_line(index.job(job_id).name)
 
 
 _DAY = timedelta(days=1)
@@ -296,8 +292,6 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         timeliness=timeliness,
         data_state=data_state_of(index, day, done, any(one.since is not None for one in awaits)),
         delivered_at=done,
-        expected_at=None,
-        late_at=None,
         act_by=_down(worst.act_by) if worst else None,
         green_by=_down(budget.green_by) if budget else None,
         cause=worst.cause if worst else "",
@@ -346,14 +340,12 @@ def run_timeliness(
     """Run id -> status: a terminal's is its service's; another's the worst of the services that still wait for it."""
     found: dict[int, Timeliness] = {}
     for day in days:
-        said = verdicts[day.service.name, day.business_date].timeliness
+        said = verdicts[day.key].timeliness
         for node in day.nodes.values():
             if node.run is None or not node.run.id:
                 continue
             waits = node.how not in (NodeState.DONE, NodeState.OVER)
-            if node.job_id in day.ends or (
-                waits and verdicts[day.service.name, day.business_date].delivered_at is None
-            ):
+            if node.job_id in day.ends or (waits and verdicts[day.key].delivered_at is None):
                 found[node.run.id] = max(found.get(node.run.id, said), said, key=_URGENCY.index)
     return found
 

@@ -28,7 +28,7 @@ ENOUGH = (CheckState.PASSED, CheckState.LEARNING)
 def readiness(estate: Estate, name: str, business_date: date, now: datetime) -> DataReadiness:
     """Whether this check passes for that business date, now. Words say why, also where it does."""
     return judged_readiness(
-        name, declared_text(estate, name), estate.checks.get((name, business_date)), business_date, now
+        name, estate.declared.check(name), estate.checks.get((name, business_date)), business_date, now
     )
 
 
@@ -47,11 +47,6 @@ def judged_readiness(
         age, every = format_duration(now - last.at), format_duration(check.every)
         return DataReadiness(False, f"check {name}: last run {age} ago, is due each {every}", last.at)
     return DataReadiness(True, readiness_text(name, last), last.since)
-
-
-def declared_text(estate: Estate, name: str) -> Check | None:
-    """The check of that name."""
-    return next((check for check in estate.declared.checks if check.name == name), None)
 
 
 def readiness_text(name: str, stretch: ResultSpan) -> str:
@@ -99,7 +94,7 @@ def all_proved_at(estate: Estate, names: Sequence[str], business_date: date, don
 
 def _pending_state(estate: Estate, name: str, business_date: date, done: datetime) -> PendingChecks:
     known = estate.checks.get((name, business_date))
-    if declared_text(estate, name) is None:
+    if estate.declared.check(name) is None:
         return PendingChecks(name, f"check {name}: the config does not have it", None)
     if known is None or known.last.at < done:
         return PendingChecks(name, f"check {name}: not run since its jobs were done", None)
@@ -107,5 +102,5 @@ def _pending_state(estate: Estate, name: str, business_date: date, done: datetim
 
 
 def _warns(estate: Estate, name: str) -> bool:
-    check = declared_text(estate, name)
+    check = estate.declared.check(name)
     return check is not None and check.severity is CheckSeverity.WARN

@@ -11,7 +11,6 @@ from datetime import date, datetime, timedelta
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_no_clock
-from console.domain.calendar import Calendar
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
@@ -98,27 +97,8 @@ def excluded_dates(index: EstateIndex) -> Iterator[ServiceDayVerdict]:
             continue
         for day in _dates(index, service):
             if not counts(calendar, day):
-                yield _left_out(service, calendar, day)
-
-
-def _left_out(service: ServiceFacts, calendar: Calendar, day: date) -> ServiceDayVerdict:
-    return ServiceDayVerdict(
-        service=service.name,
-        business_date=day,
-        deadline=latest_deadline(service, day),
-        timeliness=Timeliness.NO_PROMISE,
-        data_state="",
-        delivered_at=None,
-        expected_at=None,
-        late_at=None,
-        act_by=None,
-        green_by=None,
-        cause="",
-        incident_key=None,
-        sources=(),
-        path=(),
-        reason=exclusion_reason(calendar, day),
-    )
+                deadline, reason = latest_deadline(service, day), exclusion_reason(calendar, day)
+                yield ServiceDayVerdict(service.name, day, deadline, Timeliness.NO_PROMISE, reason=reason)
 
 
 def _dates(index: EstateIndex, service: ServiceFacts) -> Iterator[date]:

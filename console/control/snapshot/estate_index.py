@@ -31,6 +31,7 @@ from console.domain.finding import DetectionRule
 from console.domain.history import DurationEstimate
 from console.domain.service import MAX_INSTANCES, ServiceInstance, instance_name
 from console.domain.settings import JobPool
+from console.text.cleaning import clean_line
 from console.timing.calendars import counts
 
 
@@ -139,6 +140,10 @@ class EstateIndex:
 
     def job(self, job_id: int) -> JobFacts:
         return self.estate.jobs[job_id]
+
+    def name(self, job_id: int) -> str:
+        """The cleaned name of the job."""
+        return clean_line(self.estate.jobs[job_id].name)
 
     def red_jobs(self) -> Iterator[tuple[int, Sequence[RunFacts]]]:
         """The jobs of which a run is red, in the order of `runs`, each with all its runs."""

@@ -79,11 +79,11 @@ def what_ifs(
     if all(scenario.how is not Counterfactual.FASTER for scenario in ways):
         days = list(tonight.values())
     now = _forecast_days(index, every, days)
-    affected = {(day.service.name, day.business_date) for day in tonight.values()}
+    affected = {day.key for day in tonight.values()}
     changes = []
     for scenario in ways:
         whole = scenario.how is Counterfactual.FASTER
-        before = [day for day in now if whole or (day.service.name, day.business_date) in affected]
+        before = [day for day in now if whole or day.key in affected]
         at = max(scenario.at or index.now, index.now)
         otherwise = WhatIf(unit, scenario.how, at, scenario.factor)
         changes.append(_pairs(before, _forecast_days(index, every, before, otherwise)))
@@ -129,9 +129,9 @@ def _forecast_days(
     """Forecasts as the engine makes them: one simulation with everything that shares a job or a pool. `every`: all
     service days of the index."""
     forecaster = Forecaster() if otherwise is None else Forecaster(otherwise)
-    keys = [(day.service.name, day.business_date) for day in days]
+    keys = [day.key for day in days]
     related = with_neighbours(index, every, lambda _: frozenset(keys))
-    forecasts = {(day.service.name, day.business_date): day for day in forecaster(index, related)}
+    forecasts = {day.key: day for day in forecaster(index, related)}
     return [forecasts[key] for key in keys]
 
 

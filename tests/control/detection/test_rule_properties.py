@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
-from console.control.detection.rule_input import JobRuleSettings, RuleInput, at_least, at_most
+from console.control.detection.rule_input import JobRuleSettings, RuleInput
 from console.control.detection.rules import current_findings
 from console.control.evaluate import evaluate
 from console.control.snapshot.estate_index import EstateIndex
@@ -40,18 +40,20 @@ NIGHTS = st.lists(
 PASTS = st.lists(st.one_of(st.just(RunHistory()), SECONDS.map(lambda taken: past(*taken))), min_size=4, max_size=4)
 
 
-def look(known: RunHistory) -> RuleInput:
+def look(known: RunHistory, rule: DetectionRule) -> RuleInput:
     whole = looked("03:30", RUNNING, known=known)
     index = EstateIndex(whole, at("03:30"))
-    return RuleInput.of(index, EXTRACT, JobRuleSettings(index))
+    facts = RuleInput.of(index, EXTRACT, JobRuleSettings(index))
+    facts.rule = rule
+    return facts
 
 
 @given(SECONDS, st.data())
 def test_a_job_that_took_longer_each_time_has_no_lower_threshold(taken: list[float], data: st.DataObject) -> None:
     more = data.draw(st.lists(st.integers(0, 5_000).map(float), min_size=len(taken), max_size=len(taken)))
     slow = [one + other for one, other in zip(taken, more, strict=True)]
-    for rule, of in ((DetectionRule.TOO_LONG, at_most), (DetectionRule.TOO_SHORT, at_least)):
-        fast, slower = (of(look(past(*each)), rule, past(*each).takes, at("03:10")) for each in (taken, slow))
+    for rule, of in ((DetectionRule.TOO_LONG, RuleInput.at_most), (DetectionRule.TOO_SHORT, RuleInput.at_least)):
+        fast, slower = (of(look(past(*each), rule), past(*each).takes, at("03:10")) for each in (taken, slow))
         assert slower is not None or fast is None
         assert fast is None or (slower is not None and fast.value <= slower.value)
 
@@ -59,7 +61,7 @@ def test_a_job_that_took_longer_each_time_has_no_lower_threshold(taken: list[flo
 @given(SECONDS)
 def test_a_threshold_lies_off_all_that_is_usual(taken: list[float]) -> None:
     known = past(*taken)
-    most = at_most(look(known), DetectionRule.TOO_LONG, known.takes, at("03:10"))
+    most = look(known, DetectionRule.TOO_LONG).at_most(known.takes, at("03:10"))
     assert most is not None
     assert sum(each > most.value for each in taken) <= len(taken) * 0.05 + 1
 
