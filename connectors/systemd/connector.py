@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from connectors.sdk.composed import ComposedConnector, no_holds
+from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.fields import as_json, read_cursor
@@ -81,7 +81,7 @@ class SystemdConnector(ComposedConnector):
             poll=self._read_runs,
             log=self._read_log,
             acts=SystemdActions(self._host, target),
-            holds=no_holds(NO_HOLD),
+            holds=unsupported(NO_HOLD),
             probe=self._read_permissions,
         )
 
