@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.checks.queries import HttpQuery, Measurement
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.field_mapping import value_at
+from connectors.sdk.field_mapping import value_at_names
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 
@@ -37,7 +37,7 @@ def measure(query: HttpQuery, headers: Mapping[str, str], ca_file: Path | None, 
         return Measurement(there=False)
     if not query.json:
         return Measurement(there=True)
-    value = value_at(reply.json(), query.json, MISSING)
+    value = value_at_names(reply.json(), query.json, MISSING)
     if query.is_time:
         return Measurement(there=True, newest=None if value is MISSING else _instant(value, query.zone))
     if isinstance(value, list | dict):

@@ -133,6 +133,14 @@ class HttpOptions(AccountOptions):
     """The calls of actions."""
 
     @model_validator(mode="after")
+    def one_authorization(self) -> Self:
+        account = "token" if self.token is not None else "password" if self.password is not None else ""
+        name = next((name for name in self.headers if name.lower() == "authorization"), "")
+        if account and name:
+            raise ValueError(f'headers: "{name}" and {account} both set the Authorization header: remove one of them')
+        return self
+
+    @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
         self.verbs.require_key(self.runs.key)
         return self

@@ -23,7 +23,7 @@ from connectors.sdk.fields import digest
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
 from connectors.sdk.states import ProofLevel, RunState
 
-STEP = re.compile(r"([^.\[\]{}]+)|\[(\d{1,6})\]")
+STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
 _PATH = re.compile(r"([^.\[\]{}]+|\[\d{1,6}\])(\.[^.\[\]{}]+|\[\d{1,6}\])*")
 BRACES = re.compile(r"\{([^{}]*)\}")
 DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
@@ -153,11 +153,16 @@ class AheadOfClock(RecordUnreadable):
 
 def value_at(row: Any, path: str, missing: Any = None) -> Any:
     """The value at a path; `missing` without one. Braces make a text, `missing` where one of its parts is."""
-    if "{" in path:
-        parts = {name: value_at(row, name) for name in BRACES.findall(path)}
-        if any(part is None for part in parts.values()):
-            return missing
-        return BRACES.sub(lambda match: str(parts[match[1]]), path)
+    if "{" not in path:
+        return value_at_names(row, path, missing)
+    parts = {name: value_at_names(row, name) for name in BRACES.findall(path)}
+    if any(part is None for part in parts.values()):
+        return missing
+    return BRACES.sub(lambda match: str(parts[match[1]]), path)
+
+
+def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
+    """The same for a path without templates: a brace in it is part of a name."""
     for name, place in STEP.findall(path):
         if place and isinstance(row, list) and int(place) < len(row):
             row = row[int(place)]

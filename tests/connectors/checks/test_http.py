@@ -16,7 +16,15 @@ from connectors.checks.queries import HttpQuery, Measurement
 from connectors.sdk.errors import AccessRefused, RecordUnreadable, SystemUnreachable
 
 DOCUMENT = {
-    "data": {"rows": 1204, "items": [{"n": 1}, {"n": 2}], "ok": True, "none": None, "long": "x" * 500},
+    "data": {
+        "rows": 1204,
+        "{day}": 7,
+        "{rows}": {"n": 3},
+        "items": [{"n": 1}, {"n": 2}],
+        "ok": True,
+        "none": None,
+        "long": "x" * 500,
+    },
     "at": {"iso": "2026-11-20T03:00:00Z", "bare": "2026-11-20T04:00:00", "s": 1763607600, "ms": 1763607600000},
 }
 
@@ -75,6 +83,8 @@ def look(web: Web, path: str, where: str = "", seconds: float = 5, **headers: st
     [
         ("data.rows", 1204),
         ("data.items[1].n", 2),
+        ("data.{day}", 7),
+        ("data.{rows}.n", 3),
         ("data.items", 2),
         ("data.ok", True),
         ("data.none", None),

@@ -417,6 +417,14 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         ({"username": "me"}, "username and password belong together"),
+        (
+            {"token": {"env": "TOKEN"}, "headers": {"authorization": {"env": "KEY"}}},
+            'headers: "authorization" and token both set the Authorization header: remove one of them',
+        ),
+        (
+            {"username": "me", "password": {"env": "PASSWORD"}, "headers": {"Authorization": {"env": "KEY"}}},
+            'headers: "Authorization" and password both set the Authorization header: remove one of them',
+        ),
         ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
         ({"jobs.path": "api"}, "is not written like /api/runs"),
     ],
