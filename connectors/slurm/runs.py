@@ -28,14 +28,22 @@ def with_queue(groups: Sequence[PartGroup], waits: Sequence[QueueRow]) -> list[P
     if any("[" in line.part for line in waits):
         merged = [item for item in groups if item.native != "PENDING" or not any("[" in part for part in item.parts)]
     for line in waits:
-        known = by_part.get((line.part, line.submit))
-        if known is None and (line.is_pending or line.submit not in existing):
-            merged.append(group(line))
-        elif known is not None and known.count == 1 and _state(known)[0].is_open:
-            live, comment = group(line), line.comment or known.comment
-            merged[merged.index(known)] = replace(
-                live, following=known.following, count=1, comment=comment, folder=known.folder, line=known.line
-            )
+        key = line.part, line.submit
+        known, live = by_part.get(key), group(line)
+        if known is None:
+            if line.is_pending or line.submit not in existing:
+                merged.append(live)
+                by_part[key] = live
+            continue
+        comment = line.comment or known.comment
+        live = replace(live, following=known.following, comment=comment, folder=known.folder, line=known.line)
+        if known not in merged:  # the queue has its waiting parts newer
+            merged.append(live)
+        elif known.count == 1 and _state(known)[0].is_open:
+            merged[merged.index(known)] = live
+        else:
+            continue
+        by_part[key] = live
     return merged
 
 
