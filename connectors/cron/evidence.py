@@ -235,6 +235,8 @@ class CronEventKind(StrEnum):
     JOB_STARTED = "Job started"
     JOB_ENDED = "Job terminated"
     IGNORED = "ignored"
+    OTHER = "other"
+    """RELOAD, REPLACE, INFO (Running @reboot jobs), …: it proves that the log is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +293,7 @@ def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> C
     is_refused = message.startswith("user ") and any(part in message for part in dialects.NOT_TAKEN)
     if is_refused or any(part in message for part in NOT_RUN):
         return CronEvent(CronEventKind.IGNORED, at, line, pid, text=message)
-    return None
+    return CronEvent(CronEventKind.OTHER, at, line, pid) if BODY.fullmatch(message) else None
 
 
 def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | None:
@@ -307,7 +309,7 @@ def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | No
         return CronEvent(CronEventKind.OUT, at, line, pid, user=user, text=text)
     if kind == "error" and (grandchild := GRANDCHILD.fullmatch(text)):
         return CronEvent(CronEventKind.ERROR, at, line, pid, int(grandchild[1]), text=grandchild[2])
-    return None
+    return CronEvent(CronEventKind.OTHER, at, line, pid)
 
 
 def stamp(line: str, now: datetime, zone: tzinfo) -> tuple[datetime, str] | None:

@@ -299,6 +299,23 @@ def test_log_without_a_line_of_what_cron_started_proves_nothing_missed_until_it_
     assert not any("has no line of it" in words for words in again.warnings)
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["cron[27]: (*system*) RELOAD (/etc/crontab)", "crontab[31]: (root) REPLACE (root)",
+     "cron[27]: (CRON) INFO (Running @reboot jobs)"],
+)  # fmt: skip
+def test_any_line_of_cron_shows_that_its_log_is_written_again(tmp_path: Path, line: str) -> None:
+    host = WithChild(tmp_path / "db07")
+    host.log_line(700, f"({ME}) CMD (true)", at=time.time() - 300)
+    silent = connect(host).poll("", (), 20)
+    assert silent.seen_until is None
+    with host.log.open("a") as file:
+        file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime())}.000000+00:00 db07 {line}\n")
+    again = connect(host).poll(silent.cursor, (), 20)
+    assert again.seen_until is not None
+    assert not any("has no line of it" in words for words in again.warnings)
+
+
 def test_log_with_a_line_of_what_cron_started_proves_what_is_missed(tmp_path: Path) -> None:
     host = WithChild(tmp_path / "db07")
     host.log_line(901, f"({ME}) CMD (true)", at=time.time() - 60)

@@ -263,6 +263,18 @@ def test_files_that_cron_ignores_are_heard() -> None:
     assert any("INSECURE MODE" in text for text in texts)
 
 
+def test_other_lines_of_cron_are_events_that_start_and_end_nothing() -> None:
+    others = [
+        event.line.partition("]: ")[2] for event in events("debian12-L15.log") if event.kind is CronEventKind.OTHER
+    ]
+    for text in (
+        "(CRON) INFO (Running @reboot jobs)",
+        "(root) REPLACE (root)",
+        "(*system*plain) RELOAD (/etc/cron.d/plain)",
+    ):
+        assert text in others
+
+
 def test_dst_night_is_read_with_the_offset_of_each_line() -> None:
     starts = {event.text: event.at for event in events("dst-spring-berlin.log") if event.kind is CronEventKind.CMD}
     assert starts["echo nightly-0230"].isoformat(timespec="seconds") == "2026-03-29T01:00:12+00:00"
