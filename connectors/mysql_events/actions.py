@@ -46,10 +46,10 @@ class MySqlEventsActions:
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
         self._client, self._options = client, options
 
-    def preview_rerun(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+    def preview_rerun(self, spec: ActionSpec) -> Preview:
         """The event that a rerun or start adds; refused where grants.sql would refuse it."""
         job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
-        snapshot = self._visible(schema, name, "", timeout_seconds)
+        snapshot = self._visible(schema, name, "")
         row = _event(snapshot, job)
         definer = row["definer"] if row else "?"
         paused = (f"{job} is {row['status']}; its body runs all the same",) if row and not _is_enabled(row) else ()
@@ -67,9 +67,9 @@ class MySqlEventsActions:
             plan={"way": "start", "schema": schema, "event": name},
         )
 
-    def _visible(self, schema: str, name: str, key: str, timeout_seconds: float) -> ServerSnapshot:
+    def _visible(self, schema: str, name: str, key: str) -> ServerSnapshot:
         """Raises PermissionMissing where the server would answer an empty list for want of a permission."""
-        snapshot = self._client.situation(schema, name, key, timeout_seconds)
+        snapshot = self._client.situation(schema, name, key)
         permissions.require_view(snapshot, self._options.schemas, self._client.place)
         return snapshot
 
@@ -85,17 +85,17 @@ class MySqlEventsActions:
             return f"the event scheduler is {status}: nothing starts. SET GLOBAL event_scheduler = ON;"
         return REPLICA if snapshot.about["read_only"] else None
 
-    def send_rerun(self, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+    def send_rerun(self, plan: Plan, key: str) -> Receipt:
         """Adds the one-shot event; where this key did already, nothing changes."""
         if not ACTION_KEY.fullmatch(key):
             raise NotSupported(f'"{key}" is not an action key')
-        self._client.start(str(plan["schema"]), str(plan["event"]), key, timeout_seconds)
+        self._client.start(str(plan["schema"]), str(plan["event"]), key)
         return Receipt(f"{plan['schema']}.{key}", "added as a one-shot event; it starts within 2 s")
 
-    def look_up_rerun(self, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+    def look_up_rerun(self, plan: Plan, key: str) -> LookUpResult:
         """By the one-shot event's name. Absent only when nothing can still arrive and no event is hidden from us."""
         schema = str(plan["schema"])
-        snapshot = self._visible(schema, str(plan["event"]), key, timeout_seconds)
+        snapshot = self._visible(schema, str(plan["event"]), key)
         for row in snapshot.events:
             if (str(row["event_schema"]), str(row["event_name"])) == (schema, key):
                 began = epoch_instant(row["last_executed"])
@@ -104,10 +104,10 @@ class MySqlEventsActions:
         hidden = "" if sees_all else permissions.hidden_events_text(snapshot, (schema,))
         return absent_unless(snapshot.senders, hidden, "connection")
 
-    def preview_hold(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
+    def preview_hold(self, spec: ActionSpec) -> Preview:
         """The change of a hold or release; refused where grants.sql would refuse it."""
         job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
-        snapshot = self._visible(schema, name, "", timeout_seconds)
+        snapshot = self._visible(schema, name, "")
         row, act_schema = _event(snapshot, job), self._options.act_schema
         plan = HOLDS.plan(spec, schema=schema, event=name)
         if spec.verb == Verb.HOLD:
@@ -137,21 +137,13 @@ class MySqlEventsActions:
             notes=("a run that is under way goes on to its end",),
         )
 
-    def send_hold(self, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
-        """Holds or releases. Raises NotSupported where the event is not as it must be: then nothing was changed."""
-        schema, name = str(plan["schema"]), str(plan["event"])
-        return HOLDS.send(
-            f"{schema}.{name}",
-            plan,
-            key,
-            lambda mark: self._client.hold(schema, name, mark, timeout_seconds),
-            lambda hold, enables: self._client.release(schema, name, hold, enables, timeout_seconds),
-        )
+    def send_hold(self, plan: Plan, key: str) -> Receipt:
+        return HOLDS.send(self._client, f"{plan['schema']}.{plan['event']}", plan, key)
 
-    def look_up_hold(self, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+    def look_up_hold(self, plan: Plan, key: str) -> LookUpResult:
         """By the mark: a hold is there with its key and has disabled the event, a release has removed it."""
         schema, name, mark_id = str(plan["schema"]), str(plan["event"]), key if plan["way"] == "hold" else plan["hold"]
-        snapshot = self._client.situation(schema, name, str(mark_id), timeout_seconds)
+        snapshot = self._client.situation(schema, name, str(mark_id))
         if snapshot.held is None:
             return ActionUnknown(permissions.unreadable_marks(snapshot))
         row = _event(snapshot, f"{schema}.{name}")

@@ -20,11 +20,12 @@ from connectors.mysql_events.parse import ServerSnapshot, run_log
 from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark, SecretResolver, SourcePermission
 from connectors.sdk.errors import PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, mark_values
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, act_permission, mark_values
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import LogChunk
 from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.mysql import MySqlLogin, MySqlReader, MySqlSession
 
 Name = Annotated[str, formatted_like(r"[A-Za-z0-9_$-]{1,64}", "dwh")]
@@ -260,7 +261,7 @@ PIECE_CHARACTERS = 2 * 1024**2
 
 class MySqlEventsClient:
     def __init__(self, session: MySqlSession, log_table: str | None, act_schema: str) -> None:
-        self._session = session
+        self._session, self.deadline = session, Deadline(0.0)
         self._table = ".".join(f"`{part}`" for part in log_table.split(".")) if log_table else None
         self._act_schema = act_schema
 
@@ -269,14 +270,14 @@ class MySqlEventsClient:
         """host:port as user."""
         return self._session.place
 
-    def snapshot(self, timeout_seconds: float) -> ServerSnapshot:
-        return self._session.read(lambda reader: self._snapshot(reader, 0, (), 0), timeout_seconds)
+    def snapshot(self) -> ServerSnapshot:
+        return self._session.read(lambda reader: self._snapshot(reader, 0, (), 0), self.deadline.left)
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> ServerSnapshot:
+    def page(self, after: int, again: Sequence[int]) -> ServerSnapshot:
         """As `snapshot`, with the next bite of the log table after a run_id, and the rows `again` as they are now."""
-        return self._session.read(lambda reader: self._snapshot(reader, after, again, BITE_ROWS), timeout_seconds)
+        return self._session.read(lambda reader: self._snapshot(reader, after, again, BITE_ROWS), self.deadline.left)
 
-    def situation(self, schema: str, name: str, key: str, timeout_seconds: float) -> ServerSnapshot:
+    def situation(self, schema: str, name: str, key: str) -> ServerSnapshot:
         """As `snapshot`, with the open log rows of one event, and with a key whether it may still arrive."""
 
         def work(reader: MySqlReader) -> ServerSnapshot:
@@ -285,9 +286,9 @@ class MySqlEventsClient:
             running = self._log(reader, LOG_RUNNING, values) or []
             return self._snapshot(reader, 0, (), 0, running, alive)
 
-        return self._session.read(work, timeout_seconds)
+        return self._session.read(work, self.deadline.left)
 
-    def log(self, run_id: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+    def log(self, run_id: int, give: GiveLog) -> LogChunk | None:
         """The log of one run, made by `give`; None when its row is gone or hidden."""
 
         def work(reader: MySqlReader) -> LogChunk | None:
@@ -303,40 +304,33 @@ class MySqlEventsClient:
 
             return give(run_log(rows[0], read_through(read, PIECE_CHARACTERS)), False)
 
-        return self._session.read(work, timeout_seconds)
+        return self._session.read(work, self.deadline.left)
 
-    def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:
+    def start(self, schema: str, name: str, key: str) -> None:
         """Adds the one-shot event that runs this event's body once; where it is already, nothing changes."""
-        self._call("event_start", (schema, name, key), timeout_seconds)
+        self._call("event_start", (schema, name, key))
 
-    def hold(self, schema: str, name: str, mark: HoldMark, timeout_seconds: float) -> None:
-        """Disables an event under our mark, if it is enabled."""
-        self._call("event_hold", (schema, name, *mark_values(mark).values()), timeout_seconds)
+    def hold(self, plan: Plan, mark: HoldMark) -> None:
+        self._call("event_hold", (str(plan["schema"]), str(plan["event"]), *mark_values(mark).values()))
 
-    def release(self, schema: str, name: str, hold: str, enable: bool, timeout_seconds: float) -> None:
-        """Removes our mark, if the one with this id is there; `enable`: and enables the event again."""
-        self._call("event_release", (schema, name, hold, int(enable)), timeout_seconds)
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
+        self._call("event_release", (str(plan["schema"]), str(plan["event"]), hold, int(enable)))
 
-    def tidy(self, schema: str, key: str, timeout_seconds: float) -> None:
+    def tidy(self, schema: str, key: str) -> None:
         """Removes a one-shot event of ours that ran a day ago or earlier."""
-        self._call("event_tidy", (schema, key), timeout_seconds)
+        self._call("event_tidy", (schema, key))
 
-    def _call(self, procedure: str, values: tuple[str | int, ...], timeout_seconds: float) -> None:
+    def _call(self, procedure: str, values: tuple[str | int, ...]) -> None:
         places = ", ".join(["%s"] * len(values))
-        self._session.write_once(f"CALL `{self._act_schema}`.{procedure}({places})", values, timeout_seconds)
+        self._session.write_once(f"CALL `{self._act_schema}`.{procedure}({places})", values, self.deadline.left)
 
     def close(self) -> None:
         self._session.close()
 
     def _snapshot(
-        self,
-        reader: MySqlReader,
-        after: int,
-        again: Sequence[int],
-        limit: int,
-        running: Sequence[Row] = (),
+        self, reader: MySqlReader, after: int, again: Sequence[int], limit: int, running: Sequence[Row] = (),
         senders: int = 0,
-    ) -> ServerSnapshot:
+    ) -> ServerSnapshot:  # fmt: skip
         grants = [str(value).partition(" IDENTIFIED ")[0] for row in reader.rows(SHOW_GRANTS) for value in row.values()]
         # The log before the events: so a start that both report never lacks its row.
         log = self._log(reader, LOG_AFTER, {"after": after, "limit": limit})

@@ -12,21 +12,35 @@ from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, JobAgentConnector, add_deleted, target_clock
+from connectors.sdk.job_agent import (
+    HOLD,
+    NO_MARK,
+    START,
+    AgentAction,
+    JobAgentConnector,
+    add_deleted,
+    agent_router,
+    target_clock,
+)
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
-from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.mysql import MySqlSession
 
-NO_CANCEL = "the processes of events bear no event's name: nothing proves whose one is"
+MISSING = {
+    Capability.CANCEL: "the processes of events bear no event's name: nothing proves whose one is",
+    Capability.MARK: NO_MARK,
+    Capability.TASKS: "an event is one body, without tasks",
+    Capability.PERIODS: "a body gets no date: whenever it runs, it runs for now",
+    Capability.NATIVE_DEPENDENCIES: "events know no order: declare dependencies in the config",
+}
 SETTLE = timedelta(seconds=3)  # LAST_EXECUTED is written moments after its instant, and has whole seconds
 TIDY_AFTER = timedelta(days=1)
 
 
 class MySqlEventsConnector(JobAgentConnector):
-    agent, number, states = "mysql_events", "run_id", parse.STATES
+    number, states = "run_id", parse.STATES
     no_log = f"has no row in a log table: {parse.NOT_LOGGED}"
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
@@ -35,13 +49,13 @@ class MySqlEventsConnector(JobAgentConnector):
             START: AgentAction(acts.preview_rerun, acts.send_rerun, acts.look_up_rerun),
             HOLD: AgentAction(acts.preview_hold, acts.send_hold, acts.look_up_hold),
         }
-        super().__init__(client, by_action, {Verb.CANCEL: NO_CANCEL})
-        self._client, self._options, self.table = client, options, str(options.log_table)
+        super().__init__(client, agent_router("mysql_events", client, by_action, MISSING))
+        self._server, self._options, self.table = client, options, str(options.log_table)
 
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+    def read_inventory(self, previous_hash: str) -> Inventory:
         """All events but our own one-shots. Refused where the server would show none for want of a permission."""
-        snapshot, schemas = self._client.snapshot(timeout_seconds), self._options.schemas
-        client.require_view(snapshot, schemas, self._client.place)
+        snapshot, schemas = self._server.snapshot(), self._options.schemas
+        client.require_view(snapshot, schemas, self._server.place)
         clock, events = _clock(snapshot), self._events(snapshot)
         jobs = []
         for row in events:
@@ -61,18 +75,16 @@ class MySqlEventsConnector(JobAgentConnector):
     def _is_logged(self, row: Row, snapshot: ServerSnapshot) -> bool:
         return snapshot.log_is_readable and parse.is_logged(row, self._options.log_table)
 
-    def read_page(
-        self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
-    ) -> Poll:
+    def read_page(self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int]) -> Poll:
         """The next bite of the log table, and the last start of each event that logs nothing."""
-        snapshot, schemas = self._client.page(position.after, again, deadline.left), self._options.schemas
-        client.require_view(snapshot, schemas, self._client.place)
+        snapshot, schemas = self._server.page(position.after, again), self._options.schemas
+        client.require_view(snapshot, schemas, self._server.place)
         clock = _clock(snapshot)
         if position.rows_are_gone(snapshot.newest):
             return position.restarted(f"{self._options.log_table} ends at run_id", snapshot.newest, clock)
         is_log_known = snapshot.log_is_readable or self._options.log_table is None
         result = PollResult(complete=client.sees_all(snapshot, schemas) and is_log_known)
-        for text in (*self._warnings(snapshot), *self._tidy(snapshot, clock.target, deadline)):
+        for text in (*self._warnings(snapshot), *self._tidy(snapshot, clock.target)):
             result.warn(text)
         added = self.add_runs((*snapshot.again, *snapshot.log), lambda row: self._logged_run(row, snapshot), result)
         unsettled: dict[int, float | None] = {
@@ -119,7 +131,7 @@ class MySqlEventsConnector(JobAgentConnector):
                 gaps.append(HistoryGap(datetime.fromtimestamp(before, UTC), record.started_at, reason))
         return last, gaps
 
-    def _tidy(self, snapshot: ServerSnapshot, now: datetime, deadline: Deadline) -> list[str]:
+    def _tidy(self, snapshot: ServerSnapshot, now: datetime) -> list[str]:
         """Removes our one-shots that ran a day ago. Returns warnings."""
         reported = []
         for row in snapshot.events:
@@ -129,22 +141,21 @@ class MySqlEventsConnector(JobAgentConnector):
             try:
                 if not client.has_privilege(snapshot.grants, "EXECUTE", self._options.act_schema, "event_tidy"):
                     raise NotSupported(f"no EXECUTE on procedure {self._options.act_schema}.event_tidy")
-                self._client.tidy(str(row["event_schema"]), str(row["event_name"]), deadline.left)
+                self._server.tidy(str(row["event_schema"]), str(row["event_name"]))
             except ConnectorError as error:
                 reported.append(f"our one-shot event {parse.native_id(row)} has run and stays: {error}")
         return reported
 
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+    def read_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """By the rows of events_held. Raises PermissionMissing where they, or events, are hidden."""
-        snapshot = self._client.snapshot(timeout_seconds)
-        client.require_view(snapshot, self._options.schemas, self._client.place)
+        snapshot = self._server.snapshot()
+        client.require_view(snapshot, self._options.schemas, self._server.place)
         if snapshot.held is None:
-            raise PermissionMissing(f"{self._client.place}: {client.unreadable_marks(snapshot)}")
-        return actions.holds(self._client.place, snapshot)
+            raise PermissionMissing(f"{self._server.place}: {client.unreadable_marks(snapshot)}")
+        return actions.holds(self._server.place, snapshot)
 
-    def probe(self, timeout_seconds: float) -> Probe:
-        """Version and rights, whatever rights we have. Raises as the contract says."""
-        snapshot, options = self._client.snapshot(timeout_seconds), self._options
+    def read_permissions(self) -> Probe:
+        snapshot, options = self._server.snapshot(), self._options
         held = tuple(client.permissions(snapshot, options.schemas, options.log_table, options.act_schema))
         notes = tuple(text for text in self._warnings(snapshot) if not text.startswith(NOTHING_STARTS))
         return Probe(True, str(snapshot.about["version"]), held, notes, _clock(snapshot))
@@ -174,13 +185,7 @@ CONNECTOR = ConnectorKind(
     ),
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.HOLD, Capability.LOG}),
     starts_held=True,
-    missing={
-        Capability.CANCEL: NO_CANCEL,
-        Capability.MARK: NO_MARK,
-        Capability.TASKS: "an event is one body, without tasks",
-        Capability.PERIODS: "a body gets no date: whenever it runs, it runs for now",
-        Capability.NATIVE_DEPENDENCIES: "events know no order: declare dependencies in the config",
-    },
+    missing=MISSING,
     proofs=frozenset({ProofLevel.START, ProofLevel.EXIT}),
     verbs={
         Verb.RERUN: "run once, as an event of its own",

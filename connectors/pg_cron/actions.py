@@ -45,8 +45,6 @@ from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unles
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
-from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.postgres import session_name
 
 OVERDUE = timedelta(minutes=10)
 """An entry whose minute is this long past and that left no run will not start this year."""
@@ -78,10 +76,10 @@ def entry_name(jobid: int, key: str) -> str:
     return name
 
 
-def preview_rerun(client: PgCronClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+def preview_rerun(client: PgCronClient, spec: ActionSpec) -> Preview:
     """The entry that a rerun or start adds to cron.job; refused without the permission, the job, or rows as proof."""
-    now = client.situation(lambda rows: job_of(rows, spec.run), timeout_seconds)
-    permission = entry_permission(now.access)
+    now = client.situation(lambda rows: job_of(rows, spec.run))
+    permission, zone = entry_permission(now.access), parse.zone_of(now.access)
     jobid, user, database = (now.job[name] if now.job else "?" for name in ("jobid", "username", "database"))
     direct = f"cron.schedule_in_database('{ENTRY_PREFIX}{jobid}:<key>', …)"
     call = f"{client.act_schema}.rerun({jobid}, '<key>')" if permission == "function" else direct
@@ -97,7 +95,7 @@ def preview_rerun(client: PgCronClient, spec: ActionSpec, timeout_seconds: float
         native_calls=(f"SELECT {call}", f"-- it adds entry {ENTRY_PREFIX}{jobid}:<key>, removed after its run"),
         notes=(START_NOTES if is_start else RERUN_NOTES) + (paused if now.job and not now.job["active"] else ()),
         refused=_rerun_refusal(now, permission, spec.run.job, what),
-        plan={"jobid": jobid, "after": now.newest, "door": permission, "zone": parse.zone_of(now.access)},
+        plan={"way": "start", "jobid": jobid, "after": now.newest, "door": permission, "zone": zone},
     )
 
 
@@ -114,23 +112,23 @@ def _rerun_refusal(now: PgCronSituation, permission: str | None, job: str, what:
     return None
 
 
-def send_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+def send_rerun(client: PgCronClient, plan: Plan, key: str) -> Receipt:
     """Adds the entry; where it exists already, nothing is added and its jobid is returned."""
     jobid = int(plan["jobid"])
     entry = entry_name(jobid, key)
     if plan["door"] == "function":
-        added = client.rerun_by_function(jobid, key, timeout_seconds)
+        added = client.rerun_by_function(jobid, key)
     else:
-        added = client.rerun_direct(jobid, entry, key, str(plan["zone"]), timeout_seconds)
+        added = client.rerun_direct(jobid, entry, key, str(plan["zone"]))
     if added is None:
         raise NotSupported(f"{client.place}: pg_cron job {jobid} is gone: nothing was added")
     return Receipt(entry, f"added as entry {added}; it starts at the next full minute")
 
 
-def look_up_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+def look_up_rerun(client: PgCronClient, plan: Plan, key: str) -> LookUpResult:
     """Absent only when nothing can still arrive and no row is hidden from us."""
     entry = entry_name(int(plan["jobid"]), key)
-    trace = client.trace(entry, f"/* {entry} */ ", int(plan["after"]), session_name(key), timeout_seconds)
+    trace = client.trace(entry, f"/* {entry} */ ", int(plan["after"]), key)
     if trace.runs:
         return ActionFound(entry, f"run {trace.runs[0]['runid']}: {trace.runs[0]['status']}")
     if trace.entries:
@@ -140,7 +138,7 @@ def look_up_rerun(client: PgCronClient, plan: Plan, key: str, timeout_seconds: f
     return absent_unless(trace.sessions, hidden_jobs_text(trace.access))
 
 
-def tidy(client: PgCronClient, page: PgCronPage, now: datetime, deadline: Deadline) -> list[str]:
+def tidy(client: PgCronClient, page: PgCronPage, now: datetime) -> list[str]:
     """Removes our entries that have run, and those that missed their minute. Returns warnings."""
     started: dict[int, bool] = {}
     for row in page.entries:
@@ -154,18 +152,18 @@ def tidy(client: PgCronClient, page: PgCronPage, now: datetime, deadline: Deadli
         if missed:
             warnings.append(f"{row['jobname']} never started: pg_cron was not there at its minute ({row['schedule']})")
         if missed or started.get(row["jobid"], False):
-            warnings += _remove_entry(client, page.access, row, deadline.left)
+            warnings += _remove_entry(client, page.access, row)
     return warnings
 
 
-def _remove_entry(client: PgCronClient, access: Row, row: Row, timeout_seconds: float) -> list[str]:
+def _remove_entry(client: PgCronClient, access: Row, row: Row) -> list[str]:
     match = parse.ENTRY.fullmatch(str(row["jobname"]))
     by_function = bool(access["may_unschedule"])
     stays = f"{row['jobname']} stays in cron.job and would run again in a year"
     if not (match and (by_function or access["is_super"] or row["username"] == access["role"])):
         return [f"{stays}: role {access['role']} may not remove it. SELECT cron.unschedule({row['jobid']});"]
     try:
-        client.unschedule(row, match[2], by_function, timeout_seconds)
+        client.unschedule(row, match[2], by_function)
     except ConnectorError as error:
         return [f"{stays}: {error}"]
     return []
@@ -177,12 +175,12 @@ CANCEL_NOTES = (
 )
 
 
-def preview_cancel(client: PgCronClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+def preview_cancel(client: PgCronClient, spec: ActionSpec) -> Preview:
     """Which process would be cancelled; refused where none is proved to be this run's."""
     runid = number_in(spec.run, "runid")
     if runid is None:
         raise NotSupported(f"pg_cron can only cancel a run that it has: {spec.run.job} {spec.run.period_key}")
-    trace = client.run_left(runid, session_name(""), timeout_seconds)
+    trace = client.run_left(runid)
     row = trace.row or {}
     return Preview(
         verb="cancel",
@@ -211,18 +209,18 @@ def _cancel_refusal(trace: ActionTrace, runid: int, job: str) -> str | None:
     return None
 
 
-def send_cancel(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+def send_cancel(client: PgCronClient, plan: Plan, key: str) -> Receipt:
     """Sends the signal. Raises NotSupported where the run has ended or the process is not its own."""
     runid = int(plan["runid"])
-    rows = client.cancel(runid, key, timeout_seconds)
+    rows = client.cancel(runid, key)
     if not rows or not rows[0]["done"]:
         raise NotSupported(f"{client.place}: the process of run {runid} is gone: nothing was cancelled")
     return Receipt(str(runid), f"the process of run {runid} was sent a cancel request")
 
 
-def look_up_cancel(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+def look_up_cancel(client: PgCronClient, plan: Plan, key: str) -> LookUpResult:
     """By the run's row: a cancelled run says so, without a user; one that goes on, or succeeded, was not cancelled."""
-    trace = client.run_left(int(plan["runid"]), session_name(key), timeout_seconds)
+    trace = client.run_left(int(plan["runid"]), key)
     row = trace.row
     if row is not None and row["status"] == "failed":
         return ActionFound(str(row["runid"]), f"run {row['runid']}: {str(row['message'] or '').strip()}")
@@ -237,9 +235,9 @@ HOLD_NOTES = (
 )
 
 
-def preview_hold(client: PgCronClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+def preview_hold(client: PgCronClient, spec: ActionSpec) -> Preview:
     """The change of a hold or release in cron.job; refused where grants.sql would refuse it."""
-    now = client.situation(lambda rows: job_of(rows, RunRef(spec.run.job, "", "", "")), timeout_seconds)
+    now = client.situation(lambda rows: job_of(rows, RunRef(spec.run.job, "", "", "")))
     job, row, schema = spec.run.job, now.job or {}, client.act_schema
     jobid, plan = row.get("jobid"), HOLDS.plan(spec, jobid=row.get("jobid"))
     if spec.verb == Verb.HOLD:
@@ -282,25 +280,17 @@ def _missing_grant(now: PgCronSituation, job: str, permission: str) -> str | Non
     return None
 
 
-def send_hold(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
-    """Holds or releases. Raises NotSupported where the job is not as it must be: then nothing was changed."""
+def send_hold(client: PgCronClient, plan: Plan, key: str) -> Receipt:
     if plan["jobid"] is None:
         raise NotSupported(f"{client.place}: the job is not in cron.job: nothing was changed")
-    jobid = int(plan["jobid"])
-    return HOLDS.send(
-        f"cron.job {jobid}",
-        plan,
-        key,
-        lambda mark: client.hold(jobid, mark, str(plan["schedule"]), str(plan["hash"]), timeout_seconds),
-        lambda hold, enables: client.release(jobid, hold, key, enables, timeout_seconds),
-    )
+    return HOLDS.send(client, f"cron.job {plan['jobid']}", plan, key)
 
 
-def look_up_hold(client: PgCronClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+def look_up_hold(client: PgCronClient, plan: Plan, key: str) -> LookUpResult:
     """By the mark in the job's command: a hold is there with its key, a release has removed it."""
     if plan["jobid"] is None:
         return ActionAbsent()
-    trace = client.job_left(int(plan["jobid"]), session_name(key), timeout_seconds)
+    trace = client.job_left(int(plan["jobid"]), key)
     hold = HOLDS.find(_agent_job(trace.row) if trace.row else None, plan, key)
     return hold or absent_unless(trace.sessions, hidden_jobs_text(trace.access))
 

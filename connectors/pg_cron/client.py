@@ -15,10 +15,9 @@ from connectors.pg_cron.parse import ENTRY_PREFIX, is_entry, is_open, run_log
 from connectors.sdk.agent_rows import Row, version_of
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, mark_values, view_fixes, view_permission
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, act_permission, mark_values, view_fixes, view_permission
 from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
-from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresOptions, PostgresReader, quoted, session_name
 
 
@@ -147,19 +146,6 @@ STANDBY = SourcePermission(
 )
 
 
-def require_view(access: Row, place: str) -> None:
-    """Raises NotSupported without a pg_cron that we know, PermissionMissing without SELECT on its two tables."""
-    if access["version"] is None:
-        where = f'connect to database "{access["cron_database"]}"' if access["cron_database"] else "check dbname"
-        raise NotSupported(f"{place}: extension pg_cron is not in this database; {where} (SHOW cron.database_name)")
-    if version_of(access) < OLDEST_VERSION:
-        raise NotSupported(f"{place}: pg_cron {access['version']} is too old; 1.4 or newer is needed")
-    if not (access["may_enter"] and access["may_read_jobs"] and access["may_read_runs"]):
-        raise PermissionMissing(
-            f"{place}: role {access['role']} may not read pg_cron's tables: {view_fixes(permissions(access))}"
-        )
-
-
 def sees_all(access: Row) -> bool:
     """True when row security hides no job and no run from the role."""
     return bool(access["sees_all_jobs"] and access["sees_all_runs"])
@@ -223,7 +209,6 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         yield act_permission(name, held, f"{reason} for role {access['role']}", granted(access))
 
 
-MOST_JOBS = 50_000
 RECENT_RUNS = 20_000
 """How far below the newest runid a query without an index reads: job_run_details may never be purged."""
 
@@ -270,11 +255,26 @@ class ActionTrace:
 
 
 class PgCronClient(PostgresAgentClient):
-    def access(self, timeout_seconds: float) -> Row:
-        """Role, permissions and version: one row, even without any permission."""
-        return self._session.read(self.read_access, timeout_seconds)
+    access_query, jobs_query, hold_prefix = ACCESS, JOBS, HOLD_PREFIX
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgCronPage:
+    def require_view(self, access: Row) -> None:
+        """Raises NotSupported without a pg_cron that we know, PermissionMissing without SELECT on its two tables."""
+        if access["version"] is None:
+            where = f'connect to database "{access["cron_database"]}"' if access["cron_database"] else "check dbname"
+            raise NotSupported(
+                f"{self.place}: extension pg_cron is not in this database; {where} (SHOW cron.database_name)"
+            )
+        if version_of(access) < OLDEST_VERSION:
+            raise NotSupported(f"{self.place}: pg_cron {access['version']} is too old; 1.4 or newer is needed")
+        if not (access["may_enter"] and access["may_read_jobs"] and access["may_read_runs"]):
+            raise PermissionMissing(
+                f"{self.place}: role {access['role']} may not read pg_cron's tables: {view_fixes(permissions(access))}"
+            )
+
+    def access(self) -> Row:
+        return self.read(self.read_access)
+
+    def page(self, after: int, again: Sequence[int]) -> PgCronPage:
         """The next bite of runs after a runid, and the runs `again` as they are now."""
 
         def work(reader: PostgresReader) -> PgCronPage:
@@ -287,9 +287,9 @@ class PgCronClient(PostgresAgentClient):
             entries = reader.rows(STARTED_ENTRIES, ours) if ours["jobids"] else []
             return PgCronPage(access, jobs, runs, old, newest, entries, is_full=len(runs) >= BITE_ROWS)
 
-        return self._session.read(work, timeout_seconds)
+        return self.read(work)
 
-    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> PgCronSituation:
+    def situation(self, which: Callable[[Sequence[Row]], Row | None]) -> PgCronSituation:
         """State before a rerun of the job that `which` chooses."""
 
         def work(reader: PostgresReader) -> PgCronSituation:
@@ -304,28 +304,26 @@ class PgCronClient(PostgresAgentClient):
             running = reader.rows(RUNNING, {"after": newest - RECENT_RUNS, "jobids": same})
             return PgCronSituation(access, job, running, newest)
 
-        return self._session.read(work, timeout_seconds)
+        return self.read(work)
 
-    def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> EntryTrace:
+    def trace(self, entry: str, mark: str, after: int, key: str) -> EntryTrace:
         """Traces of an action: its entry, its run after `after`, and sessions that may still send it."""
-
-        deadline = Deadline(timeout_seconds)
-        alive = self._session.sessions_named(session_name, deadline.left)
+        alive = self.senders(key)
 
         def work(reader: PostgresReader) -> EntryTrace:
             access = self.checked(reader)
             entries = reader.rows(ENTRY, {"entry": entry})
             return EntryTrace(access, entries, reader.rows(MARKED, {"after": after, "mark": mark}), alive)
 
-        return self._session.read(work, deadline.left)
+        return self.read(work)
 
-    def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
-        return self._left(lambda reader: self.read_jobs(reader, jobid), session_name, timeout_seconds)
+    def job_left(self, jobid: int, key: str) -> ActionTrace:
+        return self._left(lambda reader: self.read_jobs(reader, jobid), key)
 
-    def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
-        return self._left(lambda reader: reader.rows(RUN, {"runid": runid}), session_name, timeout_seconds)
+    def run_left(self, runid: int, key: str = "") -> ActionTrace:
+        return self._left(lambda reader: reader.rows(RUN, {"runid": runid}), key)
 
-    def log(self, runid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+    def log(self, runid: int, give: GiveLog) -> LogChunk | None:
         """The log of one run, made by `give`; None when the run is purged or hidden."""
 
         def work(reader: PostgresReader) -> LogChunk | None:
@@ -333,54 +331,42 @@ class PgCronClient(PostgresAgentClient):
             message = read_pieces(reader, MESSAGE_PIECE, {"runid": runid})
             return give(run_log(rows[0], message), is_open(rows[0])) if rows else None
 
-        return self._session.read(work, timeout_seconds)
+        return self.read(work)
 
-    def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> int | None:
+    def rerun_by_function(self, jobid: int, key: str) -> int | None:
         """The jobid of the one-shot entry made by the function of grants.sql."""
-        rows = self.call("rerun", {"job": jobid, "key": key}, key, timeout_seconds)
+        rows = self.call("rerun", {"job": jobid, "key": key}, key)
         return rows[0]["done"] if rows else None
 
-    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str, timeout_seconds: float) -> int | None:
+    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str) -> int | None:
         """The jobid of the one-shot entry, made by cron.schedule_in_database; None when the job is gone."""
         values = {"job": jobid, "entry": entry, "zone": zone, "prefix": HOLD_PREFIX}
-        rows = self._session.write_once(RERUN_DIRECT, values, timeout_seconds, session_name(key))
+        rows = self._session.write_once(RERUN_DIRECT, values, self.deadline.left, session_name(key))
         return rows[0]["jobid"] if rows else None
 
-    def hold(self, jobid: int, mark: HoldMark, schedule: str, plain_hash: str, timeout_seconds: float) -> list[Row]:
-        """Makes a job inactive under our mark, if it is active and still as it was read."""
-        values = {"job": jobid, **mark_values(mark), "schedule": schedule, "hash": plain_hash}
-        return self.call("hold", values, mark.id, timeout_seconds)
+    def hold(self, plan: Plan, mark: HoldMark) -> None:
+        read = {"schedule": str(plan["schedule"]), "hash": str(plan["hash"])}
+        self.call("hold", {"job": int(plan["jobid"]), **mark_values(mark), **read}, mark.id)
 
-    def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
-        """Removes our mark, if the one with this id is there; `enable`: and makes the job active again."""
-        return self.call("release" if enable else "clear", {"job": jobid, "hold": hold}, key, timeout_seconds)
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
+        self.call("release" if enable else "clear", {"job": int(plan["jobid"]), "hold": hold}, key)
 
-    def cancel(self, runid: int, key: str, timeout_seconds: float) -> list[Row]:
+    def cancel(self, runid: int, key: str) -> list[Row]:
         """Cancels what the backend of a run executes, if that backend is still this run's."""
-        return self.call("cancel", {"run": runid, "key": key}, key, timeout_seconds)
+        return self.call("cancel", {"run": runid, "key": key}, key)
 
-    def unschedule(self, entry: Row, key: str, by_function: bool, timeout_seconds: float) -> None:
+    def unschedule(self, entry: Row, key: str, by_function: bool) -> None:
         if by_function:
-            self._session.call_once(self.act_schema, "unschedule", {"key": key}, timeout_seconds, "headway")
+            self._session.call_once(self.act_schema, "unschedule", {"key": key}, self.deadline.left, "headway")
         else:
-            self._session.write_once(UNSCHEDULE_DIRECT, {"jobid": entry["jobid"]}, timeout_seconds, "headway")
+            self._session.write_once(UNSCHEDULE_DIRECT, {"jobid": entry["jobid"]}, self.deadline.left, "headway")
 
-    def _left(self, query: Callable[[PostgresReader], list[Row]], name: str, timeout_seconds: float) -> ActionTrace:
-        deadline = Deadline(timeout_seconds)
-        alive = self._session.sessions_named(name, deadline.left)
+    def _left(self, query: Callable[[PostgresReader], list[Row]], key: str) -> ActionTrace:
+        alive = self.senders(key)
 
         def work(reader: PostgresReader) -> ActionTrace:
             access = self.checked(reader)
             rows = query(reader)
             return ActionTrace(access, rows[0] if rows else None, alive)
 
-        return self._session.read(work, deadline.left)
-
-    def read_access(self, reader: PostgresReader) -> Row:
-        return reader.row(ACCESS, {"act_schema": self.act_schema})
-
-    def require_view(self, access: Row) -> None:
-        require_view(access, self.place)
-
-    def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
-        return reader.rows(JOBS, {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid})
+        return self.read(work)

@@ -6,29 +6,26 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.pg_cron import actions, parse
-from connectors.pg_cron.client import (
-    MOST_JOBS,
-    STANDBY,
-    PgCronClient,
-    PgCronOptions,
-    hidden_jobs_text,
-    permissions,
-    sees_all,
-)
+from connectors.pg_cron.client import STANDBY, PgCronClient, PgCronOptions, hidden_jobs_text, permissions, sees_all
 from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, AgentAction, add_deleted
+from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, AgentAction, add_deleted, agent_router
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import PostgresAgentConnector, agent_session
+from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
-from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import psql_shell, targets
 
 SETTLE = timedelta(seconds=2)  # a start is committed moments after its instant
+MISSING = {
+    Capability.MARK: NO_MARK,
+    Capability.TASKS: "a pg_cron job is one command, without tasks",
+    Capability.PERIODS: "a command gets no date: whenever it runs, it runs for now",
+    Capability.NATIVE_DEPENDENCIES: "pg_cron knows no order between jobs: declare dependencies in the config",
+}
 
 
 class PgCronConnector(PostgresAgentConnector):
@@ -40,8 +37,8 @@ class PgCronConnector(PostgresAgentConnector):
             HOLD: AgentAction.on(client, actions.preview_hold, actions.send_hold, actions.look_up_hold),
             CANCEL: AgentAction.on(client, actions.preview_cancel, actions.send_cancel, actions.look_up_cancel),
         }
-        super().__init__(client, by_action)
-        self._client = client
+        super().__init__(client, agent_router(self.agent, client, by_action, MISSING))
+        self._database = client
         self._names = parse.PgCronJobNames()
 
     def hidden(self, access: Row) -> str:
@@ -50,9 +47,9 @@ class PgCronConnector(PostgresAgentConnector):
     def zone(self, access: Row) -> str:
         return parse.zone_of(access)
 
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+    def read_inventory(self, previous_hash: str) -> Inventory:
         """All entries but our own one-shots. Not complete where row security hides any; refused where it hides all."""
-        access, rows = self._client.jobs(timeout_seconds)
+        access, rows = self._database.jobs()
         jobs = [row for row in rows if not parse.is_entry(row)]
         self.require_visible(access, jobs)
         self._names = self._names.with_jobs(jobs)
@@ -63,18 +60,16 @@ class PgCronConnector(PostgresAgentConnector):
         defining = [access["version"], zone, sees_all(access), fixed]
         return self.inventory_of(records, complete, defining, access, previous_hash)
 
-    def read_page(
-        self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
-    ) -> Poll:
+    def read_page(self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int]) -> Poll:
         """As the base says. One-shot entries of ours that have run are removed."""
-        page = self._client.page(position.after, again, deadline.left)
+        page = self._database.page(position.after, again)
         access, clock = page.access, self.clock(page.access)
         self.require_visible(access, [*page.jobs, *page.runs])
         if position.rows_are_gone(page.newest):
             return position.restarted("cron.job_run_details ends at runid", page.newest, clock)
         self._names = self._names.with_jobs(page.jobs)
         result = PollResult(complete=sees_all(access) and access["log_run"] != "off")
-        for text in (*self._warnings(access), *actions.tidy(self._client, page, clock.target, deadline)):
+        for text in (*self._warnings(access), *actions.tidy(self._database, page, clock.target)):
             result.warn(text)
         bounds = parse.start_bounds(page.runs, clock.target, position.is_live and not page.is_full)
         bounds |= {runid: EPOCH + timedelta(seconds=at) for runid, at in position.again.items() if at is not None}
@@ -96,15 +91,15 @@ class PgCronConnector(PostgresAgentConnector):
             seen_until=clock.target - SETTLE if proves else None,
         )
 
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+    def read_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """By the comments before the commands. Raises PermissionMissing where row security hides any job."""
-        access, rows = self._client.jobs(timeout_seconds)
+        access, rows = self._database.jobs()
         if not access["sees_all_jobs"]:
-            raise PermissionMissing(f"{self._client.place}: {hidden_jobs_text(access)}")
-        return actions.holds(self._client.place, rows)
+            raise PermissionMissing(f"{self._database.place}: {hidden_jobs_text(access)}")
+        return actions.holds(self._database.place, rows)
 
-    def probe(self, timeout_seconds: float) -> Probe:
-        access = self._client.access(timeout_seconds)
+    def read_permissions(self) -> Probe:
+        access = self._database.access()
         notes = [text for text in self._warnings(access) if not text.startswith(NOTHING_STARTS)]
         return self.probe_of(access, permissions(access), notes)
 
@@ -129,12 +124,7 @@ CONNECTOR = ConnectorKind(
     ),
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
     starts_held=True,
-    missing={
-        Capability.MARK: NO_MARK,
-        Capability.TASKS: "a pg_cron job is one command, without tasks",
-        Capability.PERIODS: "a command gets no date: whenever it runs, it runs for now",
-        Capability.NATIVE_DEPENDENCIES: "pg_cron knows no order between jobs: declare dependencies in the config",
-    },
+    missing=MISSING,
     proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "run once, as an entry of its own",

@@ -29,7 +29,6 @@ from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unles
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
-from connectors.sdk.transport.budget import Deadline
 
 RERUN_NOTES = (
     "starts at the agent's next poll, within 10 s by default",
@@ -38,19 +37,18 @@ RERUN_NOTES = (
 )
 
 
-def find(client: PgAgentClient, ref: RunRef, timeout_seconds: float) -> tuple[int | None, PgAgentSituation]:
+def find(client: PgAgentClient, ref: RunRef) -> tuple[int | None, PgAgentSituation]:
     """The job of a run: by the jobid in its reference, else (nothing ran) by its name; None when it is gone."""
-    deadline = Deadline(timeout_seconds)
     jobid = number_in(ref, "jobid")
     if jobid is None:
-        _, rows = client.jobs(deadline.left)
+        _, rows = client.jobs()
         jobid = next((key for key, name in native_ids(rows).items() if name == ref.job), None)
-    return jobid, client.situation(jobid if jobid is not None else 0, "", deadline.left)
+    return jobid, client.situation(jobid if jobid is not None else 0)
 
 
-def preview_rerun(client: PgAgentClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+def preview_rerun(client: PgAgentClient, spec: ActionSpec) -> Preview:
     """The change of a rerun or start in pga_job; refused where grants.sql would refuse it."""
-    jobid, now = find(client, spec.run, timeout_seconds)
+    jobid, now = find(client, spec.run)
     job = spec.run.job
     refused = _missing_grant(now, job, "may_start", "start" if spec.verb == Verb.START else "rerun")
     if now.job is not None and refused is None:
@@ -96,19 +94,19 @@ def _not_startable(row: Row, job: str) -> str | None:
     return None
 
 
-def send_rerun(client: PgAgentClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
+def send_rerun(client: PgAgentClient, plan: Plan, key: str) -> Receipt:
     """Makes it due; where this key did already, nothing changes. Raises NotSupported where it cannot be."""
     if plan["jobid"] is None or not ACTION_KEY.fullmatch(key):
         raise NotSupported(f"{client.place}: the job is not in pgagent.pga_job: nothing was changed")
-    client.start(int(plan["jobid"]), key, timeout_seconds)
+    client.start(int(plan["jobid"]), key)
     return Receipt(key, f"job {plan['jobid']} is due: its agent starts it at its next poll")
 
 
-def look_up_rerun(client: PgAgentClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+def look_up_rerun(client: PgAgentClient, plan: Plan, key: str) -> LookUpResult:
     """By the row that a start leaves under its key, in the transaction that makes the job due."""
     if plan["jobid"] is None:
         return ActionAbsent()
-    now = client.situation(int(plan["jobid"]), key, timeout_seconds)
+    now = client.situation(int(plan["jobid"]), key)
     if now.started is not None:
         jlgid = now.started["jlgid"]
         return ActionFound(key, f"run {jlgid}" if jlgid is not None else "made due; its agent has not started it yet")
@@ -119,9 +117,9 @@ def look_up_rerun(client: PgAgentClient, plan: Plan, key: str, timeout_seconds: 
 HOLDS = JobAgentHolds("pgAgent", "enabled", "disabled", "its comment as it was")
 
 
-def preview_hold(client: PgAgentClient, spec: ActionSpec, timeout_seconds: float) -> Preview:
+def preview_hold(client: PgAgentClient, spec: ActionSpec) -> Preview:
     """The change of a hold or release in pga_job; refused where grants.sql would refuse it."""
-    jobid, now = find(client, RunRef(spec.run.job, "", "", ""), timeout_seconds)
+    jobid, now = find(client, RunRef(spec.run.job, "", "", ""))
     job, place, plan = spec.run.job, f"in pgagent.pga_job {jobid}", HOLDS.plan(spec, jobid=jobid)
     if spec.verb == Verb.HOLD:
         text = f"disable pgAgent job {job}, under a line in its comment that says who holds it until when"
@@ -147,25 +145,17 @@ def preview_hold(client: PgAgentClient, spec: ActionSpec, timeout_seconds: float
     )
 
 
-def send_hold(client: PgAgentClient, plan: Plan, key: str, timeout_seconds: float) -> Receipt:
-    """Holds or releases. Raises NotSupported where the job is not as it must be: then nothing was changed."""
+def send_hold(client: PgAgentClient, plan: Plan, key: str) -> Receipt:
     if plan["jobid"] is None:
         raise NotSupported(f"{client.place}: the job is not in pgagent.pga_job: nothing was changed")
-    jobid = int(plan["jobid"])
-    return HOLDS.send(
-        f"pga_job {jobid}",
-        plan,
-        key,
-        lambda mark: client.hold(jobid, mark, timeout_seconds),
-        lambda hold, enables: client.release(jobid, hold, key, enables, timeout_seconds),
-    )
+    return HOLDS.send(client, f"pga_job {plan['jobid']}", plan, key)
 
 
-def look_up_hold(client: PgAgentClient, plan: Plan, key: str, timeout_seconds: float) -> LookUpResult:
+def look_up_hold(client: PgAgentClient, plan: Plan, key: str) -> LookUpResult:
     """By the mark in the job's comment: a hold is there with its key, a release has removed it."""
     if plan["jobid"] is None:
         return ActionAbsent()
-    now = client.situation(int(plan["jobid"]), key, timeout_seconds)
+    now = client.situation(int(plan["jobid"]), key)
     hold = HOLDS.find(_agent_job(now.job) if now.job else None, plan, key)
     return hold or absent_unless(now.sessions, hidden_jobs_text(now.access))
 

@@ -17,11 +17,10 @@ from connectors.pgagent.parse import run_log
 from connectors.sdk.agent_rows import Row, version_of
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, act_permission, mark_values, view_fixes, view_permission
-from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, act_permission, mark_values, view_fixes, view_permission
+from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
-from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresOptions, PostgresReader, quoted, session_name
+from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresOptions, PostgresReader, quoted
 
 
 class PgAgentOptions(PostgresOptions):
@@ -147,20 +146,6 @@ STEP_COLUMNS = "jstid, jstjobid, jstname, jstdesc, jstenabled, jstkind, jstcode,
 """All but jstconnstr, which may hold a password."""
 
 
-def require_view(access: Row, place: str) -> None:
-    """Raises NotSupported without a pgAgent that we know, PermissionMissing where any of its tables cannot be read."""
-    if access["version"] is None:
-        raise NotSupported(
-            f"{place}: extension pgagent is not in this database; dbname names the one that pgAgent connects to"
-        )
-    if version_of(access) < OLDEST_VERSION:
-        raise NotSupported(f"{place}: pgAgent's schema {access['version']} is too old; 4.0 or newer is needed")
-    if not access["may_enter"] or set(TABLES) - {*access["readable"]}:
-        raise PermissionMissing(
-            f"{place}: role {access['role']} may not read pgAgent's tables: {view_fixes(permissions(access))}"
-        )
-
-
 def sees_all(access: Row) -> bool:
     """True when row security hides no row of any table from the role."""
     return not access["hidden"]
@@ -196,7 +181,6 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         yield act_permission(name, access[column], f"no EXECUTE on the {functions} for role {access['role']}", fix)
 
 
-MOST_JOBS = 50_000
 MOST_STEPS = 20_000
 OUTPUT_CHARACTERS = 2_000
 
@@ -236,7 +220,23 @@ class PgAgentSituation:
 
 
 class PgAgentClient(PostgresAgentClient):
-    def access(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+    access_query, jobs_query, hold_prefix, tables = ACCESS, JOBS, HOLD_PREFIX, TABLES
+
+    def require_view(self, access: Row) -> None:
+        """Raises NotSupported without a pgAgent that we know, PermissionMissing where a table of it cannot be read."""
+        if access["version"] is None:
+            raise NotSupported(
+                f"{self.place}: extension pgagent is not in this database; dbname names the one that pgAgent"
+                " connects to"
+            )
+        if version_of(access) < OLDEST_VERSION:
+            raise NotSupported(f"{self.place}: pgAgent's schema {access['version']} is too old; 4.0 or newer is needed")
+        if not access["may_enter"] or set(TABLES) - {*access["readable"]}:
+            raise PermissionMissing(
+                f"{self.place}: role {access['role']} may not read pgAgent's tables: {view_fixes(permissions(access))}"
+            )
+
+    def access(self) -> tuple[Row, list[Row]]:
         """Role, permissions and version, even without any permission; and the agents, where they may be read."""
 
         def work(reader: PostgresReader) -> tuple[Row, list[Row]]:
@@ -244,17 +244,17 @@ class PgAgentClient(PostgresAgentClient):
             may_read = access["may_enter"] and "pga_jobagent" in access["readable"]
             return access, reader.rows(AGENTS) if may_read else []
 
-        return self._session.read(work, timeout_seconds)
+        return self.read(work)
 
-    def plan(self, timeout_seconds: float) -> JobPlan:
+    def plan(self) -> JobPlan:
         def work(reader: PostgresReader) -> JobPlan:
             access, most = self.checked(reader), {"limit": MOST_JOBS + 1}
             schedules = reader.rows(SCHEDULES, most)
             return JobPlan(access, self.read_jobs(reader), reader.rows(STEPS, most), schedules)
 
-        return self._session.read(work, timeout_seconds)
+        return self.read(work)
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgAgentPage:
+    def page(self, after: int, again: Sequence[int]) -> PgAgentPage:
         """The next bite of log rows after a jlgid, and the rows `again` as they are now."""
 
         def work(reader: PostgresReader) -> PgAgentPage:
@@ -274,12 +274,11 @@ class PgAgentClient(PostgresAgentClient):
                 access, agents, self.read_jobs(reader), runs, old, steps, started, newest, is_full, unread | old_unread
             )
 
-        return self._session.read(work, timeout_seconds)
+        return self.read(work)
 
-    def situation(self, jobid: int, key: str, timeout_seconds: float) -> PgAgentSituation:
+    def situation(self, jobid: int, key: str = "") -> PgAgentSituation:
         """One job as it is now; with a key, the row of its start, and whether it may still arrive."""
-        deadline = Deadline(timeout_seconds)
-        alive = self._session.sessions_named(session_name(key), deadline.left) if key else 0
+        alive = self.senders(key) if key else 0
 
         def work(reader: PostgresReader) -> PgAgentSituation:
             access = self.checked(reader)
@@ -292,9 +291,9 @@ class PgAgentClient(PostgresAgentClient):
             agents = reader.rows(AGENTS)
             return PgAgentSituation(access, rows[0] if rows else None, running, agents, started, alive)
 
-        return self._session.read(work, deadline.left)
+        return self.read(work)
 
-    def log(self, jlgid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+    def log(self, jlgid: int, give: GiveLog) -> LogChunk | None:
         """The log of one run, made by `give`; None when the run is gone or hidden."""
 
         def work(reader: PostgresReader) -> LogChunk | None:
@@ -305,31 +304,20 @@ class PgAgentClient(PostgresAgentClient):
             parts = run_log(rows[0], steps, lambda step: read_pieces(reader, OUTPUT_PIECE, {"jslid": step["jslid"]}))
             return give(parts, rows[0]["status"] == "r")
 
-        return self._session.read(work, timeout_seconds)
+        return self.read(work)
 
-    def start(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
+    def start(self, jobid: int, key: str) -> None:
         """Makes a job due now, if it is enabled, idle and not due, and an agent is there."""
-        return self.call("pgagent_start", {"job": jobid, "key": key}, key, timeout_seconds)
+        self.call("pgagent_start", {"job": jobid, "key": key}, key)
 
-    def hold(self, jobid: int, mark: HoldMark, timeout_seconds: float) -> list[Row]:
-        """Disables a job under our mark, if it is enabled and not about to start."""
-        return self.call("pgagent_hold", {"job": jobid, **mark_values(mark)}, mark.id, timeout_seconds)
+    def hold(self, plan: Plan, mark: HoldMark) -> None:
+        self.call("pgagent_hold", {"job": int(plan["jobid"]), **mark_values(mark)}, mark.id)
 
-    def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
-        """Takes our mark away, if the one with this id is there; `enable`: and enables the job again."""
-        return self.call("pgagent_release", {"job": jobid, "hold": hold, "enable": enable}, key, timeout_seconds)
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
+        self.call("pgagent_release", {"job": int(plan["jobid"]), "hold": hold, "enable": enable}, key)
 
     def _in_schema(self, statement: LiteralString) -> sql.Composed:
         return sql.SQL(statement).format(sql.Identifier(self.act_schema))
-
-    def read_access(self, reader: PostgresReader) -> Row:
-        return reader.row(ACCESS, {"act_schema": self.act_schema, "tables": list(TABLES)})
-
-    def require_view(self, access: Row) -> None:
-        require_view(access, self.place)
-
-    def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
-        return reader.rows(JOBS, {"limit": MOST_JOBS + 1, "prefix": HOLD_PREFIX, "jobid": jobid})
 
 
 def _bite(reader: PostgresReader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row], frozenset[int]]:

@@ -10,7 +10,6 @@ from datetime import timedelta
 
 from connectors.pgagent import actions, parse
 from connectors.pgagent.client import (
-    MOST_JOBS,
     MOST_STEPS,
     STANDBY,
     PgAgentClient,
@@ -24,18 +23,22 @@ from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SourcePermission
 from connectors.sdk.errors import PermissionMissing, RecordUnreadable
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, add_deleted
+from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, add_deleted, agent_router
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import PostgresAgentConnector, agent_session
+from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
-from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import psql_shell, targets
 
-NO_CANCEL = (
-    "pgAgent has none: no session of a step bears a name that proves whose it is, and a batch step has no session"
-)
+MISSING = {
+    Capability.CANCEL: "pgAgent has none: no session of a step bears a name that proves whose it is, and a batch step"
+    " has no session",
+    Capability.MARK: NO_MARK,
+    Capability.TASKS: "pgAgent starts and repeats a job as a whole: its steps are in the run's log and message",
+    Capability.PERIODS: "a step gets no date: whenever it runs, it runs for now",
+    Capability.NATIVE_DEPENDENCIES: "pgAgent knows no order between jobs: declare dependencies in the config",
+}
 NO_AGENT = "no pgAgent is connected to this database: it leaves when PostgreSQL goes away and nothing brings it back"
 START_AGENT = "start it again on its host, best under systemd with Restart=always"
 MANY_STEPS = f"it has more than {MOST_STEPS:,} steps: how it ended is not judged"
@@ -50,8 +53,8 @@ class PgAgentConnector(PostgresAgentConnector):
             START: AgentAction.on(client, actions.preview_rerun, actions.send_rerun, actions.look_up_rerun),
             HOLD: AgentAction.on(client, actions.preview_hold, actions.send_hold, actions.look_up_hold),
         }
-        super().__init__(client, by_action, {Verb.CANCEL: NO_CANCEL})
-        self._client = client
+        super().__init__(client, agent_router(self.agent, client, by_action, MISSING))
+        self._database = client
         self._names: dict[int, str] = {}
         """Native ids by jobid, of deleted jobs as well."""
 
@@ -61,9 +64,9 @@ class PgAgentConnector(PostgresAgentConnector):
     def zone(self, access: Row) -> str:
         return str(access["timezone"])
 
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+    def read_inventory(self, previous_hash: str) -> Inventory:
         """All jobs. Not complete where row security may hide any; refused where nothing is seen through it."""
-        plan = self._client.plan(timeout_seconds)
+        plan = self._database.plan()
         self.require_visible(plan.access, plan.jobs)
         ids, zone = native_ids(plan.jobs), self.zone(plan.access)
         self._names |= ids
@@ -79,10 +82,8 @@ class PgAgentConnector(PostgresAgentConnector):
         ]
         return self.inventory_of(records, complete, [zone, plan.access["hidden"], fixed], plan.access, previous_hash)
 
-    def read_page(
-        self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
-    ) -> Poll:
-        page = self._client.page(position.after, again, deadline.left)
+    def read_page(self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int]) -> Poll:
+        page = self._database.page(position.after, again)
         access, clock = page.access, self.clock(page.access)
         self.require_visible(access, [*page.jobs, *page.runs])
         if position.rows_are_gone(page.newest):
@@ -124,15 +125,15 @@ class PgAgentConnector(PostgresAgentConnector):
 
         return record_of
 
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+    def read_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """By the first lines of the comments. Raises PermissionMissing where row security may hide any job."""
-        access, rows = self._client.jobs(timeout_seconds)
+        access, rows = self._database.jobs()
         if "pga_job" in access["hidden"]:
-            raise PermissionMissing(f"{self._client.place}: {hidden_jobs_text(access)}")
-        return actions.holds(self._client.place, rows)
+            raise PermissionMissing(f"{self._database.place}: {hidden_jobs_text(access)}")
+        return actions.holds(self._database.place, rows)
 
-    def probe(self, timeout_seconds: float) -> Probe:
-        access, agents = self._client.access(timeout_seconds)
+    def read_permissions(self) -> Probe:
+        access, agents = self._database.access()
         stopped = _agent_permission(access, agents) if "pga_jobagent" in access["readable"] else None
         notes = [hidden_jobs_text(access)] if access["version"] and not sees_all(access) else []
         notes += [f"agent on {row['jagstation']}" for row in agents if row["alive"]]
@@ -164,13 +165,7 @@ CONNECTOR = ConnectorKind(
         PgAgentClient(agent_session(options, secrets), options.act_schema)
     ),
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.HOLD, Capability.LOG}),
-    missing={
-        Capability.CANCEL: NO_CANCEL,
-        Capability.MARK: NO_MARK,
-        Capability.TASKS: "pgAgent starts and repeats a job as a whole: its steps are in the run's log and message",
-        Capability.PERIODS: "a step gets no date: whenever it runs, it runs for now",
-        Capability.NATIVE_DEPENDENCIES: "pgAgent knows no order between jobs: declare dependencies in the config",
-    },
+    missing=MISSING,
     proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "run now (jobnextrun = now)",

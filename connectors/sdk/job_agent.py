@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from connectors.sdk.action_router import VerbRouter
 from connectors.sdk.agent_rows import Row
+from connectors.sdk.composed import ActionHandler, ComposedConnector, ConnectorClient
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
@@ -26,6 +27,7 @@ from connectors.sdk.contract import (
     LookUpResult,
     NativeHold,
     Preview,
+    Probe,
     Receipt,
     SourcePermission,
 )
@@ -40,11 +42,9 @@ from connectors.sdk.marked_pause import (
     required_mark,
 )
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef, TargetClock
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
-from connectors.sdk.settle import send_timeout, unless_in_flight
-from connectors.sdk.states import RunState, Verb
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.states import Capability, RunState, Verb
 from connectors.sdk.vanished_runs import row_deleted
 
 Plan = Mapping[str, Any]
@@ -57,46 +57,48 @@ GiveLog = Callable[[Iterable[str], bool], LogChunk]
 """Makes the chunk of a run's log from its parts, and whether more may still be written."""
 
 
-class JobAgentClient(Protocol):
+class JobAgentClient(ConnectorClient, Protocol):
     """One database or server."""
 
     @property
     def place(self) -> str: ...
 
-    def log(self, number: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+    def log(self, number: int, give: GiveLog) -> LogChunk | None:
         """The log of one run, made by `give`; None where its row is gone or hidden."""
         ...
 
-    def close(self) -> None: ...
 
+class AgentAction(NamedTuple):
+    """One way of acting on a job: previewed, sent once, and looked up by its plan."""
 
-@dataclass(frozen=True, slots=True)
-class AgentAction:
-    """One way of acting on a job: previewed, sent once, and looked up by its plan. Each takes its timeout last."""
-
-    preview: Callable[[ActionSpec, float], Preview]
-    send: Callable[[Plan, str, float], Receipt]
-    look_up: Callable[[Plan, str, float], LookUpResult]
+    preview: Callable[[ActionSpec], Preview]
+    act: Callable[[Plan, str], Receipt]
+    look_up: Callable[[Plan, str], LookUpResult]
 
     @classmethod
     def on(
-        cls, client: Any, preview: Callable[..., Preview], send: Callable[..., Receipt], look_up: Callable[..., Any]
+        cls, client: Any, preview: Callable[..., Preview], act: Callable[..., Receipt], look_up: Callable[..., Any]
     ) -> AgentAction:
-        return cls(partial(preview, client), partial(send, client), partial(look_up, client))
+        return cls(partial(preview, client), partial(act, client), partial(look_up, client))
 
 
 START, HOLD, CANCEL = "start", "hold", "cancel"
 _ACTION_OF_VERB = {
     Verb.RERUN: START, Verb.START: START, Verb.HOLD: HOLD, Verb.RELEASE: HOLD, Verb.CANCEL: CANCEL,
 }  # fmt: skip
-_ACTION_OF_WAY = {"hold": HOLD, "release": HOLD, "cancel": CANCEL}
 
 
-class JobAgentConnector:
-    """The calls of `Connector` that act, poll and read logs. A kind adds inventory, `read_page`, holds and probe."""
+def agent_router(
+    agent: str, client: JobAgentClient, actions: Mapping[str, AgentAction], missing: Mapping[Capability, str]
+) -> VerbRouter:
+    """`actions`: by START, HOLD and CANCEL."""
+    previews = {verb: actions[name].preview for verb, name in _ACTION_OF_VERB.items() if name in actions}
+    return VerbRouter(agent, client, previews, {**actions, "release": actions[HOLD]}, missing)
 
-    agent: ClassVar[str]
-    """Its name in messages."""
+
+class JobAgentConnector(ComposedConnector):
+    """The connector of a database job agent, which reads its log of runs by number."""
+
     table: str
     """Of its log of runs: "cron.job_run_details"."""
     number: ClassVar[str]
@@ -106,22 +108,32 @@ class JobAgentConnector:
     states: ClassVar[Mapping[str, RunState]]
     """Of each native status."""
 
-    def __init__(
-        self,
-        client: JobAgentClient,
-        actions: Mapping[str, AgentAction],
-        reasons: Mapping[Verb, str] = MappingProxyType({}),
-    ) -> None:
-        """`actions`: by START, HOLD and CANCEL. `reasons`: why a verb is missing."""
-        self._agent_client, self._actions, self._reasons = client, actions, reasons
+    def __init__(self, client: JobAgentClient, acts: ActionHandler) -> None:
+        super().__init__(
+            client,
+            inventory=self.read_inventory,
+            poll=self.read_runs,
+            log=self.read_log,
+            acts=acts,
+            holds=self.read_holds,
+            probe=self.read_permissions,
+        )
+        self._agent_client = client
 
-    def read_page(
-        self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int], deadline: Deadline
-    ) -> Poll:
+    def read_inventory(self, previous_hash: str) -> Inventory:
+        raise NotImplementedError
+
+    def read_page(self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int]) -> Poll:
         """The next bite of history after `position`, and the rows `again`. `open_runs`: by the number of their row."""
         raise NotImplementedError
 
-    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+    def read_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
+        raise NotImplementedError
+
+    def read_permissions(self) -> Probe:
+        raise NotImplementedError
+
+    def read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next bite of history after the cursor's number, and what may have come or changed below it."""
         position = SequenceCursor.read(cursor)
         if position is None:
@@ -130,16 +142,16 @@ class JobAgentConnector:
         numbered = ((number_in(ref, self.number), ref) for ref in open_runs)
         refs = {number: ref for number, ref in numbered if number is not None and number <= position.after}
         again = sorted({*position.again, *refs})[:BITE_ROWS]
-        return self.read_page(position, refs, again, Deadline(timeout_seconds))
+        return self.read_page(position, refs, again)
 
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+    def read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         """The tail (`start` None), or what follows the byte `start`. Raises NotSupported where the run has no row."""
 
         def give(parts: Iterable[str], is_open: bool) -> LogChunk:
             return chunk_of_parts(parts, start, limit_bytes, is_open)
 
         number = number_in(run, self.number)
-        chunk = self._agent_client.log(number, give, timeout_seconds) if number is not None else None
+        chunk = self._agent_client.log(number, give) if number is not None else None
         if chunk is None:
             raise NotSupported(f"run {run.attempt_key} of {run.job} {self.no_log.format(table=self.table)}")
         return chunk
@@ -162,29 +174,6 @@ class JobAgentConnector:
                     result.warn(f'unknown status "{record.native_state}" in {self.table}: shown as UNKNOWN')
         return added
 
-    def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
-        """The change of the action in the catalogue. Raises NotSupported for a verb that the agent lacks."""
-        action = self._actions.get(_ACTION_OF_VERB.get(spec.verb, ""))
-        if action is None:
-            reason = self._reasons.get(spec.verb, NO_MARK)
-            raise NotSupported(f"{self.agent} cannot {spec.verb}: {reason}")
-        return action.preview(spec, timeout_seconds)
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        """Raises NotSupported where the job or run is not as it must be: then nothing was changed."""
-        return self._action_of(preview).send(preview.plan, key, send_timeout(preview, timeout_seconds))
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
-        """By what the action leaves in the catalogue. A sender that is still connecting has no session yet: only time
-        proves its absence."""
-        return unless_in_flight(self._action_of(preview).look_up(preview.plan, key, timeout_seconds), preview)
-
-    def close(self) -> None:
-        self._agent_client.close()
-
-    def _action_of(self, preview: Preview) -> AgentAction:
-        return self._actions[_ACTION_OF_WAY.get(str(preview.plan.get("way")), START)]
-
 
 @dataclass(frozen=True, slots=True)
 class AgentJob:
@@ -194,6 +183,18 @@ class AgentJob:
     """Its place in the catalogue: "cron.job 7"."""
     mark: HoldMark | None
     is_enabled: bool
+
+
+class HoldingClient(Protocol):
+    """Sends holds and releases by the functions of grants.sql; `plan` names the job."""
+
+    def hold(self, plan: Plan, mark: HoldMark) -> object:
+        """Disables the job under our mark, if it is enabled and as it was read."""
+        ...
+
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> object:
+        """Removes our mark, if the one with this id is there; `enable`: and enables the job again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +212,14 @@ class JobAgentHolds:
     is_marked_first: bool = False
     """The mark is written before the job is disabled: at an enabled job it proves no hold."""
 
-    def send(
-        self, ref: str, plan: Plan, key: str, hold: Callable[[HoldMark], object], release: Callable[[str, bool], object]
-    ) -> Receipt:
-        """Holds or releases the job. `release` gets the id of the hold, and whether to enable the job."""
+    def send(self, client: HoldingClient, ref: str, plan: Plan, key: str) -> Receipt:
+        """Holds or releases the job. Raises NotSupported where it is not as it must be: then nothing was changed."""
         if plan["way"] == "release":
-            release(str(plan["hold"]), _enables(plan))
+            client.release(plan, str(plan["hold"]), key, _enables(plan))
             enabled = f"{self.enabled} again, " if _enables(plan) else ""
             return Receipt(ref, f"{enabled}{self.restored}")
         mark = required_mark(plan, key)
-        hold(mark)
+        client.hold(plan, mark)
         return Receipt(ref, f"{self.disabled}: {mark.text}")
 
     def plan(self, spec: ActionSpec, **place: object) -> dict[str, object]:

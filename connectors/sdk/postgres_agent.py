@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, LiteralString
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, LiteralString, TypeVar
 
 from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import Probe, SecretResolver, SourcePermission
@@ -12,6 +12,7 @@ from connectors.sdk.fields import digest, epoch_instant
 from connectors.sdk.job_agent import JobAgentConnector, target_clock
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
+from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.postgres import (
     PostgresOptions,
     PostgresReader,
@@ -21,16 +22,25 @@ from connectors.sdk.transport.postgres import (
     session_name,
 )
 
+T = TypeVar("T")
 MANY_RUNS = 1_000_000
+MOST_JOBS = 50_000
 PIECE_CHARACTERS = 4 * 1024**2
 """Of a text of a log at a time."""
 
 
 class PostgresAgentClient:
-    """Queries of one database, each one snapshot. A kind says how access and jobs are read."""
+    """Queries of one database, each one snapshot."""
+
+    access_query: ClassVar[LiteralString]
+    """Role, permissions and version in one row, even without any permission."""
+    jobs_query: ClassVar[LiteralString]
+    hold_prefix: ClassVar[str]
+    """The text of a held job that begins with our mark, as a regular expression."""
+    tables: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, session: PostgresSession, act_schema: str) -> None:
-        self._session = session
+        self._session, self.deadline = session, Deadline(0.0)
         self.act_schema = act_schema
         """Schema of the functions of grants.sql."""
 
@@ -42,9 +52,11 @@ class PostgresAgentClient:
     def close(self) -> None:
         self._session.close()
 
+    def read(self, work: Callable[[PostgresReader], T]) -> T:
+        return self._session.read(work, self.deadline.left)
+
     def read_access(self, reader: PostgresReader) -> Row:
-        """Role, permissions and version, even without any permission."""
-        raise NotImplementedError
+        return reader.row(self.access_query, {"act_schema": self.act_schema, "tables": list(self.tables)})
 
     def require_view(self, access: Row) -> None:
         """Raises NotSupported without a known agent, PermissionMissing where its tables cannot be read."""
@@ -57,20 +69,26 @@ class PostgresAgentClient:
         return access
 
     def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
-        raise NotImplementedError
+        return reader.rows(self.jobs_query, {"limit": MOST_JOBS + 1, "prefix": self.hold_prefix, "jobid": jobid})
 
-    def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+    def jobs(self) -> tuple[Row, list[Row]]:
         """Access, and all visible jobs."""
-        return self._session.read(lambda reader: (self.checked(reader), self.read_jobs(reader)), timeout_seconds)
+        return self.read(lambda reader: (self.checked(reader), self.read_jobs(reader)))
 
-    def call(self, function: str, values: Mapping[str, object], key: str, timeout_seconds: float) -> list[Row]:
+    def senders(self, key: str) -> int:
+        """The number of our sessions that may still send the action. Read before its traces."""
+        return self._session.sessions_named(session_name(key), self.deadline.left)
+
+    def call(self, function: str, values: Mapping[str, object], key: str) -> list[Row]:
         """Calls a function of grants.sql once; the session has the key in its name."""
-        return self._session.call_once(self.act_schema, function, values, timeout_seconds, session_name(key))
+        return self._session.call_once(self.act_schema, function, values, self.deadline.left, session_name(key))
 
 
 class PostgresAgentConnector(JobAgentConnector):
     """Access and jobs of one agent in PostgreSQL."""
 
+    agent: ClassVar[str]
+    """Its name in messages."""
     jobs_table: ClassVar[str]
 
     def hidden(self, access: Row) -> str:

@@ -37,7 +37,6 @@ _SETTINGS: LiteralString = (
 )
 
 
-_SESSIONS: LiteralString = "SELECT count(*) AS alive FROM pg_stat_activity WHERE application_name = %(name)s"
 _UNFILTERED: LiteralString = "SELECT set_config('row_security', 'off', true)"
 
 
@@ -109,8 +108,8 @@ class SqlClient:
 
     def run_with_key(self, key: str) -> tuple[str | None, str]:
         """The id of the run that shows our key; without one, why its absence is not proved ("" where it is)."""
-        runs, name = self.options.runs, session_name(key)
-        alive = self.session.read(lambda reader: reader.row(_SESSIONS, {"name": name})["alive"], self.deadline.left)
+        runs = self.options.runs
+        alive = self.session.sessions_named(session_name(key), self.deadline.left)
         only = SQL(" AND q.{}::text = %(key)s").format(Identifier(runs.key))
         inner = _own(runs.query, _places(runs))
         part = _BoundedQuery(inner, only, 1, {"cursor": FIRST[runs.cursor_is], "open": [], "key": key})

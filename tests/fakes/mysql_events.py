@@ -17,7 +17,7 @@ from connectors.mysql_events.parse import ServerSnapshot, is_entry, run_log
 from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import GiveLog
+from connectors.sdk.job_agent import GiveLog, Plan
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession
@@ -124,38 +124,38 @@ class FakeClient(MySqlEventsClient):
         self._fake = fake
         self.tidied: list[tuple[str, str]] = []
 
-    def snapshot(self, timeout_seconds: float) -> ServerSnapshot:
+    def snapshot(self) -> ServerSnapshot:
         fake = self._fake
         processes = None if fake.processes is None else frozenset(fake.processes)
         newest = (fake.newest or None) if fake.log_is_readable else None
         seen = ServerSnapshot(fake.about, fake.grants, fake.events, fake.by_table, fake.log_is_readable, newest=newest)
         return copy.deepcopy(replace(seen, processes=processes, uptime_seconds=fake.uptime_seconds, held=fake.held))
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> ServerSnapshot:
-        fake, seen = self._fake, self.snapshot(timeout_seconds)
+    def page(self, after: int, again: Sequence[int]) -> ServerSnapshot:
+        fake, seen = self._fake, self.snapshot()
         log = sorted((row for row in fake.log if row["run_id"] > after), key=lambda row: int(row["run_id"]))
         bite = log[: fake.bite_rows] if fake.log_is_readable else []
         old = [row for row in fake.log if row["run_id"] in again]
         return copy.deepcopy(replace(seen, log=bite, again=old, is_full=len(bite) >= fake.bite_rows))
 
-    def situation(self, schema: str, name: str, key: str, timeout_seconds: float) -> ServerSnapshot:
+    def situation(self, schema: str, name: str, key: str) -> ServerSnapshot:
         running = [row for row in self._fake.log if row["event_name"] == name and row["status"] == "running"]
-        return copy.deepcopy(replace(self.snapshot(timeout_seconds), running=running, senders=self._fake.senders))
+        return copy.deepcopy(replace(self.snapshot(), running=running, senders=self._fake.senders))
 
-    def log(self, run_id: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+    def log(self, run_id: int, give: GiveLog) -> LogChunk | None:
         row = next((dict(row) for row in self._fake.log if row["run_id"] == run_id), None)
         message = (row or {}).get("message") or ""
         parts = read_through(lambda first, count: message[first : first + count], 1000)
         return give(run_log(row, parts), False) if row else None
 
-    def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:
+    def start(self, schema: str, name: str, key: str) -> None:
         self._fake.start(schema, name, key)
 
-    def hold(self, schema: str, name: str, mark: HoldMark, timeout_seconds: float) -> None:
-        self._fake.hold(schema, name, mark)
+    def hold(self, plan: Plan, mark: HoldMark) -> None:
+        self._fake.hold(plan["schema"], plan["event"], mark)
 
-    def release(self, schema: str, name: str, hold: str, enable: bool, timeout_seconds: float) -> None:
-        self._fake.release(name, hold, enable)
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
+        self._fake.release(plan["event"], hold, enable)
 
-    def tidy(self, schema: str, key: str, timeout_seconds: float) -> None:
+    def tidy(self, schema: str, key: str) -> None:
         self.tidied.append((schema, key))

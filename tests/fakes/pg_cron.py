@@ -19,13 +19,12 @@ from connectors.pg_cron.client import (
     PgCronClient,
     PgCronPage,
     PgCronSituation,
-    require_view,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_open, run_log
 from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import PostgresSession
 
@@ -136,14 +135,14 @@ class FakeClient(PgCronClient):
         super().__init__(PostgresSession(dict, "headway"), "headway")
         self._fake = fake
 
-    def access(self, timeout_seconds: float) -> Row:
+    def access(self) -> Row:
         return dict(self._fake.access)
 
-    def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+    def jobs(self) -> tuple[Row, list[Row]]:
         self._look()
         return dict(self._fake.access), self._jobs()
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgCronPage:
+    def page(self, after: int, again: Sequence[int]) -> PgCronPage:
         self._look()
         limit = min(BITE_ROWS, self._fake.bite_rows)
         runs = [row for row in self._fake.runs if row["runid"] > after]
@@ -158,55 +157,53 @@ class FakeClient(PgCronClient):
         fake, newest, is_full = self._fake, self._fake.newest or None, len(runs) >= limit
         return copy.deepcopy(PgCronPage(fake.access, self._jobs(), runs, old, newest, entries, is_full))
 
-    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> PgCronSituation:
+    def situation(self, which: Callable[[Sequence[Row]], Row | None]) -> PgCronSituation:
         self._look()
         job = which(self._jobs())
         running = [row for row in self._fake.runs if job and row["jobid"] == job["jobid"] and row["status"] in OPEN]
         return copy.deepcopy(PgCronSituation(self._fake.access, job, running, self._fake.newest))
 
-    def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> EntryTrace:
+    def trace(self, entry: str, mark: str, after: int, key: str) -> EntryTrace:
         self._look()
         entries = [row for row in self._fake.jobs if row["jobname"] == entry]
         runs = [row for row in self._fake.runs if row["runid"] > after and row["command"].startswith(mark)]
         return copy.deepcopy(EntryTrace(self._fake.access, entries, runs, 0))
 
-    def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
+    def job_left(self, jobid: int, key: str) -> ActionTrace:
         self._look()
         row = next((row for row in self._jobs() if row["jobid"] == jobid), None)
         return ActionTrace(dict(self._fake.access), row, self._fake.sessions)
 
-    def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> ActionTrace:
+    def run_left(self, runid: int, key: str = "") -> ActionTrace:
         self._look()
         row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
         return ActionTrace(dict(self._fake.access), {"job_pid": 1, **row} if row else None, self._fake.sessions)
 
-    def hold(self, jobid: int, mark: HoldMark, schedule: str, plain_hash: str, timeout_seconds: float) -> list[Row]:
-        self._fake.hold(jobid, mark, schedule, plain_hash)
-        return [{"done": True}]
+    def hold(self, plan: Plan, mark: HoldMark) -> None:
+        self._fake.hold(plan["jobid"], mark, plan["schedule"], plan["hash"])
 
-    def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
-        self._fake.release(jobid, hold, enable)
-        return [{"done": True}]
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
+        self._fake.release(plan["jobid"], hold, enable)
 
-    def cancel(self, runid: int, key: str, timeout_seconds: float) -> list[Row]:
+    def cancel(self, runid: int, key: str) -> list[Row]:
         self._fake.cancel(runid)
         return [{"done": True}]
 
     def _jobs(self) -> list[Row]:
         return [shown(row) for row in self._fake.jobs]
 
-    def log(self, runid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+    def log(self, runid: int, give: GiveLog) -> LogChunk | None:
         row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
         return give(run_log(row, iter([str(row["message"] or "")])), is_open(row)) if row else None
 
-    def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> int | None:
+    def rerun_by_function(self, jobid: int, key: str) -> int | None:
         return self._fake.add_entry(jobid, key)
 
-    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str, timeout_seconds: float) -> int | None:
+    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str) -> int | None:
         return self._fake.add_entry(jobid, key)
 
-    def unschedule(self, entry: Row, key: str, by_function: bool, timeout_seconds: float) -> None:
+    def unschedule(self, entry: Row, key: str, by_function: bool) -> None:
         self._fake.jobs = [row for row in self._fake.jobs if row["jobid"] != entry["jobid"]]
 
     def _look(self) -> None:
-        require_view(self._fake.access, self.place)
+        self.require_view(self._fake.access)

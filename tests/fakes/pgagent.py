@@ -18,13 +18,12 @@ from connectors.pgagent.client import (
     PgAgentClient,
     PgAgentPage,
     PgAgentSituation,
-    require_view,
 )
 from connectors.pgagent.parse import run_log
 from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import PostgresSession
 
@@ -121,15 +120,15 @@ class FakeClient(PgAgentClient):
         super().__init__(PostgresSession(dict, "headway"), "headway")
         self._fake = fake
 
-    def access(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+    def access(self) -> tuple[Row, list[Row]]:
         return copy.deepcopy((self._fake.access, self._fake.agents))
 
-    def plan(self, timeout_seconds: float) -> JobPlan:
+    def plan(self) -> JobPlan:
         self._look()
         fake = self._fake
         return copy.deepcopy(JobPlan(fake.access, self._jobs(), fake.steps, fake.schedules))
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgAgentPage:
+    def page(self, after: int, again: Sequence[int]) -> PgAgentPage:
         self._look()
         fake, limit = self._fake, min(BITE_ROWS, self._fake.bite_rows)
         runs = sorted((row for row in fake.runs if row["jlgid"] > after), key=lambda row: int(row["jlgid"]))[:limit]
@@ -141,11 +140,11 @@ class FakeClient(PgAgentClient):
         page = PgAgentPage(fake.access, fake.agents, self._jobs(), runs, old, steps, started, newest, is_full)
         return copy.deepcopy(page)
 
-    def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+    def jobs(self) -> tuple[Row, list[Row]]:
         self._look()
         return copy.deepcopy((self._fake.access, self._jobs()))
 
-    def situation(self, jobid: int, key: str, timeout_seconds: float) -> PgAgentSituation:
+    def situation(self, jobid: int, key: str = "") -> PgAgentSituation:
         self._look()
         fake = self._fake
         job = next((row for row in self._jobs() if row["jobid"] == jobid), None)
@@ -153,23 +152,20 @@ class FakeClient(PgAgentClient):
         started = next((self._with_run(row) for row in fake.started if row["action_key"] == key), None)
         return copy.deepcopy(PgAgentSituation(fake.access, job, running, fake.agents, started, fake.sessions))
 
-    def log(self, jlgid: int, give: GiveLog, timeout_seconds: float) -> LogChunk | None:
+    def log(self, jlgid: int, give: GiveLog) -> LogChunk | None:
         row = next((row for row in self._fake.runs if row["jlgid"] == jlgid), None)
         steps = [step for step in self._fake.step_log if step["jlgid"] == jlgid]
         parts = run_log(row, copy.deepcopy(steps), lambda step: iter([step["output"] or ""])) if row else ()
         return give(parts, row["status"] == "r") if row else None
 
-    def start(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
+    def start(self, jobid: int, key: str) -> None:
         self._fake.start(jobid, key)
-        return [{"done": True}]
 
-    def hold(self, jobid: int, mark: HoldMark, timeout_seconds: float) -> list[Row]:
-        self._fake.hold(jobid, mark)
-        return [{"done": True}]
+    def hold(self, plan: Plan, mark: HoldMark) -> None:
+        self._fake.hold(plan["jobid"], mark)
 
-    def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
-        self._fake.release(jobid, hold, enable)
-        return [{"done": True}]
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
+        self._fake.release(plan["jobid"], hold, enable)
 
     def _with_run(self, row: Row) -> Row:
         logged = {step["jlgid"] for step in self._fake.step_log}
@@ -186,4 +182,4 @@ class FakeClient(PgAgentClient):
         return [shown(row) for row in self._fake.jobs]
 
     def _look(self) -> None:
-        require_view(self._fake.access, self.place)
+        self.require_view(self._fake.access)

@@ -59,10 +59,10 @@ def told(fake: FakeEvents, cursor: str = "") -> dict[tuple[str, str], RunRecord]
 class CrowdedClient(FakeClient):
     """Numbers without a gap: a page is a slice."""
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> ServerSnapshot:
+    def page(self, after: int, again: Sequence[int]) -> ServerSnapshot:
         fake, rows = self._fake, [dict(row) for row in self._fake.log[after : after + BITE_ROWS]]
         log, fake.log = fake.log, fake.log[-1:]
-        seen = self.snapshot(timeout_seconds)
+        seen = self.snapshot()
         fake.log = log
         return replace(seen, log=rows, again=[], is_full=len(rows) == BITE_ROWS)
 
@@ -437,7 +437,7 @@ def test_an_event_is_logged_where_its_body_names_the_table() -> None:
 
 
 def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
-    seen = FakeClient(fake).snapshot(5)
+    seen = FakeClient(fake).snapshot()
     with pytest.raises(RecordUnreadable, match="names no event"):
         parse.run(fake.log[0] | {"event_schema": None, "event_name": None}, seen)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors.pg_cron.client import ACCESS, ENTRY, JOBS, PgCronClient
-from connectors.sdk.transport.postgres import SESSIONS, PostgresSession, session_name
+from connectors.sdk.transport.postgres import SESSIONS, PostgresSession
 from tests.fakes.pg_cron import FakePgCron
 
 KEY = "headway-0123456789abc"
@@ -43,11 +43,11 @@ class Snapshot:
 
 def test_an_entry_that_was_committed_while_we_looked_is_found() -> None:
     """Absent would have a person send it again, and it would run twice."""
-    trace = PgCronClient(Busy(), "headway").trace("entry", "mark", 0, session_name(KEY), 10)
+    trace = PgCronClient(Busy(), "headway").trace("entry", "mark", 0, KEY)
     assert ([7], 0) == ([row["jobid"] for row in trace.entries], trace.sessions)
 
 
 def test_a_hold_that_was_committed_while_we_looked_is_found() -> None:
-    left = PgCronClient(Busy(), "headway").job_left(7, session_name(KEY), 10)
+    left = PgCronClient(Busy(), "headway").job_left(7, KEY)
     assert left.row is not None
     assert (7, 0) == (left.row["jobid"], left.sessions)

@@ -46,8 +46,8 @@ def connector_on(fake: FakePgCron) -> PgCronConnector:
 class CrowdedClient(FakeClient):
     """History of runids without a gap: a page is a slice."""
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgCronPage:
-        del again, timeout_seconds
+    def page(self, after: int, again: Sequence[int]) -> PgCronPage:
+        del again
         rows = [dict(row) for row in self._fake.runs[after : after + BITE_ROWS]]
         is_full = len(rows) == BITE_ROWS
         return PgCronPage(dict(self._fake.access), self._jobs(), rows, [], len(self._fake.runs), [], is_full)

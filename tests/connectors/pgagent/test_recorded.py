@@ -52,8 +52,8 @@ def told(fake: FakePgAgent, cursor: str = "") -> dict[str, RunRecord]:
 class CrowdedClient(FakeClient):
     """Numbers without a gap: a page is a slice."""
 
-    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> PgAgentPage:
-        del again, timeout_seconds
+    def page(self, after: int, again: Sequence[int]) -> PgAgentPage:
+        del again
         fake = self._fake
         rows = [dict(row) for row in fake.runs[after : after + BITE_ROWS]]
         steps = [dict(row) for row in fake.step_log[after : after + BITE_ROWS]]
