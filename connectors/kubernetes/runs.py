@@ -45,6 +45,17 @@ TOO_MANY_CHANGES = "more changed than one answer holds: Jobs that began and were
 OUT_OF_TIME = "not all open runs were read in time: the next poll reads the rest"
 
 
+@dataclass(slots=True)
+class ReadJobs:
+    """What one poll has read: Jobs by uid, as they are now and as they were when they were deleted."""
+
+    rows: dict[str, KubernetesJob] = field(default_factory=dict)
+    deleted: dict[str, KubernetesJob] = field(default_factory=dict)
+    clock: TargetClock | None = None
+    gaps: list[HistoryGap] = field(default_factory=list)
+    result: PollResult = field(default_factory=PollResult)
+
+
 class KubernetesPoller:
     def __init__(self, client: KubernetesClient, watched: Callable[[str], bool]) -> None:
         self._client, self._watched = client, watched
@@ -55,68 +66,60 @@ class KubernetesPoller:
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. A calm poll costs two requests, and one for the pods of what is open."""
-        result, gaps = PollResult(), list[HistoryGap]()
+        seen = ReadJobs()
+        result = seen.result
         if cursor != self._with:
             self._open.clear()
             self._listed = KubernetesListedJobs()
         mark = result.cursor_or_first(cursor, KubernetesCursor())
-        rows: dict[str, KubernetesJob] = {}
-        deleted: dict[str, KubernetesJob] = {}
-        clock: TargetClock | None = None
         if not mark.listing:
-            mark, clock = self._follow(mark, rows, deleted, result, gaps)
+            mark = self._follow(mark, seen)
         was_listed = mark.listing
         if mark.listing:
             if not mark.following:
                 self._open.clear()
                 self._listed = KubernetesListedJobs(is_whole=True)
                 mark = replace(mark, last="")
-            mark, clock = self._list(mark, rows, result, gaps)
-        self._open |= rows
-        for uid in [*deleted, *(uid for uid, job in rows.items() if job.is_over)]:
+            mark = self._list(mark, seen)
+        self._open |= seen.rows
+        for uid in [*seen.deleted, *(uid for uid, job in seen.rows.items() if job.is_over)]:
             self._open.pop(uid, None)
-        rows = {**(self._open if not mark.listing else {}), **rows}
         if not mark.listing:
-            self._read_missing_runs(open_runs, rows, deleted, result)
+            seen.rows = {**self._open, **seen.rows}
+            self._read_missing_runs(open_runs, seen)
             events.report_start_failures(self._client, result)
-        self._add_records(rows, deleted, clock, result)
+        self._add_records(seen)
         self._with = fields.as_json(mark)
-        seen_until = clock.target - VISIBLE_AFTER if clock and result.complete and not was_listed else None
-        poll = result.poll(self._with, more=mark.listing, clock=clock, seen_until=seen_until, gaps=gaps)
+        seen_until = seen.clock.target - VISIBLE_AFTER if seen.clock and result.complete and not was_listed else None
+        poll = result.poll(self._with, more=mark.listing, clock=seen.clock, seen_until=seen_until, gaps=seen.gaps)
         return self._reported.filtered(poll, cursor)
 
     # where the rows come from
 
-    def _follow(
-        self,
-        mark: KubernetesCursor,
-        rows: dict[str, KubernetesJob],
-        deleted: dict[str, KubernetesJob],
-        result: PollResult,
-        gaps: list[HistoryGap],
-    ) -> tuple[KubernetesCursor, TargetClock | None]:
+    def _follow(self, mark: KubernetesCursor, seen: ReadJobs) -> KubernetesCursor:
         until = datetime.now(UTC)
         try:
             reply = self._client.changes(mark.version)
         except HttpAnswerTooLarge:
-            gaps.append(HistoryGap(datetime.fromtimestamp(mark.at, UTC), until, TOO_MANY_CHANGES))
-            return KubernetesCursor(at=mark.at), None
-        clock = replace(reply.clock, ours=until) if reply.clock else None  # it answers at once, and goes on for a while
+            seen.gaps.append(HistoryGap(datetime.fromtimestamp(mark.at, UTC), until, TOO_MANY_CHANGES))
+            return KubernetesCursor(at=mark.at)
+        if reply.clock:
+            seen.clock = replace(reply.clock, ours=until)  # it answers at once, and goes on for a while
         read = parse_watch(reply)
-        result.skipped += read.skipped
+        seen.result.skipped += read.skipped
         for kind in read.unknown_kinds:
-            result.warn(f"a change of the kind {kind!r} is not known to Headway")
+            seen.result.warn(f"a change of the kind {kind!r} is not known to Headway")
         for kind, row in read.rows:
-            job = self._read(row, result)
+            job = self._read(row, seen.result)
             if job is not None:
-                (deleted if kind == "DELETED" else rows)[job.uid] = job
+                (seen.deleted if kind == "DELETED" else seen.rows)[job.uid] = job
                 if kind == "DELETED":
-                    rows.pop(job.uid, None)
+                    seen.rows.pop(job.uid, None)
         if read.is_expired:
-            end = clock.target if clock else until
-            gaps.append(HistoryGap(datetime.fromtimestamp(mark.at, UTC), end, CHANGES_EXPIRED))
-            return KubernetesCursor(at=mark.at), clock
-        return self._moved(replace(mark, at=_server_seconds(reply)), read.version), clock
+            end = seen.clock.target if seen.clock else until
+            seen.gaps.append(HistoryGap(datetime.fromtimestamp(mark.at, UTC), end, CHANGES_EXPIRED))
+            return KubernetesCursor(at=mark.at)
+        return self._moved(replace(mark, at=_server_seconds(reply)), read.version)
 
     def _moved(self, mark: KubernetesCursor, version: str) -> KubernetesCursor:
         """The cursor after the last change. The server forgets old versions after minutes: without a change for long, a
@@ -129,40 +132,35 @@ class KubernetesPoller:
             return replace(mark, ahead=resource_version(self._client.newest_version().table()), ahead_at=mark.at)
         return mark
 
-    def _list(
-        self, mark: KubernetesCursor, rows: dict[str, KubernetesJob], result: PollResult, gaps: list[HistoryGap]
-    ) -> tuple[KubernetesCursor, TargetClock | None]:
-        clock = None
+    def _list(self, mark: KubernetesCursor, seen: ReadJobs) -> KubernetesCursor:
         for _ in range(PAGES_PER_POLL):
             reply = self._client.jobs(mark.following)
-            clock = reply.clock
+            seen.clock = reply.clock
             if reply.status != 200:
-                result.warn("the list of Jobs expired while it was read: the listing starts again")
-                return KubernetesCursor(at=mark.at), clock
-            mark = self._page(mark, reply, rows, result)
+                seen.result.warn("the list of Jobs expired while it was read: the listing starts again")
+                return KubernetesCursor(at=mark.at)
+            mark = self._page(mark, reply, seen)
             if not mark.following:
                 since = datetime.fromtimestamp(mark.at, UTC) if mark.at else None
-                report_vanished_runs(self._client, self._watched, self._listed, since, result)
+                report_vanished_runs(self._client, self._watched, self._listed, since, seen.result)
                 self._listed = KubernetesListedJobs()
                 now = _server_seconds(reply)
-                return KubernetesCursor(mark.version, now, listing=False, moved=now), clock
+                return KubernetesCursor(mark.version, now, listing=False, moved=now)
             if self._client.deadline.is_below(0.5):
                 break
-        return mark, clock
+        return mark
 
-    def _page(
-        self, mark: KubernetesCursor, reply: HttpReply, rows: dict[str, KubernetesJob], result: PollResult
-    ) -> KubernetesCursor:
+    def _page(self, mark: KubernetesCursor, reply: HttpReply, seen: ReadJobs) -> KubernetesCursor:
         table = reply.table()
         items, meta = table.get("items"), table.get("metadata")
         if not isinstance(items, list) or not isinstance(meta, dict) or not resource_version(table):
             raise SystemUnreachable(f"{reply.place} is not a list of Jobs; is the url that of a cluster's API?")
         last = mark.last
         for row in items:
-            job = self._read(row, result)
+            job = self._read(row, seen.result)
             if job is None:
                 continue
-            rows[job.uid] = job
+            seen.rows[job.uid] = job
             name = f"{job.namespace}/{job.name}"
             if mark.last and name <= mark.last:
                 raise SystemUnreachable(f"{reply.place} lists {name} after {mark.last}: its pages do not end")
@@ -181,17 +179,11 @@ class KubernetesPoller:
             return None
         return job if self._watched(job.job) else None
 
-    def _read_missing_runs(
-        self,
-        open_runs: Sequence[RunRef],
-        rows: dict[str, KubernetesJob],
-        deleted: dict[str, KubernetesJob],
-        result: PollResult,
-    ) -> None:
-        requests = lost = 0
+    def _read_missing_runs(self, open_runs: Sequence[RunRef], seen: ReadJobs) -> None:
+        requests, lost, result = 0, 0, seen.result
         for open_run in open_runs:
             namespace, name, uid = parse.parse_reference(open_run)
-            if not uid or uid in rows or uid in deleted:
+            if not uid or uid in seen.rows or uid in seen.deleted:
                 continue
             requests += 1
             if requests > MAX_OPEN_RUNS_READ or self._client.deadline.is_below(RESERVED_TIME_SHARE):
@@ -206,7 +198,7 @@ class KubernetesPoller:
                 continue
             job = self._read(reply.table(), result) if reply.status == 200 else None
             if job is not None and job.uid == uid:
-                rows[uid] = job
+                seen.rows[uid] = job
                 if not job.is_over:
                     self._open[uid] = job
                 continue
@@ -218,25 +210,19 @@ class KubernetesPoller:
 
     # records
 
-    def _add_records(
-        self,
-        rows: dict[str, KubernetesJob],
-        deleted: dict[str, KubernetesJob],
-        clock: TargetClock | None,
-        result: PollResult,
-    ) -> None:
-        pods = self._pods.of([*rows.values(), *deleted.values()], result)
-        for uid, job in [*rows.items(), *deleted.items()]:
+    def _add_records(self, seen: ReadJobs) -> None:
+        pods = self._pods.of([*seen.rows.values(), *seen.deleted.values()], seen.result)
+        for uid, job in [*seen.rows.items(), *seen.deleted.items()]:
             try:
                 record = parse.run_record(job, pods.get(uid, ()))
-                if uid in deleted and record.state.is_open:
-                    record = parse.deleted_run(record, clock.target if clock else None)
+                if uid in seen.deleted and record.state.is_open:
+                    record = parse.deleted_run(record, seen.clock.target if seen.clock else None)
             except RecordUnreadable as error:
-                result.skip("jobs", error, job.row)
+                seen.result.skip("jobs", error, job.row)
                 continue
-            result.add(record)
+            seen.result.add(record)
             if record.state is RunState.UNKNOWN:
-                result.warn(f"condition {record.native_state!r} of a Job is not known to Headway")
+                seen.result.warn(f"condition {record.native_state!r} of a Job is not known to Headway")
 
 
 def _server_seconds(reply: HttpReply) -> int:
