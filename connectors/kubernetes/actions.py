@@ -21,7 +21,7 @@ from connectors.kubernetes.hold import KubernetesHolder
 from connectors.kubernetes.inventory import active_jobs_note, is_suspended, read_object
 from connectors.kubernetes.parse import true_conditions
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.action_router import RoutedAction, VerbRouter
 from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
@@ -37,32 +37,31 @@ from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused, sent_response
 from connectors.sdk.settle import sent_at
-from connectors.sdk.states import Verb
+from connectors.sdk.states import Capability, Verb
 
-NO_RESULT_SETTING = "Kubernetes cannot set a Job's result; Headway records it as asserted"
+MISSING = {
+    Capability.MARK: "Kubernetes cannot set a Job's result; Headway records it as asserted",
+    Capability.TASKS: "pods and indexes of a Job are not jobs: the context of its run lists them",
+    Capability.NATIVE_DEPENDENCIES: "Kubernetes starts no Job after another: declare the dependency",
+    Capability.PERIODS: "a pod gets no date: whenever it runs, it runs for now",
+}
 
 
-class KubernetesActions(ActionRouter):
+class KubernetesActions(VerbRouter):
     """All actions on one target. One query is enough to verify: the API server reads its store."""
 
-    def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
-        self._starter, self._canceller, self._holder = KubernetesStarter(client), KubernetesCanceller(client), holder
-        by_plan: dict[str, RoutedAction] = {
-            "create": self._starter,
-            "cancel": self._canceller,
-            **dict.fromkeys(("hold", "release", "clear"), holder),
-        }
-        super().__init__("Kubernetes", client, by_plan, settle_seconds=0)
+    plan_key = "how"
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        verb = Verb(spec.verb)
-        if verb in (Verb.START, Verb.RERUN):
-            return self._starter.preview(spec)
-        if verb in (Verb.HOLD, Verb.RELEASE):
-            return self._holder.preview(spec)
-        if verb is Verb.CANCEL:
-            return self._canceller.preview(spec)
-        raise NotSupported(f"Kubernetes: {NO_RESULT_SETTING}")
+    def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
+        starter, canceller = KubernetesStarter(client), KubernetesCanceller(client)
+        previews = {
+            **dict.fromkeys((Verb.RERUN, Verb.START), starter.preview),
+            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder.preview),
+            Verb.CANCEL: canceller.preview,
+        }
+        by_plan: dict[str, RoutedAction] = {"create": starter, "cancel": canceller}
+        by_plan |= dict.fromkeys(("hold", "release", "clear"), holder)
+        super().__init__("Kubernetes", client, previews, by_plan, MISSING)
 
 
 EXISTS_STATUS = 409

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 import httpx
 
 from connectors.kubernetes import log, parse
-from connectors.kubernetes.actions import NO_RESULT_SETTING, KubernetesActions
+from connectors.kubernetes.actions import MISSING, KubernetesActions
 from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.hold import KubernetesHolder
 from connectors.kubernetes.inventory import KubernetesInventory
@@ -65,14 +65,8 @@ CONNECTOR = ConnectorKind(
     options=KubernetesOptions,
     targets=targets,
     open=open_kubernetes,
-    capabilities=frozenset(Capability)
-    - {Capability.MARK, Capability.TASKS, Capability.NATIVE_DEPENDENCIES, Capability.PERIODS},
-    missing={
-        Capability.MARK: NO_RESULT_SETTING,
-        Capability.TASKS: "pods and indexes of a Job are not jobs: the context of its run lists them",
-        Capability.NATIVE_DEPENDENCIES: "Kubernetes starts no Job after another: declare the dependency",
-        Capability.PERIODS: "a pod gets no date: whenever it runs, it runs for now",
-    },
+    capabilities=frozenset(Capability) - set(MISSING),
+    missing=MISSING,
     proofs=frozenset({ProofLevel.FULL}),
     verbs={
         Verb.RERUN: "create a Job from the template",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from connectors.sdk.action_router import ActionRouter, RoutedAction
+from connectors.sdk.action_router import RoutedAction, VerbRouter
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
@@ -35,7 +35,7 @@ from connectors.sdk.marked_pause import (
     shown_mark_of_plan,
 )
 from connectors.sdk.settle import host_window
-from connectors.sdk.states import Verb
+from connectors.sdk.states import Capability, Verb
 from connectors.slurm import parse
 from connectors.slurm.client import OPERATORS, JobSituation, SlurmClient, call, needed, sent, situation
 from connectors.slurm.options import JobSelection
@@ -357,37 +357,6 @@ def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
     return None
 
 
-class SlurmActions(ActionRouter):
-    """All actions of one cluster. One query is enough to verify: slurmctld answers from its memory."""
-
-    def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holds: SlurmHolds) -> None:
-        self._reruns, self._holds, self._canceller = reruns, holds, SlurmCanceller(client, selection)
-        by_plan: dict[str, RoutedAction] = {
-            **dict.fromkeys(("requeue", "submit"), reruns),
-            **dict.fromkeys(("hold", "release"), holds),
-            "cancel": self._canceller,
-        }
-        super().__init__("Slurm", client, by_plan, settle_seconds=0)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        """As the contract says. Raises NotSupported for verbs that Slurm does not have."""
-        if spec.verb in (Verb.RERUN, Verb.START):
-            return self._reruns.preview(spec)
-        if spec.verb in (Verb.HOLD, Verb.RELEASE):
-            return self._holds.preview(spec)
-        if spec.verb is Verb.CANCEL:
-            return self._canceller.preview(spec)
-        raise NotSupported(f'Slurm has no "{spec.verb}". Supported: rerun, start, cancel, hold, release')
-
-    def act(self, preview: Preview, key: str) -> Receipt:
-        check_action_key(key)
-        return super().act(preview, key)
-
-    def look_up(self, preview: Preview, key: str) -> LookUpResult:
-        check_action_key(key)
-        return super().look_up(preview, key)
-
-
 class SlurmCanceller:
     """CANCEL of one cluster."""
 
@@ -434,3 +403,27 @@ class SlurmCanceller:
         if any(part.state.is_open for part in now.parts):
             return ActionAbsent()
         return ActionFound(base, f"job {base} is {now.parts[0].native_state}")
+
+
+MISSING = {
+    Capability.MARK: "Slurm cannot set a job's result; Headway records it as asserted",
+    Capability.TASKS: "array tasks are shown as parts of their run; job steps are not shown",
+    Capability.PERIODS: "Slurm gives a job no date: whenever it runs, it runs for now",
+}
+
+
+class SlurmActions(VerbRouter):
+    """All actions of one cluster. One query is enough to verify: slurmctld answers from its memory."""
+
+    plan_key = "how"
+
+    def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holds: SlurmHolds) -> None:
+        cancel = SlurmCanceller(client, selection)
+        previews = {
+            **dict.fromkeys((Verb.RERUN, Verb.START), reruns.preview),
+            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), holds.preview),
+            Verb.CANCEL: cancel.preview,
+        }
+        by_plan: dict[str, RoutedAction] = {"cancel": cancel, **dict.fromkeys(("requeue", "submit"), reruns)}
+        by_plan |= dict.fromkeys(("hold", "release"), holds)
+        super().__init__("Slurm", client, previews, by_plan, MISSING)

@@ -21,7 +21,7 @@ from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import host_now, text_of
 from connectors.slurm import parse
-from connectors.slurm.actions import SlurmActions, SlurmHolds, SlurmReruns
+from connectors.slurm.actions import MISSING, SlurmActions, SlurmHolds, SlurmReruns
 from connectors.slurm.client import OPERATORS, SlurmClient, call, level_of
 from connectors.slurm.options import JobSelection, SlurmOptions
 from connectors.slurm.parse import SlurmAnswer
@@ -166,12 +166,8 @@ CONNECTOR = ConnectorKind(
     options=SlurmOptions,
     targets=targets,
     open=SlurmConnector,
-    capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.PERIODS},
-    missing={
-        Capability.MARK: "Slurm cannot set a job's result; Headway records it as asserted",
-        Capability.TASKS: "array tasks are shown as parts of their run; job steps are not shown",
-        Capability.PERIODS: "Slurm gives a job no date: whenever it runs, it runs for now",
-    },
+    capabilities=frozenset(Capability) - set(MISSING),
+    missing=MISSING,
     proofs=frozenset({ProofLevel.FULL}),
     schedules="expression",
     ladder=(
