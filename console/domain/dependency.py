@@ -97,12 +97,10 @@ class Requirement:
     @property
     def text(self) -> str:
         """ "completion, the previous business day"; empty if plain."""
-        condition = (
-            f"ready by check {self.check}" if self.condition is UpstreamCondition.READY else self.condition.value
-        )
-        parts = [condition] if self.condition is not UpstreamCondition.SUCCESS else []
-        parts += [self.period_text] if self.period_text else []
-        return ", ".join(parts)
+        condition = "" if self.condition is UpstreamCondition.SUCCESS else self.condition.value
+        if self.condition is UpstreamCondition.READY:
+            condition = f"ready by check {self.check}"
+        return ", ".join(filter(None, (condition, self.period_text)))
 
     @property
     def period_text(self) -> str:
@@ -111,15 +109,11 @@ class Requirement:
             return ""
         days = f" by calendar {self.calendar}" if self.calendar else ""
         if self.period is UpstreamPeriod.WINDOW:
-            return f"within {_format_span(self.within)} before"
+            minutes = int((self.within or timedelta(0)).total_seconds() // 60)
+            return f"within {f'{minutes // 60} h' if minutes % 60 == 0 else f'{minutes} min'} before"
         if self.period is UpstreamPeriod.LATEST:
             return "the latest before"
         return f"the {self.period}{days}"
-
-
-def _format_span(span: timedelta | None) -> str:
-    minutes = int((span or timedelta(0)).total_seconds() // 60)
-    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
 
 
 PLAIN_REQUIREMENT = Requirement()
@@ -280,10 +274,8 @@ def find_components(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[frozenset[
     nodes = list(dict.fromkeys(node for pair in unique for node in pair))
     index = dict(zip(nodes, graph.add_nodes_from(nodes), strict=True))
     graph.add_edges_from_no_data([(index[upstream], index[downstream]) for upstream, downstream in unique])
-    components: list[tuple[frozenset[Node], tuple[Node, ...]]]
-    components = [
-        (frozenset({upstream}), (upstream, upstream)) for upstream, downstream in unique if upstream == downstream
-    ]
+    loops = (upstream for upstream, downstream in unique if upstream == downstream)
+    components: list[tuple[frozenset[Node], tuple[Node, ...]]] = [(frozenset({job}), (job, job)) for job in loops]
     for part in rx.strongly_connected_components(graph):
         if len(part) > 1:
             knot = graph.subgraph(sorted(part))

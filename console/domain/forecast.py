@@ -145,20 +145,9 @@ class WhatIfView:
 
 def parse_what_if(data: Mapping[str, Any]) -> tuple[WhatIfView, ...]:
     """The engine's answer to "what if", {"services": […]}, as values."""
-    return tuple(
-        WhatIfView(
-            str(one["service"]),
-            str(one["title"]),
-            str(one["zone"]),
-            datetime.fromisoformat(one["deadline"]),
-            _outcome(one["ways"]),
-        )
-        for one in data["services"]
-    )
-
-
-def _outcome(ways: Sequence[Mapping[str, Any]]) -> tuple[WhatIfOutcome, ...]:
-    return tuple(
-        WhatIfOutcome(float(one["late"]), *(datetime.fromisoformat(one[name]) for name in ("p50", "p95")))
-        for one in ways
-    )
+    at = datetime.fromisoformat
+    views = []
+    for day in data["services"]:
+        ways = tuple(WhatIfOutcome(float(way["late"]), at(way["p50"]), at(way["p95"])) for way in day["ways"])
+        views.append(WhatIfView(str(day["service"]), str(day["title"]), str(day["zone"]), at(day["deadline"]), ways))
+    return tuple(views)

@@ -190,7 +190,6 @@ class LastGoodRun:
 
 def new_findings(before: Sequence[str], now: Sequence[str]) -> str:
     """Findings that are new since the last notification, for the timeline; empty if none."""
-    fresh = [
-        finding for finding in now if finding not in before and not finding.startswith((NOTHING_CHANGED, NO_GOOD_RUN))
-    ]
+    new = (finding for finding in now if finding not in before)
+    fresh = [finding for finding in new if not finding.startswith((NOTHING_CHANGED, NO_GOOD_RUN))]
     return f"seen since: {'; '.join(fresh)}" if before and fresh else ""

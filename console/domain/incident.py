@@ -129,14 +129,9 @@ def sort_by_impact(incidents: Iterable[IncidentRow]) -> list[IncidentRow]:
 def _impact(incident: IncidentRow) -> tuple[bool, float, float, float, int]:
     if incident.closed is not None:
         return True, -incident.closed.timestamp(), 0.0, 0.0, incident.id
+    tier = inf if incident.tier is None else incident.tier
     act_by = incident.act_by.timestamp() if incident.act_by is not None else inf
-    return (
-        False,
-        inf if incident.tier is None else incident.tier,
-        act_by,
-        incident.failed_since.timestamp(),
-        incident.id,
-    )
+    return False, tier, act_by, incident.failed_since.timestamp(), incident.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +240,8 @@ def step_refusal(preview: Mapping[str, Any], verb: Verb = Verb.RERUN, safety: st
 def open_steps(view: IncidentView) -> list[MemberView]:
     """The steps to rerun, in order: the root unless it succeeded, then red and stale members."""
     live = [member for member in view.members if member.run_id is not None]
-    return [member for member in live if member.role == "root" and member.state != RunState.SUCCEEDED] + [
-        member for member in live if member.role in ("red", "stale")
-    ]
+    roots = [member for member in live if member.role == "root" and member.state != RunState.SUCCEEDED]
+    return roots + [member for member in live if member.role in ("red", "stale")]
 
 
 def next_step(view: IncidentView) -> MemberView | None:
@@ -258,9 +252,8 @@ def next_step(view: IncidentView) -> MemberView | None:
 
 def blocked_reason(view: IncidentView) -> str:
     if view.row.closed is not None:
-        return next(
-            (event.words for event in reversed(view.events) if event.kind in ("closed", "merged")), "it is closed"
-        )
+        ends = (event.words for event in reversed(view.events) if event.kind in ("closed", "merged"))
+        return next(ends, "it is closed")
     first = open_steps(view)[:1]
     ahead = [one.job for one in first or view.members if _is_in_flight(view, one)]
     if ahead:
@@ -276,10 +269,9 @@ def open_reason(view: IncidentView) -> list[str]:
     if view.row.closed is not None:
         return []
     steps = [step for step in open_steps(view) if not _is_in_flight(view, step)]
-    missed = [service.title or service.name for service in view.services if service.timeliness in _MISSED]
-    risks = [
-        service.title or service.name for service in view.services if steps and service.timeliness == Timeliness.AT_RISK
-    ]
+    titles = [(service.title or service.name, service.timeliness) for service in view.services]
+    missed = [title for title, timeliness in titles if timeliness in _MISSED]
+    risks = [title for title, timeliness in titles if steps and timeliness == Timeliness.AT_RISK]
     further = [f"and {len(steps) - _MAX_NAMED} more"] if len(steps) > _MAX_NAMED else []
     repeated = {job for job, times in Counter(step.job for step in steps).items() if times > 1}
     named = (f"{step.job} {step.period_key}" if step.job in repeated else step.job for step in steps[:_MAX_NAMED])

@@ -91,9 +91,8 @@ def _count_by(alerts: Sequence[NoiseAlert], key: Callable[[NoiseAlert], str]) ->
     groups: dict[str, list[NoiseAlert]] = defaultdict(list)
     for alert in alerts:
         groups[key(alert)].append(alert)
-    return tuple(
-        sorted((_count(name, of) for name, of in groups.items()), key=lambda alert: (-alert.alerts, alert.name))
-    )
+    counts = (_count(name, group) for name, group in groups.items())
+    return tuple(sorted(counts, key=lambda count: (-count.alerts, count.name)))
 
 
 def _count(name: str, alerts: Sequence[NoiseAlert]) -> NoiseCount:
@@ -115,12 +114,13 @@ def format_report(report: NoiseReport) -> Iterator[str]:
     yield f"{_plural(total.alerts, 'alert')} about {incidents}, {total.repeated} of them repeated or escalated"
     yield _format_useful(total)
     yield f"never acknowledged: {report.never_acknowledged} of {incidents}"
-    for title, counts in (
+    groups = (
         ("routes", report.routes),
         ("owners", report.owners),
         ("rules", report.rules),
         ("root causes", report.roots),
-    ):
+    )
+    for title, counts in groups:
         yield ""
         yield f"by {title}"
         yield from (f"  {each.alerts:>5}  {each.name}  ({_format_useful(each)})" for each in counts[:MAX_SHOWN])

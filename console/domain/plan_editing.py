@@ -117,15 +117,13 @@ def _changed(step: DraftStep, changes: DraftChanges) -> DraftStep:
         raise PlanRefused(f'step {step.place} ({step.job}) has no alternative "{name}"; it has: {has}')
     verb, parameters = ALTERNATIVES[name]
     same = verb == step.verb and dict(parameters) == dict(step.parameters)
-    parameters_kept = (
-        {key: value for key, value in step.parameters.items() if key != "scope"} if verb in _START_VERBS else {}
-    )
+    others = {key: value for key, value in step.parameters.items() if key != "scope"} if verb in _START_VERBS else {}
     marks = verb in (Verb.MARK_OK, Verb.SKIP)
     return replace(
         step,
         wait_s=wait,
         verb=verb.value,
-        parameters={**parameters_kept, **parameters},
+        parameters={**others, **parameters},
         alternative=name,
         preview=step.preview if same else {},
         cannot=step.cannot if verb == step.verb else "",
@@ -141,10 +139,8 @@ def reassess_steps(steps: Sequence[DraftStep], dropped: Sequence[DraftStep] = ()
     """The steps with the services that they save if the first start now. `left`: steps left out; this plan does not
     save the services of those."""
     missing: dict[tuple[str, str], SavedService] = {}
-    for step, reason in [
-        *((each, f"{each.job} is left out") for each in dropped),
-        *((each, _runs_nothing(each)) for each in steps),
-    ]:
+    reasons = [(step, f"{step.job} is left out") for step in dropped]
+    for step, reason in [*reasons, *((step, _runs_nothing(step)) for step in steps)]:
         for save in step.saves if reason else ():
             missing.setdefault(save.day, _without_step(save, step, reason))
     late: dict[tuple[str, str], SavedService] = {}
@@ -203,11 +199,8 @@ def _without(steps: Mapping[int, DraftStep], left_out: Collection[int]) -> dict[
         reach[place] = set()
         for above in steps[place].after:
             reach[place] |= reach[above] if above in left_out else {above}
-    return {
-        place: replace(step, after=tuple(sorted(reach[place])))
-        for place, step in steps.items()
-        if place not in left_out
-    }
+    kept = (place for place in steps if place not in left_out)
+    return {place: replace(steps[place], after=tuple(sorted(reach[place]))) for place in kept}
 
 
 def _topological(steps: Mapping[int, DraftStep]) -> list[int]:
@@ -314,13 +307,9 @@ class PlanOutlook:
         return ESTIMATE_SIGN if self.is_mixed and finish.late is None and finish.at is not None else ""
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "services": [
-                {"service": day.service, "business_date": day.business_date, "deadline": day.deadline}
-                for day in self.days
-            ],
-            "ways": [asdict(way) for way in self.ways],
-        }
+        names = ("service", "business_date", "deadline")
+        services = [{name: getattr(day, name) for name in names} for day in self.days]
+        return {"services": services, "ways": [asdict(way) for way in self.ways]}
 
 
 Base = tuple[datetime, datetime] | None
@@ -344,13 +333,8 @@ def plan_outlook(proposed: PlanDraft, changes: DraftChanges, place: int = 0) -> 
             for day in days
         )
         finished = zip(finishes, bases.values(), days.values(), strict=True)
-        ways.append(
-            PlanVariant(
-                name,
-                variant == changes,
-                tuple(_relative_to(finish, base, day.deadline) for finish, base, day in finished),
-            )
-        )
+        relative = tuple(_relative_to(finish, base, day.deadline) for finish, base, day in finished)
+        ways.append(PlanVariant(name, variant == changes, relative))
     ways = _merge_equal(ways)
     return PlanOutlook(tuple(days.values()), tuple(ways) if days else ())
 
@@ -375,14 +359,13 @@ def _variants(proposed: PlanDraft, changes: DraftChanges, place: int) -> list[tu
     if step is not None:
         others = replace(changes, leave_out=changes.leave_out - {step.place})
         names = [name for name in OTHER_VARIANTS if name in step.alternatives]
-        variants += [(f"{step.place} {name}", _with_alternative(others, step, name)) for name in names]
+        variants += [
+            (f"{step.place} {name}", replace(others, alternatives={**others.alternatives, step.place: name}))
+            for name in names
+        ]
         without = replace(changes, leave_out=changes.leave_out | {step.place})
         variants.append((f"{step.place} {LEFT_OUT}", without))
-    return [
-        (name, changed)
-        for number, (name, changed) in enumerate(variants)
-        if changed not in [each for _, each in variants[:number]]
-    ]
+    return [pair for number, pair in enumerate(variants) if pair[1] not in [each for _, each in variants[:number]]]
 
 
 def _left_out(proposed: PlanDraft, shaped: PlanDraft) -> dict[tuple[str, str], list[tuple[DraftStep, SavedService]]]:
@@ -423,10 +406,6 @@ def _end(start: float | None, step: DraftStep) -> float | None:
 
 def _needed(draft: PlanDraft, day: tuple[str, str]) -> list[tuple[DraftStep, SavedService]]:
     return [(step, save) for step in draft.steps for save in step.saves if save.day == day]
-
-
-def _with_alternative(changes: DraftChanges, step: DraftStep, name: str) -> DraftChanges:
-    return replace(changes, alternatives={**changes.alternatives, step.place: name})
 
 
 def _finish(draft: PlanDraft, day: tuple[str, str], simulated: PlannedFinish | None) -> VariantFinish:

@@ -84,14 +84,11 @@ def parse_modes(rows: Iterable[tuple[str, SwitchState]]) -> Modes:
     switches = dict(rows)
     frozen = switches.get(FREEZE)
     estate = switches.get(MODE)
+    scoped = {name for name in switches if name.partition(" ")[0] in SCOPES and " " in name}
     return Modes(
         frozen=frozen if frozen is not None and frozen.value == "on" else None,
         estate_live=estate is None or estate.value == "live",
-        scoped={
-            name: switch.value == "live"
-            for name, switch in switches.items()
-            if name.partition(" ")[0] in SCOPES and " " in name
-        },
+        scoped={name: switch.value == "live" for name, switch in switches.items() if name in scoped},
     )
 
 

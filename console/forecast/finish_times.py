@@ -99,6 +99,11 @@ class ForecastNode:
     """What keeps its start back, whatever its upstreams do."""
 
     @property
+    def at(self) -> datetime | None:
+        """The instant of its run, else its clock start; None if it has neither."""
+        return run_time(self.run) if self.run is not None else self.due
+
+    @property
     def starts_at(self) -> datetime | None:
         """Not before then: its clock's instant, or the end of what keeps that back; None where neither is known."""
         until = self.kept.until if self.kept is not None else None
@@ -254,12 +259,8 @@ def _without(
         waits = node is None or node.how not in (NodeState.RERUN, NodeState.OVER, NodeState.DONE)
         return not waits or _comes(index, read, read_point, {}) is not None
     others = [each for each in gate.reads if each.unit != read.unit]
-    coming = [
-        each
-        for each in others
-        if each.unit not in nodes or nodes[each.unit].how not in (NodeState.RERUN, NodeState.UNKNOWN)
-    ]
-    return len(coming) >= gate.need
+    stuck = (NodeState.RERUN, NodeState.UNKNOWN)
+    return sum(each.unit not in nodes or nodes[each.unit].how not in stuck for each in others) >= gate.need
 
 
 def _comes(
@@ -349,11 +350,8 @@ def _of_many(
     """Of a job that runs many times a day: its red one until the next is green, else the last that can be done in time;
     None where none can. What delivers has to end by `limit`, what feeds to start before it."""
     takes = (index.estimate(job.id).p50 if delivers else None) or timedelta(0)
-    runs = [
-        each
-        for each in index.of_day(job.id, business_date)
-        if run_time(each) < limit and run_time(each) + takes <= limit
-    ]
+    day = index.of_day(job.id, business_date)
+    runs = [run for run in day if run_time(run) < limit and run_time(run) + takes <= limit]
     last = runs[-1] if runs else None
     ahead = [each for each in _ahead(index, job, starts, last) if each < limit and each + takes <= limit]
     decided = next((run for run in reversed(runs) if run.state.is_red or index.is_green(run)), None)

@@ -161,28 +161,21 @@ def _suppression_reason(subject: AlertSubject, stage: str) -> str:
 
 
 def _notice(context: AlertContext, notification: Notification, leaves: bool, log_tails: Mapping[int, str]) -> Notice:
-    text = (
-        content.business_text(context, notification, leaves)
-        if notification.words == BUSINESS
-        else content.technical_text(context.index, notification, log_tails, _changes(context, notification))
-    )
+    if notification.words == BUSINESS:
+        text = content.business_text(context, notification, leaves)
+    else:
+        text = content.technical_text(context.index, notification, log_tails, _changes(context, notification))
     if notification.words == SHADOW:
-        prefix = f"Shadow mode: this would have been sent to {', '.join(notification.subject.decision.in_shadow)}.\n\n"
-        text = MessageText(
-            f"[shadow] {text.title}", prefix + text.body, f"[shadow] {text.plain_title}", prefix + text.plain_body
-        )
+        first = f"Shadow mode: this would have been sent to {', '.join(notification.subject.decision.in_shadow)}.\n\n"
+        titles = f"[shadow] {text.title}", f"[shadow] {text.plain_title}"
+        text = MessageText(titles[0], first + text.body, titles[1], first + text.plain_body)
     return Notice(
-        notification.kind,
-        notification.route,
-        text.title,
-        text.body,
-        text.plain_title,
-        text.plain_body,
+        notification.kind, notification.route, text.title, text.body, text.plain_title, text.plain_body,
         urgent=notification.words == TECHNICAL and _is_urgent(context, notification),
         words=notification.words,
         fingerprint=fingerprint_to_store(context, notification),
         **_template(context, notification, text, log_tails),
-    )
+    )  # fmt: skip
 
 
 def _template(
@@ -207,16 +200,9 @@ def _changes(context: AlertContext, notification: Notification) -> str:
     except (ValueError, TypeError):
         before = LastNotification("", frozenset(), False)
     decision = notification.subject.decision
-    return "; ".join(
-        filter(
-            None,
-            [
-                event_text(decision, before),
-                candidates.missed_deadline_note(context, notification, notification.before),
-                suppression.flapping_note(context, decision),
-            ],
-        )
-    )
+    missed = candidates.missed_deadline_note(context, notification, notification.before)
+    flapping = suppression.flapping_note(context, decision)
+    return "; ".join(filter(None, [event_text(decision, before), missed, flapping]))
 
 
 def _is_urgent(context: AlertContext, notification: Notification) -> bool:
@@ -236,9 +222,6 @@ def first_urgent(context: AlertContext, incidents: Sequence[IncidentDecision]) -
         days = {service.key for service in incident.services if service.service in tier_1}
         first = bool(days - notified_days) or not incident.notices
         notified_days |= days if incident.notices else set()
-        decisions.append(
-            incident
-            if first
-            else replace(incident, notices=tuple(replace(notice, urgent=False) for notice in incident.notices))
-        )
+        calm = () if first else tuple(replace(notice, urgent=False) for notice in incident.notices)
+        decisions.append(incident if first else replace(incident, notices=calm))
     return tuple(decisions)

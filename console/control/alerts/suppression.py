@@ -59,16 +59,13 @@ def hold_silenced(context: AlertContext, notification: Notification) -> Suppress
     is_over = notification.subject.decision.closed
     if is_over and notification.before is not None:
         return None
-    for silence in context.telling.silences:
-        if silence.until <= context.now or not matches_subject(
-            silence.matchers, notification.subject, notification.route
-        ):
-            continue
-        if context.is_due(silence.begins):
+    active = (silence for silence in context.telling.silences if silence.until > context.now)
+    for silence in active:
+        matches = matches_subject(silence.matchers, notification.subject, notification.route)
+        if matches and context.is_due(silence.begins):
             why = f": {clean_line(silence.why)}" if silence.why else ""
-            return Suppression(
-                "silence", f"silence {silence.id} of {clean_line(silence.by)}{why}", None if is_over else silence.until
-            )
+            text = f"silence {silence.id} of {clean_line(silence.by)}{why}"
+            return Suppression("silence", text, None if is_over else silence.until)
     return None
 
 
@@ -77,11 +74,8 @@ def hold_acknowledged(context: AlertContext, notification: Notification) -> Supp
     ack = notification.subject.ack
     if ack is None or notification.kind not in (AlertKind.REPEATED, AlertKind.ESCALATED):
         return None
-    return Suppression(
-        "acknowledge",
-        f"acknowledged by {clean_line(ack.by)} until {zoned_time(ack.until, 'UTC', context.now)}",
-        ack.until,
-    )
+    until = zoned_time(ack.until, "UTC", context.now)
+    return Suppression("acknowledge", f"acknowledged by {clean_line(ack.by)} until {until}", ack.until)
 
 
 MAINTENANCE_STAGE = "maintenance"
@@ -92,11 +86,9 @@ def hold_in_maintenance(context: AlertContext, notification: Notification) -> Su
     if not parse_last_notification(notification.subject.decision.fingerprint).quiet:
         return None
     maintenance = maintenance_of_incident(context.index, notification.subject.match)
-    return (
-        Suppression(MAINTENANCE_STAGE, maintenance.text("UTC"), maintenance.until)
-        if maintenance is not None
-        else Suppression(MAINTENANCE_STAGE, "a maintenance")
-    )
+    if maintenance is None:
+        return Suppression(MAINTENANCE_STAGE, "a maintenance")
+    return Suppression(MAINTENANCE_STAGE, maintenance.text("UTC"), maintenance.until)
 
 
 CANCELLED_STAGE = "cancelled"
@@ -120,21 +112,15 @@ def hold_cancelled(context: AlertContext, notification: Notification) -> Suppres
     cancel = index.estate.cancels.get(root.id)
     if cancel is None or any(run.state.is_red and run.state not in _SYMPTOMS for run in downstream):
         return None
-    by, turns = f"{clean_line(cancel.by)} cancelled it through Headway", list(_turns(subject))
-    if not turns:
+    by = f"{clean_line(cancel.by)} cancelled it through Headway"
+    services = subject.decision.services
+    open_days = [day for day in services if day.timeliness not in (Timeliness.MET, Timeliness.MET_LATE)]
+    if not open_days:
         return Suppression(CANCELLED_STAGE, by)
-    until = max(min(turns), cancel.sent_at + LEAST)
-    return (
-        None
-        if until <= context.now
-        else Suppression(CANCELLED_STAGE, f"{by}; notified before a service misses its deadline", until)
-    )
-
-
-def _turns(subject: AlertSubject) -> Iterator[datetime]:
-    for service in subject.decision.services:
-        if service.timeliness not in (Timeliness.MET, Timeliness.MET_LATE):
-            yield (service.act_by or service.deadline) - AHEAD
+    until = max(min((day.act_by or day.deadline) - AHEAD for day in open_days), cancel.sent_at + LEAST)
+    if until <= context.now:
+        return None
+    return Suppression(CANCELLED_STAGE, f"{by}; notified before a service misses its deadline", until)
 
 
 QUIET_HOURS_STAGE = "quiet hours"
@@ -175,11 +161,9 @@ def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
 
 def _woken(quiet: QuietHours, notification: Notification, until: datetime) -> bool:
     before = notification.before
-    return (
-        before is not None
-        and quiet_until(quiet, before.last_at) == until
-        and not notified_as_resolved(before.fingerprint)
-    )
+    if before is None or quiet_until(quiet, before.last_at) != until:
+        return False
+    return not notified_as_resolved(before.fingerprint)
 
 
 GROUP_STAGE = "group"
@@ -198,11 +182,8 @@ def hold_grouped(context: AlertContext, notification: Notification) -> Suppressi
 
 
 def is_grouped(context: AlertContext, notification: Notification) -> bool:
-    return (
-        bool(context.rule(notification.route).group_wait)
-        and notification.kind is AlertKind.OPENED
-        and notification.subject.tier != 1
-    )
+    is_first = notification.kind is AlertKind.OPENED
+    return is_first and notification.subject.tier != 1 and bool(context.rule(notification.route).group_wait)
 
 
 INHIBIT_STAGE = "inhibit"
@@ -336,13 +317,11 @@ def hold_flapping(context: AlertContext, notification: Notification) -> Suppress
     if _must_be_known(context, notification.subject, before):
         return None
     steady = context.index.estate.declared.incidents.steady_for
-    until = (
-        released_at(context, notification, context.now + steady) if decision.closed else decision.failed_since + steady
-    )
-    lasting = format_duration(steady)
-    return Suppression(
-        FLAPPING_STAGE, f"flapping: {_times(context, decision)}; notified again once stable for {lasting}", until
-    )
+    until = decision.failed_since + steady
+    if decision.closed:
+        until = released_at(context, notification, context.now + steady)
+    text = f"flapping: {_times(context, decision)}; notified again once stable for {format_duration(steady)}"
+    return Suppression(FLAPPING_STAGE, text, until)
 
 
 def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
@@ -352,11 +331,8 @@ def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: Ro
     if not last.left_by(context.now if decision.reopened else last.first_at):
         return False
     if last.words == BUSINESS:
-        is_resolved = (
-            decision.flaps >= FROM
-            and content.notified_as_healthy(last)
-            and not content.is_material_change(context, subject, last)
-        )
+        is_resolved = decision.flaps >= FROM and content.notified_as_healthy(last)
+        is_resolved = is_resolved and not content.is_material_change(context, subject, last)
     else:
         is_resolved = notified_as_resolved(last.fingerprint)
     return is_resolved and not _must_be_known(context, subject, last)
@@ -396,11 +372,8 @@ def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNo
     notification."""
     is_business = before.words == BUSINESS
     affected = content.affected_services(context, subject, before.route) if is_business else subject.decision.services
-    notified_days = (
-        content.service_days_in(before.fingerprint)
-        if before.words == BUSINESS
-        else parse_last_notification(before.fingerprint).services
-    )
-    return any(
-        service.key not in notified_days or deadline_passed_since(context, service, before) for service in affected
-    )
+    if is_business:
+        notified_days = content.service_days_in(before.fingerprint)
+    else:
+        notified_days = parse_last_notification(before.fingerprint).services
+    return any(day.key not in notified_days or deadline_passed_since(context, day, before) for day in affected)

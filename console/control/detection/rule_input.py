@@ -136,8 +136,7 @@ class JobRuleSettings:
         if self._tiers is None:
             self._tiers = {}
             for service in sorted(self._index.estate.services, key=lambda known: -known.tier):
-                ends = [terminal for terminal in service.terminals if terminal in self._index.estate.jobs]
-                self._tiers.update(dict.fromkeys(self._index.graph.members(ends), service.tier))
+                self._tiers.update(dict.fromkeys(self._index.members(service), service.tier))
         return self._tiers.get(self._index.graph.unit(job_id))
 
     def _declared(self, rule: DetectionRule, job: JobFacts) -> tuple[RuleThresholds, str]:

@@ -21,6 +21,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from connectors.sdk.records import Schedule, instant_key
 from connectors.sdk.states import RunEvidence, RunState
+from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import NO_HOLDS, JobHolds
 from console.control.snapshot.incremental import EvaluationMemo, JobMemo
 from console.control.snapshot.pools import has_slot, pool_of, pools_of, slot_text
@@ -137,20 +138,18 @@ class FullPools:
     def _waits(self, pool: JobPool, at: datetime, grace: timedelta, zone: str) -> GraceEnd | None:
         if pool.name not in self._used:
             self._used[pool.name] = _Used.of(list(self._spans(pool)))
-        usage = self._used[pool.name]
-        used, full, free = usage, None, None
+        used = self._used[pool.name]
+        full, free = None, None
         while at <= self.now and bisect_right(used.starts, at) - bisect_right(used.ends, at) >= pool.slots:
             later = range(bisect_right(used.ends, at), len(used.ended))
-            freed_after = next((used.ended[place][0] for place in later if used.ended[place][1] <= at), None)
-            full, freed = at, freed_after
+            full, freed = at, next((used.ended[place][0] for place in later if used.ended[place][1] <= at), None)
             free = freed if freed is not None and freed <= self.now else None
             at = self.now + max(grace, SOONEST) if free is None else free + grace
         if full is None:
             return None
         if free is not None:
-            return GraceEnd(
-                at, f"{clean_line(pool.name)} had a free slot at {zoned_time(free, zone, self.now)}", leans=True
-            )
+            text = f"{clean_line(pool.name)} had a free slot at {zoned_time(free, zone, self.now)}"
+            return GraceEnd(at, text, leans=True)
         holders = [name for start, end, name in used.spans if start <= full and (end is None or end > full)]
         return GraceEnd(at, f"waits for {slot_text(pool, holders)}", leans=True)
 
@@ -166,11 +165,8 @@ class FullPools:
                 if run.started_at is not None:
                     if run.first_started_at is not None and run.first_started_at < run.started_at and run.ends:
                         yield run.first_started_at, max(run.first_started_at, min(run.ends[0][0], run.started_at)), name
-                    yield (
-                        run.started_at,
-                        None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at),
-                        name,
-                    )
+                    ended = None if has_slot(run) else max(run.ended_at or run.started_at, run.started_at)
+                    yield run.started_at, ended, name
 
 
 _SETTLES = timedelta(minutes=5)
@@ -204,9 +200,8 @@ def next_learned_run(
     cadence = cadence_of(estate, job)
     if cadence is None or not cadence.is_sure:
         return None
-    runs = existing.values()
-    past = [datetime.fromtimestamp(estate.history[job.id].at[0], UTC)]
-    last = max([*past, *(run.first_started_at for run in runs if run.first_started_at is not None)])
+    begun = [run.first_started_at for run in existing.values() if run.first_started_at is not None]
+    last = max([datetime.fromtimestamp(estate.history[job.id].at[0], UTC), *begun])
     due = _next_due(estate, job, cadence, last)
     if due is None or due < now - estate.settings.lookback:
         return None
@@ -219,9 +214,8 @@ def next_learned_run(
     reason = "; ".join(filter(None, (cadence.text, grace.words)))
     state = RunState.MISSED if is_missed else RunState.PLANNED
     text = f"usually {reason}" if not is_missed else f"no run by what is usual: {reason}"
-    return LearnedRun(
-        ExpectedRun(job.id, instant_key(due), due, business_date, state, RunEvidence.INFERRED, text), until
-    )
+    run = ExpectedRun(job.id, instant_key(due), due, business_date, state, RunEvidence.INFERRED, text)
+    return LearnedRun(run, until)
 
 
 def _next_due(estate: Estate, job: JobFacts, cadence: Cadence, last: datetime) -> datetime | None:
@@ -290,6 +284,12 @@ def expect_runs(estate: Estate, now: datetime, memo: EvaluationMemo | None = Non
         if entry.next_at is not None:
             judged_at.append(entry.next_at)
     return Expectations(tuple(demanded), tuple(withdrawn), min(judged_at, default=None))
+
+
+def index_with_expected(estate: Estate, now: datetime) -> EstateIndex:
+    """The estate as an evaluation sees it then: indexed, with its expected runs."""
+    due = expect_runs(estate, now)
+    return EstateIndex(estate, now, due.runs, due.withdrawn)
 
 
 class _Demand:
@@ -439,11 +439,9 @@ def _verdict(
         state, reason = RunState.MISSED, f"{missed}{why}{ours.why_missed(due.key)}"
         lost = target.lost if target is not None else None
         if lost is not None and lost[0] <= put_off.at and due.at <= lost[1] and job.gone_since is None:
-            state, evidence, reason = (
-                RunState.PLANNED,
-                RunEvidence.STALE,
-                f"evidence is lost until {zoned_time(lost[1], job.zone, due.at)}: it is unknown whether it started",
-            )
+            state, evidence = RunState.PLANNED, RunEvidence.STALE
+            until = zoned_time(lost[1], job.zone, due.at)
+            reason = f"evidence is lost until {until}: it is unknown whether it started"
     elif job.paused_since is not None and job.paused_since <= put_off.at:
         state, reason = RunState.HELD, ours.overdue or _since("paused", job.paused_since, job, due.at)
     elif due.at <= now and is_out_of_reach(target, now, estate.settings):

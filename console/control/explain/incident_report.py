@@ -44,10 +44,8 @@ def as_markdown(title: str, sections: Iterable[ReportSection]) -> list[str]:
         lines += ["", f"## {escape_markdown(section.heading)}", ""]
         lines += [f"- {escape_markdown(line)}" for line in section.lines]
         if section.block:
-            lines += [
-                *([""] if section.lines else []),
-                *(f"    {line}".rstrip() for line in clean(section.block).splitlines()),
-            ]
+            lines += [""] if section.lines else []
+            lines += [f"    {line}".rstrip() for line in clean(section.block).splitlines()]
         elif not section.lines:
             lines.append(f"*{escape_markdown(section.empty)}*")
     return lines
@@ -92,18 +90,14 @@ def report_sections(
         f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
         for delivery in view.deliveries
     ]
+    runs = [f"{member.role}: {member.job} {member.period_key}, {member.state}" for member in view.members]
+    no_changes = _NO_CHANGES[view.row.cause in ("run", "shared")]
     return [
         ReportSection("Summary", _summary(view, nights, end, at)),
         ReportSection("Root cause", cause, block="\n".join(view.log.splitlines()[-LOG_LINES:])),
-        ReportSection(
-            "Changes since the last successful run",
-            view.row.changes,
-            empty=_NO_CHANGES[view.row.cause in ("run", "shared")],
-        ),
+        ReportSection("Changes since the last successful run", view.row.changes, empty=no_changes),
         ReportSection("Impact", [_impact(night, at) for night in nights], empty="no service"),
-        ReportSection(
-            "Runs", [f"{member.role}: {member.job} {member.period_key}, {member.state}" for member in view.members]
-        ),
+        ReportSection("Runs", runs),
         ReportSection("Timeline", [_event(event.words, at(event.at), event.actor) for event in view.events]),
         ReportSection("Actions and outcomes", actions),
         ReportSection("Notifications", notifications),

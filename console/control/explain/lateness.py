@@ -117,14 +117,9 @@ def path_steps_of(
         tries = run.tries if run else ()
         takes = job.usual_s if known.takes is None or job.source != "history" else known.takes
         lasts = None if takes is None else timedelta(seconds=takes)
+        goods = [each.ended is not None and not RunState(each.state).is_red for each in tries]
         shown = tuple(
-            RunTry(
-                attempt.started,
-                attempt.ended,
-                attempt.ended is not None and not RunState(attempt.state).is_red,
-                attempt.requested,
-            )
-            for attempt in tries
+            RunTry(each.started, each.ended, good, each.requested) for each, good in zip(tries, goods, strict=True)
         )
         waits = timedelta(seconds=known.waits)
         found.append(PathStep(job.name, run.due if run else None, lasts, shown, waits, job.expected))

@@ -148,11 +148,8 @@ class LineageReach:
     def critical_edges(self) -> frozenset[tuple[int, int]]:
         """The steps (upstream, downstream) along those critical paths."""
         ids = {job.name: job.id for job in self.view.jobs.values()}
-        paths = [
-            [ids[name] for name in service.path if name in ids]
-            for service in self.services
-            if service.delivered is None
-        ]
+        pending = (service for service in self.services if service.delivered is None)
+        paths = [[ids[name] for name in service.path if name in ids] for service in pending]
         return frozenset(step for path in paths for step in pairwise(path))
 
     @cached_property

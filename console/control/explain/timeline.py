@@ -153,8 +153,7 @@ def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None
         due = run.due if run is not None and run.due is not None else at
         start = max(at, due, before.p50 if before else at)
         p50, p95 = start + takes, max(at, due, before.p95 if before else at) + slowly
-    ahead = [TimelineBar(BarKind.EXPECTED, start, p50), TimelineBar(BarKind.FAN, p50, p95)]
-    return TimelineLane(None, job, (*bars, *(bar for bar in ahead if bar.end > bar.start)), state, run_id, p50, p95)
+    return TimelineLane(None, job, (*bars, *_ahead(start, p50, p95)), state, run_id, p50, p95)
 
 
 def _as_foreseen(lane: TimelineLane, at: datetime, foreseen: Foreseen) -> TimelineLane:
@@ -164,9 +163,8 @@ def _as_foreseen(lane: TimelineLane, at: datetime, foreseen: Foreseen) -> Timeli
     start = next((bar.start for bar in lane.bars if bar.kind is BarKind.EXPECTED), at)
     if lane.state != RunState.RUNNING and lane.expected is not None:
         start = max(at, start + (p50 - lane.expected))
-    ahead = [TimelineBar(BarKind.EXPECTED, min(start, p50), p50), TimelineBar(BarKind.FAN, p50, p95)]
     began = [bar for bar in lane.bars if bar.kind in (BarKind.RAN, BarKind.RUNS)]
-    return replace(lane, bars=(*began, *(bar for bar in ahead if bar.end > bar.start)), expected=p50, late=p95)
+    return replace(lane, bars=(*began, *_ahead(min(start, p50), p50, p95)), expected=p50, late=p95)
 
 
 def _service(
@@ -178,17 +176,20 @@ def _service(
         p50, p95 = service.expected, service.p95 or service.late
     elif told is not None and told.p50 is not None:
         p50, p95 = max(at, told.p50), max(at, told.p95 or told.p50)
-    stands = service.timeliness if is_present else _stood(service, done, p50, at, told)
+    status = service.timeliness if is_present else _past_status(service, done, p50, at, told)
     if done is not None or p50 is None:
-        return TimelineLane(service, None, (), stands, done=done)
+        return TimelineLane(service, None, (), status, done=done)
     p95 = max(p50, p95 or p50)
-    bars = (TimelineBar(BarKind.EXPECTED, min(at, p50), p50), TimelineBar(BarKind.FAN, p50, p95))
-    return TimelineLane(
-        service, None, tuple(bar for bar in bars if bar.end > bar.start), stands, expected=p50, late=p95
-    )
+    return TimelineLane(service, None, _ahead(min(at, p50), p50, p95), status, expected=p50, late=p95)
 
 
-def _stood(
+def _ahead(start: datetime, p50: datetime, p95: datetime) -> tuple[TimelineBar, ...]:
+    """The bars of what is expected, and of how far it may slip; without empty ones."""
+    bars = (TimelineBar(BarKind.EXPECTED, start, p50), TimelineBar(BarKind.FAN, p50, p95))
+    return tuple(bar for bar in bars if bar.end > bar.start)
+
+
+def _past_status(
     service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime, told: PublishedForecast | None
 ) -> str:
     if not service.is_promised:
@@ -205,12 +206,12 @@ def _stood(
 
 
 def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
+    begun = (attempt for attempt in run.tries if attempt.started <= at)
     return [
         TimelineAttempt(attempt.started, None, RunState.RUNNING.value)
-        if attempt.ended is not None and attempt.ended > at
+        if attempt.ended and attempt.ended > at
         else attempt
-        for attempt in run.tries
-        if attempt.started <= at
+        for attempt in begun
     ]
 
 

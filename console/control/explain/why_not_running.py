@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
 from console.control.expectations.expected_runs import cadence_of
@@ -58,7 +58,8 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     elif run is not None and run.state is RunState.MISSED and not found:
         yield _of(job, run, "missed", f"was due {_at(run_time(run), job)}: {run.reason}", act=_again(job))
     elif run is not None and run_time(run) <= index.now and not found:
-        yield _of(job, run, "clock", f"is due since {_at(run_time(run), job)}, missed after {_span(job.grace)}")
+        text = f"is due since {_at(run_time(run), job)}, missed after {format_duration(job.grace)}"
+        yield _of(job, run, "clock", text)
     if run is None or not has_started(run) or not run.state.is_open:
         yield from _next(index, job)
 
@@ -79,19 +80,12 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         yield ExplanationStep(_name(job), "unreachable", words, since=since, evidence=seen, act=act)
     quiet = maintenance_of_job(index.estate, job, index.now)
     if quiet is not None:
-        yield ExplanationStep(
-            _name(job), "maintenance", clean_line(quiet.text(job.zone)), until=quiet.until, by="config"
-        )
+        text = clean_line(quiet.text(job.zone))
+        yield ExplanationStep(_name(job), "maintenance", text, until=quiet.until, by="config")
     if job.gone_since is not None:
         words = clean_line(job.drift_reason) or "is gone from its source"
-        yield ExplanationStep(
-            _name(job),
-            "gone",
-            words,
-            since=job.gone_since,
-            evidence=_poll(index, job),
-            act=f"headway system drift accept {_name(job)}",
-        )
+        act = f"headway system drift accept {_name(job)}"
+        yield ExplanationStep(_name(job), "gone", words, since=job.gone_since, evidence=_poll(index, job), act=act)
 
 
 def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
@@ -112,9 +106,8 @@ def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     frozen = index.estate.modes.frozen
     if frozen is not None and holds:
         words = f"nothing is released or started while all sending is frozen{': ' + frozen.why if frozen.why else ''}"
-        yield ExplanationStep(
-            _name(job), "freeze", clean_line(words), 0, frozen.at, by=frozen.by, act="headway freeze --off"
-        )
+        words, act = clean_line(words), "headway freeze --off"
+        yield ExplanationStep(_name(job), "freeze", words, 0, frozen.at, by=frozen.by, act=act)
 
 
 def _lingers(index: EstateIndex, job: JobFacts) -> bool:
@@ -155,10 +148,11 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
 
 def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
     known = index.estimate(job.id)
-    so_far = _span(index.now - run.started_at) if run.started_at else "unknown"
+    so_far = format_duration(index.now - run.started_at) if run.started_at else "unknown"
     if known.p50 is None or known.p90 is None:
         return f"is running for {so_far}; its usual duration is unknown"
-    return f"is running for {so_far}; it takes {_span(known.p50)}, at most {_span(known.p90)} ({known.source})"
+    usual, most = format_duration(known.p50), format_duration(known.p90)
+    return f"is running for {so_far}; it takes {usual}, at most {most} ({known.source})"
 
 
 def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep | None:
@@ -166,7 +160,7 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
     begun = run.first_started_at
     if begun is None or run.period_at is None or has_no_clock(job) or begun - run.period_at <= job.grace:
         return None
-    by = f"began {_span(begun - run.period_at)} after it was due {_at(run.period_at, job)}"
+    by = f"began {format_duration(begun - run.period_at)} after it was due {_at(run.period_at, job)}"
     ends = [
         (good, index.job(edge.upstream))
         for edge in index.graph.into(job.id)
@@ -177,9 +171,8 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
     if not ends:
         return _of(job, run, "waits", by)
     good, upstream = max(ends, key=lambda end: end[0])
-    return _of(
-        job, run, "upstream", f"{by}: {_name(upstream)} was good at {zoned_time(good, job.zone, index.now)}", since=good
-    )
+    text = f"{by}: {_name(upstream)} was good at {zoned_time(good, job.zone, index.now)}"
+    return _of(job, run, "upstream", text, since=good)
 
 
 def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
@@ -195,9 +188,8 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     calendar = index.estate.declared.calendar(job.calendar)
     at = next_instant(job.schedule, index.now)
     if at is None:
-        yield ExplanationStep(
-            _name(job), "clock", f"its schedule has no next start ({clean_line(schedule_text(job.schedule))})"
-        )
+        words = f"its schedule has no next start ({clean_line(schedule_text(job.schedule))})"
+        yield ExplanationStep(_name(job), "clock", words)
         return
     business_date = business_date_of(at, None, job.zone, job.cutoff)
     if calendar is not None and not is_start_expected(calendar, at, business_date):
@@ -259,10 +251,6 @@ def _at(at: datetime | None, job: JobFacts) -> str:
     return dated_time(at, job.zone) if at is not None else "–"
 
 
-def _span(taken: timedelta) -> str:
-    return format_duration(taken)
-
-
 _ENDS = ("unreachable", "gone", "pause", "approval", "running", "slot", "done")
 """If one of these comes first, upstreams explain nothing."""
 
@@ -272,17 +260,17 @@ def explain_job(
 ) -> tuple[ExplanationStep, ...]:
     """Every reason of the chain: first those of the job, then of each upstream that it waits for, nearest first, each
     job once. `approvals`: pending approvals. A task is explained as its DAG."""
-    asked = index.graph.unit(job_id)
-    asleep: dict[str, list[ExplanationStep]] = {}
+    unit = index.graph.unit(job_id)
+    pending: dict[str, list[ExplanationStep]] = {}
     for approval in approvals:
-        asleep.setdefault(approval.job, []).append(approval)
+        pending.setdefault(approval.job, []).append(approval)
     into: dict[int, list[DependencyFacts]] = {}
     for edge in index.estate.dependencies:
         into.setdefault(index.graph.unit(edge.downstream_id), []).append(edge)
     found: list[ExplanationStep] = []
-    todo, seen = [(asked, 0)], {asked}
+    todo, seen = [(unit, 0)], {unit}
     for current, depth in todo:
-        own = [*asleep.get(index.name(current), ()), *job_reasons(index, current)]
+        own = [*pending.get(index.name(current), ()), *job_reasons(index, current)]
         above = list(_waits_for(index, current, into.get(current, ()))) if own[0].kind not in _ENDS else []
         own += [_waits(index, each) for each in above]
         found += [replace(each, depth=depth) for each in own]
@@ -305,20 +293,15 @@ def _waits_for(index: EstateIndex, job_id: int, edges: Sequence[DependencyFacts]
     run = run_in_question(index, job_id)
     if run is not None and has_started(run) and run.state.is_open and run.started_at is not None:
         return
-    business_date, at = _looks_from(index, job_id)
-    known: set[int] = set()
+    job, known = index.job(job_id), set[int]()
+    business_date, at = business_date_of(index.now, None, job.zone, job.cutoff), index.now
+    if run is not None:
+        business_date, at = run.business_date, lookback_time(run)
     for edge in awaited_edges(index, edges, business_date, at):
         upstream = index.graph.unit(edge.upstream_id)
         if upstream not in known and upstream != job_id and upstream in index.estate.jobs:
             known.add(upstream)
             yield edge
-
-
-def _looks_from(index: EstateIndex, job_id: int) -> tuple[date, datetime]:
-    run, job = run_in_question(index, job_id), index.job(job_id)
-    if run is None:
-        return business_date_of(index.now, None, job.zone, job.cutoff), index.now
-    return run.business_date, lookback_time(run)
 
 
 def _waits(index: EstateIndex, edge: DependencyFacts) -> ExplanationStep:

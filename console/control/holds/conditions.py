@@ -69,10 +69,8 @@ def _phrases(
         names = " and ".join(clean_line(jobs[job_id].name) for job_id in ids if job_id in jobs)
         if names:
             which = f" ({wants.period_text})" if wants.period_text else ""
-            if not wants.gate or wants.need >= len(same):
-                quantifier = ""
-            else:
-                quantifier = "any of " if wants.need == 1 else f"{wants.need} of "
+            several = "any of " if wants.need == 1 else f"{wants.need} of "
+            quantifier = several if wants.gate and wants.need < len(same) else ""
             yield f"{quantifier}{names}{which} {verbs[wants.condition]}"
 
 
@@ -85,11 +83,8 @@ class HoldPolicy:
 
     @property
     def mode(self) -> DependencyMode:
-        return (
-            DependencyMode.TRIGGER
-            if any(edge.mode is DependencyMode.TRIGGER for edge in self.edges)
-            else DependencyMode.HOLD
-        )
+        triggers = any(edge.mode is DependencyMode.TRIGGER for edge in self.edges)
+        return DependencyMode.TRIGGER if triggers else DependencyMode.HOLD
 
     @property
     def is_standing(self) -> bool:
@@ -162,9 +157,8 @@ def is_met(index: EstateIndex, edge: DependencyFacts, business_date: date, at: d
         return wants.period is UpstreamPeriod.PREVIOUS and wants.condition is not UpstreamCondition.FAILURE
     if wants.condition is UpstreamCondition.SUCCESS:
         return is_good(index, run) or index.good_by(run, index.now) is not None
-    return _since(index, run, wants.condition) is not None or (
-        wants.condition is UpstreamCondition.COMPLETION and is_good(index, run)
-    )
+    is_over = wants.condition is UpstreamCondition.COMPLETION and is_good(index, run)
+    return is_over or _since(index, run, wants.condition) is not None
 
 
 def _read(index: EstateIndex, edge: DependencyFacts, business_date: date, at: datetime) -> RunFacts | None:
@@ -199,10 +193,9 @@ def is_satisfied(index: EstateIndex, upstream_id: int, business_date: date, at: 
 def _clock(job: JobFacts) -> ScheduleView | None:
     if has_no_clock(job) or job.accepted_at is None:
         return None
-    told = job.schedule
-    return ScheduleView(
-        told.dialect, told.expression, told.zone, told.next_at, job.accepted_at, job.zone, job.cutoff.isoformat()
-    )
+    accepted, cutoff = job.schedule, job.cutoff.isoformat()
+    clock = (accepted.dialect, accepted.expression, accepted.zone, accepted.next_at)
+    return ScheduleView(*clock, job.accepted_at, job.zone, cutoff)
 
 
 def is_good(index: EstateIndex, run: RunFacts) -> bool:
@@ -243,12 +236,10 @@ def all_gates_open(index: EstateIndex, edges: Iterable[DependencyFacts], busines
 
 def live_edges(index: EstateIndex, policy: HoldPolicy) -> list[DependencyFacts]:
     """The edges of the policy for which Headway may act now."""
-    modes, jobs = index.estate.modes, index.estate.jobs
-    return [
-        edge
-        for edge in policy.edges
-        if edge.upstream_id in jobs
-        and modes.dependency_is_live(
-            jobs[edge.upstream_id].name, jobs[edge.downstream_id].name, jobs[edge.downstream_id].system
-        )
-    ]
+    jobs = index.estate.jobs
+
+    def is_live(edge: DependencyFacts) -> bool:
+        downstream = jobs[edge.downstream_id]
+        return index.estate.modes.dependency_is_live(jobs[edge.upstream_id].name, downstream.name, downstream.system)
+
+    return [edge for edge in policy.edges if edge.upstream_id in jobs and is_live(edge)]

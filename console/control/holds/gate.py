@@ -41,11 +41,9 @@ def with_run_to_read(view: GateView, upstream: UpstreamView, declared: Declared)
 
 
 def has_ended(upstream: UpstreamView) -> bool:
-    return (
-        bool(upstream.state)
-        and upstream.state not in (RunState.MISSED, RunState.UNKNOWN)
-        and not RunState(upstream.state).is_open
-    )
+    if not upstream.state or upstream.state in (RunState.MISSED, RunState.UNKNOWN):
+        return False
+    return not RunState(upstream.state).is_open
 
 
 def has_failed(upstream: UpstreamView) -> bool:
@@ -76,9 +74,8 @@ def _meant(view: GateView, upstream: UpstreamView, declared: Declared) -> Upstre
         case UpstreamPeriod.WINDOW:
             opens = view.at - (wants.within or timedelta(0))
             inside = [run for run in upstream.past if run.at >= opens]
-            return _last([run for run in inside if run.state == RunState.SUCCEEDED and not run.stale_read]) or _last(
-                inside
-            )
+            good = [run for run in inside if run.state == RunState.SUCCEEDED and not run.stale_read]
+            return _last(good or inside)
     return _last(upstream.past)
 
 
@@ -147,16 +144,13 @@ def _wanted(
         if ready or engine_alive:
             return (GateStatus.SATISFIED if ready else GateStatus.WAITING), f"({text})"
         return GateStatus.UNKNOWN, f"({text}): no engine works"
-    if (
-        upstream.wants.period is UpstreamPeriod.PREVIOUS
-        and not upstream.state
-        and upstream.wants.condition is not UpstreamCondition.FAILURE
-    ):
+    on_failure = upstream.wants.condition is UpstreamCondition.FAILURE
+    if upstream.wants.period is UpstreamPeriod.PREVIOUS and not upstream.state and not on_failure:
         return GateStatus.SATISFIED, "has no run before"
     if upstream.wants.condition is UpstreamCondition.COMPLETION and has_ended(upstream):
         return GateStatus.SATISFIED, f"has ended: it is {upstream.state}"
     status, text = _gate_status(upstream, view.business_date, engine_alive, now)
-    if upstream.wants.condition is UpstreamCondition.FAILURE:
+    if on_failure:
         if has_failed(upstream):
             return GateStatus.SATISFIED, f"has failed: it is {upstream.state}"
         return (GateStatus.RED, "has not failed") if status is GateStatus.SATISFIED else (status, text)
@@ -192,9 +186,8 @@ def _gate_status(
 
 def _which(upstream: UpstreamView) -> str:
     """The run that is read, and its reason, behind a state: " (run 2026-11-20T03:10:00Z: no run by 03:15)"."""
-    parts = ": ".join(
-        each for each in (f"run {upstream.period_key}" if upstream.period_key else "", upstream.reason) if each
-    )
+    run = f"run {upstream.period_key}" if upstream.period_key else ""
+    parts = ": ".join(filter(None, (run, upstream.reason)))
     return f" ({parts})" if parts else ""
 
 

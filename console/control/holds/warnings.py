@@ -28,23 +28,13 @@ def unenforceable_holds(estate: Estate) -> Iterator[str]:
     graph = DependencyGraph(estate.jobs, estate.dependencies)
     for edge in estate.dependencies:
         job = estate.jobs.get(graph.unit(edge.downstream_id)) if edge.downstream_id in estate.jobs else None
-        if (
-            edge.mode is DependencyMode.OBSERVE
-            or job is None
-            or job.gone_since is not None
-            or job.paused_since is not None
-        ):
+        if job is None or edge.mode is DependencyMode.OBSERVE or job.gone_since or job.paused_since:
             continue
         if not has_no_clock(job) or job.schedule.next_at is not None:
             continue
         until = condition_text(estate.jobs, [edge]) or "its upstream is good"
-        warning = _unenforceable_text(
-            edge.mode,
-            clean_line(job.name),
-            until,
-            clean_line(schedule_text(job.schedule)) if job.schedule.has_clock else "",
-        )
-        if warning:
+        clock = clean_line(schedule_text(job.schedule)) if job.schedule.has_clock else ""
+        if warning := _unenforceable_text(edge.mode, clean_line(job.name), until, clock):
             yield warning
 
 

@@ -86,15 +86,11 @@ def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
         was = f"it was {earlier[key]}" if key in earlier else "it was not given"
         yield clean_line(f"{key} {shown}; {was}", WORDS)
     for unit in _VOLUMES:
-        volume, earlier_volume = past.context.get(unit), past.good_context.get(unit)
-        if (
-            not isinstance(volume, int | float)
-            or not isinstance(earlier_volume, int | float)
-            or isinstance(volume, bool)
-        ):
+        now, before = past.context.get(unit), past.good_context.get(unit)
+        if not isinstance(now, int | float) or not isinstance(before, int | float) or isinstance(now, bool):
             continue
-        if max(volume, earlier_volume) >= VOLUME * max(min(volume, earlier_volume), 1):
-            yield f"{unit.replace('_', ' ')}: {volume:,} instead of {earlier_volume:,}"
+        if max(now, before) >= VOLUME * max(min(now, before), 1):
+            yield f"{unit.replace('_', ' ')}: {now:,} instead of {before:,}"
     moved = level_shift(reversed(past.durations))
     if moved is not None and abs(moved.since - moved.before) >= NOTICED:
         how, over = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
@@ -115,9 +111,8 @@ def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:
 
 
 def _same(now: str, before: str) -> bool:
-    return (
-        now == before or (now != "" and normalize_line(now) == normalize_line(before) != "#") or _is_date(now, before)
-    )
+    is_equal = now != "" and normalize_line(now) == normalize_line(before) != "#"
+    return now == before or is_equal or _is_date(now, before)
 
 
 def _is_date(now: str, before: str) -> bool:

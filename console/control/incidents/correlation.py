@@ -50,10 +50,8 @@ def causes_from_findings(
             finding = alerts[unit]
             runs = index.runs.get(finding.job_id, ())
             root = next((run for run in runs if run.period_key == finding.period_key and finding.period_key), None)
-            group = RootCause(
-                finding.business_date, finding.since, root or run_for_finding(finding), None, finding=finding
-            )
-            causes.append(group)
+            root = root or run_for_finding(finding)
+            causes.append(RootCause(finding.business_date, finding.since, root, None, finding=finding))
         explained |= index.graph.descendants(unit)
     return causes
 
@@ -149,9 +147,8 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
         (free if place is None else owners[place]).append(incident)
     matches: list[IncidentMatch] = []
     for incident in free:
-        unclaimed = {
-            place: groups[place] for place, held in owners.items() if not held and groups[place].finding is None
-        }
+        unclaimed = {place: groups[place] for place, owned in owners.items() if not owned}
+        unclaimed = {place: group for place, group in unclaimed.items() if group.finding is None}
         followers = _followers(index, incident, unclaimed)
         retried = [place for place in followers if _was_retried(index, incident, groups[place])]
         parents |= dict.fromkeys(retried, incident.id)
@@ -180,9 +177,8 @@ class _ClosedIncidents:
 
     def reopened_by(self, group: RootCause) -> IncidentFacts | None:
         """The incident that closed last with the same root, shortly before the cause; returned once."""
-        incidents = [
-            incident for incident in self._left if _same_root(incident, group) and self._is_soon(incident, group)
-        ]
+        soon = (incident for incident in self._left if self._is_soon(incident, group))
+        incidents = [incident for incident in soon if _same_root(incident, group)]
         if incidents:
             self._left.remove(incidents[-1])
         return incidents[-1] if incidents else None
@@ -201,10 +197,8 @@ def _same_root(incident: IncidentFacts, group: RootCause) -> bool:
     if group.target is not None:
         return group.target.id == incident.root_target_id
     if group.shared or group.check:
-        return (group.shared, group.check) == (
-            incident.shared,
-            incident.root_check,
-        ) and group.business_date == incident.business_date
+        known = (incident.shared, incident.root_check, incident.business_date)
+        return (group.shared, group.check, group.business_date) == known
     return group.root is not None and (group.root.job_id, group.rule) == (incident.root_job_id, incident.rule)
 
 
@@ -245,20 +239,14 @@ def _same_cause(incident: IncidentFacts, groups: Sequence[RootCause]) -> int | N
             return place
         if group.check and (group.check, group.business_date) == (incident.root_check, incident.business_date):
             return place
-        if (
-            group.root is not None
-            and group.root.job_id == incident.root_job_id
-            and (
-                group.business_date == incident.business_date
-                or (group.finding is not None and group.finding.rule == incident.rule)
-            )
-        ):
+        is_same = group.business_date == incident.business_date
+        is_same = is_same or (group.finding is not None and group.finding.rule == incident.rule)
+        if group.root is not None and group.root.job_id == incident.root_job_id and is_same:
             return place
     if incident.root_target_id is not None:
         return None
-    return next(
-        (place for place, group in enumerate(groups) if group.holds(incident.root_job_id, incident.business_date)), None
-    )
+    root = incident.root_job_id, incident.business_date
+    return next((place for place, group in enumerate(groups) if group.holds(*root)), None)
 
 
 def _followers(index: EstateIndex, incident: IncidentFacts, groups: Mapping[int, RootCause]) -> list[int]:

@@ -34,10 +34,10 @@ from console.control.incidents.titles import (
     incident_title,
     notified_cause,
 )
-from console.control.services.status import Threat
+from console.control.services.status import Threat, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
-from console.control.snapshot.runs import run_key
+from console.control.snapshot.runs import RunKey, run_key
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, ServiceDayVerdict
 from console.domain.estate import RunFacts
 from console.domain.finding import DetectionRule
@@ -80,10 +80,8 @@ def with_maintenance(
     if not unheard and (decision.closed or nothing_new):
         return decision, ""
     notification = replace(parse_last_notification(decision.fingerprint), quiet=NEW if unheard else KNOWN)
-    is_first = before is None or not before.quiet
-    return replace(
-        decision, fingerprint=notification.text()
-    ), f"suppressed: {maintenance.text('UTC')}" if is_first else ""
+    event = f"suppressed: {maintenance.text('UTC')}" if before is None or not before.quiet else ""
+    return replace(decision, fingerprint=notification.text()), event
 
 
 def maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> ActiveMaintenance | None:
@@ -111,21 +109,18 @@ def dedup_key_of(index: EstateIndex, match: IncidentMatch) -> str:
     """Dedup key: that of the open incident; for a new cause its first run or the start of its outage."""
     if match.incident is not None:
         return match.incident.key
-    root, target = match.group.root, match.group.target
-    if root is not None and match.group.finding is not None:
-        period = unambiguous_name(root.period_key) or instant_key(match.group.since)
-        return f"rule:{match.group.finding.rule}:{unambiguous_name(index.job(root.job_id).name)}@{period}"
-    if root is not None and match.group.awaits:
-        return (
-            f"{UNMET_PROMISE}:{unambiguous_name(index.job(root.job_id).name)}@{match.group.business_date.isoformat()}"
-        )
+    group, root, target = match.group, match.group.root, match.group.target
     if root is not None:
-        again = f"#{root.attempt}" if root.attempt > 1 else ""
-        return f"run:{unambiguous_name(index.job(root.job_id).name)}@{unambiguous_name(root.period_key)}{again}"
-    if match.group.check:
-        return f"check:{unambiguous_name(match.group.check)}@{match.group.business_date.isoformat()}"
-    if match.group.shared:
-        return f"shared:{unambiguous_name(match.group.shared)}@{instant_key(match.group.since)}"
+        name = unambiguous_name(index.job(root.job_id).name)
+        if group.finding is not None:
+            return f"rule:{group.finding.rule}:{name}@{unambiguous_name(root.period_key) or instant_key(group.since)}"
+        if group.awaits:
+            return f"{UNMET_PROMISE}:{name}@{group.business_date.isoformat()}"
+        return f"run:{name}@{unambiguous_name(root.period_key)}{f'#{root.attempt}' if root.attempt > 1 else ''}"
+    if group.check:
+        return f"check:{unambiguous_name(group.check)}@{group.business_date.isoformat()}"
+    if group.shared:
+        return f"shared:{unambiguous_name(group.shared)}@{instant_key(group.since)}"
     since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
     name = unambiguous_name(f"{target.system}/{target.name}") if target is not None else cause_name(index, match)
     return f"target:{name}{since}"
@@ -163,11 +158,8 @@ def decide_incident(
     root = match.group.root
     owner, runbook = _owner(index, match, services)
     flapped, flapping_since = count_flaps(index, match)
-    known = [
-        service.act_by
-        for service in services
-        if service.act_by is not None and service.timeliness is not Timeliness.BREACHED
-    ]
+    pending = (service for service in services if service.timeliness is not Timeliness.BREACHED)
+    known = [service.act_by for service in pending if service.act_by is not None]
     act_by = min((at for at in known if at >= index.now), default=max(known, default=None))
     roles = _roles(index, match)
     ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({member.job_id for member in roles}))}
@@ -252,18 +244,14 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
         service=verdict.service,
         business_date=verdict.business_date,
         deadline=verdict.deadline,
-        act_by=_second(threatened.act_by) if threatened else None,
-        green_by=_second(budget.green_by) if budget else None,
+        act_by=whole_second(threatened.act_by) if threatened else None,
+        green_by=whole_second(budget.green_by) if budget else None,
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         source=budget.source if budget else "",
         reason="; ".join(filter(None, [verdict.given, *starts])) if starts else verdict.reason,
         submission=verdict.submission,
     )
-
-
-def _second(at: datetime | None) -> datetime | None:
-    return at.replace(microsecond=0) if at is not None else None
 
 
 def _failed_since(match: IncidentMatch) -> datetime:
@@ -278,37 +266,35 @@ def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[Affected
     jobs = [index.job(job_id) for job_id in match.group.job_ids_to_fix()]
     known = {service.name: service for service in index.estate.services}
     affected = [known[service.service] for service in services if service.service in known]
-    service_owners = [each.owner for each in affected]
-    owners = [
-        _reported_by_all(job.owner for job in jobs),
-        *(service_owners if jobs else [_reported_by_all(service_owners)]),
-    ]
-    runbooks = [_reported_by_all(job.runbook for job in jobs), *(each.runbook for each in affected)]
+    service_owners = [service.owner for service in affected]
+    owners = [_common(job.owner for job in jobs), *(service_owners if jobs else [_common(service_owners)])]
+    runbooks = [_common(job.runbook for job in jobs), *(service.runbook for service in affected)]
     return next(filter(None, owners), ""), next(filter(None, runbooks), "")
 
 
-def _reported_by_all(values: Iterable[str]) -> str:
+def _common(values: Iterable[str]) -> str:
     distinct = set(values)
     return distinct.pop() if len(distinct) == 1 else ""
 
 
 def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
-    members: dict[tuple[int, str], MemberVerdict] = {}
-    if match.group.root is not None:
-        _add(members, match.group.root, "root")
-    for run in match.group.red:
-        _add(members, run, "red")
-    for run in match.stale:
-        _add(members, run, "stale")
-    if match.incident is not None:
-        for run in affected_runs(index, match.incident):
-            if not index.is_red_now(run):  # a run that turned red since is part of another incident
-                _add(members, run, "repaired")
+    root, target = match.group.root, match.group.target
+    affected = affected_runs(index, match.incident) if match.incident is not None else []
+    roles: list[tuple[str, Sequence[RunFacts]]] = [
+        ("root", [root] if root is not None else []),
+        ("red", match.group.red),
+        ("stale", match.stale),
+        # a run that turned red since is part of another incident
+        ("repaired", [run for run in affected if not index.is_red_now(run)]),
+    ]
+    if target is not None and not match.close_reason:
+        roles.append(("threatened", unfinished_runs_on(index, target.id)))
+    members: dict[RunKey, MemberVerdict] = {}
+    for role, runs in roles:
+        for run in runs:
+            members.setdefault(run_key(run), MemberVerdict(run.job_id, run.period_key, role, run.id or None))
     if match.close_reason:
         return list(members.values())
-    if match.group.target is not None:
-        for run in unfinished_runs_on(index, match.group.target.id):
-            _add(members, run, "threatened")
     broken = [
         run.job_id
         for run in match.broken()
@@ -318,10 +304,6 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
         for job_id, period_key, run_id in threatened_runs(index, dict.fromkeys(broken), business_date):
             members.setdefault((job_id, period_key), MemberVerdict(job_id, period_key, "threatened", run_id))
     return list(members.values())
-
-
-def _add(members: dict[tuple[int, str], MemberVerdict], run: RunFacts, role: str) -> None:
-    members.setdefault(run_key(run), MemberVerdict(run.job_id, run.period_key, role, run.id or None))
 
 
 KEY_NAME_LIMIT = 300

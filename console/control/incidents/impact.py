@@ -16,7 +16,7 @@ from console.control.incidents.root_cause import root_causes
 from console.control.services.delivery import pending_checks
 from console.control.services.status import RepairBudget
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import run_key, run_time
+from console.control.snapshot.runs import run_key
 from console.domain.estate import Estate, IncidentFacts, RunFacts
 from console.domain.job import Safety
 from console.forecast.finish_times import (
@@ -126,11 +126,9 @@ def tightest_budget(budgets: Iterable[RepairBudget]) -> RepairBudget | None:
     """The budget with the earliest act-by; one without figures only if all are. None for no budgets."""
     known: Sequence[RepairBudget] = list(budgets)
     timed = [budget for budget in known if budget.act_by is not None]
-    return (
-        min(timed, key=lambda budget: (budget.act_by or budget.green_by, budget.job_id))
-        if timed
-        else next(iter(known), None)
-    )
+    if not timed:
+        return next(iter(known), None)
+    return min(timed, key=lambda budget: (budget.act_by or budget.green_by, budget.job_id))
 
 
 def _at(limit: _Limit) -> datetime:
@@ -153,8 +151,7 @@ def affected_days(
     if match.group.check:
         return {day.key: (day, []) for day in days if _is_hit_by_check(index, match, day)}
     if awaited := match.group.awaits or match.awaits:
-        lost = (day.key for day in days)
-        return {name: (day, []) for name, day in zip(lost, days, strict=True) if name in awaited}
+        return {day.key: (day, []) for day in days if day.key in awaited}
     broken = {run_key(run) for run in match.broken()}
     jobs = {job_id for job_id, _ in broken}
     for day in days:
@@ -163,18 +160,12 @@ def affected_days(
         nodes = [day.nodes[job] for job in jobs if job in day.nodes]
         read = [node for node in nodes if node.run is not None and run_key(node.run) in broken]
         unrepaired = [node for node in read if node.how not in (NodeState.DONE, NodeState.OVER)]
-        unrepaired = _awaited(index, day, unrepaired)
+        needed = indispensable_jobs(index, day) if unrepaired else set()
+        unrepaired = [node for node in unrepaired if node.job_id in needed]
         if unrepaired:
             _, known = affected.get(day.key, (day, []))
             affected[day.key] = (day, known + unrepaired)
     return affected
-
-
-def _awaited(index: EstateIndex, day: ServiceForecast, nodes: list[ForecastNode]) -> list[ForecastNode]:
-    if not nodes:
-        return nodes
-    needed = indispensable_jobs(index, day)
-    return [node for node in nodes if node.job_id in needed]
 
 
 def _hit_by_target(
@@ -203,17 +194,13 @@ def next_effects(days: Sequence[ServiceForecast]) -> Iterator[datetime]:
     """Instants from which an unreachable target may affect another day."""
     for day in days:
         yield day.deadline - NEAR
-        yield from (at - NEAR for node in day.unfinished() if (at := _due(node)) is not None)
+        yield from (at - NEAR for node in day.unfinished() if (at := node.at) is not None)
 
 
 def _is_near(day: ServiceForecast, nodes: Sequence[ForecastNode], now: datetime) -> bool:
     """Work that follows other work is due once the day has begun: nothing else determines its start."""
     if day.deadline - NEAR <= now:
         return True
-    follows = any(_due(node) is None for node in nodes)
-    known = [at for node in (day.nodes.values() if follows else nodes) if (at := _due(node)) is not None]
+    follows = any(node.at is None for node in nodes)
+    known = [at for node in (day.nodes.values() if follows else nodes) if (at := node.at) is not None]
     return min(known, default=day.deadline) - NEAR <= now
-
-
-def _due(node: ForecastNode) -> datetime | None:
-    return run_time(node.run) if node.run is not None else node.due

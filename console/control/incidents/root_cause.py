@@ -15,7 +15,7 @@ with another. Only recognized and named messages are signatures, so "exit 1" or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -112,13 +112,8 @@ def upstream_causes(index: EstateIndex) -> list[RootCause]:
 
 def unreachable_target_causes(index: EstateIndex) -> list[TargetFacts]:
     """Targets that fail for more polls than `stale_polls` and have something to run, or members of services."""
-    settings, now = index.estate.settings, index.now
-    failing = [
-        target
-        for target in index.estate.targets.values()
-        if target.failing_since is not None
-        and _failing_for(target, target.failing_since, now) > settings.stale_polls * target.poll_every
-    ]
+    stale_polls, targets = index.estate.settings.stale_polls, index.estate.targets.values()
+    failing = [target for target in targets if _failing_for(target, index.now) > stale_polls * target.poll_every]
     if not failing:
         return []
     members = set().union(*(index.graph.members(service.terminals) for service in index.estate.services))
@@ -129,9 +124,11 @@ def unreachable_target_causes(index: EstateIndex) -> list[TargetFacts]:
     return [target for target in failing if target.id in busy]
 
 
-def _failing_for(target: TargetFacts, since: datetime, now: datetime) -> timedelta:
-    """How long polls failed; paused polling does not count."""
-    pause = target.pause
+def _failing_for(target: TargetFacts, now: datetime) -> timedelta:
+    """How long polls failed; paused polling does not count. Negative if they do not fail."""
+    since, pause = target.failing_since, target.pause
+    if since is None:
+        return timedelta(-1)
     if pause is None:
         return now - since
     if pause.lasts(now):
@@ -185,29 +182,26 @@ def threatened_runs(
     return threatened
 
 
-def unfinished_runs_on(index: EstateIndex, target_id: int, business_date: date | None = None) -> list[RunFacts]:
+def unfinished_runs_on(index: EstateIndex, target_id: int) -> list[RunFacts]:
     """Runs on the target that are open, or due and not seen to start, in the order of their jobs."""
-    unfinished = []
+    return [run for run in _runs_on(index, target_id) if run.state.is_open and run_time(run) <= index.now]
+
+
+def _runs_on(index: EstateIndex, target_id: int) -> Iterator[RunFacts]:
+    """All runs of the target's jobs, without those of tasks."""
     for job_id, runs in index.runs.items():
-        if index.job(job_id).target_id != target_id or index.graph.unit(job_id) != job_id:
-            continue
-        unfinished += [
-            run
-            for run in runs
-            if run.state.is_open and run_time(run) <= index.now and business_date in (None, run.business_date)
-        ]
-    return unfinished
+        if index.job(job_id).target_id == target_id and index.graph.unit(job_id) == job_id:
+            yield from runs
 
 
 def failed_tasks(index: EstateIndex, run: RunFacts) -> list[JobFacts]:
     """Red tasks of a DAG run: those that failed before those that were blocked, by id."""
     tasks = []
     for task in index.tasks_of(run.job_id):
-        red = [
-            known for known in index.runs.get(task.id, ()) if known.period_key == run.period_key and known.state.is_red
-        ]
+        states = [each.state for each in index.runs.get(task.id, ()) if each.period_key == run.period_key]
+        red = [state for state in states if state.is_red]
         if red:
-            tasks.append((all(known.state is RunState.BLOCKED for known in red), task.id, task))
+            tasks.append((all(state is RunState.BLOCKED for state in red), task.id, task))
     return [task for _, _, task in sorted(tasks, key=lambda item: item[:2])]
 
 
@@ -226,10 +220,8 @@ def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) ->
             group = RootCause(business_date, min(red_since(run) for run in runs), runs[-1], None, list(runs))
             causes.append(group)
             begun = min(run_time(run) for run in runs)
-            affected = {
-                place for place in affected_below(index, [job_id], business_date) if place[0] in red.get(place[1], ())
-            }
-            for place in sorted(affected - {(job_id, business_date)}):
+            below = affected_below(index, [job_id], business_date) - {(job_id, business_date)}
+            for place in sorted(place for place in below if place[0] in red.get(place[1], ())):
                 if max(map(red_since, red[place[1]][place[0]])) >= begun:
                     owners.setdefault(place, []).append(group)
     return causes
@@ -257,9 +249,7 @@ def _explained(index: EstateIndex, group: RootCause, jobs: dict[int, list[RunFac
     if group.target is None:
         return []
     dates = {runs[0].business_date for runs in jobs.values()}
-    waiting = {
-        run.job_id for business_date in dates for run in unfinished_runs_on(index, group.target.id, business_date)
-    }
+    waiting = {run.job_id for run in unfinished_runs_on(index, group.target.id) if run.business_date in dates}
     downstream = set().union(*(index.graph.descendants(unfinished) for unfinished in waiting))
     return [
         job_id
@@ -309,7 +299,7 @@ def _burst(index: EstateIndex, target_id: int, groups: Sequence[RootCause]) -> T
     if len({group.root.job_id for group in near if group.root is not None}) < max(BURST_JOBS, rules.shared_jobs):
         return None
     first = min(group.since for group in near)
-    ended = _ended_on(index, target_id)
+    ended = [run for run in _runs_on(index, target_id) if run.ended_at is not None and not run.state.is_open]
     meanwhile = [run for run in ended if first <= red_since(run) <= last]
     before = [run for run in ended if red_since(run) < first]
     red, red_before = _red(meanwhile), _red(before)
@@ -318,16 +308,6 @@ def _burst(index: EstateIndex, target_id: int, groups: Sequence[RootCause]) -> T
     span = format_duration(max(last - first, timedelta(seconds=1)).total_seconds())
     evidence = f"{red} of {len(meanwhile)} runs that ended there within {span} failed; of those before {red_before} of"
     return TargetBurst(target_id, near, f"{evidence} {len(before)}")
-
-
-def _ended_on(index: EstateIndex, target_id: int) -> list[RunFacts]:
-    return [
-        run
-        for job_id, runs in index.runs.items()
-        if index.job(job_id).target_id == target_id and index.graph.unit(job_id) == job_id
-        for run in runs
-        if run.ended_at is not None and not run.state.is_open
-    ]
 
 
 def _red(runs: Sequence[RunFacts]) -> int:

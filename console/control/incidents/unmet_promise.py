@@ -55,21 +55,16 @@ def with_unmet_promises(
     }
     lost = [day for day in days if day.ends and _is_lost(index, day, _end_of(day) in notified)]
     if lost:
-        other_matches = [match for match in matches if not _is_own(match)]
-        broken = {
-            (run.job_id, run.business_date)
-            for match in other_matches
-            if not match.close_reason
-            for run in match.broken()
-        }
+        others = [match for match in matches if not _is_own(match)]
+        still_broken = (run for match in others if not match.close_reason for run in match.broken())
+        broken = {(run.job_id, run.business_date) for run in still_broken}
         lost = [day for day in lost if _end_of(day) not in broken]
-        explained = _explain(
-            index, [match for match in other_matches if any(match.group is group for group in groups)], lost, notified
-        )
+        causes = [match for match in others if any(match.group is group for group in groups)]
+        explained = _explain(index, causes, lost, notified)
         lost = [day for day in lost if _end_of(day) not in explained]
-        awaited, abandoned = _made_late(index, other_matches, lost)
+        awaited, abandoned = _made_late(index, others, lost)
         lost = [day for day in lost if not any(day in days_awaited for days_awaited in awaited.values())]
-        alone = {*_unexplained(index, other_matches, lost), *abandoned}
+        alone = {*_unexplained(index, others, lost), *abandoned}
         lost = [day for day in lost if _end_of(day) in notified or day.key in alone]
         matches = match_incidents(index, [*groups, *_causes(index, lost, abandoned)])
         for match in matches:
@@ -80,31 +75,30 @@ def with_unmet_promises(
 
 
 def _made_late(
-    index: EstateIndex, other_matches: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
+    index: EstateIndex, others: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
 ) -> tuple[dict[int, list[ServiceForecast]], dict[ServiceDayKey, int]]:
     """Days past their deadline that no open cause affects, by the resolved incident that notified of them: those with
     work running or awaited; and the incident of each other one."""
     awaited: dict[int, list[ServiceForecast]] = {}
     abandoned: dict[ServiceDayKey, int] = {}
     late = [day for day in lost if index.now > day.deadline]
-    affected = {name for match in other_matches if late for name in affected_days(index, match, late)}
-    for match in other_matches if late else ():
+    affected = {name for match in others if late for name in affected_days(index, match, late)}
+    for match in others if late else ():
         before = last_notification_of(match)
         if match.incident is None or before is None or not match.close_reason:
             continue
         if not index.estate.telling.told.get(match.incident.id):
             continue  # it was never notified
         for day in late:
-            name = day.key
-            if name not in before.services or name in affected:
+            if day.key not in before.services or day.key in affected:
                 continue
-            affected.add(name)
+            affected.add(day.key)
             runs = [*match.group.roots(), *affected_runs(index, match.incident)]
             ended_at = max((run.ended_at for run in runs if run.ended_at is not None), default=None)
             if _goes_on(index, day) or (ended_at is not None and index.now < ended_at + PATIENCE):
                 awaited.setdefault(match.incident.id, []).append(day)
             else:
-                abandoned[name] = match.incident.id
+                abandoned[day.key] = match.incident.id
     return awaited, abandoned
 
 
@@ -120,7 +114,7 @@ def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Seque
 
 def _late_text(index: EstateIndex, day: ServiceForecast) -> str:
     """ "supply-plan was not delivered by 06:30 CET and waits for warehouse/load_orders"."""
-    waits = next((index.name(node.job_id) for node in day.unfinished()), "")
+    waits = _awaited_job(index, day)
     late = f"{day.service.name} was not delivered by {zoned_time(day.deadline, day.service.zone, index.now)}"
     return f"{late} and waits for {waits}" if waits else late
 
@@ -146,13 +140,10 @@ def _explain(
 def _is_lost(index: EstateIndex, day: ServiceForecast, is_notified: bool) -> bool:
     """True by its own forecast. A notified one stays lost while it may be late, so that it does not end and begin in
     turns."""
-    if day.deadline >= index.now and (
-        day.finish is None
-        or (day.finish.p90 <= day.deadline and (day.odds is None or day.odds.late < day.service.risk))
-    ):
-        return False
-    if day.deadline >= index.now and not _has_begun(index, day):
-        return False
+    if day.deadline >= index.now:
+        is_calm = day.odds is None or day.odds.late < day.service.risk
+        if day.finish is None or (day.finish.p90 <= day.deadline and is_calm) or not _has_begun(index, day):
+            return False
     if not is_notified and not _was_watched(index, day):
         return False
     verdict = service_verdict(index, day, ())
@@ -169,11 +160,9 @@ def _is_lost(index: EstateIndex, day: ServiceForecast, is_notified: bool) -> boo
 
 def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
     """True once a job of it has started, or should have: before that its forecast judges the schedule alone."""
-    own = (
-        node.run for node in day.nodes.values() if node.run is not None and node.run.business_date == day.business_date
-    )
-    due = (node.due for node in day.nodes.values() if node.due is not None)
-    return any(map(has_started, own)) or any(at <= index.now for at in due)
+    nodes = day.nodes.values()
+    own = (node.run for node in nodes if node.run is not None and node.run.business_date == day.business_date)
+    return any(map(has_started, own)) or any(node.due <= index.now for node in nodes if node.due is not None)
 
 
 def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
@@ -189,23 +178,17 @@ def _is_own(match: IncidentMatch) -> bool:
 
 
 def _unexplained(
-    index: EstateIndex, other_matches: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
+    index: EstateIndex, others: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
 ) -> Iterator[ServiceDayKey]:
     """Days that none of these matches affects, or affected so lately that it is not news."""
-    affected = {name for match in other_matches for name in affected_days(index, match, lost)}
-    ended = [
-        IncidentMatch(closed, RootCause(closed.business_date, closed.failed_since, None, None))
-        for closed in index.estate.closed
-    ]
-    notified = [
-        (match, before.services) for match in [*other_matches, *ended] if (before := last_notification_of(match))
-    ]
+    affected = {name for match in others for name in affected_days(index, match, lost)}
+    closed = index.estate.closed
+    ended = [IncidentMatch(each, RootCause(each.business_date, each.failed_since, None, None)) for each in closed]
+    notified = [(match, before.services) for match in [*others, *ended] if (before := last_notification_of(match))]
     for day in lost:
-        name = day.key
-        if name in affected:
-            continue
-        if not any(_is_known(index, day, match) for match, services in notified if name in services):
-            yield name
+        known = (_is_known(index, day, match) for match, services in notified if day.key in services)
+        if day.key not in affected and not any(known):
+            yield day.key
 
 
 def _is_known(index: EstateIndex, day: ServiceForecast, match: IncidentMatch) -> bool:
@@ -239,19 +222,13 @@ def _causes(
     for day in sorted(lost, key=lambda day: (day.deadline, day.service.name, day.business_date)):
         since = min(day.deadline, index.now)
         node = day.nodes.get(day.ends[0])
-        run = node.run if node is not None else None
-        root = (
-            run
-            if run is not None and run.business_date == day.business_date
-            else placeholder_run(day.ends[0], "", day.business_date, since)
-        )
-        group = causes.setdefault(
-            _end_of(day),
-            RootCause(day.business_date, since, root, None, words=_text(index, day), lost_by=_lost_by(day)),
-        )
-        group.awaits = (*group.awaits, day.key)
-        told_by = abandoned.get(day.key)
-        group.explains += (told_by,) if told_by is not None else ()
+        root = node.run if node is not None else None
+        if root is None or root.business_date != day.business_date:
+            root = placeholder_run(day.ends[0], "", day.business_date, since)
+        cause = RootCause(day.business_date, since, root, None, words=_text(index, day), lost_by=_lost_by(day))
+        cause = causes.setdefault(_end_of(day), cause)
+        cause.awaits = (*cause.awaits, day.key)
+        cause.explains += (abandoned[day.key],) if day.key in abandoned else ()
     return list(causes.values())
 
 
@@ -262,12 +239,15 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     is_late = day.finish is not None and day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     text = f"was not delivered by {by}" if index.now > day.deadline else ahead
-    waits = next((index.name(node.job_id) for node in day.unfinished()), "")
-    lost_by = _lost_by(day)
+    waits, lost_by = _awaited_job(index, day), _lost_by(day)
     loses = index.name(lost_by) if lost_by is not None else ""
     text += f" because of {loses}" if loses else ""
     awaits = f"; it waits for {waits}" if waits not in ("", loses) else ""
     return f"{day.service.name} {text}, and nothing failed{awaits}"
+
+
+def _awaited_job(index: EstateIndex, day: ServiceForecast) -> str:
+    return next((index.name(node.job_id) for node in day.unfinished()), "")
 
 
 def _lost_by(day: ServiceForecast) -> int | None:
@@ -281,9 +261,8 @@ def _close_with_days(index: EstateIndex, match: IncidentMatch, days: Sequence[Se
         return
     verdicts = [service_verdict(index, day, ()) for day in days if day.key in before.services]
     match.recovered = bool(verdicts) and all(verdict.timeliness is not Timeliness.NO_ESTIMATE for verdict in verdicts)
-    match.close_reason = (
-        "; ".join(f"{verdict.service}: {verdict.reason}" for verdict in verdicts) or "out of view: it is too long ago"
-    )
+    reasons = "; ".join(f"{verdict.service}: {verdict.reason}" for verdict in verdicts)
+    match.close_reason = reasons or "out of view: it is too long ago"
 
 
 def _end_of(day: ServiceForecast) -> Place:
@@ -298,9 +277,7 @@ def failed_check_causes(index: EstateIndex, days: Sequence[ServiceForecast]) -> 
         for check in pending_checks(index, day):
             since = check.since or (day.deadline if index.now > day.deadline else None)
             if since is not None:
-                group = causes.setdefault(
-                    (check.check, day.business_date),
-                    RootCause(day.business_date, since, None, None, [], check.check, check.words),
-                )
-                group.since = min(group.since, since)
+                cause = RootCause(day.business_date, since, None, None, [], check.check, check.words)
+                cause = causes.setdefault((check.check, day.business_date), cause)
+                cause.since = min(cause.since, since)
     return sorted(causes.values(), key=lambda group: (group.since, group.check))

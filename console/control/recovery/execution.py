@@ -43,9 +43,8 @@ def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Map
     It takes no turn of running steps. Its wait counts from the plan's start, also when repeated. While a person holds
     the job there is nothing to place; if they release it before that start, the plan holds it."""
     release = _other_of(plan, step, Verb.RELEASE)
-    if release is not None and all(
-        states.get(each) in ENDED_STEP_STATES for each in release.after if each != step.place
-    ):
+    before = [place for place in release.after if place != step.place] if release is not None else []
+    if release is not None and all(states.get(place) in ENDED_STEP_STATES for place in before):
         return EndStep(step, "verified", "not needed: what it reads was good before its start; nothing was sent")
     if begun := _begun(plan, step):
         return EndStep(step, "verified", f"{begun}; nothing was sent")
@@ -170,11 +169,8 @@ def _finish(plan: PlanProgress, states: Mapping[int, str]) -> list[PlanMove]:
     if "failed" in states.values():
         return [ChangePlanState("stopped", _stopped(plan, [], states))]
     if all(state in ENDED_STEP_STATES for state in states.values()):
-        return [
-            ChangePlanState(
-                "done", f"{len(states)} of {len(states)} {'step is' if len(states) == 1 else 'steps are'} over"
-            )
-        ]
+        steps = "step is" if len(states) == 1 else "steps are"
+        return [ChangePlanState("done", f"{len(states)} of {len(states)} {steps} over")]
     return []
 
 
@@ -285,18 +281,15 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
         return "" if state.is_open or state is RunState.UNKNOWN else f"it has ended: {state} ({run.evidence})"
     if state is not RunState.SUCCEEDED or run.stale:
         return ""
-    above = (one.run for one in plan.steps if one.place in step.after)
-    read_before = any(
-        one is not None and one.ended is not None and (run.started or run.ended) + CLOCK_SKEW < one.ended
-        for one in above
-    )
+    began = (run.started or run.ended) + CLOCK_SKEW
+    above = (other.run for other in plan.steps if other.place in step.after)
+    read_before = any(other is not None and other.ended is not None and began < other.ended for other in above)
     return "" if read_before else f"good by other means: {state} ({run.evidence})"
 
 
 def _stopped(plan: PlanProgress, red: list[EndStep], states: Mapping[int, str]) -> str:
-    further = (
-        f"{left_held_text(plan)}; to go on: headway plan resume {plan.id} (requests failed steps again), or plan abort"
-    )
+    held = left_held_text(plan)
+    further = f"{held}; to go on: headway plan resume {plan.id} (requests failed steps again), or plan abort"
     if red:
         return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words.rstrip('.')}{further}"
     step = next(one for one in plan.steps if states[one.place] == "failed")

@@ -141,8 +141,7 @@ def _clocks(
 def _unless_held(index: EstateIndex, day: ServiceForecast, save: SavedService) -> SavedService:
     """No plan saves what waits for a job that a person keeps back."""
     for node in day.unfinished() if save.saved is not False else ():
-        due = run_time(node.run) if node.run is not None else node.due
-        if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, due, index.now)):
+        if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, node.at, index.now)):
             job = index.name(node.job_id)
             return replace(save, saved=False, words=f"not by this plan: {job} is {words}", waits_for=job)
     return save

@@ -8,13 +8,13 @@ services, as proposed and with one step skipped or marked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import STARTING, Capability, RunEvidence, RunState, Verb
-from console.control.expectations.expected_runs import expect_runs
+from console.control.expectations.expected_runs import index_with_expected
 from console.control.holds.conditions import HoldPolicy, hold_policies
 from console.control.holds.warnings import hold_refusal
 from console.control.incidents.correlation import IncidentMatch, causes_from_findings, match_incidents
@@ -96,8 +96,7 @@ def _again(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[f
 def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> str:
     """Why a job that waits for a step is not a step itself; empty if it is not about to start. `held`: policies by
     job."""
-    due = run_time(node.run) if node.run is not None else node.due
-    if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, due, index.now)):
+    if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, node.at, index.now)):
         return f"{words}: it does not start by itself; release it or run it"
     kept = held.get(node.job_id)
     if kept is not None and node.how in TO_COME:
@@ -159,11 +158,11 @@ def with_tier_1_services(estate: Estate, draft: PlanDraft) -> PlanDraft:
     if not first:
         return draft
     graph = DependencyGraph(estate.jobs, estate.dependencies)
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for service in first:
         for job_id in graph.members(terminal for terminal in service.terminals if terminal in estate.jobs):
-            found.setdefault(job_id, []).append(clean_line(service.name))
-    steps = (replace(step, first_tier=tuple(found.get(graph.unit(step.job_id), ()))) for step in draft.steps)
+            names.setdefault(job_id, []).append(clean_line(service.name))
+    steps = (replace(step, first_tier=tuple(names.get(graph.unit(step.job_id), ()))) for step in draft.steps)
     return replace(draft, steps=tuple(steps))
 
 
@@ -195,8 +194,7 @@ def propose_recovery(
     `foresee`: the simulation that its act-by times come from, as in an evaluation; `otherwise`: the simulation of a
     night that follows the plan."""
     estate = without_own_pauses(estate)
-    due = expect_runs(estate, now)
-    index = EstateIndex(estate, now, due.runs, due.withdrawn)
+    index = index_with_expected(estate, now)
     matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
     match = next((match for match in matches if match.incident is not None and match.incident.id == incident_id), None)
     if match is None:
@@ -222,7 +220,11 @@ def _draft(
     scopes |= {key: _after_its_start(index, starting.pop(key), due) for key, due in clash.to_repeat.items()}
     held = {key: starting[key] for key in clash.to_hold}
     read = {**scopes, **held}
-    between = {key: one for key, one in starting.items() if key in held or _is_read_by_one_of(index, one, read)}
+    between = {
+        key: scope
+        for key, scope in starting.items()
+        if key in held or _any_of(read.values(), index.graph.descendants(scope.run.job_id), scope.run.business_date)
+    }
     left_out = [(one.run, one.why) for key, one in starting.items() if key not in between]
     left_out += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - scopes]
     left_out += [(run, "it is good again") for run in match.broken() if index.is_green(run)]
@@ -257,13 +259,11 @@ def _todo(
 def propose_bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can_act: CanAct) -> PlanDraft:
     """The same verb for each of these runs, upstreams before their downstreams; runs out of view are left out."""
     estate = without_own_pauses(estate)
-    due = expect_runs(estate, now)
-    index = EstateIndex(estate, now, due.runs, due.withdrawn)
+    index = index_with_expected(estate, now)
     found = {number: index.run_by_id(number) for number in dict.fromkeys(run_ids)}
-    good = [run for run in found.values() if run is not None and verb in _MARKS and _is_good(index, run)]
-    scopes = [
-        _PlanScope(run, f"marked; it is {run.state}") for run in found.values() if run is not None and run not in good
-    ]
+    runs = [run for run in found.values() if run is not None]
+    good = [run for run in runs if verb in _MARKS and _is_good(index, run)]
+    scopes = [_PlanScope(run, f"marked; it is {run.state}") for run in runs if run not in good]
     gone = [LeftOutRun(f"run {number}", number, "out of view") for number, run in found.items() if run is None]
     steps = _steps(index, scopes, can_act, verb)
     left = (*gone, *(_left(index, run, NOTHING_TO_MARK) for run in good))
@@ -288,7 +288,9 @@ def _needed(
         for node in day.unfinished():
             if node.run is not None and run_key(node.run) in todo:
                 scopes[run_key(node.run)] = todo[run_key(node.run)]
-            elif (why := native_start_reason(index, held, node)) and _waits_for(index, day, node, scopes):
+            elif (why := native_start_reason(index, held, node)) and _any_of(
+                scopes.values(), index.graph.ancestors(node.job_id), day.business_date
+            ):
                 run = node.run or to_come(node, day)
                 starting[run_key(run)] = _PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
     return scopes, starting
@@ -300,18 +302,9 @@ def _after_its_start(index: EstateIndex, one: _PlanScope, due: datetime) -> _Pla
     return replace(one, verb=Verb.RERUN, why=why)
 
 
-def _is_read_by_one_of(index: EstateIndex, one: _PlanScope, scopes: Mapping[RunKey, _PlanScope]) -> bool:
-    below = index.graph.descendants(one.run.job_id)
-    return any(
-        scope.run.job_id in below and scope.run.business_date == one.run.business_date for scope in scopes.values()
-    )
-
-
-def _waits_for(
-    index: EstateIndex, day: ServiceForecast, node: ForecastNode, scopes: Mapping[RunKey, _PlanScope]
-) -> bool:
-    above = index.graph.ancestors(node.job_id)
-    return any(scope.run.job_id in above and scope.run.business_date == day.business_date for scope in scopes.values())
+def _any_of(scopes: Iterable[_PlanScope], job_ids: Collection[int], business_date: date) -> bool:
+    """True if a run of one of these jobs on that date must run again."""
+    return any(scope.run.job_id in job_ids and scope.run.business_date == business_date for scope in scopes)
 
 
 def _without_blocked(
@@ -351,8 +344,7 @@ def _steps(
 
 def _with_own_start(index: EstateIndex, one: _PlanScope, scopes: Sequence[_PlanScope]) -> _PlanScope:
     natively = {edge.upstream for edge in index.graph.into(one.run.job_id) if edge.native}
-    again = any(scope.run.job_id in natively and scope.run.business_date == one.run.business_date for scope in scopes)
-    if not again or one.verb == WAIT:
+    if one.verb == WAIT or not _any_of(scopes, natively, one.run.business_date):
         return one
     return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run stands in for this step")
 

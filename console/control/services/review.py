@@ -51,7 +51,7 @@ class ReviewGap:
 
 def review_services(index: EstateIndex, service: ServiceFacts) -> tuple[ReviewGap, ...]:
     """All gaps of a service, by level, the service's own before its jobs', upstreams before downstreams."""
-    members = index.graph.members(terminal for terminal in service.terminals if terminal in index.estate.jobs)
+    members = index.members(service)
     order = list(index.graph.ordered(member for member in members if member in index.estate.jobs))
     found = [*_of_service(service, order)]
     for job_id in order:
@@ -92,14 +92,8 @@ def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterato
     runs = [run for run in index.runs.get(job.id, ()) if has_started(run)]
     red = sum(run.state.is_red for run in runs)
     if job.gone_since is not None:
-        yield ReviewGap(
-            "high",
-            name,
-            "job",
-            "member",
-            "gone from its scheduler",
-            f"headway system drift accept {name}, or bring it back",
-        )
+        fix = f"headway system drift accept {name}, or bring it back"
+        yield ReviewGap("high", name, "job", "member", "gone from its scheduler", fix)
     elif job.paused_since is not None:
         yield ReviewGap("high", name, "job", "member", "paused at its scheduler", "enable it there")
     if not runs and not index.estate.durations.get(job.id):

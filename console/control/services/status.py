@@ -86,10 +86,10 @@ def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: d
     hold = HoldFacts(
         "", unit, None, None, "person", DependencyMode.OBSERVE, HoldState.HELD, "", "", until, None, "", now
     )
-    was, then = (EstateIndex(each, now) for each in (estate, replace(estate, holds=(*estate.holds, hold))))
-    found: list[tuple[datetime, str]] = []
+    was, then = EstateIndex(estate, now), EstateIndex(replace(estate, holds=(*estate.holds, hold)), now)
+    missed: list[tuple[datetime, str]] = []
     for service in estate.services:
-        members = tuple(then.graph.members(terminal for terminal in service.terminals if terminal in estate.jobs))
+        members = tuple(then.members(service))
         if service.instance is not None or unit not in members:
             continue
         for business_date in judged_dates(then, service, members):
@@ -97,14 +97,12 @@ def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: d
                 continue
             day = forecast(then, service, members, business_date)
             is_open = day.deadline > now and delivered_at(then, day) is None
-            if (
-                is_open
-                and held_too_long_text(then, day)
-                and not held_too_long_text(was, forecast(was, service, members, business_date))
-            ):
+            if not is_open or not held_too_long_text(then, day):
+                continue
+            if not held_too_long_text(was, forecast(was, service, members, business_date)):
                 name = clean_line(service.title or service.name)
-                found.append((day.deadline, f"{name} will miss {zoned_time(day.deadline, service.zone, now)}"))
-    return [words for _, words in sorted(found)]
+                missed.append((day.deadline, f"{name} will miss {zoned_time(day.deadline, service.zone, now)}"))
+    return [text for _, text in sorted(missed)]
 
 
 MIN_SHOWN_P_LATE = 0.05
@@ -143,7 +141,7 @@ def timeliness_of(
         words = f"delivered {at}{', after its deadline' if late else ''}{how}"
         return (Timeliness.MET_LATE if late else Timeliness.MET), words
     if checks := pending_checks(index, day):
-        words, zone = "; ".join(check.words for check in checks), day.service.zone
+        words = "; ".join(check.words for check in checks)
         if index.now > day.deadline:
             return Timeliness.BREACHED, f"not delivered by {zoned_time(day.deadline, zone, index.now)}; {words}"
         failing = any(check.since is not None for check in checks)
@@ -169,20 +167,19 @@ def _by_forecast(
     if finish.p50 > day.deadline:
         expected += ", after its deadline"
     if day.odds is None:
-        stands = Timeliness.WILL_MISS if finish.p50 > day.deadline else Timeliness.ON_TIME
+        status = Timeliness.WILL_MISS if finish.p50 > day.deadline else Timeliness.ON_TIME
     else:
         estate, name = index.estate, day.service.name
         alarm = risk_alarm_of(day.service.risk, day.service.promise.false_alarm_days, estate.peaks.get(name, ()))
-        stands = judge_risk(day.odds.late, alarm.late, estate.stood.get((name, day.business_date)))
-        if day.odds.late >= MIN_SHOWN_P_LATE or stands is not Timeliness.ON_TIME:
-            expected = (
-                f"{format_late(day.odds.late)}: {expected}{_why(day.odds, distrust_reason(estate.tallies, name))}"
-            )
+        status = judge_risk(day.odds.late, alarm.late, estate.stood.get(day.key))
+        if day.odds.late >= MIN_SHOWN_P_LATE or status is not Timeliness.ON_TIME:
+            why = _why(day.odds, distrust_reason(estate.tallies, name))
+            expected = f"{format_late(day.odds.late)}: {expected}{why}"
         else:
             expected += _why(day.odds, "")
-    if threat is not None and stands is Timeliness.ON_TIME:
-        stands = Timeliness.AT_RISK  # until it is good: a restart proves nothing
-    return stands, f"{expected}{_because(threat)}"
+    if threat is not None and status is Timeliness.ON_TIME:
+        status = Timeliness.AT_RISK  # until it is good: a restart proves nothing
+    return status, f"{expected}{_because(threat)}"
 
 
 def _why(odds: ServiceOdds, distrusted: str) -> str:
@@ -198,11 +195,9 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
             advice = f"restart {blocked} now"
         why = _missing(index, day).removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
         return Timeliness.AT_RISK, f"{threat.cause}: {advice}; no act-by is known: {why}"
-    after = "".join(f"; {start}" for start in budget.starts) + (
-        ""
-        if day.odds is None or day.odds.late < MIN_SHOWN_P_LATE or not day.odds.why
-        else f"; {format_late(day.odds.late)}: {day.odds.why}"
-    )
+    after = "".join(f"; {start}" for start in budget.starts)
+    if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
+        after += f"; {format_late(day.odds.late)}: {day.odds.why}"
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.stood.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
@@ -215,12 +210,8 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
 def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
     for end in day.ends:
         node = day.nodes.get(end)
-        if (
-            node is not None
-            and node.how is NodeState.OVER
-            and node.run is not None
-            and node.run.state is RunState.UNKNOWN
-        ):
+        run = node.run if node is not None and node.how is NodeState.OVER else None
+        if run is not None and run.state is RunState.UNKNOWN:
             return f"{index.name(end)} has run; its source does not prove how it ended"
     return ""
 
@@ -228,15 +219,13 @@ def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
 def _missing(index: EstateIndex, day: ServiceForecast) -> str:
     for node in day.unfinished():
         known = index.estimate(node.job_id)
+        name, run = index.name(node.job_id), node.run
         if node.how is NodeState.UNKNOWN:
-            held = node.run is not None and node.run.state is RunState.HELD
-            return f"no estimate: {index.name(node.job_id)} " + (
-                f"is held ({node.run.reason})"
-                if held and node.run
-                else "starts neither by the clock nor after another job"
-            )
+            if run is not None and run.state is RunState.HELD:
+                return f"no estimate: {name} is held ({run.reason})"
+            return f"no estimate: {name} starts neither by the clock nor after another job"
         if known.source == "none":
-            name, ran = index.name(node.job_id), f"{known.runs} of {MIN_RUNS} runs"
+            ran = f"{known.runs} of {MIN_RUNS} runs"
             return f'no estimate: {name} has {ran}; say how long it takes: expected = "…" in [jobs."{name}"]'
     return "no estimate"
 
@@ -245,31 +234,20 @@ def _because(threat: Threat | None) -> str:
     return f"; cause: {threat.cause}" if threat else ""
 
 
-_DAY = timedelta(days=1)
-
-
 def service_days(index: EstateIndex) -> list[ServiceForecast]:
     """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
-    found: list[ServiceForecast] = []
+    days: list[ServiceForecast] = []
     claims = InstanceClaims()
     for service in index.estate.services:
-        members = tuple(
-            index.graph.members(terminal for terminal in service.terminals if terminal in index.estate.jobs)
-        )
-        if service.instance is not None:
+        members, instance = tuple(index.members(service)), service.instance
+        if instance is not None:
             seen = view_of_instance(index, service, members, claims)
-            day = forecast(
-                seen.index, service, (*members, service.instance.submission[0]), service.instance.business_date
-            )
-            found.append(replace(day, seen=seen.index, by_order=seen.by_order))
+            day = forecast(seen.index, service, (*members, instance.submission[0]), instance.business_date)
+            days.append(replace(day, seen=seen.index, by_order=seen.by_order))
             continue
-        dates = [
-            business_date
-            for business_date in judged_dates(index, service, members)
-            if has_day(index, service, members, business_date)
-        ]
-        found += [forecast(index, service, members, business_date) for business_date in dates]
-    return found
+        dates = [day for day in judged_dates(index, service, members) if has_day(index, service, members, day)]
+        days += [forecast(index, service, members, business_date) for business_date in dates]
+    return days
 
 
 def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
@@ -281,19 +259,21 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     timeliness, reason = timeliness_of(index, day, done, worst)
     awaits = pending_checks(index, day)
     given = stale_delivery_text(index, day) if done is None else ""
-    has_forecast = done is None and not awaits and day.deadline > index.now - _DAY  # nothing forecasts a check
+    has_forecast = (
+        done is None and not awaits and day.deadline > index.now - timedelta(days=1)
+    )  # nothing forecasts a check
     instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
     by_order_text = f"; without a key, told apart by their order: {', '.join(day.by_order)}" if day.by_order else ""
     sum_text = "; its simulation failed: this is a sum of usual times, see headway status" if day.is_unforeseen else ""
-    found = ServiceDayVerdict(
+    verdict = ServiceDayVerdict(
         service=day.service.name,
         business_date=day.business_date,
         deadline=day.deadline,
         timeliness=timeliness,
         data_state=data_state_of(index, day, done, any(one.since is not None for one in awaits)),
         delivered_at=done,
-        act_by=_down(worst.act_by) if worst else None,
-        green_by=_down(budget.green_by) if budget else None,
+        act_by=whole_second(worst.act_by) if worst else None,
+        green_by=whole_second(budget.green_by) if budget else None,
         cause=worst.cause if worst else "",
         incident_key=worst.key if worst else None,
         sources=tuple(index.estimate(each) for each in day.path),
@@ -308,7 +288,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         awaits=tuple(one.check for one in awaits),
         runs=_runs_read(day) if day.seen is not None else (),
     )
-    return _with_forecast(found, index, day) if has_forecast else found
+    return _with_forecast(verdict, index, day) if has_forecast else verdict
 
 
 def _with_forecast(verdict: ServiceDayVerdict, index: EstateIndex, day: ServiceForecast) -> ServiceDayVerdict:
@@ -338,37 +318,30 @@ def run_timeliness(
     index: EstateIndex, days: Sequence[ServiceForecast], verdicts: Mapping[tuple[str, date], ServiceDayVerdict]
 ) -> dict[int, Timeliness]:
     """Run id -> status: a terminal's is its service's; another's the worst of the services that still wait for it."""
-    found: dict[int, Timeliness] = {}
+    statuses: dict[int, Timeliness] = {}
     for day in days:
-        said = verdicts[day.key].timeliness
+        verdict = verdicts[day.key]
+        status = verdict.timeliness
         for node in day.nodes.values():
             if node.run is None or not node.run.id:
                 continue
             waits = node.how not in (NodeState.DONE, NodeState.OVER)
-            if node.job_id in day.ends or (waits and verdicts[day.key].delivered_at is None):
-                found[node.run.id] = max(found.get(node.run.id, said), said, key=_URGENCY.index)
-    return found
+            if node.job_id in day.ends or (waits and verdict.delivered_at is None):
+                statuses[node.run.id] = max(statuses.get(node.run.id, status), status, key=_URGENCY.index)
+    return statuses
 
 
 _URGENCY = [
-    Timeliness.MET,
-    Timeliness.ON_TIME,
-    Timeliness.NO_ESTIMATE,
-    Timeliness.MET_LATE,
-    Timeliness.AT_RISK,
-    Timeliness.WILL_MISS,
-    Timeliness.BREACHED,
-]
+    Timeliness.MET, Timeliness.ON_TIME, Timeliness.NO_ESTIMATE, Timeliness.MET_LATE, Timeliness.AT_RISK,
+    Timeliness.WILL_MISS, Timeliness.BREACHED,
+]  # fmt: skip
 """From calm to urgent."""
 
 
 def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
     timed = [threat for threat in threats if threat.budget is not None and threat.budget.act_by is not None]
-    return min(timed, key=_act_by) if timed else next(iter(threats), None)
-
-
-def _act_by(threat: Threat) -> tuple[datetime | None, str]:
-    return threat.budget.act_by if threat.budget else None, threat.key
+    first = sorted(timed, key=lambda threat: (threat.budget.act_by if threat.budget else None, threat.key))
+    return next(iter(first or threats), None)
 
 
 def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
@@ -384,5 +357,5 @@ def _extended(day: ServiceForecast) -> str:
     return f"; deadline {deadline}, extended from {promised} {day.extended.text}"
 
 
-def _down(at: datetime | None) -> datetime | None:
+def whole_second(at: datetime | None) -> datetime | None:
     return at.replace(microsecond=0) if at is not None else None

@@ -60,12 +60,8 @@ def extension_of(
     """Extension of that business date, or that submission; None without one."""
     submission = service.instance.submission[1] if service.instance is not None else ""
     key = (service_of_instance(service.name) if submission else service.name, business_date, submission)
-    known = (
-        extension
-        for extension in extensions
-        if (extension.service, extension.business_date, extension.submission) == key
-    )
-    return next((one for one in known if one.until > promised), None)
+    later = (extension for extension in extensions if extension.until > promised)
+    return next((each for each in later if (each.service, each.business_date, each.submission) == key), None)
 
 
 def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> list[datetime]:

@@ -23,9 +23,8 @@ JobDate = tuple[int, date]
 
 def affected_below(index: EstateIndex, job_ids: Iterable[int], business_date: date) -> set[JobDate]:
     """Job dates that bad runs of these jobs on that date affect; the jobs themselves only through a loop."""
-    graph = index.graph
+    graph, roots = index.graph, list(job_ids)
     found: set[int] = set()
-    roots = list(job_ids)
     for job_id in roots:
         if job_id not in found:
             found |= graph.descendants(job_id)
@@ -36,10 +35,9 @@ def affected_below(index: EstateIndex, job_ids: Iterable[int], business_date: da
 
 def _walk(index: EstateIndex, roots: list[JobDate]) -> set[JobDate]:
     found: set[JobDate] = set()
-    ahead = list(roots)
+    ahead, graph = list(roots), index.graph
     while ahead:
         job_id, business_date = ahead.pop()
-        graph = index.graph
         readers = [*(edge.downstream for edge in graph.out_of(job_id)), *graph.looped_out_of(job_id)]
         for downstream in readers:
             for day in _dates_hurt(index, job_id, business_date, downstream):
@@ -69,20 +67,13 @@ def _dates_of(
     if read.wants.period is UpstreamPeriod.SAME:
         runs = index.of_day(downstream, business_date)
         if not runs:
-            return (
-                ()
-                if _is_open(index, gate, ReadPoint(business_date, index.now, index.now, index.now))
-                else (business_date,)
-            )
+            now = ReadPoint(business_date, index.now, index.now, index.now)
+            return () if _is_open(index, gate, now) else (business_date,)
     hurt = []
     for run in runs:
         look = read_point_of(run, index.now)
         known = run_to_read(index, read.upstream, read.wants, look, read.loops)
-        reads = (
-            known is not None and known.business_date == business_date
-            if read.wants.period is not UpstreamPeriod.SAME
-            else True
-        )
+        reads = read.wants.period is UpstreamPeriod.SAME or (known is not None and known.business_date == business_date)
         if reads and not _is_open(index, gate, look, run.started_at):
             hurt.append(run.business_date)
     return hurt
@@ -94,9 +85,8 @@ def _is_open(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, star
     good = sum(began_after(read_point.by, each.good) for _, each in there)
     need = min(gate.need, len(there))
     if started is None and gate.need < len(gate.reads):
-        good += sum(
-            _may_come(index, read, read_point) for read, each in there if not began_after(read_point.by, each.good)
-        )
+        missing = [read for read, each in there if not began_after(read_point.by, each.good)]
+        good += sum(_may_come(index, read, read_point) for read in missing)
     return good >= need
 
 
@@ -121,16 +111,11 @@ def read_bad_input(index: EstateIndex, run: RunFacts, causes: set[int]) -> bool:
     unit = index.graph.unit(run.job_id)
     gates = index.graph.gates(unit)
     if gates is None:
-        return any(
-            not index.read_good(run, read)
-            for edge in index.graph.into(unit)
-            if edge.upstream in causes
-            for read in edge.reads
-        )
-    look = read_point_of(run, index.now)
-    return any(
-        not _is_open(index, gate, look, run.started_at) and _bad_cause(index, gate, look, causes) for gate in gates
-    )
+        edges = (edge for edge in index.graph.into(unit) if edge.upstream in causes)
+        return any(not index.read_good(run, read) for edge in edges for read in edge.reads)
+    point = read_point_of(run, index.now)
+    shut = (gate for gate in gates if not _is_open(index, gate, point, run.started_at))
+    return any(_bad_cause(index, gate, point, causes) for gate in shut)
 
 
 def _bad_cause(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, causes: set[int]) -> bool:

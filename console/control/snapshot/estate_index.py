@@ -54,46 +54,33 @@ def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
     if not rule.key or service.instance is not None:
         yield service
         return
-    told = runs_by_job(estate.runs).get(rule.of_id, ()) if rule.of_id is not None else ()
     calendar = estate.declared.calendar(service.calendar)
     submitted = [
-        run
-        for run in told
+        (run.first_started_at, run)
+        for run in runs_by_job(estate.runs).get(rule.of_id or 0, ())
         if run.first_started_at is not None and (calendar is None or counts(calendar, run.business_date))
     ]
     following: dict[str, datetime] = {}
-    found: list[ServiceInstance] = []
-    for run in sorted(submitted, key=_began, reverse=True)[:MAX_INSTANCES]:
+    instances: list[ServiceInstance] = []
+    for began, run in sorted(submitted, key=lambda pair: pair[0], reverse=True)[:MAX_INSTANCES]:
         value = correlation_key_of(estate, run, rule.key)
-        key = value or run.period_key
-        found.append(
-            ServiceInstance(
-                key, (run.job_id, run.period_key), _began(run), run.business_date, bool(value), following.get(key)
-            )
-        )
-        following[key] = _began(run)
+        key, submission = value or run.period_key, (run.job_id, run.period_key)
+        instances.append(ServiceInstance(key, submission, began, run.business_date, bool(value), following.get(key)))
+        following[key] = began
     names: set[str] = set()
-    for one in reversed(found):
-        choices = (one.key, f"{one.key} ({one.submitted_at:%H:%M})", f"{one.key} ({one.submission[1]})")
-        unlike = next((choice for choice in choices if choice not in names), choices[-1])
-        names.add(shown := unlike)
+    for instance in reversed(instances):
+        key = instance.key
+        choices = (key, f"{key} ({instance.submitted_at:%H:%M})", f"{key} ({instance.submission[1]})")
+        shown = next((choice for choice in choices if choice not in names), choices[-1])
+        names.add(shown)
         title = instance_name(service.title, shown)
-        yield replace(service, name=instance_name(service.name, shown), title=title, instance=one)
-
-
-def _began(run: RunFacts) -> datetime:
-    assert run.first_started_at is not None
-    return run.first_started_at
+        yield replace(service, name=instance_name(service.name, shown), title=title, instance=instance)
 
 
 def shrunk_outputs(estate: Estate) -> Mapping[int, datetime]:
     """Run id -> until when its output is partial, by the open findings: a later success is complete."""
-    found = (finding.finding for finding in estate.findings)
-    return {
-        each.run_id: each.since
-        for each in found
-        if each.rule is DetectionRule.OUTPUT_SHRANK and each.run_id is not None
-    }
+    findings = (stored.finding for stored in estate.findings if stored.finding.rule is DetectionRule.OUTPUT_SHRANK)
+    return {finding.run_id: finding.since for finding in findings if finding.run_id is not None}
 
 
 _NEITHER = (RunState.UNKNOWN, RunState.PARTIAL, RunState.SKIPPED)
@@ -114,9 +101,8 @@ class EstateIndex:
         """`memo`: of the evaluation that found `expected`; `graph`: of this estate, or of one that it is a part of."""
         self.estate = with_instances(estate)
         self.now = now
-        self._unseen = {
-            target.id for target in estate.targets.values() if is_out_of_reach(target, now, estate.settings)
-        }
+        targets = estate.targets.values()
+        self._unseen = {target.id for target in targets if is_out_of_reach(target, now, estate.settings)}
         self.graph = graph if graph is not None else DependencyGraph(estate.jobs, estate.dependencies)
         expected = tuple(expected)
         self.memo = memo or EvaluationMemo()
@@ -144,6 +130,10 @@ class EstateIndex:
     def name(self, job_id: int) -> str:
         """The cleaned name of the job."""
         return clean_line(self.estate.jobs[job_id].name)
+
+    def members(self, service: ServiceFacts) -> set[int]:
+        """The jobs of a service that the estate has: its terminals and everything upstream of them."""
+        return self.graph.members(terminal for terminal in service.terminals if terminal in self.estate.jobs)
 
     def red_jobs(self) -> Iterator[tuple[int, Sequence[RunFacts]]]:
         """The jobs of which a run is red, in the order of `runs`, each with all its runs."""
@@ -254,13 +244,11 @@ class EstateIndex:
             if run_time(later) <= at:
                 break
             is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
-            says = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
-            if (
-                says
-                and self._is_for_the_same(run, later)
-                and not (is_good and self.graph.is_on_loop(self.graph.unit(later.job_id)) and self.is_stale(later))
-            ):
-                return True
+            has_run = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
+            if has_run and self._is_for_the_same(run, later):
+                on_loop = self.graph.is_on_loop(self.graph.unit(later.job_id))
+                if not (is_good and on_loop and self.is_stale(later)):
+                    return True
         return False
 
     def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
@@ -349,5 +337,5 @@ def _as_run(due: ExpectedRun) -> RunFacts:
 
 
 def _was_over(run: RunFacts, by: datetime) -> bool:
-    says = run.state is not RunState.SKIPPED and run.evidence is not RunEvidence.ASSERTED
-    return says and not run.state.is_open and (run.ended_at or run_time(run)) <= by
+    has_run = run.state is not RunState.SKIPPED and run.evidence is not RunEvidence.ASSERTED
+    return has_run and not run.state.is_open and (run.ended_at or run_time(run)) <= by

@@ -165,9 +165,7 @@ class DependencyGraph:
     def descendants(self, job_id: int) -> set[int]:
         """Everything downstream of the job, without itself."""
         place = self._place.get(job_id)
-        return (
-            set() if place is None else {self._graph[descendant] for descendant in rx.descendants(self._graph, place)}
-        )
+        return set() if place is None else {self._graph[below] for below in rx.descendants(self._graph, place)}
 
     def members(self, terminals: Iterable[int]) -> set[int]:
         """The jobs of a service: its terminals and everything upstream of them."""
@@ -237,9 +235,8 @@ def _loops(kept: Mapping[JobPair, Sequence[DependencyFacts]]) -> set[JobPair]:
 def _batches(kept: Iterable[JobPair]) -> list[Sequence[int]]:
     """Jobs that have upstreams, by the loops that they are on; upstreams before downstreams, loops by their ids."""
     pairs = list(kept)
-    knots = sorted(
-        (part for part, _ in find_components(pairs)), key=len
-    )  # a job that also reads itself: the greater one counts
+    # a job that also reads itself: the greater component counts
+    knots = sorted((part for part, _ in find_components(pairs)), key=len)
     loop_of = {job: tuple(sorted(part)) for part in knots for job in part}
     ends = [(loop_of.get(up, (up,)), loop_of.get(down, (down,))) for up, down in pairs]
     graph: rx.PyDiGraph[tuple[int, ...], None] = rx.PyDiGraph(multigraph=False)

@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from connectors.sdk.states import Verb
-from console.control.expectations.expected_runs import expect_runs
+from console.control.expectations.expected_runs import index_with_expected
 from console.control.explain.why_not_running import actionable_reason, explain_job
 from console.control.services.review import ReviewGap, review_services
 from console.control.snapshot.estate_index import EstateIndex
@@ -67,7 +67,7 @@ def review_service(url: str, name: str) -> tuple[ReviewGap, ...]:
         known = reads.services.service(name)
         estate = _load_estate(url, reads)
         service = next(service for service in estate.services if service.name == known.name)
-        return review_services(_estate_index(estate, reads), service)
+        return review_services(index_with_expected(estate, reads.now()), service)
 
 
 def typical_path(url: str, path: Sequence[TimelineJob], business_date: date) -> list[PathJobBaseline]:
@@ -98,7 +98,7 @@ def typical_path(url: str, path: Sequence[TimelineJob], business_date: date) -> 
 
 def current_estate_index(url: str, reads: Queries) -> EstateIndex:
     """The estate as an evaluation would see it now, with expected runs."""
-    return _estate_index(_load_estate(url, reads), reads)
+    return index_with_expected(_load_estate(url, reads), reads.now())
 
 
 def night_estate_index(url: str, reads: Queries, business_date: date) -> EstateIndex:
@@ -108,8 +108,7 @@ def night_estate_index(url: str, reads: Queries, business_date: date) -> EstateI
     now = max(min(begins, default=reads.now()), reads.now())
     targets = {number: replace(target, last_ok_at=now, failing_since=None) for number, target in estate.targets.items()}
     estate = replace(estate, targets=targets)
-    due = expect_runs(estate, now)
-    return EstateIndex(estate, now, due.runs, due.withdrawn)
+    return index_with_expected(estate, now)
 
 
 def _load_estate(url: str, reads: Queries) -> Estate:
@@ -124,12 +123,6 @@ def _load_estate(url: str, reads: Queries) -> Estate:
         return without_own_pauses(estate)
     finally:
         store.close()
-
-
-def _estate_index(estate: Estate, reads: Queries) -> EstateIndex:
-    """The estate with expected runs."""
-    due = expect_runs(estate, reads.now())
-    return EstateIndex(estate, reads.now(), due.runs, due.withdrawn)
 
 
 def _approvals(reads: Queries) -> Iterator[ExplanationStep]:

@@ -124,31 +124,15 @@ class EngineAssembly:
             for target_id, system, target in targets.configured_targets(self.store)
             if system in self.config.systems
         }
-        self.connectors = ConnectorPool(places, self.secrets)
-        alerts = self.config.alerts
-        self.routing = AlertRouter(
-            self.store, self.clock, self.config.routes, alerts.default_route, alerts.shadow_route
-        )
-        self.outbox = Outbox(
-            self.store,
-            self.clock,
-            self.config.routes,
-            self.secrets,
-            self.routing,
-            self.send,
-            send_mail if self.send is send_by_apprise else None,
-        )
-        self.evaluator = Evaluator(
-            self.store,
-            self.clock,
-            plain.decision_settings(self.config),
-            plain.audience(self.config),
-            alerts_made=self.outbox.wake.set,
-            render=RouteTemplates(self.config.routes).render,
-        )
-        self.back_testing = BackTester(
-            self.store, self.clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging
-        )
+        store, clock, config, secrets = self.store, self.clock, self.config, self.secrets
+        self.connectors = ConnectorPool(places, secrets)
+        alerts, audience = config.alerts, plain.audience(config)
+        self.routing = AlertRouter(store, clock, config.routes, alerts.default_route, alerts.shadow_route)
+        mail = send_mail if self.send is send_by_apprise else None
+        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, self.send, mail)
+        decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
+        self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)
+        self.back_testing = BackTester(store, clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging)
         self._join_polling(places)
         self._join_acting()
         self._join_periodic()
@@ -158,84 +142,57 @@ class EngineAssembly:
             self.routing.given_up,
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
-        self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
+        self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
         self._joined = True
 
     def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:
         """Creates the workers that poll schedulers and run checks."""
-        shared = PollingContext(
-            self.store,
-            self.clock,
-            self.connectors,
-            self.secrets,
-            changed=self.evaluator.wake.set,
-            jobs_changed=self._jobs_changed,
-            clocks_changed=self._record_dependency_faults,
-        )
+        store, clock, secrets, changed = self.store, self.clock, self.secrets, self.evaluator.wake.set
+        clocks_changed = self._record_dependency_faults
+        shared = PollingContext(store, clock, self.connectors, secrets, changed, self._jobs_changed, clocks_changed)
         self.pollers = {target_id: TargetPoller(shared, place) for target_id, place in places.items()}
         self._inbound.keep(places, self._poll_now)
-        self.checks = CheckScheduler(
-            self.store,
-            self.clock,
-            self.config.declared.checks,
-            CheckRunner(self.config, self.secrets).measure,
-            self.secrets.mask,
-            changed=self.evaluator.wake.set,
-        )
+        measure, checks = CheckRunner(self.config, secrets).measure, self.config.declared.checks
+        self.checks = CheckScheduler(store, clock, checks, measure, secrets.mask, changed)
 
     def _join_acting(self) -> None:
         """Creates the workers that send actions and answer requests."""
+        store, clock, config, secrets = self.store, self.clock, self.config, self.secrets
+        connectors, evaluator, audience = self.connectors, self.evaluator, plain.audience(self.config)
+        changed = evaluator.wake.set
         self.actions = ActionDispatcher(
-            self.store,
-            self.clock,
-            self.connectors,
-            self.secrets,
-            poll_now=self._poll_now,
-            underway=self._underway,
-            moved=self.evaluator.wake.set,
-            audience=plain.audience(self.config),
+            store, clock, connectors, secrets, self._poll_now, self._underway, moved=changed, audience=audience
         )
-        self.plans = PlanExecutor(self.store, self.clock, self.actions.wake.set, plain.audience(self.config))
-        proposals = PlanProposer(self.store, self.clock, self.connectors, self.secrets, self.evaluator.estate)
+        self.plans = PlanExecutor(store, clock, self.actions.wake.set, audience)
         self.answers = RequestServer(
-            self.store,
-            self.clock,
-            self.connectors,
-            self.secrets,
-            extras=lambda run_id: rerun_context(self.store, self.evaluator.estate(), run_id, self.clock.now()),
+            store,
+            clock,
+            connectors,
+            secrets,
+            extras=lambda run_id: rerun_context(store, evaluator.estate(), run_id, clock.now()),
             accept_drift=self._accept_drift,
             approved=self.actions.wake.set,
-            outlasted=lambda job, until: services_missed_by_hold(self.evaluator.estate(), job, until, self.clock.now()),
+            outlasted=lambda job, until: services_missed_by_hold(evaluator.estate(), job, until, clock.now()),
             others={
-                "plan preview": proposals.propose,
+                "plan preview": PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
                 "check look": self.checks.run_now,
-                **ProbeHandlers(self.store, self.clock, self.connectors, self.secrets).by_kind(),
-                **LogDifferenceHandlers(self.store, self.connectors, self.secrets.mask).by_kind(),
-                **AlertRouteHandlers(
-                    self.store, self.clock, self.config.routes, self.config.estate.name, self.outbox.wake.set
-                ).by_kind(),
-                **SilenceHandlers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
-                **ServiceHandlers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
-                **JobCardHandlers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
-                **WhatIfHandlers(self.store.url).by_kind(),
+                **ProbeHandlers(store, clock, connectors, secrets).by_kind(),
+                **LogDifferenceHandlers(store, connectors, secrets.mask).by_kind(),
+                **AlertRouteHandlers(store, clock, config.routes, config.estate.name, self.outbox.wake.set).by_kind(),
+                **SilenceHandlers(store, clock, changed).by_kind(),
+                **ServiceHandlers(store, clock, changed).by_kind(),
+                **JobCardHandlers(store, clock, changed).by_kind(),
+                **WhatIfHandlers(store.url).by_kind(),
             },
         )
 
     def _join_periodic(self) -> None:
         """Creates the periodic tasks of alerting."""
-        alerting, beside = self.config.declared.alerting, self.config.path
-        self.rotas = RotaReader(
-            self.store,
-            self.clock,
-            self.config.rotas,
-            alerting,
-            beside if beside.is_dir() else beside.parent,
-            self.secrets,
-            changed=self.evaluator.wake.set,
-        )
-        noise = (alerting.noise_report, self.routing.url_sources, self.config.alerts.shadow_route)
-        report = WeeklyNoiseReport(self.store, self.clock, *noise)
-        self.rounds = PeriodicTasks(self.rotas.step, report.step)
+        store, clock, config, alerting = self.store, self.clock, self.config, self.config.declared.alerting
+        folder, changed = config.path if config.path.is_dir() else config.path.parent, self.evaluator.wake.set
+        self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
+        noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
+        self.rounds = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
 
     def _living(self) -> list[tuple[str, MonitoredWorker]]:
         own: list[tuple[str, MonitoredWorker]] = [
