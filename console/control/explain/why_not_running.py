@@ -71,21 +71,21 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         seen = f"last seen {_at(target.last_ok_at, job)}" if target and target.last_ok_at else "never seen"
         error = f": {clean_line(target.error)}" if target and target.error else ""
         said = UNREACHABLE_REASONS.get(target.error_kind if target else "", "does not answer")
-        words = f"{name} {said}, so its status is unknown{error}"
+        text = f"{name} {said}, so its status is unknown{error}"
         since = target.failing_since if target else None
         act = "headway check"
         if target is not None and (pause := target.paused(index.now)) is not None:
-            words = f"{clean_line(pause.text)}, so its status is unknown"
+            text = f"{clean_line(pause.text)}, so its status is unknown"
             since, act = pause.at, f"headway system pause {pause.system} --off"
-        yield ExplanationStep(_name(job), "unreachable", words, since=since, evidence=seen, act=act)
+        yield ExplanationStep(_name(job), "unreachable", text, since=since, evidence=seen, act=act)
     quiet = maintenance_of_job(index.estate, job, index.now)
     if quiet is not None:
         text = clean_line(quiet.text(job.zone))
         yield ExplanationStep(_name(job), "maintenance", text, until=quiet.until, by="config")
     if job.gone_since is not None:
-        words = clean_line(job.drift_reason) or "is gone from its source"
+        text = clean_line(job.drift_reason) or "is gone from its source"
         act = f"headway system drift accept {_name(job)}"
-        yield ExplanationStep(_name(job), "gone", words, since=job.gone_since, evidence=_poll(index, job), act=act)
+        yield ExplanationStep(_name(job), "gone", text, since=job.gone_since, evidence=_poll(index, job), act=act)
 
 
 def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
@@ -93,21 +93,21 @@ def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     for hold in holds:
         above = index.estate.jobs.get(hold.upstream_id or 0)
         upstream = _name(above) if above is not None else ""
-        words = clean_line(hold_text(hold, upstream))
+        text = clean_line(hold_text(hold, upstream))
         known = f"hold {hold.key}, for the start of {_at(hold.due_at, job)}" if hold.due_at else f"hold {hold.key}"
         yield ExplanationStep(
-            _name(job), "hold", words, since=hold.placed_at, until=hold.until, by=clean_line(hold.held_by),
+            _name(job), "hold", text, since=hold.placed_at, until=hold.until, by=clean_line(hold.held_by),
             evidence=known, act=f"headway hold release {_name(job)}",
         )  # fmt: skip
     if job.paused_since is not None and not holds and not _lingers(index, job):
-        words = "is paused at its source, and not by Headway"
+        text = "is paused at its source, and not by Headway"
         act = f"enable it at {clean_line(job.system)}"
-        yield ExplanationStep(_name(job), "pause", words, since=job.paused_since, evidence=_poll(index, job), act=act)
+        yield ExplanationStep(_name(job), "pause", text, since=job.paused_since, evidence=_poll(index, job), act=act)
     frozen = index.estate.modes.frozen
     if frozen is not None and holds:
-        words = f"nothing is released or started while all sending is frozen{': ' + frozen.why if frozen.why else ''}"
-        words, act = clean_line(words), "headway freeze --off"
-        yield ExplanationStep(_name(job), "freeze", words, 0, frozen.at, by=frozen.by, act=act)
+        text = f"nothing is released or started while all sending is frozen{': ' + frozen.why if frozen.why else ''}"
+        text, act = clean_line(text), "headway freeze --off"
+        yield ExplanationStep(_name(job), "freeze", text, 0, frozen.at, by=frozen.by, act=act)
 
 
 def _lingers(index: EstateIndex, job: JobFacts) -> bool:
@@ -118,8 +118,8 @@ def _lingers(index: EstateIndex, job: JobFacts) -> bool:
 def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[ExplanationStep]:
     if run.state in _WAITS:
         kind = _KINDS.get(run.reason, "waits")
-        words = f"is {run.native_state or run.state} at its scheduler{_thing(index, run)}"
-        yield _of(job, run, kind, words, since=run.started_at)
+        text = f"is {run.native_state or run.state} at its scheduler{_thing(index, run)}"
+        yield _of(job, run, kind, text, since=run.started_at)
     elif run.state in _UNDER_WAY:
         yield _of(job, run, "running", _running(index, job, run), since=run.started_at)
         for task in index.tasks_of(job.id):
@@ -132,16 +132,16 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
         yield _of(job, run, "upstream", "was not started: an upstream of it failed")
     elif run.state.is_red:
         told = clean_line(run.message or run.reason)
-        words = f"is {run.state} for {run.business_date}{': ' + told if told else ''}"
-        yield _of(job, run, "failed", words, since=run.ended_at, act=_again(job))
+        text = f"is {run.state} for {run.business_date}{': ' + told if told else ''}"
+        yield _of(job, run, "failed", text, since=run.ended_at, act=_again(job))
     elif run.state is RunState.SUCCEEDED and not index.is_stale(run):
         yield _of(job, run, "done", f"is done for {run.business_date}", since=run.ended_at)
     elif run.state is RunState.SUCCEEDED:
-        words = f"is done for {run.business_date}, but read what its upstream had not finished"
-        yield _of(job, run, "stale", words, since=run.ended_at, act=_again(job))
+        text = f"is done for {run.business_date}, but read what its upstream had not finished"
+        yield _of(job, run, "stale", text, since=run.ended_at, act=_again(job))
     else:
-        words = f"has run for {run.business_date}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"
-        yield _of(job, run, "unproved", clean_line(words), since=run.ended_at)
+        text = f"has run for {run.business_date}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"
+        yield _of(job, run, "unproved", clean_line(text), since=run.ended_at)
     if late := _late(index, job, run):
         yield late
 
@@ -182,23 +182,23 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     if has_no_clock(job):
         usual = cadence_of(index.estate, job)
         known = f"; it usually runs {usual.text}" if usual is not None else ""
-        words = f"nothing starts it by the clock ({clean_line(schedule_text(job.schedule))}){known}"
-        yield ExplanationStep(_name(job), "event", words, act=_again(job))
+        text = f"nothing starts it by the clock ({clean_line(schedule_text(job.schedule))}){known}"
+        yield ExplanationStep(_name(job), "event", text, act=_again(job))
         return
     calendar = index.estate.declared.calendar(job.calendar)
     at = next_instant(job.schedule, index.now)
     if at is None:
-        words = f"its schedule has no next start ({clean_line(schedule_text(job.schedule))})"
-        yield ExplanationStep(_name(job), "clock", words)
+        text = f"its schedule has no next start ({clean_line(schedule_text(job.schedule))})"
+        yield ExplanationStep(_name(job), "clock", text)
         return
     business_date = business_date_of(at, None, job.zone, job.cutoff)
     if calendar is not None and not is_start_expected(calendar, at, business_date):
         reason = f"{business_date} in calendar {calendar.name} is {day_reason(calendar, business_date)}"
-        words = f"no run is expected {dated_time(at, job.zone)}: {reason}"
-        yield ExplanationStep(_name(job), "calendar", clean_line(words), until=_expected(index, job, at))
+        text = f"no run is expected {dated_time(at, job.zone)}: {reason}"
+        yield ExplanationStep(_name(job), "calendar", clean_line(text), until=_expected(index, job, at))
         return
-    words = f"its clock starts it next {dated_time(at, job.zone)} ({clean_line(schedule_text(job.schedule))})"
-    yield ExplanationStep(_name(job), "clock", words, until=at)
+    text = f"its clock starts it next {dated_time(at, job.zone)} ({clean_line(schedule_text(job.schedule))})"
+    yield ExplanationStep(_name(job), "clock", text, until=at)
 
 
 def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | None:
@@ -313,5 +313,5 @@ def _waits(index: EstateIndex, edge: DependencyFacts) -> ExplanationStep:
     if edge.origin is DependencyOrigin.NATIVE or edge.mode is not DependencyMode.OBSERVE:
         by = "its scheduler" if edge.origin is DependencyOrigin.NATIVE else f"Headway, mode {edge.mode}"
         return ExplanationStep(clean_line(job.name), "upstream", what, by=by)
-    words = f"reads {name}, which is not good yet; it does not wait for it (mode observe)"
-    return ExplanationStep(clean_line(job.name), "upstream", words)
+    text = f"reads {name}, which is not good yet; it does not wait for it (mode observe)"
+    return ExplanationStep(clean_line(job.name), "upstream", text)
