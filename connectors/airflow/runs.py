@@ -75,10 +75,7 @@ class AirflowPoller:
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. Requests in a calm poll: two lists, one for failed tasks where runs ended."""
         result = PollResult()
-        marks = fields.read_cursor(AirflowCursors, cursor)
-        if marks is None:
-            result.warn("the cursor cannot be read; history is read again from its beginning")
-            marks = AirflowCursors()
+        marks = result.cursor_or_first(cursor, AirflowCursors())
         runs, tasks = self._run_changes.read(marks.runs, open_runs), AirflowChangePages(marks.tasks)
         rows = [row for row in runs.rows if not isinstance(row, dict) or self.watched(str(row.get("dag_id")))]
         red = self._failed_tasks(rows, result)

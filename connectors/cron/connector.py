@@ -170,13 +170,15 @@ class CronConnector(ComposedConnector):
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         known = self.crontabs
-        memory = CronCursor.from_json(cursor)
+        stored = CronCursor.from_json(cursor)
+        memory = stored or CronCursor()
         memory.follow_only(self.options.logs, self.options.spool)
         snapshot = self._ask(memory, known, frozenset())
         moved = snapshot.moved()
         if moved:
             snapshot = self._ask(snapshot.memory, known, moved)
         snapshot.take()
+        snapshot.warnings += ["the cursor cannot be read; cron's log is read again"] if stored is None else []
         snapshot.warnings += trust_hint(self.address) if isinstance(self.address, SshAddress) else ()
         return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
 

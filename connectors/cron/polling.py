@@ -82,12 +82,15 @@ class CronCursor:
         return json.dumps(value, separators=(",", ":"))
 
     @staticmethod
-    def from_json(text: str) -> CronCursor:
-        """The cursor; a new one for an unreadable text: history is then read twice, with the same result."""
+    def from_json(text: str) -> CronCursor | None:
+        """The cursor; a new one for "", None for an unreadable text: history is then read twice, with the same
+        result."""
+        if not text:
+            return CronCursor()
         try:
-            value = json.loads(text) if text else {}
+            value = json.loads(text)
             if not isinstance(value, dict) or value.get("v") != VERSION:
-                return CronCursor()
+                return None
             places = known_positions({"log": value["log"], **{str(n): entry for n, entry in enumerate(value["rec"])}})
             log = places.pop("log", None)
             return CronCursor(
@@ -104,7 +107,7 @@ class CronCursor:
                 journal=str(value.get("jrn", "")),
             )
         except (ValueError, KeyError, TypeError, RecursionError):
-            return CronCursor()
+            return None
 
 
 def _texts(value: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from connectors.heartbeat.spool import Spool, current_time
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
-from connectors.sdk.fields import as_json, read_cursor
+from connectors.sdk.fields import as_json, cursor_or_first
 from connectors.sdk.log_chunks import from_character
 from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.states import Capability, ProofLevel
@@ -64,7 +64,7 @@ class HeartbeatConnector(WatchOnly):
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         with self._reading() as spool:
-            before = read_cursor(HeartbeatCursor, cursor) or HeartbeatCursor()
+            before, unreadable = cursor_or_first(HeartbeatCursor(), cursor, "the spool is read again")
             last = before if before.spool == spool.id else HeartbeatCursor(spool.id)
             after, at = last.changed, self._moment()
             listening = self._listening(spool, at)  # before the changes: nothing that arrived until then is left out
@@ -87,7 +87,7 @@ class HeartbeatConnector(WatchOnly):
             has_more = len(changes) == RUNS_PER_POLL
             changed = changes[-1].number if changes else after
             following = HeartbeatCursor(last.spool, changed, closed[-1].number if closed else last.closed)
-        warnings = [SPOOL_REPLACED] if before.spool not in ("", last.spool) else []
+        warnings = [*unreadable, *([SPOOL_REPLACED] if before.spool not in ("", last.spool) else [])]
         shared = {(change.run.job, change.run.rid) for change in changes if RID_SEPARATOR in change.run.rid}
         for job, rid in sorted({(job, rid.split(RID_SEPARATOR)[0]) for job, rid in shared}):
             warnings.append(f'{job}: several runs came under the rid "{rid}". Give each run its own, or none')

@@ -102,10 +102,14 @@ class ManualConnector(WatchOnly):
         late = [overdue(steps, run, at, now) for run, at in known if at is not None]
         try:
             since = datetime.fromisoformat(json.loads(cursor)["until"])
+            warnings: tuple[str, ...] = ()
         except (ValueError, KeyError, TypeError):
             since = now  # without a cursor, earlier steps are not pending
+            warnings = ("the cursor cannot be read; steps that began to wait before are left out",) if cursor else ()
         runs = (*(item for item in late if item is not None), *waiting(steps, zone, since, now))
-        return Poll(runs, json.dumps({"until": now.isoformat()}), clock=self._clock(), seen_until=now)
+        return Poll(
+            runs, json.dumps({"until": now.isoformat()}), clock=self._clock(), seen_until=now, warnings=warnings
+        )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         raise NotSupported("a manual step has no log; its note is in the audit")

@@ -33,7 +33,7 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported, SystemUnreachable
-from connectors.sdk.fields import as_json, read_cursor
+from connectors.sdk.fields import as_json, cursor_or_first
 from connectors.sdk.log_chunks import chunk_of, join_lines
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -46,10 +46,6 @@ class ReplayCursor:
     at: datetime | None = None
     key: str = ""
     actions: int = 0
-
-    @classmethod
-    def read(cls, text: str) -> ReplayCursor:
-        return read_cursor(cls, text) or cls()
 
     def text(self) -> str:
         return as_json(self)
@@ -101,7 +97,8 @@ class ReplayConnector:
         """Changes since the cursor, oldest first, up to the replay's time and the end of the recording."""
         night, system, actions = self._night(), self._system(), self._actions.read()
         now = min(self._clock.now(), night.until)
-        at = ReplayCursor.read(cursor).before(actions)
+        position, unreadable = cursor_or_first(ReplayCursor(), cursor, "the recording is read again")
+        at = position.before(actions)
         jobs = {job.key for job in self._jobs()}
         changed = [
             (item, job)
@@ -119,7 +116,7 @@ class ReplayConnector:
             more=has_more,
             clock=self._clock_pair(system),
             seen_until=None if has_more else now,
-            warnings=("the recording ends here",) if now == night.until else (),
+            warnings=(*unreadable, *(["the recording ends here"] if now == night.until else [])),
         )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:

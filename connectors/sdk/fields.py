@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -221,9 +222,30 @@ def reference_row(native_ref: str) -> Row:
         return {}
 
 
+def cursor_from_json(kind: Callable[..., T], text: str) -> T:
+    """The dataclass `kind` in the JSON text of a stored cursor. Raises RecordUnreadable, also for a cursor of another
+    layout: an object with none of its fields."""
+    cursor, row = from_json(kind, text), parse_table(text)
+    if row and not row.keys() & {field.name for field in fields_of(cast("Any", cursor))}:
+        raise RecordUnreadable(f"its layout is not known: {', '.join(row)[:SAMPLE_CHARACTERS]}")
+    return cursor
+
+
 def read_cursor(cursor: Callable[[], T], text: str) -> T | None:
     """The cursor (a dataclass) in a JSON text; the beginning for "", None for any other text."""
-    return read_reference(cursor, text) if text else cursor()
+    try:
+        return cursor_from_json(cursor, text) if text else cursor()
+    except RecordUnreadable:
+        return None
+
+
+def cursor_or_first(first: T, text: str, instead: str = "history is read again") -> tuple[T, tuple[str, ...]]:
+    """The cursor (a dataclass as `first`) in a JSON text; `first` for "" and, with a warning that says what happens
+    `instead`, for any other text."""
+    try:
+        return (cursor_from_json(type(first), text) if text else first), ()
+    except RecordUnreadable as error:
+        return first, (f"the cursor cannot be read ({error}); {instead}",)
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)

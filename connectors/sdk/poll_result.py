@@ -57,11 +57,9 @@ class PollResult:
 
     def cursor_or_first(self, cursor: str, first: Cursor) -> Cursor:
         """The cursor (a dataclass as `first`) in JSON; `first` for "" and, with a warning, for any other text."""
-        try:
-            return fields.from_json(type(first), cursor) if cursor else first
-        except RecordUnreadable as error:
-            self.warn(f"the cursor cannot be read ({error}); history is read again")
-            return first
+        position, warnings = fields.cursor_or_first(first, cursor)
+        self.warnings |= dict.fromkeys(warnings)
+        return position
 
     def mark_incomplete(self, reason: str) -> None:
         self.complete = False

@@ -97,12 +97,15 @@ class SlurmPoller:
         self._client, self._selection, self._reported = client, selection, ReportedRuns()
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        before, was = datetime.now(UTC), fields.read_cursor(SlurmCursor, cursor) or SlurmCursor()
+        before, hours = datetime.now(UTC), self._client.options.history_hours
+        instead = f"history is read again from history_hours ({hours}) back"
+        was, unreadable = fields.cursor_or_first(SlurmCursor(), cursor, instead)
         now = int(before.timestamp())
-        since = was.until or now - self._client.options.history_hours * 3600
+        since = was.until or now - hours * 3600
         until = was.window or (since + STEP_SECONDS if since + STEP_SECONDS < now - OVERLAP_SECONDS else 0)
         window = AccountingWindow(max(1, since - OVERLAP_SECONDS), until, was.page)
         seen = self.read(self._client.snapshot(window, _ids(open_runs)))
+        seen.result.warnings |= dict.fromkeys(unreadable)
         self._add_runs(seen, seen.lines(window))
         self._warn(seen)
         self._add_forgotten(seen, open_runs)

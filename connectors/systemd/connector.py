@@ -13,7 +13,7 @@ from hashlib import sha256
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.fields import as_json, read_cursor
+from connectors.sdk.fields import as_json, cursor_or_first
 from connectors.sdk.log_chunks import byte_offset
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, Schedule, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel
@@ -101,7 +101,8 @@ class SystemdConnector(ComposedConnector):
         return Inventory(jobs, not answer.warnings, digest, clock=clock, skipped=skipped)
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        known = read_cursor(SystemdCursor, cursor) or SystemdCursor()
+        hours = f"history_hours ({self.options.history_hours})"
+        known, unreadable = cursor_or_first(SystemdCursor(), cursor, f"history is read again from {hours} back")
         before = datetime.now(UTC)
         since = int((before - timedelta(hours=self.options.history_hours)).timestamp())
         book = InvocationBook({run.invocation: run for run in known.runs}, known.requested)
@@ -122,7 +123,7 @@ class SystemdConnector(ComposedConnector):
         recent = [run for run in book.runs.values() if not run.ended or run.ended >= retained]
         following = SystemdCursor(journal.cursor or known.journal, inventory.hash, recent, book.requested)
         failed = bool(ends) and ends[0].rest not in ("0", "")
-        warnings = [*answer.warnings, *messages]
+        warnings = [*unreadable, *answer.warnings, *messages]
         warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []
         warnings += [f'unknown result "{item[:60]}" of a service: shown as UNKNOWN' for item in sorted(book.unknown)]
         warnings += trust_hint(self._session.address) if isinstance(self._session.address, SshAddress) else ()

@@ -112,6 +112,7 @@ class Round:
         """What the connector sends in a steady poll."""
         recording = Recording(self.connectors[0].address)
         memory = CronCursor.from_json(self.cursors[0])
+        assert memory is not None
         crontabs = self.connectors[0].crontabs
         with suppress(TimeoutError):
             CronClient(self.options, recording).snapshot(

@@ -143,6 +143,7 @@ def test_a_journal_without_a_word_of_cron_proves_nothing(host: JournalHost) -> N
 def test_a_cursor_that_journalctl_no_longer_knows_is_told_and_dropped(host: JournalHost) -> None:
     host.says(f"({ME}) CMD (/opt/load)", 7, at=time.time() - 60)
     memory = CronCursor.from_json(connect(host).poll("", (), 20).cursor)
+    assert memory is not None
     memory.journal = "gone"
     lost = connect(host).poll(memory.as_json(), (), 20)
     assert lost.seen_until is None

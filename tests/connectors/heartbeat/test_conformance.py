@@ -52,6 +52,12 @@ class TestHeartbeat(ConnectorConformance):
     def connector(self) -> Connector:
         return HeartbeatConnector(self.door.options, secret)
 
+    def test_a_cursor_of_another_layout_is_reported(self) -> None:
+        with self.opened() as connector:
+            warnings = connector.poll('{"former": 1}', (), 20).warnings
+            assert any("the cursor cannot be read" in warning for warning in warnings)
+            assert not any("cursor" in warning for warning in connector.poll("", (), 20).warnings)
+
     def make_success(self) -> str:
         ping(self.door, "/start?rid=good", job="mart")
         assert ping(self.door, "?rid=good&rows=12", job="mart").endswith("200 ")

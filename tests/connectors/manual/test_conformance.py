@@ -57,6 +57,12 @@ class TestManual(ConnectorConformance):
     def connector(self) -> Connector:
         return Watched(OPTIONS, lambda: NOON)
 
+    def test_a_cursor_of_another_layout_is_reported(self) -> None:
+        with self.opened() as connector:
+            warnings = connector.poll('{"former": 1}', (), 20).warnings
+            assert any("the cursor cannot be read" in warning for warning in warnings)
+            assert not any("cursor" in warning for warning in connector.poll("", (), 20).warnings)
+
     def make_success(self) -> str:
         return "weekly"
 

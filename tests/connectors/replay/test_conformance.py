@@ -48,6 +48,12 @@ class Replayed(ConnectorConformance):
         options: dict[str, Any] = {**nights.files(self.folder, self.now), "system": self.system}
         return ReplayConnector(ReplayOptions.model_validate(options), self.target)
 
+    def test_a_cursor_of_another_layout_is_reported(self) -> None:
+        with self.opened() as connector:
+            warnings = connector.poll('{"former": 1}', (), 20).warnings
+            assert any("the cursor cannot be read" in warning for warning in warnings)
+            assert not any("cursor" in warning for warning in connector.poll("", (), 20).warnings)
+
     def make_success(self) -> str:
         return self.good
 
