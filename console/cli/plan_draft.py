@@ -79,6 +79,8 @@ def _finish_cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService)
 
 VERDICT_SECONDS = 6.0
 """How long to wait for the evaluation of the last step; the engine evaluates at least every 5 s."""
+PLAN_CHECK_SECONDS = 0.2
+"""How often a command that watches a plan reads its state."""
 PLAN_EXITS = {"done": Exit.OK, "stopped": Exit.PROBLEM, "aborted": Exit.PROBLEM}
 
 
@@ -277,7 +279,7 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
         if waited > minutes * PROGRESS_SECONDS:
             minutes += 1
             print_message(f"{format_duration(waited)}: {engine_problem(arguments) or progress_text(plan)}")
-        time.sleep(0.2)
+        time.sleep(PLAN_CHECK_SECONDS)
 
 
 def _print_unresolved(arguments: argparse.Namespace, plan: PlanView) -> None:
@@ -288,7 +290,7 @@ def _print_unresolved(arguments: argparse.Namespace, plan: PlanView) -> None:
             for line in lines:
                 print_message(line)
             return
-        time.sleep(0.2)
+        time.sleep(PLAN_CHECK_SECONDS)
 
 
 def follow_up_text(arguments: argparse.Namespace, plan: PlanView) -> list[str]:

@@ -28,6 +28,8 @@ T = TypeVar("T")
 ANSWER_SECONDS = 45.0
 ENGINE_CHECK_SECONDS = 1.0
 """How often a command that waits for an answer checks that an engine is running."""
+ACTION_CHECK_SECONDS = 0.1
+"""How often a command that watches an action reads its state."""
 PROGRESS_SECONDS = 60.0
 """How often a command that watches an action prints what the action waits for."""
 ACTION_EXITS = {"verified": Exit.OK, "failed": Exit.PROBLEM, "refused": Exit.REFUSED}
@@ -189,7 +191,7 @@ def watch_action(arguments: argparse.Namespace, run_id: int | None, key: str) ->
         if waited > minutes * PROGRESS_SECONDS:
             minutes += 1
             print_message(f"{format_duration(waited)}: {engine_problem(arguments) or waiting_text(action)}")
-        time.sleep(0.1)
+        time.sleep(ACTION_CHECK_SECONDS)
 
 
 def waiting_text(action: ActionView | None) -> str:

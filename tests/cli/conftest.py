@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from console.cli import plan_draft, requests
+
 
 @pytest.fixture(autouse=True, scope="package")
 def a_machine_in_utc() -> Iterator[None]:
@@ -15,3 +17,12 @@ def a_machine_in_utc() -> Iterator[None]:
         time.tzset()
         yield
     time.tzset()
+
+
+@pytest.fixture(autouse=True, scope="package")
+def quick_watching() -> Iterator[None]:
+    """A command that watches an action or a plan reads its state often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests, "ACTION_CHECK_SECONDS", 0.02)
+        patch.setattr(plan_draft, "PLAN_CHECK_SECONDS", 0.02)
+        yield

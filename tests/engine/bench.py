@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+import pytest
+
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.config.estate import (
     AlertSettings,
@@ -23,6 +25,7 @@ from console.config.estate import (
     SystemSettings,
 )
 from console.domain.ids import micros
+from console.engine.api import queue
 from console.engine.api.client import EngineClient
 from console.engine.notify.senders import SendResult
 from console.engine.polling.poller import TargetPoller
@@ -145,7 +148,8 @@ def estate_config(
 
 @contextmanager
 def running_bench(folder: Path, scheduler: FakeScheduler, config: Config) -> Iterator[Bench]:
-    """An engine that holds the lease of a new store in `folder`, for as long as the context lasts."""
+    """An engine that holds the lease of a new store in `folder`, for as long as the context lasts. Who waits for its
+    answers looks often."""
     sink = Sink()
     store = open_ready(str(folder / "headway.db"))
     got = lease.acquire_lease(store, "engine", "test", 600)
@@ -153,8 +157,10 @@ def running_bench(folder: Path, scheduler: FakeScheduler, config: Config) -> Ite
     parts = EngineAssembly(config, store, SecretStore(), sink)
     parts.begin(got.fence)
     made = Bench(folder, scheduler, sink, config, store, parts, got.fence)
-    try:
-        yield made
-    finally:
-        made.parts.finish()
-        store.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "ANSWER_CHECK_SECONDS", 0.005)
+        try:
+            yield made
+        finally:
+            made.parts.finish()
+            store.close()

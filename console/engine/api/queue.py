@@ -21,6 +21,9 @@ from console.store.db import client
 from console.store.db.session import Session
 from console.store.errors import NotAllowed, ReasonNeeded
 
+ANSWER_CHECK_SECONDS = 0.05
+"""How often a request that waits for its answer reads it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestAnswer:
@@ -93,7 +96,7 @@ class RequestQueue:
         while time.monotonic() < until:
             if answer := self.answer(request_id):
                 return answer
-            time.sleep(0.05)
+            time.sleep(ANSWER_CHECK_SECONDS)
         return RequestAnswer(False, {}, f"no answer in {seconds:.0f} s; is an engine running? See: headway status")
 
     def audit(

@@ -111,7 +111,7 @@ class Outbox:
     def wait_idle(self) -> None:
         """Waits until nothing is being sent."""
         while self._busy:
-            self.wake.wait(0.01)
+            time.sleep(0.001)
 
     def hanging(self, seconds: float) -> dict[str, float]:
         """Sends that take longer than `seconds`, with their duration."""
