@@ -48,7 +48,7 @@ from connectors.sdk.contract import (
     refused_preview,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
 
 
@@ -178,9 +178,8 @@ class AirflowStateSetter:
             )
         mark = action_mark(key, str(plan["queued_at"] or ""), verb=verb)
         body = {"state": plan["state"], "note": note_with_mark(mark, note_text(row), True)}
-        reply = self._client.patch_run(dag, run, body)
-        raise_if_refused(reply)
-        return Receipt(run_ref(dag, run), f"Airflow says {sent_response(reply).get('state')}")
+        answer = accepted(self._client.patch_run(dag, run, body))
+        return Receipt(run_ref(dag, run), f"Airflow says {answer.get('state')}")
 
     def _set_task(self, plan: Mapping[str, Any], key: str) -> Receipt:
         dag, run, task = plan["dag"], plan["run"], plan["task"]
@@ -190,9 +189,7 @@ class AirflowStateSetter:
                 f"Airflow: {task} of {dag} {run} is {_states_text(group) or 'gone'} by now; nothing was sent"
             )
         note = note_with_mark(action_mark(key, verb=plan["word"]), group[0].note, True)
-        reply = self._client.mark_task(dag, run, task, {"new_state": plan["state"], "note": note})
-        raise_if_refused(reply)
-        sent_response(reply)
+        accepted(self._client.mark_task(dag, run, task, {"new_state": plan["state"], "note": note}))
         return Receipt(task_ref((dag, run, task), plan["try"], -1), f"marked {plan['state']}")
 
     def _group(self, plan: Mapping[str, Any]) -> list[AirflowTaskInstance]:
@@ -371,8 +368,7 @@ class AirflowApprovals:
             if isinstance(existing, ActionFound):
                 return Receipt(existing.native_ref, existing.message)
             raise NotSupported(f"Airflow: {place[2]} has another answer now; nothing was sent")
-        raise_if_refused(reply)
-        sent_response(reply)
+        accepted(reply)
         return Receipt(task_ref(place[:3], plan["try"], place[3]), f"answered {plan['body']['chosen_options'][0]}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:

@@ -31,7 +31,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import ConnectorError, InvalidAnswer, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark, without_hold
 from connectors.sdk.records import instant_key
-from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.send_outcome import accepted, raise_if_refused
 
 MAX_NOTES_TRIED = 10
 """Newest runs among which one with room in its note is sought."""
@@ -166,9 +166,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
             raise_if_refused(self._client.set_note(dag, held.run, rest))
             return
         if row.is_paused:
-            reply = self._client.patch_dag(dag, {"is_paused": False})
-            raise_if_refused(reply)
-            sent_response(reply)
+            accepted(self._client.patch_dag(dag, {"is_paused": False}))
         with suppress(ConnectorError):
             self._client.set_note(dag, held.run, rest)
 

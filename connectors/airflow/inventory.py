@@ -208,10 +208,7 @@ def readable_instances(rows: Any) -> list[AirflowTaskInstance]:
 
 
 def task_names_text(affected: Sequence[AirflowTaskInstance]) -> str:
-    """ "load, publish and 3 more"."""
-    names = ", ".join(parse.instance_name(instance) for instance in affected[:MAX_NAMED_TASKS])
-    unnamed = len(affected) - MAX_NAMED_TASKS
-    return f"{names} and {unnamed} more" if unnamed > 0 else names
+    return fields.listed([parse.instance_name(instance) for instance in affected], MAX_NAMED_TASKS)
 
 
 def count_text(affected: Sequence[Any], noun: str = "task") -> str:

@@ -136,9 +136,7 @@ def run_record(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> Run
 def _run_state(native: str, note: str, queued: str, failed_tasks: Sequence[str]) -> tuple[RunState, str]:
     """State and message of a run. Airflow has no state for a run that is cancelled or skipped, and keeps the failed
     tasks of one that was marked OK."""
-    message = f"tasks not green: {', '.join(failed_tasks[:NAMED_TASKS])}" if failed_tasks else ""
-    if len(failed_tasks) > NAMED_TASKS:
-        message += f" and {len(failed_tasks) - NAMED_TASKS} more"
+    message = f"tasks not green: {fields.listed(failed_tasks, NAMED_TASKS)}" if failed_tasks else ""
     ended = STATES_SET_BY_US.get((native, ending_verb(note, queued)))
     if ended is not None:
         return ended[0], f"{ended[1]}; {message}" if message else ended[1]

@@ -32,7 +32,7 @@ from connectors.airflow.start import AirflowStarter
 from connectors.sdk import fields
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
-from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.send_outcome import accepted, raise_if_refused
 from connectors.sdk.states import RunState
 
 SCOPES = ("failed", "downstream", "all")
@@ -264,8 +264,7 @@ class AirflowRerunner:
         if reply.status == 422 and "note" in reply.error:  # before 3.3 a clear takes no note: it is written first
             self._client.set_note(dag, run, str(body.pop("note")))
             reply = self._client.clear_run(dag, run, body)
-        raise_if_refused(reply)
-        now = sent_response(reply).get("queued_at")
+        now = accepted(reply).get("queued_at")
         if not isinstance(now, str) or now == plan["queued_at"]:
             raise NotSupported(f"Airflow: {dag} {run} has nothing to clear any more; nothing was done")
         with contextlib.suppress(ConnectorError):  # without it the first note still identifies the clear
@@ -293,9 +292,8 @@ class AirflowRerunner:
 
     def _clear_tasks(self, plan: Mapping[str, Any], key: str) -> int:
         """The number of task instances that were cleared."""
-        reply = self._client.clear_tasks(plan["dag"], {**clear_tasks_body(plan), "note": action_mark(key)})
-        raise_if_refused(reply)
-        cleared = fields.rows(sent_response(reply).get("task_instances"))
+        answer = accepted(self._client.clear_tasks(plan["dag"], {**clear_tasks_body(plan), "note": action_mark(key)}))
+        cleared = fields.rows(answer.get("task_instances"))
         if not cleared:
             what = f"{plan['dag']} {plan['run']} has no such task to clear any more"
             raise NotSupported(f"Airflow: {what}; nothing was done")

@@ -35,7 +35,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.records import instant_key
-from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
 
 MAX_CONF_CHARACTERS = 10_000
@@ -143,8 +143,7 @@ class AirflowStarter:
             if isinstance(self.look_up(plan, key), ActionFound):
                 return Receipt(run_ref(dag, run), "was triggered under this key before")
             raise NotSupported(f"Airflow: {dag} has another run for {plan['at']} now; nothing was triggered")
-        raise_if_refused(reply)
-        sent_response(reply)
+        accepted(reply)
         return Receipt(run_ref(dag, run), f"triggered as {run}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
@@ -334,15 +333,13 @@ class AirflowBackfiller:
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. The same key again finds the backfill that it created."""
         if plan["do"] != "create":
-            number, reply = plan["backfill"], self._client.change_backfill(plan["backfill"], plan["do"])
-            raise_if_refused(reply)
-            return Receipt(str(number), f"backfill {number} is {backfill_status(sent_response(reply))}")
+            number = plan["backfill"]
+            row = accepted(self._client.change_backfill(number, plan["do"]))
+            return Receipt(str(number), f"backfill {number} is {backfill_status(row)}")
         existing = self.look_up(plan, key)
         if isinstance(existing, ActionFound):
             return Receipt(existing.native_ref, "was made under this key before")
-        reply = self._client.backfill({**create_backfill_body(plan), "dag_run_conf": {CONF_KEY: key}})
-        raise_if_refused(reply)
-        row = sent_response(reply)
+        row = accepted(self._client.backfill({**create_backfill_body(plan), "dag_run_conf": {CONF_KEY: key}}))
         return Receipt(str(row.get("id")), f"backfill {row.get('id')} of {plan['dag']}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:

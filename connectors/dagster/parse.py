@@ -95,7 +95,6 @@ def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
     started, ended = parse_seconds(row, "startTime"), parse_seconds(row, "endTime")
     ended = None if state.is_open or ended is None else max(ended, started or ended)
     key, at = _run_period(row, run_id)
-    rest = f" and {len(names) - MAX_NAMED_STEPS} more" if len(names) > MAX_NAMED_STEPS else ""
     return RunRecord(
         job=run_job_id(row),
         attempt_key=run_id,
@@ -108,7 +107,7 @@ def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
         queued_at=parse_seconds(row, "creationTime"),
         started_at=started,
         ended_at=ended,
-        message=f"steps not green: {', '.join(names[:MAX_NAMED_STEPS])}{rest}" if names else "",
+        message=f"steps not green: {fields.listed(names, MAX_NAMED_STEPS)}" if names else "",
         reason="slot" if native == "QUEUED" else "",
         native_ref=run_ref(run_id),
         native_url=f"{url}/runs/{quote(run_id, safe='')}",

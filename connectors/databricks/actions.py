@@ -33,7 +33,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
-from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
+from connectors.sdk.send_outcome import accepted, find_cancel, raise_if_refused
 from connectors.sdk.settle import arrival_window
 from connectors.sdk.states import RunState, Verb
 
@@ -96,8 +96,7 @@ class DatabricksStarter:
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. The same key again creates no second run."""
         reply = self._client.run_now(run_now_body(plan, key))
-        raise_if_refused(reply)
-        run = sent_response(reply).get("run_id")
+        run = accepted(reply).get("run_id")
         if type(run) is not int:
             raise OutcomeUnknown(f"{reply.place} names no run. It was sent; it is looked up.")
         return Receipt(parse.run_ref(run), f"run {run}")
@@ -151,12 +150,12 @@ class DatabricksRepairer:
             return refused_preview(do, f"Databricks no longer has the run {ref.run} of {spec.run.job}")
         status, repairs = parse_state(row), _repair_ids(row)
         if not ref.task and ref.repair != (repairs[-1] if repairs else 0):
-            return refused_preview(do, f"a later repair of the run is there, it is {status.native}")
+            return refused_preview(do, f"a later repair of the run is there, it is {status.native_state}")
         plan = {"run": ref.run, "latest": repairs[-1] if repairs else 0}
         if spec.verb is Verb.CANCEL:
-            return _preview_cancel(spec, status.state, status.native, ref.task, plan)
+            return _preview_cancel(spec, status.state, status.native_state, ref.task, plan)
         if status.state.is_open:
-            return refused_preview(do, f"the run is {status.native}: cancel it first, or let it end")
+            return refused_preview(do, f"the run is {status.native_state}: cancel it first, or let it end")
         if not ref.task and status.state is RunState.SUCCEEDED and spec.parameters.get("scope") != "all":
             return refused_preview(do, "no task failed: rerun all of it, or start the job")
         return self._repair(spec, row, ref.task, plan)
@@ -189,14 +188,12 @@ class DatabricksRepairer:
         repairs = _repair_ids(row) if row is not None else []
         is_cancel, is_same = plan["how"] == "cancel", latest == (repairs[-1] if repairs else 0)
         if status is None or not is_same or status.state.is_open != is_cancel:
-            now = status.native if status else "gone"
+            now = status.native_state if status else "gone"
             raise NotSupported(f"Databricks: the run changed since the preview, it is {now}; nothing was sent")
         if is_cancel:
             raise_if_refused(self._client.cancel(run))
             return Receipt(parse.run_ref(run, latest), "Databricks cancels it")
-        reply = self._client.repair(repair_body(plan))
-        raise_if_refused(reply)
-        repair = sent_response(reply).get("repair_id")
+        repair = accepted(self._client.repair(repair_body(plan))).get("repair_id")
         number = repair if type(repair) is int else 0
         return Receipt(parse.run_ref(run, number), f"repair {number or ''} of the run")
 
@@ -208,7 +205,7 @@ class DatabricksRepairer:
         repairs = _repair_ids(row)
         if plan["how"] == "cancel":
             is_same, status = latest == (repairs[-1] if repairs else 0), parse_state(row)
-            return find_cancel("Databricks", parse.run_ref(run, latest), is_same, status.state, status.native)
+            return find_cancel("Databricks", parse.run_ref(run, latest), is_same, status.state, status.native_state)
         after = repairs[repairs.index(latest) + 1 :] if latest in repairs else repairs
         if not after:
             return ActionAbsent()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -101,11 +101,7 @@ def _attempt_record(whole: RunRecord, row: fields.Row, repair: int) -> RunRecord
     return replace(
         whole,
         attempt_key=attempt_key(number, repair),
-        state=status.state,
-        native_state=status.native,
-        evidence=status.evidence,
-        reason=status.reason,
-        message=status.message,
+        **asdict(status),
         again_of=attempt_key(number) if repair else "",
         queued_at=started if repair else whole.queued_at,
         started_at=started if _has_begun(status) else None,
@@ -120,25 +116,20 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
     first = fields.number(row, "original_attempt_run_id", number) or number
     queued = started if status.state is RunState.QUEUED or fields.number(row, "queue_duration", 0) else None
     tasks = fields.readable(task_rows(row), lambda task: (task["task_key"], parse_state(task)))
-    red = [f"{key} ({state.native})" for key, state in tasks if state.state.is_red]
-    rest = f" and {len(red) - 10} more" if len(red) > 10 else ""
-    message = fields.clean(f"tasks not green: {', '.join(red[:10])}{rest}") if red else status.message
+    red = [f"{key} ({state.native_state})" for key, state in tasks if state.state.is_red]
+    message = fields.clean(f"tasks not green: {fields.listed(red, 10)}") if red else status.message
     if red and status.message and status.message not in message:
         message = f"{message}; {status.message}"
     by_clock = row.get("trigger") in ("PERIODIC", "CONTINUOUS") or first != number
     return RunRecord(
         job=str(fields.positive(row, "job_id")),
         attempt_key=attempt_key(number),
-        state=status.state,
-        native_state=status.native,
-        evidence=status.evidence,
+        **{**asdict(status), "message": message[:1000]},
         period_key=None if by_clock else str(first),
         again_of=attempt_key(first) if first != number else "",
         queued_at=queued,
         started_at=started if _has_begun(status) else None,
         ended_at=_run_end(row, started, status),
-        message=message[:1000],
-        reason=status.reason,
         native_ref=run_ref(number),
         native_url=_run_url(row),
         action_key=key if ACTION_KEY.fullmatch(key := job_parameters(row).get(KEY_PARAMETER, "")) else None,
@@ -156,14 +147,10 @@ def _task_record(whole: RunRecord, run: int, row: fields.Row) -> RunRecord:
     return RunRecord(
         job=f"{whole.job}.{key}",
         attempt_key=str(task_run),
-        state=status.state,
-        native_state=status.native,
-        evidence=status.evidence,
+        **asdict(status),
         period_key=whole.period_key or str(run),
         started_at=started if _has_begun(status) else None,
         ended_at=_run_end(row, started, status),
-        message=status.message,
-        reason=status.reason,
         native_ref=run_ref(run, 0, key, task_run),
         native_url=_run_url(row),
         context={"type": task_type(row)[0], "try": _attempt_number(row, "attempt_number") + 1},
@@ -268,8 +255,10 @@ STATE_ONLY_RESULTS = ("TIMEDOUT", "UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLU
 
 @dataclass(frozen=True, slots=True)
 class DatabricksState:
+    """Fields of a `RunRecord`."""
+
     state: RunState
-    native: str
+    native_state: str
     reason: str = ""
     message: str = ""
     evidence: RunEvidence = RunEvidence.NATIVE

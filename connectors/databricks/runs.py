@@ -129,7 +129,7 @@ class DatabricksPoller:
         tried = any(task.get("attempt_number") not in (0, None) for task in tasks)
         if status.state in SUCCESS_STATES and not tried and cached is None and row.get("has_more") is not True:
             return row
-        fingerprint = f"{status.native} {row.get('end_time')} {sorted(str(task.get('run_id')) for task in tasks)}"
+        fingerprint = f"{status.native_state} {row.get('end_time')} {sorted(str(task.get('run_id')) for task in tasks)}"
         if cached is not None and cached[0] == fingerprint:
             return cached[1]
         self._requests_left -= 1
@@ -282,7 +282,7 @@ def read_log(client: DatabricksClient, run: RunRef, start: str | None, limit_byt
 def _task_output(client: DatabricksClient, task: fields.Row, number: int) -> tuple[str, bool]:
     """Output of a task's run, and whether Databricks truncated it."""
     kind, detail = parse.task_type(task)
-    head = f"== {task['task_key']} ({kind} {detail}): {parse_state(task).native}\n"
+    head = f"== {task['task_key']} ({kind} {detail}): {parse_state(task).native_state}\n"
     reply = client.output(number)
     if reply.status != 200:
         return f"{head}[no output: {reply.error}]\n", False

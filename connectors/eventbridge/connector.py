@@ -16,7 +16,7 @@ from pydantic import Field
 from connectors.eventbridge import parse
 from connectors.sdk.action_router import ActionFunctions, VerbRouter
 from connectors.sdk.aws import scheduler, schedules
-from connectors.sdk.aws.client import AwsNotFound, read_inventory, try_permission, untried_permission
+from connectors.sdk.aws.client import AwsNotFound, read_inventory
 from connectors.sdk.aws.options import AwsOptions, matches_any, targets
 from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
 from connectors.sdk.aws.values import AwsReply
@@ -100,22 +100,9 @@ def event_bridge_actions(client: SchedulerClient) -> VerbRouter:
     )
 
 
-ACTION_PERMISSIONS = (
-    untried_permission(
-        "hold and release schedules",
-        "allow scheduler:UpdateSchedule on the schedules and iam:PassRole on the roles that they name",
-    ),
-)
-
-
 def probe(client: SchedulerClient) -> Probe:
-    """Each call that watching needs, tried on the first schedule that there is."""
-    rows: list[AwsReply] = []
-    held = [try_permission("scheduler", "ListSchedules", lambda: rows.extend(client.schedules()))]
-    for row in rows[:1]:
-        place = str(row.get("GroupName") or "default"), str(row.get("Name"))
-        held.append(try_permission("scheduler", "GetSchedule", partial(client.schedule, *place)))
-    return Probe(True, "", (*held, *ACTION_PERMISSIONS), (client.identity(),), client.clock)
+    rights = scheduler.schedule_permissions(client, "view")
+    return Probe(True, "", (*rights, scheduler.HOLD_PERMISSION), (client.identity(),), client.clock)
 
 
 class EventBridgeConnector(ComposedConnector):

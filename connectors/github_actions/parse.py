@@ -142,8 +142,7 @@ def record_with_jobs(record: RunRecord, jobs: Sequence[GitHubJob]) -> RunRecord:
     if not red:
         return record
     named = [f"{job.display_name} ({job.native}{f' in {job.step}' if job.step else ''})" for job in red]
-    rest = f" and {len(named) - 10} more" if len(named) > 10 else ""
-    message = fields.clean(f"jobs not green: {', '.join(named[:10])}{rest}")[:1000]
+    message = fields.clean(f"jobs not green: {fields.listed(named, 10)}")[:1000]
     return replace(record, state=RunState.PARTIAL if green else record.state, message=message)
 
 

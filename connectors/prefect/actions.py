@@ -31,7 +31,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
-from connectors.sdk.send_outcome import raise_if_refused, sent_response
+from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
 
 
@@ -94,8 +94,7 @@ class PrefectStarter:
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. The same key again creates no second run."""
         reply = self._client.create_run(str(plan["deployment"]), create_run_body(plan, key))
-        raise_if_refused(reply)
-        row = sent_response(reply)
+        row = accepted(reply)
         if row.get("idempotency_key") != key:
             raise NotSupported(f"{reply.place} is about another run: {str(row.get('id'))[:60]!r}")
         outcome = "was created under this key before" if reply.status == 200 else f"created as {row.get('name')}"
@@ -191,8 +190,7 @@ class PrefectStateSetter:
             raise NotSupported(f"Prefect: the run changed since the preview, it is {now}; nothing was sent")
         state = {**plan["state"], "message": parse.marked_message(key, verb, str(plan.get("why", "")))}
         reply = self._client.set_state(run, state, bool(plan["force"]))
-        raise_if_refused(reply)
-        answer = sent_response(reply)
+        answer = accepted(reply)
         status = answer.get("status")
         if status == "ACCEPT":
             return Receipt(_plan_ref(plan), f"Prefect says {state['type']}")

@@ -117,8 +117,7 @@ def probe(client: PrefectClient) -> Probe:
     notes = ["deployments: the list is empty; none exists, or this account may read none"] if not rows else []
     idle = sorted(str(row.get("name")) for row in rows if row.get("status") == "NOT_READY")
     if idle:
-        names = fields.clean(", ".join(idle[:6])) + (f" and {len(idle) - 6} more" if len(idle) > 6 else "")
-        notes = [f"no worker polls for the runs of: {names}"]
+        notes = [f"no worker polls for the runs of: {fields.clean(fields.listed(idle, 6))}"]
     notes = notes if rights[0].held else []
     return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(notes), reply.clock)
 

@@ -223,8 +223,7 @@ def _run_record(
     idempotency_key = fields.optional_text(row, "idempotency_key")
     key_of_row = idempotency_key if ACTION_KEY.fullmatch(idempotency_key) else None
     names = sorted(f"{task.name} ({task.native})" for task in red)
-    rest = f" and {len(names) - MAX_NAMED_TASKS} more" if len(names) > MAX_NAMED_TASKS else ""
-    named = f"tasks not green: {', '.join(names[:MAX_NAMED_TASKS])}{rest}"
+    named = f"tasks not green: {fields.listed(names, MAX_NAMED_TASKS)}"
     return RunRecord(
         job=job,
         attempt_key=attempt_key(run, number),

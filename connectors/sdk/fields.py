@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import fields as fields_of
@@ -148,6 +148,11 @@ def _sample(value: Any) -> str:
 def to_json(value: Any) -> str:
     """A value as JSON on one line, for people."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """ "load, publish and 3 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def bounded_context(context: dict[str, Any], largest: str) -> Mapping[str, Any]:

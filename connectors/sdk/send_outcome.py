@@ -25,6 +25,12 @@ def sent_response(reply: HttpReply) -> dict[str, Any]:
         raise OutcomeUnknown(f"{error}. It was sent; it is looked up before anything is sent again.") from None
 
 
+def accepted(reply: HttpReply) -> dict[str, Any]:
+    """The answer to something that was sent and not refused. Raises as `raise_if_refused` and `sent_response`."""
+    raise_if_refused(reply)
+    return sent_response(reply)
+
+
 def find_cancel(service: str, native_ref: str, is_same_attempt: bool, state: RunState, native: str) -> LookUpResult:
     """Whether a run was cancelled. The services do not record the user: it may have been another person."""
     if is_same_attempt and state is RunState.CANCELLED:

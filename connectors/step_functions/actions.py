@@ -219,7 +219,7 @@ def preview_start(
         plan={
             "way": "begin",
             "machine": target,
-            "schedule": [str(source.get("GroupName") or "default"), str(source["Name"])] if source else None,
+            "schedule": [*schedules.place(source)] if source else None,
             "period_at": _period(spec),
         },
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from typing import ClassVar
 
+from connectors.sdk.aws import scheduler
 from connectors.sdk.aws.client import try_permission, untried_permission
 from connectors.sdk.aws.newest_first import (
     MOST_CODES,
@@ -112,10 +112,7 @@ ACTION_PERMISSIONS = (
         "allow states:StartExecution on the state machines and states:RedriveExecution on their executions",
     ),
     untried_permission("stop an execution", "allow states:StopExecution on the executions"),
-    untried_permission(
-        "hold and release schedules",
-        "allow scheduler:UpdateSchedule on the schedules and iam:PassRole on the roles that they name",
-    ),
+    scheduler.HOLD_PERMISSION,
 )
 NO_SCHEDULES = SourcePermission(
     "scheduler:ListSchedules",
@@ -131,7 +128,7 @@ def probe(client: StepFunctionsClient, machines: StateMachines, has_schedules: b
     rows: list[AwsReply] = []
     held = [try_permission(SERVICE, "ListStateMachines", lambda: rows.extend(machines.listed()))]
     held += _execution_permissions(client, rows)
-    held += _schedule_permissions(client) if has_schedules else [NO_SCHEDULES]
+    held += scheduler.schedule_permissions(client, "act") if has_schedules else [NO_SCHEDULES]
     notes = [client.identity()]
     if express := [str(machine.get("name")) for machine in rows if machine.get("type") == parse.EXPRESS]:
         text = "EXPRESS state machines keep no list of executions, their runs cannot be seen"
@@ -152,15 +149,6 @@ def _execution_permissions(client: StepFunctionsClient, machines: Sequence[AwsRe
     for arn in [str(row.get("executionArn")) for row in rows]:
         yield try_permission(SERVICE, "DescribeExecution", partial(client.execution, arn))
         yield try_permission(SERVICE, "GetExecutionHistory", partial(client.history, arn, 1, None))
-
-
-def _schedule_permissions(client: StepFunctionsClient) -> Iterator[SourcePermission]:
-    """The calls that reading schedules needs, tried; without them nothing can be held."""
-    rows: list[AwsReply] = []
-    yield try_permission("scheduler", "ListSchedules", lambda: rows.extend(islice(client.schedules(), 1)), "act")
-    for row in rows:
-        place = str(row.get("GroupName") or "default"), str(row.get("Name"))
-        yield try_permission("scheduler", "GetSchedule", partial(client.schedule, *place), "act")
 
 
 class StepFunctionsConnector(ComposedConnector):

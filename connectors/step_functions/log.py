@@ -30,28 +30,20 @@ def chunk(client: StepFunctionsClient, run: RunRef, start: str | None, limit_byt
 
 
 def _tail(client: StepFunctionsClient, arn: str, limit_bytes: int) -> LogChunk:
-    lines: list[tuple[int, bytes]] = []
-    token, size, is_open = None, 0, True
-    for _ in range(MOST_PAGES):
-        page = client.history(arn, PAGE_SIZE, token)
-        for event in page.get("events", ()):
-            is_open = is_open and not _is_end(event)
-            lines.append((_id(event), line(event)))
-            size += len(lines[-1][1])
-        token = page.get("nextToken")
-        if not token or size >= limit_bytes:
-            break
-    lines.sort()
+    lines, is_open, is_cut = _events(client, arn, lambda lines: sum(len(text) for _, text in lines) >= limit_bytes)
     whole = b"".join(text for _, text in lines)
     piece = whole[max(0, len(whole) - limit_bytes) :]
     next_place = f"{lines[-1][0] + 1}:0" if lines and is_open else None
-    return LogChunk(_text(from_character(piece)), next_place, cut=len(piece) < len(whole) or bool(token))
+    return LogChunk(_text(from_character(piece)), next_place, cut=len(piece) < len(whole) or is_cut)
 
 
 def _after(client: StepFunctionsClient, arn: str, event_id: int, byte: int, limit_bytes: int) -> LogChunk:
-    lines, is_open, cut = _events_from(client, arn, event_id)
+    lines, is_open, is_cut = _events(client, arn, lambda lines: any(number <= event_id for number, _ in lines))
+    cut = is_cut and all(number > event_id for number, _ in lines)
     body, place = bytearray(), f"{event_id}:{byte}"
     for number, text in lines:
+        if number < event_id:
+            continue
         skip = byte if number == event_id else 0
         rest, room = text[skip:], limit_bytes - len(body)
         taken = rest if len(rest) <= room else to_character(rest[:room])
@@ -62,19 +54,23 @@ def _after(client: StepFunctionsClient, arn: str, event_id: int, byte: int, limi
     return LogChunk(_text(bytes(body)), place if is_open else None, cut=cut)
 
 
-def _events_from(client: StepFunctionsClient, arn: str, event_id: int) -> tuple[list[tuple[int, bytes]], bool, bool]:
-    """Events from `event_id` on, oldest first; whether more may come; whether older ones were left out."""
-    lines: list[tuple[int, bytes]] = []
+Lines = list[tuple[int, bytes]]
+"""Number and text of each event."""
+
+
+def _events(client: StepFunctionsClient, arn: str, is_enough: Callable[[Lines], bool]) -> tuple[Lines, bool, bool]:
+    """The newest events, oldest first, until they are enough; whether more may come; whether older ones exist."""
+    lines: Lines = []
     token, is_open = None, True
     for _ in range(MOST_PAGES):
         page = client.history(arn, PAGE_SIZE, token)
         events = page.get("events", ())
         is_open = is_open and not any(_is_end(event) for event in events)
-        lines += [(_id(event), line(event)) for event in events if _id(event) >= event_id]
+        lines += [(_id(event), line(event)) for event in events]
         token = page.get("nextToken")
-        if not token or any(_id(event) <= event_id for event in events):
-            return sorted(lines), is_open, False
-    return sorted(lines), is_open, True
+        if not token or is_enough(lines):
+            break
+    return sorted(lines), is_open, bool(token)
 
 
 def line(event: Mapping[str, Any]) -> bytes:

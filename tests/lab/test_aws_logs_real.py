@@ -11,6 +11,7 @@ from connectors.glue.client import GlueClient, GlueOptions
 from connectors.sdk.aws.cloudwatch_logs import LogStream, chunk
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.budget import Deadline
 from tests.lab import aws
 from tests.lab.aws import MotoServer
 from tests.lab.test_step_functions_real import keys
@@ -48,7 +49,7 @@ class Written:
         """All that follows, in pieces, and the place behind it."""
         told = ""
         for _ in range(200):
-            self.door.begin(20)
+            self.door.deadline = Deadline(20)
             piece = chunk(self.door, self.streams, place, limit_bytes, is_open=True)
             assert len(piece.text.encode()) <= limit_bytes
             told, place = told + piece.text, piece.next
@@ -66,7 +67,7 @@ def written(moto: MotoServer) -> Iterator[Written]:
 
 def test_what_is_written_later_is_told_once_and_in_order(written: Written) -> None:
     written.write("out", 0, "one", "two", "größer")
-    written.door.begin(20)
+    written.door.deadline = Deadline(20)
     tail = chunk(written.door, written.streams, None, 65536, is_open=True)
     assert ("one\ntwo\ngrößer\n", False) == (tail.text, tail.cut)
     assert ("", tail.next) == written.follow(tail.next, 64)
@@ -80,13 +81,13 @@ def test_what_is_written_later_is_told_once_and_in_order(written: Written) -> No
 
 def test_a_short_tail_says_that_it_is_cut(written: Written) -> None:
     written.write("out", 0, *(f"line {number}" for number in range(100)))
-    written.door.begin(20)
+    written.door.deadline = Deadline(20)
     tail = chunk(written.door, written.streams, None, 16, is_open=False)
     assert ("line 98\nline 99\n", True, None) == (tail.text, tail.cut, tail.next)
 
 
 def test_no_stream_is_no_log(written: Written) -> None:
-    written.door.begin(20)
+    written.door.deadline = Deadline(20)
     with pytest.raises(NotSupported, match=f"no log is there .any more.: {written.group} out"):
         chunk(written.door, written.streams, None, 16, is_open=False)
     assert "" == chunk(written.door, written.streams, None, 16, is_open=True).text

@@ -267,7 +267,7 @@ class AwsClient:
 
     @property
     def deadline(self) -> Deadline:
-        """Deadline of all calls until the next `begin`."""
+        """Deadline of all calls until the next one is set."""
         return self._sender.deadline
 
     @deadline.setter
@@ -278,11 +278,6 @@ class AwsClient:
     def clock(self) -> TargetClock | None:
         """The service's clock, by the last answer."""
         return self._sender.clock
-
-    def begin(self, timeout_seconds: float) -> Deadline:
-        """Sets the deadline of all following calls together."""
-        self.deadline = Deadline(timeout_seconds)
-        return self.deadline
 
     def call(self, service: str, method: str, needed: str, once: bool = False, **parameters: Any) -> AwsReply:
         """The reply, which has at least the key `needed`: an empty one must not look like an empty list. `once`: it

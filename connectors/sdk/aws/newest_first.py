@@ -73,11 +73,6 @@ class NewestFirstCursor:
         }
         return json.dumps({"turn": self.turn, "start": self.start, "marks": marks}, separators=(",", ":"))
 
-    @classmethod
-    def read(cls, text: str) -> NewestFirstCursor | None:
-        """The cursor in `text`; the beginning for "", None for any other text."""
-        return read_cursor(cls, text)
-
 
 PAGES_PER_POLL = 3
 MAX_RUNS_PER_POLL = 2000
@@ -269,7 +264,7 @@ class NewestFirstPoller:
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """New runs of each list and the open ones, oldest first. Raises SystemUnreachable or AccessRefused."""
-        at = NewestFirstCursor.read(cursor)
+        at = read_cursor(NewestFirstCursor, cursor)
         if at is None:
             warning = "the cursor is not valid: reading from the start"
             return Poll((), NewestFirstCursor().text(), more=True, warnings=(warning,))

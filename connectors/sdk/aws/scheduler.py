@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from connectors.sdk.aws import schedules
-from connectors.sdk.aws.client import AwsClient, AwsNotFound
+from connectors.sdk.aws.client import AwsClient, AwsNotFound, try_permission, untried_permission
 from connectors.sdk.aws.schedules import full_name
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.contract import (
@@ -30,6 +32,7 @@ from connectors.sdk.contract import (
     NativeHold,
     Preview,
     Receipt,
+    SourcePermission,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown, RecordUnreadable
 from connectors.sdk.marked_pause import KEY_PLACEHOLDER, hold_parameters, mark_of, release_parameters
@@ -82,7 +85,7 @@ class ScheduleCache:
         if known is not None and known.get("LastModificationDate") == row.get("LastModificationDate"):
             return known
         try:
-            schedule = self.client.schedule(str(row.get("GroupName") or "default"), str(row.get("Name")))
+            schedule = self.client.schedule(*schedules.place(row))
         except AwsNotFound:
             return None
         except RecordUnreadable:
@@ -93,6 +96,20 @@ class ScheduleCache:
         return schedule
 
 
+HOLD_PERMISSION = untried_permission(
+    "hold and release schedules",
+    "allow scheduler:UpdateSchedule on the schedules and iam:PassRole on the roles that they name",
+)
+
+
+def schedule_permissions(client: SchedulerClient, needed_for: str) -> Iterator[SourcePermission]:
+    """The calls that reading schedules needs, tried on the first schedule that there is."""
+    rows: list[AwsReply] = []
+    yield try_permission("scheduler", "ListSchedules", lambda: rows.extend(islice(client.schedules(), 1)), needed_for)
+    for row in rows:
+        yield try_permission("scheduler", "GetSchedule", partial(client.schedule, *schedules.place(row)), needed_for)
+
+
 NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler targets it"
 HOLD_NOTE = "EventBridge rules, universal targets and other callers are not held: they may start it all the same"
 
@@ -101,11 +118,8 @@ def hold(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
     """The preview of a hold; refused where no schedule is enabled, or one has no room for our mark."""
     chosen = [item for item in replies if schedules.is_enabled(item) and not schedules.is_over(item, datetime.now(UTC))]
     names = tuple(schedules.full_name(item) for item in chosen)
-    plan = {
-        "way": "hold",
-        **hold_parameters(spec),
-        "schedules": [[*_place(item), schedules.seen(item)] for item in chosen],
-    }
+    seen = [[*schedules.place(item), schedules.seen(item)] for item in chosen]
+    plan = {"way": "hold", **hold_parameters(spec), "schedules": seen}
     mark = mark_of(plan, KEY_PLACEHOLDER)
     return Preview(
         verb="disable its schedules",
@@ -114,7 +128,7 @@ def hold(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
         affected=names,
         native_calls=tuple(
             f"scheduler:UpdateSchedule GroupName={group} Name={name} State=DISABLED Description=… headway-hold id=<key>"
-            for group, name, _ in plan["schedules"]
+            for group, name, _ in seen
         )
         or ("scheduler:UpdateSchedule",),
         notes=(
@@ -149,17 +163,18 @@ def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
         native_calls=tuple(
             f"scheduler:UpdateSchedule GroupName={group} Name={name} State={'ENABLED' if enables else '(as it is)'}"
             " Description=(as it was)"
-            for group, name in map(_place, chosen)
+            for group, name in map(schedules.place, chosen)
         )
         or ("scheduler:UpdateSchedule",),
         notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
         refused=None if chosen else refused,
-        plan={"way": "release", "hold": requested, "enables": enables, "schedules": [_place(item) for item in chosen]},
+        plan={
+            "way": "release",
+            "hold": requested,
+            "enables": enables,
+            "schedules": [[*schedules.place(item)] for item in chosen],
+        },
     )
-
-
-def _place(schedule: Mapping[str, Any]) -> list[str]:
-    return [str(schedule.get("GroupName") or "default"), str(schedule.get("Name"))]
 
 
 def _count(names: Sequence[str]) -> str:

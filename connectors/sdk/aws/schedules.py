@@ -172,7 +172,12 @@ ZONES_APART = timedelta(hours=14)
 
 def full_name(schedule: Mapping[str, Any]) -> str:
     """ "default/nightly": group and name."""
-    return f"{schedule.get('GroupName') or 'default'}/{schedule.get('Name')}"
+    return "/".join(place(schedule))
+
+
+def place(schedule: Mapping[str, Any]) -> tuple[str, str]:
+    """Group and name."""
+    return str(schedule.get("GroupName") or "default"), str(schedule.get("Name"))
 
 
 def target_of(schedule: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.budget import Deadline
 from tests.connectors.batch.test_conformance import keys, night
 from tests.fakes.batch import ARN, OPTIONS, FakeBatch, milliseconds
 
@@ -200,7 +201,7 @@ def test_a_failed_job_is_what_aws_describes_by_botocores_stubber(monkeypatch: py
     }  # fmt: skip
     with Stubber(batch) as stub:
         stub.add_response("describe_jobs", {"jobs": [job]}, {"jobs": ["1"]})
-        client.begin(20)
+        client.deadline = Deadline(20)
         (run,) = parse.runs(client.jobs(["1"])[0], [], "eu-central-1")
         stub.assert_no_pending_responses()
     assert ("mart", RunState.FAILED, 3, "1#1") == (run.job, run.state, run.exit_code, run.attempt_key)

@@ -39,13 +39,17 @@ def ended(code: str, result: str = "") -> dict[str, Any]:
 )
 def test_an_end_is_told_by_both_of_its_words(code: str, result: str, state: RunState, native: str) -> None:
     word = parse_state(ended(code, result))
-    assert (state, native) == (word.state, word.native)
+    assert (state, native) == (word.state, word.native_state)
 
 
 @pytest.mark.parametrize("code, result", [("SUCCESS", "FAILED"), ("RUN_EXECUTION_ERROR", "SUCCESS")])
 def test_two_words_that_disagree_make_nothing_green(code: str, result: str) -> None:
     word = parse_state(ended(code, result))
-    assert (RunState.FAILED, RunEvidence.CONFLICT, f"{code}, {result}") == (word.state, word.evidence, word.native)
+    assert (RunState.FAILED, RunEvidence.CONFLICT, f"{code}, {result}") == (
+        word.state,
+        word.evidence,
+        word.native_state,
+    )
 
 
 def test_only_success_is_green() -> None:

@@ -18,6 +18,7 @@ from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.budget import Deadline
 from tests.connectors.glue.test_conformance import keys, night
 from tests.fakes.glue import OPTIONS, FakeGlue
 
@@ -171,7 +172,7 @@ def test_a_stop_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.M
     with Stubber(glue) as stub:
         stub.add_response("batch_stop_job_run", done, requested)
         stub.add_response("batch_stop_job_run", no, requested)
-        client.begin(20)
+        client.deadline = Deadline(20)
         client.stop("mart", "jr_1")
         with pytest.raises(NotSupported, match="jr_1 of mart was not stopped: InvalidInputException: Job Run is not"):
             client.stop("mart", "jr_1")

@@ -15,6 +15,7 @@ from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPositi
 from connectors.sdk.aws.values import instant
 from connectors.sdk.conformance.world import check_run
 from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import read_cursor
 from connectors.sdk.records import JobRecord, RunRecord, RunRef
 from connectors.sdk.states import RunState
 from connectors.step_functions import log, parse
@@ -145,12 +146,12 @@ MARKS = st.builds(
 @given(st.dictionaries(st.text(), MARKS, max_size=5), st.integers(0, 2**40), st.integers(0, 10**6))
 def test_a_cursor_survives_its_text(marks: dict[str, NewestFirstPosition], turn: int, start: int) -> None:
     cursor = NewestFirstCursor(marks, turn, start)
-    assert cursor == NewestFirstCursor.read(cursor.text())
+    assert cursor == read_cursor(NewestFirstCursor, cursor.text())
 
 
 @given(st.text())
 def test_any_text_is_a_cursor_or_none(text: str) -> None:
-    assert isinstance(NewestFirstCursor.read(text), NewestFirstCursor | None)
+    assert isinstance(read_cursor(NewestFirstCursor, text), NewestFirstCursor | None)
 
 
 @pytest.mark.parametrize(
