@@ -23,11 +23,6 @@ from connectors.airflow.parse import (
     AirflowRunReference,
     AirflowTaskInstance,
     action_mark,
-    ending_verb,
-    note_has_key,
-    note_text,
-    note_with_mark,
-    parse_period,
     parse_reference,
     run_ref,
     task_ref,
@@ -103,8 +98,6 @@ class AirflowStateSetter:
     def __init__(self, client: AirflowClient, answerer: AirflowApprovals) -> None:
         self._client, self._answerer = client, answerer
 
-    # before
-
     def preview(self, spec: ActionSpec) -> Preview:
         """As the contract says. Raises NotSupported for a run without a row in Airflow."""
         verb, at = spec.verb, parse_reference(spec.run)
@@ -137,7 +130,7 @@ class AirflowStateSetter:
         if not affected:
             detail = f" ({changed.error})" if changed.error else ""
             return refused_preview(do, f"nothing to do: {at.task} is {_states_text(group) or 'gone'}{detail}")
-        label = inventory.run_label(parse_period(row), at.run)
+        label = inventory.run_label(row, at.run)
         body = {"new_state": state, "note": action_mark("KEY", verb=str(verb))}
         plan = {"how": "task_state", "word": str(verb), "dag": at.dag, "run": at.run, "task": at.task}
         was = sorted({instance.native for instance in group})
@@ -161,8 +154,6 @@ class AirflowStateSetter:
             return f"Airflow then clears the failed downstream tasks, which run: {inventory.task_names_text(cleared)}"
         return f"no downstream task failed: the run of {at.dag} stays {row.get('state')}; mark the run itself too"
 
-    # sending
-
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         if plan["how"] == "task_state":
             return self._set_task(plan, key)
@@ -177,7 +168,7 @@ class AirflowStateSetter:
                 f"it is {row.get('state')}); nothing was sent. Fix: refresh and try again."
             )
         mark = action_mark(key, str(plan["queued_at"] or ""), verb=verb)
-        body = {"state": plan["state"], "note": note_with_mark(mark, note_text(row), True)}
+        body = {"state": plan["state"], "note": parse.note_with_mark(mark, parse.note_text(row), True)}
         answer = accepted(self._client.patch_run(dag, run, body))
         return Receipt(run_ref(dag, run), f"Airflow says {answer.get('state')}")
 
@@ -188,15 +179,13 @@ class AirflowStateSetter:
             raise NotSupported(
                 f"Airflow: {task} of {dag} {run} is {_states_text(group) or 'gone'} by now; nothing was sent"
             )
-        note = note_with_mark(action_mark(key, verb=plan["word"]), group[0].note, True)
+        note = parse.note_with_mark(action_mark(key, verb=plan["word"]), group[0].note, True)
         accepted(self._client.mark_task(dag, run, task, {"new_state": plan["state"], "note": note}))
         return Receipt(task_ref((dag, run, task), plan["try"], -1), f"marked {plan['state']}")
 
     def _group(self, plan: Mapping[str, Any]) -> list[AirflowTaskInstance]:
         tasks = inventory.read_task_instances(self._client, str(plan.get("dag")), str(plan.get("run")))
         return [instance for instance in tasks or () if instance.key[2] == plan.get("task")]
-
-    # after
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the note; without it, an unchanged run or task proves that nothing arrived."""
@@ -207,7 +196,7 @@ class AirflowStateSetter:
         if reply.status == 404:
             return ActionUnknown(f"Airflow no longer has the run {run} of {dag}")
         row = reply.table()
-        if note_has_key(row.get("note"), key):
+        if parse.note_has_key(row.get("note"), key):
             return ActionFound(run_ref(dag, run), f"the note carries our key; Airflow says {row.get('state')}")
         if row.get("queued_at") == plan.get("queued_at") and _is_unchanged(row, plan):
             return ActionAbsent()
@@ -218,7 +207,7 @@ class AirflowStateSetter:
 
     def _find_task_mark(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         group = self._group(plan)
-        if any(note_has_key(instance.note, key) for instance in group):
+        if any(parse.note_has_key(instance.note, key) for instance in group):
             return ActionFound(
                 task_ref((plan["dag"], plan["run"], plan["task"]), plan["try"], -1), "marked under our key"
             )
@@ -237,7 +226,7 @@ def _preview_cancel(
         return refused_preview("cancel", f"the run has ended: Airflow says {native}")
     running = [task for task in tasks if task.native in RUNNING_TASK_STATES]
     waiting = [task for task in tasks if task.native not in (*RUNNING_TASK_STATES, *ENDED_TASK_STATES)]
-    label = inventory.run_label(parse_period(row), at.run)
+    label = inventory.run_label(row, at.run)
     failed = f"Airflow fails running tasks ({inventory.task_names_text(running)})" if running else "no task runs"
     skipped = f"skips waiting ones ({inventory.task_names_text(waiting)})" if waiting else "no task waits"
     return Preview(
@@ -262,10 +251,10 @@ def _preview_mark_run(
     if native in OPEN_RUN_STATES:
         return refused_preview(do, f"the run is {native}: cancel it first, or let it end")
     if native == "success":
-        ended_by = ending_verb(note_text(row), fields.optional_text(row, "queued_at"))
+        ended_by = parse.ending_verb(parse.note_text(row), fields.optional_text(row, "queued_at"))
         hint = f"; mark the tasks that are not green: {inventory.task_names_text(red)}" if red and not ended_by else ""
         return refused_preview(do, f"Airflow says success already{hint}")
-    label = inventory.run_label(parse_period(row), at.run)
+    label = inventory.run_label(row, at.run)
     state = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
     names = inventory.task_names_text(red)
     if client.major == 2:

@@ -55,11 +55,8 @@ class AirflowClient:
         """Heartbeats of the parts; needs no account. A triggerer that is not deployed has status null."""
         return self._get_public("/monitor/health", accept={500, 503})
 
-    def dags(self, offset: int) -> HttpReply:
-        return self._get("/dags", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
-
-    def paused(self, offset: int) -> HttpReply:
-        return self._get("/dags", {"paused": "true", "limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
+    def dags(self, offset: int, **where: str) -> HttpReply:
+        return self._get("/dags", {**where, "limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
 
     def dag(self, dag: str) -> HttpReply:
         """Details of one DAG: time zone, version. 404 if it was deleted."""

@@ -67,11 +67,8 @@ class AirflowClientV2(AirflowClient):
     def health(self) -> HttpReply:
         return self._get_public("/health", accept={500, 503})
 
-    def dags(self, offset: int) -> HttpReply:
-        return _translated_list(super().dags(offset), "dags", translate_dag)
-
-    def paused(self, offset: int) -> HttpReply:
-        return _translated_list(super().paused(offset), "dags", translate_dag)
+    def dags(self, offset: int, **where: str) -> HttpReply:
+        return _translated_list(super().dags(offset, **where), "dags", translate_dag)
 
     def dag(self, dag: str) -> HttpReply:
         reply = super().dag(dag)

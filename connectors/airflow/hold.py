@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from connectors.airflow import inventory
@@ -93,8 +94,6 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
     def by_hand(self, job: str) -> str:
         return f"airflow dags unpause {job}"
 
-    # before
-
     def preview_hold(self, job: str, row: AirflowDagPause, mark: HoldMark) -> Preview:
         run = _run_with_room(row.runs, replace(mark, id=_WIDEST_KEY))
         if run is None:
@@ -130,8 +129,6 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
             native_calls=(*resume, *rest),
             notes=resume_effects(self._client, job, row.row, row.now) if resumes else (),
         )
-
-    # sending
 
     def write_hold(self, row: AirflowDagPause, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """The mark, then the pause. A pause that was refused leaves the note as it was."""
@@ -169,8 +166,6 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
             accepted(self._client.patch_dag(dag, {"is_paused": False}))
         with suppress(ConnectorError):
             self._client.set_note(dag, held.run, rest)
-
-    # after
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the mark and the pause. A release has arrived once the DAG is not paused; people may rewrite notes."""
@@ -226,7 +221,7 @@ def all_holds(
 ) -> tuple[NativeHold, ...]:
     """Every mark of a watched DAG that is paused, and of those of `known` that are not. All but the one that a DAG is
     paused under are bare: they outlived their holds. Raises SystemUnreachable where there are too many."""
-    rows = fields.tables(rows_by_offset(client.paused, "dags", MAX_DAG_PAGES).rows)
+    rows = fields.tables(rows_by_offset(partial(client.dags, paused="true"), "dags", MAX_DAG_PAGES).rows)
     # an Airflow that does not know the filter answers with all of its DAGs
     listed = [str(row.get("dag_id")) for row in rows if row.get("is_paused") is True]
     paused = [dag for dag in listed if watched(dag)]

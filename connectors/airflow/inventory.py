@@ -19,7 +19,7 @@ from typing import Any
 from connectors.airflow import parse
 from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import AirflowClient
-from connectors.airflow.parse import AirflowPeriod, AirflowTaskInstance, DagDefinition
+from connectors.airflow.parse import AirflowTaskInstance, DagDefinition
 from connectors.sdk import fields
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord
@@ -216,8 +216,9 @@ def count_text(affected: Sequence[Any], noun: str = "task") -> str:
     return f"1 {noun}" if len(affected) == 1 else f"{len(affected)} {noun}s"
 
 
-def run_label(period: AirflowPeriod, run_id: str) -> str:
+def run_label(row: fields.Row, run_id: str) -> str:
     """The run for people: its data interval's date, else its instant, else its id."""
+    period = parse.parse_period(row)
     if period.interval_start is not None:
         return period.interval_start.strftime("%Y-%m-%d")
     if period.at is not None and period.key != run_id:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from connectors.sdk.aws.options import AwsOptions
-from connectors.sdk.secrets import FilePath, SecretRef
-from connectors.sdk.transport.http import checked_origin
+from connectors.sdk.option_errors import StrictOptions
+from connectors.sdk.rest_options import RestOptions
+from connectors.sdk.secrets import SecretRef
 
 
 class MwaaOptions(AwsOptions):
@@ -16,18 +17,14 @@ class MwaaOptions(AwsOptions):
     """Name of the environment; its web server is `url`."""
 
 
-class GoogleOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class GoogleOptions(StrictOptions):
     key: SecretRef | None = None
     """A service account's key, the JSON file as Google made it; without it, the service account of the engine's own
     machine in Google Cloud."""
 
 
-class AirflowOptions(BaseModel):
+class AirflowOptions(RestOptions):
     """Airflow's address and the account: `username` with `password`, a ready `token`, or a cloud's identity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
     """Address of the web server, with its path if it has one, without /api/v2: "https://airflow.example.com"."""
@@ -42,16 +39,11 @@ class AirflowOptions(BaseModel):
     """Amazon MWAA: signs in with an AWS identity (headway[aws]), instead of an account."""
     google: GoogleOptions | None = None
     """Cloud Composer: signs in with a Google identity, instead of an account; {} is the engine's own machine."""
-    ca_file: FilePath | None = None
-    """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
-    plain_http: bool = False
-    """Allows http:// to a host that is not this one: password and token then cross the network unencrypted."""
     dags: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Patterns of DAG ids to watch, as in a shell: ["load_*", "mart"]."""
 
     @model_validator(mode="after")
-    def one_origin_and_one_account(self) -> AirflowOptions:
-        checked_origin(self.url, self.plain_http)
+    def one_way_to_sign_in(self) -> AirflowOptions:
         names = [name for name in ("username", "password") if getattr(self, name) is not None]
         methods = [name for name in ("token", "mwaa", "google") if getattr(self, name) is not None]
         if len(methods) > 1:

@@ -17,15 +17,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
+from pydantic import AliasChoices, Field
 
 from connectors.sdk import fields, marked_pause
 from connectors.sdk.contract import ACTION_KEY, HOLD_MARK, HoldMark
-from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import Row
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
@@ -589,26 +589,16 @@ def note_with_hold(note: str, mark: HoldMark) -> str | None:
 class AirflowRunReference:
     """Contents of `RunRecord.native_ref`."""
 
-    dag: str
-    run: str
+    dag: Annotated[str, Field(min_length=1)]
+    run: Annotated[str, Field(min_length=1)]
     task: str = ""
-    try_number: int = 0
-    map_index: int = -1
+    try_number: Annotated[int, Field(validation_alias=AliasChoices("try", "try_number"))] = 0
+    map_index: Annotated[int, Field(validation_alias=AliasChoices("map", "map_index"))] = -1
 
 
 def parse_reference(run: RunRef) -> AirflowRunReference | None:
     """The reference of a run; None if it has none (a MISSED run)."""
-    try:
-        row = fields.table(json.loads(run.native_ref))
-        return AirflowRunReference(
-            fields.text(row, "dag"),
-            fields.text(row, "run"),
-            fields.optional_text(row, "task"),
-            fields.number(row, "try", 0),
-            fields.number(row, "map", -1),
-        )
-    except (ValueError, RecursionError, RecordUnreadable):
-        return None
+    return fields.read_reference(AirflowRunReference, run.native_ref)
 
 
 def vanished_run(run: RunRef) -> RunRecord:

@@ -18,12 +18,6 @@ from connectors.airflow.parse import (
     AirflowRunReference,
     AirflowTaskInstance,
     action_mark,
-    action_of_task,
-    note_has_key,
-    note_text,
-    note_with_mark,
-    note_without_mark,
-    parse_period,
     parse_reference,
     run_ref,
     task_ref,
@@ -51,34 +45,32 @@ class AirflowRerunPreview:
         """Without a scope: the failed tasks of a red run, all of a green one, a task with its downstream tasks."""
         scope, unknown = spec.parameters.get("scope"), sorted(set(spec.parameters) - ACCEPTED_PARAMETERS)
         if unknown:
-            return _refused_rerun(
+            return _refuse(
                 f"a clear keeps the run's own conf; Airflow takes no parameters for it ({', '.join(unknown)})"
             )
         if scope not in (None, *SCOPES):
-            return _refused_rerun(f"the scope is {fields.to_json(scope)[:50]}, not one of {', '.join(SCOPES)}")
+            return _refuse(f"the scope is {fields.to_json(scope)[:50]}, not one of {', '.join(SCOPES)}")
         version = spec.parameters.get("version") or VERSIONS[0]
         if version not in VERSIONS or (version == "latest" and self._client.major == 2):
             why = "Airflow 2 keeps one version only, the newest" if version in VERSIONS else "not one of pinned, latest"
-            return _refused_rerun(f"the version is {fields.to_json(version)[:50]}: {why}")
+            return _refuse(f"the version is {fields.to_json(version)[:50]}: {why}")
         at = parse_reference(spec.run)
         if at is None or spec.state is RunState.MISSED:
             return self._starter.preview(spec)
         reply = self._client.run(at.dag, at.run)
         if reply.status == 404:
-            return _refused_rerun(f"Airflow no longer has the run {at.run} of {at.dag}")
+            return _refuse(f"Airflow no longer has the run {at.run} of {at.dag}")
         row = {**reply.table(), LATEST_KEY: version == "latest"}
         return self._clear_task(at, row, scope) if at.task else self._of_run(at, row, spec.state, scope)
-
-    # a run that exists
 
     def _of_run(self, at: AirflowRunReference, row: fields.Row, seen_state: RunState, scope: str | None) -> Preview:
         native = fields.optional_text(row, "state")
         if native in ("running", "queued"):
-            return _refused_rerun(
+            return _refuse(
                 f"the run is {native} since {row.get('start_date') or row.get('queued_at')}: let it end first"
             )
         if native == "success" and seen_state.is_red:
-            return _refused_rerun("the run has succeeded since: there is nothing to repair")
+            return _refuse("the run has succeeded since: there is nothing to repair")
         if scope == "downstream":
             return self._clear_below(at, row)
         only_failed = scope == "failed" or (scope is None and (native != "success" or seen_state is RunState.PARTIAL))
@@ -87,14 +79,14 @@ class AirflowRerunPreview:
             only_failed, affected = False, self._dry_run(at, False)
         if not affected:
             wider = ': it has no failed task; "all" would clear the whole run' if scope == "failed" else ""
-            return _refused_rerun(f"nothing to do: Airflow would clear no task{wider}")
+            return _refuse(f"nothing to do: Airflow would clear no task{wider}")
         return self._clear_run(at, row, only_failed, affected)
 
     def _clear_run(
         self, at: AirflowRunReference, row: fields.Row, only_failed: bool, affected: Sequence[AirflowTaskInstance]
     ) -> Preview:
         verb = "clear failed tasks" if only_failed else "clear the whole run"
-        label = inventory.run_label(parse_period(row), at.run)
+        label = inventory.run_label(row, at.run)
         plan = {**_rerun_plan("clear_run", at, row), "only_failed": only_failed}
         body = {"dry_run": False, **clear_run_body(plan), "note": action_mark("KEY")}
         return Preview(
@@ -126,11 +118,9 @@ class AirflowRerunPreview:
         not_green = self._dry_run(at, True)
         red = [instance for instance in not_green if instance.native == "failed"] or not_green
         if not red:
-            return _refused_rerun(
-                'nothing to do: the run has no failed task to begin at; "all" would clear the whole run'
-            )
+            return _refuse('nothing to do: the run has no failed task to begin at; "all" would clear the whole run')
         plan = {**_rerun_plan("clear_below", at, row), "tasks": sorted({instance.key[2] for instance in red})}
-        label = inventory.run_label(parse_period(row), at.run)
+        label = inventory.run_label(row, at.run)
         summary = f"clear the failed tasks of {at.dag} {label} and all downstream tasks"
         return self._clear_tasks(at, row, plan, "clear failed and downstream tasks", summary, (UNTOUCHED_NOTE,))
 
@@ -145,17 +135,15 @@ class AirflowRerunPreview:
     ) -> Preview:
         reply = self._client.preview_clear_tasks(plan["dag"], clear_tasks_body(plan))
         if reply.status == 409:
-            return _refused_rerun(f"Airflow refuses while a task of it runs: {reply.error}")
+            return _refuse(f"Airflow refuses while a task of it runs: {reply.error}")
         if reply.status == 422:
-            return _refused_rerun(
-                f"this Airflow cannot clear a single task under our mark ({reply.error}): rerun its DAG run"
-            )
+            return _refuse(f"this Airflow cannot clear a single task under our mark ({reply.error}): rerun its DAG run")
         affected = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
         if not affected:
-            return _refused_rerun(f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})")
+            return _refuse(f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})")
         if running := _names_in(affected, ("running", "queued", "restarting")):
-            return _refused_rerun(f"running now, and Airflow would refuse: {running}")
-        label = inventory.run_label(parse_period(row), at.run)
+            return _refuse(f"running now, and Airflow would refuse: {running}")
+        label = inventory.run_label(row, at.run)
         mark = {"note": action_mark("KEY")}
         ahead = self._client.calls("PATCH", run_path(at.dag, at.run), mark) if plan["how"] == "clear_below" else ()
         body = {"dry_run": False, **clear_tasks_body(plan), **mark}
@@ -170,7 +158,7 @@ class AirflowRerunPreview:
 
     def _clear_task(self, at: AirflowRunReference, row: fields.Row, scope: str | None) -> Preview:
         if scope == "all":
-            return _refused_rerun(
+            return _refuse(
                 f"a task is rerun alone or with its downstream tasks; rerun the run of {at.dag} for all of it"
             )
         plan: dict[str, Any] = {**_rerun_plan("clear_tasks", at, row), "task": at.task, "try": at.try_number}
@@ -178,7 +166,7 @@ class AirflowRerunPreview:
             plan |= {"how": "clear_below", "tasks": [at.task]}
         plan |= {"only_failed": True} if scope == "failed" else {}
         extent = "failed downstream tasks" if scope == "failed" else "all downstream tasks"
-        label = inventory.run_label(parse_period(row), at.run)
+        label = inventory.run_label(row, at.run)
         summary = f"clear task {at.task} and {extent} in {at.dag} {label}"
         return self._clear_tasks(at, row, plan, "clear task and downstream tasks", summary)
 
@@ -189,7 +177,7 @@ NOTE_REPLACED = "a note that people wrote on these tasks is replaced by our mark
 UNTOUCHED_NOTE = "tasks that succeeded are kept; the conf of the run stays"
 
 
-def _refused_rerun(why: str) -> Preview:
+def _refuse(why: str) -> Preview:
     return Preview("rerun", "cannot be rerun now", "nothing", refused=why)
 
 
@@ -237,11 +225,9 @@ class AirflowRerunner:
         """Removes a mark whose clear never arrived: it would claim the next clear."""
         reply = self._client.run(str(plan["dag"]), str(plan["run"]))
         row = reply.table() if reply.status == 200 else {}
-        if row and row.get("queued_at") == plan["queued_at"] and note_has_key(row.get("note"), key):
+        if row and row.get("queued_at") == plan["queued_at"] and parse.note_has_key(row.get("note"), key):
             with contextlib.suppress(ConnectorError):
-                self._client.set_note(plan["dag"], plan["run"], note_without_mark(note_text(row), key))
-
-    # clear
+                self._client.set_note(plan["dag"], plan["run"], parse.note_without_mark(parse.note_text(row), key))
 
     def _check_unchanged(self, plan: Mapping[str, Any]) -> fields.Row:
         """The run as it is, if it is still the attempt that the preview saw. Raises NotSupported: nothing was sent."""
@@ -258,8 +244,8 @@ class AirflowRerunner:
 
     def _clear_run(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
-        previous_note = note_text(current)
-        body = {**clear_run_body(plan), "note": note_with_mark(action_mark(key, was), previous_note)}
+        previous_note = parse.note_text(current)
+        body = {**clear_run_body(plan), "note": parse.note_with_mark(action_mark(key, was), previous_note)}
         reply = self._client.clear_run(dag, run, body)
         if reply.status == 422 and "note" in reply.error:  # before 3.3 a clear takes no note: it is written first
             self._client.set_note(dag, run, str(body.pop("note")))
@@ -268,15 +254,15 @@ class AirflowRerunner:
         if not isinstance(now, str) or now == plan["queued_at"]:
             raise NotSupported(f"Airflow: {dag} {run} has nothing to clear any more; nothing was done")
         with contextlib.suppress(ConnectorError):  # without it the first note still identifies the clear
-            self._client.set_note(dag, run, note_with_mark(action_mark(key, was, now), previous_note))
+            self._client.set_note(dag, run, parse.note_with_mark(action_mark(key, was, now), previous_note))
         return Receipt(run_ref(dag, run), f"cleared; queued again at {now}")
 
     def _clear_below(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         """Failed tasks and their downstream tasks. Such a clear marks tasks, not the run: the run's note is written
         first, and an unmoved queued_at proves that the clear did not arrive."""
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")
-        note = note_text(current)
-        raise_if_refused(self._client.set_note(dag, run, note_with_mark(action_mark(key, was), note)))
+        note = parse.note_text(current)
+        raise_if_refused(self._client.set_note(dag, run, parse.note_with_mark(action_mark(key, was), note)))
         try:
             count = self._clear_tasks(plan, key)
         except OutcomeUnknown:
@@ -287,7 +273,8 @@ class AirflowRerunner:
             raise
         with contextlib.suppress(ConnectorError):  # without its second half the mark still finds the clear
             now = str(self._client.run(dag, run).table().get("queued_at") or "")
-            self._client.set_note(dag, run, note_with_mark(action_mark(key, was, now if now != was else ""), note))
+            mark = action_mark(key, was, now if now != was else "")
+            self._client.set_note(dag, run, parse.note_with_mark(mark, note))
         return Receipt(run_ref(dag, run), f"cleared {count} task instances")
 
     def _clear_tasks(self, plan: Mapping[str, Any], key: str) -> int:
@@ -302,7 +289,7 @@ class AirflowRerunner:
     def _find_in_run(self, plan: Mapping[str, Any], row: fields.Row, key: str) -> LookUpResult:
         dag, run = plan["dag"], plan["run"]
         moved = row.get("queued_at") != plan["queued_at"]
-        if moved and note_has_key(row.get("note"), key):
+        if moved and parse.note_has_key(row.get("note"), key):
             return ActionFound(run_ref(dag, run), f"cleared under our key; queued again at {row.get('queued_at')}")
         if not moved:
             return ActionAbsent()
@@ -315,7 +302,7 @@ class AirflowRerunner:
         instances = inventory.read_task_instances(self._client, dag, run)
         if instances is None:
             return ActionUnknown(f"Airflow no longer has the run {run} of {dag}")
-        if any(action_of_task(instance.note) == key for instance in instances):
+        if any(parse.action_of_task(instance.note) == key for instance in instances):
             return ActionFound(task_ref((dag, run, plan["task"]), plan["try"], -1), "cleared under our key")
         row = self._client.run(dag, run).table()
         moved = row.get("queued_at") != plan["queued_at"]

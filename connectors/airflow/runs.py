@@ -24,11 +24,7 @@ from connectors.airflow.parse import (
     AirflowRunReference,
     AirflowTaskInstance,
     InstanceKey,
-    parse_instance,
-    parse_period,
     parse_reference,
-    superseded_run,
-    vanished_run,
 )
 from connectors.sdk import fields
 from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
@@ -108,7 +104,7 @@ class AirflowPoller:
             reply = self._client.run(dag, run)
             with suppress(RecordUnreadable):
                 if reply.status == 200:
-                    self._periods[dag, run] = parse_period(reply.table())
+                    self._periods[dag, run] = parse.parse_period(reply.table())
 
     def watched(self, dag: str) -> bool:
         return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
@@ -152,7 +148,7 @@ class AirflowPoller:
     # tasks
 
     def _add_tasks(self, rows: Sequence[Any], open_runs: Sequence[RunRef], result: PollResult) -> None:
-        instances = fields.readable(rows, parse_instance, "taskInstances", result.skipped)
+        instances = fields.readable(rows, parse.parse_instance, "taskInstances", result.skipped)
         changed = _grouped(instance for instance in instances if self.watched(instance.key[0]))
         mapped = [key for key, group in changed.items() if any(instance.map_index >= 0 for instance in group)]
         for first in range(0, len(mapped), 50):
@@ -176,7 +172,7 @@ class AirflowPoller:
         self._close_earlier_tries(groups, open_runs, result)
 
     def _period(self, instance: AirflowTaskInstance) -> AirflowPeriod:
-        return self._periods.get(instance.key[:2]) or parse_period(instance.row)
+        return self._periods.get(instance.key[:2]) or parse.parse_period(instance.row)
 
     def _close_earlier_tries(
         self, current: dict[InstanceKey, list[AirflowTaskInstance]], open_runs: Sequence[RunRef], result: PollResult
@@ -191,7 +187,7 @@ class AirflowPoller:
             is_read = len(group) == 1 and group[0].map_index < 0 and remaining > 0 and not self._is_late
             remaining -= is_read
             ended = self._earlier_try(open_run, at, group[0], result) if is_read else None
-            result.add(ended or superseded_run(open_run, self._period(group[0])))
+            result.add(ended or parse.superseded_run(open_run, self._period(group[0])))
 
     def _earlier_try(
         self, open_run: RunRef, at: AirflowRunReference, instance: AirflowTaskInstance, result: PollResult
@@ -227,13 +223,13 @@ class AirflowPoller:
                 row = self._request_open_run(open_run, at, result)
             record = self._add_run(row, self._failed_tasks([row], result), result) if row is not None else None
             if record is not None and not result.has_record_of(open_run):
-                result.add(superseded_run(open_run, self._periods[at.dag, at.run]))
+                result.add(parse.superseded_run(open_run, self._periods[at.dag, at.run]))
 
     def _request_open_run(self, open_run: RunRef, at: AirflowRunReference, result: PollResult) -> fields.Row | None:
         """The run as it is now; None, with a record or a reason in the result, where the server has none."""
         reply = self._client.run(at.dag, at.run)
         if reply.status == 404:
-            result.add(vanished_run(open_run))
+            result.add(parse.vanished_run(open_run))
             return None
         row = reply.table()
         if (row.get("dag_id"), row.get("dag_run_id")) != (at.dag, at.run):
@@ -251,7 +247,7 @@ class AirflowPoller:
         self._add_groups(groups, [open_run for open_run, _ in tasks], result)
         for open_run, at in tasks:
             if answer.is_gone((at.dag, at.run, at.task)):
-                result.add(vanished_run(open_run))
+                result.add(parse.vanished_run(open_run))
 
 
 def _grouped(instances: Iterable[AirflowTaskInstance]) -> dict[InstanceKey, list[AirflowTaskInstance]]:
@@ -347,7 +343,7 @@ class RunInputs:
         """None where Airflow no longer has the run, or it cannot be read."""
         reply = self._client.run(*source)
         try:
-            return parse_period(reply.table()) if reply.status == 200 else None
+            return parse.parse_period(reply.table()) if reply.status == 200 else None
         except RecordUnreadable:
             return None
 
@@ -393,7 +389,7 @@ def read_named_instances(client: AirflowClient, body: Mapping[str, Any], result:
     names = [set(body[name]) for name in ("dag_ids", "dag_run_ids", "task_ids") if name in body]
     for row in listed.rows:
         try:
-            instance = parse_instance(row)
+            instance = parse.parse_instance(row)
         except RecordUnreadable as error:
             result.skip("taskInstances", error, row)
             answer.unread.append(row)

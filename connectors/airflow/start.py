@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from connectors.airflow import inventory
@@ -50,26 +51,21 @@ class AirflowStarter:
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 
-    # before
-
     def preview(self, spec: ActionSpec) -> Preview:
         dag, starts = spec.run.job, spec.verb is Verb.START
         verb = "start" if starts else "rerun"
+        refuse = partial(refused_preview, verb)
         at = fields.parse_instant(spec.parameters.get("period_at")) or fields.parse_instant(spec.run.period_key)
         if at is None and not starts:
-            return refused_preview(
-                verb, f"Airflow has no run {spec.run.period_key} of {dag}, and this is not a scheduled instant"
-            )
+            return refuse(f"Airflow has no run {spec.run.period_key} of {dag}, and this is not a scheduled instant")
         details = self._client.dag(dag)
         if details.status == 404:
-            return refused_preview(verb, inventory.no_such_dag(dag, verb))
+            return refuse(inventory.no_such_dag(dag, verb))
         row = details.table()
         plan = self._plan(dag, row, at)
         conf = spec.parameters.get("conf") or {}
         if not is_plain_conf(conf):
-            return refused_preview(
-                verb, f"conf must be a table of plain values, at most {MAX_CONF_CHARACTERS} characters as JSON"
-            )
+            return refuse(f"conf must be a table of plain values, at most {MAX_CONF_CHARACTERS} characters as JSON")
         plan |= {"conf": conf} if conf else {}
         why = self._why_not(row, plan, at, inventory.server_time(details))
         notes = inventory.paused_note(self._client, dag, row)
@@ -80,7 +76,7 @@ class AirflowStarter:
             else:
                 until = instant_key(mark.until)
                 notes = (f"{dag} is held by {mark.by} until {until}: the run stays queued until the hold is released",)
-        return refused_preview(verb, why) if why is not None else self._allowed(plan, at, notes, starts)
+        return refuse(why) if why is not None else self._allowed(plan, at, notes, starts)
 
     def _allowed(self, plan: Mapping[str, Any], at: datetime | None, notes: tuple[str, ...], starts: bool) -> Preview:
         dag, label = plan["dag"], f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
@@ -132,8 +128,6 @@ class AirflowStarter:
         for run in inventory.run_rows(reply):
             return f"Airflow has this run: {run.get('dag_run_id')} is {run.get('state')}"
         return None
-
-    # sending
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. The same key again gets 409, and so does a run that exists by then."""
@@ -207,27 +201,26 @@ NOT_IN_AIRFLOW_2 = (
 )
 
 
+_refused_backfill = partial(refused_preview, "backfill")
+
+
 class AirflowBackfiller:
     """BACKFILL. One per Airflow."""
 
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 
-    # before
-
     def preview(self, spec: ActionSpec) -> Preview:
         """The request, with Airflow's own dry run for a new backfill; or why it cannot be done now."""
         if self._client.major == 2:
-            return refused_preview("backfill", NOT_IN_AIRFLOW_2)
+            return _refused_backfill(NOT_IN_AIRFLOW_2)
         operation = spec.parameters.get("do", "create")
         if operation == "create":
             return self._new(spec)
         if operation == "list":
             return self._listed(spec)
         if operation not in NATIVE_CHANGES:
-            return refused_preview(
-                "backfill", f"a backfill is made, paused, resumed or cancelled, not {str(operation)[:40]}"
-            )
+            return _refused_backfill(f"a backfill is made, paused, resumed or cancelled, not {str(operation)[:40]}")
         return self._change(spec, NATIVE_CHANGES[operation])
 
     def _listed(self, spec: ActionSpec) -> Preview:
@@ -273,22 +266,18 @@ class AirflowBackfiller:
         first, last = (fields.parse_instant(spec.parameters.get(name)) for name in ("from", "to"))
         again, at_once = spec.parameters.get("reprocess", "none"), spec.parameters.get("at_once", 1)
         if first is None or last is None or first > last:
-            return refused_preview(
-                "backfill", "from and to are instants with a zone, from the earlier one to the later"
-            )
+            return _refused_backfill("from and to are instants with a zone, from the earlier one to the later")
         if again not in REPROCESS or not isinstance(at_once, int) or not 0 < at_once <= MAX_RUNS_AT_ONCE:
-            return refused_preview(
-                "backfill", f"reprocess is one of {', '.join(REPROCESS)}, at_once 1 to {MAX_RUNS_AT_ONCE}"
-            )
+            return _refused_backfill(f"reprocess is one of {', '.join(REPROCESS)}, at_once 1 to {MAX_RUNS_AT_ONCE}")
         plan: dict[str, Any] = {"how": "backfill", "do": "create", "dag": spec.run.job, "from": instant_key(first)}
         plan |= {"to": instant_key(last), "reprocess": again, "at_once": at_once}
         reply = self._client.preview_backfill(create_backfill_body(plan))
         if reply.status != 200:
-            return refused_preview("backfill", f"Airflow refuses: {reply.error}")
+            return _refused_backfill(f"Airflow refuses: {reply.error}")
         rows = required_rows(reply, "backfills")
         periods = [str(row.get("logical_date")) for row in fields.tables(rows)]
         if not periods:
-            return refused_preview("backfill", "nothing to do: Airflow would make no run in that time")
+            return _refused_backfill("nothing to do: Airflow would make no run in that time")
         dag, unnamed = spec.run.job, len(periods) - MAX_NAMED_DATES
         span = f"{first:%Y-%m-%d %H:%MZ} to {last:%Y-%m-%d %H:%MZ}"
         active = inventory.active_runs_note(self._client, dag)
@@ -327,8 +316,6 @@ class AirflowBackfiller:
             notes=(ends,),
             plan={"how": "backfill", "do": change, "dag": spec.run.job, "backfill": number},
         )
-
-    # sending
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. The same key again finds the backfill that it created."""

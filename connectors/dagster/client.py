@@ -148,8 +148,6 @@ class DagsterClient(SignedClient):
         """Back to the status that its code sets, whatever was set by hand."""
         self._mutate(RESET, {"s": dict(selector)}, "resetSchedule")
 
-    # transport
-
     def _runs(self, variables: Mapping[str, Any]) -> list[Any]:
         return self._list(self._query(RUNS, variables, "runsOrError"), "results")
 

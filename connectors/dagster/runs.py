@@ -44,10 +44,7 @@ class DagsterCursor:
 
 class DagsterPoller:
     def __init__(self, client: DagsterClient, watched: Callable[[str], bool], url: str) -> None:
-        self._client = client
-        self._watched = watched
-        self._url = url
-        self._reported = ReportedRuns()
+        self._client, self._watched, self._url, self._reported = client, watched, url, ReportedRuns()
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. A calm poll costs one call, and one more where runs are open."""

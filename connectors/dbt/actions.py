@@ -41,8 +41,7 @@ def invocation_id(run: RunRef) -> str:
 
 class DbtActions:
     def __init__(self, client: DbtClient, target: str) -> None:
-        self._client = client
-        self._target = target
+        self._client, self._target = client, target
 
     def project_of(self, job: str) -> tuple[str, str]:
         """Project and node ("" for the project). NotSupported for a job of another host."""

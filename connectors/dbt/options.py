@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.transport.hosts import AbsolutePath, HostOptions
 
 _NAME = formatted_like(r"[A-Za-z0-9_.-]{1,80}", "shop")
@@ -24,10 +24,8 @@ def _start_command(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return arguments
 
 
-class DbtProject(BaseModel):
+class DbtProject(StrictOptions):
     """One `[systems.NAME.projects.PROJECT]`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: AbsolutePath
     """Where its dbt_project.yml is, on each of the hosts."""

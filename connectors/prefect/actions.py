@@ -176,8 +176,6 @@ class PrefectStateSetter:
             notes=("Prefect cannot run only the failed tasks: it starts the flow again",) if partly else (),
         )
 
-    # sending
-
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says. Nothing is sent if the run's state changed since the preview."""
         run, verb = str(plan["run"]), str(plan["verb"])

@@ -26,9 +26,7 @@ MAX_NEXT_RUN_PAGES = 5  # pages of runs made ahead that are read for the next ru
 
 class PrefectInventory:
     def __init__(self, client: PrefectClient, names: FlowNames, ui: str) -> None:
-        self._client = client
-        self._names = names
-        self._ui = ui
+        self._client, self._names, self._ui = client, names, ui
 
     def read(self, previous_hash: str) -> Inventory:
         skipped: list[SkippedRecord] = []
@@ -122,8 +120,7 @@ GONE_FLOW_PREFIX = "flow "  # prefix of the name of a deleted flow, before its i
 
 class FlowNames:
     def __init__(self, client: PrefectClient, patterns: Sequence[str]) -> None:
-        self._client = client
-        self._patterns = patterns
+        self._client, self._patterns = client, patterns
         self._flows: dict[str, str] = {}
         self._deployments: dict[str, tuple[str, str]] = {}
 

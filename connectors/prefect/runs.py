@@ -33,10 +33,7 @@ RESERVED_TIME_SHARE = 0.25  # share of a call's time in which no request for a s
 
 class PrefectPoller:
     def __init__(self, client: PrefectClient, names: FlowNames, ui: str) -> None:
-        self._client = client
-        self._names = names
-        self._ui = ui
-        self._reported = ReportedRuns()
+        self._client, self._names, self._ui, self._reported = client, names, ui, ReportedRuns()
         self._histories: dict[str, tuple[str, list[parse.PrefectRunState]]] = {}
         """Run -> its state and the history up to that."""
 

@@ -15,11 +15,12 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest
+from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
 from connectors.sdk.states import ProofLevel, RunState
 
@@ -70,10 +71,8 @@ States = Annotated[dict[str, Annotated[RunState, BeforeValidator(_checked_state)
 """Native state -> ours. A native state that is missing here is UNKNOWN and a warning, never green."""
 
 
-class MappedFields(BaseModel):
+class MappedFields(StrictOptions):
     """Settings of all rows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     times: Literal["iso", "seconds", "milliseconds"] = "iso"
     """How instants are written: ISO 8601, or a number since 1970."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -21,6 +21,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.field_mapping import MappedRunFields, cancelled
+from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.settle import unless_in_flight
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
 
@@ -37,10 +38,8 @@ MISSING_CAPABILITIES = {
 KEY_PLACEHOLDER = "<key>"
 
 
-class MappedCall(BaseModel):
+class MappedCall(StrictOptions):
     """A call of the config with names in braces."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     known_places: ClassVar[frozenset[str]]
 
@@ -61,10 +60,8 @@ class MappedCall(BaseModel):
 Call = TypeVar("Call", bound=MappedCall)
 
 
-class MappedVerbs(BaseModel, Generic[Call]):
+class MappedVerbs(StrictOptions, Generic[Call]):
     """The calls of the verbs. A verb without a call is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rerun: Call | None = None
     """Runs a run again. It must carry {key}, and the new run must show it (runs.key)."""

@@ -1,4 +1,5 @@
-"""Types of option texts: the error shows an example of a valid value, never the regular expression."""
+"""Base of option models, and types of option texts: the error shows an example of a valid value, never the regular
+expression."""
 
 from __future__ import annotations
 
@@ -6,7 +7,14 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+
+class StrictOptions(BaseModel):
+    """Options of a kind, or a table of them. Unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

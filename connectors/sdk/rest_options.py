@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
+from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.http import checked_origin
 
 
-class RestOptions(BaseModel):
+class RestOptions(StrictOptions):
     """One address. A kind declares `url` again, to say which."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
     ca_file: FilePath | None = None

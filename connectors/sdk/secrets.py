@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
+from connectors.sdk.option_errors import StrictOptions
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 LIMIT_BYTES = 64 * 1024
@@ -61,10 +62,8 @@ FilePath = Annotated[Path, BeforeValidator(refuse_pasted), AfterValidator(_besid
 """A path in a setting, relative to the config's folder; the text of a key is refused."""
 
 
-class SecretRef(BaseModel):
+class SecretRef(StrictOptions):
     """Where a secret is: exactly one of env, file, command, keyring."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     env: str | None = None
     """Name of an environment variable of the engine."""

@@ -13,8 +13,8 @@ from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import ProofLevel, RunState
-from connectors.sdk.try_connector import lines, try_system
 from connectors.sql.connector import CONNECTOR
+from console.cli.connectors import trial_lines, try_target
 from tests.connectors.sql.test_mapped import settings
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
@@ -90,8 +90,8 @@ def view(postgres: PostgresServer, jobs: None, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_was_understood_is_told_line_by_line(view: Connector) -> None:
-    found = try_system(view, "nightly-db/127.0.0.1", 10)
-    told = "\n".join(lines(found))
+    found = try_target(view, "nightly-db/127.0.0.1", 10)
+    told = "\n".join(trial_lines(found))
     assert found.is_understood, told
     assert "PostgreSQL 15" in told
     assert "'succeeded'" in told

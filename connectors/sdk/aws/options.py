@@ -6,17 +6,15 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.http import checked_origin
 
 
-class AwsOptions(BaseModel):
+class AwsOptions(StrictOptions):
     """Which region, and who asks: two keys, a profile, or what the engine's own machine is in AWS."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     region: Annotated[str, formatted_like(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", "eu-central-1")]
     """AWS region: "eu-central-1"."""

@@ -125,8 +125,7 @@ class DeadlineStream(httpcore.NetworkStream):
     """A connection that reads and writes only as long as the call may last."""
 
     def __init__(self, inner: httpcore.NetworkStream, backend: DeadlineBackend) -> None:
-        self._inner = inner
-        self._backend = backend
+        self._inner, self._backend = inner, backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, self._backend.cut(timeout, httpcore.ReadTimeout))
@@ -579,9 +578,8 @@ class HttpAccount:
         token: Any,
         token_header: str = AUTHORIZATION,
     ) -> None:
-        self._secrets = secrets
-        self._username, self._password, self._token = username, password, token
-        self._token_header = token_header
+        self._secrets, self._username, self._password = secrets, username, password
+        self._token, self._token_header = token, token_header
         self._headers: dict[str, str] | None = None
 
     def headers(self) -> dict[str, str]:
