@@ -227,10 +227,7 @@ class MwaaSession(AirflowAuth):
     """A session of the web server, renewed shortly before AWS ends it."""
 
     def __init__(
-        self,
-        web_login: WebLogin,
-        mask: Callable[[str], None] = lambda _: None,
-        now: Callable[[], float] = time.time,
+        self, web_login: WebLogin, mask: Callable[[str], None] = lambda _: None, now: Callable[[], float] = time.time
     ) -> None:
         super().__init__(mask, now)
         self._web_login = web_login

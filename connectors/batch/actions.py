@@ -14,15 +14,7 @@ from connectors.batch.client import CONTAINERS, BatchClient, one_job
 from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
 from connectors.sdk.aws.newest_first import MOST_EMPTY
 from connectors.sdk.aws.values import AwsReply
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, Verb
 
@@ -47,11 +39,7 @@ class BatchActions(VerbRouter):
         super().__init__(
             "Batch",
             client,
-            {
-                Verb.RERUN: self._preview_rerun,
-                Verb.START: self._preview_start,
-                Verb.CANCEL: self._preview_terminate,
-            },
+            {Verb.RERUN: self._preview_rerun, Verb.START: self._preview_start, Verb.CANCEL: self._preview_terminate},
             {"rerun": submit, "start": submit, "terminate": terminate},
             {Capability.HOLD: NO_HOLD, Capability.MARK: NO_MARK},
             settle_seconds,

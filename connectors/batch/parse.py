@@ -37,11 +37,7 @@ def job(row: Mapping[str, Any], region: str) -> JobRecord:
         raise RecordUnreadable("a job definition without a name")
     container = row.get("containerProperties") or {}
     what = {name: value for name, value in row.items() if name not in ("jobDefinitionArn", "revision", "tags")}
-    parts = [
-        str(row.get("type") or ""),
-        str(container.get("image") or ""),
-        *map(str, container.get("command") or ()),
-    ]
+    parts = [str(row.get("type") or ""), str(container.get("image") or ""), *map(str, container.get("command") or ())]
     return JobRecord(
         native_id=name,
         title=name,

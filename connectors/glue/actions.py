@@ -13,15 +13,7 @@ from connectors.glue import parse
 from connectors.glue.client import RUNS_SIZE, GlueClient
 from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
 from connectors.sdk.aws.values import AwsReply, instant, texts
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.settle import sent_at
 from connectors.sdk.states import Capability, Verb
@@ -96,10 +88,7 @@ class GlueActions(VerbRouter):
             scope=f"one run of {job}{spec.for_period}",
             overlap=_overlap(running, job),
             native_calls=(f"glue:StartJobRun JobName={job} Arguments=<{given}> {parse.KEY_ARGUMENT}=<key>",),
-            notes=(
-                ARGUMENT_NOTE,
-                "its triggers keep their times, and jobs that wait for it by a trigger do not start",
-            ),
+            notes=(ARGUMENT_NOTE, "its triggers keep their times, and jobs that wait for it by a trigger do not start"),
             refused=refused,
             plan={"way": "start", "job": job, "trigger": name},
         )

@@ -109,10 +109,7 @@ def parse_table(document: str) -> Row:
 
 
 def readable(
-    items: Iterable[Any],
-    parse: Callable[[Any], Parsed],
-    where: str = "",
-    unreadable: list[SkippedRecord] | None = None,
+    items: Iterable[Any], parse: Callable[[Any], Parsed], where: str = "", unreadable: list[SkippedRecord] | None = None
 ) -> list[Parsed]:
     """The result of `parse` for each row; unreadable rows are added to `unreadable` as records of `where`."""
     parsed = []

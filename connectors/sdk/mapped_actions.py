@@ -10,15 +10,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import model_validator
 
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.field_mapping import MappedRunFields, cancelled
 from connectors.sdk.option_errors import StrictOptions

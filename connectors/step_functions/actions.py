@@ -17,14 +17,7 @@ from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsAlreadyExists, AwsNotFound
 from connectors.sdk.aws.values import AwsReply, instant
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, RunState, Verb
 from connectors.step_functions import parse

@@ -11,15 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from connectors.sdk.conformance.world import (
-    ConformanceWorld,
-    check_run,
-    identity,
-    new_key,
-    ref,
-    requires,
-    through_json,
-)
+from connectors.sdk.conformance.world import ConformanceWorld, check_run, identity, new_key, ref, requires, through_json
 from connectors.sdk.contract import (
     HOLD_MARK,
     SENT_AT,
