@@ -22,22 +22,11 @@ MAX_ASSET_PAGES = 500
 LOG_LIMIT = 1000  # of logsForRun; DAGSTER's own default page
 PYTHON_ERROR, REFUSED = "PythonError", "UnauthorizedError"
 SUCCESS_SUFFIXES = ("Success", "StateResult")
-REJECTED_TYPES = frozenset(
-    {
-        "ConflictingExecutionParamsError",
-        "InvalidOutputError",
-        "InvalidStepError",
-        "InvalidSubsetError",
-        "NoModeProvidedError",
-        "PipelineNotFoundError",
-        "PresetNotFoundError",
-        "RunConfigValidationInvalid",
-        "RunConflict",
-        "RunNotFoundError",
-        "ScheduleNotFoundError",
-        "TerminateRunFailure",
-    }
-)
+REJECTED_TYPES = frozenset({
+    "ConflictingExecutionParamsError", "InvalidOutputError", "InvalidStepError", "InvalidSubsetError",
+    "NoModeProvidedError", "PipelineNotFoundError", "PresetNotFoundError", "RunConfigValidationInvalid", "RunConflict",
+    "RunNotFoundError", "ScheduleNotFoundError", "TerminateRunFailure",
+})  # fmt: skip
 """Types of a mutation's reply that prove that nothing was started."""
 
 

@@ -161,15 +161,9 @@ def _forms(value: str) -> set[str]:
     """As it is, as a program quotes it, quoted for a URL, in base64 alone and inside of more ("user:password")."""
     plain = value.encode("utf-8", "surrogateescape")
     inside = {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4].decode() for lead in range(3)}
-    whole = {
-        value,
-        quote(plain, safe=""),
-        quote(plain),
-        b64encode(plain).decode(),
-        repr(value)[1:-1],
-        repr(plain)[2:-1],
-    }
-    return whole | {form for form in inside if len(form) >= SHORTEST_INSIDE}
+    whole = {value, quote(plain, safe=""), quote(plain), b64encode(plain).decode()}
+    quoted = {repr(value)[1:-1], repr(plain)[2:-1]}
+    return whole | quoted | {form for form in inside if len(form) >= SHORTEST_INSIDE}
 
 
 def _secret_parts(value: str) -> Iterator[str]:

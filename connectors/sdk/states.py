@@ -46,17 +46,10 @@ def is_open(state: str) -> bool:
     return state in OPEN_STATES
 
 
-OPEN_STATES = frozenset(
-    {
-        RunState.PLANNED,
-        RunState.WAITING,
-        RunState.HELD,
-        RunState.QUEUED,
-        RunState.RUNNING,
-        RunState.RETRYING,
-        RunState.CANCELLING,
-    }
-)
+OPEN_STATES = frozenset({
+    RunState.PLANNED, RunState.WAITING, RunState.HELD, RunState.QUEUED, RunState.RUNNING, RunState.RETRYING,
+    RunState.CANCELLING,
+})  # fmt: skip
 RED_STATES = frozenset(
     {RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED, RunState.BLOCKED, RunState.MISSED, RunState.LOST}
 )

@@ -83,52 +83,36 @@ class AwsAlreadyExists(NotSupported):
     """An execution of this name exists: the request arrived before."""
 
 
-BY_CODE: Mapping[str, type[ConnectorError]] = {
-    **dict.fromkeys(
-        (
-            "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId",
-            "InvalidSignatureException", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
-            "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException",
-        ),
-        AccessRefused,
+SORTS: Mapping[type[ConnectorError], tuple[str, ...]] = {
+    AccessRefused: (
+        "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId",
+        "InvalidSignatureException", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
+        "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException",
     ),
-    **dict.fromkeys(
-        ("AccessDenied", "AccessDeniedException", "KmsAccessDeniedException", "NotAuthorized"), PermissionMissing
+    PermissionMissing: ("AccessDenied", "AccessDeniedException", "KmsAccessDeniedException", "NotAuthorized"),
+    RateLimited: (
+        "KmsThrottlingException", "RequestLimitExceeded", "ServiceQuotaExceededException", "SlowDown", "Throttling",
+        "ThrottlingException", "TooManyRequestsException",
     ),
-    **dict.fromkeys(
-        (
-            "KmsThrottlingException", "RequestLimitExceeded", "ServiceQuotaExceededException", "SlowDown", "Throttling",
-            "ThrottlingException", "TooManyRequestsException",
-        ),
-        RateLimited,
+    InvalidAnswer: (
+        "InternalFailure", "InternalServerError", "InternalServerException", "InternalServiceException",
+        "OperationTimeoutException", "RequestAbortedException", "RequestExpired", "RequestTimeout",
+        "RequestTimeoutException", "ServerException", "ServiceUnavailable", "ServiceUnavailableException",
     ),
-    **dict.fromkeys(
-        (
-            "InternalFailure", "InternalServerError", "InternalServerException", "InternalServiceException",
-            "OperationTimeoutException", "RequestAbortedException", "RequestExpired", "RequestTimeout",
-            "RequestTimeoutException", "ServerException", "ServiceUnavailable", "ServiceUnavailableException",
-        ),
-        InvalidAnswer,
+    AwsNotFound: (
+        "EntityNotFoundException", "ExecutionDoesNotExist", "ResourceNotFound", "ResourceNotFoundException",
+        "StateMachineDoesNotExist",
     ),
-    **dict.fromkeys(
-        (
-            "EntityNotFoundException", "ExecutionDoesNotExist", "ResourceNotFound", "ResourceNotFoundException",
-            "StateMachineDoesNotExist",
-        ),
-        AwsNotFound,
-    ),
-    "ExecutionAlreadyExists": AwsAlreadyExists,
-    **dict.fromkeys(
-        (
-            "ClientException", "ConcurrentRunsExceededException", "ConflictException", "ExecutionLimitExceeded",
-            "ExecutionNotRedrivable", "InvalidArn", "InvalidExecutionInput", "InvalidInputException", "InvalidName",
-            "InvalidParameterException", "InvalidToken", "KmsInvalidStateException", "MalformedHttpRequestException",
-            "RequestEntityTooLargeException", "ResourceNumberLimitExceededException", "StateMachineDeleting",
-            "StateMachineTypeNotSupported", "UnknownOperationException", "ValidationError", "ValidationException",
-        ),
-        NotSupported,
+    AwsAlreadyExists: ("ExecutionAlreadyExists",),
+    NotSupported: (
+        "ClientException", "ConcurrentRunsExceededException", "ConflictException", "ExecutionLimitExceeded",
+        "ExecutionNotRedrivable", "InvalidArn", "InvalidExecutionInput", "InvalidInputException", "InvalidName",
+        "InvalidParameterException", "InvalidToken", "KmsInvalidStateException", "MalformedHttpRequestException",
+        "RequestEntityTooLargeException", "ResourceNumberLimitExceededException", "StateMachineDeleting",
+        "StateMachineTypeNotSupported", "UnknownOperationException", "ValidationError", "ValidationException",
     ),
 }  # fmt: skip
+BY_CODE = {code: sort for sort, codes in SORTS.items() for code in codes}
 """Error code -> its sort; any other is sorted by its HTTP status."""
 
 
@@ -345,12 +329,7 @@ class AwsClient:
             "aws_session_token": options.session_token,
         }
         keys = {name: self._secrets(reference) for name, reference in references.items() if reference is not None}
-        config = Config(
-            retries={"total_max_attempts": 1},
-            inject_host_prefix=False,
-            parameter_validation=True,
-            user_agent_extra="headway",
-        )
+        config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, user_agent_extra="headway")
         bare = botocore.session.Session()
         bare.register_component("data_loader", _shared_loader())
         session: Any = boto3.session.Session(
