@@ -27,7 +27,7 @@ from connectors.airflow.parse import (
     run_ref,
     task_ref,
 )
-from connectors.airflow.rerun import AirflowRerunner, AirflowRerunPreview
+from connectors.airflow.rerun import OPEN_RUN_STATES, AirflowRerunner, AirflowRerunPreview, unchanged_run
 from connectors.airflow.runs import question_options, question_text
 from connectors.airflow.start import AirflowBackfiller, AirflowStarter
 from connectors.sdk import fields
@@ -84,7 +84,6 @@ class AirflowActions(ActionRouter):
         return answer
 
 
-OPEN_RUN_STATES = ("running", "queued")
 RUNNING_TASK_STATES = ("running", "deferred", "up_for_reschedule", "awaiting_input", "restarting")
 ENDED_TASK_STATES = ("success", "failed", "skipped", "upstream_failed", "removed")
 FAILED_TASK_STATES = ("failed", "upstream_failed")
@@ -158,15 +157,7 @@ class AirflowStateSetter:
         if plan["how"] == "task_state":
             return self._set_task(plan, key)
         dag, run, verb = plan["dag"], plan["run"], plan["word"]
-        reply = self._client.run(dag, run)
-        if reply.status == 404:
-            raise NotSupported(f"Airflow: the run {run} of {dag} no longer exists; nothing was sent")
-        row = reply.table()
-        if row.get("queued_at") != plan["queued_at"] or not _is_unchanged(row, plan):
-            raise NotSupported(
-                f"Airflow: the run {run} of {dag} changed since the preview (it was {plan['was']}, "
-                f"it is {row.get('state')}); nothing was sent. Fix: refresh and try again."
-            )
+        row = unchanged_run(self._client, plan, plan["was"], _same_states(plan))
         mark = action_mark(key, str(plan["queued_at"] or ""), verb=verb)
         body = {"state": plan["state"], "note": parse.note_with_mark(mark, parse.note_text(row), True)}
         answer = accepted(self._client.patch_run(dag, run, body))
@@ -198,7 +189,7 @@ class AirflowStateSetter:
         row = reply.table()
         if parse.note_has_key(row.get("note"), key):
             return ActionFound(run_ref(dag, run), f"the note carries our key; Airflow says {row.get('state')}")
-        if row.get("queued_at") == plan.get("queued_at") and _is_unchanged(row, plan):
+        if row.get("queued_at") == plan.get("queued_at") and row.get("state") in _same_states(plan):
             return ActionAbsent()
         return ActionUnknown(
             f"{dag} {run} is {row.get('state')} by now and its note does not carry our key: "
@@ -281,10 +272,9 @@ def _state_plan(at: AirflowRunReference, row: fields.Row, verb: Verb, state: str
     return {"how": "run_state", "word": str(verb), "dag": at.dag, "run": at.run, "state": state, **known}
 
 
-def _is_unchanged(row: fields.Row, plan: Mapping[str, Any]) -> bool:
-    """Whether the run is as the preview saw it; queued and running are one: it is open."""
-    now, was = row.get("state"), plan.get("was")
-    return now == was or (now in OPEN_RUN_STATES and was in OPEN_RUN_STATES)
+def _same_states(plan: Mapping[str, Any]) -> tuple[Any, ...]:
+    """States in which the run is as the preview saw it; queued and running are one: it is open."""
+    return OPEN_RUN_STATES if plan.get("was") in OPEN_RUN_STATES else (plan.get("was"),)
 
 
 def _states_text(group: Sequence[AirflowTaskInstance]) -> str:

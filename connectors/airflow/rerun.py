@@ -29,6 +29,7 @@ from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.send_outcome import accepted, raise_if_refused
 from connectors.sdk.states import RunState
 
+OPEN_RUN_STATES = ("running", "queued")
 SCOPES = ("failed", "downstream", "all")
 VERSIONS = ("pinned", "latest")
 """Of a DAG's code, for what is cleared: that of the run, or the newest one (3.x)."""
@@ -65,7 +66,7 @@ class AirflowRerunPreview:
 
     def _of_run(self, at: AirflowRunReference, row: fields.Row, seen_state: RunState, scope: str | None) -> Preview:
         native = fields.optional_text(row, "state")
-        if native in ("running", "queued"):
+        if native in OPEN_RUN_STATES:
             return _refuse(
                 f"the run is {native} since {row.get('start_date') or row.get('queued_at')}: let it end first"
             )
@@ -196,6 +197,20 @@ def _version_note(row: fields.Row) -> tuple[str, ...]:
     return ("with the newest version of the DAG's code",) if row.get(LATEST_KEY) else ()
 
 
+def unchanged_run(client: AirflowClient, plan: Mapping[str, Any], was: Any, states: Collection[Any]) -> fields.Row:
+    """The run as it is, if it is still the attempt that the preview saw, in one of these states. Raises NotSupported:
+    nothing was sent."""
+    where = f"Airflow: the run {plan['run']} of {plan['dag']}"
+    reply = client.run(plan["dag"], plan["run"])
+    if reply.status == 404:
+        raise NotSupported(f"{where} no longer exists; nothing was sent")
+    row = reply.table()
+    if row.get("queued_at") != plan["queued_at"] or row.get("state") not in states:
+        changed = f"changed since the preview (it was {was}, it is {row.get('state')})"
+        raise NotSupported(f"{where} {changed}; nothing was sent. Fix: refresh and try again.")
+    return row
+
+
 class AirflowRerunner:
     """Sends a clear, once, and finds it again by its key. One per Airflow."""
 
@@ -203,7 +218,7 @@ class AirflowRerunner:
         self._client = client
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        current = self._check_unchanged(plan)
+        current = unchanged_run(self._client, plan, plan["state"], (plan["state"],))
         if plan["how"] == "clear_run":
             return self._clear_run(plan, key, current)
         if plan["how"] == "clear_below":
@@ -228,19 +243,6 @@ class AirflowRerunner:
         if row and row.get("queued_at") == plan["queued_at"] and parse.note_has_key(row.get("note"), key):
             with contextlib.suppress(ConnectorError):
                 self._client.set_note(plan["dag"], plan["run"], parse.note_without_mark(parse.note_text(row), key))
-
-    def _check_unchanged(self, plan: Mapping[str, Any]) -> fields.Row:
-        """The run as it is, if it is still the attempt that the preview saw. Raises NotSupported: nothing was sent."""
-        reply = self._client.run(plan["dag"], plan["run"])
-        if reply.status == 404:
-            raise NotSupported(f"Airflow: the run {plan['run']} of {plan['dag']} no longer exists; nothing was sent")
-        row = reply.table()
-        if row.get("queued_at") != plan["queued_at"] or row.get("state") != plan["state"]:
-            raise NotSupported(
-                f"Airflow: the run {plan['run']} of {plan['dag']} changed since the preview (it was {plan['state']}, "
-                f"it is {row.get('state')}); nothing was sent. Fix: refresh and try again."
-            )
-        return row
 
     def _clear_run(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         dag, run, was = plan["dag"], plan["run"], str(plan["queued_at"] or "")

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from connectors.github_actions import parse
 from connectors.github_actions.client import MAX_RESULTS, PAGE_LIMIT, GitHubClient
@@ -185,8 +185,8 @@ class GitHubCursor:
     seconds: Annotated[int, Field(ge=1, le=MAX_WINDOW_SECONDS)] = MAX_WINDOW_SECONDS
     page: Annotated[int, Field(ge=0, le=10)] = 0
     older: Annotated[int, Field(ge=2)] = 2
-    pending: Annotated[tuple[PositiveInt, ...], Field(validation_alias=AliasChoices("pending", "owed"))] = ()
-    """Runs whose attempts and jobs are still to be read ("owed" in cursors that an earlier version stored)."""
+    pending: tuple[PositiveInt, ...] = ()
+    """Runs whose attempts and jobs are still to be read."""
 
     @property
     def window_end(self) -> datetime:
