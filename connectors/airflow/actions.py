@@ -32,16 +32,7 @@ from connectors.airflow.runs import question_options, question_text
 from connectors.airflow.start import AirflowBackfiller, AirflowStarter
 from connectors.sdk import fields
 from connectors.sdk.action_router import ActionRouter, RoutedAction
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-    refused_preview,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
@@ -108,7 +99,7 @@ class AirflowStateSetter:
             raise NotSupported(f"Airflow: a single task is not cancelled: cancel the run of its DAG {at.dag}")
         reply = self._client.run(at.dag, at.run)
         if reply.status == 404:
-            return refused_preview(_verb_text(verb), f"Airflow no longer has the run {at.run} of {at.dag}")
+            return Preview.refusal(_verb_text(verb), f"Airflow no longer has the run {at.run} of {at.dag}")
         row = reply.table()
         tasks = inventory.read_task_instances(self._client, at.dag, at.run) or []
         if at.task:
@@ -123,12 +114,12 @@ class AirflowStateSetter:
         if in_approval is not None:
             return self._answerer.preview(verb, at, in_approval)
         if row.get("state") in OPEN_RUN_STATES:
-            return refused_preview(do, f"the run of {at.dag} is {row.get('state')}: let it end first, or cancel it")
+            return Preview.refusal(do, f"the run of {at.dag} is {row.get('state')}: let it end first, or cancel it")
         changed = self._client.preview_mark_task(at.dag, at.run, at.task, {"new_state": state})
         affected = inventory.readable_instances(changed.table().get("task_instances")) if changed.status == 200 else []
         if not affected:
             detail = f" ({changed.error})" if changed.error else ""
-            return refused_preview(do, f"nothing to do: {at.task} is {_states_text(group) or 'gone'}{detail}")
+            return Preview.refusal(do, f"nothing to do: {at.task} is {_states_text(group) or 'gone'}{detail}")
         label = inventory.run_label(row, at.run)
         body = {"new_state": state, "note": action_mark("KEY", verb=str(verb))}
         plan = {"how": "task_state", "word": str(verb), "dag": at.dag, "run": at.run, "task": at.task}
@@ -214,7 +205,7 @@ def _preview_cancel(
 ) -> Preview:
     native = fields.optional_text(row, "state")
     if native not in OPEN_RUN_STATES:
-        return refused_preview("cancel", f"the run has ended: Airflow says {native}")
+        return Preview.refusal("cancel", f"the run has ended: Airflow says {native}")
     running = [task for task in tasks if task.native in RUNNING_TASK_STATES]
     waiting = [task for task in tasks if task.native not in (*RUNNING_TASK_STATES, *ENDED_TASK_STATES)]
     label = inventory.run_label(row, at.run)
@@ -240,11 +231,11 @@ def _preview_mark_run(
     native, do = fields.optional_text(row, "state"), _verb_text(verb)
     red = [task for task in tasks if task.native in FAILED_TASK_STATES]
     if native in OPEN_RUN_STATES:
-        return refused_preview(do, f"the run is {native}: cancel it first, or let it end")
+        return Preview.refusal(do, f"the run is {native}: cancel it first, or let it end")
     if native == "success":
         ended_by = parse.ending_verb(parse.note_text(row), fields.optional_text(row, "queued_at"))
         hint = f"; mark the tasks that are not green: {inventory.task_names_text(red)}" if red and not ended_by else ""
-        return refused_preview(do, f"Airflow says success already{hint}")
+        return Preview.refusal(do, f"Airflow says success already{hint}")
     label = inventory.run_label(row, at.run)
     state = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
     names = inventory.task_names_text(red)
@@ -303,20 +294,20 @@ class AirflowApprovals:
         reply = self._client.question(at.dag, at.run, at.task, instance.map_index)
         question = reply.table() if reply.status == 200 else {}
         if not question:
-            return refused_preview(do, f"{at.task} waits, and Airflow reports no question of it ({reply.error})")
+            return Preview.refusal(do, f"{at.task} waits, and Airflow reports no question of it ({reply.error})")
         if question.get("response_received") is True:
-            return refused_preview(do, f"it was answered already: {_answered_text(question)}")
+            return Preview.refusal(do, f"it was answered already: {_answered_text(question)}")
         created = fields.parse_instant(question.get("created_at"))
         age = inventory.server_time(reply) - created if created else FRESH_QUESTION
         if timedelta(0) <= age < FRESH_QUESTION:
-            return refused_preview(
+            return Preview.refusal(
                 do,
                 f"the question of {at.task} is new: Airflow fails what is answered before its scheduler "
                 f"has seen that it waits. Try again in {FRESH_QUESTION.seconds} s",
             )
         answers = [option for option in question_options(question) if option.lower() in ANSWER_OPTIONS[verb]]
         if not answers:
-            return refused_preview(
+            return Preview.refusal(
                 do, f"{at.task} {question_text(question)}: none of these options is to {do}, answer it in Airflow"
             )
         values = {
@@ -324,7 +315,7 @@ class AirflowApprovals:
             for name, parameter in fields.subtable(question, "params").items()
         }
         if missing := sorted(fields.clean(name) for name, value in values.items() if value is None):
-            return refused_preview(do, f"{at.task} asks for values too ({', '.join(missing)}): answer it in Airflow")
+            return Preview.refusal(do, f"{at.task} asks for values too ({', '.join(missing)}): answer it in Airflow")
         body = {"chosen_options": answers[:1], "params_input": values}
         place = {"dag": at.dag, "run": at.run, "task": at.task, "map": instance.map_index, "try": at.try_number}
         return Preview(

@@ -20,15 +20,7 @@ from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import AirflowClient, dag_path, run_path
 from connectors.airflow.parse import is_periodic, note_text, note_with_hold
 from connectors.sdk import fields
-from connectors.sdk.contract import (
-    ActionFound,
-    ActionUnknown,
-    HoldMark,
-    LookUpResult,
-    NativeHold,
-    Preview,
-    refused_preview,
-)
+from connectors.sdk.contract import ActionFound, ActionUnknown, HoldMark, LookUpResult, NativeHold, Preview
 from connectors.sdk.errors import ConnectorError, InvalidAnswer, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark, without_hold
 from connectors.sdk.records import instant_key
@@ -97,7 +89,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
     def preview_hold(self, job: str, row: AirflowDagPause, mark: HoldMark) -> Preview:
         run = _run_with_room(row.runs, replace(mark, id=_WIDEST_KEY))
         if run is None:
-            return refused_preview(
+            return Preview.refusal(
                 "hold", f"{job} has no run yet whose note has room for the mark of a hold: pause it by hand"
             )
         return Preview(

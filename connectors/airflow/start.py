@@ -32,7 +32,6 @@ from connectors.sdk.contract import (
     NativeBackfill,
     Preview,
     Receipt,
-    refused_preview,
 )
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.records import instant_key
@@ -54,7 +53,7 @@ class AirflowStarter:
     def preview(self, spec: ActionSpec) -> Preview:
         dag, starts = spec.run.job, spec.verb is Verb.START
         verb = "start" if starts else "rerun"
-        refuse = partial(refused_preview, verb)
+        refuse = partial(Preview.refusal, verb)
         at = fields.parse_instant(spec.parameters.get("period_at")) or fields.parse_instant(spec.run.period_key)
         if at is None and not starts:
             return refuse(f"Airflow has no run {spec.run.period_key} of {dag}, and this is not a scheduled instant")
@@ -201,7 +200,7 @@ NOT_IN_AIRFLOW_2 = (
 )
 
 
-_refused_backfill = partial(refused_preview, "backfill")
+_refused_backfill = partial(Preview.refusal, "backfill")
 
 
 class AirflowBackfiller:
@@ -302,11 +301,11 @@ class AirflowBackfiller:
         if isinstance(number, int):
             row = self._row(number)
         if row is None or row.get("dag_id") != spec.run.job:
-            return refused_preview(change, f"Airflow has no backfill {str(number)[:20]} of {spec.run.job}")
+            return Preview.refusal(change, f"Airflow has no backfill {str(number)[:20]} of {spec.run.job}")
         if row.get("completed_at"):
-            return refused_preview(change, f"backfill {number} of {spec.run.job} ended at {row['completed_at']}")
+            return Preview.refusal(change, f"backfill {number} of {spec.run.job} ended at {row['completed_at']}")
         if change != "cancel" and row.get("is_paused") is (change == "pause"):
-            return refused_preview(change, f"backfill {number} of {spec.run.job} is {backfill_status(row)} already")
+            return Preview.refusal(change, f"backfill {number} of {spec.run.job} is {backfill_status(row)} already")
         ends = "its queued runs are failed, active runs continue" if change == "cancel" else "active runs continue"
         return Preview(
             verb=f"{change} the backfill",

@@ -16,16 +16,7 @@ from connectors.dagster.hold import DagsterHolder
 from connectors.dagster.parse import parse_reference
 from connectors.sdk import fields
 from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-    refused_preview,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown, RecordUnreadable
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState, Verb
@@ -53,7 +44,7 @@ class DagsterActions(ActionRouter):
             raise NotSupported(f"Dagster: nothing to {verb}: {spec.run.job} {spec.run.period_key} has no run")
         row = _read_run(self._launcher.client, run)
         if row is None:
-            return refused_preview(str(verb), f"Dagster no longer has the run {run} of {spec.run.job}")
+            return Preview.refusal(str(verb), f"Dagster no longer has the run {run} of {spec.run.job}")
         return self._launcher.preview_rerun(spec, run, row) if verb is Verb.RERUN else _preview_cancel(spec, run, row)
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
@@ -75,7 +66,7 @@ class DagsterLauncher:
             return refused
         place = self._selector(job)
         if place is None:
-            return refused_preview(verb, f"Dagster has no job {job}, or its code location is not loaded")
+            return Preview.refusal(verb, f"Dagster has no job {job}, or its code location is not loaded")
         plan = {"how": "launch", "job": job, "selector": place, "at": instant_key(at) if at else ""}
         label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
         return Preview(
@@ -112,7 +103,7 @@ class DagsterLauncher:
         native = fields.text(row, "status")
         state = parse.state_of(native)
         if state.is_open or state is RunState.UNKNOWN:
-            return refused_preview("rerun", f"the run is {native}: cancel it first, or let it end")
+            return Preview.refusal("rerun", f"the run is {native}: cancel it first, or let it end")
         partly = str(spec.parameters.get("scope") or "failed") != "all" and native in ("FAILURE", "CANCELED")
         strategy = FROM_FAILURE if partly else ALL_STEPS
         plan = {"how": "reexecute", "run": run, "was": native, "strategy": strategy, "job": spec.run.job}
@@ -194,9 +185,9 @@ def _changed(status: str) -> NotSupported:
 def _preview_cancel(spec: ActionSpec, run: str, row: fields.Row) -> Preview:
     native = fields.text(row, "status")
     if native == "CANCELING":
-        return refused_preview("cancel", "it is being cancelled already")
+        return Preview.refusal("cancel", "it is being cancelled already")
     if not parse.state_of(native).is_open:
-        return refused_preview("cancel", f"the run has ended: Dagster says {native}")
+        return Preview.refusal("cancel", f"the run has ended: Dagster says {native}")
     return Preview(
         verb="terminate",
         summary=f"terminate {run[:8]} of {spec.run.job}: its steps are interrupted",

@@ -21,16 +21,7 @@ from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER, parse_s
 from connectors.databricks.runs import parse_reference, read_run
 from connectors.sdk import fields
 from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-    refused_preview,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import accepted, find_cancel, raise_if_refused
@@ -72,7 +63,7 @@ class DatabricksStarter:
             return refused
         settings = read_job_settings(self._client, job)
         if settings is None:
-            return refused_preview(verb, f"Databricks has no job {job}; a task starts with its job, never alone")
+            return Preview.refusal(verb, f"Databricks has no job {job}; a task starts with its job, never alone")
         names = [str(parameter.get("name")) for parameter in fields.tables(settings.get("parameters"))]
         dated = {PERIOD_PARAMETER: instant_key(at)} if at is not None and PERIOD_PARAMETER in names else {}
         plan = {"how": "run_now", "job": int(job), "parameters": dated, "shown": KEY_PARAMETER in names}
@@ -147,17 +138,17 @@ class DatabricksRepairer:
             raise NotSupported(f"Databricks: nothing to {do}: {spec.run.job} {spec.run.period_key} has no run")
         row = self._row(ref.run)
         if row is None:
-            return refused_preview(do, f"Databricks no longer has the run {ref.run} of {spec.run.job}")
+            return Preview.refusal(do, f"Databricks no longer has the run {ref.run} of {spec.run.job}")
         status, repairs = parse_state(row), _repair_ids(row)
         if not ref.task and ref.repair != (repairs[-1] if repairs else 0):
-            return refused_preview(do, f"a later repair of the run is there, it is {status.native_state}")
+            return Preview.refusal(do, f"a later repair of the run is there, it is {status.native_state}")
         plan = {"run": ref.run, "latest": repairs[-1] if repairs else 0}
         if spec.verb is Verb.CANCEL:
             return _preview_cancel(spec, status.state, status.native_state, ref.task, plan)
         if status.state.is_open:
-            return refused_preview(do, f"the run is {status.native_state}: cancel it first, or let it end")
+            return Preview.refusal(do, f"the run is {status.native_state}: cancel it first, or let it end")
         if not ref.task and status.state is RunState.SUCCEEDED and spec.parameters.get("scope") != "all":
-            return refused_preview(do, "no task failed: rerun all of it, or start the job")
+            return Preview.refusal(do, "no task failed: rerun all of it, or start the job")
         return self._repair(spec, row, ref.task, plan)
 
     def _repair(self, spec: ActionSpec, row: fields.Row, task: str, plan: dict[str, Any]) -> Preview:
@@ -236,9 +227,9 @@ def _repair_ids(row: fields.Row) -> list[int]:
 
 def _preview_cancel(spec: ActionSpec, state: RunState, native: str, task: str, plan: dict[str, Any]) -> Preview:
     if not state.is_open:
-        return refused_preview("cancel", f"the run has ended: Databricks says {native}")
+        return Preview.refusal("cancel", f"the run has ended: Databricks says {native}")
     if task:
-        return refused_preview("cancel", f"Databricks cancels the task {task} of a run only with the run: cancel that")
+        return Preview.refusal("cancel", f"Databricks cancels the task {task} of a run only with the run: cancel that")
     return Preview(
         verb="cancel the run",
         summary=f"cancel the run {plan['run']} of {spec.run.job}",

@@ -29,16 +29,7 @@ from connectors.github_actions.parse import KEY_INPUT, PERIOD_INPUT, GitHubWorkf
 from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_job_rows
 from connectors.sdk import fields
 from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-    refused_preview,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
@@ -91,14 +82,14 @@ class GitHubDispatcher:
             return refused
         row = find_workflow(self._client, job)
         if row is None:
-            return refused_preview(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")
+            return Preview.refusal(verb, f"GitHub has no workflow {job}: its jobs start with it, never alone")
         path = parse.workflow_path(row)
         self._definitions.refresh()
         definition = self._definitions.of(path)
         values = dict(self._inputs.get(path.removeprefix(parse.WORKFLOW_PREFIX), {}))
         why = _dispatch_refusal(row, definition, values)
         if why is not None or definition is None:
-            return refused_preview(verb, why or "its file is not on the default branch")
+            return Preview.refusal(verb, why or "its file is not on the default branch")
         plan: dict[str, Any] = {
             "how": "dispatch",
             "job": job,
@@ -208,19 +199,19 @@ class GitHubRerunner:
         run, attempt, task = ref.run, ref.attempt, ref.task
         row = self._row(run)
         if row is None:
-            return refused_preview(do, f"GitHub no longer has the run {run} of {spec.run.job}")
+            return Preview.refusal(do, f"GitHub no longer has the run {run} of {spec.run.job}")
         state, native, _ = parse.parse_state(row)
         if parse.parse_attempt(row) != attempt:
-            return refused_preview(do, f"attempt {parse.parse_attempt(row)} of the run is there, it is {native}")
+            return Preview.refusal(do, f"attempt {parse.parse_attempt(row)} of the run is there, it is {native}")
         plan = {"run": run, "attempt": attempt, "verb": do}
         if spec.verb is Verb.CANCEL:
             return _preview_cancel(spec, row, state, native, task, plan)
         if state.is_open:
-            return refused_preview(do, f"the run is {native}: cancel it first, or let it end")
+            return Preview.refusal(do, f"the run is {native}: cancel it first, or let it end")
         created = fields.instant(row, "created_at")
         if created is None or datetime.now(UTC) - created > RERUN_PERIOD:
             too_old = f"it was created {created:%Y-%m-%d}: GitHub runs again for 30 days" if created else native
-            return refused_preview(do, too_old)
+            return Preview.refusal(do, too_old)
         return self._task(spec, row, task, plan) if task else self._whole(spec, row, state, plan)
 
     def _whole(self, spec: ActionSpec, row: fields.Row, state: RunState, plan: dict[str, Any]) -> Preview:
@@ -239,13 +230,13 @@ class GitHubRerunner:
     def _task(self, spec: ActionSpec, row: fields.Row, task: str, plan: dict[str, Any]) -> Preview:
         definition = self._definitions.of(parse.workflow_path(row))
         if definition is None:
-            return refused_preview("rerun", "the workflow's file is missing: rerun the failed jobs of the run")
+            return Preview.refusal("rerun", "the workflow's file is missing: rerun the failed jobs of the run")
         jobs = [parse.parse_job(row) for row in read_job_rows(self._client, plan["run"], plan["attempt"])]
         mine = [job for job in jobs if definition.task_of(job.display_name) == task]
         red = [job for job in mine if job.state.is_red] or mine
         if len(red) != 1:
             several = f"{len(red)} jobs of {task} would have to run again: rerun the failed jobs of the run"
-            return refused_preview("rerun", several)
+            return Preview.refusal("rerun", several)
         return Preview(
             verb="re-run the job",
             summary=f"run the job {red[0].display_name} of {spec.run.job} #{row.get('run_number')} again",
@@ -302,9 +293,9 @@ def _preview_cancel(
     spec: ActionSpec, row: fields.Row, state: RunState, native: str, task: str, plan: dict[str, Any]
 ) -> Preview:
     if not state.is_open:
-        return refused_preview("cancel", f"the run has ended: GitHub says {native}")
+        return Preview.refusal("cancel", f"the run has ended: GitHub says {native}")
     if task:
-        return refused_preview("cancel", "GitHub cancels whole runs, not a job of one")
+        return Preview.refusal("cancel", "GitHub cancels whole runs, not a job of one")
     return Preview(
         verb="cancel the run",
         summary=f"cancel {spec.run.job} #{row.get('run_number')}",

@@ -24,7 +24,7 @@ from connectors.github_actions.inventory import (
     WorkflowFiles,
     read_workflows,
 )
-from connectors.github_actions.log import GitHubLogReader, GitHubLogStore
+from connectors.github_actions.log import GitHubLogReader
 from connectors.github_actions.options import GitHubActionsOptions, targets
 from connectors.github_actions.runs import GitHubAttemptReader, GitHubPoller
 from connectors.sdk import fields
@@ -66,7 +66,7 @@ class GitHubActionsConnector(ComposedConnector):
             client,
             inventory=within_rate_limit(client, reader.read),
             poll=within_rate_limit(client, poller.poll),
-            log=GitHubLogReader(client, definitions, GitHubLogStore(client, options.ca_file, transport)).read,
+            log=GitHubLogReader(client, definitions, options.ca_file, transport).read,
             acts=GitHubActionsActions(client, definitions, holder, options, settle_seconds),
             holds=holder.all_holds,
             probe=lambda: probe(client),

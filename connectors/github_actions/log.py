@@ -40,40 +40,16 @@ class GitHubLogPosition:
     byte: NonNegativeInt = 0
 
 
-class GitHubLogStore:
-    """The server that stores logs: a separate endpoint, without our token."""
-
-    def __init__(self, client: GitHubClient, ca_file: Path | None, transport: httpx.BaseTransport | None) -> None:
-        self._client, self._ca_file, self._transport = client, ca_file, transport
-
-    def piece(self, job: int, first: int | None, limit_bytes: int) -> tuple[bytes, int, int]:
-        """Bytes of a job's log from `first` on (None: its end), their position, and the total. Empty if GitHub has no
-        such log or deleted it."""
-        place = self._client.log_place(job)
-        if place.status in (404, 410):
-            return b"", 0, 0
-        if place.status != 302:
-            raise SystemUnreachable(f"{place.place} is not a redirect to a log")
-        url = urlsplit(place.headers.get("location", ""))
-        # A store on this machine is believed only of a GitHub on this machine.
-        is_local = (urlsplit(self._client.endpoint.base_url).hostname or "") in LOOPBACK and url.hostname in LOOPBACK
-        if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_local)):
-            raise AccessRefused(
-                f"GitHub names {url.scheme}://{url.hostname or ''} as the place of a log: only https is followed"
-            )
-        endpoint = HttpEndpoint(
-            "GitHub's store of logs", f"{url.scheme}://{url.netloc}", self._ca_file, self._transport
-        )
-        path = f"{url.path}?{url.query}" if url.query else url.path
-        try:
-            return _read_range(endpoint, path, url.path, self._client.deadline, first, limit_bytes)
-        finally:
-            endpoint.close()
-
-
 class GitHubLogReader:
-    def __init__(self, client: GitHubClient, definitions: WorkflowFiles, store: GitHubLogStore) -> None:
-        self._client, self._definitions, self._store = client, definitions, store
+    def __init__(
+        self,
+        client: GitHubClient,
+        definitions: WorkflowFiles,
+        ca_file: Path | None,
+        transport: httpx.BaseTransport | None,
+    ) -> None:
+        """`ca_file` and `transport` are for the server that stores logs: it is another one, and gets no token."""
+        self._client, self._definitions, self._ca_file, self._transport = client, definitions, ca_file, transport
 
     def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         if start is not None:
@@ -105,7 +81,7 @@ class GitHubLogReader:
             if room <= 0:
                 cut = True
                 break
-            piece, first, total = self._store.piece(place.jobs[index], None, room)
+            piece, first, total = self._piece(place.jobs[index], None, room)
             data, cut = piece + data, cut or first > 0
             ended = total if index == len(place.jobs) - 1 else ended
         text = log_chunks.from_character(data).decode("utf-8", "surrogateescape")
@@ -119,7 +95,7 @@ class GitHubLogReader:
         if not place.jobs:
             return LogChunk("", fields.as_json(place) if is_open else None)
         place = replace(place, index=min(place.index, len(place.jobs) - 1))
-        piece, first, total = self._store.piece(place.jobs[place.index], place.byte, limit_bytes)
+        piece, first, total = self._piece(place.jobs[place.index], place.byte, limit_bytes)
         piece = log_chunks.to_character(piece) or piece
         text, end = piece.decode("utf-8", "surrogateescape"), first + len(piece)
         is_last = place.index + 1 == len(place.jobs)
@@ -128,6 +104,30 @@ class GitHubLogReader:
         )
         has_more = end < total or not is_last
         return LogChunk(text, fields.as_json(following) if has_more or is_open else None, has_more)
+
+    def _piece(self, job: int, first: int | None, limit_bytes: int) -> tuple[bytes, int, int]:
+        """Bytes of a job's log from `first` on (None: its end), their position, and the total. Empty if GitHub has no
+        such log or deleted it."""
+        place = self._client.log_place(job)
+        if place.status in (404, 410):
+            return b"", 0, 0
+        if place.status != 302:
+            raise SystemUnreachable(f"{place.place} is not a redirect to a log")
+        url = urlsplit(place.headers.get("location", ""))
+        # A store on this machine is believed only of a GitHub on this machine.
+        is_local = (urlsplit(self._client.endpoint.base_url).hostname or "") in LOOPBACK and url.hostname in LOOPBACK
+        if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_local)):
+            raise AccessRefused(
+                f"GitHub names {url.scheme}://{url.hostname or ''} as the place of a log: only https is followed"
+            )
+        endpoint = HttpEndpoint(
+            "GitHub's store of logs", f"{url.scheme}://{url.netloc}", self._ca_file, self._transport
+        )
+        path = f"{url.path}?{url.query}" if url.query else url.path
+        try:
+            return _read_range(endpoint, path, url.path, self._client.deadline, first, limit_bytes)
+        finally:
+            endpoint.close()
 
 
 def _read_range(

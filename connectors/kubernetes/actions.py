@@ -22,16 +22,7 @@ from connectors.kubernetes.inventory import active_jobs_note, is_suspended, read
 from connectors.kubernetes.parse import true_conditions
 from connectors.sdk import fields
 from connectors.sdk.action_router import RoutedAction, VerbRouter
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-    refused_preview,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
@@ -86,7 +77,7 @@ class KubernetesStarter:
         source = self._source(namespace, name if is_cron else old, is_cron)
         why = _source_refusal(source, spec.run.job)
         if source is None or why:
-            return refused_preview(str(spec.verb), why)
+            return Preview.refusal(str(spec.verb), why)
         at = parse_instant(spec.parameters.get("period_at")) or parse_instant(spec.run.period_key)
         begin = f"from CronJob {name}" if is_cron else f"as Job {old} was"
         label = f" for {at:%Y-%m-%d %H:%MZ}" if at is not None else ""
@@ -246,13 +237,13 @@ class KubernetesCanceller:
         verb = str(spec.verb)
         namespace, name, uid = parse.parse_reference(spec.run)
         if not uid:
-            return refused_preview(verb, f"{spec.run.job} {spec.run.period_key} has no Job in Kubernetes")
+            return Preview.refusal(verb, f"{spec.run.job} {spec.run.period_key} has no Job in Kubernetes")
         row = self._job(namespace, name, uid)
         if row is None:
-            return refused_preview(verb, f"the Job {namespace}/{name} is deleted")
+            return Preview.refusal(verb, f"the Job {namespace}/{name} is deleted")
         why = _not_running_reason(row)
         if why:
-            return refused_preview(verb, f"the Job {namespace}/{name} {why}")
+            return Preview.refusal(verb, f"the Job {namespace}/{name} {why}")
         plan = {"how": "cancel", "ns": namespace, "name": name, "uid": uid}
         return Preview(
             verb=CANCEL_TEXT,

@@ -18,16 +18,7 @@ from connectors.prefect.inventory import active_runs_note, idle_worker_notes, no
 from connectors.prefect.parse import PrefectRunReference, parse_reference
 from connectors.sdk import fields
 from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-    refused_preview,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
@@ -64,7 +55,7 @@ class PrefectStarter:
             return refused
         row = read_deployment(self._client, job)
         if row is None:
-            return refused_preview(verb, no_deployment_reason(job, "start"))
+            return Preview.refusal(verb, no_deployment_reason(job, "start"))
         if at is not None:
             where = {
                 "deployment_id": {"any_": [row["id"]]},
@@ -73,7 +64,7 @@ class PrefectStarter:
             for run in fields.tables(list_rows(self._client.runs(where, "ID_DESC", limit=5))):
                 if run.get("auto_scheduled") is True:  # perhaps one that was created ahead of time
                     why = f"Prefect has this run: {run.get('name')} is {run.get('state_name')}"
-                    return refused_preview(verb, fields.clean(why))
+                    return Preview.refusal(verb, fields.clean(why))
         plan = {"how": "create", "deployment": row["id"], "job": job, "at": instant_key(at) if at else None}
         body = fields.to_json(create_run_body(plan, "KEY"))
         label = f"{at:%Y-%m-%d %H:%MZ}" if at else "now"
@@ -137,11 +128,11 @@ class PrefectStateSetter:
             raise NotSupported(f"{missing}: nothing to {do}")
         reply = self._client.run(at.run)
         if reply.status == 404:
-            return refused_preview(do, f"Prefect no longer has the run {at.run} of {spec.run.job}")
+            return Preview.refusal(do, f"Prefect no longer has the run {at.run} of {spec.run.job}")
         row = reply.table()
         why = self._why_not(Verb(spec.verb), at, row)
         if why is not None:
-            return refused_preview(do, why)
+            return Preview.refusal(do, why)
         if spec.verb is Verb.RERUN:
             return self._rerun(spec, at, row)
         return _preview_cancel(spec, at, row) if spec.verb is Verb.CANCEL else _preview_mark(spec, at, row)

@@ -9,7 +9,7 @@ then runs that are open, or began or ended recently, are read instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,11 +50,11 @@ class PrefectPoller:
         if mark.until is not None:
             following, has_more = self._walk(mark, now, known, result)
         else:
-            changes = read_changes_since(self._client, mark.at, result)
-            if self._read_runs(changes.runs, now, known, result) is None:
+            changed, until = read_changes_since(self._client, mark.at, result)
+            if self._read_runs(changed, now, known, result) is None:
                 following, has_more = mark, False
-            elif changes.until is not None:
-                following, has_more = PrefectCursor(max(changes.until, mark.at + timedelta(microseconds=1))), True
+            elif until is not None:
+                following, has_more = PrefectCursor(max(until, mark.at + timedelta(microseconds=1))), True
             else:
                 following, has_more = PrefectCursor(max(now - OVERLAP, mark.at)), False
         self._read_open_runs(open_runs, now, known, result)
@@ -222,18 +222,13 @@ def _expected_start(row: Any) -> datetime | None:
 EVENT_PAGES_PER_POLL = 20  # of events, fifty each
 
 
-@dataclass(slots=True)
-class PrefectChangedRuns:
-    runs: set[str] = field(default_factory=set)
-    until: datetime | None = None
-
-
-def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) -> PrefectChangedRuns:
-    changes = PrefectChangedRuns()
+def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) -> tuple[set[str], datetime | None]:
+    """Ids of the runs that changed, and up to when they were read; None: all of them."""
+    changed: set[str] = set()
     reply = client.events(at)
     if reply.status != 200:
         result.warn(f"Prefect's events cannot be read ({reply.status}): their start and end are read instead")
-        return _without_events(client, at, result)
+        return _without_events(client, at, result), None
     for page in range(EVENT_PAGES_PER_POLL):
         table = reply.table()
         rows = table.get("events")
@@ -241,15 +236,14 @@ def read_changes_since(client: PrefectClient, at: datetime, result: PollResult) 
             raise SystemUnreachable(f"{reply.place} has no list of events; is the url that of Prefect's API?")
         events = fields.readable(rows, _parse_event, "events", result.skipped)
         result.complete = result.complete and len(events) == len(rows)
-        changes.runs |= {run for run, _ in events}
+        changed |= {run for run, _ in events}
         following = page_token(table.get("next_page"))
         if not following or not rows:
-            return changes
+            break
         if page == EVENT_PAGES_PER_POLL - 1 or client.deadline.is_below(0.5):
-            changes.until = next((at for _, at in reversed(events) if at is not None), None)
-            return changes
+            return changed, next((at for _, at in reversed(events) if at is not None), None)
         reply = client.more_events(following)
-    return changes
+    return changed, None
 
 
 def _parse_event(row: Any) -> tuple[str, datetime | None]:
@@ -259,9 +253,9 @@ def _parse_event(row: Any) -> tuple[str, datetime | None]:
     return parse.parse_id({"id": run}), fields.instant(event, "occurred")
 
 
-def _without_events(client: PrefectClient, at: datetime, result: PollResult) -> PrefectChangedRuns:
+def _without_events(client: PrefectClient, at: datetime, result: PollResult) -> set[str]:
     """A state that was forced upon an ended run is not seen."""
-    changes = PrefectChangedRuns()
+    changed: set[str] = set()
     began = (at - timedelta(seconds=1)).isoformat()
     for where, sort in (
         ({"state": {"type": {"any_": ["RUNNING", "PAUSED", "CANCELLING", "PENDING"]}}}, "ID_DESC"),
@@ -271,14 +265,14 @@ def _without_events(client: PrefectClient, at: datetime, result: PollResult) -> 
         for page in range(EVENT_PAGES_PER_POLL):
             rows = list_rows(client.runs(where, sort, page * PAGE_LIMIT))
             ids = fields.readable(rows, lambda row: parse.parse_id(fields.table(row)), "flow_runs", result.skipped)
-            changes.runs.update(ids)
+            changed.update(ids)
             if len(rows) < PAGE_LIMIT:
                 break
         else:
             result.complete = False
             most = EVENT_PAGES_PER_POLL * PAGE_LIMIT
             result.warn(f"more than {most} runs began or ended since {began}: the rest is not read")
-    return changes
+    return changed
 
 
 EVENT_RETENTION = timedelta(days=6, hours=12)

@@ -16,7 +16,6 @@ from connectors.sdk.contract import (
     Preview,
     Receipt,
     check_action_key,
-    refused_preview,
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import parse_instant
@@ -113,7 +112,7 @@ def start_instant(source: str, spec: ActionSpec) -> tuple[datetime | None, Previ
     if at is not None or spec.verb is not Verb.RERUN:
         return at, None
     why = f"{source} has no run {spec.run.period_key} of {spec.run.job}, which is not a scheduled instant either"
-    return None, refused_preview(str(spec.verb), why)
+    return None, Preview.refusal(str(spec.verb), why)
 
 
 def look_up_until_settled(

@@ -92,6 +92,10 @@ class Preview:
     plan: Mapping[str, Any] = field(default_factory=dict)
     """Input of `act` and `look_up`: JSON-safe, without secrets, opaque to the engine except for SENT_AT."""
 
+    @classmethod
+    def refusal(cls, verb: str, why: str) -> Preview:
+        return cls(verb, f"cannot {verb} now", "nothing", refused=why)
+
 
 HOLD_MARK = re.compile(
     r"headway-hold id=(headway-[0-9a-z]{10,40}) by=([A-Za-z0-9_.@+-]{1,64}) until=([0-9TZ:.-]{20,27})"
@@ -336,7 +340,3 @@ class ConnectorKind:
 def check_action_key(key: str) -> None:
     if not ACTION_KEY.fullmatch(key):
         raise NotSupported(f"not an action key of ours: {key[:60]!r}")
-
-
-def refused_preview(verb: str, why: str) -> Preview:
-    return Preview(verb, f"cannot {verb} now", "nothing", refused=why)

@@ -24,7 +24,6 @@ from connectors.sdk.contract import (
     NativeHold,
     Preview,
     Receipt,
-    refused_preview,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported
 from connectors.sdk.fields import parse_instant
@@ -300,18 +299,18 @@ class MarkedPauseActions(Generic[Source]):
     def preview(self, spec: ActionSpec) -> Preview:
         job, row = spec.run.job, self.read(spec.run.job)
         if row is None:
-            return refused_preview(str(spec.verb), self.missing(job, str(spec.verb)))
+            return Preview.refusal(str(spec.verb), self.missing(job, str(spec.verb)))
         now = self.state(row)
         if spec.verb is Verb.HOLD:
             mark, why = requested_mark(spec), self.hold_refusal(job, row, now)
             if mark is None or why is not None:
-                return refused_preview("hold", why or NO_END)
+                return Preview.refusal("hold", why or NO_END)
             shown = self.preview_hold(job, row, mark)
             return replace(shown, plan={**hold_plan(job, mark), **shown.plan})
         plan = release_plan(job, spec)
         why = self.marking.release_refusal(job, now, plan["hold"], self.by_hand(job))
         if why is not None:
-            return refused_preview("release", why)
+            return Preview.refusal("release", why)
         enables = plan["how"] == "release"
         shown = self.preview_release_of(job, row, plan, enables and now.is_paused)
         return replace(shown, plan={**plan, **shown.plan})

@@ -150,6 +150,7 @@ def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
     requested, enables = release_parameters(spec)
     chosen = [item for item in replies if (mark := schedules.mark_in(item)) is not None and mark.id == requested]
     names = tuple(schedules.full_name(item) for item in chosen)
+    places = [[*schedules.place(item)] for item in chosen]
     refused = f"no schedule of {spec.run.job} has the mark of hold {requested}: there is nothing to undo"
     if marks := _marks(replies):
         refused = f"{spec.run.job} is held by another: {marks[0].text}"
@@ -163,17 +164,12 @@ def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
         native_calls=tuple(
             f"scheduler:UpdateSchedule GroupName={group} Name={name} State={'ENABLED' if enables else '(as it is)'}"
             " Description=(as it was)"
-            for group, name in map(schedules.place, chosen)
+            for group, name in places
         )
         or ("scheduler:UpdateSchedule",),
         notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
         refused=None if chosen else refused,
-        plan={
-            "way": "release",
-            "hold": requested,
-            "enables": enables,
-            "schedules": [[*schedules.place(item)] for item in chosen],
-        },
+        plan={"way": "release", "hold": requested, "enables": enables, "schedules": places},
     )
 
 
