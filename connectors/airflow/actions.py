@@ -19,14 +19,7 @@ from typing import Any
 from connectors.airflow import inventory, parse
 from connectors.airflow.client import AirflowClient, question_path, run_path, task_path
 from connectors.airflow.hold import AirflowHolder
-from connectors.airflow.parse import (
-    AirflowRunReference,
-    AirflowTaskInstance,
-    action_mark,
-    parse_reference,
-    run_ref,
-    task_ref,
-)
+from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, action_mark, parse_reference, run_ref
 from connectors.airflow.rerun import OPEN_RUN_STATES, AirflowRerunner, AirflowRerunPreview, unchanged_run
 from connectors.airflow.runs import question_options, question_text
 from connectors.airflow.start import AirflowBackfiller, AirflowStarter
@@ -163,7 +156,7 @@ class AirflowStateSetter:
             )
         note = parse.note_with_mark(action_mark(key, verb=plan["word"]), group[0].note, True)
         accepted(self._client.mark_task(dag, run, task, {"new_state": plan["state"], "note": note}))
-        return Receipt(task_ref((dag, run, task), plan["try"], -1), f"marked {plan['state']}")
+        return Receipt(parse.task_ref((dag, run, task), plan["try"], -1), f"marked {plan['state']}")
 
     def _group(self, plan: Mapping[str, Any]) -> list[AirflowTaskInstance]:
         tasks = inventory.read_task_instances(self._client, str(plan.get("dag")), str(plan.get("run")))
@@ -191,7 +184,7 @@ class AirflowStateSetter:
         group = self._group(plan)
         if any(parse.note_has_key(instance.note, key) for instance in group):
             return ActionFound(
-                task_ref((plan["dag"], plan["run"], plan["task"]), plan["try"], -1), "marked under our key"
+                parse.task_ref((plan["dag"], plan["run"], plan["task"]), plan["try"], -1), "marked under our key"
             )
         if group and sorted({instance.native for instance in group}) == plan.get("was"):
             return ActionAbsent()
@@ -339,7 +332,9 @@ class AirflowApprovals:
                 return Receipt(existing.native_ref, existing.message)
             raise NotSupported(f"Airflow: {place[2]} has another answer now; nothing was sent")
         accepted(reply)
-        return Receipt(task_ref(place[:3], plan["try"], place[3]), f"answered {plan['body']['chosen_options'][0]}")
+        return Receipt(
+            parse.task_ref(place[:3], plan["try"], place[3]), f"answered {plan['body']['chosen_options'][0]}"
+        )
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the given answer; no answer proves that ours did not arrive."""
@@ -351,7 +346,7 @@ class AirflowApprovals:
         if question.get("response_received") is not True:
             return ActionAbsent()
         if question.get("chosen_options") == plan["body"]["chosen_options"]:
-            return ActionFound(task_ref(place[:3], plan["try"], place[3]), f"answered {_answered_text(question)}")
+            return ActionFound(parse.task_ref(place[:3], plan["try"], place[3]), f"answered {_answered_text(question)}")
         return ActionUnknown(f"{place[2]} was answered otherwise: {_answered_text(question)}")
 
 

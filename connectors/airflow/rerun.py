@@ -14,14 +14,7 @@ from typing import Any
 
 from connectors.airflow import inventory, parse
 from connectors.airflow.client import AirflowClient, dag_path, run_path
-from connectors.airflow.parse import (
-    AirflowRunReference,
-    AirflowTaskInstance,
-    action_mark,
-    parse_reference,
-    run_ref,
-    task_ref,
-)
+from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, action_mark, parse_reference, run_ref
 from connectors.airflow.start import AirflowStarter
 from connectors.sdk import fields
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
@@ -223,7 +216,7 @@ class AirflowRerunner:
             return self._clear_run(plan, key, current)
         if plan["how"] == "clear_below":
             return self._clear_below(plan, key, current)
-        task = task_ref((plan["dag"], plan["run"], plan["task"]), plan["try"], -1)
+        task = parse.task_ref((plan["dag"], plan["run"], plan["task"]), plan["try"], -1)
         return Receipt(task, f"cleared {self._clear_tasks(plan, key)} task instances")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
@@ -305,7 +298,7 @@ class AirflowRerunner:
         if instances is None:
             return ActionUnknown(f"Airflow no longer has the run {run} of {dag}")
         if any(parse.action_of_task(instance.note) == key for instance in instances):
-            return ActionFound(task_ref((dag, run, plan["task"]), plan["try"], -1), "cleared under our key")
+            return ActionFound(parse.task_ref((dag, run, plan["task"]), plan["try"], -1), "cleared under our key")
         row = self._client.run(dag, run).table()
         moved = row.get("queued_at") != plan["queued_at"]
         return ActionUnknown("the run was cleared since, and no task carries our key") if moved else ActionAbsent()

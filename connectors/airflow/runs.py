@@ -19,13 +19,7 @@ from typing import Any
 from connectors.airflow import changes, parse
 from connectors.airflow.changes import AirflowChangePages, AirflowCursor, AirflowRunChanges, rows_by_offset
 from connectors.airflow.client import ALL_TASKS_PATH, EPOCH, PAGE_LIMIT, AirflowClient
-from connectors.airflow.parse import (
-    AirflowPeriod,
-    AirflowRunReference,
-    AirflowTaskInstance,
-    InstanceKey,
-    parse_reference,
-)
+from connectors.airflow.parse import AirflowPeriod, AirflowRunReference, AirflowTaskInstance, parse_reference
 from connectors.sdk import fields
 from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
 from connectors.sdk.poll_result import PollResult, ReportedRuns
@@ -45,6 +39,10 @@ RESERVED_TIME_SHARE = 0.2
 """Share of a call's time in which no request for a single run is started."""
 
 CACHED_PERIODS = 50_000
+
+
+TaskGroups = dict[parse.InstanceKey, list[AirflowTaskInstance]]
+"""The instances of each task in each run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +156,7 @@ class AirflowPoller:
             changed = {key: group for key, group in changed.items() if not answer.is_partly_read(key)}
         self._add_groups(changed, open_runs, result)
 
-    def _add_groups(
-        self, groups: dict[InstanceKey, list[AirflowTaskInstance]], open_runs: Sequence[RunRef], result: PollResult
-    ) -> None:
+    def _add_groups(self, groups: TaskGroups, open_runs: Sequence[RunRef], result: PollResult) -> None:
         for group in groups.values():
             try:
                 result.add(parse.task_record(group, self._period(group[0]), self._base_url))
@@ -174,9 +170,7 @@ class AirflowPoller:
     def _period(self, instance: AirflowTaskInstance) -> AirflowPeriod:
         return self._periods.get(instance.key[:2]) or parse.parse_period(instance.row)
 
-    def _close_earlier_tries(
-        self, current: dict[InstanceKey, list[AirflowTaskInstance]], open_runs: Sequence[RunRef], result: PollResult
-    ) -> None:
+    def _close_earlier_tries(self, current: TaskGroups, open_runs: Sequence[RunRef], result: PollResult) -> None:
         """An open attempt of a task whose instance has a new id now: its end is in Airflow's history of tries."""
         remaining = EARLIER_TRIES_PER_POLL
         for open_run in open_runs:
@@ -250,9 +244,9 @@ class AirflowPoller:
                 result.add(parse.vanished_run(open_run))
 
 
-def _grouped(instances: Iterable[AirflowTaskInstance]) -> dict[InstanceKey, list[AirflowTaskInstance]]:
+def _grouped(instances: Iterable[AirflowTaskInstance]) -> TaskGroups:
     """By task and run; of an instance that came twice, the later row."""
-    groups: dict[InstanceKey, dict[int, AirflowTaskInstance]] = {}
+    groups: dict[parse.InstanceKey, dict[int, AirflowTaskInstance]] = {}
     for instance in instances:
         groups.setdefault(instance.key, {})[instance.map_index] = instance
     return {key: list(group.values()) for key, group in groups.items()}
@@ -364,14 +358,14 @@ class NamedInstances:
     whole: bool = True
     """False if rows were left out, or belong to another query."""
 
-    def is_gone(self, key: InstanceKey) -> bool:
+    def is_gone(self, key: parse.InstanceKey) -> bool:
         """True if no row, readable or not, can be an instance of this task."""
         may_match = any(
             all(name in ("", part) for name, part in zip(_row_names(row), key, strict=True)) for row in self.unread
         )
         return self.whole and not may_match and all(instance.key != key for instance in self.read)
 
-    def is_partly_read(self, key: InstanceKey) -> bool:
+    def is_partly_read(self, key: parse.InstanceKey) -> bool:
         """True if an unreadable row names this task: its instances are incomplete."""
         return any(_row_names(row) == key for row in self.unread)
 

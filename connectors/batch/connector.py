@@ -15,13 +15,7 @@ from connectors.batch import client as log
 from connectors.batch.client import GROUP, PAGE_SIZE, BatchClient, BatchOptions
 from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
-from connectors.sdk.aws.newest_first import (
-    NewestFirstCursor,
-    NewestFirstPoller,
-    NewestFirstPosition,
-    NewestFirstReader,
-    in_turns,
-)
+from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
 from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.values import AwsReply, from_milliseconds
 from connectors.sdk.composed import ComposedConnector, unsupported
@@ -137,7 +131,7 @@ class BatchJobReader(NewestFirstReader):
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         shown = {run.period_key for run in self.result.records.values()}
         rest = [ref for ref in open_runs if (job := parse.place(ref)[0]) and job not in shown]
-        requested = in_turns(rest, MOST_OPEN, at.turn)
+        requested = self.in_turns(rest, MOST_OPEN, at.turn)
         if not requested or not self.has_time:
             return
         ids = list(dict.fromkeys(parse.place(ref)[0] for ref in requested))

@@ -17,13 +17,7 @@ from typing import Any
 from connectors.github_actions import parse
 from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
 from connectors.github_actions.hold import GitHubHolder
-from connectors.github_actions.inventory import (
-    ACTIVE_STATE,
-    WorkflowFiles,
-    account_login,
-    active_runs_note,
-    find_workflow,
-)
+from connectors.github_actions.inventory import ACTIVE_STATE, WorkflowFiles, active_runs_note, find_workflow
 from connectors.github_actions.options import GitHubActionsOptions
 from connectors.github_actions.parse import KEY_INPUT, PERIOD_INPUT, GitHubWorkflow
 from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_job_rows
@@ -180,6 +174,13 @@ def _dispatch_refusal(row: fields.Row, definition: GitHubWorkflow | None, values
     if missing:
         return f"it needs the inputs {', '.join(missing)}: name them in the system's inputs"
     return f"it has no inputs {', '.join(unknown)}: correct the system's inputs" if unknown else None
+
+
+def account_login(client: GitHubClient) -> str:
+    """Our login at GitHub; "" for a token without a user."""
+    reply = client.user()
+    login = reply.table().get("login") if reply.status == 200 else ""
+    return login if isinstance(login, str) else ""
 
 
 UNNAMED_RERUN = (

@@ -13,13 +13,7 @@ from typing import Any
 
 from connectors.github_actions import parse
 from connectors.github_actions.client import VARIABLES_LIMIT, GitHubClient
-from connectors.github_actions.inventory import (
-    ACTIVE_STATE,
-    PAUSE_REASONS,
-    find_workflow,
-    read_workflow,
-    read_workflows,
-)
+from connectors.github_actions.inventory import ACTIVE_STATE, PAUSE_REASONS, find_workflow, read_workflows
 from connectors.sdk import fields
 from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
@@ -43,7 +37,8 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
         return find_workflow(self._client, job)
 
     def read_again(self, plan: Mapping[str, Any]) -> fields.Row | None:
-        return read_workflow(self._client, int(plan["workflow"]))
+        reply = self._client.workflow(int(plan["workflow"]))
+        return reply.table() if reply.status == 200 else None
 
     def state(self, row: fields.Row) -> PauseState:
         """Of a workflow: its state, and the variable that is its mark."""

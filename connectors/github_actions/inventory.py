@@ -1,7 +1,7 @@
 """Inventory: every workflow with its schedules, the workflows whose end starts it, and its jobs as tasks.
 
 A quiet refresh costs the list of workflows and the folder of their files, mostly as 304; a file is read again when
-its hash on the default branch changed. Previews of actions look up one workflow, its active runs and our login here.
+its hash on the default branch changed. Previews of actions look up one workflow and its active runs here.
 """
 
 from __future__ import annotations
@@ -174,18 +174,6 @@ def find_workflow(client: GitHubClient, job: str) -> fields.Row | None:
     if not complete:
         raise SystemUnreachable("GitHub: the list of workflows does not end")
     return None
-
-
-def read_workflow(client: GitHubClient, workflow: int) -> fields.Row | None:
-    reply = client.workflow(workflow)
-    return reply.table() if reply.status == 200 else None
-
-
-def account_login(client: GitHubClient) -> str:
-    """Our login at GitHub; "" for a token without a user."""
-    reply = client.user()
-    login = reply.table().get("login") if reply.status == 200 else ""
-    return login if isinstance(login, str) else ""
 
 
 def active_runs_note(client: GitHubClient, workflow: int, but: int = 0) -> str | None:

@@ -15,13 +15,7 @@ from connectors.glue import client as log
 from connectors.glue.client import GROUP, RUNS_SIZE, GlueClient, GlueOptions
 from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
-from connectors.sdk.aws.newest_first import (
-    NewestFirstCursor,
-    NewestFirstPoller,
-    NewestFirstPosition,
-    NewestFirstReader,
-    in_turns,
-)
+from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
 from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.composed import ComposedConnector, unsupported
@@ -106,7 +100,7 @@ class GlueRunReader(NewestFirstReader):
         """Reads the open runs that no page showed, and what the newest triggered runs waited for."""
         runs = self.result.records
         rest = [ref for ref in open_runs if parse.place(ref)[1] and (ref.job, ref.attempt_key) not in runs]
-        for ref in in_turns(rest, MOST_REQUESTED, at.turn):
+        for ref in self.in_turns(rest, MOST_REQUESTED, at.turn):
             if not self.has_time or not self._request(*parse.place(ref), ref):
                 break
         triggered = [

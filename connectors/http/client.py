@@ -35,6 +35,21 @@ class HttpPage:
     clock: TargetClock | None
     cut: str = ""
 
+    def ids_digest(self, path: str) -> str:
+        """A digest of the ids of the rows, of the rows themselves where one has none; "" without rows."""
+        ids = [value_at(row, path) for row in self.rows]
+        return digest(self.rows if None in ids else ids) if self.rows else ""
+
+    def is_before(self, since: datetime, fields: HttpRunsCall) -> bool:
+        """Whether the runs behind this page of a list that is sorted so were made before `since`."""
+        if not fields.newest_first or not self.rows:
+            return False
+        try:
+            made = instant_at(self.rows[-1], fields.queued or fields.started, fields)
+        except RecordUnreadable:
+            return False
+        return made is not None and made < since
+
 
 class HttpApiClient(SignedClient):
     def __init__(
@@ -98,23 +113,6 @@ class HttpApiClient(SignedClient):
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
         )
-
-
-def ids_digest(rows: list[Any], path: str) -> str:
-    """A digest of the ids of the rows, of the rows themselves where one has none; "" without rows."""
-    ids = [value_at(row, path) for row in rows]
-    return digest(rows if None in ids else ids) if rows else ""
-
-
-def is_page_before(page: HttpPage, since: datetime, fields: HttpRunsCall) -> bool:
-    """Whether the runs behind this page of a list that is sorted so were made before `since`."""
-    if not fields.newest_first or not page.rows:
-        return False
-    try:
-        made = instant_at(page.rows[-1], fields.queued or fields.started, fields)
-    except RecordUnreadable:
-        return False
-    return made is not None and made < since
 
 
 def fill_placeholders(value: Any, values: Mapping[str, Any]) -> Any:

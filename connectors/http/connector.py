@@ -15,15 +15,7 @@ from typing import Any
 
 import httpx
 
-from connectors.http.client import (
-    MAX_PAGES,
-    HttpApiClient,
-    HttpPage,
-    fill_placeholders,
-    ids_digest,
-    is_page_before,
-    read_log,
-)
+from connectors.http.client import MAX_PAGES, HttpApiClient, HttpPage, fill_placeholders, read_log
 from connectors.http.options import PLACEHOLDER, HttpOptions, HttpVerbCall
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
@@ -100,7 +92,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         for _ in range(MAX_SEARCHED_PAGES):
             result = self._client.page(self._runs, page, since)
             yield from result.rows
-            page, end = result.following, is_page_before(result, since, self._runs)
+            page, end = result.following, result.is_before(since, self._runs)
             if end or (page is None and not result.cut):
                 return
             if result.cut:
@@ -136,7 +128,7 @@ class HttpConnector(ComposedConnector):
         page, walk = None, HttpCursor()
         for _ in range(MAX_PAGES):
             result = self._api.page(self._options.jobs, page, EPOCH)
-            ids = ids_digest(result.rows, self._options.jobs.id)
+            ids = result.ids_digest(self._options.jobs.id)
             if walk.repeats(ids):
                 return rows, result.clock, ENDLESS_PAGES
             rows, page, walk = rows + result.rows, result.following, walk.after(ids)
@@ -156,13 +148,13 @@ class HttpConnector(ComposedConnector):
         page = self._api.page(self._options.runs, at.page, at.begun)
         now = page.clock.target if page.clock else datetime.now(UTC)
         at = at if at.page is not None else replace(at, until=now)
-        ids = ids_digest(page.rows, self._options.runs.id)
+        ids = page.ids_digest(self._options.runs.id)
         if at.page is not None and at.repeats(ids):
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
             result.warn(f"runs: {ENDLESS_PAGES}")
             return self._poll_of(result, HttpCursor(since=at.since), page, None)
         newest = min(max(self._add_runs(page, at, {ref.attempt_key for ref in open_runs}, result), at.newest), now)
-        if page.following is not None and not is_page_before(page, at.begun, self._options.runs):
+        if page.following is not None and not page.is_before(at.begun, self._options.runs):
             return self._poll_of(result, replace(at.after(ids), page=page.following, newest=newest), page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(newest, max(at.until, at.since))

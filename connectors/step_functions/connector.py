@@ -16,7 +16,6 @@ from connectors.sdk.aws.newest_first import (
     NewestFirstPoller,
     NewestFirstPosition,
     NewestFirstReader,
-    in_turns,
 )
 from connectors.sdk.aws.options import targets
 from connectors.sdk.aws.values import AwsReply, instant
@@ -69,7 +68,7 @@ class ExecutionReader(NewestFirstReader):
         self._read_redriven(places, at.marks, at.turn)
         shown = {execution_arn(run) for run in self.result.records.values()}
         rest = [(arn, ref) for ref in open_runs if (arn := parse.reference(ref).get("arn")) and arn not in shown]
-        for arn, ref in in_turns(rest, MOST_DESCRIBED, at.turn):
+        for arn, ref in self.in_turns(rest, MOST_DESCRIBED, at.turn):
             if not self.has_time or not self.request(ref.job, partial(self.client.execution, arn), ref):
                 break
         # The list has no error and cause. Without them here they are in the log.
@@ -83,7 +82,7 @@ class ExecutionReader(NewestFirstReader):
 
     def _read_redriven(self, machines: Mapping[str, str], before: Mapping[str, NewestFirstPosition], turn: int) -> None:
         """Redrives of executions that are older than the floor: some state machines each time."""
-        for name in in_turns(sorted(machines), MACHINES_FOR_REDRIVES, turn):
+        for name in self.in_turns(sorted(machines), MACHINES_FOR_REDRIVES, turn):
             if not self.has_time:
                 return
             try:

@@ -23,6 +23,8 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
 
+T = TypeVar("T")
+
 OVERLAP_SECONDS = 60.0
 """The list is "eventually consistent": executions may appear late."""
 MOST_CODES = 3000
@@ -150,6 +152,12 @@ class NewestFirstReader:
             return ref is not None
         return True
 
+    @staticmethod
+    def in_turns(items: Sequence[T], most: int, turn: int) -> Sequence[T]:
+        """At most `most` of the items, others with each turn."""
+        first = turn * most % len(items) if len(items) > most else 0
+        return [*items, *items][first : first + min(len(items), most)]
+
     @property
     def has_time(self) -> bool:
         return self.client.deadline.left > SHORTEST_CALL_SECONDS
@@ -241,13 +249,6 @@ class NewestFirstReader:
 
 
 PLACES_CACHED_SECONDS = 300.0
-T = TypeVar("T")
-
-
-def in_turns(items: Sequence[T], most: int, turn: int) -> Sequence[T]:
-    """At most `most` of the items, others with each turn."""
-    first = turn * most % len(items) if len(items) > most else 0
-    return [*items, *items][first : first + min(len(items), most)]
 
 
 class NewestFirstPoller:
