@@ -18,24 +18,20 @@ from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import httpx
-
 from connectors.airflow.options import AirflowOptions, MwaaOptions
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
 from connectors.sdk.secrets import caching
 from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.http import HttpEndpoint, HttpReply
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
 
 MAX_REFUSED_LOGINS = 3
 REFUSED_WINDOW_SECONDS = 15 * 60.0
 """To lock out no account, sign-in stops after three refusals in a quarter of an hour until a person acts."""
 
 
-def auth_of(
-    options: AirflowOptions, secrets: SecretResolver, major: int = 3, outside: httpx.BaseTransport | None = None
-) -> AirflowAuth:
+def auth_of(options: AirflowOptions, secrets: SecretResolver, major: int = 3, outside: Transport = None) -> AirflowAuth:
     """The sign-in method that the options select; a password goes to /auth/token of Airflow 3, and with each request
     (basic auth) to Airflow 2, which has no such endpoint. `outside` is for tests: a fake of Google and AWS."""
     if options.token is not None:
@@ -209,7 +205,7 @@ WebLogin = Callable[[Deadline], tuple[str, str]]
 """Returns a web login token of MWAA and the host name that it is for. Raises AccessRefused, SystemUnreachable."""
 
 
-def aws_web_login(options: MwaaOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None) -> WebLogin:
+def aws_web_login(options: MwaaOptions, secrets: SecretResolver, transport: Transport) -> WebLogin:
     """airflow:CreateWebLoginToken, as the identity that the options name."""
     from connectors.sdk.aws.client import AwsClient  # boto3 is an extra
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import httpx
-
 from connectors.airflow.actions import AirflowActions
 from connectors.airflow.auth import auth_of
 from connectors.airflow.client import (
@@ -37,7 +35,7 @@ from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResol
 from connectors.sdk.errors import ConnectorError, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import HttpEndpoint, HttpReply
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
 
 TARGET = "api"
 
@@ -53,9 +51,9 @@ class AirflowConnector(ComposedConnector):
         self,
         options: AirflowOptions,
         secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport = None,
         settle_seconds: float = SETTLE_SECONDS,
-        outside: httpx.BaseTransport | None = None,
+        outside: Transport = None,
     ) -> None:
         """`transport` and `outside` are for tests: fakes of Airflow and of the clouds' sign-in."""
         self._endpoint = HttpEndpoint("Airflow", options.url, options.ca_file, transport)

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import ClassVar
 
-import httpx
-
 from connectors.batch import actions, parse
 from connectors.batch import client as log
 from connectors.batch.client import GROUP, PAGE_SIZE, BatchClient, BatchOptions
@@ -22,6 +20,7 @@ from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.records import Inventory, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import Transport
 
 
 class BatchInventory:
@@ -170,11 +169,7 @@ class BatchConnector(ComposedConnector):
     """The job definitions of one region that the options name."""
 
     def __init__(
-        self,
-        options: BatchOptions,
-        secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
-        settle_seconds: float = 1.0,
+        self, options: BatchOptions, secrets: SecretResolver, transport: Transport = None, settle_seconds: float = 1.0
     ) -> None:
         client = BatchClient(options, secrets, transport)
         reader = BatchInventory(client, options)

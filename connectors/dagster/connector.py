@@ -11,8 +11,6 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
-import httpx
-
 from connectors.dagster import hold, parse, runs
 from connectors.dagster.actions import DagsterActions
 from connectors.dagster.client import DagsterClient
@@ -26,7 +24,7 @@ from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, Source
 from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Inventory, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport
 
 TARGET = "webserver"
 SETTLE_SECONDS = 3.0  # how long a key must stay absent before the action counts as never arrived
@@ -75,7 +73,7 @@ class DagsterConnector(ComposedConnector):
         self,
         options: DagsterOptions,
         secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         endpoint = HttpEndpoint("Dagster", options.url, options.ca_file, transport)

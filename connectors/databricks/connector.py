@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-import httpx
-
 from connectors.databricks import runs
 from connectors.databricks.actions import DatabricksActions
 from connectors.databricks.client import DatabricksClient, ServicePrincipalAccount
@@ -24,7 +22,7 @@ from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, Transport
 
 TARGET = "workspace"
 SETTLE_SECONDS = 3.0  # how long a key must stay absent before the action counts as never arrived
@@ -35,7 +33,7 @@ class DatabricksConnector(ComposedConnector):
         self,
         options: DatabricksOptions,
         secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         endpoint = HttpEndpoint("Databricks", options.url, options.ca_file, transport)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
-import httpx
 from pydantic import Field
 
 from connectors.eventbridge import parse
@@ -25,6 +24,7 @@ from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretReso
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import Transport
 
 
 class EventBridgeOptions(AwsOptions):
@@ -108,9 +108,7 @@ def probe(client: SchedulerClient) -> Probe:
 class EventBridgeConnector(ComposedConnector):
     """The schedules of one region that the options name."""
 
-    def __init__(
-        self, options: EventBridgeOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, options: EventBridgeOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         client = SchedulerClient("EventBridge Scheduler", options, secrets, transport)
         reader = ScheduleReader(client, options)
         super().__init__(

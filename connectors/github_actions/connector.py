@@ -12,8 +12,6 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import ParamSpec, TypeVar
 
-import httpx
-
 from connectors.github_actions.actions import GitHubActionsActions
 from connectors.github_actions.client import GitHubClient, GitHubRateLimit
 from connectors.github_actions.hold import GitHubHolder
@@ -32,7 +30,7 @@ from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, Transport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +45,7 @@ class GitHubActionsConnector(ComposedConnector):
         options: GitHubActionsOptions,
         repository: str,
         secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         endpoint = HttpEndpoint("GitHub", options.url, options.ca_file, transport)

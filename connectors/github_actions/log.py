@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic import NonNegativeInt, PositiveInt
 
 from connectors.github_actions import parse
@@ -23,7 +22,7 @@ from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.http import LOOPBACK, HttpEndpoint, HttpReply
+from connectors.sdk.transport.http import LOOPBACK, HttpEndpoint, HttpReply, Transport
 
 CONTENT_RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d{1,15})")
 
@@ -42,11 +41,7 @@ class GitHubLogPosition:
 
 class GitHubLogReader:
     def __init__(
-        self,
-        client: GitHubClient,
-        definitions: WorkflowFiles,
-        ca_file: Path | None,
-        transport: httpx.BaseTransport | None,
+        self, client: GitHubClient, definitions: WorkflowFiles, ca_file: Path | None, transport: Transport
     ) -> None:
         """`ca_file` and `transport` are for the server that stores logs: it is another one, and gets no token."""
         self._client, self._definitions, self._ca_file, self._transport = client, definitions, ca_file, transport

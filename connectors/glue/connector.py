@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import ClassVar
 
-import httpx
-
 from connectors.glue import actions, parse
 from connectors.glue import client as log
 from connectors.glue.client import GROUP, RUNS_SIZE, GlueClient, GlueOptions
@@ -24,6 +22,7 @@ from connectors.sdk.errors import AccessRefused
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule
 from connectors.sdk.states import SCHEDULE_UNREADABLE, Capability, ProofLevel, RunState, Verb
+from connectors.sdk.transport.http import Transport
 
 
 class GlueInventory:
@@ -141,11 +140,7 @@ class GlueConnector(ComposedConnector):
     """The jobs of one region that the options name."""
 
     def __init__(
-        self,
-        options: GlueOptions,
-        secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
-        settle_seconds: float = 1.0,
+        self, options: GlueOptions, secrets: SecretResolver, transport: Transport = None, settle_seconds: float = 1.0
     ) -> None:
         client = GlueClient(options, secrets, transport)
         reader = GlueInventory(client, options)

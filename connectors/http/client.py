@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpOptions, HttpRunsCall
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
@@ -19,7 +17,7 @@ from connectors.sdk.fields import digest
 from connectors.sdk.log_chunks import chunk_of, from_character, to_character
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef, TargetClock
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, Transport
 
 GONE_STATUSES = frozenset({404, 410})
 MAX_PAGES = 1000
@@ -52,9 +50,7 @@ class HttpPage:
 
 
 class HttpApiClient(SignedClient):
-    def __init__(
-        self, options: HttpOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, options: HttpOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         self.options, self._secrets = options, secrets
         account = HttpAccount(secrets, options.username, options.password, options.token)
         super().__init__(HttpEndpoint("the API", options.url, options.ca_file, transport), account)

@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import httpx
-
 from connectors.http.client import MAX_PAGES, HttpApiClient, HttpPage, fill_placeholders, read_log
 from connectors.http.options import PLACEHOLDER, HttpOptions, HttpVerbCall
 from connectors.sdk.composed import ComposedConnector, unsupported
@@ -34,6 +32,7 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.settle import sent_at
 from connectors.sdk.states import ProofLevel, Verb
+from connectors.sdk.transport.http import Transport
 from connectors.sdk.vanished_runs import no_longer_listed
 
 TARGET = "api"
@@ -103,9 +102,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
 
 class HttpConnector(ComposedConnector):
-    def __init__(
-        self, options: HttpOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, options: HttpOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         self._options, self._api = options, HttpApiClient(options, secrets, transport)
         super().__init__(
             self._api,

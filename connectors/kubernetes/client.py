@@ -12,15 +12,20 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.secrets import caching
 from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.http import HttpAccount, HttpAnswerTooLarge, HttpEndpoint, HttpReply, SignedClient
+from connectors.sdk.transport.http import (
+    HttpAccount,
+    HttpAnswerTooLarge,
+    HttpEndpoint,
+    HttpReply,
+    SignedClient,
+    Transport,
+)
 
 PAGE_LIMIT = 250
 """Objects per page: some megabytes if their specs are long."""
@@ -37,11 +42,7 @@ PLAIN_HEADERS = {"Accept": "*/*"}
 
 class KubernetesClient:
     def __init__(
-        self,
-        options: KubernetesOptions,
-        target: str,
-        secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        self, options: KubernetesOptions, target: str, secrets: SecretResolver, transport: Transport = None
     ) -> None:
         self.deadline = Deadline(0.0)
         self.namespace = "" if target == CLUSTER_TARGET and not options.namespaces else target

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-import httpx
-
 from connectors.kubernetes import log, parse
 from connectors.kubernetes.actions import MISSING, KubernetesActions
 from connectors.kubernetes.client import KubernetesClient
@@ -21,15 +19,12 @@ from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.transport.http import Transport
 
 
 class KubernetesConnector(ComposedConnector):
     def __init__(
-        self,
-        options: KubernetesOptions,
-        target: str,
-        secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        self, options: KubernetesOptions, target: str, secrets: SecretResolver, transport: Transport = None
     ) -> None:
         client = KubernetesClient(options, target, secrets, transport)
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from connectors.prefect.actions import PrefectActions
 from connectors.prefect.client import PrefectClient, list_rows
 from connectors.prefect.hold import all_holds
@@ -25,7 +23,7 @@ from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport
 
 TARGET = "api"
 SETTLE_SECONDS = 3.0
@@ -38,7 +36,7 @@ class PrefectConnector(ComposedConnector):
         self,
         options: PrefectOptions,
         secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport = None,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         endpoint = HttpEndpoint("Prefect", options.url, options.ca_file, transport)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-import httpx
 from pydantic import Field
 
 from connectors.sdk.aws.options import AwsOptions
@@ -16,6 +15,7 @@ from connectors.sdk.aws.scheduler import SchedulerClient
 from connectors.sdk.aws.values import AwsReply, given
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.transport.http import Transport
 
 
 class StepFunctionsOptions(AwsOptions):
@@ -39,9 +39,7 @@ LIST_SIZE = 1000  # maxResults, "The default is 100 and the maximum allowed page
 class StepFunctionsClient(SchedulerClient):
     """One region as one identity."""
 
-    def __init__(
-        self, options: StepFunctionsOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, options: StepFunctionsOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         addresses = {"scheduler": options.scheduler_endpoint_url}
         super().__init__("Step Functions", options, secrets, transport, addresses)
 

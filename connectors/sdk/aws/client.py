@@ -52,7 +52,7 @@ from connectors.sdk.errors import (
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import LATER as LATER_STATUSES
-from connectors.sdk.transport.http import NEVER_5XX, HttpEndpoint, HttpReply, retry_after
+from connectors.sdk.transport.http import NEVER_5XX, HttpEndpoint, HttpReply, Transport, retry_after
 from connectors.sdk.transport.http import REFUSED as REFUSED_STATUSES
 
 NO_IDENTITY = (
@@ -170,7 +170,7 @@ def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorErr
 class AwsSender:
     """Sends what botocore has signed: one deadline and one size limit for the whole call. Not thread safe."""
 
-    def __init__(self, place: str, ca_file: Path | None = None, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, place: str, ca_file: Path | None = None, transport: Transport = None) -> None:
         self.place = place
         self.deadline = Deadline(0.0)
         self.clock: TargetClock | None = None
@@ -240,7 +240,7 @@ class AwsClient:
         title: str,
         options: AwsOptions,
         secrets: SecretResolver,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport = None,
         addresses: Mapping[str, str | None] | None = None,
     ) -> None:
         """`title`: "Step Functions", for messages. `addresses`: of services that are not at `options.endpoint_url`."""

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Any, ClassVar
 
-import httpx
-
 from connectors.sdk.aws.client import AwsClient, AwsNotFound, try_permission
 from connectors.sdk.aws.options import AwsLogOptions
 from connectors.sdk.aws.values import AwsReply, given
@@ -22,6 +20,7 @@ from connectors.sdk.contract import SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.log_chunks import from_character, to_character
 from connectors.sdk.records import LogChunk
+from connectors.sdk.transport.http import Transport
 
 MOST_PAGES = 25
 MOST_EVENTS = 10_000  # limit of GetLogEvents, "The maximum is as many log events as can fit in 1 MB, up to 10,000"
@@ -170,9 +169,7 @@ class AwsLogClient(AwsClient):
     service: ClassVar[str]
     """ "Glue", for messages."""
 
-    def __init__(
-        self, options: AwsLogOptions, secrets: SecretResolver, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, options: AwsLogOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         self.reads_logs = options.reads_logs
         super().__init__(self.service, options, secrets, transport, {"logs": options.logs_endpoint_url})
 

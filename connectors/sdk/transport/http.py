@@ -44,6 +44,8 @@ from connectors.sdk.records import TargetClock
 from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, note_limit
 
 Resolve = Callable[[str, int], list[str]]
+Transport = httpx.BaseTransport | None
+"""Given by tests: a fake of the server; None: the network."""
 
 LIMIT_BYTES = 32 * 1024 * 1024
 """Of one answer."""
@@ -340,7 +342,7 @@ class HttpEndpoint:
         source: str,
         base_url: str,
         ca_file: Path | None = None,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport = None,
         context: ssl.SSLContext | None = None,
     ) -> None:
         """`context` verifies the server in place of `ca_file`, and may hold a certificate of ours."""
