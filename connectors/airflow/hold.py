@@ -208,9 +208,7 @@ def active_hold(client: AirflowClient, dag: str) -> HoldMark | None:
     return next((note.mark for note in hold_notes(newest_runs(client, dag))), None)
 
 
-def all_holds(
-    client: AirflowClient, watched: Callable[[str], bool], known: Collection[str] = ()
-) -> tuple[NativeHold, ...]:
+def all_holds(client: AirflowClient, watched: Callable[[str], bool], known: Collection[str]) -> tuple[NativeHold, ...]:
     """Every mark of a watched DAG that is paused, and of those of `known` that are not. All but the one that a DAG is
     paused under are bare: they outlived their holds. Raises SystemUnreachable where there are too many."""
     rows = fields.tables(rows_by_offset(partial(client.dags, paused="true"), "dags", MAX_DAG_PAGES).rows)

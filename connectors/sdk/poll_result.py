@@ -44,14 +44,12 @@ class PollResult:
             if record.state is RunState.UNKNOWN:
                 self.warn(f"state {record.native_state!r} of a run is not known to Headway")
 
-    def without_record(
-        self, open_runs: Iterable[RunRef], deadline: Deadline, reserved_share: float
-    ) -> Iterator[RunRef]:
-        """Open runs that no list showed; incomplete once only `reserved_share` of the call's time is left."""
+    def without_record(self, open_runs: Iterable[RunRef], deadline: Deadline, reserved: float) -> Iterator[RunRef]:
+        """Open runs that no list showed; incomplete once only the reserved share of the call's time is left."""
         for open_run in open_runs:
             if (open_run.job, open_run.attempt_key) in self.records:
                 continue
-            if deadline.left < deadline.seconds * reserved_share:
+            if deadline.is_below(reserved):
                 return self.mark_incomplete("not all open runs were read in time: the next poll reads the rest")
             yield open_run
 
