@@ -129,228 +129,125 @@ ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "oncall", "versio
 COMMANDS: dict[str, Command] = {
     "console": Command("console", "Open the console, as `headway` alone does", "headway --config /etc/headway"),
     "console serve": Command("serve", "Serve the console to browsers", "headway console serve"),
-    "demo": Command(
-        "demo", "Open the console on a recorded night; no network needed", "headway demo --at 03:11 --rate 60"
-    ),
-    "init": Command(
-        "onboarding",
-        "Find schedulers on this machine, write a config in shadow mode, propose a service",
-        "headway init --only cron --yes",
-    ),
+    "demo": Command("demo", "Open the console on a recorded night; no network needed",
+        "headway demo --at 03:11 --rate 60"),
+    "init": Command("onboarding", "Find schedulers on this machine, write a config in shadow mode, propose a service",
+        "headway init --only cron --yes"),
     "check": Command("configure", "Validate the config and probe every system", "headway check --no-probe"),
-    "doctor": Command(
-        "configure", "Check the installation; print each problem and its fix", "headway doctor --timeout 5"
-    ),
+    "doctor": Command("configure", "Check the installation; print each problem and its fix",
+        "headway doctor --timeout 5"),
     "datacheck": Command("checks", "List data checks; show one, or run it now", "headway datacheck supply-rows --now"),
     "engine": Command("engine", "Run the engine, or stop the one that runs", "headway engine --log-level warning"),
     "status": Command("status", "Show the engine, systems, services and open incidents", "watch -n 30 headway status"),
-    "system": Command(
-        "systems", "List systems with their polling health, or show one", "headway system etl-hosts/db07"
-    ),
+    "system": Command("systems", "List systems with their polling health, or show one",
+        "headway system etl-hosts/db07"),
     "system probe": Command("systems", "Have the engine probe a system now", "headway system probe etl-hosts"),
-    "system pause": Command(
-        "systems",
-        "Pause polling of a system, or resume it with --off",
-        'headway system pause etl-hosts --for 2h --why "db07 gets a new disk"',
-    ),
-    "system drift": Command(
-        "systems",
+    "system pause": Command("systems", "Pause polling of a system, or resume it with --off",
+        'headway system pause etl-hosts --for 2h --why "db07 gets a new disk"'),
+    "system drift": Command("systems",
         "List schedules and definitions that changed at the scheduler, or accept a change",
-        "headway system drift accept etl-hosts/db07:extract_orders",
-    ),
-    "system shell": Command(
-        "systems", "Open a shell on a host or in a database, as Headway signs in", "headway system shell etl-hosts"
-    ),
+        "headway system drift accept etl-hosts/db07:extract_orders"),
+    "system shell": Command("systems", "Open a shell on a host or in a database, as Headway signs in",
+        "headway system shell etl-hosts"),
     "service": Command("services", "List services by urgency, or show one", "headway service --attainment"),
-    "service review": Command(
-        "services", "Compare a service's declaration with what is observed", "headway service review supply-plan"
-    ),
-    "service extend": Command(
-        "services",
-        "Extend the deadline of a service for one date, or revoke that with --off",
-        'headway service extend supply-plan --until 08:00 --why "the bank was late"',
-    ),
-    "forecast": Command(
-        "forecast",
+    "service review": Command("services", "Compare a service's declaration with what is observed",
+        "headway service review supply-plan"),
+    "service extend": Command("services", "Extend the deadline of a service for one date, or revoke that with --off",
+        'headway service extend supply-plan --until 08:00 --why "the bank was late"'),
+    "forecast": Command("forecast",
         "Forecast how likely each service is late, and why; `score` compares past forecasts with what happened",
-        "headway forecast supply-plan",
-    ),
-    "forecast what-if": Command(
-        "forecast",
+        "headway forecast supply-plan"),
+    "forecast what-if": Command("forecast",
         "Forecast services if a job were restarted, skipped or faster, or a pool larger",
-        "headway forecast what-if --restart extract_orders --at 03:58",
-    ),
-    "forecast tonight": Command(
-        "forecast",
-        "Show the timeline of a night: services and critical jobs",
-        "headway forecast tonight --date 2026-11-18 --at 03:20",
-    ),
-    "job": Command(
-        "jobs",
-        "Show a job: schedule, history, dependencies and drift",
-        "headway job etl-hosts/db07:extract_orders --date 2026-11-19",
-    ),
-    "job list": Command(
-        "jobs", "List jobs that match a filter", "headway job list extract --system etl-hosts --problems"
-    ),
-    "job start": Command(
-        "actions",
-        "Start a job once, now",
-        "headway job start warehouse-airflow/load_orders --conf day=2026-11-19 --dry-run",
-    ),
-    "job findings": Command(
-        "jobs",
-        "List findings of the detection rules: too long, stuck, shrunk …",
-        "headway job findings --job etl-hosts/db07:extract_orders --all",
-    ),
-    "run": Command(
-        "runs",
-        "List the latest runs of a job, or of all jobs that match a filter",
-        "headway run etl-hosts/db07:extract_orders --limit 50",
-    ),
+        "headway forecast what-if --restart extract_orders --at 03:58"),
+    "forecast tonight": Command("forecast", "Show the timeline of a night: services and critical jobs",
+        "headway forecast tonight --date 2026-11-18 --at 03:20"),
+    "job": Command("jobs", "Show a job: schedule, history, dependencies and drift",
+        "headway job etl-hosts/db07:extract_orders --date 2026-11-19"),
+    "job list": Command("jobs", "List jobs that match a filter",
+        "headway job list extract --system etl-hosts --problems"),
+    "job start": Command("actions", "Start a job once, now",
+        "headway job start warehouse-airflow/load_orders --conf day=2026-11-19 --dry-run"),
+    "job findings": Command("jobs", "List findings of the detection rules: too long, stuck, shrunk …",
+        "headway job findings --job etl-hosts/db07:extract_orders --all"),
+    "run": Command("runs", "List the latest runs of a job, or of all jobs that match a filter",
+        "headway run etl-hosts/db07:extract_orders --limit 50"),
     "run cancel": Command("actions", "Cancel runs", "headway run cancel etl-hosts/db07:extract_orders --dry-run"),
     "run skip": Command("actions", "Mark runs as skipped", "headway run skip warehouse-airflow/load_orders --dry-run"),
-    "run mark-ok": Command(
-        "actions",
-        "Mark runs as succeeded",
-        'headway run mark-ok warehouse-airflow/load_orders --why "the file was loaded by hand"',
-    ),
+    "run mark-ok": Command("actions", "Mark runs as succeeded",
+        'headway run mark-ok warehouse-airflow/load_orders --why "the file was loaded by hand"'),
     "log": Command("runs", "Print the log of a run", "headway log etl-hosts/db07:extract_orders --diff"),
-    "lineage": Command(
-        "lineage",
-        "Show the jobs upstream and downstream of a job, over all systems",
-        "headway lineage warehouse-airflow/load_orders --up 2 --down 5",
-    ),
-    "blast": Command(
-        "lineage",
-        "Show the blast radius of a job: affected services and jobs",
-        "headway blast etl-hosts/db07:extract_orders",
-    ),
-    "incident": Command(
-        "incidents",
-        "Show an incident: cause, deadlines, affected services, notifications",
-        "headway incident INC-0001 --plain",
-    ),
+    "lineage": Command("lineage", "Show the jobs upstream and downstream of a job, over all systems",
+        "headway lineage warehouse-airflow/load_orders --up 2 --down 5"),
+    "blast": Command("lineage", "Show the blast radius of a job: affected services and jobs",
+        "headway blast etl-hosts/db07:extract_orders"),
+    "incident": Command("incidents", "Show an incident: cause, deadlines, affected services, notifications",
+        "headway incident INC-0001 --plain"),
     "incident list": Command("incidents", "List open incidents", "headway incident list --all"),
-    "incident note": Command(
-        "incidents",
-        "Add a note to the timeline of an incident",
-        'headway incident note INC-0001 "the disk of db07 was full"',
-    ),
-    "incident report": Command(
-        "incidents", "Print an incident report in Markdown", "headway incident report INC-0001 > incident.md"
-    ),
-    "incident handover": Command(
-        "incidents", "Print the handover for the next shift", "headway incident handover --since 22:00 --markdown"
-    ),
+    "incident note": Command("incidents", "Add a note to the timeline of an incident",
+        'headway incident note INC-0001 "the disk of db07 was full"'),
+    "incident report": Command("incidents", "Print an incident report in Markdown",
+        "headway incident report INC-0001 > incident.md"),
+    "incident handover": Command("incidents", "Print the handover for the next shift",
+        "headway incident handover --since 22:00 --markdown"),
     "ack": Command("incidents", "Acknowledge an incident, or end that with --expire", "headway ack INC-0001 --for 1h"),
-    "alert": Command(
-        "alerts",
-        "List undelivered or suppressed alerts; test a route, retry a delivery, rate an alert",
-        "headway alert test oncall",
-    ),
+    "alert": Command("alerts", "List undelivered or suppressed alerts; test a route, retry a delivery, rate an alert",
+        "headway alert test oncall"),
     "alert noise": Command("alerts", "Report which alerts were noise", "headway alert noise --since 7d"),
-    "silence": Command(
-        "alerts",
-        "List, add and expire silences",
-        'headway silence add --system etl-hosts --for 2h --why "db07 gets a new disk"',
-    ),
-    "oncall": Command(
-        "alerts", "Show who is on call, and who is next", "headway oncall primary --at 2026-11-21T02:00Z"
-    ),
-    "recover": Command(
-        "plans", "Plan the recovery of an incident, and execute it", "headway recover INC-0001 --dry-run"
-    ),
+    "silence": Command("alerts", "List, add and expire silences",
+        'headway silence add --system etl-hosts --for 2h --why "db07 gets a new disk"'),
+    "oncall": Command("alerts", "Show who is on call, and who is next",
+        "headway oncall primary --at 2026-11-21T02:00Z"),
+    "recover": Command("plans", "Plan the recovery of an incident, and execute it",
+        "headway recover INC-0001 --dry-run"),
     "plan": Command("plans", "List plans, or show one with its steps", "headway plan 7 --watch"),
     "plan pause": Command("plans", "Pause a plan: send no further step", "headway plan pause 7"),
     "plan resume": Command("plans", "Resume a paused or stopped plan", "headway plan resume 7 --watch"),
     "plan abort": Command("plans", "Abort a plan: drop the steps not sent yet", "headway plan abort 7"),
-    "plan backfill": Command(
-        "plans",
-        "Run a job for past dates it has not completed",
-        "headway plan backfill etl-hosts/db07:extract_orders --from 2026-11-01 --to 2026-11-03 --dry-run",
-    ),
-    "rerun": Command(
-        "actions", "Rerun a run and verify the result", "headway rerun etl-hosts/db07:extract_orders --dry-run"
-    ),
-    "action": Command(
-        "actions", "List actions and their status; KEY shows one action's history", "headway action state:failed by:ann"
-    ),
+    "plan backfill": Command("plans", "Run a job for past dates it has not completed",
+        "headway plan backfill etl-hosts/db07:extract_orders --from 2026-11-01 --to 2026-11-03 --dry-run"),
+    "rerun": Command("actions", "Rerun a run and verify the result",
+        "headway rerun etl-hosts/db07:extract_orders --dry-run"),
+    "action": Command("actions", "List actions and their status; KEY shows one action's history",
+        "headway action state:failed by:ann"),
     "action approvals": Command("actions", "List actions that wait for approval", "headway action approvals --json"),
-    "action approve": Command(
-        "actions", "Approve an action another person requested", "headway action approve 3f0a91c2"
-    ),
-    "action withdraw": Command(
-        "actions", "Withdraw an action that was not sent; without KEY, list those", "headway action withdraw 3f0a91c2"
-    ),
-    "action complete": Command(
-        "actions",
-        "Complete a manual step, or undo that; without STEP, list open steps",
-        'headway action complete finance/sign-off --note "signed by ann"',
-    ),
+    "action approve": Command("actions", "Approve an action another person requested",
+        "headway action approve 3f0a91c2"),
+    "action withdraw": Command("actions", "Withdraw an action that was not sent; without KEY, list those",
+        "headway action withdraw 3f0a91c2"),
+    "action complete": Command("actions", "Complete a manual step, or undo that; without STEP, list open steps",
+        'headway action complete finance/sign-off --note "signed by ann"'),
     "hold": Command("holds", "List holds, from the store or from the schedulers", "headway hold --from-native"),
-    "hold add": Command(
-        "holds",
-        "Hold a job: it does not start until released",
-        'headway hold add warehouse-airflow/load_orders --for 2h --why "waits for the orders"',
-    ),
-    "hold release": Command(
-        "holds",
-        "Release a hold; a start missed meanwhile runs once",
-        "headway hold release warehouse-airflow/load_orders",
-    ),
-    "gate": Command(
-        "holds",
-        "Wait until a job's upstreams succeeded, then run COMMAND",
-        "headway gate warehouse-pg/revenue_mart --timeout 2h -- /opt/etl/bin/revenue",
-        takes_command=True,
-    ),
-    "calendar": Command(
-        "calendars",
-        "List calendars, or the days one of them counts",
-        "headway calendar business-days --next 20 --from 2026-12-24",
-    ),
-    "why": Command(
-        "explain",
-        "Explain why a job is not running, or why a service is late",
-        "headway why supply-plan --date 2026-11-19",
-    ),
+    "hold add": Command("holds", "Hold a job: it does not start until released",
+        'headway hold add warehouse-airflow/load_orders --for 2h --why "waits for the orders"'),
+    "hold release": Command("holds", "Release a hold; a start missed meanwhile runs once",
+        "headway hold release warehouse-airflow/load_orders"),
+    "gate": Command("holds", "Wait until a job's upstreams succeeded, then run COMMAND",
+        "headway gate warehouse-pg/revenue_mart --timeout 2h -- /opt/etl/bin/revenue", takes_command=True),
+    "calendar": Command("calendars", "List calendars, or the days one of them counts",
+        "headway calendar business-days --next 20 --from 2026-12-24"),
+    "why": Command("explain", "Explain why a job is not running, or why a service is late",
+        "headway why supply-plan --date 2026-11-19"),
     "audit": Command("audit", "Print the audit log, or verify it", "headway audit --actor ann --since 2026-11-20"),
-    "connector": Command(
-        "connectors", "List connector kinds, try one on a system, or create one", "headway connector try etl-hosts"
-    ),
-    "connector grants": Command(
-        "connectors", "Print the grants a kind of system needs", "headway connector grants pg_cron"
-    ),
-    "connector cron": Command(
-        "connectors",
-        "Print the shell wrapper or gate for cron, and how to install it",
-        "headway connector cron wrapper",
-    ),
-    "freeze": Command(
-        "modes",
-        "Stop sending actions at once, or resume with --off; polling and alerts go on",
-        'headway freeze --why "the network is being moved"',
-    ),
-    "shadow": Command(
-        "modes", "Observe without notifying or acting; `shadow off` goes live", "headway shadow report --since 14d"
-    ),
-    "store backup": Command(
-        "store",
-        "Copy the store while it is in use, and verify the copy",
-        "headway store backup /var/backups/headway.db",
-    ),
-    "store restore": Command(
-        "store",
-        "Replace the store by a copy, frozen until you unfreeze it",
-        "headway store restore /var/backups/headway.db",
-    ),
+    "connector": Command("connectors", "List connector kinds, try one on a system, or create one",
+        "headway connector try etl-hosts"),
+    "connector grants": Command("connectors", "Print the grants a kind of system needs",
+        "headway connector grants pg_cron"),
+    "connector cron": Command("connectors", "Print the shell wrapper or gate for cron, and how to install it",
+        "headway connector cron wrapper"),
+    "freeze": Command("modes", "Stop sending actions at once, or resume with --off; polling and alerts go on",
+        'headway freeze --why "the network is being moved"'),
+    "shadow": Command("modes", "Observe without notifying or acting; `shadow off` goes live",
+        "headway shadow report --since 14d"),
+    "store backup": Command("store", "Copy the store while it is in use, and verify the copy",
+        "headway store backup /var/backups/headway.db"),
+    "store restore": Command("store", "Replace the store by a copy, frozen until you unfreeze it",
+        "headway store restore /var/backups/headway.db"),
     "store grants": Command("connectors", "Print the grants of a store on PostgreSQL", "headway store grants"),
-    "completion": Command(
-        "completion", "Print the completion script for a shell", "headway completion bash >> ~/.bashrc"
-    ),
+    "completion": Command("completion", "Print the completion script for a shell",
+        "headway completion bash >> ~/.bashrc"),
     "version": Command("configure", "Print the installed version", "headway version --json"),
-}
+}  # fmt: skip
 """Full name -> command. A noun without an entry of its own has verbs only."""
 LIST_AND_VIEW = ("job", "incident")
 """Nouns with a command `NOUN list`; NOUN alone means it, NOUN NAME shows one."""

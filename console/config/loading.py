@@ -16,19 +16,19 @@ from console.config.checks import CheckSettings, check_checks, declared_checks, 
 from console.config.dependencies import check_dependencies
 from console.config.document import ConfigDocument, ConfigFaults, Table, read_files, suggestion
 from console.config.estate import (
-    ActingSettings,  # fmt: skip
-    AlertSettings,  # fmt: skip
-    Config,  # fmt: skip
-    DependencySettings,  # fmt: skip
-    EstateSection,  # fmt: skip
+    ActingSettings,
+    AlertSettings,
+    Config,
+    DependencySettings,
+    EstateSection,
     IncidentSettings,
-    JobSettings,  # fmt: skip
-    PermissionSettings,  # fmt: skip
+    JobSettings,
+    PermissionSettings,
     PoolSettings,
-    RouteSettings,  # fmt: skip
-    ServiceSettings,  # fmt: skip
-    SystemConfig,  # fmt: skip
-    SystemSettings,  # fmt: skip
+    RouteSettings,
+    ServiceSettings,
+    SystemConfig,
+    SystemSettings,
 )
 from console.config.keymap import read_keys
 from console.config.maintenance import ExceptionSettings, MaintenanceSettings

@@ -32,11 +32,6 @@ def user_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headway"
 
 
-def state_folder() -> Path:
-    """The user's folder for program state."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "headway"
-
-
 def config_path(given: str | None) -> Path:
     """`--config`, else HEADWAY_CONFIG, else the user's own."""
     return Path(given or os.environ.get("HEADWAY_CONFIG") or user_config()).expanduser()

@@ -26,22 +26,6 @@ _MAX_STORED = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One stored row."""
-
-    seq: int
-    at_us: int
-    actor: str
-    origin: str
-    verb: str
-    object: str
-    detail: str
-    why: str
-    prev_hash: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
 class ChainVerdict:
     """Result of verifying the whole chain."""
 
@@ -91,21 +75,20 @@ def verify_chain(rows: Iterable[Sequence[Any]], noted: str = "", head: str = "")
     kept elsewhere ("seq:hash", or only the hash), which must be in the chain, in that row."""
     head_hash, count, last, head_row = head.rpartition(":")[2], 0, "", 0
     for row in rows:
-        entry = AuditEntry(*row)
-        count += 1
-        values = (entry.seq, entry.at_us, entry.actor, entry.origin, entry.verb, entry.object, entry.detail, entry.why)
-        if entry.seq != count:
-            return ChainVerdict(count, last, count, f"row {count} is missing: row {entry.seq} is in its place")
-        if entry.prev_hash != last:
-            text = f"row {entry.seq} does not follow the row before it: one of them was exchanged"
-            return ChainVerdict(count, last, entry.seq, text)
-        if entry.hash != entry_hash(last, values):
-            return ChainVerdict(count, last, entry.seq, f"row {entry.seq} was changed after it was written")
-        last = entry.hash
+        *values, prev_hash, row_hash = row
+        seq, count = values[0], count + 1
+        if seq != count:
+            return ChainVerdict(count, last, count, f"row {count} is missing: row {seq} is in its place")
+        if prev_hash != last:
+            text = f"row {seq} does not follow the row before it: one of them was exchanged"
+            return ChainVerdict(count, last, seq, text)
+        if row_hash != entry_hash(last, values):
+            return ChainVerdict(count, last, seq, f"row {seq} was changed after it was written")
+        last = row_hash
         head_row = count if last == head_hash else head_row
-    seq, _, digest = noted.partition(" ")
-    if noted and (seq, digest) != (str(count), last):
-        text = f"the store recorded row {seq} as the last, and row {count} is: rows were cut"
+    noted_row, _, noted_hash = noted.partition(" ")
+    if noted and (noted_row, noted_hash) != (str(count), last):
+        text = f"the store recorded row {noted_row} as the last, and row {count} is: rows were cut"
         return ChainVerdict(count, last, count + 1, text)
     if not noted and count:
         return ChainVerdict(count, last, count, "the store's record of its last row was removed")

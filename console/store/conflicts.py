@@ -41,14 +41,15 @@ def planned_step(session: Session, run_id: int, verbs: Sequence[str]) -> tuple[i
     return tuple(rows[0]) if rows else None
 
 
-def earlier_action(session: Session, key: str) -> str:
-    """What of the same run goes before the action `key`, in words; empty for nothing. A plan's steps stand where their
-    plan does: so no two wait for each other."""
-    for (by,) in session.rows(_BEFORE, (key,)):
-        return f"what {by} asked of the same run is not over yet"
-    for number, place in session.rows(_PLANNED_BEFORE, (key,)):
-        return f"plan {number} does it first, in its step {place}"
-    return ""
+def earlier_action_of(store: Database, key: str) -> str | None:
+    """Why the action `key` waits for another one of its run; None if it need not. A plan's steps are ordered by the
+    request of their plan, so that no two wait for each other."""
+    with store.read() as session:
+        for (by,) in session.rows(_BEFORE, (key,)):
+            return f"what {by} asked of the same run is not over yet"
+        for number, place in session.rows(_PLANNED_BEFORE, (key,)):
+            return f"plan {number} does it first, in its step {place}"
+    return None
 
 
 _PLANS_US = (
@@ -120,12 +121,6 @@ def run_conflicts(store: Database, run_id: int | None) -> tuple[list[str], str |
     if plan is not None and words is None:
         words = f"plan {plan[0]} of {plan[1]} does it, in its step {plan[2]}"
     return [str(row.key) for row in found], words
-
-
-def earlier_action_of(store: Database, key: str) -> str | None:
-    """What goes before this action, which waits for its turn; None for nothing."""
-    with store.read() as session:
-        return earlier_action(session, key) or None
 
 
 def mark_refusal(store: Database, verb: Verb, run_id: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MAX_CANDIDATES = 8
-"""Full names that are told where a short one fits several."""
+"""Full names listed where a short one matches several."""
 
 
 class StoreError(Exception):
@@ -15,11 +15,11 @@ class StoreUnusable(StoreError):
 
 
 class StoreMissing(StoreUnusable):
-    """It is not there yet: an engine makes it."""
+    """It does not exist yet: an engine creates it."""
 
 
 class StoreOutdated(StoreUnusable):
-    """Its schema is older than this program's: an engine migrates it. `found`: that without the mend."""
+    """Its schema is older than this program's: an engine migrates it. `found`: the message without the fix."""
 
     def __init__(self, found: str) -> None:
         super().__init__(f'{found}; start "headway engine" once: it migrates the store')
@@ -27,11 +27,11 @@ class StoreOutdated(StoreUnusable):
 
 
 class NotAllowed(StoreError):
-    """They may not: by what config permits, or by what the database grants. The message says whom to ask."""
+    """Refused by the permissions of the config, or of the database. The message says whom to ask."""
 
 
 class ReasonNeeded(NotAllowed):
-    """They may, once they say why."""
+    """Allowed with a reason only."""
 
 
 class StoreTooNew(StoreUnusable):
@@ -43,67 +43,53 @@ class LeaseLost(StoreError):
 
 
 class NotFound(StoreError):
-    """Nothing has this name. `near`: names that are close to it; `lists`: the command that lists those that there are,
-    told where none is close."""
+    """Nothing has this name. `near`: similar names; `lists`: the command that lists the existing ones, for a message
+    without similar names; `text`: the whole message, if it is another one."""
 
-    def __init__(self, name: str, near: tuple[str, ...] = (), lists: str = "") -> None:
-        self.name = name
-        self.near = near
+    def __init__(self, name: str, near: tuple[str, ...] = (), lists: str = "", text: str = "") -> None:
+        self.name, self.near = name, near
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; {lists} lists what there is" if lists else ""
-        super().__init__(f'"{name}" not found{hint}')
+        super().__init__(text or f'"{name}" not found{hint}')
 
 
 class ItemNotFound(NotFound):
-    """What has this name has not what was asked for; `told`: the whole sentence."""
+    """The named thing exists, but not the requested part of it."""
 
-    def __init__(self, name: str, told: str) -> None:
-        StoreError.__init__(self, told)
-        self.name = name
-        self.near = ()
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(name, text=text)
 
 
 class PlanNotFound(NotFound):
     """No plan has this number."""
 
     def __init__(self, number: int) -> None:
-        StoreError.__init__(self, f"there is no plan {number}; headway plan --all lists them")
-        self.name = str(number)
-        self.near = ()
+        super().__init__(str(number), text=f"there is no plan {number}; headway plan --all lists them")
 
 
 class IndistinctName(NotFound):
-    """Several jobs are shown under this name and none has it byte by byte: which of them is not guessed."""
+    """Several jobs are displayed under this name and none has exactly it: none of them is guessed."""
 
     def __init__(self, name: str, ids: tuple[int, ...]) -> None:
-        StoreError.__init__(
-            self,
-            f'"{name}" is how several jobs look alike: their names differ in what cannot be shown. Name one by its id: '
-            + ", ".join(f"id:{one}" for one in ids),
-        )
-        self.name = name
-        self.near = ()
+        shown = f'"{name}" is how several jobs look alike: their names differ in what cannot be shown'
+        super().__init__(name, text=f"{shown}. Name one by its id: {', '.join(f'id:{one}' for one in ids)}")
 
 
 class AmbiguousName(NotFound):
-    """Several things answer to this short name: `near` is their full ones."""
+    """Several jobs match this short name: `near` has their full names."""
 
     def __init__(self, name: str, names: tuple[str, ...]) -> None:
         more = f" and {len(names) - MAX_CANDIDATES} more" if len(names) > MAX_CANDIDATES else ""
-        StoreError.__init__(
-            self,
-            f'"{name}" is short for {len(names)} jobs: {", ".join(names[:MAX_CANDIDATES])}{more}. Name one in full',
-        )
-        self.name = name
-        self.near = names
+        shown = f'"{name}" is short for {len(names)} jobs: {", ".join(names[:MAX_CANDIDATES])}{more}'
+        super().__init__(name, names, text=f"{shown}. Name one in full")
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Whether SQLite says that the bytes of its file are not what it wrote."""
+    """True for SQLite's errors about a corrupt file."""
     return "malformed" in str(error) or "not a database" in str(error)
 
 
 def damage_text(error: BaseException | None) -> str:
-    """The mend for a file that is damaged, or was never a store; empty for every other error."""
+    """The fix for a corrupt file, or one that is no store; empty for other errors."""
     if not is_damage(error):
         return ""
     return (
@@ -113,10 +99,10 @@ def damage_text(error: BaseException | None) -> str:
 
 
 def replaced_text(place: object, why: str | None) -> str:
-    """The mend for a store whose file was moved away under whoever has it open."""
+    """The message for a store whose file was moved away while it is open."""
     return f"the store's file is gone ({why}); put it back: {place}"
 
 
 def folder_text(path: object) -> str:
-    """What to write in place of a folder."""
+    """The message for a folder instead of a file."""
     return f"{path} is a folder; name the store's file in it: {path}/headway.db"

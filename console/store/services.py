@@ -24,11 +24,11 @@ from console.text.cleaning import clean_line
 
 _FORECAST = ("service_day_id", "at_us", "p_late", "p_own", "p50_us", "p80_us", "p90_us", "p95_us")
 RECORD_EVERY_US = 30 * 60 * 1_000_000
-"""A forecast that did not change much is kept so often."""
+"""How often a forecast without much change is recorded."""
 MAX_FORECASTS = 1_000_000
-"""Forecasts, of all services: the oldest go."""
+"""Forecasts of all services; the oldest are deleted."""
 MIN_CHANGE = 0.05
-"""A P(late) that is another by so much is kept at once."""
+"""A P(late) that differs by this much is recorded at once."""
 _LATEST_FORECASTS = (
     "SELECT d.service_id, d.bd, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN service_day d"
     " ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
@@ -43,21 +43,21 @@ def write_days(
     seq: Callable[[], int],
     now_us: int,
 ) -> None:
-    """`written`: key -> id of the incidents that this evaluation decided on. `seq`: the number of this change."""
+    """`written`: key -> id of the incidents that this evaluation wrote. `seq`: the number of this change."""
     if not days:
         return
     services: dict[str, int] = dict(session.rows("SELECT name, id FROM service"))
     incidents: dict[str, int] = dict(session.rows("SELECT key, id FROM incident WHERE closed_us IS NULL"))
     incidents |= written
     names = _names(session, days)
-    judged = ((services.get(service_of_instance(one.service) if one.instance else one.service), one) for one in days)
-    named = [(service_id, one) for service_id, one in judged if service_id is not None]
-    rows = {
-        (service_id, one.business_date.isoformat(), one.submission): _day(
-            service_id, incidents.get(one.incident_key or ""), one, names
-        )
-        for service_id, one in named
-    }
+    rows: dict[DayKey, dict[str, Any]] = {}
+    own: dict[DayKey, float | None] = {}
+    for day in days:
+        service_id = services.get(service_of_instance(day.service) if day.instance else day.service)
+        if service_id is not None:
+            key = (service_id, day.business_date.isoformat(), day.submission)
+            rows[key] = _day(service_id, incidents.get(day.incident_key or ""), day, names)
+            own[key] = day.p_own
     if not rows:
         return
     columns = tuple(next(iter(rows.values())))
@@ -76,7 +76,6 @@ def write_days(
             changed.append((known.id, *values, seq()))  # a date that a calendar leaves out once delivered stays
     session.insert("service_day", (*columns, "changed_seq"), new)
     session.update("service_day", ("id", *columns, "changed_seq"), changed)
-    own = {(service_id, one.business_date.isoformat(), one.submission): one.p_own for service_id, one in named}
     _record_forecasts(session, rows, own, now_us)
 
 
@@ -106,8 +105,7 @@ def _record_forecasts(
 
 
 def last_verdicts(session: Session, since_us: int) -> dict[tuple[str, date], LastVerdict]:
-    """How each service day in danger was judged last, of those whose deadline was not over at `since_us`; submissions
-    by their own names."""
+    """The last verdict on each service day in danger with a deadline since then; submissions by their own names."""
     rows = session.rows(
         "SELECT s.name, d.instance, d.bd, d.timeliness, i.id AS incident_id FROM service_day d JOIN service s ON s.id ="
         " d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ? WHERE d.bd >= ? AND d.deadline_us"
@@ -126,59 +124,41 @@ def _names(session: WriteSession, days: Sequence[ServiceDayVerdict]) -> dict[int
     return dict(session.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", sorted(ids)))
 
 
-def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names: Mapping[int, str]) -> dict[str, Any]:
-    """The columns of its row."""
+def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names: Mapping[int, str]) -> dict[str, Any]:
     return {
-        "service_id": service_id,
-        "bd": one.business_date.isoformat(),
-        "deadline_us": micros(one.deadline),
-        "timeliness": one.timeliness.value,
-        "data_state": one.data_state,
-        "delivered_us": optional_micros(one.delivered_at),
-        "expected_us": optional_micros(one.expected_at),
-        "late_us": optional_micros(one.late_at),
-        "p95_us": optional_micros(one.p95_at),
-        "p80_us": optional_micros(one.p80_at),
-        "p_late": one.p_late,
-        "critical": json.dumps(one.critical),
-        "nights": one.nights,
-        "act_by_us": optional_micros(one.act_by),
-        "green_by_us": optional_micros(one.green_by),
-        "incident_id": incident_id,
-        "cause": one.cause,
-        "sources": json.dumps(list(_sources(one, names))),
-        "path": json.dumps(list(one.path)),
-        "reason": one.reason,
-        "promised_us": micros(one.promised or one.deadline),
-        "agreed_us": optional_micros(one.agreed),
-        "extension": one.extension,
-        "instance": one.instance,
-        "submission": one.submission,
-        "awaits": json.dumps(one.awaits),
-        "jobs": json.dumps([_job_forecast(each) for each in one.jobs]),
-        "distrust": one.distrust,
-    }
+        "service_id": service_id, "bd": day.business_date.isoformat(), "deadline_us": micros(day.deadline),
+        "timeliness": day.timeliness.value, "data_state": day.data_state,
+        "delivered_us": optional_micros(day.delivered_at), "expected_us": optional_micros(day.expected_at),
+        "late_us": optional_micros(day.late_at), "p95_us": optional_micros(day.p95_at),
+        "p80_us": optional_micros(day.p80_at), "p_late": day.p_late, "critical": json.dumps(day.critical),
+        "nights": day.nights, "act_by_us": optional_micros(day.act_by), "green_by_us": optional_micros(day.green_by),
+        "incident_id": incident_id, "cause": day.cause, "sources": json.dumps(list(_sources(day, names))),
+        "path": json.dumps(list(day.path)), "reason": day.reason, "promised_us": micros(day.promised or day.deadline),
+        "agreed_us": optional_micros(day.agreed), "extension": day.extension, "instance": day.instance,
+        "submission": day.submission, "awaits": json.dumps(day.awaits),
+        "jobs": json.dumps([_job_forecast(forecast) for forecast in day.jobs]), "distrust": day.distrust,
+    }  # fmt: skip
 
 
-def _job_forecast(one: JobForecast) -> dict[str, object]:
-    times = {f"{name}_us": optional_micros(getattr(one, name)) for name in ("p50", "p80", "p95", "act_by", "green_by")}
-    said = {"late": one.late, "decides": one.decides, "slack_s": one.slack_s, "source": one.source}
-    return {"job": one.job_id, **said, **times}
+def _job_forecast(job: JobForecast) -> dict[str, object]:
+    times = {f"{name}_us": optional_micros(getattr(job, name)) for name in ("p50", "p80", "p95", "act_by", "green_by")}
+    risk = {"late": job.late, "decides": job.decides, "slack_s": job.slack_s, "source": job.source}
+    return {"job": job.job_id, **risk, **times}
 
 
-def _sources(one: ServiceDayVerdict, names: Mapping[int, str]) -> Iterator[dict[str, object]]:
-    for each, run in zip_longest(one.sources, one.runs):
-        yield {**_estimate(each, names), **({"run": run} if run else {})}
+def _sources(day: ServiceDayVerdict, names: Mapping[int, str]) -> Iterator[dict[str, object]]:
+    for estimate, run in zip_longest(day.sources, day.runs):
+        yield {**_estimate(estimate, names), **({"run": run} if run else {})}
 
 
-def _estimate(one: DurationEstimate, names: Mapping[int, str]) -> dict[str, object]:
+def _estimate(estimate: DurationEstimate, names: Mapping[int, str]) -> dict[str, object]:
     return {
-        "job": names.get(one.job_id, str(one.job_id)),
-        "source": one.source,
-        "runs": one.runs,
-        "p50_s": None if one.p50 is None else one.p50.total_seconds(),
-        "p90_s": None if one.p90 is None else one.p90.total_seconds(),
-        "p95_s": None if one.takes is None else one.takes.p95.total_seconds(),
+        "job": names.get(estimate.job_id, str(estimate.job_id)),
+        "source": estimate.source,
+        "runs": estimate.runs,
+        "p50_s": None if estimate.p50 is None else estimate.p50.total_seconds(),
+        "p90_s": None if estimate.p90 is None else estimate.p90.total_seconds(),
+        "p95_s": None if estimate.takes is None else estimate.takes.p95.total_seconds(),
     }
 
 
@@ -190,14 +170,14 @@ _SELECT_DAY = (
 
 @dataclass(frozen=True, slots=True)
 class ExtendedPromise:
-    """What is given more time: a service's business date, or one submission of that date."""
+    """A service's business date, or one submission of that date, whose deadline is extended."""
 
     service: str
     business_date: str
     submission: str = ""
     """Period key of the run that submitted it."""
     instance: str = ""
-    """What people call that submission."""
+    """Name of that submission."""
 
     @property
     def words(self) -> str:
@@ -214,8 +194,8 @@ def extend_deadline(
     why: str,
     now_us: int,
 ) -> str:
-    """Gives it time until then; None takes back what was given. Why not, in words; empty when done. Its line in the
-    audit is written with it, and one in the timeline of the incident that hurts it."""
+    """Extends its deadline until then; None revokes the extension. The reason for refusal; empty on success. Audited,
+    and recorded in the timeline of the incident that affects it."""
     service, business_date = what.words, what.business_date
     with store.write(fence, durable=True) as session:
         rows = session.rows(_SELECT_DAY, (business_date, what.submission, what.service))
@@ -242,6 +222,6 @@ def extend_deadline(
         detail = {"bd": business_date, "promised_us": promised_us, "until_us": until_us}
         audit.append(session, now_us, by, origin, verb, service, detail, why)
         if incident_id is not None:
-            told = f"{verb} {service} for {business_date}: {clean_line(why)}".removesuffix(": ")
-            record_event(session, now_us, "extended", told, incident_id=incident_id, actor=clean_line(by))
+            text = f"{verb} {service} for {business_date}: {clean_line(why)}".removesuffix(": ")
+            record_event(session, now_us, "extended", text, incident_id=incident_id, actor=clean_line(by))
     return ""

@@ -19,7 +19,6 @@ from console.web.visitor import Visitor, is_valid_name
 COOKIE = "headway"
 SECRET_HEADER = "X-Headway-Secret"  # noqa: S105 - the name of a header
 TOKEN_BYTES = 32
-MIN_SECRET_LENGTH = 16
 
 
 class AccessRequest(NamedTuple):

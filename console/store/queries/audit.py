@@ -102,15 +102,6 @@ def _with_pauses(rows: Iterable[Any]) -> Iterator[Any]:
         yield row
 
 
-_OLD_VERBS = {("freeze", "turn on"): "freeze", ("freeze", "turn off"): "thaw"}
-"""(object, verb) of rows written by older versions -> current verb."""
-
-
-def verb_shown(verb: str, about: str) -> str:
-    """The current name of a row's verb."""
-    return _OLD_VERBS.get((about, verb), verb)
-
-
 class AuditQueries(ContextQueries):
     def list_entries(
         self, since: datetime | None = None, actor: str = "", about: str = "", limit: int = 200
@@ -121,7 +112,7 @@ class AuditQueries(ContextQueries):
             f" {self.link.contains('object')}) ORDER BY seq DESC LIMIT ?",
             (0 if since is None else micros(since), actor, actor, about, about, limit),
         )
-        return [_row(audit_rows.AuditEntry(*row)) for row in reversed(rows)]
+        return [_audit_row(row) for row in reversed(rows)]
 
     def verify_audit(self, head: str = "", *, politely: bool = False) -> audit_rows.ChainVerdict:
         """Verifies the whole chain and the triggers that protect it; `head` was kept elsewhere ("seq:hash").
@@ -173,14 +164,14 @@ class ApprovalQueries(ContextQueries):
         return bool(self.link.rows("SELECT 1 FROM permission LIMIT 1"))
 
 
-def _row(entry: audit_rows.AuditEntry) -> AuditRow:
+def _audit_row(row: Row) -> AuditRow:
     try:
-        detail = json_object(entry.detail)
+        detail = json_object(row.detail)
     except ValueError:  # not written by Headway; `verify` names the row
-        detail = {"unreadable": entry.detail}
+        detail = {"unreadable": row.detail}
     try:
-        at = instant(entry.at_us)
+        at = instant(row.at_us)
     except (TypeError, OverflowError):
         at = EPOCH
-    actor, origin, verb, about, why = map(clean_line, (entry.actor, entry.origin, entry.verb, entry.object, entry.why))
-    return AuditRow(entry.seq, at, actor, origin, verb_shown(verb, entry.object), about, why, detail, entry.hash)
+    texts = map(clean_line, (row.actor, row.origin, row.verb, row.object, row.why))
+    return AuditRow(row.seq, at, *texts, detail, row.hash)

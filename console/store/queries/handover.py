@@ -12,7 +12,6 @@ from console.domain.switches import FREEZE, format_freeze
 from console.store.db.session import Row
 from console.store.queries.actions import ActionQueries
 from console.store.queries.alerts import AlertQueries
-from console.store.queries.audit import verb_shown
 from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.estate import EstateQueries
 from console.store.queries.holds import HoldQueries
@@ -30,7 +29,7 @@ _SERVICES = (
 )
 _BY_PEOPLE = ("note", "acknowledged", "lapsed")
 """Kinds of events that a person made."""
-_SWITCH_VERBS = ("freeze", "thaw", "turn on", "turn off", "turn live", "turn shadow", "pause polling", "resume polling")
+_SWITCH_VERBS = ("freeze", "thaw", "turn live", "turn shadow", "pause polling", "resume polling")
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 
 
@@ -110,8 +109,8 @@ class HandoverQueries(ContextQueries):
         changes = []
         for row in rows:
             about = "" if row.object == FREEZE else clean_line(row.object)
-            verb = verb_shown(row.verb, row.object)
-            changes.append(SwitchChange(instant(row.at_us), clean_line(row.actor), verb, about, clean_line(row.why)))
+            actor, why = clean_line(row.actor), clean_line(row.why)
+            changes.append(SwitchChange(instant(row.at_us), actor, row.verb, about, why))
         return tuple(changes)
 
     def _overrides(self, now: datetime) -> tuple[ActiveOverride, ...]:

@@ -8,7 +8,7 @@ from console.domain.service import service_of_instance
 from console.store.errors import NotFound
 from console.store.names import decode_name, matching_names
 from console.store.queries.base import ContextQueries
-from console.store.queries.completion import Completion, complete_incidents, complete_names
+from console.store.queries.completion import Completion, complete_names
 from console.store.queries.services import is_end_to_end
 from console.store.queries.watched_jobs import watched_condition
 from console.text.cleaning import clean_line
@@ -65,7 +65,3 @@ class NameQueries(ContextQueries):
             return sorted(route.name for route in self.store.declared().alerting.routes)
         rows = self.link.rows(_SELECT_NAMES[of].format(watched=watched_condition(self.link)))
         return [decode_name(name) if of == "job" else name for (name,) in rows]
-
-    def incident_names(self) -> list[str]:
-        """The open incidents, newest first; without any, the latest ten."""
-        return complete_incidents(self.link)

@@ -42,7 +42,6 @@ _SELECT_PUBLISHED = (
     " JOIN forecast f ON f.service_day_id = d.id WHERE d.bd = ? ORDER BY f.id"
 )
 _DATES = "SELECT DISTINCT bd FROM service_day WHERE bd <= ? ORDER BY bd DESC LIMIT ?"
-_SELECT_JOB_NAMES = "SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a"
 _Day = tuple[int, str]
 """Service and submission, on one business date."""
 _Foreseen = dict[int, tuple[datetime, datetime]]
