@@ -1,4 +1,4 @@
-"""Parts of config that are stored as one JSON document: what config declares, and a service's promise."""
+"""Parts of config stored as one JSON document: its declarations, and a service's promise."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _DECLARED = TypeAdapter(Declared)
 
 
 def declared_json(declared: Declared) -> str:
-    """The document: JSON, without what is as it is by default."""
+    """JSON without defaults."""
     return _DECLARED.dump_json(declared, exclude_defaults=True).decode()
 
 
 def load_declared(session: Session) -> Declared:
-    """What the store's config declares; nothing where no config was written yet."""
+    """Declarations of the store's config; none before the first."""
     document = get_meta(session, "declared")
     return parse_declared(document) if document is not None else NOTHING_DECLARED
 
@@ -37,8 +37,7 @@ _PROMISE = TypeAdapter(Promise)
 
 
 def promise_json(promise: Promise, named: Callable[[str], int | None]) -> str:
-    """The document: JSON, without what is as it is by default. `named`: a job's number, None where none has the
-    name."""
+    """JSON without defaults. `named`: the id of a job by its name, if there is one."""
     if promise.deadline.of:
         promise = replace(promise, deadline=replace(promise.deadline, of_id=named(promise.deadline.of)))
     return _PROMISE.dump_json(promise, exclude_defaults=True).decode()

@@ -1,6 +1,4 @@
-"""What conflicts with an action: holds of the job, other actions and planned steps for the same run, an earlier
-success.
-"""
+"""Conflicts of an action: holds of its job, other actions and planned steps for its run, an earlier success."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ def actions_in_flight(session: Session, run_id: int | None, job_id: int | None, 
 
 
 def planned_step(session: Session, run_id: int, verbs: Sequence[str]) -> tuple[int, str, int] | None:
-    """(plan, who started it, step) of a running plan that will do one of these to the run; None without one."""
+    """(plan, requester, step) of a running plan with a planned step of these verbs for the run; None without one."""
     rows = session.rows(
         "SELECT p.id, p.requested_by, s.place FROM run r JOIN plan_step s ON s.job_id = r.job_id"  # noqa: S608
         " AND s.period_key = r.period_key JOIN plan p ON p.id = s.plan_id WHERE r.id = ? AND p.state = 'running'"
@@ -74,7 +72,7 @@ def _marks(values: Sequence[str]) -> str:
 
 
 def format_hold(store: Database, of: dict[str, Any]) -> str:
-    """Who holds the job, or the DAG of the task, until when; empty while nobody does. `of`: its `run_id`, `job_id`."""
+    """Who holds the job, or the DAG of the task, and until when; empty without a hold. `of`: its `run_id`, `job_id`."""
     run_id = of.get("run_id")
     with store.read() as session:
         rows = session.rows(
@@ -93,8 +91,8 @@ _HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM ru
 
 
 def start_in_flight(store: Database, of: Mapping[str, Any], key: str = "") -> str | None:
-    """A rerun or start of the job, other than `key`, that has left or may have, and that its source has not shown yet,
-    in words; None without one. `of`: its `run_id`, `job_id`."""
+    """A rerun or start of the job, other than `key`, that was or may have been sent and that its source does not report
+    yet, as text; None without one. `of`: its `run_id`, `job_id`."""
     with store.read() as session:
         rows = session.rows(_SELECT_IN_FLIGHT, (of.get("run_id"), of.get("job_id"), key))
     for verb, by in rows:
@@ -111,20 +109,20 @@ _SELECT_IN_FLIGHT = (
 
 
 def run_conflicts(store: Database, run_id: int | None) -> tuple[list[str], str | None]:
-    """Keys of what was asked of this run and is not over, and in words what goes before another start of it."""
+    """Keys of the run's open actions, and the reason why another start of it has to wait."""
     if run_id is None:
         return [], None
     with store.read() as session:
-        found = actions_in_flight(session, run_id, None, STARTING)
+        actions = actions_in_flight(session, run_id, None, STARTING)
         plan = planned_step(session, run_id, STARTING)
-    words = f"what {found[0].requested_by} asked of this run is not over yet" if found else None
-    if plan is not None and words is None:
-        words = f"plan {plan[0]} of {plan[1]} does it, in its step {plan[2]}"
-    return [str(row.key) for row in found], words
+    reason = f"what {actions[0].requested_by} asked of this run is not over yet" if actions else None
+    if plan is not None and reason is None:
+        reason = f"plan {plan[0]} of {plan[1]} does it, in its step {plan[2]}"
+    return [str(action.key) for action in actions], reason
 
 
 def mark_refusal(store: Database, verb: Verb, run_id: int | None) -> str:
-    """Why this run is marked neither OK nor skipped; empty where it may be, and for other verbs."""
+    """Why this run cannot be marked OK or skipped; empty if it can, and for other verbs."""
     if run_id is None or verb not in (Verb.MARK_OK, Verb.SKIP):
         return ""
     sql = "SELECT 1 FROM run WHERE id = ? AND state = ? AND evidence <> ? AND NOT stale_read"

@@ -1,8 +1,7 @@
 """Jobs as rows: cards that people edit, accepted drift, rerun safety, the periods that ran.
 
-On a card, config wins over people, and people over the source. Each edit is one transaction with its row in the
-audit;
-what only an admin may change (`may_loosen`) is checked here again.
+On a card, config wins over people, and people over the source. Each edit is one transaction with its audit row; what
+only an admin may change (`may_loosen`) is checked here again.
 """
 
 from __future__ import annotations
@@ -28,34 +27,31 @@ from console.store.meta import next_changed_seq
 from console.store.snapshot import facts
 from console.text.cleaning import clean_line
 
-CARD_COLUMNS = "owner, runbook, rerun"
-"""As `cards.FIELDS`."""
-
 
 class CardEntry(NamedTuple):
-    """`value`, and what stood there before anybody said it."""
+    """A value set by a person, and the value before."""
 
     value: str
     was: str
 
 
 def card_entries(session: WriteSession) -> dict[int, dict[str, CardEntry]]:
-    """What people said of every job."""
-    found: dict[int, dict[str, CardEntry]] = defaultdict(dict)
+    """By job and field."""
+    entries: dict[int, dict[str, CardEntry]] = defaultdict(dict)
     for job_id, field, value, was in session.rows("SELECT job_id, field, value, was FROM job_card"):
-        found[job_id][field] = CardEntry(value, was)
-    return found
+        entries[job_id][field] = CardEntry(value, was)
+    return entries
 
 
-def effective_value(field: str, word: CardEntry, allowed: Collection[str], otherwise: object) -> object:
-    """What holds where config says nothing of the field; `otherwise`: where it lets people say nothing of it either."""
+def effective_value(field: str, entry: CardEntry, allowed: Collection[str], default: object) -> object:
+    """The value of a field that the config does not set; `default`: if it does not allow people to set it either."""
     if field in allowed:
-        return word.value
-    return word.was if field == "owner" else otherwise
+        return entry.value
+    return entry.was if field == "owner" else default
 
 
 def stated_safety(store: Database, job_ids: Collection[int]) -> dict[int, tuple[str, int]]:
-    """By whom and when it was said how safe a rerun is, of those jobs of which a person's word holds."""
+    """Job -> (person, time in µs) of the rerun safety that a person set, where it is in effect."""
     with store.read() as session:
         if "rerun" not in load_permissions(session)[1].cards:
             return {}
@@ -68,25 +64,20 @@ def stated_safety(store: Database, job_ids: Collection[int]) -> dict[int, tuple[
 
 
 def edit_card(
-    store: Database, fence: int | None, job_id: int, given: Mapping[str, str], may_loosen: bool, said: ChangeOrigin
+    store: Database, fence: int | None, job_id: int, given: Mapping[str, str], may_loosen: bool, change: ChangeOrigin
 ) -> str:
-    """Writes these words on the card; an empty one takes back what was said. Why not, in words; empty when it is so."""
+    """Sets these fields of the card; an empty value resets one. The reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
-        rows = session.rows(f"SELECT name, config_says, {CARD_COLUMNS} FROM job WHERE id = ?", (job_id,))  # noqa: S608
-        if not rows:
+        row = session.first("SELECT name, config_says, owner, runbook, rerun FROM job WHERE id = ?", (job_id,))
+        if row is None:
             return f"there is no job {job_id}"
-        name, config_says, *stand = rows[0]
-        known = dict(zip(job.CARD_FIELDS, stand, strict=True))
-        before = _entries_of(session, job_id)
-        refused = _refusal(name, session, config_says, known, given, before, may_loosen)
-        if not refused:
-            _write_card(session, job_id, name, known, given, before, said)
-    return refused
-
-
-def _entries_of(session: WriteSession, job_id: int) -> dict[str, CardEntry]:
-    rows = session.rows("SELECT field, value, was FROM job_card WHERE job_id = ?", (job_id,))
-    return {field: CardEntry(value, was) for field, value, was in rows}
+        known = {field: getattr(row, field) for field in job.CARD_FIELDS}
+        rows = session.rows("SELECT field, value, was FROM job_card WHERE job_id = ?", (job_id,))
+        before = {field: CardEntry(value, was) for field, value, was in rows}
+        refusal = _refusal(row.name, session, row.config_says, known, given, before, may_loosen)
+        if not refusal:
+            _write_card(session, job_id, row.name, known, given, before, change)
+    return refusal
 
 
 def _refusal(
@@ -118,7 +109,7 @@ def _write_card(
     known: Mapping[str, str],
     given: Mapping[str, str],
     before: Mapping[str, CardEntry],
-    said: ChangeOrigin,
+    change: ChangeOrigin,
 ) -> None:
     now = dict(known)
     for field, value in given.items():
@@ -128,21 +119,21 @@ def _write_card(
         if value:
             session.rows(
                 "INSERT INTO job_card (job_id, field, value, was, said_by, said_us) VALUES (?, ?, ?, ?, ?, ?)",
-                (job_id, field, value, was, said.by, said.now_us),
+                (job_id, field, value, was, change.by, change.now_us),
             )
     session.rows(
         "UPDATE job SET owner = ?, runbook = ?, rerun = ?, changed_seq = ? WHERE id = ?",
         (*now.values(), next_changed_seq(session), job_id),
     )
     detail = {field: {"was": known[field], "is": now[field]} for field in given}
-    audit.append(session, said.now_us, said.by, said.origin, "edit card", name, detail, said.why)
+    change.audit(session, "edit card", name, detail)
 
 
 _OPEN = "SELECT id, what, words FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
 
 
 class DriftChanged(StoreError):
-    """What is there now is not what was shown; nothing was accepted."""
+    """The drift is not the one that was shown; nothing was accepted."""
 
 
 def accept_drift(
@@ -154,27 +145,25 @@ def accept_drift(
     fence: int | None = None,
     origin: str = audit.ENGINE_ORIGIN,
 ) -> int:
-    """How many open drifts of a job are accepted now: its newest schedule is the expected one; a job that is gone is
-    expected no more. `shown`: the number of the newest change that the person saw; 0 where there was none, None where
-    nobody knows. Raises NotFound for an unknown job, DriftChanged where another change is the newest by now."""
-    now_us = micros(now)
+    """Accepts the open drift of a job: its newest schedule is the expected one; a job that is gone is no longer
+    expected. The number of changes. `shown`: the newest change that the person saw; 0 for none, None if unknown.
+    Raises NotFound for an unknown job, DriftChanged if another change is the newest by now."""
+    now_us, person = micros(now), clean_line(by)
     with store.write(fence) as session:
-        found = session.rows("SELECT name, gone_since_us, system_id FROM job WHERE id = ?", (job_id,))
-        if not found:
+        job_row = session.first("SELECT name, gone_since_us, system_id FROM job WHERE id = ?", (job_id,))
+        if job_row is None:
             raise NotFound(f"job {job_id}")
-        [(name, gone_since, system_id)] = found
+        name, gone_since, system_id = job_row
         rows = session.rows(_OPEN, (job_id,))
         if shown != (rows[-1].id if rows else 0):
             raise DriftChanged(_changed_text(name, shown, rows))
         if gone_since is not None:
             add_versions(session, [(job_id, Schedule("none", text="gone"))], now_us, None)
-        session.rows(ACCEPT_NEWEST_SCHEDULE, (now_us, clean_line(by), job_id))
-        session.many(
-            "UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE id = ?",
-            [(now_us, clean_line(by), number) for number, _, _ in rows],
-        )
+        session.rows(ACCEPT_NEWEST_SCHEDULE, (now_us, person, job_id))
+        accepted = [(now_us, person, row.id) for row in rows]
+        session.many("UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE id = ?", accepted)
         text = f"{name}: accepted {', '.join(sorted(row.what for row in rows)) or 'its schedule'}"
-        record_event(session, now_us, "drift", text, job_id=job_id, system_id=system_id, actor=clean_line(by))
+        record_event(session, now_us, "drift", text, job_id=job_id, system_id=system_id, actor=person)
         detail = {"accepted": [what for _, what, _ in rows], "changes": {number: words for number, _, words in rows}}
         audit.append(session, now_us, by, origin, "accept drift", name, detail)
         session.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(session), job_id))
@@ -207,7 +196,7 @@ def runs_between(store: Database, job_id: int, first: date, last: date) -> list[
 
 
 def run_safety(store: Database, run_id: int) -> str:
-    """What the owner declared of reruns: safe, ask, never."""
+    """The declared rerun safety: safe, ask, never."""
     with store.read() as session:
         row = session.first("SELECT j.rerun FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = ?", (run_id,))
     return str(row.rerun) if row is not None else "ask"

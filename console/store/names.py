@@ -1,5 +1,4 @@
-"""Names of jobs: as databases can store them, as people shorten them, as config matches them, as sources renamed
-them.
+"""Names of jobs: as databases store them, as people shorten them, as config matches them, as sources renamed them.
 
 A half of a surrogate pair (a byte that was not UTF-8, read with `surrogateescape`) and NUL are moved into the last
 private plane and back, so that identity is exact and nothing is lost. Standard library only.
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 
 
 MAX_NAME_BYTES = 1_000
-"""Of an identity. PostgreSQL refuses index rows over 2,704 bytes (its documentation, "B-Tree Indexes")."""
+"""Longest identity. PostgreSQL refuses index rows over 2,704 bytes (its documentation, "B-Tree Indexes")."""
 
 _PLANE = 0x10F000
 _NUL = chr(_PLANE + 0x800)
 _ESCAPE = chr(_PLANE + 0x801)
-"""Before a letter of the plane that was in the name from the start."""
+"""Before a character of the plane that was in the raw name."""
 _UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{chr(_PLANE)}-{_ESCAPE}]")
 _MOVED = re.compile(f"{_ESCAPE}.|[{chr(_PLANE)}-{_NUL}]")
 
@@ -41,7 +40,7 @@ def encode_name(raw: str) -> str:
 
 
 def decode_name(stored: str) -> str:
-    """The raw name, as its source gave it: what a connector needs."""
+    """The raw name, as its source gave it."""
     return stored if stored.isascii() else _MOVED.sub(_move_back, stored)
 
 
@@ -65,44 +64,44 @@ def is_too_long_name(packed: str) -> bool:
 
 
 MIN_SUFFIX = 3
-"""Letters of an end that is asked for: who types fewer has not read it."""
+"""Shortest suffix to type as a confirmation."""
 _COUNT_SUFFIX = "SELECT COUNT(*) FROM job WHERE substr(name, length(name) - ?) IN (?, ?)"
 
 
 def name_suffixes(name: str) -> Iterator[str]:
-    """The longest first; without the whole name."""
-    return (name[at + 1 :] for at, letter in enumerate(name) if letter in "/:")
+    """Longest first, without the whole name."""
+    return (name[at + 1 :] for at, character in enumerate(name) if character in "/:")
 
 
 def shortest_suffix(session: Session, name: str) -> str:
-    """The shortest end of a job's name, as it is stored, that no other job has; the whole name where there is none."""
-    for end in reversed([each for each in name_suffixes(name) if len(each) >= MIN_SUFFIX]):
-        if session.rows(_COUNT_SUFFIX, (len(end), f"/{end}", f":{end}"))[0][0] == 1:
-            return end
+    """The shortest suffix of a stored job name that no other job has; without one, the whole name."""
+    for suffix in reversed([suffix for suffix in name_suffixes(name) if len(suffix) >= MIN_SUFFIX]):
+        if session.rows(_COUNT_SUFFIX, (len(suffix), f"/{suffix}", f":{suffix}"))[0][0] == 1:
+            return suffix
     return name
 
 
 class JobNames(Iterable[str], Container[str], Protocol):
-    """Names of jobs: a mapping or a set of them."""
+    """A mapping or set of job names."""
 
 
 def matching_names(pattern: str, names: JobNames) -> list[str]:
-    """The names that a pattern means; without a `*` only that name itself."""
+    """The names that match a pattern; without a `*` only that name itself."""
     if "*" not in pattern:
         return [pattern] if pattern in names else []
-    fits = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
-    return [name for name in names if fits(name)]
+    matches = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
+    return [name for name in names if matches(name)]
 
 
 FORMER_NAMES_KEY = "former_names"
 RENAMED_KEY = "renamed"
-"""In `meta`: what config says, and what that job is called now, as pairs."""
+"""Key in `meta` of (name in the config, current name of that job) pairs."""
 MAX_FORMER = 5
-"""The latest of one job."""
+"""Former names kept per job."""
 
 
 def former_names(session: Session) -> dict[str, int]:
-    """Raw name -> the job that had it, the latest where several had; also of names that another job has by now."""
+    """Raw former name -> the job that had it last; the name may belong to another job now."""
     return parse_former_names(get_meta(session, FORMER_NAMES_KEY))
 
 
@@ -112,34 +111,32 @@ def parse_former_names(text: str | None) -> dict[str, int]:
 
 
 def record_renames(session: Session, system: str, names: Sequence[tuple[int, str]]) -> None:
-    """`names`: of jobs of that system, each with the raw name that it has no longer."""
-    kept = [
-        *_parse_renames(get_meta(session, FORMER_NAMES_KEY)),
-        *((system, encode_name(name), job_id) for job_id, name in names),
-    ]
-    later: Counter[int] = Counter()
-    fresh: list[tuple[str, str, int]] = []
-    for one in reversed(kept):
-        later[one[2]] += 1
-        if later[one[2]] <= MAX_FORMER:
-            fresh.append(one)
-    set_meta(session, {FORMER_NAMES_KEY: json.dumps(fresh[::-1])})
+    """`names`: (job id, raw former name) of jobs of that system."""
+    renames = _parse_renames(get_meta(session, FORMER_NAMES_KEY))
+    renames += [(system, encode_name(name), job_id) for job_id, name in names]
+    counts: Counter[int] = Counter()
+    latest: list[tuple[str, str, int]] = []
+    for rename in reversed(renames):
+        counts[rename[2]] += 1
+        if counts[rename[2]] <= MAX_FORMER:
+            latest.append(rename)
+    set_meta(session, {FORMER_NAMES_KEY: json.dumps(latest[::-1])})
 
 
 def parse_renamed(text: str | None) -> list[str]:
-    """The value of RENAMED_KEY, a sentence each."""
+    """The value of RENAMED_KEY as sentences."""
     return [renamed_text(old, new) for old, new in json.loads(text or "[]")]
 
 
 def renamed_text(old: str, new: str) -> str:
-    """What a person reads of a name in config that a job had."""
+    """The warning about a former name in the config."""
     now = f'config names "{clean_line(old)}", which is called {clean_line(new)} at its source by now'
     return f"{now}: it still counts. Write the new name."
 
 
-def renamed_json(found: Mapping[str, str]) -> str:
-    """As `meta` keeps what config says."""
-    return json.dumps([[encode_name(old), encode_name(new)] for old, new in found.items()])
+def renamed_json(renamed: Mapping[str, str]) -> str:
+    """The value of RENAMED_KEY."""
+    return json.dumps([[encode_name(old), encode_name(new)] for old, new in renamed.items()])
 
 
 def _parse_renames(text: str | None) -> list[tuple[str, str, int]]:
@@ -148,9 +145,9 @@ def _parse_renames(text: str | None) -> list[tuple[str, str, int]]:
 
 UNKNOWN_JOBS_KEY = "unknown_ends"
 MAX_HINTS = 5
-"""Names whose near misses are looked for: each costs a comparison with every job."""
+"""Names for which similar ones are searched: each costs a comparison with every job."""
 MAX_COMPARED = 20_000
-"""Jobs at most with which a name is compared."""
+"""Jobs compared with a name at most."""
 
 
 class UnknownJob(NamedTuple):
@@ -162,13 +159,13 @@ class UnknownJob(NamedTuple):
 
 
 def unknown_jobs(services: Sequence[ServiceSetting], names: Collection[str]) -> tuple[UnknownJob, ...]:
-    """By service; of a system that has never shown any job nothing can be said."""
-    seen = {name.partition("/")[0] for name in names}
+    """By service, without jobs of systems that have not reported any job yet."""
+    systems = {name.partition("/")[0] for name in names}
     unknown = [
-        (one.name, job)
-        for one in services
-        for job in one.delivered_by
-        if job not in names and job.partition("/")[0] in seen
+        (service.name, job)
+        for service in services
+        for job in service.delivered_by
+        if job not in names and job.partition("/")[0] in systems
     ]
     return tuple(
         UnknownJob(service, clean_line(job), _unknown_text(job, names if number < MAX_HINTS else ()))
@@ -177,25 +174,25 @@ def unknown_jobs(services: Sequence[ServiceSetting], names: Collection[str]) -> 
 
 
 def _unknown_text(job: str, names: Collection[str]) -> str:
-    from console.text.suggestions import suggest_names  # noqa: PLC0415 - the reads tell what is written here
+    from console.text.suggestions import suggest_names  # noqa: PLC0415 - readers of the stored text do not need it
 
     close = suggest_names(job, list(names)[:MAX_COMPARED])
     hint = f"; did you mean {' or '.join(map(clean_line, close))}?" if close else "; mend the name, or take it out"
     return f"delivered_by names a job nobody has seen: {clean_line(job)}{hint}"
 
 
-def unknown_jobs_json(found: Sequence[UnknownJob]) -> str:
-    """As `meta` keeps them."""
-    return json.dumps(found)
+def unknown_jobs_json(unknown: Sequence[UnknownJob]) -> str:
+    """The value of UNKNOWN_JOBS_KEY."""
+    return json.dumps(unknown)
 
 
 def parse_unknown_jobs(text: str | None) -> tuple[UnknownJob, ...]:
-    return tuple(UnknownJob(*one) for one in json.loads(text or "[]"))
+    return tuple(UnknownJob(*job) for job in json.loads(text or "[]"))
 
 
-def unknown_by_service(found: Sequence[UnknownJob]) -> Mapping[str, str]:
-    """What there is to say of each service."""
-    told: dict[str, list[str]] = {}
-    for one in found:
-        told.setdefault(one.service, []).append(one.words)
-    return {service: "; ".join(words) for service, words in told.items()}
+def unknown_by_service(unknown: Sequence[UnknownJob]) -> Mapping[str, str]:
+    """The messages about each service's unknown jobs."""
+    texts: dict[str, list[str]] = {}
+    for job in unknown:
+        texts.setdefault(job.service, []).append(job.words)
+    return {service: "; ".join(of_service) for service, of_service in texts.items()}

@@ -1,6 +1,4 @@
-"""Notifications, suppressions, acknowledgements and silences of open incidents: rows into values, decisions into
-rows.
-"""
+"""Notifications, suppressions, acknowledgements and silences of open incidents: as values, and decisions as rows."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from console.domain.decision import IncidentDecision, SuppressedNotice
 from console.domain.ids import instant, optional_instant, optional_micros
 from console.store.db.session import Session, WriteSession
 
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 REOPENED = "it came back before that could be said"
 _RECENT_INCIDENTS = (
     "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
@@ -28,7 +26,7 @@ _PART_OF = (
     "WITH RECURSIVE up (id) AS (SELECT x.incident_id UNION"
     " SELECT m.merged_into FROM incident m JOIN up ON m.id = up.id WHERE m.merged_into IS NOT NULL) SELECT id FROM up"
 )
-"""The incident that an alert is about, and those that it is a part of by now."""
+"""The incident of an alert, and those into which it was merged since."""
 _SELECT_NOTIFICATIONS = (
     "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times, (SELECT max(x.let_us) FROM"
     f" alert x WHERE x.made_us = a.last_us AND x.route = a.route AND a.incident_id IN ({_PART_OF})) FROM alert_told a"
@@ -45,7 +43,7 @@ _SELECT_ACKNOWLEDGEMENTS = (
 
 
 def load_notification_state(session: Session, now_us: int, closed_since_us: int) -> NotificationState:
-    """Of the incidents that are open, or that closed since then and may be reopened; and the silences not over."""
+    """Of incidents that are open, or that closed since then and may be reopened; with the silences not ended."""
     return NotificationState(
         _last_notifications(session, closed_since_us),
         _suppressions(session),
@@ -100,21 +98,21 @@ def _shifts(session: Session) -> dict[str, tuple[OnCallShift, ...]]:
 
 
 def record_notified(session: WriteSession, incident_id: int, decision: IncidentDecision, now_us: int) -> None:
-    """That each of its notices was told, in the transaction that makes its alert. Where it is open again, the time that
-    a route has before it is escalated begins anew."""
+    """Records the decision's notices in the transaction that creates their alerts. A reopened incident restarts the
+    time until escalation."""
     if decision.reopened:
         session.rows("UPDATE alert_told SET first_us = ? WHERE incident_id = ?", (now_us, incident_id))
-    for one in decision.notices:
+    for notice in decision.notices:
         session.rows(
             "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
             " VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (incident_id, route, words) DO UPDATE SET"
             " fingerprint = excluded.fingerprint, last_us = excluded.last_us, times = alert_told.times + 1",
-            (incident_id, one.route, one.words, one.fingerprint, now_us, now_us),
+            (incident_id, notice.route, notice.words, notice.fingerprint, now_us, now_us),
         )
 
 
 def inherit_notifications(session: WriteSession, merged: int, into: int) -> None:
-    """Who was told of an incident that turned out to be a part of another was told of that, since then."""
+    """Routes notified of a merged incident count as notified of the one into which it was merged."""
     session.rows(
         "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
         " SELECT ?, route, words, fingerprint, first_us, last_us, times FROM alert_told WHERE incident_id = ?"
@@ -124,8 +122,8 @@ def inherit_notifications(session: WriteSession, merged: int, into: int) -> None
 
 
 def record_suppressed(session: WriteSession, incident_id: int, one: IncidentDecision, now_us: int) -> bool:
-    """What is held back now, and why; what is not any more is ended. A stage holds it since it began to without a
-    break, whatever it says meanwhile. True where anything changed."""
+    """Records the current suppressions with their reasons and ends the others; True if any changed. One that continues
+    with another reason keeps its begin."""
     rows = session.rows(
         "SELECT id, since_us, route, words, kind, stage, why, until_us FROM alert_held"
         " WHERE incident_id = ? AND ended_us IS NULL",
@@ -153,7 +151,7 @@ def record_suppressed(session: WriteSession, incident_id: int, one: IncidentDeci
 
 
 def end_suppressions(session: WriteSession, incident_id: int, why: str, now_us: int) -> None:
-    """Of an incident that another tells from now on nothing is held back any more."""
+    """Ends all suppressions of an incident that was merged into another."""
     session.rows(
         "UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us IS NULL",
         (now_us, why, incident_id),

@@ -10,7 +10,7 @@ from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
 from console.store.row_values import from_row
 
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 _SENT_BEFORE = (
     "EXISTS (SELECT 1 FROM alert s JOIN delivery t ON t.alert_id = s.id WHERE s.incident_id = a.incident_id"
     " AND s.route = a.route AND t.url_index = d.url_index AND t.id <> d.id AND t.wire_us IS NOT NULL)"
@@ -20,23 +20,23 @@ _OWN_BEFORE = (
     " WHERE e.incident_id = y.incident_id"
     " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
 )
-"""Something said earlier of the incident that the alert is about."""
+"""An undelivered earlier alert about the same incident."""
 _DIGEST_BEFORE = (
     "SELECT 1 FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route"
     " JOIN delivery o ON o.alert_id = e.digest_id WHERE m.digest_id = y.id"
     " AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
 )
-"""An earlier digest that speaks of one of the incidents of which this one does."""
+"""An undelivered earlier digest with one of this digest's incidents."""
 _RESOLVED_IN_DIGEST = (
     "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route AND e.id < m.id WHERE"
     " m.digest_id = ? AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id AND NOT EXISTS"
     " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
 )
-"""Alerts of which a digest says that it is over."""
+"""Alerts whose incident a digest reports as resolved."""
 MAX_PARTS = 20
-"""Of an incident into which many were merged, so many are named in the headers of a mail."""
+"""Merged incidents named in the headers of a mail at most."""
 URGENT_FIRST = 1 << 60
-"""Taken from the number of an urgent delivery, so that it stands before all others."""
+"""Subtracted from the id of an urgent delivery, so that it sorts before all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class DueDelivery:
     tries: int
     repeats: int
     maybe_repeat: bool
-    """The wire was touched before and nobody knows whether it arrived."""
+    """It may have been sent before, with an unknown outcome."""
     url_words: str = ""
     kind: str = ""
     plain_title: str = ""
@@ -61,16 +61,16 @@ class DueDelivery:
     refusals: int = 0
     incident_id: int | None = None
     begins: bool = True
-    """Nothing else of its incident went to this URL as a message of its own."""
+    """No other alert about its incident was sent to this URL on its own."""
     parts: tuple[str, ...] = ()
-    """Dedup keys of the incidents that were merged into its own, the oldest first."""
+    """Dedup keys of the incidents merged into its own, oldest first."""
 
 
 _RELEASE = (
     "UPDATE delivery SET state = 'pending', next_us = 0,"
     " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE state = 'claimed'"
 )
-"""Due again at once; as a marked repeat where the wire was touched."""
+"""Due again at once; marked as a repeat if it may have been sent."""
 _DUE = (
     "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us IS NOT NULL AS"
     " maybe_repeat, d.url_words, a.kind, a.plain_title, a.plain_body, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
@@ -87,7 +87,7 @@ _MERGED = (
 
 
 def recover_claims(store: Database, fence: int) -> int:
-    """Releases what a dead engine had claimed. How many."""
+    """Releases the claims of a dead engine; their number."""
     with store.write(fence) as session:
         return len(session.rows(f"{_RELEASE} RETURNING id"))
 
@@ -107,10 +107,10 @@ def release_stray_claims(store: Database, fence: int, busy: frozenset[tuple[str,
 def claim_due(
     store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:
-    """Up to `limit` released deliveries that are due: of each (route, url) the oldest, urgent ones first, none of the
-    `busy` ones. So a broken URL delays no other. Of one incident nothing leaves before what was said earlier:
-    "recovered" after "opened", though that was postponed, alone or in a digest. Only a digest does not wait for an
-    alert about one of its incidents: what it reports as resolved is not reported as open after it."""
+    """Up to `limit` due deliveries of released alerts: the oldest of each (route, url) that is not `busy`, urgent ones
+    first, so that a broken URL delays no other. Alerts about one incident keep their order, alone or in a digest:
+    "recovered" after a postponed "opened". Only a digest does not wait for an alert about one of its incidents: what it
+    reports as resolved is not reported as open after it."""
     with store.write(fence) as session:
         due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]
         session.many(
@@ -138,13 +138,13 @@ def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
 
 
 def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
-    """From here on only the receiver knows whether it arrived."""
+    """From here on only the receiver knows the outcome."""
     with store.write(fence) as session:
         session.rows("UPDATE delivery SET wire_us = ? WHERE id = ?", (now_us, delivery_id))
 
 
 def release_claim(store: Database, fence: int, delivery_id: int) -> None:
-    """Releases one claim that nothing sends."""
+    """Releases a claim that no thread sends."""
     with store.write(fence) as session:
         session.rows(f"{_RELEASE} AND id = ?", (delivery_id,))
 
@@ -157,15 +157,15 @@ def record_sent(store: Database, fence: int, delivery_id: int, now_us: int) -> N
 def postpone(
     store: Database, fence: int, delivery_id: int, error: str, next_us: int, arrived: bool | None, refusals: int = 0
 ) -> None:
-    """Tries again at `next_us`. `arrived` False: the receiver refused it or was never reached, so the next try is no
-    repeat, unless the answer to an earlier one was lost. None: unknown."""
+    """Retries at `next_us`. `arrived` False: the receiver refused it or was never reached, so the next try is no
+    repeat, unless the reply to an earlier one was lost. None: unknown."""
     _record_failure(store, fence, delivery_id, ("pending", error, next_us, refusals, None), arrived)
 
 
 def park(
     store: Database, fence: int, delivery_id: int, error: str, now_us: int, arrived: bool | None, refusals: int = 0
 ) -> None:
-    """Abandons it: tried again only when a person asks. `arrived` as for `postpone`."""
+    """Abandons it: only a person retries it. `arrived` as for `postpone`."""
     _record_failure(store, fence, delivery_id, ("parked", error, 0, refusals, now_us), arrived)
 
 
@@ -183,8 +183,8 @@ def _record_failure(store: Database, fence: int, delivery_id: int, values: Value
 def retry_parked(
     store: Database, fence: int, delivery_id: int | None, now_us: int, by: str = "", origin: str = ""
 ) -> list[int]:
-    """Parked deliveries, this one or all, are due again as if made now; their ids. Tests are not among them. All leave
-    as a flood does: alone within the route's limit, the rest in a digest. A digest leaves as it is."""
+    """Makes parked deliveries, this one or all, due again as if created now; their ids. Without tests. They are limited
+    as a flood is: alone within the route's limit, the rest in a digest. A digest is sent as it is."""
     with store.write(fence) as session:
         rows = session.rows(
             "UPDATE delivery SET state = 'pending', next_us = 0, since_us = ?, refusals = 0, parked_us = NULL,"
@@ -205,7 +205,7 @@ _RESET_RELEASE = (
     " AND id IN (SELECT d.alert_id FROM delivery d WHERE d.state = 'pending' AND d.since_us = ?)"
     " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state IN ('sent', 'claimed'))"
 )
-"""An alert that a receiver of its route has already leaves in no digest."""
+"""An alert that a URL of its route already accepted is not put into a digest."""
 
 
 def next_due(store: Database) -> int | None:

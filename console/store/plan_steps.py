@@ -12,13 +12,13 @@ from console.store.row_values import from_row, parse_object
 from console.store.snapshot.clock_skew import corrected_instant
 from console.text.cleaning import clean_line
 
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (only our own names; every value is bound)
 OTHER_HOLD = (
     "(SELECT CAST(o.until_us AS TEXT) || ' ' || o.held_by FROM hold o WHERE s.verb = 'hold' AND o.job_id = s.job_id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('placing', 'held', 'found', 'releasing', 'clearing')"
     " ORDER BY o.until_us DESC LIMIT 1)"
 )
-"""Of a hold's step `s`: the hold of its job that is not its own, for `format_other_hold`."""
+"""Of a hold step `s`: another hold of its job, for `format_other_hold`."""
 STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job, y.name"
     " AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state, r.evidence,"
@@ -37,7 +37,7 @@ STEPS = (
 
 
 def parse_step(row: Any) -> StepProgress:
-    """Raises ValueError, TypeError, OverflowError or RecursionError for what no program of ours wrote."""
+    """Raises ValueError, TypeError, OverflowError or RecursionError for rows that Headway did not write."""
     if row.job_id is None:
         raise ValueError("a step is about no job")
     has_run = row.run_state is not None
@@ -57,12 +57,12 @@ def parse_step(row: Any) -> StepProgress:
 
 
 def format_other_hold(beside: str | None) -> str:
-    """Who holds its job, and until when; empty for nobody."""
+    """Who holds the job, and until when; empty without a hold."""
     until, _, by = (beside or "").partition(" ")
     return f"{clean_line(by)} until {instant(int(until)):%Y-%m-%d %H:%M}Z" if by else ""
 
 
 def parse_run(row: Any, skew_s: float | None) -> StepRun:
-    """`skew_s`: of its target's clock, which is taken out."""
+    """`skew_s`: skew of its target's clock, which is subtracted."""
     ends = corrected_instant(row.started_us, skew_s), corrected_instant(row.ended_us, skew_s)
     return StepRun(row.run_state, row.evidence, bool(row.stale_read), *ends)

@@ -1,4 +1,4 @@
-"""Plans as rows: what is carried out now, and every move of it, each in one transaction with its effects."""
+"""Plans as rows: the active ones, and their moves, each in one transaction with its effects."""
 
 from __future__ import annotations
 
@@ -36,43 +36,42 @@ _STARTED_BY = (
     " a.place AS starter FROM under b JOIN dependency d ON d.downstream_id = b.id AND d.origin = 'native' JOIN under a"
     " ON a.id = d.upstream_id WHERE a.job_id <> b.job_id"
 )
-"""A step's place, and that of each step whose job its scheduler lets start it; a task counts as its DAG."""
+"""A step's place, and the place of each step whose job triggers it in its scheduler; a task counts as its DAG."""
 _NEWEST = (
     "SELECT state AS run_state, evidence, stale_read, started_us, ended_us FROM run"
     " WHERE job_id = ? AND id <> ? AND sort_us > ? AND state NOT IN ('planned', 'held', 'missed')"
     " ORDER BY COALESCE(first_started_us, sort_us) DESC LIMIT 1"
 )
 _LOOKS_BACK_US = 2 * 86_400_000_000
-"""A run's place is its data interval's, which lies before its start."""
+"""A run is ordered by its data interval, which lies before its start."""
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
-"""What a row raises that no program of ours wrote."""
+"""Raised for rows that Headway did not write."""
 
 
-def active_plans(store: Database, odd: dict[int, str] | None = None) -> list[PlanProgress]:
-    """Plans that go on, or of which something is still under way, oldest first, each with its steps. What nobody can
-    read is told in `odd`: the plan's number and why."""
-    found: list[PlanProgress] = []
+def active_plans(store: Database, unreadable: dict[int, str]) -> list[PlanProgress]:
+    """Running plans and those with a step in progress, oldest first. Plans that cannot be parsed go into `unreadable`:
+    number -> reason."""
+    plans: list[PlanProgress] = []
     with store.read() as session:
         for row in session.rows(_PLANS):
             try:
-                found.append(_plan(row, _steps(session, row)))
+                plans.append(_plan(row, _steps(session, row)))
             except UNREADABLE as error:
-                if odd is not None:
-                    odd[row.id] = clean_line(str(error))
-    return found
+                unreadable[row.id] = clean_line(str(error))
+    return plans
 
 
 def step_before_sending(store: Database, key: str) -> tuple[PlanProgress, StepProgress] | None:
-    """The step whose action has this key, and its plan with no more than the steps that it waits for; None for an
-    action of no plan. Raises one of UNREADABLE."""
+    """The step of the action with this key, and its plan with only the steps that it waits for; None for an action
+    without a plan. Raises one of UNREADABLE."""
     with store.read() as session:
         row = session.first(_OF_ACTION, (key,))
         if row is None:
             return None
         near = [row.place, *parse_places(row.after)]
         rows = session.rows(STEPS, (row.id,))
-    steps = [parse_step(one) for one in rows if one.place in near]
+    steps = [parse_step(step) for step in rows if step.place in near]
     return _plan(row, tuple(steps)), next(step for step in steps if step.place == row.place)
 
 
@@ -114,11 +113,11 @@ _SET_RELEASED_HOLD = (
     "UPDATE plan_step SET parameters = ? WHERE verb = 'release' AND EXISTS (SELECT 1 FROM plan_step h"
     " WHERE h.id = ? AND h.plan_id = plan_step.plan_id AND h.job_id = plan_step.job_id)"
 )
-"""The release of what this step holds knows which hold it releases."""
+"""The release step of this step's job gets the key of the hold."""
 
 
 def request_step(store: Database, fence: int | None, step: StepProgress, key: str, now: datetime) -> bool:
-    """Makes the step's action under `key`; False when the step is not planned, or its plan not running, any more."""
+    """Requests the step's action under `key`; False if the step is no longer planned, or its plan no longer running."""
     with store.write(fence, durable=True) as session:
         approved = approvals.approval_of(session, step.id)
         if not session.rows(_REQUEST_STEP, (key, micros(now), step.id)):
@@ -133,14 +132,14 @@ def request_step(store: Database, fence: int | None, step: StepProgress, key: st
 
 
 def begin_wait(store: Database, fence: int | None, step: StepProgress, until: datetime, words: str = "") -> None:
-    """The step's wait begins; begun once, it is not begun again."""
+    """Begins the step's wait, once."""
     sql = "UPDATE plan_step SET due_us = ?, words = ? WHERE id = ? AND due_us IS NULL AND state = 'planned'"
     with store.write(fence) as session:
         session.rows(sql, (micros(until), words, step.id))
 
 
 def end_step(store: Database, fence: int | None, plan: PlanProgress, end: EndStep, now: datetime) -> None:
-    """The step is over; recorded in its incident's timeline where no action of it is."""
+    """Ends the step; recorded in the incident's timeline if it has no action, which has its own event."""
     sql = (
         "UPDATE plan_step SET state = ?, words = ?, ended_us = ? WHERE id = ? AND state IN ('planned', 'asked')"
         " RETURNING id"
@@ -160,8 +159,8 @@ def move_plan(
     now: datetime,
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> bool:
-    """The running plan comes into `state`; False when it is not running any more (a paused one can be done). One that
-    stopped waits for a person, who is notified."""
+    """Changes the state of the running plan; False if it is no longer running (a paused one can be done). A stopped
+    one needs a person, who is notified."""
     is_done = state == "done"
     sql = (
         "UPDATE plan SET state = ?, words = ?, changed_seq = changed_seq + 1, ended_us = COALESCE(?, ended_us)"
@@ -171,8 +170,7 @@ def move_plan(
         if not session.rows(sql, (state, words, micros(now) if is_done else None, plan.id, is_done)):
             return False
         _record_event(session, plan, f"plan {plan.id} {state}: {words}", now)
-        detail = {"plan": plan.id, "words": words, "asked_by": plan.requested_by}
-        _audit(session, now, state, plan.id, detail)
+        _audit(session, now, state, plan.id, {"plan": plan.id, "words": words, "asked_by": plan.requested_by})
         if state == "stopped":
             _request_attention(session, audience, plan.id, "stopped", words, now)
         return True
@@ -193,11 +191,11 @@ def _request_attention(
     session: WriteSession, audience: AlertRouting, number: int, what: str, words: str, now: datetime
 ) -> None:
     [(title, by, incident_id, job_id)] = session.rows(_STOPPED, (number,))
-    go_on = f"Go on:  headway plan resume {number} (requests failed steps again), or plan abort"
-    ways = (f"See it: headway plan {number}", *((go_on,) if what == "stopped" else ()))
+    resume = f"Go on:  headway plan resume {number} (requests failed steps again), or plan abort"
+    fixes = (f"See it: headway plan {number}", *((resume,) if what == "stopped" else ()))
     why = words.partition("; to go on: ")[0]
     need = AttentionRequest(
-        f"plan:{number}", f"plan {number} {what}", str(title), why, ways, str(by), incident_id, job_id
+        f"plan:{number}", f"plan {number} {what}", str(title), why, fixes, str(by), incident_id, job_id
     )
     alerts.request_attention(session, audience, need, micros(now))
 
@@ -210,8 +208,7 @@ def abandon_plan(
     now: datetime,
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> None:
-    """The plan is over, with all of it that is not, whatever it says: nobody can carry it out, and a person is told.
-    What was asked for goes on to its own end."""
+    """Aborts a plan that cannot be executed, with all steps not over; a person is notified. Requested actions go on."""
     with store.write(fence) as session:
         session.rows(
             "UPDATE plan SET state = 'aborted', words = ?, ended_us = ?, changed_seq = changed_seq + 1 WHERE id = ?",

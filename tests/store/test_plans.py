@@ -94,14 +94,14 @@ def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, d
 
 def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     assert [number] == [plan.id]
     assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is True
     assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ac", at("03:30")) is False
     [action] = actions.actions_in(served.store, "requested", 2**62, {})
     assert ("headway-0123456789ab", "rerun", "plan", "queue", {}, WHY, draft.steps[0].run_id) == (
         action.key, action.verb, action.origin, action.overlap, action.preview, action.why, action.run_id)  # fmt: skip
-    [now] = plans.active_plans(served.store)
+    [now] = plans.active_plans(served.store, {})
     assert ("asked", "requested", "failed") == (
         now.steps[0].state,
         now.steps[0].action_state,
@@ -111,7 +111,7 @@ def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(se
 
 def test_a_plan_that_is_paused_meanwhile_asks_nothing(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     requests(served).steer_plan(number, "pause")
     assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is False
     assert [] == rows(served, "SELECT key FROM action")
@@ -119,7 +119,7 @@ def test_a_plan_that_is_paused_meanwhile_asks_nothing(served: Estate, draft: Pla
 
 def test_steps_wait_and_end_and_the_plan_with_them(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     for until in ("04:00", "05:00"):
         plans.begin_wait(served.store, None, plan.steps[1], at(until))
     plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "verified", "good by other means"), at("03:31"))
@@ -134,13 +134,13 @@ def test_steps_wait_and_end_and_the_plan_with_them(served: Estate, draft: PlanDr
 
 def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
     plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "failed", "exit 1"), at("03:31"))
     plans.move_plan(served.store, None, plan, "stopped", "step 1: exit 1", at("03:31"))
-    assert [] == plans.active_plans(served.store)
+    assert [] == plans.active_plans(served.store, {})
     assert "running" == requests(served).steer_plan(number, "resume")
-    [again] = plans.active_plans(served.store)
+    [again] = plans.active_plans(served.store, {})
     assert [("planned", None), ("planned", None)] == [(step.state, step.action_key) for step in again.steps]
     requests(served).steer_plan(number, "abort")
     with pytest.raises(PlanRefused, match=f"plan {number} is aborted: it cannot pause"):
@@ -150,7 +150,7 @@ def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Est
 def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: PlanDraft) -> None:
     requests(served).act(rerun_of(int(draft.steps[0].run_id or 0), {"verb": "run once"}), new_action_key())
     start(served, draft)
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     assert (True, "") == (plan.steps[0].others.endswith(" rerun"), plan.steps[1].others)
 
 
@@ -158,10 +158,10 @@ def test_a_period_that_comes_later_is_found_by_its_key(served: Estate, draft: Pl
     first = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, "2026-11-20T05:10:00Z",
                  "planned", "it has not run", {"period_at": "2026-11-20T05:10:00Z"})  # fmt: skip
     start(served, PlanDraft("backfill", "backfill", None, (first,)))
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     assert (None, None) == (plan.steps[0].run_id, plan.steps[0].run)
     served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     assert "running" == (plan.steps[0].run.state if plan.steps[0].run else "")
 
 
@@ -174,7 +174,7 @@ def test_the_runs_of_some_dates_are_read_in_order(served: Estate, draft: PlanDra
 
 def test_what_a_person_asserts_is_an_attempt_and_ends_its_action_at_once(served: Estate, draft: PlanDraft) -> None:
     start(served, draft)
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
     [action] = actions.actions_in(served.store, "requested", 2**62, {})
     step = ActionStep("verified", "succeeded", ended=True)
@@ -192,9 +192,9 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
     start(served, PlanDraft("recovery", "repair", None, (waits,)))
     with served.store.write(None) as connection:
         connection.rows("UPDATE plan SET requested_us = ?", (micros(at("04:30")),))
-    assert None is plans.active_plans(served.store)[0].steps[0].run
+    assert None is plans.active_plans(served.store, {})[0].steps[0].run
     served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
-    found = plans.active_plans(served.store)[0].steps[0].run
+    found = plans.active_plans(served.store, {})[0].steps[0].run
     assert "running" == (found.state if found else "")
 
 
@@ -204,10 +204,10 @@ def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Es
     step = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, past, "planned", "", {
         "period_at": past})  # fmt: skip
     start(served, PlanDraft("backfill", "backfill", None, (step,)))
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("05:30"))
     served.ingest(running(JOBS[0], "05:10", "9", action_key="headway-0123456789ab"), now="05:31")
-    found = plans.active_plans(served.store)[0].steps[0].run
+    found = plans.active_plans(served.store, {})[0].steps[0].run
     assert "running" == (found.state if found else "")
     sql = "SELECT period_key, bd FROM run WHERE state = 'running'"
     assert [(past, "2026-11-11")] == rows(served, sql)
@@ -224,16 +224,16 @@ def test_the_release_of_a_plan_knows_the_hold_that_it_lets_go_also_one_that_was_
     other = replace(release, place=4, job_id=first.job_id, after=())
     number = start(served, replace(draft, steps=(hold, again, release, other)))
     for key in ("headway-0123456789ab", "headway-0123456789ac"):
-        [plan] = plans.active_plans(served.store)
+        [plan] = plans.active_plans(served.store, {})
         assert plans.request_step(served.store, None, plan.steps[0], key, at("03:50")) is True
         told = rows(served, "SELECT parameters FROM plan_step WHERE verb = 'release' ORDER BY place")
         assert [(f'{{"hold": "{key}"}}',), ("{}",)] == told
         with served.store.write(None) as connection:
             actions.move_action(connection, key, "requested", ActionStep("refused", "no", ended=True), 1)
-        [now] = plans.active_plans(served.store)
+        [now] = plans.active_plans(served.store, {})
         plans.end_step(served.store, None, now, EndStep(now.steps[0], "failed", "no"), at("03:51"))
         assert plans.move_plan(served.store, None, now, "stopped", "step 1", at("03:51"))
         requests(served).steer_plan(number, "resume")
-    [plan] = plans.active_plans(served.store)
+    [plan] = plans.active_plans(served.store, {})
     assert ("planned", None, None, "") == (
         plan.steps[0].state, plan.steps[0].action_key, plan.steps[0].due, plan.steps[0].hold_state)  # fmt: skip

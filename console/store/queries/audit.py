@@ -173,5 +173,5 @@ def _audit_row(row: Row) -> AuditRow:
         at = instant(row.at_us)
     except (TypeError, OverflowError):
         at = EPOCH
-    texts = map(clean_line, (row.actor, row.origin, row.verb, row.object, row.why))
-    return AuditRow(row.seq, at, *texts, detail, row.hash)
+    actor, origin, verb, about, why = map(clean_line, (row.actor, row.origin, row.verb, row.object, row.why))
+    return AuditRow(row.seq, at, actor, origin, verb, about, why, detail, row.hash)
