@@ -167,6 +167,11 @@ def test_a_person_who_ends_the_input_has_taken_nothing(home: Home) -> None:
 
 @pytest.mark.deep
 def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home: Home) -> None:
+    slow = home.folder / "bin/cksum"  # which reading crontabs needs: the poll is not over when the key arrives
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nsleep 5\nexec /usr/bin/cksum\n")
+    slow.chmod(0o755)
+    home.env["PATH"] = f"{slow.parent}:{home.env['PATH']}"
     with home.terminal("--yes", "--only", "cron") as terminal:
         terminal.wait_for("The first poll reads")
         terminal.press("ctrl+c")
