@@ -31,8 +31,9 @@ AIRFLOW = (
     ("check_real", "lab_main", "lab_parts", "faults_real", "inventory_real"),
 )
 SHARED = (
-    ("pg_cron_real",), ("holds_real",), ("killed_postgres",), ("cron_real",), ("store_postgres",),
-    ("team_store_real",), ("missed_and_stale_real",), ("keys_real",),
+    ("holds_real",), ("pg_cron_real",), ("moved_clock_real",), ("cron_real",), ("slurm_real",), ("pg_cron_acts_real",),
+    ("prefect_real",), ("missed_and_stale_real",), ("control_plane_real",), ("step_functions_real",), ("dagster_real",),
+    ("killed_postgres",), ("store_postgres",), ("team_store_real",), ("keys_real",),
     ("aws_logs_real", "batch_real", "glue_real", "eventbridge_real"),  # one moto server: each file uses another service
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
     ("gate_real", "jump_real", "refusals_real", "completion_real"),
@@ -40,7 +41,9 @@ SHARED = (
 MOST_AIRFLOWS = 2
 """Groups of `AIRFLOW` at one time: two Airflows are enough for two cores."""
 FAST_WORKERS = 2
-LONGEST_FOLDERS = ("invariants", "hostile", "crash", "tui", "connectors", "control", "cli", "engine", "demo")
+LONGEST_FOLDERS = (
+    "bench", "web", "pty", "invariants", "hostile", "crash", "tui", "connectors", "control", "cli", "engine", "demo",
+)  # fmt: skip
 """Folders of fast tests in the order in which they start."""
 WORKERS_PER_CORE, LAB_WORKERS_PER_CORE = 2, 3
 LAB_PREFIX, AIRFLOW_PREFIX = "lab-", "lab-airflow-"

@@ -37,9 +37,9 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "run": (("3", "JOBS  row"), ("enter", "JOB good"), ("enter", "RUN good")),
     "tonight": (("4", "TONIGHT"),),
     "systems": (("5", "SYSTEMS"),),
-    "system": (("5", "SYSTEMS"), ("enter", "SYSTEM good")),
+    "system": (("5", "SYSTEMS|good/"), ("enter", "SYSTEM good")),
     "actions": (("6", "ACTIONS"),),
-    "action": (("6", "ACTIONS"), ("enter", "ACTION ")),
+    "action": (("6", "ACTIONS|run again"), ("enter", "ACTION ")),
     "holds": ((":", "jump"), ("holds", "olds"), ("enter", "HOLDS")),
     "shadow": ((":", "jump"), ("shadow", "hadow"), ("enter", "SHADOW")),
     "audit": ((":", "jump"), ("audit", "udit"), ("enter", "AUDIT")),
@@ -52,7 +52,8 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "plan": (("2", "INCIDENTS 1 open"), ("r", "scope")),
     "recovery": (("2", "INCIDENTS 1 open"), ("r", "scope"), ("enter", "Start"), ("down", ""), ("enter", "PLAN 1")),
 }
-"""Screen -> keys from the first one, each with what stands there then. The last one changes the estate."""
+"""Screen -> keys from the first one, each with what stands there then: a title, and after "|" a row that the next key
+needs. The last one changes the estate."""
 OF_EACH_KIND = ("incident", "jobs", "lineage", "ask")
 
 
@@ -71,7 +72,7 @@ class Lost:
         self.terminal.wait_for("SERVICES 1")
         for key, sign in WAYS[name]:
             self.terminal.press(key)
-            self.terminal.wait_for(sign)
+            self.terminal.wait_for(lambda text, sign=sign: all(part in text for part in sign.split("|")))  # type: ignore[misc]
 
     def kill(self) -> None:
         self.engine.kill()
