@@ -24,12 +24,14 @@ from connectors.sdk.fields import as_json, cursor_or_first
 from connectors.sdk.log_chunks import from_character
 from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.states import Capability, ProofLevel
+from connectors.sdk.vanished_runs import no_longer_listed
 
 RUNS_PER_POLL = 500
 """Runs in one poll; each may bring 64 KiB of log."""
 LISTENER_SILENT_SECONDS = 30.0
 """A listener that wrote nothing for so long is down."""
 NO_ACTIONS = "heartbeat only listens: start the job on its own host, and it reports here"
+VANISHED = "no longer in the spool: the file was replaced, or the run is too old"
 SPOOL_REPLACED = "the spool was replaced: reports that were not read from the previous one are lost"
 
 
@@ -60,7 +62,7 @@ class HeartbeatConnector(WatchOnly):
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         jobs = tuple(parse.job_record(name, job, self._options.zone) for name, job in self._options.jobs.items())
         digest = sha256(repr(jobs).encode()).hexdigest()[:16]
-        return Inventory(jobs, complete=True, hash=digest, clock=self._target_clock()).unless_same(previous_hash)
+        return Inventory(jobs, True, digest, clock=self._target_clock()).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         with self._reading() as spool:
@@ -82,7 +84,7 @@ class HeartbeatConnector(WatchOnly):
                 if run is not None and _is_same_run(run, ref):
                     runs.append(parse.run_record(run, jobs.get(run.job), at))
                 else:
-                    runs.append(parse.vanished_run(ref))
+                    runs.append(no_longer_listed(ref, "(not in the spool)", VANISHED))
             closed = spool.closed(last.closed)
             has_more = len(changes) == RUNS_PER_POLL
             changed = changes[-1].number if changes else after
@@ -91,23 +93,18 @@ class HeartbeatConnector(WatchOnly):
         shared = {(change.run.job, change.run.rid) for change in changes if RID_SEPARATOR in change.run.rid}
         for job, rid in sorted({(job, rid.split(RID_SEPARATOR)[0]) for job, rid in shared}):
             warnings.append(f'{job}: several runs came under the rid "{rid}". Give each run its own, or none')
-        skipped = [
-            SkippedRecord(
-                f"{number.job}, {f'rid {number.rid}, ' if number.rid else ''}{number.name}",
-                f"not {NUMBER_RULE}: left out, the report counts",
-                number.text,
-            )
-            for number in unread
-            if number.job in jobs
-        ]
+        skipped = []
+        for invalid in unread:
+            if invalid.job in jobs:
+                where = f"{invalid.job}, {f'rid {invalid.rid}, ' if invalid.rid else ''}{invalid.name}"
+                skipped.append(SkippedRecord(where, f"not {NUMBER_RULE}: left out, the report counts", invalid.text))
+        gaps = (HistoryGap(_from_epoch(gap.since), _from_epoch(gap.until), "the listener was down") for gap in closed)
         return Poll(
             tuple(run for run in runs if run.job in jobs),
             as_json(following),
             more=has_more,
             clock=self._target_clock(),
-            gaps=tuple(
-                HistoryGap(_from_epoch(gap.since), _from_epoch(gap.until), "the listener was down") for gap in closed
-            ),
+            gaps=tuple(gaps),
             seen_until=None if has_more else listening,
             skipped=tuple(skipped),
             warnings=tuple(warnings),

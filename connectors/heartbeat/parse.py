@@ -19,9 +19,9 @@ from hashlib import sha256
 from urllib.parse import parse_qsl
 
 from connectors.heartbeat.options import HeartbeatJob
-from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
+from connectors.sdk.fields import reference_row
+from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import RunEvidence, RunState
-from connectors.sdk.vanished_runs import no_longer_listed
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _PATH = re.compile(r"/(ping|jobs)/([A-Za-z0-9_.-]{1,128})(?:/(start|success|fail|log|[0-9]{1,3}))?/?")
@@ -228,8 +228,7 @@ def job_record(name: str, settings: HeartbeatJob, zone: str) -> JobRecord:
 
 def run_record(run: HeartbeatRun, settings: HeartbeatJob | None, at: PingArrival) -> RunRecord:
     """The run's record now: without an end in its time it is lost."""
-    state, evidence, message = STATES.get(run.kind, RunState.RUNNING), RunEvidence.NATIVE, ""
-    ended = run.ended
+    state, evidence, message, ended = STATES.get(run.kind, RunState.RUNNING), RunEvidence.NATIVE, "", run.ended
     if run.kind == OVERTAKEN:
         evidence, message = RunEvidence.INFERRED, OVERTAKEN_MESSAGE
     elif run.is_open and settings is not None and at.since(run.first) > settings.lost_after.total_seconds():
@@ -260,18 +259,10 @@ def attempt_key(run: HeartbeatRun) -> str:
     return run.rid or f"#{run.id}-{int(run.first.wall)}"
 
 
-def vanished_run(run: RunRef) -> RunRecord:
-    message = "no longer in the spool: the file was replaced, or the run is too old"
-    return no_longer_listed(run, "(not in the spool)", message)
-
-
 def _from_epoch(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def parse_run_number(native_ref: str) -> int | None:
-    try:
-        number = json.loads(native_ref)["id"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+    number = reference_row(native_ref).get("id")
     return number if isinstance(number, int) else None

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,16 +70,14 @@ def _boot_id() -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRun:
+class ChangedRun(NamedTuple):
     """A run, and the number of its last change."""
 
     run: HeartbeatRun
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidNumber:
+class InvalidNumber(NamedTuple):
     """An invalid number of a report."""
 
     job: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +32,7 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported, SystemUnreachable
-from connectors.sdk.fields import as_json, cursor_or_first
+from connectors.sdk.fields import as_json, cursor_or_first, reference_row
 from connectors.sdk.log_chunks import chunk_of, join_lines
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -153,10 +152,8 @@ class ReplayConnector:
 
     def probe(self, timeout_seconds: float) -> Probe:
         system = self._system()
-        rights = (
-            SourcePermission("view", True),
-            *(SourcePermission(name, True, needed_for="act") for name in ("rerun", "start", "hold")),
-        )
+        acts = (SourcePermission(name, True, needed_for="act") for name in ("rerun", "start", "hold"))
+        rights = (SourcePermission("view", True), *acts)
         version = f"replay of {system.version or self._kind}"
         return Probe(True, version, rights, (NOT_REAL,), self._clock_pair(system))
 
@@ -188,10 +185,7 @@ class ReplayConnector:
 
 def _run_of(run: RunRef) -> str:
     """The name of the run in the night; empty for a run without an attempt."""
-    try:
-        return str(json.loads(run.native_ref)["run"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+    return str(reference_row(run.native_ref).get("run", ""))
 
 
 def _job_records(job: JobDef, is_paused: bool) -> Iterator[JobRecord]:
@@ -211,13 +205,9 @@ def _job_records(job: JobDef, is_paused: bool) -> Iterator[JobRecord]:
     for task in job.tasks:
         name = f"{job.native_id}.{task.name}"
         yield JobRecord(
-            native_id=name,
-            title=task.name,
-            parent=job.native_id,
-            upstreams=before,
-            definition=task.operator,
+            name, task.name, parent=job.native_id, upstreams=before, definition=task.operator,
             definition_hash=task.operator,
-        )
+        )  # fmt: skip
         before = (name,)
 
 
@@ -227,16 +217,7 @@ CONNECTOR = ConnectorKind(
     options=ReplayOptions,
     targets=targets,
     open=lambda options, target, secrets: ReplayConnector(options, target),
-    capabilities=frozenset(
-        {
-            Capability.RERUN,
-            Capability.START,
-            Capability.HOLD,
-            Capability.LOG,
-            Capability.NATIVE_DEPENDENCIES,
-            Capability.PERIODS,
-        }
-    ),
+    capabilities=frozenset(Capability) - {Capability.CANCEL, Capability.MARK, Capability.TASKS},
     starts_held=True,
     missing={
         Capability.CANCEL: "the runs of a replay have ended long ago",

@@ -14,14 +14,7 @@ from operator import attrgetter
 from statistics import median
 
 from connectors.replay.client import CLEAR, HOLD, PAUSE, RELEASE, RERUN, RESUME, SentAction
-from connectors.replay.parse import (
-    AttemptEnding,
-    JobDef,
-    JobKey,
-    RecordedRun,
-    ReplayNight,
-    ScriptedRun,
-)
+from connectors.replay.parse import AttemptEnding, JobDef, JobKey, RecordedRun, ReplayNight, ScriptedRun
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.marked_pause import PauseState
@@ -167,20 +160,16 @@ def parts(job: JobDef, attempt: PlannedAttempt) -> Iterator[PlannedAttempt]:
     length, at, done = attempt.ends_at - attempt.started_at, attempt.started_at, 0.0
     for place, task in enumerate(todo):
         key = (job.system, f"{job.native_id}.{task.name}")
-        own = replace(
-            attempt, job=key, action_key=attempt.action_key if attempt.acted_on == key else None, first_task=0
-        )
+        action_key = attempt.action_key if attempt.acted_on == key else None
+        own = replace(attempt, job=key, action_key=action_key, first_task=0)
         if place > last:
-            yield replace(
-                own, queued_at=attempt.ends_at, started_at=None, ending=AttemptEnding(RunState.BLOCKED, fresh=False)
-            )
+            blocked = AttemptEnding(RunState.BLOCKED, fresh=False)
+            yield replace(own, queued_at=attempt.ends_at, started_at=None, ending=blocked)
             continue
         done += task.share
-        until = (
-            attempt.ends_at
-            if place == last
-            else attempt.started_at + timedelta(seconds=int((length * (done / whole)).total_seconds()))
-        )
+        until = attempt.ends_at
+        if place < last:
+            until = attempt.started_at + timedelta(seconds=int((length * (done / whole)).total_seconds()))
         own_ending = ending if place == last else AttemptEnding()
         yield replace(own, queued_at=at, started_at=at, ends_at=until, ending=own_ending)
         at = until

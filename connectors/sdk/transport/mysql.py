@@ -220,12 +220,12 @@ def sorted_error(error: BaseException, place: str) -> ConnectorError:
         return AccessRefused(f"{message}; check tls and ssl_ca of the system, and the server's certificate")
     if not number:
         return (SystemUnreachable if isinstance(error, OSError) else InvalidAnswer)(message)
-    sort = BY_NUMBER.get(number) or (InvalidAnswer if number in CLIENT_NUMBERS else NotSupported)
+    error_type = BY_NUMBER.get(number) or (InvalidAnswer if number in CLIENT_NUMBERS else NotSupported)
     fix: dict[type[ConnectorError], str] = {
         AccessRefused: "; check user, password and host of the account",
         PermissionMissing: "; grant this right to the account",
     }
-    return sort(f"{message}{fix.get(sort, '')}")
+    return error_type(f"{message}{fix.get(error_type, '')}")
 
 
 def error_text(error: BaseException) -> str:

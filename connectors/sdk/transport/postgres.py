@@ -137,8 +137,8 @@ SHORTEST_CONNECT_SECONDS = 2  # libpq takes a smaller connect_timeout for 2
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 CONNECT_STATES: tuple[tuple[type[ConnectorError], re.Pattern[str]], ...] = tuple(
-    (sort, re.compile(text, re.IGNORECASE))
-    for sort, text in (
+    (error_type, re.compile(text, re.IGNORECASE))
+    for error_type, text in (
         (PermissionMissing, r"permission denied for database|not permitted to log in"),
         (AccessRefused, r"authentication failed|no pg_hba\.conf entry|pg_hba\.conf rejects|authentication method"),
         (AccessRefused, r"role \".*\" does not exist|database \".*\" does not exist|no password supplied"),
@@ -420,15 +420,15 @@ def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
     """The contract's error for one of psycopg's, by SQLSTATE class, else by libpq's text."""
     state, text = error.sqlstate or "", error_text(error)
     if state:
-        sort = BY_STATE.get(state) or BY_STATE.get(state[:2], NotSupported)
+        error_type = BY_STATE.get(state) or BY_STATE.get(state[:2], NotSupported)
         fix = FIX_BY_STATE.get(state) or FIX_BY_STATE.get(state[:2], "")
-        return sort(f"{place}: {text} (SQLSTATE {state}){fix and f'; {fix}'}")
-    sort = next((sort for sort, pattern in CONNECT_STATES if pattern.search(text)), SystemUnreachable)
+        return error_type(f"{place}: {text} (SQLSTATE {state}){fix and f'; {fix}'}")
+    error_type = next((error_type for error_type, pattern in CONNECT_STATES if pattern.search(text)), SystemUnreachable)
     fixes: dict[type[ConnectorError], str] = {
         AccessRefused: ". Check user, password, database and pg_hba.conf.",
         PermissionMissing: ". Grant this right to the role: LOGIN, CONNECT on the database.",
     }
-    return sort(f"{place}: {text}{fixes.get(sort, '')}")
+    return error_type(f"{place}: {text}{fixes.get(error_type, '')}")
 
 
 def _after_sending(error: psycopg.Error, place: str) -> ConnectorError:

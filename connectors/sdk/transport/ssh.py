@@ -101,7 +101,7 @@ _SORTS: tuple[tuple[type[SystemUnreachable], str], ...] = (
     (InvalidAnswer, r"Indecipherable protocol version|Invalid SSH banner|Incompatible version"),
     (InvalidAnswer, r"the answer is larger than|while it let us sign in"),
 )
-BY_MESSAGE = tuple((sort, re.compile(pattern)) for sort, pattern in _SORTS)
+BY_MESSAGE = tuple((error_type, re.compile(pattern)) for error_type, pattern in _SORTS)
 """Message of an SSHException -> its class; others are InvalidAnswer."""
 FIXES = {
     RateLimited: (
@@ -118,7 +118,7 @@ def error_class(error: BaseException) -> type[SystemUnreachable]:
         return BY_CODE.get(error.code, InvalidAnswer)
     if not isinstance(error, paramiko.SSHException):
         return SystemUnreachable
-    return next((sort for sort, pattern in BY_MESSAGE if pattern.search(str(error))), InvalidAnswer)
+    return next((error_type for error_type, pattern in BY_MESSAGE if pattern.search(str(error))), InvalidAnswer)
 
 
 KEEPALIVE_SECONDS = 30
@@ -336,12 +336,12 @@ DRAIN_SECONDS = 0.5  # standard error is read this often while standard output i
 
 
 class SshFailed(SystemUnreachable):
-    """The call has no answer. `touched`: the command may have reached the host. `sort`: the class that sets `kind`."""
+    """The call has no answer. `touched`: the command may have reached the host. `error_type` sets `kind`."""
 
-    def __init__(self, message: str, touched: bool, sort: type[SystemUnreachable] = SystemUnreachable) -> None:
+    def __init__(self, message: str, touched: bool, error_type: type[SystemUnreachable] = SystemUnreachable) -> None:
         super().__init__(message)
         self.touched = touched
-        self.kind = sort.kind
+        self.kind = error_type.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,8 +410,8 @@ class SshSession:
                 raise PermissionMissing(
                     f"{self.address.text}: {error}. The key, or its user, may run no command there."
                 ) from error
-            sort = SystemUnreachable if time.monotonic() >= until else error_class(error)
-            raise SshFailed(f"{self.address.text}: {error_text(error, until)}", touched, sort) from error
+            error_type = SystemUnreachable if time.monotonic() >= until else error_class(error)
+            raise SshFailed(f"{self.address.text}: {error_text(error, until)}", touched, error_type) from error
         except BaseException:
             self.close()
             raise
