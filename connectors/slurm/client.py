@@ -9,13 +9,11 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from shlex import join, quote
 
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, OutcomeUnknown
 from connectors.sdk.states import RunState
-from connectors.sdk.transport.hosts import HostSession, ScriptClient, sent_once
+from connectors.sdk.transport.hosts import HostSession, ScriptClient, scripts_beside, sent_once
 from connectors.sdk.transport.script_output import ScriptSection, host_now
 from connectors.slurm import parse
 from connectors.slurm.options import SlurmOptions
@@ -23,11 +21,6 @@ from connectors.slurm.parse import SlurmAnswer
 
 PAGE_ROWS = 5000
 """Rows of accounting in one poll."""
-
-
-@cache
-def script(name: str) -> str:
-    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +56,7 @@ class SlurmClient(ScriptClient):
     def ask(self, calls: Iterable[str], once: bool = False) -> SlurmAnswer:
         nonce = secrets.token_hex(8)
         values = f"SUDO={'sudo' if self.options.sudo else ''} BIN={quote(self.options.bin or '')}"
-        head = f"N={nonce} {values}\n{script('collect.sh')}{script('act.sh')}"
+        head = f"N={nonce} {values}\n{scripts_beside(__file__, 'collect.sh', 'act.sh')}"
         text = f"{head}{{\n" + "\n".join(calls) + "\nmark END\n} </dev/null 2>/dev/null\n"
         return SlurmAnswer(self.send(text, nonce, once), f"\x1f{nonce[:6]}")
 

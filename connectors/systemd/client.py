@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from shlex import join, quote
 from typing import Annotated
 
 from pydantic import Field
 
 from connectors.sdk.option_errors import formatted_like
-from connectors.sdk.transport.hosts import HostOptions, HostSession, ScriptClient
+from connectors.sdk.transport.hosts import HostOptions, HostSession, ScriptClient, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
 
 UnitPattern = Annotated[
@@ -40,11 +38,6 @@ class SystemdOptions(HostOptions):
 
 BITE_BYTES = 4 * 1024 * 1024
 """Of the journal in one poll: about 8,000 entries."""
-
-
-@cache
-def script(name: str) -> str:
-    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 class SystemdClient(ScriptClient):
@@ -84,6 +77,11 @@ class SystemdClient(ScriptClient):
 
     def _ask(self, calls: Iterable[str], once: bool = False) -> list[ScriptSection]:
         nonce = secrets.token_hex(8)
-        head = f"{script('collect.sh')}{script('act.sh')}N={nonce} SUDO={'sudo' if self.options.sudo else ''}\n"
-        text = f"{head}{{\n" + "\n".join(calls) + "\nmark END\n} </dev/null 2>/dev/null\n"
+        head = f"N={nonce} SUDO={'sudo' if self.options.sudo else ''}\n{{\n"
+        text = (
+            scripts_beside(__file__, "collect.sh", "act.sh")
+            + head
+            + "\n".join(calls)
+            + "\nmark END\n} </dev/null 2>/dev/null\n"
+        )
         return self.send(text, nonce, once)

@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from shlex import join, quote
 from typing import Annotated, Any, Protocol, TypeVar
@@ -193,6 +194,12 @@ class HostSession(Protocol):
     ) -> CompletedCommand: ...
 
     def close(self) -> None: ...
+
+
+@cache
+def scripts_beside(file: str, *names: str) -> str:
+    """The text of scripts in the folder of a module, one after the other."""
+    return "".join(Path(file).with_name(name).read_text("utf-8") for name in names)
 
 
 class ScriptClient:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Annotated, Any, Literal, LiteralString, Self, TypeVar
 
 import psycopg
@@ -245,15 +245,8 @@ class PostgresSession:
     ) -> list[PostgresRow]:
         """The rows of one statement, committed, on a connection of its own named `application_name`. Raises
         OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
-        deadline = Deadline(timeout_seconds)
-        connection = self._to_write(deadline, application_name)
-        try:
-            with _watched(connection, deadline):
-                return connection.execute(statement, values).fetchall()
-        except psycopg.Error as error:
-            raise _after_sending(error, self.place) from None
-        finally:
-            connection.close()
+        with self._writing(timeout_seconds, application_name) as connection:
+            return connection.execute(statement, values).fetchall()
 
     def call_once(
         self, schema: str, function: str, values: Mapping[str, object], timeout_seconds: float, application_name: str
@@ -268,43 +261,42 @@ class PostgresSession:
     ) -> str:
         """The first value of the first row of a user's statement, "" without rows; sent as by `write_once`. One that
         touches no row, or returns false, is rolled back: NotSupported. An error of the commit is OutcomeUnknown."""
+        with self._writing(timeout_seconds, application_name) as connection:
+            connection.execute("BEGIN")
+            cursor = connection.execute(statement, values)
+            row = cursor.fetchone() if cursor.description is not None else None
+            first = next(iter(row.values()), None) if row else None
+            if cursor.rowcount == 0 or first is False:
+                text = "it answered false" if row else "it touches no row"
+                raise NotSupported(f"{self.place}: {text}, and was rolled back: nothing was done")
+            try:
+                connection.execute("COMMIT")
+            except psycopg.Error as error:
+                text = error_text(error)
+                raise OutcomeUnknown(f"{self.place}: sent, and its commit was not answered well: {text}") from None
+            return "" if first is None else str(first)[:MESSAGE_CHARACTERS]
+
+    @contextmanager
+    def _writing(self, timeout_seconds: float, application_name: str) -> Iterator[Connection]:
+        """A connection for one write, on which nothing was sent yet. Errors inside are errors after sending."""
         deadline = Deadline(timeout_seconds)
-        connection = self._to_write(deadline, application_name)
+        connection = self._connect(deadline, application_name)
         try:
-            with _watched(connection, deadline):
-                connection.execute("BEGIN")
-                cursor = connection.execute(statement, values)
-                row = cursor.fetchone() if cursor.description is not None else None
-                first = next(iter(row.values()), None) if row else None
-                if cursor.rowcount == 0 or first is False:
-                    text = "it answered false" if row else "it touches no row"
-                    raise NotSupported(f"{self.place}: {text}, and was rolled back: nothing was done")
-                try:
-                    connection.execute("COMMIT")
-                except psycopg.Error as error:
-                    text = error_text(error)
-                    raise OutcomeUnknown(f"{self.place}: sent, and its commit was not answered well: {text}") from None
-                return "" if first is None else str(first)[:MESSAGE_CHARACTERS]
-        except psycopg.Error as error:
-            raise _after_sending(error, self.place) from None
+            if deadline.left <= 0:  # this process was suspended meanwhile
+                text = f"connected too late, after {deadline.seconds:.3g} s: nothing was sent"
+                raise SystemUnreachable(f"{self.place}: {text}")
+            try:
+                with _watched(connection, deadline):
+                    connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline), "local": False})
+            except psycopg.Error as error:
+                raise sorted_error(error, self.place) from None
+            try:
+                with _watched(connection, deadline):
+                    yield connection
+            except psycopg.Error as error:
+                raise _after_sending(error, self.place) from None
         finally:
             connection.close()
-
-    def _to_write(self, deadline: Deadline, application_name: str) -> Connection:
-        """A connection for one write, on which nothing was sent yet."""
-        connection = self._connect(deadline, application_name)
-        if deadline.left <= 0:  # this process was suspended meanwhile
-            connection.close()
-            raise SystemUnreachable(
-                f"{self.place}: connected too late, after {deadline.seconds:.3g} s: nothing was sent"
-            )
-        try:
-            with _watched(connection, deadline):
-                connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline), "local": False})
-        except psycopg.Error as error:
-            connection.close()
-            raise sorted_error(error, self.place) from None
-        return connection
 
     def close(self) -> None:
         connection, self._kept = self._kept, None
