@@ -77,12 +77,8 @@ class KubernetesClient:
 
     def changes(self, version: str) -> HttpReply:
         """Changes of Jobs after that resourceVersion, an object a line; 410 where it is too old."""
-        parameters = {
-            "watch": "true",
-            "resourceVersion": version,
-            "timeoutSeconds": WATCH_SECONDS,
-            "allowWatchBookmarks": "true",
-        }
+        parameters = {"watch": "true", "resourceVersion": version, "timeoutSeconds": WATCH_SECONDS}
+        parameters |= {"allowWatchBookmarks": "true"}
         return self.get(f"/apis/batch/v1{self._below('jobs')}", parameters, {GONE_STATUS})
 
     def newest_version(self) -> HttpReply:

@@ -85,21 +85,9 @@ def parse_job(value: Any) -> KubernetesJob:
     at = fields.instant(notes, SCHEDULED_ANNOTATION)
     if SCHEDULED_ANNOTATION not in notes and kind == "CronJob" and MANUAL_ANNOTATION not in notes:
         at = scheduled_time_in_name(owner, name)
-    return KubernetesJob(
-        row=row,
-        meta=meta,
-        notes=notes,
-        namespace=namespace,
-        name=name,
-        uid=uid,
-        kind=kind,
-        owner=owner,
-        job=_job_id(meta, notes, namespace, name, kind, owner),
-        at=at,
-        status=status,
-        spec=spec,
-        conditions=true_conditions(status),
-    )
+    job = _job_id(meta, notes, namespace, name, kind, owner)
+    conditions = true_conditions(status)
+    return KubernetesJob(row, meta, notes, namespace, name, uid, kind, owner, job, at, status, spec, conditions)
 
 
 def _job_id(meta: fields.Row, notes: dict[str, str], namespace: str, name: str, kind: str, owner: str) -> str:
@@ -340,14 +328,10 @@ def _parse_pod(row: fields.Row) -> KubernetesPod:
     end = fields.subtable(ended, "state", "terminated") or fields.subtable(ended, "lastState", "terminated")
     names = [row.get("name") for row in fields.tables(spec.get("containers"))]
     first_name = next((fields.clean(name) for name in names if isinstance(name, str)), "")
-    unschedulable = next(
-        (
-            fields.optional_text(row, "message") or "no node accepts it"
-            for row in fields.tables(status.get("conditions"))
-            if row.get("type") == "PodScheduled" and row.get("status") == "False"
-        ),
-        "",
-    )
+    conditions = fields.tables(status.get("conditions"))
+    unscheduled = (row for row in conditions if row.get("type") == "PodScheduled" and row.get("status") == "False")
+    reasons = (fields.optional_text(row, "message") or "no node accepts it" for row in unscheduled)
+    unschedulable = next(reasons, "")
     owners = fields.tables(meta.get("ownerReferences"))
     return KubernetesPod(
         name=fields.text(meta, "name"),

@@ -96,11 +96,7 @@ def run(row: Row, book: PgCronJobNames, queued_at: datetime | None = None) -> Ru
         message=str(row["message"] or "").rstrip("\n"),
         native_ref=json.dumps({"runid": runid, "jobid": original, "entry": jobid if action_key else None}),
         action_key=action_key,
-        context={
-            "database": row["database"],
-            **unreadable_times(row),
-            **rows_of(str(row["message"] or "")),
-        },
+        context={"database": row["database"], **unreadable_times(row), **rows_of(str(row["message"] or ""))},
     )
 
 

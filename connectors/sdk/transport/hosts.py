@@ -440,12 +440,9 @@ def ssh_shell(address: SshAddress) -> ShellSession:
     environment = {KEY_PATH: "{key}"} if own and address.via is not None else {}
     if not address.passphrase:
         return ShellSession(argv, environment, files)
-    requested = {
-        "HEADWAY_KEY_PASSPHRASE": address.passphrase,
-        "SSH_ASKPASS": "{askpass}",
-        "SSH_ASKPASS_REQUIRE": "force",
-    }
-    return ShellSession(argv, {**environment, **requested}, {**files, "askpass": _ASKPASS})
+    environment |= {"HEADWAY_KEY_PASSPHRASE": address.passphrase}
+    environment |= {"SSH_ASKPASS": "{askpass}", "SSH_ASKPASS_REQUIRE": "force"}
+    return ShellSession(argv, environment, {**files, "askpass": _ASKPASS})
 
 
 def _options(address: SshAddress) -> list[str]:

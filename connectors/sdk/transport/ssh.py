@@ -43,17 +43,13 @@ class KnownHosts:
 
     def keys_of(self, names: Iterable[str]) -> list[paramiko.PKey]:
         """The trusted keys under the first of these names that has any."""
+
+        def is_name(known: str, name: str) -> bool:
+            return known == name or (known.startswith("|1|") and paramiko.HostKeys.hash_host(name, known) == known)
+
+        trusted = [item for item in self.trusted if item.key not in self.revoked]
         for name in names:
-            trusted = (item for item in self.trusted if item.key not in self.revoked)
-            keys = [
-                item.key
-                for item in trusted
-                if any(
-                    known == name or (known.startswith("|1|") and paramiko.HostKeys.hash_host(name, known) == known)
-                    for known in item.hostnames or ()
-                )
-            ]
-            if keys:
+            if keys := [item.key for item in trusted if any(is_name(known, name) for known in item.hostnames or ())]:
                 return keys
         return []
 
