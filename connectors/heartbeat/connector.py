@@ -21,7 +21,7 @@ from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.fields import as_json, cursor_or_first
-from connectors.sdk.log_chunks import from_character
+from connectors.sdk.log_chunks import byte_offset, from_character
 from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.vanished_runs import no_longer_listed
@@ -134,10 +134,10 @@ class HeartbeatConnector(WatchOnly):
             recorded = spool.run(number) if number is not None else None
         if recorded is None or not _is_same_run(recorded, run):
             raise NotSupported(f"{run.job}: this run is no longer in the spool")
-        if start is not None and not (start.isascii() and start.isdigit() and len(start) < 16):
-            raise NotSupported(f"not a place in a log: {start[:40]!r}")
         whole, dropped = recorded.log, recorded.left_out
-        at = max(0, len(whole) - limit_bytes) if start is None else min(max(0, int(start) - dropped), len(whole))
+        at = (
+            max(0, len(whole) - limit_bytes) if start is None else min(max(0, byte_offset(start) - dropped), len(whole))
+        )
         piece = whole[at : at + limit_bytes]
         piece = from_character(piece) if start is None and at else piece
         end = min(at + limit_bytes, len(whole))

@@ -338,7 +338,7 @@ def target_clock(at: datetime | None, zone: str = "UTC") -> TargetClock:
     return TargetClock(at or ours, ours, zone)
 
 
-def add_deleted(result: PollResult, open_runs: Mapping[int, RunRef], found: Collection[int]) -> None:
-    """Adds those of the open runs whose row was not found."""
-    for number in sorted({*open_runs} - {*found})[:BITE_ROWS]:
+def add_deleted(result: PollResult, open_runs: Mapping[int, RunRef], existing: Collection[int]) -> None:
+    """Adds those of the open runs whose row no longer exists."""
+    for number in sorted({*open_runs} - {*existing})[:BITE_ROWS]:
         result.add(row_deleted(open_runs[number]))

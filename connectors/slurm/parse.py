@@ -74,19 +74,19 @@ WAITS = {
 """State and reason by Slurm's reason; limits of users, accounts and QOS are slots."""
 
 
-def state_of(word: str, exit_code: str) -> RunState:
+def state_of(native: str, exit_code: str) -> RunState:
     """The state of a part by Slurm's name of it, without "by UID", and its "code:signal". A try that was requeued
     without an exit code may have succeeded: its end is unknown."""
-    if word == "REQUEUED" and exit_code in ("", "0:0"):
+    if native == "REQUEUED" and exit_code in ("", "0:0"):
         return RunState.UNKNOWN
-    return STATES.get(word, RunState.UNKNOWN)
+    return STATES.get(native, RunState.UNKNOWN)
 
 
 def waiting_reason(reason: str, is_held: bool) -> tuple[RunState, str]:
     plain = reason.split(",")[0].strip("() ")
     if plain == NEVER:
         return RunState.BLOCKED, "upstream"
-    if is_held or any(word in plain for word in HELD_REASONS):
+    if is_held or any(text in plain for text in HELD_REASONS):
         return RunState.HELD, ""
     if plain.startswith(("Assoc", "QOS", "Max")) or plain.endswith("Limit"):
         return WAITS.get(plain, (RunState.QUEUED, "slot"))

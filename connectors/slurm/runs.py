@@ -192,7 +192,7 @@ def _native(parts: Sequence[PartGroup]) -> str:
         )
     if states.total() == 1:
         return next(iter(states))
-    return ", ".join(f"{word} {count}" for word, count in sorted(states.items()))
+    return ", ".join(f"{state} {count}" for state, count in sorted(states.items()))
 
 
 def _message(parts: Sequence[PartGroup], by_state: Mapping[RunState, int], is_array: bool) -> str:

@@ -73,11 +73,11 @@ def earlier(text: str, seconds: float) -> str:
     return text if at is None else (at - timedelta(seconds=seconds)).isoformat()
 
 
-def later_of(one: str, another: str, most: datetime) -> str:
+def later_of(first: str, second: str, most: datetime) -> str:
     """The later of two times, but at most `most`: a row may be in the future."""
-    times = {at: text for text in (one, another) if (at := time_of(text)) is not None}
+    times = {at: text for text in (first, second) if (at := time_of(text)) is not None}
     if not times:
-        return another or one
+        return second or first
     return times[max(times)] if max(times) <= most else most.isoformat()
 
 
