@@ -10,7 +10,6 @@ from typing import Any, ClassVar, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.widget import Widget
 from textual.widgets import Input
 
 from console.config import key_table
@@ -165,9 +164,6 @@ class SendScreen(Overlay[ConfirmResult]):
 
     def _key(self, key: str) -> str:
         return key_table.key_label(key, self.ctx.plain)
-
-    def focus_again(self, widget: Widget) -> None:
-        (self.line if self.line.display else self.grid).focus()
 
     def _foot(self) -> None:
         if not self.is_attached:

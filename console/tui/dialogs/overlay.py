@@ -45,7 +45,6 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self.pacer = PaintPacer(self)
-        self._focus_before_small: Widget | None = None
 
     @property
     def board(self) -> ConsoleApp:
@@ -78,8 +77,9 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         growing = self.growing
         needs = [child.virtual_size.height if child in growing else child.outer_size.height + child.styles.margin.height
                  for child in box.children if child.display]  # fmt: skip
-        height = box.styles.gutter.height + sum(needs)
-        if growing and box.display and box.styles.height is not None and height > box.styles.height.value:
+        height, set_height = box.styles.gutter.height + sum(needs), box.styles.height
+        is_higher = set_height is not None and height > set_height.value
+        if growing and is_higher and not header_footer.is_small(self.size):
             box.styles.height = height
         else:
             self.pacer.end_hold()
@@ -103,9 +103,7 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         for bar in self.query("#box-alarm").results(Bar):
             bar.display = bool(warning)
             bar.show_lines([(((warning, "alarm"),), (), "alarm")])
-        if header_footer.is_small(self.app.size):
-            for pane in self.query("#small").results(Pane):
-                header_footer.paint_small(self.board, pane)
+        header_footer.paint_small(self)
 
     def alarm(self) -> str:
         return header_footer.alarm_of(self.board)
@@ -131,22 +129,8 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
     def on_resize(self, event: events.Resize) -> None:
         header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
         self.set_class(event.size.width < 100 or event.size.height < 30, "-tight")
-        small = header_footer.is_small(event.size)
-        if small and not self.query("#small"):
-            self.mount(Pane(id="small"))
-        if small and self.query_one("#box").display:
-            self._focus_before_small = self.focused
-        self.query_one("#box").display = not small
-        for pane in self.query("#small").results(Pane):
-            pane.display = small
-        if small:
-            self.call_after_refresh(self.paint_frame)
-        elif self._focus_before_small is not None:
-            self.call_after_refresh(self.focus_again, self._focus_before_small)
-            self._focus_before_small = None
-
-    def focus_again(self, widget: Widget) -> None:
-        widget.focus()
+        header_footer.cover_if_small(self, event.size)
+        self.call_after_refresh(self.paint_frame)
 
     def _compositor_refresh(self) -> None:
         if self.pacer.may_paint():

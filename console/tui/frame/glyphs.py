@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
@@ -64,41 +63,23 @@ SAFETY: dict[str, Glyph] = {
 }
 
 
-class GlyphRole(StrEnum):
-    ROOT = "root"
-    RED = "red"
-    STALE = "stale"
-    THREATENED = "threatened"
-    REPAIRED = "repaired"
-
-
 ROLES: dict[str, Glyph] = {
-    GlyphRole.ROOT: Glyph("◉", "O", "root", "bad"),
-    GlyphRole.RED: Glyph("✖", "X", "red", "bad"),
-    GlyphRole.STALE: Glyph("≠", "#", "stale", "warn"),
-    GlyphRole.THREATENED: Glyph("!", "!", "threat", "warn"),
-    GlyphRole.REPAIRED: Glyph("●", "+", "green", "ok"),
+    "root": Glyph("◉", "O", "root", "bad"),
+    "red": Glyph("✖", "X", "red", "bad"),
+    "stale": Glyph("≠", "#", "stale", "warn"),
+    "threatened": Glyph("!", "!", "threat", "warn"),
+    "repaired": Glyph("●", "+", "green", "ok"),
 }
 
 
-class StepStage(StrEnum):
-    REQUESTED = "requested"
-    SENDING = "sending"
-    SENT = "sent"
-    VERIFIED = "verified"
-    REFUSED = "refused"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
 STEPS: dict[str, Glyph] = {
-    StepStage.REQUESTED: Glyph("◌", "w", "requested", "dim"),
-    StepStage.SENDING: Glyph("▷", ")", "sending", "run"),
-    StepStage.SENT: Glyph("▶", ">", "sent", "run"),
-    StepStage.VERIFIED: Glyph("●", "+", "verified", "ok"),
-    StepStage.REFUSED: Glyph("⊘", "n", "refused", "bad"),
-    StepStage.FAILED: Glyph("✖", "X", "failed", "bad"),
-    StepStage.UNKNOWN: Glyph("?", "?", "unknown", "warn"),
+    "requested": Glyph("◌", "w", "requested", "dim"),
+    "sending": Glyph("▷", ")", "sending", "run"),
+    "sent": Glyph("▶", ">", "sent", "run"),
+    "verified": Glyph("●", "+", "verified", "ok"),
+    "refused": Glyph("⊘", "n", "refused", "bad"),
+    "failed": Glyph("✖", "X", "failed", "bad"),
+    "unknown": Glyph("?", "?", "unknown", "warn"),
 }
 
 PLAN_STEPS: dict[str, Glyph] = {

@@ -134,8 +134,24 @@ def why_no_answer(board: ConsoleApp) -> str:
     return banner_text(board.header, "", board.ctx).strip() if is_dead else ""
 
 
-def paint_small(board: ConsoleApp, pane: Pane) -> None:
-    pane.show_runs(small_status(board.size, board.header, board.services, board.ctx, alarm_of(board)))
+def cover_if_small(screen: Screen[Any], size: Size) -> None:
+    """Covers a screen or dialog with the status while the terminal is too small for it."""
+    if is_small(size) and not screen.query("#small"):
+        from console.tui.widgets.pane import Pane
+
+        pane = Pane(id="small")
+        pane.can_focus = False
+        screen.mount(pane)
+    for pane in screen.query("#small"):
+        pane.display = is_small(size)
+
+
+def paint_small(screen: Screen[Any]) -> None:
+    board = cast("ConsoleApp", screen.app)
+    for pane in screen.query("#small"):
+        if pane.display:
+            status = small_status(board.size, board.header, board.services, board.ctx, alarm_of(board))
+            cast("Pane", pane).show_runs(status)
 
 
 def _at(at: datetime, ctx: RenderContext) -> str:

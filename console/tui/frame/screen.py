@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from textual import actions, events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import Input
 
 from console.config import key_table
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from console.tui.frame.intent import ScreenCommand
     from console.tui.frame.resource_thread import ResourceThread
     from console.tui.widgets.paint import Segment
-    from console.tui.widgets.pane import Pane
 
 QueryResult = TypeVar("QueryResult")
 NOTICE_SECONDS = 8.0
@@ -105,10 +103,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         """The error of a subject that was not found."""
         self._notice: tuple[str, str] = ("", "")
         self._refused = self._early = ""
-        self._focus_before_small: Widget | None = None
-        """The focus before the terminal became too small: a hidden widget cannot have it."""
-        self._hidden: list[Widget] = []
-        """Widgets hidden while the terminal is too small."""
 
     @property
     def board(self) -> ConsoleApp:
@@ -166,36 +160,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             self.board.trail.seen(self.place)
 
     def on_resize(self, event: events.Resize) -> None:
-        small = header_footer.is_small(event.size)
-        if small and not self.query("#small"):
-            from console.tui.widgets.pane import Pane
-
-            pane = Pane(id="small")
-            pane.can_focus = False  # else it has the focus once a second size comes
-            self.mount(pane)
-        if small:
-            self._focus_before_small = self.focused or self._focus_before_small
-        self._make_room(small)
+        header_footer.cover_if_small(self, event.size)
         header_footer.paint_tour(self, self.WHERE, self.only_problems)
-        if not small and self._focus_before_small is not None:
-            self.call_after_refresh(self._focus_before_small.focus)
-            self._focus_before_small = None
         self.call_after_refresh(self.paint_frame)
-
-    def _make_room(self, small: bool) -> None:
-        """Hides everything but the status of a small terminal, or shows it again."""
-        for pane in self.query("#small"):
-            pane.display = small
-        if not small:
-            for child in self._hidden:
-                child.display = True
-            self._hidden = []
-            return
-        for child in self.children:
-            name = child.id or ""
-            if child.display and name not in ("small", header_footer.TOUR_BAR_ID) and not name.startswith("textual-"):
-                child.display = False
-                self._hidden.append(child)
 
     @property
     def only_problems(self) -> bool:
@@ -250,9 +217,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self._paint_waiting()
         header_footer.paint_tour(self, self.WHERE, self.only_problems)
         self.paint_foot()
-        small = self.query("#small")
-        if small and small.first().display:
-            header_footer.paint_small(self.board, cast("Pane", small.first()))
+        header_footer.paint_small(self)
 
     def paint_top(self) -> None:
         board = self.board

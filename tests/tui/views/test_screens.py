@@ -144,7 +144,8 @@ async def test_news_in_a_small_terminal_show_nothing_beside_its_status(night: Ni
     await night.see("terminal too small: 40x30")
     night.reads.changed()
     await night.at_rest()
-    assert [] == [one for one in night.app.screen.query("#detail, #about") if one.display]
+    assert "owner" not in night.text
+    assert "<services>" not in night.text
 
 
 @on_the_night()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Iterable
 
 import pytest
 from rich.cells import cell_len
@@ -10,16 +10,16 @@ from rich.cells import cell_len
 from connectors.sdk.states import RunEvidence, RunState
 from console.domain.job import Safety
 from console.domain.service import Timeliness
-from console.tui.frame.glyphs import COLUMNS, GlyphRole, GlyphSet, StepStage
+from console.tui.frame.glyphs import COLUMNS, GlyphSet
 from console.tui.widgets.paint import INKS
 
-MEMBERS: dict[str, type[StrEnum]] = {
+MEMBERS: dict[str, Iterable[str]] = {
     "state": RunState,
     "timeliness": Timeliness,
     "evidence": RunEvidence,
     "safety": Safety,
-    "role": GlyphRole,
-    "action": StepStage,
+    "role": ("root", "red", "stale", "threatened", "repaired"),
+    "action": ("requested", "sending", "sent", "verified", "refused", "failed", "unknown"),
 }
 
 

@@ -12,11 +12,10 @@ from console.domain.incident import step_refusal
 from console.domain.job import Safety
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.clock_format import format_span
-from console.tui.frame.glyphs import StepStage
 from console.tui.frame.intent import REVERSIBLE
 from console.tui.widgets.paint import Segment
 
-STAGES = (StepStage.REQUESTED, StepStage.SENDING, StepStage.SENT, StepStage.VERIFIED)
+STAGES = ("requested", "sending", "sent", "verified")
 PREVIEW_LABEL = 11
 
 
@@ -103,9 +102,9 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
         )
     if action.words:
         lines.append([("  says     ", "dim"), (action.words, "plain")])
-    lines += [[], [(_meaning(action, ctx), "ok" if action.state == StepStage.VERIFIED else "plain")]]
+    lines += [[], [(_meaning(action, ctx), "ok" if action.state == "verified" else "plain")]]
     starts = action.verb in STARTING
-    return lines + (_followers(preview, ctx) if action.state == StepStage.VERIFIED and starts else [])
+    return lines + (_followers(preview, ctx) if action.state == "verified" and starts else [])
 
 
 def _sent_text(action: ActionView, preview: Mapping[str, Any], ctx: RenderContext) -> str:
@@ -114,21 +113,20 @@ def _sent_text(action: ActionView, preview: Mapping[str, Any], ctx: RenderContex
 
 
 def _stage_lines(action: ActionView, ctx: RenderContext) -> list[Segment]:
-    steps = list(STAGES)
-    reached = steps.index(StepStage(action.state)) if action.state in steps else (1 if action.sent else 0)
+    reached = STAGES.index(action.state) if action.state in STAGES else (1 if action.sent else 0)
     done, coming = ctx.mark("state", RunState.SUCCEEDED)[0], ctx.mark("state", RunState.PLANNED)[0]
     runs: list[Segment] = []
-    for number, step in enumerate(steps):
+    for number, step in enumerate(STAGES):
         mark, label, style = ctx.mark("action", step)
-        if number > reached and action.state not in steps:
+        if number > reached and action.state not in STAGES:
             break
-        if number < reached or step == StepStage.VERIFIED == action.state:
+        if number < reached or step == "verified" == action.state:
             runs.append((f"{done} {label}   ", "ok"))
         elif number == reached:
             runs.append((f"{mark} {label}   ", "strong" if style == "dim" else style))
         else:
             runs.append((f"{coming} {label}   ", "dim"))
-    if action.state not in steps:
+    if action.state not in STAGES:
         mark, label, style = ctx.mark("action", action.state)
         runs.append((f"{mark} {label}", style))
     return runs

@@ -150,7 +150,7 @@ class IncidentsScreen(HeadwayScreen):
         if self._closed_read != (self.with_closed or self._lists_closed):
             self.fetch()
         if bars := self.query("#about"):
-            bars.first().display = self.selected is not None and not self.is_small
+            bars.first().display = self.selected is not None
             if self.selected is not None:
                 lines = incident_summary(self.selected, self.ctx)
                 self.bar("about").show_lines([(tuple(line), (), "") for line in lines])

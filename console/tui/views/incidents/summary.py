@@ -15,7 +15,7 @@ from console.domain.service import format_late, limit_instances, reason_lines
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, act_by, aligned, counted, flowing, heading, joined_segments
 from console.tui.frame.clock_format import format_short
-from console.tui.frame.glyphs import GlyphRole
+from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
 from console.tui.views.incidents.past_repairs import last_repair
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
@@ -28,13 +28,8 @@ if TYPE_CHECKING:
 REASON_LINES, TALL_REASON_LINES = 2, 8
 """Lines of one reason, and from `TALL` lines of the summary on; the record (`i`) has all of it."""
 TALL = 24
-FOLLOWERS = (GlyphRole.RED, GlyphRole.STALE)
-_ORDER = {
-    role: place
-    for place, role in enumerate(
-        (GlyphRole.ROOT, GlyphRole.RED, GlyphRole.STALE, GlyphRole.THREATENED, GlyphRole.REPAIRED)
-    )
-}
+FOLLOWERS = ("red", "stale")
+_ORDER = {role: place for place, role in enumerate(ROLES)}
 
 
 def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[list[Segment], list[Segment]]:
@@ -142,9 +137,7 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
     followers = sum(member.role in FOLLOWERS and member.can_rerun for member in view.members)
     note = f"after the root, {followers} to rerun: {ctx.key('incident', 'recover')} plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
-    for member in sorted(
-        view.members, key=lambda member: _ORDER.get(GlyphRole(member.role), 9) if member.role in _ORDER else 9
-    ):
+    for member in sorted(view.members, key=lambda member: _ORDER.get(member.role, len(_ORDER))):
         runs = [*_member(member, ctx), *_acknowledged_by(view, member, ctx)]
         yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     if repair := last_repair(view, ctx):
@@ -173,7 +166,7 @@ def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
     return [
         (f" {role_mark} {role:<7}", role_style),
         (f" {state_mark} {fit(f'{state} {when}', 16)} ", state_style),
-        (member.job, "strong" if member.role == GlyphRole.ROOT else "plain"),
+        (member.job, "strong" if member.role == "root" else "plain"),
         stale,
     ]
 

@@ -223,7 +223,7 @@ class ServicesScreen(HeadwayScreen):
 
     def _paint_detail(self) -> None:
         bar, view = self.query_one("#detail", Bar), self.selected
-        bar.display = view is not None and self.size.height >= DETAIL_FROM and not self.is_small
+        bar.display = view is not None and self.size.height >= DETAIL_FROM
         if view is not None:
             context = rows.service_context(self.list.views)
             is_long = context.longest_reason > self.size.width - 2
