@@ -23,15 +23,10 @@ APPROVAL_COLUMNS = (Column("", 1, 1), Column("", 40, 1, flex=1), Column("", 20, 
 
 def list_approvals(screen: HeadwayScreen) -> None:
     waiting = {approval.key: approval for approval in screen.board.approvals}
-    choices = [
-        PaletteChoice(
-            "",
-            f"{verb_label(approval.verb)} {approval.job}",
-            f"{approval.requested_by}: {approval.why or 'no reason given'}",
-            key,
-        )
-        for key, approval in waiting.items()
-    ]
+    choices = []
+    for key, approval in waiting.items():
+        says = f"{approval.requested_by}: {approval.why or 'no reason given'}"
+        choices.append(PaletteChoice("", f"{verb_label(approval.verb)} {approval.job}", says, key))
 
     def chosen(key: Any) -> None:
         if key in waiting:
@@ -43,12 +38,9 @@ def list_approvals(screen: HeadwayScreen) -> None:
 def open_approval(screen: HeadwayScreen, approval: ApprovalView) -> None:
     def answered(yes: bool | None) -> None:
         if yes:
-            about, order = (
-                f"{verb_label(approval.verb)} {approval.job}",
-                lambda requests: requests.approve(approval.key),
-            )
-            done = f"approved: {about} is checked again and sent"
-            send_order(screen, "approve", order, f"approve {about}", done, "not approved")
+            about = f"{verb_label(approval.verb)} {approval.job}"
+            order, done = f"approve {about}", f"approved: {about} is checked again and sent"
+            send_order(screen, "approve", lambda requests: requests.approve(approval.key), order, done, "not approved")
 
     screen.board.push_screen(ApproveScreen(approval), answered)
 
@@ -82,8 +74,9 @@ class ApproveScreen(SendScreen[bool]):
             approval = self.approval
             intent = ActionIntent(Verb(approval.verb), approval.job, approval.run_id, approval.job_id,
                                   parameters=approval.parameters)  # fmt: skip
-            PendingRequest(self.board, self, "preview", lambda requests: requests.preview(intent.request()),
-                           self._previewed, self._failed)  # fmt: skip
+            PendingRequest(
+                self, "preview", lambda requests: requests.preview(intent.request()), self._previewed, self._failed
+            )
 
     def _previewed(self, answer: EngineAnswer) -> None:
         if answer.ok:

@@ -115,7 +115,7 @@ class SendScreen(Overlay[ConfirmResult]):
             failed(reason)
             return
         self.pane.show_runs([[(text, "dim")]])
-        PendingRequest(self.board, self, "preview", lambda requests: requests.preview(intent.request()), then, failed)
+        PendingRequest(self, "preview", lambda requests: requests.preview(intent.request()), then, failed)
 
     # the box
 

@@ -136,15 +136,8 @@ def act_choices(screen: HeadwayScreen, skip: Sequence[str] = ()) -> list[Palette
             continue
         reason = screen.why_not(act.name)
         tag = " ".join(key_table.key_label(key, plain) for key in act.keys) or ":"
-        choices.append(
-            PaletteChoice(
-                tag,
-                act.word,
-                reason or key_table.action_help(act, screen.WHERE, screen.board.own.remap, plain),
-                act.name,
-                dead=bool(reason),
-            )
-        )
+        says = reason or key_table.action_help(act, screen.WHERE, screen.board.own.remap, plain)
+        choices.append(PaletteChoice(tag, act.word, says, act.name, dead=bool(reason)))
     return choices
 
 
@@ -216,9 +209,8 @@ class JumpScreen(PickScreen):
     WHERE = "pick"
 
     def __init__(self, where: str, jumps_first: bool) -> None:
-        super().__init__(
-            "jump" if jumps_first else "everything available here", (), "name, or part of it", PLACE_COLUMNS
-        )
+        title = "jump" if jumps_first else "everything available here"
+        super().__init__(title, (), "name, or part of it", PLACE_COLUMNS)
         self.where, self.jumps_first = where, jumps_first
         self.places: list[PaletteChoice] = screen_choices()
         self.jobs: list[PaletteChoice] = []
@@ -315,9 +307,8 @@ class JumpScreen(PickScreen):
             return  # typing after Enter does not change the choice
         prefix, _, rest = text.partition(" ")
         prefix = prefix.lstrip(":")
-        self.search_text = (
-            f"{TAGS.get(prefix, '' if prefix in TABLES else prefix) if rest.strip() else prefix} {rest}".strip()
-        )
+        kind = TAGS.get(prefix, "" if prefix in TABLES else prefix) if rest.strip() else prefix
+        self.search_text = f"{kind} {rest}".strip()
         self.meant = JUMP_ALIASES.get(prefix, "") if not rest.strip() else ""
         table = TABLES.get(prefix)
         query = rest.strip().removeprefix("/") if table else text
@@ -387,10 +378,9 @@ def _silence_choices(
 ) -> Iterator[PaletteChoice]:
     jobs = (("job", view.root_job) for view in incidents if view.root_job)
     named = (("service", view.name) for view in services)
+    says = "suppress its notifications; asks how long and why"
     for by, name in dict.fromkeys([*jobs, *named, *(("system", view.system) for view in targets)]):
-        yield PaletteChoice(
-            SILENCE, f"{by} {name}", "suppress its notifications; asks how long and why", (SILENCE, (by, name))
-        )
+        yield PaletteChoice(SILENCE, f"{by} {name}", says, (SILENCE, (by, name)))
 
 
 VIEW_COLUMNS = (Column("", 7, 1), Column("", 24, 1, flex=1, most=40), Column("", 20, 1, flex=2))

@@ -133,12 +133,7 @@ class WhatIfScreen(Overlay[None]):
 
         questions = [way.request for way in ways]
         self._asking = PendingRequest(
-            self.board,
-            self,
-            "what if",
-            lambda requests: requests.what_if(self.job_id, questions),
-            answered,
-            self._failed,
+            self, "what if", lambda requests: requests.what_if(self.job_id, questions), answered, self._failed
         )
 
     def _failed(self, text: str) -> None:

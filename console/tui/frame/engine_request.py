@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.widget import Widget
 
@@ -26,7 +26,6 @@ class PendingRequest:
 
     def __init__(
         self,
-        board: ConsoleApp,
         widget: Widget,
         name: str,
         put: Callable[[EngineRequests], int],
@@ -34,11 +33,11 @@ class PendingRequest:
         failed: Callable[[str], None],
         order: str = "",
     ) -> None:
-        self._board, self._widget, self._name = board, widget, name
+        self._board, self._widget, self._name = cast(ConsoleApp, widget.app), widget, name
         self._then, self._failed, self._order = then, failed, order
         self._until = time.monotonic() + TIMEOUT_SECONDS
         self._stopped = False
-        board.ask_engine(f"{name} put", put, self._put, self._error, order)
+        self._board.ask_engine(f"{name} put", put, self._put, self._error, order)
 
     def stop(self) -> None:
         self._stopped = True
@@ -98,4 +97,4 @@ def send_order(
     def refused(why: str) -> None:
         screen.notice(f"{undone}: {why}", "bad")
 
-    PendingRequest(screen.board, screen, name, put, answered, refused, order)
+    PendingRequest(screen, name, put, answered, refused, order)

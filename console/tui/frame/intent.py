@@ -22,16 +22,6 @@ class ScreenCommand(NamedTuple):
 
 
 REVERSIBLE = (Verb.HOLD, Verb.RELEASE)
-VERB_LABELS = {
-    Verb.RERUN: "rerun",
-    Verb.START: "start",
-    Verb.CANCEL: "cancel",
-    Verb.MARK_OK: "mark OK",
-    Verb.SKIP: "skip",
-    Verb.HOLD: "hold",
-    Verb.RELEASE: "release",
-    Verb.BACKFILL: "backfill",
-}
 
 
 class ActionIntent(NamedTuple):
@@ -70,7 +60,7 @@ class ActionIntent(NamedTuple):
 
 
 def verb_label(verb: str) -> str:
-    return VERB_LABELS[Verb(verb)] if verb in VERB_LABELS else verb.replace("_", " ")
+    return "mark OK" if verb == Verb.MARK_OK else verb.replace("_", " ")
 
 
 class RunChoice(NamedTuple):

@@ -17,7 +17,6 @@ NAMES = (
     "Plan the repair",
     "Start it, and see it proved",
 )
-MINUTES = 3
 Keys = Callable[[str, str], str]
 
 

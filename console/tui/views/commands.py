@@ -48,9 +48,8 @@ def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
         view, builds_on = answer
         if verb in ASSERTING_VERBS or verb.needs in view.capabilities:
             incident = choice.incident_id if choice.incident_id is not None else view.incident_id
-            screen.board.open_order(
-                ActionIntent(verb, choice.job, choice.run_id, incident_id=incident, builds_on=builds_on)
-            )
+            intent = ActionIntent(verb, choice.job, choice.run_id, incident_id=incident, builds_on=builds_on)
+            screen.board.open_order(intent)
         else:
             screen.notice(view.missing.get(verb.needs, f"its system cannot {verb_label(verb)}"), "warn")
 
@@ -69,9 +68,8 @@ def _failed_upstream(reads: Queries, view: RunView) -> str:
     by_people = {system.system for system in reads.estate.systems() if system.kind == MANUAL_KIND}
     if name.partition("/")[0] not in by_people:
         return ""
-    verdict = judge_gate(
-        reads.holds.gate(name, view.row.period_key), reads.estate.engine().alive, reads.now(), reads.declared()
-    )
+    gate = reads.holds.gate(name, view.row.period_key)
+    verdict = judge_gate(gate, reads.estate.engine().alive, reads.now(), reads.declared())
     if verdict.status is not GateStatus.RED:
         return ""
     return f"{name} {view.row.business_date} has an upstream that is not good: {verdict.words}"
@@ -137,11 +135,8 @@ def _job_and_holds(reads: Queries, job_id: int, verb: Verb) -> tuple[JobView, Se
     targets = [system for system in reads.estate.systems() if system.system == view.row.system]
     able = any(verb.needs in target.capabilities for target in targets)
     missing = next((target.missing.get(verb.needs, "") for target in targets), "")
-    return (
-        view,
-        reads.holds.list_holds(),
-        "" if able else missing or f"{view.row.system} cannot {verb_label(verb)} a job",
-    )
+    cannot = "" if able else missing or f"{view.row.system} cannot {verb_label(verb)} a job"
+    return view, reads.holds.list_holds(), cannot
 
 
 def _ask_hold_length(screen: HeadwayScreen, view: JobView) -> None:

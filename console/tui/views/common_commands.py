@@ -16,6 +16,7 @@ from console.tui.widgets.grid import Grid
 if TYPE_CHECKING:
     from console.tui.frame.history import ViewPlace
 
+RUN_VERBS = (Verb.RERUN, Verb.CANCEL, Verb.MARK_OK, Verb.SKIP)
 NO_SHELL = "a console in a browser has no shell"
 MAX_MARKED = 1_000
 """Limit of one plan (`engine.api.plan_client.MAX_RUNS`)."""
@@ -55,10 +56,7 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
         ScreenCommand("blast", lambda: board.open_lineage(screen.selected_job(), blast=True), screen.why_no_job),
         ScreenCommand("what_if", partial(what_if, screen), screen.why_no_job),
         ScreenCommand("log", lambda: screen.with_run(lambda choice: board.open_run(choice.run_id)), screen.why_no_run),
-        ScreenCommand("rerun", partial(order, screen, Verb.RERUN), no_verb_run),
-        ScreenCommand("cancel", partial(order, screen, Verb.CANCEL), no_verb_run),
-        ScreenCommand("mark_ok", partial(order, screen, Verb.MARK_OK), no_verb_run),
-        ScreenCommand("skip", partial(order, screen, Verb.SKIP), no_verb_run),
+        *(ScreenCommand(verb.value, partial(order, screen, verb), no_verb_run) for verb in RUN_VERBS),
         ScreenCommand("copy", partial(copy_name, screen), lambda: "" if screen.selected_name() else NOT_SELECTED),
         ScreenCommand("record", partial(show_record, screen),
                 lambda: NOT_SELECTED if screen.selected_record() is None else ""),

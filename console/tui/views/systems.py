@@ -263,9 +263,7 @@ def probe(screen: HeadwayScreen, view: TargetView) -> None:
     def failed(reason: str) -> None:
         screen.notice(f"not probed: {reason}", "bad")
 
-    PendingRequest(
-        screen.board, screen, "probe", lambda requests: requests.probe(view.system, view.name), answered, failed
-    )
+    PendingRequest(screen, "probe", lambda requests: requests.probe(view.system, view.name), answered, failed)
 
 
 def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
@@ -283,10 +281,8 @@ def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
         return duration_fault(text) or pause_length_fault(parse_duration(text))
 
     says = "for how long? Polling resumes by itself after that; applies to all its targets"
-    usual, reason_says = (
-        format_duration(DEFAULT_PAUSE.total_seconds()),
-        "reason. Until then its jobs are shown as unknown",
-    )
+    usual = format_duration(DEFAULT_PAUSE.total_seconds())
+    reason_says = "reason. Until then its jobs are shown as unknown"
     ask_length_and_reason(screen, f"PAUSE POLLS of {system}", says, usual, reason_says,
                           lambda length, why: _send_pause(screen, system, parse_duration(length).total_seconds(), why),
                           fault)  # fmt: skip

@@ -15,6 +15,7 @@ from console.config import key_table
 from console.control.explain.lineage import LayoutNode
 from console.tui.widgets.layered_drawing import LayeredDrawing
 from console.tui.widgets.paint import Segment, palette
+from console.tui.widgets.table import moved_place
 
 CUT_MARKS = "…"
 
@@ -143,9 +144,8 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
         column = sorted(place for place, spot in enumerate(spots) if spot.layer == here.layer and spot.jobs)
         column.sort(key=lambda place: spots[place].row)
         at, page = column.index(self.cursor), max(1, self.size.height // drawing.spacing - 1)
-        moved = {"up": at - 1, "down": at + 1, "page_up": at - page, "page_down": at + page, "top": 0,
-                 "bottom": len(column) - 1}  # fmt: skip
-        return column[min(len(column) - 1, max(0, moved[way]))]
+        last = len(column) - 1
+        return column[min(last, max(0, moved_place(way, at, page, last)))]
 
     def on_click(self, event: events.Click) -> None:
         drawing = self.drawing

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from console.config import key_table
 from console.tui.widgets.bar import FlatWidget
 from console.tui.widgets.paint import Palette, Segment, fit, fit_middle, palette
-from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, column_widths
+from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, column_widths, moved_place
 
 
 class TableLines:
@@ -320,17 +320,9 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         return True
 
     def action_move(self, way: str) -> None:
-        last = len(self.source) - 1
-        index, step = {
-            "up": (self.cursor - 1, -1),
-            "down": (self.cursor + 1, 1),
-            "page_up": (self.cursor - self.page, -1),
-            "page_down": (self.cursor + self.page, 1),
-            "top": (0, 1),
-            "bottom": (last, -1),
-        }[way]
         before = self.cursor
-        self.move_to(index, step)
+        index = moved_place(way, before, self.page, len(self.source) - 1)
+        self.move_to(index, -1 if way in ("up", "page_up", "bottom") else 1)
         is_near = self.cursor in (before, index) or self.cursor < self.page
         if way in ("up", "top") and is_near and self.scroll_offset.y and not self._above():
             self.scroll_to(y=0, animate=False)

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from console.config import key_table
 from console.text.cleaning import clean
 from console.tui.widgets.paint import Segment, line_breaks, one_line, palette
+from console.tui.widgets.table import moved_place
 
 ERROR = re.compile(
     r"(error|exception|fatal|critical|panic|traceback|fail(ed|ure)?|denied|refused|abort(ed)?|killed)\b"
@@ -142,13 +143,5 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
     def action_move(self, way: str) -> None:
         page, top = max(1, self.size.height - 1), self.scroll_offset.y
         end = max(0, len(self._lines) - self.size.height)
-        targets = {
-            "up": top - 1,
-            "down": top + 1,
-            "page_up": top - page,
-            "page_down": top + page,
-            "top": 0,
-            "bottom": end,
-        }
         self.following = self.following and way == "bottom"
-        self.scroll_to(y=min(end, max(0, targets[way])), animate=False)
+        self.scroll_to(y=min(end, max(0, moved_place(way, top, page, end))), animate=False)

@@ -129,6 +129,12 @@ def shift_right(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column,
     return tuple(column._replace(rank=0) if index in hidden else column for index, column in enumerate(columns))
 
 
+def moved_place(way: str, place: int, page: int, last: int) -> int:
+    """The row or line that a move of the cursor leads to; it may be outside of 0 to `last`."""
+    steps = {"up": -1, "down": 1, "page_up": -page, "page_down": page, "top": -place, "bottom": last - place}
+    return place + steps[way]
+
+
 PREFETCHED_ROWS = 64
 CACHED_ROWS = 4096
 

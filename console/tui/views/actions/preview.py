@@ -119,13 +119,7 @@ class PreviewScreen(SendScreen[None]):
         if key == "withdraw":
             order = f"withdraw {self._order}"
             PendingRequest(
-                self.board,
-                self,
-                "withdraw",
-                lambda requests: requests.withdraw(self.key),
-                self._withdrawn,
-                self.say,
-                order,
+                self, "withdraw", lambda requests: requests.withdraw(self.key), self._withdrawn, self.say, order
             )
             return
         if key == "conf":
@@ -160,13 +154,7 @@ class PreviewScreen(SendScreen[None]):
     def fetch(self) -> None:
         if self.sent:
             run_id = self.order.run_id
-            self.board.ask_for(
-                self,
-                "actions",
-                lambda reads: reads.actions.list_actions(run_id=run_id),
-                self._watch,
-                self.board.store_failed,
-            )
+            self.board.ask_for(self, "actions", lambda reads: reads.actions.list_actions(run_id=run_id), self._watch)
 
     def _watch(self, actions: Sequence[ActionView]) -> None:
         if not self.is_attached:

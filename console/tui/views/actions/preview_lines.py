@@ -39,7 +39,7 @@ def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = V
         lines.append([("  overlap  ", "dim"), ("none: no run in progress", "plain")])
     lines += _labelled("sends", _strings(preview.get("native_calls")))
     lines += _labelled("note", _strings(preview.get("notes")))
-    return lines + (_followers(preview, ctx) if verb in STARTING else [])
+    return lines + (_followers(preview) if verb in STARTING else [])
 
 
 def _safety(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb) -> list[Segment]:
@@ -73,7 +73,7 @@ def _labelled(label: str, texts: Iterable[str]) -> SegmentLines:
     return lines
 
 
-def _followers(preview: Mapping[str, Any], ctx: RenderContext) -> SegmentLines:
+def _followers(preview: Mapping[str, Any]) -> SegmentLines:
     followers = [item for item in preview.get("followers") or () if isinstance(item, Sequence) and len(item) == 3]
     if not followers:
         return []
@@ -94,17 +94,13 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
     if action.sent is not None:
         lines.append([("  sent     ", "dim"), (_sent_text(action, preview, ctx), "plain")])
     if action.ended is not None:
-        lines.append(
-            [
-                ("  ended    ", "dim"),
-                (f"{ctx.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}", "plain"),
-            ]
-        )
+        ended = f"{ctx.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}"
+        lines.append([("  ended    ", "dim"), (ended, "plain")])
     if action.words:
         lines.append([("  says     ", "dim"), (action.words, "plain")])
     lines += [[], [(_meaning(action, ctx), "ok" if action.state == "verified" else "plain")]]
     starts = action.verb in STARTING
-    return lines + (_followers(preview, ctx) if action.state == "verified" and starts else [])
+    return lines + (_followers(preview) if action.state == "verified" and starts else [])
 
 
 def _sent_text(action: ActionView, preview: Mapping[str, Any], ctx: RenderContext) -> str:

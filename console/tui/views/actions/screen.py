@@ -158,9 +158,8 @@ def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailVi
         if action is None:
             return NOT_SELECTED
         if not action.waits_for_approval:
-            return (
-                f"approved by {action.approved_by} already" if action.approved_by else "it does not wait for approval"
-            )
+            by = action.approved_by
+            return f"approved by {by} already" if by else "it does not wait for approval"
         waits = any(approval.key == action.key for approval in screen.board.approvals)
         return "" if waits else "its plan was abandoned: nothing to approve"
 
@@ -169,10 +168,8 @@ def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailVi
             withdraw_action(screen, action)
 
     def approve() -> None:
-        action = selected()
-        open_approval(
-            screen, next(approval for approval in screen.board.approvals if action and approval.key == action.key)
-        )
+        key = action.key if (action := selected()) else ""
+        open_approval(screen, next(approval for approval in screen.board.approvals if approval.key == key))
 
     return [ScreenCommand("withdraw", withdraw, why_not_withdraw), ScreenCommand("approve", approve, why_not_approve)]
 

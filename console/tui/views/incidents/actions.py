@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
@@ -15,6 +16,9 @@ from console.tui.dialogs.palette import confirm
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
 
 DEFAULT_ACKNOWLEDGE = "1h"
 
@@ -54,11 +58,8 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
         put, done = lambda requests: requests.acknowledge(row.id, seconds, note), f"{name}: acknowledged for {length}"
         send_order(screen, "ack", put, f"acknowledge {name} for {length}", done)
 
-    says, note_says = (
-        "for how long? Until then it neither repeats nor escalates",
-        "note (shown with the incident; optional)",
-    )
-    title = f"ACKNOWLEDGE {name}"
+    title, says = f"ACKNOWLEDGE {name}", "for how long? Until then it neither repeats nor escalates"
+    note_says = "note (shown with the incident; optional)"
     ask_length_and_reason(screen, title, says, DEFAULT_ACKNOWLEDGE, note_says, send, reason_fault=lambda _: "")
 
 
@@ -117,12 +118,8 @@ def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
         text, copied = ("\n".join(write(f"{name}: {view.row.title}", page)) for write in (as_text, as_markdown))
         screen.board.push_screen(TextScreen(f"handover of {name}", text, copied, MAY_BE_IGNORED.format(name)))
 
-    screen.fetch_subject(
-        "handover",
-        lambda reads: (
-            reads.incidents.incident(incident_id),
-            reads.handover.nights_of_incident(incident_id),
-            reads.plans.list_plans(incident_id),
-        ),
-        show,
-    )
+    def read(reads: Queries) -> tuple[IncidentView, Sequence[ServiceNight], Sequence[PlanView]]:
+        view, nights = reads.incidents.incident(incident_id), reads.handover.nights_of_incident(incident_id)
+        return view, nights, reads.plans.list_plans(incident_id)
+
+    screen.fetch_subject("handover", read, show)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -61,12 +61,9 @@ def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
 
 
 def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
-    def hm(at: datetime | None) -> str:
-        return ctx.hm(at)
-
-    ends = (
-        ("closed", hm(view.closed), "ok") if view.closed else ("act by", hm(view.act_by) if view.act_by else "", "warn")
-    )
+    hm, ends = ctx.hm, ("closed", ctx.hm(view.closed), "ok")
+    if view.closed is None:
+        ends = "act by", hm(view.act_by) if view.act_by else "", "warn"
     affected_runs = f", {counted(view.hurt, 'run')} red or stale" if view.hurt else ""
     acknowledged = f"{view.taken_by} until {hm(view.taken_until)}" if view.taken_by else ""
     return labelled_lines(

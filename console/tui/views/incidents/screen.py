@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from textual import events, on
@@ -49,15 +50,8 @@ IncidentQuery = tuple[IncidentView, Sequence[PlanView], Sequence[JobForecastView
 def read_incident(reads: Queries, number: int) -> IncidentQuery:
     view = reads.incidents.incident(number)
     names = dict.fromkeys(service.name for service in view.services[:MAX_FORECAST_JOBS])
-    return (
-        view,
-        reads.plans.list_plans(number),
-        [
-            job_forecast
-            for name in names
-            for job_forecast in reads.service_days.job_forecasts(name, view.row.business_date)
-        ],
-    )
+    by_service = (reads.service_days.job_forecasts(name, view.row.business_date) for name in names)
+    return view, reads.plans.list_plans(number), list(chain.from_iterable(by_service))
 
 
 class IncidentTabs(Vertical):
@@ -112,9 +106,8 @@ class IncidentTabs(Vertical):
         return ""
 
     def show_log(self, view: IncidentView) -> None:
-        self.log_pane.show(
-            view.log or (view.log_error and f"log not available: {view.log_error}") or "log not available"
-        )
+        why = f": {view.log_error}" if view.log_error else ""
+        self.log_pane.show(view.log or f"log not available{why}")
 
     def show(
         self, view: IncidentView, ctx: RenderContext, focused: Widget | None, forecasts: Sequence[JobForecastView] = ()
@@ -227,15 +220,10 @@ class IncidentScreen(HeadwayScreen):
         super().tick()
         if self.view is not None:
             plans = [joined_segments(("plan", plan.id), plan_line(plan, self.ctx), pick=True) for plan in self.plans]
-            waiting = [
-                approval
-                for approval in self.board.approvals
-                if approval.key in {action.key for action in self.view.actions}
-            ]
-            pending = [
-                joined_segments(("approve", approval.key), summary.approval_lines(approval, self.ctx), pick=False)
-                for approval in waiting
-            ]
+            keys = {action.key for action in self.view.actions}
+            waiting = [approval for approval in self.board.approvals if approval.key in keys]
+            pending = [joined_segments(("approve", approval.key), summary.approval_lines(approval, self.ctx))
+                       for approval in waiting]  # fmt: skip
             if self.grid.size:  # behind an open tab it has none: its lines wait until they know their width
                 lines = summary.summary_lines(self.view, self.ctx, self.grid.room, self.grid.size.height)
                 self.grid.show(FixedRows([*plans, *pending, *lines]))

@@ -36,8 +36,7 @@ def accept_drift(screen: HeadwayScreen, view: JobView) -> None:
 
     def answered(value: object) -> None:
         if value == "accept":
-            order = f"accept the drift of {name}"
-            done = f"accepted: {changes}"
+            order, done = f"accept the drift of {name}", f"accepted: {changes}"
             send_order(
                 screen, "drift", lambda requests: requests.accept_drift(view.row.id, shown), order, done, "not accepted"
             )
@@ -56,9 +55,7 @@ _MEANS = {
 
 def card_lines(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
     lines: list[list[Segment]] = []
-    for card_field in sorted(
-        view.card, key=lambda card_field: card_field.field != "rerun"
-    ):  # an address may be longer than the line
+    for card_field in sorted(view.card, key=lambda entry: entry.field != "rerun"):  # an address may exceed the line
         value, style = card_field.value or ctx.sign("dash"), "plain"
         if card_field.field == "rerun":
             mark, label, style = ctx.mark("safety", card_field.value)
@@ -83,15 +80,8 @@ def edit_card(screen: HeadwayScreen, view: JobView) -> None:
     choices = [PaletteChoice("", "Back", "nothing is written", None)]
     for card_field in view.card:
         says = f"{card_field.value or screen.ctx.sign('dash')}{_card_value(card_field, screen.ctx)}"
-        choices.append(
-            PaletteChoice(
-                "",
-                card_field.field,
-                f"{says}: {card_field.why_not}" if card_field.why_not else says,
-                card_field,
-                bool(card_field.why_not),
-            )
-        )
+        says += f": {card_field.why_not}" if card_field.why_not else ""
+        choices.append(PaletteChoice("", card_field.field, says, card_field, bool(card_field.why_not)))
 
     def chosen(card_field: CardView | None) -> None:
         if card_field is None:
@@ -126,9 +116,8 @@ def _choose_safety(screen: HeadwayScreen, view: JobView, card_field: CardView) -
     choices = [PaletteChoice("", "Back", "nothing is written", None)]
     for value, means in _MEANS.items():
         mark, label, _ = screen.ctx.mark("safety", value)
-        choices.append(
-            PaletteChoice(mark, label, f"{means}{' (as it is)' if value == card_field.value else ''}", value)
-        )
+        says = f"{means}{' (as it is)' if value == card_field.value else ''}"
+        choices.append(PaletteChoice(mark, label, says, value))
     if card_field.said_by:
         choices.append(PaletteChoice("", "remove it", "back to the value from config", ""))
 

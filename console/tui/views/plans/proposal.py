@@ -216,7 +216,7 @@ class DraftScreen(HeadwayScreen):
         """`then` gets the reason why the plan has changed or is unknown; empty if it is the same."""
         self._asked_at = time.monotonic()
         propose = self.wider if self.is_wide and self.wider else self.propose
-        PendingRequest(self.board, self, "plan again", propose, lambda answer: then(self._renewed(answer)), then)
+        PendingRequest(self, "plan again", propose, lambda answer: then(self._renewed(answer)), then)
 
     def _renewed(self, answer: EngineAnswer) -> str:
         if not answer.ok:
@@ -250,7 +250,7 @@ class DraftScreen(HeadwayScreen):
         self.grid.show(FixedRows())
         self._explain()
         self.paint_frame()
-        PendingRequest(self.board, self, "plan", propose, self._proposed, self.failed)
+        PendingRequest(self, "plan", propose, self._proposed, self.failed)
 
     def failed(self, reason: str) -> None:
         self.trouble = reason

@@ -8,22 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
+from console.domain import plan_editing
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, open_reason
 from console.domain.job import Safety
 from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService
-from console.domain.plan_editing import (
-    ASSERTED,
-    AT_RISK,
-    ESTIMATE_SIGN,
-    IF_GOOD,
-    LATE,
-    NEVER,
-    ON_TIME,
-    PARTIAL,
-    PlanOutlook,
-    VariantFinish,
-)
+from console.domain.plan_editing import ESTIMATE_SIGN, PlanOutlook, VariantFinish
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
@@ -254,14 +244,12 @@ NAME_WIDTH = 14
 MOST_ROWS, TALL_ROWS = 4, 10
 """Services visible at once, and on a terminal of `TALL` lines; others are scrolled to."""
 TALL = 36
+_RISKS = (plan_editing.AT_RISK, plan_editing.IF_GOOD, plan_editing.PARTIAL, plan_editing.ASSERTED)
 _FINISH_MARKS = {
-    ON_TIME: Timeliness.ON_TIME,
-    LATE: Timeliness.WILL_MISS,
-    AT_RISK: Timeliness.AT_RISK,
-    IF_GOOD: Timeliness.AT_RISK,
-    PARTIAL: Timeliness.AT_RISK,
-    ASSERTED: Timeliness.AT_RISK,
-    NEVER: Timeliness.BREACHED,
+    plan_editing.ON_TIME: Timeliness.ON_TIME,
+    plan_editing.LATE: Timeliness.WILL_MISS,
+    **dict.fromkeys(_RISKS, Timeliness.AT_RISK),
+    plan_editing.NEVER: Timeliness.BREACHED,
 }
 
 
@@ -328,13 +316,9 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
     services."""
     name, reasons = incident_name(view.row.id), open_reason(view)
     if reasons:
-        says = f"{name} STAYS OPEN"
-        texts = [
-            (reason, "warn")
-            for reason in (*reasons, f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
-        ]
-        return [heading("left", says), *(joined_segments(("left", at), [(f"   {text}", style)])
-                for at, (text, style) in enumerate(texts))]  # fmt: skip
+        texts = (*reasons, f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
+        lines = (joined_segments(("left", at), [(f"   {text}", "warn")]) for at, text in enumerate(texts))
+        return [heading("left", f"{name} STAYS OPEN"), *lines]
     closed = f"{name} closed {ctx.hm(view.row.closed)}" if view.row.closed is not None else ""
     says = closed or f"{name} closes once what starts by itself has run"
     return [

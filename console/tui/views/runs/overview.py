@@ -84,7 +84,7 @@ def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Seg
     other_seconds = [seconds for row, seconds in known if row.id != lit and not row.is_red]
     own = next((pair for pair in known if pair[0].id == lit), None)
     if own is not None:
-        return runs, _place(own, other_seconds, ctx, isinstance(view, JobView))
+        return runs, _place(own, other_seconds, isinstance(view, JobView))
     good_runs = f", {counted(len(other_seconds), 'good run')}{_between(other_seconds)}"
     return runs, [("  this run has no duration", "key"), (good_runs, "dim")]
 
@@ -96,7 +96,7 @@ def _between(seconds: list[float]) -> str:
     return f" ({shortest} to {longest})"
 
 
-def _place(own: tuple[RunRow, float], other_seconds: list[float], ctx: RenderContext, newest: bool) -> list[Segment]:
+def _place(own: tuple[RunRow, float], other_seconds: list[float], newest: bool) -> list[Segment]:
     """ "last 14m02s, longer than 92 % of 59 runs (9m to 16m)"; of a run itself "took 14m02s, …"."""
     row, seconds = own
     took = format_span(timedelta(seconds=round(seconds)))

@@ -98,7 +98,6 @@ class RunScreen(HeadwayScreen):
         attempt_id = self.attempt.id if self.attempt else None
         self.log_note = "" if start else "asking for the log…"
         self._asking = PendingRequest(
-            self.board,
             self,
             "log",
             lambda requests: requests.log(self.run_id, attempt_id, start),

@@ -10,23 +10,11 @@ from textual.app import ComposeResult
 from console.config.saved_views import SavedView
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
+from console.tui.frame import service_groups
 from console.tui.frame.cells import heading
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
-from console.tui.frame.service_groups import (
-    ServiceGroup,
-    ServiceGrouping,
-    all_well_text,
-    by_urgency,
-    folded,
-    folded_text,
-    group_note,
-    groups,
-    line_count,
-    needing,
-    needing_a_person,
-    stale_for,
-)
+from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
 from console.tui.views.common_commands import common_commands, recover
 from console.tui.views.lists import ViewList
 from console.tui.views.services import rows
@@ -87,8 +75,8 @@ Line = ServiceView | TableRow | tuple[ServiceView, ...]
 def read_services(reads: Queries) -> tuple[ServiceView, ...]:
     """All services. Results for thousands are cached here, in the reader's thread, not in the screen's."""
     services = tuple(reads.services.list_services())
-    needing_a_person(services)
-    needing_a_person(by_urgency(services))
+    service_groups.needing_a_person(services)
+    service_groups.needing_a_person(service_groups.by_urgency(services))
     rows.service_context(services)
     return services
 
@@ -129,9 +117,10 @@ class ServiceList(ViewList):
     def _rows(self) -> LazyRows:
         """The lines of all groups; the same object while they are the same."""
         all_groups = self.groups()
-        folds = self.screen.board.folding and not self.filter_text and line_count(all_groups) > self.grid.page > 0
+        is_cut = service_groups.line_count(all_groups) > self.grid.page > 0
+        folds = is_cut and self.screen.board.folding and not self.filter_text
         if self._made is None or self._made[0][0] is not all_groups or self._made[0][1:] != (folds, self.grid.page):
-            shown = folded(all_groups, self.grid.page) if folds else all_groups
+            shown = service_groups.folded(all_groups, self.grid.page) if folds else all_groups
             lines = [line for group in shown for line in self._lines_of(group)]
             source = LazyRows([key for key, _ in lines], lambda index: self._row_at(*lines[index]))
             self._made = (all_groups, folds, self.grid.page), source
@@ -141,13 +130,13 @@ class ServiceList(ViewList):
         """The filtered views, grouped; the same object while views, filter and grouping are the same."""
         made_of = (self.views, self.filter_text, self.only_problems, self.screen.board.grouping)
         if self._grouped is None or any(old is not new for old, new in zip(self._grouped[0], made_of, strict=True)):
-            self._grouped = made_of, groups(self.filtered(), self.screen.board.grouping)
+            self._grouped = made_of, service_groups.groups(self.filtered(), self.screen.board.grouping)
         return self._grouped[1]
 
     def _lines_of(self, group: ServiceGroup) -> list[tuple[Hashable, Line]]:
         lines: list[tuple[Hashable, Line]] = []
         if group.name:
-            head = heading(group.name, group.name.upper(), group_note(group))
+            head = heading(group.name, group.name.upper(), service_groups.group_note(group))
             lines.append((head.key, head))
         lines += [(view.id, view) for view in group.views]
         if group.folded:
@@ -159,11 +148,13 @@ class ServiceList(ViewList):
             return self._row(line)
         if isinstance(line, TableRow):
             return line
-        return TableRow(key, ((f"   {folded_text(line, self.screen.ctx)}", "dim"),), pick=False, free=True)
+        return TableRow(
+            key, ((f"   {service_groups.folded_text(line, self.screen.ctx)}", "dim"),), pick=False, free=True
+        )
 
     def _row(self, view: ServiceView) -> TableRow:
         board, context = self.screen.board, self.screen.ctx
-        is_old = stale_for(board.header, board.store_error, context.now) is not None
+        is_old = service_groups.stale_for(board.header, board.store_error, context.now) is not None
         return rows.service_row(view, context, self.screen.size.width, not context.clock.home, is_old)
 
 
@@ -211,9 +202,9 @@ class ServicesScreen(HeadwayScreen):
         views, by = self.list.views, self.board.grouping
         count = "" if self.board.beginning.awaits_services else f" {len(views)}"
         title: list[Segment] = [(" SERVICES", "key"), (count, "strong")]
-        if bad := needing_a_person(views):
-            title.append((f"  {needing(bad)}", "warn"))
-        calm = all_well_text(views, self.board.header, self.board.store_error, self.ctx)
+        if bad := service_groups.needing_a_person(views):
+            title.append((f"  {service_groups.needing(bad)}", "warn"))
+        calm = service_groups.all_well_text(views, self.board.header, self.board.store_error, self.ctx)
         if calm is not None:
             title.append((f"  {calm[0]}", calm[1]))
         elif by is not ServiceGrouping.NONE:
@@ -227,7 +218,7 @@ class ServicesScreen(HeadwayScreen):
         if view is not None:
             context = rows.service_context(self.list.views)
             is_long = context.longest_reason > self.size.width - 2
-            spare = self.grid.page + bar.size.height - line_count(self.list.groups())
+            spare = self.grid.page + bar.size.height - service_groups.line_count(self.list.groups())
             is_tall = self.size.height >= TALL or spare >= LEAST_DETAIL + TALL_REASON
             needed = max(context.most_clauses, 1 + context.longest_reason // max(1, self.size.width - BROKEN))
             most = max(TALL_REASON, min(needed, spare - LEAST_DETAIL)) if is_long and is_tall else 1
@@ -257,7 +248,7 @@ class ServicesScreen(HeadwayScreen):
         self.paint_frame()
 
     def _why_not_fold(self) -> str:
-        every = line_count(self.list.groups())
+        every = service_groups.line_count(self.list.groups())
         return "" if every > self.grid.page else "nothing to fold: all services fit on the screen"
 
     def toggle_folding(self) -> None:
