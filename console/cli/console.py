@@ -43,7 +43,7 @@ PLACE_OPTIONS = (
 
 
 def apply_terminal_options(arguments: argparse.Namespace) -> None:
-    """Hands the theme on to `console.tui.widgets.palette`, which is not loaded yet."""
+    """Hands the theme on to `console.tui.widgets.themes`, which is not loaded yet."""
     if getattr(arguments, "theme", None):
         os.environ[THEME_ENV] = arguments.theme
 

@@ -23,7 +23,7 @@ from console.domain.service import ServiceView
 from console.timing.clock import ClockSetting, real_now
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.clock_format import ZonedClock
-from console.tui.frame.context import ConsoleApp, EngineRequests, EngineStartup
+from console.tui.frame.context import ConsoleApp, EngineRequests, EngineStartup, Put
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import is_small
 from console.tui.frame.history import ViewPlace
@@ -34,7 +34,7 @@ from console.tui.terminal.key_queue import URGENT_KEYS, KeyQueue
 from console.tui.terminal.signals import TerminalSignals
 from console.tui.views.lists import FilteredList, PagedList
 from console.tui.widgets.bar import use_ascii_frames
-from console.tui.widgets.palette import THEMES, selected_theme
+from console.tui.widgets.themes import THEMES, selected_theme
 
 if TYPE_CHECKING:
     from textual.actions import ActionParseResult
@@ -361,10 +361,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
 
         self.push_screen(PreviewScreen(order))
 
-    def open_draft(
-        self, propose: Callable[[EngineRequests], int], about: str, confirm_name: str,
-        wider: Callable[[EngineRequests], int] | None = None,
-    ) -> None:  # fmt: skip
+    def open_draft(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None:
         from console.tui.views.plans.proposal import DraftScreen
 
         self.push_screen(DraftScreen(propose, about, confirm_name, wider))

@@ -34,8 +34,8 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.palette import THEMES
 from console.tui.widgets.table import Column, FixedRows, TableRow
+from console.tui.widgets.themes import THEMES
 
 if TYPE_CHECKING:
     from console.store.queries import Queries

@@ -50,10 +50,10 @@ class RenderContext(NamedTuple):
 
     def key(self, screen: str, act: str) -> str:
         """The first key of an action, as the user has remapped it; "Esc" without one."""
-        bound = next(
-            (action for action in key_table.key_actions(screen, self.remap) if action.name == act and action.keys), None
-        )
-        return key_table.key_label(bound.keys[0], self.glyphs.plain) if bound is not None else "Esc"
+        for action in key_table.key_actions(screen, self.remap):
+            if action.name == act and action.keys:
+                return key_table.key_label(action.keys[0], self.glyphs.plain)
+        return "Esc"
 
 
 SECONDS_COUNT = timedelta(minutes=10)
@@ -153,13 +153,11 @@ def aligned(rows: Sequence[Sequence[Segment]], width: int) -> SegmentLines:
         room -= size + GAP
         if room <= 0:
             break
-    return [
-        [
-            (" ", "plain"),
-            *((fit(text, size) + " " * GAP, style) for (text, style), size in zip(row, sizes, strict=False)),
-        ]
-        for row in rows
-    ]
+    lines: SegmentLines = []
+    for row in rows:
+        cells = ((fit(text, size) + " " * GAP, style) for (text, style), size in zip(row, sizes, strict=False))
+        lines.append([(" ", "plain"), *cells])
+    return lines
 
 
 WIDEST_NAME = 40

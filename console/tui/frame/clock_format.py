@@ -5,20 +5,25 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _INSTANT = len("2026-11-20T02:10:00Z")
 """Length of the instant at the end of a period key, as in "start:2026-11-03T02:41:07Z"."""
 
 
-class ZoneMode(StrEnum):
+class CyclicChoice(StrEnum):
+    """Choices that one key steps through."""
+
+    def next(self) -> Self:
+        choices = list(type(self))
+        return choices[(choices.index(self) + 1) % len(choices)]
+
+
+class ZoneMode(CyclicChoice):
     SERVICE = "service"
     MINE = "mine"
     UTC = "utc"
-
-    def next(self) -> ZoneMode:
-        modes = list(ZoneMode)
-        return modes[(modes.index(self) + 1) % len(modes)]
 
 
 @lru_cache(maxsize=64)

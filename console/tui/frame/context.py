@@ -46,6 +46,8 @@ WHEEL_LINES = 3.0
 EngineAnswer: TypeAlias = "RequestAnswer"
 EngineRequests: TypeAlias = "EngineClient"
 """Requests to the engine; its module imports pydantic and is imported by the thread that owns the client."""
+Put: TypeAlias = "Callable[[EngineRequests], int]"
+"""Sends a request; returns its number."""
 
 
 class EngineStartup:
@@ -219,9 +221,4 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def open_plan(self, number: int) -> None: ...
 
     def open_order(self, order: ActionIntent) -> None: ...
-
-    def open_draft(
-        self, propose: Callable[[EngineRequests], int], about: str, confirm_name: str,
-        wider: Callable[[EngineRequests], int] | None = None,
-    ) -> None:  # fmt: skip
-        ...
+    def open_draft(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None: ...

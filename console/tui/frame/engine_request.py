@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.widget import Widget
 
-from console.tui.frame.context import ConsoleApp, EngineAnswer, EngineRequests
+from console.tui.frame.context import ConsoleApp, EngineAnswer, Put
 
 if TYPE_CHECKING:
     from console.tui.frame.screen import HeadwayScreen
@@ -25,14 +25,9 @@ class PendingRequest:
     """
 
     def __init__(
-        self,
-        widget: Widget,
-        name: str,
-        put: Callable[[EngineRequests], int],
-        then: Callable[[EngineAnswer], None],
-        failed: Callable[[str], None],
-        order: str = "",
-    ) -> None:
+        self, widget: Widget, name: str, put: Put, then: Callable[[EngineAnswer], None],
+        failed: Callable[[str], None], order: str = "",
+    ) -> None:  # fmt: skip
         self._board, self._widget, self._name = cast(ConsoleApp, widget.app), widget, name
         self._then, self._failed, self._order = then, failed, order
         self._until = time.monotonic() + TIMEOUT_SECONDS
@@ -76,14 +71,7 @@ class PendingRequest:
             self._board.show_notice(f"{self._order}: {text}", "bad")
 
 
-def send_order(
-    screen: HeadwayScreen,
-    name: str,
-    put: Callable[[EngineRequests], int],
-    order: str,
-    done: str,
-    undone: str = "not done",
-) -> None:
+def send_order(screen: HeadwayScreen, name: str, put: Put, order: str, done: str, undone: str = "not done") -> None:
     """Sends a request that changes something, and shows `done`, or `undone` with the reason; `order` describes it after
     the screen has closed."""
 

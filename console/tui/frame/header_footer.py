@@ -139,9 +139,9 @@ def cover_if_small(screen: Screen[Any], size: Size) -> None:
     if is_small(size) and not screen.query("#small"):
         from console.tui.widgets.pane import Pane
 
-        pane = Pane(id="small")
-        pane.can_focus = False
-        screen.mount(pane)
+        status = Pane(id="small")
+        status.can_focus = False
+        screen.mount(status)
     for pane in screen.query("#small"):
         pane.display = is_small(size)
 

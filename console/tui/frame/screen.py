@@ -61,6 +61,9 @@ class ScreenPart:
     def widgets(self) -> ComposeResult:
         yield from ()
 
+    def commands(self) -> Sequence[ScreenCommand]:
+        return ()
+
     def mounted(self) -> None: ...
 
     def resumed(self) -> None: ...
@@ -99,6 +102,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         self.parts: tuple[ScreenPart, ...] = ()
         self.pacer = PaintPacer(self)
         self.marked: dict[Hashable, RunChoice] = {}
+        self.subject: ViewPlace | None = None
+        """The place of a screen about one job, run, incident …"""
         self.lost = ""
         """The error of a subject that was not found."""
         self._notice: tuple[str, str] = ("", "")
@@ -236,13 +241,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def _head(self) -> header_footer.Sides:
         board = self.board
         unread = "store not read" if board.store_error else header_footer.READING
+        unread = "no store yet" if board.beginning.starting else unread
         return header_footer.header_segments(
-            board.header,
-            self.ctx,
-            self.size.width,
-            len(board.approvals),
-            board.visitor,
-            "no store yet" if board.beginning.starting else unread,
+            board.header, self.ctx, self.size.width, len(board.approvals), board.visitor, unread
         )
 
     def paint_foot(self) -> None:
@@ -371,7 +372,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @cached_property
     def command_table(self) -> dict[str, ScreenCommand]:
-        return {command.name: command for command in self.commands()}
+        commands = (*self.commands(), *(command for part in self.parts for command in part.commands()))
+        return {command.name: command for command in commands}
 
     def why_not(self, name: str) -> str:
         command = self.command_table.get(name)
@@ -419,7 +421,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     @property
     def place(self) -> ViewPlace | None:
-        return ("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None
+        return self.subject or (("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None)
 
     @property
     def row_key(self) -> Any:
@@ -484,6 +486,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def why_no_run(self) -> str:
         choice = self.selected_run()
         return choice if isinstance(choice, str) else ""
+
+    def open_run(self) -> None:
+        self.with_run(lambda choice: self.board.open_run(choice.run_id))
 
     def with_run(self, then: Callable[[RunChoice], None]) -> None:
         """Calls `then` with the selected run; a screen may query it first."""

@@ -6,14 +6,13 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import wraps
 from typing import NamedTuple, TypeVar
 
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView, Timeliness
 from console.tui.frame.cells import RenderContext, counted
-from console.tui.frame.clock_format import format_short
+from console.tui.frame.clock_format import CyclicChoice, format_short
 from console.tui.widgets.paint import Segment
 
 Item = TypeVar("Item")
@@ -50,16 +49,12 @@ def _total(known: deque[tuple[Sequence[Item], Result]]) -> int:
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class ServiceGrouping(StrEnum):
+class ServiceGrouping(CyclicChoice):
     """The grouping of the services."""
 
     NONE = "none"
     TIER = "tier"
     OWNER = "owner"
-
-    def next(self) -> ServiceGrouping:
-        modes = list(ServiceGrouping)
-        return modes[(modes.index(self) + 1) % len(modes)]
 
 
 class ServiceGroup(NamedTuple):

@@ -116,7 +116,6 @@ class AuditScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            *self.list.commands(),
             ScreenCommand("open", self.open_row, self.list.why_not_open),
             ScreenCommand("verify", self.verify),
         ]

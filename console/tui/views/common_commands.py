@@ -55,7 +55,7 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
         ScreenCommand("lineage", lambda: board.open_lineage(screen.selected_job()), screen.why_no_job),
         ScreenCommand("blast", lambda: board.open_lineage(screen.selected_job(), blast=True), screen.why_no_job),
         ScreenCommand("what_if", partial(what_if, screen), screen.why_no_job),
-        ScreenCommand("log", lambda: screen.with_run(lambda choice: board.open_run(choice.run_id)), screen.why_no_run),
+        ScreenCommand("log", screen.open_run, screen.why_no_run),
         *(ScreenCommand(verb.value, partial(order, screen, verb), no_verb_run) for verb in RUN_VERBS),
         ScreenCommand("copy", partial(copy_name, screen), lambda: "" if screen.selected_name() else NOT_SELECTED),
         ScreenCommand("record", partial(show_record, screen),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 WIDE_FROM = 160
+FIXED_COLUMNS = 3
 SORT_KEYS = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
 """Heading of a column -> sort key of a click on it."""
 
@@ -203,7 +204,6 @@ class PagedColumns:
     usual: tuple[Column, ...]
     wide: tuple[Column, ...]
     roomy: tuple[Column, ...]
-    fixed: int = 3
 
 
 class PagedList(FilteredList):
@@ -251,7 +251,7 @@ class PagedList(FilteredList):
     def columns(self) -> Sequence[Column]:
         columns = self._columns
         shown = columns.wide if self.wide else columns.roomy if self.has_room else columns.usual
-        return shift_right(shown, columns.fixed, self.shift)
+        return shift_right(shown, FIXED_COLUMNS, self.shift)
 
     @property
     def has_room(self) -> bool:
@@ -285,7 +285,7 @@ class PagedList(FilteredList):
 
     @property
     def _last_shift(self) -> int:
-        return len(self._columns.usual) - self._columns.fixed - 1
+        return len(self._columns.usual) - FIXED_COLUMNS - 1
 
     def _shift_to(self, columns: int) -> None:
         self.shift = columns
@@ -412,12 +412,8 @@ class PagedList(FilteredList):
     def title_runs(self, remarks: Sequence[Segment] = ()) -> tuple[Sequence[Segment], Sequence[Segment]]:
         count = len(self.source)
         place = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
-        title: list[Segment] = [
-            (f" {self.screen.WHERE.upper()}", "key"),
-            (place, "strong"),
-            *self.screen.marks_runs(),
-            *remarks,
-        ]
+        name: Segment = (f" {self.screen.WHERE.upper()}", "key")
+        title = [name, (place, "strong"), *self.screen.marks_runs(), *remarks]
         if self.order_changed and self.grid.cursor:
             title.append(("   order changed, Home sorts", "dim"))
         sort: list[Segment] = [(f" sort:{self.sort} ", "dim")] if self.sort != self._default_sort else []

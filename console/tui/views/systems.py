@@ -22,7 +22,6 @@ from console.tui.frame.cells import (
 from console.tui.frame.clock_format import format_short, format_span
 from console.tui.frame.context import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
-from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.common_commands import common_commands
@@ -322,7 +321,6 @@ class SystemsScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            *self.list.commands(),
             *polling_commands(self, lambda: self.list.selected),
             ScreenCommand("open", lambda: self.board.open_system(self.selected_name()), self.list.why_not_open),
         ]
@@ -369,6 +367,7 @@ class SystemScreen(HeadwayScreen):
     def __init__(self, target: str) -> None:
         super().__init__()
         self.target = target
+        self.subject = "target", target
         self.view: TargetView | None = None
         self.drift: tuple[DriftView, ...] = ()
         self.parts = (DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else []),)
@@ -377,10 +376,6 @@ class SystemScreen(HeadwayScreen):
         own = polling_commands(self, lambda: self.view)
         jobs = next(command for command in own if command.name == "jobs_here")
         return [*common_commands(self), *own, jobs._replace(name="open")]
-
-    @property
-    def place(self) -> ViewPlace:
-        return "target", self.target
 
     def fetch(self) -> None:
         self.ask("system", self._read, self._show)

@@ -175,9 +175,8 @@ def lane_label(lane: TimelineLane, width: int, ctx: RenderContext) -> list[Segme
 def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list[Segment]:
     """A lane as text: deadline, expected or actual end, and if `wide` the chance to be late."""
     clock, now = ctx.clock, ctx.now
-    runs: list[Segment] = [
-        (f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")
-    ]
+    name = lane.service.title or lane.name if lane.service is not None else lane.name
+    runs: list[Segment] = [(f" {name}  ", "strong")]
     if lane.service is not None and lane.service.is_promised:
         runs.append((f"due {clock.hm(lane.service.deadline, now)}  ", "plain"))
     if lane.waits_for:
@@ -392,10 +391,7 @@ class TonightScreen(HeadwayScreen):
             return [(" TONIGHT", "key"), (f"  {self.waiting}", "warn")], []
         services = sum(lane.service is not None for lane in drawn.lanes)
         counts = f"  {counted(services, 'service')}, {counted(len(drawn.lanes) - services, 'critical job')}"
-        title: list[Segment] = [
-            (" TONIGHT " if self.business_date is None else " NIGHT ", "key"),
-            (drawn.night.business_date, "strong"),
-        ]
+        name: Segment = (" TONIGHT " if self.business_date is None else " NIGHT ", "key")
         right: list[Segment] = []
         if self.at is not None:
             when = self.ctx.clock.local(drawn.at).strftime("%H:%M")
@@ -404,7 +400,7 @@ class TonightScreen(HeadwayScreen):
             right = [(" past night ", "mark")]
         if self.scale is not None:
             right.append((f" {self.scale.minutes} min a cell ", "dim"))
-        return [*title, (counts, "dim")], right
+        return [name, (drawn.night.business_date, "strong"), (counts, "dim")], right
 
     def crumb(self) -> str:
         return "tonight" if self.business_date is None else self.business_date

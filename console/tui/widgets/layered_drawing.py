@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from console.control.explain.lineage import EdgeChannel, LayerPair, LineageLayout, edge_channels
 from console.tui.widgets.paint import Segment, cut_runs, fit_middle, length_of
@@ -141,9 +142,8 @@ class LayeredDrawing:
         if strokes is None:
             strokes = self._cells[layer] = self._drawn(self._channels[layer])
             self._heavy[layer] = set()
-            for cell, arms in (
-                stroke for link in self.lit if self._layer(link) == layer for stroke in self._path(link)
-            ):
+            lit = (link for link in self.lit if self._layer(link) == layer)
+            for cell, arms in chain.from_iterable(map(self._path, lit)):
                 before = strokes[cell]
                 if not any(arm and not old for arm, old in zip(arms, before, strict=True)):  # else it passes below
                     strokes[cell] = _joined(before, arms, 2)

@@ -13,7 +13,7 @@ from textual.color import Color
 from textual.strip import Strip
 
 from console.text.cleaning import clean_line
-from console.tui.widgets.palette import ansi_style
+from console.tui.widgets.themes import ansi_style
 
 if TYPE_CHECKING:
     from textual.app import App

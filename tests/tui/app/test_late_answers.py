@@ -122,7 +122,6 @@ async def test_of_two_questions_of_one_kind_each_gets_its_answer(night: Night) -
     night.requests.answer = answer  # type: ignore[method-assign]
     for _ in range(2):
         PendingRequest(
-            night.app,
             night.app.screen,
             "probe",
             lambda _: next(asked),

@@ -20,10 +20,10 @@ from textual.theme import Theme
 
 from console.cli.console import THEME_ENV
 from console.cli.console import THEMES as NAMES
-from console.tui.widgets import paint, palette
-from console.tui.widgets import palette as sixteen
+from console.tui.widgets import paint, themes
+from console.tui.widgets import themes as sixteen
 from console.tui.widgets.paint import INKS, Palette
-from console.tui.widgets.palette import THEME_VARIABLE, THEMES, selected_theme
+from console.tui.widgets.themes import THEME_VARIABLE, THEMES, selected_theme
 from tests.tui.driving import Night, on_the_night
 
 CONTRAST = 4.5
@@ -133,9 +133,9 @@ def test_with_sixteen_colours_every_ink_is_read_on_every_ground(terminal: str, d
         Color.parse("#" + (one if len(one) == 6 else "".join(each * 2 for each in one)))
         for one in SHADES[terminal].split()
     ]
-    for ground in palette.ANSI_GROUNDS[dark]:
+    for ground in themes.ANSI_GROUNDS[dark]:
         for name in INKS:
-            ink, below = palette.color_pair(name, ground, dark)
+            ink, below = themes.color_pair(name, ground, dark)
             assert contrast(shades[ink], shades[below]) >= READ_AT_LEAST, (name, ground)
 
 
@@ -172,7 +172,7 @@ def test_with_sixteen_colours_the_cursor_and_an_alarm_are_seen(theme: Theme) -> 
     few = Palette(app.get_css_variables(), few=True)
     grounds = [few.style("plain", ground).bgcolor for ground in SEEN]
     numbers = [ground.downgrade(ColorSystem.STANDARD).number for ground in grounds if ground is not None]
-    assert [palette.ANSI_GROUNDS[theme.dark][name] for name in SEEN] == numbers
+    assert [themes.ANSI_GROUNDS[theme.dark][name] for name in SEEN] == numbers
     assert len(SEEN) == len(set(numbers))
 
 

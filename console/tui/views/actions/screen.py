@@ -13,7 +13,6 @@ from console.tui.dialogs.ask import AskScreen
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
 from console.tui.frame.clock_format import format_short, format_span
 from console.tui.frame.engine_request import send_order
-from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand, verb_label
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.common_commands import common_commands
@@ -223,7 +222,6 @@ class ActionsScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            *self.list.commands(),
             *action_commands(self, lambda: self.selected),
             ScreenCommand("open", lambda: self.board.open_action(self.selected_name()), self.list.why_not_open),
             ScreenCommand("show_holds", lambda: self.board.go("holds")),
@@ -263,18 +261,14 @@ class ActionScreen(HeadwayScreen):
     def __init__(self, key: str) -> None:
         super().__init__()
         self.key = key
+        self.subject = "action", key
         self.view: ActionDetailView | None = None
         self.history: Sequence[ActionHistoryEntry] = ()
         self.parts = (DetailText(lambda: action_lines(self.view, self.history, self.ctx) if self.view else []),)
 
     def commands(self) -> Sequence[ScreenCommand]:
-        common = common_commands(self)
-        log = next(command for command in common if command.name == "log")
-        return [*common, *action_commands(self, lambda: self.view), log._replace(name="open")]
-
-    @property
-    def place(self) -> ViewPlace:
-        return "action", self.key
+        own = action_commands(self, lambda: self.view)
+        return [*common_commands(self), *own, ScreenCommand("open", self.open_run, self.why_no_run)]
 
     def fetch(self) -> None:
         self.fetch_subject("action", lambda reads: reads.actions.history_of(self.key), self._show)

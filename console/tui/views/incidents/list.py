@@ -105,7 +105,6 @@ class IncidentsScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            *self.list.commands(),
             *incident_commands(self, lambda: int(self.selected.id), self._why_none),
             ScreenCommand("open", lambda: self.board.open_incident(self.selected.id), self._why_none),
             ScreenCommand("recover", lambda: recover_incident(self, self.selected.id), self._why_none),

@@ -16,7 +16,6 @@ from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, blocked_reason, open_steps
 from console.domain.plan import PlanView
 from console.tui.frame.cells import RenderContext, joined_segments
-from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
 from console.tui.views.commands import recover_incident
@@ -145,6 +144,7 @@ class IncidentScreen(HeadwayScreen):
     def __init__(self, incident_id: int) -> None:
         super().__init__()
         self.incident_id = incident_id
+        self.subject = "incident", incident_id
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
         self.forecasts: Sequence[JobForecastView] = ()
@@ -164,10 +164,6 @@ class IncidentScreen(HeadwayScreen):
             ScreenCommand("focus_next", lambda: self._turn(1)),
             ScreenCommand("focus_back", lambda: self._turn(-1)),
         ]
-
-    @property
-    def place(self) -> ViewPlace:
-        return "incident", self.incident_id
 
     def body(self) -> ComposeResult:
         yield Bar(id="clocks")
@@ -290,7 +286,7 @@ class IncidentScreen(HeadwayScreen):
         if isinstance(key, tuple) and key[0] == "plan" and isinstance(key[1], int):
             self.board.open_plan(key[1])
         else:
-            self.with_run(lambda choice: self.board.open_run(choice.run_id))
+            self.open_run()
 
     # panels: the summary, then the tabs beside it
 

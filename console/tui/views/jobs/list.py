@@ -18,7 +18,7 @@ from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.common_commands import common_commands, job_commands, show_job_links
-from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
+from console.tui.views.lists import FIXED_COLUMNS, PagedColumns, PagedList, PagedQueries
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, shift_right, widened
@@ -56,17 +56,16 @@ def job_row(
     """A line of Jobs; `drifted`: its drift; `promised`: deadline and slack of the services below, in microseconds."""
     dash = ctx.sign("dash")
     name = "  " + view.name if view.is_task else view.name
+    mark, sign, label = (" ", "dim"), (" ", "dim"), ("no run yet", "dim")
     if view.state:
-        cells = state_cells(view, ctx)
-    else:
-        cells = ((" ", "dim"), (" ", "dim"), ("no run yet", "dim"))
+        mark, sign, label = state_cells(view, ctx)
     status = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
     schedule: Segment = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
     return cells_row(
         view.id,
-        cells[0],
-        *marked_row(cells[1], name, ctx, marked, "dim" if view.gone else "plain"),
-        cells[2],
+        mark,
+        *marked_row(sign, name, ctx, marked, "dim" if view.gone else "plain"),
+        label,
         *_promise(promised, ctx),
         (view.business_date, "dim"),
         (ctx.day(view.started), "plain"),
@@ -109,7 +108,7 @@ class JobList(PagedList):
     def columns(self) -> Sequence[Column]:
         if self.wide or self.has_room or not self.shows_deadlines:
             return super().columns()
-        return shift_right(PROMISED_COLUMNS, self._columns.fixed, self.shift)
+        return shift_right(PROMISED_COLUMNS, FIXED_COLUMNS, self.shift)
 
 
 class JobsScreen(HeadwayScreen):
@@ -138,7 +137,6 @@ class JobsScreen(HeadwayScreen):
         unread = self.list.why_not_open
         return [
             *common_commands(self),
-            *self.list.commands(),
             *job_commands(self, lambda: int(self.selected.id), unread),
             ScreenCommand("open", lambda: self.board.open_job(self.selected.id), unread),
             ScreenCommand("runbook", lambda: show_job_links(self, self.selected.id), unread),

@@ -12,7 +12,6 @@ from console.domain.forecast import JobForecastView
 from console.domain.job import JobView
 from console.domain.run import RunRow
 from console.tui.frame.cells import paused_text, state_cells
-from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, HeadwayScreen
 from console.tui.views.commands import job_links
@@ -35,6 +34,7 @@ class JobScreen(HeadwayScreen):
     def __init__(self, name_or_id: str | int) -> None:
         super().__init__()
         self.name_or_id = name_or_id
+        self.subject = "job", name_or_id
         self.view: JobView | None = None
         self.forecasts: Sequence[JobForecastView] = ()
         self.grid = Grid(rows.JOB_RUN_COLUMNS, "no run yet", id="grid")
@@ -62,10 +62,6 @@ class JobScreen(HeadwayScreen):
             ScreenCommand("drift", self.accept_drift, no_drift),
             ScreenCommand("card", self.edit_card, lambda: actions.why_not_edit(self.view)),
         ]
-
-    @property
-    def place(self) -> ViewPlace:
-        return "job", self.name_or_id
 
     def body(self) -> ComposeResult:
         yield Bar(id="facts")

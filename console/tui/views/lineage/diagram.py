@@ -23,7 +23,7 @@ from console.domain.dependency import LineageJob, LineageRun, RunInput
 from console.domain.forecast import JobForecastView
 from console.domain.service import ServiceView
 from console.tui.frame.cells import RenderContext, act_by, counted
-from console.tui.frame.clock_format import format_short
+from console.tui.frame.clock_format import CyclicChoice, format_short
 from console.tui.views.runs import forecast
 from console.tui.views.runs.forecast import in_service
 from console.tui.widgets.layered_drawing import LayeredDrawing, NodeSign
@@ -170,14 +170,10 @@ LEAST = 20
 NO_EDGES_TEXT: Ahead = MappingProxyType({})
 
 
-class LineageFold(StrEnum):
+class LineageFold(CyclicChoice):
     JOB = "job"
     SYSTEM = "system"
     SERVICE = "service"
-
-    def next(self) -> LineageFold:
-        folds = list(LineageFold)
-        return folds[(folds.index(self) + 1) % len(folds)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +226,8 @@ def draw_lineage(
         groups = reach.service_of
     request = LayoutRequest(view.job_id, options.up, options.down, MAX_NODES, options.opened, keep, groups)
     layout = lay_out(view.edges, request, order=lambda job: jobs[job].name)
-    reading = (
-        runs_read_by_edge(view.edges, runs, {job.id: job.name for job in jobs.values()}) if runs is not None else {}
-    )
+    names = {job.id: job.name for job in jobs.values()}
+    reading = runs_read_by_edge(view.edges, runs, names) if runs is not None else {}
     lines = spacing(layout, size[1], bool(ahead))
     context = NodeContext(reach, ctx, LabelSize.WHOLE, reading, runs, ahead, delivered_services(reach), lines)
     for label_size in list(LabelSize)[size[0] < WIDE :]:
@@ -261,11 +256,8 @@ def node_lines(shown: LineageDiagram, spot: LayoutNode, ctx: RenderContext, blas
         systems = len({shown.reach.view.jobs[downstream].system for downstream in below})
         red = sum(shown.reach.view.jobs[downstream].is_red for downstream in below)
         text = f"{counted(len(below), 'job')} on {counted(systems, 'system')}"
-        second: list[Segment] = [
-            (" takes with it ", "warn"),
-            (text, "strong"),
-            (f", {red} red already" * bool(red), "bad"),
-        ]
+        reds: Segment = (f", {red} red already" * bool(red), "bad")
+        second: list[Segment] = [(" takes with it ", "warn"), (text, "strong"), reds]
     else:
         second = _next_to(jobs, shown, below)
     return [first, second, _services(shown, spot.jobs, below, ctx)]
@@ -306,18 +298,13 @@ def _next_to(jobs: Sequence[LineageJob], shown: LineageDiagram, below: Mapping[i
     """Upstream and downstream jobs; by run, the runs that it read."""
     ids = {job.id for job in jobs}
     names = shown.reach.view.jobs
-    above = {blast_radiu for job in ids for blast_radiu in blast_radius(job, shown.reach.above)} - ids
+    above = {upstream for job in ids for upstream in blast_radius(job, shown.reach.above)} - ids
     if shown.reading and len(ids) == 1:
-        inputs = [
-            (names[upstream].name, run_input)
-            for (upstream, reader), run_input in shown.reading.items()
-            if reader in ids
-        ]
+        read_pairs = shown.reading.items()
+        inputs = [(names[upstream].name, read) for (upstream, reader), read in read_pairs if reader in ids]
         if inputs:
-            texts = (
-                f"{name} of {run_input.read.business_date}" if run_input.read else f"nothing of {name}"
-                for name, run_input in inputs
-            )
+            texts = (f"{name} of {pair.read.business_date}" if pair.read else f"nothing of {name}"
+                     for name, pair in inputs)  # fmt: skip
             stale = any(run_input.reader.stale_read for _, run_input in inputs)
             reader = f" the run of {inputs[0][1].reader.business_date} read "
             runs: list[Segment] = [(reader, "dim"), (", ".join(texts), "plain")]

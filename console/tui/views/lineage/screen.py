@@ -57,7 +57,6 @@ class LineageScreen(HeadwayScreen):
 
         return [
             *common_commands(self),
-            *self.search.commands(),
             ScreenCommand("open", self.open_selected, lambda: "" if self.canvas.here else self.lost or NOT_READ),
             ScreenCommand("runbook", lambda: show_job_links(self, self.selected_job()), no_job),
             ScreenCommand("lineage", self.center, self._why_not_center),

@@ -13,7 +13,6 @@ from console.domain.incident import IncidentView
 from console.domain.plan import PlanStepView, PlanView
 from console.tui.dialogs.palette import confirm
 from console.tui.frame.cells import LABEL_WIDTH, counted
-from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
 from console.tui.views.common_commands import common_commands
@@ -41,6 +40,7 @@ class StartedScreen(HeadwayScreen):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
+        self.subject = "plan", number
         self.view: PlanView | None = None
         self.incident: IncidentView | None = None
         self.grid = Grid(rows.PROGRESS_COLUMNS, READING_TEXT, id="grid")
@@ -50,17 +50,11 @@ class StartedScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            ScreenCommand(
-                "open", lambda: self.with_run(lambda choice: self.board.open_run(choice.run_id)), self.why_no_run
-            ),
+            ScreenCommand("open", self.open_run, self.why_no_run),
             ScreenCommand("pause", lambda: self._steer("pause"), lambda: self._why_not("pause")),
             ScreenCommand("resume", self.resume, lambda: self._why_not("resume")),
             ScreenCommand("abort", self.abandon, lambda: self._why_not("abort")),
         ]
-
-    @property
-    def place(self) -> ViewPlace:
-        return "plan", self.number
 
     def body(self) -> ComposeResult:
         yield Bar(id="stands")

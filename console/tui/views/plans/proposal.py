@@ -29,7 +29,7 @@ from console.tui.dialogs.confirm import SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells
 from console.tui.frame.cells import counted
-from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.context import EngineAnswer, EngineRequests, Put
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
@@ -150,13 +150,7 @@ class DraftScreen(HeadwayScreen):
     DraftScreen #detail { height: 2fr; border-top: solid $foreground 25%; }
     """
 
-    def __init__(
-        self,
-        propose: Callable[[EngineRequests], int],
-        about: str,
-        confirm_name: str,
-        wider: Callable[[EngineRequests], int] | None = None,
-    ) -> None:
+    def __init__(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None:
         super().__init__()
         self.propose, self.wider = propose, wider
         self.is_wide = False
@@ -243,7 +237,7 @@ class DraftScreen(HeadwayScreen):
     def on_mount(self) -> None:
         self._ask(self.propose)
 
-    def _ask(self, propose: Callable[[EngineRequests], int]) -> None:
+    def _ask(self, propose: Put) -> None:
         self.proposed = self.draft = None
         self.changes, self.trouble, self.is_wanted = DraftChanges(), "", False
         self.grid.empty = REQUESTED_TEXT

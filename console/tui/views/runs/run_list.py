@@ -52,7 +52,6 @@ class RunsScreen(HeadwayScreen):
         unread = self.list.why_not_open
         return [
             *common_commands(self),
-            *self.list.commands(),
             ScreenCommand("open", lambda: self.board.open_run(self.selected.id), unread),
             ScreenCommand("runbook", lambda: show_job_links(self, self.selected.job_id), unread),
             ScreenCommand("heat", lambda: self.board.push_screen(HeatScreen(self.list.filter, self.list.filter_text))),

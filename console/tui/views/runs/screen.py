@@ -12,7 +12,6 @@ from console.domain.run import AttemptView, RunView
 from console.tui.frame.cells import state_cells
 from console.tui.frame.context import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
-from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, HeadwayScreen
 from console.tui.views.common_commands import common_commands, order, show_job_links
@@ -33,6 +32,7 @@ class RunScreen(HeadwayScreen):
         """`then`: the command to run once the log is loaded."""
         super().__init__()
         self.run_id, self._then = run_id, then
+        self.subject = "run", run_id
         self.view: RunView | None = None
         self.attempt: AttemptView | None = None
         self.text, self.log_note = "", ""
@@ -55,7 +55,6 @@ class RunScreen(HeadwayScreen):
 
         return [
             *common_commands(self),
-            *self.search.commands(),
             ScreenCommand("log", self.read_log_again, self.why_no_log),
             ScreenCommand("follow", self.toggle_follow),
             ScreenCommand("pager", self.open_pager, no_text),
@@ -226,10 +225,6 @@ class RunScreen(HeadwayScreen):
         self.pane.refresh()
         self.paint_log_title()
 
-    @property
-    def place(self) -> ViewPlace:
-        return "run", self.run_id
-
     def body(self) -> ComposeResult:
         yield Bar(id="facts")
         yield Bar(id="log-title", background="panel")
@@ -255,16 +250,8 @@ class RunScreen(HeadwayScreen):
             return [(f" RUN {self.run_id}", "key"), (f"  {self.waiting}", "warn")], []
         row = self.view.row
         mark, sign, label = state_cells(row, self.ctx)
-        title: list[Segment] = [
-            (" RUN ", "key"),
-            (row.job, "strong"),
-            ("  ", "plain"),
-            mark,
-            sign,
-            (" ", "plain"),
-            label,
-        ]
-        return title, [(f"business date {row.business_date} ", "dim")]
+        name: list[Segment] = [(" RUN ", "key"), (row.job, "strong"), ("  ", "plain")]
+        return [*name, mark, sign, (" ", "plain"), label], [(f"business date {row.business_date} ", "dim")]
 
     def tick(self) -> None:
         super().tick()

@@ -176,7 +176,6 @@ class ServicesScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            *self.list.commands(),
             ScreenCommand("open", self.open_selected, self.list.why_not_open),
             ScreenCommand("recover", lambda: recover(self, self.selected.incident_id), self.why_no_run),
             ScreenCommand("group", self.next_grouping),

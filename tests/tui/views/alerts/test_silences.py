@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import add_silence
-from console.tui.widgets.palette import DARK, LIGHT
+from console.tui.widgets.themes import DARK, LIGHT
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT
 
