@@ -31,13 +31,10 @@ class TerminalSignals:
         """Signals new incidents. `is_watched`: the terminal has the focus."""
         if settings.title:
             self.set_title(window_title(header))
-        open_now = {
-            service.incident_id: service
-            for service in services
-            if service.tier == 1 and service.incident_id is not None
-        }
-        fresh = open_now.keys() - self._known if self._known is not None else set()
-        self._known = (self._known or set()) | open_now.keys()
+        first_tier = (service.incident_id for service in services if service.tier == 1)
+        open_now = {incident for incident in first_tier if incident is not None}
+        fresh = open_now - self._known if self._known is not None else set()
+        self._known = (self._known or set()) | open_now
         if fresh and settings.bell:
             self._send(BELL)
         if fresh and settings.notify and not is_watched:

@@ -132,9 +132,7 @@ def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContex
         lines += [[], head, *_each_line(view.skipped_words, "plain")]
     if drift:
         lines += [[], [("DRIFT", "key"), (f"  {counted(len(drift), 'job')} drifted", "dim")]]
-        lines += [
-            [(f"  {drifted.job}  ", "plain"), (drifted.words or drifted.what, "dim")] for drifted in drift[:DRIFTS]
-        ]
+        lines += [[(f"  {entry.job}  ", "plain"), (entry.words or entry.what, "dim")] for entry in drift[:DRIFTS]]
     return lines
 
 

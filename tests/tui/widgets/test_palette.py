@@ -21,7 +21,6 @@ from textual.theme import Theme
 from console.cli.console import THEME_ENV
 from console.cli.console import THEMES as NAMES
 from console.tui.widgets import paint, themes
-from console.tui.widgets import themes as sixteen
 from console.tui.widgets.paint import INKS, Palette
 from console.tui.widgets.themes import THEME_VARIABLE, THEMES, selected_theme
 from tests.tui.driving import Night, on_the_night
@@ -151,7 +150,7 @@ def test_with_sixteen_colours_and_none_of_them_wanted_what_failed_is_as_bright_a
         style = monochrome_style(palette.style(name, ground))
         return contrast(*(each and each.downgrade(ColorSystem.STANDARD) for each in (style.color, style.bgcolor)))
 
-    for ground in sixteen.GREYS[True]:
+    for ground in themes.GREYS[True]:
         names = [name for name in INKS if name not in ON_THEIR_OWN]
         assert told("bad", ground) == max(told(name, ground) for name in names)
         assert min(told(name, ground) for name in INKS) >= READ_AT_LEAST
@@ -214,7 +213,7 @@ def test_there_is_a_style_for_every_ink_on_every_ground(few: bool) -> None:
     app.register_theme(next(iter(THEMES.values())))
     app.theme = next(iter(THEMES))
     palette = Palette(app.get_css_variables(), few=few)
-    assert set(paint._BACKGROUNDS) == set(sixteen.ANSI_GROUNDS[True]) == set(sixteen.ANSI_GROUNDS[False])
+    assert set(paint._BACKGROUNDS) == set(themes.ANSI_GROUNDS[True]) == set(themes.ANSI_GROUNDS[False])
     for ground in paint._BACKGROUNDS:
         assert 1 == palette.strip([("x", name) for name in INKS], len(INKS), ground).cell_length / len(INKS)
 

@@ -175,10 +175,8 @@ class BackfillsScreen(SendScreen[None]):
             self._failed(answer.error or str(answer.data.get("refused") or "it has no list of its backfills"))
             return
         backfills = answer.data.get("backfills", ())
-        self.pane.show_runs(
-            [_backfill_line(backfill) for backfill in backfills]
-            or [[(NO_BACKFILL, "plain")], [(MORE_BACKFILLS, "dim")]]
-        )
+        lines = [_backfill_line(backfill) for backfill in backfills]
+        self.pane.show_runs(lines or [[(NO_BACKFILL, "plain")], [(MORE_BACKFILLS, "dim")]])
         self.offer([BACK_CHOICE, *(way for backfill in backfills for way in _backfill_verbs(backfill))])
 
     def _decide(self, key: Any) -> None:

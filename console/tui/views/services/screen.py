@@ -11,7 +11,7 @@ from console.config.saved_views import SavedView
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
 from console.tui.frame import service_groups
-from console.tui.frame.cells import heading
+from console.tui.frame.cells import heading, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
@@ -148,9 +148,7 @@ class ServiceList(ViewList):
             return self._row(line)
         if isinstance(line, TableRow):
             return line
-        return TableRow(
-            key, ((f"   {service_groups.folded_text(line, self.screen.ctx)}", "dim"),), pick=False, free=True
-        )
+        return joined_segments(key, [(f"   {service_groups.folded_text(line, self.screen.ctx)}", "dim")])
 
     def _row(self, view: ServiceView) -> TableRow:
         board, context = self.screen.board, self.screen.ctx
