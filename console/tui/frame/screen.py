@@ -380,8 +380,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return command.why_not() if command is not None and not self._may_wait(name) else ""
 
     def _may_wait(self, name: str) -> bool:
-        is_unread = self.view is None and not self.lost and not self.board.store_error
-        return self.KEEPS_EARLY_KEY and is_unread and name in EARLY_COMMANDS
+        if not self.KEEPS_EARLY_KEY or self.view is not None or name not in EARLY_COMMANDS:
+            return False
+        return not self.lost and not self.board.store_error
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """True: Textual runs the binding. None: it is disabled (`refuse` shows why). False: too small a terminal."""

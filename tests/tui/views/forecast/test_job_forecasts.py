@@ -228,7 +228,7 @@ async def test_a_job_that_no_service_waits_for_says_so(night: Night) -> None:
 @on_the_night(prepare=lambda night: setattr(night.requests, "preview_error", "the store is busy"))
 async def test_why_there_is_no_answer_is_told(night: Night) -> None:
     night.app.open_job(MART)
-    await night.see(MART)
+    await night.see("evidence")
     await night.act("what_if")
     await night.see("no forecast: the store is busy")
 
