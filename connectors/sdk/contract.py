@@ -180,6 +180,8 @@ class ActionUnknown:
 LookUpResult = ActionFound | ActionAbsent | ActionUnknown
 
 CONTRACT_VERSION = 1
+"""Raised with each change after the first release that breaks a connector of another package: a call or a field that
+is new and required, or one that is removed, renamed or means something else. Kinds of another version are refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,10 @@ def fresh_store_reader(arguments: argparse.Namespace) -> Iterator[Queries]:
 
 def no_engine_text(engine: EngineView, note: str = ". Fix: headway engine") -> str:
     """Since when no engine runs, and `note`; or why starting one would not help."""
-    since = f" since {timestamp(engine.heartbeat)}" if engine.heartbeat else ""
+    since = f" has run since {timestamp(engine.heartbeat)}" if engine.heartbeat else ""
     if engine.stuck:
-        return f"NO ENGINE{since}: {engine.stuck}"
-    return f"NO ENGINE{since or ' has run on this store'}{note}"
+        return f"no engine{since or ' runs'}: {engine.stuck}"
+    return f"no engine{since or ' has run on this store'}{note}"
 
 
 def staleness_text(engine: EngineView, now: datetime) -> str:

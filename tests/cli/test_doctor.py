@@ -139,7 +139,7 @@ def test_where_no_other_engine_may_be_started_none_is_the_mend(
     stuck = "process 7 lives and cannot write (the disk of the store is full); start no other"
     monkeypatch.setattr("console.store.queries.estate.stuck_text", lambda *_: stuck)
     [(verdict, words, mend)] = found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")
-    assert ("FAULT", f"NO ENGINE: {stuck}", "") == (verdict, words, mend)
+    assert ("FAULT", f"no engine runs: {stuck}", "") == (verdict, words, mend)
 
 
 def skewed(**skews: float | None) -> list[Diagnosis]:

@@ -43,14 +43,14 @@ def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
     assert Exit.OK == main(["--store", bench.url, *words])
     told = capsys.readouterr()
     assert "" == fresh.err
-    assert told.err.startswith("headway: NO ENGINE since ")
+    assert told.err.startswith("headway: no engine has run since ")
     assert fresh.out.splitlines()[0] == told.out.splitlines()[0]
 
 
 def test_the_age_is_told_by_real_time() -> None:
     ended = EngineView("", None, NOON - timedelta(minutes=2), alive=False)
-    assert "NO ENGINE since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(ended, NOON)
-    assert "NO ENGINE has run" in staleness_text(ended._replace(heartbeat=None), NOON)
+    assert "no engine has run since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(ended, NOON)
+    assert "no engine has run" in staleness_text(ended._replace(heartbeat=None), NOON)
 
 
 def test_slack_is_the_time_left_to_act_where_an_incident_is_open() -> None:

@@ -200,7 +200,7 @@ def test_whoever_leaves_a_store_on_which_no_engine_works_is_told(
     arguments = argparse.Namespace(config=str(config), store=str(store), **more)
     console_command.open_console_at(arguments, None)
     assert "Fix: headway engine" in (told := capsys.readouterr().err)
-    assert told.startswith("NO ENGINE has run on this store: nothing is watched and no alert is sent")
+    assert told.startswith("no engine has run on this store: nothing is watched and no alert is sent")
     lease.acquire_lease(opened, lease.ENGINE_LEASE, "elsewhere:1~c0ffee", 60)
     console_command.open_console_at(arguments, None)
     assert "" == capsys.readouterr().err

@@ -86,7 +86,7 @@ def read_only(folder: Path) -> dict[str, object]:
         "words": "Read-only file system" if "Read-only file system" in said else said,
         "traceback": "Traceback" in said,
         "status": status,
-        "told": "NO ENGINE has run on this store. Fix: headway engine" in told or told,
+        "told": "no engine has run on this store. Fix: headway engine" in told or told,
     }
 
 

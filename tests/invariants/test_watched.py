@@ -125,7 +125,7 @@ def test_i11_status_and_header_say_since_when_no_engine_works(
         header, now = reads.estate.header(), reads.now()
     assert header.engine.heartbeat is not None
     since = header.engine.heartbeat
-    gone = f"NO ENGINE since {since:%Y-%m-%d %H:%M:%S}Z. Fix: headway engine"
+    gone = f"no engine has run since {since:%Y-%m-%d %H:%M:%S}Z. Fix: headway engine"
     assert (3, gone) == (code, said.partition(": ")[2].splitlines()[0])
     look = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
     assert f": data from {look.clock.hms(since)} " in header_footer.banner_text(header, "", look)

@@ -31,23 +31,23 @@ from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict,
 
 STAGES: tuple[SuppressionStage, ...] = (
     # 1. Planned work needs no alert: its planner knows.
-    suppression.hold_in_maintenance,
+    suppression.suppress_in_maintenance,
     # 2. So does the user who cancelled a run through Headway.
-    suppression.hold_cancelled,
+    suppression.suppress_cancelled,
     # 3. It may resolve by itself: no later stage has to decide.
-    suppression.hold_waiting,
+    suppression.suppress_waiting,
     # 4. The explaining incident is notified, even if this one is silenced or acknowledged.
-    suppression.hold_inhibited,
+    suppression.suppress_inhibited,
     # 5. A silence holds at any hour: before the stages that only delay.
-    suppression.hold_silenced,
+    suppression.suppress_silenced,
     # 6. Neither repeated nor escalated until the acknowledgement lapses.
-    suppression.hold_acknowledged,
+    suppression.suppress_acknowledged,
     # 7. Notified once it is stable: after the stages that suppress it, before the one that chooses the hour.
-    suppression.hold_flapping,
+    suppression.suppress_flapping,
     # 8. Delayed until the morning: after the stages that may drop it, so that few wait.
-    suppression.hold_in_quiet_hours,
+    suppression.suppress_in_quiet_hours,
     # 9. Sent together: last, because only notifications that no other stage suppresses are grouped.
-    suppression.hold_grouped,
+    suppression.suppress_grouped,
 )
 _RECOVERED_WHILE = {
     "cancelled": "resolved before a notification was due",

@@ -43,7 +43,7 @@ from console.timing.zones import instant_at, zone_of
 WAIT_STAGE = "wait"
 
 
-def hold_waiting(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_waiting(context: AlertContext, notification: Notification) -> Suppression | None:
     """Until the condition has lasted for the route's `for`; never for tier 1."""
     wait = context.rule(notification.route).wait
     if notification.kind is not AlertKind.OPENED or notification.subject.tier == 1:
@@ -54,7 +54,7 @@ def hold_waiting(context: AlertContext, notification: Notification) -> Suppressi
     return Suppression(WAIT_STAGE, f"notified once it has lasted {format_duration(wait)}", until)
 
 
-def hold_silenced(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_silenced(context: AlertContext, notification: Notification) -> Suppression | None:
     """All but the resolution for a route that was notified before."""
     is_over = notification.subject.decision.closed
     if is_over and notification.before is not None:
@@ -69,7 +69,7 @@ def hold_silenced(context: AlertContext, notification: Notification) -> Suppress
     return None
 
 
-def hold_acknowledged(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_acknowledged(context: AlertContext, notification: Notification) -> Suppression | None:
     """Repeats and escalations; news is still sent."""
     ack = notification.subject.ack
     if ack is None or notification.kind not in (AlertKind.REPEATED, AlertKind.ESCALATED):
@@ -81,7 +81,7 @@ def hold_acknowledged(context: AlertContext, notification: Notification) -> Supp
 MAINTENANCE_STAGE = "maintenance"
 
 
-def hold_in_maintenance(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_in_maintenance(context: AlertContext, notification: Notification) -> Suppression | None:
     """During maintenance. Routes that were notified before still get the resolution."""
     if not parse_last_notification(notification.subject.decision.fingerprint).quiet:
         return None
@@ -100,7 +100,7 @@ _SYMPTOMS = (RunState.BLOCKED, RunState.MISSED)
 """States that a cancellation itself causes downstream."""
 
 
-def hold_cancelled(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_cancelled(context: AlertContext, notification: Notification) -> Suppression | None:
     """All but the resolution."""
     subject, index = notification.subject, context.index
     root = subject.match.group.root
@@ -126,7 +126,7 @@ def hold_cancelled(context: AlertContext, notification: Notification) -> Suppres
 QUIET_HOURS_STAGE = "quiet hours"
 
 
-def hold_in_quiet_hours(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_in_quiet_hours(context: AlertContext, notification: Notification) -> Suppression | None:
     """Until the quiet hours end, except for the tiers that break through. A route notified within them gets the
     resolution too."""
     quiet = context.rule(notification.route).quiet
@@ -169,7 +169,7 @@ def _woken(quiet: QuietHours, notification: Notification, until: datetime) -> bo
 GROUP_STAGE = "group"
 
 
-def hold_grouped(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_grouped(context: AlertContext, notification: Notification) -> Suppression | None:
     """The first notification, for `group_wait` from the first that waits; never for tier 1."""
     wait = context.rule(notification.route).group_wait
     if not is_grouped(context, notification):
@@ -191,7 +191,7 @@ Topic = tuple[object, ...]
 """Key that the explaining and the explained side share: a target, or a rule with the values that both must have."""
 
 
-def hold_inhibited(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_inhibited(context: AlertContext, notification: Notification) -> Suppression | None:
     """The first notification and repeats, while another incident explains it."""
     if notification.before is not None and notification.kind is not AlertKind.REPEATED:
         return None
@@ -308,7 +308,7 @@ FROM = 2
 """First return that is suppressed; the one before is notified."""
 
 
-def hold_flapping(context: AlertContext, notification: Notification) -> Suppression | None:
+def suppress_flapping(context: AlertContext, notification: Notification) -> Suppression | None:
     """The resolution and the return of a flapping incident, until it has been steady. If it returns before that, the
     store withdraws the notification."""
     decision, before = notification.subject.decision, notification.before

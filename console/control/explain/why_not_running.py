@@ -58,7 +58,7 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     elif run is not None and run.state is RunState.MISSED and not found:
         yield _of(job, run, "missed", f"was due {_at(run_time(run), job)}: {run.reason}", act=_again(job))
     elif run is not None and run_time(run) <= index.now and not found:
-        text = f"is due since {_at(run_time(run), job)}, missed after {format_duration(job.grace)}"
+        text = f"is due since {_at(run_time(run), job)}, counts as missed after {format_duration(job.grace)}"
         yield _of(job, run, "clock", text)
     if run is None or not has_started(run) or not run.state.is_open:
         yield from _next(index, job)

@@ -83,7 +83,7 @@ def test_an_engine_that_was_killed_is_known_as_dead_at_once(
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # its parent has not looked yet
         assert not reads.estate.engine().alive
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
-    assert "NO ENGINE since" in capsys.readouterr().out
+    assert "no engine has run since" in capsys.readouterr().out
     assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
     assert f"process {other.pid}, is not running any more" in capsys.readouterr().err
 
@@ -107,7 +107,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     stuck = f"process {other.pid} lives and cannot write"
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     told = capsys.readouterr().out
-    assert (True, True, False) == ("NO ENGINE since" in told, stuck in told, "Start one" in told)
+    assert (True, True, False) == ("no engine has run since" in told, stuck in told, "Start one" in told)
     with open_queries(url) as reads:
         header = reads.estate.header()
     banner = header_footer.banner_text(
@@ -142,5 +142,5 @@ def test_on_a_full_disk_nobody_is_told_to_start_an_engine(
     monkeypatch.setattr(lease, "MIN_FREE_BYTES", 1 << 62)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     told = capsys.readouterr().out
-    assert "NO ENGINE: the disk of the store is full: no engine can write there; free space first" in told
+    assert "no engine runs: the disk of the store is full: no engine can write there; free space first" in told
     assert "Start one" not in told
