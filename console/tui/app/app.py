@@ -9,7 +9,6 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, tzinfo
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
@@ -391,25 +390,50 @@ def make_table(
     return screen
 
 
-VIEWS = {
-    "services": "services.screen:ServicesScreen",
-    "incidents": "incidents.list:IncidentsScreen",
-    "jobs": "jobs.list:JobsScreen",
-    "runs": "runs.run_list:RunsScreen",
-    "systems": "systems:SystemsScreen",
-    "holds": "holds:HoldsScreen",
-    "tonight": "tonight:TonightScreen",
-    "actions": "actions.screen:ActionsScreen",
-    "shadow": "shadow:ShadowScreen",
-    "audit": "audit:AuditScreen",
-    "wallboard": "wallboard:WallboardScreen",
-}
-"""Imported when they are first opened: the first paint needs one of them."""
-
-
 def make_screen(where: str) -> HeadwayScreen:
-    if where not in VIEWS:
-        raise ValueError(f'no screen "{where}"; there are {", ".join(key_table.GLOBAL_SCREENS)}')
-    module, _, name = VIEWS[where].partition(":")
-    screen: HeadwayScreen = getattr(import_module(f"console.tui.views.{module}"), name)()
-    return screen
+    match where:
+        case "services":
+            from console.tui.views.services.screen import ServicesScreen
+
+            return ServicesScreen()
+        case "incidents":
+            from console.tui.views.incidents.list import IncidentsScreen
+
+            return IncidentsScreen()
+        case "jobs":
+            from console.tui.views.jobs.list import JobsScreen
+
+            return JobsScreen()
+        case "runs":
+            from console.tui.views.runs.run_list import RunsScreen
+
+            return RunsScreen()
+        case "systems":
+            from console.tui.views.systems import SystemsScreen
+
+            return SystemsScreen()
+        case "holds":
+            from console.tui.views.holds import HoldsScreen
+
+            return HoldsScreen()
+        case "tonight":
+            from console.tui.views.tonight import TonightScreen
+
+            return TonightScreen()
+        case "actions":
+            from console.tui.views.actions.screen import ActionsScreen
+
+            return ActionsScreen()
+        case "shadow":
+            from console.tui.views.shadow import ShadowScreen
+
+            return ShadowScreen()
+        case "audit":
+            from console.tui.views.audit import AuditScreen
+
+            return AuditScreen()
+        case "wallboard":
+            from console.tui.views.wallboard import WallboardScreen
+
+            return WallboardScreen()
+    raise ValueError(f'no screen "{where}"; there are {", ".join(key_table.GLOBAL_SCREENS)}')
