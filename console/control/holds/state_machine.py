@@ -186,11 +186,8 @@ class OpenHold:
     def _kept_back(self, until: datetime) -> RunFacts | None:
         """The last run whose instant lies between its placing and `until`: one start stands for all of them."""
         since = self._hold.placed_at or until
-        late = [
-            run
-            for run in self._runs()
-            if not has_started(run) and run.period_at is not None and since <= run.period_at <= until
-        ]
+        waiting = (run for run in self._runs() if not has_started(run) and run.period_at is not None)
+        late = [run for run in waiting if since <= (run.period_at or until) <= until]
         if late or self._hold.due_at is None or not has_no_clock(self._job):
             return late[-1] if late else None
         return named_run(self._job, self._hold.due_at) if self._hold.due_at <= until else None
@@ -224,12 +221,10 @@ class OpenHold:
 
     def _not_good(self, edges: Iterable[DependencyFacts]) -> str:
         hold = self._hold
-        left = (
-            awaited_edges(self._index, edges, hold.business_date, hold.due_at or self._now)
-            if hold.business_date is not None
-            else ()
-        )
-        return f"; {unmet_condition_text(self._index.estate.jobs, left)}" if left else ""
+        if hold.business_date is None:
+            return ""
+        awaited = awaited_edges(self._index, edges, hold.business_date, hold.due_at or self._now)
+        return f"; {unmet_condition_text(self._index.estate.jobs, awaited)}" if awaited else ""
 
     def _start(self, why: str, overlap: str = "queue") -> PolicyAction:
         hold = self._hold
@@ -252,11 +247,8 @@ def rescheduled_start(
         return {}
     if hold.due_at <= index.now and not _was_taken_back(job, hold.placed_at, hold.due_at):
         return {}
-    if (
-        (hold.start_key is not None and (hold.start is None or hold.start.state not in _OVER))
-        or has_run(runs, hold)
-        or _stands(hold, runs)
-    ):
+    is_started = hold.start_key is not None and (hold.start is None or hold.start.state not in _OVER)
+    if is_started or has_run(runs, hold) or _keeps_its_run(hold, runs):
         return {}
     run = _kept_back(index, job, hold.placed_at)
     if run is None:
@@ -287,7 +279,7 @@ def _was_taken_back(job: JobFacts, placed: datetime, due: datetime) -> bool:
     return last_instant(job.schedule, due) != due
 
 
-def _stands(hold: HoldFacts, runs: Iterable[RunFacts]) -> bool:
+def _keeps_its_run(hold: HoldFacts, runs: Iterable[RunFacts]) -> bool:
     if hold.kind == "standing" and hold.state is HoldState.HELD:
         return False
     return any(run.period_key == hold.period_key for run in runs)
@@ -428,10 +420,9 @@ class HoldPlacement:
 
     # no clock: started on completion
     def _triggered(self, policy: HoldPolicy, live: bool) -> HoldDecision | None:
-        found = {run.business_date for each in policy.edges for run in self._index.runs.get(each.upstream_id, ())}
+        dates = {run.business_date for edge in policy.edges for run in self._index.runs.get(edge.upstream_id, ())}
         if any(edge.wants.period is not UpstreamPeriod.SAME or edge.wants.check for edge in policy.edges):
-            found.add(business_date_of(self._now, None, self._job.zone, self._job.cutoff))
-        dates = found
+            dates.add(business_date_of(self._now, None, self._job.zone, self._job.cutoff))
         for business_date in sorted(dates, reverse=True):
             since = all_good_at(self._index, policy.edges, business_date, self._now)
             if since is None or self._now - since > policy.hold_for:
@@ -512,13 +503,11 @@ class HoldKeeping(OpenHold):
     def held(self) -> HoldDecision | None:
         if moved := rescheduled_start(self._index, self._hold, self._job, self._policy):
             due = moved["due_at"]
-            at = (
-                f"starts it at {zoned_time(due, self._job.zone, self._now)}"
-                if isinstance(due, datetime)
-                else "names no start"
-            )
-            moved_words = f"{self._name} is held on: the schedule that was accepted {at}"
-            return self._to(HoldState.HELD, moved_words, None, **moved)
+            start = "names no start"
+            if isinstance(due, datetime):
+                start = f"starts it at {zoned_time(due, self._job.zone, self._now)}"
+            event = f"{self._name} is held on: the schedule that was accepted {start}"
+            return self._to(HoldState.HELD, event, None, **moved)
         if self._may_not_send():
             return None
         if taken_over := self._taken_over() or self._kept_for_plan():
@@ -526,12 +515,9 @@ class HoldKeeping(OpenHold):
         why, refused = self._why_let_go(), self._hold.words.startswith(RELEASE_FAILED)
         if not why:
             if refused:
-                hold, edges = self._hold, self._policy.edges if self._policy is not None else ()
-                words = (
-                    f"by {hold.held_by}"
-                    if hold.kind == "person"
-                    else f"until {condition_text(self._index.estate.jobs, edges)}"
-                )
+                edges = self._policy.edges if self._policy is not None else ()
+                until = f"until {condition_text(self._index.estate.jobs, edges)}"
+                words = f"by {self._hold.held_by}" if self._hold.kind == "person" else until
                 return self._to(HoldState.HELD, words=words)
             return self._started_early()
         last = self._hold.release
@@ -603,12 +589,9 @@ class HoldKeeping(OpenHold):
     # started before its clock, and held on
     def _starts_early(self) -> bool:
         hold = self._hold
-        if (
-            hold.mode is not DependencyMode.TRIGGER
-            or not self._job.starts_held
-            or self._policy is None
-            or hold.business_date is None
-        ):
+        if hold.mode is not DependencyMode.TRIGGER or not self._job.starts_held:
+            return False
+        if self._policy is None or hold.business_date is None:
             return False
         return all_gates_open(self._index, self._policy.edges, hold.business_date, hold.due_at or self._now)
 
@@ -654,12 +637,9 @@ class HoldRelease(OpenHold):
             moved = rescheduled_start(self._index, self._hold, self._job, self._policy)
             return self._to(HoldState.WATCHING, "", None, released_at=released, **moved)
         return self._to(
-            HoldState.WATCHING,
-            released_at=released,
-            due_at=kept_back.period_at,
-            period_key=kept_back.period_key,
+            HoldState.WATCHING, released_at=released, due_at=kept_back.period_at, period_key=kept_back.period_key,
             business_date=kept_back.business_date,
-        )
+        )  # fmt: skip
 
     def watching(self) -> HoldDecision | None:
         hold = self._hold
@@ -707,14 +687,10 @@ class HoldRelease(OpenHold):
         """Its next instant stands for what was kept back. One that is near is watched: its scheduler may miss it."""
         is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
         words = f"nothing is started: its schedule starts it at {zoned_time(own, self._job.zone, self._now)}"
-        return self._to(
-            HoldState.WATCHING if is_near else HoldState.RELEASED,
-            f"{self._name} was let go, {words}",
-            due_at=own,
-            period_key=instant_key(own),
-            business_date=business_date_of(own, None, self._job.zone, self._job.cutoff),
-            words=words,
-        )
+        state, event = HoldState.WATCHING if is_near else HoldState.RELEASED, f"{self._name} was let go, {words}"
+        business_date = business_date_of(own, None, self._job.zone, self._job.cutoff)
+        key = instant_key(own)
+        return self._to(state, event, due_at=own, period_key=key, business_date=business_date, words=words)
 
     def _start_is_absent(self, since: datetime) -> bool:
         """A source that proves no absence of starts (AWS) is believed when it answers, after a longer while."""
@@ -774,23 +750,23 @@ class HoldDecisions:
 
 def decide_holds(index: EstateIndex) -> HoldDecisions:
     """Transitions of open holds, in the order of keys, then new holds and starts, in the order of jobs."""
-    found = HoldDecisions()
-    wanted = hold_policies(index)
+    decided = HoldDecisions()
+    policies = hold_policies(index)
     for hold in index.estate.holds:
         job = index.estate.jobs.get(hold.job_id)
         if job is None or hold.state.is_over or hold.state is HoldState.FOUND:
             continue
-        one = _step(index, hold, job, wanted.get(hold.job_id))
-        found.decisions += [one] if one is not None else []
-        found.turns += [at for at in _turns(hold) if at > index.now]
-    open_ones = [hold for hold in index.estate.holds if not hold.state.is_over]
-    taken = {hold.job_id for hold in open_ones if hold.state is not HoldState.CLEARING}
-    for job_id, policy in wanted.items():
-        if job_id not in taken:
-            new = HoldPlacement(index, policy)
-            found.decisions += [one] if (one := new.decide()) is not None else []
-            found.turns += [at for at in new.turns() if at > index.now]
-    return found
+        decision = _step(index, hold, job, policies.get(hold.job_id))
+        decided.decisions += [decision] if decision is not None else []
+        decided.turns += [at for at in _turns(hold) if at > index.now]
+    active = (hold for hold in index.estate.holds if not hold.state.is_over and hold.state is not HoldState.CLEARING)
+    held_jobs = {hold.job_id for hold in active}
+    for job_id, policy in policies.items():
+        if job_id not in held_jobs:
+            placement = HoldPlacement(index, policy)
+            decided.decisions += [decision] if (decision := placement.decide()) is not None else []
+            decided.turns += [at for at in placement.turns() if at > index.now]
+    return decided
 
 
 def _step(index: EstateIndex, hold: HoldFacts, job: JobFacts, policy: HoldPolicy | None) -> HoldDecision | None:

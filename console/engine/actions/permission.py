@@ -89,12 +89,10 @@ def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us:
     approver = access.person_by_name(session, action.approved_by, shared)
     answer = rights.may(approver, "approve", action.job_id, asked_by=action.requested_by)
     if isinstance(answer, AccessGranted):
-        return SendPermission(
-            approvals.expired_reason(max(action.approved_us, approvals.approval_last_used(session, action.key)), now_us)
-        )
-    return SendPermission(
-        f"approved by {action.approved_by}, who no longer has the right: {refusal_for_other(answer.reason, approver)}"
-    )
+        used_us = max(action.approved_us, approvals.approval_last_used(session, action.key))
+        return SendPermission(approvals.expired_reason(used_us, now_us))
+    why = refusal_for_other(answer.reason, approver)
+    return SendPermission(f"approved by {action.approved_by}, who no longer has the right: {why}")
 
 
 def obsolete_reason(store: Database, action: ActionRow, now_us: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, LookUpResult
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import STARTING, RunState, Verb
@@ -228,12 +228,9 @@ class ActionStateMachine:
         """Checks the scheduler for an action with an unknown outcome. After LOOKUPS checks without evidence they
         become rare, a person is notified once, and the outcome stays unknown until a person abandons the action."""
         try:
-            attempt = actions.attempt_after(self._store, action)
-            result = (
-                self._sender.look_up(action)
-                if attempt is None
-                else ActionFound("", "the scheduler reports the run that it started")
-            )
+            result: LookUpResult = ActionFound("", "the scheduler reports the run that it started")
+            if actions.attempt_after(self._store, action) is None:
+                result = self._sender.look_up(action)
         except SystemUnreachable as error:
             text = f"cannot check the scheduler yet: {self._sender.error_text(error)}"
             step = ActionStep("unknown", text, next_us=self.later(UNREACHABLE_RETRY_SECONDS))

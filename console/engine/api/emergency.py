@@ -54,9 +54,8 @@ class EmergencyAccess:
             answer = AccessRights(session).may(person, "release natively", job_id, system=mark.system, why=why)
             if isinstance(answer, AccessGranted) and not anyway:
                 answer = _check_modes(session, answer)
-            _audit_request(
-                session, person, "release natively", name, {"hold": mark.hold, "anyway": anyway}, why, answer
-            )
+            detail = {"hold": mark.hold, "anyway": anyway}
+            _audit_request(session, person, "release natively", name, detail, why, answer)
         raise_if_refused(answer)
 
     def record_release(self, mark: ReportedHold, done: bool, text: str) -> None:
@@ -65,9 +64,8 @@ class EmergencyAccess:
             person, now = access.current_person(session, self._postgres), client.store_now_us(session)
             verb = "released natively" if done else "failed release natively"
             _, name = _job(session, mark)
-            audit.append(
-                session, now, person.name, request_origin(), verb, name, {"hold": mark.hold, "words": text}, ""
-            )
+            detail = {"hold": mark.hold, "words": text}
+            audit.append(session, now, person.name, request_origin(), verb, name, detail, "")
 
     def ask_restore(self) -> None:
         """Authorizes and audits replacing this store by a copy. Raises NotAllowed."""

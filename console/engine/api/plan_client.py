@@ -92,11 +92,8 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
     PlanRefused if the plan's state does not allow it.
     """
     allowed, state = _STEERING[how]
-    known = queue.subjects(
-        lambda session: [
-            row.job_id for row in session.rows("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))
-        ]
-    )
+    jobs = "SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?"
+    known = queue.subjects(lambda session: [row.job_id for row in session.rows(jobs, (number,))])
     with queue.transaction() as session:
         plan = session.first("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
         if plan is None:
@@ -160,9 +157,8 @@ def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> N
         plan_id = planned.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
             [row] = session.rows(f"{_OPEN_PLANS} AND id = ?", (plan_id,))
-            raise AlreadyRequested(
-                f"step {step.place}, {step.job}, is already in another plan: {_open_plan_text(row, now_us)}"
-            )
+            plan = _open_plan_text(row, now_us)
+            raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}")
 
 
 def _exclusive_verbs(verb: str) -> tuple[str, ...]:
@@ -227,10 +223,8 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
     shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"found": step.state}
     is_hold = step.verb == Verb.HOLD
     wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
-    saves = [
-        {"service": save.service, "business_date": save.business_date, "saved": save.saved, "words": save.words}
-        for save in step.saves
-    ]
+    names = ("service", "business_date", "saved", "words")
+    saves = [{name: getattr(save, name) for name in names} for save in step.saves]
     return (
         step.place,
         step.verb,

@@ -59,17 +59,12 @@ class DefinitionChanges:
             incident.key: {run_id: versions[run_id] for run_id in incident.cause_run_ids if run_id in versions}
             for incident in still_open
         }
-        due = {
-            incident.key
-            for incident in still_open
-            if not incident.changes and known.get(incident.key) != now[incident.key]
-        }
+        unchanged = [incident.key for incident in still_open if not incident.changes]
+        due = {key for key in unchanged if known.get(key) != now[key]}
         self._next |= now
         if not due:
             return decisions
-        incidents = (
-            self._compared(incident, jobs) if incident.key in due else incident for incident in decisions.incidents
-        )
+        incidents = (self._compared(each, jobs) if each.key in due else each for each in decisions.incidents)
         return replace(decisions, incidents=tuple(incidents))
 
     def keep(self) -> None:

@@ -165,10 +165,8 @@ class Outbox:
         title, body = map(neutralise, self._message(delivery))
         sent: SendResult | None = None
         if self._mail is not None:
-            is_about_incident = delivery.incident_id is not None
-            thread = mail_thread(
-                delivery.dedup_key, delivery.route, delivery.id, is_about_incident, delivery.begins, delivery.parts
-            )
+            about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
+            thread = mail_thread(delivery.dedup_key, delivery.route, delivery.id, *about)
             sent = self._mail(url, title, body, thread)
         sent = sent or self._send(url, title, body)
         failpoint("send.after_wire")
@@ -237,9 +235,8 @@ class Outbox:
             self._park(delivery, fence, f"{error} ({retry.why})" if retry.why else error, sent, refusals)
             return
         seconds = retry.wait.total_seconds()
-        rows.postpone(
-            self._store, fence, delivery.id, error, micros(self._clock.after(seconds)), sent.arrived, refusals
-        )
+        next_us = micros(self._clock.after(seconds))
+        rows.postpone(self._store, fence, delivery.id, error, next_us, sent.arrived, refusals)
         log.warning("alert not sent, will be tried again", route=delivery.route, error=error, seconds=round(seconds))
 
     def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:

@@ -158,9 +158,8 @@ class AlertRouter:
         now = self._clock.now()
         alone: list[int] = []
         digests: list[tuple[NewAlert, list[int]]] = []
-        for route, group in groupby(
-            sorted(waiting, key=lambda alert: (alert.route, alert.id)), lambda alert: alert.route
-        ):
+        waiting = sorted(waiting, key=lambda alert: (alert.route, alert.id))
+        for route, group in groupby(waiting, lambda alert: alert.route):
             limit = self._routes[route].max_per_minute if route in self._routes else len(waiting)
             released, digest_us = rows.released_since(self._store, route, micros(now - WINDOW))
             pending = [
@@ -170,9 +169,8 @@ class AlertRouter:
             alone += plan.alone
             if plan.together:
                 text, key = digest_text(plan.together, limit), f"headway:digest:{route}:{micros(now)}"
-                digest = NewAlert(
-                    route, DIGEST, text.title, text.body, key, text.plain_title, text.plain_body, waits=False
-                )
+                plain = (text.plain_title, text.plain_body)
+                digest = NewAlert(route, DIGEST, text.title, text.body, key, *plain, waits=False)
                 digests.append((digest, [alert.id for alert in plan.together]))
         if alone or digests:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))

@@ -24,6 +24,7 @@ from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
 from console.engine.notify.senders import Sender, SendResult, neutralise
+from console.engine.supervisor.settings import route_url_sources
 from console.store import alert_routing as rows
 from console.store.alert_routing import DeliveryOutcome
 from console.store.alerts import NewAlert
@@ -44,11 +45,7 @@ _TITLES = {
     OUTBOX: "the outbox keeps failing: no alert is sent",
     PARTS: "engine workers keep failing",
 }
-_RESOLVED = {
-    STORE: "store available again",
-    OUTBOX: "the outbox works again",
-    PARTS: "all engine workers run again",
-}
+_RESOLVED = {STORE: "store available again", OUTBOX: "the outbox works again", PARTS: "all engine workers run again"}
 
 
 class NotificationChannel(Protocol):
@@ -95,7 +92,7 @@ class SelfMonitor:
             self.know(parts)
             self._note(parts, fence)
             self._record(parts, fence)
-        for key in [one for one in self._since if one not in troubles]:
+        for key in [key for key in self._since if key not in troubles]:
             if key in self._told and (fence is None or self._kept):
                 continue  # the end is reported only after the problem itself
             if self._told.pop(key, None) is not None and fence is not None:
@@ -103,8 +100,8 @@ class SelfMonitor:
             del self._since[key]
         for key, words in troubles.items():
             since = self._since.setdefault(key, now)
-            due = now - since >= self._lasts[key] and now - self._told.get(key, -RETRY_SECONDS) >= RETRY_SECONDS
-            if due:
+            reported = self._told.get(key, -RETRY_SECONDS)
+            if now - since >= self._lasts[key] and now - reported >= RETRY_SECONDS:
                 self._told[key] = now
                 self._tell(parts, fence, key, clean_line(parts.secrets.mask(words), 500))
 
@@ -134,7 +131,7 @@ class SelfMonitor:
                 if words and rows.notified_since(parts.store, key, micros(made - timedelta(seconds=RETRY_SECONDS))):
                     return
                 if key != OUTBOX or not words:
-                    rows.create_alert(parts.store, fence, _url_sources(parts), alert, micros(made))
+                    rows.create_alert(parts.store, fence, route_url_sources(parts.config), alert, micros(made))
                     return
         except LeaseLost:
             raise
@@ -198,14 +195,9 @@ class SelfMonitor:
                 if kept.sending:
                     continue
                 kept.over.set()
-            rows.record_offline_alert(
-                parts.store, fence, _url_sources(parts), kept.alert, micros(kept.made), kept.outcomes
-            )
+            urls, made = route_url_sources(parts.config), micros(kept.made)
+            rows.record_offline_alert(parts.store, fence, urls, kept.alert, made, kept.outcomes)
             self._kept.remove(kept)
-
-
-def _url_sources(parts: NotificationChannel) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(url.text for url in route.urls) for name, route in parts.config.routes.items()}
 
 
 def _alert(route: str, key: str, title: str, words: str, estate: str, made: datetime) -> NewAlert:
@@ -215,6 +207,5 @@ def _alert(route: str, key: str, title: str, words: str, estate: str, made: date
     fix = "Fix: run headway status, then read the engine's log."
     plain = [first, "", at, *([fix] if words else [])]
     lines = [first, *([words] if words else []), *plain[1:]]
-    return replace(
-        self_alert(route, key, f"[Headway] {name}: {title}", lines, plain), version=1 if words else rows.RESOLVED
-    )
+    alert = self_alert(route, key, f"[Headway] {name}: {title}", lines, plain)
+    return replace(alert, version=1 if words else rows.RESOLVED)

@@ -71,10 +71,10 @@ class Engine:
         self._parts = parts
         self._lease_seconds, self._renew_seconds = lease_seconds, min(RENEW_SECONDS, lease_seconds / 5)
         self._end = threading.Event()
-        self._said = ""
+        self._last_trouble = ""
         self._own = SelfMonitor()
         self._good: EngineAssembly | None = None  # the last assembly that started
-        self._unfit, self._why_unfit = "", ""  # digest of the config that could not start, and why
+        self._refused, self._why_refused = "", ""  # digest of the config that could not start, and why
 
     def stop(self) -> None:
         """Stops the engine soon; safe in a signal handler."""
@@ -92,7 +92,7 @@ class Engine:
                 got = self._acquire()
                 if isinstance(got, HeldLease):
                     told, own = None, got.holder
-                    self._hold(got)
+                    self._work_under(got)
                     continue
             except StoreError as error:
                 self._store_trouble(error)
@@ -116,17 +116,17 @@ class Engine:
             log.warning("the engine before died", holder=got.holder)
             leases.free_dead(self._parts.store, LEASE_NAME, got)
             return None
-        if self._said:
+        if self._last_trouble:
             log.info("the store can be used again")
-            self._said = ""
+            self._last_trouble = ""
         return got
 
     def _store_trouble(self, error: StoreError) -> None:
         """Reports a store error once while it stays the same, and waits a little."""
         words = self._parts.secrets.mask(str(error))
-        if words != self._said:
+        if words != self._last_trouble:
             log.warning("the engine waits for its store", error=words)
-        self._said = words
+        self._last_trouble = words
         self._own.look(self._parts, None, {STORE: words})
         self._end.wait(STAND_BY_SECONDS)
 
@@ -140,7 +140,7 @@ class Engine:
     def _in_words(self, error: Exception) -> str:
         return clean_line(self._parts.secrets.mask(f"{type(error).__name__}: {error}"), MESSAGE_LIMIT)
 
-    def _hold(self, lease: HeldLease) -> None:
+    def _work_under(self, lease: HeldLease) -> None:
         """Runs until the lease is lost or the engine stops. A newer config starts under the next fence of the same
         lease, so that no other engine, perhaps with an older file, takes over in between."""
         failpoint("lease.acquired")
@@ -157,19 +157,19 @@ class Engine:
         """Runs the workers until they must end; True if they restart with a newer config. Raises LeaseLost,
         StoreError."""
         watch = LeaseWatch(threading.Event(), 0.0)
-        crew: WorkerSupervisor | None = None
+        workers: WorkerSupervisor | None = None
         try:
             self._own.know(self._parts)
             self._begin(lease)
             log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
             self._renew(lease, watch)  # starting may have taken long
-            crew = WorkerSupervisor(self._parts.running(), self._parts.secrets, watch.stopping)
-            crew.start(lease.fence)
-            self._renew_until_over(lease, watch, crew)
+            workers = WorkerSupervisor(self._parts.running(), self._parts.secrets, watch.stopping)
+            workers.start(lease.fence)
+            self._renew_until_over(lease, watch, workers)
             return self._is_outdated()
         finally:
             watch.stop.set()
-            self._finish(crew)
+            self._finish(workers)
             if not self._end.is_set():
                 self._parts = self._next_parts()
 
@@ -188,16 +188,16 @@ class Engine:
             self._parts.begin(lease.fence)
         self._good = self._parts
 
-    def _go_back(self, good: EngineAssembly, unfit: str, error: Exception) -> None:
+    def _go_back(self, good: EngineAssembly, digest: str, error: Exception) -> None:
         why = f"the changed config is invalid, the previous one stays in use: {self._in_words(error)}"
-        log.error("no parts can begin by this config", config=unfit[:12], error=why, exc_info=error)
-        self._unfit = unfit
-        self._why_unfit = f"{why} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z; change it, or restart the engine)"
+        log.error("no parts can begin by this config", config=digest[:12], error=why, exc_info=error)
+        self._refused = digest
+        self._why_refused = f"{why} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z; change it, or restart the engine)"
         self._parts = good.anew()
 
     def _next_parts(self) -> EngineAssembly:
         """An assembly of the newest config that may work; it takes over what the one before has in flight."""
-        made = self._good.anew() if self._good is not None and self._is_unfit() else self._make_parts()
+        made = self._good.anew() if self._good is not None and self._is_refused() else self._make_parts()
         made.follow(self._parts)
         return made
 
@@ -208,10 +208,10 @@ class Engine:
 
     def _is_outdated(self) -> bool:
         """Whether the config has changed since the assembly was made, to one that may work."""
-        return self._newest not in ("", self._unfit, self._parts.config.digest)
+        return self._newest not in ("", self._refused, self._parts.config.digest)
 
-    def _is_unfit(self) -> bool:
-        return self._unfit != "" and self._newest == self._unfit
+    def _is_refused(self) -> bool:
+        return self._refused != "" and self._newest == self._refused
 
     def _renew(self, lease: HeldLease, watch: LeaseWatch) -> None:
         """Raises LeaseLost, StoreError."""
@@ -220,7 +220,7 @@ class Engine:
         leases.renew_lease(self._parts.store, LEASE_NAME, lease, self._lease_seconds)
         watch.valid_until = asked + self._lease_seconds * 2 / 3
 
-    def _renew_until_over(self, lease: HeldLease, watch: LeaseWatch, crew: WorkerSupervisor) -> None:
+    def _renew_until_over(self, lease: HeldLease, watch: LeaseWatch, workers: WorkerSupervisor) -> None:
         """Renews the lease until the engine stops, or until the workers have ended and must restart. Raises
         LeaseLost."""
         recorded = ""
@@ -228,7 +228,7 @@ class Engine:
             if watch.stopping():
                 log.warning("the lease was not renewed in time; the parts have stopped and start anew")
                 return
-            if gone := crew.gone():
+            if gone := workers.gone():
                 log.error("a part has ended; all start anew", parts=", ".join(gone))
                 return
             if self._is_outdated():
@@ -236,13 +236,12 @@ class Engine:
                 return
             try:
                 self._renew(lease, watch)
-                if (trouble := self._trouble(crew)) != recorded:
+                if (trouble := self._trouble(workers)) != recorded:
                     leases.record_trouble(self._parts.store, lease.fence, trouble)
                 recorded = trouble
-                judging = self._parts.evaluator
-                self._own.look(
-                    self._parts, lease.fence, _persistent_troubles(crew, judging.trouble, judging.unforeseen)
-                )
+                evaluator = self._parts.evaluator
+                troubles = _persistent_troubles(workers, evaluator.trouble, evaluator.unforeseen)
+                self._own.look(self._parts, lease.fence, troubles)
             except LeaseLost:
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
@@ -250,14 +249,14 @@ class Engine:
                 if isinstance(error, StoreError):
                     self._own.look(self._parts, None, {STORE: str(error)})
 
-    def _trouble(self, crew: WorkerSupervisor) -> str:
+    def _trouble(self, workers: WorkerSupervisor) -> str:
         config = self._configs.trouble_text() if self._configs is not None else ""
-        words = [config, self._why_unfit * self._is_unfit(), self._parts.trouble(crew.trouble())]
+        words = [config, self._why_refused * self._is_refused(), self._parts.trouble(workers.trouble())]
         return "; ".join(filter(None, words))
 
-    def _finish(self, crew: WorkerSupervisor | None) -> None:
+    def _finish(self, workers: WorkerSupervisor | None) -> None:
         now = time.monotonic()
-        hung = crew.join(now + STOP_SECONDS) if crew is not None else []
+        hung = workers.join(now + STOP_SECONDS) if workers is not None else []
         if hung:
             log.warning("left behind", threads=", ".join(hung))
         self._parts.finish(now + STOP_SECONDS + FINISH_SECONDS)
@@ -269,9 +268,9 @@ class Engine:
             log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
 
 
-def _persistent_troubles(crew: WorkerSupervisor, *troubles: str) -> dict[str, str]:
+def _persistent_troubles(workers: WorkerSupervisor, *troubles: str) -> dict[str, str]:
     """Problems by the keys of SelfMonitor."""
-    store, parts = crew.keeps_breaking()
+    store, parts = workers.keeps_breaking()
     outbox = parts.pop("outbox", "")
     others = "; ".join([*(f"{name} {words}" for name, words in sorted(parts.items())), *filter(None, troubles)])
     return {key: words for key, words in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if words}
