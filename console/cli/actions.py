@@ -254,7 +254,7 @@ def _step_run(arguments: argparse.Namespace, reads: Queries) -> tuple[str, RunRo
         view = reads.jobs.job(matches[0] if is_short else arguments.name)
     except NotFound as error:
         if type(error) is not NotFound or (error.near and not suggest_names(arguments.name, names)):
-            raise  # the name is ambiguous, or close to a job that is no step
+            raise  # the name is ambiguous, or close to a job that is not a step
         raise CommandError(Exit.NOT_FOUND, _no_such_step(arguments.name, names)) from None
     if view.row.name not in names:
         raise CommandError(

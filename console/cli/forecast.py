@@ -30,7 +30,7 @@ from console.cli.services import by_urgency, critical_path_text, deadline_text, 
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes
 from console.control.services.risk import ENOUGH_DAYS, ForecastScore, risk_alarm_of, score_forecasts, scores_by_service
 from console.domain.forecast import JobForecastView, WhatIfOutcome
-from console.domain.service import ServiceView, format_late, format_percent, reason_lines
+from console.domain.service import ServiceView, format_percent, format_probability, reason_lines
 from console.domain.timeline import TimelineView
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, time_of_day
@@ -68,7 +68,7 @@ def _print_forecast(arguments: argparse.Namespace, name: str | None = None) -> i
         pending,
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
-        ValueColumn("late", lambda service: NO_FORECAST if service.p_late is None else _late_cell(service.p_late)),
+        ValueColumn("risk", _risk_cell),
         ValueColumn("expected", lambda service: expected_text(service, now), drop=3),
         ValueColumn("status", lambda service: service.timeliness.replace("_", " "), drop=2),
         ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
@@ -77,8 +77,8 @@ def _print_forecast(arguments: argparse.Namespace, name: str | None = None) -> i
     return print_result(arguments, [forecast_document(service) for service in pending], rows)
 
 
-def _late_cell(p_late: float) -> str:
-    return format_late(p_late).removesuffix(" late")
+def _risk_cell(service: ServiceView) -> str:
+    return NO_FORECAST if service.p_late is None else format_probability(service.p_late)
 
 
 def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:
@@ -86,7 +86,7 @@ def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name:
     jobs = reads.service_days.job_forecasts(service.name, service.business_date, service.submission)
     alarm, now = risk_alarm_of(*reads.service_days.alarm_facts(service.name)), reads.now()
     document = forecast_document(service) | {"alarm": asdict(alarm), "jobs": [_job_document(job) for job in jobs]}
-    parts: list[Part] = [[*forecast_lines(service, now), f"alarm     {alarm.words}"]]
+    parts: list[Part] = [[*forecast_lines(service, now), f"at risk   {alarm.words}"]]
     if jobs:
         parts += [[""], table(jobs, ValueColumn("job", lambda job: job.job, 12, middle=True), *_job_columns(now))]
     return print_result(arguments, document, *parts)
@@ -132,7 +132,7 @@ def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
     return (
         ValueColumn("done by", lambda job: f"{clock(job.p50, job)}–{clock(job.p95, job)}", drop=2),
         ValueColumn("critical", lambda job: format_percent(job.decides)),
-        ValueColumn("late", lambda job: _late_cell(job.p_late), drop=1),
+        ValueColumn("risk", lambda job: format_probability(job.p_late), drop=1),
         ValueColumn("slack", slack),
         ValueColumn("act by", lambda job: clock(job.act_by, job)),
         ValueColumn("green by", lambda job: clock(job.green_by, job), drop=3),
@@ -181,7 +181,7 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
         yield f"done by   {', '.join(times)}"
     if service.act_by is not None:
         yield f"act by    {clock_cell(service.act_by, service.zone, now)}"
-    yield f"path      {critical_path_text(service) or NO_FORECAST}"
+    yield f"path      critical: {critical_path_text(service) or NO_FORECAST}"
     for number, line in enumerate(reason_lines(service.reason or NO_FORECAST)):
         yield f"{'' if number else 'why':<10}{line}"
     if service.p_late is not None:
@@ -203,7 +203,7 @@ def _print_score(arguments: argparse.Namespace, name: str | None = None) -> int:
         [*services, total],
         ValueColumn("service", lambda score: score.service or "all", 12),
         ValueColumn("days", lambda score: str(score.days)),
-        ValueColumn("late", lambda score: str(score.late), drop=4),
+        ValueColumn("late days", lambda score: str(score.late), drop=4),
         ValueColumn("Brier", lambda score: NO_FORECAST if score.brier is None else f"{score.brier:.3f}", drop=3),
         ValueColumn("skill", lambda score: NO_FORECAST if score.skill is None else f"{score.skill:.3f}"),
         ValueColumn("off by", lambda score: NO_FORECAST if score.ece is None else format_percent(score.ece, 1)),
@@ -286,8 +286,8 @@ def run_what_if(arguments: argparse.Namespace) -> int:
     columns: list[ValueColumn[ServiceChange]] = [
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
-        ValueColumn("late", lambda service: _late_cell(service.now.late)),
-        ValueColumn("what-if late", lambda service: _late_cell(service.then.late)),
+        ValueColumn("risk", lambda service: format_probability(service.now.late)),
+        ValueColumn("what-if risk", lambda service: format_probability(service.then.late)),
         ValueColumn("expected", lambda service: span(service.now, service), drop=2),
         ValueColumn("what-if expected", lambda service: span(service.then, service), drop=1),
     ]

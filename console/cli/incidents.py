@@ -37,7 +37,8 @@ from console.domain.incident import (
     PastRepair,
     sort_by_impact,
 )
-from console.domain.service import limit_instances
+from console.domain.run import evidence_text
+from console.domain.service import basis_text, limit_instances
 from console.domain.system import TargetView
 from console.engine.api.client import EngineClient
 from console.timing.durations import format_duration, parse_duration, time_of_day
@@ -119,7 +120,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     ]
     log = view.log.splitlines()[-LOG_LINES:]
     history = [line for repair in view.repairs for line in _past_repair_lines(repair)]
-    history = history or [f"  {timestamp(at)}  {text}" for at, text in view.seen_before]  # of a cause that is no run
+    history = history or [f"  {timestamp(at)}  {text}" for at, text in view.seen_before]  # a cause that is not a run
     is_unrepaired = view.repairs and not any(repair.how for repair in view.repairs)
     suppressed = [
         f"  {hold.kind:<10} {hold.route}: suppressed by {hold.stage}: {hold.ended_why or hold.why}"
@@ -178,7 +179,7 @@ def _member_lines(member: MemberView, now: datetime) -> list[str]:
     native = f'native state "{member.native_state}"' if member.native_state else ""
     observed = f"observed {age_text(member.observed, now)}" if member.observed is not None else ""
     facts = " · ".join(filter(None, (native, observed, member.reason)))
-    first = f"  {member.role:<11} {member.job}  {member.state} ({member.evidence})"
+    first = f"  {member.role:<11} {member.job}  {member.state} ({evidence_text(member.evidence)})"
     return [first, *([f"{'':<14}| {facts}"] if facts else [])]
 
 
@@ -197,7 +198,7 @@ def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
     act = (
         f"act by {clock_text(act_by, service.zone, now)} ({relative_time_text(act_by, now)})" if act_by else "no act-by"
     )
-    source = f" · {service.source}" if service.source else ""
+    source = f" · {basis_text(service.source)}" if service.source else ""
     return f"  {service.title:<20} {service.timeliness.replace('_', ' '):<11} deadline {deadline}  {act}{source}"
 
 

@@ -33,7 +33,7 @@ from console.domain import job
 from console.domain.filter import split_filter
 from console.domain.finding import DetectionRule, FindingView
 from console.domain.job import CardView, JobRow, JobView
-from console.domain.run import RunRow, RunView
+from console.domain.run import RunRow, RunView, evidence_text
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, fraction_below
 from console.timing.formats import age_text
@@ -76,7 +76,7 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         jobs,
         ValueColumn("job", lambda row: row.name, 24, middle=True),
         ValueColumn("state", lambda row: state_text(row, now), 12),
-        ValueColumn("evidence", lambda row: row.evidence or "–", drop=3),
+        ValueColumn("evidence", lambda row: evidence_text(row.evidence) or "–", drop=3),
         ValueColumn("latest", lambda row: age_text(row.ended or row.started, now)),
         ValueColumn("next", lambda row: until_text(row.next, now)),
         ValueColumn("schedule", lambda row: row.schedule or "–", 12, drop=2),
@@ -87,8 +87,8 @@ def run_jobs(arguments: argparse.Namespace) -> int:
 
 
 def state_text(job: JobRow, now: datetime) -> str:
-    """The state, and whether the job is held, paused, gone, or read stale input."""
-    marks = [name for name, on in (("paused", job.paused), ("gone", job.gone), ("stale read", job.stale_read)) if on]
+    """The state, and whether the job is held, paused, removed from its scheduler, or read stale input."""
+    marks = [name for name, on in (("paused", job.paused), ("removed", job.gone), ("stale read", job.stale_read)) if on]
     return " · ".join([job.state or "–", *([hold_text(job, now)] if job.held_by else []), *marks])
 
 
@@ -146,7 +146,7 @@ def _attempt_lines(view: RunView) -> list[str]:
     lines = ["", f"run {view.row.id}, {view.row.period_key}"]
     for attempt in view.attempts:
         native = f", native state {attempt.native_state}" if attempt.native_state else ""
-        state = f"{attempt.state} ({attempt.evidence}){native}"
+        state = f"{attempt.state} ({evidence_text(attempt.evidence)}){native}"
         lines.append(f"  attempt {attempt.number}: {state}  {attempt.message}".rstrip())
     lines += [f"  | {line}" for line in view.log.splitlines()[-JOB_LOG_LINES:]]
     return [*lines, f"  log: headway log {view.row.job} --run {view.row.id}"]
@@ -185,7 +185,7 @@ def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
 def job_lines(view: JobView, now: datetime) -> list[str]:
     """The job as lines of text."""
     row = view.row
-    evidence = f", evidence {row.evidence}" if row.state else ""
+    evidence = f", evidence {evidence_text(row.evidence)}" if row.state else ""
     return [
         f"{row.name}  {state_text(row, now)}",
         *([f"not watched {view.left_out}"] if view.left_out else []),

@@ -92,7 +92,7 @@ def _print_shadow_report(arguments: argparse.Namespace) -> int:
         arguments,
         {"since": arguments.since, "counts": kinds, "asked_in_vain": refused, "events": events},
         [f"actions and notifications of the last {arguments.since} if everything had been live"],
-        Table((TableColumn("what", 24), TableColumn("times")), [(kind, str(count)) for kind, count in counts]),
+        Table((TableColumn("kind", 24), TableColumn("times")), [(kind, str(count)) for kind, count in counts]),
         ["", *(f"  {timestamp(event.at)}  {event.words}" for event in events[:MAX_SHOWN_ALERTS])],
         [f"  … and {more} more (--json has all)"] if more > 0 else [],
     )

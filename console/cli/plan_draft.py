@@ -30,7 +30,7 @@ from console.cli.requests import (
 from console.domain.ids import incident_name, new_action_key
 from console.domain.incident import open_reason
 from console.domain.job import Safety
-from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService
+from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService, after_text
 from console.domain.plan_editing import (
     ESTIMATE_SIGN,
     NO_OUTLOOK,
@@ -232,7 +232,7 @@ def draft_lines(draft: PlanDraft) -> list[str]:
 def _step_lines(step: DraftStep) -> list[str]:
     preview, is_wait = step.preview, step.verb == WAIT
     verb = "wait for it" if is_wait else str(preview.get("verb") or step.verb.replace("_", " "))
-    after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
+    after = f"  {after_text(step.after)}" if step.after else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     duration = "no estimate"
     if step.expected_s is not None:

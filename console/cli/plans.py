@@ -33,7 +33,7 @@ from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_proble
 from console.domain.filter import JobFilter
 from console.domain.ids import incident_name, is_suffix_of
 from console.domain.incident import IncidentView, MemberView, blocked_reason, next_step, open_steps
-from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView
+from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView, after_text
 from console.domain.plan_editing import plan_outlook
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
@@ -190,7 +190,7 @@ def plan_lines(plan: PlanView) -> list[str]:
 
 
 def _plan_step_lines(plan: PlanView, step: PlanStepView) -> list[str]:
-    after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
+    after = f"  {after_text(step.after)}" if step.after else ""
     wait = f"  waits {format_duration(step.wait_s)}" if step.wait_s else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     verb = step.verb.replace("_", " ")

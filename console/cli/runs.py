@@ -15,7 +15,7 @@ from console.cli.output import Table, ValueColumn, print_lines, print_message, p
 from console.cli.reader import fresh_store_reader, no_engine_text, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS
 from console.domain.filter import JobFilter, split_filter
-from console.domain.run import RunRow, RunView
+from console.domain.run import RunRow, RunView, evidence_text
 from console.engine.api.client import EngineClient
 from console.text.cleaning import clean
 from console.timing.durations import format_duration
@@ -51,7 +51,7 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
         ValueColumn("date", lambda run: run.business_date, drop=3),
         ValueColumn("period", lambda run: run.period_key, 20),
         ValueColumn("state", lambda run: f"{run.state} · {run.flags}" if run.flags else run.state, 10),
-        ValueColumn("evidence", lambda run: run.evidence, drop=2),
+        ValueColumn("evidence", lambda run: evidence_text(run.evidence), drop=2),
         ValueColumn("started", lambda run: timestamp(run.started)),
         ValueColumn("duration", duration),
         ValueColumn("attempts", lambda run: str(run.attempts), drop=1),

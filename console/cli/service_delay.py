@@ -40,7 +40,7 @@ def explain_service(arguments: argparse.Namespace) -> int:
     )
     is_open = view.is_promised and view.delivered is None
     lines = [*service_heading(view, breakdown, now), *(f"moved     {text}" for text in moved)]
-    lines += [f"alarm     {alarm.words}", ""] if is_open else [""]
+    lines += [f"at risk   {alarm.words}", ""] if is_open else [""]
     parts: list[Part] = [lines]
     if breakdown.parts:
         heading = f"times: {zone_name(now, view.zone)}"
@@ -94,7 +94,7 @@ def delay_table(breakdown: LatenessBreakdown, zone: str, now: datetime) -> Table
         ValueColumn("job", lambda part: part.job, 12, middle=True),
         ValueColumn("ends", lambda part: local_clock_cell(part.end, zone, now) + " …" * (not part.is_over), drop=3),
         ValueColumn("usually", lambda part: local_clock_cell(part.usual_end, zone, now), drop=2),
-        ValueColumn("late", lambda part: signed_delay_text(part.late)),
+        ValueColumn("delay", lambda part: signed_delay_text(part.late)),
         *(
             ValueColumn[LatenessShare](kind, partial(_delay_cell, kind), drop=0 if has_minutes(kind) else 1)
             for kind in (*DELAY_KINDS, *(["ahead"] if has_minutes("ahead") else []))

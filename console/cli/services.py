@@ -31,7 +31,7 @@ from console.cli.requests import require_engine, wait_for_answer
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
-from console.domain.service import ServiceView, Timeliness, format_late, format_percent, instance_name
+from console.domain.service import ServiceView, Timeliness, format_percent, format_risk, instance_name
 from console.store.queries.services import NOT_EVALUATED
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day
@@ -264,11 +264,11 @@ def expected_text(service: ServiceView, now: datetime) -> str:
 
 
 def forecast_text(service: ServiceView, now: datetime) -> str:
-    """ "05:50–06:40 CET, 61 % late": with the probability that it is late, if it was simulated."""
+    """ "05:50–06:40 CET, risk 61 %": with the probability that it misses its deadline, if it was simulated."""
     expected = expected_text(service, now)
     if expected == "–":
         return expected
-    late = "" if service.p_late is None else f", {format_late(service.p_late)}"
+    late = "" if service.p_late is None else f", {format_risk(service.p_late)}"
     return f"{expected} {clock_cell(service.expected, service.zone, now).rpartition(' ')[2]}{late}"
 
 

@@ -115,7 +115,7 @@ def health_text(target: TargetView, now: datetime) -> str:
     if target.last_ok is None:
         return "not seen yet"
     if now - target.last_ok > STALE_POLLS * timedelta(seconds=target.poll_every_s):
-        return "stale"
+        return "silent"
     if target.stopped_reason:
         return "! NOTHING STARTS"
     if any(right.get("held") is False and right.get("needed_for") == "view" for right in target.rights):

@@ -117,7 +117,7 @@ def _shape_text(kind: str, value: Any, context: Mapping[str, Any], place: FaultL
         expected = str(context.get("expected", "the known words"))
         known = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
         meant = suggestion(value, known) if isinstance(value, str) and value else ""
-        return f"{shown} is none of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
+        return f"{shown} is not one of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
     if kind in ("model_type", "dict_type", "mapping_type", "model_attributes_type"):
         return f"{shown} is {_table_text(place.shapes)}."
     if kind.startswith(("date_", "datetime_")):

@@ -44,11 +44,11 @@ ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW}
 _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOUND})
 
 
-RELEASE_FAILED = "it cannot be let go: "
+RELEASE_FAILED = "it cannot be released: "
 """Prefix of the text of a hold whose release failed; the reason follows."""
 NOT_NEEDED = "not needed: "
 """Prefix of the text of a hold that waited for a failure that did not happen; the good upstream follows."""
-NOT_SENT_IN_TIME = "nobody could send it before its start"
+NOT_SENT_IN_TIME = "it could not be sent before its start"
 """Why a hold was abandoned that could not be placed before its start."""
 ENABLED_AT_SOURCE = "a person enabled it at its source"
 """Why a hold ended whose mark remained at the source."""

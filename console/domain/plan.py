@@ -4,7 +4,7 @@ that independent branches run in parallel."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -199,6 +199,11 @@ _ACTION_STATE_TEXT = {
     "sent": "waits for its scheduler's word on how it ended",
     "unknown": "its scheduler's answer was lost; it is looked up",
 }
+
+
+def after_text(places: Sequence[int]) -> str:
+    """ "after step 1", "after steps 1, 5"; empty for no step."""
+    return f"after step{'s' * (len(places) > 1)} {', '.join(map(str, places))}" if places else ""
 
 
 @dataclass(frozen=True, slots=True)

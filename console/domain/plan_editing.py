@@ -23,7 +23,7 @@ from console.domain.plan import (
     PlanRefused,
     SavedService,
 )
-from console.domain.service import format_late
+from console.domain.service import format_risk
 from console.timing.durations import format_duration
 
 MAX_WAIT_S = 30 * 86_400.0
@@ -267,11 +267,11 @@ class VariantFinish:
 
     @property
     def text(self) -> str:
-        """After its time: " on time"; ", 12 % late" if simulated, " partial, 12 % late"."""
+        """After its time: " on time"; ", risk 12 %" if simulated, " partial, risk 12 %"."""
         if self.late is None:
             return f" {self.status}"
         status = f" {self.status}" if self.status in (PARTIAL, ASSERTED) else ""
-        return f"{status}, {format_late(self.late)}"
+        return f"{status}, {format_risk(self.late)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,11 @@ class RunView:
     """This one and those of its job before it, newest first, at most 60."""
 
 
+def evidence_text(evidence: str) -> str:
+    """ "native", "inferred" …; "outdated" for the last known state of a run whose system was not polled lately."""
+    return "outdated" if evidence == RunEvidence.STALE else evidence
+
+
 CALM_RANK = 9
 PROBLEM_RANK = 3
 """Ranks up to this one are problems."""

@@ -99,7 +99,7 @@ def is_in_doubt(timeliness: str, incident_id: int | None) -> bool:
     return timeliness == Timeliness.NO_ESTIMATE and incident_id is not None
 
 
-_PROBABILITY = re.compile(r"^(?:under 1 %|over 99 %|[0-9]{1,2} %) late: ")
+_PROBABILITY = re.compile(r"^risk (?:under 1 %|over 99 %|[0-9]{1,2} %): ")
 
 
 def format_percent(share: float, digits: int | None = None) -> str:
@@ -107,10 +107,22 @@ def format_percent(share: float, digits: int | None = None) -> str:
     return f"{round(share * 100, digits)} %"
 
 
-def format_late(late: float) -> str:
-    """ "61 % late", "under 1 % late"."""
-    share = round(late * 100)
-    return f"{'under 1 %' if share < 1 else 'over 99 %' if share > 99 else format_percent(late)} late"
+def format_probability(p_late: float) -> str:
+    """ "61 %"; never certain: "under 1 %", "over 99 %"."""
+    share = round(p_late * 100)
+    return "under 1 %" if share < 1 else "over 99 %" if share > 99 else format_percent(p_late)
+
+
+def format_risk(p_late: float) -> str:
+    """ "risk 61 %": the probability that a deadline is missed."""
+    return f"risk {format_probability(p_late)}"
+
+
+def basis_text(source: str) -> str:
+    """The basis of an estimate: "history (31 runs)", "declared duration", "12 peer jobs"."""
+    if source.startswith("like "):
+        return f"{source.split()[1]} peer jobs"
+    return source.replace("declared", "declared duration", 1) if source.startswith("declared") else source
 
 
 def strip_probability(words: str) -> str:

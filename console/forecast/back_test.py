@@ -186,7 +186,7 @@ class BackTest:
         if any(pool_of(estate.declared, estate.jobs[each]) is not None for each in mine):
             beside = [one for one in beside if not part.isdisjoint(kept.shape.components_with(one.terminals))]
         else:
-            beside = []  # what shares no pool with it moves none of its figures
+            beside = []  # a service that shares no pool with it does not change its figures
         services = [_of_units(kept.graph, one) for one in (service, *beside)]
         members = [kept.graph.members(one.terminals) for one in services]
         jobs = set[int]().union(*members)

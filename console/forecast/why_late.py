@@ -175,7 +175,7 @@ def _reasons(
             yield from _longer_than_usual(name, "has waited", waited, past.waits[:, job], past, kind)
         case JobPhase.FAILED:
             repair = float(np.median(sim.finish[0, place[job]])) - sim.now
-            text = f"{name} is red and, as repairs go here, green in {format_duration(repair)}"
+            text = f"{name} failed (by past repairs it succeeds in {format_duration(repair)})"
             yield text, max(repair, MIN_SECONDS)
     if tonight.stand[job] in (JobPhase.WAITS, JobPhase.READY, JobPhase.RUNS) and not point.failed:
         yield from _frequent_failures(sim, name, past, job)
@@ -191,8 +191,9 @@ def _reasons(
         costs = sim.finish[0, place[job]] - sim.finish[0, place[point.rule.first]]
         share = float(weights @ (costs > 1.0))
         if share >= OFTEN:
-            starts = f"{name} starts {local_time(instant_of(point.due), facts.zone, index.now)} by the clock"
-            yield f"{starts}, in {format_percent(share)} before its upstreams are good", float(weights @ costs)
+            starts = f"{name} starts {local_time(instant_of(point.due), facts.zone, index.now)} by its schedule"
+            early = f"with {format_percent(share)} probability before its upstreams succeed"
+            yield f"{starts}, {early}", float(weights @ costs)
 
 
 def _longer_than_usual(

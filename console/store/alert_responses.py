@@ -39,7 +39,7 @@ def acknowledge(
             " VALUES (?, ?, ?, ?, ?, NULL, '')",
             (incident_id, change.by, change.why, change.now_us, until_us),
         )
-        text = f"acknowledged by {change.by} until {until_text}"
+        text = f"acknowledged until {until_text}"
         text += f": {clean_line(change.why)}" if change.why else ""
         record_event(session, change.now_us, "acknowledged", text, incident_id=incident_id, actor=change.by)
         change.audit(session, "acknowledge", name, {"until_us": until_us})

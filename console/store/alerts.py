@@ -175,7 +175,7 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str) 
         route=route,
         kind=PERSON,
         title=f"{plain_title}: {about}",
-        body=f"About:    {about}\nWhy:      {why}\nAsked by: {by}\n\n{plain}",
+        body=f"About:    {about}\nWhy:      {why}\nBy:       {by}\n\n{plain}",
         dedup_key=f"headway:person:{need.key}",
         plain_title=plain_title,
         plain_body=plain,

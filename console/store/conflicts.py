@@ -44,7 +44,7 @@ def earlier_action_of(store: Database, key: str) -> str | None:
     request of their plan, so that no two wait for each other."""
     with store.read() as session:
         for (by,) in session.rows(_BEFORE, (key,)):
-            return f"what {by} asked of the same run is not over yet"
+            return f"an action requested by {by} on the same run has not ended"
         for number, place in session.rows(_PLANNED_BEFORE, (key,)):
             return f"plan {number} does it first, in its step {place}"
     return None
@@ -115,7 +115,7 @@ def run_conflicts(store: Database, run_id: int | None) -> tuple[list[str], str |
     with store.read() as session:
         actions = actions_in_flight(session, run_id, None, STARTING)
         plan = planned_step(session, run_id, STARTING)
-    reason = f"what {actions[0].requested_by} asked of this run is not over yet" if actions else None
+    reason = f"an action requested by {actions[0].requested_by} on this run has not ended" if actions else None
     if plan is not None and reason is None:
         reason = f"plan {plan[0]} of {plan[1]} does it, in its step {plan[2]}"
     return [str(action.key) for action in actions], reason

@@ -70,7 +70,7 @@ class IndistinctName(NotFound):
     """Several jobs are displayed under this name and none has exactly it: none of them is guessed."""
 
     def __init__(self, name: str, ids: tuple[int, ...]) -> None:
-        shown = f'"{name}" is how several jobs look alike: their names differ in what cannot be shown'
+        shown = f'several jobs are displayed as "{name}": their names differ only in characters that cannot be shown'
         super().__init__(name, text=f"{shown}. Name one by its id: {', '.join(f'id:{one}' for one in ids)}")
 
 

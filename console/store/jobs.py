@@ -95,10 +95,10 @@ def _refusal(
         if locked:
             return f"{name} {field}: {locked}" if not locked.startswith(field) else locked
         if not value and field not in before:
-            return f"{name} {field}: nobody has said it, so there is nothing to take back"
+            return f"{name} {field}: it was not set, so there is nothing to reset"
         then = value or before[field].was
         if field == "rerun" and not may_loosen and job.is_less_cautious(known[field], then):
-            return f"{name}: rerun {known[field]} was asked to be {then} as if that took more; look again"
+            return f"{name}: rerun {then} is less strict than {known[field]}, which was set meanwhile; read it again"
     return ""
 
 
@@ -172,7 +172,7 @@ def accept_drift(
 
 def _changed_text(name: str, shown: int | None, rows: list[Row]) -> str:
     if not rows:
-        return f"{name}: nothing was accepted: change {shown} is over by itself, or was accepted; no other is open"
+        return f"{name}: nothing was accepted: change {shown} was reverted at its source, or accepted; no other is open"
     was = f"change {shown} is not the newest any more" if shown else "it was not said which change is meant"
     now = "; ".join(f"change {number}: {words or what}" for number, what, words in rows)
     return f"{name}: nothing was accepted: {was}. Now there is {now}"

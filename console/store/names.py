@@ -177,8 +177,8 @@ def _unknown_text(job: str, names: Collection[str]) -> str:
     from console.text.suggestions import suggest_names  # noqa: PLC0415 - readers of the stored text do not need it
 
     close = suggest_names(job, list(names)[:MAX_COMPARED])
-    hint = f"; did you mean {' or '.join(map(clean_line, close))}?" if close else "; mend the name, or take it out"
-    return f"delivered_by names a job nobody has seen: {clean_line(job)}{hint}"
+    hint = f"; did you mean {' or '.join(map(clean_line, close))}?" if close else "; fix the name, or remove it"
+    return f"delivered_by names an unknown job: {clean_line(job)}{hint}"
 
 
 def unknown_jobs_json(unknown: Sequence[UnknownJob]) -> str:

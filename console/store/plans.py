@@ -220,7 +220,7 @@ def abandon_plan(
             (words, micros(now), number),
         )
         _audit(session, now, "aborted", number, {"plan": number, "words": words})
-        _request_attention(session, audience, number, "was given up", words, now)
+        _request_attention(session, audience, number, "was abandoned", words, now)
 
 
 def _record_event(session: Session, plan: PlanProgress, words: str, now: datetime) -> None:

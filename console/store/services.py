@@ -210,7 +210,9 @@ def extend_deadline(
             return f"{service} has {reason}"
         promised_us = promised_us or deadline_us
         if until_us is not None and until_us > micros(instant(now_us) + MAX_AHEAD):
-            return f"that is more than {MAX_AHEAD.days} days from now: look at the year, or change what is promised"
+            return (
+                f"that is more than {MAX_AHEAD.days} days ahead: check the year, or change the deadline in the config"
+            )
         if until_us is not None and until_us <= promised_us:
             return f"that is no more time: {service} is due later already on {business_date}"
         session.rows(

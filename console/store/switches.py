@@ -71,7 +71,7 @@ def audit_pause_end(session: Session, pause: SystemPause, actor: str, origin: st
     )
     if ended:
         detail = {"until": "", "before": pause.text}
-        audit.append(session, now_us, actor, origin, "resume polling", pause.system, detail, "its time was over")
+        audit.append(session, now_us, actor, origin, "resume polling", pause.system, detail, "its time had ended")
 
 
 _UPSERT = (

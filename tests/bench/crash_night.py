@@ -91,7 +91,9 @@ class Night:
                 self._engine(engines)
                 self._until(self._is_over, STOPPED_SECONDS)
                 _tell(engine, signal.SIGCONT)
-                self._until(lambda: engine.ended(0) is not None or "standing by" in engine.events(), STOPPED_SECONDS)
+                self._until(
+                    lambda: engine.ended(0) is not None or "waiting for the lease" in engine.events(), STOPPED_SECONDS
+                )
                 break
             self._person()
         self.seen.crashed = bool(hits(self.folder))

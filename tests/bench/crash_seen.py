@@ -28,7 +28,7 @@ SLOWEST_SECONDS = 300.0
 """After so long a night is too slow to be judged by what did not come about: the machine was busy with others."""
 MOVES_ALWAYS = ("headway.db", POLLED)
 """What an engine writes though nothing comes about."""
-LEASE_LOST_TO_TIME, STOOD_STILL = ("the lease was not renewed in time", "lease lost, standing by"), 3
+LEASE_LOST_TO_TIME, STOOD_STILL = ("the lease was not renewed in time", "lease lost, waiting for the lease"), 3
 """What an engine logs that the machine kept waiting, and how often it does where the machine stood still."""
 THINGS = (
     "SELECT title, body, count(DISTINCT CASE WHEN kind = 'person' THEN dedup_key || ' ' || version ELSE dedup_key END)"

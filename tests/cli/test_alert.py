@@ -107,7 +107,7 @@ def test_what_was_given_up_is_listed_and_leaves_when_it_is_asked_for(
         assert Exit.OK == main(["--store", bench.url, "alert"])
         told = capsys.readouterr()
         assert "parked" in told.out
-        assert "(refused for good 3 times)" in told.out
+        assert "(refused permanently 3 times)" in told.out
         assert "headway alert retry --parked" in told.err
         post_of(bench).answers.clear()
         with at_work(bench):

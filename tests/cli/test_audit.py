@@ -158,7 +158,7 @@ def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Ben
     bench.parts.sync_config(bench.fence)
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--yes", "--timeout", "10")
-    assert (4, True) == (done.code, "say why (--why)" in done.err), done.err
+    assert (4, True) == (done.code, "give a reason (--why)" in done.err), done.err
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_at_a_terminal_the_reason_is_asked_for_before_anything_else(
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--timeout", "0.5")
-    assert (5, True) == (done.code, "tier 1 (supply) hangs on it: say why" in done.err), done.err
+    assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
     rows = headway(bench.url, "audit", "--object", "extract", "--json").data
     assert [("request rerun", "a bad file")] == [(one["verb"], one["why"]) for one in rows]
 
@@ -214,7 +214,7 @@ def test_the_reason_for_a_plan_is_asked_for_before_it_is_confirmed(
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "INC-0001"))
     with answering(bench):
         done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
-    assert (5, True) == (done.code, "tier 1 (supply) hangs on it: say why" in done.err), done.err
+    assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
     rows = headway(bench.url, "audit", "--json").data
     assert [("plan start", "a bad file")] == [(one["verb"], one["why"]) for one in rows if one["object"] != "config"]
 
@@ -237,7 +237,7 @@ def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
         done = headway(bench.url, "rerun", "fake/extract", "--dry-run")
     assert (0, True) == (
         done.code,
-        "sending would be refused: tier 1 (supply) hangs on it: say why (--why)" in done.err,
+        "sending would be refused: tier 1 (supply) depends on it: give a reason (--why)" in done.err,
     ), done.err
 
 

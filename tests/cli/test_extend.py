@@ -76,7 +76,7 @@ def test_a_time_that_was_before_the_deadline_is_a_slip_and_no_day_more(watched: 
         (["--until", "08:00", "--why", " "], Exit.USAGE, "--why is required"),
         (["--until", "8 o'clock", "--why", "x"], Exit.USAGE, "is not a time; write 08:00"),
         (["--until", "2020-01-01 08:00", "--why", "x"], Exit.USAGE, "is not later"),
-        (["--until", "9999-12-30 08:00", "--why", "x"], Exit.REFUSED, "more than 366 days from now"),
+        (["--until", "9999-12-30 08:00", "--why", "x"], Exit.REFUSED, "more than 366 days ahead"),
         (["--until", "9999-12-31T23:30-05:00", "--why", "x"], Exit.USAGE, "is out of range"),
         (["--off", "--why", "x", "--date", "2020-01-01"], Exit.REFUSED, "has no promise on 2020-01-01"),
     ],

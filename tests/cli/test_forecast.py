@@ -39,9 +39,9 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     red(bench)
     words = told(bench, capsys, "supply")
     assert "Supply plan  " in words
-    assert " % late\n" in words
+    assert ", risk " in words
     assert "in 95 %\n" in words
-    assert "path      fake/extract → fake/load\n" in words
+    assert "path      critical: fake/extract → fake/load\n" in words
     assert "evidence  declared durations (too few runs)" in words
 
 
@@ -49,10 +49,13 @@ def test_the_alarm_of_the_first_days_is_told_where_the_odds_are(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     red(bench)
-    alarm = "at risk from 25 % on: 0 of 30 days in time are known; then by its risk, 10 %, and its own past"
-    assert f"\nalarm     {alarm}\n" in told(bench, capsys, "supply")
+    alarm = (
+        "from 25 % risk on, until 30 days without a miss are known (0 so far); then from 10 %, as configured,"
+        " or higher by its past"
+    )
+    assert f"\nat risk   {alarm}\n" in told(bench, capsys, "supply")
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
-    assert f"\nalarm     {alarm}\n" in capsys.readouterr().out
+    assert f"\nat risk   {alarm}\n" in capsys.readouterr().out
 
 
 def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

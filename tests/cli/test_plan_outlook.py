@@ -57,7 +57,7 @@ def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_other_th
         "",
         "predicted finish of each variant (* this plan; ~ sum of typical durations):",
         "service  due        as planned*       step 1 skipped                 step 1 left out",
-        "daily    06:30 CET  06:10, 12 % late  06:10 partial, under 1 % late  ~06:10 if good",
+        "daily    06:30 CET  06:10, risk 12 %  06:10 partial, risk under 1 %  ~06:10 if good",
     ] == capsys.readouterr().out.splitlines()
 
 

@@ -33,7 +33,7 @@ WELL = TargetView(
     [
         (WELL, "ok"),
         (replace(WELL, last_ok=None), "not seen yet"),
-        (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "stale"),
+        (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "silent"),
         (replace(WELL, error_kind="refused"), "refused"),
         (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
         (replace(WELL, warnings=("one", f"{NOTHING_STARTS}cron does not run on db07")), "! NOTHING STARTS"),

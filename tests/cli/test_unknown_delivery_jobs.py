@@ -15,7 +15,7 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
 
-SAID = "delivered_by names a job nobody has seen: fake/laod; did you mean fake/load?"
+SAID = "delivered_by names an unknown job: fake/laod; did you mean fake/load?"
 
 
 @pytest.fixture

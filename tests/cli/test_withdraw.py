@@ -61,7 +61,7 @@ def test_another_one_takes_it_back_only_as_an_admin(bench: Bench, key: str) -> N
 
     permit("approve")
     code, words = taken_back(bench, key)
-    assert (4, True) == (code, "alice asked for it: only they or an admin may take it back" in words), words
+    assert (4, True) == (code, "alice requested it: only they or an admin may withdraw it" in words), words
     permit("admin")
     assert 0 == taken_back(bench, key)[0]
 

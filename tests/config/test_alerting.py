@@ -61,7 +61,7 @@ def test_one_time_to_escalate_is_that_of_every_tier(tmp_path: Path) -> None:
         ('escalate_after = "15m"\nescalate_to = ["manger"]', 'no route "manger". Did you mean "manager"?'),
         ('escalate_after = "15m"\nescalate_to = ["oncall"]', '"oncall" escalates to itself. Name another route.'),
         ('rota = "primry"\n[rotas.primary]\nical = "a.ics"\npeople = { a = "manager" }', 'Did you mean "primary"?'),
-        ('style = "plain"', "'plain' is none of '', 'technical' or 'business'"),
+        ('style = "plain"', "'plain' is not one of '', 'technical' or 'business'"),
         ('fore = "2m"', 'headway.toml:8: routes.oncall.fore: unknown key. Did you mean "for"?'),
         (
             'quiet_hours = { from = "22:00", to = "22:00", timezone = "UTC" }',

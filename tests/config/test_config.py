@@ -161,7 +161,7 @@ def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
         ("[estate]\nname = 7", "estate.name: 7 is not text. Write it in quotes."),
         (
             '[[permissions]]\nwho = ["a"]\nrole = "root"',
-            "permissions.1.role: 'root' is none of 'view', 'act', 'approve' or 'admin'.",
+            "permissions.1.role: 'root' is not one of 'view', 'act', 'approve' or 'admin'.",
         ),
         (
             '[[permissions]]\nwho = ["a"]\nrole = "act"\nsystems = ["dhw"]',
@@ -189,7 +189,7 @@ def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
         ),
         (
             '[routes.a]\nurls = [{env = "X"}]\nbody = "short"',
-            "headway.toml:3: routes.a.body: 'short' is none of 'full'",
+            "headway.toml:3: routes.a.body: 'short' is not one of 'full'",
         ),
         (
             '[routes.a]\nurls = [{env = "X"}]\nmax_per_minute = 0',
@@ -242,7 +242,7 @@ def test_a_value_of_the_wrong_shape_is_told_in_plain_words_with_its_mend(model: 
         ("[estate]\nstore = 7", "headway.toml:2: estate.store: 7 is not text. Write it in quotes."),
         ('[jobs."dwh/x"]\nbudget = { tiem = "1h" }', 'jobs."dwh/x".budget.tiem: unknown key. Did you mean "time"?'),
         ('[jobs."dwh/x"]\nbudget = 5', 'jobs."dwh/x".budget: 5 is not a table. Write { time = …, cost = … }.'),
-        ('[jobs."dwh/x"]\nrerun = "saef"', "'saef' is none of 'safe', 'ask' or 'never'. Did you mean \"safe\"?"),
+        ('[jobs."dwh/x"]\nrerun = "saef"', "'saef' is not one of 'safe', 'ask' or 'never'. Did you mean \"safe\"?"),
         ('[jobs."dwh/x"]\nbudget = { cost = 0 }', 'jobs."dwh/x".budget.cost: 0 is too small: more than 0.'),
         ("[calendars.c]\nclosed = [7]", "calendars.c.closed.1: 7 is not a date. Write it without quotes: 2026-12-24."),
         ('[routes.a]\nurls = [7]', 'routes.a.urls.1: 7 is no reference. Write { env = "NAME" }'),

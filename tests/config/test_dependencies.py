@@ -40,7 +40,7 @@ def gate(ups: str, *more: str) -> str:
             'condition = "ready"\ncheck = "file"\nperiod = "previous"',
             'period: "previous": a check queries the same business date. Remove it.',
         ),
-        ('condition = "done"', "condition: 'done' is none of 'success', 'completion', 'failure' or 'ready'."),
+        ('condition = "done"', "condition: 'done' is not one of 'success', 'completion', 'failure' or 'ready'."),
         ("need = 2", 'need: 2 of 1 upstreams cannot be. Write at most 1, or "all".'),
     ],
 )

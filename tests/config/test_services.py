@@ -54,7 +54,7 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
             'deadline = "06:30"\nslo = { objective = 99 }',
             "services.s.slo.objective: 99 is too large: less than 1.",
         ),
-        ('deadline = "06:30"\nslo = { objective = 0.9, over = "7d" }', "'7d' is none of '30d' or '90d'"),
+        ('deadline = "06:30"\nslo = { objective = 0.9, over = "7d" }', "'7d' is not one of '30d' or '90d'"),
         ('deadline = "06:30"\nsla = { misses = -1 }', "services.s.sla.misses: -1 is too small"),
         ('deadline = "06:30"\nslo = 0.99', "services.s.slo: "),
     ],

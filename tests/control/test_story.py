@@ -93,10 +93,10 @@ Runbook:       https://wiki.internal/extract
 
 Affected services:
   Supply plan (tier 2), due 2026-11-20 06:30 UTC: at risk
-    act by 03:58 UTC, green by 04:21 UTC (declared)
+    act by 03:58 UTC, green by 04:21 UTC, estimated from declared duration
     04:00 UTC  load_orders starts  stale unless fixed, then rerun
   Daily revenue (tier 1), due 2026-11-20 07:30 UTC: at risk
-    act by 06:07 UTC, green by 06:30 UTC (declared)
+    act by 06:07 UTC, green by 06:30 UTC, estimated from declared duration
     04:00 UTC  load_orders     starts  stale unless fixed, then rerun
     05:00 UTC  refresh_revenue starts  stale unless fixed, then rerun
     05:45 UTC  revenue_mart    starts  stale unless fixed, then rerun

@@ -182,7 +182,9 @@ def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path
         argv = [sys.executable, "-m", "console", "--config", str(play.config), "engine", "--with-parent"]
         argv += ["--log-file", str(second_log)]
         with subprocess.Popen(argv, env={**os.environ, SINK: hook.url}) as other:
-            wait_until(lambda: second_log.exists() and "standing by" in second_log.read_text(), "who holds it", 60)
+            wait_until(
+                lambda: second_log.exists() and "waiting for the lease" in second_log.read_text(), "who holds it", 60
+            )
             assert f":{first.pid}~" in second_log.read_text()
             first.send_signal(signal.SIGKILL)
             wait_until(lambda: '"working"' in second_log.read_text(), "the other to take over", 60)

@@ -49,7 +49,7 @@ def test_bins_tell_how_often_it_came_true_and_the_spread_is_the_median() -> None
 
 def test_a_service_whose_forecasts_mislead_says_so_once_enough_days_are_over() -> None:
     wolf = [day(0.9)] * ENOUGH_DAYS
-    assert "what was told lay 90 % off on average" == score_forecasts(wolf).trouble
+    assert "past forecasts were 90 % off on average" == score_forecasts(wolf).trouble
     assert "" == score_forecasts(wolf[1:]).trouble
     blind = [day(0.05)] * 10 + [day(0.0, was=True)] + [day(0.05)] * 10
     assert "worse than forecasting" in score_forecasts(blind).trouble

@@ -152,7 +152,7 @@ def test_a_service_that_is_likely_late_says_so_and_why() -> None:
     assert 0.5 < late.p_late
     assert Timeliness.WILL_MISS is late.timeliness
     words = "dwh/mart has run 1h33m, 3m over its p90 (30 runs)"
-    assert late.reason.startswith(f"{round(late.p_late * 100)} % late: expected "), late.reason
+    assert late.reason.startswith(f"risk {round(late.p_late * 100)} %: expected "), late.reason
     assert words in late.reason
 
 
@@ -161,9 +161,9 @@ def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> N
     late, calm = (told("03:30", [40.0, 60.0, 90.0], red, due=due) for due in ("06:06", "23:00"))
     assert late.p_late is not None
     assert 0.05 < late.p_late
-    cause, odds = late.reason.split(f"; {round(late.p_late * 100)} % late: ")
+    cause, odds = late.reason.split(f"; risk {round(late.p_late * 100)} %: ")
     assert cause.startswith("hosts/extract: ")
-    assert "hosts/extract is red and, as repairs go here, green in " in odds
+    assert "hosts/extract failed (by past repairs it succeeds in " in odds
     assert "late" not in calm.reason, "it has all day"
 
 
@@ -247,7 +247,10 @@ def test_what_takes_longer_since_some_nights_is_told_and_reckoned_with() -> None
 def test_what_its_clock_starts_too_early_is_named() -> None:
     runs = [run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:50"))]
     verdict = told("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")
-    assert "warehouse/load starts 04:00 by the clock, in 100 % before its upstreams are good" in verdict.reason
+    assert (
+        "warehouse/load starts 04:00 by its schedule, with 100 % probability before its upstreams succeed"
+        in verdict.reason
+    )
     assert verdict.p_late is not None
     assert 0.05 < verdict.p_late < 0.95
 
@@ -312,18 +315,19 @@ def test_an_alarm_says_where_it_comes_from() -> None:
         PeakForecast(0.9, True, is_told=False),
     )
     near = [PeakForecast(each, False) for each in (0.2, 0.3, 0.4)]
-    then = "then by its risk, 10 %, and its own past"
-    known = "59 days in time are known, 3 told, 56 back-tested"
+    first = "from 25 % risk on, until 30 days without a miss are known"
+    then = "then from 10 %, as configured, or higher by its past"
+    known = "59 days without a miss are known (3 live, 56 back-tested)"
     assert (
-        "at risk from 25 % on: 0 of 30 days in time are known; then by its risk, 10 %, and its own past",
-        f"at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); {then}",
-        "at risk from 10 % on, its risk: 56 days in time are known, 0 told, 56 back-tested",
-        f"at risk from 31 % on: one day in 30 in time came near that; {known}; its risk is 10 %",
+        f"{first} (0 so far); {then}",
+        f"{first} (12 so far: 2 live, 10 back-tested); {then}",
+        "from 10 % risk on, as configured; 56 days without a miss are known (0 live, 56 back-tested)",
+        f"from 31 % risk on: one day in 30 without a miss came near that; {known}; configured: 10 %",
     ) == tuple(
         risk_alarm_of(0.1, 30, peaks).words
         for peaks in ([], [told] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
     )
-    assert "at risk from 30 % on, its risk: 0 of 30 days in time are known" == risk_alarm_of(0.3, 30, []).words
+    assert "from 30 % risk on, as configured; 0 days without a miss are known" == risk_alarm_of(0.3, 30, []).words
 
 
 def looks(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict:
@@ -415,7 +419,7 @@ def test_a_service_whose_forecasts_are_not_to_be_trusted_says_so() -> None:
                   durations={3: tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
     seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
     for tally, why in (
-        (ForecastTally(30, 15, ((0.0, 30.0, 15.0),)), "what was told lay 50 % off on average"),
+        (ForecastTally(30, 15, ((0.0, 30.0, 15.0),)), "past forecasts were 50 % off on average"),
         (ForecastTally(30, 15, ((0.0, 15.0, 0.0), (1.0, 15.0, 15.0))), ""),
         (ForecastTally(10, 5, ((0.0, 10.0, 5.0),)), ""),
     ):

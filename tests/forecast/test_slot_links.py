@@ -148,7 +148,7 @@ def test_the_why_names_the_pool_and_who_will_have_its_slots() -> None:
     [late] = [each for each in (verdict(f"j{number}", "02:00") for number in (1, 2, 3)) if (each.p_late or 0) > 0.5]
     second = {J1.id: "j1", J2.id: "j2", J3.id: "j3"}
     first = second.pop(late.path[0])
-    assert f"dwh/{late.service} will wait 1h for a slot of host: 1 of 1 taken by dwh/{first}" in late.reason
+    assert f"dwh/{late.service} will wait 1h for a slot of host: 1 of 1 used by dwh/{first}" in late.reason
 
 
 def test_the_why_names_the_pool_and_who_has_its_slots_now() -> None:
@@ -156,7 +156,7 @@ def test_the_why_names_the_pool_and_who_has_its_slots_now() -> None:
             run(2, J2, "04:00", RunState.RUNNING, started_at=at("04:00")),
             run(3, J3, "04:00", RunState.QUEUED, started_at=None, reason="slot")]  # fmt: skip
     late = verdict("j3", "04:10", *runs, slots=2, due="04:45")
-    assert "dwh/j3 has waited 10m for a slot of host: 2 of 2 taken by dwh/j1 and dwh/j2" in late.reason
+    assert "dwh/j3 has waited 10m for a slot of host: 2 of 2 used by dwh/j1 and dwh/j2" in late.reason
     assert late.expected_at is not None
     assert late.expected_at - at("05:00") < timedelta(minutes=5)
 
@@ -165,9 +165,9 @@ def test_the_why_names_the_pool_and_who_has_its_slots_now() -> None:
     "holders, text",
     [
         ((), "a slot of etl pool (3)"),
-        (("a",), "a slot of etl pool: 1 of 3 taken by a"),
-        (("a", "b", "a"), "a slot of etl pool: 3 of 3 taken by a and b"),
-        (("a", "b", "c", "d", "e"), "a slot of etl pool: 5 of 3 taken by a, b, c and 2 more"),
+        (("a",), "a slot of etl pool: 1 of 3 used by a"),
+        (("a", "b", "a"), "a slot of etl pool: 3 of 3 used by a and b"),
+        (("a", "b", "c", "d", "e"), "a slot of etl pool: 5 of 3 used by a, b, c and 2 more"),
     ],
 )
 def test_who_has_the_slots_is_named_once(holders: tuple[str, ...], text: str) -> None:

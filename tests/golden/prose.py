@@ -86,14 +86,16 @@ TEXT: Mapping[str, Denied] = {
     "for good": _denied(r"\bfor good\b", "permanently"),
     "anew": _denied(r"\banew\b", "again, new"),
     "is no": _denied(
-        r"\b(?:is|are|was|were) (?:no (?!longer|more|less|fewer|such)\w+|none\b)", "is not a ..., there is no"
+        r"(?<!there )\b(?:is|are|was|were) (?:no (?!longer|more|less|fewer|such)\w+|none\b)",
+        "is not a ..., there is no",
     ),
     "is over": _denied(
         r"\b(?:is|was|are|were|be) over\b(?! (?:the|a|an|\d|its|all|any|budget|http|ssh|tls|tcp))",
         "ended, resolved, completed",
     ),
     "riddle": _denied(
-        r"(?:^|(?<=[.:;] ))(?:what|who|whose|of what|of whom|that which) (?![^?]{0,120}\?)", "name the subject"
+        r"(?:^|(?<=[.:;] ))(?:what|who|whose|of what|of whom|that which) (?!(?:if\b|= ))(?![^?]{0,120}\?)",
+        "name the subject",
     ),
 }
 NAMES: Mapping[str, Denied] = {

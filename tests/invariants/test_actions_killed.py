@@ -128,7 +128,7 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
             wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up of the second", 20)
             assert "failed" == action(tmp_path, asked).state
             first.signal(signal.SIGCONT)
-            wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
+            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
             assert "working" in second.events()
     assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
 

@@ -23,7 +23,7 @@ from tests.store.ready import open_ready
 
 ENGINES = 6
 ROUNDS = 20
-WHY = ("lease lost, standing by", "the lease was not renewed in time; the parts have stopped and start anew")
+WHY = ("lease lost, waiting for the lease", "the lease was not renewed in time; its workers have stopped and restart")
 """What an engine says that comes back too late: whichever it notices first, and once."""
 
 
@@ -39,11 +39,11 @@ def test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_
             wait_until(lambda: told(second.events()), "the alert of the second", 20)
             before = told(second.events())
             first.signal(signal.SIGCONT)
-            wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
+            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
             World(tmp_path, "good").fail("audit", "b1")
             wait_until(lambda: told(second.events()) > before, "the second to tell more", 20)
             events = first.events()[until_then:]
-            holder = [line["holder"] for line in first.lines() if line["event"] == "standing by"]
+            holder = [line["holder"] for line in first.lines() if line["event"] == "waiting for the lease"]
     assert (0, 1) == (told(events), sum(events.count(why) for why in WHY))
     assert [True] == [f":{second.pid}~" in name for name in holder]
     assert told(second.events()) == len(sink.got)
@@ -60,7 +60,7 @@ def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_a
         with successor(tmp_path, "second") as second:
             wait_until(lambda: bool(sink.got), "the alert of the second", 20)
             first.signal(signal.SIGCONT)
-            wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
+            wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
     assert (1, 0, 1) == (len(sink.got), told(first.events()), told(second.events()))
     assert "May be a duplicate" not in sink.got[0].body
 
@@ -161,12 +161,12 @@ def test_f05_of_many_processes_one_works_and_each_of_the_others_says_who(tmp_pat
         working = [one for one in engines if "working" in one.events()]
         assert 1 == len(working)
         others = [one for one in engines if one is not working[0]]
-        names = [line["holder"] for one in others for line in one.lines() if line["event"] == "standing by"]
+        names = [line["holder"] for one in others for line in one.lines() if line["event"] == "waiting for the lease"]
         assert [True] * (count - 1) == [f":{working[0].pid}~" in name for name in names]
 
 
 def said(events: list[str]) -> bool:
-    return "working" in events or "standing by" in events
+    return "working" in events or "waiting for the lease" in events
 
 
 def test_an_engine_whose_store_stood_still_too_long_works_again_by_itself(tmp_path: Path) -> None:

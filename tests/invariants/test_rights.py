@@ -318,7 +318,7 @@ def test_an_estate_without_permissions_is_open_to_who_can_write_its_store(bench:
 # -- reasons and approvals -------------------------------------------------------------------------------------------
 def test_a_tier_one_action_without_a_reason_is_refused(strict: Bench, be: Be) -> None:
     be("alice")
-    with pytest.raises(ReasonNeeded, match=r"tier 1 \(supply\) hangs on it: say why"):
+    with pytest.raises(ReasonNeeded, match=r"tier 1 \(supply\) depends on it: give a reason"):
         ask(strict, why=" ")
     assert [] == [verb for _, verb in verbs(strict) if verb.startswith("refuse")]  # it was only asked why
 
@@ -335,13 +335,13 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     step(strict)
     [(title, body)] = alerts(strict, "approval required")
     assert title.endswith("approval required: rerun fake/extract")
-    assert [] == [one for one in (f"headway action approve {key}", "Asked by: alice", "it failed") if one not in body]
+    assert [] == [one for one in (f"headway action approve {key}", "By:       alice", "it failed") if one not in body]
     waits = f"waiting for approval by another person: headway action approve {key}"
     assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
         strict.requests().approve(key)
     permit(strict, alice="admin", carol="approve")
-    with pytest.raises(NotAllowed, match="alice asked for it: another person must approve it"):
+    with pytest.raises(NotAllowed, match="alice requested it: another person must approve it"):
         strict.requests().approve(key)
     be("carol")
     assert (True, "") == answer(strict, strict.requests().approve(key))
@@ -482,7 +482,7 @@ def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_reques
             keys.append(f"{keys[0]}{number}")
             connection.execute(text(MORE), {"key": keys[-1], "later": number, "like": keys[0]})
         connection.execute(text("UPDATE action SET overlap = 'allow'"))
-    with pytest.raises(NotAllowed, match=r"alice asked for 4 actions within the hour, as many as \[acting\]"):
+    with pytest.raises(NotAllowed, match=r"alice requested 4 actions within the hour, the limit of \[acting\]"):
         bench.requests().act(ActionRequest(Verb.CANCEL, 1, why="x"), new_action_key())
     step(bench)
     assert ["refused", "refused"] == [told(bench, key)[0] for key in keys[2:]]

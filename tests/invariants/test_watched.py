@@ -147,7 +147,7 @@ def test_i11_an_engine_that_stands_by_says_who_works(tmp_path: Path) -> None:
     with running(tmp_path, World(tmp_path, "good")) as engine:
         at_work(engine)
         with child(tmp_path, "second") as second:
-            wait_until(lambda: "standing by" in second.events(), "the second to stand by", 20)
+            wait_until(lambda: "waiting for the lease" in second.events(), "the second to stand by", 20)
             [line] = second.lines()
         again = open_ready(str(tmp_path / "headway.db"))
         held = acquire_lease(again, "engine", "third", 10)

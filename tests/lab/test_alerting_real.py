@@ -114,8 +114,8 @@ def test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallbac
         assert (3, []) == (smtp.rejected, smtp.mails)
         listed = morning.headway.json("alert")
         assert [("parked", 3, "env MAIL")] == [(one["state"], one["tries"], one["url_words"]) for one in listed]
-        assert "SMTP 550 5.1.1 no such user here (refused for good 3 times)" == listed[0]["error"]
-        wait_until(lambda: "1 alert given up (oncall)" in morning.headway.look("status").stdout, "the status", 20)
+        assert "SMTP 550 5.1.1 no such user here (refused permanently 3 times)" == listed[0]["error"]
+        wait_until(lambda: "1 alert abandoned (oncall)" in morning.headway.look("status").stdout, "the status", 20)
         smtp.mode = "accept"
         assert 0 == morning.headway.run("alert", "retry", "--parked").exit_status
         [mail] = smtp.wait_for(1)

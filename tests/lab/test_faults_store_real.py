@@ -154,7 +154,7 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
 
 
 def stands_by(engine: Child) -> bool:
-    return bool({"standing by", "lease lost, standing by"} & set(engine.events()))
+    return bool({"waiting for the lease", "lease lost, waiting for the lease"} & set(engine.events()))
 
 
 def test_f06_a_silent_store_is_given_up_and_tried_anew(

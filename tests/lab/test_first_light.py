@@ -121,7 +121,7 @@ def repair_root_by_keys(night: Night) -> None:
             lambda text: all(one in text for one in ("RERUN", "Send", "nothing is sent"))
         )
         console.press("down", "enter")
-        night.screens["why"] = console.wait_for("hangs on it: say why")
+        night.screens["why"] = console.wait_for("depends on it: give a reason")
         console.press("the file was late", "enter")
         night.screens["sent"] = console.wait_for("The scheduler's record shows that it succeeded", 60)
         console.press("ctrl+c")

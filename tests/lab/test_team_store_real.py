@@ -58,7 +58,7 @@ def test_two_engines_share_a_store_and_the_second_goes_on_where_the_first_was_ki
         story.schedule(next_minute())
         first, second = team(lab, tmp_path / "one", store_dsn), team(lab, tmp_path / "two", store_dsn)
         with first.running_engine() as one, second.running_engine() as two:
-            wait_until(lambda: "standing by" in tail(one.log) + tail(two.log), "one to stand by", 30)
+            wait_until(lambda: "waiting for the lease" in tail(one.log) + tail(two.log), "one to stand by", 30)
             holder = second.json("status")["header"]["engine"]["holder"]
             holding, other = (one, two) if f":{one.pid}~" in holder else (two, one)
             assert f":{holding.pid}~" in tail(other.log)
@@ -66,7 +66,7 @@ def test_two_engines_share_a_store_and_the_second_goes_on_where_the_first_was_ki
             wait_until(lambda: {"sent"} == deliveries(store_dsn), "the alert, and its record", 100)
             os.kill(holding.pid, signal.SIGKILL)
             story.cron.behave("extract_orders", "succeed")
-            wait_until(lambda: "standing by" not in tail(other.log).splitlines()[-1], "the other to work", 30)
+            wait_until(lambda: "waiting for the lease" not in tail(other.log).splitlines()[-1], "the other to work", 30)
             answer = second.run("rerun", EXTRACT, "--yes", "--why", "a bad file", "--timeout", "40")
             assert (0, "verified") == (answer.exit_status, answer.stdout.splitlines()[-1][:8]), answer
             wait_until(lambda: len(lab.smtp.mails) >= 2, "the recovery note", 30)

@@ -71,7 +71,7 @@ def test_an_empty_word_takes_back_what_was_said(night: Estate) -> None:
     told(night, rerun="never")
     assert "" == told(night, rerun="")
     assert ("ask", "") == card(night)["rerun"]
-    assert f"{LOAD} rerun: nobody has said it, so there is nothing to take back" == told(night, rerun="")
+    assert f"{LOAD} rerun: it was not set, so there is nothing to reset" == told(night, rerun="")
 
 
 def test_a_rerun_that_takes_less_wants_the_right_of_that_moment(night: Estate) -> None:

@@ -165,7 +165,7 @@ def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Que
     judged(served, "02:30")
     set_clock(served, "02:31")
     (one,) = reads.findings.list_findings(rule=DetectionRule.TOO_LONG.value)
-    words = "has run since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
+    words = "running since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
     assert (EXTRACT, words, at("02:17:30")) == (one.job, one.with_source, one.since)
     assert one in reads.jobs.job(EXTRACT).findings
     assert (one,) == reads.runs.run(one.run_id or 0).findings

@@ -88,7 +88,7 @@ def test_time_is_given_only_to_what_is_promised_and_only_more(served: Estate) ->
     assert "has no promise on 2026-11-19" in give(served, at("06:00"))
     judged(served, day())
     assert "due later already" in give(served, at("05:00"))
-    assert "more than 366 days from now" in give(served, datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
+    assert "more than 366 days ahead" in give(served, datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
     assert [] == served.rows("SELECT * FROM extension")
 
 

@@ -887,7 +887,7 @@ class FakeRequests:
         if self.refuses:
             raise RuntimeError(self.refuses)
         if self.wants_why and not why:
-            raise ReasonNeeded("tier 1 (daily-revenue) hangs on it: say why (--why)")
+            raise ReasonNeeded("tier 1 (daily-revenue) depends on it: give a reason (--why)")
 
     def act(self, wish: ActionRequest, key: str) -> None:
         self._judge(wish.why)

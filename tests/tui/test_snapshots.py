@@ -135,7 +135,7 @@ def _calm(night: Night) -> None:
 
 
 def _doubted(night: Night) -> None:
-    words = "what was told lay 14 % off on average"
+    words = "past forecasts were 14 % off on average"
     hurt = dataclasses.replace(night.reads.services_[0], distrust=words, p_late=0.61, timeliness="will_miss")
     night.reads.services_[0] = hurt
 

@@ -104,17 +104,17 @@ def authorize(
     if held < known.role:
         return AccessRefusal(_denied(person, known.role, held, subject, permissions))
     if operation == "approve" and person.name == subject.asked_by:
-        return AccessRefusal(f"{person.name} asked for it: another person must approve it")
+        return AccessRefusal(f"{person.name} requested it: another person must approve it")
     if operation == "withdraw" and subject.asked_by not in ("", person.name) and held < Role.ADMIN:
-        return AccessRefusal(f"{subject.asked_by} asked for it: only they or an admin may take it back")
+        return AccessRefusal(f"{subject.asked_by} requested it: only they or an admin may withdraw it")
     if not known.is_action:
         return AccessGranted()
     if rules.per_hour and subject.recent >= rules.per_hour:
-        return AccessRefusal(_too_many(f"{person.name} asked", subject.recent, "per_hour"))
+        return AccessRefusal(_too_many(person.name, subject.recent, "per_hour"))
     if subject.tier is None:
         return AccessGranted()
     if subject.tier in rules.reason_tiers and not subject.why.strip():
-        return AccessRefusal(f"{_affected(subject)} hangs on it: say why (--why)", wants_reason=True)
+        return AccessRefusal(f"{_affected(subject)} depends on it: give a reason (--why)", wants_reason=True)
     return AccessGranted(needs_approval=subject.tier in rules.approval_tiers)
 
 
@@ -174,13 +174,13 @@ def _policy(operation: str, subject: ActionSubject, limit: int) -> AccessGranted
     if not subject.modes & {"hold", "trigger"}:
         return AccessRefusal(f'no dependency into {subject.job} has the mode "hold" or "trigger" any more')
     if limit and subject.recent >= limit:
-        return AccessRefusal(_too_many("config's modes made requests", subject.recent, "policy_per_hour"))
+        return AccessRefusal(_too_many("config's modes", subject.recent, "policy_per_hour"))
     return AccessGranted()
 
 
 def _too_many(subject: str, count: int, key: str) -> str:
     many = f"{count} action{'s' * (count != 1)}"
-    return f"{subject} for {many} within the hour, as many as [acting] {key} lets: wait, or have it raised"
+    return f"{subject} requested {many} within the hour, the limit of [acting] {key}: wait, or raise the limit"
 
 
 def _denied(

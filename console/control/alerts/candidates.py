@@ -53,9 +53,8 @@ def _of_route(context: AlertContext, subject: AlertSubject, last: RouteNotificat
             subject.last_notification(target, text) is not None for text in (style, TECHNICAL)
         ) or not context.is_due(first_at + place * after):
             continue
-        because = (
-            f'Route "{last.route}" was told at {zoned_time(first_at, "UTC", context.now)} and did not acknowledge it.'
-        )
+        at = zoned_time(first_at, "UTC", context.now)
+        because = f'Route "{last.route}" was notified at {at} and did not acknowledge it.'
         yield Notification(subject, target, style, AlertKind.ESCALATED, because=because)
 
 

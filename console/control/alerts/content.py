@@ -30,7 +30,14 @@ from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, ServiceDayVerdict
 from console.domain.estate import ServiceFacts
 from console.domain.ids import incident_name
-from console.domain.service import Timeliness, format_late, limit_instances, reason_lines, service_of_instance
+from console.domain.service import (
+    Timeliness,
+    basis_text,
+    format_probability,
+    limit_instances,
+    reason_lines,
+    service_of_instance,
+)
 from console.text.cleaning import clean, clean_line
 from console.timing.formats import dated_time, local_time, zoned_time
 
@@ -181,7 +188,7 @@ def _service_lines(index: EstateIndex, affected: AffectedServiceVerdict, closed:
     if affected.act_by is not None and affected.green_by is not None and not closed:
         zone = _zone(index, affected)
         act_by, green_by = (zoned_time(at, zone, index.now) for at in (affected.act_by, affected.green_by))
-        yield f"act by {act_by}, green by {green_by} ({affected.source})"
+        yield f"act by {act_by}, green by {green_by}, estimated from {basis_text(affected.source)}"
     if reasons:
         yield from reason_lines(affected.reason)
 
@@ -345,8 +352,8 @@ def _margin(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zon
     expected = day.expected_at if day is not None else None
     if day is None or expected is None or not _ZERO <= expected - affected.deadline < _MINUTE:
         return _expected(day, affected, zone, now)
-    late = f", {format_late(day.p_late)}" if day.p_late is not None else ""
-    return f", with less than a minute to spare{late}"
+    risk = f"; the risk of being late is {format_probability(day.p_late)}" if day.p_late is not None else ""
+    return f", with less than a minute to spare{risk}"
 
 
 def _cause(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict], leaves: bool) -> str:

@@ -157,7 +157,7 @@ def _suppressed_by(notification: Notification, suppression: Suppression) -> Supp
 def _suppression_reason(subject: AlertSubject, stage: str) -> str:
     if not subject.decision.closed:
         return ""
-    return _RECOVERED_WHILE.get(stage, "it is over") if subject.match.recovered else "it is over"
+    return _RECOVERED_WHILE.get(stage, "resolved") if subject.match.recovered else "resolved"
 
 
 def _notice(context: AlertContext, notification: Notification, leaves: bool, log_tails: Mapping[int, str]) -> Notice:

@@ -37,7 +37,7 @@ def too_long(facts: RuleInput) -> Iterator[Finding]:
             threshold = threshold.later(*takes_longer(facts.index.estate.declared, facts.job.name, run.business_date))
             since = run.started_at + timedelta(seconds=threshold.value)
             began, most = zoned_time(run.started_at, facts.job.zone, since), format_duration(threshold.value)
-            text = f"has run since {began}, longer than {most}"
+            text = f"running since {began}, longer than {most}"
             seen = f"running since {dated_time(run.started_at, facts.job.zone)}"
             yield facts.of_run(run, since, text, threshold.evidence(seen))
 
@@ -138,7 +138,7 @@ def _time(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
         return
     if run.ended_at is None and not run.state.is_open:
         return
-    text = f"has gone on since {zoned_time(began, facts.job.zone, spent)}"
+    text = f"running since {zoned_time(began, facts.job.zone, spent)}"
     if run.ended_at is not None:
         text = f"took {format_duration(run.ended_at - began - rested)}"
     text += f", longer than its budget of {format_duration(most)}"

@@ -174,7 +174,7 @@ def _drift(job: KnownJob, record: JobRecord) -> Iterator[DetectedDrift]:
         yield _further(job, "schedule", f"{schedule_text(job.seen)} became {schedule_text(record.schedule)}")
     if job.definition_hash and job.definition_hash != record.definition_hash:
         if job.definition == clean(record.definition):
-            definition_text = "its definition changed; what it runs reads the same"
+            definition_text = "its definition changed, but its displayed text did not"
         else:
             definition_text = f"{job.definition or 'nothing'} became {record.definition or 'nothing'}"
         yield _further(job, "definition", definition_text)

@@ -25,6 +25,7 @@ from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode, DependencyOrigin
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
 from console.domain.job import ExplanationStep, Safety
+from console.domain.run import evidence_text
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import day_reason, is_start_expected
@@ -211,9 +212,9 @@ def _expected(index: EstateIndex, job: JobFacts, after: datetime) -> datetime | 
 def _of(
     job: JobFacts, run: RunFacts, kind: str, text: str, since: datetime | None = None, act: str = ""
 ) -> ExplanationStep:
-    seen = f"seen {dated_time(run.observed_at, job.zone)}" if run.observed_at else "by its schedule"
-    native = f', in its words "{clean_line(run.native_state)}"' if run.native_state else ""
-    proof = f"run {clean_line(run.period_key)}: {seen}{native}, evidence {run.evidence}"
+    seen = f"observed {dated_time(run.observed_at, job.zone)}" if run.observed_at else "expected by its schedule"
+    native = f', native state "{clean_line(run.native_state)}"' if run.native_state else ""
+    proof = f"run {clean_line(run.period_key)}: {seen}{native}, evidence {evidence_text(run.evidence)}"
     return ExplanationStep(_name(job), kind, clean_line(text), since=since, evidence=proof, act=act)
 
 
@@ -230,7 +231,7 @@ def _thing(index: EstateIndex, run: RunFacts) -> str:
 def _poll(index: EstateIndex, job: JobFacts) -> str:
     target = index.estate.targets.get(job.target_id)
     at = target.last_ok_at if target else None
-    return f"told by {clean_line(job.system)}, last poll {dated_time(at, job.zone)}" if at else ""
+    return f"reported by {clean_line(job.system)}, last poll {dated_time(at, job.zone)}" if at else ""
 
 
 def _again(job: JobFacts) -> str:

@@ -148,7 +148,7 @@ def why_not_started(hold: HoldFacts, runs: Iterable[RunFacts], now: datetime) ->
     """Why its requested start is not made any more; empty while it is pending. `runs`: of its job. Checked again
     right before the start is sent: it may have waited for hours."""
     if hold.state.is_over or hold.state is HoldState.CLEARING:
-        return hold.words or "the hold is over"
+        return hold.words or "the hold has ended"
     if has_run(runs, hold):
         return HAS_RUN
     return TOO_LATE if is_too_late(hold, now) else ""
@@ -528,7 +528,7 @@ class HoldKeeping(OpenHold):
         key = derived_key(self._hold.release_key or self._hold.key, "release")
         action = PolicyAction(key, Verb.RELEASE, self._job.id, parameters={"hold": self._hold.key}, why=why)
         words = self._hold.words if refused else why
-        return self._to(HoldState.RELEASING, f"{self._name} is let go: {why}", action, release_key=key, words=words)
+        return self._to(HoldState.RELEASING, f"{self._name} is released: {why}", action, release_key=key, words=words)
 
     def _taken_over(self) -> HoldDecision | None:
         """A person's hold that ran out goes on under its mark as that of a dependency, where one still keeps back what
@@ -544,7 +544,7 @@ class HoldKeeping(OpenHold):
         if not left:
             return None
         words = f"until {condition_text(self._index.estate.jobs, left)}"
-        event = f"{self._name} is held on {words}: the hold by {hold.held_by} is over"
+        event = f"{self._name} is held on {words}: the hold by {hold.held_by} has ended"
         return self._to(
             HoldState.HELD, event, kind="reactive", mode=policy.mode, upstream_id=left[0].upstream_id, held_by=BY,
             why=f"{words} (before that held by {hold.held_by})", words=words, until=run.period_at + policy.hold_for,
@@ -556,13 +556,13 @@ class HoldKeeping(OpenHold):
         is_said = hold.words == KEPT_FOR_PLAN or hold.words.startswith(RELEASE_FAILED)
         if is_said or not hold.until <= self._now < hold.lasts_until:
             return None
-        event = f"{self._name} is held on {KEPT_FOR_PLAN}: the hold by {hold.held_by} is over"
+        event = f"{self._name} is held on {KEPT_FOR_PLAN}: the hold by {hold.held_by} has ended"
         return self._to(HoldState.HELD, event, words=KEPT_FOR_PLAN)
 
     def _why_let_go(self) -> str:
         hold = self._hold
         if self._now >= hold.lasts_until:
-            return f"its time is over{self._still_awaited()}"
+            return f"its time has ended{self._still_awaited()}"
         if hold.kind == "person":
             return ""
         if has_run(self._runs(), hold):
@@ -658,7 +658,7 @@ class HoldRelease(OpenHold):
             return self._to(HoldState.STARTING)
         is_absent = self._start_is_absent(max(released, hold.due_at))
         if is_absent and (words := self._not_needed()):
-            return self._to(HoldState.RELEASED, f"{self._name} was let go and not started; {words}", words=words)
+            return self._to(HoldState.RELEASED, f"{self._name} was released and not started; {words}", words=words)
         own = own_start_suffices(self._job, hold.due_at, released, self._now)
         if own is not None and (is_absent or hold.due_at <= released):
             return self._left_to_its_clock(own, released)
@@ -678,7 +678,7 @@ class HoldRelease(OpenHold):
 
     def _not_started(self) -> HoldDecision:
         released, start = self._hold.released_at, self._hold.start
-        told = f"let go at {zoned_time(released, self._job.zone, self._now)} and " if released is not None else ""
+        told = f"released at {zoned_time(released, self._job.zone, self._now)} and " if released is not None else ""
         waited = f" ({start.words})" if start is not None and start.words else ""
         words = f"{told}not started{self._still_awaited() or f'; {TOO_LATE}'}{waited}"
         return self._to(HoldState.RELEASED, f"{self._name} was {words}", words=words)
@@ -687,7 +687,7 @@ class HoldRelease(OpenHold):
         """Its next instant stands for what was kept back. One that is near is watched: its scheduler may miss it."""
         is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
         words = f"nothing is started: its schedule starts it at {zoned_time(own, self._job.zone, self._now)}"
-        state, event = HoldState.WATCHING if is_near else HoldState.RELEASED, f"{self._name} was let go, {words}"
+        state, event = HoldState.WATCHING if is_near else HoldState.RELEASED, f"{self._name} was released, {words}"
         business_date = business_date_of(own, None, self._job.zone, self._job.cutoff)
         key = instant_key(own)
         return self._to(state, event, due_at=own, period_key=key, business_date=business_date, words=words)

@@ -45,7 +45,7 @@ def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Map
     release = _other_of(plan, step, Verb.RELEASE)
     before = [place for place in release.after if place != step.place] if release is not None else []
     if release is not None and all(states.get(place) in ENDED_STEP_STATES for place in before):
-        return EndStep(step, "verified", "not needed: what it reads was good before its start; nothing was sent")
+        return EndStep(step, "verified", "not needed: its inputs were good before its start; nothing was sent")
     if begun := _begun(plan, step):
         return EndStep(step, "verified", f"{begun}; nothing was sent")
     due = step.due or plan.requested + timedelta(seconds=step.wait_s)
@@ -135,7 +135,7 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
     states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
     if plan.state == "aborted":
         held = jobs_left_held(plan)
-        lets_go = "; it stays held until its hold is over: headway hold release {0} releases it"
+        lets_go = "; it stays held until its hold ends: headway hold release {0} releases it"
         given_up = [
             EndStep(step, "given_up", f"the plan was aborted{lets_go.format(step.job) if step.job in held else ''}")
             for step in plan.steps

@@ -18,7 +18,7 @@ from console.control.snapshot.holds import held_start_reason
 from console.control.snapshot.runs import RunKey, run_key, run_time
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.plan import LeftOutRun, SavedService
-from console.domain.service import format_late
+from console.domain.service import format_risk
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
 from console.timing.formats import local_time, zoned_time
@@ -156,7 +156,7 @@ def _save(index: EstateIndex, day: ServiceForecast, act_by: datetime | None) -> 
         return SavedService(name, business_date, saved=None, words="unknown: no estimate")
     shown = zoned_time(act_by, day.service.zone, index.now)
     if index.now > act_by:
-        chance = f", {format_late(day.odds.late)}" if _may_be_saved(index, day) and day.odds is not None else ""
+        chance = f", {format_risk(day.odds.late)}" if _may_be_saved(index, day) and day.odds is not None else ""
         return SavedService(name, business_date, saved=False, words=f"its act-by {shown} has passed{chance}")
     return SavedService(name, business_date, saved=True, words=f"act by {shown}")
 
@@ -173,7 +173,7 @@ def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -
 
 def _lost_words(index: EstateIndex, day: ServiceForecast) -> str:
     if _may_be_saved(index, day) and day.odds is not None:
-        return f"{day.service.name}: {format_late(day.odds.late)}, its act-by has passed; the plan may still save it"
+        return f"{day.service.name}: {format_risk(day.odds.late)}, its act-by has passed; the plan may still save it"
     return f"{day.service.name} cannot be saved any more; the plan repairs it for those who read it late"
 
 

@@ -346,7 +346,7 @@ def _with_own_start(index: EstateIndex, one: _PlanScope, scopes: Sequence[_PlanS
     natively = {edge.upstream for edge in index.graph.into(one.run.job_id) if edge.native}
     if one.verb == WAIT or not _any_of(scopes, natively, one.run.business_date):
         return one
-    return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run stands in for this step")
+    return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run replaces this step")
 
 
 def _step(

@@ -68,25 +68,21 @@ class RiskAlarm:
 
     @property
     def words(self) -> str:
-        """ "at risk from 25 % on: 12 of 30 days in time are known (2 told, 10 back-tested); then by its risk, 10 %,
-        and its own past"."""
-        risk, first = f"its risk, {format_percent(self.risk)}", f"at risk from {format_percent(self.late)} on"
-        known = f"{self.days} of {self.budget} days in time are known{self._by(' ({})')}"
-        if not self.is_learned:
+        """ "from 25 % risk on, until 30 days without a miss are known (12 so far: 2 live, 10 back-tested); then from
+        10 %, as configured, or higher by its past"."""
+        first, configured = f"from {format_percent(self.late)} risk on", format_percent(self.risk)
+        live = self.days - self.back_tested
+        known = f"{live} live, {self.back_tested} back-tested" if self.days else ""
+        if not self.is_learned and self.late != self.risk:
+            so_far = f"{self.days} so far{known and f': {known}'}"
             return (
-                f"{first}, its risk: {known}"
-                if self.late == self.risk
-                else (f"{first}: {known}; then by {risk}, and its own past")
+                f"{first}, until {self.budget} days without a miss are known ({so_far}); then from {configured},"
+                " as configured, or higher by its past"
             )
-        known = f"{self.days} days in time are known{self._by(', {}')}"
+        known = f"{self.days} days without a miss are known{known and f' ({known})'}"
         if self.late == self.risk:
-            return f"{first}, its risk: {known}"
-        risk = format_percent(self.risk)
-        return f"{first}: one day in {self.budget} in time came near that; {known}; its risk is {risk}"
-
-    def _by(self, shown: str) -> str:
-        told = self.days - self.back_tested
-        return shown.format(f"{told} told, {self.back_tested} back-tested") if self.days else ""
+            return f"{first}, as configured; {known}"
+        return f"{first}: one day in {self.budget} without a miss came near that; {known}; configured: {configured}"
 
 
 def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> RiskAlarm:
@@ -146,7 +142,7 @@ class ForecastScore:
         if self.days < ENOUGH_DAYS or self.ece is None or self.brier is None:
             return ""
         if self.ece >= OFF:
-            return f"what was told lay {format_percent(self.ece)} off on average"
+            return f"past forecasts were {format_percent(self.ece)} off on average"
         is_worse = self.skill is not None and self.skill < 0
         return "worse than forecasting the share of its late days every time" if is_worse else ""
 

@@ -27,7 +27,7 @@ from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate
 from console.domain.history import MIN_RUNS, DurationEstimate
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import Timeliness, format_late
+from console.domain.service import Timeliness, format_risk
 from console.forecast.finish_times import (
     FinishTimes,
     ForecastNode,
@@ -174,7 +174,7 @@ def _by_forecast(
         status = judge_risk(day.odds.late, alarm.late, estate.stood.get(day.key))
         if day.odds.late >= MIN_SHOWN_P_LATE or status is not Timeliness.ON_TIME:
             why = _why(day.odds, distrust_reason(estate.tallies, name))
-            expected = f"{format_late(day.odds.late)}: {expected}{why}"
+            expected = f"{format_risk(day.odds.late)}: {expected}{why}"
         else:
             expected += _why(day.odds, "")
     if threat is not None and status is Timeliness.ON_TIME:
@@ -197,7 +197,7 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
         return Timeliness.AT_RISK, f"{threat.cause}: {advice}; no act-by is known: {why}"
     after = "".join(f"; {start}" for start in budget.starts)
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
-        after += f"; {format_late(day.odds.late)}: {day.odds.why}"
+        after += f"; {format_risk(day.odds.late)}: {day.odds.why}"
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.stood.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
@@ -263,7 +263,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         done is None and not awaits and day.deadline > index.now - timedelta(days=1)
     )  # nothing forecasts a check
     instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
-    by_order_text = f"; without a key, told apart by their order: {', '.join(day.by_order)}" if day.by_order else ""
+    by_order_text = f"; without a key, distinguished by their order: {', '.join(day.by_order)}" if day.by_order else ""
     sum_text = "; its simulation failed: this is a sum of usual times, see headway status" if day.is_unforeseen else ""
     verdict = ServiceDayVerdict(
         service=day.service.name,

@@ -79,7 +79,7 @@ class JobHolds:
             if key == hold.period_key and hold.words.startswith(NOT_NEEDED):
                 return RunState.SKIPPED, f"{hold.words} (hold {hold.key})"
             if key != hold.period_key and _stood_for(hold, at):
-                return RunState.SKIPPED, f"held back (hold {hold.key}): the start after it stands for it"
+                return RunState.SKIPPED, f"not started (hold {hold.key}): the start after it replaces it"
         return None
 
     def owes(self, key: str) -> bool:

@@ -59,7 +59,7 @@ def has_slot(run: RunFacts) -> bool:
 
 
 def slot_text(pool: JobPool, holders: Sequence[str]) -> str:
-    """ "a slot of etl_pool: 3 of 3 taken by load_a, load_b and load_c"; without names if unknown."""
+    """ "a slot of etl_pool: 3 of 3 used by load_a, load_b and load_c"; without names if unknown."""
     slot = f"a slot of {clean_line(pool.name)}"
     if not holders:
         return f"{slot} ({pool.slots})"
@@ -67,4 +67,4 @@ def slot_text(pool: JobPool, holders: Sequence[str]) -> str:
     hidden = len(names) - MAX_NAMED
     shown = [*names[:MAX_NAMED], f"{hidden} more"] if hidden > 0 else list(names)
     listed = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-    return f"{slot}: {len(holders)} of {pool.slots} taken by {listed}"
+    return f"{slot}: {len(holders)} of {pool.slots} used by {listed}"

@@ -8,11 +8,11 @@ from console.domain.estate import EvaluationSettings, TargetFacts
 
 UNREACHABLE_REASONS = {
     "refused": "refuses Headway",
-    "forbidden": "does not let Headway look",
+    "forbidden": "does not let Headway read",
     "unsupported": "is not what its kind can read",
     "broken": "cannot be read",
     "failing": "answers with a fault",
-    "limited": "is asked too much",
+    "limited": "limits our requests",
 }
 """Why a target is not seen, by the error of its polls: these answer, so their jobs may still run. With other errors
 it does not answer."""

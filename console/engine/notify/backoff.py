@@ -34,7 +34,7 @@ def after_failure(tries: int, refusals: int, age: timedelta, give_up_after: time
     was created or requeued; `chance`: uniform in [0, 1). The delay is uniform in 0 … min(cap, base · 2^n).
     """
     if refusals >= REFUSALS:
-        return RetryDecision(None, f"refused for good {refusals} times")
+        return RetryDecision(None, f"refused permanently {refusals} times")
     if age >= give_up_after:
         return RetryDecision(None, f"not accepted within {format_duration(give_up_after)}")
     longest = min(CAP, BASE * 2.0 ** min(tries - 1, 30))

@@ -163,7 +163,7 @@ class RotaReader:
             return ""
         shift = on_call(self._shifts[name], now)
         if shift is None:
-            return f'rota "{name}" has a gap: nobody is on call'
+            return f'rota "{name}" has a gap: no one is on call'
         known = route_of_person(self._alerting, name, shift.person)
         return "" if known else f'rota "{name}" names "{shift.person}", who is not in its people'
 

@@ -241,4 +241,4 @@ class Outbox:
 
     def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:
         rows.park(self._store, fence, delivery.id, error, self._now(), sent.arrived, refusals)
-        log.error("alert given up", delivery=delivery.id, route=delivery.route, title=delivery.title, error=error)
+        log.error("alert abandoned", delivery=delivery.id, route=delivery.route, title=delivery.title, error=error)

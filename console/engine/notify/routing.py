@@ -145,7 +145,7 @@ class AlertRouter:
     def park_strays(self, fence: int) -> None:
         strays = rows.park_strays(self._store, fence, self.url_sources, micros(self._clock.now()))
         if strays:
-            log.error("alerts whose URL left the config were given up", deliveries=strays)
+            log.error("alerts whose URL left the config were abandoned", deliveries=strays)
 
     def given_up(self) -> dict[str, int]:
         """Number of parked deliveries per route."""

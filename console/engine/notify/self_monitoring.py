@@ -203,7 +203,7 @@ class SelfMonitor:
 def _alert(route: str, key: str, title: str, words: str, estate: str, made: datetime) -> NewAlert:
     name = clean_line(estate)
     first = f"Headway, estate {name}: {title}."
-    at = f"Told at {made:%Y-%m-%d %H:%M:%S}Z."
+    at = f"Sent at {made:%Y-%m-%d %H:%M:%S}Z."
     fix = "Fix: run headway status, then read the engine's log."
     plain = [first, "", at, *([fix] if words else [])]
     lines = [first, *([words] if words else []), *plain[1:]]

@@ -68,7 +68,7 @@ class PlanExecutor:
                 self._make(fence, plan, move)
         for number, why in unreadable.items():
             text = f"the stored plan cannot be read: {why}. Sent actions go on. Fix: propose a new plan for the rest"
-            log.error("plan given up", plan=number, words=text)
+            log.error("plan abandoned", plan=number, words=text)
             plans.abandon_plan(self._store, fence, number, text, self._clock.now(), self._audience)
 
     def _make(self, fence: int, plan: PlanProgress, move: PlanMove) -> None:

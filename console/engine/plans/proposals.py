@@ -133,7 +133,7 @@ class PlanProposer:
         pool.shutdown(wait=False, cancel_futures=True)
         for future in done:
             future.result()  # raises its exception
-        late = "the scheduler did not answer in time; it is asked again before anything is sent"
+        late = "the scheduler did not answer in time; the preview is repeated before anything is sent"
         steps = [finished.get(step.place) or replace(step, trouble=late) for step in draft.steps]
         stated = jobs.stated_safety(self._store, {step.job_id for step in steps})
         steps = [

@@ -104,7 +104,7 @@ class Engine:
                 log.info("another engine works already", holder=got.holder)
                 return
             if got is not None and (told is None or told.holder != got.holder):
-                log.info("standing by", holder=got.holder, since=str(got.since))
+                log.info("waiting for the lease", holder=got.holder, since=str(got.since))
             told = got
             self._end.wait(STAND_BY_SECONDS if got is not None else 0)
         self._parts.leave()
@@ -133,7 +133,7 @@ class Engine:
     def _surprise(self, error: Exception) -> None:
         """Reports an unexpected error of the engine; everything is retried."""
         words = self._in_words(error)
-        log.error("the engine broke, it begins anew", error=words, exc_info=error)
+        log.error("the engine failed and restarts", error=words, exc_info=error)
         self._own.look(self._parts, None, {PARTS: words})
         self._end.wait(STAND_BY_SECONDS)
 
@@ -149,7 +149,7 @@ class Engine:
                 lease = leases.renew_fence(self._parts.store, LEASE_NAME, lease)
         except LeaseLost:
             failpoint("lease.lost")
-            log.warning("lease lost, standing by", fence=lease.fence)
+            log.warning("lease lost, waiting for the lease", fence=lease.fence)
         finally:
             self._free(lease)
 
@@ -226,13 +226,13 @@ class Engine:
         recorded = ""
         while not self._end.wait(self._renew_seconds):
             if watch.stopping():
-                log.warning("the lease was not renewed in time; the parts have stopped and start anew")
+                log.warning("the lease was not renewed in time; its workers have stopped and restart")
                 return
             if gone := workers.gone():
-                log.error("a part has ended; all start anew", parts=", ".join(gone))
+                log.error("a worker has ended; all restart", parts=", ".join(gone))
                 return
             if self._is_outdated():
-                log.info("all parts begin anew, with the config as it is now")
+                log.info("all workers restart with the current config")
                 return
             try:
                 self._renew(lease, watch)

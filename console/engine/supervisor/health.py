@@ -65,7 +65,7 @@ class EngineHealth:
         try:
             if parked := self._given_up():
                 number, routes = sum(parked.values()), ", ".join(sorted(parked))
-                parts.append(f"{number} alert{'s' if number > 1 else ''} given up ({routes}): headway alert")
+                parts.append(f"{number} alert{'s' if number > 1 else ''} abandoned ({routes}): headway alert")
         except StoreError:
             pass  # reported already
         parts.append(f"the heartbeat ping fails: {self._ping_fails}" if self._ping_fails else "")

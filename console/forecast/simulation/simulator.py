@@ -161,7 +161,9 @@ def prepare_night(
     """`ends`: the jobs that deliver the services; `samples`: a multiple of CHUNK. Raises ValueError without a night to
     learn from, and for a loop."""
     if not len(past.takes):
-        raise ValueError("no earlier night to learn from: forecast once one is over, or declare what the jobs take")
+        raise ValueError(
+            "no earlier night to learn from: forecast after the first one, or declare the durations of the jobs"
+        )
     plan = plan_layers(graph.upstreams, ends, graph.rules)
     plan = replace(plan, pools=tuple((pool.slots, _queue_order(plan, pool, past)) for pool in graph.pools))
     seed = seeds(graph.names, len(graph.upstreams))[plan.order]

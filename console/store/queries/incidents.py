@@ -26,7 +26,7 @@ from console.store.queries.base import ContextQueries, ReadStore, run_visibility
 from console.store.queries.findings import FindingQueries
 from console.store.row_values import from_row
 
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 MAX_REPAIRS = 12
 """Past failures shown at most."""
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))

@@ -49,7 +49,7 @@ class ApproveScreen(SendScreen[bool]):
     """Returns True if the user approves."""
 
     SEND: ClassVar[str] = "Approve"
-    DOES: ClassVar[str] = "approves"
+    DOES: ClassVar[str] = "approve"
 
     def __init__(self, approval: ApprovalView) -> None:
         super().__init__()

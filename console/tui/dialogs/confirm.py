@@ -54,7 +54,7 @@ class SendScreen(Overlay[ConfirmResult]):
     SendScreen.-tight #choices { margin-top: 0; }
     """
     SEND: ClassVar[str] = "Send"
-    DOES: ClassVar[str] = "sends"
+    DOES: ClassVar[str] = "send"
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class SendScreen(Overlay[ConfirmResult]):
             self.say(NAME_PROMPT)
             return
         self.offer([("back", "Back", "nothing is sent"), ("send", self.SEND, says)])
-        self.paint_title(f"{self._key('down')} {self._key('enter')} {self.DOES} ")
+        self.paint_title(f"{self._key('down')} then {self._key('enter')}: {self.DOES} ")
 
     def paint_title(self, how: str) -> None:
         what, subject = self.about

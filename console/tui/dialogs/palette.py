@@ -45,9 +45,10 @@ PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column(""
 KEY_COLUMNS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
 
 LEGEND = (
-    (RunEvidence.INFERRED, "inferred", "mark: no source recorded its end; inferred from other facts"),
-    (RunEvidence.CONFLICT, "conflict", "mark: sources disagree, or it read its upstream too early"),
-    (RunEvidence.STALE, "unreachable", "mark: its system does not respond; this is the last known state"),
+    ("evidence", RunEvidence.INFERRED, "inferred", "mark: no source recorded its end; inferred from other facts"),
+    ("evidence", RunEvidence.CONFLICT, "conflict", "mark: sources disagree"),
+    ("role", "stale", "stale", "mark: it read its upstream too early, or while that was red"),
+    ("evidence", RunEvidence.STALE, "outdated", "mark: its system is silent; this is the last known state"),
 )
 
 
@@ -148,9 +149,9 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
         PaletteChoice(" ".join(key_table.key_label(key) for key in act.keys), act.word, act.says, None) for act in moved
     ]
     legend = []
-    if screen.WHERE in ("jobs", "job", "run"):
-        legend = [PaletteChoice(screen.ctx.mark("evidence", evidence)[0], label, says, None)
-                  for evidence, label, says in LEGEND]  # fmt: skip
+    if screen.WHERE in ("jobs", "job", "runs", "run"):
+        legend = [PaletteChoice(screen.ctx.mark(column, value)[0], label, says, None)
+                  for column, value, label, says in LEGEND]  # fmt: skip
     title = f"keys of {key_table.SCREENS[screen.WHERE]}"
     return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
 

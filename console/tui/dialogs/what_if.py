@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 
 from console.domain.forecast import WhatIfOutcome, WhatIfView, parse_what_if
 from console.domain.job import JobView
-from console.domain.service import format_late
+from console.domain.service import format_risk
 from console.text.cleaning import clean_line
 from console.timing.durations import time_of_day
 from console.tui.dialogs.ask import AskScreen
@@ -68,7 +68,7 @@ def _variant_line(name: str, odds: WhatIfOutcome, outlook: WhatIfView, ctx: Rend
     until = f", p95 {p95}" if p95 != p50 else ""
     return [
         (f"  {fit(name, NAME_WIDTH)} ", "dim" if name == UNCHANGED else "plain"),
-        (fit(format_late(odds.late), LATE), style),
+        (fit(format_risk(odds.late), LATE), style),
         (f"done {p50}{until}", "plain"),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,18 +78,23 @@ def paused_text(pause: SystemPause, ctx: RenderContext) -> str:
 
 
 def state_cells(row: JobRow | RunRow, ctx: RenderContext) -> tuple[Segment, Segment, Segment]:
-    """State mark, evidence mark, word. Of an unreachable system open states show `?` with their age, and a past success
-    is not green."""
+    """State mark, evidence mark, word. Of a silent system open states show `?` and since when it is silent, and a past
+    success is not green."""
     mark, label, style = ctx.mark("state", row.state)
     sign, _, sign_style = ctx.mark("evidence", row.evidence)
     if row.stale_read:
-        sign, sign_style = ("#" if ctx.plain else "≠"), "warn"
+        sign, sign_style = ctx.sign("stale"), "warn"
     if row.stale_since is not None and (row.evidence == RunEvidence.STALE or is_open(row.state)):
-        stale = ctx.sign("stale")
-        return ("?", "dim"), (stale, "warn"), (f"{stale} {format_short(ctx.now - row.stale_since)}", "dim")
+        return ("?", "dim"), (ctx.sign("silent"), "warn"), (silent_text(row.stale_since, ctx), "dim")
     if row.stale_since is not None and style == "ok":
-        return (mark, "dim"), (ctx.sign("stale"), "warn"), (label, "dim")
+        return (mark, "dim"), (ctx.sign("silent"), "warn"), (label, "dim")
     return (mark, style), (sign, sign_style), (label, style)
+
+
+def silent_text(since: datetime, ctx: RenderContext) -> str:
+    """ "silent 4m", "silent 3h": how long a system has sent no data, in its largest unit, for a narrow cell."""
+    age = format_short(ctx.now - since)
+    return f"silent {re.sub(r'(?<=[dh]).+', '', age)}"
 
 
 def marked_row(

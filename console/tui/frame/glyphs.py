@@ -53,7 +53,7 @@ EVIDENCE: dict[str, Glyph] = {
     RunEvidence.INFERRED: Glyph("≈", "~", "inferred", "dim"),
     RunEvidence.ASSERTED: Glyph("p", "p", "asserted", "dim"),
     RunEvidence.CONFLICT: Glyph("≠", "#", "conflict", "warn"),
-    RunEvidence.STALE: Glyph("◷", "o", "stale", "warn"),
+    RunEvidence.STALE: Glyph("◷", "o", "outdated", "warn"),
 }
 
 SAFETY: dict[str, Glyph] = {
@@ -66,8 +66,8 @@ SAFETY: dict[str, Glyph] = {
 ROLES: dict[str, Glyph] = {
     "root": Glyph("◉", "O", "root", "bad"),
     "red": Glyph("✖", "X", "red", "bad"),
-    "stale": Glyph("≠", "#", "stale", "warn"),
-    "threatened": Glyph("!", "!", "threat", "warn"),
+    "stale": Glyph("«", "<", "stale", "warn"),
+    "threatened": Glyph("!", "!", "at risk", "warn"),
     "repaired": Glyph("●", "+", "green", "ok"),
 }
 
@@ -103,7 +103,8 @@ COLUMNS = {
 _MARKS = {(column, str(value)): mark for column, marks in COLUMNS.items() for value, mark in marks.items()}
 
 SIGNS = {
-    "stale": ("◷", "?"),
+    "silent": ("◷", "?"),
+    "stale": ("«", "<"),
     "full": ("▓", "#"),
     "empty": ("░", "."),
     "dash": ("–", "-"),

@@ -73,7 +73,6 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
     sick = view.failing_since is not None or view.pause is not None
     length = format_short if sick else format_span
     age = f"{length(ctx.now - view.last_ok)} ago" if view.last_ok else "never"
-    stale = ctx.sign("stale")
     mark, label, style = _health_cell(view, ctx, is_watched)
     return cells_row(
         target_name(view),
@@ -81,7 +80,7 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
         (target_name(view), "strong" if sick else "plain"),
         (_kind_text(view), "dim"),
         (label, style),
-        (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
+        (age, "warn" if sick else "plain"),
         (format_span(timedelta(seconds=view.poll_every_s)), "dim"),
         ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
         (f"{view.jobs:,}", "plain"),
@@ -92,7 +91,7 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
 
 def _health_cell(view: TargetView, ctx: RenderContext, is_watched: bool) -> tuple[str, str, str]:
     if view.failing_since is not None or view.pause is not None:
-        return ctx.sign("stale"), "paused" if view.pause is not None else "unreachable", "warn"
+        return ctx.sign("silent"), "paused" if view.pause is not None else "unreachable", "warn"
     if view.last_ok is None:
         return ctx.mark("state", RunState.WAITING)[0], "not seen yet", "dim"
     if view.stopped_reason:

@@ -15,7 +15,7 @@ from textual.app import ComposeResult
 
 from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
-from console.domain.service import format_late
+from console.domain.service import format_risk
 from console.domain.timeline import TimelineView
 from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.glyphs import SIGNS
@@ -187,7 +187,7 @@ def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list
         return [*runs, ("no estimate", "dim")]
     late = clock.hm(lane.late, now)
     odds = lane.service.p_late if wide and lane.service is not None else None
-    chance = f", {format_late(odds)}" if odds is not None and odds >= STATE_TEXTS else ""
+    chance = f", {format_risk(odds)}" if odds is not None and odds >= STATE_TEXTS else ""
     return [*runs, (f"expected {clock.hm(lane.expected, now)}, p95 {late}{chance}", "plain")]
 
 

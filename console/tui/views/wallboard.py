@@ -220,7 +220,7 @@ def _systems(wall: WallboardState, ctx: RenderContext, width: int) -> list[BarLi
 def _target(target: TargetView, ctx: RenderContext, is_old: bool) -> list[Segment]:
     age = format_short(max(ctx.now - target.last_ok, timedelta(0))) if target.last_ok is not None else "never"
     if target.failing_since is not None:
-        return [(f"  {ctx.sign('stale')} {target_name(target)} {age}", "warn")]
+        return [(f"  {ctx.sign('silent')} {target_name(target)} silent {age}", "warn")]
     if target.stopped_reason:
         mark = ctx.mark("state", "missed")[0]
         return [(f"  {mark} {target_name(target)} {age}, nothing starts", "bad")]

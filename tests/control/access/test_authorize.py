@@ -132,7 +132,7 @@ def test_a_refusal_says_what_is_needed_what_there_is_and_whom_to_ask() -> None:
 @pytest.mark.parametrize("why", ["", "  \n"])
 def test_a_tier_that_wants_a_reason_gets_one_or_nothing(why: str) -> None:
     rules = ActingRules(reason_tiers=(1,))
-    assert "tier 1 (daily-revenue) hangs on it: say why (--why)" == reason(
+    assert "tier 1 (daily-revenue) depends on it: give a reason (--why)" == reason(
         "rerun", replace(EXTRACT, why=why), rules=rules
     )
     assert may("rerun", EXTRACT, rules=rules)
@@ -151,7 +151,7 @@ def test_one_person_asks_for_so_much_an_hour_and_no_more() -> None:
     rules = ActingRules((), (), per_hour=20)
     assert may("rerun", replace(EXTRACT, recent=19), rules=rules)
     assert reason("rerun", replace(SCRATCH, recent=20), rules=rules) == (
-        "alice asked for 20 actions within the hour, as many as [acting] per_hour lets: wait, or have it raised"
+        "alice requested 20 actions within the hour, the limit of [acting] per_hour: wait, or raise the limit"
     )
     assert may("log", replace(EXTRACT, recent=20), rules=rules)
     assert may("rerun", replace(EXTRACT, recent=999), rules=ActingRules((), (), per_hour=0))
@@ -187,7 +187,7 @@ def test_a_switch_has_no_door_to_what_it_cannot_say(name: str, value: str) -> No
 
 def test_nobody_approves_what_they_asked_for() -> None:
     admin = PermissionRule("alice", Role.ADMIN)
-    assert "alice asked for it: another person must approve it" == reason(
+    assert "alice requested it: another person must approve it" == reason(
         "approve", replace(EXTRACT, asked_by="alice"), admin
     )
     assert may("approve", replace(EXTRACT, asked_by="bob"), admin)
@@ -197,7 +197,7 @@ def test_who_asked_or_an_admin_takes_it_back_and_nobody_else() -> None:
     acts, admin = PermissionRule("alice", Role.ACT), PermissionRule("alice", Role.ADMIN)
     assert may("withdraw", replace(EXTRACT, asked_by="alice"), acts)
     assert may("withdraw", replace(EXTRACT, asked_by="bob"), admin)
-    words = "bob asked for it: only they or an admin may take it back"
+    words = "bob requested it: only they or an admin may withdraw it"
     assert words == reason("withdraw", replace(EXTRACT, asked_by="bob"), acts)
     assert not may("withdraw", replace(EXTRACT, asked_by="alice"), PermissionRule("alice", Role.VIEW))
 

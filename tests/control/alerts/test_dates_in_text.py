@@ -37,8 +37,8 @@ RUNNING = run(1, LATE, "23:50", RunState.RUNNING)
 @pytest.mark.parametrize(
     "rule, clock, runs, told",
     [
-        (DetectionRule.TOO_LONG, "00:30", [RUNNING], "has run since 19 Nov 23:50 UTC, longer than"),
-        (DetectionRule.OVER_BUDGET, "00:30", [RUNNING], "has gone on since 19 Nov 23:50 UTC, longer than"),
+        (DetectionRule.TOO_LONG, "00:30", [RUNNING], "running since 19 Nov 23:50 UTC, longer than"),
+        (DetectionRule.OVER_BUDGET, "00:30", [RUNNING], "running since 19 Nov 23:50 UTC, longer than"),
         (
             DetectionRule.NOT_STARTED,
             "00:01",

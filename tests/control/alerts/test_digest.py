@@ -88,7 +88,7 @@ def test_the_pause_is_even_between_nothing_and_a_doubling_limit(tries: int, long
 
 def test_a_refusal_for_good_is_believed_the_third_time() -> None:
     assert after_failure(2, 2, seconds(0), DAY, 0.5).wait
-    assert RetryDecision(None, "refused for good 3 times") == after_failure(3, 3, seconds(0), DAY, 0.5)
+    assert RetryDecision(None, "refused permanently 3 times") == after_failure(3, 3, seconds(0), DAY, 0.5)
 
 
 def test_what_was_not_accepted_in_time_is_given_up_and_tried_once_more_right_before() -> None:

@@ -67,7 +67,7 @@ def test_without_any_route_nobody_is_told_and_the_incident_stands() -> None:
 def test_deadlines_are_told_in_the_zone_of_their_service_with_its_label() -> None:
     (notice,) = told(services=[service("daily", "07:30", LOAD, zone="Europe/Berlin", title="Daily revenue")]).notices
     assert "Daily revenue (tier 1), due 2026-11-20 07:30 CET: at risk" in notice.body
-    assert "act by 06:40 CET, green by 07:00 CET (declared)" in notice.body
+    assert "act by 06:40 CET, green by 07:00 CET, estimated from declared duration" in notice.body
     assert notice.title.endswith("act by 06:40 CET")
 
 

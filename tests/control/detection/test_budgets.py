@@ -30,7 +30,7 @@ SOURCE = "declared in config, the job's budget"
 
 def test_what_goes_on_beyond_its_time_is_over_budget_from_then_on() -> None:
     assert [] == told("03:29", RUNNING)
-    words = "has gone on since 03:10 UTC, longer than its budget of 20m"
+    words = "running since 03:10 UTC, longer than its budget of 20m"
     assert [f"{words}; threshold 20m, {SOURCE}"] == told("03:31", RUNNING)
 
 
@@ -43,7 +43,7 @@ def test_the_hours_until_somebody_repaired_it_are_on_no_budget() -> None:
     """It failed after 5 minutes, and was run again at nine in the morning: 15 more are left to it."""
     again = replace(RUNNING, attempt=2, started_at=at("09:00"), ends=((at("03:15"), RunState.FAILED),))
     assert [] == told("09:14", again)
-    words = "has gone on since 03:10 UTC, longer than its budget of 20m"
+    words = "running since 03:10 UTC, longer than its budget of 20m"
     assert [words] == [one.partition(";")[0] for one in told("09:16", again)]
     done = replace(again, state=RunState.SUCCEEDED, ended_at=at("09:30"))
     assert ["took 35m, longer than its budget of 20m"] == [one.partition(";")[0] for one in told("09:40", done)]

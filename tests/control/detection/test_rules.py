@@ -84,7 +84,7 @@ RUNNING = run(1, EXTRACT, "03:10", RunState.RUNNING)
 
 def test_a_run_that_takes_half_as_long_again_as_nearly_all_before_is_too_long() -> None:
     (one,) = found(looked("03:30", RUNNING), "03:30", DetectionRule.TOO_LONG)
-    assert "has run since 03:10 UTC, longer than 15m; threshold 15m, history (20 runs)" == one.with_source
+    assert "running since 03:10 UTC, longer than 15m; threshold 15m, history (20 runs)" == one.with_source
     assert at("03:25") == one.since
     assert (1, RUNNING.period_key, 1, "running since 2026-11-20 03:10 UTC") == (
         one.job_id, one.period_key, one.run_id, one.evidence.seen,
@@ -100,14 +100,14 @@ def test_a_run_is_not_too_long_before_its_threshold_and_the_instant_is_named() -
 def test_a_job_of_three_seconds_may_take_five() -> None:
     quick = run(1, EXTRACT, "03:10", RunState.RUNNING)
     assert [] == words(looked("03:10:05", quick, known=past(*[3.0] * 20)), "03:10:05", DetectionRule.TOO_LONG)
-    assert ["has run since 03:10 UTC, longer than 2m3s; threshold 2m3s, history (20 runs)"] == words(
+    assert ["running since 03:10 UTC, longer than 2m3s; threshold 2m3s, history (20 runs)"] == words(
         looked("03:13", quick, known=past(*[3.0] * 20)), "03:13", DetectionRule.TOO_LONG
     )
 
 
 def test_one_night_of_ten_hours_does_not_move_the_threshold() -> None:
     history = past(36_000.0, *[600.0] * 40)
-    assert ["has run since 03:10 UTC, longer than 15m; threshold 15m, history (41 runs)"] == words(
+    assert ["running since 03:10 UTC, longer than 15m; threshold 15m, history (41 runs)"] == words(
         looked("03:30", RUNNING, known=history), "03:30", DetectionRule.TOO_LONG
     )
 
@@ -116,7 +116,7 @@ def test_a_night_is_compared_with_the_same_day_of_the_week_where_there_are_enoug
     """Tonight is Thursday's, 19 November 2026; each seventh night before took an hour."""
     history = past(*[3600.0 if number % 7 == 0 else 600.0 for number in range(1, 61)])
     assert [] == words(looked("04:10", RUNNING, known=history), "04:10", DetectionRule.TOO_LONG)
-    assert ["has run since 03:10 UTC, longer than 1h30m; threshold 1h30m, history (8 Thursdays)"] == words(
+    assert ["running since 03:10 UTC, longer than 1h30m; threshold 1h30m, history (8 Thursdays)"] == words(
         looked("04:50", RUNNING, known=history), "04:50", DetectionRule.TOO_LONG
     )
 
@@ -143,7 +143,7 @@ def test_a_level_shift_is_no_finding_every_night() -> None:
         (
             replace(EXTRACT, expected=minutes(14)),
             past(*[600.0] * 7),
-            ["has run since 03:10 UTC, longer than 21m; threshold 21m, declared in config, the job's expected"],
+            ["running since 03:10 UTC, longer than 21m; threshold 21m, declared in config, the job's expected"],
         ),
     ],
 )
@@ -158,7 +158,7 @@ def test_what_config_declares_wins_and_says_where_it_stands() -> None:
         DetectionRule.TOO_LONG, RuleException(RuleThresholds(threshold=300.0), jobs=("etl-*",)), threshold=7200.0
     )
     assert [
-        "has run since 03:10 UTC, longer than 5m; threshold 5m, declared in config, [[rules.too_long.where]] 1"
+        "running since 03:10 UTC, longer than 5m; threshold 5m, declared in config, [[rules.too_long.where]] 1"
     ] == (words(looked("03:20", RUNNING, **more), "03:20", DetectionRule.TOO_LONG))
 
 
@@ -411,9 +411,9 @@ def test_a_run_that_hangs_before_a_service_is_told_once_with_rule_figures_and_so
     ledger.look("03:26")
     one = ledger.incident()
     (notice,) = one.notices
-    assert "etl-hosts/db07:extract too long: has run since 03:10 UTC, longer than 15m" == one.title
+    assert "etl-hosts/db07:extract too long: running since 03:10 UTC, longer than 15m" == one.title
     assert ("rule", "too_long") == (one.cause, one.rule)
-    assert "Reason:        has run since 03:10 UTC, longer than 15m; threshold 15m, history (20 runs)" in notice.body
+    assert "Reason:        running since 03:10 UTC, longer than 15m; threshold 15m, history (20 runs)" in notice.body
     assert "[Headway] {incident}: etl-hosts/db07:extract too long" == notice.plain_title.split(";")[0]
     assert ["day"] == [each.service for each in one.services]
     assert () == ledger.look("03:40").incidents[0].notices
@@ -484,7 +484,7 @@ def test_what_an_upstreams_failure_explains_opens_nothing_of_its_own() -> None:
 def test_of_two_that_hang_the_upstream_is_told() -> None:
     ledger = night((EXTRACT, "03:10", RunState.RUNNING), (LOAD, "04:00", RunState.RUNNING))
     ledger.look("04:30")
-    assert "etl-hosts/db07:extract too long: has run since 03:10 UTC, longer than 15m" == ledger.incident().title
+    assert "etl-hosts/db07:extract too long: running since 03:10 UTC, longer than 15m" == ledger.incident().title
 
 
 def test_a_host_that_falls_silent_does_not_end_what_was_told() -> None:

@@ -271,7 +271,7 @@ def test_of_several_that_were_held_back_the_earlier_ones_are_skipped() -> None:
     )  # fmt: skip
     after = told_of("05:30", over, HOURLY)
     assert (RunState.SKIPPED, RunState.SKIPPED) == (after["03:10"][0], after["04:10"][0])
-    assert "held back (hold headway-0123456789): the start after it stands for it" == after["04:10"][1]
+    assert "not started (hold headway-0123456789): the start after it replaces it" == after["04:10"][1]
 
 
 @pytest.mark.parametrize(

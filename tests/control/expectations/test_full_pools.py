@@ -48,7 +48,7 @@ def retries(began: str, ended: str | None) -> RunFacts:
 @pytest.mark.parametrize(
     "now, runs, state, text",
     [
-        ("03:20", (ran(1, "03:10", None),), RunState.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a"),
+        ("03:20", (ran(1, "03:10", None),), RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a"),
         ("03:20", (ran(1, "03:10", "03:18"),), RunState.PLANNED, "lic had a free slot at 03:18 UTC"),
         ("03:24", (ran(1, "03:10", "03:18"),), RunState.MISSED,
          "nothing in the log by 03:23 UTC; lic had a free slot at 03:18 UTC"),
@@ -57,7 +57,7 @@ def retries(began: str, ended: str | None) -> RunFacts:
         ("03:20", (ran(1, "03:10", "03:14"),), RunState.MISSED, "nothing in the log by 03:15 UTC"),
         ("03:24", (retries("03:10", "03:18"),), RunState.MISSED,
          "nothing in the log by 03:23 UTC; lic had a free slot"),
-        ("03:24", (retries("03:10", None),), RunState.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a"),
+        ("03:24", (retries("03:10", None),), RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a"),
         ("03:14", (ran(1, "03:10", None),), RunState.PLANNED, ""),
     ],
     ids=[
@@ -79,7 +79,7 @@ def test_a_part_that_is_judged_alone_knows_who_else_takes_slots_of_its_pool() ->
     part = part_with(whole, [C.id])
     assert [C.id] == [*part.jobs]
     again = part_with(part, [C.id])
-    full = RunState.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a"
+    full = RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a"
     assert (full, full, full) == (told(whole, now), told(part, now), told(again, now))
     [pool] = EstateIndex(part, at(now)).estate.declared.pools
     assert ["etl/a"] == EstateIndex(part, at(now)).slot_holders(JobPool(pool.name, pool.slots))
@@ -128,7 +128,7 @@ def test_a_start_without_grace_waits_for_the_slot_too(ended: str | None) -> None
     now = "03:20"
     found = seen(now, ran(1, "03:10", ended))
     found = replace(found, jobs={**found.jobs, C.id: replace(C, grace=timedelta(0))})
-    assert (RunState.PLANNED, "waits for a slot of lic: 1 of 1 taken by etl/a") == told(found, now)
+    assert (RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a") == told(found, now)
 
 
 def test_the_second_start_is_judged_in_its_own_time_though_the_first_is_put_off_beyond_it() -> None:

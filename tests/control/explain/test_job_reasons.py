@@ -105,7 +105,7 @@ def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
     assert root is not None
     assert ("failed", "headway rerun etl-hosts/db07:extract", 2) == (root.kind, root.act, root.depth)
     assert root.words == "is failed for 2026-11-19: no space left"
-    assert 'seen 2026-11-20 03:21 UTC, in its words "exit 1", evidence native' in root.evidence
+    assert 'observed 2026-11-20 03:21 UTC, native state "exit 1", evidence native' in root.evidence
 
 
 def test_a_hold_says_who_keeps_it_back_since_when_for_what() -> None:
@@ -188,7 +188,7 @@ def test_a_slot_of_a_pool_that_is_known_is_named_with_who_has_it() -> None:
     queued = run(2, LOAD, "04:00", RunState.QUEUED, reason="slot", native_state="queued", started_at=None)
     runs = [run(1, EXTRACT, "03:10", RunState.RUNNING), run(3, MART, "03:20", RunState.RUNNING)]
     words = chain(LOAD, night(*runs, queued, declared=declared))[0].words
-    assert words.endswith("it waits for a slot of etl_pool: 1 of 2 taken by etl-hosts/db07:extract"), words
+    assert words.endswith("it waits for a slot of etl_pool: 1 of 2 used by etl-hosts/db07:extract"), words
 
 
 def test_a_running_job_says_for_how_long_and_how_long_it_takes() -> None:

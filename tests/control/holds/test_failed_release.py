@@ -97,7 +97,7 @@ def test_its_words_name_the_refusal_and_no_upstream_that_is_good() -> None:
     for clock in ("04:10", "04:11", "04:12", "05:00", "09:00"):
         stage.until(clock)
         seen.add(reason(stage)[1])
-    stuck = f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {stage.hold().key})"
+    stuck = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})"
     assert stuck == reason(stage)[1]
     assert [] == [words for words in seen if "until" in words]
 
@@ -105,7 +105,7 @@ def test_its_words_name_the_refusal_and_no_upstream_that_is_good() -> None:
 def test_it_is_missed_by_its_hold_and_nobody_elses_pause() -> None:
     stage = refused_from("04:10")
     stage.until("10:20")
-    assert (RunState.MISSED, f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {stage.hold().key})") == reason(
+    assert (RunState.MISSED, f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})") == reason(
         stage
     )
 
@@ -125,7 +125,7 @@ def test_no_start_is_promised_of_what_cannot_be_let_go() -> None:
     stage.until("04:05")
     assert ({RunState.PLANNED}, "") == (states(), kept(stage))
     stage.until("04:30")
-    words = f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {stage.hold().key})"
+    words = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})"
     assert ({RunState.HELD}, words) == (states(), kept(stage))
     stage.mended = True
     stage.until("06:00")

@@ -82,7 +82,7 @@ def test_what_runs_on_a_failure_is_let_go_and_not_started_once_its_upstream_is_g
     words = f"not needed: {EXTRACT.name} has not failed"
     assert (HoldState.RELEASED, words, None) == (night.hold().state, night.hold().words, night.source.mark)
     assert [] == night.started()
-    assert f"{LOAD.name} was let go and not started; {words}" in night.events
+    assert f"{LOAD.name} was released and not started; {words}" in night.events
     run = night.state(LOAD, "04:00")
     assert (RunState.SKIPPED, f"{words} (hold {night.hold().key})") == (run.state, run.reason)
     night.until("12:30")

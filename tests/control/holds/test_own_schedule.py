@@ -108,7 +108,7 @@ def test_nothing_of_its_own_clock_is_due_while_a_start_of_ours_begins(night: Nig
 def test_a_release_between_two_instants_of_a_frequent_job_leaves_the_start_to_its_clock() -> None:
     stage = Frequent(Night(2, at("03:05:00"), timedelta(0), timedelta(0)))
     stage.until("03:05")
-    assert ["warehouse/load was let go, nothing is started: its schedule starts it at 03:06 UTC"] == stage.events
+    assert ["warehouse/load was released, nothing is started: its schedule starts it at 03:06 UTC"] == stage.events
     stage.until("03:12")
     assert ([], HoldState.RELEASED) == (stage.ours, stage.hold().state)
     [first, *_] = stage.clock

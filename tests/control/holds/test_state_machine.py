@@ -149,7 +149,7 @@ def test_a_hold_whose_time_is_over_lets_go_and_starts_nothing_and_says_so() -> N
     stage = failed(Stage(hold_edge(hold_for=HOUR)))
     stage.until("06:00")
     assert ([], None, HoldState.RELEASED) == (stage.source.starts, stage.source.mark, stage.hold().state)
-    assert f"let go at 05:00 UTC and not started; {EXTRACT.name} is not good" == stage.hold().words
+    assert f"released at 05:00 UTC and not started; {EXTRACT.name} is not good" == stage.hold().words
     assert f"{LOAD.name} was {stage.hold().words}" == stage.events[-1]
     told = f"nothing in the log by 04:05 UTC; {stage.hold().words} (hold {stage.hold().key})"
     assert (RunState.MISSED, told) == reason(stage)
@@ -161,7 +161,10 @@ def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> N
     stage.crash = lambda now: at("04:05") <= now < at("05:30")
     stage.until("06:00")
     [over] = [one for one in stage.held.values() if one.period_key == PERIOD]
-    assert ([], "let go at 05:30 UTC and not started; it was too late to start it") == (stage.source.starts, over.words)
+    assert ([], "released at 05:30 UTC and not started; it was too late to start it") == (
+        stage.source.starts,
+        over.words,
+    )
 
 
 def test_what_was_let_go_in_time_is_not_started_hours_later() -> None:
@@ -170,7 +173,7 @@ def test_what_was_let_go_in_time_is_not_started_hours_later() -> None:
     stage.crash = lambda now: at("04:31") <= now < at("05:30")
     stage.until("06:00")
     assert ([], HoldState.RELEASED) == (stage.source.starts, stage.hold().state)
-    assert f"{LOAD.name} was let go at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
+    assert f"{LOAD.name} was released at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
 
 
 def waiting(stage: Stage, clock: str) -> Stage:
@@ -191,7 +194,7 @@ def test_a_start_that_waits_past_its_time_is_withdrawn_and_told() -> None:
     assert HoldState.STARTING is stage.hold().state
     stage.until("06:00")
     assert ([], "refused") == (stage.source.starts, list(stage.asked.values())[-1].state)
-    assert f"{LOAD.name} was let go at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
+    assert f"{LOAD.name} was released at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
 
 
 def test_a_start_that_waits_is_withdrawn_when_the_run_that_was_kept_back_comes() -> None:
@@ -266,7 +269,7 @@ def test_a_persons_hold_that_runs_out_is_a_dependencys_while_its_upstream_is_not
     assert ("reactive", HoldState.HELD, "headway", at("10:00"), PERIOD) == (
         hold.kind, hold.state, hold.held_by, hold.until, hold.period_key,
     )  # fmt: skip
-    told = f"{LOAD.name} is held on until {EXTRACT.name} is good: the hold by mara is over"
+    told = f"{LOAD.name} is held on until {EXTRACT.name} is good: the hold by mara has ended"
     assert (told, "headway-mara", []) == (stage.events[-1], stage.source.mark, stage.started())
     stage.until("06:00")
     [(started, by)] = stage.started()
@@ -282,7 +285,7 @@ def test_a_persons_hold_that_ends_just_before_a_start_does_not_let_it_slip() -> 
 def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_what_is_unfinished() -> None:
     stage = by_mara(failed(Stage(hold_edge(hold_for=HOUR))), 2)
     stage.until("06:00")
-    told = f"let go at 05:30 UTC and not started; {EXTRACT.name} is not good"
+    told = f"released at 05:30 UTC and not started; {EXTRACT.name} is not good"
     assert ([], HoldState.RELEASED, told) == (stage.started(), stage.hold().state, stage.hold().words)
 
 
@@ -468,7 +471,7 @@ def test_a_release_that_is_refused_is_asked_for_again() -> None:
     answers = iter([None, "no right to do this"])
     stage.reply = lambda action: next(answers, None)
     stage.until("04:11")
-    assert (HoldState.HELD, "it cannot be let go: no right to do this") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.HELD, "it cannot be released: no right to do this") == (stage.hold().state, stage.hold().words)
     stage.until("06:00")
     assert (1, None) == (len(stage.source.starts), stage.source.mark)
 

@@ -404,7 +404,7 @@ def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovere
 @pytest.mark.parametrize(
     "kind, text",
     [("refused", "refuses Headway"), ("broken", "cannot be read"), ("failing", "answers with a fault"),
-     ("limited", "is asked too much")],
+     ("limited", "limits our requests")],
 )  # fmt: skip
 def test_a_target_that_answers_otherwise_is_not_said_to_be_silent(kind: str, text: str) -> None:
     ledger = night()

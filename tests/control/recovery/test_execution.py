@@ -297,7 +297,7 @@ def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_beside_it()
 def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
     told = holding(HELD, state="aborted")
     [release, _] = [move for move in next_moves(told, NOW) if isinstance(move, EndStep)]
-    assert "it stays held until its hold is over: headway hold release s/load releases it" in release.words
+    assert "it stays held until its hold ends: headway hold release s/load releases it" in release.words
     red = replace(told, state="running", steps=(told.steps[0], replace(told.steps[1], state="failed"), *told.steps[2:]))
     assert "s/load stays held meanwhile" in next_moves(red, NOW)[-1].words  # type: ignore[union-attr]
 

@@ -120,8 +120,8 @@ def test_with_a_step_skipped_the_day_is_there_earlier_and_in_part() -> None:
     assert skipped.at is not None
     assert whole.at is not None
     assert skipped.at < whole.at
-    assert (PARTIAL, " partial, under 1 % late") == (skipped.status, skipped.text)
-    assert ", under 1 % late" == whole.text
+    assert (PARTIAL, " partial, risk under 1 %") == (skipped.status, skipped.text)
+    assert ", risk under 1 %" == whole.text
     chosen = cells(plan_outlook(plan, DraftChanges(alternatives={3: "skip"})))["as changed"]
     assert skipped == chosen
     assert plan == PlanDraft.read(plan.as_json())

@@ -180,7 +180,7 @@ def test_a_step_that_its_own_scheduler_may_start_says_so() -> None:
     native = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART, origin=DependencyOrigin.NATIVE)]
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="05:20", feeds=native)
     words = "it read what its upstream had not finished"
-    meanwhile = "; if its own scheduler starts it meanwhile, that run stands in for this step"
+    meanwhile = "; if its own scheduler starts it meanwhile, that run replaces this step"
     assert ["it ended failed", words, f"{words}{meanwhile}"] == [step.why for step in plan.steps]
 
 
@@ -274,7 +274,7 @@ def test_past_its_act_by_a_service_is_told_with_the_chance_that_is_left(deadline
     assert plan is not None
     [save], [note] = plan.steps[0].saves, plan.notes
     assert save.saved is False
-    told = re.search(r"(\d+) % late", note)
+    told = re.search(r"risk (\d+) %", note)
     assert is_lost == ("cannot be saved any more" in note) == (told is None)
     assert is_lost or (told is not None and save.words.endswith(f" has passed, {told[0]}"))
 

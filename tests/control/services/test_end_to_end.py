@@ -99,7 +99,7 @@ def test_a_system_that_carries_no_key_is_taken_in_order_and_says_so() -> None:
     one, other = through("4711", "02:00", keyless=(3,)), through("4712", "02:05", keyless=(3,))
     found = verdicts(played(*one, *other), "03:30")
     assert [at("02:58"), at("03:03")] == [found[key].delivered_at for key in ("4711", "4712")]
-    assert found["4711"].reason.endswith("; without a key, told apart by their order: cards/order")
+    assert found["4711"].reason.endswith("; without a key, distinguished by their order: cards/order")
 
 
 def test_a_submission_without_a_key_is_known_by_its_own_run() -> None:

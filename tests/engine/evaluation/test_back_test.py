@@ -73,7 +73,7 @@ def test_nights_before_headway_came_are_known_to_the_engine_and_the_command_line
     assert told["days"] == len(seen)
     assert {False} == {one.is_told for one in seen}
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
-    assert f"\nalarm     at risk from 10 % on, its risk: {told['days']} days in time are known, 0 told," in (
+    assert f"\nat risk   from 10 % risk on, as configured; {told['days']} days without a miss are known (0 live," in (
         capsys.readouterr().out
     )
     bench.restart()

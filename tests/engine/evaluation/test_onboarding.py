@@ -87,7 +87,7 @@ def test_each_customer_has_an_hour_across_all_systems(night: Night) -> None:
         key: one["timeliness"] for key, one in told.items()
     }
     assert "4712" == next(iter(told)), "what is not delivered and due first stands first"
-    assert "told apart by their order: cards/order" in told["4711"]["reason"]
+    assert "distinguished by their order: cards/order" in told["4711"]["reason"]
     for key, since in (("4711", 70), ("4713", 20)):
         due = night.now - timedelta(minutes=since - 60)
         assert due == datetime.fromisoformat(told[key]["deadline"])
@@ -176,7 +176,7 @@ def test_the_minutes_of_the_customer_who_was_named_are_told(night: Night) -> Non
 
 
 def test_the_minutes_of_one_customer_are_of_that_customers_own_runs(night: Night) -> None:
-    """Another's runs of the same steps lie between them; the cards are told apart by their order."""
+    """Another's runs of the same steps lie between them; the cards are distinguished by their order."""
     for number, step in enumerate(STEPS):
         night.ran(step, "4711", 50 - 5 * number)
         night.ran(step, "4712", 48 - 5 * number, takes=2 if number == 2 else 4)

@@ -158,7 +158,7 @@ def test_a_downstream_is_held_started_once_and_told(night: Night) -> None:
     )
     assert [
         "fake/load is held until fake/extract is good",
-        "fake/load is let go: fake/extract is good",
+        "fake/load is released: fake/extract is good",
         "fake/load is started: no start of its own came after its release",
     ] == night.events()
     requested = night.rows("SELECT verb FROM audit WHERE verb LIKE 'request %' ORDER BY seq")

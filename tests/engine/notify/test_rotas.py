@@ -185,7 +185,7 @@ def test_in_a_gap_the_routes_own_urls_are_told_and_the_trouble_says_it(bench: Be
     bench.parts.rotas.step(bench.fence)
     fails(bench)
     assert ["oncall"] == told(bench)
-    assert 'rota "primary" has a gap: nobody is on call' in bench.parts.trouble("")
+    assert 'rota "primary" has a gap: no one is on call' in bench.parts.trouble("")
 
 
 def test_a_stranger_in_the_calendar_is_trouble(bench: Bench, server: Server) -> None:

@@ -116,7 +116,7 @@ def test_f66_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_r
             later(bench)
         assert 3 == len(post_of(bench).to("one"))
         [(state, error)] = rows(bench, "SELECT state, error FROM delivery WHERE url_words = 'env ROUTE_ONE'")
-        assert ("parked", "Failed to send: Bad Request, error=400. (refused for good 3 times)") == (state, error)
+        assert ("parked", "Failed to send: Bad Request, error=400. (refused permanently 3 times)") == (state, error)
         told = [title for title, _ in post_of(bench).to("boss")]
         assert ['[Headway] 1 alert to route "oncall" not delivered'] == [one for one in told if "not delivered" in one]
         assert 1 == len([one for one in told if "INC-0001" in one])  # given up whole: handed on before the hour is over

@@ -131,7 +131,7 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
         EngineClient(night.bench.url).steer_plan(1, how)
         assert [(f"{done} by {getpass.getuser()}; {held}",)] == night.rows("SELECT words FROM plan")
     go_on(night)
-    assert "it stays held until its hold is over: headway hold release fake/load releases it" in steps(night)[2][2]
+    assert "it stays held until its hold ends: headway hold release fake/load releases it" in steps(night)[2][2]
     repair(night, "03:55")
     night.at("03:56").rounds()
     assert ["load"] == [*night.bench.scheduler.marks]
@@ -325,12 +325,12 @@ def test_a_hold_that_nobody_could_send_before_its_start_is_not_sent_after_it(nig
     night.at("04:01")
     go_on(night)
     assert [("refused",)] == night.rows("SELECT state FROM action WHERE verb = 'hold'")
-    assert "fake/load was not held: nobody could send it before its start" in night.events()
+    assert "fake/load was not held: it could not be sent before its start" in night.events()
     night.bench.scheduler.refuse = None
     night.at("04:02")
     go_on(night)
     assert ({}, "verified") == (night.bench.scheduler.marks, steps(night)[0][1])
-    assert "nobody could send it before its start" in steps(night)[0][2]
+    assert "it could not be sent before its start" in steps(night)[0][2]
     assert [("running",)] == night.rows("SELECT state FROM plan")
 
 

@@ -790,7 +790,7 @@ def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(n
     night.parts.config = replace(night.parts.config, acting=ActingSettings(reason_tiers=(1, 2, 3)))
     night.parts.sync_config(night.fence)
     draft = proposed(night)
-    with pytest.raises(ReasonNeeded, match="say why"):
+    with pytest.raises(ReasonNeeded, match="give a reason"):
         started(night, draft)
     started(night, draft, why="the disk is swapped")
     with night.reads() as reads:

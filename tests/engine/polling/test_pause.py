@@ -77,7 +77,7 @@ def test_a_pause_that_is_over_by_itself_stands_in_the_audit_once_like_its_begin(
         over = next(one for one in reads.audit.list_entries() if one.verb == "resume polling")
     assert [("headway", "resume polling", "fake")] == told[1:]
     assert "a new disk" in str(over.detail)
-    assert "its time was over" == over.why
+    assert "its time had ended" == over.why
 
 
 def test_nobody_pauses_for_longer_than_a_week_whatever_asks(bench: Bench) -> None:

@@ -140,7 +140,7 @@ def test_another_change_than_the_one_that_was_shown_is_not_accepted(night: Estat
     )
     assert 1 == accept_drift(night.store, night.job_id(), 2, "anna", at("05:00"))
     assert "20 3 * * *" == known(night).accepted.expression
-    with pytest.raises(DriftChanged, match="change 2 is over by itself, or was accepted; no other is open"):
+    with pytest.raises(DriftChanged, match="change 2 was reverted at its source, or accepted; no other is open"):
         accept_drift(night.store, night.job_id(), 2, "bert", at("05:01"))
 
 

@@ -38,13 +38,13 @@ def test_a_row_that_says_something_else_is_news_and_time_alone_is_none() -> None
     assert set() == lit.update([row("running", "5s", "x a")], COLUMNS)
     assert {1} == lit.update([row("failed")], COLUMNS)
     assert set() == lit.update([row("failed")], COLUMNS)
-    assert set() == Highlights().update([row("◷ 4m")], COLUMNS)
+    assert set() == Highlights().update([row("silent 4m")], COLUMNS)
 
 
 def test_an_age_in_the_state_is_no_news() -> None:
     lit = Highlights()
-    lit.update([row("◷ 4m")], COLUMNS)
-    assert set() == lit.update([row("◷ 5m")], COLUMNS)
+    lit.update([row("silent 4m")], COLUMNS)
+    assert set() == lit.update([row("silent 5m")], COLUMNS)
 
 
 def becomes(night: Night, job: str, state: str) -> None:

@@ -90,7 +90,7 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
     if not mine:
         lines.insert(0, [("already requested: this is that action, yours was not sent", "warn")])
     requested = ctx.clock.hms(action.requested)
-    lines.append([("  asked    ", "dim"), (f"{requested} by {action.requested_by}", "plain")])
+    lines.append([("  request  ", "dim"), (f"{requested} by {action.requested_by}", "plain")])
     if action.sent is not None:
         lines.append([("  sent     ", "dim"), (_sent_text(action, preview, ctx), "plain")])
     if action.ended is not None:

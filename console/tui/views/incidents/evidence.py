@@ -8,7 +8,7 @@ from datetime import timedelta
 from connectors.sdk.states import ProofLevel, RunEvidence
 from console.domain.forecast import JobForecastView
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
-from console.domain.service import format_late, format_percent, strip_probability
+from console.domain.service import basis_text, format_percent, format_risk, strip_probability
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines
@@ -60,7 +60,7 @@ def _service(
     yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service))
     green_by = ctx.hm(service.green_by, service.zone)
     act_by = ctx.hm(service.act_by, service.zone)
-    yield [(f"   act by {act_by}, green by {green_by}: {service.source or 'no estimate'}", "dim")]
+    yield [(f"   act by {act_by}, green by {green_by}: {basis_text(service.source) or 'no estimate'}", "dim")]
     yield from ([(f"   {clean_line(text)}", style)] for text, style in _forecast(service, ctx))
     for estimate in service.estimates:
         line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]
@@ -80,11 +80,11 @@ def _reasons(service: AffectedServiceView) -> Iterator[str]:
 
 
 def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segment]:
-    """ "61 % late: done 05:50, p80 06:20, p95 06:52"; and why it is unreliable."""
+    """ "risk 61 %: done 05:50, p80 06:20, p95 06:52"; and why it is unreliable."""
     if service.p_late is None or service.expected is None:
         return
     p50, p80, p95 = (ctx.hm(at, service.zone) for at in (service.expected, service.p80, service.p95))
-    yield f"{format_late(service.p_late)}: done {p50}, p80 {p80}, p95 {p95}", "plain"
+    yield f"{format_risk(service.p_late)}: done {p50}, p80 {p80}, p95 {p95}", "plain"
     if service.distrust:
         yield f"its forecast is unreliable: {service.distrust}", "warn"
 

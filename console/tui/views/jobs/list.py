@@ -59,7 +59,7 @@ def job_row(
     mark, sign, label = (" ", "dim"), (" ", "dim"), ("no run yet", "dim")
     if view.state:
         mark, sign, label = state_cells(view, ctx)
-    status = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
+    status = "held" if view.held_by else "paused" if view.paused else "removed" if view.gone else ""
     schedule: Segment = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
     return cells_row(
         view.id,

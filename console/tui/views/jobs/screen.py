@@ -99,7 +99,7 @@ class JobScreen(HeadwayScreen):
             by = "" if row.held_by == "headway" else f" (by {row.held_by})"
             title.append((f"  held by Headway until {self.board.clock.day(row.held_until, self.ctx.now)}{by}", "warn"))
         elif row.paused or row.gone:
-            title.append(("  paused" if row.paused else "  gone", "warn"))
+            title.append(("  paused" if row.paused else "  removed from its scheduler", "warn"))
         pauses = self.board.header.paused if self.board.header else ()
         title += [
             (f"  polling {paused_text(pause, self.ctx)}", "warn") for pause in pauses if pause.system == row.system

@@ -103,7 +103,7 @@ def node_mark(job: LineageJob, ctx: RenderContext) -> Segment:
 def _age(job: LineageJob, ctx: RenderContext) -> list[Segment]:
     if job.stale_since is None:
         return []
-    return [(f" {ctx.sign('stale')} {format_short(ctx.now - job.stale_since)}", "warn")]
+    return [(f" {ctx.sign('silent')} {format_short(ctx.now - job.stale_since)}", "warn")]
 
 
 def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderContext) -> list[Segment]:
@@ -284,7 +284,7 @@ def _name_line(jobs: Sequence[LineageJob], shown: LineageDiagram, ctx: RenderCon
         at = f"  {label} {ctx.day(job.at)}" if job.state else f"  {label}"
         runs.append((at, "bad" * job.is_red or "dim"))
     if job.stale_since is not None:
-        runs.append((f"  not seen for {format_short(ctx.now - job.stale_since)}", "warn"))
+        runs.append((f"  silent for {format_short(ctx.now - job.stale_since)}", "warn"))
     if job in shown.reach.causes:
         runs.append(("  root cause", "bad"))
     elif job.name in shown.reach.critical:

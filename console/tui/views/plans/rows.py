@@ -12,7 +12,7 @@ from console.domain import plan_editing
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, open_reason
 from console.domain.job import Safety
-from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService
+from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
 from console.domain.plan_editing import ESTIMATE_SIGN, PlanOutlook, VariantFinish
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
@@ -148,7 +148,9 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
     verb = "wait for it" if step.verb == WAIT else str(shown.get("verb") or verb_label(step.verb))
     lines: SegmentLines = [[(f"{verb}  ", "strong"), (str(shown.get("summary") or step.why), "plain")]]
     side = ", ".join(map(str, parallel_steps(step.place, after))) if step.place in after else ""
-    waits = [f"{place} {upstream.job}" for place in step.after for upstream in draft.steps if upstream.place == place]
+    waits = [
+        f"step {place}, {upstream.job}" for place in step.after for upstream in draft.steps if upstream.place == place
+    ]
     takes = f"{_duration_cell(step, ctx)} · {step.source}" if step.source else ""
     rows: list[tuple[str, str, str]] = [
         ("why", step.why if shown.get("summary") else "", "plain"),
@@ -159,7 +161,7 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
         ("way", step.way, "warn"),
         ("scope", str(shown.get("scope") or step.period_key), "plain"),
         ("after", "; ".join(waits), "plain"),
-        ("beside", side and f"{side}: they run in parallel", "plain"),
+        ("beside", side and f"step {side}: they run in parallel", "plain"),
         ("waits", format_duration(step.wait_s) if step.wait_s else "", "plain"),
         ("takes", takes, "plain"),
         *((save.label, f"{save.service}: {save.words}", "plain" if save.saved else "warn") for save in step.saves),
@@ -190,9 +192,9 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
 def _start_lines(step: DraftStep, ctx: RenderContext) -> SegmentLines:
     verb = "wait for" if step.verb == WAIT else str(step.preview.get("verb") or verb_label(step.verb))
     mark, label, style = ctx.mark("safety", step.safety)
-    after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
+    after = f"  {after_text(step.after)}" if step.after else ""
     wait = f"  waits {format_duration(step.wait_s)} first" if step.wait_s else ""
-    safety = f"  {mark} {label}{safety_text(step.preview, ctx)}" if step.verb != WAIT else ""
+    safety = f"  {mark} rerun: {label}{safety_text(step.preview, ctx)}" if step.verb != WAIT else ""
     first: list[Segment] = [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style)]
     further = [(step.way, "warn"), (str(step.preview.get("overlap") or ""), "warn"), (step.trouble, "warn")]
     return [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from console.domain.forecast import JobForecastView
-from console.domain.service import format_late, format_percent
+from console.domain.service import format_percent, format_probability
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, aligned, counted, flowing_groups
 from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment
@@ -71,7 +71,7 @@ def _own_text(source: str) -> str:
 
 
 FORECAST_HEAD: tuple[Segment, ...] = tuple(
-    (title, "head") for title in ("service", "due", "late by it", "slack", "act by", "green by", "decides")
+    (title, "head") for title in ("service", "due", "risk", "slack", "act by", "green by", "decides")
 )
 
 
@@ -97,7 +97,7 @@ def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
     return [
         (view.service, "strong"),
         (clock.hm(view.deadline, now, zone), "plain"),
-        (format_late(view.p_late).removesuffix(" late"), late_style),
+        (format_probability(view.p_late), late_style),
         (slack, "bad" if slack.startswith("-") else "plain"),
         act_by(view.act_by, ctx, zone),
         (clock.hm(view.green_by, now, zone), "plain"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from console.domain.service import ServiceView, Timeliness, format_late, format_percent, reason_lines
+from console.domain.service import ServiceView, Timeliness, format_percent, format_risk, reason_lines
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
@@ -217,7 +217,7 @@ def _cause(view: ServiceView, is_wide: bool) -> Segment:
     if not view.is_promised:
         return view.reason, "dim"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
-        return (view.reason if is_wide else format_late(view.p_late)), "plain"
+        return (view.reason if is_wide else format_risk(view.p_late)), "plain"
     short = view.cause.partition("/")[2].rpartition(":")[2] or view.cause
     return cause_text(view, short) if is_wide else short, "plain"
 
@@ -302,7 +302,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
         slip = f" to {ctx.hm(latest, view.zone)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
-            known.append((format_late(view.p_late), style))
+            known.append((format_risk(view.p_late), style))
         if view.distrust:
             known.append(("unreliable", "warn"))
         if text := evidence_text(view.sources):

@@ -56,7 +56,7 @@ def _wants_why(night: Night) -> None:
 async def test_what_hangs_on_tier_one_is_sent_once_a_person_has_said_why(night: Night) -> None:
     await _preview(night)
     await night.press("down", "enter")
-    await night.see("tier 1 (daily-revenue) hangs on it", "enter a reason, then Enter sends")
+    await night.see("tier 1 (daily-revenue) depends on it", "enter a reason, then Enter sends")
     await night.press("enter")
     assert [] == night.requests.sent
     await night.type("a bad file")
@@ -277,7 +277,7 @@ async def test_the_incident_shows_what_was_done(night: Night) -> None:
 @on_the_night()
 async def test_enter_alone_on_a_preview_sends_nothing(night: Night) -> None:
     await _preview(night)
-    await night.see("↓ ↵ sends")
+    await night.see("↓ then ↵: send")
     await night.press("enter")
     await night.see("AFFECTED SERVICES")
     assert [] == night.requests.sent

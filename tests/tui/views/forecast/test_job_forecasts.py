@@ -35,12 +35,12 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
     assert " done 04:12, p80 04:20, p95 04:41" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
-    assert ["service", "due", "late by it", "slack", "act by", "green by", "decides"] == head
+    assert ["service", "due", "risk", "slack", "act by", "green by", "decides"] == head
     assert ["Supply plan", "06:30", "38 %", "+9m", "03:58 40m", "04:21", "97 %"] == supply
     assert ["Daily revenue", "07:30", "4 %", "+1h22m"] == revenue[:4]
 
 
-@pytest.mark.parametrize("width, last", [(80, "decides"), (60, "green by"), (30, "due")])
+@pytest.mark.parametrize("width, last", [(80, "decides"), (60, "green by"), (30, "risk")])
 def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
     head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], LOOK, width)).splitlines()[1]
     assert head.strip().endswith(last)
@@ -110,14 +110,14 @@ def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() ->
 @on_the_night()
 async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> None:
     night.app.open_job(EXTRACT)
-    await night.see("act by 03:58 40m", "late by it", "Supply plan    06:30  38 %", "p95 04:41")
+    await night.see("act by 03:58 40m", "risk", "Supply plan    06:30  38 %", "p95 04:41")
 
 
 @on_the_night()
 async def test_a_job_that_no_service_waits_for_has_no_forecast(night: Night) -> None:
     night.app.open_job("pg-dwh/vacuum_all")
     await night.see("JOB pg-dwh/vacuum_all", "upstream")
-    assert "late by it" not in night.text
+    assert "green by  decides" not in night.text
 
 
 def test_the_last_ten_minutes_are_counted_by_seconds() -> None:
@@ -133,10 +133,10 @@ def test_further_lines_of_the_upper_blocks_come_before_those_of_the_lower_ones()
 
 
 def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
-    doubted = dataclasses.replace(services()[0], distrust="what was told lay 14 % off on average")
+    doubted = dataclasses.replace(services()[0], distrust="past forecasts were 14 % off on average")
     told = text(rows.service_detail(doubted, LOOK, 160, 3))
-    assert "38 % late · unreliable" in told
-    assert "its forecast is unreliable: what was told lay 14 % off on average" in told
+    assert "risk 38 % · unreliable" in told
+    assert "its forecast is unreliable: past forecasts were 14 % off on average" in told
     assert "unreliable" not in text(rows.service_detail(services()[0], LOOK, 160, 3))
     view = incident()
     hurt = dataclasses.replace(view.services[0], distrust=doubted.distrust)
@@ -155,22 +155,22 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     view = incident()
     rows = story_lines(view, LOOK, 120, 40)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
-    assert "tier 2   38 % late   green by 04:21" in told
-    assert "38 % late: done 05:50, p80 06:14, p95 06:52" in text(evidence_lines(view, LOOK))
+    assert "tier 2   risk 38 %   green by 04:21" in told
+    assert "risk 38 %: done 05:50, p80 06:14, p95 06:52" in text(evidence_lines(view, LOOK))
 
 
 def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
     """What was judged then stands beside the forecast of now: only that has figures that still hold."""
-    said = "41 % late: expected 06:01, after its deadline; extract took 1h, 24m over its p90 (18 runs); cause: extract"
+    said = "risk 41 %: expected 06:01, after its deadline; extract took 1h, 24m over its p90 (18 runs); cause: extract"
     hurt = dataclasses.replace(incident().services[0], reason=said)
     told = text(evidence_lines(dataclasses.replace(incident(), services=(hurt,)), LOOK))
-    assert ["38 % late"] == re.findall(r"[0-9]+ % late", told)
+    assert ["risk 38 %"] == re.findall(r"risk [0-9]+ %", told)
     assert "expected 06:01" not in told
     assert "extract took 1h, 24m over its p90 (18 runs)" in told
-    repaired = dataclasses.replace(hurt, reason="restart extract by 03:58; 41 % late: extract is red")
+    repaired = dataclasses.replace(hurt, reason="restart extract by 03:58; risk 41 %: extract is red")
     assert "   extract is red" in text(evidence_lines(dataclasses.replace(incident(), services=(repaired,)), LOOK))
     unforeseen = dataclasses.replace(hurt, p_late=None)
-    assert "41 % late: expected 06:01" in text(
+    assert "risk 41 %: expected 06:01" in text(
         evidence_lines(dataclasses.replace(incident(), services=(unforeseen,)), LOOK)
     )
 
@@ -189,7 +189,7 @@ def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> N
 async def test_one_key_tells_what_would_become_of_services_if_the_job_went_otherwise(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("what_if")
-    await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        18 % late", "nothing is sent")
+    await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        risk 18 %", "nothing is sent")
     assert [("what if", (1, [{"how": "restart"}, {"how": "skip"}, {"how": "faster", "factor": 0.5}]))] == (
         night.requests.asked
     )
@@ -212,7 +212,7 @@ async def test_a_restart_at_another_time_stands_beside_the_others(night: Night) 
         await night.press("backspace")
     await night.type("3:58")
     await night.press("enter")
-    await night.see("restarted at 03:58   81 % late")
+    await night.see("restarted at 03:58   risk 81 %")
     [_, again] = night.requests.asked
     assert {"how": "restart", "at": "2026-11-20T03:58:00+01:00"} in again[1][1]
 

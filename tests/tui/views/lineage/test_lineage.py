@@ -318,7 +318,7 @@ def _unseen(night: Night) -> None:
 @on_the_night(size=WIDE, prepare=_unseen)
 async def test_what_nobody_sees_is_not_green_and_says_its_age(night: Night) -> None:
     await open_lineage(night)
-    await night.see("03:14 succeeded ◷ 4m", "not seen for 4m")
+    await night.see("03:14 succeeded ◷ 4m", "silent for 4m")
     shown = screen(night).shown
     assert shown is not None
     assert "ok" not in {sign.mark[1] for sign in shown.drawing.labels}

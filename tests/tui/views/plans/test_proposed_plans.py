@@ -83,7 +83,7 @@ async def test_the_step_under_the_cursor_is_told_in_its_schedulers_own_words(nig
     await planned(night)
     await night.see("run this crontab line once on db07", "headway-run 3f9c", "history (31 runs)", "act by 03:58")
     await night.press("down", "down")
-    await night.see("run revenue_mart once", f"after    2 {LOAD}", "4: they run in parallel")
+    await night.see("run revenue_mart once", f"after    step 2, {LOAD}", "4: they run in parallel")
 
 
 @on_the_night(size=(120, 36))
@@ -123,15 +123,15 @@ async def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_ot
     due = next(save for step in night.requests.draft.steps for save in step.saves if save.service == "supply-plan")
     local = f"{datetime.fromisoformat(due.deadline):%M}"
     first, _, skipped, *_ = ways(night, "supply-plan")
-    assert (f":{local}, 12 % late", f":{local} partial, 12 % late") == (first[2:], skipped[2:])
-    assert ways(night, "weekly-finance")[0].endswith(", 97 % late")
+    assert (f":{local}, risk 12 %", f":{local} partial, risk 12 %") == (first[2:], skipped[2:])
+    assert ways(night, "weekly-finance")[0].endswith(", risk 97 %")
     await night.press("w")
     await night.see("WAIT before step 1")
     await night.press("backspace", "backspace", *"30m", "enter")
     await night.see("◆ as changed")
     changed, as_planned, *_ = ways(night, "supply-plan")
     assert changed.startswith("~")
-    assert ", 12 % late" in as_planned
+    assert ", risk 12 %" in as_planned
 
 
 def _six_services(night: Night) -> None:
@@ -217,7 +217,7 @@ async def test_everything_that_was_left_red_is_planned_on_request_and_no_more_on
 async def test_enter_alone_starts_nothing(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("START INC-0412", "Start the plan", "↓ ↵ sends")
+    await night.see("START INC-0412", "Start the plan", "↓ then ↵: send")
     await night.press("enter")
     await night.see("PLAN INC-0412")
     assert [] == night.requests.started
@@ -235,9 +235,12 @@ async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_save
     await night.see("failed-only: rerun only what failed in it")
     await night.press("down", "space", "enter")
     await night.see(
-        "START INC-0412", f" 2  rerun {LOAD}  ✓ safe  after 1  waits 5m first", "    failed-only: rerun only"
+        "START INC-0412",
+        f" 2  rerun {LOAD}  ✓ rerun: safe  after step 1",
+        "waits 5m first",
+        "    failed-only: rerun only",
     )
-    await night.see(" 3  run once cloud/close-books  ✓ safe  after 2", "LEFT OUT 2")
+    await night.see(" 3  run once cloud/close-books  ✓ rerun: safe  after step 2", "LEFT OUT 2")
     await night.see("more below")
     await night.press("pagedown")
     await night.see("its schedule starts it at 04:30")
@@ -420,7 +423,7 @@ async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(nigh
     await night.press("enter")
     await night.see("Start the plan")
     await night.press("down", "enter")
-    await night.see("tier 1 (daily-revenue) hangs on it")
+    await night.see("tier 1 (daily-revenue) depends on it")
     await night.press("enter")
     assert [] == night.requests.started
     await night.type("the disk was full")

@@ -334,7 +334,7 @@ def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
     assert "will miss 99 %" in [text.strip("! ") for text, _ in rows.service_row(view, LOOK, 120).cells]
 
 
-@pytest.mark.parametrize("late, words", [(1.0, "over 99 % late"), (0.61, "61 % late")])
+@pytest.mark.parametrize("late, words", [(1.0, "risk over 99 %"), (0.61, "risk 61 %")])
 def test_a_chance_is_told_in_the_words_of_why(late: float, words: str) -> None:
     """A simulation is never sure: `why` and `forecast` say "over 99 %" too."""
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=late, cause="")
