@@ -78,8 +78,8 @@ def test_a_rerun_that_takes_less_wants_the_right_of_that_moment(night: Estate) -
     """Whoever asks was let in by what stood there then; another may have been quicker."""
     sync(night)
     assert "" == told(night, may_loosen="no", rerun="never")
-    assert "look again" in told(night, may_loosen="no", rerun="ask")
-    assert "look again" in told(night, may_loosen="no", rerun="")
+    assert "read it again" in told(night, may_loosen="no", rerun="ask")
+    assert "read it again" in told(night, may_loosen="no", rerun="")
     assert ("never", "mara") == card(night)["rerun"]
 
 

@@ -168,7 +168,7 @@ def test_a_permission_that_is_taken_out_permits_nothing_that_was_asked_for_befor
 
         config.write_text(text_of(config.parent, BROKEN))
         store.wait("what is broken to be told", lambda: "aprove" in store.trouble())
-        place = f"{config}:{line_of_role(config)}: permissions.1.role: 'aprove' is none of"
+        place = f"{config}:{line_of_role(config)}: permissions.1.role: 'aprove' is not one of"
         assert main(["--config", str(config), "status"]) == 0
         assert place in capsys.readouterr().out.replace("\n", " ")
         assert (main(["--config", str(config), "check", "--no-probe"]), "requested") == (2, store.action(withdrawn)[0])
