@@ -285,7 +285,7 @@ role = "act"
 systems = ["nope"]
 """
     found = "\n".join(faults(tmp_path, GOOD + more))
-    assert "dependencies.1.mode: 'hodl' is none of" in found
+    assert "dependencies.1.mode: 'hodl' is not one of" in found
     assert 'dependencies.1.upstream: no system "nope" in "nope/x"' in found
     assert 'dependencies.2.downstream: no system "nope" in "nope/y"' in found
     assert "permissions.1.who: is missing" in found

@@ -743,7 +743,7 @@ def test_a_plan_that_is_given_up_tells_a_person(night: Bench) -> None:
     with night.store.write(None) as connection:
         connection.rows("UPDATE plan_step SET after = '{}'")
     turn(night)
-    assert ["aborted", "[Headway] INC-0001: plan 1 was given up: repair fake/extract"] == [
+    assert ["aborted", "[Headway] INC-0001: plan 1 was abandoned: repair fake/extract"] == [
         view(night).state,
         *told(night),
     ]
