@@ -175,14 +175,24 @@ MAX_INDEXED_PAGES = 3
 """Pages per indexed query; the walk has the rest."""
 
 
+def read_part(client: AirflowClient, path: str, name: str, mark: AirflowCursor) -> AirflowChangePages:
+    """As `read_changes`, within WALK_SHARE of the time that is left."""
+    whole = client.deadline
+    client.deadline = Deadline(whole.left * WALK_SHARE)
+    try:
+        return read_changes(client, path, name, mark, keep=0.5)
+    finally:
+        client.deadline = whole
+
+
 class AirflowRunChanges:
     """Reads the changed DAG runs. One per Airflow."""
 
     def __init__(self, client: AirflowClient, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client, self._monotonic = client, monotonic
         self._slow_walk_at = -WALK_INTERVAL_SECONDS
-        self._failure = ""
-        """Why the last walk failed."""
+        self.failure = ""
+        """Why the last walk failed; "" where it was answered."""
 
     def read(self, mark: AirflowCursor, open_runs: Sequence[RunRef]) -> AirflowChangePages:
         """The next pages of the walk; between the walks of a slow server, and where a walk is not answered in time,
@@ -194,29 +204,21 @@ class AirflowRunChanges:
         if began < self._slow_walk_at + WALK_INTERVAL_SECONDS:
             return self._indexed(mark, open_runs)
         try:
-            pages = self._walk(mark)
+            pages = read_part(self._client, ALL_RUNS_PATH, "dag_runs", mark)
         except SystemUnreachable as error:
             if isinstance(error, RateLimited) or self._monotonic() - began <= SLOW_SECONDS:
                 raise
             pages = self._indexed(mark, open_runs)
-            if self._failure:
+            if self.failure:
                 self._slow_walk_at = self._monotonic()
-            self._failure = pages.broken = f"dag_runs: {error}"
+            self.failure = pages.broken = f"dag_runs: {error}"
             return pages
-        self._failure = ""
+        self.failure = ""
         ended = self._monotonic()
         is_slow = (ended - began) / (1 + len(pages.rows) // PAGE_LIMIT) > SLOW_SECONDS
         if is_slow and not pages.more:
             self._slow_walk_at = ended
         return pages
-
-    def _walk(self, mark: AirflowCursor) -> AirflowChangePages:
-        whole = self._client.deadline
-        self._client.deadline = Deadline(whole.left * WALK_SHARE)
-        try:
-            return read_changes(self._client, ALL_RUNS_PATH, "dag_runs", mark, keep=0.5)
-        finally:
-            self._client.deadline = whole
 
     def _indexed(self, mark: AirflowCursor, open_runs: Sequence[RunRef]) -> AirflowChangePages:
         rows, _, clock, _ = _first_rows(self._client.open_of_all)
@@ -225,7 +227,7 @@ class AirflowRunChanges:
         dags = _unreported_dags(open_runs, rows)
         if dags:
             rows += _first_rows(lambda offset: self._client.ended_runs(dags, mark.since, offset)).rows
-        return AirflowChangePages(mark, rows, clock, broken=self._failure)
+        return AirflowChangePages(mark, rows, clock, broken=self.failure)
 
 
 def _first_rows(fetch: Callable[[int], HttpReply]) -> AirflowRows:

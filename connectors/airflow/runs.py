@@ -21,7 +21,7 @@ from connectors.airflow.changes import AirflowChangePages, AirflowCursor, Airflo
 from connectors.airflow.client import ALL_TASKS_PATH, EPOCH, PAGE_LIMIT, AirflowClient
 from connectors.airflow.parse import AirflowPeriod, AirflowRunReference, AirflowTaskInstance, parse_reference
 from connectors.sdk import fields
-from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import RateLimited, RecordUnreadable, SystemUnreachable
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import RunState
@@ -76,7 +76,7 @@ class AirflowPoller:
         for row in rows:
             self._add_run(row, red, result)
         if not runs.more or self._client.major > 2:  # tasks of Airflow 2 have no period: there the runs are read first
-            tasks = changes.read_changes(self._client, ALL_TASKS_PATH, "task_instances", marks.tasks, keep=0.4)
+            tasks = self._changed_tasks(marks.tasks)
         self._cache_periods(tasks.rows)
         self._add_tasks(tasks.rows, open_runs, result)
         self._add_open_runs(open_runs, result)
@@ -144,6 +144,18 @@ class AirflowPoller:
         return red
 
     # tasks
+
+    def _changed_tasks(self, mark: AirflowCursor) -> AirflowChangePages:
+        """The next pages of the walk over tasks. After a walk over runs that failed, this one may fail too: then the
+        mark stays, and the tasks of open runs are read by their names."""
+        if not self._run_changes.failure:
+            return changes.read_changes(self._client, ALL_TASKS_PATH, "task_instances", mark, keep=0.4)
+        try:
+            return changes.read_part(self._client, ALL_TASKS_PATH, "task_instances", mark)
+        except RateLimited:
+            raise
+        except SystemUnreachable as error:
+            return AirflowChangePages(mark, broken=f"task_instances: {error}")
 
     def _add_tasks(self, rows: Sequence[Any], open_runs: Sequence[RunRef], result: PollResult) -> None:
         instances = fields.readable(rows, parse.parse_instance, "taskInstances", result.skipped)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
 from connectors.airflow import changes
 from connectors.airflow.changes import AirflowCursor, AirflowRunChanges
-from connectors.airflow.client import AirflowClient
+from connectors.airflow.client import ALL_RUNS_PATH, AirflowClient
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused, ConnectorError, RateLimited, SystemUnreachable
@@ -181,6 +183,33 @@ def test_the_walk_leaves_time_for_what_has_an_index(monkeypatch: pytest.MonkeyPa
     server.read()
     assert [3.0] == [round(allowed, 1) for allowed in seconds]
     assert 5 == server.client.deadline.seconds
+
+
+def test_what_has_an_index_is_reported_where_tasks_are_not_listed_in_time_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changes, "SLOW_SECONDS", 0.1)
+    fake = estate()
+    watch = Watch(fake, opened(fake))
+    client, answered = cast("Any", watch.connector)._client, list[str]()
+    changed = client.changed
+
+    def late(path: str, *rest: object) -> HttpReply:
+        if path in answered:
+            return cast("HttpReply", changed(path, *rest))
+        time.sleep(client.deadline.left)
+        raise SystemUnreachable("no answer")
+
+    monkeypatch.setattr(client, "changed", late)
+    refs = [ref(run) for run in watch.known.values()]
+    poll = watch.connector.poll(watch.cursor, refs, 1)
+    assert poll.runs
+    assert (watch.cursor, False, None) == (poll.cursor, poll.complete, poll.seen_until)
+    unread = ["dag_runs: no answer", "task_instances: no answer"]
+    assert unread == [text.partition("end: ")[2] for text in poll.warnings]
+    answered.append(ALL_RUNS_PATH)
+    with pytest.raises(SystemUnreachable, match="no answer"):
+        watch.connector.poll(watch.cursor, refs, 1)
 
 
 @pytest.mark.parametrize("method", ["changed_dated", "ended_runs", "open_of_all"])
