@@ -106,7 +106,7 @@ class CronCursor:
                 inventory=str(value["inv"]),
                 journal=str(value.get("jrn", "")),
             )
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
 

@@ -80,8 +80,9 @@ class DbtConnector(ComposedConnector):
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         try:
             value = fields.parse_table(cursor) if cursor else {}
+            unreadable = not all(isinstance(project, dict) for project in value.values())
         except RecordUnreadable:
-            value = {}
+            value, unreadable = {}, True
         memory = {name: project for name, project in value.items() if isinstance(project, dict)}
         answer = self._host.collect(memory, ("log", "results", "sources"))
         again = [invocation_id(ref) for ref in open_runs]
@@ -92,7 +93,8 @@ class DbtConnector(ComposedConnector):
             )
             for project in answer.value
         }  # fmt: skip
-        warnings = [warning for poll in polls.values() for warning in poll.warnings]
+        warnings = ["the cursor cannot be read; history is read again"] if unreadable else []
+        warnings += [warning for poll in polls.values() for warning in poll.warnings]
         host = self._host.session.address
         warnings += trust_hint(host) if isinstance(host, SshAddress) else ()
         runs = [run for poll in polls.values() for run in poll.runs]

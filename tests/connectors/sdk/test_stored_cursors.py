@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from connectors.cron.polling import CronCursor
 from connectors.sdk.fields import cursor_or_first, read_cursor
 from connectors.sdk.poll_result import PollResult
 from tests.connectors.cron.support import connect as connect_cron
 from tests.connectors.slurm.test_recorded import connect as connect_slurm
 from tests.connectors.systemd.test_recorded import connect as connect_systemd
+from tests.fakes.dbt import DbtHost
 from tests.fakes.slurm import SlurmHost
 from tests.fakes.ssh_local import LocalHost
 from tests.fakes.systemd import SystemdHost
@@ -60,3 +63,19 @@ def test_cron_says_that_it_reads_its_log_again(tmp_path: Path) -> None:
     connector = connect_cron(LocalHost(tmp_path / "db07"))
     assert "the cursor cannot be read; cron's log is read again" in connector.poll(FORMER, (), 20).warnings
     assert not any("cursor" in warning for warning in connector.poll("", (), 20).warnings)
+
+
+@pytest.mark.parametrize("part, value", [("nam", []), ("old", "x"), ("lvl", 1e999), ("hrd", 10**400), ("att", None)])
+def test_cron_reads_a_cursor_with_a_part_of_another_type_as_unreadable(part: str, value: object) -> None:
+    whole = json.loads(CronCursor().as_json())
+    assert CronCursor.from_json(json.dumps(whole)) is not None
+    assert CronCursor.from_json(json.dumps({**whole, part: value})) is None
+
+
+def test_dbt_says_that_it_reads_history_again(tmp_path: Path) -> None:
+    connector = DbtHost(tmp_path / "etl01").connected()
+    warning = "the cursor cannot be read; history is read again"
+    for cursor in ('{"former": 1}', "[]", "?"):
+        assert warning in connector.poll(cursor, (), 20).warnings
+    for cursor in ("", connector.poll("", (), 20).cursor):
+        assert warning not in connector.poll(cursor, (), 20).warnings
