@@ -101,6 +101,7 @@ class VerbRouter(ActionRouter):
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
         try:
+            check_action_key(key)
             return super().look_up(preview, key)
         except NotSupported as error:
             return ActionUnknown(str(error))

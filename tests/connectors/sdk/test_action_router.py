@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.action_router import ActionRouter, look_up_until_settled
+from connectors.sdk.action_router import ActionRouter, VerbRouter, look_up_until_settled
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.transport.budget import Deadline
@@ -64,6 +64,15 @@ def test_what_is_refused_or_without_a_plan_is_not_sent(preview: Preview, why: st
 
 def test_a_plan_of_nobody_cannot_be_looked_up() -> None:
     assert isinstance(acts(Starter()).look_up(planned("x"), "k"), ActionUnknown)
+
+
+def test_what_has_no_key_of_ours_is_not_absent() -> None:
+    starter = Starter(10**6)
+    router = VerbRouter("Slurm", Wire(10), {}, {"submit": starter}, {})
+    preview = Preview("submit", "submit it", "1 run", plan={"way": "submit"})
+    assert ActionUnknown("not an action key of ours: 'k'") == router.look_up(preview, "k")
+    assert ActionAbsent() == router.look_up(preview, "headway-0123456789")
+    assert 1 == starter.looks
 
 
 def test_what_is_listed_a_moment_later_is_found() -> None:
