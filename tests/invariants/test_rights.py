@@ -558,9 +558,9 @@ def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, b
     draft = planned(bench)
     EngineClient(bench.url).start_plan(draft, new_action_key(), "a bad file")
     for _ in range(2):
-        with pytest.raises(NotAllowed, match="alice asked for 1 action within the hour"):
+        with pytest.raises(NotAllowed, match="alice requested 1 action within the hour"):
             bench.requests().act(ActionRequest(Verb.CANCEL, 1, why="x"), new_action_key())
-        with pytest.raises(NotAllowed, match="alice asked for 1 action within the hour"):
+        with pytest.raises(NotAllowed, match="alice requested 1 action within the hour"):
             EngineClient(bench.url).start_plan(draft, new_action_key(), "again")
         turn(bench)
     assert "sent" == states(bench)[2]
@@ -579,7 +579,7 @@ def test_a_plan_that_was_put_past_the_limit_is_refused_when_it_is_sent(bench: Be
     turn(bench)
     with bench.store.read() as connection:
         words = connection.rows("SELECT words FROM plan")[0][0]
-    assert "refused: alice asked for 1 action within the hour" in words
+    assert "refused: alice requested 1 action within the hour" in words
     assert 1 == len(bench.scheduler.acted)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import psycopg
@@ -265,8 +266,8 @@ def test_view_may_look_and_is_told_what_reruns_need(view: Connector) -> None:
     preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
     assert "GRANT headway_act TO headway_view;" in preview.refused
-    with pytest.raises(AccessRefused, match="permission denied"):
-        view.act(preview, new_key(), 10)
+    with pytest.raises(AccessRefused, match="permission denied"):  # the database refuses by itself too
+        view.act(replace(preview, refused=None), new_key(), 10)
 
 
 def test_act_cannot_run_sql_of_its_own_as_others(postgres: PostgresServer, jobs: dict[str, int]) -> None:
