@@ -123,6 +123,11 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         if isinstance(event, events.Key):
             self._gate.back()
 
+    def watch_app_focus(self, focus: bool) -> None:
+        """Textual focuses nothing on a screen that opens while the terminal is in the background."""
+        if focus and self.screen_stack and self.focused is None:
+            self.screen.focus_next()
+
     def _begin(self) -> None:
         if not gc.isenabled():
             gc.collect()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from textual import events
 
+from console.tui.dialogs.overlay import TextScreen
 from console.tui.widgets.bar import KeyHint, fitting, hint_lines
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import draft, plan_of
@@ -90,3 +92,16 @@ async def test_a_plan_with_a_reason_still_says_whole_that_it_goes_on(night: Nigh
     await night.see_gone("why:")
     await night.until(lambda: night.widget("#stands").size.height == 1, "one line")
     await night.see("it continues without this screen")
+
+
+@on_the_night()
+async def test_a_dialog_that_opened_while_the_terminal_was_in_the_background_takes_keys(night: Night) -> None:
+    await night.app._post_message(events.AppBlur())
+    await night.until(lambda: not night.app.app_focus, "the blur")
+    dialog = TextScreen("a text", "\n".join(map(str, range(99))), "")
+    night.app.push_screen(dialog)
+    await night.see("a text", "17")
+    await night.app._post_message(events.AppFocus())
+    await night.until(lambda: night.app.app_focus, "the focus")
+    await night.press("down")
+    await night.until(lambda: dialog.pane.scroll_offset.y == 1, "the next line")
