@@ -264,13 +264,13 @@ class RuleInput:
         """The usual maximum for a run at that time; None if unknown. `column`: of the history; `without`: id of the
         run to leave out."""
         setting = self.setting
-        usual = None if setting.fixed is not None else self._usual(column, at, without)
+        usual = None if setting.fixed is not None else self._usual(column, at, setting.runs, without)
         return setting.without_history if usual is None else _times_usual(setting, usual.most(HIGH), _counted(usual))
 
     def at_least(self, column: Sequence[float], at: datetime, without: int = 0) -> Threshold | None:
         """The usual minimum; None if unknown, or if the usual is smaller than the floor."""
         setting = self.setting
-        usual = None if setting.fixed is not None else self._usual(column, at, without)
+        usual = None if setting.fixed is not None else self._usual(column, at, setting.runs, without)
         if usual is None or (low := usual.least(LOW)) < setting.floor:
             return setting.fixed
         return Threshold(low * setting.factor, f"history ({_counted(usual)})")
@@ -282,14 +282,14 @@ class RuleInput:
         usual = None if high is None else _times_usual(setting, high, f"{len(values)} {what}")
         return setting.fixed or usual or setting.without_history
 
-    def _usual(self, column: Sequence[float], at: datetime, without: int) -> UsualValues | None:
+    def _usual(self, column: Sequence[float], at: datetime, enough: int, without: int) -> UsualValues | None:
         history, tonight = self.history, night_kind(self.date_of(at))
         known = [
             (value, night_kind(date.fromordinal(day) if day > 0 else self.date_of(datetime.fromtimestamp(when, UTC))))
             for number, day, when, value in zip(history.run_ids, history.days, history.at, column, strict=False)
             if number != without and value >= 0
         ][::-1]
-        return usual_of([value for value, _ in known], [kind for _, kind in known], tonight, self.setting.runs)
+        return usual_of([value for value, _ in known], [kind for _, kind in known], tonight, enough)
 
 
 WORDS_LIMIT = 300
