@@ -63,7 +63,8 @@ def test_a_threshold_lies_off_all_that_is_usual(taken: list[float]) -> None:
     known = past(*taken)
     most = look(known, DetectionRule.TOO_LONG).at_most(known.takes, at("03:10"))
     assert most is not None
-    assert sum(each > most.value for each in taken) <= len(taken) * 0.05 + 1
+    beyond = {seconds for seconds in taken if seconds > most.value}  # equal durations lie on one side together
+    assert len(beyond) <= len(taken) * 0.05 + 1
 
 
 @given(PASTS, st.integers(0, 180), st.integers(0, 180))
