@@ -22,7 +22,7 @@ from connectors.airflow.options import AirflowOptions, MwaaOptions
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
-from connectors.sdk.secrets import caching
+from connectors.sdk.secrets import token_masker
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
 
@@ -40,13 +40,13 @@ def auth_of(options: AirflowOptions, secrets: SecretResolver, major: int = 3, ou
         key = options.google.key
         url = GOOGLE_METADATA_URL if key is None else GOOGLE_TOKEN_URL
         read_key = None if key is None else (lambda: secrets(key))
-        return GoogleToken(read_key, HttpEndpoint("Google", url, None, outside), caching(secrets))
+        return GoogleToken(read_key, HttpEndpoint("Google", url, None, outside), token_masker(secrets))
     if options.mwaa is not None:
-        return MwaaSession(aws_web_login(options.mwaa, secrets, outside), caching(secrets))
+        return MwaaSession(aws_web_login(options.mwaa, secrets, outside), token_masker(secrets))
     username = options.username or ""
     refusals = _REFUSALS.setdefault((options.url.rstrip("/"), username), RefusedLogins())
     auth_class = BasicAuth if major == 2 else PasswordAuth
-    return auth_class(username, lambda: secrets(options.password), refusals, caching(secrets))
+    return auth_class(username, lambda: secrets(options.password), refusals, token_masker(secrets))
 
 
 def is_stale_token(reply: HttpReply) -> bool:

@@ -46,13 +46,13 @@ class AirflowHoldNote:
 
 @dataclass(frozen=True, slots=True)
 class AirflowDagPause:
-    row: fields.Row
+    dag: fields.Row
     runs: list[fields.Row]
     now: datetime
 
     @property
     def is_paused(self) -> bool:
-        return self.row.get("is_paused") is True
+        return self.dag.get("is_paused") is True
 
     @property
     def notes(self) -> list[AirflowHoldNote]:
@@ -77,8 +77,8 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
             raise InvalidAnswer(f"{details.place} does not report whether {job} is paused")
         return AirflowDagPause(row, newest_runs(self._client, job), inventory.server_time(details))
 
-    def state(self, row: AirflowDagPause) -> PauseState:
-        return PauseState(row.is_paused, tuple(note.mark for note in row.notes))
+    def state(self, pause: AirflowDagPause) -> PauseState:
+        return PauseState(pause.is_paused, tuple(note.mark for note in pause.notes))
 
     def missing(self, job: str, verb: str) -> str:
         return inventory.no_such_dag(job, verb)
@@ -86,8 +86,8 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
     def by_hand(self, job: str) -> str:
         return f"airflow dags unpause {job}"
 
-    def preview_hold(self, job: str, row: AirflowDagPause, mark: HoldMark) -> Preview:
-        run = _run_with_room(row.runs, replace(mark, id=_WIDEST_KEY))
+    def preview_hold(self, job: str, pause: AirflowDagPause, mark: HoldMark) -> Preview:
+        run = _run_with_room(pause.runs, replace(mark, id=_WIDEST_KEY))
         if run is None:
             return Preview.refusal(
                 "hold", f"{job} has no run yet whose note has room for the mark of a hold: pause it by hand"
@@ -100,12 +100,12 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
                 *self._client.calls("PATCH", run_path(job, run), {"note": f"… {shown_mark(mark)}"}),
                 *self._client.calls("PATCH", dag_path(job), {"is_paused": True}),
             ),
-            notes=pause_effects(self._client, job, row.row),
+            notes=pause_effects(self._client, job, pause.dag),
             plan={"run": run},
         )
 
-    def preview_release_of(self, job: str, row: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        held = next(note for note in row.notes if note.mark.id == plan["hold"])
+    def preview_release_of(self, job: str, pause: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        held = next(note for note in pause.notes if note.mark.id == plan["hold"])
         if plan["how"] == "clear":
             summary = f"remove our line from the note of {held.run} of {job}; its pause is left unchanged"
         elif resumes:
@@ -119,10 +119,10 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
             summary=summary,
             scope=f"the note of run {held.run} of {job}" if plan["how"] == "clear" else f"all runs of {job}",
             native_calls=(*resume, *rest),
-            notes=resume_effects(self._client, job, row.row, row.now) if resumes else (),
+            notes=resume_effects(self._client, job, pause.dag, pause.now) if resumes else (),
         )
 
-    def write_hold(self, row: AirflowDagPause, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+    def write_hold(self, pause: AirflowDagPause, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """The mark, then the pause. A pause that was refused leaves the note as it was."""
         dag, run = str(plan["job"]), str(plan["run"])
         reply = self._client.run(dag, run)
@@ -146,15 +146,15 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
                     self._client.set_note(dag, run, note)
             raise
 
-    def write_release(self, row: AirflowDagPause, now: PauseState, plan: Mapping[str, Any]) -> None:
+    def write_release(self, pause: AirflowDagPause, now: PauseState, plan: Mapping[str, Any]) -> None:
         """The resume, then the removal of the mark; after a resume the look-up removes it if that fails."""
         dag, hold = str(plan["job"]), str(plan["hold"])
-        held = next(note for note in row.notes if note.mark.id == hold)
+        held = next(note for note in pause.notes if note.mark.id == hold)
         rest = without_hold(held.note, hold)
         if plan["how"] == "clear":
             raise_if_refused(self._client.set_note(dag, held.run, rest))
             return
-        if row.is_paused:
+        if pause.is_paused:
             accepted(self._client.patch_dag(dag, {"is_paused": False}))
         with suppress(ConnectorError):
             self._client.set_note(dag, held.run, rest)
@@ -163,20 +163,20 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
         """By the mark and the pause. A release has arrived once the DAG is not paused; people may rewrite notes."""
         job = str(plan["job"])
         try:
-            row = self.read_again(plan)
+            pause = self.read_again(plan)
         except InvalidAnswer as error:
             return ActionUnknown(str(error))
-        if row is not None and plan["how"] == "release" and not row.is_paused:
+        if pause is not None and plan["how"] == "release" and not pause.is_paused:
             return ActionFound(job, f"{job} is not paused")
-        if row is not None and plan["how"] == "hold" and row.is_paused and not self.state(row).has_mark(key):
+        if pause is not None and plan["how"] == "hold" and pause.is_paused and not self.state(pause).has_mark(key):
             return ActionUnknown(f"{job} is paused, but no note of its newest runs shows our mark")
-        return self.marking.look_up(None if row is None else self.state(row), plan, key)
+        return self.marking.look_up(None if pause is None else self.state(pause), plan, key)
 
     def tidy(self, plan: Mapping[str, Any], key: str) -> None:
         """Removes a mark from a DAG that is not paused: else a person's next pause would count as ours."""
-        row, hold = self.read_again(plan), key if plan["how"] == "hold" else str(plan["hold"])
-        if row is not None and not row.is_paused and self.state(row).has_mark(hold):
-            self.write_release(row, self.state(row), {"how": "release", "job": plan["job"], "hold": hold})
+        pause, hold = self.read_again(plan), key if plan["how"] == "hold" else str(plan["hold"])
+        if pause is not None and not pause.is_paused and self.state(pause).has_mark(hold):
+            self.write_release(pause, self.state(pause), {"how": "release", "job": plan["job"], "hold": hold})
 
 
 def _run_with_room(runs: Sequence[fields.Row], mark: HoldMark) -> str | None:

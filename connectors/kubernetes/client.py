@@ -16,7 +16,7 @@ from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.secrets import caching
+from connectors.sdk.secrets import token_masker
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import (
     HttpAccount,
@@ -202,7 +202,7 @@ class KubeAccount(HttpAccount):
             self._loaded = self._load()
         self._was_used = True
         self._headers = _auth_headers(self._loaded)
-        mask = caching(self._secrets)
+        mask = token_masker(self._secrets)
         for value in self._headers.values():
             mask(value.rpartition(" ")[2])
         return self._headers

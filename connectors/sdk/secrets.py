@@ -151,7 +151,7 @@ class SecretStore:
         return text
 
 
-def caching(secrets: SecretResolver) -> Callable[[str], None]:
+def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
     """The function that masks a token obtained for a secret; it does nothing unless `secrets` is a `SecretStore`."""
     add = getattr(secrets, "add", None)
     return add if callable(add) else lambda _: None

@@ -70,8 +70,8 @@ class FewSettings(ManySettings):
     factor: Share | None = None
 
 
-class RowCountRuleSettings(RuleSection):
-    """A count that cannot come from history."""
+class ConsecutiveRunsSettings(RuleSection):
+    """A number of consecutive runs, which cannot come from history."""
 
     threshold: Annotated[int, Field(ge=2)] | None = None
 
@@ -94,7 +94,7 @@ SETTINGS_BY_RULE: dict[DetectionRule, type[RuleSection]] = {
     DetectionRule.TOO_SHORT: ShortSettings,
     DetectionRule.STUCK_WAITING: LongSettings,
     DetectionRule.TOO_LONG_SINCE_SUCCESS: LongSettings,
-    DetectionRule.N_IN_A_ROW: RowCountRuleSettings,
+    DetectionRule.N_IN_A_ROW: ConsecutiveRunsSettings,
     DetectionRule.OUTPUT_SHRANK: FewSettings,
     DetectionRule.RETRY_STORM: ManySettings,
     DetectionRule.OVERLAP: ManySettings,

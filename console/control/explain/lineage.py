@@ -40,10 +40,10 @@ def blast_radius(job_id: int, below: Steps) -> dict[int, int]:
     """Everything downstream of the job, without itself: job -> how many steps away at least, nearest first."""
     found = {job_id: 0}
     ahead = [job_id]
-    for run in ahead:
-        for downstream in below(run):
+    for job in ahead:
+        for downstream in below(job):
             if downstream not in found:
-                found[downstream] = found[run] + 1
+                found[downstream] = found[job] + 1
                 ahead.append(downstream)
     del found[job_id]
     return found
@@ -60,8 +60,8 @@ def red_root_causes(job_id: int, above: Steps, red: Container[int]) -> list[int]
             below.setdefault(upstream, []).append(each)
     symptoms: set[int] = set()
     ahead = list(suspects)
-    for run in ahead:
-        for downstream in below.get(run, ()):
+    for job in ahead:
+        for downstream in below.get(job, ()):
             if downstream not in symptoms:
                 symptoms.add(downstream)
                 ahead.append(downstream)
@@ -259,13 +259,13 @@ def _ranks(focus: int, near: Mapping[int, int], next_to: Mapping[int, Sequence[i
     ranks, done, nearest = {focus: 0}, set[int](), iter(near)
     ahead = [focus]
     while ahead:
-        for run in ahead:
-            done.add(run)
-            for other in next_to.get(run, ()):
-                if run not in waits.get(other, ()):
+        for job_id in ahead:
+            done.add(job_id)
+            for other in next_to.get(job_id, ()):
+                if job_id not in waits.get(other, ()):
                     continue
-                waits[other].discard(run)
-                ranks[other] = max(ranks.get(other, 0), ranks[run] + 1)
+                waits[other].discard(job_id)
+                ranks[other] = max(ranks.get(other, 0), ranks[job_id] + 1)
                 if not waits[other]:
                     ahead.append(other)
         ahead = [job for job in (next((each for each in nearest if each not in done), None),) if job is not None]

@@ -16,7 +16,7 @@ from connectors.airflow.options import AirflowOptions
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import RunRef
-from connectors.sdk.secrets import SecretStore, caching
+from connectors.sdk.secrets import SecretStore, token_masker
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.connectors.airflow.support import URL, latest, night, opened
@@ -210,7 +210,7 @@ def test_no_secret_is_in_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_token_that_we_got_is_masked_from_then_on() -> None:
     store = SecretStore()
-    caching(store)("a-token-of-the-server")
+    token_masker(store)("a-token-of-the-server")
     assert "•••" == store.mask("a-token-of-the-server")
 
 
