@@ -77,135 +77,138 @@ class SelfMonitor:
     def __init__(self, lasts: Mapping[str, float] | None = None) -> None:
         self._lasts = lasts or _LASTS_SECONDS
         self._since: dict[str, float] = {}
-        self._told: dict[str, float] = {}
-        self._kept: list[_UnrecordedAlert] = []
+        self._notified_at: dict[str, float] = {}
+        self._offline: list[_UnrecordedAlert] = []
         self._modes: Modes | None = None
         """The modes as last read; None: never, and then it notifies."""
-        self._unnoted: list[tuple[str, datetime]] = []
+        self._pending_notes: list[tuple[str, datetime]] = []
         """Shadow report lines that could not be written yet: line, time."""
 
-    def look(self, parts: NotificationChannel, fence: int | None, troubles: Mapping[str, str]) -> None:
+    def report(self, channel: NotificationChannel, fence: int | None, troubles: Mapping[str, str]) -> None:
         """Reports problems that last and problems that ended. `troubles`: key -> text. Without a fence the store is
         not used."""
         now = time.monotonic()
         if fence is not None:
-            self.know(parts)
-            self._note(parts, fence)
-            self._record(parts, fence)
+            self.cache_modes(channel)
+            self._write_notes(channel, fence)
+            self._record(channel, fence)
         for key in [key for key in self._since if key not in troubles]:
-            if key in self._told and (fence is None or self._kept):
+            if key in self._notified_at and (fence is None or self._offline):
                 continue  # the end is reported only after the problem itself
-            if self._told.pop(key, None) is not None and fence is not None:
-                self._tell(parts, fence, key, "")
+            if self._notified_at.pop(key, None) is not None and fence is not None:
+                self._notify(channel, fence, key, "")
             del self._since[key]
-        for key, words in troubles.items():
+        for key, text in troubles.items():
             since = self._since.setdefault(key, now)
-            reported = self._told.get(key, -RETRY_SECONDS)
+            reported = self._notified_at.get(key, -RETRY_SECONDS)
             if now - since >= self._lasts[key] and now - reported >= RETRY_SECONDS:
-                self._told[key] = now
-                self._tell(parts, fence, key, clean_line(parts.secrets.mask(words), 500))
+                self._notified_at[key] = now
+                self._notify(channel, fence, key, clean_line(channel.secrets.mask(text), 500))
 
-    def know(self, parts: NotificationChannel) -> None:
+    def cache_modes(self, channel: NotificationChannel) -> None:
         """Caches the shadow modes, for when the store is unavailable. Raises StoreError."""
-        self._modes = current_modes(parts.store)
+        self._modes = current_modes(channel.store)
 
-    def _tell(self, parts: NotificationChannel, fence: int | None, key: str, words: str) -> None:
-        """Reports a problem, or, with empty `words`, its end."""
-        route = parts.config.alerts.default_route
+    def _notify(self, channel: NotificationChannel, fence: int | None, key: str, text: str) -> None:
+        """Reports a problem, or, with empty `text`, its end."""
+        route = channel.config.alerts.default_route
         made = real_now()
-        title = _TITLES[key] if words else _RESOLVED[key]
-        log.error("reporting a problem of the engine", trouble=title, words=words, route=route)
+        title = _TITLES[key] if text else _RESOLVED[key]
+        log.error("reporting a problem of the engine", trouble=title, words=text, route=route)
         if not route:
             return
-        alert = _alert(route, key, title, words, parts.config.estate.name, made)
+        alert = _alert(route, key, title, text, channel.config.estate.name, made)
         if self._modes is not None and self._modes.nothing_is_live:
-            shadow_route = parts.config.alerts.shadow_route
+            shadow_route = channel.config.alerts.shadow_route
             if not shadow_route:
-                self._unnoted.append((shadow_report_line(alert), made))
+                self._pending_notes.append((shadow_report_line(alert), made))
                 if fence is not None:
-                    self._note(parts, fence)
+                    self._write_notes(channel, fence)
                 return
             alert = to_shadow_route(alert, shadow_route)
         try:
             if fence is not None:
-                if words and rows.notified_since(parts.store, key, micros(made - timedelta(seconds=RETRY_SECONDS))):
+                if text and rows.notified_since(channel.store, key, micros(made - timedelta(seconds=RETRY_SECONDS))):
                     return
-                if key != OUTBOX or not words:
-                    rows.create_alert(parts.store, fence, route_url_sources(parts.config), alert, micros(made))
+                if key != OUTBOX or not text:
+                    rows.create_alert(channel.store, fence, route_url_sources(channel.config), alert, micros(made))
                     return
         except LeaseLost:
             raise
         except StoreError as error:
-            log.warning("it leaves from memory", error=parts.secrets.mask(str(error)))
-        self._send(parts, alert, made)
+            log.warning("it leaves from memory", error=channel.secrets.mask(str(error)))
+        self._send(channel, alert, made)
 
-    def _send(self, parts: NotificationChannel, alert: NewAlert, made: datetime) -> None:
-        urls = parts.config.routes[alert.route].urls
-        kept = _UnrecordedAlert(alert, made, len(urls))
-        self._kept.append(kept)
+    def _send(self, channel: NotificationChannel, alert: NewAlert, made: datetime) -> None:
+        urls = channel.config.routes[alert.route].urls
+        unrecorded = _UnrecordedAlert(alert, made, len(urls))
+        self._offline.append(unrecorded)
         for place in range(len(urls)):
             name = f"own alert {place}"
-            threading.Thread(target=self._send_to, args=(parts, kept, place), name=name, daemon=True).start()
+            threading.Thread(target=self._send_to, args=(channel, unrecorded, place), name=name, daemon=True).start()
 
-    def _send_to(self, parts: NotificationChannel, kept: _UnrecordedAlert, place: int) -> None:
+    def _send_to(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> None:
         """Sends to one URL until it arrives, the store takes over, or it is too late."""
-        route = parts.config.routes[kept.alert.route]
+        route = channel.config.routes[unrecorded.alert.route]
         tries, refusals = 0, 0
         while True:
-            with kept.lock:
-                if kept.over.is_set():
+            with unrecorded.lock:
+                if unrecorded.over.is_set():
                     return
-                kept.sending += 1
+                unrecorded.sending += 1
             tries += 1
-            sent = self._send_once(parts, kept, place)
+            sent = self._send_once(channel, unrecorded, place)
             refusals = refusals + 1 if sent.for_good else 0
-            error = clean_line(parts.secrets.mask(sent.words), 300)
-            with kept.lock:
-                lost = sent.arrived is None or (place in kept.outcomes and kept.outcomes[place].maybe_arrived)
-                kept.outcomes[place] = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, lost)
-                kept.sending -= 1
-            found = after_failure(tries, refusals, real_now() - kept.made, route.give_up_after, random.random())
-            if sent.arrived or found.wait is None or kept.over.wait(found.wait.total_seconds()):
+            error = clean_line(channel.secrets.mask(sent.words), 300)
+            with unrecorded.lock:
+                lost = sent.arrived is None or (
+                    place in unrecorded.outcomes and unrecorded.outcomes[place].maybe_arrived
+                )
+                unrecorded.outcomes[place] = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, lost)
+                unrecorded.sending -= 1
+            found = after_failure(tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
+            if sent.arrived or found.wait is None or unrecorded.over.wait(found.wait.total_seconds()):
                 return
 
-    def _send_once(self, parts: NotificationChannel, kept: _UnrecordedAlert, place: int) -> SendResult:
-        route = parts.config.routes[kept.alert.route]
-        title, body = kept.alert.title, kept.alert.plain_body if route.body == "link" else kept.alert.body
+    def _send_once(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> SendResult:
+        alert = unrecorded.alert
+        route = channel.config.routes[alert.route]
+        title, body = alert.title, alert.plain_body if route.body == "link" else alert.body
         if route.body == "masked":
             title, body = mask_strictly(title), mask_strictly(body)
         try:
-            return parts.send(parts.secrets(route.urls[place]), neutralise(title), neutralise(body))
+            return channel.send(channel.secrets(route.urls[place]), neutralise(title), neutralise(body))
         except ConnectorError as error:
             return SendResult(False, str(error))
         except Exception as error:
-            log.exception("sending an alert about Headway itself failed", route=kept.alert.route)
+            log.exception("sending an alert about Headway itself failed", route=alert.route)
             return SendResult(None, type(error).__name__)
 
-    def _note(self, parts: NotificationChannel, fence: int) -> None:
+    def _write_notes(self, channel: NotificationChannel, fence: int) -> None:
         """Writes pending shadow report lines."""
-        while self._unnoted:
-            line, made = self._unnoted[0]
-            rows.record_note(parts.store, fence, line, micros(made), micros(made))
-            self._unnoted.pop(0)
+        while self._pending_notes:
+            line, made = self._pending_notes[0]
+            rows.record_note(channel.store, fence, line, micros(made), micros(made))
+            self._pending_notes.pop(0)
 
-    def _record(self, parts: NotificationChannel, fence: int) -> None:
+    def _record(self, channel: NotificationChannel, fence: int) -> None:
         """Moves alerts from memory into the store, with their outcomes; skips those being sent."""
-        for kept in list(self._kept):
-            with kept.lock:
-                if kept.sending:
+        for unrecorded in list(self._offline):
+            with unrecorded.lock:
+                if unrecorded.sending:
                     continue
-                kept.over.set()
-            urls, made = route_url_sources(parts.config), micros(kept.made)
-            rows.record_offline_alert(parts.store, fence, urls, kept.alert, made, kept.outcomes)
-            self._kept.remove(kept)
+                unrecorded.over.set()
+            urls, made = route_url_sources(channel.config), micros(unrecorded.made)
+            rows.record_offline_alert(channel.store, fence, urls, unrecorded.alert, made, unrecorded.outcomes)
+            self._offline.remove(unrecorded)
 
 
-def _alert(route: str, key: str, title: str, words: str, estate: str, made: datetime) -> NewAlert:
+def _alert(route: str, key: str, title: str, text: str, estate: str, made: datetime) -> NewAlert:
     name = clean_line(estate)
     first = f"Headway, estate {name}: {title}."
     at = f"Sent at {made:%Y-%m-%d %H:%M:%S}Z."
     fix = "Fix: run headway status, then read the engine's log."
-    plain = [first, "", at, *([fix] if words else [])]
-    lines = [first, *([words] if words else []), *plain[1:]]
+    plain = [first, "", at, *([fix] if text else [])]
+    lines = [first, *([text] if text else []), *plain[1:]]
     alert = self_alert(route, key, f"[Headway] {name}: {title}", lines, plain)
-    return replace(alert, version=1 if words else rows.RESOLVED)
+    return replace(alert, version=1 if text else rows.RESOLVED)

@@ -127,14 +127,14 @@ class Engine:
         if words != self._last_trouble:
             log.warning("the engine waits for its store", error=words)
         self._last_trouble = words
-        self._own.look(self._parts, None, {STORE: words})
+        self._own.report(self._parts, None, {STORE: words})
         self._end.wait(STAND_BY_SECONDS)
 
     def _surprise(self, error: Exception) -> None:
         """Reports an unexpected error of the engine; everything is retried."""
         words = self._in_words(error)
         log.error("the engine failed and restarts", error=words, exc_info=error)
-        self._own.look(self._parts, None, {PARTS: words})
+        self._own.report(self._parts, None, {PARTS: words})
         self._end.wait(STAND_BY_SECONDS)
 
     def _in_words(self, error: Exception) -> str:
@@ -159,7 +159,7 @@ class Engine:
         watch = LeaseWatch(threading.Event(), 0.0)
         workers: WorkerSupervisor | None = None
         try:
-            self._own.know(self._parts)
+            self._own.cache_modes(self._parts)
             self._begin(lease)
             log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
             self._renew(lease, watch)  # starting may have taken long
@@ -241,13 +241,13 @@ class Engine:
                 recorded = trouble
                 evaluator = self._parts.evaluator
                 troubles = _persistent_troubles(workers, evaluator.trouble, evaluator.unforeseen)
-                self._own.look(self._parts, lease.fence, troubles)
+                self._own.report(self._parts, lease.fence, troubles)
             except LeaseLost:
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
                 if isinstance(error, StoreError):
-                    self._own.look(self._parts, None, {STORE: str(error)})
+                    self._own.report(self._parts, None, {STORE: str(error)})
 
     def _trouble(self, workers: WorkerSupervisor) -> str:
         config = self._configs.trouble_text() if self._configs is not None else ""

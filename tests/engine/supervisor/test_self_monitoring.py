@@ -35,11 +35,11 @@ def test_a_part_that_keeps_breaking_is_told_to_the_default_route_once_and_again_
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = at_once()
         for _ in range(3):
-            own.look(bench.parts, bench.fence, {PARTS: "evaluate broke: ValueError: x"})
+            own.report(bench.parts, bench.fence, {PARTS: "evaluate broke: ValueError: x"})
         bench.send()
         assert ["[Headway] bench: engine workers keep failing"] == titles(bench)
         assert "evaluate broke: ValueError: x" in post_of(bench).got[0][2]
-        own.look(bench.parts, bench.fence, {})
+        own.report(bench.parts, bench.fence, {})
         bench.send()
         assert ["[Headway] bench: all engine workers run again"] == titles(bench)[1:]
         assert [("headway:parts", None, "headway"), ("headway:parts", None, "headway")] == rows(
@@ -50,7 +50,7 @@ def test_a_part_that_keeps_breaking_is_told_to_the_default_route_once_and_again_
 def test_another_engine_does_not_tell_within_the_hour_what_was_told(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         for _ in range(2):
-            at_once().look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+            at_once().report(bench.parts, bench.fence, {PARTS: "evaluate broke"})
         bench.send()
         assert 1 == len(titles(bench))
 
@@ -59,7 +59,7 @@ def test_what_is_back_after_it_was_over_is_told_again(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = at_once()
         for troubles in ({PARTS: "evaluate broke"}, {}, {PARTS: "evaluate broke"}):
-            own.look(bench.parts, bench.fence, troubles)
+            own.report(bench.parts, bench.fence, troubles)
         bench.send()
         assert ["keep failing", "run again", "keep failing"] == [" ".join(one.split()[-2:]) for one in titles(bench)]
 
@@ -67,8 +67,8 @@ def test_what_is_back_after_it_was_over_is_told_again(tmp_path: Path) -> None:
 def test_a_short_trouble_is_not_told(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = SelfMonitor()
-        own.look(bench.parts, None, FULL)
-        own.look(bench.parts, bench.fence, {})
+        own.report(bench.parts, None, FULL)
+        own.report(bench.parts, bench.fence, {})
         bench.send()
         assert [] == titles(bench)
 
@@ -77,7 +77,7 @@ def test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_ag
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
         post_of(bench).answers["two"] = SendResult(False, "error=500")
         own = at_once()
-        own.look(bench.parts, None, FULL)
+        own.report(bench.parts, None, FULL)
         wait_until(lambda: len(post_of(bench).got) >= 2, "both sendings", 10)
         assert [] == rows(bench, "SELECT id FROM alert")
         wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
@@ -97,8 +97,8 @@ def test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_ag
 
 
 def recorded(bench: Bench, own: SelfMonitor) -> list[tuple[object, ...]]:
-    own.look(bench.parts, bench.fence, {})
-    return [] if own._kept else rows(bench, "SELECT id FROM alert")
+    own.report(bench.parts, bench.fence, {})
+    return [] if own._offline else rows(bench, "SELECT id FROM alert")
 
 
 def test_a_store_that_fails_while_it_is_told_does_not_lose_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_store_that_fails_while_it_is_told_does_not_lose_it(tmp_path: Path, mo
         own = at_once()
         with monkeypatch.context() as patch:
             patch.setattr(rows_module, "create_alert", full)
-            own.look(bench.parts, bench.fence, {PARTS: "outbox broke"})
+            own.report(bench.parts, bench.fence, {PARTS: "outbox broke"})
         wait_until(lambda: bool(titles(bench)), "the alert from memory", 10)
         wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
 
@@ -120,7 +120,7 @@ def test_a_receiver_that_refuses_for_good_is_not_asked_without_end(
     monkeypatch.setattr("random.random", lambda: 0.0)
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = BAD
-        at_once().look(bench.parts, None, FULL)
+        at_once().report(bench.parts, None, FULL)
         wait_until(lambda: 3 == len(post_of(bench).got), "three tries", 10)
         wait_until(lambda: not [one for one in threading.enumerate() if one.name == "own alert 0"], "its end", 10)
         assert 3 == len(post_of(bench).got)
@@ -129,7 +129,7 @@ def test_a_receiver_that_refuses_for_good_is_not_asked_without_end(
 def test_without_a_default_route_it_stands_in_the_log_and_the_status_only(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         bench.parts.config = replace(bench.config, alerts=AlertSettings())
-        at_once().look(bench.parts, bench.fence, FULL)
+        at_once().report(bench.parts, bench.fence, FULL)
         assert [] == rows(bench, "SELECT id FROM alert")
 
 
@@ -152,10 +152,10 @@ def test_an_estate_in_shadow_records_what_it_would_have_told_of_itself_and_sends
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         in_shadow(bench)
         own = at_once()
-        own.look(bench.parts, bench.fence, {})
-        own.look(bench.parts, None, FULL)
-        own.look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
-        own.look(bench.parts, bench.fence, {})
+        own.report(bench.parts, bench.fence, {})
+        own.report(bench.parts, None, FULL)
+        own.report(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+        own.report(bench.parts, bench.fence, {})
         bench.send()
         assert [] == titles(bench)
         assert [] == rows(bench, "SELECT id FROM alert")
@@ -172,8 +172,8 @@ def test_an_estate_in_shadow_tells_the_shadow_route_of_itself_where_it_has_one(t
         bench.parts.config = replace(bench.config, alerts=AlertSettings(default_route="oncall", shadow_route="trial"))
         in_shadow(bench)
         own = at_once()
-        own.look(bench.parts, bench.fence, {})
-        own.look(bench.parts, None, FULL)
+        own.report(bench.parts, bench.fence, {})
+        own.report(bench.parts, None, FULL)
         wait_until(lambda: bool(post_of(bench).got), "the alert from memory", 10)
         [(title, body)] = post_of(bench).to("two")
         assert title.startswith("[shadow] [Headway] bench: store unavailable")
@@ -186,7 +186,7 @@ def test_an_estate_with_something_live_tells_of_itself(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         in_shadow(bench, "system fake")
         own = at_once()
-        own.look(bench.parts, bench.fence, {PARTS: "evaluate broke"})
+        own.report(bench.parts, bench.fence, {PARTS: "evaluate broke"})
         bench.send()
         assert ["[Headway] bench: engine workers keep failing"] == titles(bench)
 
