@@ -30,8 +30,8 @@ class _OpenListener:
     """An open listener with its address."""
 
     key: tuple[str, str, str]
-    place: ConnectorTarget
-    listener: Listener | None = None
+    target: ConnectorTarget
+    endpoint: Listener | None = None
     trouble: str = ""
 
 
@@ -42,21 +42,21 @@ class InboundListeners:
         self._secrets = secrets
         self._open: dict[tuple[str, str, str], _OpenListener] = {}
         self._wake_poller: Callable[[int], None] = lambda _: None
-        self._said: dict[tuple[str, str, str], str] = {}
+        self._logged: dict[tuple[str, str, str], str] = {}
         self.wake = threading.Event()
         self.pulse = Pulse()
 
-    def keep(self, places: Mapping[int, ConnectorTarget], arrived: Callable[[int], None]) -> None:
-        """Opens missing listeners and closes those that no target needs. `arrived`: called with the target that has
+    def sync_listeners(self, targets: Mapping[int, ConnectorTarget], on_report: Callable[[int], None]) -> None:
+        """Opens missing listeners and closes those that no target needs. `on_report`: called with the target that has
         news."""
-        self._wake_poller = arrived
-        wanted = {_key(place): place for place in places.values() if place.system.kind.listen is not None}
+        self._wake_poller = on_report
+        wanted = {_key(target): target for target in targets.values() if target.system.kind.listen is not None}
         for key in [key for key in self._open if key not in wanted]:
             self._close(self._open.pop(key))
-        for key, place in wanted.items():
-            door = self._open.setdefault(key, _OpenListener(key, place))
-            door.place = place
-            self._listen(door)
+        for key, target in wanted.items():
+            listener = self._open.setdefault(key, _OpenListener(key, target))
+            listener.target = target
+            self._listen(listener)
 
     @property
     def is_needed(self) -> bool:
@@ -66,56 +66,61 @@ class InboundListeners:
         """Serves requests and refreshes settings and secrets until `stopping`; the listeners stay open."""
         while not stopping():
             self.wake.clear()
-            for door in self._doors():
-                self._refresh(door)
-            closed = any(door.listener is None for door in self._doors())
+            for listener in self._listeners():
+                self._refresh(listener)
+            closed = any(listener.endpoint is None for listener in self._listeners())
             pause = RETRY_SECONDS if closed else REFRESH_SECONDS
             self.pulse.beat(pause)
             self.wake.wait(pause)
 
     def trouble(self) -> str:
         """Listeners that have a problem, as text."""
-        told = [(door.place.name, door.listener.trouble if door.listener else door.trouble) for door in self._doors()]
-        return "; ".join(f"inbound endpoint of {name}: {words}" for name, words in told if words)
+        troubles = [
+            (listener.target.name, listener.endpoint.trouble if listener.endpoint else listener.trouble)
+            for listener in self._listeners()
+        ]
+        return "; ".join(f"inbound endpoint of {name}: {text}" for name, text in troubles if text)
 
     def close(self) -> None:
         """Closes all listeners; acknowledged reports stay stored."""
         while self._open:
             self._close(self._open.popitem()[1])
 
-    def _doors(self) -> list[_OpenListener]:
+    def _listeners(self) -> list[_OpenListener]:
         return list(self._open.values())
 
-    def _listen(self, door: _OpenListener) -> None:
-        if door.listener is not None or door.place.system.kind.listen is None:
+    def _listen(self, listener: _OpenListener) -> None:
+        if listener.endpoint is not None or listener.target.system.kind.listen is None:
             return
         try:
-            door.listener = door.place.system.kind.listen(
-                door.place.system.options, door.place.target, lambda: self._wake_poller(door.place.target_id)
+            listener.endpoint = listener.target.system.kind.listen(
+                listener.target.system.options,
+                listener.target.target,
+                lambda: self._wake_poller(listener.target.target_id),
             )
-            door.trouble = ""
+            listener.trouble = ""
         except Exception as error:  # noqa: BLE001 - a listener that fails to open must not end the others
-            door.trouble = f"{type(error).__name__}: {error}"
-        self._say(door, door.trouble)
+            listener.trouble = f"{type(error).__name__}: {error}"
+        self._log_once(listener, listener.trouble)
 
-    def _refresh(self, door: _OpenListener) -> None:
-        self._listen(door)
-        if door.listener is not None:
-            self._say(door, door.listener.refresh(door.place.system.options, self._secrets))
+    def _refresh(self, listener: _OpenListener) -> None:
+        self._listen(listener)
+        if listener.endpoint is not None:
+            self._log_once(listener, listener.endpoint.refresh(listener.target.system.options, self._secrets))
 
-    def _say(self, door: _OpenListener, words: str) -> None:
+    def _log_once(self, listener: _OpenListener, text: str) -> None:
         """Logs a problem once while it stays the same."""
-        words = self._secrets.mask(words)
-        if words != self._said.get(door.key, ""):
-            self._said[door.key] = words
-            log.warning("inbound endpoint has a problem", target=door.place.name, error=words or "resolved")
+        text = self._secrets.mask(text)
+        if text != self._logged.get(listener.key, ""):
+            self._logged[listener.key] = text
+            log.warning("inbound endpoint has a problem", target=listener.target.name, error=text or "resolved")
 
-    def _close(self, door: _OpenListener) -> None:
-        if door.listener is not None:
-            door.listener.close()
+    def _close(self, listener: _OpenListener) -> None:
+        if listener.endpoint is not None:
+            listener.endpoint.close()
 
 
-def _key(place: ConnectorTarget) -> tuple[str, str, str]:
+def _key(target: ConnectorTarget) -> tuple[str, str, str]:
     """Identity of a listener: its address. Jobs and tokens may change without reopening it."""
-    at = getattr(place.system.options, "listen", "")
-    return place.system.name, place.target, f"{at} {getattr(place.system.options, 'spool', '')}"
+    at = getattr(target.system.options, "listen", "")
+    return target.system.name, target.target, f"{at} {getattr(target.system.options, 'spool', '')}"

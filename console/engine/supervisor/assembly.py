@@ -151,7 +151,7 @@ class EngineAssembly:
         clocks_changed = self._record_dependency_faults
         shared = PollingContext(store, clock, self.connectors, secrets, changed, self._jobs_changed, clocks_changed)
         self.pollers = {target_id: TargetPoller(shared, place) for target_id, place in places.items()}
-        self._inbound.keep(places, self._poll_now)
+        self._inbound.sync_listeners(places, self._poll_now)
         measure, checks = CheckRunner(self.config, secrets).measure, self.config.declared.checks
         self.checks = CheckScheduler(store, clock, checks, measure, secrets.mask, changed)
 
