@@ -218,7 +218,7 @@ class Evaluator:
             self._quarantine.find(estate, lambda part: evaluate(part, now), error)
             self._before = None
             return None
-        self._quarantine.well()
+        self._quarantine.clear_if_empty()
         return decisions
 
     def _decide(self, estate: Estate, now: datetime) -> Decisions:

@@ -52,21 +52,21 @@ class Quarantine:
             raise error
         self._jobs |= found
         self._again_at = time.monotonic() + RETRY_SECONDS
-        self._tell(estate, found, error)
+        self._report(estate, found, error)
 
-    def well(self) -> None:
-        """Notes that the evaluation succeeded without the quarantined jobs."""
+    def clear_if_empty(self) -> None:
+        """Clears the trouble after a successful evaluation that left no job out."""
         if not self._jobs:
             self.trouble = ""
 
-    def _tell(self, estate: Estate, found: set[int], error: Exception) -> None:
+    def _report(self, estate: Estate, found: set[int], error: Exception) -> None:
         names = sorted(estate.jobs[job_id].name for job_id in found)
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
         left_out = f"{', '.join(names[:NAMES_SHOWN])}{more}"
-        words = f"{type(error).__name__}: these jobs fail evaluation and are left out: {left_out}"
-        if words != self.trouble:
+        trouble = f"{type(error).__name__}: these jobs fail evaluation and are left out: {left_out}"
+        if trouble != self.trouble:
             log.error("jobs are left out of the evaluation", jobs=names[:NAMES_SHOWN], count=len(names), exc_info=error)
-        self.trouble = words
+        self.trouble = trouble
 
 
 def _failing_jobs(parts: Sequence[set[int]], breaks: Callable[[set[int]], bool]) -> set[int]:

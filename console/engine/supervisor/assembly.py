@@ -205,7 +205,7 @@ class EngineAssembly:
 
     def trouble(self, broken: str) -> str:
         """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
-        self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
+        self.health.set_failed_workers("; ".join(filter(None, (broken, self.evaluator.trouble))))
         troubles = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))
 

@@ -54,7 +54,7 @@ class ConfigWatcher:
         while not ended.wait(WATCH_SECONDS):
             self._pulse.beat(WATCH_SECONDS)
             try:
-                self.look()
+                self.reload_if_changed()
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 self._refuse(f"{self._path} cannot be checked: {type(error).__name__}: {error}")
 
@@ -64,7 +64,7 @@ class ConfigWatcher:
             return f"the config files cannot be read: a change in {self._path} is not applied"
         return self.trouble
 
-    def look(self) -> None:
+    def reload_if_changed(self) -> None:
         """Reads the files if they changed and have been stable since the last check."""
         state, before = file_states(self._path), self._looked
         self._looked = state

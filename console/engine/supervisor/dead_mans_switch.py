@@ -81,7 +81,7 @@ class DeadMansSwitch:
         self._every = every.total_seconds()
         self._secrets = secrets
         self._health = health
-        self._said = ""
+        self._logged = ""
         self.wake = threading.Event()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
@@ -95,24 +95,24 @@ class DeadMansSwitch:
 
     def step(self) -> None:
         """Sends one ping, unless the engine is unhealthy."""
-        unwell = self._health.unwell()
-        self._say("not sent: " + unwell if unwell else "")
-        if unwell:
+        reason = self._health.unhealthy_reason()
+        self._log_once("not sent: " + reason if reason else "")
+        if reason:
             return
         try:
             fetch(self._secrets(self._url))
             failed = ""
         except (PingFailed, ConnectorError) as error:
             failed = clean_line(self._secrets.mask(str(error)), MESSAGE_LIMIT)
-        self._health.ping_fails(failed)
-        self._say(failed)
+        self._health.set_ping_error(failed)
+        self._log_once(failed)
 
-    def _say(self, words: str) -> None:
+    def _log_once(self, words: str) -> None:
         """Logs a problem once while it stays the same."""
-        if words == self._said:
+        if words == self._logged:
             return
         if words:
             log.warning("no ping", error=words)
         else:
             log.info("the ping arrives again")
-        self._said = words
+        self._logged = words

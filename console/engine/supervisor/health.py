@@ -37,38 +37,38 @@ class EngineHealth:
         """The same for calls to schedulers, which delay no alert."""
         self._given_up = given_up
         """Number of parked deliveries per route."""
-        self._heard = ""
-        self._ping_fails = ""
+        self._failed_workers = ""
+        self._ping_error = ""
         self._since: dict[str, str] = {}
         self._asking_since: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def hear(self, trouble: str) -> None:
+    def set_failed_workers(self, text: str) -> None:
         """Sets which workers failed lately."""
-        self._heard = trouble
+        self._failed_workers = text
 
-    def ping_fails(self, words: str) -> None:
+    def set_ping_error(self, error: str) -> None:
         """Sets why the last ping failed; empty if it arrived."""
-        self._ping_fails = words
+        self._ping_error = error
 
-    def unwell(self) -> str:
+    def unhealthy_reason(self) -> str:
         """Why the engine is unhealthy: failed, silent or hanging workers; empty if healthy. Stops the ping."""
         late = {name: pulse.late_seconds for name, pulse in self._pulses().items()}
         silent = {f"{name} does not respond": seconds for name, seconds in late.items() if seconds > 0}
         hangs = {f"{what} hangs": seconds for what, seconds in self._hanging(SENDING_SECONDS).items()}
-        return "; ".join(filter(None, [self._heard, *self._dated({**silent, **hangs}, self._since)]))
+        return "; ".join(filter(None, [self._failed_workers, *self._dated({**silent, **hangs}, self._since)]))
 
     def text(self) -> str:
         """Everything a person should know: why it is unhealthy, parked deliveries, a failing ping."""
         hangs = {f"{what} hangs": seconds for what, seconds in self._asking(SENDING_SECONDS).items()}
-        parts = [self.unwell(), *self._dated(hangs, self._asking_since)]
+        parts = [self.unhealthy_reason(), *self._dated(hangs, self._asking_since)]
         try:
             if parked := self._given_up():
                 number, routes = sum(parked.values()), ", ".join(sorted(parked))
                 parts.append(f"{number} alert{'s' if number > 1 else ''} abandoned ({routes}): headway alert")
         except StoreError:
             pass  # reported already
-        parts.append(f"the heartbeat ping fails: {self._ping_fails}" if self._ping_fails else "")
+        parts.append(f"the heartbeat ping fails: {self._ping_error}" if self._ping_error else "")
         return "; ".join(filter(None, parts))
 
     def _dated(self, found: Mapping[str, float], since: dict[str, str]) -> list[str]:

@@ -86,7 +86,7 @@ class WorkerSupervisor:
         """Repeated failures: the store's, as text, and every other reason by worker."""
         self.trouble()
         with self._lock:
-            lasting = {name: said for name, said in self._often.items() if name in self._broken}
+            lasting = {name: failure for name, failure in self._often.items() if name in self._broken}
         store = next((words for words, by_store in lasting.values() if by_store), "")
         return store, {name: words for name, (words, by_store) in lasting.items() if not by_store}
 
@@ -100,7 +100,7 @@ class WorkerSupervisor:
 
     def _work(self, name: str, part: Worker, fence: int) -> None:
         """Runs the worker; restarts it with backoff when it fails."""
-        breaks, said = 0, ""
+        failures, logged = 0, ""
         while not self._stopping():
             started = time.monotonic()
             try:
@@ -109,24 +109,24 @@ class WorkerSupervisor:
             except LeaseLost:
                 return  # the renewal notices it too and reports it once
             except Exception as error:  # noqa: BLE001 - a surprise in one part must not end the watch
-                breaks = 1 if time.monotonic() - started > STABLE_SECONDS else breaks + 1
-                said = self._tell(name, error, said if breaks > 1 else "", breaks)
-            self._pause(min(FIRST_RETRY_SECONDS * 2.0 ** min(breaks - 1, 30), RETRY_CAP_SECONDS), part)
+                failures = 1 if time.monotonic() - started > STABLE_SECONDS else failures + 1
+                logged = self._record_failure(name, error, logged if failures > 1 else "", failures)
+            self._pause(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 30), RETRY_CAP_SECONDS), part)
 
-    def _tell(self, name: str, error: Exception, said: str, breaks: int) -> str:
+    def _record_failure(self, name: str, error: Exception, logged: str, failures: int) -> str:
         """Records and logs a failure, once while it stays the same; an unavailable store is logged without a
         traceback."""
         reason = clean_line(self._secrets.mask(str(error).partition("\n")[0]), MESSAGE_LIMIT)
         words = reason if isinstance(error, StoreError) else f"broke: {type(error).__name__}: {reason}"
         with self._lock:
-            if breaks >= BREAKS_TO_REPORT:
+            if failures >= BREAKS_TO_REPORT:
                 self._often[name] = (words, isinstance(error, StoreError))
             else:
                 self._often.pop(name, None)
             self._broken[name] = (time.monotonic(), f"{words} (last at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)")
-        if words != said and isinstance(error, StoreError):
+        if words != logged and isinstance(error, StoreError):
             log.warning("part waits for the store", part=name, error=words)
-        elif words != said:
+        elif words != logged:
             log.error("part broke, starting it again", part=name, error=words, exc_info=error)
         return words
 

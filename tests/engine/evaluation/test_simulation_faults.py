@@ -85,7 +85,7 @@ def test_it_is_trouble_of_the_engines_own_until_it_is_well(bench: Bench, broken:
     assert [["supply"]] == [one["services"] for one in logs if "simulation failed" in one["event"]], "once"
     judging = bench.parts.evaluator
     assert {PARTS: WORDS} == _persistent_troubles(Well(), judging.trouble, judging.unforeseen)  # type: ignore[arg-type]
-    assert "" == bench.parts.health.unwell(), "alerts leave: the ping goes on"
+    assert "" == bench.parts.health.unhealthy_reason(), "alerts leave: the ping goes on"
     broken.undo()
     bench.parts.evaluator._whole_at = 0.0
     assert services(bench)["supply"].p_late is not None

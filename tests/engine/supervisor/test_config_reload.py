@@ -204,11 +204,11 @@ def test_what_is_still_being_written_is_not_taken(config: Path) -> None:
     file = ConfigWatcher(config, own_store=True)
     began = file.config.digest
     config.write_text(text_of(config.parent))  # valid, and without the permissions that follow
-    file.look()
+    file.reload_if_changed()
     config.write_text(text_of(config.parent, OTHERS))
-    file.look()
+    file.reload_if_changed()
     assert (began, "") == (file.config.digest, file.trouble)
-    file.look()
+    file.reload_if_changed()
     assert (load_config(config).digest, 1) == (file.config.digest, len(file.config.permissions))
 
 
@@ -216,7 +216,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
     file = ConfigWatcher(config, own_store=True)
     began = file.config.digest
     config.write_text(text_of(config.parent))
-    file.look()
+    file.reload_if_changed()
 
     def late(path: Path) -> Any:
         found = load_config(path)
@@ -225,10 +225,10 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr("console.engine.supervisor.config_reload.load_config", late)
-        file.look()
+        file.reload_if_changed()
     assert began == file.config.digest
-    file.look()
-    file.look()
+    file.reload_if_changed()
+    file.reload_if_changed()
     assert load_config(config).digest == file.config.digest
 
 
@@ -250,12 +250,12 @@ def test_what_cannot_be_used_is_told_and_the_one_before_goes_on(
     good, file = config.read_text(), ConfigWatcher(config, own_store=True)
     began = file.config
     change(config)
-    file.look()
-    file.look()
+    file.reload_if_changed()
+    file.reload_if_changed()
     assert (began, True) == (file.config, words in file.trouble)
     config.write_text(good)
-    file.look()
-    file.look()
+    file.reload_if_changed()
+    file.reload_if_changed()
     assert (began.digest, "") == (file.config.digest, file.trouble)
 
 
@@ -264,8 +264,8 @@ def test_a_secret_that_was_pasted_into_the_config_is_not_told(config: Path) -> N
     file = ConfigWatcher(config, own_store=True)
     pasted = '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n[systems.flow]\nkind = "airflow"\npassword = "CANARY"\n'
     config.write_text(f"{config.read_text()}{pasted}")
-    file.look()
-    file.look()
+    file.reload_if_changed()
+    file.reload_if_changed()
     assert (True, False) == ("written as a reference" in file.trouble, "CANARY" in file.trouble)
 
 
@@ -295,8 +295,8 @@ def test_files_that_do_not_answer_are_told(config: Path, monkeypatch: pytest.Mon
 def test_a_store_that_the_command_line_names_makes_the_configs_own_one_meaningless(config: Path) -> None:
     file = ConfigWatcher(config, own_store=False)
     config.write_text(config.read_text().replace('"headway.db"', '"other.db"'))
-    file.look()
-    file.look()
+    file.reload_if_changed()
+    file.reload_if_changed()
     assert ("other.db", "") == (file.config.estate.store, file.trouble)
 
 
@@ -306,12 +306,12 @@ def test_a_file_that_joins_or_leaves_a_folder_is_a_change(config: Path) -> None:
     config.rename(folder / "estate.toml")
     file = ConfigWatcher(folder, own_store=True)
     (folder / "team.toml").write_text('[routes.team]\nurls = [{ env = "TEAM" }]\n')
-    file.look()
-    file.look()
+    file.reload_if_changed()
+    file.reload_if_changed()
     assert ["team"] == list(file.config.routes)
     (folder / "team.toml").unlink()
-    file.look()
-    file.look()
+    file.reload_if_changed()
+    file.reload_if_changed()
     assert [] == list(file.config.routes)
 
 

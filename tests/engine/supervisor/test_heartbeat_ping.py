@@ -146,7 +146,7 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
     pulse.beat(60)
     well = health({"evaluate": pulse})
     ping = DeadMansSwitch(SecretRef(env="PING_URL"), timedelta(minutes=1), SecretStore(), well)
-    well.ping_fails("404")
+    well.set_ping_error("404")
     ping.step()
     assert 1 == len(watcher.got)
     pulse.beat(-30)
@@ -160,7 +160,7 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
 def test_a_sending_that_hangs_stops_the_ping_and_is_told() -> None:
     assert (
         'sending to route "oncall", URL 1 hangs since '
-        in health(hanging={'sending to route "oncall", URL 1': 130.0}).unwell()
+        in health(hanging={'sending to route "oncall", URL 1': 130.0}).unhealthy_reason()
     )
 
 
@@ -168,7 +168,7 @@ def test_a_scheduler_that_hangs_is_told_and_stops_no_ping() -> None:
     """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
     taken = {"sending to etl-hosts/db07": 130.0}
     well = EngineHealth(dict, lambda _: {}, dict, lambda _: taken)
-    assert ("", True) == (well.unwell(), well.text().startswith("sending to etl-hosts/db07 hangs since "))
+    assert ("", True) == (well.unhealthy_reason(), well.text().startswith("sending to etl-hosts/db07 hangs since "))
     assert well.text() == well.text()
     taken.clear()
     assert "" == well.text()

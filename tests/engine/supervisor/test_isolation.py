@@ -303,7 +303,7 @@ def test_a_part_that_hangs_is_told_by_name_and_stops_the_ping(
     try:
         assert hung.wait(SECONDS)
         wait_until(lambda: f"{name} does not respond since " in bench.parts.trouble(""), "the word about it", SECONDS)
-        assert f"{name} does not respond since " in bench.parts.health.unwell()
+        assert f"{name} does not respond since " in bench.parts.health.unhealthy_reason()
     finally:
         over.set()
         go.set()
