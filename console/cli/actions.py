@@ -135,7 +135,7 @@ def send_step(
     if request.verb in HOLD_VERBS:
         return send_action(arguments, requests, replace(request, why=why))
     choice = getattr(arguments, "overlap", None)
-    beside = tuple(data.get("under_way", ())) if choice in ("queue", "allow") else None
+    beside = tuple(data.get("in_progress", ())) if choice in ("queue", "allow") else None
     overlap = choice or overlap_choice(data)  # an overlap was refused above, or confirmed by typing
     return send_action(arguments, requests, replace(request, preview=data, why=why, overlap=overlap, beside=beside))
 
@@ -375,7 +375,7 @@ def _action_facts(action: ActionDetailView) -> Iterator[str]:
     proof = action.proof
     facts = (
         ("message", action.words),
-        ("native", action.native_words),
+        ("native", action.native_summary),
         ("scope", action.scope),
         ("period", action.period),
         *((sent, call) for call in action.sends),

@@ -53,7 +53,7 @@ def list_undelivered(arguments: argparse.Namespace) -> int:
         deliveries,
         ValueColumn("id", lambda delivery: str(delivery.id)),
         ValueColumn("route", lambda delivery: delivery.route, 8),
-        ValueColumn("to", lambda delivery: delivery.url_words, 12, drop=2),
+        ValueColumn("to", lambda delivery: delivery.receiver, 12, drop=2),
         ValueColumn("state", lambda delivery: delivery.state),
         ValueColumn("attempts", lambda delivery: str(delivery.tries), drop=1),
         ValueColumn("created", lambda delivery: age_text(delivery.made, now), drop=3),
@@ -136,7 +136,7 @@ def _test_deliveries(arguments: argparse.Namespace, alert_id: int) -> Sequence[A
     until, printed = time.monotonic() + arguments.timeout, set[int]()
 
     def report(delivery: AlertDeliveryView, outcome: str) -> None:
-        line = f"{delivery.url_words}: {outcome}"
+        line = f"{delivery.receiver}: {outcome}"
         if arguments.json:
             print_message(line)  # stdout is the one document
         else:

@@ -55,16 +55,16 @@ def verify_audit(arguments: argparse.Namespace) -> int:
         raise CommandError(Exit.USAGE, '--head takes what "headway audit head" printed: ROW:HASH, 64 hex digits')
     with store_reader(arguments) as reads:
         chain, is_open = reads.audit.verify_audit(arguments.head), not reads.approvals.has_permissions()
-    unguarded = ", but not append-only: triggers are missing or disabled" if chain.unguarded else ""
-    intact = f"{chain.rows} row{'s' * (chain.rows != 1)}, intact{unguarded}; head {chain.head or 'none'}"
+    missing_triggers = ", but not append-only: triggers are missing or disabled" if chain.missing_triggers else ""
+    intact = f"{chain.rows} row{'s' * (chain.rows != 1)}, intact{missing_triggers}; head {chain.head or 'none'}"
     print_result(arguments, chain, [intact if chain.bad is None else f"BROKEN at row {chain.bad}: {chain.words}"])
     if chain.bad is None and not arguments.head and not arguments.json:
         print_message("truncation and a rebuilt chain are detected only with --head, stored outside of this store")
-    if chain.unguarded:
-        print_message(f"headway: {UNGUARDED_NOTE.format(', '.join(chain.unguarded))}")
+    if chain.missing_triggers:
+        print_message(f"headway: {UNGUARDED_NOTE.format(', '.join(chain.missing_triggers))}")
     if is_open:
         print_message(f"headway: {OPEN_ESTATE_NOTE}")
-    return Exit.OK if chain.bad is None and not chain.unguarded else Exit.PROBLEM
+    return Exit.OK if chain.bad is None and not chain.missing_triggers else Exit.PROBLEM
 
 
 def print_audit_head(arguments: argparse.Namespace) -> int:

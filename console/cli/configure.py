@@ -303,7 +303,7 @@ class Diagnosis:
     area: str
     verdict: str
     words: str
-    mend: str = ""
+    fix: str = ""
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
@@ -320,8 +320,8 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"{diagnosis.verdict:<6}{diagnosis.area:<13} {diagnosis.words}"
-    if diagnosis.mend:
-        yield f"{'':<20}fix: {diagnosis.mend}"
+    if diagnosis.fix:
+        yield f"{'':<20}fix: {diagnosis.fix}"
 
 
 def _diagnoses(arguments: argparse.Namespace) -> Iterator[Diagnosis]:

@@ -166,7 +166,7 @@ def forecast_document(service: ServiceView) -> dict[str, Any]:
         "runs": service.nights,
         "critical_path": [{"job": job, "decides": share} for job, share in zip(service.path, shares, strict=False)],
         "why": service.reason,
-        "not_to_be_trusted": service.distrust,
+        "unreliable_because": service.unreliable_because,
     }
 
 
@@ -188,8 +188,8 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
         guessed = next((str(source.get("job")) for source in service.sources if source.get("source") == "like"), None)
         runs = f"{service.nights} runs" if service.nights else "declared durations (too few runs)"
         yield f"evidence  {runs if guessed is None else f'peer jobs of {guessed}, which has too few runs'}"
-    if service.distrust:
-        yield f"trust     low: {service.distrust}"
+    if service.unreliable_because:
+        yield f"trust     low: {service.unreliable_because}"
 
 
 def _print_score(arguments: argparse.Namespace, name: str | None = None) -> int:

@@ -61,7 +61,7 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
         ValueColumn("failed", lambda incident: age_text(incident.failed_since, now), drop=3),
         ValueColumn("act by", lambda row: "closed" if row.closed else relative_time_text(row.act_by, now)),
         ValueColumn("services", lambda incident: str(incident.services)),
-        ValueColumn("runs", lambda incident: str(incident.hurt), drop=2),
+        ValueColumn("runs", lambda incident: str(incident.affected_runs), drop=2),
         ValueColumn("owner", lambda incident: incident.owner or "–", drop=1),
         ValueColumn("acknowledged by", acknowledged_until, drop=4),
     )
@@ -69,7 +69,7 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
 
 def acknowledged_until(incident: IncidentRow) -> str:
     """ "mara until 2026-11-20 04:15:00 CET"; empty if it is unacknowledged."""
-    return f"{incident.taken_by} until {timestamp(incident.taken_until)}" if incident.taken_by else ""
+    return f"{incident.acknowledged_by} until {timestamp(incident.taken_until)}" if incident.acknowledged_by else ""
 
 
 LOG_LINES = 15
@@ -114,7 +114,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
         f"{incident_name(row.id)}  {row.title}",
         f"failed {age_text(row.failed_since, now)} · {closed}",
         f"business date {row.business_date} · owner {row.owner or '–'} · runbook {row.runbook or '–'}",
-        *([f"acknowledged by {acknowledged_until(row)}"] if row.taken_by else []),
+        *([f"acknowledged by {acknowledged_until(row)}"] if row.acknowledged_by else []),
         *_cause_lines(view, target),
         *_related_lines(view),
     ]
@@ -187,8 +187,8 @@ def _past_repair_lines(repair: PastRepair) -> list[str]:
     took = f", succeeded after {format_duration(repair.took_s)}" if repair.took_s is not None else ""
     done = f"{repair.done}{took}" if repair.how else "not repaired"
     return [
-        f"  {timestamp(repair.at)}  {done}{'  (same failure)' * repair.is_alike}",
-        f"{'':<6}| {repair.said or 'failed'}",
+        f"  {timestamp(repair.at)}  {done}{'  (same failure)' * repair.same_error}",
+        f"{'':<6}| {repair.error or 'failed'}",
         *([f"{'':<6}note: {repair.note}"] if repair.note else []),
     ]
 
@@ -207,7 +207,7 @@ def _notification_line(delivery: DeliveryView) -> str:
     outcome = (
         f"sent {timestamp(delivery.sent)}{digest}" if delivery.sent else f"{delivery.state} {delivery.error}".strip()
     )
-    return f"  {delivery.kind:<10} {delivery.route} ({delivery.url_words}): {outcome}"
+    return f"  {delivery.kind:<10} {delivery.route} ({delivery.receiver}): {outcome}"
 
 
 ACK_FOR = "1h"
@@ -229,7 +229,7 @@ def run_ack(arguments: argparse.Namespace) -> int:
 
 
 def _acknowledgement(incident: IncidentRow) -> str:
-    return f"acknowledged by {acknowledged_until(incident)}" if incident.taken_by else "not acknowledged"
+    return f"acknowledged by {acknowledged_until(incident)}" if incident.acknowledged_by else "not acknowledged"
 
 
 MAX_NOTE_CHARS = 2000
@@ -300,7 +300,7 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
         ReportSection("Holds", holds),
         ReportSection(
             "Modes, silences and extensions",
-            [*map(_handover_open_line, view.standing), *map(_handover_mode_line, view.turned)],
+            [*map(_handover_open_line, view.active_overrides), *map(_handover_mode_line, view.mode_changes)],
         ),
         ReportSection("Drift not accepted", [f"{change.job}: {change.words}" for change in view.drift]),
         ReportSection("Systems not reachable", stale),

@@ -29,7 +29,7 @@ def run_freeze(arguments: argparse.Namespace) -> int:
         frozen, in_flight = reads.estate.header().frozen, reads.actions.in_flight()
     lines = [f"{frozen}: nothing is sent; watching and alerts go on" if frozen else "not frozen"]
     lines += [f"  left before: {job}, {verb}, requested by {by}" for job, verb, by in in_flight if frozen]
-    return print_result(arguments, {"frozen": frozen, "on_the_wire": in_flight}, lines)
+    return print_result(arguments, {"frozen": frozen, "in_flight": in_flight}, lines)
 
 
 MAX_SHOWN_ALERTS = 20
@@ -90,7 +90,7 @@ def _print_shadow_report(arguments: argparse.Namespace) -> int:
     more = len(events) - MAX_SHOWN_ALERTS
     return print_result(
         arguments,
-        {"since": arguments.since, "counts": kinds, "asked_in_vain": refused, "events": events},
+        {"since": arguments.since, "counts": kinds, "refused": refused, "events": events},
         [f"actions and notifications of the last {arguments.since} if everything had been live"],
         Table((TableColumn("kind", 24), TableColumn("times")), [(kind, str(count)) for kind, count in counts]),
         ["", *(f"  {timestamp(event.at)}  {event.words}" for event in events[:MAX_SHOWN_ALERTS])],

@@ -50,19 +50,19 @@ from console.timing.durations import format_duration, parse_duration
 def outlook_table(outlook: PlanOutlook) -> list[Part]:
     """A row for each service, with its finish under each variant of the plan; a narrow terminal drops the last ones.
     Empty without a prediction."""
-    if not outlook.ways:
+    if not outlook.variants:
         return []
     summed = f"; {ESTIMATE_SIGN} sum of typical durations" if outlook.is_mixed else ""
-    last = len(outlook.ways)
+    last = len(outlook.variants)
     variants = [
         TableColumn(f"{way.label}{'*' * way.is_present}", drop=0 if number < 2 else last - number)
-        for number, way in enumerate(outlook.ways)
+        for number, way in enumerate(outlook.variants)
     ]
     rows = [
         [
             day.service,
             clock_text(datetime.fromisoformat(day.deadline), day.zone),
-            *(_finish_cell(outlook, way.finishes[number], day) for way in outlook.ways),
+            *(_finish_cell(outlook, way.finishes[number], day) for way in outlook.variants),
         ]
         for number, day in enumerate(outlook.days)
     ]

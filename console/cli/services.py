@@ -282,7 +282,7 @@ def acknowledged_text(service: ServiceView | IncidentRow, now: datetime) -> str:
     """ "mara until 04:15 CET"; empty if it is unacknowledged."""
     zone = service.zone if isinstance(service, ServiceView) else ""
     until = f" until {clock_cell(service.taken_until, zone, now)}" if service.taken_until is not None else ""
-    return f"{service.taken_by}{until}" if service.taken_by else ""
+    return f"{service.acknowledged_by}{until}" if service.acknowledged_by else ""
 
 
 def _service_lines(service: ServiceView, now: datetime) -> list[str]:
@@ -404,7 +404,7 @@ def run_review(arguments: argparse.Namespace) -> int:
         ValueColumn("field", lambda gap: gap.what),
         ValueColumn("declared", lambda gap: gap.written, 10, drop=1),
         ValueColumn("observed", lambda gap: gap.observed, 20),
-        ValueColumn("fix", lambda gap: gap.mend, 16, drop=2),
+        ValueColumn("fix", lambda gap: gap.fix, 16, drop=2),
         whole=True,
     )
     none = [f"{view.title}: no gap between declaration and observation"]

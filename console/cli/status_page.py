@@ -108,7 +108,7 @@ def _page_headline(board: StatusPage) -> tuple[str, str]:
         return f"{len(endangered)} of {counted(board.services, 'service')} at risk", "bad" if lost else "warn"
     if late := [service for service in board.services if service.timeliness == Timeliness.MET_LATE]:
         return f"{len(late)} of {counted(board.services, 'service')} met late", "warn"
-    if unseen := board.header.sick_targets:
+    if unseen := board.header.silent_targets:
         return f"No service is known to be at risk, but {counted(unseen, 'target')} cannot be reached", "warn"
     if unknown := [service for service in board.services if service.timeliness == Timeliness.NO_ESTIMATE]:
         return f"No service is known to be at risk; {len(unknown)} without an estimate", "dim"

@@ -111,7 +111,7 @@ def _target_lines(target: TargetView, drift: Sequence[DriftView], now: datetime)
         *map(split_right, target.rights),
         *(("cannot", f"{verb.replace('_', ' ')}: {why}") for verb, why in target.missing.items()),
         *(("warning", text) for text in target.warnings),
-        *(("skipped", text) for text in target.skipped_words),
+        *(("skipped", text) for text in target.skipped_reasons),
         *(("drift", f"{change.job}: {change.words or change.what}") for change in changes[:MAX_SHOWN_NAMES]),
     ]
     if len(changes) > MAX_SHOWN_NAMES:

@@ -99,7 +99,7 @@ class ActionDetailView:
     """The pending condition, the result, or the reason of a refusal."""
     native_verb: str
     """The scheduler's own verb, if known: "clear failed tasks"."""
-    native_words: str
+    native_summary: str
     scope: str
     sends: tuple[str, ...]
     """The calls as sent; empty if they are previewed right before sending."""

@@ -181,7 +181,7 @@ class DeliveryView:
 
     route: str
     kind: str
-    url_words: str
+    receiver: str
     state: str
     tries: int
     repeats: int
@@ -198,7 +198,7 @@ class AlertDeliveryView:
     route: str
     kind: str
     title: str
-    url_words: str
+    receiver: str
     state: str
     tries: int
     repeats: int

@@ -38,7 +38,7 @@ class ServiceNight:
     act_by: datetime | None
     cause: str
     incident_id: int | None
-    was_hurt: bool
+    was_threatened: bool
     """True if an incident threatened it."""
 
     @property
@@ -51,7 +51,7 @@ class ServiceNight:
 
     @property
     def is_saved(self) -> bool:
-        return self.was_hurt and self.timeliness == "met"
+        return self.was_threatened and self.timeliness == "met"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class HandoverView:
     """Due since then, or within twelve hours from now; by deadline."""
     actions: tuple[ActionView, ...]
     holds: tuple[HoldView, ...]
-    standing: tuple[ActiveOverride, ...]
-    turned: tuple[SwitchChange, ...]
+    active_overrides: tuple[ActiveOverride, ...]
+    mode_changes: tuple[SwitchChange, ...]
     """Since then, oldest first, reverted ones included."""
     drift: tuple[DriftView, ...]
     """Not accepted."""

@@ -31,14 +31,14 @@ class HeaderView(NamedTuple):
     at_risk: int
     """Undelivered services of the current business dates that are AT_RISK, WILL_MISS, BREACHED or without an estimate.
     """
-    sick_targets: tuple[tuple[str, datetime | None], ...]
+    silent_targets: tuple[tuple[str, datetime | None], ...]
     """("etl-hosts/db07", last ok), worst first."""
     jobs: int
     replay: bool
     """True if the store has a clock row."""
     late: int = 0
     """Those of `at_risk` that are BREACHED."""
-    in_doubt: int = 0
+    no_estimate: int = 0
     """Those of `at_risk` without an estimate, because of an open incident."""
     lost: int = 0
     """Those of `at_risk` that are WILL_MISS."""
@@ -59,6 +59,6 @@ class HeaderView(NamedTuple):
     @property
     def dangers(self) -> tuple[tuple[int, str], ...]:
         """(number of services, label), the worst first; "at risk" last, also with 0."""
-        rest = max(0, self.at_risk - self.late - self.lost - self.in_doubt)
-        worse = ((self.late, "late"), (self.lost, "will miss"), (self.in_doubt, "no estimate"))
+        rest = max(0, self.at_risk - self.late - self.lost - self.no_estimate)
+        worse = ((self.late, "late"), (self.lost, "will miss"), (self.no_estimate, "no estimate"))
         return (*((number, word) for number, word in worse if number), (rest, "at risk"))

@@ -32,7 +32,7 @@ class PastRepair:
 
     run_id: int
     at: datetime
-    said: str
+    error: str
     """Message of its first failure, else its exit code."""
     how: str
     """"rerun", "mark ok", "its scheduler's own retry", "a fresh start" (unscheduled, for the same business date); empty
@@ -45,7 +45,7 @@ class PastRepair:
     """The incident of which it was the root."""
     note: str = ""
     """The last note there."""
-    is_alike: bool = False
+    same_error: bool = False
     """True if it failed with the same fault."""
 
     @property
@@ -96,7 +96,7 @@ class IncidentRow:
     act_by: datetime | None
     closed: datetime | None
     services: int
-    hurt: int
+    affected_runs: int
     """Runs left red or stale."""
     root_run_id: int | None
     root_job: str
@@ -109,12 +109,12 @@ class IncidentRow:
     """How often it was reopened."""
     changes: tuple[str, ...] = ()
     """Changes since its root was last good, as of the last notification."""
-    taken_by: str = ""
+    acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
     taken_until: datetime | None = None
     hits: tuple[str, ...] = ()
     """Titles of the affected services, by deadline."""
-    told: tuple[DeliveryView, ...] = ()
+    notifications: tuple[DeliveryView, ...] = ()
     """The last alert about it, to each of its addresses."""
     held: SuppressionView | None = None
     tier: int | None = None
@@ -155,7 +155,7 @@ class AffectedServiceView:
     """The current P(late); None if not simulated, as the next two."""
     p80: datetime | None = None
     p95: datetime | None = None
-    distrust: str = ""
+    unreliable_because: str = ""
     """Why its forecasts are not trusted; empty if they are."""
 
 

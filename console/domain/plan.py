@@ -56,7 +56,7 @@ class SavedService:
     deadline: str = ""
     """Of the service day, ISO 8601 in UTC."""
     zone: str = ""
-    takes_s: float | None = None
+    duration_s: float | None = None
     """Share of this step in `slack_s`, at the service's risk."""
 
     @property

@@ -295,12 +295,12 @@ class PlanOutlook:
     """The service days of the plan and its variants, the most important variant first."""
 
     days: tuple[SavedService, ...]
-    ways: tuple[PlanVariant, ...]
+    variants: tuple[PlanVariant, ...]
 
     @property
     def is_mixed(self) -> bool:
         """True if some finishes were simulated and others are estimates."""
-        finishes = [finish for way in self.ways for finish in way.finishes if finish.at is not None]
+        finishes = [finish for way in self.variants for finish in way.finishes if finish.at is not None]
         return any(finish.late is None for finish in finishes) and any(finish.late is not None for finish in finishes)
 
     def sign(self, finish: VariantFinish) -> str:
@@ -309,7 +309,7 @@ class PlanOutlook:
     def as_json(self) -> dict[str, Any]:
         names = ("service", "business_date", "deadline")
         services = [{name: getattr(day, name) for name in names} for day in self.days]
-        return {"services": services, "ways": [asdict(way) for way in self.ways]}
+        return {"services": services, "variants": [asdict(way) for way in self.variants]}
 
 
 Base = tuple[datetime, datetime] | None
@@ -468,6 +468,6 @@ def _latest(
             continue
         if start is None:
             return None, False
-        spare = save.slack_s if runs else save.slack_s + (save.takes_s or 0.0)
+        spare = save.slack_s if runs else save.slack_s + (save.duration_s or 0.0)
         ends.append(datetime.fromisoformat(save.deadline) + timedelta(seconds=start - spare))
     return max(ends, default=None), True

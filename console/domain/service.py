@@ -176,11 +176,11 @@ class ServiceView:
     """Of each job of `path`: the probability that it decides the finish."""
     nights: int = 0
     """Earlier nights behind the forecast."""
-    distrust: str = ""
+    unreliable_because: str = ""
     """Why its forecasts are not trusted, by the outcome of earlier ones; empty if they are."""
     trouble: str = ""
     """Title of its open incident."""
-    taken_by: str = ""
+    acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
     taken_until: datetime | None = None
 

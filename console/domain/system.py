@@ -27,7 +27,7 @@ class TargetView:
     poll_ms: float | None
     poll_every_s: float
     skipped: int
-    skipped_words: tuple[str, ...]
+    skipped_reasons: tuple[str, ...]
     warnings: tuple[str, ...]
     version: str
     rights: tuple[dict[str, object], ...]
@@ -93,7 +93,7 @@ class TargetView:
             return f"{self.warnings[0]}{more}"
         if self.skew_s is not None and abs(self.skew_s) >= MIN_SKEW_SECONDS:
             return f"its clock is {self.skew_s:+.1f} s off"
-        return f"{self.skipped} records skipped: {'; '.join(self.skipped_words[-1:])}" if self.skipped else ""
+        return f"{self.skipped} records skipped: {'; '.join(self.skipped_reasons[-1:])}" if self.skipped else ""
 
     @property
     def stopped_reason(self) -> str:

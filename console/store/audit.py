@@ -34,7 +34,7 @@ class ChainVerdict:
     bad: int | None = None
     """The seq of the first wrong or missing row; None: the chain is intact."""
     words: str = ""
-    unguarded: tuple[str, ...] = ()
+    missing_triggers: tuple[str, ...] = ()
     """Missing triggers of those that keep the audit append only."""
 
 

@@ -56,7 +56,7 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     shown = headway(bench.url, "incident", "1").out
     assert "acknowledged by ann until" in shown
     assert "repeated   oncall: suppressed by acknowledge: acknowledged by ann until" in shown
-    assert ["ann"] == [one["taken_by"] for one in headway(bench.url, "incident", "list", "--json").data]
+    assert ["ann"] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
     assert ["acknowledge"] == [one["stage"] for one in headway(bench.url, "alert", "--suppressed", "--json").data]
     assert "not acknowledged" in say(bench, "ack", "INC-0001", "--expire").out
     bench.turn()
@@ -132,7 +132,7 @@ def test_who_may_only_look_takes_and_mutes_nothing(bench: Bench) -> None:
     ):
         assert "needs role act" in say(bench, *line).err
     with bench.reads() as reads:
-        assert ("", []) == (reads.incidents.incident(1).row.taken_by, reads.alerts.silences())
+        assert ("", []) == (reads.incidents.incident(1).row.acknowledged_by, reads.alerts.silences())
 
 
 def test_who_may_act_on_one_system_mutes_that_one_alone(bench: Bench) -> None:

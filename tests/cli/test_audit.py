@@ -123,7 +123,7 @@ def test_a_chain_that_the_database_does_not_keep_any_more_is_a_problem(bench: Be
     )
     assert f"missing or disabled: {name}." in " ".join(done.err.split())
     found = headway(bench.url, "audit", "verify", "--json")
-    assert (1, [name], None) == (found.code, found.data["unguarded"], found.data["bad"])
+    assert (1, [name], None) == (found.code, found.data["missing_triggers"], found.data["bad"])
 
 
 def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Bench, key: str) -> None:

@@ -34,7 +34,7 @@ def doctor(store: str, folder: Path, *words: str, config: str = CONFIG) -> Done:
 
 
 def found(done: Done, area: str) -> list[tuple[str, str, str]]:
-    return [(one["verdict"], one["words"], one["mend"]) for one in done.data["findings"] if one["area"] == area]
+    return [(one["verdict"], one["words"], one["fix"]) for one in done.data["findings"] if one["area"] == area]
 
 
 def test_without_anything_it_says_how_to_begin(tmp_path: Path) -> None:

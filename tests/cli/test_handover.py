@@ -80,7 +80,7 @@ def test_the_handover_tells_a_freeze_that_is_over_too(failed: Bench) -> None:
     first, second = [line.split(" ann: ")[1] for line in switched.splitlines() if " ann: " in line]
     assert ("freeze: the network is moved", "thaw") == (first, second)
     view = headway(failed.url, "incident", "handover", "--json").data
-    assert ["freeze", "thaw"] == [one["verb"] for one in view["turned"]]
+    assert ["freeze", "thaw"] == [one["verb"] for one in view["mode_changes"]]
 
 
 def test_a_service_that_an_open_incident_hurts_is_told_though_nobody_can_tell_by_how_much(failed: Bench) -> None:

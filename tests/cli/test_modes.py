@@ -117,7 +117,7 @@ def test_what_left_before_the_freeze_is_named(bench: Bench, capsys: pytest.Captu
     capsys.readouterr()
     headway(bench, "freeze", "--json")
     told = json.loads(capsys.readouterr().out)
-    assert ["fake/extract", "rerun"] == told["on_the_wire"][0][:2]
+    assert ["fake/extract", "rerun"] == told["in_flight"][0][:2]
 
 
 # -- shadow -----------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_in_shadow_nobody_is_told_and_what_would_have_been_is_in_the_report(
     capsys.readouterr()
     headway(bench, "shadow", "report", "--json")
     told = json.loads(capsys.readouterr().out)
-    assert ({"would have notified": 1}, 1) == (told["counts"], told["asked_in_vain"])
+    assert ({"would have notified": 1}, 1) == (told["counts"], told["refused"])
     assert "would have notified oncall: opened: fake/extract failed" in told["events"][0]["words"]
 
 

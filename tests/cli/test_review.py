@@ -23,7 +23,7 @@ def test_gaps_are_told_the_worst_first_with_what_mends_them(bench: Bench) -> Non
     gaps = headway(bench.url, "service", "review", "supply", "--json").data["gaps"]
     levels = [one["level"] for one in gaps]
     assert sorted(levels, key=["high", "medium", "low"].index) == levels
-    assert {"level", "about", "what", "written", "observed", "mend"} == set(gaps[0])
+    assert {"level", "about", "what", "written", "observed", "fix"} == set(gaps[0])
 
 
 def test_a_service_that_nobody_knows_is_not_found(bench: Bench) -> None:

@@ -23,7 +23,7 @@ __all__ = ["bench"]
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WELL = TargetView(
     system="etl-hosts", kind="cron", name="db07", last_ok=NOON, failing_since=None, error="", error_kind="",
-    skew_s=0.0, zone="UTC", poll_ms=12.0, poll_every_s=15.0, skipped=0, skipped_words=(), warnings=(), version="",
+    skew_s=0.0, zone="UTC", poll_ms=12.0, poll_every_s=15.0, skipped=0, skipped_reasons=(), warnings=(), version="",
     rights=(), jobs=3, capabilities=(), missing={},
 )  # fmt: skip
 

@@ -59,7 +59,9 @@ def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expecte
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clock_format, "_shared_zone", "Europe/Berlin")
-    taken = replace(incident_row(), taken_by="mara", taken_until=NOW + timedelta(minutes=30), owner="data-platform")
+    taken = replace(
+        incident_row(), acknowledged_by="mara", taken_until=NOW + timedelta(minutes=30), owner="data-platform"
+    )
     ahead = {"expected": NOW + timedelta(hours=1), "p95": NOW + timedelta(hours=2), "delivered": None}
     served = [replace(one, zone="Europe/Berlin", p_late=0.61, **ahead) for one in services()]  # type: ignore[arg-type]
     seen = replace(targets()[0], last_ok=NOW)
@@ -83,7 +85,7 @@ def test_every_way_in_which_a_promise_stands_has_its_colour() -> None:
 
 
 def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
-    calm, whole = [one for one in services() if one.timeliness == "on_time"], header()._replace(sick_targets=())
+    calm, whole = [one for one in services() if one.timeliness == "on_time"], header()._replace(silent_targets=())
     assert calm
     assert "All services on time" in render_page(board(services=calm, incidents=[], header=whole))
     hurt = replace(calm[0], timeliness="no_estimate", incident_id=1)
@@ -108,14 +110,14 @@ def test_what_cannot_be_seen_or_was_late_is_no_promise_that_stands(
 ) -> None:
     one = next(one for one in services() if one.timeliness == "on_time")
     told = render_page(
-        board(services=[replace(one, **changes)], incidents=[], header=header()._replace(sick_targets=sick))
+        board(services=[replace(one, **changes)], incidents=[], header=header()._replace(silent_targets=sick))
     )
     assert words in told
     assert "All services on time" not in told
 
 
 def test_without_a_service_no_promise_is_told() -> None:
-    told = render_page(board(services=[], incidents=[], header=header()._replace(sick_targets=())))
+    told = render_page(board(services=[], incidents=[], header=header()._replace(silent_targets=())))
     assert "No service is configured" in told
     assert "All services on time" not in told
 

@@ -93,7 +93,7 @@ def test_one_system_is_not_told_as_many() -> None:
 def incident() -> IncidentView:
     row = IncidentRow(
         id=7, title="etl/a failed: exit 1", cause="run", business_date="2026-11-20", reason="", owner="", runbook="",
-        failed_since=NOON, opened=NOON, closed=None, act_by=None, services=0, hurt=0,
+        failed_since=NOON, opened=NOON, closed=None, act_by=None, services=0, affected_runs=0,
         root_job="etl/a", root_run_id=1,
     )  # fmt: skip
     return IncidentView(row, (), (), (), (), "", "")
@@ -111,7 +111,7 @@ def test_an_incident_as_lines_tells_what_each_fact_rests_on_and_what_worked_befo
     assert any(line.startswith(f"{'':<14}| ") and "observed " in line for line in runs), runs
     assert [1, 0] == [sum(name in line for line in lines) for name in ("past repairs", "seen before")]
     told = lines[lines.index("past repairs") + 1 :]
-    assert f"      | {view.repairs[0].said}" == told[1]
+    assert f"      | {view.repairs[0].error}" == told[1]
     assert told[0].endswith("  rerun by mara, succeeded after 18m  (same failure)"), told[0]
 
 

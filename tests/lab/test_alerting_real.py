@@ -113,7 +113,7 @@ def test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallbac
         assert handed.startswith('Route "oncall" has not accepted this')
         assert (3, []) == (smtp.rejected, smtp.mails)
         listed = morning.headway.json("alert")
-        assert [("parked", 3, "env MAIL")] == [(one["state"], one["tries"], one["url_words"]) for one in listed]
+        assert [("parked", 3, "env MAIL")] == [(one["state"], one["tries"], one["receiver"]) for one in listed]
         assert "SMTP 550 5.1.1 no such user here (refused permanently 3 times)" == listed[0]["error"]
         wait_until(lambda: "1 alert abandoned (oncall)" in morning.headway.look("status").stdout, "the status", 20)
         smtp.mode = "accept"
@@ -141,7 +141,7 @@ def test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink
             assert words not in mail.text
         http_sink.behaviour = Behaviour()
         wait_until(
-            lambda: ("sent",) in morning.rows("SELECT state FROM delivery WHERE url_words = 'env HOOK'"), "it", 60
+            lambda: ("sent",) in morning.rows("SELECT state FROM delivery WHERE receiver = 'env HOOK'"), "it", 60
         )
         assert 1 == len(smtp.mails)
         assert ROOT in http_sink.posts[-1].data["title"]
@@ -188,7 +188,7 @@ def test_f66_greylisting_is_no_repeat_and_a_slow_receiver_delays_no_other(
     morning = Morning(evening, tmp_path, routes, MAIL=smtp.url(), HOOK=http_sink.json_url())
     smtp.mode, http_sink.behaviour = "refuse", Behaviour(delay_seconds=20)
     with morning.fails():
-        refused = "SELECT tries FROM delivery WHERE url_words = 'env MAIL' AND error LIKE 'SMTP 451%'"
+        refused = "SELECT tries FROM delivery WHERE receiver = 'env MAIL' AND error LIKE 'SMTP 451%'"
         wait_until(lambda: bool(morning.rows(refused)), "the first refusal", 40)
         smtp.mode = "accept"
         [mail] = smtp.wait_for(1, 40)

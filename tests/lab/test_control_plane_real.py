@@ -170,7 +170,7 @@ def test_more_time_moves_the_deadline_and_keeps_the_promise_in_sight(night: Nigh
 # -- who is told ----------------------------------------------------------------------------------------------------
 def test_the_check_is_one_incident_told_once_and_recovered_once(night: Night) -> None:
     assert ["opened", "recovered"] == [
-        one["kind"] for one in night.closed["deliveries"] if one["url_words"].endswith("oncall-mail")
+        one["kind"] for one in night.closed["deliveries"] if one["receiver"].endswith("oncall-mail")
     ]
     opening, recovery = night.mails
     assert f"check {CHECK}: 1 row, fewer than {NEEDED}" in opening.subject
@@ -180,7 +180,7 @@ def test_the_check_is_one_incident_told_once_and_recovered_once(night: Night) ->
 
 def test_whoever_acknowledges_is_named_and_why(night: Night) -> None:
     assert 0 == night.answers["ack"].exit_status
-    assert night.acknowledged["row"]["taken_by"]
+    assert night.acknowledged["row"]["acknowledged_by"]
     assert "rows are on their way" in night.acknowledged["events"][-1]["words"]
 
 

@@ -59,7 +59,7 @@ def test_the_database_refuses_to_change_or_remove_a_row(store: Database, sql: st
 def test_the_database_that_refuses_no_more_is_found_by_its_triggers(store: Database) -> None:
     write(store, "freeze")
     with open_queries(store.url) as reads:
-        assert () == reads.audit.verify_audit().unguarded
+        assert () == reads.audit.verify_audit().missing_triggers
     if store.is_sqlite:
         gone, statement = "audit_refuses_update", "DROP TRIGGER audit_refuses_update"
     else:
@@ -68,7 +68,7 @@ def test_the_database_that_refuses_no_more_is_found_by_its_triggers(store: Datab
         connection.rows(statement)
     with open_queries(store.url) as reads:
         found = reads.audit.verify_audit()
-    assert (None, (gone,)) == (found.bad, found.unguarded)
+    assert (None, (gone,)) == (found.bad, found.missing_triggers)
 
 
 def test_a_row_and_the_change_it_tells_of_come_together_or_not_at_all(

@@ -491,7 +491,7 @@ def test_what_a_day_leaves_to_its_jobs_is_read_by_service_and_by_job(
             reads.service_days.job_forecasts("supply", BD.isoformat()),
             reads.service_days.forecasts_of_job(ids[1]),
         )
-        assert "far off" == reads.services.service("supply", BD.isoformat()).distrust
+        assert "far off" == reads.services.service("supply", BD.isoformat()).unreliable_because
         assert (
             []
             == reads.service_days.forecasts_of_job(served.job_id(JOBS[2]))

@@ -168,7 +168,7 @@ def incident_row(**changes: Any) -> IncidentRow:
         EXTRACT,
         "https://wiki.internal/extract-orders",
         hits=("Supply plan", "Daily revenue"),
-        told=deliveries(),
+        notifications=deliveries(),
     )
     return dataclasses.replace(row, **changes)
 

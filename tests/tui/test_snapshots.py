@@ -125,25 +125,25 @@ def _replay(night: Night) -> None:
 
 def _nothing(night: Night) -> None:
     night.reads.services_, night.reads.incidents_, night.reads.jobs_, night.reads.targets_ = [], [], [], []
-    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, sick_targets=(), jobs=0)
+    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, silent_targets=(), jobs=0)
 
 
 def _calm(night: Night) -> None:
     titles = (("Price list", "05:30"), ("Stock cover", "06:15"), ("Daily revenue", "07:30"), ("Segments", "08:00"))
     night.reads.services_ = [service(n, title, title, n, due) for n, (title, due) in enumerate(titles, 1)]
-    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, sick_targets=())
+    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, silent_targets=())
 
 
 def _doubted(night: Night) -> None:
     words = "past forecasts were 14 % off on average"
-    hurt = dataclasses.replace(night.reads.services_[0], distrust=words, p_late=0.61, timeliness="will_miss")
+    hurt = dataclasses.replace(night.reads.services_[0], unreliable_because=words, p_late=0.61, timeliness="will_miss")
     night.reads.services_[0] = hurt
 
 
 def _crowd(night: Night) -> None:
     """Forty that are well below two that are not; somebody is on it."""
     taken: dict[str, Any] = {
-        "taken_by": "mara",
+        "acknowledged_by": "mara",
         "taken_until": at("04:15"),
         "trouble": f"{EXTRACT} failed: exit 1",
         "p95": at("06:40"),

@@ -86,7 +86,7 @@ def report_sections(
     cause = [*lines, *([] if view.log else [f"Log: {view.log_error or 'none was kept'}"])]
     actions = [*(action_line(action, at) for action in reversed(view.actions)), *map(_plan, plans)]
     notifications = [
-        f"{delivery.kind} to {delivery.route} ({delivery.url_words}): "
+        f"{delivery.kind} to {delivery.route} ({delivery.receiver}): "
         f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
         for delivery in view.deliveries
     ]
@@ -129,11 +129,13 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: W
     lines = [f"Failed since {at(row.failed_since)}; {end}"]
     if row.closed is not None:
         took = format_duration(row.closed - row.failed_since)
-        lines.append(f"Lasted {took}; {view.row.hurt} runs red or stale at its end")
+        lines.append(f"Lasted {took}; {view.row.affected_runs} runs red or stale at its end")
     else:
         lines.append(f"Recoverable until {at(row.act_by)}" if row.act_by else "No act-by: no affected service has one")
         lines.append(
-            f"Acknowledged by {row.taken_by} until {at(row.taken_until)}" if row.taken_by else "Not acknowledged"
+            f"Acknowledged by {row.acknowledged_by} until {at(row.taken_until)}"
+            if row.acknowledged_by
+            else "Not acknowledged"
         )
     lines.append(f"Affected services: {len(nights)}, of them missed {missed}, saved {saved}")
     lines.append(

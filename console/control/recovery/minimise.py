@@ -116,8 +116,8 @@ def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> 
             act_by, takes = clocks(node.job_id)
             slack = None if act_by is None else (act_by - index.now).total_seconds()
             key = run_key(node.run or to_come(node, day))
-            takes_s = None if takes is None else takes.total_seconds()
-            found.setdefault(key, []).append(replace(save, slack_s=slack, takes_s=takes_s))
+            duration_s = None if takes is None else takes.total_seconds()
+            found.setdefault(key, []).append(replace(save, slack_s=slack, duration_s=duration_s))
     return {key: tuple(saves) for key, saves in found.items()}
 
 

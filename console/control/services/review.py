@@ -46,7 +46,7 @@ class ReviewGap:
     """One word: "owner", "runbook", "duration", "order", …"""
     written: str
     observed: str
-    mend: str
+    fix: str
 
 
 def review_services(index: EstateIndex, service: ServiceFacts) -> tuple[ReviewGap, ...]:

@@ -202,7 +202,7 @@ class RequestServer:
         if takes := place.system.kind.takes.get(verb):
             extras["takes"] = sorted(takes)
         if verb in STARTING:
-            extras["under_way"], own_action = conflicts.run_conflicts(self._store, arguments.get("run_id"))
+            extras["in_progress"], own_action = conflicts.run_conflicts(self._store, arguments.get("run_id"))
             overlap = preview.overlap or conflicts.start_in_flight(self._store, arguments) or own_action
             hold = conflicts.format_hold(self._store, arguments)
             preview = replace(preview, overlap=overlap, notes=(*((hold,) if hold else ()), *preview.notes))

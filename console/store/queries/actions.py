@@ -92,7 +92,7 @@ def _view(row: Row) -> ActionDetailView:
         row,
         period=visible_state(row.period_key or ""),
         native_verb=str(preview.get("verb", "")),
-        native_words=summary,
+        native_summary=summary,
         scope=str(preview.get("scope", "")),
         sends=sends,
         notes=notes,

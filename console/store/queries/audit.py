@@ -120,7 +120,7 @@ class AuditQueries(ContextQueries):
         noted = self.store.meta(audit_rows.HEAD_KEY) or ""
         rows: Iterable[Any] = self.link.stream(f"{audit_rows.SELECT_AUDIT} ORDER BY seq")
         verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, noted, head)
-        return replace(verdict, unguarded=self.link.triggers_missing())
+        return replace(verdict, missing_triggers=self.link.triggers_missing())
 
     def audit_head(self) -> str:
         """ "seq:hash" of the last row, to be kept elsewhere; empty before the first."""

@@ -24,7 +24,7 @@ DEADLINES_WITHIN = timedelta(hours=12)
 _SERVICES = (
     "SELECT s.name, s.title, s.tier, s.zone, d.bd, d.deadline_us, d.timeliness, d.delivered_us, d.act_by_us, d.cause,"
     " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.bd = d.bd"
-    " AND x.submission = d.submission) AS was_hurt, d.instance"
+    " AND x.submission = d.submission) AS was_threatened, d.instance"
     " FROM service_day d JOIN service s ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
 _BY_PEOPLE = ("note", "acknowledged", "lapsed")
@@ -67,8 +67,8 @@ class HandoverQueries(ContextQueries):
             services=self.service_nights(since, now + DEADLINES_WITHIN),
             actions=tuple(row for row in reversed(self.actions.list_actions()) if row.requested >= since),
             holds=tuple(self.holds.list_holds()),
-            standing=self._overrides(now),
-            turned=self._turned(since_us),
+            active_overrides=self._overrides(now),
+            mode_changes=self._mode_changes(since_us),
             drift=tuple(self.estate.drift()),
             stale=tuple(
                 (f"{row.system}/{row.name}", row.last_ok, row.error)
@@ -100,7 +100,7 @@ class HandoverQueries(ContextQueries):
         )
         return tuple(from_row(NoteView, row) for row in rows)
 
-    def _turned(self, since_us: int) -> tuple[SwitchChange, ...]:
+    def _mode_changes(self, since_us: int) -> tuple[SwitchChange, ...]:
         marks = ", ".join("?" * len(_SWITCH_VERBS))
         rows = self.link.rows(
             f"SELECT at_us, actor, verb, object, why FROM audit WHERE at_us >= ? AND verb IN ({marks}) ORDER BY seq",

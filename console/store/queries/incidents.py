@@ -54,7 +54,7 @@ _BEFORE = (
 unscheduled start succeeded for the same business date."""
 
 SELECT_DELIVERIES = (
-    "SELECT a.incident_id, a.route, a.kind, d.url_words, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
+    "SELECT a.incident_id, a.route, a.kind, d.url_words AS receiver, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
     " (SELECT max(g.sent_us) FROM delivery g WHERE g.alert_id = a.digest_id AND g.url_words = d.url_words)) AS sent_us,"
     " d.error, a.made_us"
 )
@@ -64,13 +64,13 @@ SELECT_SUPPRESSIONS = (
 
 MAX_CLOSED = 200
 _NEWEST = "ORDER BY i.opened_us DESC, i.id DESC"
-_UNACKNOWLEDGED: dict[str, Any] = {"taken_by": "", "taken_until": None}
+_UNACKNOWLEDGED: dict[str, Any] = {"acknowledged_by": "", "taken_until": None}
 _ROWS = (
     "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
     " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS services, (SELECT"
-    " count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS hurt,"
+    " count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS affected_runs,"
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
-    " i.reopened, i.changes, k.made_by AS taken_by, k.until_us AS taken_until_us, (SELECT min(s.tier) FROM"
+    " i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS taken_until_us, (SELECT min(s.tier) FROM"
     " incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier FROM incident i LEFT"
     " JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN"
     " system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT"
@@ -183,7 +183,7 @@ class IncidentQueries(ContextQueries):
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
             " x.timeliness, x.source, x.reason, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
-            " d.distrust FROM incident_service x JOIN service s ON s.id = x.service_id LEFT JOIN service_day d ON"
+            " d.distrust AS unreliable_because FROM incident_service x JOIN service s ON s.id = x.service_id LEFT JOIN service_day d ON"
             " d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission WHERE x.incident_id = ? ORDER"
             " BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
@@ -220,7 +220,7 @@ class IncidentQueries(ContextQueries):
             replace(
                 incident,
                 hits=tuple(services[incident.id]),
-                told=tuple(deliveries[incident.id]),
+                notifications=tuple(deliveries[incident.id]),
                 held=held.get(incident.id),
                 **({} if incident.taken_until is None or incident.taken_until > now else _UNACKNOWLEDGED),
             )
@@ -242,7 +242,7 @@ def _member(row: Row, state: str, evidence: str) -> MemberView:
 
 def _repair(row: Row, reason_now: str) -> PastRepair:
     ended, failed, fresh, by = row.ended_us, row.failed_us, row.fresh_us, row.by or ""
-    said = str(row.message).partition("\n")[0] or (f"exit {row.exit_code}" if row.exit_code is not None else "")
+    error = str(row.message).partition("\n")[0] or (f"exit {row.exit_code}" if row.exit_code is not None else "")
     succeeded = row.state in (RunState.SUCCEEDED, RunState.SKIPPED)
     how = str(row.verb).replace("_", " ") if row.verb else "its scheduler's own retry"
     if not succeeded and fresh and failed and fresh > failed:
@@ -250,11 +250,11 @@ def _repair(row: Row, reason_now: str) -> PastRepair:
     return from_row(
         PastRepair,
         row,
-        said=said,
+        error=error,
         how=how if succeeded else "",
         took_s=(ended - failed) / 1e6 if succeeded and ended and failed else None,
         by=by if succeeded else "",
-        is_alike=is_same_fault(said, reason_now),
+        same_error=is_same_fault(error, reason_now),
     )
 
 

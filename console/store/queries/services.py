@@ -29,11 +29,11 @@ _SERVICES = (
 _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, p95_us, p80_us,"
     " p_late, critical, nights, act_by_us, green_by_us, cause, incident_id, reason, sources, path, promised_us,"
-    " extension, instance, submission, awaits, distrust FROM service_day WHERE bd >= ?"
+    " extension, instance, submission, awaits, distrust AS unreliable_because FROM service_day WHERE bd >= ?"
 )
 
 _OPEN = (
-    "SELECT i.id, i.title, k.made_by AS taken_by, k.until_us AS taken_until_us FROM incident i"
+    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS taken_until_us FROM incident i"
     " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
     " AND k.ended_us IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
 )
@@ -260,6 +260,6 @@ def _service(
         path=tuple(names[job_id] for job_id in _parse_list(day.path) if job_id in names),
         promised=instant(day.promised_us if day.promised_us is not None else day.deadline_us),
         trouble=incident.title if incident is not None else "",
-        taken_by=incident.taken_by or "" if incident is not None else "",
+        acknowledged_by=incident.acknowledged_by or "" if incident is not None else "",
         taken_until=optional_instant(incident.taken_until_us) if incident is not None else None,
     )

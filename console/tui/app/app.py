@@ -159,9 +159,9 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         broken, self.store_error, self._silent = bool(self.store_error), "", 0
         if self.beginning.seen(self.header, self.services):
             self._begin()
-        unseen = {name for name, _ in self.header.sick_targets}
+        unseen = {name for name, _ in self.header.silent_targets}
         self.paint_frame()
-        if before is not None and unseen != {name for name, _ in before.sick_targets}:
+        if before is not None and unseen != {name for name, _ in before.silent_targets}:
             broken = True  # a target became unreachable without a change of the store
         if broken and isinstance(self.screen, HeadwayScreen):
             self.screen.fetch()

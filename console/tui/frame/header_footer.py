@@ -73,12 +73,12 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
         if number or not view.at_risk:
             parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
     parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
-    for number, (name, last_ok) in enumerate(view.sick_targets):
+    for number, (name, last_ok) in enumerate(view.silent_targets):
         age = f"silent {format_short(ctx.now - last_ok)}" if last_ok else "never seen"
         text = f"{name} {age}"
-        reserve = len("+9 silent · ") if number + 1 < len(view.sick_targets) else 0
+        reserve = len("+9 silent · ") if number + 1 < len(view.silent_targets) else 0
         if sum(len(part[0]) + 3 for part in parts) + len(text) + reserve > room:  # the clock is never what is cut
-            parts.append((f"{'+' * bool(number)}{len(view.sick_targets) - number} silent", "warn"))
+            parts.append((f"{'+' * bool(number)}{len(view.silent_targets) - number} silent", "warn"))
             break
         parts.append((text, "warn"))
     dot = (f" {ctx.sign('dot')} ", "dim")

@@ -55,7 +55,7 @@ class ActionIntent(NamedTuple):
             why=why or self.why,
             overlap=overlap or overlap_choice(preview or {}),
             incident_id=self.incident_id,
-            beside=tuple((preview or {}).get("under_way", ())) if overlap else None,
+            beside=tuple((preview or {}).get("in_progress", ())) if overlap else None,
         )
 
 

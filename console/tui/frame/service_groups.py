@@ -167,8 +167,8 @@ def all_well_text(
         return None
     coming = next_deadline_text(views, ctx)
     tail = f", next: {coming}" if coming else ""
-    if header.sick_targets:
-        blind = counted(len(header.sick_targets), "target")
+    if header.silent_targets:
+        blind = counted(len(header.silent_targets), "target")
         return f"no service is known to be at risk, but {blind} cannot be reached{tail}", "warn"
     unknown = sum(view.timeliness == Timeliness.NO_ESTIMATE for view in views)
     if unknown:

@@ -68,7 +68,7 @@ def verdict_segments(verdict: ChainVerdict | None, rows: int, key: str = "v") ->
         return [(f"  chain not verified ({rows:,} rows): {key}", "dim")] if rows else []
     if verdict.bad is not None:
         return [(f"  BROKEN at row {verdict.bad}: {verdict.words}", "bad")]
-    if verdict.unguarded:
+    if verdict.missing_triggers:
         return [("  chain intact, but no longer append-only: headway audit verify", "bad")]
     return [("  chain intact", "ok")]
 

@@ -128,7 +128,7 @@ def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContex
         lines += [[], [("WARNINGS", "key"), (f"  {len(view.warnings)}", "dim")], *_each_line(view.warnings, "warn")]
     if view.skipped:
         head = [("SKIPPED", "key"), (f"  {view.skipped:,} records could not be read; the latest", "dim")]
-        lines += [[], head, *_each_line(view.skipped_words, "plain")]
+        lines += [[], head, *_each_line(view.skipped_reasons, "plain")]
     if drift:
         lines += [[], [("DRIFT", "key"), (f"  {counted(len(drift), 'job')} drifted", "dim")]]
         lines += [[(f"  {entry.job}  ", "plain"), (entry.words or entry.what, "dim")] for entry in drift[:DRIFTS]]

@@ -56,7 +56,7 @@ class WallboardState:
         """The unreachable target on its critical path; empty without one, or once it was delivered."""
         if self.header is None or view.delivered is not None:
             return ""
-        for target, _ in self.header.sick_targets:
+        for target, _ in self.header.silent_targets:
             system, _, host = target.partition("/")
             prefix = f"{system}/{host}:" if host and host != system else f"{system}/"
             if any(job.startswith(prefix) for job in view.path):
@@ -170,7 +170,7 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
         when, urgent = act_by(view.act_by, ctx, view.zone)
         runs.append((f"act by {when}  " if width >= 100 else f"by {when}", urgent))
     if width >= 100:
-        taken = f"{ctx.sign('taken')} {view.taken_by}  " if view.taken_by else ""
+        taken = f"{ctx.sign('taken')} {view.acknowledged_by}  " if view.acknowledged_by else ""
         runs += [(taken, "ok"), (f"{blind} unreachable" if blind else cause_text(view), "warn" if blind else "plain")]
     return [(text, "dim" if is_old and own != "bad" else own) for text, own in runs]
 
@@ -194,8 +194,8 @@ def _incident(incident: IncidentRow, ctx: RenderContext, width: int) -> list[Seg
         when, urgent = act_by(incident.act_by, ctx)
         runs.append((f"act by {when} ", urgent))
     until = f" until {ctx.hm(incident.taken_until)}" if incident.taken_until else ""
-    taken: Segment = (f" {ctx.sign('taken')} {incident.taken_by}{until}", "ok")
-    assignee = taken if incident.taken_by else (" unacknowledged", "warn")
+    taken: Segment = (f" {ctx.sign('taken')} {incident.acknowledged_by}{until}", "ok")
+    assignee = taken if incident.acknowledged_by else (" unacknowledged", "warn")
     room = width - length_of([*runs, assignee]) - 1
     return [*runs, (cut(incident.title, max(10, room)), "plain"), assignee]
 

@@ -39,7 +39,7 @@ from tests.factories import at, job, run
 
 def table(found: PlanOutlook, day: int = 0) -> dict[str, tuple[str, str]]:
     """Way -> how the day stands, and when it is there."""
-    cells = {way.name: way.finishes[day] for way in found.ways}
+    cells = {way.name: way.finishes[day] for way in found.variants}
     return {name: (one.status, f"{one.at:%H:%M}" if one.at else "") for name, one in cells.items()}
 
 
@@ -60,8 +60,8 @@ def test_each_way_has_its_own_finish() -> None:
     }
     found = plan_outlook(proposal(), DraftChanges())
     assert expected == table(found)
-    assert [*expected] == [way.name for way in found.ways]
-    assert ["as planned"] == [way.name for way in found.ways if way.is_present]
+    assert [*expected] == [way.name for way in found.variants]
+    assert ["as planned"] == [way.name for way in found.variants if way.is_present]
     assert [("daily", "2026-11-20T06:30:00Z")] == [(day.service, day.deadline) for day in found.days]
 
 
@@ -78,19 +78,19 @@ def test_how_much_of_a_step_runs_is_a_way_and_what_finishes_alike_stands_in_one_
     found = table(plan_outlook(plan, DraftChanges()))
     assert (ON_TIME, "06:00") == found["1 downstream/all"] == found["as planned"]
     chosen = plan_outlook(plan, DraftChanges(alternatives={1: "all"}))
-    assert ["as changed", "as planned", "nothing done", "1 downstream"] == [way.name for way in chosen.ways][:4]
+    assert ["as changed", "as planned", "nothing done", "1 downstream"] == [way.name for way in chosen.variants][:4]
 
 
 def test_what_a_person_changed_stands_beside_what_was_proposed() -> None:
     found = plan_outlook(proposal(), DraftChanges(waits={1: 3600.0}))
     assert {"as changed": (LATE, "07:00"), "as planned": (ON_TIME, "06:00")} == dict([*table(found).items()][:2])
-    assert ["as changed"] == [way.name for way in found.ways if way.is_present]
+    assert ["as changed"] == [way.name for way in found.variants if way.is_present]
 
 
 def test_a_way_that_was_chosen_is_told_once_and_is_the_present_one() -> None:
     found = plan_outlook(proposal(), DraftChanges(alternatives={1: "skip"}))
     ways = ["as changed", "as planned", "nothing done", "1 downstream/all", "1 mark-ok", "1 left out"]
-    assert ways == [way.name for way in found.ways]
+    assert ways == [way.name for way in found.variants]
     assert (PARTIAL, "05:40") == table(found)["as changed"]
 
 
@@ -126,7 +126,7 @@ def test_it_goes_through_json_with_its_proposal() -> None:
     assert {"service": "daily", "business_date": "2026-11-19", "deadline": "2026-11-20T06:30:00Z"} == told["services"][
         0
     ]
-    first = told["ways"][0]
+    first = told["variants"][0]
     assert ("as planned", True, at("06:00")) == (first["name"], first["is_present"], first["finishes"][0]["at"])
 
 

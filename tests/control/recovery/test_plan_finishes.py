@@ -63,7 +63,7 @@ def proposed(of: Ledger) -> PlanDraft:
 
 
 def cells(found: PlanOutlook) -> dict[str, VariantFinish]:
-    return {way.name: way.finishes[0] for way in found.ways}
+    return {way.name: way.finishes[0] for way in found.variants}
 
 
 def test_as_planned_a_day_is_as_what_if_has_it_with_its_root_restarted_now() -> None:
@@ -192,5 +192,5 @@ def test_a_plan_that_only_waits_tells_the_finish_that_the_forecast_tells() -> No
         (one.late, one.at) for one in draft.finishes
     ]
     assert all(save.saved and save.words.startswith("act by 07:") for step in draft.steps for save in step.saves)
-    way = next(one for one in plan_outlook(draft, DraftChanges()).ways if one.is_present)
+    way = next(one for one in plan_outlook(draft, DraftChanges()).variants if one.is_present)
     assert way.finishes[0].at is not None

@@ -558,11 +558,11 @@ def test_a_preview_shows_what_is_under_way_for_its_run_and_lets_nothing_else_be_
     question = able.requests().preview(ActionRequest(Verb.RERUN, run_id))
     able.parts.answers.step(able.fence)
     shown = able.requests().wait(question, 10).data
-    assert ([first], True) == (shown["under_way"], bool(shown["overlap"]))
+    assert ([first], True) == (shown["in_progress"], bool(shown["overlap"]))
     with pytest.raises(AlreadyRequested, match="it is sent"):
         act(able, ActionRequest(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=()))
     second = act(
-        able, ActionRequest(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=tuple(shown["under_way"]))
+        able, ActionRequest(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=tuple(shown["in_progress"]))
     )
     assert [first, second] == able.scheduler.acted
 

@@ -122,7 +122,7 @@ def test_a_plan_is_proposed_with_the_schedulers_own_words(night: Bench) -> None:
 def test_a_plan_says_how_likely_its_services_are_late_if_it_is_carried_out(night: Bench) -> None:
     plan = proposed(night)
     assert [("supply", 0), ("supply", 1), ("supply", 2)] == [(one.service, one.done) for one in plan.finishes]
-    whole = plan_outlook(plan, DraftChanges()).ways[0].finishes[0]
+    whole = plan_outlook(plan, DraftChanges()).variants[0].finishes[0]
     assert ON_TIME == whole.status
     assert whole.late is not None
     assert whole.late < 0.05

@@ -231,7 +231,7 @@ def test_a_service_tells_the_trouble_it_has_and_who_is_on_it_until_that_lapses(s
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
     [view] = reads.services.list_services()
-    assert (incident().title, "", None) == (view.trouble, view.taken_by, view.taken_until)
+    assert (incident().title, "", None) == (view.trouble, view.acknowledged_by, view.taken_until)
     now = reads.now()
     added = text(
         "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_by)"
@@ -240,7 +240,7 @@ def test_a_service_tells_the_trouble_it_has_and_who_is_on_it_until_that_lapses(s
     for until, by in ((now + timedelta(hours=1), "mara"), (now - timedelta(minutes=1), "")):
         with served.store.engine.begin() as connection:
             connection.execute(added, {"id": view.incident_id, "by": "mara", "until": micros(until)})
-        assert by == reads.services.list_services()[0].taken_by
+        assert by == reads.services.list_services()[0].acknowledged_by
 
 
 def test_a_service_that_nobody_judged_yet_has_its_deadline_nevertheless(reads: Queries) -> None:
@@ -272,7 +272,7 @@ def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Qu
     decide(served, incidents=(incident(),))
     view = reads.incidents.incident(1)
     assert (1, EXTRACT, 1, 0, at("03:58"), at("03:12")) == (
-        view.row.id, view.row.root_job, view.row.services, view.row.hurt, view.row.act_by, view.row.failed_since,
+        view.row.id, view.row.root_job, view.row.services, view.row.affected_runs, view.row.act_by, view.row.failed_since,
     )  # fmt: skip
     assert [("root", EXTRACT, "failed", 1), ("threatened", LOAD, "planned", None)] == [
         (one.role, one.job, one.state, one.run_id) for one in view.members
@@ -359,7 +359,7 @@ def test_systems_are_told_with_their_health(served: Estate, reads: Queries) -> N
 def test_what_has_no_estimate_beside_an_incident_is_counted_as_in_doubt(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(timeliness=Timeliness.NO_ESTIMATE),), incidents=(incident(),))
-    assert (1, 1) == (reads.estate.header().at_risk, reads.estate.header().in_doubt)
+    assert (1, 1) == (reads.estate.header().at_risk, reads.estate.header().no_estimate)
 
 
 def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, reads: Queries) -> None:
@@ -368,7 +368,7 @@ def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, rea
     record_failure(served.store, served.airflow, "no route", "unreachable", at("03:20"), None)
     header = reads.estate.header()
     assert (1, 1, 4, True, (("airflow/airflow", None),)) == (
-        header.open_incidents, header.at_risk, header.jobs, header.replay, header.sick_targets,
+        header.open_incidents, header.at_risk, header.jobs, header.replay, header.silent_targets,
     )  # fmt: skip
     assert ("", False) == (header.engine.holder, header.engine.alive)
     lease.acquire_lease(served.store, lease.ENGINE_LEASE, "host-1:17", 60)

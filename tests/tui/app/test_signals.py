@@ -123,7 +123,7 @@ def test_the_title_says_what_is_worst() -> None:
     header = READS.header()
     assert "Headway: 2 at risk" == window_title(header._replace(at_risk=2, late=0))
     assert "Headway: 1 late, 2 at risk" == window_title(header._replace(at_risk=3, late=1))
-    assert "Headway: 1 no estimate" == window_title(header._replace(at_risk=1, late=0, in_doubt=1))
+    assert "Headway: 1 no estimate" == window_title(header._replace(at_risk=1, late=0, no_estimate=1))
     assert "Headway: 1 late, 1 will miss, 1 at risk" == window_title(header._replace(at_risk=3, late=1, lost=1))
     assert "Headway: 1 late" == window_title(header._replace(at_risk=1, late=1))
     assert "Headway: 0 at risk" == window_title(header._replace(at_risk=0, late=0))

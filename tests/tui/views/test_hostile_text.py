@@ -18,9 +18,9 @@ from tests.tui.fake_reads import LOG, FakeReads, FakeRequests, approval, draft, 
 View = TypeVar("View")
 FREE = {
     *("title", "name", "job", "cause", "reason", "root_job", "owner", "runbook", "words", "message", "native_state"),
-    *("schedule", "error", "error_kind", "version", "kind", "definition", "actor", "url_words", "route", "log"),
+    *("schedule", "error", "error_kind", "version", "kind", "definition", "actor", "receiver", "route", "log"),
     *("log_error", "estate", "period_key", "source", "run_as", "native_url", "why", "held_by", "frozen"),
-    *("requested_by", "upstream", "service", "distrust"),
+    *("requested_by", "upstream", "service", "unreliable_because"),
 }
 """Fields that hold text from outside."""
 ASKED = {

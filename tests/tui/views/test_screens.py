@@ -299,7 +299,7 @@ async def test_a_replay_is_marked_as_one(night: Night) -> None:
 async def test_a_replays_header_keeps_its_clock_however_many_targets_are_out_of_reach(night: Night) -> None:
     for many in (2, 9):
         sick = tuple((f"etl-hosts/etl{number:02}", NOW - timedelta(minutes=4)) for number in range(many))
-        night.reads.head = night.reads.head._replace(replay=True, sick_targets=sick, late=many)
+        night.reads.head = night.reads.head._replace(replay=True, silent_targets=sick, late=many)
         night.reads.changed()
         await night.see(f"{many} late")
         first = night.text.splitlines()[0]
@@ -607,14 +607,14 @@ async def test_what_will_miss_is_not_counted_as_a_risk(night: Night) -> None:
 
 @on_the_night()
 async def test_the_clock_stays_however_much_the_header_has_to_tell(night: Night) -> None:
-    night.reads.head = header(at_risk=3, late=1, lost=1, stopped_plans=(2,), replay=True, sick_targets=())
+    night.reads.head = header(at_risk=3, late=1, lost=1, stopped_plans=(2,), replay=True, silent_targets=())
     night.app.read_header()
     await night.see("REPLAY  03:17:42 CET", "plan 2 stopped · 1 late · 1 will miss · 1 at risk")
 
 
 @on_the_night()
 async def test_what_has_no_estimate_is_not_counted_as_a_risk(night: Night) -> None:
-    night.reads.head = header(at_risk=1, in_doubt=1)
+    night.reads.head = header(at_risk=1, no_estimate=1)
     night.app.read_header()
     await night.see("prod", "1 no estimate · 1 incident")
     assert "1 at risk" not in night.text.splitlines()[0]
@@ -637,7 +637,7 @@ def _much_to_say(night: Night) -> None:
         dataclasses.replace(view.deliveries[0], url_words=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")
         for name in ("ONE", "TWO")
     )
-    row = dataclasses.replace(view.row, reason=long, hurt=1)
+    row = dataclasses.replace(view.row, reason=long, affected_runs=1)
     night.reads.incident_ = dataclasses.replace(view, row=row, services=hurt, deliveries=told)
 
 

@@ -77,7 +77,7 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
     rows: list[tuple[str, str, str]] = [
         ("state", label, style),
         ("says", view.words, "plain"),
-        ("does", f"{view.verb_text}: {view.native_words}" if view.native_words else view.verb_text, "plain"),
+        ("does", f"{view.verb_text}: {view.native_summary}" if view.native_summary else view.verb_text, "plain"),
         ("scope", view.scope, "plain"),
         ("period", ctx.clock.period(view.period) if view.period else "", "plain"),
         *((sends_label, send, "strong") for send in view.sends),

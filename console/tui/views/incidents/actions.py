@@ -46,8 +46,8 @@ def root_run(row: IncidentRow) -> RunChoice | str:
 
 def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
     name = incident_name(row.id)
-    if row.taken_by:
-        says = f"{row.taken_by} is on {name}"
+    if row.acknowledged_by:
+        says = f"{row.acknowledged_by} is on {name}"
         confirm(screen, says, "Remove the acknowledgement", "it repeats and escalates again",
                 lambda: send_order(screen, "ack", lambda requests: requests.lapse(row.id), f"unacknowledge {name}",
                              f"{name}: unacknowledged"))  # fmt: skip

@@ -85,8 +85,8 @@ def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segm
         return
     p50, p80, p95 = (ctx.hm(at, service.zone) for at in (service.expected, service.p80, service.p95))
     yield f"{format_risk(service.p_late)}: done {p50}, p80 {p80}, p95 {p95}", "plain"
-    if service.distrust:
-        yield f"its forecast is unreliable: {service.distrust}", "warn"
+    if service.unreliable_because:
+        yield f"its forecast is unreliable: {service.unreliable_because}", "warn"
 
 
 def _estimate(estimate: Mapping[str, object]) -> str:

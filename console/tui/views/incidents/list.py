@@ -54,7 +54,11 @@ def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
         closed if view.closed else act_by(view.act_by, ctx),
         (format_short(since), "plain"),
         (str(view.services), "plain" if view.services else "dim"),
-        (view.taken_by, "ok") if view.taken_by else (ctx.sign("dash"), "dim") if view.closed else unacknowledged,
+        (view.acknowledged_by, "ok")
+        if view.acknowledged_by
+        else (ctx.sign("dash"), "dim")
+        if view.closed
+        else unacknowledged,
         notified_cell(view, ctx, is_short=True),
         (view.reason, "dim"),
     )
@@ -64,8 +68,8 @@ def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
     hm, ends = ctx.hm, ("closed", ctx.hm(view.closed), "ok")
     if view.closed is None:
         ends = "act by", hm(view.act_by) if view.act_by else "", "warn"
-    affected_runs = f", {counted(view.hurt, 'run')} red or stale" if view.hurt else ""
-    acknowledged = f"{view.taken_by} until {hm(view.taken_until)}" if view.taken_by else ""
+    affected_runs = f", {counted(view.affected_runs, 'run')} red or stale" if view.affected_runs else ""
+    acknowledged = f"{view.acknowledged_by} until {hm(view.taken_until)}" if view.acknowledged_by else ""
     return labelled_lines(
         [
             ("reason", view.reason or view.title, "strong"),
@@ -158,7 +162,7 @@ class IncidentsScreen(HeadwayScreen):
         state = "closed" if view.closed is not None else "open"
         parts = [incident_name(view.id), view.title, view.root_job, view.reason, f"owner:{view.owner}", *view.hits]
         notified, _ = notified_cell(view, self.ctx)
-        return " ".join([*parts, f"state:{state}", f"ack:{view.taken_by or 'none'}", notified])
+        return " ".join([*parts, f"state:{state}", f"ack:{view.acknowledged_by or 'none'}", notified])
 
     def selected_name(self) -> str:
         return incident_name(self.selected.id) if self.selected else ""

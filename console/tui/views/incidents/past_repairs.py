@@ -18,7 +18,7 @@ def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
     if not repairs:
         earlier = ([(f" {ctx.clock.full(at)} ", "dim"), (clean_line(text), "plain")] for at, text in view.seen_before)
         return [[(" no earlier failure of its root cause", "dim")], *earlier]
-    similar = sum(repair.is_alike for repair in repairs)
+    similar = sum(repair.same_error for repair in repairs)
     times = counted(len(repairs), "time") if len(repairs) > 1 else "once"
     same: Segment = (f", {'' if similar == len(repairs) else f'{similar} of them '}as now", "warn")
     if not similar:
@@ -58,8 +58,8 @@ def _repair_steps(repairs: tuple[PastRepair, ...]) -> Iterator[list[Segment]]:
 
 
 def _repair(repair: PastRepair, ctx: RenderContext) -> Iterator[list[Segment]]:
-    same_error: Segment = ("  same error", "warn") if repair.is_alike else ("", "")
-    yield [(f" {ctx.clock.full(repair.at)} ", "dim"), (clean_line(repair.said) or "failed", "plain"), same_error]
+    same_error: Segment = ("  same error", "warn") if repair.same_error else ("", "")
+    yield [(f" {ctx.clock.full(repair.at)} ", "dim"), (clean_line(repair.error) or "failed", "plain"), same_error]
     yield [(f"    {_outcome_text(repair)}", "ok" if repair.how else "dim")]
     if repair.note:
         yield [("    note: ", "dim"), (clean_line(repair.note), "strong")]

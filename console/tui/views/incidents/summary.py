@@ -60,8 +60,8 @@ def clock_segments(view: IncidentView, ctx: RenderContext, width: int) -> list[l
     since = f"{ctx.hm(row.failed_since)} ({format_short((row.closed or ctx.now) - row.failed_since)})"
     parts: list[Segment] = [(f"business date {row.business_date}", "dim"), (f"failed since {since}", "dim")]
     parts += [(f"owner {row.owner}", "dim")] if row.owner else []
-    if row.taken_by:
-        parts.append((f"acknowledged by {row.taken_by} until {ctx.hm(row.taken_until)}", "ok"))
+    if row.acknowledged_by:
+        parts.append((f"acknowledged by {row.acknowledged_by} until {ctx.hm(row.taken_until)}", "ok"))
     elif row.closed is None:
         parts.append(("unacknowledged", "warn"))
     text, style = last_notified(view, ctx)
@@ -89,7 +89,7 @@ def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
 
 
 def _services(view: IncidentView, ctx: RenderContext, width: int, most: int) -> Iterator[TableRow]:
-    note = f"{counted(view.row.hurt, 'run')} left red or stale" if view.row.hurt else ""
+    note = f"{counted(view.row.affected_runs, 'run')} left red or stale" if view.row.affected_runs else ""
     yield heading("hurts", f"AFFECTED SERVICES {len({service.name for service in view.services})}", note)
     for service, hidden in limit_instances(view.services, attrgetter("name")):
         key = (service.name, service.instance)
@@ -112,7 +112,7 @@ def _facts(service: AffectedServiceView, ctx: RenderContext) -> Iterator[str]:
     yield f"tier {service.tier}"
     if service.p_late is not None:
         yield format_risk(service.p_late)
-        if service.distrust:
+        if service.unreliable_because:
             yield "forecast unreliable"
     if service.green_by is not None:
         yield f"green by {ctx.hm(service.green_by, service.zone)}"

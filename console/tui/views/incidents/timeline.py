@@ -40,7 +40,7 @@ def timeline_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
 def delivery_text(delivery: DeliveryView, ctx: RenderContext) -> tuple[str, str]:
     again = f", repeated {delivery.repeats}x" if delivery.repeats else ""
     outcome, style = _outcome(delivery, again, ctx)
-    return f"{outcome} ({delivery.url_words})", style
+    return f"{outcome} ({delivery.receiver})", style
 
 
 def _outcome(delivery: DeliveryView, again: str, ctx: RenderContext) -> tuple[str, str]:
@@ -62,8 +62,8 @@ def _outcome(delivery: DeliveryView, again: str, ctx: RenderContext) -> tuple[st
 
 def delivery_cells(delivery: DeliveryView, ctx: RenderContext) -> list[Segment]:
     outcome, style = _short_outcome(delivery, ctx)
-    failed = f"{delivery.tries} attempts{delivery.error and f': {delivery.error}'} ({delivery.url_words})"
-    detail = delivery.url_words if style in ("ok", "dim") else failed
+    failed = f"{delivery.tries} attempts{delivery.error and f': {delivery.error}'} ({delivery.receiver})"
+    detail = delivery.receiver if style in ("ok", "dim") else failed
     again = f"repeated {delivery.repeats}x, " if delivery.repeats else ""
     route, detail = clean_line(delivery.route), clean_line(again + detail)
     return [(delivery.kind, "dim"), (route, "plain"), (outcome, style), (detail, "dim")]
@@ -91,7 +91,7 @@ def _suppression_reason(suppression: SuppressionView) -> str:
 
 def _failed_again(row: IncidentRow, ctx: RenderContext) -> str:
     """The state of an incident that is red again after its recovery was notified; else empty."""
-    if row.closed is not None or not any(delivery.kind == AlertKind.RECOVERED for delivery in row.told):
+    if row.closed is not None or not any(delivery.kind == AlertKind.RECOVERED for delivery in row.notifications):
         return ""
     if row.held is None:
         return "red again, not notified yet"
@@ -103,14 +103,17 @@ def last_notified(view: IncidentView, ctx: RenderContext) -> Segment:
     last = view.deliveries[-1] if view.deliveries else None
     same = tuple(sent for sent in view.deliveries if last and (sent.kind, sent.made) == (last.kind, last.made))
     held = next((suppression for suppression in reversed(view.held) if suppression.ended is None), None)
-    return notified_cell(replace(view.row, told=same, held=held), ctx)
+    return notified_cell(replace(view.row, notifications=same, held=held), ctx)
 
 
 def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) -> Segment:
     """The last notification of an incident's row; `is_short`: for a cell of ten."""
     if again := _failed_again(row, ctx):
         return ("suppressed" if is_short and row.held else "not notified" if is_short else again), "warn"
-    worst = next((delivery for delivery in row.told if delivery.sent is None), row.told[-1] if row.told else None)
+    worst = next(
+        (delivery for delivery in row.notifications if delivery.sent is None),
+        row.notifications[-1] if row.notifications else None,
+    )
     if worst is None:
         if row.held is not None:
             return ("suppressed" if is_short else suppressed_text(row.held)), "warn"
@@ -149,7 +152,7 @@ def _future(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
             if at is not None and at > ctx.now:
                 yield TimelineEntry(at, text, style)
     if view.row.taken_until is not None and view.row.taken_until > ctx.now:
-        yield TimelineEntry(view.row.taken_until, f"acknowledged by {view.row.taken_by} until then", "ok")
+        yield TimelineEntry(view.row.taken_until, f"acknowledged by {view.row.acknowledged_by} until then", "ok")
 
 
 def _line(entry: TimelineEntry, ctx: RenderContext, ahead: bool = False) -> list[Segment]:

@@ -257,14 +257,14 @@ _FINISH_MARKS = {
 
 def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[list[Segment]]:
     """A head and a row for each service; as many alternatives as fit, the most important ones first."""
-    if not outlook.ways:
+    if not outlook.variants:
         return []
     due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline), day.zone) for day in outlook.days)]
     names = [f"FINISH ({ESTIMATE_SIGN} sum)" if outlook.is_mixed else "FINISH", *(day.service for day in outlook.days)]
     due_width = max(map(len, due))
     remaining = width - 1 - NAME_WIDTH - GAP - due_width
     shown: list[tuple[int, list[list[Segment]]]] = []
-    for way in outlook.ways:
+    for way in outlook.variants:
         head: Segment = (f"{ctx.sign('marked')} {way.label}", "key") if way.is_present else (way.label, "dim")
         finishes = zip(way.finishes, outlook.days, strict=True)
         column = [[head], *(_cell(outlook, finish, day, ctx) for finish, day in finishes)]

@@ -126,7 +126,7 @@ def service_context(views: Sequence[ServiceView]) -> ServiceContext:
     return ServiceContext(
         len({view.zone for view in views}) > 1,
         not any(view.cause or view.act_by or not view.is_promised for view in views),
-        any(view.taken_by for view in views),
+        any(view.acknowledged_by for view in views),
         any(view.cause for view in views),
         any(_odds(view) for view in views),
         max((length_of([(one_line(view.title or view.name), "")]) for view in views), default=NAME),
@@ -231,7 +231,7 @@ def _odds(view: ServiceView) -> str:
 
 def _reason(view: ServiceView) -> str:
     """Its reason; and why its forecast is unreliable."""
-    distrust = view.distrust if view.distrust and view.distrust not in view.reason else ""
+    distrust = view.unreliable_because if view.unreliable_because and view.unreliable_because not in view.reason else ""
     return "; ".join(filter(None, (view.reason, distrust and f"its forecast is unreliable: {distrust}")))
 
 
@@ -248,10 +248,10 @@ def evidence_text(sources: Sequence[Mapping[str, object]]) -> str:
 
 
 def _assigned_to(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
-    if not view.taken_by:
+    if not view.acknowledged_by:
         return view.owner if is_wide else "", "dim"
     until = f" {ctx.hm(view.taken_until, view.zone)}" if is_wide and view.taken_until else ""
-    return f"{ctx.sign('taken')} {view.taken_by}{until}", "ok"
+    return f"{ctx.sign('taken')} {view.acknowledged_by}{until}", "ok"
 
 
 def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
@@ -303,7 +303,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
             known.append((format_risk(view.p_late), style))
-        if view.distrust:
+        if view.unreliable_because:
             known.append(("unreliable", "warn"))
         if text := evidence_text(view.sources):
             known.append((text, "warn"))
@@ -320,9 +320,9 @@ def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
     if view.extension and view.promised is not None:
         was = ctx.hm(view.promised, view.zone)
         runs.append((f"  extended from {was} {view.extension}", "plain"))
-    if view.taken_by:
+    if view.acknowledged_by:
         until = f" until {ctx.hm(view.taken_until, view.zone)}" if view.taken_until else ""
-        return [*runs, (f"  {ctx.sign('taken')} acknowledged by {view.taken_by}{until}", "ok")]
+        return [*runs, (f"  {ctx.sign('taken')} acknowledged by {view.acknowledged_by}{until}", "ok")]
     if view.incident_id is not None and view.is_endangered:
         runs.append(("  unacknowledged", "warn"))
     return runs

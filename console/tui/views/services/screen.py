@@ -157,7 +157,7 @@ class ServiceList(ViewList):
 
 
 def _filter_text(view: ServiceView) -> str:
-    acknowledged = f" taken:{view.taken_by}" if view.taken_by else ""
+    acknowledged = f" taken:{view.acknowledged_by}" if view.acknowledged_by else ""
     about = f"{view.name} {view.title} {view.cause} {view.trouble}"
     return f"{about} owner:{view.owner} tier:{view.tier} state:{view.timeliness}{acknowledged}"
 

@@ -136,7 +136,7 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
 def test_what_runs_now_is_waited_for_or_sent_beside(safety: str, line: int, is_typed: bool, overlap: str) -> None:
     def prepare(night: Night) -> None:
         night.requests.shown |= {"safety": safety, "overlap": "extract_orders runs on db07 since 03:15 (pid 812)"}
-        night.requests.shown |= {"under_way": ["headway-own"]}
+        night.requests.shown |= {"in_progress": ["headway-own"]}
 
     @on_the_night(prepare=prepare)
     async def steps(night: Night) -> None:

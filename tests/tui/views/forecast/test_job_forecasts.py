@@ -133,14 +133,16 @@ def test_further_lines_of_the_upper_blocks_come_before_those_of_the_lower_ones()
 
 
 def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
-    doubted = dataclasses.replace(services()[0], distrust="past forecasts were 14 % off on average")
+    doubted = dataclasses.replace(services()[0], unreliable_because="past forecasts were 14 % off on average")
     told = text(rows.service_detail(doubted, LOOK, 160, 3))
     assert "risk 38 % · unreliable" in told
     assert "its forecast is unreliable: past forecasts were 14 % off on average" in told
     assert "unreliable" not in text(rows.service_detail(services()[0], LOOK, 160, 3))
     view = incident()
-    hurt = dataclasses.replace(view.services[0], distrust=doubted.distrust)
-    assert f"unreliable: {doubted.distrust}" in text(evidence_lines(dataclasses.replace(view, services=(hurt,)), LOOK))
+    hurt = dataclasses.replace(view.services[0], unreliable_because=doubted.unreliable_because)
+    assert f"unreliable: {doubted.unreliable_because}" in text(
+        evidence_lines(dataclasses.replace(view, services=(hurt,)), LOOK)
+    )
 
 
 def test_a_forecast_that_rests_on_what_somebody_declared_says_so() -> None:

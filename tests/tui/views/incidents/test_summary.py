@@ -26,7 +26,7 @@ def of(**changes: Any) -> IncidentView:
 
 def test_a_root_without_followers_is_not_told_as_nothing_red() -> None:
     assert "2 runs left red or stale" in told(of())
-    assert "left red or stale" not in told(of(hurt=0))
+    assert "left red or stale" not in told(of(affected_runs=0))
 
 
 def test_an_incident_that_is_over_has_no_clocks_that_nobody_knows() -> None:
@@ -57,7 +57,7 @@ def test_what_is_red_again_does_not_read_as_recovered_while_its_alert_is_held_ba
     view = dataclasses.replace(of(reopened=2), deliveries=(ALL_CLEAR,), held=(AGAIN,))
     assert last_notified(view, look()) == (
         "red again, suppressed until 03:47 (flapping: red 3 times since 02:10Z)", "warn")  # fmt: skip
-    row = dataclasses.replace(view.row, told=(ALL_CLEAR,), held=AGAIN)
+    row = dataclasses.replace(view.row, notifications=(ALL_CLEAR,), held=AGAIN)
     assert notified_cell(row, look(), is_short=True) == ("suppressed", "warn")
     assert last_notified(dataclasses.replace(view, held=()), look()) == ("red again, not notified yet", "warn")
     over = dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW), held=())

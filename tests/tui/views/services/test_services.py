@@ -23,7 +23,7 @@ from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, ZONE, at, header, service, services
 
 LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
-CALM = header(sick_targets=(), at_risk=0, open_incidents=0)
+CALM = header(silent_targets=(), at_risk=0, open_incidents=0)
 
 
 def many(count: int) -> list[ServiceView]:
@@ -128,7 +128,7 @@ def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
 
 
 def test_who_is_on_it_has_a_column_where_there_is_room_and_never_in_place_of_the_forecast() -> None:
-    taken = [dataclasses.replace(services()[0], taken_by="mara", taken_until=at("04:15")), *services()[1:]]
+    taken = [dataclasses.replace(services()[0], acknowledged_by="mara", taken_until=at("04:15")), *services()[1:]]
     for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
         columns = rows.columns(taken, width + 1)
         named = [columns[index].title for index, _ in column_widths(columns, width)]
@@ -230,7 +230,8 @@ def test_each_mark_has_its_word_in_its_row(width: int, zones: tuple[str, ...], t
     """At 80 columns it had one for the row under the cursor only, at 60 none."""
     night = many(3) if calm else services()
     views = [
-        dataclasses.replace(one, zone=zones[number % len(zones)], taken_by=taken) for number, one in enumerate(night)
+        dataclasses.replace(one, zone=zones[number % len(zones)], acknowledged_by=taken)
+        for number, one in enumerate(night)
     ]
     shown = rows.columns(views, width)
     words = next(index for index, column in enumerate(shown) if column.title == "status")

@@ -62,12 +62,12 @@ def test_nothing_is_green_while_what_stands_there_is_old(changes: dict[str, obje
 
 def test_a_service_whose_path_runs_where_nobody_sees_is_not_green_and_says_where() -> None:
     blind = dataclasses.replace(many(1)[0], path=(EXTRACT, LOAD))
-    head = CALM._replace(sick_targets=(("etl-hosts/db07", at("03:00")),))
+    head = CALM._replace(silent_targets=(("etl-hosts/db07", at("03:00")),))
     found = wallboard_lines(wall(header=head, services=[blind], targets=()), LOOK, 120, 36)
     assert "? unreachable" in said(found)
     assert "etl-hosts/db07 unreachable" in said(found)
     assert [] == green(found)
-    other = CALM._replace(sick_targets=(("etl-hosts/etl02", at("03:00")),))
+    other = CALM._replace(silent_targets=(("etl-hosts/etl02", at("03:00")),))
     assert "on time" in said(wallboard_lines(wall(header=other, services=[blind], targets=()), LOOK, 120, 36))
 
 
@@ -120,5 +120,5 @@ async def test_a_store_that_was_gone_is_found_again_without_a_key(night: Night) 
 
 @pytest.mark.parametrize("title", ["e\u0301" * 12 + " broken", "\u8868" * 12 + " broken"], ids=["combining", "wide"])
 def test_a_title_takes_the_cells_that_it_has(title: str) -> None:
-    one = dataclasses.replace(incident_row(), title=title, act_by=None, taken_by="")
+    one = dataclasses.replace(incident_row(), title=title, act_by=None, acknowledged_by="")
     assert f"{title} unacknowledged" in said(wallboard_lines(wall(incidents=[one]), LOOK, 120, 36))

@@ -28,7 +28,7 @@ def poor(night: Night) -> None:
     night.reads.targets_ = [
         dataclasses.replace(
             sick, version="cron 3.0pl1", failures=16, skipped=12, seen_until=at("03:12"), inventory=at("03:01"),
-            skipped_words=("syslog:4812: no pid in this line", "syslog:4813: not UTF-8: \\xff\\xfe"), skew_s=-3.2,
+            skipped_reasons=("syslog:4812: no pid in this line", "syslog:4813: not UTF-8: \\xff\\xfe"), skew_s=-3.2,
             warnings=("its log is at level 0: ends are not proved (cron -L 7)",),
             missing={"hold": "its crontab is read only"},
             rights=({"name": "read the log", "held": True}, {"name": "read other users' crontabs", "held": False,
