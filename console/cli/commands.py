@@ -106,7 +106,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "hold": "List, place and release holds",
         "plan": "List plans; pause, resume or abort one; backfill",
         "action": "List actions and their status; approve or withdraw one",
-        "freeze": "Stop sending actions at once; --off resumes",
+        "freeze": "Stop sending actions immediately; --off resumes",
     },
     "Configure": {
         "init": "Find schedulers and write a first config in shadow mode",

@@ -259,5 +259,7 @@ def find_view(table: str, name: str, shared: str, personal: PersonalPreferences 
     known = [view.name for view in own.views if view.table == table]
     close = get_close_matches(name, known, n=1)
     faults = "".join(f"\n{fault}" for fault in personal.faults)
-    there = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(known)}" if known else "none exists"
-    raise UnknownView(f'no view "{name}" of {table}: {there}{faults}')
+    there = f"there are {', '.join(known)}" if known else "no views are saved"
+    if close:
+        there = f'did you mean "{close[0]}"?'
+    raise UnknownView(f'no saved view "{name}" for {table}: {there}{faults}')

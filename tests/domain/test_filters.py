@@ -108,7 +108,7 @@ def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
             (
                 'the filter is not applied: "stat:x": no field "stat:"; did you mean state:? '
                 'In quotes it is part of a name; "tier:9": tier: "9" is not a tier; there are 1 to 5, '
-                "as in tier:1 or tier:<=2, what a service of that tier hangs on; "
+                "as in tier:1 or tier:<=2, jobs upstream of a service of that tier; "
                 '"zz:qq" is not a field, but part of a name'
             ),
         ),

@@ -81,7 +81,8 @@ def _of_service(service: ServiceFacts, order: list[int]) -> Iterator[ReviewGap]:
         words = "delivered means that its jobs ended; their output is not checked"
         yield ReviewGap("medium", name, "checks", "–", words, f"{table} ready")
     if not service.calendar:
-        yield ReviewGap("low", name, "calendar", "–", "promised on every date on which it runs", f"{table} calendar")
+        words = "no calendar set: a delivery is due on every date it runs"
+        yield ReviewGap("low", name, "calendar", "–", words, f"{table} calendar")
     if service.promise.slo is None:
         yield ReviewGap("low", name, "objective", "–", "no error budget is kept", f"{table} slo")
 

@@ -127,7 +127,8 @@ class EstateQueries(ContextQueries):
         )
         rows = self.link.rows(
             "SELECT t.id, s.name AS system, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
-            " t.skew_s, t.zone, t.poll_ms, s.poll_every_s, t.skipped, t.skipped_words AS skipped_reasons, t.warnings, t.version, t.rights,"
+            " t.skew_s, t.zone, t.poll_ms, s.poll_every_s, t.skipped, t.skipped_words AS skipped_reasons,"
+            " t.warnings, t.version, t.rights,"
             " s.capabilities, s.missing, t.lost_since_us, t.lost_until_us, t.last_try_us, t.failures, t.seen_until_us,"
             " t.inventory_us, t.booted_us, t.requests, t.requests_minute, t.allowed FROM target t JOIN system s ON s.id"
             " = t.system_id WHERE NOT t.removed AND NOT s.removed ORDER BY s.name, t.name"

@@ -183,8 +183,9 @@ class IncidentQueries(ContextQueries):
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
             " x.timeliness, x.source, x.reason, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
-            " d.distrust AS unreliable_because FROM incident_service x JOIN service s ON s.id = x.service_id LEFT JOIN service_day d ON"
-            " d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission WHERE x.incident_id = ? ORDER"
+            " d.distrust AS unreliable_because FROM incident_service x JOIN service s ON s.id = x.service_id LEFT"
+            " JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
+            " WHERE x.incident_id = ? ORDER"
             " BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
         )

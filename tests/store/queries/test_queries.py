@@ -272,7 +272,8 @@ def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Qu
     decide(served, incidents=(incident(),))
     view = reads.incidents.incident(1)
     assert (1, EXTRACT, 1, 0, at("03:58"), at("03:12")) == (
-        view.row.id, view.row.root_job, view.row.services, view.row.affected_runs, view.row.act_by, view.row.failed_since,
+        view.row.id, view.row.root_job, view.row.services, view.row.affected_runs, view.row.act_by,
+        view.row.failed_since,
     )  # fmt: skip
     assert [("root", EXTRACT, "failed", 1), ("threatened", LOAD, "planned", None)] == [
         (one.role, one.job, one.state, one.run_id) for one in view.members
