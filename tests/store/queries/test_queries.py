@@ -280,7 +280,7 @@ def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Qu
     ]
     assert ["disk full", "INC-0001 opened"] == [view.log, view.events[0].words]
     assert [("oncall", "env ONCALL_MAIL", "pending"), ("oncall", "env ONCALL_CHAT", "pending")] == [
-        (one.route, one.url_words, one.state) for one in view.deliveries
+        (one.route, one.receiver, one.state) for one in view.deliveries
     ]
     assert [("supply", "declared", at("05:30"))] == [(one.name, one.source, one.deadline) for one in view.services]
     assert [view.row] == reads.incidents.list_incidents()

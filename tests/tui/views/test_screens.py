@@ -634,7 +634,7 @@ def _much_to_say(night: Night) -> None:
     hurt = (dataclasses.replace(view.services[0], reason=reason + "AT THE END"), *view.services[1:])
     long = "a reason that is so long that it takes nearly the whole of a line of a hundred and twenty cells by itself"
     told = tuple(
-        dataclasses.replace(view.deliveries[0], url_words=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")
+        dataclasses.replace(view.deliveries[0], receiver=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")
         for name in ("ONE", "TWO")
     )
     row = dataclasses.replace(view.row, reason=long, affected_runs=1)
