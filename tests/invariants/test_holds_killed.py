@@ -28,7 +28,7 @@ from tests.store.ready import open_ready
 
 RATE = 150.0
 """Seconds of the night in a real one."""
-LIMIT_SECONDS = 30.0
+LIMIT_SECONDS = 90.0
 EVENING = DUE - timedelta(minutes=12)
 POINTS = (
     "action.requested",

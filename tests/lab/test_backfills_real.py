@@ -39,7 +39,7 @@ def headway(fresh: Estate, airflow: AirflowServer, tmp_path_factory: pytest.Temp
 
 def asked(headway: Headway, *words: str) -> str:
     """What was printed; the action has ended well."""
-    done = headway.run("plan", "backfill", *words, *SENT, limit_seconds=120)
+    done = headway.run("plan", "backfill", *words, *SENT, limit_seconds=300)
     assert Exit.OK == done.exit_status, done.stdout + done.stderr
     return done.stdout
 

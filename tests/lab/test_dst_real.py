@@ -23,6 +23,7 @@ from tests.lab.process import wait_until
 
 BERLIN = "Europe/Berlin"
 MINUTE = timedelta(minutes=1)
+LATEST = 3 * MINUTE
 BEGIN = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\S+ \S+ CRON\[\d+\]: \(root\) CMD \(\[\d+\] true (\w+)\)$", re.M)
 
 JOBS = {
@@ -126,11 +127,12 @@ def lived(night: Night, host: CronHost) -> Lived:
 
 
 def as_due(logged: Iterable[datetime], due: list[datetime], shown_at: Mapping[datetime, datetime]) -> list[datetime]:
-    """The due minutes that lines stand for; a line that stands for none is given as its own minute."""
-    found = set()
-    for line in logged:
-        fitting = [each for each in due if shown_at[each] <= line <= shown_at[each] + MINUTE]
-        found.add(fitting[-1] if fitting else line)
+    """The due minutes that lines stand for, in order; a line that stands for none is given as its own minute. Cron
+    catches up minutes in which a busy machine did not let it wake, and logs them late."""
+    found: set[datetime] = set()
+    for line in sorted(logged):
+        fitting = [each for each in due if shown_at[each] <= line <= shown_at[each] + LATEST and each not in found]
+        found.add(fitting[0] if fitting else line)
     return sorted(found)
 
 

@@ -307,7 +307,7 @@ class HoldConformance(ActionConformance):
         """Holds the job, yields the id of the mark and the request, and releases the job."""
         key, spec = new_key(), hold_ask(job_id)
         with self.opened() as connector:
-            preview = preview or self.allowed(connector, spec)
+            preview = preview or self.wait("a moment in which it may be held", lambda: self.may_hold(connector, spec))
             assert self.sent(connector, preview, key), "no native reference"
         try:
             with self.opened() as connector:
@@ -315,6 +315,11 @@ class HoldConformance(ActionConformance):
             yield key, spec
         finally:
             self.let_go(job_id)
+
+    def may_hold(self, connector: Connector, spec: ActionSpec) -> Preview | None:
+        """The preview as it comes back from the store; None while it is refused, as where the job runs just now."""
+        preview = connector.preview(spec, self.timeout_seconds)
+        return None if preview.refused else through_json(preview)
 
     def let_go(self, job_id: str) -> None:
         """Releases every hold of the job, repeatedly where the outcome is unknown."""
