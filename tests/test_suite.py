@@ -155,9 +155,8 @@ def scheduler(queue: Iterable[str], running: Iterable[str]) -> LabFirst:
 OURS = Path(__file__).parent
 MAKE_STORES = {
     "store/ready.py",  # the one migration of a session, copied for everybody else
-    "store/fixtures.py", "store/db/test_open.py", "store/db/test_upgrade.py",
-    "store/db/test_backup.py", "store/db/test_faults.py",
-    "invariants/locked.py", "invariants/small_disk.py", "invariants/test_migration_killed.py",
+    "store/db/test_open.py", "store/db/test_backup.py", "store/db/test_faults.py",
+    "invariants/locked.py", "invariants/small_disk.py",
     "invariants/test_fault_network_disk.py",
 }  # fmt: skip
 """The making of a store is what these are about. It costs a third of a second; a copy (`tests.store.ready`) nothing."""

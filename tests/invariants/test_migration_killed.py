@@ -13,12 +13,23 @@ from pathlib import Path
 import pytest
 
 from console.failpoints import FAILPOINTS, VARIABLE
-from console.store.db.database import open_database
 from console.store.db.location import SCHEMA
 from tests.deep import some
-from tests.store.fixtures import older_store
+from tests.store.estate import build
+from tests.store.fixtures import LATER_SCHEMA, put_later_migration
+from tests.store.ready import open_ready
 
 POINTS = [one for one in FAILPOINTS if one.startswith("migrate.")]
+
+
+MIGRATE = """
+import sys
+from pathlib import Path
+from console.store.db import migrate
+from console.store.db.database import open_read_only
+store = open_read_only(sys.argv[1])
+migrate.migrate(store.engine, store.path, Path(sys.argv[2]))
+"""
 
 
 @pytest.mark.parametrize("name", some(POINTS, "migrate.before_commit"))
@@ -26,19 +37,30 @@ def test_f21_a_migration_that_is_killed_leaves_the_old_store_and_the_next_start_
     tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / "headway.db"
-    older_store(path, tmp_path / "first")
-    argv = [
-        sys.executable,
-        "-c",
-        f"from console.store.db.database import open_database as open_store; open_store({str(path)!r})",
-    ]
+    store = build(open_ready(str(path))).store
+    store.close()
+    folder = put_later_migration(tmp_path / "migrations", "pass")
+    argv = [sys.executable, "-c", MIGRATE, str(path), str(folder)]
     done = subprocess.run(argv, env={**os.environ, VARIABLE: f"{name}:kill"}, check=False)
     assert -signal.SIGKILL == done.returncode
-    with closing(sqlite3.connect(path)) as old:
-        assert [("0001",)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
-        assert [("ok",)] == old.execute("PRAGMA integrity_check").fetchall()
-    opened = open_database(str(path))
-    with opened.read() as connection:
-        assert SCHEMA == connection.rows("SELECT version_num FROM alembic_version")[0][0]
-        assert "hosts" == connection.rows("SELECT name FROM system")[0][0]
-    opened.close()
+    assert [(SCHEMA,)] == rows(path, "SELECT version_num FROM alembic_version")
+    assert [("ok",)] == rows(path, "PRAGMA integrity_check")
+    subprocess.run(argv, check=True)
+    assert [(LATER_SCHEMA,)] == rows(path, "SELECT version_num FROM alembic_version")
+    assert ("etl-hosts",) in rows(path, "SELECT name FROM system")
+
+
+@pytest.mark.parametrize("name", some(POINTS, "migrate.step"))
+def test_a_new_store_whose_making_is_killed_is_made_by_the_next_start(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "headway.db"
+    makes = "import sys; from console.store.db.database import open_database as make; make(sys.argv[1]).close()"
+    argv = [sys.executable, "-c", makes, str(path)]
+    done = subprocess.run(argv, env={**os.environ, VARIABLE: f"{name}:kill"}, check=False)
+    assert -signal.SIGKILL == done.returncode
+    subprocess.run(argv, check=True)
+    assert [(SCHEMA,)] == rows(path, "SELECT version_num FROM alembic_version")
+
+
+def rows(path: Path, statement: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()

@@ -23,7 +23,7 @@ from tests.store import (
     test_plans,
     test_services,
 )
-from tests.store.db import test_change_detector, test_lease, test_open, test_session, test_upgrade
+from tests.store.db import test_change_detector, test_lease, test_open, test_session
 from tests.store.fixtures import later_folder, night, reads, served, store
 from tests.store.ingest import test_config_sync, test_converge, test_ingest, test_inventory
 from tests.store.queries import test_job_names, test_queries
@@ -55,7 +55,6 @@ SHARED = (
     test_holds,
     test_findings,
     test_notification_order,
-    test_upgrade,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
@@ -79,12 +78,5 @@ def store_url(postgres: PostgresServer, migrated: str) -> Iterator[str]:
     words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(migrated))
     postgres.execute(words, database="postgres")
     dsn = postgres.dsn(name)
-    yield dsn
-    postgres.drop_database(dsn)
-
-
-@pytest.fixture
-def bare_url(postgres: PostgresServer) -> Iterator[str]:
-    dsn = postgres.create_database("bare")
     yield dsn
     postgres.drop_database(dsn)

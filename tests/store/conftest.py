@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.store.fixtures import bare_url, later_folder, night, reads, served, store, store_url
+from tests.store.fixtures import later_folder, night, reads, served, store, store_url
 
-__all__ = ["bare_url", "later_folder", "night", "reads", "served", "store", "store_url"]
+__all__ = ["later_folder", "night", "reads", "served", "store", "store_url"]

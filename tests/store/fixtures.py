@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 
 from console.store.config_sync import sync_config
 from console.store.db import migrate
@@ -28,12 +27,6 @@ def store(store_url: str) -> Iterator[Database]:
     opened = open_ready(store_url)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def bare_url(tmp_path: Path) -> str:
-    """Where no store is yet."""
-    return str(tmp_path / "bare.db")
 
 
 @pytest.fixture
@@ -72,37 +65,14 @@ def upgrade():
 
 @pytest.fixture
 def later_folder(tmp_path: Path) -> Callable[[str], Path]:
-    """The project's migrations and one more, whose last statement is given."""
-
-    def make(then: str) -> Path:
-        folder = tmp_path / "migrations"
-        (folder / "versions").mkdir(parents=True, exist_ok=True)
-        names = ["env.py", "script.py.mako", *(f"versions/{one.name}" for one in migrate.FOLDER.glob("versions/*.py"))]
-        for name in names:
-            (folder / name).write_text((migrate.FOLDER / name).read_text())
-        (folder / "versions" / f"{LATER_SCHEMA}_later.py").write_text(LATER.replace("{then}", then))
-        return folder
-
-    return make
+    """Makes a folder with the project's migrations and one more, whose last statement is given."""
+    return lambda then: put_later_migration(tmp_path / "migrations", then)
 
 
-def older_store(path: Path, folder: Path, schema: str = "0001", watched: bool = True) -> None:
-    """A store as the version with that schema left it; `watched`: with a system in it. `folder`: for its migrations."""
-    migrations_until(folder, schema)
-    engine = create_engine(f"sqlite:///{path}")
-    migrate.migrate(engine, path, folder)
-    if watched:
-        columns = "name, kind, zone, cutoff, poll_every_s, capabilities, missing, removed"
-        with engine.begin() as connection:
-            connection.exec_driver_sql(
-                f"INSERT INTO system ({columns}) VALUES ('hosts', 'cron', 'UTC', '12:00', 15, '', '{{}}', 0)"
-            )
-    engine.dispose()
-
-
-def migrations_until(folder: Path, schema: str) -> None:
-    """Puts the project's migrations up to that schema into a folder of their own."""
-    (folder / "versions").mkdir(parents=True)
-    until = [f"versions/{one.name}" for one in migrate.FOLDER.glob("versions/*.py") if one.name[:4] <= schema]
-    for name in ("env.py", "script.py.mako", *until):
+def put_later_migration(folder: Path, then: str) -> Path:
+    (folder / "versions").mkdir(parents=True, exist_ok=True)
+    names = ["env.py", "script.py.mako", *(f"versions/{path.name}" for path in migrate.FOLDER.glob("versions/*.py"))]
+    for name in names:
         (folder / name).write_text((migrate.FOLDER / name).read_text())
+    (folder / "versions" / f"{LATER_SCHEMA}_later.py").write_text(LATER.replace("{then}", then))
+    return folder

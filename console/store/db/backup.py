@@ -20,7 +20,7 @@ from console.domain.switches import FREEZE
 from console.failpoints import failpoint
 from console.store import audit, switches
 from console.store.access import os_user
-from console.store.db.location import SCHEMA, sqlite_uri, too_new_text
+from console.store.db.location import FIRST_SCHEMA, SCHEMA, development_text, sqlite_uri, too_new_text
 from console.store.db.session import SqliteAdapter
 from console.store.errors import StoreUnusable
 
@@ -149,6 +149,8 @@ def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
         raise StoreUnusable(f"{copy} is not a store of Headway") from None
     if schema > SCHEMA:
         raise too_new_text(f"{copy}", schema, SCHEMA, writer[0] if writer else None)
+    if schema < FIRST_SCHEMA:
+        raise StoreUnusable(development_text(f"{copy}", schema))
     if schema < SCHEMA:
         words = f"{copy} has schema {schema}; this Headway's is {SCHEMA}"
         raise StoreUnusable(f"{words}. Migrate it first: headway --store {copy} engine, and end that engine")

@@ -131,8 +131,10 @@ def network_type(path: Path) -> str:
     return mounted if NETWORK_TYPES.fullmatch(mounted) else ""
 
 
-SCHEMA = "0011"
+SCHEMA = "0100"
 """The schema of this program: the newest in `console/store/db/migrations` (a test compares)."""
+FIRST_SCHEMA = "0100"
+"""The initial schema; lower numbers belong to development versions, whose stores cannot be migrated."""
 SCHEMA_QUERY = (
     "SELECT 'schema', max(version_num) FROM alembic_version"
     " UNION ALL SELECT name, value FROM meta WHERE name = 'version'"
@@ -146,8 +148,17 @@ def check_schema(rows: Iterable[tuple[Any, ...]], place: str) -> None:
     schema = values.get("schema") or ""
     if schema > SCHEMA:
         raise too_new_text(place, schema, SCHEMA, values.get("version"))
+    if "" < schema < FIRST_SCHEMA:
+        raise StoreUnusable(development_text(place, schema))
     if schema < SCHEMA:
         raise StoreOutdated(f"the store at {place} has the older schema {schema or 'none'}")
+
+
+def development_text(place: str, schema: str) -> str:
+    return (
+        f"the store at {place} has schema {schema} of a development version, which cannot be migrated. "
+        'Fix: move it away or name another store, then start "headway engine", which creates a new one'
+    )
 
 
 def too_new_text(place: str, schema: str, newest: str | None, writer: str | None) -> StoreTooNew:

@@ -1,6 +1,6 @@
 """Brings a store to this program's schema: by Alembic, in one transaction that holds the writers' lock.
 
-A store written by a newer Headway is refused. An older SQLite store is copied first, to `headway.db.0001.bak`.
+A store written by a newer Headway is refused. An older SQLite store is copied first, to `headway.db.0100.bak`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import sqlalchemy as sa
-from alembic import command, op
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -23,7 +22,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from console.failpoints import failpoint
-from console.store.db.location import too_new_text
+from console.store.db.location import FIRST_SCHEMA, development_text, too_new_text
 from console.store.errors import StoreUnusable
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -47,41 +46,14 @@ def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
         raise StoreUnusable(f"the store at {place}: {error.orig}") from error
 
 
-_TYPES: dict[str, Any] = {
-    "int": sa.Integer(),
-    "big": sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-    "text": sa.Text(),
-    "float": sa.Float(),
-    "bool": sa.Boolean(),
-}
-
-
-def create_table(name: str, columns: str, *more: sa.schema.SchemaItem) -> None:
-    """A new table, for migrations. `columns`: "id big, kind text, job_id int?"; with a "?" it may be NULL. The first
-    column is the primary key unless a constraint names one; `more`: further columns, and constraints."""
-    pairs = [column.split(" ") for column in columns.split(", ")]
-    made = [sa.Column(title, _TYPES[kind.rstrip("?")], nullable=kind.endswith("?")) for title, kind in pairs]
-    is_keyed = any(isinstance(item, sa.PrimaryKeyConstraint) for item in more)
-    op.create_table(name, *made, *more, *(() if is_keyed else (sa.PrimaryKeyConstraint(pairs[0][0]),)))
-
-
-def add_columns(table: str, columns: str) -> None:
-    """New columns, for migrations, as in `create_table`; with a default for old rows, or NULL: "origin text=person"."""
-    for column in columns.split(", "):
-        title, _, kind = column.partition(" ")
-        kind, _, default = kind.partition("=")
-        nullable = kind.endswith("?")
-        server_default = None if nullable else sa.false() if kind == "bool" else default
-        made = sa.Column(title, _TYPES[kind.rstrip("?")], nullable=nullable, server_default=server_default)
-        op.add_column(table, made)
-
-
 def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDirectory, folder: Path) -> None:
     if path is None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
     current, newest = _current(connection), scripts.get_current_head()
     place = path or connection.engine.url.set(query={}).render_as_string()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        if current < FIRST_SCHEMA:
+            raise StoreUnusable(development_text(f"{place}", current))
         row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'version'").first()
         raise too_new_text(f"{place}", current, newest, None if row is None else row[0])
     if current == newest:

@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
 from console.domain.ids import instant
 from console.store.db import client, lease, migrate
 from console.store.db.database import Database, open_database, open_read_only
-from console.store.db.location import SCHEMA
+from console.store.db.location import FIRST_SCHEMA, SCHEMA
 from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
 from console.store.meta import next_changed_seq
 from console.store.queries import open_queries
 from tests.store.estate import Estate
-from tests.store.fixtures import LATER_SCHEMA, older_store
+from tests.store.fixtures import LATER_SCHEMA
 
 
 def execute(store: Database, sql: str) -> None:
@@ -81,17 +82,31 @@ def test_a_newer_store_is_refused_by_readers_and_askers_by_what_the_engine_goes_
             raise AssertionError("this was let in")
 
 
-def test_the_readers_know_the_newest_schema(store: Database) -> None:
-    with store.read() as connection:
-        assert SCHEMA == connection.rows("SELECT version_num FROM alembic_version")[0][0]
+def test_readers_know_the_first_and_the_newest_schema() -> None:
+    scripts = ScriptDirectory(str(migrate.FOLDER))
+    assert (FIRST_SCHEMA, SCHEMA) == (scripts.get_base(), scripts.get_current_head())
 
 
 def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_folder: Callable[[str], Path]) -> None:
-    jobs = night.rows("SELECT * FROM job ORDER BY id")
+    tables = [table.name for table in SQLModel.metadata.sorted_tables if table.name != "meta"]
+    before = {table: night.rows(f'SELECT * FROM "{table}" ORDER BY 1') for table in tables}
     migrate.migrate(night.store.engine, night.store.path, later_folder("pass"))
     assert LATER_SCHEMA == night.one("SELECT version_num FROM alembic_version")
     assert LATER_SCHEMA == night.one("SELECT value FROM meta WHERE name = 'schema'")
-    assert jobs == night.rows("SELECT * FROM job ORDER BY id")
+    assert before == {table: night.rows(f'SELECT * FROM "{table}" ORDER BY 1') for table in tables}
+    assert [] == night.rows("SELECT * FROM meta WHERE added IS NOT NULL")
+
+
+@pytest.mark.parametrize("schema", ["0001", "0011"])
+def test_a_store_of_a_development_version_is_refused_with_the_fix(store: Database, store_url: str, schema: str) -> None:
+    execute(store, f"UPDATE alembic_version SET version_num = '{schema}'")
+    text = rf"schema {schema} of a development version.* Fix: move it away .* start \"headway engine\""
+    with pytest.raises(StoreUnusable, match=text):
+        open_database(store_url)
+    with pytest.raises(StoreUnusable, match=text):
+        open_queries(store_url)
+    with pytest.raises(StoreUnusable, match=text), client.client_transaction(store_url):
+        raise AssertionError("this was let in")
 
 
 def test_a_migration_that_breaks_leaves_the_store_as_it_was(night: Estate, later_folder: Callable[[str], Path]) -> None:
@@ -189,36 +204,6 @@ class TestFile:
             assert [(SCHEMA,)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
             assert [("b",)] == old.execute("SELECT value FROM meta WHERE name = 'a'").fetchall()
         old.close()
-
-    @pytest.mark.parametrize("watched, mode", [(True, [("mode", "live")]), (False, [])])
-    def test_an_estate_that_was_watched_before_there_was_a_shadow_stays_live(
-        self, tmp_path: Path, watched: bool, mode: list[tuple[str, str]]
-    ) -> None:
-        path = tmp_path / "headway.db"
-        older_store(path, tmp_path / "first", watched=watched)
-        opened = open_database(str(path))
-        with opened.read() as connection:
-            found = connection.rows("SELECT name, value FROM switch")
-        opened.close()
-        assert mode == [tuple(row) for row in found]
-
-    @pytest.mark.parametrize("schema, has", [("0001", ""), ("0002", ""), ("0002", "seen_us"), ("0002", "hold_ended")])
-    def test_every_older_store_gets_the_declared_tables_whatever_it_has_already(
-        self, tmp_path: Path, schema: str, has: str
-    ) -> None:
-        path = tmp_path / "headway.db"
-        older_store(path, tmp_path / "older", schema)
-        already = {
-            "seen_us": "ALTER TABLE hold ADD COLUMN seen_us INTEGER",
-            "hold_ended": "CREATE INDEX hold_ended ON hold (ended_us)",
-        }
-        with sqlite3.connect(path) as raw:
-            raw.execute(already.get(has, "SELECT 1"))
-        raw.close()
-        opened = open_database(str(path))
-        with opened.engine.connect() as connection:
-            assert [] == compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
-        opened.close()
 
     def test_a_file_that_is_no_database_is_told_with_its_place(self, tmp_path: Path) -> None:
         path = tmp_path / "headway.db"
