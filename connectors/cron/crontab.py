@@ -232,7 +232,7 @@ def at_no_minute(line: CrontabLine) -> str:
 
 CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")
 SETTING = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
-OUR_NAME = re.compile(r"#\s*headway:\s*(\S.*?)\s*$")
+OUR_NAME = re.compile(r"#\s*headway:(.*)", re.DOTALL)
 MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
 NO_NEWLINE = "missing newline before EOF"
@@ -296,7 +296,7 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
         bare = text.lstrip(" \t")
         if not bare or bare.startswith("#"):
             match = OUR_NAME.match(bare)
-            comment = match[1][:SAMPLE] if match else ("" if bare else comment)
+            comment = match[1].strip()[:SAMPLE] if match else ("" if bare else comment)
         elif setting := SETTING.fullmatch(text):
             name = _unquoted(setting[1])
             if table.daemon is not CronDaemon.BUSYBOX or name in dialects.USED_SETTINGS:
