@@ -27,11 +27,13 @@ from connectors.cron.dialects import (
     AnacronJob,
     TimeField,
     TimeFieldError,
+    plain_expression,
+    read_ranges,
     read_times,
     schedule_text,
 )
 from connectors.sdk.contract import HOLD_MARK
-from connectors.sdk.transport.script_output import bytes_of
+from connectors.sdk.transport.script_output import bytes_of, text_of
 
 WRAPPER = "headway-sh"
 FILE_IGNORED = "cron ignores this whole file"
@@ -198,7 +200,7 @@ def cronie_reading(expression: str) -> str:
     """The expression of cronie in Debian's syntax: a random number is its whole range. Raises TimeFieldError."""
     if expression in (REBOOT, *NICKNAMES):
         return expression
-    parts = expression.split()
+    parts = expression.split(" ")
     if len(parts) != len(FIELDS):
         raise TimeFieldError("bad time specifier")
 
@@ -207,18 +209,27 @@ def cronie_reading(expression: str) -> str:
         if is_random and "/" in last:
             raise TimeFieldError(field.message)
         if is_random:
-            return f"{first or field.low}-{last or field.high}"
+            picked = f"{first or field.low}-{last or field.high}"
+            if not read_ranges(picked, field)[0][0].numbers:
+                raise TimeFieldError(field.message)
+            return picked
         match = TO_SUNDAY.fullmatch(item) if field.high == 7 else None
         return f"{match[1]}-7" if match and match[1].lower() not in ("0", "sun") else item
 
     fields = zip(parts, FIELDS, strict=True)
     result = " ".join(",".join(read_item(item, field) for item in part.split(",")) for part, field in fields)
-    read_times(result)
+    for part, time_field in zip(result.split(" "), FIELDS, strict=True):
+        if read_ranges(part, time_field)[1]:
+            raise TimeFieldError(time_field.message)
     return result
 
 
 def at_no_minute(line: CrontabLine) -> str:
     """The schedule for people of a line without an expected minute; "" for other lines."""
+    if is_never(line.expression):
+        return schedule_text(line.expression)
+    if line.daemon is not CronDaemon.CRONIE:
+        return ""
     if not line.is_logged and not line.is_wrapped:
         return f"{line.written or schedule_text(line.expression)}, in no log (-)"
     if line.written:
@@ -230,8 +241,24 @@ def at_no_minute(line: CrontabLine) -> str:
     return ""
 
 
+def is_never(expression: str) -> bool:
+    """Whether its times never come. Raises TimeFieldError."""
+    times = read_times(expression)
+    return times is not None and times.is_never
+
+
 CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")
-SETTING = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
+SETTING = re.compile(
+    r"""(?:"([^"=]*)"|'([^'=]*)'|(?!["'])([^\s=]*))\s*=\s*(?:"([^"]*)"\s*|'([^']*)'\s*|((?![\s"']).+)?)""",
+    re.DOTALL | re.ASCII,
+)
+"""load_env of env.c: after a closing quote nothing may follow but blanks. Debian's cron refuses an empty value."""
+BUSYBOX_SETTING = re.compile(r"""("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
+MAX_SETTING = {CronDaemon.DEBIAN: 998, CronDaemon.CRONIE: 131_070}
+"""Bytes of a setting that the daemon reads; it skips the rest of the line."""
+MAX_COMMAND = {CronDaemon.DEBIAN: 998, CronDaemon.CRONIE: 131_071}
+"""Bytes of a command."""
+NEVER = "cron never runs this line"
 OUR_NAME = re.compile(r"#\s*headway:(.*)", re.DOTALL)
 MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
@@ -297,33 +324,80 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
         if not bare or bare.startswith("#"):
             match = OUR_NAME.match(bare)
             comment = match[1].strip()[:SAMPLE] if match else ("" if bare else comment)
-        elif setting := SETTING.fullmatch(text):
-            name = _unquoted(setting[1])
-            if table.daemon is not CronDaemon.BUSYBOX or name in dialects.USED_SETTINGS:
-                settings[name] = _unquoted(setting[2])
-            elif name == dialects.CRASHES:
-                faults.append(
-                    CrontabFault(table.path, number, name, text[:SAMPLE], "Take the line out.", dialects.MAY_CRASH)
-                )
-        else:
-            try:
-                if table.daemon is CronDaemon.CRONIE and number == ends:
+            continue
+        try:
+            if table.daemon is not CronDaemon.BUSYBOX:
+                if number == ends:
                     raise TimeFieldError(NO_NEWLINE)
+                bare = _before_nul(bare)
+            if setting := read_setting(bare, table.daemon):
+                name, value = setting
+                if table.daemon is not CronDaemon.BUSYBOX or name in dialects.USED_SETTINGS:
+                    settings[name] = value
+                elif name == dialects.CRASHES:
+                    fix = "Take the line out."
+                    faults.append(CrontabFault(table.path, number, name, text[:SAMPLE], fix, dialects.MAY_CRASH))
+            else:
                 line = _job(table, bare, comment, settings, users)
                 lines.append(replace(line, number=number, bare_mark=held))
                 faults += _misread(table, number, bare)
-            except TimeFieldError as error:
-                fix = f'Fix "{text[:80]}" or comment it out.'
-                faults.append(CrontabFault(table.path, number, str(error), text[:SAMPLE], fix, OF_A_LINE[table.daemon]))
+                comment = ""
+        except TimeFieldError as error:
+            is_cut = str(error) == NO_NEWLINE
+            fix = "End it with a newline." if is_cut else f'Fix "{text[:80]}" or comment it out.'
+            faults.append(CrontabFault(table.path, number, str(error), text[:SAMPLE], fix, OF_A_LINE[table.daemon]))
             comment = ""
     return lines, [*_file_faults(table, bool(lines or faults)), *faults]
 
 
+def _before_nul(text: str) -> str:
+    """A line up to a NUL, which ends it for the daemon. Raises TimeFieldError where more follows."""
+    line, _, rest = text.partition("\0")
+    if rest.strip(" \t") and not rest.lstrip(" \t").startswith("#"):
+        raise TimeFieldError("bad minute")
+    return line
+
+
+def read_setting(text: str, daemon: CronDaemon) -> tuple[str, str] | None:
+    """Name and value of a line without leading blanks; None where the daemon does not take it for a setting."""
+    if daemon is CronDaemon.BUSYBOX:
+        match = BUSYBOX_SETTING.fullmatch(text)
+        return (_unquoted(match[1]), _unquoted(match[2])) if match else None
+    if len(text) > MAX_SETTING[daemon] // 4:  # a character has at most four bytes
+        text = text_of(bytes_of(text)[: MAX_SETTING[daemon]])
+    match = SETTING.fullmatch(text)
+    if match is None or (daemon is CronDaemon.DEBIAN and match[4] is match[5] is match[6] is None):
+        return None
+    name = next((part for part in match.group(1, 2, 3) if part is not None), "")
+    value = next((part for part in match.group(4, 5) if part is not None), (match[6] or "").rstrip(" \t\v\f\r"))
+    return name, value
+
+
 def _misread(table: CrontabFile, number: int, text: str) -> Iterator[CrontabFault]:
-    """The fields of a job line that busybox's crond reads as `*`."""
-    for part in dialects.busybox_reading(_split_times(text)[0])[1] if table.daemon is CronDaemon.BUSYBOX else ():
-        fix = f'Fix "{part}" in "{text[:80]}".'
-        yield CrontabFault(table.path, number, f"parse error at {part}", text[:SAMPLE], fix, dialects.AS_STAR)
+    """The fields of a job line that its daemon reads otherwise than they are written."""
+
+    def fault(message: str, part: str, outcome: str) -> CrontabFault:
+        return CrontabFault(table.path, number, message, text[:SAMPLE], f'Fix "{part}" in "{text[:80]}".', outcome)
+
+    is_logged = table.daemon is not CronDaemon.CRONIE or not text.startswith("-")
+    written = _split_times(text if is_logged else text[1:])[0]
+    if written in (REBOOT, *NICKNAMES):
+        return
+    if table.daemon is CronDaemon.BUSYBOX:
+        for part, taken in dialects.busybox_reading(written)[1]:
+            yield fault(f"parse error at {part[:SAMPLE]}", part[:80], dialects.reads_it_as(taken))
+        return
+    expression = cronie_reading(written) if table.daemon is CronDaemon.CRONIE else written
+    parts = expression.split(" ")
+    if is_never(expression):
+        yield fault("no such time", " ".join(parts)[:80], NEVER)
+    for part, time_field in zip(parts, FIELDS, strict=True):
+        ranges, skipped = read_ranges(part, time_field)
+        plain = dialects.plain_field(part, time_field)
+        backwards = any(item.last < item.first for item in ranges)
+        if plain and (skipped or backwards):
+            yield fault(f'unusual {time_field.message.removeprefix("bad ")} "{part[:80]}"', part[:80],
+                        f"cron reads it as {plain[:80]}")  # fmt: skip
 
 
 def _held_job(
@@ -331,7 +405,7 @@ def _held_job(
 ) -> CrontabLine | None:
     """The job behind the `#` of a line below a mark; None where the line is something else now."""
     bare = text[1:].lstrip(" \t")
-    if not text.startswith("#") or not bare or bare.startswith("#") or SETTING.fullmatch(bare):
+    if not text.startswith("#") or not bare or bare.startswith("#") or read_setting(bare, table.daemon):
         return None
     try:
         return _job(table, bare, comment, settings, users)
@@ -346,16 +420,23 @@ def _job(
     if not is_logged and table.user not in (None, "root"):
         raise TimeFieldError("bad option")
     written, rest = _split_times(text if is_logged else text[1:])
+    if rest is None and (table.daemon is not CronDaemon.DEBIAN or table.user is None):
+        raise TimeFieldError("bad command" if written.startswith("@") else "bad time specifier")
     expression = written
     if table.daemon is CronDaemon.CRONIE:
         expression = cronie_reading(written)
     elif table.daemon is CronDaemon.BUSYBOX:
         expression = dialects.busybox_reading(written)[0]
-    else:
-        read_times(written)
-    user, raw = (table.user, rest) if table.user is not None else _split_user(rest, users)
-    if not raw.strip(" \t"):
+    expression = plain_expression(expression)
+    rest = rest or ""
+    if rest.startswith("*") and table.daemon is not CronDaemon.BUSYBOX:
         raise TimeFieldError("bad command")
+    user, raw = (table.user, rest) if table.user is not None else _split_user(rest, users)
+    if not raw.strip(" \t") and table.daemon is not CronDaemon.DEBIAN:
+        raise TimeFieldError("bad command")
+    limit = MAX_COMMAND.get(table.daemon)
+    if limit is not None and len(bytes_of(raw)) > limit:
+        raise TimeFieldError("command too long")
     line = CrontabLine(
         table.path, user, expression, raw, "", settings=dict(settings), daemon=table.daemon,
         written=written if "~" in written else "", is_logged=is_logged,
@@ -363,22 +444,24 @@ def _job(
     return replace(line, name=comment or slug(user, line.command))
 
 
-def _split_times(text: str) -> tuple[str, str]:
-    """The expression with single blanks, and what follows its blanks."""
+def _split_times(text: str) -> tuple[str, str | None]:
+    """The expression with single blanks, and what follows its blanks; None where it ends the line."""
     count = 1 if text.startswith("@") else 5
     parts = re.split(r"[ \t]+", text, maxsplit=count)
-    if len(parts) <= count:
-        raise TimeFieldError("bad command" if text.startswith("@") else "bad time specifier")
-    return " ".join(parts[:count]).lower() if count == 1 else " ".join(parts[:count]), parts[count]
+    if len(parts) < count:
+        raise TimeFieldError("bad time specifier")
+    return " ".join(parts[:count]), parts[count] if len(parts) > count else None
 
 
 def _split_user(rest: str, users: frozenset[str] | None) -> tuple[str, str]:
     """User and command; cron takes one blank between them, further ones belong to the command (measured)."""
-    match = re.match(r"([^ \t]+)(?:[ \t](.*))?", rest, re.DOTALL)
+    match = re.match(r"([^ \t]+)(?:([ \t])(.*))?", rest, re.DOTALL)
     user = match[1] if match else ""
     if not user or (users is not None and user not in users):
         raise TimeFieldError("bad username")
-    return user, (match[2] or "") if match else ""
+    if match is None or match[2] is None:
+        raise TimeFieldError("bad command")
+    return user, match[3]
 
 
 def _unquoted(text: str) -> str:
@@ -392,9 +475,6 @@ def _file_faults(table: CrontabFile, has_jobs: bool) -> Iterator[CrontabFault]:
     if daemon is CronDaemon.DEBIAN and table.in_cron_d and has_jobs and not CRON_D_NAME.fullmatch(name):
         fix = f"Rename it without dots: {re.sub(r'[^A-Za-z0-9_-]', '-', name)}."
         yield CrontabFault(table.path, 0, "bad file name", name, fix)
-    if daemon is CronDaemon.DEBIAN and table.text and not table.text.endswith("\n"):
-        number, last = table.text.count("\n") + 1, table.text.rpartition("\n")[2]
-        yield CrontabFault(table.path, number, NO_NEWLINE, last[:SAMPLE], "End it with a newline.")
     mode = table.mode
     if daemon is CronDaemon.DEBIAN and mode is not None and mode & 0o022:
         yield CrontabFault(table.path, 0, "insecure mode", f"{mode:04o}", f"chmod go-w {table.path}")

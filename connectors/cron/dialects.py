@@ -1,7 +1,8 @@
 """Syntax of the cron daemons: Debian's time fields, busybox's deviations, anacron's table and log lines. Pure.
 
 Time fields: crontab(5), and entry.c of cron 3.0pl1: a range is `*`, a number or number-number; a step follows only `*`
-or a range; names stand for months and week days; a day field that begins with `*` never widens the other one.
+or a range; names stand for months and week days; a day field that begins with `*` never widens the other one. A range
+that runs backwards has no numbers; what follows a range up to the next blank or comma is skipped, so that `*5` is `*`.
 
 busybox (measured on 1.35): users' crontabs only, each owned by root; a line ends at a `#`; a `%` is a plain character;
 of the variables only SHELL counts (and MAILTO); a field that it cannot read is reported once, as "parse error", and
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -37,6 +38,7 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 REBOOT = "@reboot"
+LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 MAX_DELAY = timedelta(hours=3)  # how late a start may be logged: load, clock steps, the hour of a DST change
 
 
@@ -73,6 +75,13 @@ class TimeFields:
     either_day: bool
     """True when both day fields are given: one of them is then enough."""
 
+    @property
+    def is_never(self) -> bool:
+        """True where no day of any year fits, as on 31 February or with a range that runs backwards."""
+        has_day = any(day <= LONGEST_MONTHS[month - 1] for month in self.months for day in self.days)
+        fits = (has_day or self.weekdays) if self.either_day else (has_day and self.weekdays)
+        return not (self.minutes and self.hours and self.months and fits)
+
     def due(self, local: datetime) -> bool:
         if local.minute not in self.minutes or local.hour not in self.hours or local.month not in self.months:
             return False
@@ -89,7 +98,7 @@ def read_times(expression: str) -> TimeFields | None:
     """The times of five fields or a nickname; None for @reboot. Raises TimeFieldError."""
     if expression == REBOOT:
         return None
-    parts = NICKNAMES.get(expression, expression).split()
+    parts = NICKNAMES.get(expression, expression).split(" ")
     if len(parts) != len(FIELDS):
         raise TimeFieldError("bad time specifier")
     sets = [numbers(part, field) for part, field in zip(parts, FIELDS, strict=True)]
@@ -98,34 +107,100 @@ def read_times(expression: str) -> TimeFields | None:
     return TimeFields(sets[0], sets[1], sets[2], sets[3], weekdays, either)
 
 
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """One item of a field: `*`, a number, or a range, with its step."""
+
+    first: int
+    last: int
+    """Less than `first` where the range runs backwards: cron then takes no number of it."""
+    step: int = 1
+    is_star: bool = False
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.last + 1, self.step)
+
+    def text(self, is_leading: bool) -> str:
+        """Canonical text; a `*` counts as one for the day fields only where it leads its field."""
+        if self.first == self.last:
+            return str(self.first)
+        body = "*" if self.is_star and is_leading else f"{self.first}-{self.last}"
+        return body if self.step == 1 else f"{body}/{self.step}"
+
+
+ITEM = re.compile(r"(?:(\*)|([a-z0-9]+)(?:(-)([a-z0-9]*))?)(?:(/)([a-z0-9]*))?", re.IGNORECASE | re.ASCII)
+MAX_DIGITS = 999
+"""MAX_TEMPSTR of cron.h."""
+
+
+def read_ranges(text: str, field: TimeField) -> tuple[list[TimeRange], str]:
+    """The ranges of one field as cron reads them, and the rest of it, which cron skips. Raises TimeFieldError."""
+    ranges: list[TimeRange] = []
+    at = 0
+    while True:
+        item = ITEM.match(text, at)
+        if item is None or (item[5] and not item[1] and not item[3]):
+            raise TimeFieldError(field.message)
+        first = field.low if item[1] else _number(item[2], field)
+        last = field.high if item[1] else _number(item[4], field) if item[3] else first
+        step = _integer(item[6], field) if item[5] else 1
+        if step < 1:
+            raise TimeFieldError(field.message)
+        ranges.append(TimeRange(first, last, step, is_star=bool(item[1])))
+        at = item.end()
+        if text[at : at + 1] != ",":
+            return ranges, text[at:]
+        at += 1
+
+
 def numbers(text: str, field: TimeField) -> frozenset[int]:
     """The numbers of one field. Raises TimeFieldError."""
-    result: set[int] = set()
-    for item in text.split(","):
-        body, slash, step = item.partition("/")
-        first_text, dash, last_text = body.partition("-")
-        if body == "*":
-            first, last = field.low, field.high
-        else:
-            first = _number(first_text, field)
-            last = _number(last_text, field) if dash else first
-        is_step = (body == "*" or dash) and step.isascii() and step.isdigit() and int(step) > 0
-        if last < first or (slash and not is_step):
-            raise TimeFieldError(field.message)
-        result.update(range(first, last + 1, int(step[:9]) if slash else 1))
-    return frozenset(result)
+    return frozenset(number for item in read_ranges(text, field)[0] for number in item.numbers)
 
 
 def _number(text: str, field: TimeField) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 4:
-        value = int(text)
-    elif text.lower() in field.names:
-        value = field.names.index(text.lower()) + (1 if field.names is MONTHS else 0)
-    else:
-        raise TimeFieldError(field.message)
+    if text.lower() in field.names:
+        return field.names.index(text.lower()) + (1 if field.names is MONTHS else 0)
+    value = _integer(text, field)
     if not field.low <= value <= field.high:
         raise TimeFieldError(field.message)
     return value
+
+
+def _integer(text: str, field: TimeField) -> int:
+    """As atoi() of C: a long, then its lower 32 bits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise TimeFieldError(field.message)
+    return (min(int(text), 2**63 - 1) + 2**31) % 2**32 - 2**31
+
+
+def is_plain(text: str, field: TimeField) -> bool:
+    """Whether every reader of cron expressions takes this field for the same. Raises TimeFieldError."""
+    ranges, skipped = read_ranges(text, field)
+    if skipped or any(len(digits) > 4 for digits in re.findall(r"[0-9]+", text)):
+        return False
+    items = zip(ranges, text.split(","), strict=True)
+    return all(item.first < item.last or (item.first == item.last and "/" not in written) for item, written in items)
+
+
+def plain_field(text: str, field: TimeField) -> str:
+    """The field in the syntax that every reader knows; "" where cron takes no number of it. Raises TimeFieldError."""
+    if is_plain(text, field):
+        return text
+    ranges = read_ranges(text, field)[0]
+    taken = ((number, item) for number, item in enumerate(ranges) if item.numbers)
+    return ",".join(item.text(is_leading=number == 0) for number, item in taken)
+
+
+def plain_expression(expression: str) -> str:
+    """The five fields with the meaning that they have to cron, in the syntax that every reader knows; an expression
+    that never runs, and @reboot, as it is. Raises TimeFieldError."""
+    times = read_times(expression)
+    if times is None or times.is_never or expression in NICKNAMES:
+        return expression
+    parts = [plain_field(part, field) for part, field in zip(expression.split(" "), FIELDS, strict=True)]
+    return " ".join(part or "*" for part in parts)  # an empty day field leaves the other one, as * does
 
 
 def schedule_text(expression: str) -> str:
@@ -133,30 +208,42 @@ def schedule_text(expression: str) -> str:
     if expression == REBOOT:
         return "when cron starts"
     plain = NICKNAMES.get(expression, expression)
-    minute, hour, day, month, weekday = plain.split()
+    times = read_times(plain)
+    if times is not None and times.is_never:
+        return f"never runs: {plain}"
+    plain = plain_expression(plain)
+    minute, hour, day, month, weekday = plain.split(" ")
     at = _clock(minute, hour)
     if at is None:
         return plain
-    every_day = day.startswith("*") and weekday.startswith("*")
-    if every_day and (day, month, weekday) == ("*", "*", "*"):
+    if times is not None and len(times.weekdays) == 7 and day.startswith("*"):
+        weekday = "*"
+    if (day, month, weekday) == ("*", "*", "*"):
         return f"daily {at}" if at.startswith("at ") else at
     on = _days(day, month, weekday)
     return plain if on is None else f"{on} {at}"
 
 
 def _clock(minute: str, hour: str) -> str | None:
-    if hour == "*" and minute in ("*", "*/1"):
-        return "every minute"
-    if hour == "*" and minute.startswith("*/") and minute[2:].isdigit():
-        return f"every {minute[2:]} minutes"
-    if hour == "*":
-        return f"hourly at :{int(minute):02d}" if minute.isdigit() else None
-    if hour.startswith("*/") and hour[2:].isdigit() and minute.isdigit():
-        return f"every {hour[2:]} hours at :{int(minute):02d}"
-    hours, minutes = hour.split(","), minute.split(",")
-    if not all(part.isdigit() for part in (*hours, *minutes)) or len(hours) * len(minutes) > 4:
+    """The time of day for people. Only a step that divides its hour or day is even: `*/45` runs at :00 and :45."""
+    minutes, hours = (sorted(numbers(text, field)) for text, field in zip((minute, hour), FIELDS, strict=False))
+    if len(hours) == 24:
+        if len(minutes) == 60:
+            return "every minute"
+        if interval := _interval(minutes, 60):
+            return f"every {interval} minutes"
+        return "hourly at " + ", ".join(f":{number:02d}" for number in minutes) if len(minutes) <= 4 else None
+    if len(minutes) == 1 and (interval := _interval(hours, 24)):
+        return f"every {interval} hours at :{minutes[0]:02d}"
+    if len(hours) * len(minutes) > 4:
         return None
-    return "at " + ", ".join(f"{int(h):02d}:{int(m):02d}" for h in hours for m in minutes)
+    return "at " + ", ".join(f"{h:02d}:{m:02d}" for h in hours for m in minutes)
+
+
+def _interval(values: list[int], length: int) -> int:
+    """The even distance between at least three values that begin at 0 and fill `length`; 0 without one."""
+    step = length // len(values)
+    return step if len(values) > 2 and values == list(range(0, length, step)) else 0
 
 
 def _days(day: str, month: str, weekday: str) -> str | None:
@@ -187,33 +274,90 @@ NO_TIME = (
     "crond writes to a file of its own (-L), whose lines have no time: no start is proved. "
     "Start it without -L (it then writes to syslog, as with -S)"
 )
-AS_STAR = "crond of busybox reads it as *"
+NO_NUMBER = "3-2"
+"""A field of no number in Debian's syntax: a range that runs backwards, in every field."""
 LEFT_OUT = "crond of busybox leaves this line out"
 MAY_CRASH = "crond of busybox 1.35 crashes on it"
 
 
-def busybox_reading(expression: str) -> tuple[str, tuple[str, ...]]:
-    """The expression in Debian's syntax, and the fields that busybox cannot read. Raises TimeFieldError."""
+BUSYBOX_ITEM = re.compile(r"(?:(\*)|(\d+|[a-z]{3})(?:(-)(\d+|[a-z]{3})?)?)(?:(/)(\d*))?", re.IGNORECASE | re.ASCII)
+
+
+def busybox_numbers(text: str, field: TimeField) -> tuple[frozenset[int], bool]:
+    """The numbers that crond of busybox takes of a field, and whether it reads all of it: ParseField of crond.c. A
+    range that runs backwards goes on at the lowest number; one that never meets its end takes every number."""
+    low, high = _busybox_bounds(field)
+    size = high - low + 1
+    taken: set[int] = set()
+    at = 0
+    while True:
+        item = BUSYBOX_ITEM.match(text, at)
+        if item is None or (item[3] and not item[4]):
+            return frozenset(taken), False
+        try:
+            first = low if item[1] else _busybox_number(item[2], field)
+            last = high if item[1] else _busybox_number(item[4], field) if item[4] else first
+        except TimeFieldError:
+            return frozenset(taken), False
+        step = int(item[6][:9] or 0) if item[5] else 1
+        meets = low <= last <= high
+        length = (last - first) % size + 1 if meets else 1023
+        taken.update((first + offset - low) % size + low for offset in range(0, length, step or length))
+        at = item.end()
+        if not meets or text[at : at + 1] != ",":
+            return frozenset(taken), meets and at == len(text)
+        at += 1
+
+
+def _busybox_bounds(field: TimeField) -> tuple[int, int]:
+    """Day 0 of a month is a number to it; day 7 of a week is not."""
+    return (1 if field.names is MONTHS else 0), (6 if field.high == 7 else field.high)
+
+
+def _busybox_number(text: str, field: TimeField) -> int:
+    if text.isdigit():
+        return int(text[:9])
+    if text.lower() not in field.names:
+        raise TimeFieldError(field.message)
+    return field.names.index(text.lower()) + (1 if field.names is MONTHS else 0)
+
+
+def busybox_reading(expression: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The expression in Debian's syntax, and each field that busybox cannot read, with what it takes it for ("": no
+    number). Raises TimeFieldError."""
     if expression in (REBOOT, *NICKNAMES):
         return expression, ()
-    parts = expression.split()
+    parts = expression.split(" ")
     if len(parts) != len(FIELDS):
         raise TimeFieldError("bad time specifier")
-    wrong = tuple(part for part, field in zip(parts, FIELDS, strict=True) if not _is_read(part, field))
-    taken = ["*" if part in wrong else part for part in parts]
-    if not {"*"} & {taken[2], taken[4]}:  # both given: either is enough, also where one begins with *
-        taken[2] = re.sub(r"\*", "1-31", taken[2])
-        taken[4] = re.sub(r"\*", "0-6", taken[4])
-    return " ".join(taken), wrong
+    wrong, taken = [], []
+    for part, field in zip(parts, FIELDS, strict=True):
+        values, is_read = busybox_numbers(part, field)
+        taken.append(_busybox_text(part, field, values))
+        if not is_read:
+            wrong.append((part, taken[-1]))
+    if "*" not in (taken[2], taken[4]):  # both given: either is enough, also where one begins with *
+        taken[2] = taken[2].replace("*", "1-31")
+        taken[4] = taken[4].replace("*", "0-6")
+    return " ".join(text or NO_NUMBER for text in taken), tuple(wrong)
 
 
-def _is_read(part: str, field: TimeField) -> bool:
-    bound = replace(field, high=6) if field.high == 7 else field
+def _busybox_text(part: str, field: TimeField, values: frozenset[int]) -> str:
+    """These numbers as a field of Debian's syntax: the field as written where that means the same."""
+    low, high = _busybox_bounds(field)
+    if len(values) == high - low + 1:
+        return "*"
+    numbers_taken = sorted(values - {0} if field.low else values)
     try:
-        numbers(part, bound)
+        if is_plain(part, field) and sorted(numbers(part, field)) == numbers_taken:
+            return part
     except TimeFieldError:
-        return False
-    return True
+        pass
+    return ",".join(map(str, numbers_taken))
+
+
+def reads_it_as(text: str) -> str:
+    return f"crond of busybox reads it as {text[:80]}" if text else "crond of busybox never runs this line"
 
 
 def writes_a_file(arguments: str) -> bool:

@@ -64,7 +64,7 @@ def _match_keys(line: CrontabLine) -> tuple[str, ...]:
 def _schedule(line: CrontabLine, zone: str) -> Schedule:
     """cronie uses CRON_TZ, with UTC for an unknown zone; for Debian's cron it is an ordinary variable."""
     is_cronie = line.daemon is CronDaemon.CRONIE
-    if is_cronie and (at_no_minute := crontab.at_no_minute(line)):
+    if at_no_minute := crontab.at_no_minute(line):
         return Schedule("none", "", zone, at_no_minute)
     own = line.settings.get("CRON_TZ", "").lstrip(":") if is_cronie else ""
     named = own if own and zone_of(own) is not None else "UTC"

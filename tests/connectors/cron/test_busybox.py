@@ -75,15 +75,23 @@ def test_a_line_without_a_stamp_is_no_event() -> None:
     "expression, taken, wrong",
     [
         ("10 3 * * *", "10 3 * * *", ()),
-        ("61 * * * *", "* * * * *", ("61",)),
-        ("0 3 * * 7", "0 3 * * *", ("7",)),
+        ("61 * * * *", "* * * * *", (("61", "*"),)),
+        ("0 3 * * 7", "0 3 * * *", (("7", "*"),)),
+        ("0 3 * * fri-mon", "0 3 * * 0,1,5,6", ()),
+        ("58-1 22-2/2 * nov-feb *", "0,1,58,59 0,2,22 * 1,2,11,12 *", ()),
+        ("5/15 * * * *", "5 * * * *", ()),
+        ("0 3 */10 * *", "0 3 10,20,30 * *", ()),
+        ("0 3 1-31 * mon", "0 3 1-31 * mon", ()),
+        ("0 3 * * monday", "0 3 * * 1", (("monday", "1"),)),
+        ("0 5-x * * *", "0 3-2 * * *", (("5-x", ""),)),
+        ("*-5 3 * * *", "* 3 * * *", (("*-5", "*"),)),
         ("0 3 * * mon-fri", "0 3 * * mon-fri", ()),
-        ("0 3 */2 * 1", "0 3 1-31/2 * 1", ()),
+        ("0 3 */2 * 1", "0 3 2,4,6,8,10,12,14,16,18,20,22,24,26,28,30 * 1", ()),
         ("0 3 1 * */2", "0 3 1 * 0-6/2", ()),
         ("@daily", "@daily", ()),
     ],
 )
-def test_the_times_that_it_goes_by(expression: str, taken: str, wrong: tuple[str, ...]) -> None:
+def test_the_times_that_it_goes_by(expression: str, taken: str, wrong: tuple[tuple[str, str], ...]) -> None:
     assert busybox_reading(expression) == (taken, wrong)
 
 

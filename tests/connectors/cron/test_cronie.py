@@ -107,9 +107,34 @@ def test_a_start_that_no_minute_is_known_of_is_expected_at_none(text: str, expec
 
 def test_to_debians_cron_none_of_that_means_anything() -> None:
     assert told("RANDOM_DELAY=45\n10 3 * * * root a\n", CronDaemon.DEBIAN)[0] == "debian-cron"
-    for line in ("-10 3 * * * root a\n", "6~15 3 * * * root a\n"):
-        (fault,) = read(line, daemon=CronDaemon.DEBIAN).faults
-        assert fault.reason.startswith("bad minute: cron ignores this whole file")
+    (fault,) = read("-10 3 * * * root a\n", daemon=CronDaemon.DEBIAN).faults
+    assert fault.reason.startswith("bad minute: cron ignores this whole file")
+    assert told("6~15 3 * * * root a\n", CronDaemon.DEBIAN)[1] == "6 3 * * *", "it skips what follows the number"
+
+
+@pytest.mark.parametrize("times", ["*5 * * * *", "1@ * * * *", "** * * * *", "1-5/2/3 * * * *", "@Reboot", "@DAILY"])
+def test_nothing_may_follow_a_range_and_nicknames_are_small(times: str) -> None:
+    (fault,) = read(f"{times} root a\n").faults
+    assert fault.reason.partition(": ")[2].startswith("crond of cronie leaves this line out")
+
+
+def test_settings_and_commands_by_its_own_limits() -> None:
+    result = read(f'MAILTO=\nX="a" b\n1 2 * * * root {"x" * 131_071}\n1 3 * * * root {"x" * 131_072}\n1 2 * * * * r\n')
+    assert [(len(line.raw), dict(line.settings)) for line in result.lines] == [(131_071, {"MAILTO": ""})]
+    assert [(fault.line, fault.message) for fault in result.faults] == [
+        (2, "bad time specifier"), (4, "command too long"), (5, "bad command"),
+    ]  # fmt: skip
+
+
+def test_long_numbers_and_ranges_that_run_backwards() -> None:
+    result = read("00005 5-5/2 * * * root a\n0 0 * * fri-mon root b\n0 0 * * wed-sun root c\n")
+    schedules = [records.job("db07", line, "UTC", 1).schedule for line in result.lines]
+    assert [(item.dialect, item.expression, item.text) for item in schedules] == [
+        ("debian-cron", "5 5 * * *", "daily at 05:05"),
+        ("none", "", "never runs: 0 0 * * fri-mon"),
+        ("debian-cron", "0 0 * * wed-7", "Wed–Sun at 00:00"),
+    ]
+    assert [fault.reason.partition(". ")[0] for fault in result.faults] == ["no such time: cron never runs this line"]
 
 
 @pytest.mark.parametrize(

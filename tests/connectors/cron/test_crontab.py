@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cron import records
-from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_of, read_crontabs
+from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_of, read_crontabs, read_setting
 from connectors.sdk.records import Inventory
 from console.control.expectations.inventory import match_inventory
 from console.domain.inventory import KnownJob
@@ -82,7 +82,20 @@ def test_command_and_its_text_in_the_log_are_what_cron_3_0_makes_of_them(raw: st
         (system("0 1 * * * root /a\n", mode=0o664), "/etc/cron.d/jobs", "insecure mode"),
         (system("0 1 * * * root /a\n", owner="etl"), "/etc/cron.d/jobs", "wrong file owner"),
         (system("0 1 * * * root /a\n", path="/etc/cron.d/jobs.sh"), "/etc/cron.d/jobs.sh", "bad file name"),
-        (user("0 1 * * *\n"), "/var/spool/cron/crontabs/etl:1", "bad time specifier"),
+        (user("0 1 * *\n"), "/var/spool/cron/crontabs/etl:1", "bad time specifier"),
+        (user("A=b"), "/var/spool/cron/crontabs/etl:1", "missing newline before EOF"),
+        (user("1 2 * * * a\nMAILTO=\n"), "/var/spool/cron/crontabs/etl:2", "bad time specifier"),
+        (user("@DAILY a\n"), "/var/spool/cron/crontabs/etl:1", "bad time specifier"),
+        (user(f"1 2 * * * {'x' * 999}\n"), "/var/spool/cron/crontabs/etl:1", "command too long"),
+        (user(f"1 2 * * * {'ä' * 500}\n"), "/var/spool/cron/crontabs/etl:1", "command too long"),
+        (user("1 2 * * * * a\n"), "/var/spool/cron/crontabs/etl:1", "bad command"),
+        (user("@daily *a\n"), "/var/spool/cron/crontabs/etl:1", "bad command"),
+        (system("1 2 * * * root\n"), "/etc/cron.d/jobs:1", "bad command"),
+        (system("1 2 * * *\n"), "/etc/cron.d/jobs:1", "bad time specifier"),
+        (user("*/10 * * * \xa0* a\n"), "/var/spool/cron/crontabs/etl:1", "bad day-of-week"),
+        (user("* \r* * * * a\n"), "/var/spool/cron/crontabs/etl:1", "bad hour"),
+        (user("* * * * * true\0x\n"), "/var/spool/cron/crontabs/etl:1", "bad minute"),
+        (user("PA\0TH=/a\n"), "/var/spool/cron/crontabs/etl:1", "bad minute"),
     ],
 )
 def test_one_fault_switches_the_whole_file_off_with_place_and_mend(table: CrontabFile, where: str, reason: str) -> None:
@@ -91,6 +104,81 @@ def test_one_fault_switches_the_whole_file_off_with_place_and_mend(table: Cronta
     assert [line.raw for line in crontabs.lines] == ["/good"]
     assert [fault.where for fault in crontabs.faults] == [where]
     assert crontabs.faults[0].reason.startswith(f"{reason}: cron ignores this whole file. ")
+
+
+@pytest.mark.parametrize(
+    "text, setting",
+    [
+        ("A=b", ("A", "b")),
+        ('"A B" = c', ("A B", "c")),
+        ("A =  'b c' \t\r", ("A", "b c")),
+        ("A=b # c \r", ("A", "b # c")),
+        ('A=b"c', ("A", 'b"c')),
+        ('A=""', ("A", "")),
+        ("=baz", ("", "baz")),
+        ('""=c', ("", "c")),
+        ("A\v=\vb", ("A", "b")),
+        (f"A={'x' * 2000}", ("A", "x" * 996)),
+        ("A=", None),
+        ("A= \r", None),
+        ('A=""  # note', None),
+        ('A="a" "b"', None),
+        ('A="a \\" b"', None),
+        ('"A"B=c', None),
+        ('"A=B"=c', None),
+        ("A B=c", None),
+        ('A="b', None),
+        ("A='", None),
+        (f'A="{"x" * 996}"', None),
+        ("* * * * * a=b", None),
+    ],
+)
+def test_a_setting_is_what_load_env_of_debians_cron_takes_for_one(text: str, setting: tuple[str, str] | None) -> None:
+    """Each by `crontab -n` of cron 3.0pl1-162."""
+    assert setting == read_setting(text, CronDaemon.DEBIAN)
+
+
+@pytest.mark.parametrize("end", ["# last", "  \t", ""])
+def test_a_last_comment_or_blanks_need_no_newline(end: str) -> None:
+    crontabs = read_crontabs([user(f"0 1 * * * a\n{end}")], USERS)
+    assert ([line.raw for line in crontabs.lines], crontabs.faults) == (["a"], ())
+
+
+def test_a_line_that_never_runs_leaves_the_others_alive() -> None:
+    crontabs = read_crontabs([user("0 1 * * wed-sun a\n0 0 31 2 * b\n0 1 * * * c\n")], USERS)
+    schedules = [records.job("db07", line, "UTC", 1).schedule for line in crontabs.lines]
+    assert [(item.dialect, item.text) for item in schedules] == [
+        ("none", "never runs: 0 1 * * wed-sun"),
+        ("none", "never runs: 0 0 31 2 *"),
+        ("debian-cron", "daily at 01:00"),
+    ]
+    assert [f"{fault.line}: {fault.reason}" for fault in crontabs.faults] == [
+        '1: no such time: cron never runs this line. Fix "0 1 * * wed-sun" in "0 1 * * wed-sun a".',
+        '2: no such time: cron never runs this line. Fix "0 0 31 2 *" in "0 0 31 2 * b".',
+    ]
+
+
+def test_what_cron_skips_behind_a_range_is_a_warning_with_its_line() -> None:
+    crontabs = read_crontabs([system("*5 * * * * root a\n1,5-3 * * * * root b\n00005 2 * * * root c\n")], USERS)
+    assert [line.expression for line in crontabs.lines] == ["* * * * *", "1 * * * *", "5 2 * * *"]
+    assert [f"{fault.where}: {fault.reason}" for fault in crontabs.faults] == [
+        '/etc/cron.d/jobs:1: unusual minute "*5": cron reads it as *. Fix "*5" in "*5 * * * * root a".',
+        '/etc/cron.d/jobs:2: unusual minute "1,5-3": cron reads it as 1. Fix "1,5-3" in "1,5-3 * * * * root b".',
+    ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [user("0 2 * * *\n0 3 * * * b\n"), user("@reboot\n0 3 * * * b\n"), system("0 2 * * * root \n0 3 * * * etl b\n")],
+)
+def test_a_line_without_a_command_runs_nothing_and_harms_no_other(table: CrontabFile) -> None:
+    crontabs = read_crontabs([table], USERS)
+    assert ([line.raw for line in crontabs.lines], crontabs.faults) == (["", "b"], ())
+
+
+def test_the_longest_command_and_one_that_a_nul_ends() -> None:
+    crontabs = read_crontabs([user(f"0 2 * * * {'x' * 998}\n0 3 * * * b\0\n")], USERS)
+    assert ([line.raw for line in crontabs.lines], crontabs.faults) == (["x" * 998, "b"], ())
 
 
 def test_placeholder_of_debian_is_no_fault() -> None:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cron.dialects import TimeFieldError, read_times, schedule_text
+from connectors.cron.dialects import TimeFieldError, plain_expression, read_times, schedule_text
+from connectors.sdk.records import Schedule
+from console.timing.schedule import next_instant, schedule_fault
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,24 @@ from connectors.cron.dialects import TimeFieldError, read_times, schedule_text
         ("@daily", "daily at 00:00"),
         ("@reboot", "when cron starts"),
         ("1-59/2 3 * jan *", "1-59/2 3 * jan *"),
+        ("*/90 * * * *", "hourly at :00"),
+        ("*/45 * * * *", "hourly at :00, :45"),
+        ("*/11 * * * *", "*/11 * * * *"),
+        ("*/30 * * * *", "hourly at :00, :30"),
+        ("0 */23 * * *", "daily at 00:00, 23:00"),
+        ("0 */1 * * *", "hourly at :00"),
+        ("0 */30 * * *", "daily at 00:00"),
+        ("0 */5 * * *", "0 */5 * * *"),
+        ("0 4 * * sun-7", "daily at 04:00"),
+        ("0 4 * * 1-7", "daily at 04:00"),
+        ("0 4 13 * 0-6", "0 4 13 * 0-6"),
+        ("0 0 31 2 *", "never runs: 0 0 31 2 *"),
+        ("0 0 31 2,4 *", "never runs: 0 0 31 2,4 *"),
+        ("0 0 31 2 mon", "0 0 31 2 mon"),
+        ("0 0 29 2 *", "0 0 29 2 *"),
+        ("0 0 * * wed-sun", "never runs: 0 0 * * wed-sun"),
+        ("49-49/1 * * * *", "hourly at :49"),
+        ("*5 * * * *", "every minute"),
     ],
 )
 def test_schedule_is_told_in_words_or_as_it_stands(expression: str, expected: str) -> None:
@@ -40,7 +60,15 @@ def test_schedule_is_told_in_words_or_as_it_stands(expression: str, expected: st
         ("* * * * 8", "bad day-of-week"),
         ("5/15 * * * *", "bad minute"),
         ("*/0 * * * *", "bad minute"),
-        ("9-5 * * * *", "bad minute"),
+        ("70-5 * * * *", "bad minute"),
+        ("1- * * * *", "bad minute"),
+        ("1x * * * *", "bad minute"),
+        ("1, * * * *", "bad minute"),
+        ("*/4294967295 * * * *", "bad minute"),
+        ("18446744073709551616 * * * *", "bad minute"),
+        ("* * * * \xa0*", "bad day-of-week"),
+        ("* \r* * * *", "bad hour"),
+        ("@DAILY", "bad time specifier"),
         ("* * * foo *", "bad month"),
         ("* * * *", "bad time specifier"),
         ("@fortnightly", "bad time specifier"),
@@ -50,6 +78,55 @@ def test_field_that_cron_refuses_is_refused_with_its_word(expression: str, expec
     with pytest.raises(TimeFieldError) as caught:
         read_times(expression)
     assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        ("*/5 1-5 1,2 jan mon-fri", "*/5 1-5 1,2 jan mon-fri"),
+        ("49-49/1 * * * *", "49 * * * *"),
+        ("0 1,5-5/2 * * *", "0 1,5 * * *"),
+        ("0 0 * * mon-1/2", "0 0 * * 1"),
+        ("1,5-3 * * * *", "1 * * * *"),
+        ("5-3,*/2 * * * *", "0-59/2 * * * *"),
+        ("5-3 * * * *", "5-3 * * * *"),
+        ("0 0 5-3 * mon", "0 0 * * mon"),
+        ("0 0 13 * wed-sun", "0 0 13 * *"),
+        ("0 0 */2 * wed-sun", "0 0 */2 * wed-sun"),
+        ("1~5 * * * *", "1 * * * *"),
+        ("*5 ** */5* 1@ mon.", "* * */5 1 1"),
+        ("0-5-9 0.5 1;30 * *", "0-5 0 1 * *"),
+        ("0-30/5/2 1.,99 * * *", "0-30/5 1 * * *"),
+        ("00005 4294967296 * * *", "5 0 * * *"),
+        ("*\v * * * *", "* * * * *"),
+        ("@daily", "@daily"),
+    ],
+)
+def test_what_debians_cron_reads_in_the_syntax_of_every_reader(expression: str, expected: str) -> None:
+    """Each accepted, and run at these times, by cron 3.0pl1-162."""
+    assert expected == plain_expression(expression)
+
+
+FIELD = st.text("0123456789*,-/~.", min_size=1, max_size=6)
+
+
+@given(st.lists(FIELD, min_size=5, max_size=5))
+def test_the_plain_expression_has_the_same_times(parts: list[str]) -> None:
+    expression = " ".join(parts)
+    try:
+        times = read_times(expression)
+    except TimeFieldError:
+        return
+    assert times is not None
+    plain = plain_expression(expression)
+    if times.is_never:
+        assert plain == expression
+    else:
+        schedule = Schedule("debian-cron", plain, "UTC")
+        assert schedule_fault(schedule) is None
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        following = next_instant(schedule, start)
+        assert following is None or times.due(following)
 
 
 @pytest.mark.parametrize(
