@@ -26,6 +26,7 @@ from pydantic import AliasChoices, Field
 
 from connectors.sdk import fields, marked_pause
 from connectors.sdk.contract import ACTION_KEY, HOLD_MARK, HoldMark
+from connectors.sdk.cron_syntax import single_steps
 from connectors.sdk.fields import Row
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
@@ -465,7 +466,7 @@ def _expression_matches(expression: str, zone: str, at: datetime) -> bool:
     the API reports only that of the DAG (measured: UTC for a timetable in Europe/Berlin)."""
     try:
         local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-        return next(CronSim(expression, local - timedelta(minutes=1))) == local
+        return next(CronSim(single_steps(expression), local - timedelta(minutes=1))) == local
     except (CronSimError, ZoneInfoNotFoundError, StopIteration, ValueError, OSError, OverflowError):
         return False
 
@@ -478,7 +479,8 @@ def interval_before(expression: str, zone: str, end: datetime) -> datetime | Non
     place = ZoneInfo(zone)
     local = end.astimezone(place)
     try:
-        start = next(CronSim(expression, local.replace(tzinfo=None), reverse=True)).replace(tzinfo=place)
+        steps = CronSim(single_steps(expression), local.replace(tzinfo=None), reverse=True)
+        start = next(steps).replace(tzinfo=place)
     except (CronSimError, StopIteration, ValueError, OverflowError):
         return None
     return start.astimezone(UTC) if start.utcoffset() == local.utcoffset() else None

@@ -111,15 +111,17 @@ by_sudo() {
   { err=$(sudo -n /usr/bin/cat "$1" 2>&1 >&3) && rc=0 || rc=1; } 3>&1
   mark "TABEND|$rc|$err"
 }
-# Names of all users that exist among the words that may be user names in the system's crontabs.
+# Names of all users that exist among the words that may be user names in the system's crontabs: any word, as cron asks
+# getpwnam for it. id takes a number for a uid: then the name must be that number.
 names() {
   mark NAMES
   for f in "$ETC/crontab" "$ETC"/cron.d/*; do
     if [ -r "$f" ]; then cat "$f"; elif [ -n "$sudo" ]; then sudo -n /usr/bin/cat "$f"; fi
   done |
-    awk '{ if (held) sub(/^#/, ""); held = /^# headway-hold id=/ } !/^[ \t]*#/ { print $6; print $2 }' |
-    sort -u | grep -E '^[A-Za-z_][A-Za-z0-9_.-]*$' |
-    head -n 300 | while read -r u; do id -u "$u" >/dev/null && echo "$u"; done
+    awk '{ if (held) sub(/^#/, ""); held = /^# headway-hold id=/ } !/^[ \t]*#/ { print ($1 ~ /^-?@/ ? $2 : $6) }' |
+    sort -u | grep -v -e '^$' -e '^+' | while read -r u; do
+      case $u in *[!0-9]*) id -u -- "$u" >/dev/null ;; *) [ "$(id -un -- "$u")" = "$u" ] ;; esac && printf '%s\n' "$u"
+    done
 }
 user_crontabs() {
   me=$(id -un)

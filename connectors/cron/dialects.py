@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from connectors.sdk.cron_syntax import DAYS, MONTHS
 from connectors.sdk.records import JobRecord, Schedule
 from connectors.sdk.states import ProofLevel
 from connectors.sdk.transport.script_output import bytes_of
 
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 DAY_NAMES = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",

@@ -19,6 +19,7 @@ from connectors.github_actions import parse
 from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
 from connectors.github_actions.parse import GitHubWorkflow
 from connectors.sdk import fields
+from connectors.sdk.cron_syntax import single_steps
 from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
 
@@ -118,7 +119,7 @@ def _workflow_schedule(definition: GitHubWorkflow, state: str, now: datetime) ->
     following = []
     for cron, zone in definition.crons:
         with suppress(CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError, OSError):
-            following.append(next(CronSim(cron, now.astimezone(ZoneInfo(zone)))).astimezone(UTC))
+            following.append(next(CronSim(single_steps(cron), now.astimezone(ZoneInfo(zone)))).astimezone(UTC))
     return Schedule("github", text=text, next_at=min(following, default=None) if state == ACTIVE_STATE else None)
 
 

@@ -49,6 +49,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -56,8 +57,10 @@ from itertools import pairwise
 from statistics import median
 
 from cronsim import CronSim, CronSimError
+from cronsim.cronsim import Field
 from cronsim.explain import Expression
 
+from connectors.sdk.cron_syntax import single_steps
 from connectors.sdk.records import Schedule
 from console.timing.durations import format_duration
 from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
@@ -81,6 +84,7 @@ NICKNAMES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+NO_SUCH_DAY = "never runs: no month of it has that day"
 _SECONDS = re.compile(r"(\d{1,2}) +seconds?")
 _DIALECTS = (
     "debian-cron",
@@ -292,11 +296,12 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
     minute, hour, *rest = fields.split() if len(fields.split()) == 5 else ("", "")
     if not rest or "L" in (rest[0] + rest[2]).upper() or "#" in rest[2]:
         return f'"{text}" is not an expression of five fields'
+    fields = single_steps(fields)
     try:
         where = zone_of(zone)
         stepped = CronSim(fields, datetime(2026, 1, 1))  # noqa: DTZ001  naive on purpose: the zone is ours
     except (CronSimError, ValueError) as wrong:
-        return f'"{text}" in {zone}: {wrong}'
+        return f'"{text}" in {zone}: {NO_SUCH_DAY if _has_no_day(rest, wrong) else wrong}'
     starred = {
         "debian-cron": minute.startswith("*") or hour.startswith("*"),
         "airflow": len(stepped.hours) == 24,
@@ -310,6 +315,17 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "dagster": len(stepped.hours) == 24,
     }
     return _Rule(dialect, fields, where, starred[dialect])
+
+
+def _has_no_day(fields: Sequence[str], error: Exception) -> bool:
+    """Whether day, month and weekday are valid, but no month of theirs has that day: 31 February."""
+    with suppress(CronSimError):
+        if str(error) != Field.DAY.msg():
+            return False
+        CronSim(f"0 0 {fields[0]} * {fields[2]}", datetime(2026, 1, 1))  # noqa: DTZ001
+        CronSim(f"0 0 * {fields[1]} *", datetime(2026, 1, 1))  # noqa: DTZ001
+        return True
+    return False
 
 
 _CRON_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -334,13 +350,15 @@ def schedule_text(schedule: Schedule) -> str:
 
 
 def _often(fields: list[str]) -> str:
+    """A step is an even interval only where it divides the hour."""
     minute, hour, *days = fields
     if days != ["*", "*", "*"] or hour != "*":
         return ""
-    if minute == "*":
+    if minute in ("*", "*/1"):
         return "every minute"
-    if minute.startswith("*/") and minute[2:].isdigit():
-        return f"every {minute[2:]} minutes"
+    step = minute.removeprefix("*/")
+    if step != minute and step.isdigit() and int(step) < 60 and 60 % int(step) == 0:
+        return f"every {int(step)} minutes"
     return f"hourly at :{int(minute):02d}" if minute.isdigit() else ""
 
 
@@ -349,11 +367,16 @@ def _at(fields: list[str]) -> str:
     if not (minute.isdigit() and hour.isdigit() and month == "*"):
         return ""
     clock = f"{int(hour):02d}:{int(minute):02d}"
-    if day == "*" and weekday == "*":
+    if day == "*" and _is_all_week(weekday):
         return f"daily at {clock}"
     if day == "*":
         return f"{_weekdays_text(weekday)} at {clock}" if _weekdays_text(weekday) else ""
     return f"monthly on day {int(day)} at {clock}" if day.isdigit() and weekday == "*" else ""
+
+
+def _is_all_week(weekday: str) -> bool:
+    week = CronSim(f"0 0 * * {weekday}", datetime(2026, 1, 1)).weekdays  # noqa: DTZ001
+    return {day % 7 for day in week if isinstance(day, int)} == set(range(7))
 
 
 def _weekdays_text(text: str) -> str:

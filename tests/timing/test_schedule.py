@@ -188,6 +188,38 @@ def test_an_unknown_zone_is_a_fault_with_its_name() -> None:
     assert "Mars/Olympus" in str(schedule_fault(cron("0 3 * * *", "Mars/Olympus")))
 
 
+def test_a_day_that_no_month_has_never_comes() -> None:
+    assert '"0 0 31 2 *" in Europe/Berlin: never runs: no month of it has that day' == schedule_fault(
+        cron("0 0 31 2 *")
+    )
+    assert '"61 0 31 1 *" in Europe/Berlin: Bad minute' == schedule_fault(cron("61 0 31 1 *"))
+    assert '"0 0 32 1 *" in Europe/Berlin: Bad day-of-month' == schedule_fault(cron("0 0 32 1 *"))
+
+
+@pytest.mark.parametrize("dialect", ["debian-cron", "cronie", "busybox", "airflow", "pg_cron", "kubernetes"])
+@pytest.mark.parametrize(
+    "expression, same",
+    [
+        ("49-49/1 * * * *", "49 * * * *"),
+        ("1,7-07/2,9-11/2 5-5/2 * * *", "1,7,9,11 5 * * *"),
+        ("0 0 3-3/4 jan-1/2 *", "0 0 3 1 *"),
+        ("0 0 * * sun-0/2,Mon-MON/3", "0 0 * * 0,1"),
+        ("0 0 * * 00-0/3", "0 0 * * 0"),
+        ("0 0 * * sun-7/3", "0 0 * * 0,3,6"),
+    ],
+)
+def test_a_step_over_a_range_of_one_value_adds_none(dialect: str, expression: str, same: str) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    end = start + timedelta(days=60)
+    plain, stepped = (Schedule(dialect, text, "UTC") for text in (same, expression))
+    assert instants(plain, start, end) == instants(stepped, start, end)
+    assert next_instant(plain, start) == next_instant(stepped, start)
+
+
+def test_a_range_with_a_step_of_none_is_no_schedule() -> None:
+    assert schedule_fault(cron("5-5/0 * * * *")) is not None
+
+
 def test_a_question_over_years_ends_at_the_limit() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     assert MOST == len(instants(cron("* * * * *"), start, start + timedelta(days=4000)))
@@ -202,6 +234,12 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
         (cron("0 9 * * mon-fri"), "Mon-Fri at 09:00 Europe/Berlin"),
         (cron("0 9 * * 1,3"), "Mon, Wed at 09:00 Europe/Berlin"),
         (cron("30 1 2 * *"), "monthly on day 2 at 01:30 Europe/Berlin"),
+        (cron("*/90 * * * *", "UTC"), "every 90th minute of every hour UTC"),
+        (cron("*/11 * * * *", "UTC"), "every 11th minute of every hour UTC"),
+        (cron("*/45 * * * *", "UTC"), "every 45th minute of every hour UTC"),
+        (cron("0 4 * * sun-7", "UTC"), "daily at 04:00 UTC"),
+        (cron("0 4 * * 1-7", "UTC"), "daily at 04:00 UTC"),
+        (cron("49-49/1 * * * *", "UTC"), "at minute 49 of every hour UTC"),
         (cron("@reboot"), "when the host starts"),
         (Schedule("pg_cron", "10 seconds"), "every 10 seconds"),
         (Schedule("pg_cron", "0 4 * * *"), "daily at 04:00 UTC"),

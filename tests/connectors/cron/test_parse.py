@@ -159,3 +159,25 @@ def test_any_cursor_is_a_memory_or_unreadable(text: str) -> None:
     for cursor in (text, '{"v":1,"log":' + text):
         memory = CronCursor.from_json(cursor)
         assert memory is None or memory.as_json()
+
+
+def test_every_user_of_the_systems_tables_that_exists_is_named(tmp_path: Path) -> None:
+    """As cron asks for it: any number of users, with any characters; a uid is no name."""
+    unusual = ["3com", "svc@corp.example", "CORP\\nina", "ok$", "-dash", "1001", "_apt"]
+    many = [f"user{number:03}" for number in range(400)]
+    (tmp_path / "etc/cron.d").mkdir(parents=True)
+    (tmp_path / "etc/crontab").write_text("".join(f"0 1 * * *\t{name} /a\n" for name in many))
+    lines = [f"@daily {name} /a\n" for name in unusual]
+    (tmp_path / "etc/cron.d/jobs").write_text(
+        "MAILTO=root\n# 1 2 3 4 commented x\n" + "".join(lines) + "0 1 * * * 0 /a\n0 1 * * * gone /b\n"
+    )
+    stub = tmp_path / "bin/id"
+    stub.parent.mkdir()
+    stub.write_text(
+        '#!/bin/sh\n[ "$3" != gone ] || exit 1\n[ "$1 $3" != "-un 0" ] || { echo root; exit; }\necho "$3"\n'
+    )
+    stub.chmod(0o755)
+    text = f"N=n\n{script('collect.sh')}PATH={stub.parent}:/usr/bin:/bin sudo=\nnames\n"
+    env = {"HEADWAY_ETC": str(tmp_path / "etc"), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", text], capture_output=True, timeout=60, check=True, env=env)
+    assert done.stdout.decode().split("\n")[2:-1] == sorted([*many, *unusual])
