@@ -2,7 +2,7 @@
 
 Time fields: crontab(5), and entry.c of cron 3.0pl1: a range is `*`, a number or number-number; a step follows only `*`
 or a range; names stand for months and week days; a day field that begins with `*` never widens the other one. A range
-that runs backwards has no numbers; what follows a range up to the next blank or comma is skipped, so that `*5` is `*`.
+that runs backwards has no numbers; text between a range and the next blank or comma is skipped, so that `*5` is `*`.
 
 busybox (measured on 1.35): users' crontabs only, each owned by root; a line ends at a `#`; a `%` is a plain character;
 of the variables only SHELL counts (and MAILTO); a field that it cannot read is reported once, as "parse error", and

@@ -24,7 +24,7 @@ from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {8: "daa89ecb"}
+TEXTS = {9: "4d6da211"}
 """Version of the gate -> how the sum of its text begins."""
 
 
