@@ -30,6 +30,7 @@ from console.cli.services import by_urgency, critical_path_text, deadline_text, 
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes
 from console.control.services.risk import ENOUGH_DAYS, ForecastScore, risk_alarm_of, score_forecasts, scores_by_service
 from console.domain.forecast import JobForecastView, WhatIfOutcome
+from console.domain.history import EstimateKind
 from console.domain.service import ServiceView, format_percent, format_probability, reason_lines
 from console.domain.timeline import TimelineView
 from console.store.errors import NotFound
@@ -136,7 +137,7 @@ def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
         ValueColumn("slack", slack),
         ValueColumn("act by", lambda job: clock(job.act_by, job)),
         ValueColumn("green by", lambda job: clock(job.green_by, job), drop=3),
-        ValueColumn("source", lambda job: job.source, drop=4),
+        ValueColumn("estimated from", lambda job: job.basis.text, drop=4),
     )
 
 
@@ -185,7 +186,9 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
     for number, line in enumerate(reason_lines(service.reason or NO_FORECAST)):
         yield f"{'' if number else 'why':<10}{line}"
     if service.p_late is not None:
-        guessed = next((str(source.get("job")) for source in service.sources if source.get("source") == "like"), None)
+        guessed = next(
+            (str(source.get("job")) for source in service.sources if source.get("source") == EstimateKind.PEERS), None
+        )
         runs = f"{service.nights} runs" if service.nights else "declared durations (too few runs)"
         yield f"evidence  {runs if guessed is None else f'peer jobs of {guessed}, which has too few runs'}"
     if service.unreliable_because:

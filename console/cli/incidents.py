@@ -38,7 +38,7 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.run import evidence_text
-from console.domain.service import basis_text, limit_instances
+from console.domain.service import limit_instances
 from console.domain.system import TargetView
 from console.engine.api.client import EngineClient
 from console.timing.durations import format_duration, parse_duration, time_of_day
@@ -198,8 +198,8 @@ def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
     act = (
         f"act by {clock_text(act_by, service.zone, now)} ({relative_time_text(act_by, now)})" if act_by else "no act-by"
     )
-    source = f" · {basis_text(service.source)}" if service.source else ""
-    return f"  {service.title:<20} {service.timeliness.replace('_', ' '):<11} deadline {deadline}  {act}{source}"
+    basis = f" · {service.basis.text}" if service.basis else ""
+    return f"  {service.title:<20} {service.timeliness.replace('_', ' '):<11} deadline {deadline}  {act}{basis}"
 
 
 def _notification_line(delivery: DeliveryView) -> str:

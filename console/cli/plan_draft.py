@@ -236,7 +236,7 @@ def _step_lines(step: DraftStep) -> list[str]:
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     duration = "no estimate"
     if step.expected_s is not None:
-        duration = " · ".join(filter(None, (format_duration(step.expected_s), step.source)))
+        duration = " · ".join([format_duration(step.expected_s), *([step.basis.text] if step.basis else [])])
     rows = [
         ("why", step.why),
         ("variant", step.way),

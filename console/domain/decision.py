@@ -10,7 +10,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.domain.alert import TECHNICAL, AlertKind, SuppressionFacts
 from console.domain.finding import FindingChange
 from console.domain.forecast import JobForecast
-from console.domain.history import DurationEstimate
+from console.domain.history import DurationEstimate, EstimateBasis
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.service import Timeliness
 
@@ -118,7 +118,7 @@ class AffectedServiceVerdict:
     green_by: datetime | None
     expected_at: datetime | None
     timeliness: Timeliness
-    source: str
+    basis: EstimateBasis | None
     reason: str
     """Clauses; with the native starts that its act-by depends on, as `reason_lines` reads them."""
     submission: str = ""

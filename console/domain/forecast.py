@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from console.domain.history import EstimateBasis
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedForecast:
@@ -74,8 +76,8 @@ class JobForecast:
     """The latest start at which P(late) stays within the service's risk; None without one."""
     green_by: datetime | None
     """The same for its end."""
-    source: str
-    """Source of its usual duration: "history (14 runs)", "declared", "like 12 jobs"."""
+    basis: EstimateBasis
+    """Basis of its usual duration."""
 
 
 MAX_DIFFERENCE = 0.2
@@ -119,7 +121,7 @@ class JobForecastView:
     """As in JobForecast, as are the next three."""
     act_by: datetime | None
     green_by: datetime | None
-    source: str
+    basis: EstimateBasis
 
 
 @dataclass(frozen=True, slots=True)

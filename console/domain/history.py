@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 UNKNOWN = -1.0
@@ -120,16 +121,58 @@ class DurationQuantiles(NamedTuple):
         return DurationQuantiles(max(elapsed, self.p50), max(elapsed, self.p90), max(elapsed, self.p95))
 
 
+class EstimateKind(StrEnum):
+    """Kinds of data that a usual duration is estimated from, best first."""
+
+    HISTORY = "history"
+    DECLARED = "declared"
+    PEERS = "peers"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateBasis:
+    """The data that a figure is estimated from."""
+
+    kind: EstimateKind
+    count: int = 0
+    """Own runs or peer jobs; of a declared duration: peer jobs that its spread is taken from."""
+
+    @property
+    def text(self) -> str:
+        """ "history (31 runs)", "declared duration", "12 peer jobs", "no estimate"."""
+        match self.kind:
+            case EstimateKind.HISTORY:
+                return f"history ({self.count} run{'s' * (self.count != 1)})"
+            case EstimateKind.DECLARED:
+                return "declared duration" + (f", varies like {self.count} peer jobs" if self.count else "")
+            case EstimateKind.PEERS:
+                return f"{self.count} peer jobs"
+        return "no estimate"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EstimateBasis:
+        return cls(EstimateKind(data["kind"]), int(data["count"]))
+
+
+NO_ESTIMATE = EstimateBasis(EstimateKind.NONE)
+
+
 @dataclass(frozen=True, slots=True)
 class DurationEstimate:
-    """A job's usual duration, and its source: "history" (n runs), "declared", "like" (n jobs), "none"."""
+    """A job's usual duration."""
 
     job_id: int
-    source: str
+    source: EstimateKind
     runs: int
     takes: DurationQuantiles | None
-    like: int = 0
-    """Number of peer jobs."""
+    peers: int = 0
+    """Number of peer jobs that it is estimated from."""
+
+    @property
+    def basis(self) -> EstimateBasis:
+        counts = {EstimateKind.HISTORY: self.runs, EstimateKind.PEERS: self.peers}
+        return EstimateBasis(self.source, counts.get(self.source, 0))
 
     @property
     def p50(self) -> timedelta | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
+from console.domain.history import EstimateBasis
 from console.domain.job import Safety
 from console.domain.service import Timeliness
 
@@ -145,7 +146,7 @@ class AffectedServiceView:
     green_by: datetime | None
     expected: datetime | None
     timeliness: str
-    source: str
+    basis: EstimateBasis | None
     reason: str
     instance: str = ""
     """Of an end-to-end service: its submission; `title` ends in it."""

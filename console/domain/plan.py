@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import RunState, Verb
+from console.domain.history import EstimateBasis
 from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 
@@ -96,8 +97,8 @@ class DraftStep:
     """Next scheduled start for the same business date, in seconds from the proposal; None: never."""
     safety: str = Safety.ASK.value
     expected_s: float | None = None
-    source: str = ""
-    """Of `expected_s`: "history (14 runs)", "declared", "no estimate"."""
+    basis: EstimateBasis | None = None
+    """Basis of `expected_s`; None if nothing runs."""
     saves: tuple[SavedService, ...] = ()
     alternatives: tuple[str, ...] = ()
     alternative: str = ""
@@ -180,7 +181,8 @@ class PlanDraft:
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> PlanDraft:
         steps = tuple(
-            DraftStep(**{**one, "after": tuple(one["after"]), "alternatives": tuple(one["alternatives"]),
+            DraftStep(**{**one, "basis": EstimateBasis.from_json(one["basis"]) if one["basis"] else None,
+                    "after": tuple(one["after"]), "alternatives": tuple(one["alternatives"]),
                     "first_tier": tuple(one.get("first_tier", ())),
                     "saves": tuple(SavedService(**each) for each in one["saves"])})
             for one in data["steps"]

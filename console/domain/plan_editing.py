@@ -128,7 +128,7 @@ def _changed(step: DraftStep, changes: DraftChanges) -> DraftStep:
         preview=step.preview if same else {},
         cannot=step.cannot if verb == step.verb else "",
         expected_s=None if marks else step.expected_s,
-        source="" if marks else step.source,
+        basis=None if marks else step.basis,
     )
 
 

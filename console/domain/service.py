@@ -118,13 +118,6 @@ def format_risk(p_late: float) -> str:
     return f"risk {format_probability(p_late)}"
 
 
-def basis_text(source: str) -> str:
-    """The basis of an estimate: "history (31 runs)", "declared duration", "12 peer jobs"."""
-    if source.startswith("like "):
-        return f"{source.split()[1]} peer jobs"
-    return source.replace("declared", "declared duration", 1) if source.startswith("declared") else source
-
-
 def strip_probability(words: str) -> str:
     return _PROBABILITY.sub("", words)
 

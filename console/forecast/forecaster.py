@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.estimates import source_label
 from console.control.snapshot.incremental import SourceMemo
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.forecast import JobForecast
+from console.domain.history import EstimateKind
 from console.forecast.calibration import learned_slopes, publish_odds
 from console.forecast.finish_times import FinishTimes, NodeState, RestartClocks, ServiceForecast, ServiceOdds
 from console.forecast.night_graph import (
@@ -105,7 +105,7 @@ def forecast_basis(index: EstateIndex, points: Sequence[NightPoint], days: Itera
     """`points`: numbered within the group."""
     jobs, estate = dict.fromkeys(point.job_id for point in points), index.estate
     past = (source.get(job_id) for job_id in jobs for source in (estate.history, estate.durations))
-    declared = tuple((index.job(job_id).expected, index.estimate(job_id).like) for job_id in jobs)
+    declared = tuple((index.job(job_id).expected, index.estimate(job_id).peers) for job_id in jobs)
     promised = tuple((day.service.name, day.business_date, day.deadline, day.service.risk, day.ends) for day in days)
     return ForecastBasis(tuple(points), (promised, declared), (*past, estate.forecasts))
 
@@ -323,7 +323,7 @@ def _with_odds(
         job_id = points[job].job_id
         criticality[job_id] = max(criticality.get(job_id, 0.0), float(slack.critical[job]))
     estimates = [index.estimate(job_id) for job_id in path]
-    nights = min((estimate.runs if estimate.source == "history" else 0 for estimate in estimates), default=0)
+    nights = min((estimate.runs if estimate.source is EstimateKind.HISTORY else 0 for estimate in estimates), default=0)
     late = answer_for(sim, promise).late
     if late >= MIN_LATE_EXPLAINED:
         reason = explain_lateness(index, sim, points, past, night_kind(day.business_date), slack)
@@ -366,8 +366,9 @@ def _job_forecasts(
 
 
 def _job_forecast(index: EstateIndex, job_id: int, slack: JobSlack, simulated: SimulatedService) -> JobForecast:
-    source = source_label([index.estimate(job_id)])
-    peers = simulated.sim.night.views[-1].takes.others if source == "declared" else 0
+    basis = index.estimate(job_id).basis
+    if basis.kind is EstimateKind.DECLARED:
+        basis = replace(basis, count=simulated.sim.night.views[-1].takes.others)
     p50, p80, p95 = (round_up_to_minute(simulated.instant(at)) for at in slack.finish)
     return JobForecast(
         job_id=job_id,
@@ -379,7 +380,7 @@ def _job_forecast(index: EstateIndex, job_id: int, slack: JobSlack, simulated: S
         slack_s=slack.slack // 60 * 60 if np.isfinite(slack.slack) else None,
         act_by=None if slack.begun_by is None else simulated.instant(slack.begun_by),
         green_by=None if slack.green_by is None else simulated.instant(slack.green_by),
-        source=f"{source}, varies like {peers} jobs" if peers else source,
+        basis=basis,
     )
 
 

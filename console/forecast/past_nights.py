@@ -16,7 +16,7 @@ import numpy as np
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import SourceMemo
-from console.domain.history import MANY_A_DAY, MIN_RUNS, NO_HISTORY, RunHistory
+from console.domain.history import MANY_A_DAY, MIN_RUNS, NO_HISTORY, EstimateKind, RunHistory
 from console.forecast.night_graph import NightPoint, StartReference
 from console.forecast.simulation.draws import SHORTEST
 from console.forecast.simulation.past_views import MOST_NIGHTS, UNKNOWN_SPREAD, logs
@@ -133,7 +133,7 @@ def _night_matrices(
     nights = NightMatrices(*(np.full((len(dates), len(jobs)), np.nan) for _ in range(5)))
     for column, (job_id, past) in enumerate(zip(jobs, pasts, strict=True)):
         estimate = index.estimate(job_id)
-        if estimate.source == "declared" and estimate.p50 is not None:
+        if estimate.source is EstimateKind.DECLARED and estimate.p50 is not None:
             nights.takes[:, column] = estimate.p50.total_seconds()
         elif len(past.takes) < MIN_RUNS:
             latest = np.array(index.estate.durations.get(job_id, ())[: len(dates)], float)[::-1]
@@ -154,11 +154,11 @@ def _declared(index: EstateIndex, point: NightPoint) -> tuple[float, float]:
     """Duration of a job with too few runs, as declared or as its peers take, s, and the uncertainty of the latter, in
     logarithms; NaN for any other job."""
     estimate = index.estimate(point.job_id)
-    if estimate.source not in ("declared", "like") or estimate.takes is None or not point.takes:
+    if estimate.source not in (EstimateKind.DECLARED, EstimateKind.PEERS) or estimate.takes is None or not point.takes:
         return np.nan, np.nan
     usual, most = estimate.takes.p50.total_seconds(), estimate.takes.p90.total_seconds()
     takes = usual * point.factor + point.longer
-    if estimate.source == "declared":
+    if estimate.source is EstimateKind.DECLARED:
         return takes, np.nan
     spread = float(logs(np.array(most)) - logs(np.array(usual))) / NINE_OF_TEN
     return takes, max(spread, UNKNOWN_SPREAD)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.pools import slot_text
-from console.domain.history import NO_HISTORY
+from console.domain.history import NO_HISTORY, EstimateKind
 from console.domain.service import format_percent
 from console.domain.settings import JobPool
 from console.forecast.night_graph import NightPoint, instant_of
@@ -18,7 +19,6 @@ from console.forecast.simulation.simulator import SimulationRun
 from console.forecast.simulation.sweep import CHUNK
 from console.forecast.simulation.values import AT_ONCE, Floats, JobPhase, NightHistory, RerunRule
 from console.forecast.usual import level_shift, shift_text, usual_values
-from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.timing.formats import local_time
 
@@ -100,6 +100,18 @@ class LatenessReason(NamedTuple):
     """The job of the first reason."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Night:
+    """The simulated night and its past."""
+
+    index: EstateIndex
+    sim: SimulationRun
+    points: Sequence[NightPoint]
+    past: NightHistory
+    kind: str
+    weights: Floats
+
+
 def explain_lateness(
     index: EstateIndex,
     sim: SimulationRun,
@@ -108,13 +120,14 @@ def explain_lateness(
     kind: str,
     slack: ServiceSlack,
 ) -> LatenessReason:
-    """`points`: by job of the simulation; `kind`: of tonight, for example "Thursday"."""
+    """The reasons that cost most. `points`: by job of the simulation; `kind`: of tonight, for example "Thursday"."""
+    night = _Night(index, sim, points, past, kind, slack.weights)
     costs: dict[str, float] = {}
     job_of: dict[str, int] = {}
     for critical in sorted(slack.jobs[slack.critical[slack.jobs] > 0].tolist()):
         probability = float(slack.critical[critical])
         for job in (critical, *_finished_predecessors(points, sim, critical)):
-            for text, seconds in _reasons(index, sim, points, past, kind, slack.weights, job):
+            for text, seconds in _reasons(night, job):
                 costs[text] = max(costs.get(text, 0.0), probability * seconds)
                 job_of[text] = points[job].job_id
     worst = sorted(costs, key=lambda text: (-costs[text], text))[:MOST]
@@ -144,75 +157,90 @@ def _finished_predecessors(points: Sequence[NightPoint], sim: SimulationRun, job
         job = last
 
 
-def _reasons(
-    index: EstateIndex,
-    sim: SimulationRun,
-    points: Sequence[NightPoint],
-    past: NightHistory,
-    kind: str,
-    weights: Floats,
-    job: int,
-) -> Iterator[CostedReason]:
-    point, tonight, place = points[job], sim.tonight, sim.night.plan.place
-    facts = index.job(point.job_id)
-    name, times = clean_line(facts.name), past.takes[:, job]
+def _reasons(night: _Night, job: int) -> Iterator[CostedReason]:
+    """Everything that delays the job, with its cost."""
+    index, point = night.index, night.points[job]
+    name = index.name(point.job_id)
+    slots = list(slot_waits(index, night.sim, night.points, night.weights, job))
+    yield from slots
+    if not (slots and night.sim.tonight.stand[job] == JobPhase.READY):
+        yield from _delay_tonight(night, name, job)
+    if night.sim.tonight.stand[job] in (JobPhase.WAITS, JobPhase.READY, JobPhase.RUNS) and not point.failed:
+        yield from _frequent_failures(night.sim, name, night.past, job)
+    yield from _wide_spread_of_peers(index, point, name)
+    yield from _level_shift(index, point, name, night.past.takes[:, job])
+    yield from _start_before_upstreams(night, name, job)
 
-    def longer(did: str, took: float) -> Iterator[CostedReason]:
-        if index.estimate(point.job_id).source != "declared":
-            yield from _longer_than_usual(name, did, took, times, past, kind)
-        elif (over := took - float(times[-1])) >= MIN_SECONDS:
-            yield f"{name} {did} {format_duration(took)}, {format_duration(over)} over what is declared", over
 
-    for_slot = list(slot_waits(index, sim, points, weights, job))
-    yield from for_slot
+def _delay_tonight(night: _Night, name: str, job: int) -> Iterator[CostedReason]:
+    """A duration or a wait of tonight that is longer than usual, or the repair of a failed run."""
+    sim, tonight = night.sim, night.sim.tonight
     match tonight.stand[job]:
         case JobPhase.RUNS:
-            yield from longer("has run", sim.now - tonight.start[job])
-        case JobPhase.DONE if point.says and np.isfinite(tonight.start[job]):
-            yield from longer("took", tonight.end[job] - tonight.start[job])
-        case JobPhase.READY if not for_slot:
-            waited = sim.now - tonight.ready[job]
-            yield from _longer_than_usual(name, "has waited", waited, past.waits[:, job], past, kind)
+            yield from _long_duration(night, f"{name} has run", sim.now - tonight.start[job], job)
+        case JobPhase.DONE if night.points[job].says and np.isfinite(tonight.start[job]):
+            yield from _long_duration(night, f"{name} took", tonight.end[job] - tonight.start[job], job)
+        case JobPhase.READY:
+            waits = night.past.waits[:, job]
+            yield from _longer_than_usual(night, f"{name} has waited", sim.now - tonight.ready[job], waits)
         case JobPhase.FAILED:
-            repair = float(np.median(sim.finish[0, place[job]])) - sim.now
+            repair = float(np.median(sim.finish[0, sim.night.plan.place[job]])) - sim.now
             text = f"{name} failed (by past repairs it succeeds in {format_duration(repair)})"
             yield text, max(repair, MIN_SECONDS)
-    if tonight.stand[job] in (JobPhase.WAITS, JobPhase.READY, JobPhase.RUNS) and not point.failed:
-        yield from _frequent_failures(sim, name, past, job)
-    estimate = index.estimate(point.job_id)
-    if estimate.source == "like" and estimate.takes is not None and point.stand is not JobPhase.DONE and point.takes:
-        usual = format_duration(estimate.takes.p50)
-        text = (
-            f"{name} has {estimate.runs} run{'s' * (estimate.runs != 1)}, and {estimate.like} jobs like it take {usual}"
-        )
-        yield text, (estimate.takes.p95 - estimate.takes.p50).total_seconds() + MIN_SECONDS
-    yield from _level_shift(index, point, name, times)
-    if isinstance(point.rule, RerunRule):
-        costs = sim.finish[0, place[job]] - sim.finish[0, place[point.rule.first]]
-        share = float(weights @ (costs > 1.0))
-        if share >= OFTEN:
-            starts = f"{name} starts {local_time(instant_of(point.due), facts.zone, index.now)} by its schedule"
-            early = f"with {format_percent(share)} probability before its upstreams succeed"
-            yield f"{starts}, {early}", float(weights @ costs)
 
 
-def _longer_than_usual(
-    name: str, did: str, took: float, times: Floats, past: NightHistory, kind: str
-) -> Iterator[CostedReason]:
-    ran = np.isfinite(times)
+def _long_duration(night: _Night, what: str, took: float, job: int) -> Iterator[CostedReason]:
+    """A duration above the declared one, or above those of past nights. `what`: "dwh/mart took"."""
+    times = night.past.takes[:, job]
+    if night.index.estimate(night.points[job].job_id).source is not EstimateKind.DECLARED:
+        yield from _longer_than_usual(night, what, took, times)
+    elif (over := took - float(times[-1])) >= MIN_SECONDS:
+        yield f"{what} {format_duration(took)}, {format_duration(over)} over the declared duration", over
+
+
+def _longer_than_usual(night: _Night, what: str, took: float, times: Floats) -> Iterator[CostedReason]:
+    """A duration or a wait above those of past nights (`times`)."""
+    past, kind, ran = night.past, night.kind, np.isfinite(times)
     same = past.alike == 1.0 if past.alike is not None else np.ones(len(times), bool)
     kinds = [kind if is_same else "" for is_same in same[ran]]
     usual = usual_values(times[ran].tolist(), kinds, kind, OWN_NIGHTS)
     if usual is None:
         return
-    middle, rare, of = usual.most(0.5), usual.most(0.9), "" if usual.what == "runs" else f"{kind} "
-    over, than = (took - rare, f"over its {of}p90") if took > rare else (took - middle, "more than usual")
+    median, p90, of = usual.most(0.5), usual.most(0.9), "" if usual.what == "runs" else f"{kind} "
+    over, than = (took - p90, f"over its {of}p90") if took > p90 else (took - median, "more than usual")
     if over >= MIN_SECONDS:
         runs = f"({len(usual.values)} runs)"
-        yield f"{name} {did} {format_duration(took)}, {format_duration(over)} {than} {runs}", took - middle
+        yield f"{what} {format_duration(took)}, {format_duration(over)} {than} {runs}", took - median
+
+
+def _wide_spread_of_peers(index: EstateIndex, point: NightPoint, name: str) -> Iterator[CostedReason]:
+    """The uncertainty of a job that is estimated from its peers."""
+    known = index.estimate(point.job_id)
+    if known.source is not EstimateKind.PEERS or known.takes is None:
+        return
+    if point.stand is not JobPhase.DONE and point.takes:
+        runs, usual = f"{known.runs} run{'s' * (known.runs != 1)}", format_duration(known.takes.p50)
+        cost = (known.takes.p95 - known.takes.p50).total_seconds() + MIN_SECONDS
+        yield f"{name} has {runs}; its {known.peers} peer jobs take {usual}", cost
+
+
+def _start_before_upstreams(night: _Night, name: str, job: int) -> Iterator[CostedReason]:
+    """A start by schedule that often comes before the upstreams succeed, so that the job runs twice."""
+    index, sim, point = night.index, night.sim, night.points[job]
+    if not isinstance(point.rule, RerunRule):
+        return
+    place = sim.night.plan.place
+    costs = sim.finish[0, place[job]] - sim.finish[0, place[point.rule.first]]
+    share = float(night.weights @ (costs > 1.0))
+    if share >= OFTEN:
+        zone = index.job(point.job_id).zone
+        starts = f"{name} starts {local_time(instant_of(point.due), zone, index.now)} by its schedule"
+        early = f"with {format_percent(share)} probability before its upstreams succeed"
+        yield f"{starts}, {early}", float(night.weights @ costs)
 
 
 def _frequent_failures(sim: SimulationRun, name: str, past: NightHistory, job: int) -> Iterator[CostedReason]:
+    """The average cost of its failures on past nights."""
     repairs = past.repairs[:, job]
     failed, nights = ~np.isnan(repairs), np.isfinite(past.takes[:, job]) | ~np.isnan(repairs)
     known = repairs[np.isfinite(repairs)]

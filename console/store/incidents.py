@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC
 from typing import Any
 
@@ -27,7 +28,7 @@ from console.store.notification_state import (
 )
 
 _SERVICE = (
-    "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "source",
+    "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "basis",
     "reason", "submission",
 )  # fmt: skip
 _TIMELINESS = _SERVICE.index("timeliness")
@@ -241,7 +242,8 @@ class IncidentWriter:
 def _service(incident_id: int, service_id: int, one: AffectedServiceVerdict) -> Values:
     return (
         incident_id, service_id, one.business_date.isoformat(), micros(one.deadline), optional_micros(one.act_by),
-        optional_micros(one.green_by), optional_micros(one.expected_at), one.timeliness.value, one.source, one.reason,
+        optional_micros(one.green_by), optional_micros(one.expected_at), one.timeliness.value,
+        json.dumps(asdict(one.basis)) if one.basis else "", one.reason,
         one.submission,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import zip_longest
 from typing import Any
@@ -142,7 +142,7 @@ def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names
 
 def _job_forecast(job: JobForecast) -> dict[str, object]:
     times = {f"{name}_us": optional_micros(getattr(job, name)) for name in ("p50", "p80", "p95", "act_by", "green_by")}
-    risk = {"late": job.late, "decides": job.decides, "slack_s": job.slack_s, "source": job.source}
+    risk = {"late": job.late, "decides": job.decides, "slack_s": job.slack_s, "basis": asdict(job.basis)}
     return {"job": job.job_id, **risk, **times}
 
 

@@ -27,6 +27,7 @@ from console.cli.main import main
 from console.cli.output import counted
 from console.cli.reader import lease_holder_text
 from console.domain.alert import SuppressionView
+from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.incident import IncidentRow, IncidentView
 from console.domain.plan import DraftStep
 from console.store.db import lease
@@ -282,4 +283,6 @@ def test_a_system_that_there_is_none_of_is_not_answered_by_an_empty_list(
 def test_how_long_a_step_takes_ends_in_no_dot_where_nothing_says_from_what() -> None:
     step = DraftStep(1, "hold", 1, "etl/a", "etl", None, "", "", "its own clock", expected_s=0.0)
     assert "      duration 0s" in plan_draft._step_lines(step)
-    assert "      duration 0s · declared" in plan_draft._step_lines(replace(step, source="declared"))
+    assert "      duration 0s · declared duration" in plan_draft._step_lines(
+        replace(step, basis=EstimateBasis(EstimateKind.DECLARED))
+    )

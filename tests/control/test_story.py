@@ -6,6 +6,7 @@ from connectors.sdk.states import RunState
 from console.control.incidents.impact import reruns_after
 from console.domain.alert import AlertKind
 from console.domain.decision import Decisions, MemberVerdict
+from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.job import Safety
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
@@ -64,7 +65,7 @@ def test_one_failure_is_one_incident_with_its_two_clocks_for_each_service_it_hur
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
     assert "04:00 UTC load_orders starts: stale unless fixed, then rerun" == supply.reason
-    assert ("declared", Timeliness.AT_RISK) == (supply.source, supply.timeliness)
+    assert (EstimateBasis(EstimateKind.DECLARED), Timeliness.AT_RISK) == (supply.basis, supply.timeliness)
     assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
     assert "daily-revenue" == revenue.service
     assert {1: "root", 2: "threatened", 3: "threatened", 4: "threatened", 5: "threatened"} == roles(night.decisions)

@@ -177,7 +177,7 @@ def test_one_incident_opens_with_the_clocks_of_both_services_and_one_alert_leave
     assert moment("03:58") < plan.act_by < moment("04:15")
     assert moment("04:15") < plan.green_by < moment("04:35")
     assert {"supply-plan": "history (60 runs)", "daily-revenue": "history (60 runs)"} == {
-        one.name: one.source for one in incident.services
+        one.name: one.basis.text for one in incident.services if one.basis
     }
     assert {"on_time"} == {
         night.service(name).timeliness for name in ("price-list", "stock-cover", "customer-segments")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.snapshot.estimates import estimate_duration, quantile, source_label, total_duration
-from console.domain.history import DurationEstimate, DurationQuantiles
+from console.control.snapshot.estimates import estimate_duration, quantile, total_duration, weakest_basis
+from console.domain.history import DurationEstimate, DurationQuantiles, EstimateKind
 from tests.factories import job, minutes
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
@@ -18,17 +18,20 @@ DECLARED = job(1, "etl-hosts/db07:extract", "03:10", expected=minutes(14))
 
 def test_five_successes_are_a_history() -> None:
     found = estimate_duration(DECLARED, (600, 660, 720, 780, 840))
-    assert DurationEstimate(1, "history", 5, DurationQuantiles(minutes(12), minutes(13.6), minutes(13.8))) == found
+    assert (
+        DurationEstimate(1, EstimateKind.HISTORY, 5, DurationQuantiles(minutes(12), minutes(13.6), minutes(13.8)))
+        == found
+    )
 
 
 def test_four_successes_are_not_and_what_is_declared_counts() -> None:
-    assert DurationEstimate(1, "declared", 4, DurationQuantiles(*(minutes(14),) * 3)) == estimate_duration(
+    assert DurationEstimate(1, EstimateKind.DECLARED, 4, DurationQuantiles(*(minutes(14),) * 3)) == estimate_duration(
         DECLARED, (1, 2, 3, 4)
     )
 
 
 def test_without_history_and_declaration_there_is_no_estimate() -> None:
-    assert DurationEstimate(1, "none", 4, None) == estimate_duration(EXTRACT, (1, 2, 3, 4))
+    assert DurationEstimate(1, EstimateKind.NONE, 4, None) == estimate_duration(EXTRACT, (1, 2, 3, 4))
 
 
 @pytest.mark.parametrize(
@@ -53,11 +56,13 @@ def test_a_running_job_with_a_declared_duration_that_has_passed_may_end_at_any_m
 
 
 def test_a_path_is_labelled_by_its_weakest_part() -> None:
-    long, short = (DurationEstimate(1, "history", runs, DurationQuantiles(*(minutes(1),) * 3)) for runs in (60, 14))
+    long, short = (
+        DurationEstimate(1, EstimateKind.HISTORY, runs, DurationQuantiles(*(minutes(1),) * 3)) for runs in (60, 14)
+    )
     declared, none = estimate_duration(DECLARED, ()), estimate_duration(EXTRACT, ())
-    assert "history (14 runs)" == source_label([long, short])
-    assert "declared" == source_label([long, declared])
-    assert "no estimate" == source_label([long, declared, none])
+    assert "history (14 runs)" == weakest_basis([long, short]).text
+    assert "declared duration" == weakest_basis([long, declared]).text
+    assert "no estimate" == weakest_basis([long, declared, none]).text == weakest_basis([]).text
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1), st.floats(0, 1))

@@ -39,7 +39,7 @@ def test_each_job_that_runs_or_waits_is_told_and_what_is_done_is_not() -> None:
     calm = jobs(day("02:00"))
     assert [EXTRACT.id, LOAD.id, MART.id] == list(calm)
     assert (at("03:30"), at("03:30")) == (calm[EXTRACT.id].p50, calm[EXTRACT.id].p95)
-    assert ("declared", "history (18 runs)") == (calm[EXTRACT.id].source, calm[MART.id].source)
+    assert ("declared duration", "history (18 runs)") == (calm[EXTRACT.id].basis.text, calm[MART.id].basis.text)
     assert [LOAD.id, MART.id] == list(jobs(day("03:45", done(EXTRACT, "03:10"))))
 
 

@@ -7,11 +7,18 @@ from datetime import timedelta
 
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.control.snapshot.estimates import estimate_duration, source_label
+from console.control.snapshot.estimates import estimate_duration, weakest_basis
 from console.control.snapshot.incremental import part_with
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import Estate
-from console.domain.history import DurationPrior, DurationQuantiles, PeerGroup, duration_prior
+from console.domain.history import (
+    DurationPrior,
+    DurationQuantiles,
+    EstimateBasis,
+    EstimateKind,
+    PeerGroup,
+    duration_prior,
+)
 from console.domain.service import Timeliness
 from console.forecast.forecaster import Forecaster
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
@@ -41,20 +48,20 @@ def test_a_new_job_takes_as_long_as_those_like_it_and_as_uncertainly() -> None:
     assert told.p95_at is not None
     assert abs(told.expected_at - at("06:00")) < timedelta(minutes=10)
     assert told.p95_at - told.expected_at > timedelta(minutes=40), "nine of ten of them take thrice as long as half"
-    assert ("like", 0, 12) == (told.sources[-1].source, told.sources[-1].runs, told.sources[-1].like)
-    assert "like 12 jobs" == source_label(told.sources) == told.jobs[-1].source
+    assert ("peers", 0, 12) == (told.sources[-1].source, told.sources[-1].runs, told.sources[-1].peers)
+    assert EstimateBasis(EstimateKind.PEERS, 12) == weakest_basis(told.sources) == told.jobs[-1].basis
     near = day(replace(KNOWN, services=(service("daily", "06:20", NEW),)))
-    assert "dwh/new has 0 runs, and 12 jobs like it take 30m" in near.reason
+    assert "dwh/new has 0 runs; its 12 peer jobs take 30m" in near.reason
 
 
 def test_what_its_target_does_comes_before_its_system_and_what_is_declared_before_both() -> None:
     here = DurationPrior(7, DurationQuantiles(minutes(1), minutes(2), minutes(3)))
     both: dict[PeerGroup, DurationPrior] = {"dwh": LIKES, NEW.target_id: here}
-    assert (7, minutes(1)) == (estimate_duration(NEW, (), both).like, estimate_duration(NEW, (), both).p50)
+    assert (7, minutes(1)) == (estimate_duration(NEW, (), both).peers, estimate_duration(NEW, (), both).p50)
     assert "declared" == estimate_duration(replace(NEW, expected=minutes(5)), (), both).source
     assert ("history", 0) == (
         estimate_duration(NEW, (60.0,) * 5, both).source,
-        estimate_duration(NEW, (60.0,) * 5, both).like,
+        estimate_duration(NEW, (60.0,) * 5, both).peers,
     )
     assert "none" == estimate_duration(NEW, (), {"other": LIKES}).source
     assert "none" == estimate_duration(replace(NEW, parent_id=1), (), both).source, "tasks are not like jobs"
@@ -64,7 +71,7 @@ def test_its_own_first_runs_weigh_more_than_what_is_guessed() -> None:
     few = day(replace(KNOWN, durations={NEW.id: (300.0, 310.0, 290.0)}))
     assert few.expected_at is not None
     assert abs(few.expected_at - at("05:35")) < timedelta(minutes=3)
-    assert "like 12 jobs" == few.jobs[-1].source
+    assert EstimateBasis(EstimateKind.PEERS, 12) == few.jobs[-1].basis
 
 
 def test_a_part_of_the_estate_guesses_as_the_whole_does() -> None:
@@ -100,8 +107,8 @@ def test_what_is_declared_varies_as_the_jobs_around_it_and_says_so() -> None:
     begun = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), done(MART, "04:30"),
              run(5, NEW, "05:30", RunState.RUNNING, period_at=None)]  # fmt: skip
     told, alone = (day(replace(each, runs=begun), "05:40") for each in (seen, replace(seen, history={}, durations={})))
-    assert "declared, varies like 3 jobs" == told.jobs[-1].source
-    assert "declared" == alone.jobs[-1].source
+    assert "declared duration, varies like 3 peer jobs" == told.jobs[-1].basis.text
+    assert "declared duration" == alone.jobs[-1].basis.text
     assert told.expected_at is not None
     assert told.p95_at is not None
     assert abs(told.expected_at - at("06:30")) < timedelta(minutes=5)
@@ -118,5 +125,5 @@ def test_what_has_overtaken_the_time_that_was_declared_is_not_over_at_once() -> 
     told = day(seen, "06:30")
     assert told.p_late is not None
     assert 0.3 < told.p_late < 0.95, "twice as long as declared, and ten minutes left"
-    assert "dwh/new has run 1h, 30m over what is declared" in told.reason
+    assert "dwh/new has run 1h, 30m over the declared duration" in told.reason
     assert "runs)" not in told.reason

@@ -173,7 +173,7 @@ def test_there_is_one_incident_with_the_failed_cron_job_as_its_root(night: Night
 def test_the_incident_hurts_two_services_with_act_by_times_from_declared_durations(night: Night) -> None:
     hurt = {one["name"]: one for one in night.opened["services"]}
     assert {"supply-plan", "daily-revenue"} == set(hurt)
-    assert all(one["act_by"] is not None and "declared" in one["source"] for one in hurt.values()), hurt
+    assert all(one["act_by"] is not None and "declared" == one["basis"]["kind"] for one in hurt.values()), hurt
 
 
 def test_one_alert_per_url_of_the_route_tells_all_that_is_needed(night: Night) -> None:

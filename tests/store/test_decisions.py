@@ -25,7 +25,7 @@ from console.domain.decision import (
 from console.domain.dependency import DependencyOrigin
 from console.domain.estate import DependencyFacts, EvaluationSettings, LastVerdict, RunFacts
 from console.domain.forecast import ForecastTally, JobForecast, PeakForecast
-from console.domain.history import DurationEstimate
+from console.domain.history import DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJob
 from console.domain.service import Timeliness
@@ -69,7 +69,15 @@ def incident(**changes: Any) -> IncidentDecision:
         members=(MemberVerdict(1, "2026-11-20T03:10:00Z", "root", 1), MemberVerdict(4, "m", "threatened", None)),
         services=(
             AffectedServiceVerdict(
-                "supply", BD, at("05:30"), at("03:58"), at("04:21"), at("06:00"), Timeliness.AT_RISK, "declared", "x"
+                "supply",
+                BD,
+                at("05:30"),
+                at("03:58"),
+                at("04:21"),
+                at("06:00"),
+                Timeliness.AT_RISK,
+                EstimateBasis(EstimateKind.DECLARED),
+                "x",
             ),
         ),
         fingerprint="f1",
@@ -176,7 +184,7 @@ def day(**changes: Any) -> ServiceDayVerdict:
     one = ServiceDayVerdict(
         "supply", BD, at("05:30"), Timeliness.AT_RISK, "open", None, at("05:00"), at("06:00"), at("03:58"), at("04:21"),
         EXTRACT, "run:1:2026-11-20T03:10:00Z",
-        (DurationEstimate(1, "declared", 0, None),), (1, 4), "act by 03:58",
+        (DurationEstimate(1, EstimateKind.DECLARED, 0, None),), (1, 4), "act by 03:58",
     )  # fmt: skip
     return replace(one, **changes)
 
@@ -207,8 +215,8 @@ def test_an_incident_is_opened_with_one_delivery_for_each_url_of_its_route(serve
         "SELECT url_index, url_words, state, tries FROM delivery ORDER BY url_index"
     )
     assert [("opened", "INC-0001 opened")] == served.rows("SELECT kind, words FROM event")
-    assert ("supply", "at_risk", "declared") == served.one(
-        "SELECT s.name, x.timeliness, x.source FROM incident_service x JOIN service s ON s.id = x.service_id"
+    assert ("supply", "at_risk", '{"kind": "declared", "count": 0}') == served.one(
+        "SELECT s.name, x.timeliness, x.basis FROM incident_service x JOIN service s ON s.id = x.service_id"
     )
 
 
@@ -482,7 +490,18 @@ def test_what_a_day_leaves_to_its_jobs_is_read_by_service_and_by_job(
     )  # days long past wait for nothing
     ids = [served.job_id(name) for name in JOBS[:2]]
     ahead = [
-        JobForecast(job_id, 0.2, 1.0, at("04:00"), at("04:10"), at("05:00"), slack, at("03:58"), None, "declared")
+        JobForecast(
+            job_id,
+            0.2,
+            1.0,
+            at("04:00"),
+            at("04:10"),
+            at("05:00"),
+            slack,
+            at("03:58"),
+            None,
+            EstimateBasis(EstimateKind.DECLARED),
+        )
         for job_id, slack in zip(ids, (-60, None), strict=True)
     ]
     decide(served, "03:00", service_days=(verdict(0.2, jobs=tuple(ahead), distrust="far off"),))

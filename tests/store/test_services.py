@@ -10,7 +10,7 @@ import pytest
 from console.cli.services import attainment_json, attainment_lines, attainment_table, service_json
 from console.domain.decision import Decisions, ServiceDayVerdict
 from console.domain.estate import EvaluationSettings
-from console.domain.history import DurationEstimate, DurationQuantiles
+from console.domain.history import DurationEstimate, DurationQuantiles, EstimateKind
 from console.domain.ids import micros
 from console.domain.promise import (
     AttainmentDay,
@@ -179,7 +179,9 @@ def test_a_service_without_days_has_no_share_and_all_of_its_budget() -> None:
 
 
 def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: Estate, reads: Queries) -> None:
-    sources = (DurationEstimate(served.job_id(), "history", 14, DurationQuantiles(*map(minutes, (4, 6, 7)))),)
+    sources = (
+        DurationEstimate(served.job_id(), EstimateKind.HISTORY, 14, DurationQuantiles(*map(minutes, (4, 6, 7)))),
+    )
     judged(served, replace(day(incident_key=None), sources=sources, path=(served.job_id(),)))
     served.ingest(failed(), run(attempt="2", started_at=at("03:20"), ended_at=at("03:26")), now="03:30")
     [found] = reads.service_days.critical_path("supply", BD.isoformat())

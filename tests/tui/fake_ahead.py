@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from console.domain.forecast import JobForecastView
+from console.domain.history import EstimateBasis, EstimateKind
 
 MIDNIGHT = datetime(2026, 11, 19, 23, 0, tzinfo=UTC)
 EXTRACT, LOAD = "etl-hosts/db07:extract_orders", "warehouse-airflow/load_orders"
@@ -23,14 +24,14 @@ def ahead(service: str, job: str, **changes: Any) -> JobForecastView:
     title, due = {"supply-plan": ("Supply plan", "06:30"), "daily-revenue": ("Daily revenue", "07:30")}[service]
     told: dict[str, Any] = {
         "late": 0.0, "decides": 1.0, "done": ("04:12", "04:20", "04:41"), "slack": 9, "act_by": "03:58",
-        "green_by": "04:21", "source": "history (31 runs)",
+        "green_by": "04:21", "basis": EstimateBasis(EstimateKind.HISTORY, 31),
     } | changes  # fmt: skip
     p50, p80, p95 = map(minute, told["done"])
     act_by, green_by = (None if told[name] is None else minute(told[name]) for name in ("act_by", "green_by"))
     slack = None if told["slack"] is None else told["slack"] * 60
     return JobForecastView(
         title, service, "2026-11-19", "Europe/Berlin", minute(due), job, told["late"], told["decides"], p50, p80, p95,
-        slack, act_by, green_by, told["source"],
+        slack, act_by, green_by, told["basis"],
     )  # fmt: skip
 
 
@@ -40,12 +41,12 @@ def all_ahead() -> list[JobForecastView]:
         ahead("supply-plan", LOAD, late=0.38, decides=0.97, done=("04:24", "04:33", "04:57"), act_by="04:18",
               green_by="04:30"),
         ahead("supply-plan", SUPPLY, late=0.38, done=("06:21", "06:40", "07:02"), act_by="04:30", green_by="06:30",
-              source="declared"),
+              basis=EstimateBasis(EstimateKind.DECLARED)),
         ahead("daily-revenue", EXTRACT, late=0.04, decides=0.61, slack=82, act_by="04:40", green_by="04:54"),
         ahead("daily-revenue", LOAD, late=0.04, decides=0.61, slack=82, done=("04:24", "04:33", "04:57"),
               act_by="05:02", green_by="05:14"),
         ahead("daily-revenue", MART, late=0.04, slack=-4, done=("06:08", "06:19", "06:47"), act_by="05:20",
-              green_by="07:30", source="like 12 jobs"),
+              green_by="07:30", basis=EstimateBasis(EstimateKind.PEERS, 12)),
     ]  # fmt: skip
 
 

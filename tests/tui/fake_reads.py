@@ -18,6 +18,7 @@ from console.domain.dependency import GateView, LineageRun, LineageView, Upstrea
 from console.domain.filter import JobFilter
 from console.domain.handover import ServiceNight
 from console.domain.header import EngineView, HeaderView
+from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.hold import HoldView
 from console.domain.ids import micros
 from console.domain.incident import (
@@ -207,7 +208,7 @@ def incident() -> IncidentView:
             s.green_by,
             s.expected,
             s.timeliness,
-            "declared 14m" if s.tier == 2 else "history (31 runs)",
+            EstimateBasis(EstimateKind.DECLARED) if s.tier == 2 else EstimateBasis(EstimateKind.HISTORY, 31),
             s.reason,
             estimates=({"job": LOAD, "source": "history", "runs": 31, "p50_s": 720.0, "p90_s": 1134.0},),
             p_late=s.p_late,
@@ -501,7 +502,7 @@ def step(place: int, job_id: int, job: str, **changes: Any) -> DraftStep:
         after=(place - 1,) if place > 1 else (),
         safety="safe",
         expected_s=840.0,
-        source="history (31 runs)",
+        basis=EstimateBasis(EstimateKind.HISTORY, 31),
         saves=(
             SavedService("supply-plan", "2026-11-19", True, "act by 03:58", 3600.0, "", "2026-11-20T05:30:00Z", ZONE,
                          840.0),
@@ -523,7 +524,7 @@ def draft() -> PlanDraft:
         step(2, 2, LOAD, state="succeeded", why="it read what its upstream had not finished",
              alternatives=("failed-only", "downstream", "all", "mark-ok", "skip"), expected_s=1320.0),
         step(3, 3, MART, after=(2,)),
-        step(4, 14, "cloud/close-books", after=(2,), expected_s=None, source="no estimate",
+        step(4, 14, "cloud/close-books", after=(2,), expected_s=None, basis=NO_ESTIMATE,
              saves=(SavedService("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
                          "2026-11-20T03:00:00Z", ZONE, 4200.0),)),
     )  # fmt: skip

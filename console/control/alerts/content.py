@@ -32,7 +32,6 @@ from console.domain.estate import ServiceFacts
 from console.domain.ids import incident_name
 from console.domain.service import (
     Timeliness,
-    basis_text,
     format_probability,
     limit_instances,
     reason_lines,
@@ -185,10 +184,10 @@ def _services(index: EstateIndex, decision: IncidentDecision, reasons: bool = Tr
 
 
 def _service_lines(index: EstateIndex, affected: AffectedServiceVerdict, closed: bool, reasons: bool) -> Iterator[str]:
-    if affected.act_by is not None and affected.green_by is not None and not closed:
+    if affected.act_by is not None and affected.green_by is not None and affected.basis is not None and not closed:
         zone = _zone(index, affected)
         act_by, green_by = (zoned_time(at, zone, index.now) for at in (affected.act_by, affected.green_by))
-        yield f"act by {act_by}, green by {green_by}, estimated from {basis_text(affected.source)}"
+        yield f"act by {act_by}, green by {green_by}, estimated from {affected.basis.text}"
     if reasons:
         yield from reason_lines(affected.reason)
 

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from connectors.sdk.states import RunState
+from console.domain.history import EstimateKind
 from console.domain.timeline import PathJobBaseline, TimelineJob
 
 _ZERO = timedelta(0)
@@ -115,7 +116,7 @@ def path_steps_of(
         runs = [run for run in job.runs if run.at < before] or job.runs[:1]
         run = runs[-1] if runs else None
         tries = run.tries if run else ()
-        takes = job.usual_s if known.takes is None or job.source != "history" else known.takes
+        takes = job.usual_s if known.takes is None or job.source != EstimateKind.HISTORY else known.takes
         lasts = None if takes is None else timedelta(seconds=takes)
         goods = [each.ended is not None and not RunState(each.state).is_red for each in tries]
         shown = tuple(

@@ -153,7 +153,7 @@ def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
     if known.p50 is None or known.p90 is None:
         return f"is running for {so_far}; its usual duration is unknown"
     usual, most = format_duration(known.p50), format_duration(known.p90)
-    return f"is running for {so_far}; it takes {usual}, at most {most} ({known.source})"
+    return f"is running for {so_far}; it takes {usual}, at most {most}; {known.basis.text}"
 
 
 def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep | None:

@@ -248,7 +248,7 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
         green_by=whole_second(budget.green_by) if budget else None,
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
-        source=budget.source if budget else "",
+        basis=budget.basis if budget else None,
         reason="; ".join(filter(None, [verdict.given, *starts])) if starts else verdict.reason,
         submission=verdict.submission,
     )

@@ -10,7 +10,6 @@ from connectors.sdk.records import instant_key
 from connectors.sdk.states import Capability, RunState, Verb
 from console.control.recovery.minimise import CanAct
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.estimates import source_label
 from console.control.snapshot.runs import has_started, run_time
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.plan import DraftStep, LeftOutRun, PlanDraft
@@ -152,6 +151,6 @@ def _period_step(
         parameters=parameters,
         safety=job.rerun.value,
         expected_s=None if known.p50 is None else known.p50.total_seconds(),
-        source=source_label([known]),
+        basis=known.basis,
         alternatives=("mark-ok", "skip") if run is not None and run.id else (),
     )

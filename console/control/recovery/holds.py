@@ -176,5 +176,5 @@ def _release(step: DraftStep) -> DraftStep:
 def _hold_step(step: DraftStep, verb: Verb, why: str) -> DraftStep:
     return replace(
         step, verb=verb.value, run_id=None, period_key="", why=why, starts_s=0.0, safety=Safety.SAFE.value,
-        expected_s=0.0, source="", saves=(), alternatives=(),
+        expected_s=0.0, basis=None, saves=(), alternatives=(),
     )  # fmt: skip

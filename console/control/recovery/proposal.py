@@ -36,7 +36,6 @@ from console.control.recovery.minimise import (
 from console.control.services.delivery import delivered_at
 from console.control.services.status import service_days
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.estimates import source_label
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.holds import held_start_reason, without_own_pauses
 from console.control.snapshot.runs import RunKey, has_started, round_up_to_minute, run_key, run_time
@@ -373,7 +372,7 @@ def _step(
         starts_s=start_in_seconds(index, run) if chosen == WAIT else 0.0,
         safety=job.rerun.value,
         expected_s=(None if known.p50 is None else known.p50.total_seconds()) if runs else None,
-        source=source_label([known]) if runs else "",
+        basis=known.basis if runs else None,
         saves=one.saves,
         alternatives=_alternatives(job, run, chosen, can_act),
     )

@@ -19,7 +19,7 @@ from console.control.snapshot.graph import DependencyEdge
 from console.control.snapshot.runs import has_no_clock, has_started
 from console.domain.action import MANUAL_KIND
 from console.domain.estate import JobFacts, ServiceFacts
-from console.domain.history import MIN_RUNS
+from console.domain.history import MIN_RUNS, EstimateKind
 from console.domain.job import Safety
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
@@ -177,10 +177,11 @@ def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, mend: 
         seconds = round(buffer.total_seconds())
         apart = f"{format_duration(abs(seconds))} {'after' if seconds >= 0 else 'before'}"
         known = index.estimate(edge.upstream)
-        if known.source == "like":
-            rests = f"as nine of ten of {known.like} jobs like it take"
+        if known.source is EstimateKind.PEERS:
+            rests = f"in nine of ten of {known.peers} peer jobs"
         else:
-            rests = f"in nine of ten of {known.runs} runs" if known.source == "history" else "by its declared duration"
+            is_history = known.source is EstimateKind.HISTORY
+            rests = f"in nine of ten of {known.runs} runs" if is_history else "by its declared duration"
         words = f"starts {apart} {up} is done ({rests})"
         yield ReviewGap(
             "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", words, mend

@@ -19,13 +19,13 @@ from console.control.services.delivery import (
 from console.control.services.risk import distrust_reason, has_passed, judge_risk, risk_alarm_of
 from console.control.snapshot.deadlines import judged_dates, sla_deadline
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.estimates import source_label
+from console.control.snapshot.estimates import weakest_basis
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate
-from console.domain.history import MIN_RUNS, DurationEstimate
+from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.service import Timeliness, format_risk
 from console.forecast.finish_times import (
@@ -54,8 +54,8 @@ class RepairBudget:
     """Native starts that limit it, as clauses of a reason: "04:00 CET load_orders starts: last safe start"."""
 
     @property
-    def source(self) -> str:
-        return source_label(self.estimates)
+    def basis(self) -> EstimateBasis:
+        return weakest_basis(self.estimates)
 
 
 def held_too_long_text(index: EstateIndex, day: ServiceForecast) -> str:
@@ -224,7 +224,7 @@ def _missing(index: EstateIndex, day: ServiceForecast) -> str:
             if run is not None and run.state is RunState.HELD:
                 return f"no estimate: {name} is held ({run.reason})"
             return f"no estimate: {name} starts neither by the clock nor after another job"
-        if known.source == "none":
+        if known.source is EstimateKind.NONE:
             ran = f"{known.runs} of {MIN_RUNS} runs"
             return f'no estimate: {name} has {ran}; say how long it takes: expected = "…" in [jobs."{name}"]'
     return "no estimate"

@@ -28,7 +28,7 @@ from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, began_aft
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, ServiceFacts, failed_jobs, runs_by_job
 from console.domain.finding import DetectionRule
-from console.domain.history import DurationEstimate
+from console.domain.history import DurationEstimate, EstimateKind
 from console.domain.service import MAX_INSTANCES, ServiceInstance, instance_name
 from console.domain.settings import JobPool
 from console.text.cleaning import clean_line
@@ -220,7 +220,7 @@ class EstateIndex:
         """Duration not exceeded but for this share of its runs; None without an estimate. A declared duration has no
         spread."""
         known = self.estimate(job_id)
-        if known.source != "history":
+        if known.source is not EstimateKind.HISTORY:
             return known.p90
         return timedelta(seconds=quantile(self.estate.durations[job_id], 1 - risk))
 

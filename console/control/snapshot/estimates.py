@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from console.domain.estate import JobFacts
-from console.domain.history import MIN_RUNS, DurationEstimate, DurationPrior, DurationQuantiles, PeerGroup
+from console.domain.history import (
+    MIN_RUNS,
+    NO_ESTIMATE,
+    DurationEstimate,
+    DurationPrior,
+    DurationQuantiles,
+    EstimateBasis,
+    EstimateKind,
+    PeerGroup,
+)
 
-__all__ = ["MIN_RUNS", "estimate_duration", "quantile", "source_label", "total_duration"]
+__all__ = ["MIN_RUNS", "estimate_duration", "quantile", "total_duration", "weakest_basis"]
 
 NO_PEERS: Mapping[PeerGroup, DurationPrior] = {}
+_BY_STRENGTH = tuple(EstimateKind)
 
 
 def estimate_duration(
-    job: JobFacts, durations: Sequence[float], likes: Mapping[PeerGroup, DurationPrior] = NO_PEERS
+    job: JobFacts, durations: Sequence[float], priors: Mapping[PeerGroup, DurationPrior] = NO_PEERS
 ) -> DurationEstimate:
-    """Median, 90 % and 95 % quantile of the past successes (`durations`, seconds) as "history"; with fewer than
-    ENOUGH_RUNS what the config declares, as "declared", the same for all; else what jobs of its target, or of its
-    system, take, as "like"; else "none" without figures."""
-    if len(durations) >= MIN_RUNS:
-        return DurationEstimate(job.id, "history", len(durations), _spread(durations))
+    """Median, 90 % and 95 % quantile of the past successes (`durations`, seconds). With fewer than MIN_RUNS: the
+    declared duration, the same for all quantiles; else the durations of the jobs of its target, or of its system."""
+    runs = len(durations)
+    if runs >= MIN_RUNS:
+        return DurationEstimate(job.id, EstimateKind.HISTORY, runs, _spread(durations))
     if job.expected is not None:
-        return DurationEstimate(job.id, "declared", len(durations), DurationQuantiles(*(job.expected,) * 3))
-    like = likes.get(job.target_id) or likes.get(job.system)
-    if like is not None and job.parent_id is None:
-        return DurationEstimate(job.id, "like", len(durations), like.takes, like.jobs)
-    return DurationEstimate(job.id, "none", len(durations), None)
+        return DurationEstimate(job.id, EstimateKind.DECLARED, runs, DurationQuantiles(*(job.expected,) * 3))
+    prior = priors.get(job.target_id) or priors.get(job.system)
+    if prior is not None and job.parent_id is None:
+        return DurationEstimate(job.id, EstimateKind.PEERS, runs, prior.takes, prior.jobs)
+    return DurationEstimate(job.id, EstimateKind.NONE, runs, None)
 
 
 def total_duration(known: DurationEstimate, durations: Sequence[float], elapsed: timedelta) -> DurationQuantiles | None:
@@ -34,30 +44,20 @@ def total_duration(known: DurationEstimate, durations: Sequence[float], elapsed:
     `elapsed` itself when none did, for it may end at any moment. None without an estimate."""
     if known.takes is None:
         return None
-    longer = (
-        [duration for duration in durations if duration > elapsed.total_seconds()] if known.source == "history" else []
-    )
-    if longer:
+    longer = [duration for duration in durations if duration > elapsed.total_seconds()]
+    if longer and known.source is EstimateKind.HISTORY:
         return _spread(longer)
     return known.takes.at_least(elapsed)
 
 
-def source_label(estimates: Sequence[DurationEstimate]) -> str:
-    """Where a figure along a path comes from, by its weakest part: "history (14 runs)", "declared", "like 12 jobs",
-    "no estimate"."""
-    sources = {estimate.source for estimate in estimates}
-    if "none" in sources or not estimates:
-        return "no estimate"
-    if "like" in sources:
-        return f"like {min(estimate.like for estimate in estimates if estimate.source == 'like')} jobs"
-    if "declared" in sources:
-        return "declared"
-    runs = min(estimate.runs for estimate in estimates)
-    return f"history ({runs} run{'s' * (runs != 1)})"
+def weakest_basis(estimates: Iterable[DurationEstimate]) -> EstimateBasis:
+    """The basis of a figure along a path: that of its weakest part."""
+    bases = [estimate.basis for estimate in estimates]
+    return max(bases, key=lambda basis: (_BY_STRENGTH.index(basis.kind), -basis.count), default=NO_ESTIMATE)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which this share of the values lies, between neighbours by a straight line. Not for no values."""
+    """The value below which this share of the values lies, linear between neighbors. Needs a value."""
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     low = int(place)

@@ -86,8 +86,8 @@ class IncidentService(SQLModel, table=True):
     green_by_us: int | None = big(default=None)
     expected_us: int | None = big(default=None)
     timeliness: str = string()
-    source: str = string()
-    """ "history (14 runs)", "declared", "no estimate"."""
+    basis: str = string()
+    """JSON: kind and count of the basis of its act-by (`domain.history.EstimateBasis`); empty without an act-by."""
     reason: str = string()
 
 

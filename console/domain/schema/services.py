@@ -85,14 +85,7 @@ class ServiceDay(SQLModel, table=True):
     cause: str = string()
     """Name of the job or target that endangers it; empty: none."""
     sources: str = string("[]")
-    """JSON: [{"job", "source": "history"
-
-    "declared"
-
-    "like"
-
-    "none", "runs", "p50_s", …}] along the path.
-    """
+    """JSON: [{"job", "source", "runs", "p50_s", …}] along the path; source: a `domain.history.EstimateKind`."""
     path: str = string("[]")
     """JSON: job ids of the critical path, first to last."""
     reason: str = string()

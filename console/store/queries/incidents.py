@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
 from connectors.sdk.states import RED_STATES, RunState, Verb
 from console.domain.alert import DeliveryView, SuppressionView
+from console.domain.history import EstimateBasis
 from console.domain.ids import incident_name, instant, optional_instant
 from console.domain.incident import (
     AffectedServiceView,
@@ -182,7 +184,7 @@ class IncidentQueries(ContextQueries):
     def _services(self, incident_id: int) -> tuple[AffectedServiceView, ...]:
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
-            " x.timeliness, x.source, x.reason, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
+            " x.timeliness, x.basis, x.reason, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
             " d.distrust AS unreliable_because FROM incident_service x JOIN service s ON s.id = x.service_id LEFT"
             " JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
             " WHERE x.incident_id = ? ORDER"
@@ -190,7 +192,7 @@ class IncidentQueries(ContextQueries):
             (incident_id,),
         )
         titles = [instance_name(row.title or row.name, row.instance) if row.instance else row.title for row in rows]
-        return tuple(from_row(AffectedServiceView, row, title=title) for row, title in zip(rows, titles, strict=True))
+        return tuple(_affected(row, title) for row, title in zip(rows, titles, strict=True))
 
     def _current(self, rows: list[Row]) -> list[IncidentRow]:
         """With affected services, soonest due first, the last alert, the latest suppression and no expired
@@ -227,6 +229,11 @@ class IncidentQueries(ContextQueries):
             )
             for incident in incidents
         ]
+
+
+def _affected(row: Row, title: str) -> AffectedServiceView:
+    basis = EstimateBasis.from_json(json.loads(row.basis)) if row.basis else None
+    return from_row(AffectedServiceView, row, title=title, basis=basis)
 
 
 def _member(row: Row, state: str, evidence: str) -> MemberView:

@@ -10,6 +10,7 @@ from typing import Any
 
 from console.domain.estate import EvaluationSettings
 from console.domain.forecast import ForecastDay, JobForecastView, PeakForecast, PublishedForecast
+from console.domain.history import EstimateBasis
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.promise import (
     WINDOWS,
@@ -121,7 +122,7 @@ class ServiceDayQueries(ContextQueries):
                         slack_s=job["slack_s"],
                         act_by=optional_instant(job["act_by_us"]),
                         green_by=optional_instant(job["green_by_us"]),
-                        source=job["source"],
+                        basis=EstimateBasis.from_json(job["basis"]),
                     )
                 )
         return views

@@ -194,7 +194,7 @@ def test_a_slot_of_a_pool_that_is_known_is_named_with_who_has_it() -> None:
 def test_a_running_job_says_for_how_long_and_how_long_it_takes() -> None:
     running = run(2, LOAD, "04:00", RunState.RUNNING)
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), running, durations={2: (600.0,) * 20}))
-    assert "is running for 30m; it takes 10m, at most 10m (history)" == found[0].words
+    assert "is running for 30m; it takes 10m, at most 10m; history (20 runs)" == found[0].words
 
 
 def test_a_late_start_names_the_upstream_that_was_good_too_late() -> None:

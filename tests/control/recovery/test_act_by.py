@@ -10,6 +10,7 @@ from console.control.incidents.impact import reruns_after
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.dependency import DependencyOrigin
 from console.domain.estate import JobFacts, RunFacts
+from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.job import Safety
 from console.domain.service import Timeliness, reason_lines
 from tests.control.ledger import Ledger, ended
@@ -100,8 +101,8 @@ def test_a_downstream_that_has_started_already_is_rerun_after_it() -> None:
 
 def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_the_same() -> None:
     found = hurt(load(30), third=job(3, "dwh/mart"))
-    assert (None, None, "no estimate", Timeliness.AT_RISK) == (
-        found.act_by, found.green_by, found.source, found.timeliness)  # fmt: skip
+    assert (None, None, NO_ESTIMATE, Timeliness.AT_RISK) == (
+        found.act_by, found.green_by, found.basis, found.timeliness)  # fmt: skip
     mend = 'say how long it takes: expected = "…" in [jobs."dwh/mart"]'
     assert f"hosts/extract: restart it now; no act-by is known: dwh/mart has 0 of 5 runs; {mend}" == found.reason
 
@@ -132,9 +133,9 @@ def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
 
 
 def test_the_source_of_the_clocks_is_said() -> None:
-    assert "declared" == hurt(load(30)).source
+    assert EstimateBasis(EstimateKind.DECLARED) == hurt(load(30)).basis
     history = {number: (600.0,) * (number + 10) for number in (1, 2, 3)}
-    assert "history (11 runs)" == hurt(load(30), durations=history).source
+    assert EstimateBasis(EstimateKind.HISTORY, 11) == hurt(load(30), durations=history).basis
 
 
 def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:

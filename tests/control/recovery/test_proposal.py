@@ -20,6 +20,7 @@ from console.control.recovery.backfill import backfill_periods, propose_backfill
 from console.control.recovery.proposal import propose_bulk, propose_recovery
 from console.domain.dependency import DependencyMode, DependencyOrigin, EngineDown
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts, ServiceFacts
+from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldState
 from console.domain.job import Safety
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused
@@ -247,7 +248,7 @@ def test_runs_with_a_period_of_their_own_are_all_run_again() -> None:
 def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> None:
     _, plan = night(FAILED, now="03:20", durations={1: (600.0,) * 14})
     [step] = plan.steps
-    assert (600.0, "history (14 runs)", "safe") == (step.expected_s, step.source, step.safety)
+    assert (600.0, EstimateBasis(EstimateKind.HISTORY, 14), "safe") == (step.expected_s, step.basis, step.safety)
     assert [("daily", True, "act by 04:50 UTC")] == [(one.service, one.saved, one.words) for one in step.saves]
 
 

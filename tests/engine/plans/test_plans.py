@@ -21,6 +21,7 @@ from connectors.sdk.states import Capability, RunState, Verb
 from console.config.estate import ActingSettings, JobSettings
 from console.control.recovery import execution
 from console.domain.access import ActionSubject
+from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft, PlanRefused, PlanView
 from console.domain.plan_editing import ON_TIME, DraftChanges, apply_changes, plan_outlook
@@ -115,7 +116,11 @@ def test_a_plan_is_proposed_with_the_schedulers_own_words(night: Bench) -> None:
         (s.verb, s.job, s.after) for s in plan.steps
     ]
     assert ["run again", "run again"] == [step.preview["verb"] for step in plan.steps]
-    assert ("safe", 600.0, "declared") == (plan.steps[0].safety, plan.steps[0].expected_s, plan.steps[0].source)
+    assert ("safe", 600.0, EstimateBasis(EstimateKind.DECLARED)) == (
+        plan.steps[0].safety,
+        plan.steps[0].expected_s,
+        plan.steps[0].basis,
+    )
     assert [("supply", True)] == [(one.service, one.saved) for one in plan.steps[0].saves]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.control.explain.timeline import timeline_lanes
 from console.domain.decision import Decisions
 from console.domain.forecast import JobForecast
-from console.domain.history import DurationEstimate, DurationQuantiles
+from console.domain.history import DurationEstimate, DurationQuantiles, EstimateBasis, EstimateKind
 from console.store.decisions import apply_decisions
 from console.store.queries.reader import Queries
 from tests.factories import minutes
@@ -38,7 +38,7 @@ def test_a_night_holds_its_services_with_the_jobs_of_their_paths_and_each_attemp
 
 def test_what_a_job_takes_comes_from_the_days_own_estimate(served: Estate, reads: Queries) -> None:
     job_id = served.job_id()
-    known = DurationEstimate(job_id, "history", 30, DurationQuantiles(*map(minutes, (14, 19, 21))))
+    known = DurationEstimate(job_id, EstimateKind.HISTORY, 30, DurationQuantiles(*map(minutes, (14, 19, 21))))
     judged(served, day(path=(job_id,), sources=(known,), incident_key=None))
     one = reads.service_days.timeline().jobs[job_id]
     assert (840.0, 1260.0, "history") == (one.usual_s, one.late_s, one.source)
@@ -46,7 +46,7 @@ def test_what_a_job_takes_comes_from_the_days_own_estimate(served: Estate, reads
 
 def test_what_a_job_is_expected_at_comes_from_the_days_own_forecast(served: Estate, reads: Queries) -> None:
     job_id, (p50, p80, p95) = served.job_id(), map(at, ("04:10", "04:20", "04:40"))
-    left = JobForecast(job_id, 0.1, 0.9, p50, p80, p95, None, None, None, "history (30 runs)")
+    left = JobForecast(job_id, 0.1, 0.9, p50, p80, p95, None, None, None, EstimateBasis(EstimateKind.HISTORY, 30))
     judged(served, day(path=(job_id,), jobs=(left,), incident_key=None))
     found = reads.service_days.timeline()
     assert {0: {job_id: (p50, p95)}} == found.foreseen

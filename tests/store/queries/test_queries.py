@@ -15,6 +15,7 @@ from connectors.sdk.records import JobRecord
 from console.domain.decision import Decisions, MemberVerdict, RunJudgement
 from console.domain.estate import EvaluationSettings
 from console.domain.filter import JobFilter
+from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges, VanishedJob
 from console.domain.service import Timeliness
@@ -282,7 +283,9 @@ def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Qu
     assert [("oncall", "env ONCALL_MAIL", "pending"), ("oncall", "env ONCALL_CHAT", "pending")] == [
         (one.route, one.receiver, one.state) for one in view.deliveries
     ]
-    assert [("supply", "declared", at("05:30"))] == [(one.name, one.source, one.deadline) for one in view.services]
+    assert [("supply", EstimateBasis(EstimateKind.DECLARED), at("05:30"))] == [
+        (one.name, one.basis, one.deadline) for one in view.services
+    ]
     assert [view.row] == reads.incidents.list_incidents()
     assert [] == reads.incidents.list_incidents(closed=True)
     assert 1 == reads.runs.run(1).incident_id

@@ -8,7 +8,7 @@ from datetime import timedelta
 from connectors.sdk.states import ProofLevel, RunEvidence
 from console.domain.forecast import JobForecastView
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
-from console.domain.service import basis_text, format_percent, format_risk, strip_probability
+from console.domain.service import format_percent, format_risk, strip_probability
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines
@@ -60,7 +60,9 @@ def _service(
     yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service))
     green_by = ctx.hm(service.green_by, service.zone)
     act_by = ctx.hm(service.act_by, service.zone)
-    yield [(f"   act by {act_by}, green by {green_by}: {basis_text(service.source) or 'no estimate'}", "dim")]
+    yield [
+        (f"   act by {act_by}, green by {green_by}: {service.basis.text if service.basis else 'no estimate'}", "dim")
+    ]
     yield from ([(f"   {clean_line(text)}", style)] for text, style in _forecast(service, ctx))
     for estimate in service.estimates:
         line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]

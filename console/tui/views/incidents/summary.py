@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
-from console.domain.service import basis_text, format_risk, limit_instances, reason_lines
+from console.domain.service import format_risk, limit_instances, reason_lines
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, act_by, aligned, counted, flowing, heading, joined_segments
 from console.tui.frame.clock_format import format_short
@@ -116,8 +116,8 @@ def _facts(service: AffectedServiceView, ctx: RenderContext) -> Iterator[str]:
             yield "forecast unreliable"
     if service.green_by is not None:
         yield f"green by {ctx.hm(service.green_by, service.zone)}"
-    if service.source and not service.reason.startswith(service.source):
-        yield clean_line(basis_text(service.source))
+    if service.basis and not service.reason.startswith(service.basis.text):
+        yield service.basis.text
 
 
 def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool) -> list[Segment]:

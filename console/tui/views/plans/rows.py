@@ -151,7 +151,7 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
     waits = [
         f"step {place}, {upstream.job}" for place in step.after for upstream in draft.steps if upstream.place == place
     ]
-    takes = f"{_duration_cell(step, ctx)} · {step.source}" if step.source else ""
+    takes = f"{_duration_cell(step, ctx)} · {step.basis.text}" if step.basis else ""
     rows: list[tuple[str, str, str]] = [
         ("why", step.why if shown.get("summary") else "", "plain"),
         ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),

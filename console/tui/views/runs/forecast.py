@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from console.domain.forecast import JobForecastView
+from console.domain.history import EstimateKind
 from console.domain.service import format_percent, format_probability
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, aligned, counted, flowing_groups
 from console.tui.frame.clock_format import format_signed
@@ -57,17 +58,16 @@ def slack_segments(forecast: JobForecastView, is_whole: bool) -> list[list[Segme
 def in_service(forecast: JobForecastView) -> list[Segment]:
     return [
         (f" slack {slack_text(forecast)}, decides {format_percent(forecast.decides)}", slack_style(forecast)),
-        *_deadline_owner(forecast, ", "),
+        *_basis(forecast, ", "),
     ]
 
 
-def _deadline_owner(view: JobForecastView, before: str = "") -> list[Segment]:
-    """The source of its usual time, if that is not its own history."""
-    return [] if view.source.startswith("history") else [(f"{before}its time {_own_text(view.source)}", "warn")]
-
-
-def _own_text(source: str) -> str:
-    return f"as {source}" if source.startswith("declared") else source if source.startswith("like") else f"by {source}"
+def _basis(view: JobForecastView, before: str = "") -> list[Segment]:
+    """The basis of its usual duration, if that is not its own history."""
+    if view.basis.kind is EstimateKind.HISTORY:
+        return []
+    text = view.basis.text if view.basis.kind is EstimateKind.NONE else f"estimated from {view.basis.text}"
+    return [(f"{before}{text}", "warn")]
 
 
 FORECAST_HEAD: tuple[Segment, ...] = tuple(
@@ -78,7 +78,7 @@ FORECAST_HEAD: tuple[Segment, ...] = tuple(
 def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: int) -> SegmentLines:
     """When the job is done; then a table of the services that depend on it, tightest first. Needs a view."""
     ordered = least_slack(views)
-    lines = flowing_groups([_finish(ordered[0], ctx), *([segment] for segment in _deadline_owner(ordered[0]))], width)
+    lines = flowing_groups([_finish(ordered[0], ctx), *([segment] for segment in _basis(ordered[0]))], width)
     lines += aligned([FORECAST_HEAD, *(_service_cells(view, ctx) for view in ordered[:MOST_SERVICES])], width)
     hidden = len(ordered) - MOST_SERVICES
     return [*lines, [(f" and {counted(hidden, 'service')} more", "dim")]] if hidden > 0 else lines

@@ -242,7 +242,7 @@ def evidence_text(sources: Sequence[Mapping[str, object]]) -> str:
     ]
     if not sources_used:
         return ""
-    labels = {"declared": "as declared", "none": "without an estimate"}
+    labels = {"declared": "as declared", "peers": "from peer jobs", "none": "without an estimate"}
     text = ", ".join(dict.fromkeys(labels.get(name, name) for name in sorted(sources_used)))
     return f"{len(sources_used)} of {counted(len(sources), 'job')} {text}"
 

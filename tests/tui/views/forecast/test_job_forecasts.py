@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from console.control.explain.lineage import LayoutRequest, LineageReach, lay_out
+from console.domain.history import EstimateBasis, EstimateKind
 from console.tui.dialogs import what_if
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
@@ -47,12 +48,16 @@ def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> Non
 
 
 def test_whose_word_its_time_is_is_told_where_it_is_not_its_own_past() -> None:
-    words = {source: text(forecast.forecast_lines([left("supply-plan", LOAD, source=source)], LOOK, 160)) for source in
-             ("history (31 runs)", "declared", "declared, varies like 8 jobs", "like 12 jobs")}  # fmt: skip
-    assert "its time" not in words["history (31 runs)"]
-    assert "its time as declared" in words["declared"]
-    assert "its time as declared, varies like 8 jobs" in words["declared, varies like 8 jobs"]
-    assert "its time like 12 jobs" in words["like 12 jobs"]
+    history, declared, mixed, peers = (
+        text(forecast.forecast_lines([left("supply-plan", LOAD, basis=EstimateBasis(kind, count))], LOOK, 160))
+        for kind, count in (
+            (EstimateKind.HISTORY, 31), (EstimateKind.DECLARED, 0), (EstimateKind.DECLARED, 8), (EstimateKind.PEERS, 12)
+        )
+    )  # fmt: skip
+    assert "estimated from" not in history
+    assert "estimated from declared duration" in declared
+    assert "estimated from declared duration, varies like 8 peer jobs" in mixed
+    assert "estimated from 12 peer jobs" in peers
 
 
 def test_of_each_service_the_day_counts_that_is_due_first() -> None:
@@ -148,8 +153,8 @@ def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
 def test_a_forecast_that_rests_on_what_somebody_declared_says_so() -> None:
     assert "1 of 2 jobs as declared" in text(rows.service_detail(services()[0], LOOK, 160))
     assert "" == rows.evidence_text([{"source": "history"}, {"source": "history"}])
-    assert "2 of 3 jobs as declared, like" == rows.evidence_text(
-        [{"source": "history"}, {"source": "declared"}, {"source": "like"}]
+    assert "2 of 3 jobs as declared, from peer jobs" == rows.evidence_text(
+        [{"source": "history"}, {"source": "declared"}, {"source": "peers"}]
     )
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from console.domain.history import NO_ESTIMATE
 from console.store.errors import StoreUnusable
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row
@@ -203,7 +204,7 @@ async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
     assert found is not None
     [first, *_] = found.services
     why = 'no estimate: cloud/load has 0 of 5 runs; say how long it takes: expected = "…" in [jobs."cloud/load"]'
-    told = dataclasses.replace(first, source="no estimate", reason=why)
+    told = dataclasses.replace(first, basis=NO_ESTIMATE, reason=why)
     night.reads.incident = lambda number: dataclasses.replace(found, services=(told,))  # type: ignore[method-assign, assignment]
     await _open(night)
     await night.see("no estimate: cloud/load has 0 of 5 runs")

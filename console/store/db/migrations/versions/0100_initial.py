@@ -133,7 +133,7 @@ incident_member
 
 incident_service
     incident_id big -> incident, service_id int, bd text, deadline_us big, act_by_us big?, green_by_us big?,
-    expected_us big?, timeliness text, source text, reason text, submission text=
+    expected_us big?, timeliness text, basis text, reason text, submission text=
     primary key (incident_id, service_id, bd, submission)
 
 service_day
