@@ -124,27 +124,46 @@ class AirflowRows(NamedTuple):
     """The server answered with one of the statuses in `missing`."""
 
 
+class PagedRows:
+    """Reads a list page by page; where time is short, over several calls of `read`."""
+
+    def __init__(
+        self, fetch: Callable[[int], HttpReply], name: str, max_pages: int, missing: Collection[int] = ()
+    ) -> None:
+        self._fetch, self._name, self._max_pages, self._missing = fetch, name, max_pages, missing
+        self._rows: list[Any] = []
+        self._clock: TargetClock | None = None
+        self._last, self._offset, self._pages = b"", 0, 0
+
+    def read(self, has_time: Callable[[], bool] = lambda: True) -> AirflowRows | None:
+        """The first pages of the list; None where `has_time` is false before the last one: the next call goes on
+        there. Raises InvalidAnswer without such a list; not for a status in `missing`."""
+        while self._pages < self._max_pages:
+            if not has_time():
+                return None
+            reply = self._fetch(self._offset)
+            if reply.status in self._missing:
+                return AirflowRows(self._rows, False, self._clock, is_missing=True)
+            page, table = required_rows(reply, self._name), reply.table()
+            if reply.body == self._last:
+                break
+            self._rows = self._rows + page
+            self._clock, self._last, self._pages = self._clock or reply.clock, reply.body, self._pages + 1
+            following = _next_offset(table, page, self._offset)
+            if following is None:
+                is_whole = bool(page) or len(self._rows) >= fields.number(table, "total_entries", 0)
+                return AirflowRows(self._rows, is_whole, self._clock)
+            self._offset = following
+        return AirflowRows(self._rows, False, self._clock)
+
+
 def rows_by_offset(
     fetch: Callable[[int], HttpReply], name: str, max_pages: int, missing: Collection[int] = ()
 ) -> AirflowRows:
-    """The first pages of a list. Raises InvalidAnswer without such a list; not for a status in `missing`."""
-    rows: list[Any] = []
-    clock: TargetClock | None = None
-    last = b""
-    offset = 0
-    for _ in range(max_pages):
-        reply = fetch(offset)
-        if reply.status in missing:
-            return AirflowRows(rows, False, clock, is_missing=True)
-        page, table = required_rows(reply, name), reply.table()
-        if reply.body == last:
-            break
-        rows, clock, last = rows + page, clock or reply.clock, reply.body
-        following = _next_offset(table, page, offset)
-        if following is None:
-            return AirflowRows(rows, bool(page) or len(rows) >= fields.number(table, "total_entries", 0), clock)
-        offset = following
-    return AirflowRows(rows, False, clock)
+    """The first pages of a list, as `PagedRows` reads it, in one call."""
+    rows = PagedRows(fetch, name, max_pages, missing).read()
+    assert rows is not None
+    return rows
 
 
 def required_rows(reply: HttpReply, name: str) -> list[Any]:

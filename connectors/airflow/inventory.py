@@ -11,17 +11,19 @@ Previews of actions look up one DAG here: its active runs, its pause, the task i
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from connectors.airflow import parse
-from connectors.airflow.changes import rows_by_offset
+from connectors.airflow.changes import AirflowRows, PagedRows, rows_by_offset
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import AirflowTaskInstance, DagDefinition
 from connectors.sdk import fields
-from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord
 from connectors.sdk.transport.http import HttpReply
 
@@ -32,7 +34,36 @@ REFRESHED_PER_READ = 5
 """Definitions read again in each inventory without a sign of change."""
 
 RESERVE_SECONDS = 1.0
-"""With less time left no further definition is read, and the inventory is incomplete."""
+"""With less time left, or with less than the slowest request of the call took, the rest is left to the next call."""
+
+LAST_RUNS = 25
+"""Newest runs of a DAG without a next run, among which its last scheduled one is looked for."""
+
+MAX_LIST_AGE_SECONDS = 600.0
+"""The list of DAGs is read again while their definitions are read for longer than this."""
+
+
+@dataclass(slots=True)
+class InventoryRound:
+    """What was read of one inventory so far: of a slow server it takes several calls."""
+
+    dags: PagedRows
+    assets: PagedRows
+    listed: AirflowRows | None = None
+    listed_at: float = 0.0
+    rows: dict[str, fields.Row] = field(default_factory=dict)
+    """By DAG that the settings select, its row in the list."""
+    errors: Mapping[str, str] | None = None
+    """By DAG file that cannot be imported, why."""
+    feeds: dict[str, set[str]] | None = None
+    """By DAG, the DAGs that write the assets it waits for."""
+    unread: list[str] | None = None
+    """DAGs whose definition is still to be read."""
+    refreshed: list[str] = field(default_factory=list)
+    """DAGs whose definition is read again if there is time."""
+    complete: bool = True
+    """False if a row or a definition could not be read."""
+    skipped: list[SkippedRecord] = field(default_factory=list)
 
 
 class AirflowInventory:
@@ -41,58 +72,147 @@ class AirflowInventory:
     def __init__(self, client: AirflowClient, base_url: str, watched: Callable[[str], bool]) -> None:
         self._client, self._base_url, self._watched = client, base_url, watched
         self._definitions: dict[str, DagDefinition] = {}
+        self._slots_of: Mapping[str, int | None] = {}
+        """Slots by pool."""
+        self._last_due: dict[str, datetime | None] = {}
+        """Of DAGs without a next run: when the last scheduled one was due; None where there is none."""
+        self._round = self._new_round()
+        self._request_seconds: list[float] = []
+        """Of the answered requests of the present call."""
+
+    def _new_round(self) -> InventoryRound:
+        client = self._client
+        return InventoryRound(
+            PagedRows(lambda offset: self._timed(client.dags, offset), "dags", MAX_PAGES, missing=(403, 404)),
+            PagedRows(lambda offset: self._timed(client.assets, offset), "assets", MAX_PAGES, missing=(403, 404)),
+        )
 
     def read(self, previous_hash: str) -> Inventory:
-        """As the contract says. DAGs whose definition could not be read in time are left out of an incomplete one: the
-        next one has them."""
-        skipped: list[SkippedRecord] = []
-        listed = rows_by_offset(self._client.dags, "dags", MAX_PAGES, missing=(403, 404))
-        named = fields.readable(
-            listed.rows, lambda row: (fields.text(fields.table(row), "dag_id"), row), "dags", skipped
-        )
-        rows = {name: row for name, row in named if self._watched(name)}
-        complete = self._read_definitions(rows, skipped) and listed.is_whole and len(named) == len(listed.rows)
-        feeds = self._feeds(skipped)
-        reply = self._client.import_errors()  # DAGs of these files may be missing from the list or unchanged
-        errors_rows = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
-        broken: list[SkippedRecord] = []
-        errors = dict(fields.readable(errors_rows, parse.parse_import_error, "importErrors", broken))
-        for name, why in errors.items():
-            broken.append(SkippedRecord("importErrors", f"DAG file {name} cannot be imported: {why}"))
-        jobs = self._jobs(rows, feeds, errors, skipped)
-        if not rows:
-            complete = False
+        """As the contract says. Where time runs out: the DAGs that are known so far, and the next call goes on. Raises
+        SystemUnreachable only if no request of this call was answered."""
+        current = self._round
+        self._request_seconds.clear()
+        try:
+            is_finished = self._read_further(current)
+        except SystemUnreachable:
+            if not self._request_seconds:
+                raise
+            is_finished = False
+        except BaseException:
+            self._round = self._new_round()
+            raise
+        if is_finished or (current.unread and time.monotonic() - current.listed_at > MAX_LIST_AGE_SECONDS):
+            self._round = self._new_round()
+        skipped = list(current.skipped)
+        skipped += [
+            SkippedRecord("importErrors", f"DAG file {name} cannot be imported: {why}")
+            for name, why in (current.errors or {}).items()
+        ]
+        jobs = self._jobs(current, skipped) if current.feeds is not None else ()
+        if not is_finished:
+            count = f"{len(self._definitions)} of {len(current.rows)} DAGs are read" if jobs else "no DAG is read yet"
+            skipped.append(SkippedRecord("dags", f"slow server: {count}, the rest follows with the next polls"))
+        elif not current.rows:
             skipped.append(SkippedRecord("dags", "Airflow lists no DAG: none exists, or this account may not read any"))
         watched = self._watched
-        return Inventory.since(
-            previous_hash, jobs, complete, listed.clock, [*skipped, *broken], lambda name, _: watched(name)
+        complete = is_finished and current.complete and bool(current.rows)
+        clock = current.listed.clock if current.listed else None
+        inventory = Inventory.since(previous_hash, jobs, complete, clock, skipped, lambda name, _: watched(name))
+        return replace(inventory, more=not is_finished)
+
+    def _read_further(self, current: InventoryRound) -> bool:
+        """Goes on with the round; False where time ran out before its end."""
+        if current.listed is None:
+            current.listed = current.dags.read(self._has_time)
+            if current.listed is None:
+                return False
+            self._take_list(current, current.listed)
+        if current.errors is None:
+            if not self._has_time():
+                return False
+            reply = self._timed(self._client.import_errors)  # their DAGs may be missing from the list, or unchanged
+            errors = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
+            current.errors = dict(fields.readable(errors, parse.parse_import_error, "importErrors", current.skipped))
+        if current.feeds is None:
+            assets = current.assets.read(self._has_time)
+            if assets is None:
+                return False
+            current.feeds = _feeds(assets.rows, current.skipped)
+        if current.unread is None:
+            if not self._has_time():
+                return False
+            current.unread, current.refreshed = self._outdated(current.rows)
+        while current.unread:
+            if not self._has_time(2):
+                return False
+            whole = self._read_definition(current.unread[0], current.skipped)
+            current.complete = current.complete and whole
+            del current.unread[0]
+        while current.refreshed and self._has_time(2):
+            whole = self._read_definition(current.refreshed[0], current.skipped)
+            current.complete = current.complete and whole
+            del current.refreshed[0]
+        for name, row in current.rows.items():
+            if parse.needs_last_due(row) and name in self._definitions and not self._has_expression(name, row):
+                if not self._has_time():
+                    return False
+                self._read_last_due(name)
+        if any(self._definitions[name].pool for name in current.rows if name in self._definitions):
+            if not self._has_time():
+                return False
+            reply = self._timed(self._client.pools)  # refused to an account that may not read pools
+            pools = fields.rows(reply.table().get("pools")) if reply.status == 200 else []
+            self._slots_of = dict(fields.readable(pools, parse.parse_pool_slots))
+        return True
+
+    def _has_expression(self, name: str, row: fields.Row) -> bool:
+        return parse.parse_schedule(row, self._definitions[name].zone, self._last_due.get(name)).expression != ""
+
+    def _read_last_due(self, name: str) -> None:
+        reply = self._timed(self._client.runs_of, name, {"limit": LAST_RUNS, "order_by": "-run_after"})
+        times = fields.readable(run_rows(reply), parse.parse_scheduled_time)
+        self._last_due[name] = next((at for at in times if at is not None), None)
+
+    def _has_time(self, requests: int = 1) -> bool:
+        """Whether so many requests fit into the rest of the call; the first of a call always does."""
+        slowest = max(self._request_seconds, default=0.0)
+        return not self._request_seconds or self._client.deadline.left > max(RESERVE_SECONDS, requests * slowest)
+
+    def _timed(self, request: Callable[..., HttpReply], *arguments: object) -> HttpReply:
+        began = time.monotonic()
+        reply = request(*arguments)
+        self._request_seconds.append(time.monotonic() - began)
+        return reply
+
+    def _take_list(self, current: InventoryRound, listed: AirflowRows) -> None:
+        """Selects the DAGs of the list, and forgets definitions of those that it no longer has."""
+        named = fields.readable(
+            listed.rows, lambda row: (fields.text(fields.table(row), "dag_id"), row), "dags", current.skipped
         )
+        current.rows = {name: row for name, row in named if self._watched(name)}
+        current.complete = listed.is_whole and len(named) == len(listed.rows)
+        current.listed_at = time.monotonic()
+        for deleted in self._definitions.keys() - set(current.rows):
+            del self._definitions[deleted]
+            self._last_due.pop(deleted, None)
 
     # definitions
 
-    def _read_definitions(self, names: Mapping[str, fields.Row], skipped: list[SkippedRecord]) -> bool:
-        """Refreshes the cached definitions; False when time ran out or one could not be read."""
-        for deleted in self._definitions.keys() - set(names):
-            del self._definitions[deleted]
+    def _outdated(self, rows: Mapping[str, fields.Row]) -> tuple[list[str], list[str]]:
+        """DAGs whose definition is not cached or has changed, and the oldest ones of the others."""
         retimed = {  # a DAG that did not run since changes without a new version
             name
             for name, definition in self._definitions.items()
-            if (names[name].get("timetable_summary") or "") != definition.timetable
+            if (rows[name].get("timetable_summary") or "") != definition.timetable
         }
         moved = self._moved() | retimed
-        new = [name for name in names if name not in self._definitions]
+        new = [name for name in rows if name not in self._definitions]
         old = [name for name in self._definitions if name in moved]
-        again = [name for name in self._definitions if name not in old][:REFRESHED_PER_READ]
-        whole = True
-        for name in [*new, *old, *again]:
-            if self._client.deadline.left < RESERVE_SECONDS:
-                return whole and name in again
-            whole = self._read_definition(name, skipped) and whole
-        return whole
+        return [*new, *old], [name for name in self._definitions if name not in moved][:REFRESHED_PER_READ]
 
     def _moved(self) -> set[str]:
         """DAGs whose newest version is not the cached one; none if this account may not read versions."""
-        reply = self._client.versions()
+        reply = self._timed(self._client.versions)
         rows = fields.rows(reply.table().get("dag_versions")) if reply.status == 200 else []
         newest: dict[str, int] = {}
         for dag, number in fields.readable(rows, parse.parse_dag_version):
@@ -100,7 +220,7 @@ class AirflowInventory:
         return {name for name, known in self._definitions.items() if newest.get(name, known.version) != known.version}
 
     def _read_definition(self, name: str, skipped: list[SkippedRecord]) -> bool:
-        details, tasks = self._client.dag(name), self._client.tasks(name)
+        details, tasks = self._timed(self._client.dag, name), self._timed(self._client.tasks, name)
         if 404 in (details.status, tasks.status):
             self._definitions.pop(name, None)
             return False
@@ -114,42 +234,36 @@ class AirflowInventory:
         self._definitions[name] = definition  # at the end: the oldest come first when a few are read again
         return True
 
-    # dependencies
-
-    def _feeds(self, skipped: list[SkippedRecord]) -> dict[str, set[str]]:
-        """By DAG, the DAGs that write the assets it waits for."""
-        rows = rows_by_offset(self._client.assets, "assets", MAX_PAGES, missing=(403, 404)).rows
-        feeds: dict[str, set[str]] = {}
-        for edges in fields.readable(rows, parse.parse_asset_edges, "assets", skipped):
-            for dag, writers in edges.items():
-                feeds.setdefault(dag, set()).update(writers)
-        return feeds
-
-    def _jobs(
-        self,
-        rows: dict[str, fields.Row],
-        feeds: dict[str, set[str]],
-        errors: Mapping[str, str],
-        skipped: list[SkippedRecord],
-    ) -> tuple[JobRecord, ...]:
-        defined = [name for name in sorted(rows) if name in self._definitions]
-        slots_of: dict[str, int | None] = {}
-        if any(self._definitions[name].pool for name in defined):
-            reply = self._client.pools()  # refused to an account that may not read pools
-            pools = fields.rows(reply.table().get("pools")) if reply.status == 200 else []
-            slots_of = dict(fields.readable(pools, parse.parse_pool_slots))
+    def _jobs(self, current: InventoryRound, skipped: list[SkippedRecord]) -> tuple[JobRecord, ...]:
+        feeds, errors = current.feeds or {}, current.errors
 
         def jobs_of(name: str) -> list[JobRecord]:
-            row, definition = rows[name], self._definitions[name]
+            row, definition = current.rows[name], self._definitions[name]
             producers = feeds.get(name, ())
-            return [parse.dag_record(row, definition, producers, self._base_url, errors, slots_of), *definition.tasks]
+            last_due = self._last_due.get(name)
+            record = parse.dag_record(row, definition, producers, self._base_url, errors, self._slots_of, last_due)
+            return [record, *definition.tasks]
 
+        defined = [
+            name
+            for name, row in sorted(current.rows.items())
+            if name in self._definitions and (not parse.needs_last_due(row) or name in self._last_due)
+        ]
         jobs: dict[str, JobRecord] = {}
         for job in itertools.chain.from_iterable(fields.readable(defined, jobs_of, "dags", skipped)):
             if jobs.setdefault(job.native_id, job) is not job:
                 reason = f"{job.native_id} is the id of two jobs; the first one is kept"
                 skipped.append(SkippedRecord("dags", reason))
         return tuple(jobs.values())
+
+
+def _feeds(rows: Sequence[Any], skipped: list[SkippedRecord]) -> dict[str, set[str]]:
+    """By DAG, the DAGs that write the assets it waits for."""
+    feeds: dict[str, set[str]] = {}
+    for edges in fields.readable(rows, parse.parse_asset_edges, "assets", skipped):
+        for dag, writers in edges.items():
+            feeds.setdefault(dag, set()).update(writers)
+    return feeds
 
 
 MAX_NAMED_TASKS = 12

@@ -82,6 +82,8 @@ class AirflowPeriod:
     key: str
     at: datetime | None
     interval_start: datetime | None
+    run_started_at: datetime | None = None
+    """Where it is known: a waiting task of Airflow 2 has no time of its own."""
 
 
 def attempt_key(run_id: str, queued_at: str) -> str:
@@ -279,7 +281,8 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
         period_key=period.key,
         period_at=period.at,
         interval_start=period.interval_start,
-        queued_at=max((instance.queued_at for instance in group if instance.queued_at), default=None),
+        queued_at=max((instance.queued_at for instance in group if instance.queued_at), default=None)
+        or (period.run_started_at if chosen.state is RunState.WAITING else None),
         started_at=started,
         ended_at=ended,
         message=_mapped_text(group),
@@ -413,9 +416,11 @@ def dag_record(
     base_url: str,
     broken: Mapping[str, str] | None = None,
     slots_of: Mapping[str, int | None] | None = None,
+    last_due: datetime | None = None,
 ) -> JobRecord:
     """One DAG from its row in the list. `producers`: DAGs whose assets start it. `broken`: files that cannot be
-    imported, with the reason, which becomes part of the definition and so a drift. `slots_of`: slots by pool."""
+    imported, with the reason, which becomes part of the definition and so a drift. `slots_of`: slots by pool.
+    `last_due`: as in `parse_schedule`."""
     row, broken = fields.table(row), broken or {}
     name, bundle = fields.text(row, "dag_id"), fields.optional_text(row, "relative_fileloc")
     # Airflow 2 names files by their whole path
@@ -426,7 +431,7 @@ def dag_record(
     return JobRecord(
         native_id=name,
         title=fields.optional_text(row, "dag_display_name") or name,
-        schedule=parse_schedule(row, definition.zone),
+        schedule=parse_schedule(row, definition.zone, last_due),
         paused=row.get("is_paused") is True,
         upstreams=tuple(sorted({producer for producer in producers if producer != name})),
         definition=f"{len(definition.tasks)} tasks in {bundle}{version}{stale}",
@@ -439,17 +444,32 @@ def dag_record(
     )
 
 
-def parse_schedule(row: fields.Row, zone: str) -> Schedule:
+def parse_schedule(row: fields.Row, zone: str, last_due: datetime | None = None) -> Schedule:
     """Dialect "airflow" for periodic timetables, "none" for those by asset or by hand. `next_at` is Airflow's own next
-    run_after. The expression is reported only where it gives that instant: a timetable may be any code."""
+    run_after. The expression is reported only where it gives that instant, or without one `last_due`, the run_after of
+    the last scheduled run: a timetable may be any code, and Airflow reports UTC for many a DAG with another zone."""
     summary = fields.optional_text(row, "timetable_summary")
     text = fields.optional_text(row, "timetable_description") or summary
     following = fields.instant(row, "next_dagrun_run_after")
     if not is_periodic(row):
         return Schedule("none", zone=zone, text=text)
-    if following is None or _expression_matches(summary, zone, following):
+    due = following or last_due
+    if due is not None and _expression_matches(summary, zone, due):
         return Schedule("airflow", summary, zone, text, following)
     return Schedule("airflow", "", zone, f"{text} (in a zone that Airflow does not report)", following)
+
+
+def needs_last_due(row: fields.Row) -> bool:
+    """Whether only its last run shows that the expression of this DAG holds: Airflow reports no next run of a DAG at
+    its limit of active runs."""
+    is_cron = len(fields.optional_text(row, "timetable_summary").split()) == 5
+    return is_cron and is_periodic(row) and fields.instant(row, "next_dagrun_run_after") is None
+
+
+def parse_scheduled_time(row: Any) -> datetime | None:
+    """run_after of a run that the scheduler made; None for another one. Raises RecordUnreadable."""
+    row = fields.table(row)
+    return fields.instant(row, "run_after") if row.get("run_type") == "scheduled" else None
 
 
 def is_periodic(row: fields.Row) -> bool:
@@ -490,7 +510,8 @@ def parse_asset_edges(row: Any) -> dict[str, set[str]]:
     """DAG -> DAGs whose tasks write the asset that schedules it, of one asset."""
     row = fields.table(row)
     writers = {_dag_id(task) for task in fields.rows(row.get("producing_tasks"))}
-    return {_dag_id(dag): writers for dag in fields.rows(row.get("scheduled_dags")) if writers}
+    scheduled = row.get("scheduled_dags", row.get("consuming_dags"))  # Airflow 3.0
+    return {_dag_id(dag): writers for dag in fields.rows(scheduled) if writers}
 
 
 def _dag_id(row: Any) -> str:

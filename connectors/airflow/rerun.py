@@ -250,7 +250,9 @@ class AirflowRerunner:
             raise NotSupported(f"Airflow: {dag} {run} has nothing to clear any more; nothing was done")
         with contextlib.suppress(ConnectorError):  # without it the first note still identifies the clear
             self._client.set_note(dag, run, parse.note_with_mark(action_mark(key, was, now), previous_note))
-        return Receipt(run_ref(dag, run), f"cleared; queued again at {now}")
+        return Receipt(
+            run_ref(dag, run), f"cleared; {f'queued again at {now}' if now else 'it runs again when a slot is free'}"
+        )
 
     def _clear_below(self, plan: Mapping[str, Any], key: str, current: fields.Row) -> Receipt:
         """Failed tasks and their downstream tasks. Such a clear marks tasks, not the run: the run's note is written

@@ -102,7 +102,9 @@ class AirflowPoller:
             reply = self._client.run(dag, run)
             with suppress(RecordUnreadable):
                 if reply.status == 200:
-                    self._periods[dag, run] = parse.parse_period(reply.table())
+                    row = reply.table()
+                    started = fields.instant(row, "start_date")
+                    self._periods[dag, run] = replace(parse.parse_period(row), run_started_at=started)
 
     def watched(self, dag: str) -> bool:
         return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
@@ -122,7 +124,7 @@ class AirflowPoller:
             return None
         if record.state is RunState.UNKNOWN:
             result.warn(f"DAG run state {record.native_state!r} is not known to Headway")
-        period = AirflowPeriod(record.period_key or key[1], record.period_at, record.interval_start)
+        period = AirflowPeriod(record.period_key or key[1], record.period_at, record.interval_start, record.started_at)
         _cache(self._periods, key, period, CACHED_PERIODS)
         result.add(record)
         return record

@@ -104,6 +104,8 @@ class Inventory:
     """True when `previous_hash` still holds: `jobs` is then empty and means nothing."""
     clock: TargetClock | None = None
     skipped: tuple[SkippedRecord, ...] = ()
+    more: bool = False
+    """True where time ran out: the next call goes on, and is due with the next poll."""
     is_selected: Callable[[str, tuple[str, ...]], bool] | None = field(default=None, compare=False)
     """Whether the settings select a job (native id, match keys): a job that they no longer select is not watched, which
     is not drift. For jobs without parent only; tasks follow theirs. None: all jobs."""

@@ -296,14 +296,15 @@ class TargetPoller:
         self._shared.changed()
 
     def _pages(self, fence: int) -> None:
-        deadline = time.monotonic() + self._timeout
         if self._connector is None:
             self._connector = self._shared.connectors.open(self._place)
         known = targets.poll_state(self._shared.store, self._place.target_id)
         if not self._place.system.kind.inventory_rides_poll and time.monotonic() >= self._inventory_at:
-            self._write_inventory(self._connector.inventory(known.inventory_hash, self._timeout), fence)
-            rate = max(self._shared.clock.rate, 0.01)
-            self._inventory_at = time.monotonic() + INVENTORY_EVERY.total_seconds() / rate
+            inventory = self._connector.inventory(known.inventory_hash, self._timeout)
+            self._write_inventory(inventory, fence)
+            pause = 0.0 if inventory.more else INVENTORY_EVERY.total_seconds() / max(self._shared.clock.rate, 0.01)
+            self._inventory_at = time.monotonic() + pause
+        deadline = time.monotonic() + self._timeout
         for page in range(PAGES_A_POLL):
             self.pulse.beat(3 * self._timeout)
             known = targets.poll_state(self._shared.store, self._place.target_id)

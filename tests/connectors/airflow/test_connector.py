@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from connectors.airflow.connector import CONNECTOR, AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
-from connectors.sdk.records import RunRef
+from connectors.sdk.records import Inventory, RunRef
 from connectors.sdk.secrets import SecretStore, token_masker
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
@@ -260,6 +261,91 @@ def test_without_time_for_all_definitions_the_rest_comes_with_the_next_look(monk
     assert connector.inventory(found.hash, 5).complete
 
 
+def slow_night(seconds: float, **broken_at: int) -> tuple[FakeAirflow, AirflowConnector]:
+    """Thirty DAGs on a server that takes `seconds` for each answer, and none for request number `broken_at`."""
+    fake = FakeAirflow(**{f"dag_{number:02}": ("load",) for number in range(30)})
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        time.sleep(seconds)
+        if len(fake.requests) + 1 in broken_at.values():
+            fake.requests.append(("", "broken"))
+            raise httpx.ReadTimeout("no answer")
+        return fake.handle(request)
+
+    return fake, through(handle)
+
+
+def inventories(connector: AirflowConnector, seconds: float) -> list[Inventory]:
+    """What the calls bring until one is the last of its round."""
+    found = [connector.inventory("", seconds)]
+    while found[-1].more:
+        found.append(connector.inventory("", seconds))
+        assert len(found) < 200, "no progress"
+    return found
+
+
+def test_a_slow_server_is_read_over_several_calls_each_definition_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call began with the first DAG again, so that an Airflow of 0.35 s per request was never seen."""
+    monkeypatch.setattr(inventory, "RESERVE_SECONDS", 0.01)
+    fake, connector = slow_night(0.01)
+    found = inventories(connector, 0.15)
+    assert len(found) > 3
+    assert [len(one.jobs) for one in found] == sorted(len(one.jobs) for one in found), "what was read stays"
+    assert 60 == len(found[-1].jobs)
+    assert found[-1].complete
+    assert not any(one.complete for one in found[:-1])
+    assert any("slow server" in skipped.reason for skipped in found[-2].skipped)
+    details = [path for _, path in fake.requests if path.endswith("/details")]
+    assert 30 == len(set(details)) == len(details)
+    assert 1 == len([path for _, path in fake.requests if path == "/api/v2/dags"])
+
+
+def test_an_answer_that_is_late_in_the_middle_keeps_what_was_read() -> None:
+    _, connector = slow_night(0.0, late=20)
+    first = connector.inventory("", 5)
+    assert first.more
+    assert 0 < len(first.jobs) < 60
+    last = connector.inventory("", 5)
+    assert (60, True, False) == (len(last.jobs), last.complete, last.more)
+    _, connector = slow_night(0.0, late=2)  # the first is the sign-in
+    with pytest.raises(SystemUnreachable):
+        connector.inventory("", 5)
+
+
+def test_the_list_is_read_again_while_definitions_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause of a DAG is seen long before the last of 5,000 definitions."""
+    monkeypatch.setattr(inventory, "RESERVE_SECONDS", 0.01)
+    monkeypatch.setattr(inventory, "MAX_LIST_AGE_SECONDS", 0.0)
+    fake, connector = slow_night(0.01)
+    found = inventories(connector, 0.2)
+    assert 60 == len(found[-1].jobs)
+    assert 1 < len([path for _, path in fake.requests if path == "/api/v2/dags"])
+
+
+def test_a_dag_without_a_next_run_has_the_expression_that_its_last_run_shows() -> None:
+    """At its limit of active runs a DAG has no next run, and Airflow calls its zone UTC: an instant that no schedule
+    gives was expected, and missed."""
+    fake = night()
+    due = {"load_orders": "2026-11-20T00:00:00Z", "stock_count": "2026-11-19T23:00:00Z"}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        for dag, at in due.items():
+            if path.endswith(f"/{dag}/dagRuns"):
+                runs = [("manual", "2026-11-20T07:07:07Z"), ("scheduled", at)]
+                rows = [{"run_type": kind, "run_after": after} for kind, after in runs]
+                return httpx.Response(200, json={"dag_runs": rows})
+        reply = fake.handle(request)
+        if path.endswith("/dags"):
+            listed = [{**row, "next_dagrun_run_after": None} for row in reply.json()["dags"]]
+            return httpx.Response(200, json={**reply.json(), "dags": listed})
+        return reply
+
+    found = {job.native_id: job.schedule for job in through(handle).inventory("", 5).jobs}
+    assert ("0 0 * * *", None) == (found["load_orders"].expression, found["load_orders"].next_at)
+    assert "" == found["stock_count"].expression
+
+
 def test_the_inventory_says_which_dags_the_settings_ask_for() -> None:
     """One that they leave out is watched no more; it is not gone."""
     found = opened(night(), dags=["load_*"]).inventory("", 20)
@@ -416,6 +502,22 @@ def test_a_viewer_is_told_which_right_is_missing_for_reruns() -> None:
     assert {"act"} == {right.needed_for for right in missing}
     assert "a dry run on load_orders answered 403" == missing[0].why
     assert "give the account's role can_edit on DAG Runs" in missing[0].fix
+
+
+def test_airflow_3_0_hides_whether_an_account_may_start_runs() -> None:
+    """It refuses the dry run of a backfill to the role that may start runs: the right is unknown, not missing."""
+    fake = night()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/version"):
+            return httpx.Response(200, json={"version": "3.0.6"})
+        if request.url.path.endswith("/backfills/dry_run"):
+            return httpx.Response(403, json={"detail": "Forbidden"})
+        return fake.handle(request)
+
+    rights = {right.name: right for right in through(handle).probe(5).rights}
+    assert None is rights["start runs"].held
+    assert "the first start shows" in rights["start runs"].fix
 
 
 def test_without_any_dag_the_rights_to_act_cannot_be_told() -> None:
