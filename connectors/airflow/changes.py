@@ -124,7 +124,7 @@ class AirflowRows(NamedTuple):
     """The server answered with one of the statuses in `missing`."""
 
 
-class PagedRows:
+class AirflowPages:
     """Reads a list page by page; where time is short, over several calls of `read`."""
 
     def __init__(
@@ -160,8 +160,8 @@ class PagedRows:
 def rows_by_offset(
     fetch: Callable[[int], HttpReply], name: str, max_pages: int, missing: Collection[int] = ()
 ) -> AirflowRows:
-    """The first pages of a list, as `PagedRows` reads it, in one call."""
-    rows = PagedRows(fetch, name, max_pages, missing).read()
+    """The first pages of a list, as `AirflowPages` reads it, in one call."""
+    rows = AirflowPages(fetch, name, max_pages, missing).read()
     assert rows is not None
     return rows
 

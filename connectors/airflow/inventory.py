@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from connectors.airflow import parse
-from connectors.airflow.changes import AirflowRows, PagedRows, rows_by_offset
+from connectors.airflow.changes import AirflowRows, AirflowPages, rows_by_offset
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import AirflowTaskInstance, DagDefinition
 from connectors.sdk import fields
@@ -45,10 +45,10 @@ MAX_LIST_AGE_SECONDS = 600.0
 
 @dataclass(slots=True)
 class InventoryRound:
-    """What was read of one inventory so far: of a slow server it takes several calls."""
+    """An inventory while it is read, which takes several calls of a slow server."""
 
-    dags: PagedRows
-    assets: PagedRows
+    dags: AirflowPages
+    assets: AirflowPages
     listed: AirflowRows | None = None
     listed_at: float = 0.0
     rows: dict[str, fields.Row] = field(default_factory=dict)
@@ -83,8 +83,8 @@ class AirflowInventory:
     def _new_round(self) -> InventoryRound:
         client = self._client
         return InventoryRound(
-            PagedRows(lambda offset: self._timed(client.dags, offset), "dags", MAX_PAGES, missing=(403, 404)),
-            PagedRows(lambda offset: self._timed(client.assets, offset), "assets", MAX_PAGES, missing=(403, 404)),
+            AirflowPages(lambda offset: self._timed(client.dags, offset), "dags", MAX_PAGES, missing=(403, 404)),
+            AirflowPages(lambda offset: self._timed(client.assets, offset), "assets", MAX_PAGES, missing=(403, 404)),
         )
 
     def read(self, previous_hash: str) -> Inventory:
