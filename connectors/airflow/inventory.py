@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from connectors.airflow import parse
-from connectors.airflow.changes import AirflowRows, AirflowPages, rows_by_offset
+from connectors.airflow.changes import AirflowPages, AirflowRows, rows_by_offset
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import AirflowTaskInstance, DagDefinition
 from connectors.sdk import fields
