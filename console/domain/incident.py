@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connectors.sdk.states import RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from console.domain.finding import FindingView
 
 
-_VARIABLE_PARTS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|/\S+")
+_VARIABLE_PARTS = re.compile(
+    r"(\b(?:exit|code|status|errno|signal)\W{0,3}\d+\b|\bORA-\d+)|\d+|'[^']*'|\"[^\"]*\"|/\S+", re.IGNORECASE
+)
+"""Numbers, names and paths; codes of errors, the group, are kept."""
+_MESSAGE_LIMIT = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class PastRepair:
     note: str = ""
     """The last note there."""
     same_error: bool = False
-    """True if it failed with the same fault."""
+    """True if it failed with the same error as the incident's root."""
 
     @property
     def done(self) -> str:
@@ -55,13 +59,27 @@ class PastRepair:
         return f"{self.how} by {self.by}" if self.by else self.how
 
 
-def is_same_fault(message: str, known: str) -> bool:
-    """Whether two messages are the same except for numbers, names and paths."""
-    return bool(message) and _normalize(message) == _normalize(known)
+class FailureError(NamedTuple):
+    """The error of a failed run, for comparison: without numbers, names and paths."""
 
+    exit_code: int | None
+    message: str
+    """Empty if it reported none."""
 
-def _normalize(message: str) -> str:
-    return " ".join(_VARIABLE_PARTS.sub("", message.partition("\n")[0]).split()).rstrip(" :.,")
+    @classmethod
+    def of(cls, exit_code: int | None, message: str) -> FailureError:
+        kept = _VARIABLE_PARTS.sub(lambda match: match[1] or "", message.partition("\n")[0])
+        return cls(exit_code, " ".join(kept.split()).rstrip(" :.,")[:_MESSAGE_LIMIT])
+
+    def differs_from(self, other: FailureError) -> bool:
+        """True if the exit codes differ, or the messages; what only one of them reports is not compared."""
+        codes, messages = (self.exit_code, other.exit_code), (self.message, other.message)
+        return (None not in codes and codes[0] != codes[1]) or (all(messages) and messages[0] != messages[1])
+
+    def is_same_as(self, other: FailureError) -> bool:
+        """True if both report the same exit code or the same message, and nothing differs."""
+        is_known = (self.exit_code is not None and other.exit_code is not None) or bool(self.message and other.message)
+        return is_known and not self.differs_from(other)
 
 
 def repair_methods(repairs: Sequence[PastRepair]) -> list[tuple[str, int, float | None]]:

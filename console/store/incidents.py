@@ -24,6 +24,7 @@ from console.store.notification_state import (
     inherit_notifications,
     record_notified,
     record_suppressed,
+    restart_escalation,
     retract_recovery,
 )
 
@@ -75,6 +76,9 @@ class IncidentWriter:
             self._event(decision.split_from, "split", text, decision.root_job_id)
         for notice in decision.notices:
             self._alert(incident_id, key, version, notice)
+        ended_for = self._end_acknowledgement(incident_id, decision)
+        if decision.reopened or ended_for:
+            restart_escalation(self._session, incident_id, self._now_us)
         record_notified(self._session, incident_id, decision, self._now_us)
         if record_suppressed(self._session, incident_id, decision, self._now_us):
             self._seq()
@@ -87,6 +91,19 @@ class IncidentWriter:
         if is_new and not decision.notices and not decision.held and not decision.in_shadow:
             text = "no route is configured for it, and there is no default route: not notified"
             self._event(incident_id, "unsent", text, None)
+
+    def _end_acknowledgement(self, incident_id: int, decision: IncidentDecision) -> bool:
+        """True if an acknowledgement was valid. One that was made after the decision stays."""
+        if not decision.ends_ack:
+            return False
+        ended = self._session.rows(
+            "UPDATE acknowledgement SET ended_us = ? WHERE incident_id = ? AND ended_us IS NULL AND made_us <= ?"
+            " AND until_us > ? RETURNING made_by",
+            (self._now_us, incident_id, self._now_us, self._now_us),
+        )
+        for row in ended[-1:] if not decision.closed else ():
+            self._event(incident_id, "lapsed", f"acknowledgement by {row.made_by} ended: {decision.ends_ack}", None)
+        return bool(ended)
 
     def finish(self) -> None:
         """Creates the alerts of groups."""

@@ -98,10 +98,7 @@ def _shifts(session: Session) -> dict[str, tuple[OnCallShift, ...]]:
 
 
 def record_notified(session: WriteSession, incident_id: int, decision: IncidentDecision, now_us: int) -> None:
-    """Records the decision's notices in the transaction that creates their alerts. A reopened incident restarts the
-    time until escalation."""
-    if decision.reopened:
-        session.rows("UPDATE alert_told SET first_us = ? WHERE incident_id = ?", (now_us, incident_id))
+    """Records the decision's notices in the transaction that creates their alerts."""
     for notice in decision.notices:
         session.rows(
             "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
@@ -109,6 +106,11 @@ def record_notified(session: WriteSession, incident_id: int, decision: IncidentD
             " fingerprint = excluded.fingerprint, last_us = excluded.last_us, times = alert_told.times + 1",
             (incident_id, notice.route, notice.words, notice.fingerprint, now_us, now_us),
         )
+
+
+def restart_escalation(session: WriteSession, incident_id: int, now_us: int) -> None:
+    """Restarts the time until the incident is escalated."""
+    session.rows("UPDATE alert_told SET first_us = ? WHERE incident_id = ?", (now_us, incident_id))
 
 
 def inherit_notifications(session: WriteSession, merged: int, into: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,9 +56,9 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     assert ["[Headway] INC-0001: fake/extract failed: exit 1"] == [one.partition(";")[0] for one in told(bench)]
     shown = headway(bench.url, "incident", "1").out
     assert "acknowledged by ann until" in shown
-    assert "repeated   oncall: suppressed by acknowledge: acknowledged by ann until" in shown
+    assert "repeated   oncall: suppressed by acknowledgement: acknowledged by ann until" in shown
     assert ["ann"] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
-    assert ["acknowledge"] == [one["stage"] for one in headway(bench.url, "alert", "--suppressed", "--json").data]
+    assert ["acknowledgement"] == [one["stage"] for one in headway(bench.url, "alert", "--suppressed", "--json").data]
     assert "not acknowledged" in say(bench, "ack", "INC-0001", "--expire").out
     bench.turn()
     assert "[Headway] INC-0001 still open: fake/extract failed: exit 1" in [
@@ -67,6 +68,39 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     assert ("ann", "acknowledge", "disk is full") in verbs
     assert ("ann", "end acknowledgement", "") in verbs
     assert 0 == headway(bench.url, "audit", "verify").code
+
+
+def runs(bench: Bench, job: str, key: str, state: RunState, minutes_ago: float, **changes: Any) -> None:
+    bench.scheduler.attempt(job, key, state, present() - timedelta(minutes=minutes_ago), **changes)
+    bench.turn()
+
+
+def first_lines(bench: Bench) -> list[str]:
+    return [title.removeprefix("[Headway] ").partition(";")[0] for title in told(bench)]
+
+
+def test_an_acknowledgement_ends_when_the_job_fails_with_another_error_after_a_success(bench: Bench) -> None:
+    runs(bench, "extract", "a1", RunState.FAILED, 9, exit_code=1)
+    assert 0 == say(bench, "ack", "INC-0001", "--for", "2h").code
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, present() - timedelta(minutes=6))
+    runs(bench, "extract", "a3", RunState.FAILED, 4, exit_code=7)
+    assert ["INC-0001: fake/extract failed: exit 1", "INC-0001 update: fake/extract failed: exit 7"] == first_lines(
+        bench
+    )
+    assert "Failed again after a success, with another error: fake/extract" in bench.sink.got[-1][2]
+    shown = headway(bench.url, "incident", "1").out
+    assert "acknowledgement by ann ended: failed again after a success, with another error: fake/extract" in shown
+    assert [""] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
+
+
+def test_a_reopened_incident_is_unacknowledged(bench: Bench) -> None:
+    runs(bench, "extract", "a1", RunState.FAILED, 9, exit_code=1)
+    assert 0 == say(bench, "ack", "INC-0001", "--for", "2h").code
+    runs(bench, "extract", "a2", RunState.SUCCEEDED, 6)
+    runs(bench, "extract", "a3", RunState.FAILED, 4, exit_code=1)
+    assert ["INC-0001", "INC-0001 resolved", "INC-0001 again"] == [one.partition(":")[0] for one in first_lines(bench)]
+    assert "Acknowledge: headway ack INC-0001" in bench.sink.got[-1][2]
+    assert [""] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
 
 
 def test_what_is_silenced_is_recorded_and_not_sent_until_the_silence_ends(bench: Bench) -> None:

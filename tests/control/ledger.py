@@ -192,12 +192,13 @@ def keep_telling(
 
     `numbers`: the incidents' ids by the keys of their decisions.
     """
-    told, held = dict(before.told), dict(before.held)
+    told, held, acks = dict(before.told), dict(before.held), dict(before.acks)
     for each in decisions.incidents:
         number = numbers[each.key]
         merged = [one for other in each.merges for one in told.pop(other, ())]
         rows = {(one.route, one.words): one for one in [*reversed(merged), *told.get(number, ())]}
-        if each.reopened:
+        ack = acks.pop(number, None) if each.ends_ack else None
+        if each.reopened or (ack is not None and ack.until > now):
             rows = {key: one._replace(first_at=now) for key, one in rows.items()}
         for notice in each.notices:
             old = rows.get((notice.route, notice.words))
@@ -213,7 +214,7 @@ def keep_telling(
                       since.get((one.route, one.words, one.stage), now), one.until)
             for one in each.held
         ) if not each.closed else ()  # fmt: skip
-    return replace(before, told=told, held=held)
+    return replace(before, told=told, held=held, acks=acks)
 
 
 def ended(clock: str, takes: float, **more: object) -> dict[str, object]:

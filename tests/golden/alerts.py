@@ -34,6 +34,16 @@ NIGHTS: dict[str, tuple[str, ...]] = {
         "at 03:40 nothing happens",
         "at 04:30 nothing happens",
     ),
+    "acknowledged, then another error after a success": (
+        "at 03:12 extract fails: exit 1, disk is full",
+        "at 03:14 ann acknowledges extract for 4h",
+        "at 04:00 load starts",
+        "at 04:20 load is green",
+        "at 04:30 extract is rerun",
+        "at 04:40 extract is green",
+        "at 05:00 extract is rerun",
+        "at 05:05 extract fails: exit 7, relation orders does not exist",
+    ),
     "silenced": (
         "at 03:05 ann silences extract for 2h: a new disk",
         "at 03:12 extract fails: exit 1",

@@ -16,7 +16,7 @@ from console.control.alerts.context import (
     resolved_since,
 )
 from console.control.alerts.routing import audience, on_call_route, services_on_route, technical_first
-from console.control.incidents.correlation import LastNotification, parse_last_notification
+from console.control.incidents.correlation import parse_last_notification
 from console.control.incidents.decisions import list_names
 from console.control.incidents.titles import is_private_cancellation
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
@@ -46,7 +46,7 @@ def _of_route(context: AlertContext, subject: AlertSubject, last: RouteNotificat
     after = times.get(subject.tier or 0, times.get(0))
     if after is None:
         return
-    first_at = context.now if subject.match.reopened else last.first_at
+    first_at = context.now if subject.match.reopened or subject.ack_ended else last.first_at
     for place, target in enumerate(escalation_targets(context, last.route), 1):
         style = TECHNICAL if not subject.decision.services else context.rule(target).style or last.words
         if any(
@@ -111,9 +111,8 @@ def fingerprint_to_store(context: AlertContext, notification: Notification) -> s
 
 
 def technical_fingerprint(fingerprint: str) -> str:
-    """Root, services and closure, without the routes in shadow: those are not news for the other routes."""
-    parsed = parse_last_notification(fingerprint)
-    return LastNotification(parsed.root, parsed.services, parsed.closed).text()
+    """The part of an incident's fingerprint that is news for a route."""
+    return parse_last_notification(fingerprint).news().text()
 
 
 def _notified_on(

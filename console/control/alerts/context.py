@@ -41,6 +41,9 @@ class AlertSubject:
     told: tuple[RouteNotification, ...] = ()
     held: tuple[SuppressionFacts, ...] = ()
     ack: AcknowledgementFacts | None = None
+    """The valid acknowledgement."""
+    ack_ended: bool = False
+    """True if an acknowledgement was valid until this decision ended it."""
 
     def last_notification(self, route: str, text: str) -> RouteNotification | None:
         return next((notice for notice in self.told if (notice.route, notice.words) == (route, text)), None)
@@ -156,6 +159,7 @@ def _subject(
     target = match.group.target
     number = decision.incident_id or 0
     ack = telling.acks.get(number)
+    is_valid = ack is not None and ack.until > index.now
     name = root.name if root is not None else f"{target.system}/{target.name}" if target is not None else ""
     to_fix = match.group.job_ids_to_fix() if match.group.root is not None else []
     job_owner = index.job(to_fix[0]).owner if to_fix else ""
@@ -168,7 +172,8 @@ def _subject(
         tier=min((tiers[service.service] for service in decision.services if service.service in tiers), default=None),
         told=telling.told.get(number, ()),
         held=telling.held.get(number, ()),
-        ack=ack if ack is not None and ack.until > index.now else None,
+        ack=ack if is_valid and not decision.ends_ack else None,
+        ack_ended=is_valid and bool(decision.ends_ack),
     )
 
 

@@ -75,7 +75,7 @@ def suppress_acknowledged(context: AlertContext, notification: Notification) -> 
     if ack is None or notification.kind not in (AlertKind.REPEATED, AlertKind.ESCALATED):
         return None
     until = zoned_time(ack.until, "UTC", context.now)
-    return Suppression("acknowledge", f"acknowledged by {clean_line(ack.by)} until {until}", ack.until)
+    return Suppression("acknowledgement", f"acknowledged by {clean_line(ack.by)} until {until}", ack.until)
 
 
 MAINTENANCE_STAGE = "maintenance"

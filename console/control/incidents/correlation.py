@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any, NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
 from console.control.detection.rule_input import run_for_finding
@@ -378,6 +379,16 @@ ServiceDayKey = tuple[str, date]
 """A service day: service name and business date."""
 
 
+class KnownFailure(NamedTuple):
+    """The error with which a job of an incident was last notified."""
+
+    job: str
+    exit_code: int | None
+    message: str
+    succeeded_at: str
+    """The last success of the job before it failed; empty if unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class LastNotification:
     """Content of an incident's fingerprint."""
@@ -389,6 +400,9 @@ class LastNotification:
     """Routes in shadow: they are notified once it ends."""
     quiet: str = ""
     """Suppressed by a maintenance: "new", if nothing was notified; "known", if only later changes were not."""
+    refailed: tuple[tuple[str, str], ...] = ()
+    """(job, instant of its success) of the jobs that last failed again after a success with another error."""
+    failures: tuple[KnownFailure, ...] = ()
 
     @property
     def heard(self) -> frozenset[ServiceDayKey]:
@@ -397,9 +411,15 @@ class LastNotification:
 
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)
-        shadow = [sorted(self.in_shadow)] if self.in_shadow or self.quiet else []
-        quiet = [self.quiet] if self.quiet else []
-        return json.dumps([self.root, days, self.closed, *shadow, *quiet], separators=(",", ":"))
+        optional = [sorted(self.in_shadow), self.quiet, self.refailed, self.failures]
+        while optional and not optional[-1]:
+            optional.pop()
+        return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
+
+    def news(self) -> LastNotification:
+        """What routes are notified of: without the routes in shadow, which are not news for the others, and without
+        what is only compared with."""
+        return LastNotification(self.root, self.services, self.closed, refailed=self.refailed)
 
 
 def last_notification_of(match: IncidentMatch) -> LastNotification | None:
@@ -424,5 +444,15 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
     """Reads the result of `LastNotification.text`. Raises ValueError or TypeError for anything else."""
     root, days, closed, *rest = json.loads(fingerprint)
     notified = frozenset((name, date.fromisoformat(business_date)) for name, business_date in days)
-    shadow = tuple(rest[0]) if rest else ()
-    return LastNotification(root, notified, bool(closed), shadow, str(rest[1]) if len(rest) > 1 else "")
+    optional: list[Any] = [[], "", [], []]
+    optional[: len(rest)] = rest
+    shadow, quiet, refailed, failures = optional
+    return LastNotification(
+        root,
+        notified,
+        bool(closed),
+        tuple(shadow),
+        str(quiet),
+        tuple((job, at) for job, at in refailed),
+        tuple(KnownFailure(*failure) for failure in failures),
+    )

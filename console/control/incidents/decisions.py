@@ -13,11 +13,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from connectors.sdk.records import instant_key
+from connectors.sdk.states import RunState
 from console.control.incidents.changes import MOST_ROOTS, change_lines
 from console.control.incidents.correlation import (
     KNOWN,
     NEW,
     IncidentMatch,
+    KnownFailure,
     LastNotification,
     ServiceDayKey,
     affected_runs,
@@ -25,7 +27,7 @@ from console.control.incidents.correlation import (
     parse_last_notification,
 )
 from console.control.incidents.impact import RepairBudgets, tightest_budget
-from console.control.incidents.root_cause import threatened_runs, unfinished_runs_on
+from console.control.incidents.root_cause import failed_tasks, threatened_runs, unfinished_runs_on
 from console.control.incidents.titles import (
     blamed_name,
     cause_name,
@@ -37,11 +39,12 @@ from console.control.incidents.titles import (
 from console.control.services.status import Threat, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
-from console.control.snapshot.runs import RunKey, run_key
+from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, ServiceDayVerdict
 from console.domain.estate import RunFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
+from console.domain.incident import FailureError
 from console.domain.service import UNMET_PROMISE, Timeliness, limit_instances
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
@@ -76,10 +79,11 @@ def with_maintenance(
     if maintenance is None:
         is_late = before is not None and before.quiet and not (decision.closed and unheard)
         return decision, "notified now: its maintenance has ended" if is_late else ""
-    nothing_new = match.incident is not None and match.incident.fingerprint == decision.fingerprint
+    now = parse_last_notification(decision.fingerprint)
+    nothing_new = before is not None and replace(now, failures=()) == replace(before, failures=())
     if not unheard and (decision.closed or nothing_new):
         return decision, ""
-    notification = replace(parse_last_notification(decision.fingerprint), quiet=NEW if unheard else KNOWN)
+    notification = replace(now, quiet=NEW if unheard else KNOWN)
     event = f"suppressed: {maintenance.text('UTC')}" if before is None or not before.quiet else ""
     return replace(decision, fingerprint=notification.text()), event
 
@@ -154,6 +158,8 @@ def decide_incident(
     """The incident to write, without its notifications. `threats`: of this match, by service day."""
     before = last_notification_of(match)
     notified = frozenset(threats) | (before.services if before else frozenset())
+    cause, (failures, refailed) = notified_cause(index, match), _failures(index, match, before)
+    content = LastNotification(cause, notified, bool(match.close_reason), refailed=refailed, failures=failures)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     root = match.group.root
     owner, runbook = _owner(index, match, services)
@@ -180,11 +186,11 @@ def decide_incident(
         reason=incident_reason(index, match),
         owner=owner,
         runbook=runbook,
-        failed_since=_failed_since(match),
+        failed_since=_failed_since(index, match),
         act_by=act_by,
         members=members,
         services=services,
-        fingerprint=LastNotification(notified_cause(index, match), notified, bool(match.close_reason)).text(),
+        fingerprint=content.text(),
         closed=bool(match.close_reason),
         close_reason=match.close_reason,
         root_shared=match.group.shared,
@@ -195,7 +201,65 @@ def decide_incident(
         flaps_since=flapping_since,
         merges=match.merges,
         root_check=match.group.check,
+        ends_ack=_end_of_acknowledgement(match, before, content),
     )
+
+
+def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | None, now: LastNotification) -> str:
+    if before is None:
+        return ""
+    if now.closed:
+        return "resolved"
+    if match.reopened:
+        return "reopened"
+    return ", ".join(_news_of_cause(before, now))
+
+
+def _news_of_cause(before: LastNotification, now: LastNotification) -> list[str]:
+    news = [f"root cause is {now.root}"] if now.root != before.root else []
+    jobs = ", ".join(job for job, _ in now.refailed) if now.refailed != before.refailed else ""
+    return news + ([f"failed again after a success, with another error: {jobs}"] if jobs else [])
+
+
+def _failures(
+    index: EstateIndex, match: IncidentMatch, before: LastNotification | None
+) -> tuple[tuple[KnownFailure, ...], tuple[tuple[str, str], ...]]:
+    """Errors of the red jobs as they were notified, and the jobs that last failed again, after a success, with another
+    error. A retry that fails differently is no news, nor is the same error after a success."""
+    if match.close_reason or match.group.target is not None:
+        return (before.failures, before.refailed) if before is not None else ((), ())
+    known = {failure.job: failure for failure in before.failures} if before is not None and not match.reopened else {}
+    red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if run.state.is_red}
+    refailed = []
+    for run in red.values():
+        name, success = index.name(run.job_id), _last_success(index, run)
+        succeeded_at = success.isoformat() if success is not None else ""
+        error, last = _error(index, run), known.get(name)
+        if last is None:
+            if len(known) < MOST_ROOTS:
+                known[name] = KnownFailure(name, *error, succeeded_at)
+        elif succeeded_at > last.succeeded_at:
+            if error.differs_from(FailureError(last.exit_code, last.message)):
+                refailed.append((name, succeeded_at))
+                last = KnownFailure(name, *error, succeeded_at)
+            known[name] = last._replace(succeeded_at=succeeded_at)
+    return tuple(known.values()), tuple(refailed) or (before.refailed if before is not None else ())
+
+
+def _error(index: EstateIndex, run: RunFacts) -> FailureError:
+    """Its own error, else that of its first failed task."""
+    tasks = failed_tasks(index, run)
+    if run.message or run.exit_code is not None or not tasks:
+        return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
+    task = next((each for each in index.runs.get(tasks[0].id, ()) if each.period_key == run.period_key), run)
+    return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
+
+
+def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:
+    """The last success of its job before it turned red, of any run."""
+    since = red_since(run)
+    spans = (span for each in index.runs.get(run.job_id, ()) for span in success_spans(each))
+    return max((ended for _, ended in spans if ended <= since), default=None)
 
 
 def _cause_kind(match: IncidentMatch) -> str:
@@ -216,7 +280,7 @@ def event_text(decision: IncidentDecision, before: LastNotification | None) -> s
     if decision.closed:
         return f"closed: {decision.close_reason}"
     now = parse_last_notification(decision.fingerprint)
-    changes = [f"root cause is {now.root}"] if now.root != before.root else []
+    changes = _news_of_cause(before, now)
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
     changes += [f"also affects {list_names(new)}"] if new else []
     merged = len(decision.merges)
@@ -254,9 +318,14 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
     )
 
 
-def _failed_since(match: IncidentMatch) -> datetime:
+def _failed_since(index: EstateIndex, match: IncidentMatch) -> datetime:
+    """Since when it fails without a success in between."""
     if match.incident is None or match.reopened:
         return match.group.since
+    root = match.group.root
+    success = _last_success(index, root) if root is not None and root.state.is_red else None
+    if success is not None and success > match.incident.failed_since:
+        return max(match.group.since, success)
     return min(match.group.since, match.incident.failed_since)
 
 

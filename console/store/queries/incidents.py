@@ -14,11 +14,11 @@ from console.domain.ids import incident_name, instant, optional_instant
 from console.domain.incident import (
     AffectedServiceView,
     EventView,
+    FailureError,
     IncidentRow,
     IncidentView,
     MemberView,
     PastRepair,
-    is_same_fault,
 )
 from console.domain.service import instance_name
 from console.store.db.session import Row
@@ -54,6 +54,10 @@ _BEFORE = (
 )
 """Of the latest 500 earlier runs of the root's job: those with a failed attempt, with their first failure, and when an
 unscheduled start succeeded for the same business date."""
+_ROOT_FAILURE = (
+    "SELECT t.exit_code, t.message FROM incident i JOIN attempt t ON t.run_id = i.root_run_id WHERE i.id = ?"
+    f" AND t.state IN ({_RED}) ORDER BY t.number DESC LIMIT 1"
+)
 
 SELECT_DELIVERIES = (
     "SELECT a.incident_id, a.route, a.kind, d.url_words AS receiver, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
@@ -110,9 +114,9 @@ class IncidentQueries(ContextQueries):
 
     def _repairs(self, incident_id: int) -> tuple[PastRepair, ...]:
         """Past failures of its root's job with their repairs, newest first."""
-        incident = self.link.first("SELECT reason FROM incident WHERE id = ?", (incident_id,))
-        reason = incident.reason if incident is not None else ""
-        repairs = [_repair(row, reason) for row in self.link.rows(_BEFORE, (incident_id, MAX_REPAIRS))]
+        last = self.link.first(_ROOT_FAILURE, (incident_id,))
+        error = FailureError.of(last.exit_code, last.message) if last is not None else FailureError(None, "")
+        repairs = [_repair(row, error) for row in self.link.rows(_BEFORE, (incident_id, MAX_REPAIRS))]
         notes: dict[int | None, str] = dict(
             self.link.by_keys(
                 "SELECT e.incident_id, e.words FROM {keys} JOIN event e ON e.incident_id = k.a WHERE e.kind = 'note'"
@@ -248,7 +252,7 @@ def _member(row: Row, state: str, evidence: str) -> MemberView:
     )
 
 
-def _repair(row: Row, reason_now: str) -> PastRepair:
+def _repair(row: Row, error_now: FailureError) -> PastRepair:
     ended, failed, fresh, by = row.ended_us, row.failed_us, row.fresh_us, row.by or ""
     error = str(row.message).partition("\n")[0] or (f"exit {row.exit_code}" if row.exit_code is not None else "")
     succeeded = row.state in (RunState.SUCCEEDED, RunState.SKIPPED)
@@ -262,7 +266,7 @@ def _repair(row: Row, reason_now: str) -> PastRepair:
         how=how if succeeded else "",
         took_s=(ended - failed) / 1e6 if succeeded and ended and failed else None,
         by=by if succeeded else "",
-        same_error=is_same_fault(error, reason_now),
+        same_error=FailureError.of(row.exit_code, row.message).is_same_as(error_now),
     )
 
 

@@ -382,7 +382,7 @@ def test_what_nobody_takes_is_told_again_until_somebody_does() -> None:
     assert [("repeated", "oncall")] == told(one, "03:42")
     said(one, acks={1: AcknowledgementFacts("ann", at("05:00"))})
     assert [] == told(one, "04:12")
-    assert [("acknowledge", "acknowledged by ann until 05:00 UTC")] == held(one)
+    assert [("acknowledgement", "acknowledged by ann until 05:00 UTC")] == held(one)
     assert [("repeated", "oncall")] == told(one, "05:00")
 
 
@@ -437,7 +437,7 @@ def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_laps
     told(one, "03:12")
     said(one, acks={1: AcknowledgementFacts("ann", at("04:20"), "looking")})
     assert [] == told(one, "03:30")
-    assert [("acknowledge", "acknowledged by ann until 04:20 UTC")] == held(one)
+    assert [("acknowledgement", "acknowledged by ann until 04:20 UTC")] == held(one)
     assert [("escalated", "manager")] == told(one, "04:20")
 
 
@@ -447,7 +447,7 @@ def test_who_is_on_it_beyond_midnight_is_told_with_the_date() -> None:
     told(one, "03:12")
     said(one, acks={1: AcknowledgementFacts("ann", at("00:00", 1))})
     assert [] == told(one, "03:30")
-    assert [("acknowledge", "acknowledged by ann until 21 Nov 00:00 UTC")] == held(one)
+    assert [("acknowledgement", "acknowledged by ann until 21 Nov 00:00 UTC")] == held(one)
 
 
 def test_what_is_new_is_told_although_somebody_is_on_it() -> None:
@@ -471,6 +471,123 @@ def test_what_is_red_again_has_its_time_anew_before_it_goes_on() -> None:
     assert one.decisions.next_at <= at("03:58")
     assert [] == told(one, "03:57")
     assert [("escalated", "manager")] == told(one, "03:58")
+
+
+# what an acknowledgement covers
+def acknowledged_with_a_stale_load(*routes: RouteRule) -> Ledger:
+    """The extract has failed and is acknowledged until 06:00; the load has run on what it left, so the incident stays
+    open once the extract is green."""
+    one = night(*(routes or (RouteRule("oncall"),)))
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1, message="disk full on /var")
+    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 5))
+    told(one, "03:26")
+    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
+    return one
+
+
+def rerun(of: Ledger, clock: str, state: RunState, **changes: Any) -> None:
+    of.run(EXTRACT, "03:10", state, **ended(clock, 2), **changes)
+
+
+@pytest.mark.parametrize("seen_green", [True, False])
+def test_another_error_after_a_success_is_notified_although_the_incident_is_acknowledged(seen_green: bool) -> None:
+    one = acknowledged_with_a_stale_load()
+    rerun(one, "03:30", RunState.SUCCEEDED)
+    if seen_green:
+        assert [] == told(one, "03:33")
+        assert 1 in one.estate.telling.acks
+    rerun(one, "03:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [("updated", "oncall")] == told(one, "03:43")
+    notice = only(one).notices[0]
+    assert "Failed again after a success, with another error: hosts/extract" in notice.body
+    assert "Acknowledge: headway ack" in notice.body
+    assert not one.estate.telling.acks
+    assert [] == told(one, "03:50")
+
+
+def test_another_exit_code_is_another_error() -> None:
+    one = acknowledged_with_a_stale_load()
+    rerun(one, "03:30", RunState.SUCCEEDED)
+    rerun(one, "03:40", RunState.FAILED, exit_code=7, message="disk full on /var")
+    assert [("updated", "oncall")] == told(one, "03:43")
+
+
+def test_the_same_error_after_a_success_stays_acknowledged() -> None:
+    one = acknowledged_with_a_stale_load(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
+    rerun(one, "03:30", RunState.SUCCEEDED)
+    told(one, "03:33")
+    rerun(one, "03:40", RunState.FAILED, exit_code=1, message="disk full on /var")
+    assert [] == told(one, "03:43")
+    assert [] == told(one, "04:00")
+    assert [("acknowledgement", "acknowledged by ann until 06:00 UTC")] == held(one)
+
+
+def test_a_rerun_that_fails_with_another_error_without_a_success_stays_acknowledged() -> None:
+    one = acknowledged_with_a_stale_load()
+    rerun(one, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [] == told(one, "03:33")
+    assert 1 in one.estate.telling.acks
+
+
+def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notified() -> None:
+    one = night()
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1)
+    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 5), exit_code=1, message="no orders")
+    told(one, "03:26")
+    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
+    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:30", 5))
+    assert [] == told(one, "03:36")
+    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:40", 5), exit_code=3, message="disk quota exceeded")
+    assert [("updated", "oncall")] == told(one, "03:46")
+    assert "Failed again after a success, with another error: warehouse/load" in only(one).notices[0].body
+    assert not one.estate.telling.acks
+
+
+def test_a_reopened_incident_is_unacknowledged_and_escalates_again() -> None:
+    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(one)
+    told(one, "03:12")
+    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:12"))})
+    recovers(one, started="03:13", takes=2)
+    assert [("recovered", "oncall")] == told(one, "03:16")
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
+    assert [("updated", "oncall")] == told(one, "03:43")
+    assert "Acknowledged by" not in only(one).notices[0].body
+    assert [("escalated", "manager")] == told(one, "03:58")
+
+
+def test_the_escalation_of_an_acknowledged_incident_with_another_error_begins_anew() -> None:
+    rule = RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",))
+    one = acknowledged_with_a_stale_load(rule)
+    rerun(one, "03:30", RunState.SUCCEEDED)
+    rerun(one, "04:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [("updated", "oncall")] == told(one, "04:43")
+    assert [] == told(one, "04:57")
+    assert [("escalated", "manager")] == told(one, "04:58")
+
+
+def test_another_root_cause_ends_the_acknowledgement() -> None:
+    one = night()
+    recovers(one, started="03:11", takes=2)
+    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 5), exit_code=1)
+    assert [("opened", "default")] == told(one, "03:26")
+    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
+    rerun(one, "03:27", RunState.FAILED, exit_code=1)
+    assert [("opened", "oncall")] == told(one, "03:30")
+    assert "root cause is hosts/extract" == only(one).event
+    assert not one.estate.telling.acks
+
+
+def test_an_error_that_is_new_in_maintenance_is_listed_as_suppressed() -> None:
+    one = acknowledged_with_a_stale_load()
+    rerun(one, "03:30", RunState.SUCCEEDED)
+    told(one, "03:33")
+    window = MaintenanceWindow("patches", since=at("03:35"), until=at("04:30"), jobs=("hosts/*",))
+    one.estate = replace(one.estate, declared=replace(one.estate.declared, maintenance=(window,)))
+    rerun(one, "03:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [] == told(one, "03:43")
+    assert ["maintenance"] == [stage for stage, _ in held(one)]
+    assert [("updated", "oncall")] == told(one, "04:31")
 
 
 def test_what_was_told_in_business_words_goes_on_too_and_to_each_route_once() -> None:
