@@ -125,7 +125,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     suppressed = [
         f"  {hold.kind:<10} {hold.route}: suppressed by {hold.stage}: {hold.ended_why or hold.why}"
         for hold in view.held
-        if hold.ended is None or hold.ended_why not in ("", "told")
+        if hold.is_listed
     ]
     events = [
         f"  {timestamp(event.at)}  {event.words}{f' ({event.actor})' * bool(event.actor)}" for event in view.events

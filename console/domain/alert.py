@@ -224,7 +224,12 @@ class SuppressionView:
     until: datetime | None
     ended: datetime | None
     ended_why: str
-    """ "told", or why it was dropped; empty while suppressed, or if another notification replaced it."""
+    """ "notified", or why it was dropped; empty while suppressed, or if another notification replaced it."""
+
+    @property
+    def is_listed(self) -> bool:
+        """True while it is suppressed, and for one that was dropped."""
+        return self.ended is None or self.ended_why not in ("", "notified")
 
 
 @dataclass(frozen=True, slots=True)

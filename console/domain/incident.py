@@ -68,18 +68,18 @@ class FailureError(NamedTuple):
 
     @classmethod
     def of(cls, exit_code: int | None, message: str) -> FailureError:
-        kept = _VARIABLE_PARTS.sub(lambda match: match[1] or "", message.partition("\n")[0])
-        return cls(exit_code, " ".join(kept.split()).rstrip(" :.,")[:_MESSAGE_LIMIT])
+        first_line = _VARIABLE_PARTS.sub(lambda match: match[1] or "", message.partition("\n")[0])
+        return cls(exit_code, " ".join(first_line.split()).rstrip(" :.,")[:_MESSAGE_LIMIT])
 
-    def differs_from(self, other: FailureError) -> bool:
-        """True if the exit codes differ, or the messages; what only one of them reports is not compared."""
-        codes, messages = (self.exit_code, other.exit_code), (self.message, other.message)
-        return (None not in codes and codes[0] != codes[1]) or (all(messages) and messages[0] != messages[1])
+    def differs_from(self, error: FailureError) -> bool:
+        """True if the exit codes differ, or the messages; a value that one of them lacks is not compared."""
+        exit_codes, messages = (self.exit_code, error.exit_code), (self.message, error.message)
+        return (None not in exit_codes and len({*exit_codes}) > 1) or (all(messages) and len({*messages}) > 1)
 
-    def is_same_as(self, other: FailureError) -> bool:
+    def is_same_as(self, error: FailureError) -> bool:
         """True if both report the same exit code or the same message, and nothing differs."""
-        is_known = (self.exit_code is not None and other.exit_code is not None) or bool(self.message and other.message)
-        return is_known and not self.differs_from(other)
+        is_known = (self.exit_code is not None and error.exit_code is not None) or bool(self.message and error.message)
+        return is_known and not self.differs_from(error)
 
 
 def repair_methods(repairs: Sequence[PastRepair]) -> list[tuple[str, int, float | None]]:

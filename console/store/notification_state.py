@@ -18,7 +18,7 @@ from console.domain.ids import instant, optional_instant, optional_micros
 from console.store.db.session import Session, WriteSession
 
 # ruff: noqa: S608  (only our own names; every value is bound)
-REOPENED = "it came back before that could be said"
+REOPENED = "it was reopened before that was sent"
 _RECENT_INCIDENTS = (
     "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
 )
@@ -54,20 +54,24 @@ def load_notification_state(session: Session, now_us: int, closed_since_us: int)
 
 
 def _last_notifications(session: Session, closed_since_us: int) -> dict[int, tuple[RouteNotification, ...]]:
-    found: dict[int, list[RouteNotification]] = defaultdict(list)
+    notifications: dict[int, list[RouteNotification]] = defaultdict(list)
     for number, route, words, fingerprint, first, last, times, let in session.rows(
         _SELECT_NOTIFICATIONS, (closed_since_us,)
     ):
         until = instant(let) if let and let > last else None
-        found[number].append(RouteNotification(route, words, fingerprint, instant(first), instant(last), times, until))
-    return {number: tuple(facts) for number, facts in found.items()}
+        notifications[number].append(
+            RouteNotification(route, words, fingerprint, instant(first), instant(last), times, until)
+        )
+    return {number: tuple(facts) for number, facts in notifications.items()}
 
 
 def _suppressions(session: Session) -> dict[int, tuple[SuppressionFacts, ...]]:
-    found: dict[int, list[SuppressionFacts]] = defaultdict(list)
+    suppressions: dict[int, list[SuppressionFacts]] = defaultdict(list)
     for number, route, words, kind, stage, why, since, until in session.rows(_SELECT_SUPPRESSIONS):
-        found[number].append(SuppressionFacts(route, words, kind, stage, why, instant(since), optional_instant(until)))
-    return {number: tuple(facts) for number, facts in found.items()}
+        suppressions[number].append(
+            SuppressionFacts(route, words, kind, stage, why, instant(since), optional_instant(until))
+        )
+    return {number: tuple(facts) for number, facts in suppressions.items()}
 
 
 def _acks(session: Session) -> dict[int, AcknowledgementFacts]:
@@ -123,7 +127,7 @@ def inherit_notifications(session: WriteSession, merged: int, into: int) -> None
     )
 
 
-def record_suppressed(session: WriteSession, incident_id: int, one: IncidentDecision, now_us: int) -> bool:
+def record_suppressed(session: WriteSession, incident_id: int, decision: IncidentDecision, now_us: int) -> bool:
     """Records the current suppressions with their reasons and ends the others; True if any changed. One that continues
     with another reason keeps its begin."""
     rows = session.rows(
@@ -132,24 +136,24 @@ def record_suppressed(session: WriteSession, incident_id: int, one: IncidentDeci
         (incident_id,),
     )
     stored = {tuple(row[2:]): row.id for row in rows}
-    since = {(route, words, stage): begun for _, begun, route, words, _, stage, *_ in rows}
-    wanted = {_row(held): held for held in one.held}
-    reasons = {(fact.route, fact.words): why for fact, why in one.dropped if why}
-    told = {(notice.route, notice.words) for notice in one.notices}
+    since = {(route, words, stage): started for _, started, route, words, _, stage, *_ in rows}
+    current = {_row(held): held for held in decision.held}
+    reasons = {(fact.route, fact.words): why for fact, why in decision.dropped if why}
+    notified = {(notice.route, notice.words) for notice in decision.notices}
     for row, number in stored.items():
-        if row not in wanted:
-            why = "told" if row[:2] in told else reasons.get(row[:2], "")
+        if row not in current:
+            why = "notified" if row[:2] in notified else reasons.get(row[:2], "")
             session.rows("UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
-    for row, held in wanted.items():
+    for row, held in current.items():
         if row not in stored:
-            begun = since.get((held.route, held.words, held.stage), now_us)
-            ended = optional_micros(held.until) if one.closed else None
+            started = since.get((held.route, held.words, held.stage), now_us)
+            ended = optional_micros(held.until) if decision.closed else None
             session.rows(
                 "INSERT INTO alert_held (incident_id, route, words, kind, stage, why, until_us, since_us, ended_us,"
                 " ended_why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (incident_id, *row, begun, ended, "told" if one.closed else ""),
+                (incident_id, *row, started, ended, "notified" if decision.closed else ""),
             )
-    return wanted.keys() != stored.keys()
+    return current.keys() != stored.keys()
 
 
 def end_suppressions(session: WriteSession, incident_id: int, why: str, now_us: int) -> None:
@@ -161,11 +165,11 @@ def end_suppressions(session: WriteSession, incident_id: int, why: str, now_us: 
 
 
 def retract_recovery(session: WriteSession, incident_id: int, now_us: int) -> list[str]:
-    """Of an incident that is open again: that it was over is told to nobody who was to hear it later. The routes."""
-    put_off = "alert_id IN (SELECT id FROM alert WHERE incident_id = ? AND NOT waits AND let_us > ?)"
+    """Drops the delayed notifications that a reopened incident is resolved. The routes that would have got them."""
+    delayed = "alert_id IN (SELECT id FROM alert WHERE incident_id = ? AND NOT waits AND let_us > ?)"
     rows = session.rows(
         f"UPDATE delivery SET state = 'dropped', error = ? WHERE state = 'pending' AND tries = 0 AND next_us > ?"
-        f" AND {put_off} RETURNING alert_id",
+        f" AND {delayed} RETURNING alert_id",
         (REOPENED, now_us, incident_id, now_us),
     )
     session.rows(

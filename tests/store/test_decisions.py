@@ -102,15 +102,15 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
     decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,), held=(held,), flaps=2),))
     decide(served, "03:50", incidents=(incident(incident_id=1, reopened=True, notices=(), flaps=3),))
     query = "SELECT d.state, d.error FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.kind = 'recovered'"
-    assert [("dropped", "it came back before that could be said")] * 2 == served.rows(query)
+    assert [("dropped", "it was reopened before that was sent")] * 2 == served.rows(query)
     assert ["pending", "pending"] == [
         state for (state,) in served.rows("SELECT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id"
                                           " WHERE a.kind = 'opened'")
     ]  # fmt: skip
-    assert (micros(at("03:50")), "it came back before that could be said") == served.one(
+    assert (micros(at("03:50")), "it was reopened before that was sent") == served.one(
         "SELECT ended_us, ended_why FROM alert_held"
     )
-    words = "oncall was not notified of its recovery: it came back before that could be said"
+    words = "oncall was not notified of its recovery: it was reopened before that was sent"
     assert words == served.one("SELECT words FROM event WHERE kind = 'untold'")
     assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
 

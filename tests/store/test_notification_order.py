@@ -52,7 +52,7 @@ def test_that_it_was_over_is_told_to_nobody_once_it_is_back_and_keeps_nothing_ur
     decide(served, incidents=(incident(incident_id=1, reopened=True, notices=back),), now="03:50")
     assert ["updated"] == leave(served, "03:51")
     assert [] == leave(served, "06:01")
-    assert ["oncall was not notified of its recovery: it came back before that could be said"] == [
+    assert ["oncall was not notified of its recovery: it was reopened before that was sent"] == [
         one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'untold'")
     ]
 

@@ -417,8 +417,7 @@ class LastNotification:
         return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
 
     def news(self) -> LastNotification:
-        """What routes are notified of: without the routes in shadow, which are not news for the others, and without
-        what is only compared with."""
+        """The content without the routes in shadow, which are not news for the others, and without known errors."""
         return LastNotification(self.root, self.services, self.closed, refailed=self.refailed)
 
 

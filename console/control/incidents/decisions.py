@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState
@@ -225,25 +226,26 @@ def _failures(
     index: EstateIndex, match: IncidentMatch, before: LastNotification | None
 ) -> tuple[tuple[KnownFailure, ...], tuple[tuple[str, str], ...]]:
     """Errors of the red jobs as they were notified, and the jobs that last failed again, after a success, with another
-    error. A retry that fails differently is no news, nor is the same error after a success."""
+    error. A retry that fails differently is not news, and neither is the same error after a success."""
     if match.close_reason or match.group.target is not None:
         return (before.failures, before.refailed) if before is not None else ((), ())
-    known = {failure.job: failure for failure in before.failures} if before is not None and not match.reopened else {}
+    stored = before.failures if before is not None and not match.reopened else ()
+    failures = {failure.job: failure for failure in stored}
     red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if run.state.is_red}
     refailed = []
     for run in red.values():
         name, success = index.name(run.job_id), _last_success(index, run)
         succeeded_at = success.isoformat() if success is not None else ""
-        error, last = _error(index, run), known.get(name)
-        if last is None:
-            if len(known) < MOST_ROOTS:
-                known[name] = KnownFailure(name, *error, succeeded_at)
-        elif succeeded_at > last.succeeded_at:
-            if error.differs_from(FailureError(last.exit_code, last.message)):
+        error, notified = _error(index, run), failures.get(name)
+        if notified is None:
+            if len(failures) < MOST_ROOTS:
+                failures[name] = KnownFailure(name, *error, succeeded_at)
+        elif succeeded_at > notified.succeeded_at:
+            if error.differs_from(FailureError(notified.exit_code, notified.message)):
                 refailed.append((name, succeeded_at))
-                last = KnownFailure(name, *error, succeeded_at)
-            known[name] = last._replace(succeeded_at=succeeded_at)
-    return tuple(known.values()), tuple(refailed) or (before.refailed if before is not None else ())
+                notified = KnownFailure(name, *error, succeeded_at)
+            failures[name] = notified._replace(succeeded_at=succeeded_at)
+    return tuple(failures.values()), tuple(refailed) or (before.refailed if before is not None else ())
 
 
 def _error(index: EstateIndex, run: RunFacts) -> FailureError:
@@ -251,14 +253,14 @@ def _error(index: EstateIndex, run: RunFacts) -> FailureError:
     tasks = failed_tasks(index, run)
     if run.message or run.exit_code is not None or not tasks:
         return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
-    task = next((each for each in index.runs.get(tasks[0].id, ()) if each.period_key == run.period_key), run)
+    task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
     return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
 
 
 def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:
     """The last success of its job before it turned red, of any run."""
     since = red_since(run)
-    spans = (span for each in index.runs.get(run.job_id, ()) for span in success_spans(each))
+    spans = chain.from_iterable(map(success_spans, index.runs.get(run.job_id, ())))
     return max((ended for _, ended in spans if ended <= since), default=None)
 
 

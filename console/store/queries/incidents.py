@@ -114,8 +114,8 @@ class IncidentQueries(ContextQueries):
 
     def _repairs(self, incident_id: int) -> tuple[PastRepair, ...]:
         """Past failures of its root's job with their repairs, newest first."""
-        last = self.link.first(_ROOT_FAILURE, (incident_id,))
-        error = FailureError.of(last.exit_code, last.message) if last is not None else FailureError(None, "")
+        failure = self.link.first(_ROOT_FAILURE, (incident_id,))
+        error = FailureError.of(failure.exit_code, failure.message) if failure is not None else FailureError(None, "")
         repairs = [_repair(row, error) for row in self.link.rows(_BEFORE, (incident_id, MAX_REPAIRS))]
         notes: dict[int | None, str] = dict(
             self.link.by_keys(
