@@ -129,6 +129,11 @@ class EstimateKind(StrEnum):
     PEERS = "peers"
     NONE = "none"
 
+    @classmethod
+    def _missing_(cls, value: object) -> EstimateKind:
+        """NONE for a kind that this version does not have."""
+        return cls.NONE
+
 
 @dataclass(frozen=True, slots=True)
 class EstimateBasis:

@@ -121,7 +121,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
         "repair fake/extract: 1 step",
         f"  1 run again: fake/extract  run 1  extract@{present() - timedelta(minutes=1):%Y-%m-%d} (failed)",
         "      why      it ended failed",
-        "      duration 10m · declared",
+        "      duration 10m · declared duration",
         "      safety   safe",
         "      or       mark-ok, skip",
         "  excluded   fake/load: its own scheduler starts it",
