@@ -27,12 +27,12 @@ SAMPLE: dict[str, Any] = {
     "owner": "data-platform",
     "runbook": "https://wiki.example.com/extract-orders",
     "business_date": "2026-11-19",
-    "failed_since": "2026-11-20 03:12 UTC",
-    "act_by": "03:58 UTC",
+    "failed_since": "2026-11-20 03:12 CET",
+    "act_by": "03:58 CET",
     "tier": 2,
     "services": [SAMPLE_SERVICE],
     "log": ["connecting", "no listener"],
-    "subject": "[Headway] INC-0001: etl-hosts/db07:extract_orders failed: exit 1; act by 03:58 UTC",
+    "subject": "[Headway] INC-0001: etl-hosts/db07:extract_orders failed: exit 1; act by 03:58 CET",
     "body": "etl-hosts/db07:extract_orders failed: exit 1\n",
 }
 """Every value that a template is given, as it may be."""

@@ -216,6 +216,8 @@ class IncidentDecision:
     event: str = ""
     """Line for the timeline; empty: nothing new."""
     root_check: str = ""
+    zone: str = "UTC"
+    """The one zone of its alerts: of the affected service that is due first, else of its root."""
     ends_ack: str = ""
     """Why an acknowledgement ends now: it covers the incident as it was. Empty while it stays valid."""
 

@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from typing import overload
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
 from console.domain.alert import NotificationState
 from console.domain.check import CheckHistory
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, DependencyOrigin, EngineDown, Requirement
@@ -158,6 +158,15 @@ class CancelFacts:
     sent_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RepairFacts:
+    """The latest repair of a run that was sent through Headway."""
+
+    verb: Verb
+    by: str
+    sent_at: datetime
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class DependencyFacts:
     """upstream -> downstream."""
@@ -280,6 +289,8 @@ class Estate:
     """Open ones, and those that ended in the lookback, by key."""
     cancels: Mapping[int, CancelFacts] = field(default_factory=dict)
     """By run id: requested in the lookback, and sent."""
+    repairs: Mapping[int, RepairFacts] = field(default_factory=dict)
+    """Like `cancels`: reruns, starts, marks and skips."""
     earlier: tuple[RunFacts, ...] = ()
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)

@@ -26,6 +26,27 @@ class DetectionRule(StrEnum):
     def text(self) -> str:
         return self.value.replace("_", " ")
 
+    @property
+    def predicate(self) -> str:
+        """The rule as the predicate of a sentence about a job."""
+        return _PREDICATES[self]
+
+
+_PREDICATES = {
+    DetectionRule.NOT_STARTED: "has not started",
+    DetectionRule.LATE_START: "starts late",
+    DetectionRule.TOO_LONG: "is running too long",
+    DetectionRule.TOO_SHORT: "ended too soon",
+    DetectionRule.STUCK_WAITING: "is stuck waiting",
+    DetectionRule.TOO_LONG_SINCE_SUCCESS: "has had no success for too long",
+    DetectionRule.N_IN_A_ROW: "fails again and again",
+    DetectionRule.OUTPUT_SHRANK: "has less output than usual",
+    DetectionRule.RETRY_STORM: "is retried too often",
+    DetectionRule.OVERLAP: "overlaps itself",
+    DetectionRule.OVER_BUDGET: "is over its budget",
+    DetectionRule.DRIFT: "has drifted",
+}
+
 
 class FindingSeverity(StrEnum):
     NOTE = "note"

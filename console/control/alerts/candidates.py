@@ -53,7 +53,7 @@ def _of_route(context: AlertContext, subject: AlertSubject, last: RouteNotificat
             subject.last_notification(target, text) is not None for text in (style, TECHNICAL)
         ) or not context.is_due(first_at + place * after):
             continue
-        at = zoned_time(first_at, "UTC", context.now)
+        at = zoned_time(first_at, subject.decision.zone, context.now)
         because = f'Route "{last.route}" was notified at {at} and did not acknowledge it.'
         yield Notification(subject, target, style, AlertKind.ESCALATED, because=because)
 

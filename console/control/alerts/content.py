@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+from connectors.sdk.states import RunEvidence, Verb
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.routing import services_on_route
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
@@ -24,7 +25,7 @@ from console.control.incidents.titles import cause_name, plain_title
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
-from console.control.snapshot.runs import run_time
+from console.control.snapshot.runs import CLOCK_SKEW, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, TECHNICAL, AlertKind, RouteNotification
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, ServiceDayVerdict
@@ -38,6 +39,7 @@ from console.domain.service import (
     service_of_instance,
 )
 from console.text.cleaning import clean, clean_line
+from console.timing.durations import format_duration
 from console.timing.formats import dated_time, local_time, zoned_time
 
 
@@ -78,8 +80,12 @@ def technical_text(
 ) -> MessageText:
     """Technical notification. `changes`: news for the route, or why it is notified again."""
     decision, kind = notification.subject.decision, notification.kind
-    bare = plain_title(index, notification.subject.match)
-    titles = [_technical_title(index, decision, kind, text) for text in (decision.title, bare)]
+    match = notification.subject.match
+    bare, title = plain_title(index, match), decision.title
+    if kind is AlertKind.RECOVERED:
+        repair = _in_brackets(repair_text(index, match))
+        bare, title = f"{bare}{repair}", f"{cause_name(index, match)}{repair}"
+    titles = [_technical_title(index, decision, kind, text) for text in (title, bare)]
     plain = [bare, *_services(index, decision, reasons=False), "", *_commands(notification)]
     body = "\n".join(_body(index, notification, log_tails, changes)) + "\n"
     return MessageText(titles[0], body, titles[1], "\n".join(plain) + "\n")
@@ -89,11 +95,8 @@ def _technical_title(index: EstateIndex, decision: IncidentDecision, kind: Alert
     label = " again" if decision.reopened and kind is AlertKind.UPDATED else _KINDS[kind]
     act_by = ""
     if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
-        zone = next(
-            (_zone(index, service) for service in decision.services if service.act_by == decision.act_by), "UTC"
-        )
         passed = decision.act_by < index.now
-        at = zoned_time(decision.act_by, zone, index.now)
+        at = zoned_time(decision.act_by, decision.zone, index.now)
         act_by = f"; act-by {at} has passed" if passed else f"; act by {at}"
     return f"[Headway] {INCIDENT_PLACEHOLDER}{label}: {text}{act_by}"
 
@@ -101,11 +104,13 @@ def _technical_title(index: EstateIndex, decision: IncidentDecision, kind: Alert
 def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int, str], changes: str) -> Iterator[str]:
     match, decision = notification.subject.match, notification.subject.decision
     yield decision.title
+    if notification.kind is AlertKind.RECOVERED:
+        yield f"Resolved: {decision.close_reason}{_in_brackets(repair_text(index, match))}"
     if changes:
         yield changes[:1].upper() + changes[1:]
     ack = notification.subject.ack
     if ack is not None and not decision.closed:
-        yield f"Acknowledged by {clean_line(ack.by)} until {zoned_time(ack.until, 'UTC', index.now)}."
+        yield f"Acknowledged by {clean_line(ack.by)} until {zoned_time(ack.until, decision.zone, index.now)}."
     yield ""
     yield from _facts(index, match, decision)
     yield from _services(index, decision)
@@ -131,7 +136,7 @@ def _commands(notification: Notification) -> Iterator[str]:
 
 
 def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[str]:
-    zone, where = _place(index, match)
+    zone, where = decision.zone, _place(index, match)
     if where:
         yield f"Where:         {where}"
     root = match.group.root
@@ -148,23 +153,40 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
         yield f"Split from:    {incident_name(decision.split_from)}"
     for finding in match.evidence[:MAX_FINDINGS]:
         name = index.name(finding.job_id)
-        yield f"Finding:       {name} {finding.rule.text}: {finding.with_source}"
+        yield f"Finding:       {name} {finding.rule.predicate}: {finding.with_source}"
     yield f"Owner:         {clean_line(decision.owner) or 'not set'}"
     yield f"Runbook:       {clean_line(decision.runbook) or 'not set'}"
 
 
-def _place(index: EstateIndex, match: IncidentMatch) -> tuple[str, str]:
+def _place(index: EstateIndex, match: IncidentMatch) -> str:
     if match.group.root is not None:
         job = index.job(match.group.root.job_id)
         target = index.estate.targets.get(job.target_id)
         host = f"{target.system}/{target.name}" if target is not None else job.system
-        return job.zone, clean_line(f"{host} ({job.kind})" if job.kind else host)
-    if match.group.target is not None:
-        zone = next((job.zone for job in index.estate.jobs.values() if job.target_id == match.group.target.id), "UTC")
-        return zone, cause_name(index, match)
-    if (check := index.estate.declared.check(match.group.check)) is not None:
-        return check.zone, check.about
-    return "UTC", cause_name(index, match)
+        return clean_line(f"{host} ({job.kind})" if job.kind else host)
+    check = index.estate.declared.check(match.group.check)
+    return check.about if check is not None else cause_name(index, match)
+
+
+_REPAIRS = {Verb.RERUN: "rerun", Verb.START: "started", Verb.MARK_OK: "marked OK", Verb.SKIP: "skipped"}
+
+
+def repair_text(index: EstateIndex, match: IncidentMatch) -> str:
+    """ "rerun by anna, 2m": how the root was repaired, the requester, and how long its run took. Empty if unknown."""
+    root = match.group.root
+    if root is None or root.state.is_red or root.state.is_open:
+        return ""
+    is_asserted, took = root.evidence is RunEvidence.ASSERTED, ""
+    if root.started_at is not None and root.ended_at is not None and not is_asserted:
+        took = f", {format_duration(root.ended_at - root.started_at)}"
+    repair = index.estate.repairs.get(root.id)
+    if repair is not None and (is_asserted or (root.started_at or index.now) + CLOCK_SKEW >= repair.sent_at):
+        return f"{_REPAIRS[repair.verb]} by {clean_line(repair.by)}{took}"
+    return f"attempt {root.attempt}{took}" if root.attempt > 1 and took else ""
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def _services(index: EstateIndex, decision: IncidentDecision, reasons: bool = True) -> Iterator[str]:
@@ -177,17 +199,19 @@ def _services(index: EstateIndex, decision: IncidentDecision, reasons: bool = Tr
         known = _service_facts(index, service)
         title = _named(index, service) if known else service.service
         tier = f" (tier {known.tier})" if known else ""
-        due = dated_time(service.deadline, _zone(index, service))
+        due = dated_time(service.deadline, decision.zone)
         yield f"  {title}{tier}, due {due}: {_TECH_STATUS[service.timeliness]}"
-        yield from (f"    {line}" for line in _service_lines(index, service, decision.closed, reasons))
+        yield from (f"    {line}" for line in _service_lines(service, decision, index.now, reasons))
         yield from [f"  and {hidden} more of {clean_line(service_of_instance(service.service))}"] if hidden else []
 
 
-def _service_lines(index: EstateIndex, affected: AffectedServiceVerdict, closed: bool, reasons: bool) -> Iterator[str]:
-    if affected.act_by is not None and affected.green_by is not None and affected.basis is not None and not closed:
-        zone = _zone(index, affected)
-        act_by, green_by = (zoned_time(at, zone, index.now) for at in (affected.act_by, affected.green_by))
-        yield f"act by {act_by}, green by {green_by}, estimated from {affected.basis.text}"
+def _service_lines(
+    affected: AffectedServiceVerdict, decision: IncidentDecision, now: datetime, reasons: bool
+) -> Iterator[str]:
+    is_open, basis = not decision.closed, affected.basis
+    if affected.act_by is not None and affected.green_by is not None and basis is not None and is_open:
+        act_by, green_by = (zoned_time(at, decision.zone, now) for at in (affected.act_by, affected.green_by))
+        yield f"act by {act_by}, green by {green_by}, estimated from {basis.text}"
     if reasons:
         yield from reason_lines(affected.reason)
 
@@ -361,9 +385,7 @@ def _cause(context: AlertContext, subject: AlertSubject, affected: list[Affected
     notified_at = min((notice.first_at for notice in subject.told if notice.words == TECHNICAL), default=None)
     if notified_at is None and not leaves:
         return f"Cause: {what}; {owner} has not been notified yet."
-    services = [_service_facts(context.index, service) for service in subject.decision.services]
-    zone = next((known.zone for known in services if known is not None), "UTC")
-    at = zoned_time(notified_at or context.now, zone, context.now)
+    at = zoned_time(notified_at or context.now, subject.decision.zone, context.now)
     return f"Cause: {what}; {owner} was notified at {at}."
 
 
@@ -451,8 +473,8 @@ def plain_template_values(context: AlertContext, notification: Notification, tex
         "owner": clean_line(decision.owner),
         "runbook": clean_line(decision.runbook) if technical else "",
         "business_date": decision.business_date.isoformat(),
-        "failed_since": dated_time(decision.failed_since, "UTC"),
-        "act_by": zoned_time(decision.act_by, "UTC", context.now) if decision.act_by is not None else "",
+        "failed_since": dated_time(decision.failed_since, decision.zone),
+        "act_by": zoned_time(decision.act_by, decision.zone, context.now) if decision.act_by is not None else "",
         "tier": notification.subject.tier or 0,
         "services": [_service_values(context, service) for service in decision.services],
         "title": plain_title(context.index, match) if technical else text.title.removeprefix("[Headway] "),

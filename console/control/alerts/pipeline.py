@@ -26,7 +26,7 @@ from console.control.alerts.context import (
 from console.control.incidents.correlation import IncidentMatch, LastNotification, parse_last_notification
 from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.alert import BUSINESS, SHADOW, TECHNICAL
+from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
 
 STAGES: tuple[SuppressionStage, ...] = (
@@ -202,7 +202,8 @@ def _changes(context: AlertContext, notification: Notification) -> str:
     decision = notification.subject.decision
     missed = candidates.missed_deadline_note(context, notification, notification.before)
     flapping = suppression.flapping_note(context, decision)
-    return "; ".join(filter(None, [event_text(decision, before), missed, flapping]))
+    event = "" if notification.kind is AlertKind.RECOVERED else event_text(decision, before)
+    return "; ".join(filter(None, [event, missed, flapping]))
 
 
 def _is_urgent(context: AlertContext, notification: Notification) -> bool:

@@ -74,7 +74,7 @@ def suppress_acknowledged(context: AlertContext, notification: Notification) -> 
     ack = notification.subject.ack
     if ack is None or notification.kind not in (AlertKind.REPEATED, AlertKind.ESCALATED):
         return None
-    until = zoned_time(ack.until, "UTC", context.now)
+    until = zoned_time(ack.until, notification.subject.decision.zone, context.now)
     return Suppression("acknowledgement", f"acknowledged by {clean_line(ack.by)} until {until}", ack.until)
 
 
@@ -88,7 +88,7 @@ def suppress_in_maintenance(context: AlertContext, notification: Notification) -
     maintenance = maintenance_of_incident(context.index, notification.subject.match)
     if maintenance is None:
         return Suppression(MAINTENANCE_STAGE, "a maintenance")
-    return Suppression(MAINTENANCE_STAGE, maintenance.text("UTC"), maintenance.until)
+    return Suppression(MAINTENANCE_STAGE, maintenance.text(notification.subject.decision.zone), maintenance.until)
 
 
 CANCELLED_STAGE = "cancelled"
@@ -344,12 +344,12 @@ def flapping_note(context: AlertContext, decision: IncidentDecision) -> str:
         return ""
     since = context.now if decision.closed else decision.failed_since
     state = "green" if decision.closed else "now"
-    return f"{_times(context, decision)}, {state} since {zoned_time(since, 'UTC', context.now)}"
+    return f"{_times(context, decision)}, {state} since {zoned_time(since, decision.zone, context.now)}"
 
 
 def _times(context: AlertContext, decision: IncidentDecision) -> str:
     since = decision.flaps_since or decision.failed_since
-    return f"red {decision.flaps + 1} times since {zoned_time(since, 'UTC', context.now)}"
+    return f"red {decision.flaps + 1} times since {zoned_time(since, decision.zone, context.now)}"
 
 
 def _flaps(context: AlertContext, decision: IncidentDecision) -> bool:

@@ -33,13 +33,13 @@ _ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
 """Values that differ in each run, or are shown elsewhere."""
 
 
-def change_lines(index: EstateIndex, roots: Sequence[RunFacts]) -> tuple[str, ...]:
+def change_lines(index: EstateIndex, roots: Sequence[RunFacts], zone: str) -> tuple[str, ...]:
     """At most five lines for these red runs; empty if their last good runs were not loaded."""
-    return changes_by_run(index.estate.jobs, index.estate.pasts, [(run.id, run.job_id) for run in roots])
+    return changes_by_run(index.estate.jobs, index.estate.pasts, [(run.id, run.job_id) for run in roots], zone)
 
 
 def changes_by_run(
-    jobs: Mapping[int, JobFacts], pasts: Mapping[int, LastGoodRun], roots: Sequence[tuple[int, int]]
+    jobs: Mapping[int, JobFacts], pasts: Mapping[int, LastGoodRun], roots: Sequence[tuple[int, int]], zone: str
 ) -> tuple[str, ...]:
     """The same for red runs by their ids: (run, job). The absence of changes is a line too. For several runs, changes
     common to most of them come first, and each line names the jobs or their number."""
@@ -48,7 +48,6 @@ def changes_by_run(
     if not known:
         of_whom = "it" if len(roots) == 1 else "any of them"
         return (f"{NO_GOOD_RUN} {of_whom} is known: there is nothing to compare with",) if compared else ()
-    zone = known[0][0].zone
     changes = [(clean_line(job.name), tuple(_all(past, zone))) for job, past, _ in known]
     lines = changes[0][1] if len(roots) == 1 else _in_common(changes)
     subject, green = "it was" if len(roots) == 1 else "they were", dated_time(max(at for _, _, at in known), zone)

@@ -85,7 +85,7 @@ def with_maintenance(
     if not unheard and (decision.closed or nothing_new):
         return decision, ""
     notification = replace(now, quiet=NEW if unheard else KNOWN)
-    event = f"suppressed: {maintenance.text('UTC')}" if before is None or not before.quiet else ""
+    event = f"suppressed: {maintenance.text(decision.zone)}" if before is None or not before.quiet else ""
     return replace(decision, fingerprint=notification.text()), event
 
 
@@ -162,7 +162,7 @@ def decide_incident(
     cause, (failures, refailed) = notified_cause(index, match), _failures(index, match, before)
     content = LastNotification(cause, notified, bool(match.close_reason), refailed=refailed, failures=failures)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
-    root = match.group.root
+    root, zone = match.group.root, _zone(index, match, services)
     owner, runbook = _owner(index, match, services)
     flapped, flapping_since = count_flaps(index, match)
     pending = (service for service in services if service.timeliness is not Timeliness.BREACHED)
@@ -197,13 +197,24 @@ def decide_incident(
         root_shared=match.group.shared,
         split_from=match.split_from,
         reopened=match.reopened,
-        changes=change_lines(index, match.group.roots()) if not match.close_reason else (),
+        changes=change_lines(index, match.group.roots(), zone) if not match.close_reason else (),
         flaps=flapped,
         flaps_since=flapping_since,
         merges=match.merges,
         root_check=match.group.check,
+        zone=zone,
         ends_ack=_end_of_acknowledgement(match, before, content),
     )
+
+
+def _zone(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> str:
+    zones = {service.name: service.zone for service in index.estate.services}
+    affected = [zones[service.service] for service in services if service.service in zones]
+    jobs = [index.job(run.job_id).zone for run in match.group.roots()]
+    if (target := match.group.target) is not None:
+        jobs = [job.zone for job in index.estate.jobs.values() if job.target_id == target.id]
+    check = index.estate.declared.check(match.group.check)
+    return next(chain(affected, [check.zone] if check is not None else [], jobs), "UTC")
 
 
 def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | None, now: LastNotification) -> str:

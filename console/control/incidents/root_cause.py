@@ -306,8 +306,8 @@ def _burst(index: EstateIndex, target_id: int, groups: Sequence[RootCause]) -> T
     if red < MOST * len(meanwhile) or len(before) < KNOWN or red_before > USUAL * len(before):
         return None
     span = format_duration(max(last - first, timedelta(seconds=1)).total_seconds())
-    evidence = f"{red} of {len(meanwhile)} runs that ended there within {span} failed; of those before {red_before} of"
-    return TargetBurst(target_id, near, f"{evidence} {len(before)}")
+    evidence = f"{red} of the {len(meanwhile)} runs that ended on it within {span} failed"
+    return TargetBurst(target_id, near, f"{evidence}; of the {len(before)} runs before, {red_before} had failed")
 
 
 def _red(runs: Sequence[RunFacts]) -> int:

@@ -67,7 +67,7 @@ def cause_rule(match: IncidentMatch) -> str:
 def incident_title(index: EstateIndex, match: IncidentMatch) -> str:
     name, root, target = cause_name(index, match), match.group.root, match.group.target
     if match.group.finding is not None:
-        return f"{name} {match.group.finding.rule.text}: {match.group.finding.words}"
+        return f"{name} {match.group.finding.rule.predicate}: {match.group.finding.words}"
     if target is not None and target.failing_since is not None:
         return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
     if match.group.shared:
@@ -86,7 +86,7 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     """The title with nothing from outside but names: no message, task or native state."""
     name, root, target = cause_name(index, match), match.group.root, match.group.target
     if match.group.finding is not None:
-        return f"{name} {match.group.finding.rule.text}"
+        return f"{name} {match.group.finding.rule.predicate}"
     if target is not None and target.failing_since is not None:
         return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
     if match.group.awaits:

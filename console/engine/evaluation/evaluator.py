@@ -75,7 +75,7 @@ class DefinitionChanges:
         job_of = {member.run_id: member.job_id for member in decision.members if member.run_id is not None}
         roots = [(run_id, job_of[run_id]) for run_id in decision.cause_run_ids if job_of.get(run_id) in jobs]
         last_good = last_good_of_runs(self._store, decision.cause_run_ids)
-        return replace(decision, changes=changes_by_run(jobs, last_good, roots))
+        return replace(decision, changes=changes_by_run(jobs, last_good, roots, decision.zone))
 
 
 log = structlog.get_logger("headway.evaluate")

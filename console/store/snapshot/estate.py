@@ -284,6 +284,7 @@ def _load(
         closed=cache.closed,
         holds=tuple(one for one in facts.load_holds(session, since_us) if one.job_id in cache.jobs),
         cancels=facts.load_cancels(session, since_us),
+        repairs=facts.load_repairs(session, since_us),
         earlier=earlier,
         extensions=facts.load_extensions(session, since_us),
         stood=services.last_verdicts(session, since_us),

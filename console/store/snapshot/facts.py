@@ -9,7 +9,7 @@ from functools import lru_cache
 from sys import intern
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import RED_STATES, RunState
+from connectors.sdk.states import RED_STATES, RunState, Verb
 from console.domain.action import is_unsent
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import (
@@ -17,6 +17,7 @@ from console.domain.estate import (
     DependencyFacts,
     IncidentFacts,
     JobFacts,
+    RepairFacts,
     RunFacts,
     ServiceFacts,
     TargetFacts,
@@ -311,14 +312,24 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
     return HoldActionFacts(state, words, optional_instant(ended_us), is_unsent(state, words), origin)
 
 
+_SENT_ACTIONS = (
+    "SELECT run_id, verb, requested_by, why, sent_us FROM action WHERE requested_us >= ? AND run_id IS NOT NULL"
+    " AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified')"
+)
+
+
 def load_cancels(session: Session, since_us: int) -> dict[int, CancelFacts]:
     """Run id -> the latest sent cancel that was requested since then."""
-    rows = session.rows(
-        "SELECT run_id, requested_by, why, sent_us FROM action WHERE requested_us >= ? AND verb = 'cancel' AND run_id"
-        " IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified') ORDER BY sent_us",
-        (since_us,),
-    )
+    rows = session.rows(f"{_SENT_ACTIONS} AND verb = 'cancel' ORDER BY sent_us", (since_us,))
     return {row.run_id: CancelFacts(row.requested_by, row.why, instant(row.sent_us)) for row in rows}
+
+
+def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
+    """Run id -> the latest sent rerun, start, mark or skip that was requested since then."""
+    rows = session.rows(
+        f"{_SENT_ACTIONS} AND verb IN ('rerun', 'start', 'mark_ok', 'skip') ORDER BY sent_us", (since_us,)
+    )
+    return {row.run_id: RepairFacts(Verb(row.verb), row.requested_by, instant(row.sent_us)) for row in rows}
 
 
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.control.alerts.suppression import quiet_until
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import part_with
@@ -26,7 +26,7 @@ from console.domain.alert import (
 )
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
-from console.domain.estate import EvaluationSettings, JobFacts
+from console.domain.estate import EvaluationSettings, JobFacts, RepairFacts
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from console.timing.maintenance import _pattern
@@ -541,6 +541,52 @@ def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notifi
     assert [("updated", "oncall")] == told(one, "03:46")
     assert "Failed again after a success, with another error: warehouse/load" in only(one).notices[0].body
     assert not one.estate.telling.acks
+
+
+# one zone, and the repair
+def test_an_alert_has_one_zone_that_of_its_service() -> None:
+    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=5)))
+    zoned = tuple(replace(each, zone="Europe/Berlin") for each in one.estate.services)
+    one.estate = replace(one.estate, services=zoned)
+    fails(one)
+    told(one, "03:12")
+    body = only(one).notices[0].body
+    assert "Failed since:  2026-11-20 04:12 CET" in body
+    assert ", due 2026-11-20 " in body
+    assert "UTC" not in body
+
+
+def test_a_resolved_alert_names_the_repair_and_not_the_failure() -> None:
+    one = night()
+    fails(one)
+    told(one, "03:12")
+    root = one.state(EXTRACT, "03:10")
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:15"))})
+    recovers(one, started="03:20", takes=2)
+    assert [("recovered", "oncall")] == told(one, "03:23")
+    notice = only(one).notices[0]
+    assert "[Headway] {incident} resolved: hosts/extract (rerun by anna, 2m)" == notice.title == notice.plain_title
+    assert "Resolved: green again, with all affected runs (rerun by anna, 2m)" in notice.body
+
+
+def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
+    one = night()
+    fails(one)
+    told(one, "03:12")
+    root = one.state(EXTRACT, "03:10")
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:21"))})
+    recovers(one, started="03:20", takes=2)
+    told(one, "03:23")
+    assert "[Headway] {incident} resolved: hosts/extract (attempt 2, 2m)" == only(one).notices[0].title
+
+
+def test_failed_since_is_after_the_last_success() -> None:
+    one = acknowledged_with_a_stale_load()
+    rerun(one, "03:30", RunState.SUCCEEDED)
+    told(one, "03:33")
+    rerun(one, "03:40", RunState.FAILED, exit_code=1, message="disk full on /var")
+    told(one, "03:43")
+    assert at("03:42") == only(one).failed_since
 
 
 def test_a_reopened_incident_is_unacknowledged_and_escalates_again() -> None:

@@ -74,7 +74,10 @@ def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_told(bench: Be
         view = reads.incidents.incident(1)
     assert view.row.closed is not None
     assert 2 == len(bench.sink.got)
-    assert "resolved" in bench.sink.got[1][1]
+    _, title, body = bench.sink.got[1]
+    by = view.actions[0].requested_by
+    assert f"INC-0001 resolved: fake/extract (rerun by {by}, 0s)" in title
+    assert f"Resolved: green again, with all affected runs (rerun by {by}, 0s)" in body
 
 
 def test_the_rerun_is_attempt_two_of_the_same_run(bench: Bench) -> None:
