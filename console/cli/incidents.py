@@ -69,7 +69,9 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
 
 def acknowledged_until(incident: IncidentRow) -> str:
     """ "mara until 2026-11-20 04:15:00 CET"; empty if it is unacknowledged."""
-    return f"{incident.acknowledged_by} until {timestamp(incident.taken_until)}" if incident.acknowledged_by else ""
+    return (
+        f"{incident.acknowledged_by} until {timestamp(incident.acknowledged_until)}" if incident.acknowledged_by else ""
+    )
 
 
 LOG_LINES = 15

@@ -281,7 +281,9 @@ def critical_path_text(service: ServiceView) -> str:
 def acknowledged_text(service: ServiceView | IncidentRow, now: datetime) -> str:
     """ "mara until 04:15 CET"; empty if it is unacknowledged."""
     zone = service.zone if isinstance(service, ServiceView) else ""
-    until = f" until {clock_cell(service.taken_until, zone, now)}" if service.taken_until is not None else ""
+    until = (
+        f" until {clock_cell(service.acknowledged_until, zone, now)}" if service.acknowledged_until is not None else ""
+    )
     return f"{service.acknowledged_by}{until}" if service.acknowledged_by else ""
 
 

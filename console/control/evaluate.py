@@ -61,7 +61,7 @@ def evaluate(
     quantiles.
 
     Pure: evaluating twice without a change gives the same, without notifications and events. Earlier notifications
-    are in the incidents' fingerprints, and per route in `estate.telling`.
+    are in the incidents' fingerprints, and per route in `estate.notifications`.
     """
     estate = without_own_pauses(estate)
     memo, graph = (cache.memo, cache.graph) if cache is not None else (EvaluationMemo(), None)

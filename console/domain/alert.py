@@ -164,9 +164,9 @@ def on_call(shifts: Sequence[OnCallShift], at: datetime) -> OnCallShift | None:
 class NotificationState:
     """Notifications and responses so far, of open incidents."""
 
-    told: Mapping[int, tuple[RouteNotification, ...]] = field(default_factory=dict)
+    notified: Mapping[int, tuple[RouteNotification, ...]] = field(default_factory=dict)
     """By incident id, merged incidents included."""
-    held: Mapping[int, tuple[SuppressionFacts, ...]] = field(default_factory=dict)
+    suppressions: Mapping[int, tuple[SuppressionFacts, ...]] = field(default_factory=dict)
     acks: Mapping[int, AcknowledgementFacts] = field(default_factory=dict)
     """By incident id: the newest that was not withdrawn."""
     silences: tuple[SilenceFacts, ...] = ()

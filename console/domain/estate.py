@@ -317,7 +317,7 @@ class Estate:
     """Open ones."""
     modes: Modes = field(default_factory=Modes)
     declared: Declared = NOTHING_DECLARED
-    telling: NotificationState = field(default_factory=NotificationState)
+    notifications: NotificationState = field(default_factory=NotificationState)
     pasts: Mapping[int, LastGoodRun] = field(default_factory=dict)
     """Run id -> last good run of its job, for roots in notifications; empty on the first evaluation."""
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)

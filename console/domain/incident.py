@@ -130,7 +130,7 @@ class IncidentRow:
     """Changes since its root was last good, as of the last notification."""
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
-    taken_until: datetime | None = None
+    acknowledged_until: datetime | None = None
     hits: tuple[str, ...] = ()
     """Titles of the affected services, by deadline."""
     notifications: tuple[DeliveryView, ...] = ()

@@ -175,7 +175,7 @@ class ServiceView:
     """Title of its open incident."""
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
-    taken_until: datetime | None = None
+    acknowledged_until: datetime | None = None
 
     @property
     def is_promised(self) -> bool:

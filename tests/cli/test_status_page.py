@@ -60,7 +60,7 @@ def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expecte
 ) -> None:
     monkeypatch.setattr(clock_format, "_shared_zone", "Europe/Berlin")
     taken = replace(
-        incident_row(), acknowledged_by="mara", taken_until=NOW + timedelta(minutes=30), owner="data-platform"
+        incident_row(), acknowledged_by="mara", acknowledged_until=NOW + timedelta(minutes=30), owner="data-platform"
     )
     ahead = {"expected": NOW + timedelta(hours=1), "p95": NOW + timedelta(hours=2), "delivered": None}
     served = [replace(one, zone="Europe/Berlin", p_late=0.61, **ahead) for one in services()]  # type: ignore[arg-type]

@@ -151,7 +151,7 @@ class Ledger:
             self.estate,
             incidents=tuple(by_number),
             closed=tuple(closed.values()),
-            telling=keep_telling(self.estate.telling, decisions, now, numbers),
+            notifications=keep_telling(self.estate.notifications, decisions, now, numbers),
         )
 
     def _new_incident(self) -> int:
@@ -192,7 +192,7 @@ def keep_telling(
 
     `numbers`: the incidents' ids by the keys of their decisions.
     """
-    told, held, acks = dict(before.told), dict(before.held), dict(before.acks)
+    told, held, acks = dict(before.notified), dict(before.suppressions), dict(before.acks)
     for each in decisions.incidents:
         number = numbers[each.key]
         merged = [one for other in each.merges for one in told.pop(other, ())]
@@ -214,7 +214,7 @@ def keep_telling(
                       since.get((one.route, one.words, one.stage), now), one.until)
             for one in each.held
         ) if not each.closed else ()  # fmt: skip
-    return replace(before, told=told, held=held, acks=acks)
+    return replace(before, notified=told, suppressions=held, acks=acks)
 
 
 def ended(clock: str, takes: float, **more: object) -> dict[str, object]:

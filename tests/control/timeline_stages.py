@@ -17,22 +17,22 @@ from tests.factories import NIGHT
 @says(EVENTS, "{who} acknowledges {root} for {long}")
 def acknowledges(night: Night, who: str, root: str, long: str) -> None:
     """The open incident whose title names that root."""
-    now, telling = now_of(night), night.ledger.estate.telling
+    now, telling = now_of(night), night.ledger.estate.notifications
     found = [one.id for one in night.ledger.estate.incidents if root in one.title]
     if len(found) != 1:
         raise Unreadable(f"{len(found)} open incidents name {root}")
     acks = {**telling.acks, found[0]: AcknowledgementFacts(who, now + parse_duration(long), at=now)}
-    night.ledger.estate = replace(night.ledger.estate, telling=replace(telling, acks=acks))
+    night.ledger.estate = replace(night.ledger.estate, notifications=replace(telling, acks=acks))
 
 
 @says(EVENTS, "{who} silences {name} for {long}: {why}")
 def silences(night: Night, who: str, name: str, long: str, why: str) -> None:
     """A job, by its name or the end of it."""
-    now, telling = now_of(night), night.ledger.estate.telling
+    now, telling = now_of(night), night.ledger.estate.notifications
     matchers = (("job", night.opening.job(name).name),)
     one = SilenceFacts(len(telling.silences) + 1, matchers, now, now + parse_duration(long), who, why)
     said = replace(telling, silences=(*telling.silences, one))
-    night.ledger.estate = replace(night.ledger.estate, telling=said)
+    night.ledger.estate = replace(night.ledger.estate, notifications=said)
 
 
 @says(EVENTS, "check {name} finds {text}")

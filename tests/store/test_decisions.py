@@ -281,7 +281,7 @@ def test_of_what_is_open_again_the_time_before_it_is_escalated_begins_anew(serve
     decide(served, now="04:00", incidents=(incident(incident_id=1, closed=True, close_reason="green again"),))
     decide(served, now="04:20", incidents=(incident(incident_id=1, reopened=True, notices=()),))
     decide(served, now="04:30", incidents=(incident(incident_id=1, notices=()),))
-    [told] = load_estate(served.store, at("04:30"), EvaluationSettings()).telling.told[1]
+    [told] = load_estate(served.store, at("04:30"), EvaluationSettings()).notifications.notified[1]
     assert at("04:20") == told.first_at
 
 
@@ -292,7 +292,7 @@ def test_what_each_route_was_told_is_remembered_with_its_alert_also_of_what_was_
     first = (Notice(AlertKind.OPENED, "oncall", "t", "b", fingerprint="f"),)
     decide(served, incidents=(incident(merges=(1,), notices=first),))
     with served.store.read() as connection:
-        told = load_notification_state(connection, 0, 1 << 60).told
+        told = load_notification_state(connection, 0, 1 << 60).notified
     assert {2: {"second": "s", "oncall": "f"}} == {
         number: {one.route: one.fingerprint for one in facts} for number, facts in told.items()
     }

@@ -32,7 +32,7 @@ def test_no_growing_table_is_walked_through(served: Estate, name: str) -> None:
 def test_a_silence_that_ends_when_no_calendar_does_stops_no_evaluation(served: Estate, until_us: int) -> None:
     said = ChangeOrigin("ann", "h", "w", micros(at("03:00")))
     alert_responses.add_silence(served.store, None, {"system": "x"}, until_us, until_us, said)  # type: ignore[arg-type]
-    [found] = load_estate(served.store, at("04:00"), EvaluationSettings()).telling.silences
+    [found] = load_estate(served.store, at("04:00"), EvaluationSettings()).notifications.silences
     found.until.astimezone(ZoneInfo("Pacific/Kiritimati"))
 
 

@@ -83,10 +83,10 @@ class Kept:
     ) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
         own = [number for place, number in self.ids.items() if place not in self.merged]
         held = {
-            number: {one._replace(since=instant(micros(one.since))) for one in found.held.get(number, ())}
+            number: {one._replace(since=instant(micros(one.since))) for one in found.suppressions.get(number, ())}
             for number in own
         }
-        return {number: set(found.told.get(number, ())) for number in own}, held
+        return {number: set(found.notified.get(number, ())) for number in own}, held
 
 
 @examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

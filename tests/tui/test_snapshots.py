@@ -144,7 +144,7 @@ def _crowd(night: Night) -> None:
     """Forty that are well below two that are not; somebody is on it."""
     taken: dict[str, Any] = {
         "acknowledged_by": "mara",
-        "taken_until": at("04:15"),
+        "acknowledged_until": at("04:15"),
         "trouble": f"{EXTRACT} failed: exit 1",
         "p95": at("06:40"),
     }

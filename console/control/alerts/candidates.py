@@ -29,7 +29,7 @@ def escalations(context: AlertContext, subject: AlertSubject) -> Iterator[Notifi
     """Escalations that are due: the notified routes have not acknowledged. A route that is reached from a technical
     and a business route gets the technical one."""
     by_route: dict[str, Notification] = {}
-    for last in sorted(subject.told, key=lambda notice: notice.words != TECHNICAL):
+    for last in sorted(subject.notified, key=lambda notice: notice.words != TECHNICAL):
         if last.words != SHADOW:
             for notification in _of_route(context, subject, last):
                 by_route.setdefault(notification.route, notification)
@@ -119,8 +119,8 @@ def _notified_on(
     context: AlertContext, subject: AlertSubject, routes: list[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
     named = {route for route, _ in routes} | set(subject.decision.in_shadow)
-    further = {target for notice in subject.told for target in escalation_targets(context, notice.route)}
-    for notice in subject.told:
+    further = {target for notice in subject.notified for target in escalation_targets(context, notice.route)}
+    for notice in subject.notified:
         if (
             notice.route not in named
             and notice.words != SHADOW
@@ -135,7 +135,7 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
         if not subject.decision.closed:
             is_sent = text != BUSINESS or content.is_worth_notifying(context, subject, route)
             return Notification(subject, route, text, AlertKind.OPENED) if is_sent else None
-        held = subject.held_for(route, text)
+        held = subject.suppressed_for(route, text)
         if held is None or not subject.match.recovered or not _outlasted(context, subject, held):
             return None
         return Notification(subject, route, text, AlertKind.RECOVERED)

@@ -382,7 +382,7 @@ def _margin(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zon
 def _cause(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict], leaves: bool) -> str:
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
-    notified_at = min((notice.first_at for notice in subject.told if notice.words == TECHNICAL), default=None)
+    notified_at = min((notice.first_at for notice in subject.notified if notice.words == TECHNICAL), default=None)
     if notified_at is None and not leaves:
         return f"Cause: {what}; {owner} has not been notified yet."
     at = zoned_time(notified_at or context.now, subject.decision.zone, context.now)

@@ -38,23 +38,25 @@ class AlertSubject:
     job_owner: str
     tier: int | None
     """Tier of the most important affected service."""
-    told: tuple[RouteNotification, ...] = ()
-    held: tuple[SuppressionFacts, ...] = ()
+    notified: tuple[RouteNotification, ...] = ()
+    suppressions: tuple[SuppressionFacts, ...] = ()
     ack: AcknowledgementFacts | None = None
     """The valid acknowledgement."""
     ack_ended: bool = False
     """True if an acknowledgement was valid until this decision ended it."""
 
     def last_notification(self, route: str, text: str) -> RouteNotification | None:
-        return next((notice for notice in self.told if (notice.route, notice.words) == (route, text)), None)
+        return next((notice for notice in self.notified if (notice.route, notice.words) == (route, text)), None)
 
-    def held_for(self, route: str, text: str) -> SuppressionFacts | None:
-        return next((held for held in self.held if (held.route, held.words) == (route, text)), None)
+    def suppressed_for(self, route: str, text: str) -> SuppressionFacts | None:
+        return next((fact for fact in self.suppressions if (fact.route, fact.words) == (route, text)), None)
 
     @property
     def notified_days(self) -> frozenset[ServiceDayKey]:
         """Service days that any technical notification named."""
-        return frozenset(day for notice in self.told if notice.words == TECHNICAL for day in _days(notice.fingerprint))
+        return frozenset(
+            day for notice in self.notified if notice.words == TECHNICAL for day in _days(notice.fingerprint)
+        )
 
     def values(self) -> dict[str, tuple[str, ...]]:
         """Values for each matcher but the route."""
@@ -108,7 +110,7 @@ class AlertContext:
     """Result of `suppression.inhibiting_topics`, computed on first use."""
     explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, AlertSubject]]] | None = None
     """By topic of an inhibition: the subjects that explain, until when."""
-    begun: dict[tuple[str, str], datetime] | None = None
+    started: dict[tuple[str, str], datetime] | None = None
 
     @property
     def now(self) -> datetime:
@@ -119,8 +121,8 @@ class AlertContext:
         return self.index.estate.declared.alerting
 
     @property
-    def telling(self) -> NotificationState:
-        return self.index.estate.telling
+    def notifications(self) -> NotificationState:
+        return self.index.estate.notifications
 
     def rule(self, route: str) -> RouteRule:
         """Rule of the route; for the route of a person on call, that of the route with the rota."""
@@ -133,14 +135,14 @@ class AlertContext:
         self.turns.append(at)
         return False
 
-    def held_since(self, stage: str, route: str) -> datetime:
+    def suppressed_since(self, stage: str, route: str) -> datetime:
         """Since when that stage suppresses anything for the route; now if it suppresses nothing yet."""
-        if self.begun is None:
-            self.begun = {}
-            for held in chain.from_iterable(self.telling.held.values()):
-                key = held.stage, held.route
-                self.begun[key] = min(held.since, self.begun.get(key, held.since))
-        return self.begun.get((stage, route), self.now)
+        if self.started is None:
+            self.started = {}
+            for fact in chain.from_iterable(self.notifications.suppressions.values()):
+                key = fact.stage, fact.route
+                self.started[key] = min(fact.since, self.started.get(key, fact.since))
+        return self.started.get((stage, route), self.now)
 
 
 def alert_context_of(
@@ -154,11 +156,11 @@ def alert_context_of(
 def _subject(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, tiers: Mapping[str, int]
 ) -> AlertSubject:
-    telling = index.estate.telling
+    notifications = index.estate.notifications
     root = index.job(match.group.root.job_id) if match.group.root is not None else None
     target = match.group.target
     number = decision.incident_id or 0
-    ack = telling.acks.get(number)
+    ack = notifications.acks.get(number)
     is_valid = ack is not None and ack.until > index.now
     name = root.name if root is not None else f"{target.system}/{target.name}" if target is not None else ""
     to_fix = match.group.job_ids_to_fix() if match.group.root is not None else []
@@ -170,8 +172,8 @@ def _subject(
         job=name,
         job_owner=job_owner,
         tier=min((tiers[service.service] for service in decision.services if service.service in tiers), default=None),
-        told=telling.told.get(number, ()),
-        held=telling.held.get(number, ()),
+        notified=notifications.notified.get(number, ()),
+        suppressions=notifications.suppressions.get(number, ()),
         ack=ack if is_valid and not decision.ends_ack else None,
         ack_ended=is_valid and bool(decision.ends_ack),
     )

@@ -123,7 +123,7 @@ def _decided(
         for result in passed
         if result.held is not None
     }
-    ended = [held for held in subject.held if (held.route, held.words) not in still]
+    ended = [held for held in subject.suppressions if (held.route, held.words) not in still]
     dropped = tuple(
         (held, _suppression_reason(subject, stages.get((held.route, held.words), held.stage))) for held in ended
     )

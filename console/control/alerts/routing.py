@@ -29,7 +29,7 @@ def on_call_route(context: AlertContext, route: str) -> str:
     rule = context.alerting.route(route)
     if not rule.rota:
         return route
-    shift = on_call(context.telling.shifts.get(rule.rota, ()), context.now)
+    shift = on_call(context.notifications.shifts.get(rule.rota, ()), context.now)
     if shift is not None:
         context.is_due(shift.ends)
         if route_on_call := route_of_person(context.alerting, rule.rota, shift.person):

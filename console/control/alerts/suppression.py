@@ -59,7 +59,7 @@ def suppress_silenced(context: AlertContext, notification: Notification) -> Supp
     is_over = notification.subject.decision.closed
     if is_over and notification.before is not None:
         return None
-    active = (silence for silence in context.telling.silences if silence.until > context.now)
+    active = (silence for silence in context.notifications.silences if silence.until > context.now)
     for silence in active:
         matches = matches_subject(silence.matchers, notification.subject, notification.route)
         if matches and context.is_due(silence.begins):
@@ -174,7 +174,7 @@ def suppress_grouped(context: AlertContext, notification: Notification) -> Suppr
     wait = context.rule(notification.route).group_wait
     if not is_grouped(context, notification):
         return None
-    begun = context.held_since(GROUP_STAGE, notification.route)
+    begun = context.suppressed_since(GROUP_STAGE, notification.route)
     if begun + wait <= context.now:
         return None
     why = f"waits {format_duration(wait)} for related alerts, to be sent together"

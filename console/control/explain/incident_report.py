@@ -133,7 +133,7 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: W
     else:
         lines.append(f"Recoverable until {at(row.act_by)}" if row.act_by else "No act-by: no affected service has one")
         lines.append(
-            f"Acknowledged by {row.acknowledged_by} until {at(row.taken_until)}"
+            f"Acknowledged by {row.acknowledged_by} until {at(row.acknowledged_until)}"
             if row.acknowledged_by
             else "Not acknowledged"
         )

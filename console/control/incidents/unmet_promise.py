@@ -87,7 +87,7 @@ def _made_late(
         before = last_notification_of(match)
         if match.incident is None or before is None or not match.close_reason:
             continue
-        if not index.estate.telling.told.get(match.incident.id):
+        if not index.estate.notifications.notified.get(match.incident.id):
             continue  # it was never notified
         for day in late:
             if day.key not in before.services or day.key in affected:

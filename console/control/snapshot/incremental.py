@@ -365,7 +365,7 @@ def _estate_wide(estate: Estate) -> tuple[object, ...]:
     """Facts that may concern every job or incident."""
     return (
         estate.dependencies, estate.services, estate.settings, estate.modes, estate.extensions, estate.declared,
-        estate.telling.acks, estate.telling.silences, estate.telling.shifts, estate.targets.keys(),
+        estate.notifications.acks, estate.notifications.silences, estate.notifications.shifts, estate.targets.keys(),
     )  # fmt: skip
 
 
@@ -482,6 +482,10 @@ def _passing_links(estate: Estate, cache: EvaluationCache) -> Iterator[Sequence[
     silent |= {one.root_target_id for one in estate.incidents if one.root_target_id is not None}
     for number in sorted(silent):
         yield shape.on_target(number)
-    waiting = {number for number, held in estate.telling.held.items() if any(one.stage == "group" for one in held)}
+    waiting = {
+        number
+        for number, held in estate.notifications.suppressions.items()
+        if any(one.stage == "group" for one in held)
+    }
     grouped = _incident_jobs(estate, shape, (one for one in estate.incidents if one.id in waiting))
     yield [job_id for job_id in grouped if job_id in estate.jobs]

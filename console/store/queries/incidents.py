@@ -70,16 +70,16 @@ SELECT_SUPPRESSIONS = (
 
 MAX_CLOSED = 200
 _NEWEST = "ORDER BY i.opened_us DESC, i.id DESC"
-_UNACKNOWLEDGED: dict[str, Any] = {"acknowledged_by": "", "taken_until": None}
+_UNACKNOWLEDGED: dict[str, Any] = {"acknowledged_by": "", "acknowledged_until": None}
 _ROWS = (
     "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
     " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS services, (SELECT"
     " count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS affected_runs,"
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
-    " i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS taken_until_us, (SELECT min(s.tier) FROM"
-    " incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier FROM incident i LEFT"
-    " JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN"
-    " system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT"
+    " i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT min(s.tier)"
+    " FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier FROM incident i"
+    " LEFT JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t"
+    " JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT"
     " max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
 )
 _LOG = (
@@ -229,7 +229,7 @@ class IncidentQueries(ContextQueries):
                 hits=tuple(services[incident.id]),
                 notifications=tuple(deliveries[incident.id]),
                 held=held.get(incident.id),
-                **({} if incident.taken_until is None or incident.taken_until > now else _UNACKNOWLEDGED),
+                **({} if incident.acknowledged_until is None or incident.acknowledged_until > now else _UNACKNOWLEDGED),
             )
             for incident in incidents
         ]

@@ -33,7 +33,7 @@ _DAYS = (
 )
 
 _OPEN = (
-    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS taken_until_us FROM incident i"
+    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us FROM incident i"
     " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
     " AND k.ended_us IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
 )
@@ -261,5 +261,5 @@ def _service(
         promised=instant(day.promised_us if day.promised_us is not None else day.deadline_us),
         trouble=incident.title if incident is not None else "",
         acknowledged_by=incident.acknowledged_by or "" if incident is not None else "",
-        taken_until=optional_instant(incident.taken_until_us) if incident is not None else None,
+        acknowledged_until=optional_instant(incident.acknowledged_until_us) if incident is not None else None,
     )

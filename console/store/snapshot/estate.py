@@ -299,7 +299,7 @@ def _load(
         checks=checks.check_histories(session, instant(since_us)),
         modes=switches.load_modes(session),
         declared=config_documents.load_declared(session),
-        telling=notification_state.load_notification_state(session, micros(now), since_us),
+        notifications=notification_state.load_notification_state(session, micros(now), since_us),
         settings=settings,
     )
 

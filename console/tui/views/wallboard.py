@@ -193,7 +193,7 @@ def _incident(incident: IncidentRow, ctx: RenderContext, width: int) -> list[Seg
     if incident.act_by is not None:
         when, urgent = act_by(incident.act_by, ctx)
         runs.append((f"act by {when} ", urgent))
-    until = f" until {ctx.hm(incident.taken_until)}" if incident.taken_until else ""
+    until = f" until {ctx.hm(incident.acknowledged_until)}" if incident.acknowledged_until else ""
     taken: Segment = (f" {ctx.sign('taken')} {incident.acknowledged_by}{until}", "ok")
     assignee = taken if incident.acknowledged_by else (" unacknowledged", "warn")
     room = width - length_of([*runs, assignee]) - 1

@@ -42,7 +42,7 @@ NIGHTS = QuietHours(time(22), time(6), "UTC")
 def night(
     *routes: RouteRule,
     tier: int = 2,
-    telling: NotificationState | None = None,
+    notifications: NotificationState | None = None,
     notify: tuple[str, ...] = (),
     **more: Any,
 ) -> Ledger:
@@ -55,7 +55,7 @@ def night(
         settings=EvaluationSettings(default_route=("default",)),
     )  # fmt: skip
     said = Declared(alerting=AlertingSettings(routes=routes, **more))
-    found = Ledger(replace(facts, declared=said, telling=telling or NotificationState()))
+    found = Ledger(replace(facts, declared=said, notifications=notifications or NotificationState()))
     found.look("02:00")
     return found
 
@@ -70,7 +70,7 @@ def recovers(of: Ledger, root: JobFacts = EXTRACT, started: str = "03:20", takes
 
 def said(of: Ledger, **changes: Any) -> None:
     """What people say in between."""
-    of.estate = replace(of.estate, telling=replace(of.estate.telling, **changes))
+    of.estate = replace(of.estate, notifications=replace(of.estate.notifications, **changes))
 
 
 def told(of: Ledger, clock: str) -> list[tuple[str, str]]:
@@ -168,7 +168,7 @@ EACH_OTHER = (
 
 def test_two_that_explain_each_other_by_two_rules_are_told_by_the_older_one() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
-    one = night(inhibit=EACH_OTHER, telling=NotificationState(silences=(mute,)))
+    one = night(inhibit=EACH_OTHER, notifications=NotificationState(silences=(mute,)))
     fails(one)
     fails(one, OTHER)
     assert [] == told(one, "03:12")
@@ -231,7 +231,7 @@ def compared(incidents: int) -> int:
     rules = (InhibitRule((("job", "hosts/j*"),), (("job", "hosts/j*"),), ("job",)),)
     facts = estate(*jobs, targets=[target(1)])
     one = Ledger(
-        replace(facts, declared=Declared(alerting=AlertingSettings(inhibit=rules)), telling=NotificationState())
+        replace(facts, declared=Declared(alerting=AlertingSettings(inhibit=rules)), notifications=NotificationState())
     )
     for each in jobs:
         fails(one, each)
@@ -263,7 +263,7 @@ def test_a_flood_of_twice_as_many_is_compared_twice_as_often() -> None:
 )
 def test_a_silence_mutes_what_fits_all_of_its_matchers(matchers: dict[str, str], mutes: bool) -> None:
     mute = SilenceFacts(4, tuple(matchers.items()), at("03:00"), at("05:00"), "ann", "disk swap")
-    one = night(telling=NotificationState(silences=(mute,)))
+    one = night(notifications=NotificationState(silences=(mute,)))
     fails(one)
     assert ([] if mutes else [("opened", "oncall")]) == told(one, "03:12")
     assert ([("silence", "silence 4 of ann: disk swap")] if mutes else []) == held(one)
@@ -271,7 +271,7 @@ def test_a_silence_mutes_what_fits_all_of_its_matchers(matchers: dict[str, str],
 
 def test_what_is_still_broken_when_its_silence_ends_is_told_then() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
-    one = night(telling=NotificationState(silences=(mute,)))
+    one = night(notifications=NotificationState(silences=(mute,)))
     fails(one)
     assert [] == told(one, "04:59")
     assert [("opened", "oncall")] == told(one, "05:00")
@@ -279,7 +279,7 @@ def test_what_is_still_broken_when_its_silence_ends_is_told_then() -> None:
 
 def test_what_recovers_while_it_is_silenced_is_not_told_and_that_is_noted() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
-    one = night(telling=NotificationState(silences=(mute,)))
+    one = night(notifications=NotificationState(silences=(mute,)))
     fails(one)
     told(one, "03:12")
     recovers(one)
@@ -298,7 +298,7 @@ def test_whoever_was_told_before_the_silence_is_told_that_it_is_over() -> None:
 
 def test_what_was_red_beyond_its_silence_is_told_though_nobody_looked_before_it_was_over() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
-    one = night(telling=NotificationState(silences=(mute,)))
+    one = night(notifications=NotificationState(silences=(mute,)))
     fails(one)
     assert [] == told(one, "03:13")
     recovers(one, started="03:40")
@@ -426,7 +426,7 @@ def test_who_is_called_by_both_kinds_of_routes_hears_what_broke_in_whatever_orde
     one = night(*rules, notify=("planning",))
     fails(one)
     told(one, "03:12")
-    said(one, told={number: each[::order] for number, each in one.estate.telling.told.items()})
+    said(one, notified={number: each[::order] for number, each in one.estate.notifications.notified.items()})
     found = [each for found in one.look("03:27").incidents for each in found.notices if each.route == "boss"]
     assert ["technical"] == [each.words for each in found]
 
@@ -495,13 +495,13 @@ def test_another_error_after_a_success_is_notified_although_the_incident_is_ackn
     rerun(one, "03:30", RunState.SUCCEEDED)
     if seen_green:
         assert [] == told(one, "03:33")
-        assert 1 in one.estate.telling.acks
+        assert 1 in one.estate.notifications.acks
     rerun(one, "03:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
     assert [("updated", "oncall")] == told(one, "03:43")
     notice = only(one).notices[0]
     assert "Failed again after a success, with another error: hosts/extract" in notice.body
     assert "Acknowledge: headway ack" in notice.body
-    assert not one.estate.telling.acks
+    assert not one.estate.notifications.acks
     assert [] == told(one, "03:50")
 
 
@@ -526,7 +526,7 @@ def test_a_rerun_that_fails_with_another_error_without_a_success_stays_acknowled
     one = acknowledged_with_a_stale_load()
     rerun(one, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
     assert [] == told(one, "03:33")
-    assert 1 in one.estate.telling.acks
+    assert 1 in one.estate.notifications.acks
 
 
 def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notified() -> None:
@@ -540,7 +540,7 @@ def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notifi
     one.run(LOAD, "03:20", RunState.FAILED, **ended("03:40", 5), exit_code=3, message="disk quota exceeded")
     assert [("updated", "oncall")] == told(one, "03:46")
     assert "Failed again after a success, with another error: warehouse/load" in only(one).notices[0].body
-    assert not one.estate.telling.acks
+    assert not one.estate.notifications.acks
 
 
 # one zone, and the repair
@@ -621,7 +621,7 @@ def test_another_root_cause_ends_the_acknowledgement() -> None:
     rerun(one, "03:27", RunState.FAILED, exit_code=1)
     assert [("opened", "oncall")] == told(one, "03:30")
     assert "root cause is hosts/extract" == only(one).event
-    assert not one.estate.telling.acks
+    assert not one.estate.notifications.acks
 
 
 def test_an_error_that_is_new_in_maintenance_is_listed_as_suppressed() -> None:
@@ -758,7 +758,7 @@ def test_what_is_over_before_its_company_came_is_told_as_over() -> None:
 def rota(*shifts: OnCallShift, **more: Any) -> Ledger:
     rules = [RotaRule("primary", (("ann", "ann-phone"), ("bob", "bob-phone")))]
     routes = RouteRule("oncall", rota="primary", fallback="manager")
-    return night(routes, rotas=tuple(rules), telling=NotificationState(shifts={"primary": shifts}), **more)
+    return night(routes, rotas=tuple(rules), notifications=NotificationState(shifts={"primary": shifts}), **more)
 
 
 def test_whoever_is_on_call_is_told_and_at_the_change_of_shift_the_next_one() -> None:

@@ -484,7 +484,10 @@ def test_what_an_upstreams_failure_explains_opens_nothing_of_its_own() -> None:
 def test_of_two_that_hang_the_upstream_is_told() -> None:
     ledger = night((EXTRACT, "03:10", RunState.RUNNING), (LOAD, "04:00", RunState.RUNNING))
     ledger.look("04:30")
-    assert "etl-hosts/db07:extract is running too long: running since 03:10 UTC, longer than 15m" == ledger.incident().title
+    assert (
+        "etl-hosts/db07:extract is running too long: running since 03:10 UTC, longer than 15m"
+        == ledger.incident().title
+    )
 
 
 def test_a_host_that_falls_silent_does_not_end_what_was_told() -> None:

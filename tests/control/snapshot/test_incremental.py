@@ -246,7 +246,7 @@ def happens(ledger: Ledger, thing: tuple[Any, ...], clock: str) -> None:
         ledger.estate = replace(known, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (words,))})
     elif what == "is silenced":
         mute = SilenceFacts(1, (("job", told[0]),), at("03:00"), at("08:00"), "ann")
-        ledger.estate = replace(known, telling=replace(known.telling, silences=(mute,)))
+        ledger.estate = replace(known, notifications=replace(known.notifications, silences=(mute,)))
     elif what == "gets more time":
         ledger.estate = replace(
             known, extensions=(DeadlineExtension(told[0], NIGHT, at("08:00"), "ann", "quarter end"),)

@@ -55,7 +55,7 @@ def test_whoever_is_on_call_is_told_in_the_words_of_their_own_route(templated: t
         rotas=(RotaRule("primary", (("ann", "ann-phone"),)),),
     )
     shifts = {"primary": (OnCallShift("ann", at("00:00"), at("08:00")),)}
-    known = replace(estate(root), declared=Declared(alerting=said), telling=NotificationState(shifts=shifts))
+    known = replace(estate(root), declared=Declared(alerting=said), notifications=NotificationState(shifts=shifts))
     ledger = Ledger(known)
     ledger.run(root, "03:10", RunState.FAILED, **ended("03:10", 2))
     ledger.look("03:12")

@@ -232,7 +232,7 @@ def test_a_service_tells_the_trouble_it_has_and_who_is_on_it_until_that_lapses(s
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
     [view] = reads.services.list_services()
-    assert (incident().title, "", None) == (view.trouble, view.acknowledged_by, view.taken_until)
+    assert (incident().title, "", None) == (view.trouble, view.acknowledged_by, view.acknowledged_until)
     now = reads.now()
     added = text(
         "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_by)"

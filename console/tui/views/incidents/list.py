@@ -69,7 +69,7 @@ def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
     if view.closed is None:
         ends = "act by", hm(view.act_by) if view.act_by else "", "warn"
     affected_runs = f", {counted(view.affected_runs, 'run')} red or stale" if view.affected_runs else ""
-    acknowledged = f"{view.acknowledged_by} until {hm(view.taken_until)}" if view.acknowledged_by else ""
+    acknowledged = f"{view.acknowledged_by} until {hm(view.acknowledged_until)}" if view.acknowledged_by else ""
     return labelled_lines(
         [
             ("reason", view.reason or view.title, "strong"),

@@ -61,7 +61,7 @@ def clock_segments(view: IncidentView, ctx: RenderContext, width: int) -> list[l
     parts: list[Segment] = [(f"business date {row.business_date}", "dim"), (f"failed since {since}", "dim")]
     parts += [(f"owner {row.owner}", "dim")] if row.owner else []
     if row.acknowledged_by:
-        parts.append((f"acknowledged by {row.acknowledged_by} until {ctx.hm(row.taken_until)}", "ok"))
+        parts.append((f"acknowledged by {row.acknowledged_by} until {ctx.hm(row.acknowledged_until)}", "ok"))
     elif row.closed is None:
         parts.append(("unacknowledged", "warn"))
     text, style = last_notified(view, ctx)

@@ -151,8 +151,8 @@ def _future(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
         ):
             if at is not None and at > ctx.now:
                 yield TimelineEntry(at, text, style)
-    if view.row.taken_until is not None and view.row.taken_until > ctx.now:
-        yield TimelineEntry(view.row.taken_until, f"acknowledged by {view.row.acknowledged_by} until then", "ok")
+    if view.row.acknowledged_until is not None and view.row.acknowledged_until > ctx.now:
+        yield TimelineEntry(view.row.acknowledged_until, f"acknowledged by {view.row.acknowledged_by} until then", "ok")
 
 
 def _line(entry: TimelineEntry, ctx: RenderContext, ahead: bool = False) -> list[Segment]:

@@ -250,7 +250,7 @@ def evidence_text(sources: Sequence[Mapping[str, object]]) -> str:
 def _assigned_to(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.acknowledged_by:
         return view.owner if is_wide else "", "dim"
-    until = f" {ctx.hm(view.taken_until, view.zone)}" if is_wide and view.taken_until else ""
+    until = f" {ctx.hm(view.acknowledged_until, view.zone)}" if is_wide and view.acknowledged_until else ""
     return f"{ctx.sign('taken')} {view.acknowledged_by}{until}", "ok"
 
 
@@ -321,7 +321,7 @@ def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
         was = ctx.hm(view.promised, view.zone)
         runs.append((f"  extended from {was} {view.extension}", "plain"))
     if view.acknowledged_by:
-        until = f" until {ctx.hm(view.taken_until, view.zone)}" if view.taken_until else ""
+        until = f" until {ctx.hm(view.acknowledged_until, view.zone)}" if view.acknowledged_until else ""
         return [*runs, (f"  {ctx.sign('taken')} acknowledged by {view.acknowledged_by}{until}", "ok")]
     if view.incident_id is not None and view.is_endangered:
         runs.append(("  unacknowledged", "warn"))

@@ -155,7 +155,7 @@ async def test_what_became_of_it_before_is_told_in_the_words_of_its_tab(night: N
 def _with_closed(night: Night) -> None:
     over = incident_row(id=398, closed=NOW - timedelta(days=2), root_job="etl-hosts/db07:rotate", hits=(), services=0)
     old = incident_row(id=300, closed=NOW - timedelta(days=20))
-    taken = incident_row(acknowledged_by="mara", taken_until=at("04:15"))
+    taken = incident_row(acknowledged_by="mara", acknowledged_until=at("04:15"))
     night.reads.incidents_ = [taken]
     night.reads.closed_ = [over, old]
 

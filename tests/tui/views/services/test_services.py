@@ -128,7 +128,10 @@ def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
 
 
 def test_who_is_on_it_has_a_column_where_there_is_room_and_never_in_place_of_the_forecast() -> None:
-    taken = [dataclasses.replace(services()[0], acknowledged_by="mara", taken_until=at("04:15")), *services()[1:]]
+    taken = [
+        dataclasses.replace(services()[0], acknowledged_by="mara", acknowledged_until=at("04:15")),
+        *services()[1:],
+    ]
     for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
         columns = rows.columns(taken, width + 1)
         named = [columns[index].title for index, _ in column_widths(columns, width)]
