@@ -18,7 +18,6 @@ from console.control.alerts.context import (
 from console.control.alerts.routing import audience, on_call_route, services_on_route, technical_first
 from console.control.incidents.correlation import parse_last_notification
 from console.control.incidents.decisions import list_names
-from console.control.incidents.titles import is_private_cancellation
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
 from console.domain.service import UNMET_PROMISE
 from console.timing.durations import format_duration
@@ -91,9 +90,7 @@ def missed_deadline_note(context: AlertContext, notification: Notification, befo
 
 
 def candidates_for(context: AlertContext, subject: AlertSubject) -> Iterator[Notification]:
-    """Notifications to consider, each route once. None for a cancellation through Headway that affects no service."""
-    if is_private_cancellation(context.index, subject.match, subject.decision.title):
-        return
+    """Notifications to consider, each route once."""
     routes = technical_first(audience(context, subject))
     for route, style in [*routes, *_notified_on(context, subject, routes)]:
         notification = _for_route(context, subject, route, style)

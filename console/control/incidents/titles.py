@@ -124,17 +124,6 @@ def is_known_cancellation(index: EstateIndex, match: IncidentMatch, title: str) 
     return match.group.root is not None and title.startswith(f"{cause_name(index, match)} was cancelled by ")
 
 
-def is_private_cancellation(index: EstateIndex, match: IncidentMatch, title: str) -> bool:
-    """True for an `is_known_cancellation` without affected downstream or service."""
-    root = match.group.root
-    if root is None or not is_known_cancellation(index, match, title):
-        return False
-    if index.graph.out_of(root.job_id) or {run.job_id for run in match.broken()} - {root.job_id}:
-        return False
-    ends = {index.graph.unit(terminal) for service in index.estate.services for terminal in service.terminals}
-    return index.graph.unit(root.job_id) not in ends
-
-
 def _why(index: EstateIndex, run: RunFacts) -> str:
     """Shortest explanation: its reason, exit status, failed task, message, or the source's own state."""
     if run.state is RunState.MISSED:

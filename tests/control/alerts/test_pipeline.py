@@ -26,7 +26,7 @@ from console.domain.alert import (
 )
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
-from console.domain.estate import EvaluationSettings, JobFacts, RepairFacts
+from console.domain.estate import CancelFacts, EvaluationSettings, JobFacts, RepairFacts
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from console.timing.maintenance import _pattern
@@ -541,6 +541,31 @@ def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notifi
     assert [("updated", "oncall")] == told(one, "03:46")
     assert "Failed again after a success, with another error: warehouse/load" in only(one).notices[0].body
     assert not one.estate.notifications.acks
+
+
+def cancelled(of: Ledger, clock: str) -> None:
+    of.run(OTHER, "02:10", RunState.CANCELLED, **ended(clock, 5))
+    root = of.state(OTHER, "02:10")
+    of.estate = replace(of.estate, cancels={root.id: CancelFacts("bob", "wrong date", root.ended_at or at(clock))})
+
+
+def test_a_cancellation_that_affects_nothing_is_listed_as_suppressed() -> None:
+    one = night()
+    cancelled(one, "02:10")
+    assert [] == told(one, "02:16")
+    assert [("cancelled", "bob cancelled it through Headway")] == held(one)
+    one.run(OTHER, "02:10", RunState.SUCCEEDED, **ended("02:30", 5))
+    assert [] == told(one, "02:36")
+
+
+def test_who_was_notified_of_the_failure_before_the_cancellation_is_notified_of_the_resolution() -> None:
+    one = night()
+    fails(one, OTHER, "02:10")
+    assert [("opened", "oncall")] == told(one, "02:13")
+    cancelled(one, "02:20")
+    assert [] == told(one, "02:26")
+    one.run(OTHER, "02:10", RunState.SUCCEEDED, **ended("02:30", 5))
+    assert [("recovered", "oncall")] == told(one, "02:36")
 
 
 # one zone, and the repair
