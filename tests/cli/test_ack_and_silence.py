@@ -82,12 +82,14 @@ def first_lines(bench: Bench) -> list[str]:
 def test_an_acknowledgement_ends_when_the_job_fails_with_another_error_after_a_success(bench: Bench) -> None:
     runs(bench, "extract", "a1", RunState.FAILED, 9, exit_code=1)
     assert 0 == say(bench, "ack", "INC-0001", "--for", "2h").code
-    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, present() - timedelta(minutes=6))
+    success = present() - timedelta(minutes=6)
+    bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, success)
     runs(bench, "extract", "a3", RunState.FAILED, 4, exit_code=7)
     assert ["INC-0001: fake/extract failed: exit 1", "INC-0001 update: fake/extract failed: exit 7"] == first_lines(
         bench
     )
     assert "Failed again after a success, with another error: fake/extract" in bench.sink.got[-1][2]
+    assert f"last green, {success:%Y-%m-%d %H:%M} UTC" in bench.sink.got[-1][2]
     shown = headway(bench.url, "incident", "1").out
     assert "acknowledgement by ann ended: failed again after a success, with another error: fake/extract" in shown
     assert [""] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]

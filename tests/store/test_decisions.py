@@ -360,7 +360,7 @@ def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(serve
         decide(served, incidents=(replace(one, held=held if number == 3 else ()),))
     with served.store.read() as connection:
         known = load_notification_state(connection, 0, 1 << 60)
-    assert {"route1", "route2", "route3"} == {one.route for one in known.told[3]}
+    assert {"route1", "route2", "route3"} == {one.route for one in known.notified[3]}
     assert [(1, "a symptom of INC-0002")] == served.rows(
         "SELECT incident_id, ended_why FROM alert_held WHERE ended_us IS NOT NULL"
     )

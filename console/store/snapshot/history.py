@@ -195,6 +195,12 @@ _GOOD = (
     " ORDER BY r.sort_us DESC LIMIT ?) g LEFT JOIN attempt a ON a.id = g.attempt_id"
     " WHERE g.state = 'succeeded' AND g.ended_us IS NOT NULL ORDER BY g.sort_us DESC LIMIT ?"
 )
+_GOOD_ATTEMPT = (
+    "SELECT t.started_us, t.ended_us, t.context, t.run_id AS id FROM attempt t JOIN run r ON r.id = t.run_id"
+    " WHERE r.id = ? AND t.id <> r.attempt_id AND t.state = 'succeeded' AND t.ended_us IS NOT NULL"
+    " ORDER BY t.number DESC LIMIT 1"
+)
+"""The last success of the run itself, before it failed again."""
 _STAMP = (
     "SELECT r.id, r.changed_seq, j.changed_seq, t.booted_us FROM {keys} JOIN run r ON r.id = k.a"
     " JOIN job j ON j.id = r.job_id JOIN target t ON t.id = j.target_id"
@@ -203,7 +209,7 @@ PastVersion = tuple[int | None, ...]
 
 
 def last_good_of_runs(store: Database, run_ids: Iterable[int]) -> dict[int, LastGoodRun]:
-    """Failed run -> the last good run before it."""
+    """Failed run -> the last good run before it, or its own last success."""
     with store.read() as session:
         runs = {run_id: _last_good_run(session, run_id) for run_id in dict.fromkeys(run_ids)}
     return {run_id: run for run_id, run in runs.items() if run is not None}
@@ -229,7 +235,8 @@ def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
     run = session.first(_SELF, (run_id,))
     if run is None:
         return None
-    good = session.rows(_GOOD, (run.job_id, run.sort_us, MAX_SEARCHED, MAX_PAST_DURATIONS))
+    earlier = session.rows(_GOOD, (run.job_id, run.sort_us, MAX_SEARCHED, MAX_PAST_DURATIONS))
+    good = [*session.rows(_GOOD_ATTEMPT, (run_id,)), *earlier]
     if not good:
         return LastGoodRun(None, parse_object(run.context or "{}"))
     last = good[0]
