@@ -27,7 +27,7 @@ class StoreOutdated(StoreUnusable):
 
 
 class NotAllowed(StoreError):
-    """Refused by the permissions of the config, or of the database. The message says whom to ask."""
+    """Refused by the permissions of the config, or of the database. The message names who can permit it."""
 
 
 class ReasonNeeded(NotAllowed):

@@ -184,7 +184,7 @@ def retry_parked(
     store: Database, fence: int, delivery_id: int | None, now_us: int, by: str = "", origin: str = ""
 ) -> list[int]:
     """Makes parked deliveries, this one or all, due again as if created now; their ids. Without tests. They are limited
-    as a flood is: alone within the route's limit, the rest in a digest. A digest is sent as it is."""
+    as a flood is: alone within the route's limit, the rest in a digest. A digest is never grouped again."""
     with store.write(fence) as session:
         rows = session.rows(
             "UPDATE delivery SET state = 'pending', next_us = 0, since_us = ?, refusals = 0, parked_us = NULL,"
