@@ -20,6 +20,7 @@ from connectors.sdk.states import RunEvidence, Verb
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.routing import services_on_route
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
+from console.control.incidents.decisions import list_names
 from console.control.incidents.root_cause import failed_tasks
 from console.control.incidents.titles import cause_name, plain_title
 from console.control.snapshot.estate_index import EstateIndex
@@ -32,6 +33,7 @@ from console.domain.decision import AffectedServiceVerdict, IncidentDecision, Se
 from console.domain.estate import ServiceFacts
 from console.domain.ids import incident_name
 from console.domain.service import (
+    UNMET_PROMISE,
     Timeliness,
     format_probability,
     limit_instances,
@@ -84,7 +86,9 @@ def technical_text(
     bare, title = plain_title(index, match), decision.title
     if kind is AlertKind.RECOVERED:
         repair = _in_brackets(repair_text(index, match))
-        bare, title = f"{bare}{repair}", f"{cause_name(index, match)}{repair}"
+        is_promise = decision.rule == UNMET_PROMISE
+        subject = list_names(row.service for row in decision.services) if is_promise else cause_name(index, match)
+        bare, title = f"{bare}{repair}", f"{subject}{repair}"
     titles = [_technical_title(index, decision, kind, text) for text in (title, bare)]
     plain = [bare, *_services(index, decision, reasons=False), "", *_commands(notification)]
     body = "\n".join(_body(index, notification, log_tails, changes)) + "\n"

@@ -414,7 +414,7 @@ def test_a_run_that_hangs_before_a_service_is_told_once_with_rule_figures_and_so
     assert "etl-hosts/db07:extract is running too long: running since 03:10 UTC, longer than 15m" == one.title
     assert ("rule", "too_long") == (one.cause, one.rule)
     assert "Reason:        running since 03:10 UTC, longer than 15m; threshold 15m, history (20 runs)" in notice.body
-    assert "[Headway] {incident}: etl-hosts/db07:extract too long" == notice.plain_title.split(";")[0]
+    assert "[Headway] {incident}: etl-hosts/db07:extract is running too long" == notice.plain_title.split(";")[0]
     assert ["day"] == [each.service for each in one.services]
     assert () == ledger.look("03:40").incidents[0].notices
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))

@@ -107,7 +107,7 @@ def test_one_word_says_that_it_is_over_once_it_has_been_green_for_a_steady_time(
     assert [] == night.green("03:50")
     (notice,) = night.ledger.incident().notices
     assert at("04:20") == notice.not_before
-    assert "; red 3 times since 03:00 UTC, green since 03:50 UTC\n" in notice.body
+    assert "\nRed 3 times since 03:00 UTC, green since 03:50 UTC\n" in notice.body
     assert [(at("04:20"), "recovered")] == night.told_by("04:20")
 
 
