@@ -10,12 +10,14 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.file_trust import write_access_fault
 from connectors.sdk.secrets import token_masker
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import (
@@ -236,6 +238,8 @@ def _load_configuration(options: KubernetesOptions) -> Any:
         else:
             where = str(options.kubeconfig)
             path = str(options.kubeconfig.expanduser()) if options.kubeconfig else ""
+            if fault := write_access_fault(Path(path)):  # its users may name commands, which run as us
+                raise AccessRefused(f"Kubernetes: kubeconfig {where}: {fault}")
             config.load_kube_config(path, options.context, client_configuration=configuration, persist_config=False)
     except Exception as error:  # noqa: BLE001  commands, YAML and files of others: whatever fails there is a refusal
         raise AccessRefused(f"Kubernetes: {where}: no account can be read ({type(error).__name__}: {error})") from None

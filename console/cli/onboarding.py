@@ -202,6 +202,7 @@ def probe_selection(chosen: Sequence[DetectedScheduler], timeout: float) -> dict
     with tempfile.TemporaryDirectory(prefix="headway-init-") as folder:
         path = Path(folder) / "headway.toml"
         text = first_config_text("init", "", datetime.now(UTC), [ConfiguredScheduler(finding) for finding in chosen])
+        path.touch(0o600)
         path.write_text(text, encoding="utf-8")
         try:
             config = load_config(path)

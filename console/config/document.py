@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from connectors.sdk.file_trust import write_access_fault
+
 
 def suggestion(word: str, known: Iterable[str], table: str = "") -> str:
     """The near miss of `word`, else all known names, as a sentence. `table`: where such names are declared, in case
@@ -107,7 +109,10 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
     if not files:
         reading.unread = True
         reading.faults.append(ConfigFault(path, None, "", f"no *.toml file in this folder; {NO_CONFIG}."))
-    for file in files:
+    for fault in dict.fromkeys(filter(None, map(write_access_fault, [path, *files]))):
+        reading.unread = True
+        reading.faults.append(ConfigFault(path, None, "", f"is not used, because {fault}."))
+    for file in () if reading.unread else files:
         _merge(document, _read_one(file, reading), file, reading)
     return document
 

@@ -109,8 +109,12 @@ def _resolve(reference: object, config: Path) -> str:
             return known_store(value, f"{config}: estate.store")
         raise NoStore(f"{config}: estate.store: the variable {reference['env']} is not set. Set it and start again.")
     from connectors.sdk.errors import AccessRefused  # noqa: PLC0415 - only for references that need more than this module
+    from connectors.sdk.file_trust import write_access_fault  # noqa: PLC0415
     from connectors.sdk.secrets import SecretRef, SecretStore  # noqa: PLC0415
 
+    for file in (config, *(config.glob("*.toml") if config.is_dir() else ())):
+        if fault := write_access_fault(file):  # its command would run as us
+            raise NoStore(f"{config}: estate.store: is not used, because {fault}.")
     try:
         return known_store(SecretStore()(SecretRef.model_validate(reference)), f"{config}: estate.store")
     except (AccessRefused, ValueError) as error:

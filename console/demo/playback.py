@@ -56,6 +56,7 @@ class DemoPlayback:
 
 def set_up(play: DemoPlayback, origin: datetime, rate: float) -> Database:
     """Writes config, store and clock. The clock waits at `origin` until `start_clock`; pollers already use `rate`."""
+    play.config.touch(0o600)
     play.config.write_text(demo_config_text(play.night, play.actions, play.clock_file), encoding="utf-8")
     store = open_database(str(play.store))
     set_clock(play, store, ClockSetting(origin, real_now() + LONG, rate))

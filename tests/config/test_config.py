@@ -527,3 +527,36 @@ def test_a_mode_that_a_kind_cannot_do_is_a_fault_with_the_kinds_own_reason(
     [fault] = faults(tmp_path, held + GOOD)
     expected = 'headway.toml:4: dependencies.1.mode: "hold" cannot work on "dwh/b": it has no switch. Write "observe".'
     assert expected == fault
+
+
+@pytest.mark.parametrize("opened", ["file", "folder", "linked folder"])
+def test_config_that_others_may_write_is_not_used(tmp_path: Path, opened: str) -> None:
+    folder = tmp_path / "headway.d"
+    folder.mkdir()
+    file = folder / "a.toml"
+    file.write_text(GOOD)
+    load_config(folder)
+    path = folder
+    if opened == "file":
+        file.chmod(0o666)
+    else:
+        folder.chmod(0o777)
+    if opened == "linked folder":
+        path = tmp_path / "link.toml"
+        path.symlink_to(file)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(path)
+    wrong, mode = (file, "0666") if opened == "file" else (folder, "0777")
+    problem = f"is not used, because others may write {wrong} (mode {mode}). Fix: chmod go-w {wrong}."
+    assert [f"{path}: {problem}"] == [str(fault) for fault in raised.value.faults]
+
+
+def test_the_command_of_a_store_is_not_run_from_config_that_others_may_write(tmp_path: Path) -> None:
+    from console.config.paths import NoStore, store_url
+
+    file = tmp_path / "headway.toml"
+    file.write_text(f'[estate]\nstore = {{ command = ["touch", "{tmp_path}/ran"] }}\n')
+    file.chmod(0o666)
+    with pytest.raises(NoStore, match=r"others may write .* \(mode 0666\)\. Fix: chmod go-w"):
+        store_url(file)
+    assert not (tmp_path / "ran").exists()

@@ -12,7 +12,6 @@ import getpass
 import os
 import pwd
 import re
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from connectors.sdk.contract import SecretResolver, ShellSession
 from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.file_trust import write_access_fault
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef, end_process, refuse_pasted
 from connectors.sdk.transport.budget import Deadline
@@ -254,12 +254,8 @@ def resolve_ssh_settings(config: Path, host: str, left_seconds: float = LIMIT_SE
     path = config.expanduser()
     if not path.is_file():
         raise AccessRefused(f"ssh_config {config}: no such file. Name one, or leave ssh_config out.")
-    held = path.stat()
-    if held.st_uid not in (0, os.geteuid()) or held.st_mode & 0o022:  # a `Match exec` in it runs as us
-        raise AccessRefused(
-            f"ssh_config {config}: others may write it (owner {held.st_uid}, mode {stat.S_IMODE(held.st_mode):04o}), "
-            f"and so run programs as Headway. Make it ours or root's, and chmod go-w {config}"
-        )
+    if fault := write_access_fault(path):  # a `Match exec` in it runs as us
+        raise AccessRefused(f"ssh_config {config}: {fault}")
     many: dict[str, list[str]] = {}
     for line in _ssh_g_output(config, ["ssh", "-G", "-F", str(path), "--", host], left_seconds).splitlines():
         name, _, value = line.partition(" ")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from connectors.sdk.file_trust import write_access_fault
 from console.config.document import ConfigFault, ConfigFaults, config_files, line_of
 from console.config.estate import Config
 from console.config.loading import load_config
@@ -114,8 +115,9 @@ class ConfigWatcher:
 
 
 def file_states(path: Path) -> FileStates:
-    """The state of the files as far as it shows a change without reading them, including the folder's list."""
-    return tuple((str(file), _stat(file)) for file in config_files(path))
+    """The state of the files as far as it shows a change without reading them: the folder's list, and that only we may
+    write them."""
+    return (write_access_fault(path), ()), *((str(file), _stat(file)) for file in config_files(path))
 
 
 def _stat(file: Path) -> tuple[int, ...]:

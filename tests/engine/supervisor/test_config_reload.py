@@ -269,6 +269,19 @@ def test_a_secret_that_was_pasted_into_the_config_is_not_told(config: Path) -> N
     assert (True, False) == ("written as a reference" in file.trouble, "CANARY" in file.trouble)
 
 
+def test_files_that_become_writable_for_others_are_not_read_until_that_is_fixed(config: Path) -> None:
+    file = ConfigWatcher(config, own_store=True)
+    config.chmod(0o666)
+    config.write_text(config.read_text() + OTHERS.replace("carol", "dave"))
+    file.reload_if_changed()
+    file.reload_if_changed()
+    assert (True, False) == (f"Fix: chmod go-w {config}" in file.trouble, "dave" in str(file.config.permissions))
+    config.chmod(0o644)
+    file.reload_if_changed()
+    file.reload_if_changed()
+    assert ("", True) == (file.trouble, "dave" in str(file.config.permissions))
+
+
 def test_files_that_do_not_answer_are_told(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network file system that hangs: what changes there is taken up by nobody."""
     hangs, go, ended = threading.Event(), threading.Event(), threading.Event()

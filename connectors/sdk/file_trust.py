@@ -1,0 +1,65 @@
+"""Whether only root and our own user can change a file that decides what runs as us: config, ssh_config, kubeconfig."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+MAX_LINKS = 40  # as in Linux, path_resolution(7)
+
+
+def write_access_fault(path: Path) -> str:
+    """Who else can change or replace this file or folder, and the fix; empty if nobody can, or if there is no such file.
+
+    Every folder on the way to it counts, also where a symlink leads. A sticky folder (/tmp) is safe on the way, because
+    others cannot replace our entries there; not as `path` itself, where they can add files. On a read-only mount the
+    mode does not matter: Kubernetes mounts a ConfigMap with 0777.
+    """
+    pending = list(reversed(path.expanduser().absolute().parts[1:]))
+    place, links = Path("/"), 0
+    while True:
+        try:
+            status = place.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                target = Path(os.readlink(place))
+                if fault := _owner_fault(place, status.st_uid):
+                    return fault
+                place = Path("/") if target.is_absolute() else place.parent
+                pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            elif fault := _owner_fault(place, status.st_uid) or _mode_fault(
+                place, status.st_mode, on_way=bool(pending)
+            ):
+                return fault
+        except OSError:
+            return ""  # opening it names the error
+        if not pending or links > MAX_LINKS:
+            return ""
+        place = place.parent if pending[-1] == ".." else place / pending[-1]
+        pending.pop()
+
+
+def _owner_fault(place: Path, owner: int) -> str:
+    if owner in (0, os.geteuid()):
+        return ""
+    return (
+        f"{place} belongs to {_user(owner)}, who may change it. "
+        f"Fix: chown {'-h ' if place.is_symlink() else ''}{_user(os.geteuid())} {place}, or run this as {_user(owner)}"
+    )
+
+
+def _mode_fault(place: Path, mode: int, on_way: bool) -> str:
+    is_safe_folder = on_way and mode & stat.S_ISVTX
+    if not mode & OTHERS_WRITE or is_safe_folder or os.statvfs(place).f_flag & os.ST_RDONLY:
+        return ""
+    return f"others may write {place} (mode {stat.S_IMODE(mode):04o}). Fix: chmod go-w {place}"
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"

@@ -1,0 +1,99 @@
+"""A file that decides what runs as us is refused where anybody but root and we can change or replace it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.file_trust import write_access_fault
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    folder = tmp_path / "etc"
+    folder.mkdir(0o755)
+    file = folder / "headway.toml"
+    file.write_text("")
+    file.chmod(0o644)
+    return file
+
+
+@pytest.fixture
+def give_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes somebody else own a file: by chown as root, else by becoming another user for this test."""
+
+    def give_away(path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, 54321, -1, follow_symlinks=False)
+        else:
+            monkeypatch.setattr(os, "geteuid", lambda: 54321)
+
+    return give_away
+
+
+def test_a_file_of_ours_in_a_folder_of_ours_is_trusted(file: Path) -> None:
+    assert "" == write_access_fault(file)
+    assert "" == write_access_fault(file.parent)
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o646, 0o602, 0o620])
+def test_a_file_with_a_write_bit_for_others_is_named_with_mode_and_fix(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    assert f"others may write {file} (mode {mode:04o}). Fix: chmod go-w {file}" == write_access_fault(file)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o757, 0o2775])
+def test_a_folder_on_the_way_with_a_write_bit_for_others_is_named(file: Path, mode: int) -> None:
+    file.parent.chmod(mode)
+    assert f"others may write {file.parent} (mode {mode:04o})" in write_access_fault(file)
+
+
+def test_a_sticky_folder_is_safe_on_the_way_and_unsafe_as_the_folder_of_the_files(file: Path) -> None:
+    file.parent.chmod(0o1777)
+    assert "" == write_access_fault(file)
+    assert f"others may write {file.parent} (mode 1777)" in write_access_fault(file.parent)
+
+
+def test_an_owner_who_is_neither_root_nor_we_is_named(file: Path, give_away: Callable[[Path], None]) -> None:
+    give_away(file)
+    assert "who may change it. Fix: chown " in write_access_fault(file)
+
+
+def test_a_symlink_into_a_folder_that_others_may_write_is_followed(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.toml"
+    link.symlink_to("etc/../etc/headway.toml")
+    assert "" == write_access_fault(link)
+    file.parent.chmod(0o777)
+    assert f"others may write {file.parent} " in write_access_fault(link)
+
+
+def test_a_link_of_somebody_else_is_refused(file: Path, tmp_path: Path, give_away: Callable[[Path], None]) -> None:
+    link = tmp_path / "link.toml"
+    link.symlink_to(file)
+    give_away(link)
+    assert "who may change it" in write_access_fault(link)
+
+
+def test_a_folder_reached_through_a_link_is_checked_as_well(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "open" / "inner").symlink_to(file.parent)
+    assert f"others may write {tmp_path / 'open'} " in write_access_fault(tmp_path / "open" / "inner" / file.name)
+
+
+def test_a_missing_file_and_a_ring_of_links_are_left_to_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "ring").symlink_to("ring")
+    assert "" == write_access_fault(tmp_path / "ring")
+    assert "" == write_access_fault(tmp_path / "absent" / "file")
+
+
+def test_the_mode_does_not_matter_on_a_read_only_mount(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes mounts a ConfigMap as a folder with mode 0777, read-only."""
+    file.parent.chmod(0o777)
+    found = os.statvfs(file)
+    read_only = os.statvfs_result((*found[:8], found.f_flag | os.ST_RDONLY, found.f_namemax))
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert "" == write_access_fault(file)
