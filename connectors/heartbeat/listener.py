@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import h11
 
@@ -33,6 +33,7 @@ from connectors.heartbeat.parse import (
 from connectors.heartbeat.spool import Spool, current_time
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import ConnectorError
+from connectors.sdk.secrets import text_masker
 
 MAX_CONNECTIONS = 256
 BACKLOG = 512
@@ -158,6 +159,7 @@ class PingListener:
     arrived: Callable[[], None]
     """Called after reports were written."""
     tokens: Mapping[str, bytes] = field(default_factory=dict)
+    _mask: Callable[[str], str] = str
     _token_faults: str = ""
     _fault: str = ""
 
@@ -191,6 +193,7 @@ class PingListener:
     def refresh(self, options: HeartbeatOptions, secrets: SecretResolver) -> str:
         """Reads every token again and opens the listener if it is closed; returns problems as text."""
         tokens, faults = _token_digests(options, secrets)
+        self._mask = text_masker(secrets)
         self.options, self.tokens, self._token_faults = options, tokens, "; ".join(faults)
         if self._thread.is_alive() or self._closing.is_set():
             return self.trouble
@@ -292,8 +295,7 @@ class PingListener:
     def _write(self) -> None:
         """Stores all complete reports in one transaction, then answers them."""
         callers, self._whole = self._whole, []
-        batch = [(caller.exchange.ping, caller.exchange.body, caller.exchange.left_out) for caller in callers]
-        pings = [(ping, body, left_out) for ping, body, left_out in batch if ping is not None]
+        pings = [self._masked(caller.exchange, caller.exchange.ping) for caller in callers if caller.exchange.ping]
         if not pings:
             return
         try:
@@ -307,6 +309,12 @@ class PingListener:
         for caller, is_stored in zip(callers, stored, strict=True):
             self._answer(caller, *_response(caller.exchange, is_stored))
         self.arrived()
+
+    def _masked(self, exchange: HttpExchange, ping: PingRequest) -> tuple[PingRequest, bytes, int]:
+        """A ping, the end of its body and the number of bytes before that, without our secrets."""
+        body = self._mask(exchange.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        unread = tuple((name, self._mask(text)) for name, text in ping.unread)
+        return replace(ping, unread=unread), body, exchange.left_out
 
     def _answer(self, caller: _Connection, status: int, text: str, retry_after: int = 0) -> None:
         caller.answered, caller.until = True, time.monotonic() + CLOSE_SECONDS

@@ -6,6 +6,8 @@ to be masked: in logs, errors, screens and tracebacks.
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 import select
@@ -16,11 +18,13 @@ import subprocess
 import threading
 import time
 from base64 import b64encode
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, unquote
+from itertools import accumulate
+from urllib.parse import quote, quote_plus, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -39,6 +43,16 @@ INHERITED_VARIABLES = frozenset(
 )  # fmt: skip
 """Variables that a secret command inherits, with LC_* and XDG_*: location, user, and the agents that unlock its store.
 None holds a secret; `pass_env` names others."""
+_CONTROL_STRING = r"[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
+_HIDDEN = re.compile(
+    # a character that is not shown, or its replacement; what it begins (ECMA-48) belongs to it
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffd\U000e0000-\U000e007f]"
+    rf"(?:(?<=\x1b)(?:[\]PX^_]{_CONTROL_STRING}|\[[0-?]*+[ -/]*+[@-~]|[ -/]*+[0-Z\\`-~])"
+    rf"|(?<=[\x90\x98\x9d-\x9f]){_CONTROL_STRING}|(?<=\x9b)[0-?]*+[ -/]*+[@-~])?"
+)
+"""Text that a screen does not show and `console.text.cleaning` removes or replaces: it may split a secret."""
+_PEM_FRAME = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 _PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
 
 
@@ -134,8 +148,9 @@ class SecretStore:
         return value
 
     def add(self, value: str) -> None:
-        """From now on `value` and its usual encodings are masked."""
-        new = {part for part in (value, *_secret_parts(value)) if len(part) >= SHORTEST_MASKED}
+        """From now on `value`, its parts and lines and their usual encodings are masked."""
+        parts = {_HIDDEN.sub("", part) for part in (value, *_secret_parts(value), *_secret_lines(value))}
+        new = {part for part in parts if len(part) >= SHORTEST_MASKED}
         with self._lock:
             if new <= self._values:
                 return
@@ -144,11 +159,41 @@ class SecretStore:
             self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def mask(self, text: str) -> str:
-        """`text` with every secret resolved so far replaced."""
+        """`text` with every secret resolved so far replaced, also one that is split by control sequences."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
-        return text
+        is_plain = text.isascii() and text.replace("\n", "").isprintable()
+        return text if is_plain or not _HIDDEN.search(text) else self._mask_split(text)
+
+    def _mask_split(self, text: str) -> str:
+        """As `mask`, by what is left of the text without hidden characters; those inside of a secret go with it."""
+        ends = [0, *(at for match in _HIDDEN.finditer(text) for at in match.span()), len(text)]
+        shown = [(ends[at], ends[at + 1]) for at in range(0, len(ends), 2) if ends[at] < ends[at + 1]]
+        visible = "".join(text[begin:end] for begin, end in shown)
+        starts = [0, *accumulate(end - begin for begin, end in shown)]
+        secret = bytearray(len(visible))
+        for form in self._forms:
+            at = visible.find(form)
+            while at >= 0:
+                secret[at : at + len(form)] = b"\1" * len(form)
+                at = visible.find(form, at + len(form))
+
+        def original(at: int) -> int:
+            piece = bisect_right(starts, at) - 1
+            return shown[piece][0] + at - starts[piece]
+
+        masked, done = [], 0
+        for match in re.finditer(b"\1+", secret):
+            masked += [text[done : original(match.start())], MASK]
+            done = original(match.end() - 1) + 1
+        return "".join([*masked, text[done:]])
+
+
+def text_masker(secrets: SecretResolver) -> Callable[[str], str]:
+    """The function that masks known secrets in a text; it changes nothing unless `secrets` is a `SecretStore`."""
+    mask = getattr(secrets, "mask", None)
+    return mask if callable(mask) else str
 
 
 def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
@@ -158,12 +203,35 @@ def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
 
 
 def _forms(value: str) -> set[str]:
-    """As it is, as a program quotes it, quoted for a URL, in base64 alone and inside of more ("user:password")."""
+    """As it is; as Python, JSON, HTML and XML write it; in a URL or a form; in hex; in base64 and base64url, alone and
+    inside of more ("user:password")."""
     plain = value.encode("utf-8", "surrogateescape")
+    in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    in_json |= {form.replace("/", "\\/") for form in in_json}
+    in_json |= {_upper(r"(?<=\\u)[0-9a-f]{4}", form) for form in in_json}
+    in_html = {html.escape(value), html.escape(value, quote=False)}
+    in_html |= {form.replace("&#x27;", quote_mark) for form in in_html for quote_mark in ("&#39;", "&apos;")}
+    in_html |= {form.replace("&quot;", "&#34;") for form in in_html}
+    in_html |= {form.encode("ascii", "xmlcharrefreplace").decode() for form in in_html}
+    in_url = {quote(plain, safe=""), quote(plain), quote_plus(plain), quote_plus(plain, safe="/")}
+    in_url |= {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in in_url}
     inside = {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4].decode() for lead in range(3)}
-    whole = {value, quote(plain, safe=""), quote(plain), b64encode(plain).decode()}
-    quoted = {repr(value)[1:-1], repr(plain)[2:-1]}
-    return whole | quoted | {form for form in inside if len(form) >= SHORTEST_INSIDE}
+    in_base64 = {b64encode(plain).decode(), b64encode(plain).decode().rstrip("=")}
+    in_base64 |= {form for form in inside if len(form) >= SHORTEST_INSIDE}
+    in_base64 |= {form.translate(str.maketrans("+/", "-_")) for form in in_base64}
+    in_code = {value, repr(value)[1:-1], repr(plain)[2:-1], plain.hex(), plain.hex().upper()}
+    return in_code | in_json | in_html | in_url | in_base64
+
+
+def _upper(pattern: str, text: str) -> str:
+    return re.sub(pattern, lambda match: match[0].upper(), text)
+
+
+def _secret_lines(value: str) -> Iterator[str]:
+    """The lines of a key or file, without the frame of a PEM block, which is no secret."""
+    if "\n" in value.strip():
+        lines = (line.strip() for line in value.splitlines())
+        yield from (line for line in lines if len(line) >= SHORTEST_INSIDE and not _PEM_FRAME.fullmatch(line))
 
 
 def _secret_parts(value: str) -> Iterator[str]:

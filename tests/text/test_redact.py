@@ -63,11 +63,18 @@ def test_a_secret_shape_is_masked_and_what_stands_around_it_stays(text: str, exp
         "psycopg.OperationalError: connection to server at db07.internal, port 5432 failed",
         "https://airflow.example.com:8080/dags/load_orders?run=5",
         "basic authentication is off",
+        "has ssh-ed25519 SHA256:6Xb1oPzL0sK9qvY3TnWfEuCjRg2HtMd5IaB8NcVwQxZ, the host showed another",
         "KeyError: 'amount' in orders_20261120_extract_full_history.csv",
     ],
 )
 def test_paths_hosts_dates_and_run_ids_stay_readable(text: str) -> None:
     assert text == mask_secrets(text)
+
+
+def test_the_fingerprint_of_a_public_key_stays_readable_where_masking_is_strict() -> None:
+    text = "SHA256:6Xb1oPzL0sK9qvY3TnWfEuCjRg2HtMd5IaB8NcVwQxZ"
+    assert text == mask_strictly(text)
+    assert "token=***" == mask_secrets(f"token={text}")
 
 
 def test_strictly_personal_data_and_random_words_are_masked_as_well() -> None:

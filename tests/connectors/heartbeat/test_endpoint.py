@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from connectors.heartbeat.options import HeartbeatOptions
 from connectors.heartbeat.parse import PingArrival
 from connectors.heartbeat.spool import Spool, current_time
 from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.secrets import SecretStore
 from console.cli.connectors import grants_text
 from tests.connectors.heartbeat.support import (
     TOKENS,
@@ -320,3 +322,21 @@ def test_one_rid_for_several_runs_is_told(door: PingListener, monkeypatch: pytes
     assert ('export: several runs came under the rid "nightly". Give each run its own, or none',) == poll.warnings
     assert 2 == len(poll.runs)
     assert ["nightly", "nightly"] == [run.context["rid"] for run in poll.runs]
+
+
+def test_our_own_secrets_do_not_reach_the_spool(tmp_path: Path) -> None:
+    """In the file or its WAL, in usual forms, split by a color, and in a number that is none."""
+    secrets = SecretStore()
+    secrets.add('CANARY"f1le/7')
+
+    def resolver(reference: Any) -> str:
+        return secret(reference)
+
+    resolver.mask = secrets.mask  # type: ignore[attr-defined]
+    body = b'a CANARY"f1le/7 b CANARY%22f1le%2f7 c CANARY\\"f1le/7 d CANARY\x1b[0m"f1le/7 \xff e'
+    with open_at(tmp_path) as listener:
+        listener.refresh(listener.options, resolver)
+        assert ping(listener, "/0?rows=CANARY%22f1le/7", body).startswith(OK)
+        stored = b"".join(file.read_bytes() for file in tmp_path.glob("spool.db*"))
+    assert 0 == stored.count(b"CANARY")
+    assert "a ••• b ••• c ••• d ••• ".encode() + b"\xff e" in stored
