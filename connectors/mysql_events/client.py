@@ -44,8 +44,9 @@ class MySqlEventsOptions(BaseModel):
     """Account, best with headway_view_role (or headway_act_role to act)."""
     password: SecretRef | None = None
     """Its password, where it has one."""
-    tls: Literal["off", "prefer", "require", "verify"] = "prefer"
-    """Whether the connection is encrypted; verify checks the certificate: best wherever the network is not yours."""
+    tls: Literal["off", "prefer", "require", "verify"] | None = None
+    """Whether the connection is encrypted, and the certificate verified; by default verify, on this machine prefer.
+    `check` reports a weaker one each time."""
     ssl_ca: FilePath | None = None
     """The CA that verify trusts; the machine's own when not given."""
     schemas: tuple[Name, ...] = ()
@@ -269,6 +270,11 @@ class MySqlEventsClient:
     def place(self) -> str:
         """host:port as user."""
         return self._session.place
+
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """What is weaker than the default on the way to the server."""
+        return self._session.unverified
 
     def snapshot(self) -> ServerSnapshot:
         return self._session.read(lambda reader: self._snapshot(reader, 0, (), 0), self.deadline.left)

@@ -157,7 +157,8 @@ class MySqlEventsConnector(JobAgentConnector):
     def read_permissions(self) -> Probe:
         snapshot, options = self._server.snapshot(), self._options
         held = tuple(client.permissions(snapshot, options.schemas, options.log_table, options.act_schema))
-        notes = tuple(text for text in self._warnings(snapshot) if not text.startswith(NOTHING_STARTS))
+        warnings = (text for text in self._warnings(snapshot) if not text.startswith(NOTHING_STARTS))
+        notes = (*self._server.unverified, *warnings)
         return Probe(True, str(snapshot.about["version"]), held, notes, _clock(snapshot))
 
     def _warnings(self, snapshot: ServerSnapshot) -> list[str]:

@@ -49,6 +49,11 @@ class PostgresAgentClient:
         """host:port/database as user."""
         return self._session.place
 
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """What is weaker than the default on the way to the server."""
+        return self._session.unverified
+
     def close(self) -> None:
         self._session.close()
 
@@ -120,7 +125,7 @@ class PostgresAgentConnector(JobAgentConnector):
         version = f"PostgreSQL {access['server_version']}, {self.agent} {of_agent}"
         count = access["about_runs"] or 0
         many = f"{self.table} has about {count} rows and {self.agent} purges none: delete old ones from time to time"
-        notes = (*notes, many) if count > MANY_RUNS else tuple(notes)
+        notes = (*self._agent_client.unverified, *notes, *([many] if count > MANY_RUNS else []))
         return Probe(True, version, tuple(permissions), notes, self.clock(access))
 
 

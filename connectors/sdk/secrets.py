@@ -21,9 +21,9 @@ from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
-from itertools import accumulate
 from urllib.parse import quote, quote_plus, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator

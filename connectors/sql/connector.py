@@ -266,7 +266,9 @@ class SqlConnector(ComposedConnector):
         except AccessRefused as error:
             fix = "GRANT SELECT on the tables that runs.query names"
             rights.append(SourcePermission("read runs", False, str(error), fix))
-        return Probe(True, f"PostgreSQL {jobs.version}", (*rights, *self._actions.permissions()), clock=jobs.clock)
+        rights += self._actions.permissions()
+        version, unverified = f"PostgreSQL {jobs.version}", self._database.session.unverified
+        return Probe(True, version, tuple(rights), unverified, clock=jobs.clock)
 
 
 CONNECTOR = ConnectorKind(

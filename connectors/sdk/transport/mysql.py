@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pymysql
 from pymysql.cursors import DictCursor
@@ -28,6 +28,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.transport.budget import Deadline, count_request, socket_watchdog
+from connectors.sdk.transport.loopback import is_loopback
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -72,7 +73,8 @@ class MySqlLogin:
     port: int
     user: str
     password: str
-    tls: Tls
+    tls: Tls | None
+    """None: verify, on this machine prefer."""
     ssl_ca: str | None
 
     @property
@@ -80,8 +82,24 @@ class MySqlLogin:
         """host:port as user, without any secret."""
         return f"{self.host}:{self.port} as {self.user}"
 
+    @property
+    def effective_tls(self) -> Tls:
+        return self.tls or ("prefer" if is_loopback(self.host) else "verify")
+
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """What is weaker than the default towards another machine, and its danger; empty if nothing is."""
+        if is_loopback(self.host) or self.effective_tls == "verify":
+            return ()
+        danger = "the server is not verified, another one may read and change all data"
+        return (f'tls = "{self.tls}": {danger}. Fix: leave it out',)
+
 
 _Connection: TypeAlias = "pymysql.Connection[DictCursor]"
+if TYPE_CHECKING:
+    _Base = pymysql.Connection[DictCursor]
+else:
+    _Base = pymysql.Connection  # generic in its stubs alone
 
 
 class MySqlReader:
@@ -114,6 +132,8 @@ class MySqlSession:
         self._kept: _Connection | None = None
         self.place = "MariaDB"
         """host:port as user, once known: for messages."""
+        self.unverified: tuple[str, ...] = ()
+        """As of the last login."""
 
     def read(self, work: Callable[[MySqlReader], T], timeout_seconds: float) -> T:
         """`work` in one read-only snapshot, repeated once where the kept connection turns out to be dead."""
@@ -162,7 +182,7 @@ class MySqlSession:
 
     def _connect(self, deadline: Deadline) -> _Connection:
         login = self._login()
-        self.place = login.place
+        self.place, self.unverified = login.place, login.unverified
         try:
             connection = _connect(login)
             raw = socket.create_connection((login.host, login.port), timeout=max(0.001, deadline.left))
@@ -174,13 +194,40 @@ class MySqlSession:
         return connection
 
 
+class _NoClearPassword(_Base):
+    """A connection to a server that is not verified. It answers challenges and never sends the password itself, neither
+    in clear nor with a public key that the server names: whoever answers could read it."""
+
+    def _request_authentication(self) -> None:
+        if getattr(self, "_auth_plugin_name", "") == "sha256_password":  # sends it with its first packet
+            raise self._refusal()
+        super()._request_authentication()  # type: ignore[misc]
+
+    def write_packet(self, payload: bytes) -> None:
+        password: bytes = self.password  # type: ignore[attr-defined]
+        if password and payload in (password, password + b"\0", *PUBLIC_KEY_REQUESTS):
+            raise self._refusal()
+        super().write_packet(payload)  # type: ignore[misc]
+
+    def _refusal(self) -> pymysql.MySQLError:
+        text = "the server requests the password itself, and its certificate is not verified: nothing was sent"
+        return pymysql.err.OperationalError(TLS_NEEDED, text)
+
+
+PUBLIC_KEY_REQUESTS = (b"\1", b"\2")
+"""Of sha256_password and caching_sha2_password."""
+TLS_NEEDED = 2026  # CR_SSL_CONNECTION_ERROR
+
+
 def _connect(login: MySqlLogin) -> _Connection:
     context: ssl.SSLContext | None = None
-    if login.tls in ("require", "verify"):
+    tls = login.effective_tls
+    if tls in ("require", "verify"):
         context = ssl.create_default_context(cafile=login.ssl_ca)
-        context.check_hostname = login.tls == "verify"
-        context.verify_mode = ssl.CERT_REQUIRED if login.tls == "verify" else ssl.CERT_NONE
-    return pymysql.Connection(
+        context.check_hostname = tls == "verify"
+        context.verify_mode = ssl.CERT_REQUIRED if tls == "verify" else ssl.CERT_NONE
+    is_trusted = tls == "verify" or is_loopback(login.host)
+    return (pymysql.Connection if is_trusted else _NoClearPassword)(
         host=login.host,
         port=login.port,
         user=login.user,
@@ -190,7 +237,7 @@ def _connect(login: MySqlLogin) -> _Connection:
         autocommit=True,
         defer_connect=True,
         ssl=context,
-        ssl_disabled=login.tls == "off",
+        ssl_disabled=tls == "off",
         init_command="SET time_zone = '+00:00'",
         program_name="headway",
     )

@@ -8,9 +8,12 @@ Each kind that lives in a database adds its own default of `dbname` to the setti
 from __future__ import annotations
 
 import math
+import os
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal, LiteralString, Self, TypeVar
 
 import psycopg
@@ -35,6 +38,7 @@ from connectors.sdk.errors import (
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, socket_watchdog
+from connectors.sdk.transport.loopback import is_loopback
 
 T = TypeVar("T")
 SECRET = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
@@ -66,10 +70,12 @@ class PostgresOptions(BaseModel):
     """Login role, best a member of headway_view (and of headway_act to act)."""
     password: SecretRef | None = None
     """Its password, where the server requires one."""
-    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    """libpq's sslmode; verify-full on networks that are not yours."""
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] | None = None
+    """libpq's sslmode; by default verify-full, on this machine prefer. `check` reports a weaker one each time."""
     sslrootcert: FilePath | None = None
-    """The CA that verify-ca and verify-full trust; libpq's default when not given."""
+    """The CA that verify-ca and verify-full trust; libpq's root.crt, else the machine's own, when not given."""
+    require_auth: Annotated[str, formatted_like(r"!?[a-z0-9-]+(,!?[a-z0-9-]+)*", "scram-sha-256,md5")] | None = None
+    """libpq's require_auth; by default scram-sha-256, on this machine any. `check` reports a weaker one each time."""
     act_schema: Annotated[str, formatted_like(r"[a-z_][a-z0-9_]{0,62}", "headway")] = "headway"
     """Schema of the functions that grants.sql makes."""
 
@@ -92,13 +98,14 @@ def connection_parameters(options: PostgresOptions, secrets: SecretResolver) -> 
     """libpq's keywords with secrets resolved. Raises AccessRefused, never showing what the dsn holds."""
     if options.dsn is not None:
         try:
-            return {key: str(value) for key, value in conninfo_to_dict(secrets(options.dsn)).items()}
+            given = {key: str(value) for key, value in conninfo_to_dict(secrets(options.dsn)).items()}
         except ProgrammingError:
             text = options.dsn.text
             raise AccessRefused(
                 f"secret {text}: not a libpq connection string (postgresql://user:password@host/db)"
             ) from None
-    given = {
+        return verified(given)
+    parameters = {
         "host": options.host,
         "port": options.port,
         "dbname": options.dbname,
@@ -106,8 +113,46 @@ def connection_parameters(options: PostgresOptions, secrets: SecretResolver) -> 
         "password": secrets(options.password) if options.password is not None else None,
         "sslmode": options.sslmode,
         "sslrootcert": options.sslrootcert,
+        "require_auth": options.require_auth,
     }
-    return {key: str(value) for key, value in given.items() if value is not None}
+    return verified({key: str(value) for key, value in parameters.items() if value is not None})
+
+
+VERIFIES, SAFE_METHODS = "verify-full", ("scram-sha-256", "gss", "sspi", "!password", "!md5")
+NO_PASSWORD_SENT = "!password,!md5"  # noqa: S105 - methods of libpq's require_auth
+"""Where we have no password: a client certificate or Kerberos; a password file is sent by SCRAM alone."""
+
+
+def verified(given: Mapping[str, str]) -> Mapping[str, str]:
+    """libpq's keywords; those not given are such that nobody gets the password by answering for the server."""
+    if _is_on_this_machine(given):
+        return given
+    added = {"sslmode": VERIFIES, "require_auth": "scram-sha-256" if "password" in given else NO_PASSWORD_SENT}
+    if given.get("sslmode", VERIFIES).startswith("verify") and not (Path.home() / ".postgresql/root.crt").exists():
+        added["sslrootcert"] = ssl.get_default_verify_paths().cafile or "system"
+    return {**added, **given}
+
+
+def unverified_text(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """What is weaker than the default towards another machine, and its danger; empty if nothing is."""
+    if _is_on_this_machine(parameters):
+        return ()
+    mode, methods = parameters.get("sslmode", VERIFIES), parameters.get("require_auth", "")
+    faults = []
+    if mode != VERIFIES:
+        faults.append(
+            f'sslmode = "{mode}": the server\'s name is not verified, another one may read and change all data'
+        )
+    if not methods or set(methods.split(",")) - set(SAFE_METHODS):
+        faults.append(f'require_auth = "{methods}": whoever answers for the server may get the password')
+    return tuple(f"{fault}. Fix: leave it out" for fault in faults)
+
+
+def _is_on_this_machine(parameters: Mapping[str, str]) -> bool:
+    hosts = parameters.get("hostaddr") or parameters.get("host")
+    if not hosts:
+        return not parameters.keys() & {"service", "servicefile"} and not {"PGHOST", "PGHOSTADDR"} & os.environ.keys()
+    return all(is_loopback(host) for host in hosts.split(",") if host)
 
 
 def psql_shell(options: PostgresOptions, _target: str, secrets: SecretResolver) -> ShellSession:
@@ -142,13 +187,14 @@ CONNECT_STATES: tuple[tuple[type[ConnectorError], re.Pattern[str]], ...] = tuple
         (PermissionMissing, r"permission denied for database|not permitted to log in"),
         (AccessRefused, r"authentication failed|no pg_hba\.conf entry|pg_hba\.conf rejects|authentication method"),
         (AccessRefused, r"role \".*\" does not exist|database \".*\" does not exist|no password supplied"),
-        (AccessRefused, r"certificate|server does not support SSL"),
+        (AccessRefused, r"certificate|server does not support SSL|authentication method requirement"),
         (RateLimited, r"too many (clients|connections)|connection slots are reserved|no more connections allowed"),
         (InvalidAnswer, r"\bFATAL:|(invalid|unexpected) response|expected authentication request"),
     )
 )
 """A failed connect has no SQLSTATE, only libpq's message; the first matching pattern counts (English; messages in
 another lc_messages are InvalidAnswer). Other messages are libpq's own: SystemUnreachable."""
+TLS_FAULT = re.compile(r"certificate|SSL", re.IGNORECASE)
 
 
 class _RawText(Loader):
@@ -212,6 +258,8 @@ class PostgresSession:
         self._kept: Connection | None = None
         self.place = "PostgreSQL"
         """host:port/database as user, once known: for messages."""
+        self.unverified: tuple[str, ...] = ()
+        """`unverified_text` of the last connection."""
 
     @property
     def is_connected(self) -> bool:
@@ -321,7 +369,7 @@ class PostgresSession:
 
     def _connect(self, deadline: Deadline, name: str) -> Connection:
         given = dict(self._parameters())
-        self.place = server_of(given)
+        self.place, self.unverified = server_of(given), unverified_text(given)
         given.update(
             application_name=name,
             client_encoding="UTF8",
@@ -416,8 +464,11 @@ def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
         fix = FIX_BY_STATE.get(state) or FIX_BY_STATE.get(state[:2], "")
         return error_type(f"{place}: {text} (SQLSTATE {state}){fix and f'; {fix}'}")
     error_type = next((error_type for error_type, pattern in CONNECT_STATES if pattern.search(text)), SystemUnreachable)
+    of_tls = ". Fix: name the server's CA in sslrootcert, or set sslmode."
+    of_method = ". Fix: store the role's password as scram-sha-256, or set require_auth."
+    of_login = ". Check user, password, database and pg_hba.conf."
     fixes: dict[type[ConnectorError], str] = {
-        AccessRefused: ". Check user, password, database and pg_hba.conf.",
+        AccessRefused: of_tls if TLS_FAULT.search(text) else of_method if "method requirement" in text else of_login,
         PermissionMissing: ". Grant this right to the role: LOGIN, CONNECT on the database.",
     }
     return error_type(f"{place}: {text}{fixes.get(error_type, '')}")

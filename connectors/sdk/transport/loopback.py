@@ -1,0 +1,13 @@
+"""Whether a host is this machine: what is sent there crosses no network."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost, a loopback address, and the path of a socket."""
+    try:
+        return host == "localhost" or host.startswith(("/", "@")) or ip_address(host).is_loopback
+    except ValueError:
+        return False
