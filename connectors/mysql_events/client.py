@@ -273,7 +273,7 @@ class MySqlEventsClient:
 
     @property
     def unverified(self) -> tuple[str, ...]:
-        """What is weaker than the default on the way to the server."""
+        """Settings of the connection weaker than the default, with their danger."""
         return self._session.unverified
 
     def snapshot(self) -> ServerSnapshot:

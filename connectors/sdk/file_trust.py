@@ -12,7 +12,7 @@ MAX_LINKS = 40  # as in Linux, path_resolution(7)
 
 
 def write_access_fault(path: Path) -> str:
-    """Who else can change or replace this file or folder, and the fix; empty if nobody can, or if it does not exist.
+    """The write access of other users to this file or folder, and the fix; empty without one, or if it does not exist.
 
     Every folder on the way to it counts, also where a symlink leads. A sticky folder (/tmp) is safe on the way, because
     others cannot replace our entries there; not as `path` itself, where they can add files. On a read-only mount the

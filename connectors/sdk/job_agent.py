@@ -63,6 +63,9 @@ class JobAgentClient(ConnectorClient, Protocol):
     @property
     def place(self) -> str: ...
 
+    @property
+    def unverified(self) -> tuple[str, ...]: ...
+
     def log(self, number: int, give: GiveLog) -> LogChunk | None:
         """The log of one run, made by `give`; None where its row is gone or hidden."""
         ...

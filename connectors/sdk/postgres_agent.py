@@ -51,7 +51,7 @@ class PostgresAgentClient:
 
     @property
     def unverified(self) -> tuple[str, ...]:
-        """What is weaker than the default on the way to the server."""
+        """Settings of the connection weaker than the default, with their danger."""
         return self._session.unverified
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ INHERITED_VARIABLES = frozenset(
 None holds a secret; `pass_env` names others."""
 _CONTROL_STRING = r"[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
 _HIDDEN = re.compile(
-    # a character that is not shown, or its replacement; what it begins (ECMA-48) belongs to it
+    # a hidden character, or its replacement, with the control sequence that it begins (ECMA-48)
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffd\U000e0000-\U000e007f]"
     rf"(?:(?<=\x1b)(?:[\]PX^_]{_CONTROL_STRING}|\[[0-?]*+[ -/]*+[@-~]|[ -/]*+[0-Z\\`-~])"
@@ -228,7 +228,7 @@ def _upper(pattern: str, text: str) -> str:
 
 
 def _secret_lines(value: str) -> Iterator[str]:
-    """The lines of a key or file, without the frame of a PEM block, which is no secret."""
+    """The lines of a key or file, without the frame of a PEM block, which is not secret."""
     if "\n" in value.strip():
         lines = (line.strip() for line in value.splitlines())
         yield from (line for line in lines if len(line) >= SHORTEST_INSIDE and not _PEM_FRAME.fullmatch(line))

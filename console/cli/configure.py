@@ -275,6 +275,7 @@ def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:
     import apprise
 
     from connectors.sdk.errors import ConnectorError
+    from console.engine.notify.senders import unencrypted_login
 
     urls = [(f"route {name} ({url.text})", url) for name, route in config.routes.items() for url in route.urls]
     results = []
@@ -282,7 +283,10 @@ def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:
         fault = ""
         try:
             address = secrets(url)
-            if name.startswith("route") and apprise.Apprise.instantiate(address) is None:
+            one = apprise.Apprise.instantiate(address) if name.startswith("route") else None
+            if one is not None:
+                fault = unencrypted_login(one)
+            elif name.startswith("route"):
                 fault = "apprise cannot parse the URL. Fix: check its scheme and parts"
         except ConnectorError as error:
             fault = secrets.mask(str(error))

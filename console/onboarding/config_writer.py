@@ -28,7 +28,7 @@ starts_in = "shadow"   # all is watched, judged and recorded, and nothing is sen
 NEXT = """\
 # ── routes: without one no alert is sent ────────────────────────────────────────────────────────────────────────────
 # [routes.oncall]
-# urls = [{ env = "ONCALL_MAIL" }]      # an apprise URL in that variable: mailto://user:password@mail.example.com
+# urls = [{ env = "ONCALL_MAIL" }]      # an apprise URL in that variable: mailtos://user:password@mail.example.com
 #
 # [alerts]
 # default_route = "oncall"

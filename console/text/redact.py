@@ -26,7 +26,7 @@ _HINTS = ("pass", "secret", "token", "key", "authorization", "credential", "sign
 _SEPARATOR = r"(?:\\?[\"'])?\s{0,3}(?:=>|:=|=|:(?!//))\s{0,3}"
 _VALUE = r"(\\?\"[^\"\n]{1,4096}+\"?|'[^'\n]{1,4096}+'?|[^\s\"',;&]{1,4096}+)"
 _LONG = rf"(?<![A-Za-z0-9+/_-])(?<!SHA256:)(?<!SHA512:)[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
-"""The fingerprint of a public key, as ssh prints it, is no secret: people compare it."""
+"""Not the fingerprint of a public key, as ssh prints it: people compare it."""
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{1,40}-----"

@@ -45,6 +45,11 @@ class WebAccessDenied(Exception):
     """The request was rejected; the message is shown to the visitor and contains no secret."""
 
 
+def _is_equal(given: str, secret: str) -> bool:
+    """In constant time. `given` is any bytes that a client sent; those that are not UTF-8 are surrogates."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode())
+
+
 class AuthGate(Protocol):
     base: str
     """Base path of everything; starts and ends with a slash."""
@@ -73,7 +78,7 @@ class LinkGate:
     def redeem(self, knock: AccessRequest) -> None:
         """Redeems the link's token, which becomes invalid. Raises WebAccessDenied."""
         self._check_host(knock)
-        if not hmac.compare_digest(knock.token.encode(), self._token.encode()):
+        if not _is_equal(knock.token, self._token):
             raise WebAccessDenied(
                 "the link is invalid or was used already: the terminal of headway console serve shows the present one"
             )
@@ -81,7 +86,7 @@ class LinkGate:
 
     def enter(self, knock: AccessRequest) -> Visitor:
         self._check_host(knock)
-        if not hmac.compare_digest(knock.cookie.encode(), self.cookie.encode()):
+        if not _is_equal(knock.cookie, self.cookie):
             raise WebAccessDenied(
                 "not signed in. Fix: open the link that headway console serve printed to its terminal"
             )
@@ -114,7 +119,7 @@ class ProxyGate:
     def enter(self, knock: AccessRequest) -> Visitor:
         if not any(ip_address(knock.peer) in network for network in self._trusted):
             raise WebAccessDenied(f"{knock.peer} is not the proxy that headway console serve trusts (--trust)")
-        if not hmac.compare_digest(knock.only(SECRET_HEADER).encode(), self._secret.encode()):
+        if not _is_equal(knock.only(SECRET_HEADER), self._secret):
             raise WebAccessDenied(
                 f"the proxy sent no {SECRET_HEADER}, or another one than the file of --secret-file holds"
             )

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from jinja2 import Environment
 
 from console.text.cleaning import clean, clean_line
 from console.web.auth import COOKIE, AccessRequest, AuthGate, LinkGate, WebAccessDenied
+from console.web.connections import ConnectionLimits
 from console.web.session import ConsoleSession, Size
 from console.web.visitor import Visitor, to_environment
 
@@ -61,10 +62,17 @@ class WebServer:
     """Answers requests. `argv`: command of each visitor's console; `say` prints a line to the terminal."""
 
     def __init__(
-        self, gate: AuthGate, argv: Sequence[str], limits: WebLimits, say: Say, why_shut: Callable[[], str] = str
+        self,
+        gate: AuthGate,
+        argv: Sequence[str],
+        limits: WebLimits,
+        say: Say,
+        why_shut: Callable[[], str] = str,
+        connections: ConnectionLimits | None = None,
     ) -> None:
         """`why_shut`: why no visitor is admitted now, empty otherwise; called per request."""
         self._why_shut = why_shut
+        self._connections = connections or ConnectionLimits()
         self._door, self._argv, self._limits, self._say = gate, tuple(argv), limits, say
         self._open: set[asyncio.Task[Any]] = set()
         self._of: Counter[str] = Counter()
@@ -85,6 +93,23 @@ class WebServer:
         app.on_shutdown.append(self._end_all)
         return app
 
+    @asynccontextmanager
+    async def listening(self, host: str, port: int) -> AsyncIterator[None]:
+        """Serves at this address. Raises OSError if it cannot."""
+        runner = web.AppRunner(self.app(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            async with await self._connections.listen(runner, host, port) as server:
+                following = asyncio.create_task(self._connections.follow())
+                try:
+                    yield
+                finally:
+                    following.cancel()
+                    server.close()
+                    await runner.cleanup()  # ends the connections, for which the server waits
+        finally:
+            await runner.cleanup()
+
     # access
 
     @web.middleware
@@ -92,6 +117,7 @@ class WebServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         policy = NO_POLICY
+        self._connections.request_began(request.protocol)
         try:
             if handler != self._sign_in:
                 self._visitor(request)
@@ -102,6 +128,8 @@ class WebServer:
             answer = web.Response(status=403, text=f"Headway: {why}\n")
         except web.HTTPException as error:
             answer = web.Response(status=error.status, text=f"{error.reason}\n")
+        finally:
+            self._connections.request_ended(request.protocol)
         if not answer.prepared:
             answer.headers.update(_headers(policy))
         return answer
@@ -259,11 +287,6 @@ async def run(consoles: WebServer, host: str, port: int, ready: Callable[[], obj
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, event.set)
-    runner = web.AppRunner(consoles.app(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
+    async with consoles.listening(host, port):
         ready()
         await event.wait()
-    finally:
-        await runner.cleanup()

@@ -14,9 +14,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from console.web.auth import LinkGate
+from console.web.connections import ConnectionLimits
 from console.web.server import WebLimits, WebServer
 from tests.lab.process import free_port
 
@@ -65,18 +65,15 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(code: str, limits: WebLimits = FEW) -> AsyncIterator[Served]:
+async def serving(
+    code: str, limits: WebLimits = FEW, connections: ConnectionLimits | None = None
+) -> AsyncIterator[Served]:
     port = free_port()
     door, said = LinkGate(port), list[str]()
-    runner = web.AppRunner(WebServer(door, (sys.executable, "-c", code), limits, said.append).app(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    server = WebServer(door, (sys.executable, "-c", code), limits, said.append, connections=connections)
     jar = aiohttp.CookieJar(unsafe=True)
-    try:
-        async with aiohttp.ClientSession(cookie_jar=jar) as browser:
-            yield Served(door, browser, f"http://127.0.0.1:{port}", said)
-    finally:
-        await runner.cleanup()
+    async with server.listening("127.0.0.1", port), aiohttp.ClientSession(cookie_jar=jar) as browser:
+        yield Served(door, browser, f"http://127.0.0.1:{port}", said)
 
 
 def on_server(code: str = CONSOLE, limits: WebLimits = FEW) -> Callable[..., Callable[[], None]]:
@@ -260,3 +257,67 @@ async def test_the_tab_is_called_what_the_console_says_in_clean_words(served: Se
         kind, words = message.json()
         assert ("title", "Headway: 1 late") == (kind, words[:15])
         assert "\x1b" not in words
+
+
+async def raw(served: Served, *parts: bytes) -> bytes:
+    """All that is answered to these bytes, until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(served.at.rpartition(":")[2]))
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+    try:
+        return await asyncio.wait_for(reader.read(), 20)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+@on_server()
+async def test_bytes_that_are_no_text_are_forbidden_and_not_an_error(served: Served) -> None:
+    host = served.at.removeprefix("http://").encode()
+    for path, header in (
+        (b"/x", b"Cookie: headway=\xff"),
+        (served.door.base.encode(), b"Cookie: headway=\xc3\x28"),
+        (b"/x", b"Origin: \xff"),
+        (b"/?token=%ff%ed%a0%80", b"X-Y: \x80"),
+        (b"/?token=\xff", b"X-Headway-Secret: \xff"),
+    ):
+        request = b"GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\nConnection: close\r\n\r\n" % (path, host, header)
+        assert (await raw(served, request))[9:12] in (b"403", b"400")
+    assert not [line for line in served.said if "Traceback" in line]
+    assert "<script" in await served.sign_in()
+
+
+def test_a_request_that_is_not_whole_in_time_and_an_idle_connection_are_closed() -> None:
+    async def play() -> None:
+        async with serving(CONSOLE, connections=ConnectionLimits(seconds=0.6)) as served:
+            host = served.at.removeprefix("http://").encode()
+            began = asyncio.get_running_loop().time()
+            dripping = raw(served, *[b"GET / HTTP/1.1\r\n", *[b"X-A: b\r\n"] * 6])
+            answered = raw(served, b"GET /x HTTP/1.1\r\nHost: %s\r\n\r\n" % host)
+            nothing, dripped, denied = await asyncio.gather(raw(served), dripping, answered)
+            assert (b"", b"", b"403") == (nothing, dripped, denied[9:12])
+            assert asyncio.get_running_loop().time() - began < 10
+            await served.sign_in()
+            async with served.socket() as socket:
+                await asyncio.sleep(2)  # a console stays, however long nobody types
+                await socket.send_json(["stdin", "q"])
+                assert not socket.closed
+
+    asyncio.run(play())
+
+
+def test_connections_that_send_nothing_keep_no_visitor_out() -> None:
+    async def play() -> None:
+        async with serving(CONSOLE, connections=ConnectionLimits(most=20)) as served:
+            port = int(served.at.rpartition(":")[2])
+            idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(120)]
+            assert "<script" in await served.sign_in()
+            gone = [reader.at_eof() or reader.exception() is not None for reader, _ in idle]
+            assert 95 <= sum(gone) < 120
+            for _, writer in idle:
+                writer.close()
+
+    asyncio.run(play())

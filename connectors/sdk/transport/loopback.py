@@ -1,4 +1,4 @@
-"""Whether a host is this machine: what is sent there crosses no network."""
+"""Whether a host is this machine, so that no network is crossed."""
 
 from __future__ import annotations
 

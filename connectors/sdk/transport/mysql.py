@@ -88,7 +88,7 @@ class MySqlLogin:
 
     @property
     def unverified(self) -> tuple[str, ...]:
-        """What is weaker than the default towards another machine, and its danger; empty if nothing is."""
+        """Settings weaker than the default for another machine, with their danger; empty without one."""
         if is_loopback(self.host) or self.effective_tls == "verify":
             return ()
         danger = "the server is not verified, another one may read and change all data"
@@ -196,7 +196,7 @@ class MySqlSession:
 
 class _NoClearPassword(_Base):
     """A connection to a server that is not verified. It answers challenges and never sends the password itself, neither
-    in clear nor with a public key that the server names: whoever answers could read it."""
+    in clear nor with a public key that the server names: a false server could read it."""
 
     def _request_authentication(self) -> None:
         if getattr(self, "_auth_plugin_name", "") == "sha256_password":  # sends it with its first packet
@@ -204,10 +204,10 @@ class _NoClearPassword(_Base):
         super()._request_authentication()  # type: ignore[misc]
 
     def write_packet(self, payload: bytes) -> None:
-        password: bytes = self.password  # type: ignore[attr-defined]
+        password: bytes = self.password
         if password and payload in (password, password + b"\0", *PUBLIC_KEY_REQUESTS):
             raise self._refusal()
-        super().write_packet(payload)  # type: ignore[misc]
+        super().write_packet(payload)
 
     def _refusal(self) -> pymysql.MySQLError:
         text = "the server requests the password itself, and its certificate is not verified: nothing was sent"

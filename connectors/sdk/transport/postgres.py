@@ -124,7 +124,7 @@ NO_PASSWORD_SENT = "!password,!md5"  # noqa: S105 - methods of libpq's require_a
 
 
 def verified(given: Mapping[str, str]) -> Mapping[str, str]:
-    """libpq's keywords; those not given are such that nobody gets the password by answering for the server."""
+    """libpq's keywords; those not given are such that no other server gets the password."""
     if _is_on_this_machine(given):
         return given
     added = {"sslmode": VERIFIES, "require_auth": "scram-sha-256" if "password" in given else NO_PASSWORD_SENT}
@@ -134,7 +134,7 @@ def verified(given: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def unverified_text(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """What is weaker than the default towards another machine, and its danger; empty if nothing is."""
+    """Settings weaker than the default for another machine, with their danger; empty without one."""
     if _is_on_this_machine(parameters):
         return ()
     mode, methods = parameters.get("sslmode", VERIFIES), parameters.get("require_auth", "")
@@ -144,7 +144,7 @@ def unverified_text(parameters: Mapping[str, str]) -> tuple[str, ...]:
             f'sslmode = "{mode}": the server\'s name is not verified, another one may read and change all data'
         )
     if not methods or set(methods.split(",")) - set(SAFE_METHODS):
-        faults.append(f'require_auth = "{methods}": whoever answers for the server may get the password')
+        faults.append(f'require_auth = "{methods}": another server that answers may get the password')
     return tuple(f"{fault}. Fix: leave it out" for fault in faults)
 
 

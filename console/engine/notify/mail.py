@@ -16,7 +16,7 @@ from email.utils import format_datetime, formataddr, localtime
 from itertools import groupby
 from typing import Any
 
-from console.engine.notify.senders import SendResult
+from console.engine.notify.senders import SendResult, unencrypted_login
 from console.text.cleaning import clean_line
 
 SECONDS = 15.0
@@ -67,6 +67,8 @@ def send_mail(url: str, title: str, body: str, thread: MailThread) -> SendResult
     if not url.lower().startswith(("mailto:", "mailtos:")):
         return None
     one: Any = apprise.Apprise.instantiate(url)
+    if one is not None and (fault := unencrypted_login(one)):
+        return SendResult(False, fault, for_good=True)
     if one is None or not one.targets or str(getattr(one, "pgp_mode", "no")) not in ("no", "none"):
         return None
     if one.secure_mode != "insecure" and not one.verify_certificate:

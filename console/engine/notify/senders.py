@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.request import getproxies
 
+from connectors.sdk.transport.loopback import is_loopback
+
 CONNECT_SECONDS = 5.0
+DATA_SCHEMES = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
+"""Receivers of the text unchanged: programs and mail readers. All others are chats, which may read markup in it."""
 PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422})
 """HTTP statuses after which the same message will be refused again. 408, 425, 429 and 5xx are temporary."""
 _SOCKET = "Socket Exception: "
@@ -93,6 +97,10 @@ def send_by_apprise(url: str, title: str, body: str) -> SendResult:
         one: Any = apprise.Apprise.instantiate(url)
         if one is None:
             return SendResult(False, "apprise cannot read this URL; see its scheme and parts", for_good=True)
+        if fault := unencrypted_login(one):
+            return SendResult(False, fault, for_good=True)
+        if url.partition(":")[0].lower() not in DATA_SCHEMES:
+            title, body = without_markup(title), without_markup(body)
         unreachable = _unreachable(one)
         if unreachable:
             return SendResult(False, unreachable)
@@ -114,15 +122,33 @@ def _result_of(said: _AppriseReplies) -> SendResult:
     return SendResult(False if answered else None, words or "the receiver gave no reason", for_good)
 
 
+def unencrypted_login(one: Any) -> str:
+    """Why nothing may be sent by this apprise URL: it has a login and another machine would get it without TLS. Empty
+    if that is not so."""
+    host: Any = getattr(one, "smtp_host", None)
+    name = "mailtos"
+    is_plain = getattr(one, "secure_mode", "insecure") == "insecure"
+    if not host:
+        host, name = _named_server(one), getattr(one, "secure_protocol", None) or "https"
+        is_plain = not getattr(one, "secure", True)
+    if not is_plain or not (one.user and one.password) or not isinstance(host, str) or is_loopback(host.strip("[]")):
+        return ""
+    scheme = name if isinstance(name, str) else name[0]
+    return f"{host}: the password would cross the network unencrypted: not sent. Fix: write {scheme}:// for TLS"
+
+
+def _named_server(one: Any) -> str | None:
+    """The host of a URL that names the server itself; in `slack://TOKEN/…` the host part is a token."""
+    by_template = all("{host}" in template for template in getattr(type(one), "templates", ("",)))
+    return getattr(one, "host", None) if by_template else None
+
+
 def _unreachable(one: Any) -> str:
     """Why no connection can be made; empty if one can, or if that is unknown. A reason proves that nothing was sent.
 
-    Only if the URL names the server itself: in `slack://TOKEN/…` the host part is a token.
+    Only if the URL names the server itself, and no proxy is in between.
     """
-    # by the template of its kind, every URL names the server itself; not behind a proxy
-    names_server = all("{host}" in template for template in getattr(type(one), "templates", ("",)))
-    own_host = getattr(one, "host", None) if names_server and not getproxies() else None
-    host = getattr(one, "smtp_host", None) or own_host
+    host = getattr(one, "smtp_host", None) or (None if getproxies() else _named_server(one))
     secure = bool(getattr(one, "secure", False))
     port = getattr(one, "port", None) or (443 if secure else 80)
     if not isinstance(host, str) or not host:
@@ -132,6 +158,19 @@ def _unreachable(one: Any) -> str:
     except OSError as error:
         return f"{host}:{port}: {error.strerror or error}"
     return ""
+
+
+_OWN_LINK = re.compile(r"Runbook: |\s*https?://\S+$")
+"""A line whose link is from config: the runbook, or a link alone on a line of a route's template."""
+
+
+def without_markup(text: str) -> str:
+    """The text with nothing in it that a chat takes for a tag, a link or a mention: names, reasons and log lines are
+    from outside. A link of our own stays one."""
+    text = re.sub(r"(?<!\w)@(?=\w)", "@ ", text.replace("<", "‹"))
+    text = re.sub(r"\](?=[(\[:])", "] ", text)
+    lines = text.split("\n")
+    return "\n".join(line if _OWN_LINK.match(line) else line.replace("://", "[:]//") for line in lines)
 
 
 def neutralise(text: str) -> str:

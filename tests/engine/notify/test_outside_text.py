@@ -1,0 +1,104 @@
+"""What names, reasons and logs from outside can do in a chat, and logins that would cross the network unencrypted.
+
+The payloads are those that apprise would send.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest import mock
+
+import apprise
+import pytest
+import requests
+
+from console.engine.notify.mail import mail_thread, send_mail
+from console.engine.notify.senders import neutralise, send_by_apprise, unencrypted_login, without_markup
+
+HEX = "8b799edf6f984d3a9be72862fb4e5752"
+CHATS = {
+    "Telegram": "tgram://123456789:abcdefghijklmnopqrstuvwxyz0123456789/12345",
+    "Discord": f"discord://123456789012345678/{HEX}{HEX}",
+    "Mattermost": "mmosts://chat.example/abcdefghijklmnopqrstuvwx",
+    "Teams": f"workflows://prod.example/{HEX}/abcdef_sig",
+    "Google Chat": "gchat://workspace/key/token",
+    "Webex": f"wxteams://{HEX}{HEX}abcdefghijklmnop",
+    "Zulip": f"zulip://bot@org/{HEX}/stream",
+}
+TITLE = '[Headway] INC-0001 <a href="http://evil/">Approve</a> [click](http://evil) <@&999> <@U123> @everyone'
+BODY = (
+    '<a href="http://evil/">Approve</a> [click](http://evil) [x][y] @ann failed\n'
+    "Reason:        http://evil/\n"
+    "Runbook:       https://wiki.example/load\n"
+    "  | <@123> <#5> <b>x</b> <http://evil|here> ![i](http://evil) <at>ann</at> mail ann@bank.example\n"
+    "  | [y]: http://evil\n"
+)
+
+
+def payload(url: str) -> str:
+    """The text of all that would be sent."""
+    sent = []
+
+    def record(*_: Any, **given: Any) -> mock.Mock:
+        sent.append(given.get("data") or given.get("json"))
+        return mock.Mock(status_code=200, content=b'{"ok": true}', text='{"ok": true}')
+
+    with (
+        mock.patch.object(requests, "post", record),
+        mock.patch.object(requests.Session, "request", record),
+        mock.patch("console.engine.notify.senders._unreachable", return_value=""),
+    ):
+        assert send_by_apprise(url, neutralise(TITLE), neutralise(BODY)).arrived
+    texts = [text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for text in sent]
+    return "\n".join(json.dumps(json.loads(text), ensure_ascii=False) if text[:1] == "{" else text for text in texts)
+
+
+@pytest.mark.parametrize("chat", CHATS)
+def test_text_from_outside_is_no_link_no_tag_and_no_mention_in_a_chat(chat: str) -> None:
+    sent = payload(CHATS[chat])
+    assert "click" in sent
+    for live in ("<a", "<@", "<#", "<at", "<http", "](http", "][", "]:", "@everyone", "@ann", "http://evil"):
+        assert live not in sent.replace("<b>[Headway]", ""), live
+    assert "://wiki.example/load" in sent.replace("\\", "")
+
+
+def test_what_a_program_gets_is_not_changed() -> None:
+    assert '<a href=\\"http://evil/\\">' in payload("jsons://hook.example/x")
+
+
+def test_the_text_of_a_chat_stays_readable() -> None:
+    text = "load@db07 failed: mail ann@bank.example, list[0] (x)\nhttps://console.example/INC-1"
+    assert text == without_markup(text)
+
+
+@pytest.mark.parametrize(
+    "url, fix",
+    [
+        ("mailto://u:pw@mail.example.com?to=a@b.example", "mailtos"),
+        ("mailto://u:pw@10.0.0.5:25?from=h@b.example&to=a@b.example&mode=insecure", "mailtos"),
+        ("json://u:pw@hook.example/x", "jsons"),
+        ("xml://u:pw@hook.example/x", "xmls"),
+    ],
+)
+def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) -> None:
+    sent = send_mail(url, "t", "x", mail_thread("k", "r", 1, False, begins=True)) or send_by_apprise(url, "t", "x")
+    assert (False, True) == (sent.arrived, sent.for_good)
+    assert f"the password would cross the network unencrypted: not sent. Fix: write {fix}:// for TLS" in sent.words
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mailtos://u:pw@mail.example.com?to=a@b.example",
+        "mailto://u:pw@mail.example.com?to=a@b.example&mode=starttls",
+        "mailto://u:pw@127.0.0.1:25?from=h@b.example&to=a@b.example",
+        "mailto://relay.example.com?from=h@b.example&to=a@b.example",
+        "mailto://u:pw@gmail.com",
+        "json://u:pw@localhost/x",
+        "jsons://u:pw@hook.example/x",
+        CHATS["Telegram"],
+    ],
+)
+def test_with_tls_without_a_login_or_on_this_machine_it_is_sent(url: str) -> None:
+    assert "" == unencrypted_login(apprise.Apprise.instantiate(url))
