@@ -51,7 +51,7 @@ class CronOptions(HostOptions):
 
 Call = tuple[str, ...]
 """Name of a function, its arguments."""
-GATE_VERSION = 9
+GATE_VERSION = 10
 """Raised with every change of the gate's calls or answers, collect.sh included; a test checks this."""
 GATE_PATH = "/usr/local/bin/headway-gate"
 FIELD, LINE = "\x1f", "\x1e"
@@ -296,7 +296,9 @@ def wrapper_instructions(spool: str = WRAPPER_SPOOL) -> str:
 # On the host, as root, once:
 install -m 755 headway-sh {WRAPPER_PATH}
 install -d -o root -g adm -m 3773 {spool}
+for user in root etl; do install -d -o "$user" -g adm -m 2750 "{spool}/$user"; done
 #   adm: the group of the user that Headway signs in as; it reads the records, jobs write only their own.
+#   Name each user with jobs there: other users could make its folder; headway check reports one of another owner.
 # Then, at the top of each crontab that shall prove how its jobs end (crontab -e); no other line changes:
     {elsewhere}SHELL={WRAPPER_PATH}
 #   and, where its jobs are written for bash:  HEADWAY_SHELL=/bin/bash

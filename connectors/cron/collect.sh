@@ -296,6 +296,12 @@ who() {
   mark "ME|$(id -un)|$(id -u)|$(id -Gn)|$(uname -sr)"
   if [ ! -d "$SPOOL" ]; then mark "SPOOLDIR|absent"
   elif [ -r "$SPOOL" ] && [ -x "$SPOOL" ]; then mark "SPOOLDIR|ok"; else mark "SPOOLDIR|denied"; fi
+  for d in "$SPOOL"/*; do # whose folder is taken by somebody else: the wrapper records nothing there
+    u=${d##*/}
+    case $u in *[!A-Za-z0-9_.-]* | -*) continue ;; esac
+    id -u "$u" >/dev/null 2>&1 || continue
+    owner=$(stat -c %U "$d"); { [ "$owner" = "$u" ] && [ ! -L "$d" ]; } || mark "TAKEN|$u|$owner"
+  done
 }
 wrappers() { # PATH...: which of the wrappers that crontabs name are there
   for p in "$@"; do

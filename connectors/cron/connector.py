@@ -41,6 +41,7 @@ def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, 
     answer, crontabs = snapshot.answer, snapshot.crontabs
     me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
     rights = [_cron_runs(answer), _crontabs(crontabs, me[0]), _log(parts, me[0]), _records(parts, options)]
+    rights += _taken_folders(parts, options)
     rights += _actions(parts, me[0])
     if options.restricted:
         fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
@@ -92,6 +93,15 @@ def _records(parts: list[ScriptSection], options: CronOptions) -> SourcePermissi
     return SourcePermission(
         "read wrapper records", True if state == "ok" else None, why, "headway connector cron wrapper shows how"
     )
+
+
+def _taken_folders(parts: list[ScriptSection], options: CronOptions) -> Iterator[SourcePermission]:
+    """Users whose folder in the spool another user made: the wrapper records nothing of their jobs."""
+    for user, owner in (part.fields(2) for part in parts if part.kind == "TAKEN"):
+        folder = f"{options.spool}/{user}"
+        why = f"{folder} belongs to {owner} or is a link: nothing of the jobs of {user} is recorded"
+        fix = f"rm -r {folder} && install -d -o {user} -g adm -m 2750 {folder}"
+        yield SourcePermission(f"records of {user}", False, why, fix)
 
 
 def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:

@@ -64,10 +64,12 @@ find_line() {
 gone() { mark "GONE|$(table 2>&1 >/dev/null | head -n 1)"; }
 too_late() { [ "$(date +%s)" -gt "$1" ] && mark "LATE|$(date +%s)"; }
 not_me() { [ "$(id -un)" != "$1" ] && mark "REFUSED|this ran as $(id -un), not as $1"; }
+is_ours() { [ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ]; } # everybody may make entries in the spool, links too
 # The folder of user $2 in spool $1: sets d.
 own_folder() {
   d=$1/$2; umask 027
-  mkdir -p "$d/actions" "$d/out" && [ -O "$d" ] && [ ! -L "$d" ] || { mark "SPOOL|$d"; return 1; }
+  [ -d "$1" ] || mkdir -p "$1"
+  { is_ours "$d" || mkdir "$d"; } && is_ours "$d" && mkdir -p "$d/actions" "$d/out" || { mark "SPOOL|$d"; return 1; }
 }
 # The mark of action $1, made once: sets m. A second try of the same key stops here.
 mark_once() {

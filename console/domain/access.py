@@ -52,6 +52,11 @@ class Person:
     """Headway itself, by a dependency mode: "hold" or "trigger"."""
 
 
+def is_same_person(one: str, other: str) -> bool:
+    """Whether two names are of one person: a directory may take any case of a login, and a proxy hands it on."""
+    return one.casefold() == other.casefold()
+
+
 @dataclass(frozen=True, slots=True)
 class ActionSubject:
     """The subject of an action; all empty: the whole estate."""

@@ -90,12 +90,14 @@ def action_subject(session: Session, job_id: int) -> ActionSubject:
 def recent_actions(session: Session, by: str, before_us: int, key: str) -> int:
     """Number of unrefused actions requested by this person in the hour before the action `key`, plan steps included."""
     planned = session.rows(
-        "SELECT COUNT(*) AS total FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE p.requested_by = ? AND s.verb"
-        " <> 'wait' AND s.state = 'planned' AND p.state IN ('running', 'paused', 'stopped') AND p.requested_us > ? AND"
+        "SELECT COUNT(*) AS total FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE lower(p.requested_by) = lower(?)"
+        " AND s.verb <> 'wait' AND s.state = 'planned' AND p.state IN ('running', 'paused', 'stopped') AND p.requested_us > ? AND"
         " p.requested_us < ?",
         (by, before_us - HOUR_US, before_us),
     )
-    requested = _count_recent(session, "origin IN ('person', 'plan') AND requested_by = ?", (by,), before_us, key)
+    requested = _count_recent(
+        session, "origin IN ('person', 'plan') AND lower(requested_by) = lower(?)", (by,), before_us, key
+    )
     return requested + int(planned[0].total)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.domain.access import APPROVAL_SECONDS
+from console.domain.access import APPROVAL_SECONDS, is_same_person
 from console.store import access, alerts, audit, switches
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.session import Session
@@ -90,8 +90,8 @@ def approve_action(store: Database, fence: int, key: str, by: str, origin: str, 
             return f"it is approved already, by {action.approved_by}"
         if action.state != "requested" or not action.needs_approval:
             return f"it is {action.state} and awaits no approval"
-        if action.requested_by == by:
-            return f"{by} requested it: another person must approve it"
+        if is_same_person(action.requested_by, by):
+            return f"{action.requested_by} requested it: another person must approve it"
         if reason := expired_reason(action.requested_us, now_us):
             return reason
         if reason := switches.load_modes(session).why_not_sent(action.system):

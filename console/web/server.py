@@ -170,7 +170,7 @@ class WebServer:
     def _why_full(self, visitor: Visitor) -> str:
         if len(self._open) >= self._limits.sessions:
             return f"all {self._limits.sessions} consoles are in use (--sessions)"
-        if self._of[visitor.name] >= self._limits.for_each:
+        if self._of[visitor.name.casefold()] >= self._limits.for_each:
             return f"{visitor.name or 'you'} have {self._limits.for_each} consoles open; close one first"
         return ""
 
@@ -188,7 +188,7 @@ class WebServer:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)  # before the first await, so that concurrent visitors are counted
-        self._of[visitor.name] += 1
+        self._of[visitor.name.casefold()] += 1
         label = visitor.name or visitor.place
         try:
             await socket.prepare(request)
@@ -196,7 +196,7 @@ class WebServer:
             await self._serve(socket, request, visitor)
         finally:
             self._open.discard(task)
-            self._of[visitor.name] -= 1
+            self._of[visitor.name.casefold()] -= 1
             self._say(f"{label}: the console has ended; {len(self._open)} open")
         return socket
 

@@ -27,8 +27,9 @@ def test_what_waits_for_approval_is_listed_and_approved_by_another(bench: Bench,
     assert [] == headway(bench.url, "action", "approvals", "--json").data
 
 
-def test_nobody_approves_their_own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
+@pytest.mark.parametrize("name", ["alice", "Alice", "ALICE"])
+def test_nobody_approves_their_own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("console.store.access.os_user", lambda: name)
     done = headway(bench.url, "action", "approve", key, "--yes")
     assert (4, True) == (done.code, "another person must approve it" in done.err)
 

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from functools import cache
 
 from connectors.sdk.states import Verb
-from console.domain.access import EVERYBODY, GROUP, ActingRules, ActionSubject, PermissionRule, Person, Role
+from console.domain.access import (
+    EVERYBODY,
+    GROUP,
+    ActingRules,
+    ActionSubject,
+    PermissionRule,
+    Person,
+    Role,
+    is_same_person,
+)
 from console.domain.switches import FREEZE
 
 LOWEST_TIER = 5
@@ -103,9 +112,10 @@ def authorize(
     held = role_of(person, subject, permissions)
     if held < known.role:
         return AccessRefusal(_denied(person, known.role, held, subject, permissions))
-    if operation == "approve" and person.name == subject.asked_by:
-        return AccessRefusal(f"{person.name} requested it: another person must approve it")
-    if operation == "withdraw" and subject.asked_by not in ("", person.name) and held < Role.ADMIN:
+    if operation == "approve" and is_same_person(person.name, subject.asked_by):
+        return AccessRefusal(f"{subject.asked_by} requested it: another person must approve it")
+    is_own = not subject.asked_by or is_same_person(person.name, subject.asked_by)
+    if operation == "withdraw" and not is_own and held < Role.ADMIN:
         return AccessRefusal(f"{subject.asked_by} requested it: only they or an admin may withdraw it")
     if not known.is_action:
         return AccessGranted()

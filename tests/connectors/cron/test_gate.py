@@ -24,7 +24,7 @@ from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {9: "4d6da211"}
+TEXTS = {10: "a6b554a2"}
 """Version of the gate -> how the sum of its text begins."""
 
 

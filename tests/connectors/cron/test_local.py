@@ -48,6 +48,18 @@ def test_a_probe_says_that_it_is_this_machine(here: LocalHost) -> None:
     assert (True, True) == (probe.reachable, probe.notes[0].startswith(f"this machine, no SSH; as {ME} "))
 
 
+def test_a_probe_names_a_folder_of_records_that_is_not_its_users(here: LocalHost) -> None:
+    opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
+    (here.spool / ME).mkdir(exist_ok=True)
+    assert f"records of {ME}" not in {right.name for right in opened.probe(20).rights}
+    (here.spool / ME).rmdir()
+    (here.spool / ME).symlink_to(here.folder)
+    [right] = [right for right in opened.probe(20).rights if right.name == f"records of {ME}"]
+    assert (False, "view") == (right.held, right.needed_for)
+    assert f"{here.spool}/{ME} belongs to {ME} or is a link" in right.why
+    assert right.fix.endswith(f"install -d -o {ME} -g adm -m 2750 {here.spool}/{ME}")
+
+
 def test_a_wrapper_is_looked_for_where_the_crontab_says_that_it_is(here: LocalHost, tmp_path: Path) -> None:
     opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
     wrapper = tmp_path / "else where/headway-sh"

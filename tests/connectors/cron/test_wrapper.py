@@ -170,3 +170,37 @@ def test_umask_of_the_job_is_crons(cron: Cron) -> None:
         assert cron.run("umask")[1] == b"0022\n"
     finally:
         os.umask(old)
+
+
+@pytest.mark.parametrize("made", ["link", "dangling link", "link with folders"])
+def test_link_in_the_spool_is_not_followed(cron: Cron, tmp_path: Path, made: str) -> None:
+    """Everybody may make entries there: a link would have root's jobs write and prune where it leads."""
+    victim = tmp_path / "victim"
+    if made != "dangling link":
+        victim.mkdir()
+    if made == "link with folders":
+        (victim / "out").mkdir()
+        (victim / "out" / "precious").write_text("kept")
+        os.utime(victim / "out" / "precious", (0, 0))
+        (victim / "runs").write_text("x" * 2_000_000)  # pruned at once
+    before = sorted(victim.rglob("*"))
+    (cron.spool / ME).symlink_to(victim)
+    assert (3, b"said\n") == cron.run("echo said; exit 3")
+    assert before == sorted(victim.rglob("*"))
+    assert made != "dangling link" or not victim.exists()
+
+
+@pytest.mark.parametrize("made", ["link", "dangling link"])
+def test_the_mark_of_an_action_is_not_written_through_a_link(tmp_path: Path, made: str) -> None:
+    spool, victim = tmp_path / "spool", tmp_path / "victim"
+    spool.mkdir()
+    if made == "link":
+        victim.mkdir()
+    (spool / ME).symlink_to(victim)
+    script = f"N=n\n{(WRAPPER.parent / 'line.sh').read_text()}own_folder {spool} {ME}\n"
+    done = subprocess.run(["sh", "-s"], input=script.encode(), capture_output=True)
+    assert f"SPOOL|{spool}/{ME}".encode() in done.stdout
+    assert not list(victim.glob("*"))
+    (spool / ME).unlink()
+    subprocess.run(["sh", "-s"], input=script.encode(), capture_output=True, check=True)
+    assert {"actions", "out"} == {path.name for path in (spool / ME).iterdir()}

@@ -193,6 +193,14 @@ def test_nobody_approves_what_they_asked_for() -> None:
     assert may("approve", replace(EXTRACT, asked_by="bob"), admin)
 
 
+def test_a_name_in_another_case_is_the_same_person() -> None:
+    """A directory may ignore the case of a login, and the proxy hands on what was typed."""
+    admin, acts = PermissionRule("alice", Role.ADMIN), PermissionRule("alice", Role.ACT)
+    asked = replace(EXTRACT, asked_by="ALICE")
+    assert "ALICE requested it: another person must approve it" == reason("approve", asked, admin)
+    assert may("withdraw", asked, acts)
+
+
 def test_who_asked_or_an_admin_takes_it_back_and_nobody_else() -> None:
     acts, admin = PermissionRule("alice", Role.ACT), PermissionRule("alice", Role.ADMIN)
     assert may("withdraw", replace(EXTRACT, asked_by="alice"), acts)
