@@ -90,9 +90,9 @@ def action_subject(session: Session, job_id: int) -> ActionSubject:
 def recent_actions(session: Session, by: str, before_us: int, key: str) -> int:
     """Number of unrefused actions requested by this person in the hour before the action `key`, plan steps included."""
     planned = session.rows(
-        "SELECT COUNT(*) AS total FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE lower(p.requested_by) = lower(?)"
-        " AND s.verb <> 'wait' AND s.state = 'planned' AND p.state IN ('running', 'paused', 'stopped') AND p.requested_us > ? AND"
-        " p.requested_us < ?",
+        "SELECT COUNT(*) AS total FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE lower(p.requested_by) ="
+        " lower(?) AND s.verb <> 'wait' AND s.state = 'planned' AND p.state IN ('running', 'paused', 'stopped')"
+        " AND p.requested_us > ? AND p.requested_us < ?",
         (by, before_us - HOUR_US, before_us),
     )
     requested = _count_recent(
