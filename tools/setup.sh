@@ -50,15 +50,23 @@ existing() {  # words that are no local folder, or one that is there: uv stops a
 }
 
 install_with_uv() {
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv || return 1
+  pinned uv >"$venv/uv.txt"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$venv/uv.txt" || return 1
   (teach_uv; "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode \
     --constraints constraints.txt "${plain_path[@]}" --editable ".[$1]")
 }
 
-install_with_pip() {  # pip takes no hashes beside an editable package, so it gets the pins alone
-  sed -E '/^ +--hash/d; s/ *\\$//' constraints.txt >"$venv/pins.txt"
+pinned() {  # NAME...: their pins with all hashes
+  local name
+  for name in "$@"; do sed -n "/^$name==/,/[^\\]\$/p" constraints.txt; done
+}
+
+# pip takes no hashes beside an editable package, and none as constraints. So all that is pinned is installed by its
+# hashes, what only the tests need too, and then our own code, with the setuptools that came with it.
+install_with_pip() {
   env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --compile \
-    --constraint "$venv/pins.txt" "${plain_path[@]}" --editable ".[$1]"
+    --require-hashes --requirement constraints.txt || return 1
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "${plain_path[@]}" --editable .
 }
 
 extra=all
@@ -80,7 +88,7 @@ if command -v flock >/dev/null; then exec 9>"$venv/.setup-lock"; flock 9; fi  # 
 ! is_ready || exit 0
 say "making .venv ($extra), a minute or two"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
-install_with_uv "$extra" || { say "uv could not install here; trying pip"; install_with_pip "$extra"; }
+install_with_uv "$extra" || { say "uv could not install here; trying pip"; install_with_pip; }
 # Our own modules are compiled too: the first start should not pay for it.
 env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m compileall -q console connectors || say "one of our modules did not compile; see above"
 printf '%s\n' "$sum" >"$stamp"

@@ -22,7 +22,7 @@ class ConnectionLimits:
         self._seconds, self._most = seconds, most
         self._waiting: dict[Any, float] = {}
         """Connection -> since when, by time.monotonic; the oldest first."""
-        self._server: web.Server[Any] | None = None
+        self._server: web.Server | None = None
 
     async def listen(self, runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
         """Listens for the runner's application. Raises OSError."""

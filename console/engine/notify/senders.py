@@ -126,7 +126,7 @@ def unencrypted_login(one: Any) -> str:
     """Why nothing may be sent by this apprise URL: it has a login and another machine would get it without TLS. Empty
     if that is not so."""
     host: Any = getattr(one, "smtp_host", None)
-    name = "mailtos"
+    name: Any = "mailtos"
     is_plain = getattr(one, "secure_mode", "insecure") == "insecure"
     if not host:
         host, name = _named_server(one), getattr(one, "secure_protocol", None) or "https"
