@@ -1,4 +1,4 @@
-"""PostgreSQL and MariaDB on what counts as another machine (0.0.0.0): by default only a verified one is signed in to."""
+"""PostgreSQL and MariaDB on what counts as another machine (0.0.0.0): by default only a verified one gets a login."""
 
 from __future__ import annotations
 
