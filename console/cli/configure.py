@@ -283,9 +283,9 @@ def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:
         fault = ""
         try:
             address = secrets(url)
-            one = apprise.Apprise.instantiate(address) if name.startswith("route") else None
-            if one is not None:
-                fault = unencrypted_login(one)
+            plugin = apprise.Apprise.instantiate(address) if name.startswith("route") else None
+            if plugin is not None:
+                fault = unencrypted_login(plugin)
             elif name.startswith("route"):
                 fault = "apprise cannot parse the URL. Fix: check its scheme and parts"
         except ConnectorError as error:

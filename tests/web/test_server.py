@@ -16,8 +16,7 @@ import aiohttp
 import pytest
 
 from console.web.auth import LinkGate
-from console.web.connections import ConnectionLimits
-from console.web.server import WebLimits, WebServer
+from console.web.server import ConnectionLimits, WebLimits, WebServer
 from tests.lab.process import free_port
 
 CONSOLE = """

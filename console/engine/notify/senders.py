@@ -122,35 +122,40 @@ def _result_of(said: _AppriseReplies) -> SendResult:
     return SendResult(False if answered else None, words or "the receiver gave no reason", for_good)
 
 
-def unencrypted_login(one: Any) -> str:
+def unencrypted_login(plugin: Any) -> str:
     """Why nothing may be sent by this apprise URL: it has a login and another machine would get it without TLS. Empty
     if that is not so."""
-    host: Any = getattr(one, "smtp_host", None)
+    host: Any = getattr(plugin, "smtp_host", None)
     name: Any = "mailtos"
-    is_plain = getattr(one, "secure_mode", "insecure") == "insecure"
+    is_plain = getattr(plugin, "secure_mode", "insecure") == "insecure"
     if not host:
-        host, name = _named_server(one), getattr(one, "secure_protocol", None) or "https"
-        is_plain = not getattr(one, "secure", True)
-    if not is_plain or not (one.user and one.password) or not isinstance(host, str) or is_loopback(host.strip("[]")):
+        host, name = _named_server(plugin), getattr(plugin, "secure_protocol", None) or "https"
+        is_plain = not getattr(plugin, "secure", True)
+    if (
+        not is_plain
+        or not (plugin.user and plugin.password)
+        or not isinstance(host, str)
+        or is_loopback(host.strip("[]"))
+    ):
         return ""
     scheme = name if isinstance(name, str) else name[0]
     return f"{host}: the password would cross the network unencrypted: not sent. Fix: write {scheme}:// for TLS"
 
 
-def _named_server(one: Any) -> str | None:
+def _named_server(plugin: Any) -> str | None:
     """The host of a URL that names the server itself; in `slack://TOKEN/…` the host part is a token."""
-    by_template = all("{host}" in template for template in getattr(type(one), "templates", ("",)))
-    return getattr(one, "host", None) if by_template else None
+    by_template = all("{host}" in template for template in getattr(type(plugin), "templates", ("",)))
+    return getattr(plugin, "host", None) if by_template else None
 
 
-def _unreachable(one: Any) -> str:
+def _unreachable(plugin: Any) -> str:
     """Why no connection can be made; empty if one can, or if that is unknown. A reason proves that nothing was sent.
 
     Only if the URL names the server itself, and no proxy is in between.
     """
-    host = getattr(one, "smtp_host", None) or (None if getproxies() else _named_server(one))
-    secure = bool(getattr(one, "secure", False))
-    port = getattr(one, "port", None) or (443 if secure else 80)
+    host = getattr(plugin, "smtp_host", None) or (None if getproxies() else _named_server(plugin))
+    secure = bool(getattr(plugin, "secure", False))
+    port = getattr(plugin, "port", None) or (443 if secure else 80)
     if not isinstance(host, str) or not host:
         return ""
     try:
