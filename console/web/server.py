@@ -67,7 +67,7 @@ class ConnectionLimits:
     many. `request_began` and `request_ended` are called for each request."""
 
     def __init__(self, seconds: float = REQUEST_SECONDS, most: int = MAX_CONNECTIONS) -> None:
-        self._seconds, self._most = seconds, most
+        self.seconds, self._most = seconds, most
         self._waiting: dict[Any, float] = {}
         """Connection -> since when, by time.monotonic; the oldest first."""
         self._server: web.Server | None = None
@@ -81,8 +81,8 @@ class ConnectionLimits:
     async def follow(self) -> None:
         """Closes what waits too long, until cancelled."""
         while True:
-            await asyncio.sleep(min(CHECK_SECONDS, self._seconds / 2))
-            limit = time.monotonic() - self._seconds
+            await asyncio.sleep(min(CHECK_SECONDS, self.seconds / 2))
+            limit = time.monotonic() - self.seconds
             for connection in [connection for connection, since in self._waiting.items() if since < limit]:
                 self._close(connection)
 

@@ -291,7 +291,8 @@ async def test_bytes_that_are_no_text_are_forbidden_and_not_an_error(served: Ser
 
 def test_a_request_that_is_not_whole_in_time_and_an_idle_connection_are_closed() -> None:
     async def play() -> None:
-        async with serving(CONSOLE, connections=ConnectionLimits(seconds=0.6)) as served:
+        limits = ConnectionLimits(seconds=0.6)
+        async with serving(CONSOLE, connections=limits) as served:
             host = served.at.removeprefix("http://").encode()
             began = asyncio.get_running_loop().time()
             dripping = raw(served, *[b"GET / HTTP/1.1\r\n", *[b"X-A: b\r\n"] * 6])
@@ -301,7 +302,7 @@ def test_a_request_that_is_not_whole_in_time_and_an_idle_connection_are_closed()
             assert asyncio.get_running_loop().time() - began < 10
             await served.sign_in()
             async with served.socket() as socket:
-                await asyncio.sleep(2)  # a console stays, however long nobody types
+                await asyncio.sleep(3 * limits.seconds)  # a console stays, however long nobody types
                 await socket.send_json(["stdin", "q"])
                 assert not socket.closed
 
