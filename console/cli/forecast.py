@@ -183,7 +183,7 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
     if service.act_by is not None:
         yield f"act by    {clock_cell(service.act_by, service.zone, now)}"
     yield f"path      critical: {critical_path_text(service) or NO_FORECAST}"
-    for number, line in enumerate(reason_lines(service.reason or NO_FORECAST)):
+    for number, line in enumerate(reason_lines(service.reasons) or [NO_FORECAST]):
         yield f"{'' if number else 'why':<10}{line}"
     if service.p_late is not None:
         guessed = next(

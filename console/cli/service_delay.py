@@ -53,7 +53,7 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
     """The service day: its status, deadline and usual finish."""
     yield f"{view.title}  {view.business_date}  {view.timeliness.replace('_', ' ')}"
     yield f"deadline  {deadline_text(view, now)}"
-    for number, line in enumerate(reason_lines(view.reason)):
+    for number, line in enumerate(reason_lines(view.reasons)):
         yield f"{'' if number else 'says':<10}{line}"
     if not view.is_promised:
         return

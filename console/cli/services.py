@@ -31,7 +31,7 @@ from console.cli.requests import require_engine, wait_for_answer
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
-from console.domain.service import ServiceView, Timeliness, format_percent, format_risk, instance_name
+from console.domain.service import Reason, ServiceView, Timeliness, format_percent, format_risk, instance_name
 from console.store.queries.services import NOT_EVALUATED
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day
@@ -214,12 +214,12 @@ def _not_expected_text(service: ServiceView, reads: Queries) -> ServiceView:
     if calendar is None or counts(calendar, day):
         return service
     reason = exclusion_reason(calendar, day)
-    return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reason=reason)
+    return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reasons=(Reason(reason),))
 
 
 def service_json(service: ServiceView) -> dict[str, Any]:
     """A service as data; a date without a promise has no deadline."""
-    document = asdict(service)
+    document = asdict(service) | {"reason": service.reason}
     return document if service.is_promised else {**document, "deadline": None, "promised": None}
 
 

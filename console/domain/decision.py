@@ -12,7 +12,7 @@ from console.domain.finding import FindingChange
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate, EstimateBasis
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import Timeliness
+from console.domain.service import Reason, Timeliness, reasons_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class ServiceDayVerdict:
     incident_key: str | None = None
     sources: tuple[DurationEstimate, ...] = ()
     path: tuple[int, ...] = ()
-    reason: str = ""
-    """Explanation; `given` first."""
+    reasons: tuple[Reason, ...] = ()
+    """`given` first."""
     promised: datetime | None = None
     """The deadline before an extension; None: not extended."""
     agreed: datetime | None = None
@@ -95,6 +95,10 @@ class ServiceDayVerdict:
     """Of a submission: run id of each job of `path`, 0 without a run. Empty for other services."""
 
     @property
+    def reason(self) -> str:
+        return reasons_text(self.reasons)
+
+    @property
     def key(self) -> tuple[str, date]:
         return self.service, self.business_date
 
@@ -119,9 +123,12 @@ class AffectedServiceVerdict:
     expected_at: datetime | None
     timeliness: Timeliness
     basis: EstimateBasis | None
-    reason: str
-    """Clauses; with the native starts that its act-by depends on, as `reason_lines` reads them."""
+    reasons: tuple[Reason, ...]
     submission: str = ""
+
+    @property
+    def reason(self) -> str:
+        return reasons_text(self.reasons)
 
     @property
     def key(self) -> tuple[str, date]:

@@ -17,7 +17,7 @@ from connectors.sdk.states import RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
-from console.domain.service import Timeliness
+from console.domain.service import Reason, Timeliness, reasons_text
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -165,7 +165,7 @@ class AffectedServiceView:
     expected: datetime | None
     timeliness: str
     basis: EstimateBasis | None
-    reason: str
+    reasons: tuple[Reason, ...]
     instance: str = ""
     """Of an end-to-end service: its submission; `title` ends in it."""
     estimates: tuple[dict[str, object], ...] = ()
@@ -176,6 +176,10 @@ class AffectedServiceView:
     p95: datetime | None = None
     unreliable_because: str = ""
     """Why its forecasts are not trusted; empty if they are."""
+
+    @property
+    def reason(self) -> str:
+        return reasons_text(self.reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
-"""Services: timeliness, instances, the reason of a verdict as text, and the service's row."""
+"""Services: timeliness, instances, the reasons of a verdict, and the service's row."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 
 class Timeliness(StrEnum):
@@ -64,19 +63,63 @@ def service_of_instance(name: str) -> str:
     return name.partition(" #")[0]
 
 
-_NATIVE_START = re.compile(r"(?P<at>(?:\S+ )?\d\d:\d\d \S+) (?P<job>.+) starts: (?P<consequence>.+)")
+class ReasonKind(StrEnum):
+    TEXT = "text"
+    FINISH = "finish"
+    """The expected finish."""
+    NATIVE_START = "native_start"
+    """A native start that limits the act-by."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> ReasonKind:
+        """TEXT for a kind that this version does not have."""
+        return cls.TEXT
 
 
-def reason_lines(reason: str) -> list[str]:
-    """The clauses of a verdict's reason, one per line; native starts as a table of time, job and consequence."""
-    clauses = [clause for clause in reason.split("; ") if clause]
-    starts = {clause: match for clause in clauses if (match := _NATIVE_START.fullmatch(clause)) is not None}
-    at_width, job_width = (max((len(match[name]) for match in starts.values()), default=0) for name in ("at", "job"))
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One clause of why a service has its timeliness."""
+
+    text: str
+    """Of a native start: its consequence, "last safe start"."""
+    kind: ReasonKind = ReasonKind.TEXT
+    p_late: float | None = None
+    """The probability to be late that the text explains."""
+    at: str = ""
+    """Of a native start, as `job`: "04:00 CET"."""
+    job: str = ""
+
+    @property
+    def clause(self) -> str:
+        """ "risk 41 %: expected 06:01", "04:00 CET load_orders starts: last safe start"."""
+        if self.kind is ReasonKind.NATIVE_START:
+            return f"{self.at} {self.job} starts: {self.text}"
+        return self.text if self.p_late is None else f"{format_risk(self.p_late)}: {self.text}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields without those that are empty."""
+        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Reason:
+        return cls(**{**data, "kind": ReasonKind(data["kind"])})
+
+
+def reasons_text(reasons: Iterable[Reason]) -> str:
+    """The clauses in one line."""
+    return "; ".join(reason.clause for reason in reasons)
+
+
+def reason_lines(reasons: Sequence[Reason]) -> list[str]:
+    """The clauses, one per line; native starts as a table of time, job and consequence."""
+    starts = [reason for reason in reasons if reason.kind is ReasonKind.NATIVE_START]
+    at_width = max((len(start.at) for start in starts), default=0)
+    job_width = max((len(start.job) for start in starts), default=0)
     return [
-        f"{match['at']:<{at_width}}  {match['job']:<{job_width}} starts  {match['consequence']}"
-        if (match := starts.get(clause)) is not None
-        else clause
-        for clause in clauses
+        f"{reason.at:<{at_width}}  {reason.job:<{job_width}} starts  {reason.text}"
+        if reason.kind is ReasonKind.NATIVE_START
+        else reason.clause
+        for reason in reasons
     ]
 
 
@@ -99,9 +142,6 @@ def is_in_doubt(timeliness: str, incident_id: int | None) -> bool:
     return timeliness == Timeliness.NO_ESTIMATE and incident_id is not None
 
 
-_PROBABILITY = re.compile(r"^risk (?:under 1 %|over 99 %|[0-9]{1,2} %): ")
-
-
 def format_percent(share: float, digits: int | None = None) -> str:
     """ "61 %"; with 1 digit "61.3 %"."""
     return f"{round(share * 100, digits)} %"
@@ -116,10 +156,6 @@ def format_probability(p_late: float) -> str:
 def format_risk(p_late: float) -> str:
     """ "risk 61 %": the probability that a deadline is missed."""
     return f"risk {format_probability(p_late)}"
-
-
-def strip_probability(words: str) -> str:
-    return _PROBABILITY.sub("", words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +180,7 @@ class ServiceView:
     green_by: datetime | None
     cause: str
     incident_id: int | None
-    reason: str
+    reasons: tuple[Reason, ...]
     sources: tuple[dict[str, object], ...] = ()
     path: tuple[str, ...] = ()
     """Jobs along the critical path, first to last."""
@@ -176,6 +212,10 @@ class ServiceView:
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
     acknowledged_until: datetime | None = None
+
+    @property
+    def reason(self) -> str:
+        return reasons_text(self.reasons)
 
     @property
     def is_promised(self) -> bool:

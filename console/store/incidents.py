@@ -30,7 +30,7 @@ from console.store.notification_state import (
 
 _SERVICE = (
     "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "basis",
-    "reason", "submission",
+    "reasons", "submission",
 )  # fmt: skip
 _TIMELINESS = _SERVICE.index("timeliness")
 _MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
@@ -260,7 +260,8 @@ def _service(incident_id: int, service_id: int, one: AffectedServiceVerdict) -> 
     return (
         incident_id, service_id, one.business_date.isoformat(), micros(one.deadline), optional_micros(one.act_by),
         optional_micros(one.green_by), optional_micros(one.expected_at), one.timeliness.value,
-        json.dumps(asdict(one.basis)) if one.basis else "", one.reason,
+        json.dumps(asdict(one.basis)) if one.basis else "",
+        json.dumps([reason.as_json() for reason in one.reasons]),
         one.submission,
     )  # fmt: skip
 

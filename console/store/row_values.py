@@ -9,6 +9,7 @@ from inspect import get_annotations
 from typing import Any, TypeVar, cast
 
 from console.domain.ids import optional_instant
+from console.domain.service import Reason
 from console.store.db.session import Row
 
 T = TypeVar("T")
@@ -44,6 +45,10 @@ def from_row(value_type: type[T], row: Row, /, **given: Any) -> T:
             value = getattr(row, column)
             given[name] = value if convert is None else convert(value)
     return value_type(**given)
+
+
+def parse_reasons(stored: str) -> tuple[Reason, ...]:
+    return () if stored == "[]" else tuple(map(Reason.from_json, json.loads(stored)))
 
 
 def json_object(stored: str) -> dict[str, Any]:

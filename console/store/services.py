@@ -14,7 +14,15 @@ from console.domain.estate import LastVerdict
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate
 from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros
-from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, service_of_instance
+from console.domain.service import (
+    MAX_LEAD,
+    UNMET_PROMISE,
+    Reason,
+    Timeliness,
+    instance_name,
+    reasons_text,
+    service_of_instance,
+)
 from console.store import audit
 from console.store.db.database import Database
 from console.store.db.session import Session, Values, WriteSession
@@ -133,7 +141,8 @@ def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names
         "p80_us": optional_micros(day.p80_at), "p_late": day.p_late, "critical": json.dumps(day.critical),
         "nights": day.nights, "act_by_us": optional_micros(day.act_by), "green_by_us": optional_micros(day.green_by),
         "incident_id": incident_id, "cause": day.cause, "sources": json.dumps(list(_sources(day, names))),
-        "path": json.dumps(list(day.path)), "reason": day.reason, "promised_us": micros(day.promised or day.deadline),
+        "path": json.dumps(list(day.path)), "reasons": json.dumps([reason.as_json() for reason in day.reasons]),
+        "promised_us": micros(day.promised or day.deadline),
         "agreed_us": optional_micros(day.agreed), "extension": day.extension, "instance": day.instance,
         "submission": day.submission, "awaits": json.dumps(day.awaits),
         "jobs": json.dumps([_job_forecast(forecast) for forecast in day.jobs]), "distrust": day.distrust,
@@ -163,7 +172,7 @@ def _estimate(estimate: DurationEstimate, names: Mapping[int, str]) -> dict[str,
 
 
 _SELECT_DAY = (
-    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reason FROM service s LEFT JOIN"
+    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reasons FROM service s LEFT JOIN"
     " service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
 )
 
@@ -201,13 +210,13 @@ def extend_deadline(
         rows = session.rows(_SELECT_DAY, (business_date, what.submission, what.service))
         if not rows:
             return f'there is no service "{what.service}"; headway service lists them'
-        [(service_id, day_id, promised_us, deadline_us, incident_id, timeliness, reason)] = rows
+        [(service_id, day_id, promised_us, deadline_us, incident_id, timeliness, reasons)] = rows
         if day_id is None:
             return (
                 f"{service} has no promise on {business_date}: nothing of it is due that date, or it was not judged yet"
             )
         if timeliness == Timeliness.NO_PROMISE.value:
-            return f"{service} has {reason}"
+            return f"{service} has {reasons_text(map(Reason.from_json, json.loads(reasons)))}"
         promised_us = promised_us or deadline_us
         if until_us is not None and until_us > micros(instant(now_us) + MAX_AHEAD):
             return (

@@ -16,7 +16,7 @@ from console.cli import clock_format
 from console.cli.exits import CommandError, Exit
 from console.cli.main import main
 from console.cli.status_page import STYLES, StatusPage, render_page, write_page
-from console.domain.service import Timeliness
+from console.domain.service import Reason, Timeliness
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW, header, incident_row, services, targets
@@ -123,7 +123,7 @@ def test_without_a_service_no_promise_is_told() -> None:
 
 
 def test_every_word_from_outside_is_escaped() -> None:
-    hostile = [replace(one, title=EVIL, cause=EVIL, reason=EVIL) for one in services()]
+    hostile = [replace(one, title=EVIL, cause=EVIL, reasons=(Reason(EVIL),)) for one in services()]
     told = render_page(
         board(services=hostile, banners=[EVIL], engine=EVIL, incidents=[replace(incident_row(), title=EVIL)])
     )

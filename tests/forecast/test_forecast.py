@@ -99,7 +99,7 @@ def test_a_finish_after_the_deadline_will_miss() -> None:
 def test_a_job_without_a_figure_on_the_way_gives_no_estimate_and_is_named() -> None:
     verdict = day("02:00", jobs=(EXTRACT, job(2, "warehouse/load", "04:00"), MART), durations={2: (60.0,) * 4})
     assert ("", Timeliness.NO_ESTIMATE) == told(verdict)
-    mend = 'say how long it takes: expected = "…" in [jobs."warehouse/load"]'
+    mend = 'declare its duration: expected = "…" in [jobs."warehouse/load"]'
     assert f"no estimate: warehouse/load has 4 of 5 runs; {mend}" == verdict.reason
 
 

@@ -28,7 +28,7 @@ from console.domain.forecast import ForecastTally, JobForecast, PeakForecast
 from console.domain.history import DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJob
-from console.domain.service import Timeliness
+from console.domain.service import Reason, Timeliness
 from console.store.db import lease
 from console.store.decisions import AppliedDecisions, apply_decisions
 from console.store.errors import LeaseLost
@@ -77,7 +77,7 @@ def incident(**changes: Any) -> IncidentDecision:
                 at("06:00"),
                 Timeliness.AT_RISK,
                 EstimateBasis(EstimateKind.DECLARED),
-                "x",
+                (Reason("x"),),
             ),
         ),
         fingerprint="f1",
@@ -184,7 +184,7 @@ def day(**changes: Any) -> ServiceDayVerdict:
     one = ServiceDayVerdict(
         "supply", BD, at("05:30"), Timeliness.AT_RISK, "open", None, at("05:00"), at("06:00"), at("03:58"), at("04:21"),
         EXTRACT, "run:1:2026-11-20T03:10:00Z",
-        (DurationEstimate(1, EstimateKind.DECLARED, 0, None),), (1, 4), "act by 03:58",
+        (DurationEstimate(1, EstimateKind.DECLARED, 0, None),), (1, 4), (Reason("act by 03:58"),),
     )  # fmt: skip
     return replace(one, **changes)
 
@@ -192,9 +192,10 @@ def day(**changes: Any) -> ServiceDayVerdict:
 def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
-    columns = "bd, deadline_us, timeliness, act_by_us, cause, incident_id, path, reason, sources"
+    columns = "bd, deadline_us, timeliness, act_by_us, cause, incident_id, path, reasons, sources"
     assert (
-        "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]", "act by 03:58",
+        "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]",
+        '[{"text": "act by 03:58", "kind": "text"}]',
         f'[{{"job": "{EXTRACT}", "source": "declared", "runs": 0, "p50_s": null, "p90_s": null, "p95_s": null}}]',
     ) == served.one(f"SELECT {columns} FROM service_day")  # fmt: skip
     decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00")),))
@@ -477,7 +478,7 @@ def verdict(late: float | None, **changes: Any) -> ServiceDayVerdict:
     one = ServiceDayVerdict(
         service="supply", business_date=BD, deadline=at("05:30"), timeliness=Timeliness.AT_RISK, data_state="open",
         delivered_at=None, expected_at=at("05:10"), late_at=at("05:40"), act_by=None, green_by=None, cause="",
-        incident_key=None, sources=(), path=(), reason="", p95_at=at("05:50"), p80_at=at("05:20"), p_late=late,
+        incident_key=None, sources=(), path=(), p95_at=at("05:50"), p80_at=at("05:20"), p_late=late,
     )  # fmt: skip
     return replace(one, **changes)
 

@@ -21,7 +21,7 @@ from console.domain.promise import (
     ServiceObjective,
     attainment,
 )
-from console.domain.service import Timeliness
+from console.domain.service import Reason, Timeliness
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
@@ -95,7 +95,9 @@ def test_time_is_given_only_to_what_is_promised_and_only_more(served: Estate) ->
 def left_out(ago: int = 0) -> ServiceDayVerdict:
     """The day so many business dates ago, which its calendar does not have."""
     return replace(
-        past(ago, None, Timeliness.NO_PROMISE), data_state="", reason="no promise for it: calendar x, closed"
+        past(ago, None, Timeliness.NO_PROMISE),
+        data_state="",
+        reasons=(Reason("no promise for it: calendar x, closed"),),
     )
 
 

@@ -32,7 +32,7 @@ from console.domain.incident import (
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.plan import DraftStep, LeftOutRun, PlanDraft, PlanStepView, PlanView, SavedService
 from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
-from console.domain.service import ServiceView
+from console.domain.service import Reason, ServiceView
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.domain.switches import SystemPause
 from console.domain.system import DriftView, TargetView
@@ -99,7 +99,7 @@ def service(number: int, name: str, title: str, tier: int, deadline: str, **chan
         None,
         "",
         None,
-        "",
+        (),
     )
     return dataclasses.replace(view, **changes)
 
@@ -116,7 +116,7 @@ def services() -> list[ServiceView]:
             act_by=at("03:58"),
             green_by=at("04:21"),
             expected=at("05:50"),
-            reason="supply-mart starts by the clock at 04:30 and must find load_orders green",
+            reasons=(Reason("supply-mart starts by the clock at 04:30 and must find load_orders green"),),
             path=(EXTRACT, LOAD, SUPPLY),
             p_late=0.38,
             sources=tuple({"job": job, "source": word} for job, word in ((EXTRACT, "history"), (SUPPLY, "declared"))),
@@ -131,7 +131,7 @@ def services() -> list[ServiceView]:
             act_by=at("04:40"),
             green_by=at("04:54"),
             expected=at("06:08"),
-            reason="load_orders, then revenue_mart",
+            reasons=(Reason("load_orders, then revenue_mart"),),
             path=(EXTRACT, LOAD, MART),
             p_late=0.04,
             **hurt,
@@ -209,7 +209,7 @@ def incident() -> IncidentView:
             s.expected,
             s.timeliness,
             EstimateBasis(EstimateKind.DECLARED) if s.tier == 2 else EstimateBasis(EstimateKind.HISTORY, 31),
-            s.reason,
+            s.reasons,
             estimates=({"job": LOAD, "source": "history", "runs": 31, "p50_s": 720.0, "p90_s": 1134.0},),
             p_late=s.p_late,
             p80=at("06:14"),

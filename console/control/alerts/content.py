@@ -217,7 +217,7 @@ def _service_lines(
         act_by, green_by = (zoned_time(at, decision.zone, now) for at in (affected.act_by, affected.green_by))
         yield f"act by {act_by}, green by {green_by}, estimated from {basis.text}"
     if reasons:
-        yield from reason_lines(affected.reason)
+        yield from reason_lines(affected.reasons)
 
 
 def tail_lines(index: EstateIndex, match: IncidentMatch, log_tails: Mapping[int, str]) -> list[str]:

@@ -37,7 +37,7 @@ from console.control.incidents.titles import (
     incident_title,
     notified_cause,
 )
-from console.control.services.status import Threat, whole_second
+from console.control.services.status import Threat, given_reasons, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
@@ -326,7 +326,7 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         basis=budget.basis if budget else None,
-        reason="; ".join(filter(None, [verdict.given, *starts])) if starts else verdict.reason,
+        reasons=(*given_reasons(verdict.given), *starts) if starts else verdict.reasons,
         submission=verdict.submission,
     )
 

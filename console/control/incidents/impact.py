@@ -19,6 +19,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import run_key
 from console.domain.estate import Estate, IncidentFacts, RunFacts
 from console.domain.job import Safety
+from console.domain.service import Reason, ReasonKind
 from console.forecast.finish_times import (
     ForecastNode,
     NodeState,
@@ -42,7 +43,7 @@ class _Limit:
     known: bool
     towards: int | None
     """Downstream that sets it."""
-    start: str = ""
+    start: Reason | None = None
 
 
 class RepairBudgets:
@@ -101,12 +102,15 @@ class RepairBudgets:
             return _Limit(rerun_at, True, node.job_id)
         start = max(node.starts_at, self._index.now)
         job = self._index.job(node.job_id)
-        name = clean_line(job.native_id).replace("; ", ", ")  # the start is one clause of a reason
-        start_text = f"{zoned_time(node.starts_at, job.zone, self._index.now)} {name} starts"
+        starts_at = zoned_time(node.starts_at, job.zone, self._index.now)
+
+        def start_reason(consequence: str) -> Reason:
+            return Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=clean_line(job.native_id))
+
         if job.rerun is not Safety.NEVER and max(rerun_at, start + takes) + takes <= own.at:
-            return _Limit(rerun_at, True, node.job_id, f"{start_text}: stale unless fixed, then rerun")
+            return _Limit(rerun_at, True, node.job_id, start_reason("stale unless fixed, then rerun"))
         consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else "last safe start"
-        return _Limit(min(start, rerun_at), True, node.job_id, f"{start_text}: {consequence}")
+        return _Limit(min(start, rerun_at), True, node.job_id, start_reason(consequence))
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:

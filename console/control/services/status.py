@@ -27,13 +27,12 @@ from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate
 from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import Timeliness, format_risk
+from console.domain.service import Reason, ReasonKind, Timeliness
 from console.forecast.finish_times import (
     FinishTimes,
     ForecastNode,
     NodeState,
     ServiceForecast,
-    ServiceOdds,
     forecast,
     has_day,
 )
@@ -50,8 +49,8 @@ class RepairBudget:
     green_by: datetime | None
     estimates: tuple[DurationEstimate, ...]
     """Of the job and of the path after it."""
-    starts: tuple[str, ...] = ()
-    """Native starts that limit it, as clauses of a reason: "04:00 CET load_orders starts: last safe start"."""
+    starts: tuple[Reason, ...] = ()
+    """Native starts that limit it."""
 
     @property
     def basis(self) -> EstimateBasis:
@@ -131,80 +130,81 @@ class Threat:
 
 def timeliness_of(
     index: EstateIndex, day: ServiceForecast, done: datetime | None, threat: Threat | None
-) -> tuple[Timeliness, str]:
+) -> tuple[Timeliness, tuple[Reason, ...]]:
     """Status, and why. `done`: when it was delivered; `threat`: the most urgent one."""
     zone = day.service.zone
     if done is not None:
         late = done > day.deadline
         partial = partial_text(index, day)
         at, how = zoned_time(done, zone, day.deadline), f", partial: {partial}" if partial else ""
-        words = f"delivered {at}{', after its deadline' if late else ''}{how}"
-        return (Timeliness.MET_LATE if late else Timeliness.MET), words
+        text = f"delivered {at}{', after its deadline' if late else ''}{how}"
+        return (Timeliness.MET_LATE if late else Timeliness.MET), (Reason(text),)
+    overdue = Reason(f"not delivered by {zoned_time(day.deadline, zone, index.now)}")
     if checks := pending_checks(index, day):
-        words = "; ".join(check.words for check in checks)
+        pending = tuple(Reason(check.words) for check in checks)
         if index.now > day.deadline:
-            return Timeliness.BREACHED, f"not delivered by {zoned_time(day.deadline, zone, index.now)}; {words}"
+            return Timeliness.BREACHED, (overdue, *pending)
         failing = any(check.since is not None for check in checks)
-        return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), f"its jobs are done; {words}"
+        return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), (Reason("its jobs are done"), *pending)
     unproved = _unproved(index, day)
     if unproved:
-        return Timeliness.NO_ESTIMATE, unproved
+        return Timeliness.NO_ESTIMATE, (Reason(unproved),)
     if index.now > day.deadline:
-        return Timeliness.BREACHED, f"not delivered by {zoned_time(day.deadline, zone, index.now)}{_because(threat)}"
-    if kept := held_too_long_text(index, day):
-        return Timeliness.WILL_MISS, kept
+        return Timeliness.BREACHED, (overdue, *_because(threat))
+    if held := held_too_long_text(index, day):
+        return Timeliness.WILL_MISS, (Reason(held),)
     if threat is not None and threat.waits_for_restart:
         return _threatened(index, day, threat)
     if day.finish is None:  # an unknown repair time does not lower the risk
-        return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), f"{_missing(index, day)}{_because(threat)}"
+        reasons = (*map(Reason, _missing(index, day)), *_because(threat))
+        return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), reasons
     return _by_forecast(index, day, day.finish, threat)
 
 
 def _by_forecast(
     index: EstateIndex, day: ServiceForecast, finish: FinishTimes, threat: Threat | None
-) -> tuple[Timeliness, str]:
-    expected = f"expected {zoned_time(round_up_to_minute(finish.p50), day.service.zone, index.now)}"
+) -> tuple[Timeliness, tuple[Reason, ...]]:
+    text = f"expected {zoned_time(round_up_to_minute(finish.p50), day.service.zone, index.now)}"
     if finish.p50 > day.deadline:
-        expected += ", after its deadline"
+        text += ", after its deadline"
+    expected, why = Reason(text, ReasonKind.FINISH), list[Reason]()
     if day.odds is None:
         status = Timeliness.WILL_MISS if finish.p50 > day.deadline else Timeliness.ON_TIME
     else:
         estate, name = index.estate, day.service.name
         alarm = risk_alarm_of(day.service.risk, day.service.promise.false_alarm_days, estate.peaks.get(name, ()))
         status = judge_risk(day.odds.late, alarm.late, estate.stood.get(day.key))
+        why += [Reason(day.odds.why)] if day.odds.why else []
         if day.odds.late >= MIN_SHOWN_P_LATE or status is not Timeliness.ON_TIME:
-            why = _why(day.odds, distrust_reason(estate.tallies, name))
-            expected = f"{format_risk(day.odds.late)}: {expected}{why}"
-        else:
-            expected += _why(day.odds, "")
+            expected = replace(expected, p_late=round(day.odds.late, 4))
+            distrust = distrust_reason(estate.tallies, name)
+            why += [Reason(f"{NOT_TRUSTED}: {distrust}")] if distrust else []
     if threat is not None and status is Timeliness.ON_TIME:
         status = Timeliness.AT_RISK  # until it is good: a restart proves nothing
-    return status, f"{expected}{_because(threat)}"
+    return status, (expected, *why, *_because(threat))
 
 
-def _why(odds: ServiceOdds, distrusted: str) -> str:
-    return "; ".join(["", *filter(None, [odds.why, distrusted and f"{NOT_TRUSTED}: {distrusted}"])])
-
-
-def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, str]:
+def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, tuple[Reason, ...]]:
     budget, zone = threat.budget, day.service.zone
     if budget is None or budget.act_by is None or budget.green_by is None:
         blocked = index.name(threat.budget.job_id) if threat.budget is not None else ""
         advice = "restart it now" if blocked == threat.cause else "a person must act now"
         if blocked not in ("", threat.cause):
             advice = f"restart {blocked} now"
-        why = _missing(index, day).removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
-        return Timeliness.AT_RISK, f"{threat.cause}: {advice}; no act-by is known: {why}"
-    after = "".join(f"; {start}" for start in budget.starts)
+        missing, *rest = _missing(index, day)
+        why = missing.removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
+        texts = (f"{threat.cause}: {advice}", f"no act-by is known: {why}", *rest)
+        return Timeliness.AT_RISK, tuple(map(Reason, texts))
+    after = budget.starts
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
-        after += f"; {format_risk(day.odds.late)}: {day.odds.why}"
+        after = (*after, Reason(day.odds.why, p_late=round(day.odds.late, 4)))
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.stood.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
-        return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {act_by} has passed{after}"
+        return Timeliness.WILL_MISS, (Reason(f"{threat.cause}: its act-by {act_by} has passed"), *after)
     job = index.name(budget.job_id)
-    what = "restart" if job == threat.cause else f"restart {job}"
-    return Timeliness.AT_RISK, f"{threat.cause}: {what} by {act_by}, green by {green_by}{after}"
+    advice = "restart" if job == threat.cause else f"restart {job}"
+    return Timeliness.AT_RISK, (Reason(f"{threat.cause}: {advice} by {act_by}, green by {green_by}"), *after)
 
 
 def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
@@ -216,22 +216,28 @@ def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
     return ""
 
 
-def _missing(index: EstateIndex, day: ServiceForecast) -> str:
+def _missing(index: EstateIndex, day: ServiceForecast) -> list[str]:
+    """Why there is no estimate, and how to give one."""
     for node in day.unfinished():
         known = index.estimate(node.job_id)
         name, run = index.name(node.job_id), node.run
         if node.how is NodeState.UNKNOWN:
             if run is not None and run.state is RunState.HELD:
-                return f"no estimate: {name} is held ({run.reason})"
-            return f"no estimate: {name} starts neither by the clock nor after another job"
+                return [f"no estimate: {name} is held ({run.reason})"]
+            return [f"no estimate: {name} starts neither by the clock nor after another job"]
         if known.source is EstimateKind.NONE:
-            ran = f"{known.runs} of {MIN_RUNS} runs"
-            return f'no estimate: {name} has {ran}; say how long it takes: expected = "…" in [jobs."{name}"]'
-    return "no estimate"
+            advice = f'declare its duration: expected = "…" in [jobs."{name}"]'
+            return [f"no estimate: {name} has {known.runs} of {MIN_RUNS} runs", advice]
+    return ["no estimate"]
 
 
-def _because(threat: Threat | None) -> str:
-    return f"; cause: {threat.cause}" if threat else ""
+def _because(threat: Threat | None) -> tuple[Reason, ...]:
+    return (Reason(f"cause: {threat.cause}"),) if threat else ()
+
+
+def given_reasons(given: str) -> tuple[Reason, ...]:
+    """The delivery that does not keep the promise (`ServiceDayVerdict.given`), as the first reason."""
+    return (Reason(given),) if given else ()
 
 
 def service_days(index: EstateIndex) -> list[ServiceForecast]:
@@ -256,15 +262,18 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     done = delivered_at(index, day)
     worst = _most_urgent(threats) if done is None else None
     budget = worst.budget if worst is not None else None
-    timeliness, reason = timeliness_of(index, day, done, worst)
+    timeliness, reasons = timeliness_of(index, day, done, worst)
     awaits = pending_checks(index, day)
     given = stale_delivery_text(index, day) if done is None else ""
     has_forecast = (
         done is None and not awaits and day.deadline > index.now - timedelta(days=1)
     )  # nothing forecasts a check
     instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
-    by_order_text = f"; without a key, distinguished by their order: {', '.join(day.by_order)}" if day.by_order else ""
-    sum_text = "; its simulation failed: this is a sum of usual times, see headway status" if day.is_unforeseen else ""
+    notes = _extended(day)
+    if day.by_order:
+        notes += (Reason(f"without a key, distinguished by their order: {', '.join(day.by_order)}"),)
+    if day.is_unforeseen:
+        notes += (Reason("its simulation failed: this is a sum of usual times, see headway status"),)
     verdict = ServiceDayVerdict(
         service=day.service.name,
         business_date=day.business_date,
@@ -278,7 +287,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         incident_key=worst.key if worst else None,
         sources=tuple(index.estimate(each) for each in day.path),
         path=day.path,
-        reason="; ".join(filter(None, [given, reason])) + _extended(day) + by_order_text + sum_text,
+        reasons=(*given_reasons(given), *reasons, *notes),
         promised=day.promised,
         agreed=sla_deadline(day.service, day.business_date, day.promised or day.deadline),
         extension=day.extended.text if day.extended else "",
@@ -349,12 +358,12 @@ def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
     return tuple(node.run.id if node is not None and node.run is not None else 0 for node in nodes)
 
 
-def _extended(day: ServiceForecast) -> str:
+def _extended(day: ServiceForecast) -> tuple[Reason, ...]:
     if day.extended is None or day.promised is None:
-        return ""
+        return ()
     zone = day.service.zone
     deadline, promised = zoned_time(day.deadline, zone, day.promised), zoned_time(day.promised, zone)
-    return f"; deadline {deadline}, extended from {promised} {day.extended.text}"
+    return (Reason(f"deadline {deadline}, extended from {promised} {day.extended.text}"),)
 
 
 def whole_second(at: datetime | None) -> datetime | None:

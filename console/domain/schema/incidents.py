@@ -88,7 +88,8 @@ class IncidentService(SQLModel, table=True):
     timeliness: str = string()
     basis: str = string()
     """JSON: kind and count of the basis of its act-by (`domain.history.EstimateBasis`); empty without an act-by."""
-    reason: str = string()
+    reasons: str = string("[]")
+    """JSON, as in service_day."""
 
 
 class Event(SQLModel, table=True):

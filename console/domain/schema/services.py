@@ -88,8 +88,8 @@ class ServiceDay(SQLModel, table=True):
     """JSON: [{"job", "source", "runs", "p50_s", …}] along the path; source: a `domain.history.EstimateKind`."""
     path: str = string("[]")
     """JSON: job ids of the critical path, first to last."""
-    reason: str = string()
-    """Why this timeliness, one sentence."""
+    reasons: str = string("[]")
+    """JSON: why this timeliness (`domain.service.Reason`)."""
     awaits: str = string("[]")
     """JSON: names of the checks that are run because its jobs are done."""
     changed_seq: int = big(default=0)

@@ -26,7 +26,7 @@ from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, run_visibility, visible_state
 from console.store.queries.findings import FindingQueries
-from console.store.row_values import from_row
+from console.store.row_values import from_row, parse_reasons
 
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 MAX_REPAIRS = 12
@@ -188,7 +188,7 @@ class IncidentQueries(ContextQueries):
     def _services(self, incident_id: int) -> tuple[AffectedServiceView, ...]:
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
-            " x.timeliness, x.basis, x.reason, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
+            " x.timeliness, x.basis, x.reasons, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
             " d.distrust AS unreliable_because FROM incident_service x JOIN service s ON s.id = x.service_id LEFT"
             " JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
             " WHERE x.incident_id = ? ORDER"
@@ -237,7 +237,7 @@ class IncidentQueries(ContextQueries):
 
 def _affected(row: Row, title: str) -> AffectedServiceView:
     basis = EstimateBasis.from_json(json.loads(row.basis)) if row.basis else None
-    return from_row(AffectedServiceView, row, title=title, basis=basis)
+    return from_row(AffectedServiceView, row, title=title, basis=basis, reasons=parse_reasons(row.reasons))
 
 
 def _member(row: Row, state: str, evidence: str) -> MemberView:

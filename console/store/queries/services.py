@@ -12,12 +12,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.service import MAX_LEAD, ServiceView, instance_name
+from console.domain.service import MAX_LEAD, Reason, ServiceView, instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import UNKNOWN_JOBS_KEY, parse_unknown_jobs, unknown_by_service
 from console.store.queries.base import ContextQueries, ReadStore
-from console.store.row_values import from_row
+from console.store.row_values import from_row, parse_reasons
 from console.text.suggestions import suggest_names
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -28,7 +28,7 @@ _SERVICES = (
 )
 _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, p95_us, p80_us,"
-    " p_late, critical, nights, act_by_us, green_by_us, cause, incident_id, reason, sources, path, promised_us,"
+    " p_late, critical, nights, act_by_us, green_by_us, cause, incident_id, reasons, sources, path, promised_us,"
     " extension, instance, submission, awaits, distrust AS unreliable_because FROM service_day WHERE bd >= ?"
 )
 
@@ -153,8 +153,7 @@ class ServiceQueries(ContextQueries):
         for row, business_date, day in shown:
             view = _service(row, business_date, day, names, incidents)
             if text := unknown.get(view.name):
-                reason = "; ".join(filter(None, [view.reason, text]))
-                view = replace(view, trouble=view.trouble or text, reason=reason)
+                view = replace(view, trouble=view.trouble or text, reasons=(*view.reasons, Reason(text)))
             views.append(view)
         return views
 
@@ -241,7 +240,7 @@ def _service(
             deadline=due,
             promised=due,
             timeliness=timeliness,
-            reason=reason,
+            reasons=(Reason(reason),),
             data_state="open",
             delivered=None,
             expected=None,
@@ -257,6 +256,7 @@ def _service(
         day,
         **about,
         title=instance_name(title, day.instance) if day.instance else title,
+        reasons=parse_reasons(day.reasons),
         path=tuple(names[job_id] for job_id in _parse_list(day.path) if job_id in names),
         promised=instant(day.promised_us if day.promised_us is not None else day.deadline_us),
         trouble=incident.title if incident is not None else "",

@@ -59,7 +59,7 @@ def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_
 
 def test_a_start_stays_one_line_whatever_its_job_is_called() -> None:
     named = job(2, "warehouse/load; verify", "04:00", expected=minutes(30))
-    assert ["04:00 UTC  load, verify starts  stale unless fixed, then rerun"] == reason_lines(hurt(named).reason)
+    assert ["04:00 UTC  load; verify starts  stale unless fixed, then rerun"] == reason_lines(hurt(named).reasons)
 
 
 def test_a_service_that_may_be_late_more_often_leaves_more_time_to_act() -> None:
@@ -103,7 +103,7 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     found = hurt(load(30), third=job(3, "dwh/mart"))
     assert (None, None, NO_ESTIMATE, Timeliness.AT_RISK) == (
         found.act_by, found.green_by, found.basis, found.timeliness)  # fmt: skip
-    mend = 'say how long it takes: expected = "…" in [jobs."dwh/mart"]'
+    mend = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
     assert f"hosts/extract: restart it now; no act-by is known: dwh/mart has 0 of 5 runs; {mend}" == found.reason
 
 
@@ -126,7 +126,7 @@ def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
     bare = job(1, "hosts/extract", "03:10")
     found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
     ((verdict,),) = (one.services for one in found.incidents)
-    words = "hosts/extract: restart it now; no act-by is known: it has 0 of 5 runs; say how long it takes: "
+    words = "hosts/extract: restart it now; no act-by is known: it has 0 of 5 runs; declare its duration: "
     assert verdict.reason.startswith(words)
     assert 2 == verdict.reason.count("hosts/extract")
     assert verdict.reason.endswith('[jobs."hosts/extract"]')

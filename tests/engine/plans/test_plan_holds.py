@@ -14,9 +14,11 @@ from connectors.sdk.states import RunState, Verb
 from console.config.estate import ServiceSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
+from console.domain.service import reasons_text
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.store.queries import open_queries
+from console.store.row_values import parse_reasons
 from tests.engine.holds.test_holds import Night, a_night, at, repair, started
 
 
@@ -55,8 +57,8 @@ def steps(night: Night) -> list[tuple[str, str, str]]:
 
 def service_day(night: Night) -> tuple[str, str]:
     """How the service stands, and why."""
-    timeliness, reason = night.rows("SELECT timeliness, reason FROM service_day ORDER BY bd")[0]
-    return str(timeliness), str(reason)
+    timeliness, reasons = night.rows("SELECT timeliness, reasons FROM service_day ORDER BY bd")[0]
+    return str(timeliness), reasons_text(parse_reasons(reasons))
 
 
 def succeeds(night: Night, job: str, clock: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from console.domain.service import Reason
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -16,7 +17,9 @@ from tests.tui.fake_reads import at, job_row, service, target
 def test_a_service_on_a_date_without_a_promise_says_so_and_has_no_deadline() -> None:
     """It looked pending before, with the time that was left."""
     words = "no promise for 2026-11-19: calendar mondays, a Thursday; the next is for 2026-11-23"
-    view = service(1, "close", "Monthly close", 2, "06:30", timeliness="no_promise", expected=None, reason=words)
+    view = service(
+        1, "close", "Monthly close", 2, "06:30", timeliness="no_promise", expected=None, reasons=(Reason(words),)
+    )
     look = RenderContext(at("03:40"), ZonedClock(), GlyphSet())
     told = dict(zip([column.title for column in rows.SERVICES], rows.service_row(view, look, 80).cells, strict=True))
     assert ("–", "–", "–") == (told["deadline"][0], told["left"][0], told["slack"][0])

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from console.domain.header import EngineView
 from console.domain.job import JobRow
+from console.domain.service import Reason
 from console.store.errors import StoreMissing
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, NOW, at, header, incident, incident_row, job_row, run_row, run_view, target
@@ -631,7 +632,7 @@ async def test_o_on_a_run_shows_owner_and_runbook_of_its_job(night: Night) -> No
 def _much_to_say(night: Night) -> None:
     view = night.reads.incident_
     reason = "supply-mart starts by the clock at 04:30 " + "and must find every table of the warehouse green " * 4
-    hurt = (dataclasses.replace(view.services[0], reason=reason + "AT THE END"), *view.services[1:])
+    hurt = (dataclasses.replace(view.services[0], reasons=(Reason(reason + "AT THE END"),)), *view.services[1:])
     long = "a reason that is so long that it takes nearly the whole of a line of a hundred and twenty cells by itself"
     told = tuple(
         dataclasses.replace(view.deliveries[0], receiver=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")

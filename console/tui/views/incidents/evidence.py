@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from connectors.sdk.states import ProofLevel, RunEvidence
 from console.domain.forecast import JobForecastView
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
-from console.domain.service import format_percent, format_risk, strip_probability
+from console.domain.service import ReasonKind, format_percent, format_risk
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines
@@ -75,10 +76,11 @@ def _service(
 def _reasons(service: AffectedServiceView) -> Iterator[str]:
     """The reasons without the probability and the finish of an earlier forecast, if there is a present one."""
     has_forecast = service.p_late is not None and service.expected is not None
-    for reason in filter(None, service.reason.split("; ")):
-        shortened = strip_probability(reason) if has_forecast else reason
-        if shortened == reason or not shortened.startswith("expected "):
-            yield shortened
+    for reason in service.reasons:
+        if not has_forecast:
+            yield reason.clause
+        elif reason.kind is not ReasonKind.FINISH:
+            yield replace(reason, p_late=None).clause
 
 
 def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segment]:

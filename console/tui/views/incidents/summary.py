@@ -99,8 +99,10 @@ def _services(view: IncidentView, ctx: RenderContext, width: int, most: int) -> 
             yield joined_segments(("facts", *key, number), [("  ", "plain"), *line])
         reasons = [
             line
-            for reason in reason_lines(clean_line(service.reason))
-            for line in wrap(reason, max(20, width - 6), max_lines=most, placeholder=" …", subsequent_indent="  ")
+            for reason in reason_lines(service.reasons)
+            for line in wrap(
+                clean_line(reason), max(20, width - 6), max_lines=most, placeholder=" …", subsequent_indent="  "
+            )
         ]
         for number, text in enumerate(reasons):
             yield joined_segments(("why", *key, number), [(f"   {text}", "plain")])

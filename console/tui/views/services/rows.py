@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from console.domain.service import ServiceView, Timeliness, format_percent, format_risk, reason_lines
+from console.domain.service import (
+    Reason,
+    ServiceView,
+    Timeliness,
+    format_percent,
+    format_risk,
+    reason_lines,
+    reasons_text,
+)
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
@@ -130,8 +138,8 @@ def service_context(views: Sequence[ServiceView]) -> ServiceContext:
         any(view.cause for view in views),
         any(_odds(view) for view in views),
         max((length_of([(one_line(view.title or view.name), "")]) for view in views), default=NAME),
-        max((len(_reason(view)) for view in views if view.cause), default=0),
-        max((len(reason_lines(_reason(view))) for view in views if view.cause), default=0),
+        max((len(reasons_text(_reasons(view))) for view in views if view.cause), default=0),
+        max((len(_reasons(view)) for view in views if view.cause), default=0),
     )
 
 
@@ -229,10 +237,11 @@ def _odds(view: ServiceView) -> str:
     return f" {format_percent(min(view.p_late, MOST))}"
 
 
-def _reason(view: ServiceView) -> str:
-    """Its reason; and why its forecast is unreliable."""
-    distrust = view.unreliable_because if view.unreliable_because and view.unreliable_because not in view.reason else ""
-    return "; ".join(filter(None, (view.reason, distrust and f"its forecast is unreliable: {distrust}")))
+def _reasons(view: ServiceView) -> tuple[Reason, ...]:
+    """Its reasons; and why its forecast is unreliable."""
+    if not view.unreliable_because or view.unreliable_because in view.reason:
+        return view.reasons
+    return *view.reasons, Reason(f"its forecast is unreliable: {view.unreliable_because}")
 
 
 def evidence_text(sources: Sequence[Mapping[str, object]]) -> str:
@@ -265,10 +274,11 @@ def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
 def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int = 1) -> list[list[Segment]]:
     cause = cause_text(view)
     why: list[list[Segment]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
-    reason = one_line(_reason(view))
+    reasons = _reasons(view)
+    reason = one_line(reasons_text(reasons))
     parts = [reason]
     if most > 1:
-        parts = _wrapped(reason_lines(reason), width)
+        parts = _wrapped([one_line(line) for line in reason_lines(reasons)], width)
         parts = parts if len(parts) <= most else _wrapped([reason], width)
     parts[most - 1 :] = [" ".join(parts[most - 1 :])] if len(parts) >= most else []
     why += [[(f" {part}", "plain")] for part in parts if part]

@@ -10,6 +10,7 @@ import pytest
 
 from console.control.explain.lineage import LayoutRequest, LineageReach, lay_out
 from console.domain.history import EstimateBasis, EstimateKind
+from console.domain.service import Reason, ReasonKind
 from console.tui.dialogs import what_if
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
@@ -168,13 +169,19 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
 
 def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
     """What was judged then stands beside the forecast of now: only that has figures that still hold."""
-    said = "risk 41 %: expected 06:01, after its deadline; extract took 1h, 24m over its p90 (18 runs); cause: extract"
-    hurt = dataclasses.replace(incident().services[0], reason=said)
+    judged = (
+        Reason("expected 06:01, after its deadline", ReasonKind.FINISH, p_late=0.41),
+        Reason("extract took 1h, 24m over its p90 (18 runs)"),
+        Reason("cause: extract"),
+    )
+    hurt = dataclasses.replace(incident().services[0], reasons=judged)
     told = text(evidence_lines(dataclasses.replace(incident(), services=(hurt,)), LOOK))
     assert ["risk 38 %"] == re.findall(r"risk [0-9]+ %", told)
     assert "expected 06:01" not in told
     assert "extract took 1h, 24m over its p90 (18 runs)" in told
-    repaired = dataclasses.replace(hurt, reason="restart extract by 03:58; risk 41 %: extract is red")
+    repaired = dataclasses.replace(
+        hurt, reasons=(Reason("restart extract by 03:58"), Reason("extract is red", p_late=0.41))
+    )
     assert "   extract is red" in text(evidence_lines(dataclasses.replace(incident(), services=(repaired,)), LOOK))
     unforeseen = dataclasses.replace(hurt, p_late=None)
     assert "risk 41 %: expected 06:01" in text(

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from console.domain.history import NO_ESTIMATE
+from console.domain.service import Reason
 from console.store.errors import StoreUnusable
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row
@@ -27,7 +28,7 @@ async def test_what_was_told_last_and_what_came_of_it_stands_on_top(night: Night
 def _long_reasons(night: Night) -> None:
     found = night.reads.incident_
     why = "load_orders starts 04:00 by the clock and must find it green, and so must all that reads it; " * 4
-    hurt = tuple(dataclasses.replace(one, reason=why) for one in found.services)
+    hurt = tuple(dataclasses.replace(one, reasons=(Reason(why),)) for one in found.services)
     night.reads.incident_ = dataclasses.replace(found, services=hurt)
 
 
@@ -203,8 +204,8 @@ async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
     found = night.reads.incident(412)
     assert found is not None
     [first, *_] = found.services
-    why = 'no estimate: cloud/load has 0 of 5 runs; say how long it takes: expected = "…" in [jobs."cloud/load"]'
-    told = dataclasses.replace(first, basis=NO_ESTIMATE, reason=why)
+    why = 'no estimate: cloud/load has 0 of 5 runs; declare its duration: expected = "…" in [jobs."cloud/load"]'
+    told = dataclasses.replace(first, basis=NO_ESTIMATE, reasons=(Reason(why),))
     night.reads.incident = lambda number: dataclasses.replace(found, services=(told,))  # type: ignore[method-assign, assignment]
     await _open(night)
     await night.see("no estimate: cloud/load has 0 of 5 runs")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.domain.service import ServiceView
+from console.domain.service import Reason, ServiceView
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -262,7 +262,7 @@ def test_whose_times_are_shown_is_in_the_title_however_long_the_rest_is(width: i
 @on_the_night(size=(200, 50))
 async def test_a_tall_screen_tells_all_of_a_reason(night: Night) -> None:
     long = "load_orders starts 04:00 by the clock and must find it green; " * 5 + "and that is all"
-    night.reads.services_ = [dataclasses.replace(one, reason=long) for one in night.reads.services_]
+    night.reads.services_ = [dataclasses.replace(one, reasons=(Reason(long),)) for one in night.reads.services_]
     night.reads.changed()
     await night.see("and that is all")
 
@@ -274,15 +274,16 @@ def test_no_promise_that_is_still_to_come_is_green_while_nobody_looks() -> None:
         assert told == [cells[0], cells[8]]
 
 
-REASON = (
-    "etl-hosts/db07:extract_orders: restart by 04:07 CET, green by 04:27 CET; load_orders starts 04:00 CET by the "
-    "clock: rerun it after; the last words"
+REASONS = (
+    Reason("etl-hosts/db07:extract_orders: restart by 04:07 CET, green by 04:27 CET"),
+    Reason("load_orders starts 04:00 CET by the clock: rerun it after"),
+    Reason("the last words"),
 )
 
 
 def _long_reason(night: Night) -> None:
     first, *others = night.reads.services_
-    night.reads.services_ = [dataclasses.replace(first, reason=REASON), *others]
+    night.reads.services_ = [dataclasses.replace(first, reasons=REASONS), *others]
 
 
 @on_the_night(prepare=_long_reason)
@@ -299,8 +300,8 @@ async def test_a_reason_is_told_whole_on_80_columns_where_no_row_needs_the_lines
 
 def _longer_reason(night: Night) -> None:
     first, *others = night.reads.services_
-    why = f"{REASON.partition('; the')[0]}; refresh_supply starts 04:40 CET by the clock and must find it green"
-    night.reads.services_ = [dataclasses.replace(first, reason=f"{why}: rerun it after, last-word"), *others]
+    why = Reason("refresh_supply starts 04:40 CET by the clock and must find it green: rerun it after, last-word")
+    night.reads.services_ = [dataclasses.replace(first, reasons=(*REASONS[:2], why)), *others]
 
 
 @on_the_night(prepare=_longer_reason)

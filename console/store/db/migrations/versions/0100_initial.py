@@ -133,13 +133,13 @@ incident_member
 
 incident_service
     incident_id big -> incident, service_id int, bd text, deadline_us big, act_by_us big?, green_by_us big?,
-    expected_us big?, timeliness text, basis text, reason text, submission text=
+    expected_us big?, timeliness text, basis text, reasons text=[], submission text=
     primary key (incident_id, service_id, bd, submission)
 
 service_day
     id big, service_id int -> service, bd text, deadline_us big, timeliness text, data_state text,
     delivered_us big?, expected_us big?, late_us big?, act_by_us big?, green_by_us big?, incident_id big?,
-    cause text, sources text, path text, reason text, changed_seq big, promised_us big?, agreed_us big?,
+    cause text, sources text, path text, reasons text=[], changed_seq big, promised_us big?, agreed_us big?,
     extension text=, instance text=, submission text=, awaits text=[], p95_us big?, p80_us big?, p_late float?,
     peak_late float?, critical text=[], nights int=0, jobs text=[], distrust text=
     unique service_day_once (service_id, bd, submission)
