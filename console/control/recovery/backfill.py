@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import Capability, RunState, Verb
-from console.control.recovery.minimise import CanAct
+from console.control.recovery.selection import CanAct
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started, run_time
 from console.domain.estate import Estate, JobFacts, RunFacts

@@ -14,7 +14,8 @@ from connectors.sdk.records import instant_key
 from connectors.sdk.states import Capability, Verb
 from console.control.holds.conditions import hold_policies
 from console.control.holds.warnings import hold_refusal
-from console.control.recovery.minimise import AffectedDays, CanAct, to_come
+from console.control.recovery.savings import AffectedDays, to_come
+from console.control.recovery.selection import CanAct
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_start_reason
 from console.control.snapshot.runs import RunKey, run_key

@@ -8,44 +8,44 @@ services, as proposed and with one step skipped or marked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import STARTING, Capability, RunEvidence, RunState, Verb
 from console.control.expectations.expected_runs import index_with_expected
-from console.control.holds.conditions import HoldPolicy, hold_policies
-from console.control.holds.warnings import hold_refusal
+from console.control.holds.conditions import hold_policies
 from console.control.incidents.correlation import IncidentMatch, causes_from_findings, match_incidents
 from console.control.incidents.impact import affected_days
 from console.control.incidents.root_cause import root_causes
 from console.control.incidents.titles import cause_name
 from console.control.recovery.holds import clock_collisions, with_holds
-from console.control.recovery.minimise import (
-    TO_COME,
-    AffectedDays,
+from console.control.recovery.savings import AffectedDays, saving_notes
+from console.control.recovery.selection import (
     CanAct,
-    days_saved,
+    PlanScope,
+    broken_runs,
+    includes_any,
+    left_out_run,
+    needed_runs,
     representative_runs,
-    saving_notes,
     step_dependencies,
     superseded_notes,
-    to_come,
+    without_blocked,
 )
 from console.control.services.delivery import delivered_at
 from console.control.services.status import service_days
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.holds import held_start_reason, without_own_pauses
-from console.control.snapshot.runs import RunKey, has_started, round_up_to_minute, run_key, run_time
-from console.domain.action import MANUAL_KIND, NOTHING_TO_MARK
-from console.domain.dependency import DependencyMode
+from console.control.snapshot.runs import has_started, round_up_to_minute, run_key, run_time
+from console.domain.action import NOTHING_TO_MARK
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, LeftOutRun, PlanDraft, PlannedFinish, SavedService
+from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, LeftOutRun, PlanDraft, PlannedFinish
 from console.domain.plan_editing import reassess_steps
-from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast, SimulateDays
+from console.forecast.finish_times import ServiceForecast, SimulateDays
 from console.forecast.night_graph import NightPoint, with_neighbours
 from console.forecast.what_if import PlanOutcome
 from console.text.cleaning import clean_line
@@ -90,33 +90,6 @@ def _again(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[f
     counts = is_start_expected(index.estate.declared.calendar(job.calendar), at, run.business_date)
     kept = held_start_reason(index.estate, job.id, at, index.now)
     return (at - index.now).total_seconds() if counts and not kept else None
-
-
-def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> str:
-    """Why a job that waits for a step is not a step itself; empty if it is not about to start. `held`: policies by
-    job."""
-    if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, node.at, index.now)):
-        return f"{words}: it does not start by itself; release it or run it"
-    kept = held.get(node.job_id)
-    if kept is not None and node.how in TO_COME:
-        job = index.job(node.job_id)
-        due_text = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
-        alone = "it stays held" if kept.is_standing else "it starts all the same"
-        if kept.mode is DependencyMode.TRIGGER and node.due is None:
-            return "Headway starts it once its upstreams have succeeded; not while no engine works"
-        if why := hold_refusal(index.estate, job.id, node.due, index.now):
-            return f"its hold was refused ({why}): its start{due_text} comes all the same, unless a later try holds it"
-        return f"its start{due_text} is held until its upstreams have succeeded; while no engine works {alone}"
-    job = index.job(node.job_id)
-    if job.kind == MANUAL_KIND and node.how in TO_COME:
-        return f"a person completes it: headway action complete {clean_line(job.name)}"
-    if node.how is NodeState.CLOCK and node.due is not None:
-        start = zoned_time(node.due, job.zone, index.now)
-        return f"its schedule starts it at {start}: rerun it if that is too early"
-    if node.how is NodeState.WAITS:
-        is_held = node.run is not None and node.run.state is RunState.HELD
-        return "it is held, and started once it is released" if is_held else "its own scheduler starts it"
-    return "it runs" if node.how is NodeState.RUNNING else ""
 
 
 SimulatePlan = Callable[[Callable[[NightPoint], NightPoint]], SimulateDays]
@@ -168,17 +141,6 @@ def with_tier_1_services(estate: Estate, draft: PlanDraft) -> PlanDraft:
 _MARKS = (Verb.MARK_OK, Verb.SKIP)
 
 
-@dataclass(frozen=True, slots=True)
-class _PlanScope:
-    """A run that must run again, why, and the services that it helps."""
-
-    run: RunFacts
-    why: str
-    saves: tuple[SavedService, ...] = ()
-    verb: str = ""
-    """Empty: whichever way it can run again."""
-
-
 def propose_recovery(
     estate: Estate,
     incident_id: int,
@@ -207,8 +169,8 @@ def propose_recovery(
 def _draft(
     index: EstateIndex, match: IncidentMatch, days: AffectedDays, can_act: CanAct, everything: bool
 ) -> PlanDraft:
-    todo, saves = _todo(index, match, days)
-    scopes, starting = _needed(index, days, todo, saves) if days else (todo, {})
+    todo, saves = broken_runs(index, match, days)
+    scopes, starting = needed_runs(index, days, todo, saves) if days else (todo, {})
     scopes = todo if everything else scopes
     runs = {key: one.run for key, one in todo.items()}
     instead = representative_runs(index, runs.values(), can_act)
@@ -222,14 +184,15 @@ def _draft(
     between = {
         key: scope
         for key, scope in starting.items()
-        if key in held or _any_of(read.values(), index.graph.descendants(scope.run.job_id), scope.run.business_date)
+        if key in held
+        or includes_any(read.values(), index.graph.descendants(scope.run.job_id), scope.run.business_date)
     }
     left_out = [(one.run, one.why) for key, one in starting.items() if key not in between]
     left_out += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - scopes]
     left_out += [(run, "it is good again") for run in match.broken() if index.is_green(run)]
-    scopes, blocked = _without_blocked(index, scopes)
+    scopes, blocked = without_blocked(index, scopes)
     steps = reassess_steps(with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash))
-    out = [*(_left(index, run, why) for run, why in left_out), *blocked]
+    out = [*(left_out_run(index, run, why) for run, why in left_out), *blocked]
     taken = {step.job for step in steps}
     once = tuple({edge.job: edge for edge in reversed(out) if edge.job not in taken}.values())[::-1]
     left = (*once, *superseded_notes(index, runs, instead, scopes))
@@ -242,19 +205,6 @@ def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[Servic
     return {name: (day, nodes) for name, (day, nodes) in affected.items() if delivered_at(index, day) is None}
 
 
-def _todo(
-    index: EstateIndex, match: IncidentMatch, days: AffectedDays
-) -> tuple[dict[RunKey, _PlanScope], Mapping[RunKey, tuple[SavedService, ...]]]:
-    saves = days_saved(index, match, days)
-    broken = [run for run in match.broken() if index.is_red_now(run) or (has_started(run) and index.is_stale(run))]
-    again = [run for run in match.broken() if run.state.is_open and has_started(run) and run not in broken]
-    todo = {run_key(run): _PlanScope(run, _why(run), saves.get(run_key(run), ())) for run in broken}
-    for run in again:
-        why = f"it runs {'again already' if run.attempt > 1 else 'still'}"
-        todo[run_key(run)] = _PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
-    return todo, saves
-
-
 def propose_bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can_act: CanAct) -> PlanDraft:
     """The same verb for each of these runs, upstreams before their downstreams; runs out of view are left out."""
     estate = without_own_pauses(estate)
@@ -262,10 +212,10 @@ def propose_bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: dateti
     found = {number: index.run_by_id(number) for number in dict.fromkeys(run_ids)}
     runs = [run for run in found.values() if run is not None]
     good = [run for run in runs if verb in _MARKS and _is_good(index, run)]
-    scopes = [_PlanScope(run, f"marked; it is {run.state}") for run in runs if run not in good]
+    scopes = [PlanScope(run, f"marked; it is {run.state}") for run in runs if run not in good]
     gone = [LeftOutRun(f"run {number}", number, "out of view") for number, run in found.items() if run is None]
     steps = _steps(index, scopes, can_act, verb)
-    left = (*gone, *(_left(index, run, NOTHING_TO_MARK) for run in good))
+    left = (*gone, *(left_out_run(index, run, NOTHING_TO_MARK) for run in good))
     return PlanDraft("bulk", f"{verb} {len(steps)} runs", None, steps, left)
 
 
@@ -274,61 +224,14 @@ def _is_good(index: EstateIndex, run: RunFacts) -> bool:
     return run.state is RunState.SUCCEEDED and not asserted and not index.is_stale(run)
 
 
-def _needed(
-    index: EstateIndex,
-    days: AffectedDays,
-    todo: Mapping[RunKey, _PlanScope],
-    saves: Mapping[RunKey, tuple[SavedService, ...]],
-) -> tuple[dict[RunKey, _PlanScope], dict[RunKey, _PlanScope]]:
-    scopes: dict[RunKey, _PlanScope] = {}
-    starting: dict[RunKey, _PlanScope] = {}
-    held = hold_policies(index)
-    for day, _ in days.values():
-        for node in day.unfinished():
-            if node.run is not None and run_key(node.run) in todo:
-                scopes[run_key(node.run)] = todo[run_key(node.run)]
-            elif (why := native_start_reason(index, held, node)) and _any_of(
-                scopes.values(), index.graph.ancestors(node.job_id), day.business_date
-            ):
-                run = node.run or to_come(node, day)
-                starting[run_key(run)] = _PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
-    return scopes, starting
-
-
-def _after_its_start(index: EstateIndex, one: _PlanScope, due: datetime) -> _PlanScope:
+def _after_its_start(index: EstateIndex, one: PlanScope, due: datetime) -> PlanScope:
     at = zoned_time(due, index.job(one.run.job_id).zone, index.now)
     why = f"its schedule starts it at {at}, before its upstreams have succeeded: run again after both, where too early"
     return replace(one, verb=Verb.RERUN, why=why)
 
 
-def _any_of(scopes: Iterable[_PlanScope], job_ids: Collection[int], business_date: date) -> bool:
-    """True if a run of one of these jobs on that date must run again."""
-    return any(scope.run.job_id in job_ids and scope.run.business_date == business_date for scope in scopes)
-
-
-def _without_blocked(
-    index: EstateIndex, scopes: Mapping[RunKey, _PlanScope]
-) -> tuple[dict[RunKey, _PlanScope], list[LeftOutRun]]:
-    """A run that its own scheduler keeps back until a step's job is good goes on by itself."""
-    jobs = {(scope.run.job_id, scope.run.business_date) for scope in scopes.values()}
-    kept: dict[RunKey, _PlanScope] = {}
-    left: list[LeftOutRun] = []
-    for key, one in scopes.items():
-        above = [
-            edge.upstream
-            for edge in index.graph.into(one.run.job_id)
-            if edge.native and (edge.upstream, one.run.business_date) in jobs
-        ]
-        if one.run.state is RunState.BLOCKED and above:
-            name = index.name(above[0])
-            left.append(_left(index, one.run, f"its own scheduler starts it once {name} is good"))
-        else:
-            kept[key] = one
-    return kept, left
-
-
 def _steps(
-    index: EstateIndex, scopes: Sequence[_PlanScope], can_act: CanAct, verb: Verb | None = None
+    index: EstateIndex, scopes: Sequence[PlanScope], can_act: CanAct, verb: Verb | None = None
 ) -> tuple[DraftStep, ...]:
     rank = index.graph.ranks({scope.run.job_id for scope in scopes})
     ordered = sorted(
@@ -341,15 +244,15 @@ def _steps(
     return with_native_starts(index, steps, [scope.run for scope in ordered])
 
 
-def _with_own_start(index: EstateIndex, one: _PlanScope, scopes: Sequence[_PlanScope]) -> _PlanScope:
+def _with_own_start(index: EstateIndex, one: PlanScope, scopes: Sequence[PlanScope]) -> PlanScope:
     natively = {edge.upstream for edge in index.graph.into(one.run.job_id) if edge.native}
-    if one.verb == WAIT or not _any_of(scopes, natively, one.run.business_date):
+    if one.verb == WAIT or not includes_any(scopes, natively, one.run.business_date):
         return one
     return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run replaces this step")
 
 
 def _step(
-    index: EstateIndex, one: _PlanScope, place: int, after: tuple[int, ...], can_act: CanAct, verb: Verb | None
+    index: EstateIndex, one: PlanScope, place: int, after: tuple[int, ...], can_act: CanAct, verb: Verb | None
 ) -> DraftStep:
     job, run = index.job(one.run.job_id), one.run
     fresh = not has_started(run)
@@ -390,13 +293,3 @@ def _alternatives(job: JobFacts, run: RunFacts, verb: str, can_act: CanAct) -> t
         elif run.state.is_red or run.state is RunState.PARTIAL:
             parts = ("downstream", "all")
     return (*parts, "mark-ok", "skip")
-
-
-def _why(run: RunFacts) -> str:
-    if run.state.is_red:
-        return f"it was {run.state}" if run.state is RunState.MISSED else f"it ended {run.state}"
-    return "it read what its upstream had not finished"
-
-
-def _left(index: EstateIndex, run: RunFacts, why: str) -> LeftOutRun:
-    return LeftOutRun(index.name(run.job_id), run.id or None, why)

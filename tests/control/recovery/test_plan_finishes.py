@@ -12,8 +12,8 @@ from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.expectations.expected_runs import expect_runs
-from console.control.recovery.minimise import AffectedDays
 from console.control.recovery.proposal import propose_recovery
+from console.control.recovery.savings import AffectedDays
 from console.control.services.status import service_days
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import round_up_to_minute

@@ -1,95 +1,26 @@
-"""The fewest steps of a plan: which run represents its job, which steps wait for which, and what each saves."""
+"""Savings: the service days that each step of a plan saves, and by when it must start."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from connectors.sdk.records import instant_key
-from connectors.sdk.states import Capability, RunEvidence, RunState
+from connectors.sdk.states import RunEvidence, RunState
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
 from console.control.incidents.decisions import threat_to_day
 from console.control.incidents.impact import RepairBudgets
 from console.control.services.status import Threat
-from console.control.snapshot.downstream import reads_of_other_periods
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_start_reason
-from console.control.snapshot.runs import RunKey, run_key, run_time
-from console.domain.estate import JobFacts, RunFacts
-from console.domain.plan import LeftOutRun, SavedService
+from console.control.snapshot.runs import RunKey, run_key
+from console.domain.estate import RunFacts
+from console.domain.plan import SavedService
 from console.domain.service import format_risk
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
-from console.timing.formats import local_time, zoned_time
-
-CanAct = Callable[[JobFacts, Capability], bool]
-"""Whether the kind of a job's system has this capability."""
-_NAMED = 3
-"""Superseded runs that are named one by one."""
-
-
-def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: CanAct) -> dict[RunKey, RunFacts]:
-    """Each run -> the one to rerun for it: the newest of its job and business date, because every rerun of a job
-    without periods does the same work; the run itself if its kind gives runs their own period or input."""
-    newest: dict[tuple[int, date], RunFacts] = {}
-    found = list(runs)
-    for run in found:
-        known = newest.get((run.job_id, run.business_date))
-        if known is None or run_time(known) < run_time(run):
-            newest[run.job_id, run.business_date] = run
-    return {
-        run_key(run): run
-        if can_act(index.job(run.job_id), Capability.PERIODS)
-        else newest[run.job_id, run.business_date]
-        for run in found
-    }
-
-
-def superseded_notes(
-    index: EstateIndex, runs: Mapping[RunKey, RunFacts], instead: Mapping[RunKey, RunFacts], steps: Iterable[RunKey]
-) -> list[LeftOutRun]:
-    """One line for each step that replaces other runs of its job. `instead`: from `representative_runs`."""
-    lines = []
-    for step in steps:
-        others = sorted((runs[key] for key, one in instead.items() if run_key(one) == step != key), key=run_time)
-        if others:
-            job = index.job(step[0])
-            shown = [local_time(run_time(run), job.zone, index.now) for run in others]
-            which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
-            by = zoned_time(run_time(instead[step]), job.zone, index.now)
-            words = f"{which}: superseded by the rerun of {by}"
-            lines.append(LeftOutRun(clean_line(job.name), others[-1].id or None, words))
-    return lines
-
-
-def step_dependencies(index: EstateIndex, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
-    """Position -> the positions that it waits for: the nearest steps upstream of it, on its date or on another that it
-    reads, and the run of its own job before it. `runs`: upstreams before their downstreams."""
-    after: dict[int, tuple[int, ...]] = {}
-    above: dict[int, set[int]] = {}
-    placed: dict[date, dict[int, list[int]]] = {}
-    last: dict[int, int] = {}
-    places: dict[RunKey, int] = {}
-    for place, run in enumerate(runs, 1):
-        jobs = placed.setdefault(run.business_date, {})
-        read = index.graph.ancestors(run.job_id) & jobs.keys()
-        found = {each for job_id in read for each in jobs[job_id]}
-        found |= {places[run_key(each)] for each in reads_of_other_periods(index, run) if run_key(each) in places}
-        if run.job_id in last:
-            found.add(last[run.job_id])
-        nearest: list[int] = []
-        covered: set[int] = set()
-        for edge in sorted(found, reverse=True):
-            if edge not in covered:
-                nearest.append(edge)
-                covered |= above[edge] | {edge}
-        after[place], above[place] = tuple(sorted(nearest)), covered
-        jobs.setdefault(run.job_id, []).append(place)
-        places[run_key(run)] = place
-        last[run.job_id] = place
-    return after
-
+from console.timing.formats import zoned_time
 
 SURE = 0.99
 """A P(late) above this leaves no chance that is worth a word."""

@@ -1,0 +1,199 @@
+"""Selection: the fewest runs to repeat, one per job and date where that does, and the order between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from connectors.sdk.states import Capability, RunState
+from console.control.holds.conditions import HoldPolicy, hold_policies
+from console.control.holds.warnings import hold_refusal
+from console.control.incidents.correlation import IncidentMatch
+from console.control.recovery.savings import TO_COME, AffectedDays, days_saved, to_come
+from console.control.snapshot.downstream import reads_of_other_periods
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.holds import held_start_reason
+from console.control.snapshot.runs import RunKey, has_started, run_key, run_time
+from console.domain.action import MANUAL_KIND
+from console.domain.dependency import DependencyMode
+from console.domain.estate import JobFacts, RunFacts
+from console.domain.plan import WAIT, LeftOutRun, SavedService
+from console.forecast.finish_times import ForecastNode, NodeState
+from console.text.cleaning import clean_line
+from console.timing.formats import local_time, zoned_time
+
+CanAct = Callable[[JobFacts, Capability], bool]
+"""Whether the kind of a job's system has this capability."""
+_NAMED = 3
+"""Superseded runs that are named one by one."""
+
+
+def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: CanAct) -> dict[RunKey, RunFacts]:
+    """Each run -> the one to rerun for it: the newest of its job and business date, because every rerun of a job
+    without periods does the same work; the run itself if its kind gives runs their own period or input."""
+    newest: dict[tuple[int, date], RunFacts] = {}
+    found = list(runs)
+    for run in found:
+        known = newest.get((run.job_id, run.business_date))
+        if known is None or run_time(known) < run_time(run):
+            newest[run.job_id, run.business_date] = run
+    return {
+        run_key(run): run
+        if can_act(index.job(run.job_id), Capability.PERIODS)
+        else newest[run.job_id, run.business_date]
+        for run in found
+    }
+
+
+def superseded_notes(
+    index: EstateIndex, runs: Mapping[RunKey, RunFacts], instead: Mapping[RunKey, RunFacts], steps: Iterable[RunKey]
+) -> list[LeftOutRun]:
+    """One line for each step that replaces other runs of its job. `instead`: from `representative_runs`."""
+    lines = []
+    for step in steps:
+        others = sorted((runs[key] for key, one in instead.items() if run_key(one) == step != key), key=run_time)
+        if others:
+            job = index.job(step[0])
+            shown = [local_time(run_time(run), job.zone, index.now) for run in others]
+            which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
+            by = zoned_time(run_time(instead[step]), job.zone, index.now)
+            words = f"{which}: superseded by the rerun of {by}"
+            lines.append(LeftOutRun(clean_line(job.name), others[-1].id or None, words))
+    return lines
+
+
+def step_dependencies(index: EstateIndex, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
+    """Position -> the positions that it waits for: the nearest steps upstream of it, on its date or on another that it
+    reads, and the run of its own job before it. `runs`: upstreams before their downstreams."""
+    after: dict[int, tuple[int, ...]] = {}
+    above: dict[int, set[int]] = {}
+    placed: dict[date, dict[int, list[int]]] = {}
+    last: dict[int, int] = {}
+    places: dict[RunKey, int] = {}
+    for place, run in enumerate(runs, 1):
+        jobs = placed.setdefault(run.business_date, {})
+        read = index.graph.ancestors(run.job_id) & jobs.keys()
+        found = {each for job_id in read for each in jobs[job_id]}
+        found |= {places[run_key(each)] for each in reads_of_other_periods(index, run) if run_key(each) in places}
+        if run.job_id in last:
+            found.add(last[run.job_id])
+        nearest: list[int] = []
+        covered: set[int] = set()
+        for edge in sorted(found, reverse=True):
+            if edge not in covered:
+                nearest.append(edge)
+                covered |= above[edge] | {edge}
+        after[place], above[place] = tuple(sorted(nearest)), covered
+        jobs.setdefault(run.job_id, []).append(place)
+        places[run_key(run)] = place
+        last[run.job_id] = place
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class PlanScope:
+    """A run that must run again, why, and the services that it helps."""
+
+    run: RunFacts
+    why: str
+    saves: tuple[SavedService, ...] = ()
+    verb: str = ""
+    """Empty: whichever way it can run again."""
+
+
+def broken_runs(
+    index: EstateIndex, match: IncidentMatch, days: AffectedDays
+) -> tuple[dict[RunKey, PlanScope], Mapping[RunKey, tuple[SavedService, ...]]]:
+    saves = days_saved(index, match, days)
+    broken = [run for run in match.broken() if index.is_red_now(run) or (has_started(run) and index.is_stale(run))]
+    again = [run for run in match.broken() if run.state.is_open and has_started(run) and run not in broken]
+    todo = {run_key(run): PlanScope(run, _why(run), saves.get(run_key(run), ())) for run in broken}
+    for run in again:
+        why = f"it runs {'again already' if run.attempt > 1 else 'still'}"
+        todo[run_key(run)] = PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
+    return todo, saves
+
+
+def _why(run: RunFacts) -> str:
+    if run.state.is_red:
+        return f"it was {run.state}" if run.state is RunState.MISSED else f"it ended {run.state}"
+    return "it read what its upstream had not finished"
+
+
+def needed_runs(
+    index: EstateIndex,
+    days: AffectedDays,
+    todo: Mapping[RunKey, PlanScope],
+    saves: Mapping[RunKey, tuple[SavedService, ...]],
+) -> tuple[dict[RunKey, PlanScope], dict[RunKey, PlanScope]]:
+    scopes: dict[RunKey, PlanScope] = {}
+    starting: dict[RunKey, PlanScope] = {}
+    held = hold_policies(index)
+    for day, _ in days.values():
+        for node in day.unfinished():
+            if node.run is not None and run_key(node.run) in todo:
+                scopes[run_key(node.run)] = todo[run_key(node.run)]
+            elif (why := native_start_reason(index, held, node)) and includes_any(
+                scopes.values(), index.graph.ancestors(node.job_id), day.business_date
+            ):
+                run = node.run or to_come(node, day)
+                starting[run_key(run)] = PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
+    return scopes, starting
+
+
+def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> str:
+    """Why a job that waits for a step is not a step itself; empty if it is not about to start. `held`: policies by
+    job."""
+    if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, node.at, index.now)):
+        return f"{words}: it does not start by itself; release it or run it"
+    kept = held.get(node.job_id)
+    if kept is not None and node.how in TO_COME:
+        job = index.job(node.job_id)
+        due_text = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
+        alone = "it stays held" if kept.is_standing else "it starts all the same"
+        if kept.mode is DependencyMode.TRIGGER and node.due is None:
+            return "Headway starts it once its upstreams have succeeded; not while no engine works"
+        if why := hold_refusal(index.estate, job.id, node.due, index.now):
+            return f"its hold was refused ({why}): its start{due_text} comes all the same, unless a later try holds it"
+        return f"its start{due_text} is held until its upstreams have succeeded; while no engine works {alone}"
+    job = index.job(node.job_id)
+    if job.kind == MANUAL_KIND and node.how in TO_COME:
+        return f"a person completes it: headway action complete {clean_line(job.name)}"
+    if node.how is NodeState.CLOCK and node.due is not None:
+        start = zoned_time(node.due, job.zone, index.now)
+        return f"its schedule starts it at {start}: rerun it if that is too early"
+    if node.how is NodeState.WAITS:
+        is_held = node.run is not None and node.run.state is RunState.HELD
+        return "it is held, and started once it is released" if is_held else "its own scheduler starts it"
+    return "it runs" if node.how is NodeState.RUNNING else ""
+
+
+def includes_any(scopes: Iterable[PlanScope], job_ids: Collection[int], business_date: date) -> bool:
+    """True if a run of one of these jobs on that date must run again."""
+    return any(scope.run.job_id in job_ids and scope.run.business_date == business_date for scope in scopes)
+
+
+def without_blocked(
+    index: EstateIndex, scopes: Mapping[RunKey, PlanScope]
+) -> tuple[dict[RunKey, PlanScope], list[LeftOutRun]]:
+    """A run that its own scheduler keeps back until a step's job is good goes on by itself."""
+    jobs = {(scope.run.job_id, scope.run.business_date) for scope in scopes.values()}
+    kept: dict[RunKey, PlanScope] = {}
+    left: list[LeftOutRun] = []
+    for key, one in scopes.items():
+        above = [
+            edge.upstream
+            for edge in index.graph.into(one.run.job_id)
+            if edge.native and (edge.upstream, one.run.business_date) in jobs
+        ]
+        if one.run.state is RunState.BLOCKED and above:
+            name = index.name(above[0])
+            left.append(left_out_run(index, one.run, f"its own scheduler starts it once {name} is good"))
+        else:
+            kept[key] = one
+    return kept, left
+
+
+def left_out_run(index: EstateIndex, run: RunFacts, why: str) -> LeftOutRun:
+    return LeftOutRun(index.name(run.job_id), run.id or None, why)
