@@ -12,7 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.config import key_table
-from console.control.explain.lineage import LayoutNode
+from console.control.explain.lineage_layout import LayoutNode
 from console.tui.widgets.layered_drawing import LayeredDrawing
 from console.tui.widgets.paint import Segment, palette
 from console.tui.widgets.table import moved_place

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from console.control.explain.lineage import EdgeChannel, LayerPair, LineageLayout, edge_channels
+from console.control.explain.lineage_layout import EdgeChannel, LayerPair, LineageLayout, edge_channels
 from console.tui.widgets.paint import Segment, cut_runs, fit_middle, length_of
 
 BOX = " ╴╸╷┐┑╻┒┓╶─╾┌┬┭┎┰┱╺╼━┍┮┯┏┲┳╵┘┙│┤┥╽┧┪└┴┵├┼┽┟╁╅┕┶┷┝┾┿┢╆╈╹┚┛╿┦┩┃┨┫┖┸┹┞╀╃┠╂╉┗┺┻┡╄╇┣╊╋"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from console.control.explain.lineage import LayoutRequest, assign_lanes, edge_channels, lay_out
+from console.control.explain.lineage_layout import LayoutRequest, assign_lanes, edge_channels, lay_out
 from tests.properties import examples
 
 NETS = st.dictionaries(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.explain.lineage import FOLDED, LayoutRequest, LineageLayout, lay_out
+from console.control.explain.lineage_layout import FOLDED, LayoutRequest, LineageLayout, lay_out
 from tests.properties import examples
 
 EDGES = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=45)

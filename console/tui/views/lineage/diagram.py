@@ -8,17 +8,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from console.control.explain.lineage import (
-    FOLDED,
-    LayerPair,
-    LayoutNode,
-    LayoutRequest,
-    LineageLayout,
-    LineageReach,
-    blast_radius,
-    lay_out,
-    runs_read_by_edge,
-)
+from console.control.explain.lineage import LineageReach, blast_radius, runs_read_by_edge
+from console.control.explain.lineage_layout import FOLDED, LayerPair, LayoutNode, LayoutRequest, LineageLayout, lay_out
 from console.domain.dependency import LineageJob, LineageRun, RunInput
 from console.domain.forecast import JobForecastView
 from console.domain.service import ServiceView

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from console.control.explain.lineage import LayoutRequest, LineageReach, lay_out
+from console.control.explain.lineage import LineageReach
+from console.control.explain.lineage_layout import LayoutRequest, lay_out
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.service import Reason, ReasonKind
 from console.tui.dialogs import what_if

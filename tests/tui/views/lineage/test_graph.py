@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.explain.lineage import LayoutRequest, LineageLayout, edge_channels, lay_out
+from console.control.explain.lineage_layout import LayoutRequest, LineageLayout, edge_channels, lay_out
 from console.tui.widgets.layered_drawing import BOX, LayeredDrawing, NodeSign
 from tests.properties import examples
 
