@@ -131,7 +131,7 @@ def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
         return NO_FORECAST if seconds is None else "+" * (seconds >= 0) + format_duration(seconds)
 
     return (
-        ValueColumn("done by", lambda job: f"{clock(job.p50, job)}–{clock(job.p95, job)}", drop=2),
+        ValueColumn("expected", lambda job: f"{clock(job.p50, job)}–{clock(job.p95, job)}", drop=2),
         ValueColumn("critical", lambda job: format_percent(job.decides)),
         ValueColumn("risk", lambda job: format_probability(job.p_late), drop=1),
         ValueColumn("slack", slack),
@@ -387,7 +387,7 @@ def timeline_table(lanes: Sequence[TimelineLane], near: datetime) -> Table:
         ValueColumn("ran", lambda lane: status(lane)[2], drop=1),
         ValueColumn("done", lambda lane: clock(lane.done)),
         ValueColumn("expected", lambda lane: clock(lane.expected)),
-        ValueColumn("95 % by", lambda lane: clock(lane.late), drop=3),
+        ValueColumn("p95", lambda lane: clock(lane.late), drop=3),
     )
 
 

@@ -297,7 +297,7 @@ def _service_lines(service: ServiceView, now: datetime) -> list[str]:
         f"acknowledged   {acknowledged_text(service, now) or '–'}",
         f"runbook        {service.runbook or '–'}",
         f"why            {service.reason or '–'}",
-        f"path           {critical_path_text(service) or '–'}",
+        f"critical path  {critical_path_text(service) or '–'}",
         *(
             f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
             for source in service.sources

@@ -69,7 +69,7 @@ def _variant_line(name: str, odds: WhatIfOutcome, outlook: WhatIfView, ctx: Rend
     return [
         (f"  {fit(name, NAME_WIDTH)} ", "dim" if name == UNCHANGED else "plain"),
         (fit(format_risk(odds.late), LATE), style),
-        (f"done {p50}{until}", "plain"),
+        (f"expected {p50}{until}", "plain"),
     ]
 
 

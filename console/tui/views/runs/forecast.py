@@ -87,7 +87,7 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
 def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
     p50, p80, p95 = (ctx.hm(at, view.zone) for at in (view.p50, view.p80, view.p95))
     text = f"{p50}, p80 {p80}, p95 {p95}" if p50 != p95 else p50
-    return [("done ", "dim"), (text, "plain")]
+    return [("expected ", "dim"), (text, "plain")]
 
 
 def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:

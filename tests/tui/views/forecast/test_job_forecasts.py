@@ -36,7 +36,7 @@ def text(lines: object) -> str:
 def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     views = [view for view in all_ahead() if view.job == EXTRACT]
     finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
-    assert " done 04:12, p80 04:20, p95 04:41" == finish
+    assert " expected 04:12, p80 04:20, p95 04:41" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
     assert ["service", "due", "risk", "slack", "act by", "green by", "decides"] == head
     assert ["Supply plan", "06:30", "38 %", "+9m", "03:58 40m", "04:21", "97 %"] == supply
@@ -165,7 +165,7 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     rows = story_lines(view, LOOK, 120, 40)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
     assert "tier 2   risk 38 %   green by 04:21" in told
-    assert "risk 38 %: done 05:50, p80 06:14, p95 06:52" in text(evidence_lines(view, LOOK))
+    assert "risk 38 %: expected 05:50, p80 06:14, p95 06:52" in text(evidence_lines(view, LOOK))
 
 
 def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
