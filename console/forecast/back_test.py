@@ -182,7 +182,7 @@ class BackTest:
         self._foresee = foresee
         part = kept.shape.components_with(service.terminals)
         beside = [one for one in estate.services if one.name != service.name and one.instance is None]
-        mine = kept.graph.members(each for each in service.terminals if each in estate.jobs)
+        mine = kept.graph.members(terminal for terminal in service.terminals if terminal in estate.jobs)
         if any(pool_of(estate.declared, estate.jobs[each]) is not None for each in mine):
             beside = [one for one in beside if not part.isdisjoint(kept.shape.components_with(one.terminals))]
         else:
@@ -192,7 +192,7 @@ class BackTest:
         jobs = set[int]().union(*members)
         self._services = services
         self._estate = Estate(
-            jobs={each: _as_accepted(estate.jobs[each]) for each in sorted(jobs)},
+            jobs={job: _as_accepted(estate.jobs[job]) for job in sorted(jobs)},
             runs=(),
             durations={},
             dependencies=tuple(_between_units(kept.graph, kept.shape.edges_in(part), jobs)),
@@ -204,9 +204,9 @@ class BackTest:
         )
         self._targets = [estate.targets[each] for each in sorted({job.target_id for job in self._estate.jobs.values()})]
         self._is_read = all(each in estate.history for each in members[0])
-        self._history = {each: estate.history.get(each, NO_HISTORY) for each in jobs}
+        self._history = {job: estate.history.get(job, NO_HISTORY) for job in jobs}
         self._ran = {each: list(past_successes(history)) for each, history in self._history.items()}
-        self._members = [tuple(sorted(each)) for each in members]
+        self._members = [tuple(sorted(job_ids)) for job_ids in members]
         self._graph = DependencyGraph(self._estate.jobs, self._estate.dependencies)
         self._ends = services[0].terminals
 
@@ -262,9 +262,9 @@ class BackTest:
     def _night(self, business_date: date) -> _TestedNight | None:
         """None where it cannot be told."""
         service, members, night = self._services[0], self._members[0], business_date.toordinal()
-        mine = {each: [ran for ran in self._ran[each] if ran.day == night] for each in members}
+        mine = {member: [ran for ran in self._ran[member] if ran.day == night] for member in members}
         ran = [one for of_job in mine.values() for one in of_job]
-        if not ran or any(not self._tells(each, night) for each in members):
+        if not ran or any(not self._tells(member, night) for member in members):
             return None
         after = max(one.ended for one in ran) + _SECOND
         index = self._picture(self._history, (), business_date, after)
@@ -273,7 +273,7 @@ class BackTest:
         day = forecast(index, service, members, business_date)
         if day.finish is None or any(node.how is not NodeState.DONE for node in day.nodes.values()):
             return None
-        starts = {each: scheduled_starts(index, index.job(each), business_date) for each in members}
+        starts = {member: scheduled_starts(index, index.job(member), business_date) for member in members}
         if any(not self._is_by_its_clock(each, of_job, starts[each]) for each, of_job in mine.items()):
             return None
         opens = min([*(one.began for one in ran), *(due for of_job in starts.values() for due in of_job[:1])]) - BEFORE
@@ -345,7 +345,7 @@ def _as_accepted(job: JobFacts) -> JobFacts:
 
 
 def _of_units(graph: DependencyGraph, service: ServiceFacts) -> ServiceFacts:
-    return replace(service, terminals=tuple(dict.fromkeys(graph.unit(each) for each in service.terminals)))
+    return replace(service, terminals=tuple(dict.fromkeys(graph.unit(terminal) for terminal in service.terminals)))
 
 
 def _between_units(

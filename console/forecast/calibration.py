@@ -107,7 +107,9 @@ def recalibrated(late: float, slopes: Floats) -> float:
 
 def learned_slopes(forecasts: Sequence[PastForecasts]) -> Floats:
     """The recalibration by the estate's own forecasts, oldest first."""
-    return fit_slopes([ForecastNight(np.array(each.late), each.was_late, each.night) for each in forecasts])
+    return fit_slopes(
+        [ForecastNight(np.array(forecast.late), forecast.was_late, forecast.night) for forecast in forecasts]
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,7 @@ def indispensable_jobs(index: EstateIndex, day: ServiceForecast) -> set[int]:
     nodes = day.nodes
     if nodes.keys().isdisjoint(index.graph.gated):
         return set(nodes)
-    found = {each for each in day.ends if each in nodes}
+    found = {end for end in day.ends if end in nodes}
     ahead = list(found)
     while ahead:
         job_id = ahead.pop()
@@ -369,7 +369,7 @@ def _is_running(run: RunFacts | None) -> bool:
 def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: RunFacts | None) -> list[datetime]:
     """The clock starts that no run has come of, after `run` where there is one."""
     begun = {each.period_at for each in index.runs.get(job.id, ()) if has_started(each)}
-    return [each for each in starts if each not in begun and (run is None or each > run_time(run))]
+    return [start for start in starts if start not in begun and (run is None or start > run_time(run))]
 
 
 def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:
@@ -426,8 +426,8 @@ def has_day(index: EstateIndex, service: ServiceFacts, members: Iterable[int], b
     calendar = index.estate.declared.calendar(service.calendar)
     if calendar is not None and not counts(calendar, business_date):
         return False
-    ends = {index.graph.unit(each) for each in service.terminals if each in index.estate.jobs}
-    timed = {each for each in ends if not has_no_clock(index.job(each))}
+    ends = {index.graph.unit(terminal) for terminal in service.terminals if terminal in index.estate.jobs}
+    timed = {end for end in ends if not has_no_clock(index.job(end))}
     return any(
         index.of_day(each, business_date) or scheduled_starts(index, index.job(each), business_date)
         for each in timed or {*ends, *members}
@@ -441,15 +441,17 @@ def forecast(index: EstateIndex, service: ServiceFacts, members: Iterable[int], 
     planned = planned_extension(index.estate.declared, service, business_date, promised)
     extended = extension_of(index.estate.extensions, service, business_date, promised) or planned
     deadline = extended.until if extended else promised
-    ends = tuple(dict.fromkeys(index.graph.unit(each) for each in service.terminals))
-    order = index.graph.ordered(members_read(index, ends, (each for each in members if each in index.estate.jobs)))
+    ends = tuple(dict.fromkeys(index.graph.unit(terminal) for terminal in service.terminals))
+    order = index.graph.ordered(
+        members_read(index, ends, (member for member in members if member in index.estate.jobs))
+    )
     chosen = runs_read(index, order, ends, business_date, deadline)
     nodes: dict[int, ForecastNode] = {}
     for job_id in order:
         longer, _ = takes_longer(index.estate.declared, index.job(job_id).name, business_date)
         nodes[job_id] = _node(index, nodes, job_id, *chosen[job_id], business_date, longer)
-    last = _latest([nodes[each] for each in ends if each in nodes])
-    finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
+    last = _latest([nodes[end] for end in ends if end in nodes])
+    finish = _all_done([nodes[end] for end in ends if end in nodes], _BEGINNING) if last else None
     path, job = list[int](), last.job_id if last else None
     while job is not None:
         path.append(job)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
 
 from connectors.sdk.records import RunRecord, Schedule, instant_key
+from console.timing.durations import TICK
 from console.timing.schedule import is_interval, last_instant, next_instant
 from console.timing.zones import date_in_window, zone_of
 
@@ -25,7 +26,6 @@ _OF_ITS_PERIOD = 4
 _RARE = timedelta(hours=1)
 """A start between two instants that lie closer together is late, rather than early, while the one before is free."""
 
-_TICK = timedelta(microseconds=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -114,7 +114,7 @@ def _fulfilled_by(schedule: Schedule, started: datetime, may_start_early: bool) 
     instant = last_instant(schedule, started + SLACK)
     if instant is not None and instant > started:
         yield instant
-        instant = last_instant(schedule, instant - _TICK)
+        instant = last_instant(schedule, instant - TICK)
     before = instant
     if before is not None and started - before > min(LATEST_START, _period_after(schedule, before)):
         before = None

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import time, timedelta
 
+TICK = timedelta(microseconds=1)
+"""The smallest difference between two instants."""
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _PART = r"(\d+(?:\.\d+)?)([dhms])"
 

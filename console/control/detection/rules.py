@@ -20,7 +20,7 @@ from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import BEGINNING, NEVER, red_since, run_time
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity
-from console.timing.durations import format_duration
+from console.timing.durations import TICK, format_duration
 from console.timing.formats import dated_time, zoned_time
 from console.timing.maintenance import maintenance_of_job, starts_later, takes_longer
 
@@ -376,7 +376,6 @@ def unjudged_reason(index: EstateIndex, job: JobFacts) -> str:
 
 OVER = "it no longer holds"
 UNWATCHED = "its job is no longer watched"
-_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +419,7 @@ def _fill(index: EstateIndex, job: JobFacts, settings: JobRuleSettings, entry: J
     entry.next_finding_at = min(later, default=None)
     grace = timedelta(seconds=settings.of(DetectionRule.LATE_START, job).least_delay)
     due = [run_time(run) for run in facts.due]
-    entry.expire_at((*later, *due, *(at + grace + _TICK for at in due)), index.now)
+    entry.expire_at((*later, *due, *(at + grace + TICK for at in due)), index.now)
     if facts.proofs:
         index.memo.depends_on_poll(entry)
     if index.graph.is_on_loop(index.graph.unit(job.id)):

@@ -34,7 +34,7 @@ from console.domain.settings import JobPool
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import is_start_expected
-from console.timing.durations import format_duration
+from console.timing.durations import TICK, format_duration
 from console.timing.formats import zoned_time
 from console.timing.maintenance import maintenance_of_job, starts_later
 from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant
@@ -230,7 +230,6 @@ def _next_due(estate: Estate, job: JobFacts, cadence: Cadence, last: datetime) -
 AHEAD = 6
 FREQUENT_AHEAD = 2
 _FREQUENT_WITHIN = timedelta(hours=2)
-_TICK = timedelta(microseconds=1)
 _NO_START = {"cron": "nothing in the log", "replay": "nothing in the log", "heartbeat": "no report"}
 """Text for a missing start by kind of system, for jobs with crontab schedules."""
 
@@ -314,7 +313,7 @@ class _Demand:
             entry.expected = (usual.run,) if _reads_otherwise(usual.run, known_run) else ()
             entry.withdrawn = tuple(_withdrawn(existing.values(), {usual.run.period_key}))
             entry.next_at = usual.until if usual.until > now else None
-            entry.expire_at((usual.until, usual.run.period_at + estate.settings.lookback + _TICK), now)
+            entry.expire_at((usual.until, usual.run.period_at + estate.settings.lookback + TICK), now)
             if usual.until <= now:
                 memo.depends_on_poll(entry)
             return

@@ -72,9 +72,9 @@ def runs_read_by_edge(
         reader = next((run for run in runs.get(downstream, ()) if run.started is not None), None)
         if reader is None or reader.started is None:
             continue
-        told = [key for job, key in reader.inputs if job in _called(names.get(upstream, ""))]
-        if told:
-            read = next((run for run in runs.get(upstream, ()) if run.period_key in told), None)
+        named = [key for job, key in reader.inputs if job in _called(names.get(upstream, ""))]
+        if named:
+            read = next((run for run in runs.get(upstream, ()) if run.period_key in named), None)
             found[upstream, downstream] = RunInput(reader, read, is_told=True)
         elif runs.get(upstream):
             found[upstream, downstream] = RunInput(reader, _there(runs[upstream], reader.started))
@@ -132,10 +132,10 @@ class LineageReach:
     @cached_property
     def critical(self) -> frozenset[str]:
         """Names of the jobs on the critical path of a service that is not delivered yet."""
-        return frozenset(name for one in self.services if one.delivered is None for name in one.path)
+        return frozenset(name for service in self.services if service.delivered is None for name in service.path)
 
     def jobs(self, job_ids: Iterable[int]) -> list[LineageJob]:
-        return [self.view.jobs[each] for each in job_ids]
+        return [self.view.jobs[job_id] for job_id in job_ids]
 
     @cached_property
     def critical_edges(self) -> frozenset[tuple[int, int]]:

@@ -68,7 +68,7 @@ class TimelineLane:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """When a job is done: as it looks, and if it slips."""
+    """The forecast end of a job: expected, and at the latest."""
 
     p50: datetime
     p95: datetime
@@ -78,25 +78,25 @@ def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
     """Services, the most urgent first, each with the jobs of its path that no service before it has. `at`: now, or an
     earlier moment of that night; then nothing later is shown."""
     found: list[TimelineLane] = []
-    told: set[int] = set()
+    shown: set[int] = set()
     order = sorted(enumerate(night.services), key=lambda each: (each[1].act_by or each[1].deadline, each[1].tier))
     for place, service in order:
         path = [night.jobs[each] for each in night.paths.get(place, ())]
         is_present = at >= night.now
-        said = None if is_present else _told(night.told.get(place, ()), at)
+        published = None if is_present else _published_before(night.told.get(place, ()), at)
         foreseen = night.foreseen.get(place, {}) if is_present else {}
-        if said is not None and said.p50 is not None and path:
-            foreseen = {path[-1].id: (said.p50, said.p95 or said.p50)}
+        if published is not None and published.p50 is not None and path:
+            foreseen = {path[-1].id: (published.p50, published.p95 or published.p50)}
         ends, below = _along(path, service.deadline, at, foreseen)
-        found.append(_service(service, ends, at, is_present, said))
-        new = [lane for lane in below if lane.job is not None and lane.job.id not in told]
+        found.append(_service(service, ends, at, is_present, published))
+        new = [lane for lane in below if lane.job is not None and lane.job.id not in shown]
         found += map(_waiting, new) if is_present else new
-        told.update(job.id for job in path)
+        shown.update(job.id for job in path)
     return found
 
 
-def _told(said: Sequence[PublishedForecast], at: datetime) -> PublishedForecast | None:
-    return next((one for one in reversed(said) if one.at <= at), None)
+def _published_before(forecasts: Sequence[PublishedForecast], at: datetime) -> PublishedForecast | None:
+    return next((forecast for forecast in reversed(forecasts) if forecast.at <= at), None)
 
 
 def _waiting(lane: TimelineLane) -> TimelineLane:
@@ -128,7 +128,7 @@ def _along(
         else:
             before = _End(lane.expected, lane.late) if lane.expected is not None and lane.late is not None else None
             if before is None:
-                rest = (_job(each, deadline, at, None, is_first=False) for each in path[place + 1 :])
+                rest = (_job(job, deadline, at, None, is_first=False) for job in path[place + 1 :])
                 found += [_as_foreseen(each, at, foreseen) for each in rest]
                 break
     return before, found
@@ -168,15 +168,15 @@ def _as_foreseen(lane: TimelineLane, at: datetime, foreseen: Foreseen) -> Timeli
 
 
 def _service(
-    service: ServiceView, ends: _End | None, at: datetime, is_present: bool, told: PublishedForecast | None
+    service: ServiceView, ends: _End | None, at: datetime, is_present: bool, published: PublishedForecast | None
 ) -> TimelineLane:
     done = service.delivered if service.delivered is not None and service.delivered <= at else None
     p50, p95 = (ends.p50, ends.p95) if ends else (None, None)
     if is_present:
         p50, p95 = service.expected, service.p95 or service.late
-    elif told is not None and told.p50 is not None:
-        p50, p95 = max(at, told.p50), max(at, told.p95 or told.p50)
-    status = service.timeliness if is_present else _past_status(service, done, p50, at, told)
+    elif published is not None and published.p50 is not None:
+        p50, p95 = max(at, published.p50), max(at, published.p95 or published.p50)
+    status = service.timeliness if is_present else _past_status(service, done, p50, at, published)
     if done is not None or p50 is None:
         return TimelineLane(service, None, (), status, done=done)
     p95 = max(p50, p95 or p50)
@@ -190,7 +190,11 @@ def _ahead(start: datetime, p50: datetime, p95: datetime) -> tuple[TimelineBar, 
 
 
 def _past_status(
-    service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime, told: PublishedForecast | None
+    service: ServiceView,
+    done: datetime | None,
+    expected: datetime | None,
+    at: datetime,
+    published: PublishedForecast | None,
 ) -> str:
     if not service.is_promised:
         return service.timeliness
@@ -200,8 +204,8 @@ def _past_status(
         return Timeliness.BREACHED
     if expected is None:
         return Timeliness.NO_ESTIMATE
-    if told is not None:
-        return judge_risk(told.late, AT_FIRST, None)
+    if published is not None:
+        return judge_risk(published.late, AT_FIRST, None)
     return Timeliness.WILL_MISS if expected > service.deadline else Timeliness.ON_TIME
 
 
@@ -215,6 +219,6 @@ def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
     ]
 
 
-def _bar(one: TimelineAttempt, at: datetime) -> TimelineBar:
-    kind = BarKind.RAN if one.ended is not None else BarKind.RUNS
-    return TimelineBar(kind, one.started, one.ended or at, one.state)
+def _bar(attempt: TimelineAttempt, at: datetime) -> TimelineBar:
+    kind = BarKind.RAN if attempt.ended is not None else BarKind.RUNS
+    return TimelineBar(kind, attempt.started, attempt.ended or at, attempt.state)

@@ -52,7 +52,7 @@ def run_in_question(index: EstateIndex, job_id: int) -> RunFacts | None:
 def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     """Of this job alone, the most weighty first; at least one."""
     job, run = index.job(job_id), run_in_question(index, job_id)
-    found = [*_out_of_reach(index, job), *_kept_back(index, job)]
+    found = [*_out_of_reach(index, job), *_hold_reason(index, job)]
     yield from found
     if run is not None and has_started(run):
         yield from _started(index, job, run)
@@ -89,7 +89,7 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         yield ExplanationStep(_name(job), "gone", text, since=job.gone_since, evidence=_poll(index, job), act=act)
 
 
-def _kept_back(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
+def _hold_reason(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     holds = [one for one in index.estate.holds if one.job_id == job.id and one.state.holds_back]
     for hold in holds:
         above = index.estate.jobs.get(hold.upstream_id or 0)
@@ -132,8 +132,9 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
     elif run.state is RunState.BLOCKED:
         yield _of(job, run, "upstream", "was not started: an upstream of it failed")
     elif run.state.is_red:
-        told = clean_line(run.message or run.reason)
-        text = f"is {run.state} for {run.business_date}{': ' + told if told else ''}"
+        text = f"is {run.state} for {run.business_date}"
+        if message := clean_line(run.message or run.reason):
+            text += f": {message}"
         yield _of(job, run, "failed", text, since=run.ended_at, act=_again(job))
     elif run.state is RunState.SUCCEEDED and not index.is_stale(run):
         yield _of(job, run, "done", f"is done for {run.business_date}", since=run.ended_at)

@@ -21,6 +21,7 @@ from console.domain.dependency import (
 from console.domain.estate import EvaluationSettings
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.timing.calendars import WEEKDAYS_ONLY, month_end_dates, previous_day
+from console.timing.durations import TICK
 from console.timing.schedule import instants, schedule_fault
 from console.timing.zones import business_window, date_in_window, zone_of
 
@@ -95,7 +96,6 @@ class GateStatus(StrEnum):
     """It will not come by itself."""
 
 
-_TICK = timedelta(microseconds=1)
 _BEST = (GateStatus.SATISFIED, GateStatus.WAITING, GateStatus.UNKNOWN, GateStatus.RED)
 _WORST = (GateStatus.RED, GateStatus.UNKNOWN, GateStatus.WAITING)
 
@@ -215,5 +215,5 @@ def _dues(clock: ScheduleView, opens: datetime, closes: datetime, now: datetime)
         return None
     if not told.expression.strip() and (told.next_at is None or told.next_at < opens):
         return None
-    over = instants(replace(told, next_at=None), opens - _TICK, min(closes - _TICK, now))  # before the next it names
-    return sorted({*over, *instants(told, opens - _TICK, closes - _TICK)})
+    over = instants(replace(told, next_at=None), opens - TICK, min(closes - TICK, now))  # before the next it names
+    return sorted({*over, *instants(told, opens - TICK, closes - TICK)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import Capability, RunState, Verb
@@ -14,6 +14,7 @@ from console.control.snapshot.runs import has_started, run_time
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.plan import DraftStep, LeftOutRun, PlanDraft
 from console.text.cleaning import clean_line
+from console.timing.durations import TICK
 from console.timing.formats import dated_time
 from console.timing.schedule import instants, is_interval, schedule_fault
 from console.timing.zones import business_window, zone_of
@@ -23,7 +24,6 @@ MAX_PERIODS = 31
 _EACH = 3
 """Periods left out for one reason that are named one by one."""
 _UNKNOWN = "is not known"
-_TICK = timedelta(microseconds=1)
 
 
 def backfill_periods(job: JobFacts, first: date, last: date, now: datetime) -> list[datetime]:
@@ -33,9 +33,9 @@ def backfill_periods(job: JobFacts, first: date, last: date, now: datetime) -> l
     opens, closes = business_window(first, zone, job.cutoff)[0], business_window(last, zone, job.cutoff)[1]
     if job.schedule.dialect == "none" or is_interval(job.schedule):
         return []
-    until = min(closes - _TICK, now)
-    past = instants(replace(job.schedule, next_at=None), opens - _TICK, until)  # before the next that its source names
-    return sorted({*past, *instants(job.schedule, opens - _TICK, until)})
+    until = min(closes - TICK, now)
+    past = instants(replace(job.schedule, next_at=None), opens - TICK, until)  # before the next that its source names
+    return sorted({*past, *instants(job.schedule, opens - TICK, until)})
 
 
 def propose_backfill(

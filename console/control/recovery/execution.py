@@ -152,7 +152,7 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
     moves: list[PlanMove] = [*ends]
     runs = [step for step in plan.steps if step.verb not in HOLD_VERBS]
     busy = Counter(step.system for step in runs if states[step.place] == "asked")
-    for step in sorted(plan.steps, key=lambda one: one.place):
+    for step in sorted(plan.steps, key=lambda step: step.place):
         if states[step.place] != "planned" or any(states.get(each) not in ENDED_STEP_STATES for each in step.after):
             continue
         move = _move(plan, step, now, busy[step.system], states)

@@ -99,10 +99,10 @@ def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -
         return (f"{name} does not answer: nothing can be sent there before it does",)
     lost = {day.key: day for day, nodes in days.values()
             if _save(index, day, threat_to_day(index, match, day, nodes).act_by).saved is False}  # fmt: skip
-    return tuple(dict.fromkeys(_lost_words(index, lost[each]) for each in sorted(lost)))
+    return tuple(dict.fromkeys(_unsaved_text(index, lost[each]) for each in sorted(lost)))
 
 
-def _lost_words(index: EstateIndex, day: ServiceForecast) -> str:
+def _unsaved_text(index: EstateIndex, day: ServiceForecast) -> str:
     if _may_be_saved(index, day) and day.odds is not None:
         return f"{day.service.name}: {format_risk(day.odds.late)}, its act-by has passed; the plan may still save it"
     return f"{day.service.name} cannot be saved any more; the plan repairs it for those who read it late"

@@ -22,7 +22,7 @@ from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.history import MIN_RUNS, EstimateKind
 from console.domain.job import Safety
 from console.text.cleaning import clean_line
-from console.timing.durations import format_duration
+from console.timing.durations import TICK, format_duration
 from console.timing.schedule import last_instant, next_instant
 
 IMPORTANT_TIERS = (1, 2)
@@ -30,7 +30,6 @@ OFF_BY = 0.5
 """Share of the larger by which the declared duration and the observed median may differ."""
 THIN_BUFFER = timedelta(minutes=10)
 OFTEN = timedelta(hours=12)
-_TICK = timedelta(microseconds=1)
 LEVELS = ("high", "medium", "low")
 
 
@@ -169,7 +168,7 @@ def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, mend: 
     if takes is None or has_no_clock(upstream) or has_no_clock(downstream):
         return
     began = last_instant(upstream.schedule, index.now)
-    starts = next_instant(downstream.schedule, began - _TICK) if began else None
+    starts = next_instant(downstream.schedule, began - TICK) if began else None
     if began is None or starts is None or _comes_again(downstream, starts):
         return
     buffer = starts - (began + takes)

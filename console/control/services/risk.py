@@ -95,9 +95,9 @@ def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> Ri
 
 
 def has_passed(act_by: datetime, now: datetime, was: LastVerdict | None) -> bool:
-    """True where a restart comes too late."""
-    told = was is not None and was.has_cause and was.timeliness is Timeliness.WILL_MISS
-    return now > act_by - (AHEAD if told else timedelta(0))
+    """True if a restart comes too late. A missed act-by stays missed until it is well ahead."""
+    was_missed = was is not None and was.has_cause and was.timeliness is Timeliness.WILL_MISS
+    return now > act_by - (AHEAD if was_missed else timedelta(0))
 
 
 ENOUGH_DAYS = 20
@@ -160,7 +160,7 @@ def distrust_reason(tallies: Mapping[str, ForecastTally], service: str) -> str:
 
 
 def score_forecasts(days: Sequence[ForecastDay], service: str = "") -> ForecastScore:
-    """Of these days, those without a forecast left out."""
+    """The score of the forecasts of these days; days without a forecast are left out."""
     days = [day for day in days if day.told]
     rows = tuple((one.late, 1 / len(day.told), day.was_late / len(day.told)) for day in days for one in day.told)
     widths = [
@@ -180,7 +180,7 @@ def _scored(known: ForecastTally, service: str, sharpness: timedelta | None) -> 
     share = known.late / known.days
     base = share * (1 - share)
     bins = tuple(_bins(known.told))
-    ece = sum(one.days * abs(one.told - one.late) for one in bins) / known.days
+    ece = sum(score_bin.days * abs(score_bin.told - score_bin.late) for score_bin in bins) / known.days
     return ForecastScore(
         service, known.days, known.late, brier, 1 - brier / base if base else None, ece, sharpness, bins
     )

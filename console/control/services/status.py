@@ -285,7 +285,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         green_by=whole_second(budget.green_by) if budget else None,
         cause=worst.cause if worst else "",
         incident_key=worst.key if worst else None,
-        sources=tuple(index.estimate(each) for each in day.path),
+        sources=tuple(index.estimate(job_id) for job_id in day.path),
         path=day.path,
         reasons=(*given_reasons(given), *reasons, *notes),
         promised=day.promised,
@@ -316,7 +316,7 @@ def _with_forecast(verdict: ServiceDayVerdict, index: EstateIndex, day: ServiceF
         p80_at=round_up_to_minute(odds.p80),
         p_late=round(odds.late, 2),
         p_own=round(odds.own, 3),
-        critical=tuple(round(odds.critical.get(each, 0.0), 2) for each in day.path),
+        critical=tuple(round(odds.critical.get(job_id, 0.0), 2) for job_id in day.path),
         jobs=odds.jobs,
         distrust=distrust_reason(index.estate.tallies, day.service.name),
         nights=odds.nights,
@@ -354,7 +354,7 @@ def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
 
 
 def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
-    nodes = (day.nodes.get(each) for each in day.path)
+    nodes = (day.nodes.get(job_id) for job_id in day.path)
     return tuple(node.run.id if node is not None and node.run is not None else 0 for node in nodes)
 
 

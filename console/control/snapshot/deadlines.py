@@ -16,10 +16,9 @@ from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
 from console.domain.service import Reason, Timeliness, service_of_instance
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
+from console.timing.durations import TICK
 from console.timing.schedule import instants
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
-
-_TICK = timedelta(microseconds=1)
 
 
 def latest_deadline(service: ServiceFacts, business_date: date) -> datetime:
@@ -71,7 +70,7 @@ def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> 
         return []
     opens, closes = business_window(business_date, zone_of(job.zone), job.cutoff)
     calendar = index.estate.declared.calendar(job.calendar)
-    found = instants(job.schedule, max(opens, job.accepted_at) - _TICK, closes - _TICK)
+    found = instants(job.schedule, max(opens, job.accepted_at) - TICK, closes - TICK)
     return [at for at in found if is_start_expected(calendar, at, business_date)]
 
 

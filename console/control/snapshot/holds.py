@@ -9,6 +9,7 @@ from connectors.sdk.states import RunState
 from console.domain.estate import Estate, JobFacts, runs_by_job
 from console.domain.hold import NOT_NEEDED, RELEASE_FAILED, HoldFacts, HoldState
 from console.text.cleaning import clean_line
+from console.timing.durations import TICK
 
 LINGERS = timedelta(minutes=3)
 """How long after a hold its pause may still be reported."""
@@ -190,9 +191,6 @@ def _stood_for(hold: HoldFacts, at: datetime) -> bool:
     return hold.placed_at <= at < hold.due_at and at <= hold.released_at
 
 
-_TICK = timedelta(microseconds=1)
-
-
 def without_own_pauses(estate: Estate) -> Estate:
     """The estate, where a pause that was ours when a schedule was accepted counts from after that: only what was asleep
     by a person's hand is accepted as something that nothing starts."""
@@ -202,7 +200,7 @@ def without_own_pauses(estate: Estate) -> Estate:
     for hold in estate.holds:
         job = ours.get(hold.job_id)
         if job is not None and job.accepted_at is not None and _kept_asleep(hold, job):
-            ours[job.id] = replace(job, paused_since=job.accepted_at + _TICK)
+            ours[job.id] = replace(job, paused_since=job.accepted_at + TICK)
     return replace(estate, jobs=ours) if ours != estate.jobs else estate
 
 
