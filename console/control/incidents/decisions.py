@@ -245,12 +245,14 @@ def _failures(
     red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if run.state.is_red}
     refailed = []
     for run in red.values():
-        name, success = index.name(run.job_id), _last_success(index, run)
+        name = index.name(run.job_id)
+        notified = failures.get(name)
+        if notified is None and len(failures) >= MOST_ROOTS:
+            continue
+        error, success = _error(index, run), _last_success(index, run)
         succeeded_at = success.isoformat() if success is not None else ""
-        error, notified = _error(index, run), failures.get(name)
         if notified is None:
-            if len(failures) < MOST_ROOTS:
-                failures[name] = KnownFailure(name, *error, succeeded_at)
+            failures[name] = KnownFailure(name, *error, succeeded_at)
         elif succeeded_at > notified.succeeded_at:
             if error.differs_from(FailureError(notified.exit_code, notified.message)):
                 refailed.append((name, succeeded_at))
