@@ -38,7 +38,7 @@ _PREDICATES = {
     DetectionRule.TOO_LONG: "is running too long",
     DetectionRule.TOO_SHORT: "ended too soon",
     DetectionRule.STUCK_WAITING: "is stuck waiting",
-    DetectionRule.TOO_LONG_SINCE_SUCCESS: "has had no success for too long",
+    DetectionRule.TOO_LONG_SINCE_SUCCESS: "is overdue",
     DetectionRule.N_IN_A_ROW: "fails again and again",
     DetectionRule.OUTPUT_SHRANK: "has less output than usual",
     DetectionRule.RETRY_STORM: "is retried too often",
