@@ -95,7 +95,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self._on_painted = on_painted
         self._home, self._place = screen or "services", place
         self._signaller = TerminalSignals(self._write_codes, self._set_title)
-        self._gate = KeyQueue(self, super().on_event)
+        self._gate = KeyQueue(self, super().on_event, self._needs_rows, self._show_waiting_keys)
         self.read_header()
 
     def get_default_screen(self) -> Screen[Any]:
@@ -122,6 +122,17 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         await super().on_event(event)
         if isinstance(event, events.Key):
             self._gate.back()
+
+    def _needs_rows(self, key: str) -> bool:
+        return isinstance(self.screen, HeadwayScreen) and self.screen.needs_rows(key)
+
+    def _show_waiting_keys(self, keys: Sequence[str]) -> None:
+        if isinstance(self.screen, HeadwayScreen):
+            self.screen.waiting_keys = keys
+            self.screen.paint_foot()
+
+    def rows_arrived(self, screen: Screen[Any]) -> None:
+        self._gate.rows_arrived(screen)
 
     def watch_app_focus(self, focus: bool) -> None:
         """Textual focuses nothing on a screen that opens while the terminal is in the background."""

@@ -181,6 +181,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
     def show_notice(self, text: str, style: str = "plain") -> None: ...
 
+    def rows_arrived(self, screen: Screen[Any]) -> None: ...
+
     # the terminal
 
     @cached_property

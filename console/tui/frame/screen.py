@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 QueryResult = TypeVar("QueryResult")
 NOTICE_SECONDS = 8.0
 BANNER_LINES = 2
-EARLY_COMMANDS = ("open", "recover", "log", "lineage", "blast", "runbook", "rerun")
 READING_TEXT = "reading…"
 NOT_READ = "not read yet"
 NOT_SELECTED = "nothing is selected"
@@ -57,6 +56,11 @@ class ScreenPart:
     def selected(self) -> Any:
         """The row under the cursor of this part."""
         return None
+
+    @property
+    def is_loading(self) -> bool:
+        """True until it has its first rows, or none."""
+        return False
 
     def widgets(self) -> ComposeResult:
         yield from ()
@@ -87,8 +91,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     """A screen names itself in `WHERE`; keys come from the key table, abilities from its parts."""
 
     WHERE: ClassVar[str] = ""
-    KEEPS_EARLY_KEY: ClassVar[bool] = False
-    """The last key pressed before `view` is loaded runs afterwards (`run_early`); any other key ends the wait."""
     view: Any = None
     """The subject of a screen about one job, run, incident …; None before it is loaded."""
 
@@ -106,8 +108,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         """The place of a screen about one job, run, incident …"""
         self.lost = ""
         """The error of a subject that was not found."""
+        self.waiting_keys: Sequence[str] = ()
+        """Keys that run once the first rows are here."""
         self._notice: tuple[str, str] = ("", "")
-        self._refused = self._early = ""
+        self._refused = ""
 
     @property
     def board(self) -> ConsoleApp:
@@ -137,6 +141,23 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def is_whole(self) -> bool:
         """True while its widgets exist: an answer may arrive after the screen was closed."""
         return self.is_attached and bool(self.query("#foot"))
+
+    @property
+    def is_loading(self) -> bool:
+        """True until its subject or first rows are read, or cannot be."""
+        if self.lost or self.board.store_error:
+            return False
+        return (self.subject is not None and self.view is None) or any(part.is_loading for part in self.parts)
+
+    def needs_rows(self, key: str) -> bool:
+        """True for a key that has to wait for the first rows: a move in them, or a command that is disabled without."""
+        if not self.is_loading or self.is_typing or self.is_small:
+            return False
+        binding = self.active_bindings.get(key)
+        if binding is None:
+            return False
+        _, name, parameters = actions.parse(binding.binding.action)
+        return name == "move" or (name == "command" and bool(self.why_not(str(parameters[0]))))
 
     @property
     def waiting(self) -> str:
@@ -223,6 +244,11 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         header_footer.paint_tour(self, self.WHERE, self.only_problems)
         self.paint_foot()
         header_footer.paint_small(self)
+        self.rows_arrived()
+
+    def rows_arrived(self) -> None:
+        if not self.is_loading:
+            self.board.rows_arrived(self)
 
     def paint_top(self) -> None:
         board = self.board
@@ -247,6 +273,11 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         )
 
     def paint_foot(self) -> None:
+        if self.waiting_keys and self.is_whole:
+            labels = " ".join(key_table.key_label(key, self.ctx.plain) for key in self.waiting_keys)
+            drop = key_table.key_label("escape", self.ctx.plain)
+            self.bar("foot").show([(f" {READING_TEXT}  {labels} waits for it; {drop} drops it", "warn")])
+            return
         if fault := next((part.fault for part in self.parts if part.fault), ""):
             self.bar("foot").show([(f" {fault}", "warn")])
             return
@@ -260,7 +291,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             self.bar("foot").show(*self._foot())
 
     def _foot(self) -> header_footer.Sides:
-        disabled = {action.name for action in key_table.footer_actions(self.WHERE) if self.why_not(action.name)}
+        names = [] if self.is_loading else [action.name for action in key_table.footer_actions(self.WHERE)]
+        disabled = {name for name in names if self.why_not(name)}
         glyphs, remap = self.ctx.glyphs, self.board.own.remap
         return header_footer.footer_segments(self.WHERE, self.crumb(), disabled, glyphs, self.size.width, remap)
 
@@ -377,12 +409,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     def why_not(self, name: str) -> str:
         command = self.command_table.get(name)
-        return command.why_not() if command is not None and not self._may_wait(name) else ""
-
-    def _may_wait(self, name: str) -> bool:
-        if not self.KEEPS_EARLY_KEY or self.view is not None or name not in EARLY_COMMANDS:
-            return False
-        return not self.lost and not self.board.store_error
+        return command.why_not() if command is not None else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """True: Textual runs the binding. None: it is disabled (`refuse` shows why). False: too small a terminal."""
@@ -400,16 +427,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             self._refused = str(parameters[0])
 
     def action_command(self, name: str) -> None:
-        self._early = name if self._may_wait(name) else ""
-        if self._early or self._notice[0]:
-            self.notice(READING_TEXT if self._early else "")
-        if not self._early:
-            self.command_table[name].run()
-
-    def run_early(self) -> None:
-        name, self._early = self._early, ""
-        if name:
-            self.call_after_refresh(self.run_command, name)
+        if self._notice[0]:
+            self.notice("")
+        self.command_table[name].run()
 
     def run_command(self, name: str) -> None:
         """Runs a command as its key does: from a click, the palette, or another command."""

@@ -1,4 +1,4 @@
-"""One key after the other: a key typed ahead reaches the screen that the keys before it open.
+"""One key after the other: a key typed ahead reaches the screen that the keys before it open, once it has its rows.
 
 Textual delivers keys at once, and an action moves the focus some messages later. Over a slow line keys come in one
 piece: without the queue "/extract" would not fill the filter, and its `r` would open the preview of a rerun.
@@ -9,28 +9,43 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 
 if TYPE_CHECKING:
     from textual.app import App
     from textual.message_pump import MessagePump
+    from textual.screen import Screen
 
 LOOP_TURNS = 2
 MAX_WAIT_SECONDS = 0.5
 """A removed widget loses its messages: the queue continues without them."""
 URGENT_KEYS = frozenset({"ctrl+c"})
 """Quitting never waits."""
+DROP_KEY = "escape"
 
 
 class KeyQueue:
-    """Passes the keys of an app in their order; `handle` is the app's handler."""
+    """Passes the keys of an app in their order; `handle` is the app's handler.
 
-    def __init__(self, app: App[int], handle: Callable[[events.Event], Awaitable[None]]) -> None:
+    Keys for which `needs_rows` is true wait until their screen calls `rows_arrived`; any other key drops them, and
+    Escape does only that. `show_waiting` shows them.
+    """
+
+    def __init__(
+        self,
+        app: App[int],
+        handle: Callable[[events.Event], Awaitable[None]],
+        needs_rows: Callable[[str], bool],
+        show_waiting: Callable[[Sequence[str]], None],
+    ) -> None:
         self._app, self._handle = app, handle
+        self._needs_rows, self._show_waiting = needs_rows, show_waiting
         self._held: deque[events.Key] = deque()
+        self._waiting: list[events.Key] = []
+        self._waits_on: Screen[Any] | None = None
         self._passed_at = self._back_at = 0.0
         self._number = 0
         self._limit: asyncio.TimerHandle | None = None
@@ -38,13 +53,26 @@ class KeyQueue:
     async def take(self, event: events.Key) -> None:
         if event.key in URGENT_KEYS:
             await self._handle(event)
-        elif self._limit is not None:
+        elif self._limit is not None or self._held:
             self._held.append(event)
         elif self._is_ahead(event):
             self._held.append(event)
             await self._follow()
         else:
             await self._pass(event)
+
+    def rows_arrived(self, screen: Screen[Any]) -> None:
+        """Passes the keys that waited for this screen, ahead of those behind them."""
+        if self._waiting and screen is self._waits_on and screen is self._app.screen:
+            self._held.extendleft(reversed(self._waiting))
+            self._set_waiting([])
+            if self._limit is None:
+                self._app.call_later(self._follow)
+
+    def _set_waiting(self, keys: list[events.Key]) -> None:
+        if keys or self._waiting:
+            self._waiting, self._waits_on = keys, self._app.screen
+            self._show_waiting([event.key for event in keys])
 
     def back(self) -> None:
         self._back_at = time.monotonic()
@@ -55,6 +83,13 @@ class KeyQueue:
         return is_away or event.time <= self._back_at
 
     async def _pass(self, event: events.Key) -> None:
+        before = self._waiting if self._waits_on is self._app.screen else []
+        if self._needs_rows(event.key):
+            self._set_waiting([*before, event])
+            return
+        self._set_waiting([])
+        if before and event.key == DROP_KEY:
+            return
         self._passed_at = time.monotonic()
         await self._handle(event)
 

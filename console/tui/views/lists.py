@@ -154,6 +154,10 @@ class ViewList(FilteredList):
         self.loaded = False
         self._by_key: dict[Hashable, Any] = {}
 
+    @property
+    def is_loading(self) -> bool:
+        return not self.loaded
+
     def show_views(self, views: Sequence[Any]) -> None:
         known = frozenset(map(self.key, self.views if self.loaded else views))
         self.views, self.loaded = tuple(views), True
@@ -232,6 +236,7 @@ class PagedList(FilteredList):
         self.order_changed = False
         self._sorted_at, self._newest = 0.0, 0
         self._asked: tuple[JobFilter, str] | None = None
+        self._shown: tuple[JobFilter, str] | None = None
         self._stay: Hashable | None = None
         """The row that the cursor goes to in the next answer."""
         self.columns_shown: Callable[[], None] = lambda: None
@@ -340,10 +345,17 @@ class PagedList(FilteredList):
         if query == self._asked:
             return
         self._asked, self.whole = query, False
-        self.screen.ask(
+
+        def failed(error: Exception) -> None:
+            self._asked = None  # asked for again once the store can be read
+            self.screen.board.store_failed(error)
+
+        self.screen.board.ask_for(
+            self.screen,
             f"{self.screen.WHERE} page",
             lambda reads: self._queries.first_page(reads, *query),
             lambda views: self._show_first_page(query, views),
+            failed,
             first=True,
             instead=True,
         )
@@ -381,7 +393,13 @@ class PagedList(FilteredList):
         if not is_first:
             self.grid.light(frozenset(row for row in ids[slice(*self.grid.visible_rows)] if row > previous))
 
+    @property
+    def is_loading(self) -> bool:
+        """True while the rows of this filter and order are not here; those shown are of the one before."""
+        return self._shown is None or self._shown != self._asked
+
     def _show(self, ids: array[int], keep: bool) -> None:
+        self._shown = self._asked
         key, self.source.ids = self.grid.key, ids
         self.grid.say_empty(self.no_match() or self._empty)
         self.grid.show(self.source, keep, key)
@@ -438,9 +456,12 @@ class PagedList(FilteredList):
 
     @property
     def selected(self) -> Any:
-        return self.source.view(self.grid.key)
+        """None also while the rows are those of another filter."""
+        return None if self.is_loading else self.source.view(self.grid.key)
 
     def why_not_open(self) -> str:
         if self.selected is not None:
             return ""
+        if self.is_loading:
+            return READING_TEXT
         return self.no_row if self.grid.key is None else "this row is not read yet"

@@ -249,6 +249,10 @@ class TonightScreen(HeadwayScreen):
             ScreenCommand("moment_after", lambda: self.step(1)),
         ]
 
+    @property
+    def is_loading(self) -> bool:
+        return self.drawn is None and not self.board.store_error
+
     # reading: the state at a moment is computed in the reader's thread too
 
     def fetch(self) -> None:
@@ -271,6 +275,7 @@ class TonightScreen(HeadwayScreen):
             self.scale = fitted_scale(drawn.first, drawn.last, self.cells_wide)
         self.paint()
         self.paint_foot()
+        self.rows_arrived()
 
     # scroll and zoom
 

@@ -130,7 +130,6 @@ class IncidentTabs(Vertical):
 
 class IncidentScreen(HeadwayScreen):
     WHERE = "incident"
-    KEEPS_EARLY_KEY = True
     DEFAULT_CSS = """
     IncidentScreen #story { height: 3fr; }
     IncidentScreen #side { height: 2fr; }
@@ -186,7 +185,6 @@ class IncidentScreen(HeadwayScreen):
             self._point_at_step()
         elif not self.grid.touched:
             self._begin()
-        self.run_early()
 
     def _is_over(self, before: IncidentView | None) -> bool:
         """True if the run under the cursor was a step to send and no longer is."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 class JobScreen(HeadwayScreen):
     WHERE = "job"
-    KEEPS_EARLY_KEY = True
 
     def __init__(self, name_or_id: str | int) -> None:
         super().__init__()
@@ -77,7 +76,6 @@ class JobScreen(HeadwayScreen):
     def _show(self, answer: tuple[JobView, Sequence[JobForecastView]]) -> None:
         self.view, self.forecasts = answer
         self.tick()
-        self.run_early()
 
     def tick(self) -> None:
         super().tick()

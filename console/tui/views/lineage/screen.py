@@ -115,6 +115,10 @@ class LineageScreen(HeadwayScreen):
         for name in ("what", "near", "services"):
             yield Bar(id=name, background="panel" if name == "what" else "")
 
+    @property
+    def is_loading(self) -> bool:
+        return self.shown is None and not (self.lost or self.board.store_error)
+
     # reading and drawing: both in the query thread
 
     def fetch(self) -> None:
