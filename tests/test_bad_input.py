@@ -376,7 +376,7 @@ def test_the_console_says_in_its_banner_why_it_cannot_read_the_store(tmp_path: P
 
 
 def test_the_console_starts_no_engine_on_a_store_from_a_newer_version(tmp_path: Path) -> None:
-    words = start_engine_if_needed(str(newer(tmp_path)), tmp_path / "headway.toml").words
+    words = start_engine_if_needed(str(newer(tmp_path)), tmp_path / "headway.toml").message
     assert words.startswith("engine not started: ")
     assert "schema 9999" in words
     assert not (tmp_path / "engine.log").exists()
@@ -389,7 +389,7 @@ def test_an_engine_that_ends_at_once_is_not_said_to_go_on(tmp_path: Path, monkey
     )  # a busy machine is slower to start it
     config = tmp_path / "headway.toml"
     config.write_text('[systems.fake]\nkind = "crn"\n')
-    words = start_engine_if_needed(f"sqlite:///{tmp_path / 'headway.db'}", config).words
+    words = start_engine_if_needed(f"sqlite:///{tmp_path / 'headway.db'}", config).message
     assert words.startswith("the engine exited at once (")
     assert '"crn"' in words
 

@@ -88,9 +88,9 @@ def open_console_at(arguments: argparse.Namespace, place: tuple[str, int] | None
         command=own_command(arguments),
         in_utc=getattr(arguments, "utc", False),
     )
-    from console.cli.engine_process import unwatched_text
+    from console.cli.engine_process import no_engine_warning
 
-    if message := (started and started[-1].on_leaving()) or unwatched_text(url):
+    if message := started[-1].on_leaving(url) if started else no_engine_warning(url):
         print_message(message)
     return code
 

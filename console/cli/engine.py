@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console.cli.arguments import whole_number
+from console.cli.clock_format import timestamp
 from console.cli.commands import Handler, flag, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader, store_url_of
+
+if TYPE_CHECKING:
+    from console.store.db.lease import LeaseHolder
 
 
 def run_engine(arguments: argparse.Namespace) -> int:
@@ -28,7 +34,13 @@ def run_loop(arguments: argparse.Namespace) -> int:
     from console.config.paths import config_path
     from console.engine.supervisor.assembly import EngineAssembly
     from console.engine.supervisor.config_reload import ConfigWatcher
-    from console.engine.supervisor.engine import Engine, exit_process, exit_with_parent, stop_on_signals
+    from console.engine.supervisor.engine import (
+        TAKES_OVER,
+        Engine,
+        exit_process,
+        exit_with_parent,
+        stop_on_signals,
+    )
     from console.engine.supervisor.log_setup import set_up_logs
     from console.store.db.database import open_database
     from console.store.errors import StoreError
@@ -51,7 +63,12 @@ def run_loop(arguments: argparse.Namespace) -> int:
     def parts() -> EngineAssembly:
         return EngineAssembly(configs.config, store, secrets)
 
-    engine = Engine(parts, parts(), stands_by=not arguments.only_if_free, configs=configs)
+    def show_standby(held: LeaseHolder) -> None:
+        if sys.stderr.isatty():  # elsewhere the log is the only reader
+            since = f"since {timestamp(held.since)}"
+            print_message(f"waiting: the engine on {lease_holder_text(held.holder)}, works {since}; {TAKES_OVER}")
+
+    engine = Engine(parts, parts(), stands_by=not arguments.only_if_free, configs=configs, on_standby=show_standby)
     stop_on_signals(engine, configs)
     engine.run()
     store.close()

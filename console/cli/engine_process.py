@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from console.cli.reader import no_engine_text
+from console.cli.reader import lease_holder_text, no_engine_text
 from console.text.cleaning import clean_line
 
+if TYPE_CHECKING:
+    from console.domain.header import EngineView
+
 MAX_MESSAGE_CHARS = 300
+NOT_MONITORED = ": nothing is monitored and no alert is sent. Fix: headway engine"
 ENGINE_STOP_SECONDS = 10.0
 STARTUP_FAULT_SECONDS = 2.0
 """A fault of config or store ends a new engine within this."""
@@ -22,22 +27,25 @@ STARTUP_FAULT_SECONDS = 2.0
 class StartedEngine(NamedTuple):
     """An engine that was started, with the message about it; or the message why none was."""
 
-    words: str
+    message: str
     process: subprocess.Popen[bytes] | None = None
     log: Path | None = None
     ended_at_once: str = ""
 
-    def on_leaving(self) -> str:
-        """The message when the console closes; whether the engine still runs is checked again."""
-        if self.process is None or self.process.poll() is None:
-            return self.words
-        return (
-            f"THE ENGINE HAS STOPPED (process {self.process.pid}, log {self.log}): nothing is watched and no"
-            " alert is sent. Fix: headway engine"
-        )
+    def on_leaving(self, url: str) -> str:
+        """The message when the console closes: what became of this engine, and whether one works on the store."""
+        if self.process is None:
+            return self.message or no_engine_warning(url)
+        if self.process.poll() is None:
+            return self.message
+        other = running_engine_text(url)
+        if other and not self.process.returncode:  # it was not needed, or was stopped by a person
+            return ""
+        stopped = f"the engine that this console had started has stopped (process {self.process.pid}, log {self.log})"
+        return f"{stopped}; {other} works now" if other else f"{stopped}{NOT_MONITORED}"
 
     def why_ended(self) -> str:
-        """The last log line of an engine that has ended; else empty."""
+        """The last log line of an engine that has failed; else empty."""
         if self.process is None or self.log is None or not self.process.poll():
             return self.ended_at_once
         return f"the engine exited ({self.process.returncode}): {_last_log_line(self.log)}"
@@ -68,23 +76,40 @@ def start_engine_if_needed(url: str, config: Path) -> StartedEngine:
     return StartedEngine(fault, ended_at_once=fault)
 
 
-def unwatched_text(url: str) -> str:
+def no_engine_warning(url: str) -> str:
     """That no engine works on a store; empty if one does, or if it cannot be read."""
+    engine = _engine_of(url)
+    return "" if engine is None or engine.alive else no_engine_text(engine, NOT_MONITORED)
+
+
+def running_engine_text(url: str) -> str:
+    """ "the engine on db-ops, process 4711"; empty without one, or if the store cannot be read."""
+    engine = _engine_of(url)
+    return f"the engine on {lease_holder_text(engine.holder)}," if engine is not None and engine.alive else ""
+
+
+def _engine_of(url: str) -> EngineView | None:
     from console.store.errors import StoreError
     from console.store.queries import open_queries
 
     try:
         with open_queries(url) as reads:
-            engine = reads.estate.engine()
+            return reads.estate.engine()
     except StoreError:
-        return ""
-    note = ": nothing is watched and no alert is sent. Fix: headway engine"
-    return "" if engine.alive else no_engine_text(engine, note)
+        return None
 
 
 def _last_log_line(log: Path) -> str:
+    """The last line of a log for people: event and error of a structured line."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return clean_line(lines[-1], MAX_MESSAGE_CHARS) if lines else f"see {log}"
+    if not lines:
+        return f"see {log}"
+    try:
+        entry = json.loads(lines[-1])
+        text = ": ".join(str(entry[name]) for name in ("event", "error") if entry.get(name))
+    except (ValueError, AttributeError):
+        text = ""
+    return clean_line(text or lines[-1], MAX_MESSAGE_CHARS)
 
 
 def start_tied_engine(url: str, config: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:

@@ -54,8 +54,8 @@ def run_serve(arguments: argparse.Namespace) -> int:
     if starter is not None:
         starter()
     for engine in started:
-        if engine.words:
-            print_message(engine.words)
+        if engine.message:
+            print_message(engine.message)
     limits = WebLimits(arguments.sessions, min(PER_VISITOR_OPTIONS, arguments.sessions))
     shut = AccessGate(config_path(arguments.config)) if arguments.behind_proxy else str
     options = ("--ascii",) if arguments.ascii else ()

@@ -100,7 +100,7 @@ def damage_text(error: BaseException | None) -> str:
 
 def replaced_text(place: object, why: str | None) -> str:
     """The message for a store whose file was moved away while it is open."""
-    return f"the store's file is gone ({why}); put it back: {place}"
+    return f"the store's file is gone: {place} ({why}). Fix: put it back"
 
 
 def folder_text(path: object) -> str:

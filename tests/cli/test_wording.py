@@ -31,7 +31,7 @@ from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.incident import IncidentRow, IncidentView
 from console.domain.plan import DraftStep
 from console.store.db import lease
-from console.store.db.lease import is_alive
+from console.store.db.lease import HeldLease, acquire_lease, is_alive
 from tests.factories import at
 from tests.store.ready import open_ready
 from tests.tui.fake_reads import NOW, FakeReads
@@ -177,14 +177,29 @@ def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
     assert "an engine on headway.db\n" == capsys.readouterr().err
 
 
-def test_who_leaves_the_console_is_told_that_the_engine_has_ended_meanwhile() -> None:
+def test_leaving_the_console_says_what_became_of_the_engine_that_it_had_started(tmp_path: Path) -> None:
+    store = open_ready(str(tmp_path / "headway.db"))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         started = StartedEngine("an engine was started and goes on", process, Path("engine.log"))
-        assert "an engine was started and goes on" == started.on_leaving()
+        assert "an engine was started and goes on" == started.on_leaving(store.url)
         process.kill()
         process.wait()
-        assert "goes on" not in started.on_leaving()
-        assert "nothing is watched and no alert is sent" in started.on_leaving()
+        stopped = f"the engine that this console had started has stopped (process {process.pid}, log engine.log)"
+        alone = f"{stopped}: nothing is monitored and no alert is sent. Fix: headway engine"
+        assert alone == started.on_leaving(store.url)
+        assert isinstance(acquire_lease(store, "engine", "db-ops:4711~3f0a91", 60.0), HeldLease)
+        assert f"{stopped}; the engine on db-ops, process 4711, works now" == started.on_leaving(store.url)
+    store.close()
+
+
+def test_an_engine_that_was_not_needed_is_not_mentioned_on_leaving(tmp_path: Path) -> None:
+    """It ended by itself, because another one holds the lease."""
+    store = open_ready(str(tmp_path / "headway.db"))
+    acquire_lease(store, "engine", "db-ops:4711~3f0a91", 60.0)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        assert "" == StartedEngine("started", process, Path("engine.log")).on_leaving(store.url)
+    store.close()
 
 
 @pytest.mark.parametrize("more", [{}, {"no_engine": True}, {"wallboard": True}], ids=["started", "none", "wall"])
@@ -201,7 +216,7 @@ def test_whoever_leaves_a_store_on_which_no_engine_works_is_told(
     arguments = argparse.Namespace(config=str(config), store=str(store), **more)
     console_command.open_console_at(arguments, None)
     assert "Fix: headway engine" in (told := capsys.readouterr().err)
-    assert told.startswith("no engine has run on this store: nothing is watched and no alert is sent")
+    assert told.startswith("no engine has run on this store: nothing is monitored and no alert is sent")
     lease.acquire_lease(opened, lease.ENGINE_LEASE, "elsewhere:1~c0ffee", 60)
     console_command.open_console_at(arguments, None)
     assert "" == capsys.readouterr().err

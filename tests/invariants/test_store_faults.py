@@ -49,7 +49,7 @@ def test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_spa
         code, told = main(["--store", url, "status"]), capsys.readouterr().out
         assert (3, True, False) == (code, "good/one" in told, "Fix: headway engine" in told)
         assert f"process {engine.pid} lives and cannot write" in told
-        assert "engine not started: " in start_engine_if_needed(url, tmp_path / "headway.toml").words
+        assert "engine not started: " in start_engine_if_needed(url, tmp_path / "headway.toml").message
         limit_files(engine, resource.RLIM_INFINITY)
         wait_until(lambda: bool(sink.got), "the alert", 30)
         lines = engine.lines()

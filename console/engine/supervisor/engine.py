@@ -39,6 +39,7 @@ STOP_SECONDS = 2.5
 FINISH_SECONDS = 1.5
 """Additional time for sends and requests in progress."""
 PR_SET_PDEATHSIG = 1
+TAKES_OVER = "this engine takes over when that one stops or dies"
 
 
 @dataclass(slots=True)
@@ -63,8 +64,11 @@ class Engine:
         lease_seconds: float = LEASE_SECONDS,
         stands_by: bool = True,
         configs: ConfigWatcher | None = None,
+        on_standby: Callable[[LeaseHolder], object] | None = None,
     ) -> None:
-        """`make_parts` uses the newest of `configs`; without them the config never changes."""
+        """`make_parts` uses the newest of `configs`; without them the config never changes. `on_standby` is called
+        once for each other engine that this one waits for."""
+        self._on_standby = on_standby
         self._stands_by = stands_by
         self._configs = configs
         self._make_parts = make_parts
@@ -104,7 +108,9 @@ class Engine:
                 log.info("another engine works already", holder=got.holder)
                 return
             if got is not None and (told is None or told.holder != got.holder):
-                log.info("waiting for the lease", holder=got.holder, since=str(got.since))
+                log.info("waiting for the lease", holder=got.holder, since=str(got.since), next=TAKES_OVER)
+                if self._on_standby is not None:
+                    self._on_standby(got)
             told = got
             self._end.wait(STAND_BY_SECONDS if got is not None else 0)
         self._parts.leave()

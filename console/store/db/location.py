@@ -61,7 +61,10 @@ def is_incomplete(tables: Iterable[tuple[Any, ...]]) -> bool:
 
 
 def incomplete_text(place: str) -> str:
-    return f'the store at {place} is half made: it is being made, or its disk was full; "headway engine" makes the rest'
+    return (
+        f"the store at {place} has no tables yet: an engine is creating them now, or could not, because its disk was"
+        " full. Fix: if this stays for more than a few seconds, free disk space and run headway engine, which creates them"
+    )
 
 
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[\w.%-]*)(?::\d+)?"

@@ -57,7 +57,7 @@ class EngineStartup:
     def __init__(self, starts: bool, why_ended: Callable[[], str] | None = None) -> None:
         self._starts, self._why_ended = starts, why_ended or str
         self._until = time.monotonic() + START_SECONDS if starts else 0.0
-        self._worked = self._died = False
+        self._worked = self._died = self._was_read = False
         self.starting = False
         self.awaits_services = False
         """True until the engine that was started has written a service, for a limited time."""
@@ -69,8 +69,9 @@ class EngineStartup:
         self.awaits_services = self.starting
 
     def explain(self, error: Exception) -> str:
+        """The error for the banner; before the store was ever read, with why the engine that was to create it ended."""
         text = f"{error}" or type(error).__name__
-        if ended := self._why_ended():
+        if ended := "" if self._was_read else self._why_ended():
             return f"{ended} · {text}"
         if self._starts and isinstance(error, StoreOutdated):
             return f"{error.found}: the engine started by this console is migrating it"
@@ -79,7 +80,7 @@ class EngineStartup:
     def seen(self, header: HeaderView, services: Sequence[ServiceView]) -> bool:
         """Records a read of the store. True once: the engine died under the open console and must be started from here.
         An engine stopped by a user releases its lease and is not started again."""
-        engine, was_starting = header.engine, self.starting
+        engine, was_starting, self._was_read = header.engine, self.starting, True
         is_missing = not (engine.alive or engine.stuck or header.replay)
         died = self._starts and self._worked and not self._died and is_missing and bool(engine.holder)
         if died:

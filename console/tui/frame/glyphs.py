@@ -68,6 +68,7 @@ ROLES: dict[str, Glyph] = {
     "red": Glyph("✖", "X", "red", "bad"),
     "stale": Glyph("«", "<", "stale", "warn"),
     "threatened": Glyph("!", "!", "at risk", "warn"),
+    "rerun": Glyph("▶", ">", "rerun", "run"),
     "repaired": Glyph("●", "+", "green", "ok"),
 }
 

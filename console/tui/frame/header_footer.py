@@ -60,9 +60,9 @@ def header_segments(
     name: list[Segment] = [(f" Headway {view.estate}".rstrip(), "strong"), dot]
     whole, bare = [*name, *here], [(" ", "plain"), *here]
     right = _problems(view, ctx, width - length_of(whole) - 2, approvals)
-    while len(right) > 2 and length_of(right) > width - length_of(bare):
+    while len(right) > 2 and length_of(right) >= width - length_of(bare):  # a blank stays between both sides
         right = [*right[:-3], right[-1]]
-    return (whole if length_of(whole) + length_of(right) <= width else bare), right
+    return (whole if length_of(whole) + length_of(right) < width else bare), right
 
 
 def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -> list[Segment]:

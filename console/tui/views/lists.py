@@ -347,7 +347,7 @@ class PagedList(FilteredList):
         self._asked, self.whole = query, False
 
         def failed(error: Exception) -> None:
-            self._asked = None  # asked for again once the store can be read
+            self._asked = None  # queried again once the store can be read
             self.screen.board.store_failed(error)
 
         self.screen.board.ask_for(

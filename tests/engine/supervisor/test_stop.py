@@ -115,7 +115,9 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     )
     assert banner.startswith(" monitoring stopped since ")
     assert stuck in banner
-    assert f"engine not started: {stuck}" in engine_process.start_engine_if_needed(url, tmp_path / "headway.toml").words
+    assert (
+        f"engine not started: {stuck}" in engine_process.start_engine_if_needed(url, tmp_path / "headway.toml").message
+    )
     assert Exit.OK == main(["--store", url, "engine", "stop"])
     other.wait(60)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])

@@ -28,7 +28,7 @@ def test_a_store_that_was_moved_away_under_its_engine_is_to_be_put_back(tmp_path
     """A new engine would make an empty one beside it."""
     opened = open_ready(str(tmp_path / "headway.db"))
     (tmp_path / "headway.db").rename(tmp_path / "elsewhere.db")
-    with pytest.raises(StoreMissing, match=r"file is gone .*; put it back: .*headway\.db"):
+    with pytest.raises(StoreMissing, match=r"file is gone: .*headway\.db .*\. Fix: put it back"):
         open_queries(str(tmp_path / "headway.db"))
     opened.close()
 
@@ -37,7 +37,7 @@ def test_a_store_that_is_half_made_is_told_as_one(tmp_path: Path) -> None:
     path = tmp_path / "headway.db"
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("PRAGMA journal_mode=WAL")
-    with pytest.raises(StoreMissing, match=r'is half made.*; "headway engine" makes the rest'):
+    with pytest.raises(StoreMissing, match=r"has no tables yet: .* Fix: .*run headway engine, which creates them"):
         open_queries(str(path))
     open_ready(str(path)).close()
     open_queries(str(path)).close()

@@ -236,7 +236,7 @@ class TestFile:
 
 def test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend(tmp_path: Path) -> None:
     gone = tmp_path / "gone.db"
-    with pytest.raises(StoreUnusable, match=f"file is gone .No such file or directory.; put it back: {gone}"):
+    with pytest.raises(StoreUnusable, match=f"file is gone: {gone} .No such file or directory.. Fix: put it back"):
         open_read_only(str(gone))
     assert [] == list(tmp_path.iterdir())
 

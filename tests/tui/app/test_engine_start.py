@@ -13,7 +13,7 @@ from console.domain.header import EngineView
 from console.store.errors import StoreMissing, StoreOutdated, StoreUnusable
 from console.tui.frame.context import EngineStartup
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import at
+from tests.tui.fake_reads import at, header
 
 
 def is_starting(beginning: EngineStartup, error: StoreMissing) -> bool:
@@ -64,11 +64,16 @@ def test_why_the_engine_ended_that_was_to_make_the_store_is_said(tmp_path: Path)
     log.write_text("headway: database or disk is full\n")
     missing = StoreMissing("there is no store at x yet")
     with subprocess.Popen([sys.executable, "-c", "input(); exit(2)"], stdin=subprocess.PIPE) as process:
-        beginning = EngineStartup(True, StartedEngine("begun", process, log).why_ended)
+        started = StartedEngine("begun", process, log)
+        beginning = EngineStartup(True, started.why_ended)
         assert is_starting(beginning, missing)
         assert "there is no store at x yet" == beginning.explain(missing)
         process.communicate(b"\n")
         assert not is_starting(beginning, missing)
         words = "the engine exited (2): headway: database or disk is full · there is no store at x yet"
         assert words == beginning.explain(missing)
+        beginning.seen(header(), ())
+        assert "there is no store at x yet" == beginning.explain(missing)
+        log.write_text('{"event": "the engine waits for its store", "error": "disk I/O error", "level": "warning"}\n')
+        assert "the engine exited (2): the engine waits for its store: disk I/O error" == started.why_ended()
     assert "at once" == StartedEngine("at once", ended_at_once="at once").why_ended()

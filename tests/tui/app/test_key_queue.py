@@ -95,7 +95,6 @@ async def test_escape_drops_the_keys_that_wait_and_does_nothing_else(night: Nigh
     go.set()
     await night.see("JOBS  row 1 of")
     await night.at_rest()
-    assert night.app.screen.WHERE == "jobs"
 
 
 @on_the_night(size=(120, 36))

@@ -6,12 +6,17 @@ import dataclasses
 import functools
 from datetime import timedelta
 
+import pytest
+
 from console.domain.header import EngineView
 from console.domain.job import JobRow
 from console.domain.service import Reason
 from console.store.errors import StoreMissing
+from console.tui.frame.header_footer import header_segments
+from console.tui.widgets.paint import length_of
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, NOW, at, header, incident, incident_row, job_row, run_row, run_view, target
+from tests.tui.views.runs.test_durations import look
 
 
 @on_the_night()
@@ -305,6 +310,12 @@ async def test_a_replays_header_keeps_its_clock_however_many_targets_are_out_of_
         await night.see(f"{many} late")
         first = night.text.splitlines()[0]
         assert ("REPLAY  03:17:42 CET" in first, "silent" in first) == (True, True), first
+
+
+@pytest.mark.parametrize("width", range(62, 100))
+def test_a_blank_stays_between_both_sides_of_the_header(width: int) -> None:
+    left, right = header_segments(header(late=1, lost=1, at_risk=3), look(), width)
+    assert length_of(left) + length_of(right) < width or len(right) <= 2
 
 
 @on_the_night()

@@ -9,6 +9,7 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from connectors.sdk.states import OPEN_STATES
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
 from console.domain.service import format_risk, limit_instances, reason_lines
@@ -161,7 +162,8 @@ def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
 
 
 def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
-    role_mark, role, role_style = ctx.mark("role", member.role)
+    is_running_again = member.role == "repaired" and member.state in OPEN_STATES
+    role_mark, role, role_style = ctx.mark("role", "rerun" if is_running_again else member.role)
     state_mark, state, state_style = ctx.mark("state", member.state)
     when = ctx.hm(member.ended or member.started)
     stale: Segment = (" read stale data", "warn") if member.stale_read else ("", "plain")

@@ -13,7 +13,7 @@ from console.domain.job import JobView
 from console.domain.run import RunRow
 from console.tui.frame.cells import paused_text, state_cells
 from console.tui.frame.intent import RunChoice, ScreenCommand
-from console.tui.frame.screen import NOT_READ, HeadwayScreen
+from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import job_links
 from console.tui.views.common_commands import RowMarks, common_commands, job_commands
 from console.tui.views.jobs import actions
@@ -36,7 +36,7 @@ class JobScreen(HeadwayScreen):
         self.subject = "job", name_or_id
         self.view: JobView | None = None
         self.forecasts: Sequence[JobForecastView] = ()
-        self.grid = Grid(rows.JOB_RUN_COLUMNS, "no run yet", id="grid")
+        self.grid = Grid(rows.JOB_RUN_COLUMNS, READING_TEXT, id="grid")
 
     def commands(self) -> Sequence[ScreenCommand]:
         def unread() -> str:
@@ -75,6 +75,7 @@ class JobScreen(HeadwayScreen):
 
     def _show(self, answer: tuple[JobView, Sequence[JobForecastView]]) -> None:
         self.view, self.forecasts = answer
+        self.grid.empty = "no run yet"
         self.tick()
 
     def tick(self) -> None:

@@ -36,6 +36,14 @@ def test_an_incident_that_is_over_has_no_clocks_that_nobody_knows() -> None:
     assert ("act by" in said, "green by" in said) == (False, False)
 
 
+def test_a_root_that_runs_again_is_not_green() -> None:
+    view = incident()
+    again = [dataclasses.replace(view.members[0], role="repaired", state=state) for state in ("running", "succeeded")]
+    running, done = (told(dataclasses.replace(view, members=(member, *view.members[1:]))) for member in again)
+    assert ("▶ rerun" in running, "green  " in running) == (True, False)
+    assert "● green" in done
+
+
 def test_what_worked_before_is_what_worked() -> None:
     view = incident()
     stayed = tuple(dataclasses.replace(one, how="", by="", took_s=None) for one in view.repairs)
