@@ -33,7 +33,7 @@ class StartedEngine(NamedTuple):
     ended_at_once: str = ""
 
     def on_leaving(self, url: str) -> str:
-        """The message when the console closes: what became of this engine, and whether one works on the store."""
+        """The message when the console closes: the state of this engine, and whether another works on the store."""
         if self.process is None:
             return self.message or no_engine_warning(url)
         if self.process.poll() is None:

@@ -259,7 +259,9 @@ def find_view(table: str, name: str, shared: str, personal: PersonalPreferences 
     known = [view.name for view in own.views if view.table == table]
     close = get_close_matches(name, known, n=1)
     faults = "".join(f"\n{fault}" for fault in personal.faults)
-    there = f"there are {', '.join(known)}" if known else "no views are saved"
+    fix = "save one with V in the console, or write it under [views.NAME] in the config"
+    if known:
+        fix = f"name one of {', '.join(known)}"
     if close:
-        there = f'did you mean "{close[0]}"?'
-    raise UnknownView(f'no saved view "{name}" for {table}: {there}{faults}')
+        fix = f'did you mean "{close[0]}"?'
+    raise UnknownView(f'no saved view "{name}" for {table}. Fix: {fix}{faults}')

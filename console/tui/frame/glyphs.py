@@ -13,7 +13,7 @@ class Glyph(NamedTuple):
 
     glyph: str
     letter: str
-    word: str
+    label: str
     style: str
 
 
@@ -132,7 +132,7 @@ class GlyphSet:
         glyph = _MARKS.get((column, value))
         if glyph is None:
             return "?", value or "unknown", "warn"
-        return (glyph.letter if self.plain else glyph.glyph), glyph.word, glyph.style
+        return (glyph.letter if self.plain else glyph.glyph), glyph.label, glyph.style
 
     def sign(self, name: str) -> str:
         return SIGNS[name][self.plain]

@@ -395,7 +395,10 @@ class SystemScreen(HeadwayScreen):
         text, style = ("unreachable", "bad") if view.failing_since else ("not polled", "warn")
         if view.is_well:
             reason = "the store cannot be read" if self.board.store_error else "no engine"
-            text, style = ("well", "ok") if is_monitored(self) else (f"{reason}: this is the last known state", "warn")
+            text, style = f"{reason}: this is the last known state", "warn"
+            if is_monitored(self):
+                many = counted(len(view.warnings), "warning")
+                text, style = (many, "warn") if view.warnings else ("well", "ok")
         elif view.stopped_reason:
             text, style = "nothing starts here", "bad"
         return [(" SYSTEM ", "key"), (self.target, "strong"), (f"  {text}", style)], []

@@ -91,13 +91,13 @@ APART = 2
 
 class KeyHint(NamedTuple):
     key: str
-    word: str
+    label: str
     rank: int = 0
     style: str = "dim"
 
     @property
     def runs(self) -> tuple[Segment, Segment, Segment]:
-        return (f"{self.key} ", "key"), (self.word, self.style), (" " * APART, "plain")
+        return (f"{self.key} ", "key"), (self.label, self.style), (" " * APART, "plain")
 
 
 class KeyHints(Bar):

@@ -54,7 +54,7 @@ _SHADES: Palette = TerminalTheme(
      (255, 255, 255)],
 ).ansi_colors  # fmt: skip
 """Exact colors that a terminal's sixteen are mapped to."""
-ANSI_GROUNDS = {
+ANSI_BACKGROUNDS = {
     True: {"": 0, "panel": 0, "cursor": 4, "alarm": 1, "lit": 8},
     False: {"": 15, "panel": 15, "cursor": 7, "alarm": 1, "lit": 11},
 }
@@ -82,7 +82,7 @@ def color_pair(name: str, background: str, dark: bool, grey: bool = False) -> tu
         return (15 if (ink, name in BRIGHT) == (7, True) else ink), below
     if name in THEIR_OWN:
         return THEIR_OWN[name]
-    below = ANSI_GROUNDS[dark][background]
+    below = ANSI_BACKGROUNDS[dark][background]
     if background in ("alarm", "lit"):
         return ON_ALARM if background == "alarm" else ON_LIT[dark], below
     own = ON_CURSOR[dark].get(name) if background == "cursor" else None

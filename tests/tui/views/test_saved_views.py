@@ -160,7 +160,7 @@ def test_ones_own_view_hides_the_shared_one_and_what_is_not_known_here_is_left_o
 def test_a_command_finds_the_view_or_says_what_there_is() -> None:
     mine = PersonalPreferences(Path("f"), views={"late": SavedView("late", "jobs", "state:missed", mine=True)})
     assert "state:missed" == find_view("jobs", "late", SHARED, mine).filter
-    with pytest.raises(UnknownView, match='no saved view "lat" for jobs: did you mean "late"'):
+    with pytest.raises(UnknownView, match=r'no saved view "lat" for jobs\. Fix: did you mean "late"'):
         find_view("jobs", "lat", SHARED, mine)
     with pytest.raises(UnknownView, match='view "late" is of jobs: headway job list --view late'):
         find_view("runs", "late", SHARED, mine)

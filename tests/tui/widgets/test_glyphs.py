@@ -27,7 +27,7 @@ MEMBERS: dict[str, Iterable[str]] = {
 def test_every_member_has_a_glyph_a_letter_and_a_word(column: str) -> None:
     marks = COLUMNS[column]
     assert set(MEMBERS[column]) == set(marks)
-    assert [] == [member for member, mark in marks.items() if not (mark.glyph and mark.letter and mark.word)]
+    assert [] == [member for member, mark in marks.items() if not (mark.glyph and mark.letter and mark.label)]
     assert set() == {mark.style for mark in marks.values()} - set(INKS)
 
 

@@ -132,7 +132,7 @@ def test_with_sixteen_colours_every_ink_is_read_on_every_ground(terminal: str, d
         Color.parse("#" + (one if len(one) == 6 else "".join(each * 2 for each in one)))
         for one in SHADES[terminal].split()
     ]
-    for ground in themes.ANSI_GROUNDS[dark]:
+    for ground in themes.ANSI_BACKGROUNDS[dark]:
         for name in INKS:
             ink, below = themes.color_pair(name, ground, dark)
             assert contrast(shades[ink], shades[below]) >= READ_AT_LEAST, (name, ground)
@@ -171,7 +171,7 @@ def test_with_sixteen_colours_the_cursor_and_an_alarm_are_seen(theme: Theme) -> 
     few = Palette(app.get_css_variables(), few=True)
     grounds = [few.style("plain", ground).bgcolor for ground in SEEN]
     numbers = [ground.downgrade(ColorSystem.STANDARD).number for ground in grounds if ground is not None]
-    assert [themes.ANSI_GROUNDS[theme.dark][name] for name in SEEN] == numbers
+    assert [themes.ANSI_BACKGROUNDS[theme.dark][name] for name in SEEN] == numbers
     assert len(SEEN) == len(set(numbers))
 
 
@@ -213,7 +213,7 @@ def test_there_is_a_style_for_every_ink_on_every_ground(few: bool) -> None:
     app.register_theme(next(iter(THEMES.values())))
     app.theme = next(iter(THEMES))
     palette = Palette(app.get_css_variables(), few=few)
-    assert set(paint._BACKGROUNDS) == set(themes.ANSI_GROUNDS[True]) == set(themes.ANSI_GROUNDS[False])
+    assert set(paint._BACKGROUNDS) == set(themes.ANSI_BACKGROUNDS[True]) == set(themes.ANSI_BACKGROUNDS[False])
     for ground in paint._BACKGROUNDS:
         assert 1 == palette.strip([("x", name) for name in INKS], len(INKS), ground).cell_length / len(INKS)
 

@@ -21,7 +21,7 @@ _KINDS = {"note": "strong", "acknowledged": "ok", "lapsed": "warn", "unsent": "w
 
 class TimelineEntry(NamedTuple):
     at: datetime
-    words: str
+    text: str
     style: str
     by: str = ""
 
@@ -158,4 +158,4 @@ def _future(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
 def _line(entry: TimelineEntry, ctx: RenderContext, ahead: bool = False) -> list[Segment]:
     countdown: Segment = (f"  in {format_short(entry.at - ctx.now)}", "dim") if ahead else ("", "")
     by: Segment = (f"  {entry.by}", "dim") if entry.by else ("", "")
-    return [(f" {ctx.hm(entry.at)}  ", "dim"), (clean_line(entry.words), entry.style), countdown, by]
+    return [(f" {ctx.hm(entry.at)}  ", "dim"), (clean_line(entry.text), entry.style), countdown, by]

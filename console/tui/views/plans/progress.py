@@ -57,7 +57,7 @@ class StartedScreen(HeadwayScreen):
         ]
 
     def body(self) -> ComposeResult:
-        yield Bar(id="stands")
+        yield Bar(id="status")
         yield self.grid
         yield self.pane
 
@@ -85,7 +85,7 @@ class StartedScreen(HeadwayScreen):
         super().tick()
         if self.view is not None:
             self.grid.show(self._rows(self.view))
-            self.bar("stands").show_lines(self._status_lines(self.view, self.size.width))
+            self.bar("status").show_lines(self._status_lines(self.view, self.size.width))
             self._explain()
 
     def _rows(self, view: PlanView) -> FixedRows:

@@ -305,7 +305,7 @@ def step_mark(step: PlanStepView, ctx: RenderContext) -> tuple[str, str, str]:
     glyph = PLAN_STEPS.get(step.status)
     if glyph is None:
         return ctx.mark("action", step.status)
-    return glyph.letter if ctx.plain else glyph.glyph, glyph.word, glyph.style
+    return glyph.letter if ctx.plain else glyph.glyph, glyph.label, glyph.style
 
 
 def plan_rows(plan: PlanView, ctx: RenderContext) -> list[TableRow]:

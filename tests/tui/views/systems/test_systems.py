@@ -160,3 +160,9 @@ async def test_a_single_target_is_not_well_while_nobody_watches(night: Night) ->
     night.reads.head = night.reads.head._replace(engine=engine)
     night.reads.changed()
     await night.see("  well")
+    night.reads.targets_ = [
+        dataclasses.replace(view, warnings=("a job has no schedule",)) for view in night.reads.targets_
+    ]
+    night.reads.changed()
+    await night.see("  1 warning")
+    assert "  well" not in night.text
