@@ -14,10 +14,11 @@ THREE_CLASSES = {"PreviewScreen", "ApproveScreen", "StartPlanScreen", "Backfills
 """Dialogs over a base of their own. The set may only shrink."""
 
 
-def _subclasses(base: type) -> Iterator[type]:
+def _subclasses(base: type[object]) -> Iterator[type[object]]:
     for module in pkgutil.walk_packages(console.tui.__path__, "console.tui."):
         importlib.import_module(module.name)
-    for cls in base.__subclasses__():
+    children: list[type[object]] = base.__subclasses__()
+    for cls in children:
         if cls.__module__.startswith("console.tui."):
             yield cls
             yield from _subclasses(cls)
