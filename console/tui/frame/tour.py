@@ -157,8 +157,7 @@ def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
         return f"Each step with its scheduler's own verb. {key('plan', 'start')} asks once more before it starts"
     if seen.where == "preview":
         down, enter = key("grid", "move('down')"), key("preview", "choose")
-        how = seen.must_type or f"{down} selects Start the plan"
-        return f"{how}, then {enter} starts it"
+        return f"{seen.must_type}, then {enter} starts it" if seen.must_type else f"{down} {enter} starts it"
     if seen.where == "incident":
         return f"{key('incident', 'recover')} shows the plan; once it runs, the incident closes when all is good"
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'recover')} shows the plan; nothing is sent yet"

@@ -275,7 +275,7 @@ def test_a_store_that_is_moved_away_under_an_open_console_is_told_and_found_agai
         terminal.press("3")
         terminal.wait_for("JOBS  row 1 of 400")
         store.rename(tmp_path / "away.db")
-        terminal.wait_for(lambda text: "the store's file is gone: " in text and "row 1 of 400" in text)
+        terminal.wait_for(lambda text: "the store's file is gone:" in text and "row 1 of 400" in text)
         assert "data from" in terminal.text
         (tmp_path / "away.db").rename(store)
         terminal.wait_for(lambda text: "data from" not in text and "row 1 of 400" in text)
