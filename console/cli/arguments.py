@@ -6,13 +6,14 @@ import argparse
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from console.cli.clock_format import display_zone
 from console.cli.commands import option
 from console.cli.exits import CommandError, Exit
 from console.config.saved_views import SavedView
-from console.domain.filter import FILTER_FIELDS, FilterError, JobFilter, argument_terms, parse_terms
+from console.domain.filter import FILTER_FIELDS, FilterError, JobFilter, argument_terms, name_terms, parse_terms
 from console.domain.ids import MAX_ID_DIGITS
 from console.timing.durations import parse_duration
 
@@ -96,6 +97,18 @@ def saved_view(table: str, name: str | None, reads: Queries) -> SavedView:
         return find_view(table, name, reads.estate.header().console)
     except UnknownView as error:
         raise CommandError(Exit.USAGE, str(error)) from None
+
+
+def refuse_unknown_fields(terms: Sequence[str], reads: Queries) -> None:
+    """Raises CommandError for a term `word:value` that is neither a field nor part of any job's name."""
+    for term in name_terms([term for argument in terms for term in argument_terms(argument)]):
+        part = term.lstrip("-!~")
+        if not reads.jobs.job_ids(JobFilter(words=(part,))):
+            field = part.partition(":")[0]
+            near = get_close_matches(field.lower(), FILTER_FIELDS, n=1)
+            hint = f"did you mean {near[0]}:?" if near else f"fields: {', '.join(FILTER_FIELDS)}"
+            text = f'no field "{field}:", and "{part}" is part of no job\'s name; {hint}'
+            raise CommandError(Exit.USAGE, f'"{term}" in the filter is invalid: {text}')
 
 
 def job_filter(terms: Sequence[str], now: datetime, only_problems: bool = False) -> JobFilter:

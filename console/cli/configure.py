@@ -106,7 +106,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     if not config.permissions:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += clock_changes(config, datetime.now(UTC).date())
-    for message in filter(None, [*messages, config_in_use_note(arguments, config.digest)]):
+    messages += [config_in_use_note(arguments, config.digest), unverified_names_note(config, arguments)]
+    for message in filter(None, messages):
         print_message(message)
     remarks = names_without_job(config, arguments) + unmatched_patterns(config) + calendars_without_days(config)
     remarks += effective_preferences(config.console, read_preferences()).faults
@@ -159,19 +160,43 @@ def _store_header(arguments: argparse.Namespace) -> HeaderView | None:
         return None
 
 
-def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
-    """Names in the config that match no job of the store, and dependencies that its runs contradict; nothing without
-    a store. Raises StoreTooNew."""
+def _named_jobs(config: Config) -> list[str]:
+    """Job names and patterns of the config."""
     from console.config.references import job_patterns
-    from console.store.errors import StoreError, StoreTooNew
-    from console.store.queries import open_queries
 
     names = [*config.jobs, *job_patterns(config)]
     names += [name for dependency in config.dependencies for name in (*dependency.feeding, dependency.downstream)]
-    names += [terminal for service in config.services.values() for terminal in service.delivered_by]
+    return names + [terminal for service in config.services.values() for terminal in service.delivered_by]
+
+
+def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
+    """That names in the config were not verified, by system without a stored inventory; empty if all were."""
+    from console.store.errors import StoreError
+    from console.store.queries import open_queries
+
+    systems = {name.partition("/")[0] for name in _named_jobs(config)} & config.systems.keys()
     try:
         with open_queries(store_url_of(arguments)) as reads:
-            return reads.warnings.without_job(names) + reads.warnings.dependency_faults()
+            systems -= reads.warnings.systems_with_jobs()
+    except (CommandError, StoreError):
+        pass  # no store yet: no system has an inventory
+    if not systems:
+        return ""
+    return (
+        f"job names not verified: no inventory yet of {', '.join(sorted(systems))}. "
+        'Fix: "headway engine", then "headway check" again after the first poll'
+    )
+
+
+def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
+    """Names in the config that match no job of the store, and dependencies that its runs contradict; nothing without
+    a store. Raises StoreTooNew."""
+    from console.store.errors import StoreError, StoreTooNew
+    from console.store.queries import open_queries
+
+    try:
+        with open_queries(store_url_of(arguments)) as reads:
+            return reads.warnings.without_job(_named_jobs(config)) + reads.warnings.dependency_faults()
     except CommandError as no_store:
         return [str(no_store)]
     except StoreTooNew:

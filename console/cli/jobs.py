@@ -10,7 +10,16 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from connectors.sdk.states import RunState
-from console.cli.arguments import FILTER, JOB_HELP, VIEW, business_date, job_filter, positive_number, saved_view
+from console.cli.arguments import (
+    FILTER,
+    JOB_HELP,
+    VIEW,
+    business_date,
+    job_filter,
+    positive_number,
+    refuse_unknown_fields,
+    saved_view,
+)
 from console.cli.clock_format import clock_text, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
@@ -70,6 +79,7 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         )
         order: str = arguments.sort or view.sort or "name"
         sort_order = order if not arguments.reverse else order[1:] if order.startswith("-") else f"-{order}"
+        refuse_unknown_fields(terms, reads)
         ids = reads.jobs.job_ids(filters, sort_order)
         jobs = reads.jobs.jobs_by_ids(ids[: arguments.limit].tolist())
     rows = table(

@@ -37,6 +37,10 @@ FREE_TEXT_OPTIONS = ("why", "actor", "object")
 """Options stored as text, or compared with stored text; bytes of another encoding are escaped in both."""
 
 
+OTHER_NAMES = {"--reason": "--why"}
+"""Options under the names that other tools give them."""
+
+
 class UsageError(SystemExit):
     """A command line that cannot be parsed. The message is on stderr already."""
 
@@ -86,7 +90,8 @@ class CommandParser(HeadwayParser):
             exclude = f"To exclude \"{first[1:]}\" write '!{first[1:]}', or {self.prog} -- {first}."
             literal = f' To match "{first}" itself: {self.prog} \'"{first}"\'' if filters[0].dest == "filter" else ""
             return f'{message}. A word that begins with "-" is an option. {exclude}{literal}'
-        near = get_close_matches(first.partition("=")[0], self._option_string_actions, n=1)
+        option = first.partition("=")[0]
+        near = get_close_matches(OTHER_NAMES.get(option, option), self._option_string_actions, n=1)
         return f"{message}; did you mean {near[0]}?" if near else message
 
 

@@ -117,8 +117,10 @@ def _refuse_overwrite(path: Path, arguments: argparse.Namespace, asks: bool) -> 
     if not existing or arguments.print:
         return
     problem = f"{existing[0]} exists already"
-    if asks and path.exists() and confirm(f"{problem}. Move it to {backup_path(path).name} and start over?"):
-        return
+    if asks and path.exists():
+        if confirm(f"{problem}. Move it to {backup_path(path).name} and start over?"):
+            return
+        raise CommandError(Exit.REFUSED, f"{path} was not changed; nothing was written")
     raise CommandError(
         Exit.REFUSED,
         f"{problem} and is never overwritten. Fix: --print shows the findings, headway --config OTHER.toml init writes"

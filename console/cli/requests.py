@@ -167,18 +167,20 @@ def watch_hint(arguments: argparse.Namespace) -> str:
 
 
 def watch_action(arguments: argparse.Namespace, run_id: int | None, key: str) -> int:
-    """Follows an action, of a run or, without one, of a job: a line on stderr for each change and each minute, until
-    it ends or `--timeout`."""
+    """Follows an action, of a run or, without one, of a job: a line on stderr for each change and each minute, and its
+    outcome on stdout (with --json on stderr), until it ends or `--timeout`."""
     begin, state, minutes = time.monotonic(), "", 1
     while True:
         with store_reader(arguments) as reads:
             action = next((action for action in reads.actions.list_actions(run_id=run_id) if action.key == key), None)
         if action is not None and action.state != state:
             state = action.state
-            print_message(f"{state}: {action.words}" if action.words else state)
-        if action is not None and state in ACTION_EXITS:
-            if not arguments.json:  # stdout is the one document; stderr and the exit code report the end
-                print_parts([f"{state}: {action.words}"])
+            text = f"{state}: {action.words}" if action.words else state
+            if state in ACTION_EXITS and not arguments.json:  # with --json stdout is the one document
+                print_parts([text])
+            else:
+                print_message(text)
+        if state in ACTION_EXITS:
             return ACTION_EXITS[state]
         waited = time.monotonic() - begin
         if waited > arguments.timeout:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from console.cli.arguments import FILTER, JOB_HELP, VIEW, job_filter, positive_number, saved_view, whole_number
+from console.cli.arguments import (
+    FILTER,
+    JOB_HELP,
+    VIEW,
+    job_filter,
+    positive_number,
+    refuse_unknown_fields,
+    saved_view,
+    whole_number,
+)
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
@@ -31,6 +40,7 @@ def run_runs(arguments: argparse.Namespace) -> int:
         if is_job:
             runs = reads.runs.list_runs(reads.jobs.job(terms[0]).row.id, arguments.limit)
         else:
+            refuse_unknown_fields(terms, reads)
             runs = reads.run_table.runs_first_page(filters, view.sort or "age", arguments.limit)
     return print_result(arguments, runs, run_table(runs, now, with_job=not is_job))
 

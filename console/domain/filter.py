@@ -102,7 +102,7 @@ def parse_terms(
         combined = FilterError("; ".join(said for _, said in faults))
         combined.faults = tuple(faults)
         wrong = {term for term, _ in faults}
-        combined.names = tuple(one for one in terms if one not in wrong and _field_of(one) not in ("", *FILTER_FIELDS))
+        combined.names = tuple(term for term in name_terms(terms) if term not in wrong)
         raise combined
     return filtered
 
@@ -129,6 +129,11 @@ def argument_terms(argument: str) -> list[str]:
     first, *more = split_filter(argument) or [argument]
     is_several = any(_field_of(term) in FILTER_FIELDS for term in more) or (more and _field_of(first) in _SINGLE_VALUE)
     return [first, *more] if is_several else [argument]
+
+
+def name_terms(terms: Iterable[str]) -> list[str]:
+    """The terms with a colon that are parts of a name instead of fields."""
+    return [term for term in terms if _field_of(term) not in ("", *FILTER_FIELDS)]
 
 
 def _field_of(term: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from argparse import Namespace
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from console.cli.exits import Exit
+from console.cli import onboarding
+from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
 from tests.fakes.ssh_local import LocalHost
 from tests.hostile.commands import Done, in_process
@@ -101,6 +103,16 @@ def test_a_config_that_is_there_stays_as_it_was(home: Home) -> None:
     done = home.run("--yes", "--only", "cron")
     assert (Exit.REFUSED, "# mine\n") == (done.code, home.config.read_text())
     assert "exists already and is never overwritten" in " ".join(done.err.split())
+
+
+def test_a_config_whose_replacement_is_declined_is_reported_as_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "headway.toml"
+    put(path, "# mine\n")
+    monkeypatch.setattr(onboarding, "confirm", lambda _: False)
+    with pytest.raises(CommandError, match=f"{path} was not changed; nothing was written$"):
+        onboarding._refuse_overwrite(path, Namespace(config=str(path), print=False), asks=True)
 
 
 def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from console.cli.exits import Exit
@@ -155,6 +157,21 @@ def test_every_word_of_a_filter_that_cannot_be_read_is_told_and_what_is_a_word_o
         assert "succeeded" not in said
 
 
+def test_an_unknown_field_is_refused_and_part_of_a_name_is_not(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.job("db07:extract")
+    bench.turn()
+    for command in (("job", "list", "foo:bar"), ("job", "list", "!foo:bar"), ("run", "foo:bar", "state:failed")):
+        assert Exit.USAGE == main(["--store", bench.url, *command])
+        shown = " ".join(capsys.readouterr().err.split())
+        assert 'no field "foo:", and "foo:bar" is part of no job\'s name; fields: state, system' in shown
+    assert Exit.USAGE == main(["--store", bench.url, "job", "list", "syst:airflow"])
+    assert "did you mean system:?" in capsys.readouterr().err
+    assert Exit.OK == main(["--store", bench.url, "run", "db07:extract", "state:failed"])
+    assert Exit.OK == main(["--store", bench.url, "job", "list", '"foo:bar"'])
+
+
 def test_the_mend_for_a_word_with_a_dash_before_it_is_a_line_that_is_read(bench: Bench) -> None:
     bench.scheduler.job("a-tmp")
     bench.turn()
@@ -162,3 +179,29 @@ def test_the_mend_for_a_word_with_a_dash_before_it_is_a_line_that_is_read(bench:
     for words, left in ((["!tmp"], every - {"fake/a-tmp"}), (["--", "-tmp"], every - {"fake/a-tmp"}),
                         (['"-tmp"'], {"fake/a-tmp"})):  # fmt: skip
         assert left == {one["name"] for one in headway(bench.url, "job", "list", "--json", *words).data}
+
+
+def test_a_reason_under_the_name_of_other_tools_is_answered_with_ours(bench: Bench) -> None:
+    done = headway(bench.url, "rerun", "fake/extract", "--reason", "late")
+    assert Exit.USAGE == done.code
+    assert "did you mean --why?" in done.err
+
+
+def test_job_names_are_not_verified_before_the_first_inventory(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "named.toml"
+    config.write_text(
+        '[systems.fake]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n\n'
+        '[jobs."fake/extrakt"]\nowner = "etl"\n'
+    )
+    check = ("--config", str(config), "check", "--no-probe")
+    main(["--store", str(tmp_path / "none.db"), *check])
+    shown = " ".join(capsys.readouterr().err.split())
+    assert 'job names not verified: no inventory yet of fake. Fix: "headway engine", then "headway check"' in shown
+    bench.turn()
+    assert Exit.PROBLEM == main(["--store", bench.url, *check])
+    printed = capsys.readouterr()
+    shown = " ".join((printed.out + printed.err).split())
+    assert "not verified" not in shown
+    assert 'config names "fake/extrakt", and no job has that name. Did you mean fake/extract' in shown

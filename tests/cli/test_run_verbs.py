@@ -67,6 +67,7 @@ def test_the_run_that_goes_on_is_cancelled_by_its_job_s_name(able: Bench, capsys
     told = capsys.readouterr()
     assert "native cancel: cancel load" in told.out
     assert "verified: cancelled (native)" == told.out.splitlines()[-1]
+    assert "verified" not in told.err
     assert [("cancel", "load")] == able.scheduler.done
 
 

@@ -110,11 +110,14 @@ class WarningQueries(ContextQueries):
 
     def _known_faults(self) -> tuple[list[list[str]], list[str]]:
         """Cycles, and names without a job of systems that have shown some job."""
-        rows = self.link.rows("SELECT s.name FROM system s WHERE EXISTS (SELECT 1 FROM job j WHERE j.system_id = s.id)")
-        systems = {row.name for row in rows}
+        systems = self.systems_with_jobs()
         unmatched = json.loads(self.store.meta("unmatched") or "[]")
         names = [name for name in unmatched if name.partition("/")[0] in systems]
         return json.loads(self.store.meta("cycles") or "[]"), names
+
+    def systems_with_jobs(self) -> set[str]:
+        rows = self.link.rows("SELECT s.name FROM system s WHERE EXISTS (SELECT 1 FROM job j WHERE j.system_id = s.id)")
+        return {row.name for row in rows}
 
     def without_job(self, patterns: Sequence[str]) -> list[str]:
         """Messages for the patterns of a config that match no job, or only a former name of one."""
