@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from typing import Any
 
 import console.tui
 from console.tui.dialogs.overlay import Overlay
@@ -14,11 +15,10 @@ THREE_CLASSES = {"PreviewScreen", "ApproveScreen", "StartPlanScreen", "Backfills
 """Dialogs over a base of their own. The set may only shrink."""
 
 
-def _subclasses(base: type[object]) -> Iterator[type[object]]:
+def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
     for module in pkgutil.walk_packages(console.tui.__path__, "console.tui."):
         importlib.import_module(module.name)
-    children: list[type[object]] = base.__subclasses__()
-    for cls in children:
+    for cls in base.__subclasses__():
         if cls.__module__.startswith("console.tui."):
             yield cls
             yield from _subclasses(cls)
