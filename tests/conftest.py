@@ -23,12 +23,7 @@ __all__ = ["pytest_runtest_logreport", "pytest_xdist_auto_num_workers", "pytest_
 properties.choose()
 os.umask(0o022)  # config that others may write is refused, and a person's umask may be 002
 # Before any test module imports them: the conformance tests explain their assertions like tests that lie here.
-pytest.register_assert_rewrite(
-    "connectors.sdk.conformance",
-    "connectors.sdk.conformance.actions",
-    "connectors.sdk.conformance.faults",
-    "connectors.sdk.conformance.world",
-)
+pytest.register_assert_rewrite("connectors.sdk.conformance")
 
 
 DEEP_FOLDERS = {"crash", "demo", "hostile", "invariants", "pty", "web"}

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import ConformanceWorld
 from connectors.sdk.registry import FEATURES, TEST_LEVELS, KindEntry, describe_kind, kinds, load
 from tests.connectors.played import COLUMNS, LIMITS, Played, hook_of, played
 
@@ -46,16 +46,16 @@ The source cannot do it, or cannot be made to:
 """
 
 
-def conformance_classes() -> Iterator[type[ConnectorConformance]]:
+def conformance_classes() -> Iterator[type[ConformanceWorld]]:
     """Every conformance class that pytest would run, in the order of their files."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         text = path.read_text(encoding="utf-8")
-        if "ConnectorConformance" not in text and "    against = " not in text:
+        if "sdk.conformance import" not in text and "    against = " not in text:
             continue
         module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
         for _, result in inspect.getmembers(module, inspect.isclass):
             is_test = result.__name__.startswith("Test") and getattr(result, "__test__", True)
-            if issubclass(result, ConnectorConformance) and result.__module__ == module.__name__ and is_test:
+            if issubclass(result, ConformanceWorld) and result.__module__ == module.__name__ and is_test:
                 yield result
 
 
@@ -69,7 +69,7 @@ def stands_on() -> dict[str, list[str]]:
 
 def played_by_kind() -> dict[str, Played]:
     """Of each kind, what its worlds play between them."""
-    of_kind: dict[str, list[type[ConnectorConformance]]] = {}
+    of_kind: dict[str, list[type[ConformanceWorld]]] = {}
     for klass in conformance_classes():
         of_kind.setdefault(klass.kind.kind, []).append(klass)
     return {kind: played(worlds) for kind, worlds in sorted(of_kind.items())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import ConformanceWorld
 from connectors.sdk.conformance.faults import (
     ANY_STATUS,
     BUSY,
@@ -22,7 +22,6 @@ from connectors.sdk.conformance.faults import (
     SHUFFLED,
     TRUNCATED,
     TWICE,
-    FaultHooks,
 )
 from connectors.sdk.states import Capability
 
@@ -75,7 +74,7 @@ class Played:
     unplayed: dict[str, str] = field(default_factory=dict)
 
 
-def played(worlds: Sequence[type[ConnectorConformance]]) -> Played:
+def played(worlds: Sequence[type[ConformanceWorld]]) -> Played:
     """The best that any of these worlds of one kind does."""
     result = Played()
     for what in COLUMNS:
@@ -96,7 +95,7 @@ def hook_of(what: str) -> str:
     return "answering" if what in (*NASTY, ANY_STATUS) else what
 
 
-def _of_world(world: type[ConnectorConformance], what: str) -> tuple[str, str]:
+def _of_world(world: type[ConformanceWorld], what: str) -> tuple[str, str]:
     """The mark of what one world does, and the file or the reason."""
     hook = hook_of(what)
     if what == "long_log" and Capability.LOG not in world.kind.capabilities:
@@ -106,6 +105,6 @@ def _of_world(world: type[ConnectorConformance], what: str) -> tuple[str, str]:
             return (LAB if world.elsewhere[name].startswith("tests/lab/") else OWN), world.elsewhere[name]
         if name in world.unplayed:
             return NO, world.unplayed[name]
-    if getattr(world, hook) is getattr(FaultHooks, hook):
+    if getattr(world, hook) is getattr(ConformanceWorld, hook):
         return NO, ""
     return (LAB if world.__module__.startswith("tests.lab.") else YES), ""

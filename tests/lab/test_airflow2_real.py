@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.airflow.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused
@@ -51,7 +51,7 @@ def connector(airflow2: Airflow2Server) -> Iterator[Connector]:
     opened.close()
 
 
-class TestAirflow2Conformance(ConnectorConformance):
+class TestAirflow2Conformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     kind = CONNECTOR
     against = "real: Airflow 2.11.0"
     patience_seconds: ClassVar[float] = PATIENCE_SECONDS

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.airflow.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
@@ -45,7 +45,7 @@ def connector(airflow: AirflowServer) -> Iterator[Connector]:
     opened.close()
 
 
-class TestAirflowConformance(ConnectorConformance):
+class TestAirflowConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     """As the account with Airflow's role `user`."""
 
     kind = CONNECTOR

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Logs, Reads
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import Capability, ProofLevel, RunEvidence, RunState
@@ -107,7 +107,7 @@ def test_no_start_is_missed_where_the_log_tells_starts(alpine: CronHost) -> None
 
 
 @pytest.mark.usefixtures("world")
-class TestBusyboxConformance(ConnectorConformance):
+class TestBusyboxConformance(Reads, Logs, Deadlines):
     kind = OBSERVED
     against = "real: crond of busybox 1.35 over OpenSSH"
     host: CronHost

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
@@ -198,7 +198,7 @@ def test_line_that_cron_ignores_is_a_warning_with_file_line_and_mend(hosts: dict
 
 # -- the promise, on a real host --------------------------------------------------------------------------------------
 @pytest.mark.usefixtures("world")
-class TestCronConformanceOnARealHost(ConnectorConformance):
+class TestCronConformanceOnARealHost(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     kind = CONNECTOR
     against = "real: Debian cron 3.0 over OpenSSH"
     host: CronHost

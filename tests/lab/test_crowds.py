@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Faults
 from connectors.sdk.contract import Connector
 from tests.lab.crowds import CROWDS, Crowd
 
@@ -28,7 +28,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
 
 
-class Judge(ConnectorConformance):
+class Judge(Faults):
     """The conformance of one kind that plays nothing but a crowd."""
 
     crowd: Crowd

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from connectors.dagster.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.actions import hold_ask, release_ask
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, Connector
@@ -59,7 +59,7 @@ def every(connector: Connector) -> dict[str, RunRecord]:
     return told
 
 
-class TestDagsterConformance(ConnectorConformance):
+class TestDagsterConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     kind = CONNECTOR
     against = "real: Dagster 1.13.27"
     patience_seconds: ClassVar[float] = 180.0

@@ -1,5 +1,5 @@
 """The connector's requests, and the fake's answers, held against the types of databricks-sdk: the same
-ConnectorConformance as the fast one, with the judge in between; and the SDK itself on the fake."""
+conformance tests as the fast one, with the judge in between; and the SDK itself on the fake."""
 
 from __future__ import annotations
 

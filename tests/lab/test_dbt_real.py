@@ -14,7 +14,7 @@ import pytest
 
 from connectors.dbt.connector import CONNECTOR, DbtConnector
 from connectors.dbt.options import DbtOptions
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
 from connectors.sdk.records import RunRecord
@@ -70,7 +70,7 @@ def dbt() -> Iterator[DbtProjects]:
         remove_folder(folder)
 
 
-class TestDbtConformance(ConnectorConformance):
+class TestDbtConformance(Reads, Logs, Reruns, Starts):
     kind = CONNECTOR
     against = "real: dbt-core 1.11.16 with DuckDB"
     patience_seconds: ClassVar[float] = 180.0

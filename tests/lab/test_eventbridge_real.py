@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from connectors.eventbridge.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Holds, Reads
 from connectors.sdk.contract import Connector
 from connectors.sdk.secrets import SecretStore
 from tests.lab import aws
@@ -29,7 +29,7 @@ def connect(endpoint: str, names: str = "*") -> Connector:
     return CONNECTOR.open(options, aws.REGION, SecretStore())
 
 
-class TestEventBridgeOnMoto(ConnectorConformance):
+class TestEventBridgeOnMoto(Reads, Deadlines, Holds):
     kind = CONNECTOR
     against = "emulator: moto 5"
     limits: ClassVar[dict[str, str]] = {

@@ -1,5 +1,5 @@
 """The connector's requests, and the fake's answers, held against GitHub's own OpenAPI description: the same
-ConnectorConformance as the fast one, with prism in between. Logs, 304 and most refusals are not in the description."""
+conformance tests as the fast one, with prism in between. Logs, 304 and most refusals are not in the description."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.glue.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Logs, Reads, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
 from connectors.sdk.secrets import SecretStore
@@ -55,7 +55,7 @@ def jobs(moto: MotoServer) -> Jobs:
     return Jobs(moto)
 
 
-class TestGlueOnMoto(ConnectorConformance):
+class TestGlueOnMoto(Reads, Logs, Deadlines, Starts):
     kind = CONNECTOR
     against = "emulator: moto 5"
     limits: ClassVar[dict[str, str]] = {

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from connectors.http.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Reads
 from connectors.sdk.contract import Connector
 from connectors.sdk.secrets import SecretStore
 from tests.lab.prefect import PASSWORD, PrefectServer
@@ -74,7 +74,7 @@ def prefect() -> Iterator[PrefectServer]:
         remove_folder(folder)
 
 
-class TestPrefectByMapping(ConnectorConformance):
+class TestPrefectByMapping(Reads, Deadlines):
     kind = CONNECTOR
     against = "real: Prefect 3.8.8, its REST API"
     limits: ClassVar[dict[str, str]] = {

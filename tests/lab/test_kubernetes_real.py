@@ -12,7 +12,7 @@ import pytest
 
 from connectors.kubernetes.connector import CONNECTOR, KubernetesConnector
 from connectors.kubernetes.options import CLUSTER_TARGET, KubernetesOptions
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -38,7 +38,7 @@ from tests.lab.process import wait_until
 
 
 @pytest.mark.usefixtures("world")
-class TestKubernetes(ConnectorConformance):
+class TestKubernetes(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "real: Kubernetes 1.20, its pods' states and logs played by the tests"
     cluster: KubeCluster

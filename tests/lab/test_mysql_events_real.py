@@ -14,7 +14,7 @@ import pytest
 
 from connectors.mysql_events.connector import CONNECTOR
 from connectors.mysql_events.parse import TOO_OFTEN
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
@@ -108,7 +108,7 @@ def connect(server: MariaDb, role: str, host: str = "127.0.0.1", port: int | Non
     return CONNECTOR.open(options, host, SecretStore())
 
 
-class TestMariaDbConformance(ConnectorConformance):
+class TestMariaDbConformance(Reads, Logs, Deadlines, Reruns, Starts, Holds):
     """With headway_act_role."""
 
     kind = CONNECTOR

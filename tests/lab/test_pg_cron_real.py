@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from connectors.pg_cron.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
@@ -77,7 +77,7 @@ def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("passwords")
-class TestPgCronConformance(ConnectorConformance):
+class TestPgCronConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     """As a member of headway_act."""
 
     kind = CONNECTOR

@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 
 from connectors.pgagent.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
@@ -74,7 +74,7 @@ def connect(postgres: PostgresServer, role: str, host: str = "127.0.0.1", port: 
     return CONNECTOR.open(options, host, SecretStore())
 
 
-class TestPgAgentConformance(ConnectorConformance):
+class TestPgAgentConformance(Reads, Logs, Deadlines, Reruns, Starts, Holds):
     """As a member of headway_act."""
 
     kind = CONNECTOR

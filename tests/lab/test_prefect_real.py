@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from connectors.prefect.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector, Preview, Receipt
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
@@ -72,7 +72,7 @@ def attempts(connector: Connector, run: str) -> list[RunRecord]:
     return [one for one in every(connector) if one.attempt_key.startswith(run)]
 
 
-class TestPrefectConformance(ConnectorConformance):
+class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     kind = CONNECTOR
     against = "real: Prefect 3.8.8"
     patience_seconds: ClassVar[float] = 120.0

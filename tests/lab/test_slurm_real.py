@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.actions import hold_ask, release_ask
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector, Preview
@@ -104,7 +104,7 @@ def ended(cluster: SlurmCluster, name: str, script: str, state: str, *options: s
 
 
 @pytest.mark.usefixtures("world")
-class TestSlurm(ConnectorConformance):
+class TestSlurm(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "real: Slurm 22.05.8"
     cluster: SlurmCluster

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Logs, Reads
 from connectors.sdk.contract import Connector
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState
@@ -66,7 +66,7 @@ def agent(postgres: PostgresServer) -> Iterator[PgAgent]:
     found.stop()
 
 
-class TestPgAgentByMapping(ConnectorConformance):
+class TestPgAgentByMapping(Reads, Logs, Deadlines):
     kind = CONNECTOR
     against = "real: PostgreSQL 15, the tables of pgAgent 4.2"
     limits: ClassVar[dict[str, str]] = {

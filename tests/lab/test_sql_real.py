@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Faults, Logs, Reads
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused
@@ -42,7 +42,7 @@ def connect(postgres: PostgresServer, role: str, **more: Any) -> Connector:
     return CONNECTOR.open(options, options.host, SecretStore())
 
 
-class TestTablesOfPgCron(ConnectorConformance):
+class TestTablesOfPgCron(Reads, Logs, Deadlines, Faults):
     """As a member of headway_view."""
 
     kind = CONNECTOR

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import NotSupported, OutcomeUnknown, PermissionMissing, RateLimited
@@ -90,7 +90,7 @@ def batch(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator
     postgres.drop_database(found.dsn)
 
 
-class TestHomeGrownRuns(ConnectorConformance):
+class TestHomeGrownRuns(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
     against = "real: PostgreSQL 15, a home-grown table of runs and its functions, by the example in the docs"
 

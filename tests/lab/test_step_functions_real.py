@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector, Preview
 from connectors.sdk.errors import NotSupported
@@ -83,7 +83,7 @@ def machines(moto: MotoServer) -> Machines:
     return Machines(moto)
 
 
-class TestStepFunctionsConformance(ConnectorConformance):
+class TestStepFunctionsConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     kind = CONNECTOR
     against = "emulator: moto 5"
     limits: ClassVar[dict[str, str]] = {

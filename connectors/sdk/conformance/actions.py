@@ -11,52 +11,90 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from connectors.sdk.conformance.world import ConformanceWorld, check_run, identity, new_key, ref, requires, through_json
-from connectors.sdk.contract import (
-    HOLD_MARK,
-    SENT_AT,
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    Connector,
-    NativeHold,
-    Preview,
+from connectors.sdk.conformance.world import (
+    ConformanceWorld,
+    check_run,
+    identity,
+    is_rerun,
+    new_key,
+    ref,
+    requires,
+    through_json,
 )
-from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
+from connectors.sdk.contract import HOLD_MARK, ActionAbsent, ActionSpec, ActionUnknown, Connector, NativeHold, Preview
+from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, instant_key
-from connectors.sdk.settle import SEND_SECONDS
-from connectors.sdk.states import Capability, RunState, Verb
+from connectors.sdk.states import RunState, Verb
 
-SCHEDULES = ("", "next", "expression")
 GIVEN = {"day": "2026-11-19", "limit": 5, "dry": False}
+HOLDER = "alice"
 
 
-class ActionConformance(ConformanceWorld):
-    """Schedules, START and CANCEL."""
+class Reruns(ConformanceWorld):
+    """RERUN: previewed, sent once, found again."""
 
-    def test_inventory_reports_schedules_as_the_kind_declares(self) -> None:
-        """`ConnectorKind.schedules`: no more, and at its best as much."""
-        self.make_success()
+    checks = "rerun"
+
+    def test_preview_names_what_would_be_sent_and_sends_nothing(self) -> None:
+        run = self.latest(self.a_rerunnable_failure())
+        trace = self.native_trace()
         with self.opened() as connector:
-            clocks = [job.schedule for job in self.whole_inventory(connector).jobs]
-        text = (
-            "expression"
-            if any(clock.expression for clock in clocks)
-            else "next" * any(clock.next_at for clock in clocks)
-        )
-        schedules = self.kind.schedules
-        assert SCHEDULES.index(text) <= SCHEDULES.index(schedules), f"schedules={schedules!r}, and it reports {text!r}"
-        may_lack = "schedule" in self.limits or self.against.startswith(("real", "emulator"))
-        assert text == schedules or may_lack, f"schedules={schedules!r}, and the best that it reports is {text!r}"
+            before = {identity(item) for poll in self.bites(connector, "") for item in poll.runs}
+            preview = connector.preview(self.ask(run), self.timeout_seconds)
+            after = {identity(item) for poll in self.bites(connector, "") for item in poll.runs if item.action_key}
+        check_preview(preview)
+        assert after <= before, f"the preview started {sorted(after - before)}"
+        assert self.native_trace() == trace, "the preview changed the world"
 
-    @requires("start", Capability.START)
+    def test_run_that_never_started_can_be_requested(self) -> None:
+        """A MISSED run has no row at the source, only its job and period: it gets a preview, or a reason why not."""
+        job_id = self.a_rerunnable_failure()
+        missed = RunRef(job_id, "2026-11-19T03:00:00Z", "", "")
+        with self.opened() as connector, suppress(NotSupported):
+            preview = connector.preview(ActionSpec(Verb.RERUN, missed, RunState.MISSED), self.timeout_seconds)
+            assert preview.refused or preview.native_calls, f"neither a call nor a reason: {preview}"
+
+    def test_key_that_was_never_sent_is_not_found(self) -> None:
+        run = self.latest(self.a_rerunnable_failure())
+        with self.opened() as connector:
+            preview = connector.preview(self.ask(run), self.timeout_seconds)
+            answer = connector.look_up(preview, new_key(), self.timeout_seconds)
+        assert isinstance(answer, ActionAbsent | ActionUnknown), f"an unsent key was found: {answer}"
+
+    def test_rerun_is_sent_once_found_again_and_becomes_an_attempt(self) -> None:
+        run, key = self.latest(self.a_rerunnable_failure()), new_key()
+        with self.opened() as connector:
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            preview = through_json(connector.preview(self.ask(run), self.timeout_seconds))
+            receipt = connector.act(preview, key, self.timeout_seconds)
+            assert receipt.native_ref, f"no native reference: {receipt}"
+        with self.opened() as connector:  # another one, without our memory
+            self.wait("the rerun is found under its key", lambda: self.arrived(connector, preview, key))
+            new = self.wait("the rerun's attempt", lambda: self.attempt_of(connector, cursor, run, key))
+            assert new.job == run.job, f"the rerun of {run.job} is reported as a run of {new.job}"
+            assert self.arrived(connector, preview, key), "found once and then no more"
+
+    @requires("network")
+    def test_rerun_that_may_still_arrive_is_not_absent(self) -> None:
+        self.check_on_its_way(self.ask(self.latest(self.a_rerunnable_failure())))
+
+    def attempt_of(self, connector: Connector, cursor: str, run: RunRecord, key: str) -> RunRecord | None:
+        """The ended attempt of the rerun of `run` under `key`; None before."""
+        since = {identity(item): item for poll in self.bites(connector, cursor) for item in poll.runs}
+        return next((item for item in since.values() if is_rerun(item, run, key) and not item.state.is_open), None)
+
+
+class Starts(ConformanceWorld):
+    """START of a job for a period that has not run."""
+
+    checks = "start"
+
     def test_job_starts_once_under_its_key_and_becomes_a_run(self) -> None:
         job_id, key = self.a_startable_job(), new_key()
         with self.opened() as connector:
             cursor = list(self.bites(connector, ""))[-1].cursor
             preview = self.allowed(connector, self.start_ask(job_id))
-            assert not isinstance(self.found(connector, preview, key), ActionFound), "an unsent key was found"
+            assert not self.arrived(connector, preview, key), "an unsent key was found"
             assert self.sent(connector, preview, key), "no native reference"
         with self.opened() as connector:
             self.wait("the start is found under its key", lambda: self.arrived(connector, preview, key))
@@ -68,40 +106,33 @@ class ActionConformance(ConformanceWorld):
             self.advance()
             assert len(self.started_under(connector, cursor, key)) == 1, "one key, and more than one run"
 
-    def start_ask(self, job_id: str) -> ActionSpec:
-        now = datetime.now(UTC).replace(microsecond=0)
-        period = instant_key(now if now.second else now + timedelta(seconds=1))  # a full minute may have a native run
-        return ActionSpec(
-            Verb.START, RunRef(job_id, period, "", ""), RunState.PLANNED, {"period_at": period, "why": "it is due"}
-        )
-
-    def started_under(self, connector: Connector, cursor: str, key: str) -> dict[tuple[str, str], RunRecord]:
-        """The runs since `cursor` that carry our key, by identity."""
-        runs = (run for poll in self.bites(connector, cursor) for run in poll.runs if run.action_key == key)
-        return {identity(run): run for run in runs}
-
-    def ended_under(self, connector: Connector, cursor: str, key: str) -> RunRecord | None:
-        runs = self.started_under(connector, cursor, key).values()
-        return next((run for run in runs if not run.state.is_open), None)
-
-    @requires("start", Capability.START, lambda kind: "conf" in kind.takes.get(Verb.START, ()))
+    @requires(lambda kind: "conf" in kind.takes.get(Verb.START, ()))
     def test_what_is_given_along_is_shown_and_is_what_the_run_got(self) -> None:
         """START with a "conf", of kinds that take one (`ConnectorKind.takes`)."""
         job_id, key = self.a_startable_job(), new_key()
-        start_ask = self.start_ask(job_id)
+        request = self.start_ask(job_id)
         with self.opened() as connector:
             for odd in (["a"], "text", {"much": "x" * 100_000}, {"at": float("nan")}):
-                reported = connector.preview(replace(start_ask, parameters={**start_ask.parameters, "conf": odd}), 5)
+                reported = connector.preview(replace(request, parameters={**request.parameters, "conf": odd}), 5)
                 assert reported.refused, f"a conf that cannot be sent is not refused: {str(odd)[:40]}"
             cursor = list(self.bites(connector, ""))[-1].cursor
-            preview = self.allowed(connector, replace(start_ask, parameters={**start_ask.parameters, "conf": GIVEN}))
+            preview = self.allowed(connector, replace(request, parameters={**request.parameters, "conf": GIVEN}))
             calls = "\n".join(preview.native_calls)
             assert all(f'"{name}"' in calls and json.dumps(value) in calls for name, value in GIVEN.items()), calls
             assert self.sent(connector, preview, key), "no native reference"
             run = self.wait("the run that was started", lambda: self.ended_under(connector, cursor, key))
             assert run.context.get("conf") == GIVEN, f"it was given {GIVEN}, and the run has {run.context}"
 
-    @requires("cancel", Capability.CANCEL)
+    @requires("network", "start")
+    def test_start_that_may_still_arrive_is_not_absent(self) -> None:
+        self.check_on_its_way(self.start_ask(self.a_startable_job()))
+
+
+class Cancels(ConformanceWorld):
+    """CANCEL of a run."""
+
+    checks = "cancel"
+
     def test_running_run_ends_when_it_is_cancelled_and_is_not_green(self) -> None:
         run, key = self.a_running_run(), new_key()
         with self.opened() as connector:
@@ -112,63 +143,45 @@ class ActionConformance(ConformanceWorld):
             ended = self.wait("the end of the cancelled run", lambda: self.ended(connector, run))
             assert ended.state != RunState.SUCCEEDED, f"cancelled and green: {ended}"
             check_run(ended)
-            assert not isinstance(self.found(connector, preview, key), ActionAbsent), (
-                "it ended, and `look_up` says absent"
-            )
+            absent = isinstance(self.found(connector, preview, key), ActionAbsent)
+            assert not absent, "it ended, and `look_up` says absent"
 
-    def ended(self, connector: Connector, run: RunRecord) -> RunRecord | None:
-        """The run once it has ended; None before."""
-        reported = self.runs_of(connector, run.job).get(identity(run))
-        return reported if reported is not None and not reported.state.is_open else None
-
-    @requires("cancel", Capability.CANCEL)
     def test_cancel_of_a_run_that_is_over_is_refused(self) -> None:
         job_id = self.make_success()
         with self.opened() as connector:
             ended_runs = [run for run in self.runs_of(connector, job_id).values() if not run.state.is_open]
             assert ended_runs, f"no ended run of {job_id}"
             with suppress(NotSupported):
-                preview = connector.preview(
-                    ActionSpec(Verb.CANCEL, ref(ended_runs[-1]), ended_runs[-1].state), self.timeout_seconds
-                )
+                spec = ActionSpec(Verb.CANCEL, ref(ended_runs[-1]), ended_runs[-1].state)
+                preview = connector.preview(spec, self.timeout_seconds)
                 assert preview.refused, f"an ended run would be cancelled: {preview.summary}"
 
-    def allowed(self, connector: Connector, spec: ActionSpec) -> Preview:
-        """The preview as it comes back from the store. Fails where it is refused."""
-        preview = connector.preview(spec, self.timeout_seconds)
-        assert preview.refused is None, f"refused: {preview.refused}"
-        return through_json(preview)
+    @requires("network")
+    def test_cancel_that_may_still_arrive_is_not_absent(self) -> None:
+        run = self.a_running_run()
+        self.check_on_its_way(ActionSpec(Verb.CANCEL, ref(run), run.state))
 
-    def refuses(self, connector: Connector, preview: Preview, key: str) -> None:
-        """Sends it all the same, as if the world had changed after the preview. Fails unless the source says no."""
-        with suppress(NotSupported):
-            connector.act(preview, key, self.timeout_seconds)
-            raise AssertionError(f"sent although the world says no: {preview.summary}")
-
-    def arrived(self, connector: Connector, preview: Preview, key: str) -> bool:
-        return isinstance(self.found(connector, preview, key), ActionFound)
+    def ended(self, connector: Connector, run: RunRecord) -> RunRecord | None:
+        """The run once it has ended; None before."""
+        reported = self.runs_of(connector, run.job).get(identity(run))
+        return reported if reported is not None and not reported.state.is_open else None
 
 
-HOLDER = "alice"
-
-
-class HoldConformance(ActionConformance):
+class Holds(ConformanceWorld):
     """HOLD and RELEASE."""
 
-    @requires("hold", Capability.HOLD)
+    checks = "hold"
+
     def test_preview_of_a_hold_sends_nothing(self) -> None:
         job_id = self.a_holdable_job()
         trace = self.native_trace()
         with self.opened() as connector:
             preview = connector.preview(hold_ask(job_id), self.timeout_seconds)
-            assert preview.refused is None, f"refused: {preview.refused}"
-            assert all((preview.verb, preview.summary, preview.scope, preview.native_calls)), f"words lack: {preview}"
-            assert json.loads(json.dumps(dict(preview.plan))) == dict(preview.plan), "the plan does not survive JSON"
+            check_preview(preview)
             assert self.holds_of(connector, job_id) == [], "the preview holds the job"
             assert isinstance(self.found(connector, preview, new_key()), ActionAbsent | ActionUnknown)
         assert self.native_trace() == trace, "the preview changed the world"
 
-    @requires("hold", Capability.HOLD)
     def test_held_job_shows_its_holder_end_and_place_and_is_the_same_job_paused(self) -> None:
         job_id = self.a_holdable_job()
         with self.opened() as connector:
@@ -184,7 +197,6 @@ class HoldConformance(ActionConformance):
             assert now.paused, "a held job is not shown as paused"
             assert as_defined(now) == as_defined(before), "a held job looks like another job"
 
-    @requires("hold", Capability.HOLD)
     def test_release_restores_the_definition_exactly(self) -> None:
         job_id = self.a_holdable_job()
         trace = self.native_trace()
@@ -193,9 +205,7 @@ class HoldConformance(ActionConformance):
         with self.held(job_id) as (key, _), self.opened() as connector:
             preview = self.allowed(connector, release_ask(job_id, key))
             release = new_key()
-            assert isinstance(self.found(connector, preview, release), ActionAbsent | ActionUnknown), (
-                "released before it was"
-            )
+            assert not self.arrived(connector, preview, release), "released before it was"
             assert self.sent(connector, preview, release), "no native reference"
             assert self.arrived(connector, preview, release), "the release is not found"
         with self.opened() as connector:
@@ -204,11 +214,6 @@ class HoldConformance(ActionConformance):
             assert (as_defined(after), after.paused) == (as_defined(before), False), "released, and not as it was"
         assert self.less_history(self.native_trace()) == self.less_history(trace), "the release left something behind"
 
-    def less_history(self, trace: object) -> object:
-        """The trace less what a hold and its release may leave behind (a history of changes, notes)."""
-        return trace
-
-    @requires("hold", Capability.HOLD)
     def test_same_key_again_is_one_hold(self) -> None:
         job_id = self.a_holdable_job()
         with self.opened() as connector:
@@ -219,7 +224,6 @@ class HoldConformance(ActionConformance):
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
             assert self.arrived(connector, preview, key), "held, and not found under its key"
 
-    @requires("hold", Capability.HOLD)
     def test_job_that_is_held_is_not_held_by_another(self) -> None:
         job_id = self.a_holdable_job()
         with self.opened() as connector:
@@ -229,7 +233,6 @@ class HoldConformance(ActionConformance):
             self.refuses(connector, late, new_key())
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
 
-    @requires("hold", Capability.HOLD)
     def test_release_of_a_mark_that_is_not_there_is_refused_and_changes_nothing(self) -> None:
         job_id = self.a_holdable_job()
         with self.held(job_id) as (key, _), self.opened() as connector:
@@ -240,7 +243,6 @@ class HoldConformance(ActionConformance):
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
             assert self.job(connector, job_id) == replace(before, schedule=self.job(connector, job_id).schedule)
 
-    @requires("hold", Capability.HOLD)
     def test_job_that_a_person_paused_is_neither_held_nor_released(self) -> None:
         job_id = self.a_holdable_job()
         with self.opened() as connector:
@@ -258,7 +260,6 @@ class HoldConformance(ActionConformance):
         finally:
             self.resume_by_hand(job_id)
 
-    @requires("hold", Capability.HOLD)
     def test_job_that_a_person_enabled_loses_our_mark_alone_and_a_later_pause_is_theirs(self) -> None:
         job_id = self.a_holdable_job()
         with self.held(job_id) as (key, _), self.opened() as connector:
@@ -277,11 +278,7 @@ class HoldConformance(ActionConformance):
             finally:
                 self.resume_by_hand(job_id)
 
-    def bare_marks(self, connector: Connector, job_id: str) -> list[str]:
-        holds = connector.holds(self.timeout_seconds, [job_id])
-        return [item.mark.id for item in holds if item.job == job_id and item.bare]
-
-    @requires("due", Capability.HOLD)
+    @requires("due")
     def test_held_job_does_not_start_and_starts_again_when_released(self) -> None:
         job_id = self.a_holdable_job()
         with self.held(job_id), self.opened() as connector:
@@ -293,7 +290,7 @@ class HoldConformance(ActionConformance):
         with self.opened() as connector:  # else the first half proved nothing
             self.wait("a native start after the release", lambda: set(self.runs_of(connector, job_id)) - before)
 
-    @requires("start", Capability.START, "hold", Capability.HOLD, lambda kind: kind.starts_held)
+    @requires("start", lambda kind: kind.starts_held)
     def test_job_that_is_held_starts_under_our_key_and_stays_held(self) -> None:
         job_id, start = self.a_job_to_start_held(), new_key()
         with self.held(job_id) as (key, _), self.opened() as connector:
@@ -301,6 +298,21 @@ class HoldConformance(ActionConformance):
             self.sent(connector, self.allowed(connector, self.start_ask(job_id)), start)
             self.wait("the run of the held job", lambda: self.ended_under(connector, cursor, start))
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key], "started, and held no more"
+
+    @requires("network")
+    def test_hold_or_release_that_may_still_arrive_is_not_absent(self) -> None:
+        job_id = self.a_holdable_job()
+        self.check_on_its_way(hold_ask(job_id))
+        with self.held(job_id) as (key, _):
+            self.check_on_its_way(release_ask(job_id, key))
+
+    def less_history(self, trace: object) -> object:
+        """The trace less what a hold and its release may leave behind (a history of changes, notes)."""
+        return trace
+
+    def bare_marks(self, connector: Connector, job_id: str) -> list[str]:
+        holds = connector.holds(self.timeout_seconds, [job_id])
+        return [item.mark.id for item in holds if item.job == job_id and item.bare]
 
     @contextmanager
     def held(self, job_id: str, preview: Preview | None = None) -> Iterator[tuple[str, ActionSpec]]:
@@ -342,6 +354,18 @@ class HoldConformance(ActionConformance):
         assert job_id in jobs, f"{job_id} is gone from the inventory"
         return jobs[job_id]
 
+    def refuses(self, connector: Connector, preview: Preview, key: str) -> None:
+        """Sends it all the same, as if the world had changed after the preview. Fails unless the source says no."""
+        with suppress(NotSupported):
+            connector.act(preview, key, self.timeout_seconds)
+            raise AssertionError(f"sent although the world says no: {preview.summary}")
+
+
+def check_preview(preview: Preview) -> None:
+    assert preview.refused is None, f"refused: {preview.refused}"
+    assert all((preview.verb, preview.summary, preview.scope, preview.native_calls)), f"words are missing: {preview}"
+    assert json.loads(json.dumps(dict(preview.plan))) == dict(preview.plan), "the plan does not survive JSON"
+
 
 def hold_ask(job_id: str, by: str = HOLDER) -> ActionSpec:
     """A hold for two hours."""
@@ -358,42 +382,3 @@ def release_ask(job_id: str, mark_id: str) -> ActionSpec:
 def as_defined(job: JobRecord) -> JobRecord:
     """The job less what a hold may change: whether it is paused, and so when it starts next."""
     return replace(job, paused=False, schedule=replace(job.schedule, next_at=None))
-
-
-class ArrivalConformance(HoldConformance):
-    """Absent is never said while a sender may still arrive."""
-
-    @requires("network", "rerun", Capability.RERUN)
-    def test_rerun_that_may_still_arrive_is_not_absent(self) -> None:
-        self.check_on_its_way(self.ask(self.latest(self.a_rerunnable_failure())))
-
-    @requires("network", "start", Capability.START)
-    def test_start_that_may_still_arrive_is_not_absent(self) -> None:
-        self.check_on_its_way(self.start_ask(self.a_startable_job()))
-
-    @requires("network", "cancel", Capability.CANCEL)
-    def test_cancel_that_may_still_arrive_is_not_absent(self) -> None:
-        run = self.a_running_run()
-        self.check_on_its_way(ActionSpec(Verb.CANCEL, ref(run), run.state))
-
-    @requires("network", "hold", Capability.HOLD)
-    def test_hold_or_release_that_may_still_arrive_is_not_absent(self) -> None:
-        job_id = self.a_holdable_job()
-        self.check_on_its_way(hold_ask(job_id))
-        with self.held(job_id) as (key, _):
-            self.check_on_its_way(release_ask(job_id, key))
-
-    def check_on_its_way(self, spec: ActionSpec) -> None:
-        """Its intent was written down just now, and nothing of it is at the source yet."""
-        with self.opened() as connector:
-            preview = self.allowed(connector, spec)
-            sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
-            answer = self.found(connector, sent, new_key())
-        assert not isinstance(answer, ActionAbsent), f"{spec.verb}: called absent while its sender may still connect"
-        late = datetime.now(UTC) - timedelta(seconds=SEND_SECONDS + 1)  # suspended since: others called it absent
-        with self.opened() as connector:
-            try:
-                connector.act(replace(preview, plan={**preview.plan, SENT_AT: instant_key(late)}), new_key(), 20)
-            except ConnectorError:
-                return
-        raise AssertionError(f"{preview.verb}: sent {SEND_SECONDS:.0f} s after its intent")

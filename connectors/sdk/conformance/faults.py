@@ -1,6 +1,6 @@
 """Conformance under faulty replies: a login page, half a reply, endless pages, and an HTTP server that sends them.
 
-A world defines the hooks of `FaultHooks`, or names them in `unplayed` or `elsewhere`. Under every fault a call ends in
+A world defines the hooks that play them, or names them in `unplayed` or `elsewhere`. Under every fault a call ends in
 time, raises only ConnectorError, and loses nothing that it had.
 `FaultyTransport(fake.handle, how)` is an httpx transport between a fake and its connector.
 """
@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 
-from connectors.sdk.conformance.actions import ArrivalConformance
-from connectors.sdk.conformance.world import identity, is_long_over, ref, requires, resident_bytes
-from connectors.sdk.contract import Connector
+from connectors.sdk.conformance.world import ConformanceWorld, Runs, identity, requires, resident_bytes, states
 from connectors.sdk.errors import AccessRefused, ConnectorError, SystemUnreachable
 from connectors.sdk.records import Poll, RunRecord
-from connectors.sdk.states import Capability, RunState
-from connectors.sdk.transport.budget import RequestTally, counting
-
-HOOKS = ("answering", "crowded", "long_log", "with_a_run_behind", "with_a_right_revoked")
+from connectors.sdk.states import RunState
 
 
 @dataclass
@@ -49,44 +43,6 @@ class PollTrace:
     @property
     def reasons(self) -> list[str]:
         return [item.reason for poll in self.polls for item in poll.skipped]
-
-
-class FaultHooks(ArrivalConformance):
-    """One method for each of HOOKS, which a world overrides, or names in `unplayed` or `elsewhere`."""
-
-    lists_of_records: ClassVar[int] = 1
-    """How many lists of records a poll reads: in each of them `answering` spoils one."""
-
-    def answering(self, how: str) -> Connector:
-        """A connector whose queries this world answers as `how` says (one of NASTY, or STATUS and a number)."""
-        raise NotImplementedError
-
-    def crowded(self, runs: int) -> Connector:
-        """A connector whose source has so many ended runs, all reported from `crowd_begins` on."""
-        raise NotImplementedError
-
-    def crowd_begins(self, connector: Connector) -> str:
-        """The cursor from which the crowd is read. A source whose first poll reads only its end is polled here, before
-        its crowd exists."""
-        del connector
-        return ""
-
-    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        """A connector, and a run of it whose log has so many bytes."""
-        raise NotImplementedError
-
-    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
-        """A connector, and a function to call after its first poll: it adds a failed run behind the cursor (in a page
-        that was read, under a number below the newest), and returns its attempt_key."""
-        raise NotImplementedError
-
-    def with_a_right_revoked(self) -> Connector:
-        """A connector whose account lost a right that it had."""
-        raise NotImplementedError
-
-    @classmethod
-    def lacks(cls, name: str) -> bool:
-        return super().lacks(name) or (name in HOOKS and getattr(cls, name) is getattr(FaultHooks, name))
 
 
 LOGIN_PAGE = "login page with 200"
@@ -114,18 +70,14 @@ NASTY = (
 LONG_BYTES = 10_000_000
 MOST_NASTY_BITES = 60
 MAX_COMPARISONS = 4
-Runs = Mapping[tuple[str, str], RunRecord]
-MOST_REQUESTS = 25
 MANY_RUNS = 100_000
 MOST_MEMORY_BYTES = 64 * 1024**2
-LOG_BYTES = 50_000_000
-LOG_PIECE_BYTES = 1024**2
 A_PERSON = (401, 402, 403, 407, 451, 301, 302, 307)
 LATER = (408, 425, 429, 500, 502, 503, 504, 520)
 
 
-class FaultConformance(FaultHooks):
-    """The handling of faulty replies, and of too many records."""
+class Faults(ConformanceWorld):
+    """Faulty replies, lost rights, late runs, and too many records."""
 
     @requires("with_a_right_revoked")
     def test_revoked_right_is_named_by_the_probe(self) -> None:
@@ -163,9 +115,8 @@ class FaultConformance(FaultHooks):
         assert isinstance(trace.error, SystemUnreachable), f"429 is {trace}"
         reported = self.trace_of(BUSY_7)
         assert isinstance(reported.error, SystemUnreachable)
-        assert reported.error.retry_after_seconds == 7, (
-            f"7 s were requested, and {reported.error.retry_after_seconds} is returned"
-        )
+        seconds = reported.error.retry_after_seconds
+        assert seconds == 7, f"7 s were requested, and {seconds} is returned"
 
     @requires("answering", ANY_STATUS)
     def test_every_status_is_sorted_by_what_happens_next(self) -> None:
@@ -192,13 +143,13 @@ class FaultConformance(FaultHooks):
     def test_records_that_come_twice_are_one(self) -> None:
         trace, truth = self.trace_beside_truth(TWICE)
         assert trace.error is None, f"records came twice: {trace.error}"
-        assert self.states(trace.runs) == self.states(truth), "duplicates change the records"
+        assert states(trace.runs) == states(truth), "duplicates change the records"
 
     @requires("answering", SHUFFLED)
     def test_records_in_another_order_are_the_same(self) -> None:
         trace, truth = self.trace_beside_truth(SHUFFLED)
         assert trace.error is None, f"records came in another order: {trace.error}"
-        assert self.states(trace.runs) == self.states(truth), "the order changes the records"
+        assert states(trace.runs) == states(truth), "the order changes the records"
 
     @requires("answering", ENDLESS)
     def test_endless_pages_end(self) -> None:
@@ -213,7 +164,7 @@ class FaultConformance(FaultHooks):
         assert trace.error is None, f"a clock is off: {trace.error}"
         assert clocks, "no poll has the clock of its source"
         assert all(3500 < clock.skew_seconds < 3700 for clock in clocks), f"an hour off, and reported as {clocks}"
-        assert self.states(trace.runs) == self.states(truth)
+        assert states(trace.runs) == states(truth)
 
     @requires("answering", LONG_LINE)
     def test_long_line_leaves_the_rest_alone(self) -> None:
@@ -223,9 +174,7 @@ class FaultConformance(FaultHooks):
     def test_runs_of_a_job_that_is_gone_do_not_end_the_poll(self) -> None:
         trace = self.trace_of(JOB_DELETED)
         assert trace.error is None, f"a job is gone: {trace.error}"
-        before, after = (
-            sum(run.state == RunState.SUCCEEDED for run in runs.values()) for runs in (self.truth(), trace.runs)
-        )
+        before, after = ([*states(runs).values()].count(RunState.SUCCEEDED) for runs in (self.truth(), trace.runs))
         assert after <= before, f"{before} runs were green, and {after} are since a job is gone"
 
     @requires("answering")
@@ -243,42 +192,6 @@ class FaultConformance(FaultHooks):
                 assert len(ids) == len(set(ids)), f"{how}: jobs come twice: {sorted(ids)}"
                 is_reported = not missing or not whole_inventory.complete
                 assert is_reported, f"{how}: {sorted(missing)} are missing, without a warning"
-
-    def test_what_is_read_twice_and_from_before_is_the_same(self) -> None:
-        """Each bite once more by a connector of its own, from its cursor: repeated and overlapping pages converge."""
-        self.make_success()
-        with self.opened() as connector:
-            cursors = ["", *(poll.cursor for poll in self.bites(connector, ""))]
-        whole: dict[tuple[str, str], RunRecord] = {}
-        for cursor in (*cursors, *reversed(cursors)):
-            with self.opened() as connector:
-                whole |= {identity(run): run for run in connector.poll(cursor, (), self.timeout_seconds).runs}
-        truth = {key: run for key, run in self.truth().items() if is_long_over(run)}
-        assert set(truth) <= set(whole), f"lost between the bites: {sorted(set(truth) - set(whole))}"
-        assert self.states(truth) == {key: whole[key].state for key in truth}
-
-    def test_incremental_equals_full(self) -> None:
-        self.make_success()
-        with self.opened() as connector:
-            polls = list(self.bites(connector, ""))
-        if "failure" not in self.limits:
-            self.make_failure()
-        self.advance()
-        with self.opened() as connector:
-            reported = [run for poll in (*polls, *self.bites(connector, polls[-1].cursor)) for run in poll.runs]
-        full = {key: run for key, run in self.truth().items() if is_long_over(run)}
-        latest = {identity(run): run.state for run in reported}
-        assert self.states(full) == {key: state for key, state in latest.items() if key in full}
-
-    def test_requests_of_a_quiet_poll_are_counted(self) -> None:
-        """Prints (pytest -rP) the requests of a poll without news, in a world of a few jobs."""
-        with self.opened() as connector:
-            cursor = [*self.bites(connector, "")][-1].cursor
-            tally = RequestTally()
-            with counting(tally):
-                connector.poll(cursor, (), self.timeout_seconds)
-        sys.stdout.write(f"{self.kind.kind}: {tally.requests} requests in a quiet poll\n")
-        assert tally.requests <= MOST_REQUESTS, f"{tally.requests} requests in a poll of nothing new"
 
     @requires("with_a_run_behind")
     def test_run_behind_the_cursor_is_reported(self) -> None:
@@ -299,14 +212,6 @@ class FaultConformance(FaultHooks):
                 count, most = count + len(poll.runs), max(most, resident_bytes())
         assert count >= MANY_RUNS, f"{MANY_RUNS} runs, and {count} are reported"
         assert most - before < MOST_MEMORY_BYTES, f"{(most - before) / 1024**2:.0f} MiB for {MANY_RUNS} runs"
-
-    @requires("log", Capability.LOG, "long_log")
-    def test_long_log_is_read_in_pieces(self) -> None:
-        connector, run = self.long_log(LOG_BYTES)
-        with self.opened(connector):
-            tail = connector.log(ref(run), None, LOG_PIECE_BYTES, self.timeout_seconds)
-        assert tail.cut, "50 MB, and nothing is said to be left out"
-        assert len(tail.text.encode("utf-8", "surrogateescape")) <= LOG_PIECE_BYTES
 
     def trace_of(self, how: str) -> PollTrace:
         trace, cursor = PollTrace(), ""
@@ -329,38 +234,26 @@ class FaultConformance(FaultHooks):
         for _ in range(MAX_COMPARISONS):
             before, trace = truth, self.trace_of(how)
             truth = self.truth()
-            if self.states(before) == self.states(truth):
+            if states(before) == states(truth):
                 break
         return trace, truth
-
-    def truth(self) -> Runs:
-        """The runs of the same world with correct replies."""
-        with self.opened() as connector:
-            return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs}
-
-    def states(self, runs: Runs) -> dict[tuple[str, str], RunState]:
-        return {key: run.state for key, run in runs.items()}
 
     def check_unchanged(self, trace: PollTrace, truth: Runs, silent: bool = False) -> None:
         """Fails unless at most one record of each list differs, and the others are reported."""
         assert trace.error is None, f"one record is odd, and nothing is read: {trace.error!r}"
         self.check_not_greener(trace, truth)
-        states = self.states(truth)
-        missing = {
-            key for key, state in states.items() if trace.runs.get(key) is None or trace.runs[key].state != state
-        }
-        assert len(missing) <= self.lists_of_records, (
-            f"one record is odd, and these are gone or changed: {sorted(missing)}"
-        )
+        reported = states(trace.runs)
+        missing = {key for key, state in states(truth).items() if reported.get(key) != state}
+        message = f"one record is odd, and these are gone or changed: {sorted(missing)}"
+        assert len(missing) <= self.lists_of_records, message
         assert silent or trace.is_reported, "no warning"
         assert not missing or trace.is_reported, f"{sorted(missing)} changed without a warning"
 
     def check_not_greener(self, trace: PollTrace, truth: Runs) -> None:
+        before = states(truth)
         for key, run in trace.runs.items():
-            was = truth.get(key)
-            assert run.state != RunState.SUCCEEDED or (was and was.state == RunState.SUCCEEDED), (
-                f"green by accident: {run}"
-            )
+            is_green = run.state == RunState.SUCCEEDED
+            assert not is_green or before.get(key) == RunState.SUCCEEDED, f"green by accident: {run}"
 
 
 Handler = Callable[[httpx.Request], httpx.Response]

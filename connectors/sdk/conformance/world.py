@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import secrets
@@ -16,15 +17,30 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 from unittest import SkipTest
 
-from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, Connector, ConnectorKind, LookUpResult, Preview
-from connectors.sdk.errors import OutcomeUnknown
+from connectors.sdk.contract import (
+    ACTION_KEY,
+    SENT_AT,
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    Connector,
+    ConnectorKind,
+    LookUpResult,
+    Preview,
+)
+from connectors.sdk.errors import ConnectorError, OutcomeUnknown
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef, TargetClock, instant_key
-from connectors.sdk.states import Capability, RunEvidence, RunState, Verb
+from connectors.sdk.settle import SEND_SECONDS
+from connectors.sdk.states import RunEvidence, RunState, Verb
 
 T = TypeVar("T")
 
 MOST_BITES = 500
 ACTS = ("rerun", "start", "cancel", "hold", "due")
+CHECKED = ("log", "network", "rerun", "start", "cancel", "hold")
+"""Values of `ConformanceWorld.checks`."""
+HOOKS = ("answering", "crowded", "long_log", "with_a_run_behind", "with_a_right_revoked")
+"""The hooks that play faults: a world overrides each, or names it in `unplayed` or `elsewhere`."""
 
 
 def new_key() -> str:
@@ -39,27 +55,31 @@ def ref(run: RunRecord) -> RunRef:
 
 
 Test = TypeVar("Test", bound=Callable[..., None])
-Needed = str | Capability | Callable[[ConnectorKind], bool]
+Needed = str | Callable[[ConnectorKind], bool]
+Runs = Mapping[tuple[str, str], RunRecord]
 
 
 def requires(*needed: Needed) -> Callable[[Test], Test]:
-    """Declares what a test needs: capabilities or properties of the kind, hooks of the world, and what `limits`,
-    `unplayed` and `elsewhere` exclude. A class that lacks one of them has no such test."""
+    """Declares what a test needs beyond the capability of its group: hooks, what `limits`, `unplayed` and `elsewhere`
+    may exclude, or a property of the kind. A class that lacks one of them has no such test."""
 
     def declare(test: Test) -> Test:
-        REQUIREMENTS[test] = needed
+        vars(test)["needed"] = needed
         return test
 
     return declare
 
 
-REQUIREMENTS: dict[Callable[..., None], tuple[Needed, ...]] = {}
+def _needs(test: object) -> tuple[Needed, ...]:
+    return getattr(test, "needed", ()) if inspect.isfunction(test) else ()
 
 
-class WorldHooks:
-    """The hooks of a subclass. The first five are required; the others have defaults."""
+class ConformanceWorld:
+    """The world that a test class provides by its hooks, and helpers that groups of checks share."""
 
     kind: ClassVar[ConnectorKind]
+    checks: ClassVar[str] = ""
+    """Of a group: the capability that it needs, or "network"; "" where every kind has its checks."""
     against: ClassVar[str] = ""
     """The test environment, as in `headway connector list`: "real", "emulator", "fake" or "recorded", a
     colon, and its name with its version. "recorded" is a fake fed by replies of a real server."""
@@ -72,7 +92,7 @@ class WorldHooks:
     (time does not pass, so nothing starts natively), "log", "network", "runs" (the source reports no runs),
     "success", "failure" (it reports no such run), "unknown_word", "schedule" (none of its jobs has one)."""
     unplayed: ClassVar[Mapping[str, str]] = {}
-    """Hooks of `faults.FaultHooks`, and ways of `answering` (of NASTY, and ANY_STATUS), that this world does not play,
+    """Names of HOOKS, and ways of `answering` (of NASTY, and ANY_STATUS), that this world does not play,
     each with one line of why."""
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Those that other tests play for this kind -> the file of these tests."""
@@ -82,24 +102,20 @@ class WorldHooks:
         super().__init_subclass__()
         if not hasattr(cls, "kind"):
             return
-        shared = {name: test for base in cls.__mro__ for name, test in vars(base).items() if _is_shared(test)}
+        shared = {name: test for base in cls.__mro__ for name, test in vars(base).items() if _needs(test)}
         for name, test in shared.items():
-            is_played = not any(map(cls.lacks_needed, REQUIREMENTS[test]))
-            if getattr(cls, name) in (None, test) and getattr(cls, name) != (test if is_played else None):
-                setattr(cls, name, test if is_played else None)
+            played = None if any(map(cls.lacks, _needs(test))) else test
+            if getattr(cls, name) in (None, test) and getattr(cls, name) is not played:
+                setattr(cls, name, played)
 
     @classmethod
-    def lacks_needed(cls, needed: Needed) -> bool:
-        """Whether a test that needs this cannot run."""
-        if isinstance(needed, Capability):
-            return needed not in cls.kind.capabilities
-        return cls.lacks(needed) if isinstance(needed, str) else not needed(cls.kind)
-
-    @classmethod
-    def lacks(cls, name: str) -> bool:
-        """Whether this world declares that it cannot play `name`."""
-        is_action = name in ACTS and "act" in cls.limits
-        return is_action or name in {*cls.limits, *cls.unplayed, *cls.elsewhere}
+    def lacks(cls, needed: Needed) -> bool:
+        """Whether this world cannot play it, or its kind has no such property."""
+        if not isinstance(needed, str):
+            return not needed(cls.kind)
+        is_action = needed in ACTS and "act" in cls.limits
+        has_no_hook = needed in HOOKS and getattr(cls, needed) is getattr(ConformanceWorld, needed)
+        return is_action or has_no_hook or needed in {*cls.limits, *cls.unplayed, *cls.elsewhere}
 
     def connector(self) -> Connector:
         """A fresh connector, open on the world."""
@@ -161,64 +177,35 @@ class WorldHooks:
         """Lets the world go on; called while waiting. A world with its own clock moves it here."""
         time.sleep(0.25)
 
+    lists_of_records: ClassVar[int] = 1
+    """How many lists of records a poll reads: in each of them `answering` spoils one."""
 
-def _is_shared(test: object) -> bool:
-    return callable(test) and test in REQUIREMENTS
+    def answering(self, how: str) -> Connector:
+        """A connector whose queries this world answers as `how` says (one of NASTY, or STATUS and a number)."""
+        raise NotImplementedError
 
+    def crowded(self, runs: int) -> Connector:
+        """A connector whose source has so many ended runs, all reported from `crowd_begins` on."""
+        raise NotImplementedError
 
-def identity(run: RunRecord) -> tuple[str, str]:
-    return run.job, run.attempt_key
+    def crowd_begins(self, connector: Connector) -> str:
+        """The cursor from which the crowd is read. A source whose first poll reads only its end is polled here, before
+        its crowd exists."""
+        del connector
+        return ""
 
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        """A connector, and a run of it whose log has so many bytes."""
+        raise NotImplementedError
 
-def is_rerun(item: RunRecord, run: RunRecord, key: str) -> bool:
-    """By our key, or as a further attempt of the same period."""
-    same_period = run.period_key is not None and (item.job, item.period_key) == (run.job, run.period_key)
-    return item.action_key == key or (same_period and item.attempt_key != run.attempt_key)
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """A connector, and a function to call after its first poll: it adds a failed run behind the cursor (in a page
+        that was read, under a number below the newest), and returns its attempt_key."""
+        raise NotImplementedError
 
-
-def is_long_over(run: RunRecord) -> bool:
-    """Ended more than a minute ago by our clock: it cannot change any more."""
-    return (
-        not run.state.is_open and run.ended_at is not None and datetime.now(UTC) - run.ended_at > timedelta(minutes=1)
-    )
-
-
-def through_json(preview: Preview) -> Preview:
-    """As it comes back from the store: the plan was JSON in between."""
-    return replace(preview, plan=json.loads(json.dumps(dict(preview.plan))))
-
-
-def check_instant(at: datetime, what: str) -> None:
-    assert at.utcoffset() == timedelta(0), f"{what} is not aware UTC: {at!r}"
-
-
-def check_clock(clock: TargetClock | None) -> None:
-    if clock is not None:
-        check_instant(clock.target, "the target's clock")
-        check_instant(clock.ours, "our clock")
-
-
-def check_run(run: RunRecord) -> None:
-    """The rules that hold for every record of every kind."""
-    assert run.job, f"no job: {run}"
-    assert run.attempt_key, f"no attempt key: {run}"
-    assert run.native_state, f"no native word: {run}"
-    assert run.evidence in (RunEvidence.NATIVE, RunEvidence.INFERRED, RunEvidence.CONFLICT), (
-        f"not a connector's evidence: {run}"
-    )
-    assert run.state != RunState.SUCCEEDED or run.evidence == RunEvidence.NATIVE, f"green without proof: {run}"
-    for name in ("period_at", "interval_start", "queued_at", "started_at", "ended_at"):
-        if (at := getattr(run, name)) is not None:
-            check_instant(at, f"{name} of {identity(run)}")
-    if run.started_at is not None and run.ended_at is not None:
-        assert run.ended_at >= run.started_at, f"ended before it started: {run}"
-    assert not (run.state.is_open and run.ended_at), f"open and ended: {run}"
-    assert run.action_key is None or ACTION_KEY.fullmatch(run.action_key), f"not a key of ours: {run.action_key}"
-    assert json.loads(json.dumps(dict(run.context))) == dict(run.context), f"context does not survive JSON: {run}"
-
-
-class ConformanceWorld(WorldHooks):
-    """Helpers of the tests: polls to the end, waits with a limit."""
+    def with_a_right_revoked(self) -> Connector:
+        """A connector whose account lost a right that it had."""
+        raise NotImplementedError
 
     @contextmanager
     def opened(self, connector: Connector | None = None) -> Iterator[Connector]:
@@ -264,9 +251,9 @@ class ConformanceWorld(WorldHooks):
         for _ in range(5):
             with suppress(OutcomeUnknown):
                 return connector.act(preview, key, self.timeout_seconds).native_ref
-            look_up = connector.look_up(preview, key, self.timeout_seconds)
-            if isinstance(look_up, ActionFound):
-                return look_up.native_ref
+            answer = self.found(connector, preview, key)
+            if isinstance(answer, ActionFound):
+                return answer.native_ref
         return connector.act(preview, key, self.timeout_seconds).native_ref
 
     def wait(self, what: str, read: Callable[[], T | None]) -> T:
@@ -276,6 +263,105 @@ class ConformanceWorld(WorldHooks):
             assert time.monotonic() < until, f"not seen within {self.patience_seconds:.0f} s: {what}"
             self.advance()
         return answer
+
+    def start_ask(self, job_id: str) -> ActionSpec:
+        now = datetime.now(UTC).replace(microsecond=0)
+        period = instant_key(now if now.second else now + timedelta(seconds=1))  # a full minute may have a native run
+        return ActionSpec(
+            Verb.START, RunRef(job_id, period, "", ""), RunState.PLANNED, {"period_at": period, "why": "it is due"}
+        )
+
+    def started_under(self, connector: Connector, cursor: str, key: str) -> dict[tuple[str, str], RunRecord]:
+        """The runs since `cursor` that carry our key, by identity."""
+        runs = (run for poll in self.bites(connector, cursor) for run in poll.runs if run.action_key == key)
+        return {identity(run): run for run in runs}
+
+    def ended_under(self, connector: Connector, cursor: str, key: str) -> RunRecord | None:
+        runs = self.started_under(connector, cursor, key).values()
+        return next((run for run in runs if not run.state.is_open), None)
+
+    def allowed(self, connector: Connector, spec: ActionSpec) -> Preview:
+        """The preview as it comes back from the store. Fails where it is refused."""
+        preview = connector.preview(spec, self.timeout_seconds)
+        assert preview.refused is None, f"refused: {preview.refused}"
+        return through_json(preview)
+
+    def arrived(self, connector: Connector, preview: Preview, key: str) -> bool:
+        return isinstance(self.found(connector, preview, key), ActionFound)
+
+    def check_on_its_way(self, spec: ActionSpec) -> None:
+        """Its intent was written down just now, and nothing of it is at the source yet."""
+        with self.opened() as connector:
+            preview = self.allowed(connector, spec)
+            sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+            answer = self.found(connector, sent, new_key())
+        assert not isinstance(answer, ActionAbsent), f"{spec.verb}: called absent while its sender may still connect"
+        late = datetime.now(UTC) - timedelta(seconds=SEND_SECONDS + 1)  # suspended since: others called it absent
+        with self.opened() as connector:
+            try:
+                connector.act(replace(preview, plan={**preview.plan, SENT_AT: instant_key(late)}), new_key(), 20)
+            except ConnectorError:
+                return
+        raise AssertionError(f"{preview.verb}: sent {SEND_SECONDS:.0f} s after its intent")
+
+    def truth(self) -> Runs:
+        """The runs of the same world with correct replies."""
+        with self.opened() as connector:
+            return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs}
+
+
+def identity(run: RunRecord) -> tuple[str, str]:
+    return run.job, run.attempt_key
+
+
+def is_rerun(item: RunRecord, run: RunRecord, key: str) -> bool:
+    """By our key, or as a further attempt of the same period."""
+    same_period = run.period_key is not None and (item.job, item.period_key) == (run.job, run.period_key)
+    return item.action_key == key or (same_period and item.attempt_key != run.attempt_key)
+
+
+def is_long_over(run: RunRecord) -> bool:
+    """Ended more than a minute ago by our clock: it cannot change any more."""
+    return (
+        not run.state.is_open and run.ended_at is not None and datetime.now(UTC) - run.ended_at > timedelta(minutes=1)
+    )
+
+
+def through_json(preview: Preview) -> Preview:
+    """As it comes back from the store: the plan was JSON in between."""
+    return replace(preview, plan=json.loads(json.dumps(dict(preview.plan))))
+
+
+def check_instant(at: datetime, what: str) -> None:
+    assert at.utcoffset() == timedelta(0), f"{what} is not aware UTC: {at!r}"
+
+
+def check_clock(clock: TargetClock | None) -> None:
+    if clock is not None:
+        check_instant(clock.target, "the target's clock")
+        check_instant(clock.ours, "our clock")
+
+
+def check_run(run: RunRecord) -> None:
+    """The rules that hold for every record of every kind."""
+    assert run.job, f"no job: {run}"
+    assert run.attempt_key, f"no attempt key: {run}"
+    assert run.native_state, f"no native word: {run}"
+    possible = (RunEvidence.NATIVE, RunEvidence.INFERRED, RunEvidence.CONFLICT)
+    assert run.evidence in possible, f"not a connector's evidence: {run}"
+    assert run.state != RunState.SUCCEEDED or run.evidence == RunEvidence.NATIVE, f"green without proof: {run}"
+    for name in ("period_at", "interval_start", "queued_at", "started_at", "ended_at"):
+        if (at := getattr(run, name)) is not None:
+            check_instant(at, f"{name} of {identity(run)}")
+    if run.started_at is not None and run.ended_at is not None:
+        assert run.ended_at >= run.started_at, f"ended before it started: {run}"
+    assert not (run.state.is_open and run.ended_at), f"open and ended: {run}"
+    assert run.action_key is None or ACTION_KEY.fullmatch(run.action_key), f"not a key of ours: {run.action_key}"
+    assert json.loads(json.dumps(dict(run.context))) == dict(run.context), f"context does not survive JSON: {run}"
+
+
+def states(runs: Runs) -> dict[tuple[str, str], RunState]:
+    return {key: run.state for key, run in runs.items()}
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Faults, Logs, Reads
 from connectors.sdk.conformance.faults import ENDLESS, FaultyTransport
 from connectors.sdk.contract import Connector
 
@@ -53,7 +53,7 @@ def unknown(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"runs": [run(9, "load", "hibernating")]})
 
 
-class TestNightly(ConnectorConformance):
+class TestNightly(Reads, Logs, Deadlines, Faults):
     kind = CONNECTOR
     against = "fake: the one in tests/"
     unplayed = {ENDLESS: "its lists have no pages: the next poll continues after the last change"}

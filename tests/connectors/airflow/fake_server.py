@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from connectors.airflow.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -21,7 +21,7 @@ from tests.fakes.airflow import FakeAirflow
 from tests.fakes.unsent import CROWDS
 
 
-class AirflowOnAFake(ConnectorConformance):
+class AirflowOnAFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     lists_of_records = 2
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}

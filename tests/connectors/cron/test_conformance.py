@@ -14,7 +14,7 @@ import pytest
 
 from connectors.cron.attempts import attempt_key
 from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -75,7 +75,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("host")
-class TestCronConformance(ConnectorConformance):
+class TestCronConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: lines of Debian cron, played on this machine"
     host: LocalHost

@@ -16,7 +16,7 @@ from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
 from connectors.dagster.connector import CONNECTOR, DagsterConnector
 from connectors.dagster.options import DagsterOptions
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, EndlessBody, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
@@ -49,7 +49,7 @@ def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[str, Ru
     return found, cursor
 
 
-class TestDagsterOnTheFake(ConnectorConformance):
+class TestDagsterOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
     against = "recorded: replies of Dagster 1.13.27, behind a fake with a state"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.databricks.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -18,7 +18,7 @@ from tests.connectors.databricks.support import ORDERS, STOCK, latest_records, o
 from tests.fakes.databricks import FakeDatabricks
 
 
-class TestDatabricksOnTheFake(ConnectorConformance):
+class TestDatabricksOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "fake: a Databricks workspace of ours, with a state"
     lists_of_records = 3  # a run that failed comes with its two tasks

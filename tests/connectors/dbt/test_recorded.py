@@ -19,7 +19,7 @@ import paramiko
 import pytest
 
 from connectors.dbt.connector import CONNECTOR, DbtConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -56,7 +56,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("host")
-class TestDbt(ConnectorConformance):
+class TestDbt(Reads, Logs, Deadlines, Reruns, Starts, Faults):
     kind = CONNECTOR
     against = "recorded: artefacts and log of dbt-core 1.11.16, behind a fake with a state"
     elsewhere: ClassVar[Mapping[str, str]] = {**ELSEWHERE_OVER_SSH, "crowded": CROWDS}

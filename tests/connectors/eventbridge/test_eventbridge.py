@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.eventbridge.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Faults, Holds, Reads
 from connectors.sdk.conformance.actions import hold_ask
 from connectors.sdk.conformance.faults import ENDLESS, GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8
 from connectors.sdk.conformance.world import new_key
@@ -41,7 +41,7 @@ def fake() -> FakeScheduler:
     return fake
 
 
-class TestEventBridgeConformance(ConnectorConformance):
+class TestEventBridgeConformance(Reads, Deadlines, Holds, Faults):
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(READ_BY_THE_INVENTORY, HERE)

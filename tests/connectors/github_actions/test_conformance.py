@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.github_actions.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -19,7 +19,7 @@ from tests.connectors.github_actions.support import ORDERS, REPOSITORY, STOCK, j
 from tests.fakes.github import FakeGitHub
 
 
-class TestGitHubOnTheFake(ConnectorConformance):
+class TestGitHubOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "fake: a GitHub of ours, with a state"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_github_actions_described.py"}

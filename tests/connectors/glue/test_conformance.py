@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from connectors.glue.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -48,7 +48,7 @@ def night() -> FakeGlue:
     return fake
 
 
-class TestGlueConformance(ConnectorConformance):
+class TestGlueConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}

@@ -15,7 +15,7 @@ from connectors.heartbeat.connector import CONNECTOR, HeartbeatConnector
 from connectors.heartbeat.listener import PingListener
 from connectors.heartbeat.parse import PingArrival, PingRequest
 from connectors.heartbeat.spool import ChangedRun, Spool, current_time
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Faults, Logs, Reads
 from connectors.sdk.conformance.faults import ANY_STATUS, BUSY, BUSY_7, SHUFFLED
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
@@ -34,7 +34,7 @@ def door(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("door")
-class TestHeartbeat(ConnectorConformance):
+class TestHeartbeat(Reads, Logs, Faults):
     kind = CONNECTOR
     against = "real: our own door, over HTTP"
     elsewhere: ClassVar[Mapping[str, str]] = {"answering": "tests/connectors/heartbeat/test_hostile_requests.py"}

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from connectors.http.connector import CONNECTOR, HttpConnector
 from connectors.http.options import HttpOptions
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
@@ -34,7 +34,7 @@ def opened(fake: FakeDbtCloud, transport: httpx.BaseTransport | None = None, **m
     return HttpConnector(options, lambda _: "right", transport or fake.transport)
 
 
-class TestDbtCloudByMapping(ConnectorConformance):
+class TestDbtCloudByMapping(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
     against = "fake: a dbt Cloud of ours, by the shapes that dbt publishes, mapped as the docs say"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from connectors.http.connector import CONNECTOR, MAX_SEARCHED_PAGES, HttpConnector
 from connectors.http.options import HttpOptions
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import identity
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, Preview
@@ -52,7 +52,7 @@ def test_a_system_can_what_its_config_names_a_call_for() -> None:
     assert {Capability.LOG} == set(CONNECTOR.lacks(HttpOptions.model_validate(without)))
 
 
-class TestHomeGrown(ConnectorConformance):
+class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
     against = "fake: a home-grown scheduler of ours, by the example in the docs"
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from connectors.kubernetes.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -17,7 +17,7 @@ from connectors.sdk.states import RunState
 from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, latest_records, more, opened
 
 
-class TestKubernetesOnTheFake(ConnectorConformance):
+class TestKubernetesOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "fake: a Kubernetes of ours, with a state"
     patience_seconds = 10.0

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Reads
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import Poll, RunRef
@@ -38,7 +38,7 @@ class Watched(ManualConnector):
         return replace(again, runs=(*first.runs, *again.runs))
 
 
-class TestManual(ConnectorConformance):
+class TestManual(Reads):
     kind = CONNECTOR
     against = "real: our own store of steps"
     unplayed: ClassVar[Mapping[str, str]] = {

@@ -16,7 +16,7 @@ from connectors.mysql_events import parse
 from connectors.mysql_events.client import MySqlEventsOptions, has_privilege
 from connectors.mysql_events.connector import CONNECTOR, MySqlEventsConnector
 from connectors.mysql_events.parse import ServerSnapshot, schedule_of, zone_name
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -88,7 +88,7 @@ def nasty_tables(fake: FakeEvents, how: str) -> None:
         raise ValueError(how)
 
 
-class TestRecordedEvents(ConnectorConformance):
+class TestRecordedEvents(Reads, Logs, Deadlines, Reruns, Starts, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: rows of a real MariaDB 10.11"
 

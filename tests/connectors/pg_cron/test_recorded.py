@@ -12,7 +12,7 @@ import pytest
 from connectors.pg_cron import actions
 from connectors.pg_cron.client import PgCronPage
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -74,7 +74,7 @@ def nasty_tables(fake: FakePgCron, how: str) -> None:
         raise ValueError(how)
 
 
-class TestRecordedPgCron(ConnectorConformance):
+class TestRecordedPgCron(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: tables of a real pg_cron"
     elsewhere = ELSEWHERE_OF_POSTGRES

@@ -12,7 +12,7 @@ import pytest
 from connectors.pgagent import parse
 from connectors.pgagent.client import PgAgentPage
 from connectors.pgagent.connector import CONNECTOR, PgAgentConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -83,7 +83,7 @@ def nasty_tables(fake: FakePgAgent, how: str) -> None:
         raise ValueError(how)
 
 
-class TestRecordedPgAgent(ConnectorConformance):
+class TestRecordedPgAgent(Reads, Logs, Deadlines, Reruns, Starts, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: tables of a real pgAgent 4.2"
     elsewhere = ELSEWHERE_OF_POSTGRES

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from connectors.prefect.connector import CONNECTOR
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import HOUR_OFF, JOB_DELETED, EndlessBody, FaultyTransport
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
@@ -20,7 +20,7 @@ from tests.fakes.prefect import FakePrefect, stamp
 from tests.fakes.unsent import CROWDS
 
 
-class TestPrefectOnTheFake(ConnectorConformance):
+class TestPrefectOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: replies of Prefect 3.8.8, behind a fake with a state"
 

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.replay.client import PAUSE, RESUME, ActionLog, ReplayOptions, SentAction
 from connectors.replay.connector import CONNECTOR, ReplayConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.records import RunRef, instant_key
@@ -23,7 +23,7 @@ FILES_ONLY = {
 }
 
 
-class Replayed(ConnectorConformance):
+class Replayed(Reads, Logs, Reruns, Starts, Holds):
     kind = CONNECTOR
     against = "real: a recorded night"
     unplayed: ClassVar[Mapping[str, str]] = {

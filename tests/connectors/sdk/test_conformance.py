@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import ENDLESS, NOT_UTF8
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -77,7 +77,7 @@ def is_active(fake: FakePgCron) -> bool:
     return any(row["active"] for row in fake.jobs if row["jobid"] == LOAD)
 
 
-class Judge(ConnectorConformance):
+class Judge(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     """The conformance tests over a faulty connector, called by hand."""
 
     __test__ = False
@@ -241,17 +241,27 @@ def test_a_missing_capability_needs_a_reason() -> None:
         kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.HOLD: "no"})
 
     with pytest.raises(AssertionError, match="nor a reason for it"):
-        Sullen().test_each_missing_capability_has_its_reason()
+        Sullen().test_each_capability_has_its_checks_and_each_missing_one_its_reason()
 
 
-LOG_TEST = "test_log_stays_within_its_limit_and_goes_on"
+def test_a_class_picks_the_checks_of_its_capabilities_no_more_and_no_fewer() -> None:
+    class Mute(Judge):
+        capabilities = CONNECTOR.capabilities - {Capability.LOG}
+        kind = replace(CONNECTOR, capabilities=capabilities, missing={**CONNECTOR.missing, Capability.LOG: "no"})
+
+    class Lazy(Reads):
+        __test__ = False
+        kind = CONNECTOR
+
+    for world in (Mute, Lazy):
+        with pytest.raises(AssertionError, match=r"the world can play \["):
+            world().test_each_capability_has_its_checks_and_each_missing_one_its_reason()
+
+
 SHORT_PAGES = "test_endless_pages_end"
 
 
-def test_a_class_lacks_the_tests_that_its_kind_or_its_world_cannot_play() -> None:
-    class Mute(Judge):
-        kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.LOG: "it writes none"})
-
+def test_a_class_lacks_the_tests_that_its_world_cannot_play() -> None:
     class Still(Judge):
         limits = {"failure": "nothing fails here"}
         unplayed = {ENDLESS: "it does not page"}
@@ -269,8 +279,6 @@ def test_a_class_lacks_the_tests_that_its_kind_or_its_world_cannot_play() -> Non
         "test_bytes_that_are_no_text_leave_the_rest_alone",
         "test_many_runs_take_bounded_memory",
     )
-    assert callable(getattr(Judge, LOG_TEST))
-    assert getattr(Mute, LOG_TEST) is None
     assert [None] * 4 == [getattr(Still, name) for name in absent]
     assert callable(getattr(Still, GREEN))
     assert callable(getattr(Failing, RED))
@@ -287,7 +295,7 @@ def test_a_test_that_a_world_overrides_stays_its_own() -> None:
 
 
 def test_a_hook_that_is_missing_is_no_reason_to_skip() -> None:
-    class Lazy(ConnectorConformance):
+    class Lazy(Reads):
         __test__ = False
         kind = CONNECTOR
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.pg_cron.connector import CONNECTOR
 from connectors.sdk.contract import ActionAbsent, ActionFound, NativeHold, Preview, Receipt
 from connectors.sdk.records import Inventory, JobRecord, Poll, RunRecord
-from connectors.sdk.states import Capability, RunState
+from connectors.sdk.states import RunState
 from tests.connectors.sdk.test_conformance import (
     LOAD,
     Faulty,
@@ -111,7 +110,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (CANCEL, "look_up", lambda *_: ActionAbsent(), "`look_up` says absent"),
     (OVER, "preview", allowed_after_all, "an ended run would be cancelled"),
     (LOOK, "preview", holds_early, "the preview changed the world"),
-    (LOOK, "preview", but(native_calls=()), "words lack"),
+    (LOOK, "preview", but(native_calls=()), "words are missing"),
     (SHOWN, "holds", lambda *_: (), "not seen within .* the hold"),
     (SHOWN, "holds", each_hold(lambda item: replace(item, mark=replace(item.mark, by="bob"))), "bob"),
     (SHOWN, "holds", each_hold(lambda value: replace(value, where="")), "the place of the mark is missing"),
@@ -141,18 +140,17 @@ def test_each_fault_fails_its_test(index: int) -> None:
         getattr(Judge(**{method: fault}), test)()
 
 
-@pytest.mark.parametrize("limit, test", [
-    ("start", START), ("cancel", CANCEL), ("hold", SHOWN), ("due", DUE), ("act", START), ("act", CANCEL), ("act", DUE),
-])  # fmt: skip
-def test_a_limit_of_a_world_removes_its_tests(limit: str, test: str) -> None:
+@pytest.mark.parametrize("limit", ["start", "cancel", "hold", "act", "network"])
+def test_checks_of_a_limited_action_are_refused(limit: str) -> None:
     class Still(Judge):
         limits = {limit: "this world stands still"}
 
-    assert getattr(Still, test) is None
+    with pytest.raises(AssertionError, match="see `limits`"):
+        Still().test_each_capability_has_its_checks_and_each_missing_one_its_reason()
 
 
-def test_a_kind_that_cannot_hold_has_no_tests_of_holds() -> None:
-    class Free(Judge):
-        kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.HOLD: "nothing holds it"})
+def test_a_world_whose_time_stands_still_has_no_test_of_native_starts() -> None:
+    class Still(Judge):
+        limits = {"due": "this world stands still"}
 
-    assert getattr(Free, RELEASE) is None
+    assert getattr(Still, DUE) is None

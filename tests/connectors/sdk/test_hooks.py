@@ -6,8 +6,9 @@ import inspect
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
-from connectors.sdk.conformance.faults import ANY_STATUS, HOOKS, NASTY, FaultHooks
+from connectors.sdk.conformance import ConformanceWorld
+from connectors.sdk.conformance.faults import ANY_STATUS, NASTY
+from connectors.sdk.conformance.world import HOOKS
 from tests.connectors.page import ROOT, conformance_classes, played_by_kind
 from tests.connectors.played import COLUMNS, LIMITS, NO, hook_of
 from tests.lab.crowds import CROWDS
@@ -17,8 +18,8 @@ CROWDED = "tests/lab/test_crowds.py"
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda item: item.kind.kind)
-def test_what_a_world_does_not_play_it_says(world: type[ConnectorConformance]) -> None:
-    absent = {name for name in HOOKS if getattr(world, name) is getattr(FaultHooks, name)}
+def test_what_a_world_does_not_play_it_says(world: type[ConformanceWorld]) -> None:
+    absent = {name for name in HOOKS if getattr(world, name) is getattr(ConformanceWorld, name)}
     message = {**world.unplayed, **world.elsewhere}
     assert absent == {what for what in message if what in HOOKS}, "each hook is either played or named"
     assert set(message) <= {*HOOKS, *NASTY, ANY_STATUS}, "nothing else can be played"
@@ -26,7 +27,7 @@ def test_what_a_world_does_not_play_it_says(world: type[ConnectorConformance]) -
 
 
 @pytest.mark.parametrize("world", conformance_classes(), ids=lambda item: item.__name__)
-def test_no_world_passes_over_anything_without_saying_so(world: type[ConnectorConformance]) -> None:
+def test_no_world_passes_over_anything_without_saying_so(world: type[ConformanceWorld]) -> None:
     """A test that is skipped inside a hook is a hole that no page shows."""
     ours = [entry for entry in world.__mro__ if entry.__module__.startswith("tests.")]
     hooks = [vars(our)[name] for our in ours for name in HOOKS if name in vars(our)]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -67,7 +67,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("host")
-class TestSlurmConformance(ConnectorConformance):
+class TestSlurmConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: Slurm 22.05.8"
     host: SlurmHost

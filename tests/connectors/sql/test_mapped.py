@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Deadlines, Faults, Logs, Reads
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -120,7 +120,7 @@ def nasty(tables: FakeTables, how: str) -> None:
         raise ValueError(how)
 
 
-class TestMappedTables(ConnectorConformance):
+class TestMappedTables(Reads, Logs, Deadlines, Faults):
     kind = CONNECTOR
     against = "recorded: tables of PostgreSQL 15.20 with pg_cron 1.4.2, by the example in the docs"
     elsewhere = ELSEWHERE_OF_POSTGRES

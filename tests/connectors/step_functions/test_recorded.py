@@ -15,7 +15,7 @@ import httpx
 import pytest
 from botocore.stub import Stubber
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
@@ -52,7 +52,7 @@ def fake() -> FakeStates:
     return FakeStates()
 
 
-class TestRecordedStepFunctions(ConnectorConformance):
+class TestRecordedStepFunctions(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: AWS's published shapes and replies of moto"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}

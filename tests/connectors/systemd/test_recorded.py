@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.sdk.conformance import ConnectorConformance
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -55,7 +55,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("host")
-class TestSystemdConformance(ConnectorConformance):
+class TestSystemdConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
     against = "fake: systemctl and journalctl as systemd 252 documents them"
     host: SystemdHost
