@@ -14,11 +14,14 @@ from tests.runner import (
     LAB,
     arrange,
     pytest_runtest_logreport,
+    pytest_sessionstart,
     pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
 )
 
-__all__ = ["pytest_runtest_logreport", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
+__all__ = [
+    "pytest_runtest_logreport", "pytest_sessionstart", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler",
+]  # fmt: skip
 
 properties.choose()
 os.umask(0o022)  # config that others may write is refused, and a person's umask may be 002

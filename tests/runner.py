@@ -8,13 +8,16 @@ tests run meanwhile on the others.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.assertion import rewrite
 from xdist.remote import Producer
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
@@ -123,6 +126,39 @@ def is_last_of_group(item: pytest.Item, following: pytest.Item | None) -> bool:
 def is_distributed(config: pytest.Config) -> bool:
     """Whether xdist runs this session: its controller, or a worker."""
     return hasattr(config, "workerinput") or bool(getattr(config.option, "tx", None))
+
+
+# -- modules are compiled once for all workers -------------------------------------------------------------------------
+@pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compiles test modules of a fresh checkout, on all cores: else every worker compiles each of them."""
+    config = session.config
+    if hasattr(config, "workerinput") or not is_distributed(config) or sys.dont_write_bytecode:
+        return
+    stale = [path for path in sorted(TESTS.rglob("test_*.py")) if not _is_compiled(path)]
+    cores = len(os.sched_getaffinity(0))
+    context = multiprocessing.get_context("fork")
+    parts = [context.Process(target=_compile, args=(stale[number::cores], config)) for number in range(cores)]
+    for process in parts:
+        process.start()
+    for process in parts:
+        process.join()
+
+
+def _compiled(path: Path) -> Path:
+    return rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
+
+
+def _is_compiled(path: Path) -> bool:
+    compiled = _compiled(path)
+    return compiled.exists() and compiled.stat().st_mtime >= path.stat().st_mtime
+
+
+def _compile(paths: Iterable[Path], config: pytest.Config) -> None:
+    for path in paths:
+        source, code = rewrite._rewrite_test(path, config)
+        rewrite.try_makedirs(_compiled(path).parent)
+        rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, source, _compiled(path))
 
 
 # -- hooks of xdist, which tests/conftest.py imports -------------------------------------------------------------------

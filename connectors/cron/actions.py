@@ -282,7 +282,7 @@ class CronActions:
     # -- cancel -------------------------------------------------------------------------------------------------------
     def _preview_cancel(self, spec: ActionSpec) -> Preview:
         snapshot = self._running()
-        attempt = attempt_of(spec, snapshot.memory.book.attempts)
+        attempt = attempt_of(spec, snapshot.cursor.book.attempts)
         processes, host = snapshot.answer.processes, snapshot.answer.host
         process = (attempt.job, attempt.user, attempt.pid, processes.births.get(attempt.pid, ""), host.boot)
         order = CancelOrder("cancel", self._target, *process, _skew(snapshot))
@@ -341,7 +341,7 @@ class CronActions:
 
 
 def _skew(snapshot: HostPoll) -> float:
-    return snapshot.answer.host.clock(snapshot.ours).skew_seconds
+    return snapshot.answer.host.clock(snapshot.our_time).skew_seconds
 
 
 def _overlap(snapshot: HostPoll, spec: ActionSpec) -> str | None:
@@ -355,7 +355,7 @@ def _overlap(snapshot: HostPoll, spec: ActionSpec) -> str | None:
 
 def _runs(snapshot: HostPoll, job: str) -> int | None:
     """Process id of a running run of that job."""
-    attempts = (attempt for attempt in snapshot.memory.book.attempts if attempt.job == job and not attempt.missed_at)
+    attempts = (attempt for attempt in snapshot.cursor.book.attempts if attempt.job == job and not attempt.missed_at)
     return next((attempt.pid for attempt in attempts if attempt.state is RunState.RUNNING), None)
 
 
@@ -368,7 +368,7 @@ def _ran_already(snapshot: HostPoll, line: CrontabLine, job: str, period: str) -
         at = _minute(datetime.fromisoformat(period).astimezone(UTC))
     except ValueError as error:
         raise NotSupported(f"{job}: the period is not an ISO instant: {period[:40]!r}") from error
-    for attempt in snapshot.memory.book.attempts:
+    for attempt in snapshot.cursor.book.attempts:
         started = instant(attempt.started)
         if attempt.job != job or attempt.action or started is None or _minute(started) < at:
             continue

@@ -47,7 +47,7 @@ def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, 
         fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
         rights.append(SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act"))
     notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts))
-    return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.ours, crontabs.zone))
+    return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.our_time, crontabs.zone))
 
 
 def _cron_runs(answer: HostAnswer) -> SourcePermission:
@@ -181,13 +181,13 @@ class CronConnector(ComposedConnector):
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         known = self.crontabs
         stored = CronCursor.from_json(cursor)
-        memory = stored or CronCursor()
-        memory.follow_only(self.options.logs, self.options.spool)
-        snapshot = self._ask(memory, known, frozenset())
-        moved = snapshot.moved()
-        if moved:
-            snapshot = self._ask(snapshot.memory, known, moved)
-        snapshot.take()
+        state = stored or CronCursor()
+        state.follow_only(self.options.logs, self.options.spool)
+        snapshot = self._ask(state, known, frozenset())
+        to_search = snapshot.paths_to_search()
+        if to_search:
+            snapshot = self._ask(snapshot.cursor, known, to_search)
+        snapshot.merge()
         snapshot.warnings += ["the cursor cannot be read; cron's log is read again"] if stored is None else []
         snapshot.warnings += trust_hint(self.address) if isinstance(self.address, SshAddress) else ()
         return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
@@ -197,10 +197,12 @@ class CronConnector(ComposedConnector):
         source = (snapshot.crontabs, snapshot.level)
         if self._known_inventory is None or self._inventory_key != source:
             self._known_inventory, self._inventory_key = self._inventory_of(snapshot), source
-        if self._known_inventory.hash == snapshot.memory.inventory:
+        if self._known_inventory.hash == snapshot.cursor.inventory:
             return None
-        snapshot.memory.inventory = self._known_inventory.hash
-        return replace(self._known_inventory, clock=snapshot.answer.host.clock(snapshot.ours, snapshot.crontabs.zone))
+        snapshot.cursor.inventory = self._known_inventory.hash
+        return replace(
+            self._known_inventory, clock=snapshot.answer.host.clock(snapshot.our_time, snapshot.crontabs.zone)
+        )
 
     def _inventory_of(self, snapshot: HostPoll) -> Inventory:
         """The inventory of a snapshot. `users` of the settings counts for a login that cannot list all crontabs."""
@@ -209,24 +211,24 @@ class CronConnector(ComposedConnector):
             return result
         return replace(result, is_selected=lambda _, keys: user_of_table(keys) in (None, *users))
 
-    def _ask(self, memory: CronCursor, known: HostCrontabs | None, search: frozenset[str]) -> HostPoll:
-        unended = [attempt for attempt in memory.book.attempts if attempt.state.is_open or attempt.is_unproved]
+    def _ask(self, cursor: CronCursor, known: HostCrontabs | None, search: frozenset[str]) -> HostPoll:
+        unended = [attempt for attempt in cursor.book.attempts if attempt.state.is_open or attempt.is_unproved]
         pids = {pid for item in unended for pid in (item.pid, item.child) if pid}
         before = datetime.now(UTC)
         checksum, since = known.checksum if known else "-", int((before - JOURNAL_BACK).timestamp())
-        parts = self._host.snapshot(checksum, pids, memory.log, memory.records.values(), search, memory.journal, since)
-        return self._snapshot_of(parts, memory, before)
+        parts = self._host.snapshot(checksum, pids, cursor.log, cursor.records.values(), search, cursor.journal, since)
+        return self._snapshot_of(parts, cursor, before)
 
-    def _snapshot_of(self, parts: list[ScriptSection], memory: CronCursor, before: datetime) -> HostPoll:
-        """The answer and the cursor's state; `before` is our time before the request."""
+    def _snapshot_of(self, parts: list[ScriptSection], cursor: CronCursor, before: datetime) -> HostPoll:
+        """The answer, to be merged into the cursor; `before` is our time before the request."""
         answer = HostAnswer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
             self.crontabs = crontabs(tables, answer.host.offset_text, answer.processes.program)
         if self.crontabs is None:
             raise NotSupported(f"{self.address.text}: the host sent no crontabs; is its sh a POSIX shell?")
-        ours = before + (datetime.now(UTC) - before) / 4
-        return HostPoll(self.target, self.options.spool, memory, answer, self.crontabs, ours)
+        our_time = before + (datetime.now(UTC) - before) / 4
+        return HostPoll(self.target, self.options.spool, cursor, answer, self.crontabs, our_time)
 
     def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         ref = AttemptRef.from_json(run.native_ref)
@@ -261,7 +263,7 @@ class CronConnector(ComposedConnector):
         before = datetime.now(UTC)
         snapshot = self._snapshot_of(self._host.tail(), CronCursor(), before)
         snapshot.from_middle = True
-        snapshot.take()
+        snapshot.merge()
         return snapshot
 
     def crontabs_now(self, checksum: str = "-") -> HostPoll:

@@ -80,7 +80,7 @@ class LogFileState:
     has_gap: bool = False
     unread: str = ""
     """A rotated file that may hold our position and cannot be read."""
-    more: bool = False
+    has_more: bool = False
     after: str | None = None
     """Inode, size, birth of the live file after the read, and whether it begins as before; None if not requested."""
 
@@ -116,7 +116,7 @@ def log_files(parts: Iterable[ScriptSection]) -> list[LogFileState]:
         elif files and part.kind == "GAP":
             files[-1].has_gap, files[-1].unread = True, part.fields(2)[0]
         elif files and part.kind == "MORE":
-            files[-1].more = True
+            files[-1].has_more = True
         elif files and part.kind == "AFTER":
             files[-1].after = part.rest
     return files
@@ -128,7 +128,7 @@ class LogReading:
 
     place: LogPosition
     lines: tuple[bytes, ...] = ()
-    more: bool = False
+    has_more: bool = False
     gap: bool = False
     moved: bool = False
     """True: our position was not in the live file; the next query must search for it."""
@@ -151,16 +151,16 @@ def read_log(file: LogFileState, place: LogPosition, now: int, from_middle: bool
         if piece.is_short or (continues and cksum(piece.before) != after.checksum):
             if not number:
                 return LogReading(place, moved=True)
-            return LogReading(replace(after, tag="-"), tuple(lines), more=True, gap=file.has_gap)
+            return LogReading(replace(after, tag="-"), tuple(lines), has_more=True, gap=file.has_gap)
         was_torn = after.torn
         result, after = _take(piece, after, is_first=number == 0, is_last=number == len(file.pieces) - 1)
         lines += result
         if after.torn and not was_torn and not result:
             too_long = piece.data[:SAMPLE_BYTES]
     if file.pieces:
-        is_whole = after.inode == file.inode and not file.more
+        is_whole = after.inode == file.inode and not file.has_more
         after = replace(after, tag=file.tag if is_whole else "-")
-    return LogReading(after, tuple(lines), file.more, file.has_gap, too_long=too_long)
+    return LogReading(after, tuple(lines), file.has_more, file.has_gap, too_long=too_long)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,18 +50,18 @@ class CronCursor:
     """Mark of (user, command) -> native id, of the crontabs as last read."""
     old_names: dict[str, str] = field(default_factory=dict)
     """The same for lines that the last change removed: their last starts may still be unread."""
-    heard: float = 0.0
-    """Stamp of the latest log line read, epoch seconds."""
+    last_line_at: float = 0.0
+    """Stamp of the newest log line read, epoch seconds."""
     warned: list[str] = field(default_factory=list)
-    silent: float = 0.0
-    """When cron started a job that its log does not have; 0 while the log is complete."""
+    unlogged_since: float = 0.0
+    """Start of the first job that the log lacks, epoch seconds; 0 while the log is complete."""
     inventory: str = ""
     """Hash of the inventory that came with an earlier poll."""
 
     def follow_only(self, logs: Sequence[str], spool: str) -> None:
         """Drops positions in files that the settings no longer name."""
         if self.log is not None and self.log.path not in logs:
-            self.log, self.heard, self.silent = None, 0.0, 0.0
+            self.log, self.last_line_at, self.unlogged_since = None, 0.0, 0.0
         self.records = {path: place for path, place in self.records.items() if path.startswith(f"{spool}/")}
 
     def as_json(self) -> str:
@@ -73,9 +73,9 @@ class CronCursor:
             "lvl": self.level,
             "nam": self.names,
             "old": self.old_names,
-            "hrd": self.heard,
+            "hrd": self.last_line_at,
             "wrn": self.warned,
-            "sil": self.silent,
+            "sil": self.unlogged_since,
             "inv": self.inventory,
             **({"jrn": self.journal} if self.journal else {}),
         }
@@ -100,9 +100,9 @@ class CronCursor:
                 level=int(value["lvl"]),
                 names=_texts(value["nam"]),
                 old_names=_texts(value["old"]),
-                heard=float(value["hrd"]),
+                last_line_at=float(value["hrd"]),
                 warned=[str(warning) for warning in value["wrn"]],
-                silent=float(value.get("sil", 0.0)),
+                unlogged_since=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
                 journal=str(value.get("jrn", "")),
             )
@@ -114,8 +114,10 @@ def _texts(value: Mapping[str, Any]) -> dict[str, str]:
     return {str(mark): str(name) for mark, name in value.items()}
 
 
-LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this old is in the log we read
-STAMP_SECONDS = 5.0  # a line's stamp and the start of its process in ticks differ by less
+LOG_LAG = timedelta(seconds=5)
+"""Age from which a start is in the log that was read; rsyslog writes within a second."""
+STAMP_SECONDS = 5.0
+"""Largest difference between the stamp of a line and the start of its process."""
 WARNED_MOST = 20
 UNMATCHED_SHOWN = 5
 SAMPLE_CHARACTERS = 100
@@ -124,14 +126,17 @@ SAMPLE_CHARACTERS = 100
 
 @dataclass(slots=True)
 class HostPoll:
-    """Merges one answer into the cursor; `poll` returns what it reports."""
+    """One answer of a host. `merge` adds it to the cursor, then `poll` returns the records that are new.
+
+    Where `paths_to_search` names files, the host is queried once more before the merge.
+    """
 
     target: str
     spool: str
-    memory: CronCursor
+    cursor: CronCursor
     answer: HostAnswer
     crontabs: HostCrontabs
-    ours: datetime
+    our_time: datetime
     from_middle: bool = False
     gaps: list[HistoryGap] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -147,28 +152,28 @@ class HostPoll:
 
     @property
     def level(self) -> int:
-        return self.answer.processes.level or self.memory.level
+        return self.answer.processes.level or self.cursor.level
 
-    def moved(self) -> frozenset[str]:
-        """Paths whose position was not in the live file: to query again with a search."""
+    def paths_to_search(self) -> frozenset[str]:
+        """Files whose live part does not hold our position: the host is queried again and searches rotated ones."""
         paths = set()
         for file in self.answer.files:
-            log = self.memory.log
-            place = log if log is not None and log.path == file.path else self.memory.records.get(file.path)
+            log = self.cursor.log
+            place = log if log is not None and log.path == file.path else self.cursor.records.get(file.path)
             if place is not None and (file.has_gap or evidence.read_log(file, place, 0).moved):
                 paths.add(file.path)
         return frozenset(paths)
 
-    def take(self) -> None:
-        """Reads the files into the book, and sets the state of attempts without an end."""
-        memory = self.memory
-        tables, older = self.crontabs.tables, {**memory.old_names, **memory.names}
+    def merge(self) -> None:
+        """Adds the new lines of all files to the book, settles attempts without an end, and collects warnings."""
+        cursor = self.cursor
+        tables, older = self.crontabs.tables, {**cursor.old_names, **cursor.names}
         lines = LineIndex(self.target, tables.lines, self.zone, older, tables.anacron)
-        if lines.names != memory.names:
-            removed = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
-            memory.old_names, memory.names = removed or memory.old_names, lines.names
-            memory.warned = []
-        memory.level = self.level
+        if lines.names != cursor.names:
+            removed = {mark: name for mark, name in cursor.names.items() if mark not in lines.names}
+            cursor.old_names, cursor.names = removed or cursor.old_names, lines.names
+            cursor.warned = []
+        cursor.level = self.level
         for file in self.answer.files:
             if self._is_records(file.path):
                 self._read_records(file, lines)
@@ -177,13 +182,13 @@ class HostPoll:
         self._read_journal(lines)
         self.is_log_read &= not self.answer.processes.has_own_file
         self._settle_attempts()
-        self._check_silence()
+        self._note_unlogged_start()
         self._warn()
 
     @property
     def _has_journal(self) -> bool:
         journal = self.answer.journal
-        return journal is not None and not journal.failed and bool(journal.cursor_after(self.memory.journal))
+        return journal is not None and not journal.failed and bool(journal.cursor_after(self.cursor.journal))
 
     def _is_records(self, path: str) -> bool:
         return path.startswith(f"{self.spool}/") and path.endswith("/runs")
@@ -209,7 +214,7 @@ class HostPoll:
         return reading
 
     def _read_log(self, file: LogFileState, lines: LineIndex) -> None:
-        reading = self._read(file, self.memory.log)
+        reading = self._read(file, self.cursor.log)
         if reading is None:
             return
         unread: list[str] = []
@@ -218,7 +223,7 @@ class HostPoll:
             stamped = stamp(text, self.answer.host.now, self.zone)
             event = None if stamped is None else read_stamped(text, *stamped)
             if event is not None:
-                self._hear(event, lines)
+                self._add_event(event, lines)
             elif stamped is None and text.strip():
                 unread.append(text[:SAMPLE_CHARACTERS])
         if reading.too_long:
@@ -230,56 +235,56 @@ class HostPoll:
         place = reading.place
         if reading.gap and not file.pieces:
             place = LogPosition(file.path, since=place.since)
-        self.memory.log = place
-        self.has_more |= reading.more
-        self.is_log_read = not reading.more and not reading.moved
+        self.cursor.log = place
+        self.has_more |= reading.has_more
+        self.is_log_read = not reading.has_more and not reading.moved
 
     def _read_journal(self, lines: LineIndex) -> None:
         journal = self.answer.journal
         if journal is None:
             return
         for event in journal.events:
-            self._hear(event, lines)
-        self.memory.journal = journal.cursor_after(self.memory.journal)
+            self._add_event(event, lines)
+        self.cursor.journal = journal.cursor_after(self.cursor.journal)
         self.warnings += journal.warnings
         self.is_complete &= not journal.denied
         self.has_more |= not journal.is_whole
-        self.is_log_read = journal.is_whole and not journal.failed and bool(self.memory.journal)
+        self.is_log_read = journal.is_whole and not journal.failed and bool(self.cursor.journal)
 
-    def _hear(self, event: CronEvent, lines: LineIndex) -> None:
-        self.memory.heard = max(self.memory.heard, event.at.timestamp())
+    def _add_event(self, event: CronEvent, lines: LineIndex) -> None:
+        self.cursor.last_line_at = max(self.cursor.last_line_at, event.at.timestamp())
         if event.kind is CronEventKind.IGNORED:
             self._warn_once(event.text)
-        self.memory.book.add_event(event, lines.find, self.level)
+        self.cursor.book.add_event(event, lines.find, self.level)
 
-    def _check_silence(self) -> None:
+    def _note_unlogged_start(self) -> None:
         """Notes since when the log lacks starts of cron: a log that is no longer written proves no missed run. Not
         checked where a crontab line is not logged."""
-        memory, host = self.memory, self.answer.host
-        if memory.heard >= memory.silent - STAMP_SECONDS:
-            memory.silent = 0.0
+        cursor, host = self.cursor, self.answer.host
+        if cursor.last_line_at >= cursor.unlogged_since - STAMP_SECONDS:
+            cursor.unlogged_since = 0.0
         if not self.is_log_read or not all(line.is_logged for line in self.crontabs.tables.lines):
             return
         now = host.now.timestamp()
         processes = self.answer.processes
         starts = [began(host, processes.births[pid]) for pid in (*processes.children, *processes.jobs)]
-        unlogged = [at for at in starts if memory.heard + STAMP_SECONDS < at < now - LOG_LAG.total_seconds()]
-        memory.silent = memory.silent or min(unlogged, default=0.0)
+        unlogged = [at for at in starts if cursor.last_line_at + STAMP_SECONDS < at < now - LOG_LAG.total_seconds()]
+        cursor.unlogged_since = cursor.unlogged_since or min(unlogged, default=0.0)
 
     def _read_records(self, file: LogFileState, lines: LineIndex) -> None:
         if file.status == "absent":
-            self.memory.records.pop(file.path, None)
+            self.cursor.records.pop(file.path, None)
             return
-        reading = self._read(file, self.memory.records.get(file.path))
+        reading = self._read(file, self.cursor.records.get(file.path))
         if reading is None:
             return
         for data in reading.lines:
             record = read_record(text_of(data), file.owner)
             if record is not None:
-                self.memory.book.add_record(record, lines.find)
-        self.memory.records[file.path] = reading.place
-        self.has_more |= reading.more
-        self.are_records_read &= not reading.more and not reading.moved
+                self.cursor.book.add_record(record, lines.find)
+        self.cursor.records[file.path] = reading.place
+        self.has_more |= reading.has_more
+        self.are_records_read &= not reading.has_more and not reading.moved
 
     # -- warnings -----------------------------------------------------------------------------------------------------
     def _warn(self) -> None:
@@ -297,26 +302,26 @@ class HostPoll:
         logs = [file for file in self.answer.files if file.status != "absent" and not self._is_records(file.path)]
         if not logs and not self._has_journal:
             self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
-        if self.memory.silent:
-            where = self.memory.log.path if self.memory.log else "the journal"
-            program = "rsyslog" if self.memory.log else "systemd-journald"
+        if self.cursor.unlogged_since:
+            where = self.cursor.log.path if self.cursor.log else "the journal"
+            program = "rsyslog" if self.cursor.log else "systemd-journald"
             self.warnings.append(
-                f"{where}: cron started a job at {instant(self.memory.silent):%Y-%m-%d %H:%M:%S} UTC "
+                f"{where}: cron started a job at {instant(self.cursor.unlogged_since):%Y-%m-%d %H:%M:%S} UTC "
                 f"and the log has no line of it: missed runs are not detected. systemctl restart {program}"
             )
-        for warning in self.memory.book.warnings:
+        for warning in self.cursor.book.warnings:
             self._warn_once(warning)
-        for user, text in list(self.memory.book.unmatched)[:UNMATCHED_SHOWN]:
+        for user, text in list(self.cursor.book.unmatched)[:UNMATCHED_SHOWN]:
             self._warn_once(f"a start belongs to no crontab line that can be read: {user}: {text[:120]}")
-        self.warnings += self.memory.warned
+        self.warnings += self.cursor.warned
 
     def _warn_once(self, warning: str) -> None:
-        if warning not in self.memory.warned:
-            self.memory.warned = [*self.memory.warned, warning][-WARNED_MOST:]
+        if warning not in self.cursor.warned:
+            self.cursor.warned = [*self.cursor.warned, warning][-WARNED_MOST:]
 
     # -- the result --------------------------------------------------------------------------------------------------
     def poll(self, open_runs: tuple[RunRef, ...], inventory: Inventory | None) -> Poll:
-        book = self.memory.book
+        book = self.cursor.book
         self.has_more |= any(item.undecided and not item.reported for item in book.attempts)
         if not self.has_more and (unknown := list(records.referenced_attempts(open_runs, book.attempts))):
             for attempt in unknown:
@@ -329,12 +334,12 @@ class HostPoll:
                 attempt.reported = True
                 runs.append(records.run(attempt, self.spool))
         now = self.answer.host.now.timestamp()
-        book.forget((now if self.is_log_read else min(now, self.memory.heard)) - RETENTION_SECONDS)
-        seen_until = self.answer.host.now - LOG_LAG if self.is_log_read and not self.memory.silent else None
+        book.forget((now if self.is_log_read else min(now, self.cursor.last_line_at)) - RETENTION_SECONDS)
+        seen_until = self.answer.host.now - LOG_LAG if self.is_log_read and not self.cursor.unlogged_since else None
         complete = self.is_complete and not self.crontabs.denied
-        clock = self.answer.host.clock(self.ours, self.crontabs.zone)
+        clock = self.answer.host.clock(self.our_time, self.crontabs.zone)
         return Poll(
-            tuple(runs), self.memory.as_json(), self.has_more, complete, clock,
+            tuple(runs), self.cursor.as_json(), self.has_more, complete, clock,
             gaps=tuple(self.gaps), inventory=inventory, seen_until=seen_until,
             skipped=tuple(self.skipped), warnings=tuple(self.warnings),
         )  # fmt: skip
@@ -342,11 +347,11 @@ class HostPoll:
     def _settle_attempts(self) -> None:
         processes, host = self.answer.processes, self.answer.host
         snapshot = ProcessSnapshot(host, processes, self.level, self.is_log_read, self.are_records_read)
-        settle_attempts(self.memory.book, snapshot)
+        settle_attempts(self.cursor.book, snapshot)
 
     def inventory(self) -> Inventory:
         tables = self.crontabs
-        clock = self.answer.host.clock(self.ours, tables.zone)
+        clock = self.answer.host.clock(self.our_time, tables.zone)
         return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
 
 

@@ -198,8 +198,7 @@ def text_masker(secrets: SecretResolver) -> Callable[[str], str]:
 
 def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
     """The function that masks a token obtained for a secret; it does nothing unless `secrets` is a `SecretStore`."""
-    add = getattr(secrets, "add", None)
-    return add if callable(add) else lambda _: None
+    return secrets.add if isinstance(secrets, SecretStore) else lambda _: None
 
 
 def _forms(value: str) -> set[str]:

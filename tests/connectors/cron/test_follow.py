@@ -77,7 +77,7 @@ class Reader:
         self.place = reading.place
         self.lines += [line.decode() for line in reading.lines]
         self.gaps += has_gap
-        return reading.more
+        return reading.has_more
 
     def _look(self, search: frozenset[str]) -> tuple[LogReading | None, bool]:
         self.client.deadline = Deadline(20)

@@ -147,11 +147,11 @@ def test_any_answer_is_a_poll_or_a_connector_error(noise: bytes, pieces: list[tu
                 continue
             known = crontabs(answer.tables, answer.host.offset_text, answer.processes.program)
             look = HostPoll("db07", "/spool", CronCursor(), answer, known, datetime.now(UTC))
-            look.moved()
-            look.take()
+            look.paths_to_search()
+            look.merge()
             cursor = CronCursor.from_json(look.poll((), None).cursor)
             assert cursor is not None
-            assert cursor.as_json() == look.memory.as_json()
+            assert cursor.as_json() == look.cursor.as_json()
 
 
 @given(st.text(max_size=200))
