@@ -431,7 +431,7 @@ def approve_action(arguments: argparse.Namespace) -> int:
     print_result(arguments, {"approval": approval, "approved": False}, lines)
     if not confirm_or_yes(arguments, "approve this action?", "nothing was approved", "approve"):
         raise CommandError(Exit.REFUSED, "nothing was approved")
-    wait_for_answer(arguments, requests, requests.approve(arguments.key))
+    wait_for_answer(arguments, requests, requests.approve(arguments.key, approval.digest))
     message = f"{approval.key}: approved; the engine verifies and sends it"
     return print_result(arguments, {"approval": approval, "approved": True}, [message])
 

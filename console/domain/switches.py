@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from console.domain.service import service_of_instance
 
 FREEZE = "freeze"
+"""On a shared store "freeze LOGIN": each login freezes in a row of its own, which no other can lock."""
 MODE = "mode"
 """Of the whole estate: "shadow" or "live"; scoped switches override it."""
 SCOPES = ("system", "service", "dependency")
@@ -24,7 +25,7 @@ class SwitchState:
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """Every switch. By default everything is live and nothing is frozen."""
+    """Every switch. Nothing is frozen by default. Without a mode in the store everything is in shadow."""
 
     frozen: SwitchState | None = None
     estate_live: bool = True
@@ -82,12 +83,12 @@ def switch_name(scope: str, *names: str) -> str:
 def parse_modes(rows: Iterable[tuple[str, SwitchState]]) -> Modes:
     """From the switches by name; unknown names are ignored."""
     switches = dict(rows)
-    frozen = switches.get(FREEZE)
+    frozen = [switch for name, switch in switches.items() if name.partition(" ")[0] == FREEZE and switch.value == "on"]
     estate = switches.get(MODE)
     scoped = {name for name in switches if name.partition(" ")[0] in SCOPES and " " in name}
     return Modes(
-        frozen=frozen if frozen is not None and frozen.value == "on" else None,
-        estate_live=estate is None or estate.value == "live",
+        frozen=frozen[0] if frozen else None,
+        estate_live=estate is not None and estate.value == "live",
         scoped={name: switch.value == "live" for name, switch in switches.items() if name in scoped},
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from console.domain.access import ActingRules, ActionSubject, PermissionRule, Person, Role
 from console.store.db.session import Session
+from console.store.errors import NotAllowed
 from console.store.meta import get_meta, set_meta
 
 ACTING_KEY = "acting"
@@ -137,7 +138,10 @@ def current_person(session: Session, is_postgres: bool) -> Person:
     """The PostgreSQL login, the OS user as the kernel reports it, or the user authenticated by a proxy; that one has no
     groups on SQLite: an account of this machine with the same name may be another person."""
     if is_postgres:
-        return person_by_name(session, str(session.rows("SELECT session_user", ())[0][0]), is_postgres=True)
+        login = str(session.rows("SELECT session_user", ())[0][0])
+        if _acting_for and login != _acting_for:
+            raise NotAllowed(f"{_acting_for} is signed in at the store's database as {login}: nothing is done")
+        return person_by_name(session, login, is_postgres=True)
     return Person(_acting_for) if _acting_for else person_by_name(session, os_user(), is_postgres=False)
 
 

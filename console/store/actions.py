@@ -168,7 +168,7 @@ _MOVE = (
     "UPDATE action SET state = ?, words = CASE WHEN ? THEN ? ELSE words END, native_ref = COALESCE(?, native_ref),"
     " next_us = ?, looked_up = looked_up + ?, preview = COALESCE(?, preview), sent_us = COALESCE(?, sent_us),"
     " ended_us = COALESCE(?, ended_us), changed_seq = changed_seq + 1 WHERE key = ? AND state = ? AND NOT (? AND EXISTS"
-    " (SELECT 1 FROM switch WHERE name = 'freeze' AND value = 'on')) RETURNING job_id, incident_id, requested_by"
+    " (SELECT 1 FROM switch WHERE name LIKE 'freeze%' AND value = 'on')) RETURNING job_id, incident_id, requested_by"
 )
 """No intent is committed once a freeze is. The reason for waiting is cleared when an action leaves."""
 

@@ -5,6 +5,7 @@ It does not cover what was requested earlier, which may have run: an approval is
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,14 @@ _SIBLINGS = (
     " JOIN plan_step n ON n.plan_id = p.id AND n.job_id = s.job_id AND n.verb IN ('rerun', 'start')"
 )
 _COVERED = (
-    f"SELECT n.period_key, n.action_key{_SIBLINGS} LEFT JOIN action o ON o.key = n.action_key WHERE s.action_key = ?"
-    " AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us IS NULL)"
-    " OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
+    f"SELECT n.period_key, n.action_key, n.verb, n.run_id, n.parameters{_SIBLINGS} LEFT JOIN action o ON o.key ="
+    " n.action_key WHERE s.action_key = ? AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us"
+    " IS NULL) OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
+)
+_SHOWN = (
+    "SELECT a.verb, a.job_id, a.run_id, a.requested_by, a.requested_us, a.why, a.overlap, a.parameters, a.preview,"
+    " s.preview AS step_preview, p.id AS plan, p.at_once FROM action a LEFT JOIN plan_step s ON s.action_key = a.key"
+    " LEFT JOIN plan p ON p.id = s.plan_id WHERE a.key = ?"
 )
 _APPROVED = (
     f"SELECT o.approved_by, o.approved_us{_SIBLINGS} JOIN action o ON o.key = n.action_key WHERE s.id = ? AND s.verb IN"
@@ -54,6 +60,15 @@ def covered_periods(session: Session, key: str) -> list[CoveredPeriod]:
     return [CoveredPeriod(decode_name(row.period_key), row.action_key or "") for row in session.rows(_COVERED, (key,))]
 
 
+def approval_digest(session: Session, key: str) -> str:
+    """Digest of all that an approver of the action `key` is shown of it: an approval is of exactly that."""
+    import hashlib  # noqa: PLC0415 - 3 ms that no first paint needs
+
+    covered = [(row.period_key, row.verb, row.run_id, row.parameters) for row in session.rows(_COVERED, (key,))]
+    shown = [list(row) for row in session.rows(_SHOWN, (key,))]
+    return hashlib.sha256(json.dumps([shown, covered]).encode()).hexdigest()
+
+
 def approval_of(session: Session, step_id: int) -> tuple[str, int] | None:
     """(approver, time in µs) of the approval that covers a step about to be requested for the first time; None without
     one."""
@@ -75,8 +90,9 @@ def format_periods(periods: list[str]) -> str:
 EXPIRED = f"not approved within {format_duration(APPROVAL_SECONDS)}: request it again"
 
 
-def approve_action(store: Database, fence: int, key: str, by: str, origin: str, now_us: int) -> str:
-    """Approves an action that awaits approval. The reason for refusal; empty on success."""
+def approve_action(store: Database, fence: int, key: str, digest: str, by: str, origin: str, now_us: int) -> str:
+    """Approves an action that awaits approval, as it was shown under `digest`. The reason for refusal; empty on
+    success."""
     with store.write(fence, durable=True) as session:
         action = session.first(
             "SELECT a.state, a.needs_approval, a.approved_by, a.requested_by, a.requested_us, a.verb, a.why,"
@@ -96,12 +112,14 @@ def approve_action(store: Database, fence: int, key: str, by: str, origin: str, 
             return reason
         if reason := switches.load_modes(session).why_not_sent(action.system):
             return f"{reason}. Then approve it"  # approved now, it would be refused for that reason
+        if digest != approval_digest(session, key):
+            return f"it is not what was shown: it has changed. Fix: headway action approve {key} shows it again"
         covered = covered_periods(session, key)
         session.many(
             "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
             [(by, now_us, other) for other in dict.fromkeys((key, *(period.key for period in covered if period.key)))],
         )
-        detail: dict[str, Any] = {"key": key, "asked_by": action.requested_by}
+        detail: dict[str, Any] = {"key": key, "asked_by": action.requested_by, "digest": digest}
         if len(covered) > 1:
             periods = [period.period for period in covered]
             detail |= {"plan": access.plan_of(session, key)[0], "count": len(periods), "periods": periods}

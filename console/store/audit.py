@@ -62,6 +62,36 @@ def append(
     """Adds one row within the caller's transaction, which must hold the writers' lock (SQLite: BEGIN IMMEDIATE).
 
     `about`: the job, plan, switch or file acted on. Secrets in `detail` are masked already."""
+    if session.is_restricted:
+        session.rows(
+            "SELECT headway_record(?, ?, ?, ?, ?)", (verb, about, json.dumps(detail, default=str), why, origin)
+        )
+        return
+    chain_noted(session)
+    _append(session, at_us, actor, origin, verb, about, detail, why)
+
+
+def chain_noted(session: Session) -> None:
+    """Appends the entries that clients of a shared store left (grants.sql), under the writers' lock of the caller."""
+    if not session.is_postgres:
+        return
+    noted = session.rows("DELETE FROM request WHERE state = 'noted' RETURNING id, asked_us, asked_by, arguments")
+    for row in sorted(noted):
+        entry = json.loads(row.arguments)
+        texts = (entry[name] for name in ("origin", "verb", "object", "detail", "why"))
+        _append(session, row.asked_us, row.asked_by, *texts)
+
+
+def _append(
+    session: Session,
+    at_us: int,
+    actor: str,
+    origin: str,
+    verb: str,
+    about: str,
+    detail: Mapping[str, Any],
+    why: str,
+) -> None:
     last = session.first("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
     seq, prev_hash = (1, "") if last is None else (int(last.seq) + 1, str(last.hash))
     texts = [clean_line(text, _MAX_STORED) for text in (actor, origin, verb, about)]

@@ -7,10 +7,11 @@
 --     CREATE ROLE watcher LOGIN PASSWORD '...';  GRANT headway_store_engine TO watcher;  -- the engine's service unit
 --     CREATE ROLE oncall NOLOGIN;                GRANT oncall TO alice;                -- who = ["group:oncall"]
 --
--- headway_store_view reads. headway_store_act may also ask: it inserts, and what it inserts carries the login's name
--- whatever a console claims; the engine then asks [[permissions]] before it sends. headway_store_admin may also let
--- loose: thaw, turn live, resume another's plan. headway_store_engine works. Nobody but the owner may change or remove
--- a row of the audit. A superuser counts as the engine. (pg_cron's headway_act is another door.)
+-- headway_store_view reads all tables except requests. headway_store_act may also call the functions below; each writes
+-- under the login's own name, records that for the audit, and takes no lock that the engine waits for. The engine then
+-- asks [[permissions]] before it sends. headway_store_admin may also thaw, turn live and resume another's plan.
+-- headway_store_engine reads and writes. Only the owner may change or remove a row of the audit. Superusers and the
+-- owner write as the engine does. (pg_cron's headway_act is another role.)
 
 BEGIN;
 DO $$
@@ -23,6 +24,7 @@ BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', 'headway_store_' || role);
         END IF;
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I', home, 'headway_store_' || role);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %I FROM %I', home, 'headway_store_' || role);
     END LOOP;
     EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', home);
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM PUBLIC', home);
@@ -33,13 +35,14 @@ BEGIN
 END $$;
 GRANT headway_store_view TO headway_store_act;
 GRANT headway_store_act TO headway_store_admin;
+REVOKE SELECT ON request FROM headway_store_view;  -- what others typed, and logs: see headway_answer
 REVOKE UPDATE, DELETE ON audit FROM headway_store_engine;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM headway_store_engine;
-GRANT INSERT ON action, request, plan, plan_step, event, switch, audit TO headway_store_act;
-GRANT UPDATE (state, words, changed_seq, ended_us) ON plan TO headway_store_act;
-GRANT UPDATE (state, action_key, due_us, ended_us) ON plan_step TO headway_store_act;
-GRANT UPDATE ON switch TO headway_store_act;
-GRANT USAGE ON SEQUENCE request_id_seq, plan_id_seq, plan_step_id_seq, event_id_seq TO headway_store_act;
+-- The row that clients lock among themselves. The engine locks the row 'engine', which no client can reach.
+INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('clients', '', 0, 0, 0, 0)
+    ON CONFLICT (name) DO NOTHING;
+
+-- Helpers: executed by the functions for clients, granted to nobody.
 
 -- Who is at the other end: session_user is who signed in, and SET ROLE does not change it.
 CREATE OR REPLACE FUNCTION headway_is(wanted text) RETURNS boolean LANGUAGE sql STABLE AS
@@ -48,199 +51,305 @@ $$ SELECT pg_has_role(session_user, wanted, 'MEMBER') $$;
 CREATE OR REPLACE FUNCTION headway_now_us() RETURNS bigint LANGUAGE sql VOLATILE AS
 $$ SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) $$;
 
-CREATE OR REPLACE FUNCTION headway_from(claimed text) RETURNS text LANGUAGE sql STABLE AS
-$$ SELECT coalesce(host(inet_client_addr()), 'local') || ' (' || left(claimed, 200) || ')' $$;
+-- One line without control characters, line separators and marks of direction.
+CREATE OR REPLACE FUNCTION headway_line(given text, most integer) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT left(regexp_replace(coalesce(given, ''),
+    '[\u0001-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+', ' ', 'g'), most) $$;
 
--- Text from a console is a JSON value of this kind and of no more than that size, or it is refused here: what the
--- engine cannot read it could only refuse later.
-CREATE OR REPLACE FUNCTION headway_json(given text, kind text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    IF octet_length(given) > 20000 OR jsonb_typeof(given::jsonb) <> kind THEN
-        RAISE EXCEPTION 'not a JSON % of at most 20,000 bytes', kind USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    RETURN given;
-END $$;
+CREATE OR REPLACE FUNCTION headway_from(claimed text) RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT coalesce(host(inet_client_addr()), 'local') || ' (' || headway_line(claimed, 200) || ')' $$;
 
 CREATE OR REPLACE FUNCTION headway_check(holds boolean, what text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF holds IS NOT TRUE THEN RAISE EXCEPTION '%', what USING ERRCODE = 'invalid_parameter_value'; END IF;
 END $$;
 
+CREATE OR REPLACE FUNCTION headway_refuse(what text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RAISE EXCEPTION '%', what USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+-- A JSON value of this kind that every reader can parse, at most 20,000 bytes, 20 levels and numbers of 40 digits.
+CREATE OR REPLACE FUNCTION headway_json(given text, kind text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    rest text;
+BEGIN
+    PERFORM headway_check(octet_length(given) <= 20000, format('not a JSON %s of at most 20,000 bytes', kind));
+    rest := regexp_replace(given, '"([^"\\]|\\.)*"', '0', 'g');
+    PERFORM headway_check(rest !~ '[0-9.]{40}|[eE][+-]?[0-9]{3}', 'a number in the JSON is too long');
+    FOR level IN 1..20 LOOP
+        EXIT WHEN rest !~ '[][{}]';
+        rest := regexp_replace(rest, '[[{][^][{}]*[]}]', '0', 'g');
+    END LOOP;
+    PERFORM headway_check(rest !~ '[][{}]' AND jsonb_typeof(given::jsonb) = kind, format('not a JSON %s', kind));
+    RETURN given;
+END $$;
+
 -- The job that an action or a step is about: its run's own, whatever a console claims beside it.
 CREATE OR REPLACE FUNCTION headway_job(run_id bigint, claimed integer) RETURNS integer LANGUAGE sql STABLE AS
 $$ SELECT CASE WHEN run_id IS NULL THEN claimed ELSE (SELECT r.job_id FROM run r WHERE r.id = run_id) END $$;
 
--- What is asked for carries the login's name, and nothing that only the engine may say. Its preview is asked for anew:
--- what a console shows may be anything.
-CREATE OR REPLACE FUNCTION headway_stamp_action() RETURNS trigger LANGUAGE plpgsql AS $$
+-- An entry for the audit. The engine chains it before its own next entry (`console.store.audit`): a chain that clients
+-- wrote themselves would make the engine wait for them.
+CREATE OR REPLACE FUNCTION headway_audit(verb text, about text, detail json, why text, claimed text) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)
+    VALUES ('audit', json_build_object('origin', headway_from(claimed), 'verb', headway_line(verb, 200), 'object',
+                headway_line(about, 500), 'detail', detail, 'why', headway_line(why, 2000))::text,
+            session_user, headway_now_us(), 'noted', '{}')
+$$;
+
+-- For clients.
+
+-- Clients one after another, so that none repeats what another just requested. Whoever keeps this lock delays the others
+-- by one second and keeps nobody from anything.
+CREATE OR REPLACE FUNCTION headway_lock() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    -- Keys of 24 digits are the engine's own, made of what they are about: nobody takes one before it does.
-    PERFORM headway_check(NEW.key ~ '^headway-[0-9a-z]{10,23}$', 'not an action key of a console');
-    PERFORM headway_check(NEW.verb IN ('rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release', 'backfill'), 'no verb');
-    PERFORM headway_check(NEW.overlap IN ('refuse', 'queue', 'allow'), 'overlap is refuse, queue or allow');
-    PERFORM headway_json(NEW.parameters, 'object');
-    NEW.job_id := headway_job(NEW.run_id, NEW.job_id);
-    NEW.requested_by := session_user;
-    NEW.requested_from := headway_from(NEW.requested_from);
-    NEW.requested_us := headway_now_us();
-    NEW.origin := 'person';
-    IF NEW.parameters::jsonb ? 'by' THEN  -- the mark that a hold leaves at its source
-        NEW.parameters := jsonb_set(NEW.parameters::jsonb, '{by}', to_jsonb(
+    PERFORM 1 FROM lease WHERE name = 'clients' FOR UPDATE;
+EXCEPTION WHEN lock_not_available THEN NULL;
+END $$;
+
+-- A question to the engine; its number.
+CREATE OR REPLACE FUNCTION headway_ask(kind text, arguments text) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    number bigint;
+BEGIN
+    PERFORM headway_check(kind ~ '^[a-z_]+( [a-z_]+)*$' AND length(kind) <= 40 AND kind <> 'audit', 'no kind of request');
+    PERFORM headway_json(arguments, 'object');
+    IF arguments::jsonb ? 'from' THEN
+        arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
+    END IF;
+    INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)
+    VALUES (kind, arguments, session_user, headway_now_us(), 'asked', '{}') RETURNING id INTO number;
+    RETURN number;
+END $$;
+
+-- State and answer of an own question.
+CREATE OR REPLACE FUNCTION headway_answer(number bigint) RETURNS TABLE (state text, answer text) LANGUAGE sql STABLE AS
+$$ SELECT r.state, r.answer FROM request r WHERE r.id = number AND r.asked_by = session_user AND r.kind <> 'audit' $$;
+
+-- Requests an action under a key of the client; false if that key was used. A client's preview is not kept: the engine
+-- asks the scheduler for one before it sends.
+CREATE OR REPLACE FUNCTION headway_act(
+    key text, verb text, job_id integer, run_id bigint, incident_id bigint, parameters text, why text, overlap text,
+    needs_approval boolean, claimed text
+) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+    job text;
+BEGIN
+    -- Keys of 24 digits are the engine's own, made of what they are about.
+    PERFORM headway_check(key ~ '^headway-[0-9a-z]{10,23}$', 'not an action key of a console');
+    PERFORM headway_check(verb IN ('rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release', 'backfill'), 'no verb');
+    PERFORM headway_check(overlap IN ('refuse', 'queue', 'allow'), 'overlap is refuse, queue or allow');
+    PERFORM headway_json(parameters, 'object');
+    job_id := headway_job(run_id, job_id);
+    SELECT j.name INTO job FROM job j WHERE j.id = job_id;
+    PERFORM headway_check(FOUND, 'an action is about a job');
+    IF parameters::jsonb ? 'by' THEN  -- the mark that a hold leaves at its source
+        parameters := jsonb_set(parameters::jsonb, '{by}', to_jsonb(
             left(regexp_replace(session_user, '[^A-Za-z0-9_.@+-]', '-', 'g'), 64)))::text;
     END IF;
-    NEW.state := 'requested';
-    NEW.preview := '{}';
-    NEW.approved_by := '';
-    NEW.approved_us := NULL;
-    NEW.sent_us := NULL;
-    NEW.ended_us := NULL;
-    NEW.native_ref := '';
-    NEW.attempt_id := NULL;
-    NEW.words := CASE WHEN NEW.needs_approval THEN
-        'waits for the approval of another person: headway action approve ' || NEW.key ELSE '' END;
-    NEW.next_us := 0;
-    NEW.looked_up := 0;
-    RETURN NEW;
+    why := headway_line(why, 2000);
+    INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,
+        requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,
+        changed_seq)
+    VALUES (key, verb, job_id, run_id, coalesce(
+            (SELECT i.id FROM incident i WHERE i.id = incident_id),
+            (SELECT min(i.id) FROM run r JOIN incident_member m ON m.job_id = r.job_id AND m.period_key = r.period_key
+             JOIN incident i ON i.id = m.incident_id AND i.closed_us IS NULL WHERE r.id = run_id)),
+        'requested', '{}', parameters, 'person', session_user, headway_from(claimed), why, overlap,
+        coalesce(needs_approval, false), '', headway_now_us(), '', CASE WHEN needs_approval THEN
+        'waiting for approval by another person: headway action approve ' || key ELSE '' END, 0, 0, 0)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM headway_audit('request ' || verb, job, json_build_object('key', key, 'run_id', run_id, 'parameters',
+        parameters::json, 'sends', '[]'::json, 'needs_approval', coalesce(needs_approval, false)), why, claimed);
+    RETURN true;
 END $$;
 
-CREATE OR REPLACE FUNCTION headway_stamp_request() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Starts a plan with all of its steps; its number. No step is added or changed later.
+CREATE OR REPLACE FUNCTION headway_start_plan(
+    key text, kind text, title text, incident_id bigint, why text, at_once integer, steps text, claimed text
+) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+    plan_number bigint;
+    given jsonb;
+    step record;
 BEGIN
-    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    PERFORM headway_json(NEW.arguments, 'object');
-    IF NEW.arguments::jsonb ? 'from' THEN  -- as in the rows that a login writes itself
-        NEW.arguments := jsonb_set(NEW.arguments::jsonb, '{from}', to_jsonb(
-            headway_from(coalesce(NEW.arguments::jsonb ->> 'from', ''))))::text;
+    SELECT p.id INTO plan_number FROM plan p WHERE p.key = key AND p.requested_by = session_user;
+    IF FOUND THEN RETURN plan_number; END IF;
+    PERFORM headway_check(length(key) BETWEEN 1 AND 200, 'a plan has a key');
+    PERFORM headway_check(kind IN ('recovery', 'backfill', 'bulk'), 'no kind of plan');
+    PERFORM headway_check(at_once BETWEEN 1 AND 1000, 'at_once is 1 to 1000');
+    PERFORM headway_check(octet_length(steps) <= 4000000, 'the steps are more than 4,000,000 bytes');
+    given := steps::jsonb;
+    PERFORM headway_check(jsonb_typeof(given) = 'array', 'steps are a JSON array');
+    PERFORM headway_check(jsonb_array_length(given) BETWEEN 1 AND 5000, 'a plan has 1 to 5,000 steps');
+    PERFORM headway_check(NOT jsonb_path_exists(given, 'strict $[*] ? (@.type() != "object")')
+        AND NOT jsonb_path_exists(given, '$[*].* ? (@.type() == "object" || @.type() == "array")'), 'a step is an object');
+    why := headway_line(why, 2000);
+    title := headway_line(title, 500);
+    INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,
+        words, changed_seq)
+    VALUES (key, kind, title, (SELECT i.id FROM incident i WHERE i.id = incident_id), 'running', session_user,
+        headway_from(claimed), why, headway_now_us(), at_once, '', 0) RETURNING id INTO plan_number;
+    FOR step IN SELECT s.* FROM jsonb_to_recordset(given) AS s (place integer, verb text, job_id integer, run_id bigint,
+        period_key text, parameters text, after text, wait_s float8, safety text, expected_s float8, saves text) LOOP
+        PERFORM headway_check(step.verb IN (
+            'rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release', 'wait'), 'no verb');
+        PERFORM headway_check(step.place BETWEEN 1 AND 5000 AND step.wait_s BETWEEN 0 AND 31536000
+            AND (step.expected_s IS NULL OR step.expected_s BETWEEN 0 AND 31536000000), 'a step''s number is out of range');
+        PERFORM headway_check(step.safety IN ('safe', 'ask', 'never'), 'safety is safe, ask or never');
+        PERFORM headway_check(NOT jsonb_path_exists(  -- only steps before it: none waits for itself
+            headway_json(step.after, 'array')::jsonb,
+            '$[*] ? (@.type() != "number" || @ < 1 || @ >= $place || @.floor() != @)',
+            jsonb_build_object('place', step.place)), 'a step waits for steps before it');
+        PERFORM headway_check(headway_job(step.run_id, step.job_id) IS NOT NULL, 'a step is about a job');
+        INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s, safety,
+            expected_s, saves, preview, state, words)
+        VALUES (plan_number, step.place, step.verb, headway_job(step.run_id, step.job_id), step.run_id,
+            headway_line(step.period_key, 500), headway_json(step.parameters, 'object'), step.after, step.wait_s,
+            step.safety, step.expected_s, headway_json(step.saves, 'array'), '{}', 'planned', '');
+    END LOOP;
+    INSERT INTO event (at_us, kind, words, incident_id, actor)
+    SELECT headway_now_us(), 'plan', 'plan ' || p.id || ' started: ' || title, p.incident_id, session_user
+    FROM plan p WHERE p.id = plan_number;
+    PERFORM headway_audit('plan start', 'plan ' || plan_number, json_build_object('plan', plan_number, 'steps', (
+        SELECT json_agg(s.verb || ' ' || j.name ORDER BY s.place) FROM plan_step s JOIN job j ON j.id = s.job_id
+        WHERE s.plan_id = plan_number)), why, claimed);
+    RETURN plan_number;
+END $$;
+
+-- Pauses, resumes or aborts a plan. It acts by its starter's rights: only the starter or an admin lets it go on, and
+-- then failed steps are done again.
+CREATE OR REPLACE FUNCTION headway_steer_plan(number bigint, how text, why text, claimed text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    starter text;
+    incident bigint;
+    done text := CASE how WHEN 'pause' THEN 'paused' WHEN 'resume' THEN 'resumed' WHEN 'abort' THEN 'aborted' END;
+BEGIN
+    PERFORM headway_check(done IS NOT NULL, 'a plan is paused, resumed or aborted');
+    SELECT p.requested_by INTO starter FROM plan p WHERE p.id = number;
+    IF how = 'resume' AND starter <> session_user AND NOT headway_is('headway_store_admin') THEN
+        PERFORM headway_refuse(format('plan %s is %s''s: to resume it takes headway_store_admin', number, starter));
     END IF;
-    NEW.asked_by := session_user;
-    NEW.asked_us := headway_now_us();
-    NEW.state := 'asked';
-    NEW.answer := '{}';
-    NEW.answered_us := NULL;
-    RETURN NEW;
-END $$;
-
-CREATE OR REPLACE FUNCTION headway_stamp_event() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF NOT headway_is('headway_store_engine') THEN
-        NEW.actor := session_user;
-        NEW.at_us := headway_now_us();
+    UPDATE plan p SET state = CASE how WHEN 'resume' THEN 'running' ELSE done END, words = done || ' by ' || session_user,
+        changed_seq = p.changed_seq + 1, ended_us = CASE how WHEN 'abort' THEN headway_now_us() ELSE p.ended_us END
+    WHERE p.id = number AND p.state = ANY (CASE how WHEN 'pause' THEN ARRAY['running']
+        WHEN 'resume' THEN ARRAY['paused', 'stopped'] ELSE ARRAY['running', 'paused', 'stopped'] END)
+    RETURNING p.incident_id INTO incident;
+    PERFORM headway_check(FOUND, format('no plan %s that can be %s', number, done));
+    IF how = 'resume' THEN
+        UPDATE plan_step s SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL
+        WHERE s.plan_id = number AND s.state = 'failed';
     END IF;
-    RETURN NEW;
+    INSERT INTO event (at_us, kind, words, incident_id, actor)
+    VALUES (headway_now_us(), 'plan', format('plan %s %s', number, done), incident, session_user);
+    PERFORM headway_audit('plan ' || how, 'plan ' || number, json_build_object('plan', number), why, claimed);
 END $$;
 
--- A plan is its starter's: its steps act by the starter's rights, so nobody else adds one or lets it go on.
-CREATE OR REPLACE FUNCTION headway_stamp_plan() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Sets a switch; false if it had that value. To stop anything takes headway_store_act, to let go on headway_store_admin
+-- (polls of a system excepted). Each login freezes in a row of its own, so that nobody keeps another from it.
+CREATE OR REPLACE FUNCTION headway_switch(name text, value text, why text, claimed text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+    scope text := split_part(name, ' ', 1);
+    place text := substr(name, length(split_part(name, ' ', 1)) + 2);
+    before text := (SELECT s.value FROM switch s WHERE s.name = name);
+    others text[] := '{}';
+    verb text := 'turn ' || value;
+    detail json;
 BEGIN
-    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    PERFORM headway_check(NEW.state IN ('running', 'paused', 'aborted'), 'a plan goes on, pauses or is aborted');
-    IF TG_OP = 'INSERT' THEN
-        PERFORM headway_check(NEW.kind IN ('recovery', 'backfill', 'bulk'), 'no kind of plan');
-        PERFORM headway_check(NEW.at_once BETWEEN 1 AND 1000, 'at_once is 1 to 1000');
-        NEW.state := 'running';
-        NEW.ended_us := NULL;
-        NEW.requested_by := session_user;
-        NEW.requested_from := headway_from(NEW.requested_from);
-        NEW.requested_us := headway_now_us();
-    ELSIF NEW.state NOT IN ('paused', 'aborted') AND OLD.requested_by <> session_user
-          AND NOT headway_is('headway_store_admin') THEN
-        RAISE EXCEPTION 'plan % is %''s: to let it go on takes headway_store_admin', OLD.id, OLD.requested_by
-            USING ERRCODE = 'insufficient_privilege';
+    PERFORM headway_check(CASE
+        WHEN name IN ('freeze', 'mode') THEN true
+        WHEN scope IN ('system', 'polling') THEN EXISTS (SELECT 1 FROM system y WHERE y.name = place)
+        WHEN scope = 'service' THEN EXISTS (SELECT 1 FROM service y WHERE y.name = place)
+        WHEN scope = 'dependency' THEN 2 = (SELECT count(*) FROM job j WHERE NOT j.removed
+            AND j.name IN (split_part(place, ' -> ', 1), split_part(place, ' -> ', 2)))
+        ELSE false END, 'no switch');
+    why := headway_line(why, 2000);
+    IF scope = 'polling' THEN
+        PERFORM headway_check(CASE WHEN value = '' THEN true
+            WHEN value ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$'
+            THEN value::timestamptz <= clock_timestamp() + interval '7 days 1 hour' ELSE false END,
+            'polls are paused until a time within 7 days');
+        verb := CASE value WHEN '' THEN 'resume polling' ELSE 'pause polling' END;
+        detail := json_build_object('until', value, 'before', coalesce(before, ''));
     ELSE
-        NEW.words := CASE NEW.state WHEN 'running' THEN 'resumed' ELSE NEW.state END || ' by ' || session_user;
+        PERFORM headway_check(CASE name WHEN 'freeze' THEN value IN ('on', 'off') ELSE value IN ('live', 'shadow') END,
+            'no value of this switch');
+        IF value IN ('off', 'live') AND NOT headway_is('headway_store_admin') THEN
+            PERFORM headway_refuse(format('to turn %s %s takes headway_store_admin', name, value));
+        END IF;
+        IF name = 'mode' THEN
+            others := ARRAY(SELECT s.name FROM switch s WHERE s.value <> value
+                AND split_part(s.name, ' ', 1) IN ('system', 'service', 'dependency') ORDER BY s.name);
+        ELSIF name = 'freeze' THEN
+            others := ARRAY(SELECT s.name FROM switch s WHERE s.value = 'on' AND s.name ~ '^freeze( |$)');
+            before := CASE cardinality(others) WHEN 0 THEN 'off' ELSE 'on' END;
+            others := CASE value WHEN 'off' THEN others ELSE '{}' END;
+            name := CASE value WHEN 'on' THEN 'freeze ' || session_user ELSE name END;
+            verb := CASE value WHEN 'on' THEN 'freeze' ELSE 'thaw' END;
+        END IF;
+        IF before = value AND cardinality(others) = 0 THEN RETURN false; END IF;
+        detail := json_build_object('before', coalesce(before, ''), 'after', value, 'with it', others);
     END IF;
-    RETURN NEW;
+    INSERT INTO switch AS s (name, value, set_by, why, at_us)
+    SELECT DISTINCT one, value, session_user::text, why, headway_now_us() FROM unnest(array_append(others, name)) one
+    ON CONFLICT ON CONSTRAINT switch_pkey DO UPDATE
+    SET value = excluded.value, set_by = excluded.set_by, why = excluded.why, at_us = excluded.at_us;
+    PERFORM headway_audit(verb, CASE scope WHEN 'polling' THEN place WHEN 'freeze' THEN 'freeze' ELSE name END,
+        detail, why, claimed);
+    RETURN true;
 END $$;
 
-CREATE OR REPLACE FUNCTION headway_stamp_plan_step() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    starter text := (SELECT p.requested_by FROM plan p WHERE p.id = NEW.plan_id);
-    is_new boolean := (SELECT p.xmin = pg_current_xact_id()::xid FROM plan p WHERE p.id = NEW.plan_id);
+-- A note on an incident's timeline.
+CREATE OR REPLACE FUNCTION headway_note(incident bigint, note text, claimed text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    IF starter IS DISTINCT FROM session_user::text AND NOT (TG_OP = 'UPDATE' AND headway_is('headway_store_admin')) THEN
-        RAISE EXCEPTION 'plan % is %''s', NEW.plan_id, starter USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    IF TG_OP = 'UPDATE' AND OLD.state <> 'failed' THEN
-        RAISE EXCEPTION 'a step that is % is the engine''s', OLD.state USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    NEW.state := 'planned';
-    NEW.action_key := NULL;
-    IF TG_OP = 'UPDATE' THEN RETURN NEW; END IF;
-    PERFORM headway_check(is_new, 'a plan that was started gets no further step');
-    PERFORM headway_check(
-        NEW.verb IN ('rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release', 'wait'), 'no verb');
-    PERFORM headway_check(NEW.place > 0 AND NEW.wait_s BETWEEN 0 AND 31536000, 'its place or its wait is no number');
-    PERFORM headway_json(NEW.parameters, 'object');
-    PERFORM headway_check(NOT jsonb_path_exists(  -- only steps before it: none waits for itself
-        headway_json(NEW.after, 'array')::jsonb, '$[*] ? (@.type() != "number" || @ < 1 || @ >= $place)',
-        jsonb_build_object('place', NEW.place)), 'a step waits for steps before it');
-    NEW.job_id := headway_job(NEW.run_id, NEW.job_id);
-    PERFORM headway_check(NEW.job_id IS NOT NULL, 'a step is about a job');
-    NEW.preview := '{}';
-    NEW.due_us := NULL;
-    NEW.started_us := NULL;
-    NEW.ended_us := NULL;
-    NEW.words := '';
-    RETURN NEW;
+    PERFORM headway_check(EXISTS (SELECT 1 FROM incident i WHERE i.id = incident), 'no such incident');
+    note := headway_line(note, 2000);
+    INSERT INTO event (at_us, kind, words, incident_id, actor)
+    VALUES (headway_now_us(), 'note', note, incident, session_user);
+    PERFORM headway_audit('note', 'INC-' || lpad(incident::text, greatest(4, length(incident::text)), '0'),
+        json_build_object('words', note), '', claimed);
 END $$;
 
--- Whoever may act may stop everything; letting loose takes more.
-CREATE OR REPLACE FUNCTION headway_stamp_switch() RETURNS trigger LANGUAGE plpgsql AS $$
+-- An entry for the audit about what leaves no other row: a refusal, a shell, a release without an engine.
+CREATE OR REPLACE FUNCTION headway_record(verb text, about text, detail text, why text, claimed text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    IF NEW.name LIKE 'polling %' THEN  -- a pause, until when; empty where it is polled again
-        PERFORM headway_check(CASE NEW.value WHEN '' THEN true
-            ELSE NEW.value::timestamptz <= clock_timestamp() + interval '7 days 1 hour' END, 'at most 7 days');
-    ELSIF NEW.value <> (CASE NEW.name WHEN 'freeze' THEN 'on' ELSE 'shadow' END)
-       AND NOT headway_is('headway_store_admin') THEN
-        RAISE EXCEPTION 'to turn % % takes headway_store_admin', NEW.name, NEW.value
-            USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    NEW.set_by := session_user;
-    NEW.at_us := headway_now_us();
-    RETURN NEW;
-END $$;
-
-
--- A row of the audit that is not the engine's is sealed here: name, time and place are the database's word, the chain
--- cannot be forked. As `console.store.chain.sealed`: SHA-256 over the hash before it and the values as compact JSON.
-CREATE OR REPLACE FUNCTION headway_seal_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    last record;
-BEGIN
-    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    PERFORM pg_advisory_xact_lock(1212498244);
-    SELECT a.seq, a.hash INTO last FROM audit a ORDER BY a.seq DESC LIMIT 1;
-    NEW.seq := coalesce(last.seq, 0) + 1;
-    NEW.prev_hash := coalesce(last.hash, '');
-    NEW.at_us := headway_now_us();
-    NEW.actor := session_user;
-    NEW.origin := headway_from(NEW.origin);
-    NEW.hash := encode(sha256(convert_to(
-        NEW.prev_hash || '[' || NEW.seq || ',' || NEW.at_us || ',' || to_json(NEW.actor) || ',' || to_json(NEW.origin)
-        || ',' || to_json(NEW.verb) || ',' || to_json(NEW.object) || ',' || to_json(NEW.detail) || ','
-        || to_json(NEW.why) || ']', 'UTF8')), 'hex');
-    RETURN NEW;
+    PERFORM headway_check(length(verb) <= 80 AND verb ~ ('^(refuse [a-z_]+( [a-z_]+)*|shell|request release natively'
+        || '|request restore|released natively|failed release natively)$'), 'no verb of a record');
+    PERFORM headway_audit(verb, about, headway_json(detail, 'object')::json, why, claimed);
 END $$;
 
 DO $$
 DECLARE
-    name text;
+    name regprocedure;
+    helpers regprocedure[] := ARRAY['headway_is(text)', 'headway_now_us()', 'headway_line(text, integer)',
+        'headway_from(text)', 'headway_check(boolean, text)', 'headway_refuse(text)', 'headway_json(text, text)',
+        'headway_job(bigint, integer)', 'headway_audit(text, text, json, text, text)'];
+    functions regprocedure[] := ARRAY['headway_lock()', 'headway_ask(text, text)', 'headway_answer(bigint)',
+        'headway_act(text, text, integer, bigint, bigint, text, text, text, boolean, text)',
+        'headway_start_plan(text, text, text, bigint, text, integer, text, text)',
+        'headway_steer_plan(bigint, text, text, text)', 'headway_switch(text, text, text, text)',
+        'headway_note(bigint, text, text)', 'headway_record(text, text, text, text, text)'];
 BEGIN
-    FOREACH name IN ARRAY ARRAY['action', 'request', 'event', 'plan', 'plan_step', 'switch'] LOOP
-        EXECUTE format('DROP TRIGGER IF EXISTS headway_stamp ON %I', name);
-        EXECUTE format('CREATE TRIGGER headway_stamp BEFORE INSERT OR UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION %I()',
-                       name, 'headway_stamp_' || name);
-    END LOOP;
-    DROP TRIGGER IF EXISTS headway_seal ON audit;
-    CREATE TRIGGER headway_seal BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION headway_seal_audit();
-    -- Their own temporary tables come last in the path: none of them can stand in for one of the store's.
-    FOREACH name IN ARRAY ARRAY['headway_is(text)', 'headway_now_us()', 'headway_from(text)',
-        'headway_json(text, text)', 'headway_check(boolean, text)', 'headway_job(bigint, integer)',
-        'headway_stamp_action()', 'headway_stamp_request()', 'headway_stamp_event()', 'headway_stamp_plan()',
-        'headway_stamp_plan_step()', 'headway_stamp_switch()', 'headway_seal_audit()'] LOOP
+    FOREACH name IN ARRAY helpers || functions LOOP
+        -- Their own temporary tables come last in the path: none of them can stand in for one of the store's.
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', name);
+    END LOOP;
+    FOREACH name IN ARRAY functions LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', name);
+        EXECUTE format('ALTER FUNCTION %s SET lock_timeout = %L', name,
+                       CASE name WHEN 'headway_lock()'::regprocedure THEN '1s' ELSE '5s' END);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO headway_store_act', name);
     END LOOP;
 END $$;
 COMMIT;

@@ -167,13 +167,20 @@ def move_plan(
         " WHERE id = ? AND (state = 'running' OR (state = 'paused' AND ?)) RETURNING id"
     )
     with store.write(fence) as session:
-        if not session.rows(sql, (state, words, micros(now) if is_done else None, plan.id, is_done)):
+        values = (state, words, micros(now) if is_done else None, plan.id, is_done)
+        if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
         _record_event(session, plan, f"plan {plan.id} {state}: {words}", now)
         _audit(session, now, state, plan.id, {"plan": plan.id, "words": words, "asked_by": plan.requested_by})
         if state == "stopped":
             _request_attention(session, audience, plan.id, "stopped", words, now)
         return True
+
+
+def _is_locked(session: Session, number: int) -> bool:
+    """Whether a client's open transaction is changing the plan: the engine waits for none and tries again later."""
+    sql = "SELECT 1 FROM plan WHERE id = ? FOR UPDATE SKIP LOCKED"
+    return session.is_postgres and not session.rows(sql, (number,))
 
 
 def _audit(session: Session, now: datetime, state: str, number: int, detail: dict[str, Any]) -> None:
@@ -210,6 +217,8 @@ def abandon_plan(
 ) -> None:
     """Aborts a plan that cannot be executed, with all steps not over; a person is notified. Requested actions go on."""
     with store.write(fence) as session:
+        if _is_locked(session, number):
+            return
         session.rows(
             "UPDATE plan SET state = 'aborted', words = ?, ended_us = ?, changed_seq = changed_seq + 1 WHERE id = ?",
             (words, micros(now), number),

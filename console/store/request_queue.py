@@ -5,8 +5,28 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from console.store import audit
 from console.store.db.database import Database
+from console.store.db.session import Row, Session
 from console.store.row_values import parse_object
+
+
+def insert_request(session: Session, kind: str, arguments: dict[str, Any], by: str, now_us: int) -> int:
+    """Inserts a request for the engine; its id."""
+    if session.is_restricted:
+        return int(session.rows("SELECT headway_ask(?, ?) AS id", (kind, json.dumps(arguments)))[0].id)
+    rows = session.rows(
+        "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer) VALUES (?, ?, ?, ?, 'asked', '{}')"
+        " RETURNING id",
+        (kind, json.dumps(arguments), by, now_us),
+    )
+    return int(rows[0].id)
+
+
+def load_answer(session: Session, request_id: int) -> Row | None:
+    """`state` and `answer` of a request; None without it, or, for a restricted login, of another person's."""
+    source = "headway_answer(?)" if session.is_restricted else "request WHERE id = ?"
+    return session.first(f"SELECT state, answer FROM {source}", (request_id,))  # noqa: S608 - our own names
 
 
 def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
@@ -14,9 +34,10 @@ def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[i
     claimed: what a person typed may be a secret, which its answer refuses."""
     pending = "SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT ?"
     with store.read() as session:
-        if not session.rows(pending, (1,)):
+        if not session.rows("SELECT 1 FROM request WHERE state IN ('asked', 'noted') LIMIT 1"):
             return []
     with store.write(fence) as session:
+        audit.chain_noted(session)
         rows = session.rows(pending, (limit,))
         session.many(
             "UPDATE request SET state = 'answering', arguments = '{}' WHERE id = ?", [(row.id,) for row in rows]

@@ -55,6 +55,10 @@ def pause_of_system(session: Session, system: str) -> SystemPause | None:
 def set_pause(session: Session, pause: SystemPause, origin: str, now_us: int) -> None:
     """Pauses the polls of a system, or resumes them if `until` has passed. Audited in the caller's transaction."""
     lasts = micros(pause.until) > now_us
+    if session.is_restricted:
+        until = pause.until.isoformat() if lasts else ""
+        _set_restricted(session, polling_switch(pause.system), until, pause.why, origin)
+        return
     before = pause_of_system(session, pause.system)
     value = pause.until.isoformat() if lasts else ""
     session.rows(_UPSERT, (polling_switch(pause.system), value, pause.by, pause.why, now_us))
@@ -65,8 +69,10 @@ def set_pause(session: Session, pause: SystemPause, origin: str, now_us: int) ->
 
 def audit_pause_end(session: Session, pause: SystemPause, actor: str, origin: str, now_us: int) -> None:
     """Audits once, in the caller's transaction, that a pause ended by itself; not if a person changed it meanwhile."""
+    skip = " FOR UPDATE SKIP LOCKED" if session.is_postgres else ""  # a client's open transaction may have the row
     ended = session.rows(
-        "UPDATE switch SET value = '', at_us = ? WHERE name = ? AND value = ? RETURNING name",
+        "UPDATE switch SET value = '', at_us = ? WHERE name = (SELECT name FROM switch WHERE name = ? AND value = ?"  # noqa: S608
+        f"{skip}) RETURNING name",
         (micros(pause.until), polling_switch(pause.system), pause.until.isoformat()),
     )
     if ended:
@@ -83,8 +89,14 @@ _UPSERT = (
 def set_switch(session: Session, name: str, value: str, by: str, origin: str, why: str, now_us: int) -> bool:
     """Sets one switch, audited in the caller's transaction; False if it had the value already. Setting the mode of the
     whole estate sets every scope too."""
+    if session.is_restricted:
+        return _set_restricted(session, name, value, why, origin)
     before = session.rows("SELECT value FROM switch WHERE name = ?", (name,))
     others = _other_scopes(session, value) if name == MODE else []
+    if name == FREEZE and value == "off":
+        others = [
+            row.name for row in session.rows("SELECT name FROM switch WHERE name LIKE 'freeze %' AND value = 'on'")
+        ]
     if before and before[0][0] == value and not others:
         return False
     for switch in (name, *others):
@@ -95,6 +107,11 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
         verb = "freeze" if value == "on" else "thaw"
     audit.append(session, now_us, by, origin, verb, name, detail, why)
     return True
+
+
+def _set_restricted(session: Session, name: str, value: str, why: str, origin: str) -> bool:
+    """By the database's function, which audits it under the login's name; False if it had the value already."""
+    return bool(session.rows("SELECT headway_switch(?, ?, ?, ?) AS is_new", (name, value, why, origin))[0].is_new)
 
 
 def _other_scopes(session: Session, value: str) -> list[str]:

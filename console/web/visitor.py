@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 NAME = "HEADWAY_VISITOR"
 PLACE = "HEADWAY_VISITOR_FROM"
 RESERVED = ("headway",)
 _VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\\-]{0,63}", re.ASCII)
-_LOGIN = re.compile(r"^(?P<scheme>postgres(?:ql)?://)(?:[^/?#]*@)?(?P<rest>.*)$", re.DOTALL)
+_NOT_THE_VISITORS = ("user", "password", "passfile", "service", "sslpassword", "options")
+"""Settings of libpq that sign in somebody, or act as somebody else."""
 
 
 class Visitor(NamedTuple):
@@ -38,6 +39,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Visitor:
 
 
 def login_url(url: str, name: str) -> str:
-    """A shared store's URL with this login and no password: the database itself authenticates the user."""
-    match = _LOGIN.match(url)
-    return url if match is None else f"{match['scheme']}{quote(name, safe='')}@{match['rest']}"
+    """A shared store's URL with this login and no credentials: the database itself authenticates the user."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        return url
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - an extra, only for a shared store
+
+    settings = {key: value for key, value in conninfo_to_dict(url).items() if key not in _NOT_THE_VISITORS and value}
+    database = quote(str(settings.pop("dbname", "")), safe="")
+    query = urlencode(settings, safe="/,", quote_via=quote)
+    return f"postgresql://{quote(name, safe='')}@/{database}{'?' if query else ''}{query}"

@@ -30,6 +30,7 @@ from console.engine.api.client import EngineClient
 from console.engine.notify.senders import SendResult
 from console.engine.polling.poller import TargetPoller
 from console.engine.supervisor.assembly import EngineAssembly
+from console.store import approvals
 from console.store.db import lease
 from console.store.db.database import Database
 from console.store.db.lease import HeldLease
@@ -109,6 +110,11 @@ class Bench:
 
     def reads(self) -> Queries:
         return open_queries(self.url)
+
+    def digest(self, key: str) -> str:
+        """Of what an approver of the action is shown."""
+        with self.store.read() as session:
+            return approvals.approval_digest(session, key)
 
     def requests(self) -> EngineClient:
         return EngineClient(self.url)

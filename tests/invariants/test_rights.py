@@ -339,13 +339,15 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     waits = f"waiting for approval by another person: headway action approve {key}"
     assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
-        strict.requests().approve(key)
+        strict.requests().approve(key, strict.digest(key))
     permit(strict, alice="admin", carol="approve")
     with pytest.raises(NotAllowed, match="alice requested it: another person must approve it"):
-        strict.requests().approve(key)
+        strict.requests().approve(key, strict.digest(key))
     be("carol")
-    assert (True, "") == answer(strict, strict.requests().approve(key))
-    assert (False, "it is approved already, by carol") == answer(strict, strict.requests().approve(key))
+    assert (True, "") == answer(strict, strict.requests().approve(key, strict.digest(key)))
+    assert (False, "it is approved already, by carol") == answer(
+        strict, strict.requests().approve(key, strict.digest(key))
+    )
     step(strict)
     assert ("sent", [key]) == (told(strict, key)[0], strict.scheduler.acted)
     assert 1 == len(alerts(strict, "approval required"))
@@ -375,7 +377,7 @@ def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Be
     be("alice")
     key = ask(strict)
     be("carol")
-    assert (True, "") == answer(strict, strict.requests().approve(key))
+    assert (True, "") == answer(strict, strict.requests().approve(key, strict.digest(key)))
     step(strict)
     assert ([], [key]) == (alerts(strict, "approval required"), strict.scheduler.acted)
 
@@ -387,7 +389,7 @@ def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: B
     with strict.store.write(None) as connection:
         connection.rows("UPDATE action SET requested_us = requested_us - 3601000000")
     be("carol")
-    ok, error = answer(strict, strict.requests().approve(key))
+    ok, error = answer(strict, strict.requests().approve(key, strict.digest(key)))
     assert (False, True) == (ok, error.startswith("that was 1h"))
     step(strict)
     step(strict)
@@ -415,7 +417,7 @@ def test_nothing_is_approved_while_nothing_may_be_sent(
     be("ada")
     strict.requests().turn(name, value, "maintenance")
     be("carol")
-    ok, error = answer(strict, strict.requests().approve(key))
+    ok, error = answer(strict, strict.requests().approve(key, strict.digest(key)))
     assert (False, True) == (ok, error.startswith(said)), error
     assert error.endswith("Then approve it")
     step(strict)
@@ -423,7 +425,7 @@ def test_nothing_is_approved_while_nothing_may_be_sent(
     be("ada")
     strict.requests().turn(name, off, "done")
     be("carol")
-    assert (True, "") == answer(strict, strict.requests().approve(key))
+    assert (True, "") == answer(strict, strict.requests().approve(key, strict.digest(key)))
     step(strict)
     assert "sent" == told(strict, key)[0]
 
@@ -440,7 +442,7 @@ def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, 
     be("alice")
     key = ask(strict)
     be("carol")
-    assert (True, "") == answer(strict, strict.requests().approve(key))
+    assert (True, "") == answer(strict, strict.requests().approve(key, strict.digest(key)))
     with strict.store.write(None) as connection:
         connection.rows(f"UPDATE action SET {change}")
     step(strict)
@@ -456,7 +458,7 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
     step(bench)
     assert ("requested", f"waiting for approval by another person: headway action approve {key}") == told(bench, key)
     be("carol")
-    assert (True, "") == answer(bench, bench.requests().approve(key))
+    assert (True, "") == answer(bench, bench.requests().approve(key, bench.digest(key)))
     step(bench)
     assert "sent" == told(bench, key)[0]
 
@@ -605,7 +607,7 @@ def test_a_step_that_needs_approval_waits_for_another_person(strict: Bench, be: 
     be("carol")
     with strict.reads() as reads:
         [waiting] = [one.key for one in reads.approvals.list_approvals()]
-    assert (True, "") == answer(strict, strict.requests().approve(waiting))
+    assert (True, "") == answer(strict, strict.requests().approve(waiting, strict.digest(waiting)))
     turn(strict)
     assert ("sent", [waiting]) == (states(strict)[2], strict.scheduler.acted)
 

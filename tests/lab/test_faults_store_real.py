@@ -18,7 +18,6 @@ from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.engine.notify.outbox import REPEAT_TEXT
 from console.store.db.database import open_database
-from console.store.db.session import WRITER_LOCK
 from console.store.errors import StoreError, StoreUnusable
 from console.store.queries import open_queries
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
@@ -190,7 +189,7 @@ def test_f20_two_writers_in_opposite_order_queue_and_no_deadlock_comes_of_it(sto
         with psycopg.connect(store_url) as raw:
             raw.execute("SET lock_timeout = '200ms'")
             with pytest.raises(psycopg.errors.LockNotAvailable):
-                raw.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+                raw.execute("SELECT 1 FROM lease WHERE name = 'engine' FOR UPDATE")
         first.rows("UPDATE meta SET value = '2' WHERE name = 'b'")
     with other.write(None) as second:
         second.rows("UPDATE meta SET value = '3' WHERE name = 'b'")

@@ -3,9 +3,12 @@ who somebody is, and may ask for, is the database's word: a console that somebod
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,7 +31,7 @@ from console.engine.supervisor.assembly import EngineAssembly
 from console.store import audit
 from console.store.db import lease
 from console.store.db.database import Database, open_database
-from console.store.errors import NotAllowed
+from console.store.errors import NotAllowed, StoreUnusable
 from console.store.queries import open_queries
 from tests.engine.bench import Sink, estate_config
 from tests.fakes.scheduler import FakeScheduler
@@ -95,19 +98,22 @@ GRANTS = Path(__file__).parents[2] / "console" / "store" / "grants.sql"
 LOGINS = {"vera": "view", "alice": "act", "mallory": "act", "carol": "act", "ada": "admin", "watcher": "engine"}
 PERMITTED = (("alice", "act"), ("group:approvers", "approve"), ("ada", "admin"), ("vera", "view"))
 KEY = "headway-0123456789abc"
-FORGED = {
-    "key": KEY, "verb": "rerun", "job_id": 1, "run_id": 1, "state": "sending", "preview": '{"plan": {"job": "x"}}',
-    "parameters": '{"by": "alice"}', "origin": "hold", "requested_by": "alice", "requested_from": "here", "why": "x",
-    "overlap": "refuse", "needs_approval": False, "approved_by": "carol", "requested_us": 1, "native_ref": "",
-    "words": "", "next_us": 0, "looked_up": 0, "changed_seq": 0,
+FORGED = (KEY, "rerun", 1, 1, None, '{"by": "alice"}', "x", "refuse", False, "here")
+STEP = {
+    "place": 1, "verb": "rerun", "job_id": 2, "run_id": 1, "period_key": "", "parameters": "{}", "after": "[]",
+    "wait_s": 0, "safety": "ask", "expected_s": None, "saves": "[]", "state": "asked", "preview": "no json",
 }  # fmt: skip
+PLAN = ("p1", "recovery", "a\nb", None, "x", 1, json.dumps([STEP]), "here")
 
 
-def insert(connection: psycopg.Connection[Any], table: str, values: Mapping[str, Any]) -> None:
-    names = sql.SQL(", ").join(map(sql.Identifier, values))
+def changed(values: tuple[Any, ...], odd: Mapping[int, Any]) -> tuple[Any, ...]:
+    return tuple(odd.get(place, value) for place, value in enumerate(values))
+
+
+def call(connection: psycopg.Connection[Any], function: str, *values: Any) -> Any:
     marks = sql.SQL(", ").join([sql.Placeholder()] * len(values))
-    words = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), names, marks)
-    connection.execute(words, list(values.values()))
+    row = connection.execute(sql.SQL("SELECT {}({})").format(sql.Identifier(function), marks), values).fetchone()
+    return row[0] if row else None
 
 
 @dataclass
@@ -130,10 +136,10 @@ class Team:
     def connect(self, login: str) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url(login), autocommit=True)
 
-    def insert(self, login: str, table: str, values: Mapping[str, Any]) -> None:
+    def call(self, login: str, function: str, *values: Any) -> Any:
         """As a console would that somebody has changed."""
         with self.connect(login) as connection:
-            insert(connection, table, values)
+            return call(connection, function, *values)
 
     def rows(self, statement: LiteralString) -> list[tuple[Any, ...]]:
         return self.postgres.execute(statement, database=self.database)
@@ -223,8 +229,8 @@ def test_an_engine_with_no_more_than_its_role_polls_judges_sends_and_answers(sha
 
 
 def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
-    """Mallory may ask the database; her console claims to be alice's, already approved, a policy's, for another job."""
-    shared.insert("mallory", "action", FORGED)
+    """Mallory may ask the database; her console claims to be alice's."""
+    assert shared.call("mallory", "headway_act", *FORGED)
     stamped = shared.rows("SELECT requested_by, origin, state, preview, approved_by, parameters FROM action")
     assert [("mallory", "person", "requested", "{}", "", '{"by": "mallory"}')] == stamped
     shared.step()
@@ -233,28 +239,122 @@ def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
     assert "you (mallory) have no role there" in words
 
 
-def test_a_question_in_another_name_is_refused(shared: Team) -> None:
-    asked = {"kind": "accept_drift", "arguments": '{"job_id": 1, "by": "alice"}', "asked_by": "alice", "asked_us": 1}
-    shared.insert("mallory", "request", {**asked, "state": "answered", "answer": "{}"})
-    [(number, by, state)] = shared.rows("SELECT id, asked_by, state FROM request")
-    assert ("mallory", "asked") == (by, state)
+def test_a_question_in_another_name_is_refused_and_its_answer_is_nobody_elses(shared: Team) -> None:
+    number = shared.call("mallory", "headway_ask", "accept_drift", '{"job_id": 1, "by": "alice", "from": "here"}')
+    assert [("mallory", "asked")] == shared.rows("SELECT asked_by, state FROM request")
     assert (False, True) == (shared.answer("mallory", number)[0], "mallory" in shared.answer("mallory", number)[1])
+    assert "the request expired" in shared.requests("alice").wait(number, 1).error
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), shared.connect("alice") as connection:
+        connection.execute("SELECT * FROM request")
+
+
+@pytest.mark.parametrize("verb", ["thaw", "send rerun", "approve rerun", "refuse \n", "refuse x" + "y" * 80])
+def test_a_console_records_refusals_shells_and_emergencies_only(shared: Team, verb: str) -> None:
+    with pytest.raises(psycopg.DataError):
+        shared.call("mallory", "headway_record", verb, "job", "{}", "", "here")
 
 
 def test_a_row_of_the_audit_in_another_name_is_sealed_in_her_own(shared: Team) -> None:
     shared.ask("alice")
-    lie = dict.fromkeys(("actor", "origin", "verb", "object", "why", "prev_hash", "hash"), 'alice\u2028"\\ü\n')
-    shared.insert("mallory", "audit", {"seq": 1, "at_us": 1, "detail": "{}", **lie})
-    [(actor,)] = shared.rows("SELECT actor FROM audit ORDER BY seq DESC LIMIT 1")
-    assert ("mallory", None) == (actor, shared.verdict().bad)
+    lie = 'alice\u2028"\\ü\n\x1b[31m'
+    shared.call("mallory", "headway_record", "refuse rerun", lie, '{"refused": "[\\u001b[31m"}', lie, lie)
     shared.step()
+    [(actor, about, origin)] = shared.rows("SELECT actor, object, origin FROM audit WHERE verb = 'refuse rerun'")
+    assert ("mallory", 'alice "\\ü [31m', True) == (actor, about, origin.startswith("127.0.0.1 ("))
     assert None is shared.verdict().bad
+    assert [] == shared.rows("SELECT 1 FROM request WHERE state = 'noted'")
 
 
-@pytest.mark.parametrize("table", ["action", "request", "plan", "switch", "audit", "permission", "event", "meta"])
-def test_a_login_that_may_only_look_cannot_insert(shared: Team, table: str) -> None:
-    with shared.connect("vera") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute(sql.SQL("INSERT INTO {} DEFAULT VALUES").format(sql.Identifier(table)))
+def test_no_client_writes_locks_or_defines_anything_itself(shared: Team) -> None:
+    tables = [row[0] for row in shared.rows("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")]
+    sequences = [row[0] for row in shared.rows("SELECT sequencename::text FROM pg_sequences")]
+    helpers = ("headway_is('x')", "headway_audit('thaw', 'freeze', '{}', '', '')", "headway_json('{}', 'object')")
+    for login in ("vera", "alice", "ada"):
+        with shared.connect(login) as connection:
+            for table in tables:
+                for statement in (
+                    "INSERT INTO {} DEFAULT VALUES", "UPDATE {} SET xmin = 1", "DELETE FROM {}", "TRUNCATE {}",
+                    "LOCK TABLE {} IN ROW SHARE MODE", "SELECT 1 FROM {} FOR UPDATE", "SELECT 1 FROM {} FOR KEY SHARE",
+                    "CREATE TRIGGER t BEFORE INSERT ON {} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+                    "ALTER TABLE {} DISABLE TRIGGER ALL", "DROP TABLE {}",
+                ):  # fmt: skip
+                    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)):
+                        connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
+            for sequence in sequences:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute("SELECT nextval(%s::regclass)", (sequence,))
+            for helper in helpers:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(f"SELECT {helper}")  # type: ignore[call-overload]
+
+
+FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
+    "headway_lock": (),
+    "headway_ask": ("log", '{"run_id": 1}'),
+    "headway_answer": (1,),
+    "headway_act": FORGED,
+    "headway_start_plan": PLAN,
+    "headway_steer_plan": (1, "abort", "x", "here"),
+    "headway_switch": ("freeze", "on", "x", "here"),
+    "headway_note": (1, "x", "here"),
+    "headway_record": ("shell", "x", "{}", "x", "here"),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_login_that_may_only_look_calls_no_function(shared: Team, function: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        shared.call("vera", function, *FUNCTIONS[function])
+
+
+def test_the_functions_are_exactly_these_with_a_fixed_path(shared: Team) -> None:
+    functions = shared.rows(
+        "SELECT proname::text FROM pg_proc WHERE proname LIKE 'headway%' AND prosecdef"
+        " AND 'search_path=pg_catalog, public, pg_temp' = ANY (proconfig)"
+    )
+    assert sorted(FUNCTIONS) == sorted(row[0] for row in functions)
+
+
+LOCKS = (
+    "SELECT pg_advisory_lock(1212498244)",
+    "SELECT pg_advisory_lock(1212498253)",
+    "LOCK TABLE lease IN ACCESS SHARE MODE",
+)
+
+
+def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
+    """Each function in a transaction that stays open, and what a reader can lock, while the engine works on."""
+    plan = shared.call("alice", "headway_start_plan", *changed(PLAN, {0: "p0"}))
+    calls = {**FUNCTIONS, "headway_steer_plan": (plan, "pause", "x", "here")}
+    [(system,)] = shared.rows("SELECT name FROM system")
+    polling = ("headway_switch", f"polling {system}", "2026-01-01T00:00:00+00:00", "over", "here")
+    with contextlib.ExitStack() as stack:
+
+        def hold(login: str) -> psycopg.Connection[Any]:
+            connection = stack.enter_context(psycopg.connect(shared.url(login)))
+            stack.callback(connection.rollback)
+            return connection
+
+        vera, alice, ada = map(hold, ("vera", "alice", "ada"))
+        for statement in LOCKS:
+            vera.execute(statement)  # type: ignore[arg-type]
+        for function, values in calls.items():
+            call(alice, function, *values)
+        call(alice, *polling)
+        begun = time.monotonic()
+        for _ in range(3):
+            shared.turn()
+            shared.parts.answers.step(shared.fence)
+            for poller in shared.parts.pollers.values():
+                poller.poll_once(shared.fence)
+            shared.parts.evaluator.step(shared.fence)
+        engine_took = time.monotonic() - begun
+        assert call(ada, "headway_switch", "freeze", "on", "I freeze too", "here")
+        ada.commit()
+        with pytest.raises(StoreUnusable, match=r"is locked by alice \(process \d+\)"):
+            shared.requests("carol").steer_plan(plan, "abort")
+    assert engine_took < 3
+    assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
 
 
 def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) -> None:
@@ -262,7 +362,7 @@ def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) ->
     vera = shared.requests("vera")
     for ask in (
         lambda: vera.log(1),
-        lambda: vera.approve(KEY),
+        lambda: vera.approve(KEY, ""),
         lambda: vera.test_route("oncall"),
         lambda: vera.propose(1),
         lambda: vera.turn("freeze", "on", "why not"),
@@ -299,27 +399,47 @@ def test_nobody_has_more_than_their_role(shared: Team, login: str, statement: Li
 
 def test_a_table_of_her_own_does_not_stand_in_for_one_of_the_stores(shared: Team) -> None:
     with shared.connect("mallory") as connection:
-        connection.execute("CREATE TEMP TABLE meta (name text PRIMARY KEY, value text)")
-        connection.execute("CREATE TEMP TABLE audit_own AS SELECT * FROM audit WITH NO DATA")
-        connection.execute(
-            "INSERT INTO audit (seq, at_us, actor, origin, verb, object, detail, why, prev_hash, hash)"
-            " VALUES (1, 1, 'alice', '', 'x', 'x', '{}', '', '', '')"
-        )
-    assert None is shared.verdict().bad
+        connection.execute("CREATE TEMP TABLE request (LIKE request INCLUDING ALL)")
+        connection.execute("CREATE TEMP TABLE action (LIKE action INCLUDING ALL)")
+        connection.execute("CREATE FUNCTION pg_temp.headway_is(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            call(connection, "headway_switch", "freeze", "off", "", "here")
+        assert call(connection, "headway_act", *FORGED)
+    assert [("mallory",)] == shared.rows("SELECT requested_by FROM action")
 
 
 def test_whoever_may_act_may_stop_everything_and_only_an_admin_lets_loose(shared: Team) -> None:
-    frozen = {"name": "freeze", "value": "on", "set_by": "ada", "why": "", "at_us": 1}
-    shared.insert("mallory", "switch", frozen)
-    assert [("mallory",)] == shared.rows("SELECT set_by FROM switch WHERE name = 'freeze'")
-    for value in ("off", "shadow", ""):
-        with shared.connect("alice") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match="admin"):
-            connection.execute("UPDATE switch SET value = %s WHERE name = 'freeze'", (value,))
-    with shared.connect("alice") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match="admin"):
-        connection.execute("INSERT INTO switch SELECT 'system x', 'live', '', '', 0")
-    with shared.connect("ada") as connection:
-        connection.execute("UPDATE switch SET value = 'off' WHERE name = 'freeze'")
-    assert [("ada", "off")] == shared.rows("SELECT set_by, value FROM switch WHERE name = 'freeze'")
+    for login in ("mallory", "alice"):
+        assert shared.call(login, "headway_switch", "freeze", "on", "", "here")
+    [(system,)] = shared.rows("SELECT name FROM system")
+    for name, value in (("freeze", "off"), ("mode", "live"), (f"system {system}", "live")):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="admin"):
+            shared.call("alice", "headway_switch", name, value, "", "here")
+    for name, value in (
+        ("freeze", "shadow"), ("freeze", ""), ("mode", "on"), ("polling x", ""), ("freeze alice", "off"),
+        ("nonsense", "on"),
+        ("system nowhere", "shadow"), (f"system {system}\nx", "shadow"), ("", ""), (None, None), ("mode ", "shadow"),
+    ):  # fmt: skip
+        with pytest.raises(psycopg.DataError):
+            shared.call("alice", "headway_switch", name, value, "", "here")
+    with pytest.raises(NotAllowed, match="frozen by"):
+        shared.ask("alice")
+    assert shared.requests("ada").turn("freeze", "off", "over")
+    assert {("ada", "off")} == set(shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'"))
+    shared.ask("alice")
+    shared.step()
+    verbs = [row[0] for row in shared.rows("SELECT verb FROM audit WHERE object = 'freeze' ORDER BY seq")]
+    assert ["freeze", "thaw"] == verbs  # mallory's; alice's found it frozen
+
+
+def test_a_store_that_lost_its_mode_sends_nothing(shared: Team) -> None:
+    with shared.store.write(shared.fence) as session:
+        session.rows("DELETE FROM switch")
+    with pytest.raises(NotAllowed, match="in shadow"):
+        shared.ask("alice")
+    assert shared.call("alice", "headway_act", *FORGED)
+    shared.step()
+    assert [] == shared.scheduler.acted
 
 
 def test_whoever_may_act_pauses_the_polls_of_a_system_for_a_week_at_most_and_has_them_go_on(shared: Team) -> None:
@@ -329,77 +449,97 @@ def test_whoever_may_act_pauses_the_polls_of_a_system_for_a_week_at_most_and_has
         alice.pause_polling(system, seconds, "db07 gets a new disk")
     [(by, value)] = shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'polling %'")
     assert ("alice", "") == (by, value)
-    for value in ("2099-01-01T00:00:00+00:00", "shadow", "infinity"):
-        with shared.connect("mallory") as connection, pytest.raises(psycopg.DataError):
-            connection.execute("UPDATE switch SET value = %s WHERE name LIKE 'polling %%'", (value,))
+    for value in ("2099-01-01T00:00:00+00:00", "shadow", "infinity", "tomorrow", None):
+        with pytest.raises(psycopg.DataError):
+            shared.call("mallory", "headway_switch", f"polling {system}", value, "", "here")
 
 
 def test_an_action_is_about_the_job_of_its_run_whatever_a_console_claims(shared: Team) -> None:
     [(extract,), (load,)] = shared.rows("SELECT id FROM job ORDER BY native_id")
-    shared.insert("mallory", "action", FORGED | {"job_id": load})
+    shared.call("mallory", "headway_act", *changed(FORGED, {2: load}))
     assert [(extract,)] == shared.rows("SELECT job_id FROM action")
 
 
 @pytest.mark.parametrize(
-    "table, odd",
+    "place, odd",
     [
-        ("action", {"verb": "explode"}),
-        ("action", {"parameters": "[]"}),
-        ("action", {"parameters": "no json"}),
-        ("action", {"parameters": '{"x": "' + "y" * 20_000 + '"}'}),
-        ("action", {"overlap": "whatever"}),
-        ("action", {"run_id": 4711}),
-        ("action", {"key": "headway-" + "0" * 24}),
-        ("request", {"arguments": "[]"}),
-        ("plan_step", {"verb": "explode"}),
-        ("plan_step", {"after": "[1]"}),
-        ("plan_step", {"after": '["x"]'}),
-        ("plan_step", {"after": "{}"}),
-        ("plan_step", {"wait_s": float("nan")}),
-        ("plan_step", {"parameters": "null"}),
-        ("plan_step", {"run_id": None, "job_id": None}),
-        ("plan", {"state": "done"}),
-        ("plan", {"kind": "poem"}),
-        ("plan", {"at_once": 0}),
+        (1, "explode"), (1, None), (5, "[]"), (5, "no json"), (5, '{"x": "' + "y" * 20_000 + '"}'), (5, None),
+        (5, '{"x": ' + "[" * 3_000 + "]" * 3_000 + "}"), (5, '{"x": ' + "[" * 9_000 + "}"), (5, '{"x": 1e999}'),
+        (5, '{"x": ' + "1" * 5_000 + "}"), (5, '{"x": "\\u0000"}'), (5, '{"x": "\\ud800"}'), (7, "whatever"), (3, 4711),
+        (0, "headway-" + "0" * 24), (0, "headway-ABCDEFGHIJK"), (0, None),
     ],
-)
-def test_what_the_engine_could_only_refuse_is_refused_by_the_database(
-    shared: Team, table: str, odd: dict[str, Any]
+)  # fmt: skip
+def test_an_action_that_the_engine_could_only_refuse_is_refused_by_the_database(
+    shared: Team, place: int, odd: Any
 ) -> None:
-    request = {"kind": "log", "arguments": "{}", "asked_by": "", "asked_us": 1, "state": "asked", "answer": "{}"}
-    rows = {"action": FORGED, "request": request, "plan": PLAN, "plan_step": STEP}
-    with shared.connect("alice") as connection, connection.transaction():
-        insert(connection, "plan", PLAN | {"key": "p0", "id": 1})
-        with pytest.raises((psycopg.DataError, psycopg.IntegrityError)), connection.transaction():
-            insert(connection, table, rows[table] | odd)
-        insert(connection, table, rows[table])
+    with pytest.raises((psycopg.DataError, psycopg.IntegrityError)):
+        shared.call("alice", "headway_act", *changed(FORGED, {place: odd}))
+    assert shared.call("alice", "headway_act", *FORGED)
+    assert shared.call("alice", "headway_act", *FORGED) is False
 
 
-PLAN = {
-    "key": "p1", "kind": "recovery", "title": "", "state": "running", "requested_by": "carol", "why": "",
-    "requested_from": "", "requested_us": 1, "at_once": 1, "words": "", "changed_seq": 0,
-}  # fmt: skip
-STEP = {
-    "plan_id": 1, "place": 1, "verb": "rerun", "period_key": "", "parameters": "{}", "after": "[]", "wait_s": 0,
-    "safety": "ask", "saves": "[]", "preview": "{}", "state": "asked", "words": "", "run_id": 1, "job_id": 2,
-}  # fmt: skip
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"verb": "explode"}, {"after": "[1]"}, {"after": '["x"]'}, {"after": "[0.5]"}, {"after": "{}"},
+        {"wait_s": "nan"},
+        {"wait_s": -1}, {"parameters": "null"}, {"parameters": {}}, {"run_id": None, "job_id": None}, {"job_id": "x"},
+        {"run_id": 4711}, {"run_id": None, "job_id": 4711}, {"place": 0}, {"place": None}, {"safety": "sure"},
+        {"saves": "{}"}, {"expected_s": -1},
+    ],
+)  # fmt: skip
+def test_a_step_that_the_engine_could_only_refuse_is_refused_by_the_database(shared: Team, odd: dict[str, Any]) -> None:
+    with pytest.raises((psycopg.DataError, psycopg.IntegrityError)):
+        shared.call("alice", "headway_start_plan", *changed(PLAN, {6: json.dumps([STEP | odd])}))
+    assert [] == shared.rows("SELECT 1 FROM plan")
 
 
-def test_a_plan_is_its_starters(shared: Team) -> None:
-    with shared.connect("alice") as connection, connection.transaction():
-        insert(connection, "plan", PLAN | {"id": 1})
-        insert(connection, "plan_step", STEP)
-    assert [("alice", "planned", 1)] == shared.rows("SELECT requested_by, s.state, job_id FROM plan, plan_step s")
-    further = STEP | {"place": 2}
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is alice's"):
-        shared.insert("mallory", "plan_step", further)
-    with pytest.raises(psycopg.DataError, match="a plan that was started gets no further step"):
-        shared.insert("alice", "plan_step", further)
-    with shared.connect("mallory") as connection:
-        connection.execute("UPDATE plan SET state = 'paused', words = 'by the engine'")
-        assert [("paused by mallory",)] == shared.rows("SELECT words FROM plan")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="to let it go on takes headway_store_admin"):
-            connection.execute("UPDATE plan SET state = 'running'")
+@pytest.mark.parametrize("place, odd", [(1, "poem"), (5, 0), (5, None), (6, "[]"), (6, "{}"), (6, "[[]]"), (0, None)])
+def test_a_plan_that_the_engine_could_only_refuse_is_refused_by_the_database(
+    shared: Team, place: int, odd: Any
+) -> None:
+    with pytest.raises((psycopg.DataError, psycopg.IntegrityError)):
+        shared.call("alice", "headway_start_plan", *changed(PLAN, {place: odd}))
+
+
+def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
+    """One approval is of one plan: no step is added, whatever else its transaction does."""
+    number = shared.call("alice", "headway_start_plan", *PLAN)
+    stamped = shared.rows("SELECT title, requested_by, s.state, job_id, preview FROM plan, plan_step s")
+    assert [("a b", "alice", "planned", 1, "{}")] == stamped
+    more = changed(PLAN, {6: json.dumps([STEP, STEP | {"place": 2}])})
+    assert number == shared.call("alice", "headway_start_plan", *more)
+    assert 1 == len(shared.rows("SELECT 1 FROM plan_step"))
+    with pytest.raises(psycopg.IntegrityError):
+        shared.call("mallory", "headway_start_plan", *more)
+    shared.call("mallory", "headway_steer_plan", number, "pause", "", "here")
+    assert [("paused by mallory",)] == shared.rows("SELECT words FROM plan")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="to resume it takes headway_store_admin"):
+        shared.call("mallory", "headway_steer_plan", number, "resume", "", "here")
+    for odd in ("done", None):
+        with pytest.raises(psycopg.DataError):
+            shared.call("alice", "headway_steer_plan", number, odd, "", "here")
+    shared.call("ada", "headway_steer_plan", number, "resume", "", "here")
+    with shared.store.write(shared.fence) as session:
+        audit.chain_noted(session)
+    entries = shared.rows("SELECT verb, actor, detail FROM audit WHERE object LIKE 'plan %' ORDER BY seq")
+    assert [("plan start", "alice"), ("plan pause", "mallory"), ("plan resume", "ada")] == [row[:2] for row in entries]
+    assert ["rerun fake/extract"] == json.loads(entries[0][2])["steps"]
+
+
+def test_what_was_approved_is_what_was_shown(shared: Team) -> None:
+    shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
+    shared.parts.sync_config(shared.fence)
+    key = shared.ask("alice")
+    shared.step()
+    with open_queries(shared.url("carol")) as reads:
+        [waiting] = reads.approvals.list_approvals()
+    with shared.store.write(shared.fence) as session:  # as nobody but the engine can
+        session.rows("UPDATE action SET parameters = ?", ('{"conf": {"all": true}}',))
+    for digest in (waiting.digest, ""):
+        ok, error = shared.answer("carol", shared.requests("carol").approve(key, digest))
+        assert (False, True) == (ok, error.startswith("it is not what was shown")), error
+    assert [] == shared.scheduler.acted
 
 
 def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_act(shared: Team) -> None:
@@ -442,13 +582,13 @@ def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(s
     shared.step()
     assert [] == shared.scheduler.acted
     with pytest.raises(NotAllowed, match="needs role approve"):
-        shared.requests("alice").approve(key)
+        shared.requests("alice").approve(key, "")
     with open_queries(shared.url("carol")) as reads:
         [waiting] = reads.approvals.list_approvals()
     assert "" == waiting.words  # what alice's console claims is not kept: carol asks the scheduler
     question = shared.requests("carol").preview(ActionRequest(Verb.RERUN, waiting.run_id))
     assert (True, "") == shared.answer("carol", question)
-    assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key))
+    assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key, waiting.digest))
     shared.step()
     assert [key] == shared.scheduler.acted
     assert [("alice", "carol")] == shared.rows("SELECT requested_by, approved_by FROM action")
@@ -473,18 +613,15 @@ def test_one_approval_of_a_backfill_lets_each_of_its_periods_run_once(shared: Te
     shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
     shared.parts.sync_config(shared.fence)
     job, period = shared.rows("SELECT job_id, period_key FROM run")[0]
-    steps = [STEP | {"place": 1, "job_id": job, "period_key": period, "state": "planned"},
+    steps = [STEP | {"job_id": job, "run_id": None, "period_key": period},
              STEP | {"place": 2, "job_id": job, "run_id": None, "verb": "start", "period_key": "2026-01-02T03:10:00Z",
                      "after": "[1]"}]  # fmt: skip
-    with shared.connect("alice") as connection, connection.transaction():
-        insert(connection, "plan", PLAN | {"id": 1, "kind": "backfill"})
-        for step in steps:
-            insert(connection, "plan_step", step)
+    shared.call("alice", "headway_start_plan", *changed(PLAN, {1: "backfill", 6: json.dumps(steps)}))
     shared.turn()
     with open_queries(shared.url("vera")) as reads:
         [waiting] = reads.approvals.list_approvals()
     assert 2 == len(waiting.periods)
-    assert (True, "") == shared.answer("carol", shared.requests("carol").approve(waiting.key))
+    assert (True, "") == shared.answer("carol", shared.requests("carol").approve(waiting.key, waiting.digest))
     shared.turn()
     more = {"action_key": waiting.key, "period_key": None}
     shared.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC), **more)
@@ -514,6 +651,8 @@ def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) ->
         one.start()
     for one in work:
         one.join(60)
+    with shared.store.write(shared.fence) as connection:
+        audit.chain_noted(connection)
     found = shared.verdict()
     assert (before + 30, None) == (found.rows, found.bad)
 

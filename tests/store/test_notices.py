@@ -9,7 +9,7 @@ import pytest
 
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
-from console.store import alert_responses, notification_state
+from console.store import alert_responses, notification_state, switches
 from console.store.alerts import AlertRouting, AttentionRequest, request_attention
 from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
@@ -41,6 +41,7 @@ def test_a_reason_of_several_lines_is_told_on_one_without_a_replaced_letter(stor
     why = "table orders is empty\nCONTEXT: PL/pgSQL function obey(text)"
     need = AttentionRequest("plan:2", "plan 2 stopped", "repair", why, (), "mara", None, None)
     with store.write(None) as connection:
+        switches.initialize_mode(connection, "live", 1)
         request_attention(connection, AlertRouting({"oncall": ("env A",)}, "oncall"), need, 1)
         [body] = [row[0] for row in connection.rows("SELECT body FROM alert")]
     assert "Why:      table orders is empty · CONTEXT: PL/pgSQL function obey(text)\n" in body

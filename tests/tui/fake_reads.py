@@ -826,7 +826,7 @@ class FakeRequests:
     def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
         return self._ask("log", (run_id, attempt_id, start))
 
-    def approve(self, key: str) -> int:
+    def approve(self, key: str, digest: str) -> int:
         self.reads.approvals_ = [one for one in self.reads.approvals_ if one.key != key]
         self.reads.changed()
         return self._ask("approve", key)

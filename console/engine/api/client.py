@@ -85,9 +85,9 @@ class EngineClient:
         arguments = {"job_id": job_id, "card": dict(given), "from": request_origin(), "why": why}
         return self._queue.ask("card loosen" if loosens else "card", arguments)
 
-    def approve(self, key: str) -> int:
-        """Requests approval of another person's action `key`."""
-        return self._queue.ask("approve", {"key": key, "from": request_origin()})
+    def approve(self, key: str, digest: str) -> int:
+        """Requests approval of another person's action `key`, as it was shown (`ApprovalView.digest`)."""
+        return self._queue.ask("approve", {"key": key, "digest": digest, "from": request_origin()})
 
     def withdraw(self, key: str, why: str = "") -> int:
         """Requests to withdraw the unsent action `key`."""
@@ -253,8 +253,9 @@ class EngineClient:
                 refuse_duplicate(session, action, now)
                 action = replace(action, needs_approval=action.needs_approval or answer.needs_approval)
                 insert_action(session, action, key, person.name, request_origin(), now)
-                detail |= {"sends": action.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
-                self._queue.audit(session, person.name, f"request {action.verb}", job_id, detail, action.why)
+                if not session.is_restricted:
+                    detail |= {"sends": action.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
+                    self._queue.audit(session, person.name, f"request {action.verb}", job_id, detail, action.why)
             elif not answer.wants_reason:  # the console asks for a missing reason and requests it again
                 detail["refused"] = answer.reason
                 self._queue.audit(session, person.name, f"refuse {action.verb}", job_id, detail, action.why)

@@ -28,10 +28,11 @@ _NEW_PLAN = (
     "INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,"
     " words, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
 )
-_NEW_STEPS = (
-    "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s, safety,"
-    " expected_s, saves, preview, state, words) VALUES "
-)
+_STEP_COLUMNS = (
+    "place", "verb", "job_id", "run_id", "period_key", "parameters", "after", "wait_s", "safety", "expected_s", "saves",
+    "preview",
+)  # fmt: skip
+_NEW_STEPS = f"INSERT INTO plan_step (plan_id, {', '.join(_STEP_COLUMNS)}, state, words) VALUES "  # noqa: S608
 _NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
 MAX_RUNS = 1_000
 """Maximum runs of one bulk plan: their ids fit into the request size that PostgreSQL accepts from a console
@@ -71,17 +72,28 @@ def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", a
         number = 0
         if isinstance(answer, AccessGranted):
             _refuse_duplicate_plan(session, draft, now)
-            plan = (key, draft.kind, draft.title, draft.incident_id)
-            number = int(session.rows(_NEW_PLAN, (*plan, person.name, request_origin(), why, now, at_once))[0].id)
-            for at in range(0, len(draft.steps), _STEPS_AT_ONCE):
-                part = draft.steps[at : at + _STEPS_AT_ONCE]
-                values = [value for step in part for value in (number, *_step_row(step, now))]
-                session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), values)
-            text = f"plan {number} started: {draft.title}"
-            record_event(session, now, "plan", text, incident_id=draft.incident_id, actor=person.name)
-        detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
-        _audit_plan(session, person.name, "start", number, detail, answer, why)
+            number = _insert_plan(session, draft, key, person.name, why, at_once, now)
+        if not (number and session.is_restricted):
+            detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
+            _audit_plan(session, person.name, "start", number, detail, answer, why)
     raise_if_refused(answer)
+    return number
+
+
+def _insert_plan(session: Session, draft: PlanDraft, key: str, by: str, why: str, at_once: int, now: int) -> int:
+    """Inserts the plan with its steps and its event; its number."""
+    if session.is_restricted:
+        steps = json.dumps([dict(zip(_STEP_COLUMNS, _step_row(step, now), strict=True)) for step in draft.steps])
+        plan = (key, draft.kind, draft.title, draft.incident_id, why, at_once, steps, request_origin())
+        return int(session.rows("SELECT headway_start_plan(?, ?, ?, ?, ?, ?, ?, ?) AS id", plan)[0].id)
+    values = (key, draft.kind, draft.title, draft.incident_id, by, request_origin(), why, now, at_once)
+    number = int(session.rows(_NEW_PLAN, values)[0].id)
+    for at in range(0, len(draft.steps), _STEPS_AT_ONCE):
+        part = draft.steps[at : at + _STEPS_AT_ONCE]
+        rows = [value for step in part for value in (number, *_step_row(step, now))]
+        session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), rows)
+    text = f"plan {number} started: {draft.title}"
+    record_event(session, now, "plan", text, incident_id=draft.incident_id, actor=by)
     return number
 
 
@@ -108,6 +120,9 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
         if isinstance(answer, AccessGranted):
             if plan.state not in allowed:
                 raise PlanRefused(f"plan {number} is {plan.state}: it cannot {how}")
+            if session.is_restricted:
+                session.rows("SELECT headway_steer_plan(?, ?, ?, ?)", (number, how, why, request_origin()))
+                return state
             done = "resumed" if how == "resume" else state
             held = _remaining_hold(session, number) if how != "resume" else ""
             _set_state(session, number, state, f"{done} by {person.name}{held}", now)

@@ -16,7 +16,7 @@ from console.control.access.authorization import OPERATIONS, AccessGranted, Acce
 from console.domain.access import ActionSubject, Person, Role
 from console.engine.access import AccessRights, authorize_request, request_subjects
 from console.engine.api.origin import request_origin
-from console.store import access, audit
+from console.store import access, audit, request_queue
 from console.store.db import client
 from console.store.db.session import Session
 from console.store.errors import NotAllowed, ReasonNeeded
@@ -67,12 +67,7 @@ class RequestQueue:
             person = self.person(session)
             answer = authorize_request(session, person, kind, arguments, known)
             if isinstance(answer, AccessGranted):
-                rows = session.rows(
-                    "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
-                    " VALUES (?, ?, ?, ?, 'asked', '{}') RETURNING id",
-                    (kind, json.dumps(arguments), person.name, client.store_now_us(session)),
-                )
-                return int(rows[0].id)
+                return request_queue.insert_request(session, kind, arguments, person.name, client.store_now_us(session))
             if kind not in OPERATIONS or OPERATIONS[kind].role > Role.VIEW:
                 [subject, *_] = request_subjects(session, kind, arguments)
                 self.audit(session, person.name, f"refuse {kind}", subject.get("job_id"), {"refused": answer.reason})
@@ -81,10 +76,10 @@ class RequestQueue:
     def answer(self, request_id: int) -> RequestAnswer | None:
         """The engine's answer; None until there is one."""
         with self.transaction(writes=False) as session:
-            rows = session.rows("SELECT state, answer FROM request WHERE id = ?", (request_id,))
-        if not rows:
+            row = request_queue.load_answer(session, request_id)
+        if row is None:
             return RequestAnswer(False, {}, "the request expired before its answer was read. Fix: repeat it")
-        state, answer = rows[0]
+        state, answer = row
         if state not in ("answered", "refused"):
             return None
         data = json.loads(answer)

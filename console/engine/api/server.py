@@ -222,8 +222,9 @@ class RequestServer:
 
     def _approve(self, arguments: dict[str, Any]) -> dict[str, Any]:
         by, origin = arguments["by"], str(arguments.get("from", ""))
+        key, digest = str(arguments["key"]), str(arguments.get("digest", ""))
         now_us = micros(self._clock.now())
-        refused = approvals.approve_action(self._store, arguments["fence"], str(arguments["key"]), by, origin, now_us)
+        refused = approvals.approve_action(self._store, arguments["fence"], key, digest, by, origin, now_us)
         if refused:
             raise RequestFailed(refused)
         self._approved()

@@ -14,7 +14,7 @@ from console.domain.ids import micros
 from console.store import meta
 from console.store.db import location
 from console.store.db.location import POSTGRES_URLS, missing_text, sqlite_uri, store_path
-from console.store.db.session import LOCK_WRITERS, WRITER_LOCK, PostgresAdapter, Session, SqliteAdapter
+from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, lock_writers
 from console.store.errors import NotAllowed, StoreMissing, StoreUnusable, damage_text, folder_text
 from console.timing.clock import Clock
 
@@ -69,17 +69,23 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Session]:
     login, role = "", "headway_store_view"
     try:
         with TimeoutConnection.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
-            session = PostgresAdapter(connection)
-            if writes:  # one after another, the engine included: the audit is one chain
-                connection.execute(f"SET LOCAL lock_timeout = '{BUSY_SECONDS:.0f}s'")
-                session.rows(LOCK_WRITERS, (WRITER_LOCK,))
+            session, login = PostgresAdapter(connection), connection.info.user
             place = f"postgresql://{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
-            login = connection.info.user
             location.check_schema(connection.execute(location.SCHEMA_QUERY), place)
+            session.is_restricted = not session.rows("SELECT has_table_privilege('lease', 'UPDATE') AS may")[0].may
             role = "headway_store_act"
+            if writes and session.is_restricted:
+                session.rows("SELECT headway_lock()")
+            elif writes:  # one after another, the engine included: the audit is one chain
+                connection.execute(f"SET LOCAL lock_timeout = '{BUSY_SECONDS:.0f}s'")
+                lock_writers(session)
             yield session
-    except psycopg.errors.InsufficientPrivilege as error:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFunction) as error:
         raise NotAllowed(_permission_text(login, role, _first_line(error))) from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise StoreUnusable(
+            f"the store on PostgreSQL is locked by {_lock_holders(url)}: {_first_line(error)}"
+        ) from error
     except psycopg.Error as error:
         raise StoreUnusable(f"the store on PostgreSQL: {_first_line(error)}") from error
 
@@ -90,6 +96,21 @@ def _permission_text(login: str, role: str, reason: str) -> str:
         return f"the store's database refuses it for the login {login}: {reason}. {fix}"
     access = "may only read" if role == "headway_store_act" else "may not even read"
     return f"the login {login} {access} this store: to do this it needs the role {role}. {fix}"
+
+
+_LOCK_HOLDERS = (
+    "SELECT DISTINCT CAST(a.usename AS TEXT) AS login, a.pid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE l.relation IN (CAST('switch' AS regclass), CAST('plan' AS regclass), CAST('lease' AS regclass))"
+    " AND l.mode = 'RowExclusiveLock' AND l.granted ORDER BY 1, 2"
+)
+"""Sessions with a transaction that has written to what clients wait for."""
+
+
+def _lock_holders(url: str) -> str:
+    """Who else writes: "mallory (process 4711)"."""
+    with client_transaction(url, writes=False) as session:
+        holders = [f"{row.login} (process {row.pid})" for row in session.rows(_LOCK_HOLDERS)]
+    return ", ".join(holders) or "another session"
 
 
 def _first_line(error: Exception) -> str:

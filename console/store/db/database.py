@@ -31,7 +31,7 @@ from console.store.db.location import (
     store_path,
     without_secrets,
 )
-from console.store.db.session import LOCK_WRITERS, WRITER_LOCK, PostgresAdapter, Session, SqliteAdapter, WriteSession
+from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, WriteSession, lock_writers
 from console.store.errors import LeaseLost, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
 from console.timing.clock import ClockSetting
 
@@ -75,7 +75,7 @@ class Database:
             with connection.begin():
                 session = self._session(connection)
                 if not self.is_sqlite:
-                    session.rows(LOCK_WRITERS, (WRITER_LOCK,))
+                    lock_writers(session)
                 _check_fence(session, fence)
                 yield session
             self._checkpoint_when_quiet(connection)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,11 @@ from console.store.db.location import FIRST_SCHEMA, development_text, too_new_te
 from console.store.errors import StoreUnusable
 
 FOLDER = Path(__file__).parent / "migrations"
-MIGRATION_LOCK = 0x4845414D
+_VERSION_TABLE = (
+    "CREATE TABLE IF NOT EXISTS alembic_version"
+    " (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+)
+"""On PostgreSQL its lock lets one engine migrate at a time; unlike an advisory lock, only its writers can take it."""
 
 
 def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
@@ -48,7 +52,9 @@ def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
 
 def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDirectory, folder: Path) -> None:
     if path is None:
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        with suppress(DBAPIError), connection.begin_nested():  # refused once another engine has made it meanwhile
+            connection.exec_driver_sql(_VERSION_TABLE)
+        connection.exec_driver_sql("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE")
     current, newest = _current(connection), scripts.get_current_head()
     place = path or connection.engine.url.set(query={}).render_as_string()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
@@ -58,7 +64,11 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
         raise too_new_text(f"{place}", current, newest, None if row is None else row[0])
     if current == newest:
         return
-    tables = "sqlite_master WHERE type = 'table'" if path else "pg_tables WHERE schemaname = current_schema()"
+    tables = (
+        "sqlite_master WHERE type = 'table'"
+        if path
+        else "pg_tables WHERE schemaname = current_schema() AND tablename <> 'alembic_version'"
+    )
     if current is None and connection.exec_driver_sql(f"SELECT count(*) FROM {tables}").scalar_one():  # noqa: S608
         raise StoreUnusable(f"{path or 'the database'} holds tables that Headway did not make; name another store")
     if path is not None and current is not None:

@@ -20,11 +20,13 @@ COPY_ROWS = 50
 """Number of rows from which COPY is used. The crossing point was not measured; below it either way is fast."""
 STREAMED_ROWS = 5_000
 """Rows fetched from a server at a time."""
-WRITER_LOCK = 0x48454144
-"""PostgreSQL's advisory lock of all writers, engine and clients, so that changed_seq follows commits, no request is
-inserted twice, and the audit is one chain."""
-LOCK_WRITERS = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_advisory_xact_lock(?)"
-"""Takes that lock. A writer without a connection loses its transaction after ten seconds, not after TCP's timeout."""
+_LOCK_WRITERS = (
+    "SELECT set_config('idle_in_transaction_session_timeout', '10s', true) FROM lease WHERE name = 'engine' FOR UPDATE"
+)
+_LOCKED_ROW = (
+    "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('engine', '', 0, 0, 0, 0)"
+    " ON CONFLICT (name) DO NOTHING"
+)
 
 _streams = count()
 
@@ -52,6 +54,8 @@ class Session(Protocol):
     """Reads a store, and runs single statements. A `Database` session is one transaction."""
 
     is_postgres: bool
+    is_restricted: bool
+    """True for a login that writes through the functions of grants.sql only."""
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of one statement; none of a command."""
@@ -95,7 +99,18 @@ class WriteSession(Session, Protocol):
         ...
 
 
+def lock_writers(session: Session) -> None:
+    """On PostgreSQL: one writer at a time until the transaction ends, so that changed_seq follows commits and the audit
+    is one chain. The lock is a row, which clients with the roles of grants.sql cannot lock (an advisory lock anybody
+    can). A writer without a connection loses its transaction after ten seconds, not after TCP's timeout."""
+    if not session.rows(_LOCK_WRITERS):
+        session.rows(_LOCKED_ROW)
+        session.rows(_LOCK_WRITERS)
+
+
 class _Statements:
+    is_restricted = False
+
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 
@@ -204,7 +219,7 @@ class PostgresAdapter(_Statements):
     def new_ids(self, table: str, count: int) -> range:
         if count == 0:
             return range(0)
-        # One writer at a time (the advisory lock of Database.write), so the block is ours alone.
+        # One writer at a time (`lock_writers`), so the block is ours alone.
         sequence = f"pg_get_serial_sequence('{table}', 'id')"
         first = int(self.rows(f"SELECT nextval({sequence})")[0][0])
         self.rows(f"SELECT setval({sequence}, {first + count - 1})")

@@ -65,6 +65,8 @@ class ApprovalView:
     """Periods that run at a time."""
     run_id: int | None = None
     job_id: int | None = None
+    digest: str = ""
+    """Of what is shown here: the approval is for nothing else (`store.approvals.approval_digest`)."""
 
     def previewed(self, preview: Mapping[str, Any]) -> ApprovalView:
         """With the preview's texts."""
@@ -102,6 +104,10 @@ def _with_pauses(rows: Iterable[Any]) -> Iterator[Any]:
         yield row
 
 
+_AUDITED = "SELECT 1 FROM action UNION ALL SELECT 1 FROM plan UNION ALL SELECT 1 FROM event WHERE kind = 'note' LIMIT 1"
+"""Rows whose request is in the audit."""
+
+
 class AuditQueries(ContextQueries):
     def list_entries(
         self, since: datetime | None = None, actor: str = "", about: str = "", limit: int = 200
@@ -120,6 +126,9 @@ class AuditQueries(ContextQueries):
         noted = self.store.meta(audit_rows.HEAD_KEY) or ""
         rows: Iterable[Any] = self.link.stream(f"{audit_rows.SELECT_AUDIT} ORDER BY seq")
         verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, noted, head)
+        if verdict.rows == 0 and verdict.bad is None and self.link.rows(_AUDITED):
+            text = "the audit log is empty, and the store holds what people requested: all rows were removed"
+            verdict = replace(verdict, bad=1, words=text)
         return replace(verdict, missing_triggers=self.link.triggers_missing())
 
     def audit_head(self) -> str:
@@ -156,6 +165,7 @@ class ApprovalQueries(ContextQueries):
             period=decode_name(row.period_key or ""),
             parameters=json_object(row.parameters),
             periods=tuple(period.period for period in covered) if len(covered) > 1 else (),
+            digest=approvals.approval_digest(self.link, row.key),
         )
         return view.previewed(stored_preview(row))
 
@@ -164,11 +174,26 @@ class ApprovalQueries(ContextQueries):
         return bool(self.link.rows("SELECT 1 FROM permission LIMIT 1"))
 
 
+MAX_DEPTH = 50
+MAX_UNREADABLE = 500
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether JSON has more levels than `depth`: what prints it is recursive."""
+    level = [value]
+    for _ in range(depth):
+        groups = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
+        level = [item for group in groups for item in group]
+    return bool(level)
+
+
 def _audit_row(row: Row) -> AuditRow:
     try:
         detail = json_object(row.detail)
-    except ValueError:  # not written by Headway; `verify` names the row
-        detail = {"unreadable": row.detail}
+        if _is_deeper(detail, MAX_DEPTH):
+            raise ValueError
+    except (ValueError, TypeError, RecursionError):  # not written by Headway; `verify` names the row
+        detail = {"unreadable": clean_line(str(row.detail), MAX_UNREADABLE)}
     try:
         at = instant(row.at_us)
     except (TypeError, OverflowError):

@@ -40,7 +40,8 @@ def open_approval(screen: HeadwayScreen, approval: ApprovalView) -> None:
         if yes:
             about = f"{verb_label(approval.verb)} {approval.job}"
             order, done = f"approve {about}", f"approved: {about} is checked again and sent"
-            send_order(screen, "approve", lambda requests: requests.approve(approval.key), order, done, "not approved")
+            key, digest = approval.key, approval.digest
+            send_order(screen, "approve", lambda requests: requests.approve(key, digest), order, done, "not approved")
 
     screen.board.push_screen(ApproveScreen(approval), answered)
 

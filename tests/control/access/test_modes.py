@@ -78,6 +78,11 @@ def test_switches_are_read_as_they_were_turned() -> None:
     assert Modes() == parse_modes([("freeze", SwitchState("off")), ("mode", SwitchState("live"))])
 
 
-def test_a_store_without_switches_is_live() -> None:
-    """An estate that was watched before there were switches."""
-    assert "" == parse_modes([]).why_not_sent("hosts")
+def test_a_store_without_a_mode_is_in_shadow() -> None:
+    """The engine writes the mode of the config before it sends anything: a missing one was removed."""
+    assert "hosts is in shadow" in parse_modes([]).why_not_sent("hosts")
+
+
+def test_one_login_of_several_that_froze_is_enough() -> None:
+    turned = {"freeze": SwitchState("off"), "freeze ada": SwitchState("off"), "freeze bob": SwitchState("on", "bob")}
+    assert "bob" in parse_modes(turned.items()).why_not_sent("hosts")

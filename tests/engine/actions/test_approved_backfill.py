@@ -77,7 +77,8 @@ def waiting(bench: Bench) -> list[ApprovalView]:
 
 def approve(bench: Bench) -> str:
     """What kept it from being approved; empty when it is."""
-    question = bench.requests().approve(waiting(bench)[0].key)
+    approval = waiting(bench)[0]
+    question = bench.requests().approve(approval.key, approval.digest)
     bench.parts.answers.step(bench.fence)
     return bench.requests().wait(question, 10).error
 

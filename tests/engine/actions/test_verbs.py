@@ -346,7 +346,8 @@ def test_an_overlap_counts_as_it_stands_when_it_is_sent_unless_the_person_was_sh
 def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_then(able: Bench) -> None:
     key = act(able, ActionRequest(Verb.RERUN, run_of(able, RunState.FAILED), preview=SHOWN, needs_approval=True))
     able.scheduler.overlap = "extract runs since 03:10"
-    assert "" == approvals.approve_action(able.store, able.fence, key, "jo", "her desk", micros(datetime.now(UTC)))
+    approved = (key, able.digest(key), "jo", "her desk", micros(datetime.now(UTC)))
+    assert "" == approvals.approve_action(able.store, able.fence, *approved)
     able.parts.actions.step(able.fence)
     assert (("refused", "it may overlap: extract runs since 03:10"), []) == (told(able, key), able.scheduler.acted)
 
@@ -385,7 +386,8 @@ def test_a_run_that_goes_on_may_be_cancelled_though_its_job_runs(able: Bench) ->
 def test_what_needs_approval_waits_for_it(able: Bench) -> None:
     key = act(able, ActionRequest(Verb.RERUN, run_of(able, RunState.FAILED), needs_approval=True))
     assert "requested" == told(able, key)[0]
-    assert "" == approvals.approve_action(able.store, able.fence, key, "jo", "her desk", micros(datetime.now(UTC)))
+    approved = (key, able.digest(key), "jo", "her desk", micros(datetime.now(UTC)))
+    assert "" == approvals.approve_action(able.store, able.fence, *approved)
     able.parts.actions.step(able.fence)
     assert "sent" == told(able, key)[0]
 

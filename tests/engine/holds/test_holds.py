@@ -323,7 +323,7 @@ def test_a_hold_whose_time_is_over_before_it_is_placed_is_refused(night: Night) 
     requests.act(wish, key)
     night.at("03:41")
     assert "" == approvals.approve_action(
-        night.bench.store, night.bench.fence, key, "jo", "her desk", micros(at("03:41"))
+        night.bench.store, night.bench.fence, key, night.bench.digest(key), "jo", "her desk", micros(at("03:41"))
     )
     night.bench.parts.actions.step(night.bench.fence)
     said = "it was to end at 2026-11-20 03:40+00:00 and was not placed until then: ask again, for a longer time"
