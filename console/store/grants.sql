@@ -268,8 +268,8 @@ BEGIN
         WHEN name IN ('freeze', 'mode') THEN true
         WHEN scope IN ('system', 'polling') THEN EXISTS (SELECT 1 FROM system y WHERE y.name = place)
         WHEN scope = 'service' THEN EXISTS (SELECT 1 FROM service y WHERE y.name = place)
-        WHEN scope = 'dependency' THEN 2 = (SELECT count(*) FROM job j WHERE NOT j.removed
-            AND j.name IN (split_part(place, ' -> ', 1), split_part(place, ' -> ', 2)))
+        WHEN scope = 'dependency' THEN 2 = (SELECT count(DISTINCT j.name) FROM job j
+            WHERE j.name IN (split_part(place, ' -> ', 1), split_part(place, ' -> ', 2)))
         ELSE false END, 'no switch');
     why := headway_line(why, 2000);
     IF scope = 'polling' THEN

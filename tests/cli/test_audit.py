@@ -112,6 +112,15 @@ def test_a_row_that_was_changed_is_named(bench: Bench, key: str) -> None:
     assert 2 == headway(bench.url, "audit", "verify", "--json").data["bad"]
 
 
+def test_an_emptied_log_beside_what_was_requested_is_found(bench: Bench, key: str) -> None:
+    with bench.store.write(None) as connection:
+        connection.rows("DROP TRIGGER audit_refuses_delete")
+        connection.rows("DELETE FROM audit")
+        connection.rows("DELETE FROM meta WHERE name = 'audit_head'")
+    done = headway(bench.url, "audit", "verify")
+    assert (1, True) == (done.code, done.out.startswith("BROKEN at row 1: the audit log is empty, and")), done.out
+
+
 @pytest.mark.parametrize("name", ["audit_refuses_update", "audit_refuses_delete", "audit_notes_last"])
 def test_a_chain_that_the_database_does_not_keep_any_more_is_a_problem(bench: Bench, key: str, name: str) -> None:
     with bench.store.write(None) as connection:
@@ -162,7 +171,16 @@ def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Ben
 
 
 @pytest.mark.parametrize(
-    "what", ["at_us = 'soon'", "at_us = 99999999999999999", "detail = X'FF00'", "actor = X'1B5B324A'", "why = X'80'"]
+    "what",
+    [
+        "at_us = 'soon'",
+        "at_us = 99999999999999999",
+        "detail = X'FF00'",
+        "detail = replace(printf('%100000s', ''), ' ', '[')",
+        "detail = '{\"x\": ' || replace(hex(zeroblob(200)), '0', '[') || replace(hex(zeroblob(200)), '0', ']') || '}'",
+        "actor = X'1B5B324A'",
+        "why = X'80'",
+    ],
 )
 def test_a_row_that_nobody_could_have_written_is_named_and_shown_without_harm(
     bench: Bench, key: str, what: str

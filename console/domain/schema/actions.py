@@ -213,7 +213,7 @@ class Request(SQLModel, table=True):
     asked_by: str = string()
     asked_us: int = big()
     state: str = string("asked")
-    """asked, answering, answered, refused."""
+    """asked, answering, answered, refused; noted: an entry for the audit that the engine has not chained yet."""
     answer: str = string("{}")
     answered_us: int | None = big(default=None)
 

@@ -1,0 +1,230 @@
+"""The functions of grants.sql, called by hostile logins while the engine works: wrong types, deep JSON, keys and plans
+of others, replays, other identities, transactions side by side. No right is gained; the engine neither stops nor
+slows."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from connectors.sdk.states import Verb
+from console.domain.ids import new_action_key
+from console.engine.api.action_request import ActionRequest
+from console.store import audit
+from tests.lab.test_team_store_real import FORGED, FUNCTIONS, STEP, Team, call, people, shared
+
+__all__ = ["people", "shared"]
+
+pytestmark = pytest.mark.timeout(600)
+
+CALLS = 12_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 480
+"""Of all logins together."""
+LOGINS = ("vera", "alice", "mallory", "ada")
+DEEP = ('{"x": ' + "[" * 900 + "]" * 900 + "}", "[" * 19_000, '{"a":' * 2_000 + "1" + "}" * 2_000)
+TEXTS = (
+    "", "x", "x" * 30_000, "'; DELETE FROM audit; --", "alice", "ada", "headway", "freeze", "mode", "freeze ada", "on",
+    "off", "live", "shadow", "polling fake", "system fake", "rerun", "hold", "wait", "approve", "withdraw", "pause",
+    "resume", "abort", "allow", "queue", "backfill", "noted", "audit", "a\x1b[31m\u202e\u2028\nb", "{}", "[]", "null",
+    "1", '{"by": "ada", "from": 1}', '{"key": "headway-0123456789abc"}', '{"run_id": 1, "verb": "rerun"}', "infinity",
+    '{"job_id": 1e999}', json.dumps([STEP]), json.dumps([STEP, STEP | {"place": 2, "after": "[1]"}]), *DEEP,
+)  # fmt: skip
+ODD: Sequence[Any] = (
+    None, *TEXTS, 0, -1, 1, 2, 3, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 0.5, float("nan"), True, False, b"\xff",
+    [1], ["x"],
+)  # fmt: skip
+ASIDE = (
+    "SET ROLE headway_store_act", "SET ROLE headway_store_admin", "SET ROLE headway_store_engine", "RESET ROLE",
+    "SET SESSION AUTHORIZATION ada", "SET session_replication_role = replica", "SET search_path = pg_temp, public",
+    "SET lock_timeout = 0", "CREATE TEMP TABLE IF NOT EXISTS switch (name text, value text)", "RESET search_path",
+    "CREATE OR REPLACE FUNCTION pg_temp.headway_is(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "UPDATE public.switch SET value = 'off', name = 'x'", "UPDATE public.plan SET state = 'running'",
+    "DELETE FROM public.audit",
+    "INSERT INTO public.plan_step (plan_id, place) VALUES (1, 99)", "UPDATE public.lease SET fence = 99",
+    "SELECT 1 FROM public.lease FOR UPDATE", "SELECT pg_try_advisory_lock(1212498244)", "SELECT * FROM public.request",
+    "SELECT headway_audit('thaw', 'freeze', '{}', '', '')", "ALTER FUNCTION headway_is(text) RESET ALL",
+    "GRANT headway_store_admin TO mallory", "SELECT setval('public.plan_id_seq', 1)",
+)  # fmt: skip
+
+
+@dataclass
+class Attacker:
+    """One login's random calls on one connection."""
+
+    team: Team
+    login: str
+    calls: int
+    draw: random.Random
+    keys: set[str] = field(default_factory=set)
+    """Of the actions and plans that this login requested."""
+    done: int = 0
+    """Calls that were carried out."""
+    surprises: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        with self.team.connect(self.login) as connection:
+            left = self.calls
+            while left > 0:
+                count = self.draw.choice((1, 1, 1, 4))
+                left -= count
+                if count == 1:
+                    self.attempt(connection)
+                    continue
+                try:
+                    with connection.transaction(force_rollback=self.draw.random() < 0.3):
+                        for _ in range(count):
+                            self.attempt(connection)
+                except psycopg.Error as error:
+                    self.note(error)
+
+    def attempt(self, connection: psycopg.Connection[Any]) -> None:
+        try:
+            with connection.transaction():
+                if self.draw.random() < 0.1:
+                    connection.execute(self.draw.choice(ASIDE))
+                else:
+                    self.call(connection)
+        except psycopg.Error as error:
+            self.note(error)
+
+    def call(self, connection: psycopg.Connection[Any]) -> None:
+        name = self.draw.choice(tuple(FUNCTIONS))
+        values = list(FUNCTIONS[name])
+        if name in ("headway_act", "headway_start_plan"):
+            others = self.draw.random() < 0.2
+            values[0] = FORGED[0] if others else f"headway-{self.draw.randrange(36**6):013d}"
+        if name == "headway_steer_plan":
+            values[:2] = [self.draw.randrange(1, 40), self.draw.choice(("pause", "resume", "abort"))]
+        if name == "headway_switch":
+            values[:2] = self.draw.choice((("freeze", "on"), ("freeze", "off"), ("mode", "live"), ("mode", "shadow")))
+        for _ in range(self.draw.choice((0, 0, 1, 2)) if values else 0):
+            values[self.draw.randrange(len(values))] = self.draw.choice(ODD)
+        if name in ("headway_act", "headway_start_plan"):
+            self.keys.add(str(values[0]))
+        call(connection, name, *values)
+        self.done += 1
+
+    def note(self, error: psycopg.Error) -> None:
+        """Refusals are what is expected: no fault of the database's own, and no lost connection."""
+        if error.sqlstate is None and isinstance(error, psycopg.DataError):
+            return  # psycopg's own
+        if error.sqlstate is None or error.sqlstate[:2] in ("XX", "57", "58", "08"):
+            self.surprises.append(f"{self.login}: {error!r}")
+
+
+def turns(team: Team, is_over: Callable[[], bool]) -> list[float]:
+    """The engine's rounds until it is over, and how long each took."""
+    took = []
+    while not is_over():
+        begun = time.monotonic()
+        team.turn()
+        team.parts.answers.step(team.fence)
+        for poller in team.parts.pollers.values():
+            poller.poll_once(team.fence)
+        team.parts.evaluator.step(team.fence)
+        took.append(time.monotonic() - begun)
+    return took
+
+
+def test_no_call_of_any_function_gains_a_right_or_stops_the_engine(shared: Team) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    attackers = [Attacker(shared, login, CALLS // 4, random.Random(f"{seed}{login}")) for login in LOGINS]
+    untouched = ("permission", "system", "job", "dependency", "service", "alembic_version")
+    before = {table: contents(shared, table) for table in untouched}
+    threads = [threading.Thread(target=attacker.run) for attacker in attackers]
+    for thread in threads:
+        thread.start()
+    took = turns(shared, lambda: not any(thread.is_alive() for thread in threads))
+    with shared.store.write(shared.fence) as session:
+        audit.chain_noted(session)
+
+    assert [] == [surprise for attacker in attackers for surprise in attacker.surprises][:5]
+    assert (0, True) == (attackers[0].done, all(attacker.done for attacker in attackers[1:]))
+    assert max(took) < 5, sorted(took)[-5:]
+    own = {attacker.login: attacker.keys for attacker in attackers}
+    for key, by, origin, approved in shared.rows("SELECT key, requested_by, origin, approved_by FROM action"):
+        assert origin == "plan" or key in own[by]
+        assert approved == ""
+    assert {"alice", "ada"} >= {row[0] for row in shared.rows(
+        "SELECT requested_by FROM action WHERE state IN ('sending', 'sent', 'verified', 'unknown')")}  # fmt: skip
+    for key, by in shared.rows("SELECT key, requested_by FROM plan"):
+        assert key in own[by]
+    assert {"ada", ""} >= {row[0] for row in shared.rows("SELECT set_by FROM switch WHERE value IN ('off', 'live')")}
+    people_only = "SELECT DISTINCT actor, verb FROM audit WHERE actor <> 'headway'"
+    entries = set(shared.rows(people_only))
+    assert {"alice", "mallory", "ada"} >= {actor for actor, _ in entries}
+    assert {"ada"} >= {actor for actor, verb in entries if verb in ("thaw", "turn live")}
+    resumed = shared.rows(
+        "SELECT a.actor, p.requested_by FROM audit a JOIN plan p ON a.object = 'plan ' || p.id"
+        " WHERE a.verb = 'plan resume'"
+    )
+    assert all(actor in ("ada", starter) for actor, starter in resumed)
+    assert [] == shared.rows(
+        "SELECT 1 FROM audit a JOIN plan p ON a.object = 'plan ' || p.id WHERE a.verb = 'plan start' AND"
+        " json_array_length(a.detail::json -> 'steps') <> (SELECT count(*) FROM plan_step s WHERE s.plan_id = p.id)"
+    )
+    assert before == {table: contents(shared, table) for table in untouched}
+    assert shared.fence == shared.rows("SELECT fence FROM lease WHERE name = 'engine'")[0][0]
+    assert None is shared.verdict().bad
+    texts = shared.rows("SELECT words FROM event UNION SELECT name FROM switch UNION SELECT why FROM audit")
+    assert [] == [text for (text,) in texts if not text.isprintable()]
+    goes_on(shared)
+
+
+def contents(team: Team, table: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(team.postgres.dsn(team.database)) as connection:
+        return connection.execute(
+            sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(table))
+        ).fetchall()
+
+
+def goes_on(team: Team) -> None:
+    """Ada turns everything on again, and what alice requests is sent."""
+    ada = team.requests("ada")
+    ada.turn("freeze", "off", "over")
+    ada.turn("mode", "live", "over")
+    for (number,) in team.rows("SELECT id FROM plan WHERE state IN ('running', 'paused', 'stopped')"):
+        ada.steer_plan(number, "abort")
+    team.turn()
+    with team.store.write(team.fence) as session:
+        session.rows("UPDATE action SET state = 'failed' WHERE state IN ('requested', 'sending', 'sent', 'unknown')")
+    key = new_action_key()
+    team.requests("ada").act(ActionRequest(Verb.RERUN, 1, why="it failed"), key)
+    team.step()
+    assert key in team.scheduler.acted, team.state(key)
+
+
+def test_open_transactions_of_clients_slow_the_engine_by_less_than_a_tenth(shared: Team) -> None:
+    """Every function is called in transactions that stay open meanwhile, and locks are held that a reader can take."""
+    rounds = 30 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 10
+    plan = shared.call("alice", "headway_start_plan", "p0", *FUNCTIONS["headway_start_plan"][1:])
+    shared.call("alice", "headway_steer_plan", plan, "pause", "", "")
+
+    def measured() -> float:
+        left = iter(range(rounds))
+        return median(turns(shared, lambda: next(left, None) is None))
+
+    measured()
+    alone, beside = [], []
+    for _ in range(5):  # by turns, as other work on this machine slows both
+        alone.append(measured())
+        with shared.connect("vera") as vera, shared.connect("alice") as alice:
+            vera.execute("BEGIN; LOCK TABLE lease, action, plan, switch, audit IN ACCESS SHARE MODE")
+            vera.execute("SELECT pg_advisory_lock(1212498244)")
+            alice.execute("BEGIN")
+            for name, values in FUNCTIONS.items():
+                call(alice, name, *((plan, *values[1:]) if name == "headway_steer_plan" else values))
+            beside.append(measured())
+            alice.execute("ROLLBACK")
+    assert min(beside) < min(alone) * 1.1 + 0.001, (alone, beside)
