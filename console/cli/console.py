@@ -104,7 +104,6 @@ def _run_in_browser(arguments: argparse.Namespace) -> int:
     from console.config.paths import user_folder
     from console.engine.api.client import EngineClient
     from console.engine.api.origin import set_visitor
-    from console.store.db.client import is_postgres
     from console.store.errors import StoreUnusable
     from console.tui.app.start import run_console
     from console.web.visitor import from_environment, login_url
@@ -116,9 +115,8 @@ def _run_in_browser(arguments: argparse.Namespace) -> int:
     own_file = None
     if visitor.name:
         url = login_url(url, visitor.name)
-        if is_postgres(url):
-            with suppress(StoreUnusable):  # the console reports it
-                EngineClient(url).check(())  # raises NotAllowed unless the login is the visitor's
+        with suppress(StoreUnusable):  # the console reports it
+            EngineClient(url).check(())  # raises NotAllowed unless the login is the visitor's
         own_file = user_folder() / "visitors" / f"{visitor.name}.toml"
     return run_console(
         url,

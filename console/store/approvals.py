@@ -61,7 +61,7 @@ def covered_periods(session: Session, key: str) -> list[CoveredPeriod]:
 
 
 def approval_digest(session: Session, key: str) -> str:
-    """Digest of all that an approver of the action `key` is shown of it: an approval is of exactly that."""
+    """Digest of the stored facts about the action `key` that an approver is shown."""
     import hashlib  # noqa: PLC0415 - 3 ms that no first paint needs
 
     covered = [(row.period_key, row.verb, row.run_id, row.parameters) for row in session.rows(_COVERED, (key,))]

@@ -92,11 +92,7 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
     if session.is_restricted:
         return _set_restricted(session, name, value, why, origin)
     before = session.rows("SELECT value FROM switch WHERE name = ?", (name,))
-    others = _other_scopes(session, value) if name == MODE else []
-    if name == FREEZE and value == "off":
-        others = [
-            row.name for row in session.rows("SELECT name FROM switch WHERE name LIKE 'freeze %' AND value = 'on'")
-        ]
+    others = _set_along(session, name, value)
     if before and before[0][0] == value and not others:
         return False
     for switch in (name, *others):
@@ -114,7 +110,12 @@ def _set_restricted(session: Session, name: str, value: str, why: str, origin: s
     return bool(session.rows("SELECT headway_switch(?, ?, ?, ?) AS is_new", (name, value, why, origin))[0].is_new)
 
 
-def _other_scopes(session: Session, value: str) -> list[str]:
+def _set_along(session: Session, name: str, value: str) -> list[str]:
+    """The switches that are set along: every scope with the mode of the estate, the freeze of each login with a thaw."""
+    if (name, value) == (FREEZE, "off"):
+        return [row.name for row in session.rows("SELECT name FROM switch WHERE name LIKE 'freeze %' AND value = 'on'")]
+    if name != MODE:
+        return []
     rows = session.rows("SELECT name FROM switch WHERE value <> ? ORDER BY name", (value,))
     return [row.name for row in rows if row.name.partition(" ")[0] in SCOPES and " " in row.name]
 

@@ -13,7 +13,7 @@ PLACE = "HEADWAY_VISITOR_FROM"
 RESERVED = ("headway",)
 _VALID_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\\-]{0,63}", re.ASCII)
 _NOT_THE_VISITORS = ("user", "password", "passfile", "service", "sslpassword", "options")
-"""Settings of libpq that sign in somebody, or act as somebody else."""
+"""Settings of libpq with the login, credentials or role of another user."""
 
 
 class Visitor(NamedTuple):

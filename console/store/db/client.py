@@ -103,11 +103,11 @@ _LOCK_HOLDERS = (
     " WHERE l.relation IN (CAST('switch' AS regclass), CAST('plan' AS regclass), CAST('lease' AS regclass))"
     " AND l.mode = 'RowExclusiveLock' AND l.granted ORDER BY 1, 2"
 )
-"""Sessions with a transaction that has written to what clients wait for."""
+"""Sessions whose open transaction has written a table that clients wait for."""
 
 
 def _lock_holders(url: str) -> str:
-    """Who else writes: "mallory (process 4711)"."""
+    """The sessions of `_LOCK_HOLDERS` as text: "mallory (process 4711)"."""
     with client_transaction(url, writes=False) as session:
         holders = [f"{row.login} (process {row.pid})" for row in session.rows(_LOCK_HOLDERS)]
     return ", ".join(holders) or "another session"

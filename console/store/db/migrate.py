@@ -30,7 +30,7 @@ _VERSION_TABLE = (
     "CREATE TABLE IF NOT EXISTS alembic_version"
     " (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
 )
-"""On PostgreSQL its lock lets one engine migrate at a time; unlike an advisory lock, only its writers can take it."""
+"""On PostgreSQL its lock lets one engine migrate at a time; unlike an advisory lock, it needs write access."""
 
 
 def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:

@@ -101,8 +101,8 @@ class WriteSession(Session, Protocol):
 
 def lock_writers(session: Session) -> None:
     """On PostgreSQL: one writer at a time until the transaction ends, so that changed_seq follows commits and the audit
-    is one chain. The lock is a row, which clients with the roles of grants.sql cannot lock (an advisory lock anybody
-    can). A writer without a connection loses its transaction after ten seconds, not after TCP's timeout."""
+    is one chain. The lock is a row, which clients with the roles of grants.sql cannot lock (any login can take an
+    advisory lock). A writer without a connection loses its transaction after ten seconds, not after TCP's timeout."""
     if not session.rows(_LOCK_WRITERS):
         session.rows(_LOCKED_ROW)
         session.rows(_LOCK_WRITERS)

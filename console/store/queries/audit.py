@@ -66,7 +66,7 @@ class ApprovalView:
     run_id: int | None = None
     job_id: int | None = None
     digest: str = ""
-    """Of what is shown here: the approval is for nothing else (`store.approvals.approval_digest`)."""
+    """`store.approvals.approval_digest`: an approval covers the facts shown here and no others."""
 
     def previewed(self, preview: Mapping[str, Any]) -> ApprovalView:
         """With the preview's texts."""
@@ -179,7 +179,7 @@ MAX_UNREADABLE = 500
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Whether JSON has more levels than `depth`: what prints it is recursive."""
+    """Whether a JSON value has more levels than `depth`; printing it recurses."""
     level = [value]
     for _ in range(depth):
         groups = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
