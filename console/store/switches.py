@@ -111,7 +111,7 @@ def _set_restricted(session: Session, name: str, value: str, why: str, origin: s
 
 
 def _set_along(session: Session, name: str, value: str) -> list[str]:
-    """The switches that are set along: every scope with the mode of the estate, the freeze of each login with a thaw."""
+    """The switches set along: every scope with the mode of the estate, the freeze of each login with a thaw."""
     if (name, value) == (FREEZE, "off"):
         return [row.name for row in session.rows("SELECT name FROM switch WHERE name LIKE 'freeze %' AND value = 'on'")]
     if name != MODE:
