@@ -119,6 +119,8 @@ BEGIN
     IF arguments::jsonb ? 'from' THEN
         arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
     END IF;
+    PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state = 'asked' AND r.asked_by = session_user),
+        'at most 100 unanswered requests of one login');
     INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)
     VALUES (kind, arguments, session_user, headway_now_us(), 'asked', '{}') RETURNING id INTO number;
     RETURN number;
@@ -150,6 +152,8 @@ BEGIN
         parameters := jsonb_set(parameters::jsonb, '{by}', to_jsonb(
             left(regexp_replace(session_user, '[^A-Za-z0-9_.@+-]', '-', 'g'), 64)))::text;
     END IF;
+    PERFORM headway_check(1000 > (SELECT count(*) FROM action a WHERE a.requested_by = session_user AND a.origin = 'person'
+        AND a.requested_us > headway_now_us() - 3600000000), 'at most 1,000 actions of one login in an hour');
     why := headway_line(why, 2000);
     INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,
         requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,
@@ -183,6 +187,8 @@ BEGIN
     PERFORM headway_check(length(key) BETWEEN 1 AND 200, 'a plan has a key');
     PERFORM headway_check(kind IN ('recovery', 'backfill', 'bulk'), 'no kind of plan');
     PERFORM headway_check(at_once BETWEEN 1 AND 1000, 'at_once is 1 to 1000');
+    PERFORM headway_check(100 > (SELECT count(*) FROM plan p WHERE p.requested_by = session_user
+        AND p.requested_us > headway_now_us() - 3600000000), 'at most 100 plans of one login in an hour');
     PERFORM headway_check(octet_length(steps) <= 4000000, 'the steps are more than 4,000,000 bytes');
     given := steps::jsonb;
     PERFORM headway_check(jsonb_typeof(given) = 'array', 'steps are a JSON array');

@@ -329,6 +329,19 @@ def alerts(bench: Bench, of: str) -> list[tuple[str, str]]:
     return [(title, body) for _, title, body in bench.sink.got if of in title]
 
 
+def test_an_approval_is_of_what_was_shown(strict: Bench, be: Be) -> None:
+    be("alice")
+    key = ask(strict)
+    step(strict)
+    shown = strict.digest(key)
+    with strict.store.write(None) as session:
+        session.rows("UPDATE action SET parameters = ? WHERE key = ?", ('{"conf": {"all": true}}', key))
+    be("carol")
+    refused = f"it is not what was shown: it has changed. Fix: headway action approve {key} shows it again"
+    assert (False, refused) == answer(strict, strict.requests().approve(key, shown))
+    assert (True, "") == answer(strict, strict.requests().approve(key, strict.digest(key)))
+
+
 def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict: Bench, be: Be) -> None:
     be("alice")
     key = ask(strict)

@@ -151,7 +151,7 @@ def test_no_call_of_any_function_gains_a_right_or_stops_the_engine(shared: Team)
 
     assert [] == [surprise for attacker in attackers for surprise in attacker.surprises][:5]
     assert (0, True) == (attackers[0].done, all(attacker.done for attacker in attackers[1:]))
-    assert max(took) < 5, sorted(took)[-5:]
+    assert max(took) < 10, sorted(took)[-5:]  # in one process with those who call
     own = {attacker.login: attacker.keys for attacker in attackers}
     for key, by, origin, approved in shared.rows("SELECT key, requested_by, origin, approved_by FROM action"):
         assert origin == "plan" or key in own[by]

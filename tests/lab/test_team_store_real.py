@@ -544,6 +544,20 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
     assert ["rerun fake/extract"] == json.loads(entries[0][2])["steps"]
 
 
+def test_one_login_requests_no_more_than_the_engine_can_follow(shared: Team) -> None:
+    with shared.connect("alice") as connection:
+        for number in range(100):
+            call(connection, "headway_ask", *FUNCTIONS["headway_ask"])
+            call(connection, "headway_start_plan", *changed(PLAN, {0: f"plan {number}"}))
+        for name, limit in (
+            ("headway_ask", "100 unanswered requests"),
+            ("headway_start_plan", "100 plans of one login"),
+        ):
+            with pytest.raises(psycopg.DataError, match=f"at most {limit}"):
+                call(connection, name, *FUNCTIONS[name])
+    shared.call("ada", "headway_start_plan", *changed(PLAN, {0: "hers"}))
+
+
 def test_what_was_approved_is_what_was_shown(shared: Team) -> None:
     shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
     shared.parts.sync_config(shared.fence)
