@@ -29,6 +29,8 @@ class Modes:
 
     frozen: SwitchState | None = None
     estate_live: bool = True
+    has_mode: bool = True
+    """False before the engine has stored a config's mode: actions are in shadow, its alerts about itself are not."""
     scoped: dict[str, bool] = field(default_factory=dict)
     """`switch_name` -> live; other scopes follow the estate."""
 
@@ -89,6 +91,7 @@ def parse_modes(rows: Iterable[tuple[str, SwitchState]]) -> Modes:
     return Modes(
         frozen=frozen[0] if frozen else None,
         estate_live=estate is not None and estate.value == "live",
+        has_mode=estate is not None,
         scoped={name: switch.value == "live" for name, switch in switches.items() if name in scoped},
     )
 

@@ -188,7 +188,7 @@ def _routes_of_job(session: WriteSession, audience: AlertRouting, job_id: int | 
     modes = switches.load_modes(session)
     subject = access.action_subject(session, job_id) if job_id is not None else None
     services = [name for name, _ in subject.services] if subject is not None else []
-    is_live = modes.estate_live if subject is None else modes.system_is_live(subject.system)
+    is_live = modes.system_is_live(subject.system) if subject is not None else modes.estate_live or not modes.has_mode
     if not is_live and not any(map(modes.service_is_live, services)):
         return [audience.shadow] if audience.shadow else []
     rows = session.rows("SELECT notify FROM job WHERE id = ?", (job_id,))
