@@ -93,7 +93,7 @@ def _unfinished_upstreams(reads: Queries, hold: HoldView) -> list[str]:
 
 
 def _hold_line(hold: HoldView) -> str:
-    return f"{hold.reason} (hold {hold.key}, until {timestamp(hold.until)})"
+    return f"{hold.explanation} (hold {hold.key}, until {timestamp(hold.until)})"
 
 
 def run_holds(arguments: argparse.Namespace) -> int:
@@ -122,7 +122,7 @@ def _list_from_store(arguments: argparse.Namespace) -> int:
             ValueColumn("by", lambda hold: hold.held_by, drop=4),
             ValueColumn("hold", lambda hold: hold.key, drop=1),
             ValueColumn("last seen", lambda hold: clock_cell(hold.seen, "", now), drop=2),
-            ValueColumn("why", lambda hold: hold.reason, 12),
+            ValueColumn("why", lambda hold: hold.explanation, 12),
         ),
     )
     if modes.frozen is not None and holds and not arguments.json:

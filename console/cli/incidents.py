@@ -286,7 +286,7 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
     saved = [night for night in services if night.is_saved and (night.deadline <= now or night.delivered is not None)]
     opened = [incident for incident in view.opened if incident.closed is not None]
     closed = [incident for incident in view.closed if incident not in view.opened]
-    holds = [f"{hold.job}: {hold.reason}, by {hold.held_by}, until {timestamp(hold.until)}" for hold in view.holds]
+    holds = [f"{hold.job}: {hold.explanation}, by {hold.held_by}, until {timestamp(hold.until)}" for hold in view.holds]
     stale = [f"{name}: {why}, last seen {timestamp(at)}" for name, at, why in view.stale]
     return [
         ReportSection("Open incidents", [handover_incident_line(incident, view) for incident in view.open]),

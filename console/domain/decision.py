@@ -255,7 +255,7 @@ class HoldDecision:
     """Key of a pending action to withdraw."""
     event: str = ""
     """Line for the timeline of its incident; empty: none."""
-    tells: str = ""
+    attention_reason: str = ""
     """Why a person must be notified; empty: not needed."""
 
 

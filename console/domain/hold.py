@@ -44,21 +44,49 @@ ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW}
 _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOUND})
 
 
-RELEASE_FAILED = "it cannot be released: "
-"""Prefix of the text of a hold whose release failed; the reason follows."""
-NOT_NEEDED = "not needed: "
-"""Prefix of the text of a hold that waited for a failure that did not happen; the good upstream follows."""
-NOT_SENT_IN_TIME = "it could not be sent before its start"
-"""Why a hold was abandoned that could not be placed before its start."""
-ENABLED_AT_SOURCE = "a person enabled it at its source"
-"""Why a hold ended whose mark remained at the source."""
+class HoldReason(StrEnum):
+    """Why a hold is in its state. Decisions read the reason, people its text."""
+
+    OTHER = "other"
+    """Its detail is the whole text."""
+    AWAITS_UPSTREAM = "awaits_upstream"
+    """Detail: the condition that it waits for."""
+    AWAITS_PLAN = "awaits_plan"
+    BY_PERSON = "by_person"
+    """Detail: the person."""
+    NOT_SENT_IN_TIME = "not_sent_in_time"
+    """Abandoned: it could not be placed before its start."""
+    NOT_NEEDED = "not_needed"
+    """It waited for a failure that did not happen. Detail: the good upstream."""
+    RELEASE_FAILED = "release_failed"
+    """Detail: the refusal."""
+    ENABLED_AT_SOURCE = "enabled_at_source"
+    """A person enabled the job; our mark remained. Detail: MARK_REMOVED once it is removed."""
+    MARK_LEFT = "mark_left"
+    """The hold had ended in the store; our mark remained. Detail as before."""
+    MARK_GONE = "mark_gone"
+    """A person removed our mark."""
+
+    def text(self, detail: str = "") -> str:
+        return f"{_REASON_TEXT[self]}{detail}"
 
 
-MARK_LEFT = "our mark was left at its source"
-"""For a hold that had ended in the store."""
-RELEASED_AT_SOURCE = "released by a person"
-"""Suffix of the text of a hold whose mark a person removed."""
+_REASON_TEXT = {
+    HoldReason.OTHER: "",
+    HoldReason.AWAITS_UPSTREAM: "until ",
+    HoldReason.AWAITS_PLAN: "while a plan repairs what it reads",
+    HoldReason.BY_PERSON: "by ",
+    HoldReason.NOT_SENT_IN_TIME: "it could not be sent before its start",
+    HoldReason.NOT_NEEDED: "not needed: ",
+    HoldReason.RELEASE_FAILED: "it cannot be released: ",
+    HoldReason.ENABLED_AT_SOURCE: "a person enabled it at its source",
+    HoldReason.MARK_LEFT: "our mark was left at its source",
+    HoldReason.MARK_GONE: "its mark is gone from its source: released by a person",
+}
+"""The detail follows."""
 MARK_REMOVED = "; our mark is gone"
+RELEASED_BY_PERSON = frozenset({HoldReason.ENABLED_AT_SOURCE, HoldReason.MARK_GONE})
+"""Their period is not held again."""
 
 MAX_HOLD = timedelta(days=30)
 """Maximum duration. Longer pauses belong into the scheduler."""
@@ -120,8 +148,10 @@ def _until_text(until: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HoldActionFacts:
+    """An action of a hold: the one that places it, releases it, or makes its start."""
+
     state: str
-    words: str
+    text: str
     ended_at: datetime | None
     unsent: bool
     """True if it ended and never reached the scheduler: it may be requested again."""
@@ -152,17 +182,23 @@ class HoldFacts:
     ended_at: datetime | None = None
     release_key: str | None = None
     start_key: str | None = None
-    words: str = ""
+    reason: HoldReason = HoldReason.OTHER
+    detail: str = ""
+    """It completes the text of the reason."""
     place: HoldActionFacts | None = None
     release: HoldActionFacts | None = None
     start: HoldActionFacts | None = None
-    is_let_go_by_plan: bool = False
+    is_released_by_plan: bool = False
     """True if a step of its running plan releases it."""
-
-    is_told_by_plan: bool = False
+    is_reported_by_plan: bool = False
     """True if its plan reports that it cannot be released."""
     plan_until: datetime | None = None
     """Until when a running plan wants the job held; None without such a plan."""
+
+    @property
+    def text(self) -> str:
+        """Text of its reason."""
+        return self.reason.text(self.detail)
 
     @property
     def is_of_plan(self) -> bool:
@@ -196,7 +232,9 @@ class HoldView:
     """The job that it waits for; empty for a manual hold."""
     held_by: str
     why: str
-    words: str
+    """The reason given by its holder."""
+    reason: HoldReason
+    detail: str
     placed: datetime | None
     until: datetime
     due: datetime | None
@@ -209,12 +247,13 @@ class HoldView:
     """When the scheduler last reported the hold; it is read about once a minute."""
 
     @property
-    def reason(self) -> str:
-        """The reason given by the holder, then the reason of its state."""
-        if not self.why or (self.kind != "person" and self.words.startswith(RELEASE_FAILED)):
-            return self.words  # the upstream is good: why it was held no longer matters
-        is_said = self.why.startswith(self.words) or self.words == f"by {self.held_by}"
-        return self.why if is_said else f"{self.why}; {self.words}"
+    def explanation(self) -> str:
+        """The reason given by its holder, then that of its state."""
+        text = self.reason.text(self.detail)
+        if not self.why or (self.kind != "person" and self.reason is HoldReason.RELEASE_FAILED):
+            return text  # the upstream is good: why it was held no longer matters
+        is_stated = self.why.startswith(text) or self.reason is HoldReason.BY_PERSON
+        return self.why if is_stated else f"{self.why}; {text}"
 
     @property
     def status_text(self) -> str:

@@ -334,6 +334,7 @@ class StepProgress:
     """The state of its run when the plan started; empty if not recorded."""
     hold_state: str = ""
     """Empty without a hold by its action."""
+    hold_reason: str = ""
     job_id: int = 0
     start: datetime | None = None
     """Of a hold: the start that it prevents."""

@@ -15,15 +15,7 @@ from connectors.sdk.contract import NativeHold
 from console.domain.decision import HoldDecision, PolicyAction
 from console.domain.dependency import DependencyMode
 from console.domain.estate import RunFacts, TargetFacts
-from console.domain.hold import (
-    ENABLED_AT_SOURCE,
-    MARK_LEFT,
-    MARK_REMOVED,
-    RELEASED_AT_SOURCE,
-    HoldFacts,
-    HoldState,
-    hold_end,
-)
+from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import micros, optional_micros
 from console.store import access, alerts, audit
 from console.store.actions import ActionStep, move_action
@@ -67,13 +59,13 @@ def write_holds(
         if not _write(session, seq, decision):
             continue
         if decision.withdraws:
-            step = ActionStep("refused", decision.hold.words, ended=True)
+            step = ActionStep("refused", decision.hold.text, ended=True)
             move_action(session, decision.withdraws, "requested", step, now_us)
         if decision.action is not None:
             _request_action(session, decision.action, now_us)
         if decision.event:
             _record_event(session, now_us, decision.event, decision.hold.job_id, encode_name(decision.hold.period_key))
-        if decision.tells:
+        if decision.attention_reason:
             _request_attention(session, audience, decision, now_us)
 
 
@@ -130,7 +122,8 @@ def _adopt(session: WriteSession, seq: Callable[[], int], now_us: int) -> None:
             until=until,
             due_at=None,
             period_key="",
-            words=f"by {row.requested_by}",
+            reason=HoldReason.BY_PERSON,
+            detail=row.requested_by,
         )
         _write(session, seq, HoldDecision(hold, None))
     for release, hold_key in _requested_releases(session, now_us):
@@ -152,7 +145,7 @@ def _write(session: WriteSession, seq: Callable[[], int], decision: HoldDecision
         "due_us": optional_micros(hold.due_at), "period_key": encode_name(hold.period_key),
         "placed_us": optional_micros(hold.placed_at), "released_us": optional_micros(hold.released_at),
         "ended_us": optional_micros(hold.ended_at), "release_key": hold.release_key, "start_key": hold.start_key,
-        "words": clean(hold.words, MAX_TEXT),
+        "reason": hold.reason.value, "detail": clean(hold.detail, MAX_TEXT),
     }  # fmt: skip
     if decision.was is None:
         return _insert(session, {"key": hold.key, "job_id": hold.job_id, **columns, "changed_seq": seq()})
@@ -203,7 +196,7 @@ def _request_attention(session: WriteSession, audience: AlertRouting, decision: 
         key=hold.release_key or hold.key,
         title="a hold cannot be released",
         about=f"{row.name}, held by {hold.held_by} (hold {hold.key})",
-        why=decision.tells,
+        why=decision.attention_reason,
         mend=fixes,
         by=POLICY_ACTOR,
         incident_id=row.incident_id,
@@ -268,7 +261,7 @@ class _StoredHold:
     kind: str
     placed_us: int | None
     ended_us: int | None
-    words: str
+    reason: HoldReason
 
     def is_missed(self, mark: NativeHold | None, checked_us: int) -> bool:
         """True if its mark is missing or, while clearing, removed. Placing and releasing are judged by their
@@ -313,7 +306,7 @@ def jobs_to_verify(store: Database, target_id: int, now: datetime) -> tuple[str,
 def reconcile_marks(
     store: Database,
     target_id: int,
-    found: Iterable[NativeHold],
+    reported: Iterable[NativeHold],
     missed: frozenset[str],
     checked_at: datetime,
     now: datetime,
@@ -328,7 +321,7 @@ def reconcile_marks(
     A mark known from another target is a copy (a cloned crontab): it changes nothing, and its job counts as paused.
     Raises LeaseLost.
     """
-    marks = {mark.mark.id: mark for mark in found}
+    marks = {mark.mark.id: mark for mark in reported}
     checked_us, now_us = micros(checked_at), micros(now)
     with store.read() as session:
         known, elsewhere = _stored_holds(session, target_id, list(marks))
@@ -354,7 +347,7 @@ def reconcile_marks(
 
 
 _SELECT_STORED = (
-    "SELECT j.target_id, h.key, h.state, h.job_id, h.kind, h.placed_us, h.ended_us, h.words FROM hold h"
+    "SELECT j.target_id, h.key, h.state, h.job_id, h.kind, h.placed_us, h.ended_us, h.reason FROM hold h"
     " JOIN job j ON j.id = h.job_id"
 )
 
@@ -366,7 +359,9 @@ def _stored_holds(session: WriteSession, target_id: int, keys: list[str]) -> tup
         _SELECT_STORED.replace("FROM hold h", "FROM {keys} JOIN hold h ON h.key = k.a"), sorted(keys)
     )
     here = {
-        row.key: from_row(_StoredHold, row, state=HoldState(row.state)) for row in rows if row.target_id == target_id
+        row.key: from_row(_StoredHold, row, state=HoldState(row.state), reason=HoldReason(row.reason))
+        for row in rows
+        if row.target_id == target_id
     }
     return list(here.values()), {row.key for row in rows} - here.keys()
 
@@ -376,24 +371,25 @@ def _move(
 ) -> None:
     """Only from the state that the check saw. A hold that is held again was not released; a clearing one is being
     released from now on."""
+    reason, detail = HoldReason.MARK_GONE, ""
     if after is HoldState.CLEARING:
-        text = MARK_LEFT if hold.state.is_over else ENABLED_AT_SOURCE
-        event = f"{text}: the hold has ended, and our mark is removed there"
-    else:
-        text = f"its mark is gone from its source: {RELEASED_AT_SOURCE}"
-        if hold.state is HoldState.CLEARING:
-            text = f"{hold.words}{MARK_REMOVED}"
-        elif mark is not None and not mark.bare:
-            text = f"recovered: its mark is at its source, though it was {hold.state}: {clean_line(mark.where)}"
-        event = text
+        reason = HoldReason.MARK_LEFT if hold.state.is_over else HoldReason.ENABLED_AT_SOURCE
+    elif hold.state is HoldState.CLEARING:
+        reason, detail = hold.reason, MARK_REMOVED
+    elif mark is not None and not mark.bare:
+        reason = HoldReason.OTHER
+        detail = f"recovered: its mark is at its source, though it was {hold.state}: {clean_line(mark.where)}"
+    event = reason.text(detail)
+    if after is HoldState.CLEARING:
+        event += ": the hold has ended, and our mark is removed there"
     ended = now_us if after.is_over else None
     is_held, is_clearing = after is HoldState.HELD, after is HoldState.CLEARING
     moved = session.rows(
-        "UPDATE hold SET state = ?, ended_us = ?, words = ?, changed_seq = ?, placed_us = COALESCE(placed_us, ?),"
-        " released_us = CASE WHEN ? THEN NULL WHEN ? THEN CAST(? AS BIGINT) ELSE released_us END"
-        " WHERE key = ? AND state = ? RETURNING period_key",
-        (after.value, ended, clean(text, MAX_TEXT), seq, now_us, is_held, is_clearing, now_us, hold.key,
-         hold.state.value),
+        "UPDATE hold SET state = ?, ended_us = ?, reason = ?, detail = ?, changed_seq = ?, placed_us ="
+        " COALESCE(placed_us, ?), released_us = CASE WHEN ? THEN NULL WHEN ? THEN CAST(? AS BIGINT) ELSE released_us"
+        " END WHERE key = ? AND state = ? RETURNING period_key",
+        (after.value, ended, reason.value, clean(detail, MAX_TEXT), seq, now_us, is_held, is_clearing, now_us,
+         hold.key, hold.state.value),
     )  # fmt: skip
     for row in moved:
         name = _job_name(session, hold.job_id)
@@ -412,7 +408,7 @@ def _record_foreign_mark(session: WriteSession, target_id: int, mark: NativeHold
     values = {
         "key": mark.mark.id, "job_id": job.id, "kind": "found", "mode": "hold", "state": "found", "held_by": by,
         "why": "", "until_us": micros(mark.mark.until), "bd": "", "period_key": "", "placed_us": now_us,
-        "words": clean(text, MAX_TEXT), "changed_seq": seq,
+        "reason": HoldReason.OTHER.value, "detail": clean(text, MAX_TEXT), "changed_seq": seq,
     }  # fmt: skip
     is_new = _insert(session, values)
     if is_new:

@@ -385,4 +385,4 @@ def test_an_expired_hold_is_shown_as_over_only_when_asked_for(night: Night, caps
     capsys.readouterr()
     run(night, "hold", "--all", "--json")
     [over] = [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
-    assert over["words"].startswith("released at 10:01 UTC and not started; fake/extract is not good")
+    assert over["detail"].startswith("released at 10:01 UTC and not started; fake/extract is not good")

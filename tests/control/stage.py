@@ -14,13 +14,14 @@ from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState, Verb
 from console.control.evaluate import evaluate
 from console.control.expectations.expected_runs import expect_runs
-from console.control.holds.state_machine import decide_holds, may_have_run, why_not_started
+from console.control.holds.starts import may_have_run, start_refusal
+from console.control.holds.state_machine import decide_holds
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import without_own_pauses
 from console.domain.decision import Decisions, HoldDecision, PolicyAction
 from console.domain.dependency import DependencyMode, DependencyOrigin
 from console.domain.estate import DependencyFacts, Estate, JobFacts
-from console.domain.hold import ENABLED_AT_SOURCE, HoldActionFacts, HoldFacts, HoldState
+from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState
 from console.domain.switches import Modes
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, job, target
@@ -156,7 +157,7 @@ class Stage(Ledger):
             return False
         hold = next(each for each in self._facts() if each.start_key == key)
         runs = [run for run in self.estate.runs if run.job_id == self.load.id]
-        if why := why_not_started(hold, runs, self.now):
+        if why := start_refusal(hold, runs, self.now):
             one.state, one.words, one.ended_at = "refused", why, self.now
         unseen = may_have_run(self.estate.targets[2], self.now)
         return bool(why) or unseen or any(self.now - TAKES < at <= self.now for at, _ in self.source.starts)
@@ -259,10 +260,12 @@ class Stage(Ledger):
         for key, hold in self.held.items():
             if hold.state is HoldState.HELD and self.source.mark != key:
                 self.held[key] = replace(
-                    hold, state=HoldState.RELEASED, ended_at=self.now, words="released by a person"
+                    hold, state=HoldState.RELEASED, ended_at=self.now, reason=HoldReason.MARK_GONE, detail=""
                 )
             elif hold.state is HoldState.HELD and self.source.undone:
-                self.held[key] = replace(hold, state=HoldState.CLEARING, released_at=self.now, words=ENABLED_AT_SOURCE)
+                self.held[key] = replace(
+                    hold, state=HoldState.CLEARING, released_at=self.now, reason=HoldReason.ENABLED_AT_SOURCE, detail=""
+                )
 
     def freeze(self, modes: Modes) -> None:
         self.estate = replace(self.estate, modes=modes)

@@ -14,7 +14,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.domain.decision import Decisions, HoldDecision, MemberVerdict, PolicyAction
 from console.domain.dependency import DependencyMode, ScheduleView
 from console.domain.estate import CancelFacts, EvaluationSettings
-from console.domain.hold import HoldFacts, HoldState
+from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.domain.ids import micros
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
@@ -35,7 +35,8 @@ def hold(night: Estate, **changes: object) -> HoldFacts:
     """load_stock is held at 03:00 for what it is due at 03:10."""
     facts = HoldFacts(
         KEY, night.job_id(STOCK), night.job_id(), BD, "reactive", DependencyMode.HOLD, HoldState.PLACING, "headway",
-        "until extract_orders is good", at("09:10"), at("03:10"), instant_key(at("03:10")), words="until it is good",
+        "until extract_orders is good", at("09:10"), at("03:10"), instant_key(at("03:10")),
+        reason=HoldReason.AWAITS_UPSTREAM, detail="it is good",
     )  # fmt: skip
     return replace(facts, **changes)  # type: ignore[arg-type]
 
@@ -113,7 +114,9 @@ def test_a_try_of_last_week_for_a_start_that_is_still_ahead_is_not_forgotten(nig
 
 def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> None:
     decide(night, placed(night))
-    over = hold(night, state=HoldState.FAILED, ended_at=at("03:10"), words="nobody could send it")
+    over = hold(
+        night, state=HoldState.FAILED, ended_at=at("03:10"), reason=HoldReason.OTHER, detail="nobody could send it"
+    )
     decide(night, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:10")
     assert ("refused", "nobody could send it") == night.one("SELECT state, words FROM action")
     assert ["request hold", "refuse hold"] == [row[0] for row in night.rows("SELECT verb FROM audit ORDER BY seq")]
@@ -130,7 +133,9 @@ def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Est
             (extract, stock),
         )
     decide(served, placed(served))
-    over = hold(served, state=HoldState.FAILED, ended_at=at("03:01"), words="it has no run yet")
+    over = hold(
+        served, state=HoldState.FAILED, ended_at=at("03:01"), reason=HoldReason.OTHER, detail="it has no run yet"
+    )
     decide(served, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:01")
     held = f"etl-hosts/{STOCK} could not be held until {EXTRACT} succeeds when last tried (2026-11-20 03:01Z)"
     [words] = reads.warnings.dependency_faults()
@@ -172,7 +177,7 @@ def test_a_hold_whose_mark_two_looks_miss_was_released_by_a_person(night: Estate
     assert look(night, missed=KEY)
     [one] = stored(night)
     words = "its mark is gone from its source: released by a person"
-    assert (HoldState.RELEASED, at("03:30"), words) == (one.state, one.ended_at, one.words)
+    assert (HoldState.RELEASED, at("03:30"), words) == (one.state, one.ended_at, one.text)
     assert [f"etl-hosts/{STOCK} (hold {KEY}): {words}"] == events(night)
     assert not look(night, looked="03:31", missed=KEY)
 
@@ -225,13 +230,13 @@ def test_a_mark_that_our_own_release_left_is_taken_away_after_all(night: Estate)
     assert () == marked_jobs(night.store, night.host, at("04:22"))
     assert look(night, mark(bare=True))
     [one] = stored(night)
-    told = (one.state, one.released_at, one.words, one.ended_at)
+    told = (one.state, one.released_at, one.text, one.ended_at)
     assert (HoldState.CLEARING, at("03:30"), "our mark was left at its source", None) == told
     assert not look(night, looked="03:31", now="03:31")
     assert look(night, looked="03:32", now="03:32", missed=KEY)
     assert (HoldState.RELEASED, "our mark was left at its source; our mark is gone") == (
         stored(night)[0].state,
-        stored(night)[0].words,
+        stored(night)[0].text,
     )
 
 

@@ -19,7 +19,7 @@ from console.domain.filter import JobFilter
 from console.domain.handover import ServiceNight
 from console.domain.header import EngineView, HeaderView
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
-from console.domain.hold import HoldView
+from console.domain.hold import HoldReason, HoldView
 from console.domain.ids import micros
 from console.domain.incident import (
     AffectedServiceView,
@@ -548,8 +548,8 @@ def plan_of(draft: PlanDraft, number: int = 1, **changes: Any) -> PlanView:
 def hold(number: int = 1, **changes: Any) -> HoldView:
     view = HoldView(
         f"headway-hold-{number}", 2, LOAD, "warehouse-airflow", "held", "reactive", "hold", EXTRACT, "headway",
-        f"waits for {EXTRACT}", f"waits for {EXTRACT}", at("03:14"), at("09:14"), at("04:00"),
-        "scheduled__2026-11-20", None,
+        f"waits for {EXTRACT}", HoldReason.OTHER, f"waits for {EXTRACT}", at("03:14"), at("09:14"),
+        at("04:00"), "scheduled__2026-11-20", None,
     )  # fmt: skip
     return dataclasses.replace(view, **changes)
 

@@ -14,6 +14,7 @@ import pytest
 from textual.pilot import Pilot
 
 from console.domain.header import EngineView
+from console.domain.hold import HoldReason
 from console.tui.app.app import HeadwayApp
 from tests.tui.driving import Night
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
@@ -222,8 +223,8 @@ def test_an_incident_with_a_plan_that_goes_on(snap_compare: SnapCompare) -> None
 
 def _held(night: Night) -> None:
     night.reads.holds_ = [
-        hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, kind="person", held_by="mara", words="by mara",
-                     why="disk is being moved", due=None, upstream=""),
+        hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, kind="person", held_by="mara",
+                     reason=HoldReason.BY_PERSON, detail="mara", why="disk is being moved", due=None, upstream=""),
     ]  # fmt: skip
 
 

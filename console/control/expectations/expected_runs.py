@@ -366,7 +366,7 @@ def _dues(
     if not table.frequent:
         keys = {due.key for due in awaited}
         still_due = [due for due in _past_due(existing.values(), now) if due.key not in keys]
-        awaited += [due for due in still_due if ours.owes(due.key) or due.at >= accepted]
+        awaited += [due for due in still_due if ours.prevents(due.key) or due.at >= accepted]
         awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
     started = {run.period_at for run in existing.values() if has_started(run)}
     open_dues = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]

@@ -50,7 +50,7 @@ def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetim
     failed = [attempt for attempt in tries if attempt.state is HoldState.FAILED]
     if not failed or any(attempt.state not in (HoldState.FAILED, HoldState.PLACING) for attempt in tries):
         return ""
-    return max(failed, key=lambda one: one.ended_at or now).words
+    return max(failed, key=lambda attempt: attempt.ended_at or now).text
 
 
 def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str) -> str:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState, Verb
 from console.control.snapshot.runs import CLOCK_SKEW
-from console.domain.hold import NOT_SENT_IN_TIME, HoldState
+from console.domain.hold import HoldReason, HoldState
 from console.domain.plan import (
     ENDED_STEP_STATES,
     HOLD_VERBS,
@@ -62,9 +62,9 @@ def needs_no_hold(plan: PlanProgress, step: StepProgress) -> str:
     """Why a refused hold is not needed by the plan; empty if it is, and for another step."""
     if step.verb != Verb.HOLD:
         return ""
-    if words := _begun(plan, step):
-        return words
-    if step.action_words == NOT_SENT_IN_TIME:
+    if begun := _begun(plan, step):
+        return begun
+    if step.hold_reason == HoldReason.NOT_SENT_IN_TIME:
         return f"too late: {step.action_words}"
     if step.held_by:
         return f"it is held already by {step.held_by}"

@@ -67,7 +67,7 @@ def held_too_long_text(index: EstateIndex, day: ServiceForecast) -> str:
             zone, near = day.service.zone, index.now
             until = f" until {zoned_time(node.kept.until, zone, near)}" if node.kept.until is not None else ""
             name, by = index.name(node.job_id), zoned_time(day.deadline, zone, near)
-            return f"{name} is {node.kept.words}{until}: too late for {by}"
+            return f"{name} is {node.kept.text}{until}: too late for {by}"
     return ""
 
 

@@ -14,7 +14,7 @@ Runs from before the lookback are in `Estate.earlier`, as last judged.
 
 Gates. For a run that has started: was its input as wanted by then? What is unknown is not held against it, and what
 starts on a failure has read nothing. For a run still to start everything must be known
-(`console.control.holds.state_machine.conditions`).
+(`console.control.holds.conditions`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Effects of Headway's own holds on runs: a start that they keep back is held, not missed."""
+"""Effects of Headway's own holds on runs: a start that they prevent is held, not missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from connectors.sdk.states import RunState
 from console.domain.estate import Estate, JobFacts, runs_by_job
-from console.domain.hold import NOT_NEEDED, RELEASE_FAILED, HoldFacts, HoldState
+from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK
 
@@ -17,7 +17,7 @@ OVERDUE = timedelta(minutes=15)
 """After this a hold past its end needs a person: its runs count as missed."""
 UNDER_WAY = ("sending", "sent", "unknown")
 """A start that was or may have been sent: its run is awaited until the action ends."""
-_STANDS = (HoldState.HELD, HoldState.RELEASING, HoldState.FOUND)
+_PAUSING = (HoldState.HELD, HoldState.RELEASING, HoldState.FOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class JobHolds:
 
     holds: tuple[HoldFacts, ...] = ()
     upstreams: tuple[str, ...] = ()
-    """Of each of them: the upstream that is not good, cleaned; empty without one."""
+    """For each hold: its upstream that is not good, cleaned; empty without one."""
     pauses: bool = False
     """True while the reported pause is ours."""
     overdue: str = ""
@@ -35,18 +35,18 @@ class JobHolds:
     @staticmethod
     def by_job(estate: Estate, now: datetime) -> dict[int, JobHolds]:
         """The holds that were placed, by job."""
-        found: dict[int, list[HoldFacts]] = {}
-        wanted = {(hold.upstream_id, hold.business_date) for hold in estate.holds if not hold.state.is_over}
-        runs, done = runs_by_job(estate.runs) if wanted else {}, (RunState.SUCCEEDED, RunState.SKIPPED)
-        read = [run for job_id, _ in wanted for run in runs.get(job_id or 0, ())]
+        placed: dict[int, list[HoldFacts]] = {}
+        awaited = {(hold.upstream_id, hold.business_date) for hold in estate.holds if not hold.state.is_over}
+        runs, done = runs_by_job(estate.runs) if awaited else {}, (RunState.SUCCEEDED, RunState.SKIPPED)
+        read = [run for job_id, _ in awaited for run in runs.get(job_id or 0, ())]
         good = frozenset(
             (run.job_id, run.business_date)
             for run in read
-            if run.state in done and (run.job_id, run.business_date) in wanted
+            if run.state in done and (run.job_id, run.business_date) in awaited
         )
         for hold in estate.holds:
             if _is_placed(hold):
-                found.setdefault(hold.job_id, []).append(hold)
+                placed.setdefault(hold.job_id, []).append(hold)
         return {
             job_id: JobHolds(
                 tuple(holds),
@@ -54,7 +54,7 @@ class JobHolds:
                 pauses=any(_is_ours(hold, now) for hold in holds),
                 overdue=next((hold_text(hold, "") for hold in holds if _is_overdue(hold, now)), ""),
             )
-            for job_id, holds in found.items()
+            for job_id, holds in placed.items()
         }
 
     def as_ours(self, job: JobFacts) -> JobFacts:
@@ -62,7 +62,7 @@ class JobHolds:
         return replace(job, paused_since=None) if self.pauses and job.paused_since is not None else job
 
     def of(self, at: datetime, key: str, now: datetime) -> tuple[RunState, str] | None:
-        """State and reason of a run for that instant that has not started; None where no hold keeps it back."""
+        """State and reason of a run for that instant that has not started; None if no hold prevents it."""
         for hold, upstream in zip(self.holds, self.upstreams, strict=True):
             if not hold.state.holds_back or _is_overdue(hold, now):
                 continue
@@ -77,23 +77,23 @@ class JobHolds:
                 continue
             if key == hold.period_key and hold.start is not None and hold.start.state in UNDER_WAY:
                 return RunState.HELD, f"started by Headway: its run is awaited (hold {hold.key})"
-            if key == hold.period_key and hold.words.startswith(NOT_NEEDED):
-                return RunState.SKIPPED, f"{hold.words} (hold {hold.key})"
-            if key != hold.period_key and _stood_for(hold, at):
+            if key == hold.period_key and hold.reason is HoldReason.NOT_NEEDED:
+                return RunState.SKIPPED, f"{hold.text} (hold {hold.key})"
+            if key != hold.period_key and _is_replaced(hold, at):
                 return RunState.SKIPPED, f"not started (hold {hold.key}): the start after it replaces it"
         return None
 
-    def owes(self, key: str) -> bool:
-        """True where one of them kept that start back, or does."""
+    def prevents(self, key: str) -> bool:
+        """True if one of them prevents that start, or did."""
         return any(hold.period_key == key and hold.placed_at is not None for hold in self.holds)
 
     def why_missed(self, key: str) -> str:
-        """Outcome of the hold that kept that run back, for the reason of the miss; empty without one."""
+        """Outcome of the hold that prevented that run, for the reason of the miss; empty without one."""
         for hold in self.holds:
-            if hold.state is HoldState.RELEASED and hold.period_key == key and hold.words:
-                failed = hold.start is not None and hold.start.state == "failed" and hold.start.words not in hold.words
-                why = f": {hold.start.words}" if failed and hold.start is not None else ""
-                return f"; {hold.words}{why} (hold {hold.key})"
+            if hold.state is HoldState.RELEASED and hold.period_key == key and hold.text:
+                failed = hold.start is not None and hold.start.state == "failed" and hold.start.text not in hold.text
+                why = f": {hold.start.text}" if failed and hold.start is not None else ""
+                return f"; {hold.text}{why} (hold {hold.key})"
         return ""
 
 
@@ -109,47 +109,41 @@ def hold_text(hold: HoldFacts, upstream: str) -> str:
         return f"released by Headway: its start is awaited (hold {hold.key})"
     by = hold.held_by if hold.kind == "person" else "Headway"
     if is_stuck(hold):
-        return f"held by {by}, {hold.words} (hold {hold.key})"
+        return f"held by {by}, {hold.text} (hold {hold.key})"
     if hold.state is HoldState.RELEASING:
         return f"held by {by}, it is being released (hold {hold.key})"
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
         return f"held by {hold.held_by}{why} (hold {hold.key})"
-    waits = f" until {upstream} is good" if upstream else ""
-    if upstream and _says_more(hold.words, upstream):
-        waits = f" {hold.words}"
-    return f"held by Headway{waits} (hold {hold.key})"
-
-
-def _says_more(text: str, upstream: str) -> bool:
-    """True for a gate of several and for another condition: that this one is good is not what it waits for."""
-    names = text.removeprefix("until ").removesuffix(" is good").split(" and ")
-    return text.startswith("until ") and upstream not in names
+    if not upstream:
+        return f"held by Headway (hold {hold.key})"
+    condition = hold.text if hold.reason is HoldReason.AWAITS_UPSTREAM else f"until {upstream} is good"
+    return f"held by Headway {condition} (hold {hold.key})"
 
 
 def is_stuck(hold: HoldFacts) -> bool:
-    """True if its release failed: it is unknown how long it keeps its job back."""
-    return hold.state in (HoldState.HELD, HoldState.RELEASING) and hold.words.startswith(RELEASE_FAILED)
+    """True if its release failed: it is unknown how long it holds its job."""
+    return hold.state in (HoldState.HELD, HoldState.RELEASING) and hold.reason is HoldReason.RELEASE_FAILED
 
 
 @dataclass(frozen=True, slots=True)
 class HeldStart:
     """Why a start is held until a person releases it, whatever becomes good, and until when."""
 
-    words: str
+    text: str
     """ "held by mara: …", "paused at its source"."""
     until: datetime | None
     """When it is released by itself; None: unknown."""
 
 
 def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> HeldStart | None:
-    """None where nothing keeps it back. `due`: its instant, None where it has none."""
+    """None if nothing holds it. `due`: its instant; None without one."""
     job, mine = estate.jobs[job_id], [hold for hold in estate.holds if hold.job_id == job_id]
     for hold in mine:
         if is_stuck(hold):
             return HeldStart(hold_text(hold, ""), None)
-        is_a_persons = (hold.kind == "person" and not hold.is_let_go_by_plan) or hold.state is HoldState.FOUND
-        if is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
+        is_a_persons = (hold.kind == "person" and not hold.is_released_by_plan) or hold.state is HoldState.FOUND
+        if is_a_persons and hold.state in _PAUSING and not _is_overdue(hold, now):
             return HeldStart(hold_text(hold, ""), hold.until) if due is None or due < hold.until else None
     if job.paused_since is None or any(_is_placed(hold) and _is_ours(hold, now) for hold in mine):
         return None
@@ -157,9 +151,9 @@ def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: dateti
 
 
 def held_start_reason(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
-    """The words of what keeps it back; empty where nothing does. `due`: its instant, None where it has none."""
-    kept = held_start_of(estate, job_id, due, now)
-    return kept.words if kept is not None else ""
+    """Why that start is held; empty if it is not. `due`: its instant; None without one."""
+    start = held_start_of(estate, job_id, due, now)
+    return start.text if start is not None else ""
 
 
 def _is_placed(hold: HoldFacts) -> bool:
@@ -174,7 +168,7 @@ def _is_ours(hold: HoldFacts, now: datetime) -> bool:
 
 
 def _is_overdue(hold: HoldFacts, now: datetime) -> bool:
-    return hold.state in _STANDS and now >= hold.lasts_until + OVERDUE
+    return hold.state in _PAUSING and now >= hold.lasts_until + OVERDUE
 
 
 def _upstream(estate: Estate, hold: HoldFacts, good: frozenset[tuple[int, date]]) -> str:
@@ -184,7 +178,7 @@ def _upstream(estate: Estate, hold: HoldFacts, good: frozenset[tuple[int, date]]
     return clean_line(job.name)
 
 
-def _stood_for(hold: HoldFacts, at: datetime) -> bool:
+def _is_replaced(hold: HoldFacts, at: datetime) -> bool:
     """True for an instant that passed while it was held, before the one whose start came in the end."""
     if hold.placed_at is None or hold.due_at is None or hold.released_at is None:
         return False
@@ -192,19 +186,19 @@ def _stood_for(hold: HoldFacts, at: datetime) -> bool:
 
 
 def without_own_pauses(estate: Estate) -> Estate:
-    """The estate, where a pause that was ours when a schedule was accepted counts from after that: only what was asleep
-    by a person's hand is accepted as something that nothing starts."""
+    """The estate, in which a pause that was ours when a schedule was accepted begins after that: only a job paused by a
+    person is accepted as one that nothing starts."""
     if not estate.holds:
         return estate
     ours = dict(estate.jobs)
     for hold in estate.holds:
         job = ours.get(hold.job_id)
-        if job is not None and job.accepted_at is not None and _kept_asleep(hold, job):
+        if job is not None and job.accepted_at is not None and _was_paused_by(hold, job):
             ours[job.id] = replace(job, paused_since=job.accepted_at + TICK)
     return replace(estate, jobs=ours) if ours != estate.jobs else estate
 
 
-def _kept_asleep(hold: HoldFacts, job: JobFacts) -> bool:
+def _was_paused_by(hold: HoldFacts, job: JobFacts) -> bool:
     if hold.kind == "found" or hold.placed_at is None or job.accepted_at is None or job.paused_since is None:
         return False
     ended = hold.ended_at + LINGERS if hold.ended_at is not None else job.accepted_at

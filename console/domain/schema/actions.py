@@ -158,7 +158,9 @@ class Hold(SQLModel, table=True):
     released_us: int | None = big(default=None)
     """When it was released; while still held, when a release was first refused."""
     ended_us: int | None = big(default=None)
-    words: str = string()
+    reason: str = string("other")
+    """A HoldReason, which decisions read; `detail` completes its text."""
+    detail: str = string()
     changed_seq: int = big(default=0)
 
 

@@ -17,7 +17,7 @@ from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSp
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import STARTING, RunState, Verb
-from console.control.holds.state_machine import may_have_run, why_not_started
+from console.control.holds.starts import may_have_run, start_refusal
 from console.domain.ids import instant, micros
 from console.engine.actions import permission, previews, verification
 from console.engine.actions.in_flight import ActionsInFlight
@@ -122,7 +122,7 @@ class ActionStateMachine:
         start, now = pending_start(self._store, action.key), instant(self.now())
         if start is None:
             return True
-        if why := why_not_started(start.hold, start.runs, now):
+        if why := start_refusal(start.hold, start.runs, now):
             self.refuse(fence, action.key, why)
         elif may_have_run(start.target, now):
             text = "its system is unreachable: it may have started on its own schedule"

@@ -14,7 +14,7 @@ from console.domain.dependency import (
     UpstreamPeriod,
     UpstreamView,
 )
-from console.domain.hold import HoldView
+from console.domain.hold import HoldReason, HoldView
 from console.domain.ids import instant, micros, optional_instant
 from console.store.db.session import Row
 from console.store.errors import ItemNotFound
@@ -27,9 +27,9 @@ from console.store.row_values import from_row
 
 _HOLDS = (
     "SELECT h.key, h.job_id, j.name AS job, s.name AS system, h.state, h.kind, h.mode, u.name AS upstream, h.held_by,"
-    " h.why, h.words, h.placed_us, h.until_us, h.due_us, h.period_key, h.ended_us, h.release_key, h.start_key, CASE"
-    " WHEN h.state IN ('held', 'found') THEN COALESCE(h.seen_us, h.placed_us) END AS seen_us FROM hold h JOIN job j ON"
-    " j.id = h.job_id JOIN system s ON s.id = j.system_id LEFT JOIN job u ON u.id = h.upstream_id"
+    " h.why, h.reason, h.detail, h.placed_us, h.until_us, h.due_us, h.period_key, h.ended_us, h.release_key,"
+    " h.start_key, CASE WHEN h.state IN ('held', 'found') THEN COALESCE(h.seen_us, h.placed_us) END AS seen_us FROM"
+    " hold h JOIN job j ON j.id = h.job_id JOIN system s ON s.id = j.system_id LEFT JOIN job u ON u.id = h.upstream_id"
 )
 MAX_ENDED = 200
 """Ended holds listed at most, newest first."""
@@ -176,4 +176,4 @@ def _upstream(row: Row, run: Row | None, stale: dict[int, datetime | None]) -> U
 
 
 def _hold(row: Row) -> HoldView:
-    return from_row(HoldView, row, period_key=visible_state(row.period_key))
+    return from_row(HoldView, row, reason=HoldReason(row.reason), period_key=visible_state(row.period_key))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from console.domain.hold import HoldReason
 from console.domain.ids import instant, job_name, micros
 from console.domain.service import MAX_INSTANCES
 from console.domain.system import TargetView
@@ -31,11 +32,12 @@ LOST_SHOWN_FOR = timedelta(hours=48)
 REFUSED_SHOWN_FOR = timedelta(hours=48)
 """How long a refused hold of a dependency is shown, unless it holds again or ends before."""
 _REFUSED = (
-    "SELECT j.name, COALESCE(u.name, 'its upstream') AS upstream, h.words, h.ended_us FROM hold h JOIN action a ON"
-    " a.key = h.key JOIN job j ON j.id = h.job_id LEFT JOIN job u ON u.id = h.upstream_id WHERE h.ended_us >= ? AND"
-    " h.state = 'failed' AND a.state = 'refused' AND j.gone_since_us IS NULL AND NOT EXISTS (SELECT 1 FROM hold x WHERE"
-    " x.job_id = h.job_id AND x.placed_us > h.ended_us) AND EXISTS (SELECT 1 FROM dependency d JOIN job t ON t.id ="
-    " d.downstream_id WHERE d.mode <> 'observe' AND (t.id = j.id OR t.parent_id = j.id)) ORDER BY j.name, h.ended_us"
+    "SELECT j.name, COALESCE(u.name, 'its upstream') AS upstream, h.reason, h.detail, h.ended_us FROM hold h JOIN"
+    " action a ON a.key = h.key JOIN job j ON j.id = h.job_id LEFT JOIN job u ON u.id = h.upstream_id WHERE"
+    " h.ended_us >= ? AND h.state = 'failed' AND a.state = 'refused' AND j.gone_since_us IS NULL AND NOT EXISTS"
+    " (SELECT 1 FROM hold x WHERE x.job_id = h.job_id AND x.placed_us > h.ended_us) AND EXISTS (SELECT 1 FROM"
+    " dependency d JOIN job t ON t.id = d.downstream_id WHERE d.mode <> 'observe' AND (t.id = j.id OR t.parent_id ="
+    " j.id)) ORDER BY j.name, h.ended_us"
 )
 SUBMITTED_WITHIN = timedelta(hours=48)
 """Age of counted submissions."""
@@ -98,7 +100,8 @@ class WarningQueries(ContextQueries):
         faults: list[str] = json.loads(self.store.meta("backwards") or "[]")
         return faults + [
             f"{row.name} could not be held until {row.upstream} succeeds when last tried"
-            f" ({instant(row.ended_us):%Y-%m-%d %H:%M}Z): {row.words}. Until then it starts by its own schedule."
+            f" ({instant(row.ended_us):%Y-%m-%d %H:%M}Z): {HoldReason(row.reason).text(row.detail)}."
+            " Until then it starts by its own schedule."
             for row in {row.name: row for row in rows}.values()
         ]
 

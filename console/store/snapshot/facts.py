@@ -22,7 +22,7 @@ from console.domain.estate import (
     ServiceFacts,
     TargetFacts,
 )
-from console.domain.hold import HoldActionFacts, HoldFacts, HoldState, hold_end
+from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
 from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
@@ -267,13 +267,13 @@ _AWAITING = (
 """The jobs that a plan would hold, read once for all holds: stopped plans may have thousands of steps."""
 SELECT_HOLDS = (
     "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
-    " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words, (SELECT max(g.state)"
-    " FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state, w.parameters AS"
-    " awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us, p.origin AS place_origin,"
-    " r.state AS release_state, r.words AS release_words, r.ended_us AS release_ended_us, r.origin AS release_origin,"
-    " s.state AS start_state, s.words AS start_words, s.ended_us AS start_ended_us, s.origin AS start_origin FROM hold"
-    " h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT JOIN action s ON s.key ="
-    f" h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
+    " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
+    " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
+    " w.parameters AS awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us, p.origin"
+    " AS place_origin, r.state AS release_state, r.words AS release_words, r.ended_us AS release_ended_us, r.origin"
+    " AS release_origin, s.state AS start_state, s.words AS start_words, s.ended_us AS start_ended_us, s.origin AS"
+    " start_origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT"
+    f" JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
 )
 _SELECT_RECENT = (
     f"{SELECT_HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"
@@ -295,9 +295,10 @@ def hold_facts(row: Row) -> HoldFacts:
         business_date=date.fromisoformat(row.bd) if row.bd else None,
         mode=DependencyMode(row.mode),
         state=HoldState(row.state),
+        reason=HoldReason(row.reason),
         period_key=decode_name(row.period_key),
-        is_let_go_by_plan=row.plan_state == "running",
-        is_told_by_plan=row.plan_state in ("running", "stopped"),
+        is_released_by_plan=row.plan_state == "running",
+        is_reported_by_plan=row.plan_state in ("running", "stopped"),
         plan_until=hold_end(parse_object(row.awaits)) if row.awaits else None,
         place=_action(row, "place"),
         release=_action(row, "release"),

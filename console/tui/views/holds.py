@@ -46,7 +46,7 @@ def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
         (ctx.day(view.due), "dim"),
         (view.held_by, "dim"),
         (view.kind, "dim"),
-        (f"{view.reason}{seen}", "plain"),
+        (f"{view.explanation}{seen}", "plain"),
     )
 
 
@@ -90,4 +90,4 @@ class HoldsScreen(HeadwayScreen):
 
 
 def _filter_text(view: HoldView) -> str:
-    return f"{view.job} {view.why} {view.words} {view.held_by} state:{view.state} system:{view.system}"
+    return f"{view.job} {view.explanation} {view.held_by} state:{view.state} system:{view.system}"

@@ -12,7 +12,7 @@ from connectors.sdk.states import RunState, Verb
 from console.control.expectations.expected_runs import expect_runs
 from console.control.snapshot.holds import held_start_reason
 from console.domain.decision import HoldDecision
-from console.domain.hold import RELEASE_FAILED, HoldState
+from console.domain.hold import HoldReason, HoldState
 from console.domain.switches import Modes, SwitchState
 from tests.control.holds.test_state_machine import failed, reason, repaired
 from tests.control.stage import EXTRACT, LOAD, Stage
@@ -32,7 +32,7 @@ class Telling(Stage):
         self.reply = lambda action: None if self.mended or action.verb is not Verb.RELEASE else self.words
 
     def _keep_hold(self, one: HoldDecision) -> None:
-        self.told += [one.tells] if one.tells else []
+        self.told += [one.attention_reason] if one.attention_reason else []
         super()._keep_hold(one)
 
     def releases(self) -> list[timedelta]:
@@ -77,8 +77,7 @@ def test_what_cannot_be_let_go_stays_so_though_a_plan_would_hold_its_job() -> No
 
     stage.when("04:20", planned)
     stage.until("11:55")
-    words = stage.hold().words
-    assert (True, [NO_RIGHT]) == (words.startswith(RELEASE_FAILED), stage.told), words
+    assert (HoldReason.RELEASE_FAILED, [NO_RIGHT]) == (stage.hold().reason, stage.told), stage.hold()
     assert [] == [each for each in stage.events if "while a plan repairs" in each]
 
 
@@ -143,10 +142,10 @@ def test_an_upstream_that_is_red_again_is_what_it_waits_for_and_is_told_once() -
     )
     repaired(stage, "05:30")
     stage.until("05:20")
-    assert (HoldState.HELD, f"until {EXTRACT.name} is good") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.HELD, f"until {EXTRACT.name} is good") == (stage.hold().state, stage.hold().text)
     stage.until("07:00")
     assert (HoldState.HELD, [NO_RIGHT]) == (stage.hold().state, stage.told)
-    assert stage.hold().words.endswith(NO_RIGHT)
+    assert stage.hold().text.endswith(NO_RIGHT)
 
 
 def test_what_a_freeze_stopped_calls_nobody() -> None:

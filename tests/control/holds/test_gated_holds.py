@@ -42,7 +42,7 @@ def test_a_gate_of_two_holds_until_one_of_them_is_good() -> None:
     night.when("04:10", lambda: night.run(STOCK, "03:20", RunState.SUCCEEDED, **ended("04:00", 10)))
     night.until("04:05")
     words = f"until any of {EXTRACT.name} and {STOCK.name} is good"
-    assert words == night.hold().words
+    assert words == night.hold().text
     assert night.state(LOAD, "04:00").reason == f"held by Headway {words} (hold {night.hold().key})"
     night.until("05:00")
     [(began, by)] = night.started()
@@ -80,7 +80,7 @@ def test_what_runs_on_a_failure_is_let_go_and_not_started_once_its_upstream_is_g
     night.when(good, lambda: night.extract_ends(RunState.SUCCEEDED, "03:10", good))
     night.until("04:30")
     words = f"not needed: {EXTRACT.name} has not failed"
-    assert (HoldState.RELEASED, words, None) == (night.hold().state, night.hold().words, night.source.mark)
+    assert (HoldState.RELEASED, words, None) == (night.hold().state, night.hold().text, night.source.mark)
     assert [] == night.started()
     assert f"{LOAD.name} was released and not started; {words}" in night.events
     run = night.state(LOAD, "04:00")
@@ -122,7 +122,7 @@ def test_a_check_holds_until_it_was_seen_to_pass() -> None:
 
     night.when("04:10", looked)
     night.until("04:05")
-    assert "until check file passes" == night.hold().words
+    assert "until check file passes" == night.hold().text
     night.until("04:20")
     [(began, _)] = night.started()
     assert timedelta(0) <= began - at("04:10") <= timedelta(minutes=5)

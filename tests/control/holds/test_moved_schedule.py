@@ -151,7 +151,7 @@ def test_what_nothing_starts_any_more_is_let_go_and_not_started() -> None:
     assert (None, HoldState.RELEASED, "nothing came due while it was held") == (
         stage.source.mark,
         stage.hold().state,
-        stage.hold().words,
+        stage.hold().text,
     )
 
 

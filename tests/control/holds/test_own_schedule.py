@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.sdk.records import Schedule, instant_key
 from connectors.sdk.states import RunState
-from console.control.holds.state_machine import BEGINS_WITHIN
+from console.control.holds.starts import BEGINS_WITHIN
 from console.domain.decision import HoldDecision
 from console.domain.dependency import DependencyMode
 from console.domain.hold import HoldFacts, HoldState
@@ -102,7 +102,7 @@ def test_nothing_of_its_own_clock_is_due_while_a_start_of_ours_begins(night: Nig
     assert len(stage.ours) <= 1
     if not stage.ours and hold.due_at is not None:  # then its own clock has, or will have, started it
         said = "nothing is started: its schedule starts it at" in " ".join(stage.events)
-        assert said or hold.words == "its run has started", (night, hold, stage.events)
+        assert said or hold.text == "its run has started", (night, hold, stage.events)
 
 
 def test_a_release_between_two_instants_of_a_frequent_job_leaves_the_start_to_its_clock() -> None:

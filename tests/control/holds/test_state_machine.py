@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState, Verb
-from console.control.holds.state_machine import LATE
+from console.control.holds.starts import LATE
 from console.domain.decision import PolicyAction
 from console.domain.dependency import DependencyMode, EngineDown
-from console.domain.hold import HoldFacts, HoldState
+from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.domain.switches import Modes, SwitchState, switch_name
 from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Asked, Stage, hold_edge
@@ -79,7 +79,7 @@ def test_what_is_let_go_before_its_instant_is_started_by_its_own_clock() -> None
     stage = repaired(failed(Stage()), "03:55")
     stage.until("05:00")
     assert ([(DUE, "clock")], [Verb.HOLD, Verb.RELEASE]) == (stage.started(), stage.sent())
-    assert (HoldState.RELEASED, "its schedule starts it at 04:00 UTC") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.RELEASED, "its schedule starts it at 04:00 UTC") == (stage.hold().state, stage.hold().text)
 
 
 def test_what_is_let_go_after_its_instant_is_started_once() -> None:
@@ -121,7 +121,7 @@ def test_a_start_of_the_schedulers_own_after_the_release_is_enough() -> None:
     stage = repaired(failed(Stage()), "04:30")
     stage.when("04:31", lambda: stage.source.starts.append((stage.now, "clock")))
     stage.until("06:00")
-    assert ([Verb.HOLD, Verb.RELEASE], "its run has started") == (stage.sent(), stage.hold().words)
+    assert ([Verb.HOLD, Verb.RELEASE], "its run has started") == (stage.sent(), stage.hold().text)
 
 
 def test_nothing_is_started_before_the_source_was_seen_after_the_release() -> None:
@@ -149,9 +149,9 @@ def test_a_hold_whose_time_is_over_lets_go_and_starts_nothing_and_says_so() -> N
     stage = failed(Stage(hold_edge(hold_for=HOUR)))
     stage.until("06:00")
     assert ([], None, HoldState.RELEASED) == (stage.source.starts, stage.source.mark, stage.hold().state)
-    assert f"released at 05:00 UTC and not started; {EXTRACT.name} is not good" == stage.hold().words
-    assert f"{LOAD.name} was {stage.hold().words}" == stage.events[-1]
-    told = f"nothing in the log by 04:05 UTC; {stage.hold().words} (hold {stage.hold().key})"
+    assert f"released at 05:00 UTC and not started; {EXTRACT.name} is not good" == stage.hold().text
+    assert f"{LOAD.name} was {stage.hold().text}" == stage.events[-1]
+    told = f"nothing in the log by 04:05 UTC; {stage.hold().text} (hold {stage.hold().key})"
     assert (RunState.MISSED, told) == reason(stage)
 
 
@@ -163,7 +163,7 @@ def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> N
     [over] = [one for one in stage.held.values() if one.period_key == PERIOD]
     assert ([], "released at 05:30 UTC and not started; it was too late to start it") == (
         stage.source.starts,
-        over.words,
+        over.text,
     )
 
 
@@ -200,7 +200,7 @@ def test_a_start_that_waits_past_its_time_is_withdrawn_and_told() -> None:
 def test_a_start_that_waits_is_withdrawn_when_the_run_that_was_kept_back_comes() -> None:
     stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "04:50")
     stage.until("05:00")
-    assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().text)
     assert "refused" == list(stage.asked.values())[-1].state
     stage.until("06:00")
     assert [(at("04:50"), "clock")] == stage.started()
@@ -210,7 +210,7 @@ def test_a_trigger_without_a_clock_that_waits_is_withdrawn_when_its_job_ran_by_i
     ready = job(2, "warehouse/load", target_id=2)
     stage = repaired(failed(Stage(hold_edge(DependencyMode.TRIGGER, down=ready), load=ready)), "04:10")
     ran_itself(waiting(stage, "05:30"), "05:10").until("05:20")
-    assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().text)
     stage.until("07:00")
     assert [(at("05:10"), "clock")] == stage.started()
 
@@ -219,7 +219,7 @@ def test_a_trigger_without_a_clock_that_waits_past_its_time_is_withdrawn() -> No
     ready = job(2, "warehouse/load", target_id=2)
     stage = repaired(failed(Stage(hold_edge(DependencyMode.TRIGGER, down=ready, hold_for=HOUR), load=ready)), "04:10")
     waiting(stage, "05:30").until("07:00")
-    assert ([], "not started; it was too late to start it") == (stage.source.starts, stage.hold().words)
+    assert ([], "not started; it was too late to start it") == (stage.source.starts, stage.hold().text)
 
 
 def test_a_start_before_its_clock_that_waits_does_not_follow_the_run_that_a_person_made() -> None:
@@ -233,7 +233,7 @@ def test_a_start_waits_for_a_look_at_a_source_that_was_out_of_sight() -> None:
     stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "05:10")
     stage.late = lambda now: at("05:00") <= now < at("05:40")
     stage.until("06:00")
-    assert ([(at("05:10"), "clock")], "its run has started") == (stage.started(), stage.hold().words)
+    assert ([(at("05:10"), "clock")], "its run has started") == (stage.started(), stage.hold().text)
 
 
 def test_a_start_that_never_arrived_is_repeated_for_as_long_as_any_other() -> None:
@@ -255,7 +255,8 @@ def mara_holds(stage: Stage, until: datetime) -> None:
     hold = HoldFacts(
         key="headway-mara", job_id=LOAD.id, upstream_id=None, business_date=None, kind="person",
         mode=DependencyMode.HOLD,
-        state=HoldState.PLACING, held_by="mara", why="", until=until, due_at=None, period_key="", words="by mara",
+        state=HoldState.PLACING, held_by="mara", why="", until=until, due_at=None, period_key="",
+        reason=HoldReason.BY_PERSON, detail="mara",
     )  # fmt: skip
     stage.held[hold.key] = hold
     stage.asked[hold.key] = Asked(PolicyAction(hold.key, Verb.HOLD, LOAD.id), stage.now)
@@ -286,7 +287,7 @@ def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_wh
     stage = by_mara(failed(Stage(hold_edge(hold_for=HOUR))), 2)
     stage.until("06:00")
     told = f"released at 05:30 UTC and not started; {EXTRACT.name} is not good"
-    assert ([], HoldState.RELEASED, told) == (stage.started(), stage.hold().state, stage.hold().words)
+    assert ([], HoldState.RELEASED, told) == (stage.started(), stage.hold().state, stage.hold().text)
 
 
 def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_stale_read_is_told() -> None:
@@ -337,7 +338,7 @@ def test_a_job_that_a_person_pauses_under_our_hand_is_not_held() -> None:
     stage.latency = minutes(2)
     stage.when("03:51", lambda: setattr(stage.source, "paused", True))
     stage.until("06:00")
-    assert (HoldState.FAILED, "paused by a person") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.FAILED, "paused by a person") == (stage.hold().state, stage.hold().text)
     assert [Verb.HOLD] == stage.sent()
 
 
@@ -347,7 +348,7 @@ def test_a_hold_that_a_person_undid_ends_and_is_not_placed_again() -> None:
     stage.when("03:56", stage.reconciled)
     stage.until("06:00")
     assert ([(DUE, "clock")], [Verb.HOLD]) == (stage.started(), stage.sent())
-    assert "released by a person" == stage.hold().words
+    assert HoldReason.MARK_GONE is stage.hold().reason
 
 
 def test_a_hold_that_a_person_undid_loses_its_mark_and_a_later_pause_stays_theirs() -> None:
@@ -365,7 +366,7 @@ def test_a_hold_that_a_person_undid_loses_its_mark_and_a_later_pause_stays_their
     assert ([], None, True) == (stage.started(), stage.source.mark, stage.source.paused)
     assert [Verb.HOLD, Verb.RELEASE] == stage.sent()
     told = "a person enabled it at its source; our mark is gone"
-    assert (HoldState.RELEASED, told) == (stage.hold().state, stage.hold().words)
+    assert (HoldState.RELEASED, told) == (stage.hold().state, stage.hold().text)
 
 
 def test_a_mark_that_cannot_be_taken_away_yet_is_asked_away_again() -> None:
@@ -471,7 +472,7 @@ def test_a_release_that_is_refused_is_asked_for_again() -> None:
     answers = iter([None, "no right to do this"])
     stage.reply = lambda action: next(answers, None)
     stage.until("04:11")
-    assert (HoldState.HELD, "it cannot be released: no right to do this") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.HELD, "it cannot be released: no right to do this") == (stage.hold().state, stage.hold().text)
     stage.until("06:00")
     assert (1, None) == (len(stage.source.starts), stage.source.mark)
 
@@ -819,6 +820,6 @@ def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck
     assert stage.source.mark is None or stage.held[stage.source.mark].period_key != PERIOD
     if not starts and not stage.source.paused:  # it is said why it did not run
         asleep = night["paused"] is not None and within([night["paused"]], DUE)
-        assert asleep or any(one.state is HoldState.RELEASED and one.words for one in about), stage.held
-        left = [one for one in about if any(word in one.words for word in ("not good", "too late", "person"))]
+        assert asleep or any(one.state is HoldState.RELEASED and one.text for one in about), stage.held
+        left = [one for one in about if any(word in one.text for word in ("not good", "too late", "person"))]
         assert asleep or left or night["lost"], (stage.held, stage.events)

@@ -21,7 +21,7 @@ from console.control.recovery.proposal import propose_bulk, propose_recovery
 from console.domain.dependency import DependencyMode, DependencyOrigin, EngineDown
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts, ServiceFacts
 from console.domain.history import EstimateBasis, EstimateKind
-from console.domain.hold import HoldActionFacts, HoldFacts, HoldState
+from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState
 from console.domain.job import Safety
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused
 from console.domain.plan_editing import DraftChanges, apply_changes
@@ -143,10 +143,17 @@ def test_what_could_not_be_held_is_said_to_start_all_the_same() -> None:
         at("04:00"),
         "",
         ended_at=at("03:52"),
-        words="it has no run yet",
+        detail="it has no run yet",
         place=no_run,
     )
-    again = replace(failed, key="headway-2", state=HoldState.PLACING, ended_at=None, words="until it is good")
+    again = replace(
+        failed,
+        key="headway-2",
+        state=HoldState.PLACING,
+        ended_at=None,
+        reason=HoldReason.AWAITS_UPSTREAM,
+        detail="it is good",
+    )
     held = replace(again, state=HoldState.HELD)
     deps = [DependencyFacts(1, 2, DependencyOrigin.DECLARED, DependencyMode.HOLD), *feeds(LOAD, MART)]
     ledger, _ = night(FAILED, now="03:53", feeds=deps)
@@ -468,7 +475,7 @@ def test_what_cannot_be_held_and_starts_too_early_is_run_again_after_what_it_rea
 def test_what_another_plan_holds_is_not_held_a_second_time_and_run_again_where_that_lets_it_go_too_early() -> None:
     """Its scheduler refused the second hold, and with it the whole plan."""
     hold = HoldFacts("headway-1", 2, None, None, "person", DependencyMode.HOLD, HoldState.HELD, "mara", "", at("10:00"),
-                     None, "", placed_at=at("03:49"), is_let_go_by_plan=True)  # fmt: skip
+                     None, "", placed_at=at("03:49"), is_released_by_plan=True)  # fmt: skip
     ledger, _ = night(FAILED, now="03:50")
     plan = propose_recovery(replace(ledger.estate, holds=(hold,)), 1, at("03:50"), can_start)
     assert plan is not None

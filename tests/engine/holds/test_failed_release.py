@@ -98,7 +98,7 @@ def test_what_is_missed_of_it_names_the_hold_and_the_refusal(tmp_path: Path, mon
         stuck = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {key})"
         assert ("held", stuck) == night.load()
         with open_queries(night.bench.url) as reads:
-            assert [f"it cannot be released: {NO_RIGHT}"] == [one.reason for one in reads.holds.list_holds()]
+            assert [f"it cannot be released: {NO_RIGHT}"] == [one.explanation for one in reads.holds.list_holds()]
         night.at("10:16").rounds(4)
         assert ("missed", stuck) == night.load()
         [missed] = alerts(night, "[Headway] INC-0002")

@@ -16,6 +16,7 @@ from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
 from console.config.estate import DependencySettings, ServiceSettings
+from console.domain.hold import HoldReason
 from console.domain.ids import micros, new_action_key
 from console.engine.api.action_request import ActionRequest
 from console.store import approvals
@@ -72,8 +73,8 @@ class Night:
             return [tuple(row) for row in connection.rows(sql)]
 
     def hold(self) -> tuple[Any, ...]:
-        [row] = self.rows("SELECT state, kind, period_key, words FROM hold")
-        return row
+        [row] = self.rows("SELECT state, kind, period_key, reason, detail FROM hold")
+        return (*row[:3], HoldReason(row[3]).text(row[4]))
 
     def load(self) -> tuple[Any, ...]:
         """The run of load that is due at 04:00."""

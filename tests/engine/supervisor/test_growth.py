@@ -133,5 +133,5 @@ def test_a_walk_through_what_grows_would_be_seen(bench: Bench) -> None:
     """Proves the net above: what it looks for is what SQLite says."""
     [(plan, _)] = scans(bench, {"SELECT r.id FROM run r WHERE r.message = ?": ("x",)})
     assert plan.startswith("SCAN r")
-    [(plan, _)] = scans(bench, {"SELECT h.key, h.words FROM hold h WHERE h.words = ? ORDER BY h.key": ("x",)})
+    [(plan, _)] = scans(bench, {"SELECT h.key, h.detail FROM hold h WHERE h.detail = ? ORDER BY h.key": ("x",)})
     assert plan.startswith("SCAN h USING INDEX")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+from enum import Enum
 from typing import Any, TypeVar
 
 import pytest
@@ -17,7 +18,20 @@ from tests.tui.fake_reads import LOG, FakeReads, FakeRequests, approval, draft, 
 
 View = TypeVar("View")
 FREE = {
-    *("title", "name", "job", "cause", "reason", "root_job", "owner", "runbook", "words", "message", "native_state"),
+    *(
+        "title",
+        "name",
+        "job",
+        "cause",
+        "reason",
+        "root_job",
+        "owner",
+        "runbook",
+        "words",
+        "detail",
+        "message",
+        "native_state",
+    ),
     *("schedule", "error", "error_kind", "version", "kind", "definition", "actor", "receiver", "route", "log"),
     *("log_error", "estate", "period_key", "source", "run_as", "native_url", "why", "held_by", "frozen"),
     *("requested_by", "upstream", "service", "unreliable_because"),
@@ -41,7 +55,7 @@ def poison(view: Any, text: str) -> Any:
     changes = {}
     for name in view._fields if is_named else [field.name for field in dataclasses.fields(view)]:
         value = getattr(view, name)
-        if name in FREE and isinstance(value, str):
+        if name in FREE and isinstance(value, str) and not isinstance(value, Enum):
             changes[name] = f"{MARKED}{text}{value}"
         elif isinstance(value, tuple) or dataclasses.is_dataclass(value):
             changes[name] = poison(value, text)

@@ -266,7 +266,10 @@ async def test_a_system_that_cannot_hold_says_why(night: Night) -> None:
 
 def _held(night: Night) -> None:
     _can_hold(night)
-    night.reads.holds_ = [hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, state="watching", words="re-enabled")]
+    night.reads.holds_ = [
+        hold(),
+        hold(2, job="pg-dwh/vacuum_all", job_id=9, state="watching"),
+    ]
 
 
 @on_the_night(prepare=_held)

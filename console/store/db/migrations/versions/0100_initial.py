@@ -198,7 +198,7 @@ drift
 hold
     key text, job_id int -> job, upstream_id int?, bd text, kind text, mode text, state text, held_by text,
     why text, placed_us big?, until_us big, due_us big?, period_key text, release_key text?, start_key text?,
-    released_us big?, ended_us big?, words text, changed_seq big, seen_us big?
+    released_us big?, ended_us big?, reason text, detail text, changed_seq big, seen_us big?
     index hold_due (due_us), hold_ended (ended_us), hold_job (job_id), hold_release (release_key)
     index hold_start (start_key), hold_state (state)
 
