@@ -16,7 +16,7 @@ from pathlib import Path
 
 from connectors.sdk.conformance import ConformanceWorld
 from connectors.sdk.registry import FEATURES, TEST_LEVELS, KindEntry, describe_kind, kinds, load
-from tests.connectors.played import COLUMNS, LIMITS, Played, hook_of, played
+from tests.connectors.played import COLUMNS, LAB, LIMITS, OWN, Played, hook_of, played
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "connectors.md"
@@ -36,8 +36,7 @@ TITLES = {**COLUMNS, **LIMITS, ALL_REPLIES: ALL_REPLIES}
 MATRIX = """\
 ## What the conformance tests play
 
-The same faults and sizes for every kind. *yes*: each `make check` plays it; *lab*: `make test`
-does, with more time or the real thing; *own*: tests of this kind's own do; *–*: not played, for the reason below.
+The same faults and sizes for every kind: {columns}. Each `make check` plays them, but for what these tables list.
 """
 UNPLAYED = """\
 ## What is not played
@@ -87,8 +86,9 @@ def page(against: dict[str, list[str]]) -> str:
     rows = [
         [_link(item), *_marks(item), ", ".join(item.proofs) or "–", ", ".join(item.against) or "–"] for item in result
     ]
-    lines = [HEAD, *_table(titles, rows), "", MATRIX]
-    lines += [*_table(["kind", *COLUMNS.values()], [[kind, *play.marks.values()] for kind, play in plays.items()]), ""]
+    lines = [HEAD, *_table(titles, rows), "", MATRIX.format(columns=", ".join(COLUMNS.values()))]
+    elsewhere = ["kind", "played by the kind's own tests", "played by `make test`, with more time or the real thing"]
+    lines += [*_table(elsewhere, list(_played_elsewhere(plays))), ""]
     lines += [UNPLAYED, *_table(["kind", "not played", "because"], list(_not_played(plays))), ""]
     return "\n".join(lines)
 
@@ -108,6 +108,17 @@ def _link(entry: KindEntry) -> str:
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _played_elsewhere(plays: dict[str, Played]) -> Iterator[list[str]]:
+    """A row per kind or kinds of the same marks: what their own tests play, and what only `make test` does."""
+    kinds_of: dict[tuple[str, ...], list[str]] = {}
+    for kind, play in plays.items():
+        titles = ([COLUMNS[what] for what, played_by in play.marks.items() if played_by == mark] for mark in (OWN, LAB))
+        kinds_of.setdefault(tuple(", ".join(names) or "–" for names in titles), []).append(kind)
+    for cells, names in kinds_of.items():
+        if set(cells) != {"–"}:
+            yield [", ".join(names), *cells]
 
 
 def _not_played(plays: dict[str, Played]) -> Iterator[list[str]]:

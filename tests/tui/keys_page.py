@@ -43,7 +43,7 @@ def _is_everywhere(action: key_table.KeyAction) -> bool:
 
 def _action_cells(action: key_table.KeyAction) -> str:
     keys = " ".join(f"`{key_table.key_label(key)}`" for key in action.keys) or f"`:` {action.word}"
-    return f"{keys} | {action.word}: {key_table.action_help(action, action.where[0])} | `{action.id}`"
+    return f"{keys} | {key_table.action_help(action, action.where[0])} | `{action.id}`"
 
 
 def _screen_titles(action: key_table.KeyAction) -> str:
