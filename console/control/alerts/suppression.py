@@ -44,11 +44,14 @@ WAIT_STAGE = "wait"
 
 
 def suppress_waiting(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Until the condition has lasted for the route's `for`; never for tier 1."""
-    wait = context.rule(notification.route).wait
-    if notification.kind is not AlertKind.OPENED or notification.subject.tier == 1:
+    """Until the incident has been open for the route's `for`; never for tier 1."""
+    wait, subject = context.rule(notification.route).wait, notification.subject
+    if notification.kind is not AlertKind.OPENED or subject.tier == 1:
         return None
-    until = notification.subject.decision.failed_since + wait
+    held = subject.suppressed_for(notification.route, notification.words)
+    # A success in between does not restart the wait.
+    since = [held.since] if held is not None and held.stage == WAIT_STAGE else []
+    until = min([subject.decision.failed_since, *since]) + wait
     if until <= context.now:
         return None
     return Suppression(WAIT_STAGE, f"notified once it has lasted {format_duration(wait)}", until)

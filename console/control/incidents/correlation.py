@@ -26,6 +26,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
+from console.domain.incident import FailureError
 from console.domain.service import UNMET_PROMISE
 
 
@@ -380,13 +381,17 @@ ServiceDayKey = tuple[str, date]
 
 
 class KnownFailure(NamedTuple):
-    """The error with which a job of an incident was last notified."""
+    """An error with which a job of an incident was notified."""
 
     job: str
     exit_code: int | None
     message: str
     succeeded_at: str
     """The last success of the job before it failed; empty if unknown."""
+
+    @property
+    def error(self) -> FailureError:
+        return FailureError(self.exit_code, self.message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ from console.timing.maintenance import (
     maintenance_of_target,
 )
 
+MOST_ERRORS = 3
+"""Different errors of one job that an incident notifies of: more are not news, else messages that always differ would
+notify without end."""
+
 
 def count_flaps(index: EstateIndex, match: IncidentMatch) -> tuple[int, datetime | None]:
     """(times reopened since it was last steady, since when); a red or green time of `steady_for` restarts the count."""
@@ -236,29 +240,31 @@ def _news_of_cause(before: LastNotification, now: LastNotification) -> list[str]
 def _failures(
     index: EstateIndex, match: IncidentMatch, before: LastNotification | None
 ) -> tuple[tuple[KnownFailure, ...], tuple[tuple[str, str], ...]]:
-    """Errors of the red jobs as they were notified, and the jobs that last failed again, after a success, with another
-    error. A retry that fails differently is not news, and neither is the same error after a success."""
+    """Errors with which the red jobs were notified, and the jobs that last failed again, after a success, with an error
+    that is not among them. A retry that fails differently is not news, and neither is a known error after a success."""
     if match.close_reason or match.group.target is not None:
         return (before.failures, before.refailed) if before is not None else ((), ())
     stored = before.failures if before is not None and not match.reopened else ()
-    failures = {failure.job: failure for failure in stored}
+    failures: dict[str, list[KnownFailure]] = {}
+    for failure in stored:
+        failures.setdefault(failure.job, []).append(failure)
     red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if run.state.is_red}
     refailed = []
     for run in red.values():
         name = index.name(run.job_id)
-        notified = failures.get(name)
-        if notified is None and len(failures) >= MOST_ROOTS:
+        if name not in failures and len(failures) >= MOST_ROOTS:
             continue
         error, success = _error(index, run), _last_success(index, run)
-        succeeded_at = success.isoformat() if success is not None else ""
-        if notified is None:
-            failures[name] = KnownFailure(name, *error, succeeded_at)
-        elif succeeded_at > notified.succeeded_at:
-            if error.differs_from(FailureError(notified.exit_code, notified.message)):
-                refailed.append((name, succeeded_at))
-                notified = KnownFailure(name, *error, succeeded_at)
-            failures[name] = notified._replace(succeeded_at=succeeded_at)
-    return tuple(failures.values()), tuple(refailed) or (before.refailed if before is not None else ())
+        failure = KnownFailure(name, *error, success.isoformat() if success is not None else "")
+        known = failures.setdefault(name, [failure])
+        if known[-1].error == FailureError(None, ""):  # it is reported later than the failure
+            known[-1] = failure
+        elif failure.succeeded_at > known[-1].succeeded_at:
+            is_news = len(known) < MOST_ERRORS and all(error.differs_from(each.error) for each in known)
+            refailed += [(name, failure.succeeded_at)] if is_news else []
+            known[-1:] = [known[-1], failure] if is_news else [known[-1]._replace(succeeded_at=failure.succeeded_at)]
+    errors = tuple(chain.from_iterable(failures.values()))
+    return errors, tuple(refailed) or (before.refailed if before is not None else ())
 
 
 def _error(index: EstateIndex, run: RunFacts) -> FailureError:

@@ -529,6 +529,54 @@ def test_a_rerun_that_fails_with_another_error_without_a_success_stays_acknowled
     assert 1 in one.estate.notifications.acks
 
 
+def alternate(one: Ledger, acknowledged: bool) -> list[tuple[str, str]]:
+    """Seven successes, each followed by a failure with the other of two errors."""
+    sent = []
+    for number, minute in enumerate(range(30, 58, 4)):
+        rerun(one, f"03:{minute}", RunState.SUCCEEDED)
+        exit_code, message = (1, "disk full on /var") if number % 2 else (7, "relation orders does not exist")
+        rerun(one, f"03:{minute + 1}", RunState.FAILED, exit_code=exit_code, message=message)
+        sent += told(one, f"03:{minute + 3}")
+        if acknowledged:
+            said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at(f"03:{minute + 3}"))})
+    return sent
+
+
+def test_a_job_that_fails_alternately_with_two_errors_is_notified_of_each_once() -> None:
+    one = acknowledged_with_a_stale_load()
+    assert [("updated", "oncall")] == alternate(one, acknowledged=True)
+    assert 1 in one.estate.notifications.acks
+
+
+def test_a_job_whose_error_always_differs_is_notified_a_bounded_number_of_times() -> None:
+    one, sent = acknowledged_with_a_stale_load(), []
+    for exit_code, minute in enumerate(range(30, 58, 4), 10):
+        rerun(one, f"03:{minute}", RunState.SUCCEEDED)
+        rerun(one, f"03:{minute + 1}", RunState.FAILED, exit_code=exit_code)
+        sent += told(one, f"03:{minute + 3}")
+    assert [("updated", "oncall")] * 2 == sent
+
+
+def test_a_success_in_between_does_not_restart_the_wait_of_an_open_incident() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=10)))
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1, message="disk full on /var")
+    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 1))
+    assert [] == told(one, "03:21")
+    assert [("opened", "oncall")] == alternate(one, acknowledged=False)[:1]
+
+
+def test_an_error_that_is_reported_after_the_failure_is_the_one_that_was_notified() -> None:
+    one = night()
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 5))
+    told(one, "03:26")
+    rerun(one, "03:10", RunState.FAILED, message="disk full on /var")
+    assert [] == told(one, "03:28")
+    rerun(one, "03:30", RunState.SUCCEEDED)
+    rerun(one, "03:40", RunState.FAILED, message="relation orders does not exist")
+    assert [("updated", "oncall")] == told(one, "03:43")
+
+
 def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notified() -> None:
     one = night()
     one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1)
