@@ -65,7 +65,7 @@ class DbtActions:
         arguments = self._arguments(project, node, scope, str(host.get("path") or ""), is_retry)
         given = [*arguments, *(["--profiles-dir", project.profiles] if project.profiles else [])]
         argv = [str(host.get("program") or project.dbt), "--log-format", "json", *given]
-        command = f"ssh {self._target}: cd {project.folder} && {' '.join([project.dbt, *given])}"
+        command = f"on {self._target}: cd {project.folder} && {' '.join([project.dbt, *given])}"
         skew = (answer.now - answer.local_now).total_seconds()
         alive = [str(process) for process in host.get("alive") or ()]
         covers = " ".join(arguments[1:]) or "all of the project"

@@ -56,7 +56,7 @@ class SystemdActions:
             summary=f"{verb} {unit} on {self._target} as {service.user if service else '?'}",
             scope=f"1 run of {spec.run.job}",
             overlap=f"{unit} runs now" if verb == "start" and service and service.is_running else None,
-            native_calls=(f"ssh {self._target}: systemctl {verb} --no-block {unit}",),
+            native_calls=(f"on {self._target}: systemctl {verb} --no-block {unit}",),
             notes=(note,),
             refused=refused,
             plan={"verb": verb, "unit": unit, "invocation": invocation, "skew": skew},

@@ -239,7 +239,7 @@ def test_a_run_of_anacrons_own_just_before_a_rerun_stays_another(rerunnable: Loc
 def test_a_rerun_says_what_it_does_and_what_it_cannot(rerunnable: LocalHost) -> None:
     preview = connect(rerunnable).preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)
     table = rerunnable.folder / "etc/anacrontab"
-    assert (f"ssh db07 sh -s: as {ME}, anacron -d -f -n -t {table} job.good",) == preview.native_calls
+    assert (f"on db07, sh -s as {ME}: anacron -d -f -n -t {table} job.good",) == preview.native_calls
     assert "anacron's own lock" in preview.notes[0]
     odd = connect(rerunnable).preview(ask(Verb.RERUN, "db07:anacron/job.*"), 20)
     assert odd.refused is not None

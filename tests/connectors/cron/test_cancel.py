@@ -92,7 +92,7 @@ def test_whole_session_ends_and_what_left_it_goes_on(host: LocalHost, tmp_path: 
     pid = run.context["pid"]
     preview = cancel(host, run)
     assert preview.native_calls[0].startswith(
-        f"ssh db07 sh -s: as {run.context['user']}, kill -s TERM -{pid} if born at"
+        f"on db07, sh -s as {run.context['user']}: kill -s TERM -{pid} if born at"
     )
     assert len(sessions(pid)) >= 6
     connect(host).act(preview, new_key(), 20)

@@ -349,7 +349,7 @@ async def test_where_several_are_not_declared_safe_the_incident_is_typed(night: 
 
 def _native(night: Night) -> None:
     first, *rest = night.requests.draft.steps
-    shown = {**first.preview, "native_calls": ["ssh db07 headway-rerun <key> 873a01d2"]}
+    shown = {**first.preview, "native_calls": ["on db07, headway-rerun <key> 873a01d2"]}
     night.requests.draft = dataclasses.replace(
         night.requests.draft, steps=(dataclasses.replace(first, preview=shown), *rest)
     )
@@ -359,7 +359,7 @@ def _native(night: Night) -> None:
 async def test_before_a_plan_is_started_each_step_says_what_its_scheduler_is_sent(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("sends ssh db07 headway-rerun <key> 873a01d2")
+    await night.see("sends on db07, headway-rerun <key> 873a01d2")
 
 
 def _never(night: Night) -> None:
