@@ -156,8 +156,11 @@ class EstimateBasis:
         return "no estimate"
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> EstimateBasis:
-        return cls(EstimateKind(data["kind"]), int(data["count"]))
+    def from_json(cls, data: object) -> EstimateBasis:
+        """NO_ESTIMATE for data without a known kind; a malformed count is 0."""
+        values = data if isinstance(data, Mapping) else {}
+        count = values.get("count")
+        return cls(EstimateKind(str(values.get("kind"))), count if isinstance(count, int) else 0)
 
 
 NO_ESTIMATE = EstimateBasis(EstimateKind.NONE)

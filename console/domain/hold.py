@@ -67,6 +67,11 @@ class HoldReason(StrEnum):
     MARK_GONE = "mark_gone"
     """A person removed our mark."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> HoldReason:
+        """OTHER for a reason that this version does not have."""
+        return cls.OTHER
+
     def text(self, detail: str = "") -> str:
         return f"{_REASON_TEXT[self]}{detail}"
 

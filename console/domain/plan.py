@@ -181,7 +181,7 @@ class PlanDraft:
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> PlanDraft:
         steps = tuple(
-            DraftStep(**{**one, "basis": EstimateBasis.from_json(one["basis"]) if one["basis"] else None,
+            DraftStep(**{**one, "basis": EstimateBasis.from_json(one["basis"]) if one.get("basis") else None,
                     "after": tuple(one["after"]), "alternatives": tuple(one["alternatives"]),
                     "first_tier": tuple(one.get("first_tier", ())),
                     "saves": tuple(SavedService(**each) for each in one["saves"])})

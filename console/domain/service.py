@@ -102,7 +102,15 @@ class Reason:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reason:
-        return cls(**{**data, "kind": ReasonKind(data["kind"])})
+        """Without fields that are unknown or malformed."""
+        texts = {name: data[name] for name in ("at", "job") if isinstance(data.get(name), str)}
+        text, p_late = data.get("text"), data.get("p_late")
+        return cls(
+            text if isinstance(text, str) else "",
+            ReasonKind(str(data.get("kind"))),
+            p_late if isinstance(p_late, int | float) and 0 <= p_late <= 1 else None,
+            **texts,
+        )
 
 
 def reasons_text(reasons: Iterable[Reason]) -> str:

@@ -48,7 +48,13 @@ def from_row(value_type: type[T], row: Row, /, **given: Any) -> T:
 
 
 def parse_reasons(stored: str) -> tuple[Reason, ...]:
-    return () if stored == "[]" else tuple(map(Reason.from_json, json.loads(stored)))
+    """Empty for a text that is not a JSON list; without entries that are not objects."""
+    try:
+        values = [] if stored == "[]" else json.loads(stored)
+    except (ValueError, RecursionError):
+        return ()
+    objects = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    return tuple(map(Reason.from_json, objects))
 
 
 def json_object(stored: str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros
 from console.domain.service import (
     MAX_LEAD,
     UNMET_PROMISE,
-    Reason,
     Timeliness,
     instance_name,
     reasons_text,
@@ -28,6 +27,7 @@ from console.store.db.database import Database
 from console.store.db.session import Session, Values, WriteSession
 from console.store.events import record_event
 from console.store.meta import next_changed_seq
+from console.store.row_values import parse_reasons
 from console.text.cleaning import clean_line
 
 _FORECAST = ("service_day_id", "at_us", "p_late", "p_own", "p50_us", "p80_us", "p90_us", "p95_us")
@@ -216,7 +216,7 @@ def extend_deadline(
                 f"{service} has no promise on {business_date}: nothing of it is due that date, or it was not judged yet"
             )
         if timeliness == Timeliness.NO_PROMISE.value:
-            return f"{service} has {reasons_text(map(Reason.from_json, json.loads(reasons)))}"
+            return f"{service} has {reasons_text(parse_reasons(reasons))}"
         promised_us = promised_us or deadline_us
         if until_us is not None and until_us > micros(instant(now_us) + MAX_AHEAD):
             return (

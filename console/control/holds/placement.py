@@ -235,7 +235,7 @@ class HoldUpkeep(OpenHold):
             for attempt in self._index.estate.holds
             if attempt.job_id == hold.job_id and attempt.key != hold.key and attempt.period_key == hold.period_key
         )
-        if hold.period_key and any(attempt.detail == text for attempt in earlier):
+        if hold.period_key and any(attempt.text == text for attempt in earlier):
             return ""
         event = f"{self._name} could not be held: {text}"
         if hold.due_at is None or self._now >= hold.due_at:

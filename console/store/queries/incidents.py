@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,7 @@ from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, run_visibility, visible_state
 from console.store.queries.findings import FindingQueries
-from console.store.row_values import from_row, parse_reasons
+from console.store.row_values import from_row, parse_object, parse_reasons
 
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 MAX_REPAIRS = 12
@@ -236,7 +235,7 @@ class IncidentQueries(ContextQueries):
 
 
 def _affected(row: Row, title: str) -> AffectedServiceView:
-    basis = EstimateBasis.from_json(json.loads(row.basis)) if row.basis else None
+    basis = EstimateBasis.from_json(parse_object(row.basis)) if row.basis else None
     return from_row(AffectedServiceView, row, title=title, basis=basis, reasons=parse_reasons(row.reasons))
 
 

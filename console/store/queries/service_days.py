@@ -122,7 +122,7 @@ class ServiceDayQueries(ContextQueries):
                         slack_s=job["slack_s"],
                         act_by=optional_instant(job["act_by_us"]),
                         green_by=optional_instant(job["green_by_us"]),
-                        basis=EstimateBasis.from_json(job["basis"]),
+                        basis=EstimateBasis.from_json(job.get("basis")),
                     )
                 )
         return views
