@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from console.domain.access import APPROVAL_SECONDS, is_same_person
 from console.store import access, alerts, audit, switches
 from console.store.alerts import AlertRouting, AttentionRequest
-from console.store.db.session import Session
+from console.store.db.session import Row, Session
 from console.store.names import decode_name
+from console.store.row_values import parse_object
 from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ _SIBLINGS = (
     " JOIN plan_step n ON n.plan_id = p.id AND n.job_id = s.job_id AND n.verb IN ('rerun', 'start')"
 )
 _COVERED = (
-    f"SELECT n.period_key, n.action_key, n.verb, n.run_id, n.parameters{_SIBLINGS} LEFT JOIN action o ON o.key ="
-    " n.action_key WHERE s.action_key = ? AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us"
-    " IS NULL) OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
+    "SELECT COALESCE(r.period_key, n.period_key) AS period_key, n.action_key, n.verb, n.run_id, n.parameters"
+    f"{_SIBLINGS} LEFT JOIN action o ON o.key = n.action_key LEFT JOIN run r ON r.id = n.run_id"
+    " WHERE s.action_key = ? AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us IS NULL)"
+    " OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
 )
 _SHOWN = (
     "SELECT a.verb, a.job_id, a.run_id, a.requested_by, a.requested_us, a.why, a.overlap, a.parameters, a.preview,"
@@ -50,6 +52,7 @@ class CoveredPeriod:
     """One period covered by an approval."""
 
     period: str
+    """Its run's own, whatever the plan claims, with the parameters that say more than the period."""
     key: str
     """Key of its action; empty while its step is only planned."""
 
@@ -57,7 +60,13 @@ class CoveredPeriod:
 def covered_periods(session: Session, key: str) -> list[CoveredPeriod]:
     """Periods that approving the action `key` covers, in order, its own included; none if it is not a step of a
     backfill."""
-    return [CoveredPeriod(decode_name(row.period_key), row.action_key or "") for row in session.rows(_COVERED, (key,))]
+    return [CoveredPeriod(_period_text(row), row.action_key or "") for row in session.rows(_COVERED, (key,))]
+
+
+def _period_text(row: Row) -> str:
+    period = decode_name(row.period_key)
+    given = ", ".join(f"{name} {value}" for name, value in parse_object(row.parameters).items() if value != period)
+    return f"{period} ({given})" if given else period
 
 
 def approval_digest(session: Session, key: str) -> str:

@@ -23,6 +23,8 @@ HEAD_KEY = "audit_head"
 _INSERT = f"INSERT INTO audit ({', '.join(AUDIT_COLUMNS)}) VALUES ({', '.join('?' * len(AUDIT_COLUMNS))})"  # noqa: S608
 _MAX_STORED = 4_000
 """Maximum length of one text."""
+_MAX_CHAINED = 100
+"""Entries of clients that one transaction appends: the engine's other writers wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,11 @@ def chain_noted(session: Session) -> None:
     """Appends the entries that clients of a shared store left (grants.sql), under the writers' lock of the caller."""
     if not session.is_postgres:
         return
-    noted = session.rows("DELETE FROM request WHERE state = 'noted' RETURNING id, asked_us, asked_by, arguments")
+    noted = session.rows(
+        "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE state = 'noted' ORDER BY id LIMIT ?)"
+        " RETURNING id, asked_us, asked_by, arguments",
+        (_MAX_CHAINED,),
+    )
     for row in sorted(noted):
         entry = json.loads(row.arguments)
         texts = (entry[name] for name in ("origin", "verb", "object", "detail", "why"))

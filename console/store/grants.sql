@@ -90,14 +90,21 @@ CREATE OR REPLACE FUNCTION headway_job(run_id bigint, claimed integer) RETURNS i
 $$ SELECT CASE WHEN run_id IS NULL THEN claimed ELSE (SELECT r.job_id FROM run r WHERE r.id = run_id) END $$;
 
 -- An entry for the audit. The engine chains it before its own next entry (`console.store.audit`): a chain that clients
--- wrote themselves would make the engine wait for them.
+-- wrote themselves would make the engine wait for them. Each costs the engine time, so that one login has 2,000 an hour;
+-- nothing keeps a login from a freeze.
 CREATE OR REPLACE FUNCTION headway_audit(verb text, about text, detail json, why text, claimed text) RETURNS void
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM headway_check(verb = 'freeze' OR 2000 > (
+        (SELECT count(*) FROM request r WHERE r.state = 'noted' AND r.asked_by = session_user)
+        + (SELECT count(*) FROM (SELECT a.actor, a.at_us FROM audit a ORDER BY a.seq DESC LIMIT 10000) latest
+           WHERE latest.actor = session_user AND latest.at_us > headway_now_us() - 3600000000)),
+        'at most 2,000 changes and records of one login in an hour');
     INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)
     VALUES ('audit', json_build_object('origin', headway_from(claimed), 'verb', headway_line(verb, 200), 'object',
                 headway_line(about, 500), 'detail', detail, 'why', headway_line(why, 2000))::text,
-            session_user, headway_now_us(), 'noted', '{}')
-$$;
+            session_user, headway_now_us(), 'noted', '{}');
+END $$;
 
 -- For clients.
 
@@ -193,6 +200,9 @@ BEGIN
     given := steps::jsonb;
     PERFORM headway_check(jsonb_typeof(given) = 'array', 'steps are a JSON array');
     PERFORM headway_check(jsonb_array_length(given) BETWEEN 1 AND 5000, 'a plan has 1 to 5,000 steps');
+    PERFORM headway_check(5000 >= jsonb_array_length(given) + (SELECT count(*) FROM plan_step s JOIN plan p
+        ON p.id = s.plan_id WHERE p.requested_by = session_user AND p.requested_us > headway_now_us() - 3600000000),
+        'at most 5,000 steps of the plans of one login in an hour');
     PERFORM headway_check(NOT jsonb_path_exists(given, 'strict $[*] ? (@.type() != "object")')
         AND NOT jsonb_path_exists(given, '$[*].* ? (@.type() == "object" || @.type() == "array")'), 'a step is an object');
     why := headway_line(why, 2000);

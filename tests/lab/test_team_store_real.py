@@ -556,6 +556,45 @@ def test_one_login_requests_no_more_than_the_engine_can_follow(shared: Team) -> 
             with pytest.raises(psycopg.DataError, match=f"at most {limit}"):
                 call(connection, name, *FUNCTIONS[name])
     shared.call("ada", "headway_start_plan", *changed(PLAN, {0: "hers"}))
+    for count in (3_000, 2_000):
+        many = json.dumps([STEP | {"place": place} for place in range(1, count + 1)])
+        shared.call("mallory", "headway_start_plan", *changed(PLAN, {0: f"{count}", 6: many}))
+    with pytest.raises(psycopg.DataError, match="at most 5,000 steps"):
+        shared.call("mallory", "headway_start_plan", *changed(PLAN, {0: "more"}))
+
+
+def test_entries_of_one_login_neither_pile_up_nor_hold_the_writers_for_long(shared: Team) -> None:
+    with shared.connect("mallory") as connection:
+        with pytest.raises(psycopg.DataError, match="at most 2,000"):
+            connection.execute("SELECT headway_record('shell', 'x', '{}', '', '') FROM generate_series(1, 2001)")
+        connection.execute("SELECT headway_record('shell', 'x', '{}', '', '') FROM generate_series(1, 2000)")
+        begun = shared.rows("SELECT count(*) FROM audit")[0][0]
+        with shared.store.write(shared.fence) as session:
+            audit.chain_noted(session)
+        assert begun + 100 == shared.rows("SELECT count(*) FROM audit")[0][0]
+        with pytest.raises(psycopg.DataError, match="at most 2,000"):  # those in the chain count too
+            call(connection, "headway_record", "shell", "x", "{}", "", "")
+        assert call(connection, "headway_switch", "freeze", "on", "nothing keeps her from it", "here")
+    shared.call("alice", "headway_record", "shell", "x", "{}", "", "")
+
+
+def test_an_approval_of_a_backfill_shows_every_period_as_its_run_and_parameters_have_it(shared: Team) -> None:
+    """A changed console names one period, and rather works another, or with parameters of its own."""
+    shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
+    shared.parts.sync_config(shared.fence)
+    [(period,)] = shared.rows("SELECT period_key FROM run WHERE id = 1")
+    others = {"run_id": None, "job_id": 1, "verb": "start"}
+    steps = [
+        STEP | {"period_key": "2026-11-01"},
+        STEP | others | {"place": 2, "period_key": "2026-11-02", "parameters": '{"conf": "all"}', "after": "[1]"},
+        STEP | others | {"place": 3, "period_key": "2026-11-03", "parameters": '{"period_at": "2026-11-03"}'},
+    ]
+    shared.call("alice", "headway_start_plan", *changed(PLAN, {1: "backfill", 6: json.dumps(steps)}))
+    shared.parts.plans.step(shared.fence)
+    shared.step()
+    with open_queries(shared.url("carol")) as reads:
+        waiting = reads.approvals.list_approvals()
+    assert (period, "2026-11-02 (conf all)", "2026-11-03") == waiting[0].periods
 
 
 def test_what_was_approved_is_what_was_shown(shared: Team) -> None:
