@@ -345,9 +345,8 @@ def _failed_since(index: EstateIndex, match: IncidentMatch) -> datetime:
         return match.group.since
     root = match.group.root
     success = _last_success(index, root) if root is not None and root.state.is_red else None
-    if success is not None and success > match.incident.failed_since:
-        return max(match.group.since, success)
-    return min(match.group.since, match.incident.failed_since)
+    since = min(match.group.since, match.incident.failed_since)
+    return max(match.group.since, success) if success is not None and success > since else since
 
 
 def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> tuple[str, str]:

@@ -662,6 +662,19 @@ def test_failed_since_is_after_the_last_success() -> None:
     assert at("03:42") == only(one).failed_since
 
 
+def test_failed_since_does_not_alternate_if_an_earlier_run_is_red_too() -> None:
+    one = night()
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1)
+    one.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2), exit_code=1)
+    told(one, "03:23")
+    one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:30", 2))
+    one.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:40", 2), exit_code=1)
+    told(one, "03:43")
+    stored = one.estate.incidents[0].failed_since
+    [again] = evaluate(one.estate, at("03:43")).incidents
+    assert [at("03:32")] * 2 == [stored, again.failed_since]
+
+
 def test_a_reopened_incident_is_unacknowledged_and_escalates_again() -> None:
     one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
     fails(one)
