@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import stat
@@ -30,9 +31,7 @@ def write_access_fault(path: Path) -> str:
                     return fault
                 place = Path("/") if target.is_absolute() else place.parent
                 pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-            elif fault := _owner_fault(place, status.st_uid) or _mode_fault(
-                place, status.st_mode, on_way=bool(pending)
-            ):
+            elif fault := _owner_fault(place, status.st_uid) or _mode_fault(place, status, on_way=bool(pending)):
                 return fault
         except OSError:
             return ""  # opening it names the error
@@ -51,11 +50,26 @@ def _owner_fault(place: Path, owner: int) -> str:
     )
 
 
-def _mode_fault(place: Path, mode: int, on_way: bool) -> str:
+def _mode_fault(place: Path, status: os.stat_result, on_way: bool) -> str:
+    mode = stat.S_IMODE(status.st_mode)
+    others = mode & OTHERS_WRITE
+    if others == stat.S_IWGRP and _is_private_group(status.st_gid, status.st_uid):
+        others = 0
     is_safe_folder = on_way and mode & stat.S_ISVTX
-    if not mode & OTHERS_WRITE or is_safe_folder or os.statvfs(place).f_flag & os.ST_RDONLY:
+    if not others or is_safe_folder or os.statvfs(place).f_flag & os.ST_RDONLY:
         return ""
-    return f"others may write {place} (mode {stat.S_IMODE(mode):04o}). Fix: chmod go-w {place}"
+    return f"others may write {place} (mode {mode:04o}). Fix: chmod go-w {place}"
+
+
+def _is_private_group(group: int, owner: int) -> bool:
+    """Whether nobody but its owner is in the group of a file: its name and number are the owner's, as useradd makes
+    them. Files are 0664 and folders 0775 there, by the umask 002 of such systems; sshd of Debian accepts them too."""
+    try:
+        user, found = pwd.getpwuid(owner), grp.getgrgid(group)
+    except KeyError:
+        return False
+    is_own = user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
+    return is_own and all(other.pw_uid == owner for other in pwd.getpwall() if other.pw_gid == group)
 
 
 def _user(number: int) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import grp
 import os
-from collections.abc import Callable
+import pwd
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,23 @@ def file(tmp_path: Path) -> Path:
     file.write_text("")
     file.chmod(0o644)
     return file
+
+
+@pytest.fixture
+def set_group(file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the accounts of this machine: the owner of the file, perhaps another user, and the file's group."""
+
+    def set_group(name: str, members: Sequence[str] = (), other_users: Sequence[str] = ()) -> None:
+        status = file.stat()
+        users = [
+            pwd.struct_passwd((name, "x", number, status.st_gid, "", "/", "/bin/sh"))
+            for name, number in [("ann", status.st_uid), *((name, 54321) for name in other_users)]
+        ]
+        monkeypatch.setattr(pwd, "getpwall", lambda: users)
+        monkeypatch.setattr(pwd, "getpwuid", lambda _: users[0])
+        monkeypatch.setattr(grp, "getgrgid", lambda _: grp.struct_group((name, "x", status.st_gid, [*members])))
+
+    return set_group
 
 
 @pytest.fixture
@@ -40,15 +60,43 @@ def test_a_file_of_ours_in_a_folder_of_ours_is_trusted(file: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o664, 0o646, 0o602, 0o620])
-def test_a_file_with_a_write_bit_for_others_is_named_with_mode_and_fix(file: Path, mode: int) -> None:
+def test_a_file_with_a_write_bit_for_others_is_named_with_mode_and_fix(
+    file: Path, set_group: Callable[..., None], mode: int
+) -> None:
+    set_group("staff")
     file.chmod(mode)
     assert f"others may write {file} (mode {mode:04o}). Fix: chmod go-w {file}" == write_access_fault(file)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757, 0o2775])
-def test_a_folder_on_the_way_with_a_write_bit_for_others_is_named(file: Path, mode: int) -> None:
+def test_a_folder_on_the_way_with_a_write_bit_for_others_is_named(
+    file: Path, set_group: Callable[..., None], mode: int
+) -> None:
+    set_group("staff")
     file.parent.chmod(mode)
     assert f"others may write {file.parent} (mode {mode:04o})" in write_access_fault(file)
+
+
+def test_a_group_of_nobody_but_the_owner_may_write(file: Path, set_group: Callable[..., None]) -> None:
+    """What umask 002 makes where each user has a group of their own, and a git checkout there."""
+    file.chmod(0o664)
+    file.parent.chmod(0o2775)
+    for members in ((), ("ann",)):
+        set_group("ann", members)
+        assert "" == write_access_fault(file)
+    file.chmod(0o666)
+    assert "(mode 0666)" in write_access_fault(file)
+
+
+@pytest.mark.parametrize(
+    "group", [("ann", ("bob",)), ("ann", ("ann", "bob")), ("ann", (), ("bob",)), ("staff",), ("staff", ("ann",))]
+)
+def test_a_group_with_other_members_or_another_name_may_not(
+    file: Path, set_group: Callable[..., None], group: tuple[Any, ...]
+) -> None:
+    set_group(*group)
+    file.chmod(0o664)
+    assert f"others may write {file} (mode 0664)" in write_access_fault(file)
 
 
 def test_a_sticky_folder_is_safe_on_the_way_and_unsafe_as_the_folder_of_the_files(file: Path) -> None:

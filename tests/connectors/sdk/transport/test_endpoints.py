@@ -230,8 +230,8 @@ def test_an_ssh_config_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_an_ssh_config_that_others_may_write_is_not_read(config: Path) -> None:
     config.write_text(f'Match exec "touch {config.parent}/ran"\n User x\n')
-    config.chmod(0o664)
-    with pytest.raises(AccessRefused, match=r"others may write .*/config \(mode 0664\)\. Fix: chmod go-w"):
+    config.chmod(0o646)
+    with pytest.raises(AccessRefused, match=r"others may write .*/config \(mode 0646\)\. Fix: chmod go-w"):
         way(ssh_config=str(config))
     assert not (config.parent / "ran").exists()
 
