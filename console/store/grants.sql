@@ -123,9 +123,7 @@ DECLARE
 BEGIN
     PERFORM headway_check(kind ~ '^[a-z_]+( [a-z_]+)*$' AND length(kind) <= 40 AND kind <> 'audit', 'no kind of request');
     PERFORM headway_json(arguments, 'object');
-    IF arguments::jsonb ? 'from' THEN
-        arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
-    END IF;
+    arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
     PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state = 'asked' AND r.asked_by = session_user),
         'at most 100 unanswered requests of one login');
     INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)

@@ -244,6 +244,10 @@ def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
 def test_a_question_in_another_name_is_refused_and_its_answer_is_nobody_elses(shared: Team) -> None:
     number = shared.call("mallory", "headway_ask", "accept_drift", '{"job_id": 1, "by": "alice", "from": "here"}')
     assert [("mallory", "asked")] == shared.rows("SELECT asked_by, state FROM request")
+    silent = shared.call("mallory", "headway_ask", "accept_drift", '{"job_id": 1}')
+    [(arguments,)] = shared.rows("SELECT arguments FROM request ORDER BY id DESC LIMIT 1")
+    assert "127.0.0.1 ()" == json.loads(arguments)["from"]
+    assert not shared.answer("mallory", silent)[0]
     assert (False, True) == (shared.answer("mallory", number)[0], "mallory" in shared.answer("mallory", number)[1])
     assert "the request expired" in shared.requests("alice").wait(number, 1).error
     with pytest.raises(psycopg.errors.InsufficientPrivilege), shared.connect("alice") as connection:
