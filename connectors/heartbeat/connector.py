@@ -30,7 +30,7 @@ RUNS_PER_POLL = 500
 """Runs in one poll; each may bring 64 KiB of log."""
 LISTENER_SILENT_SECONDS = 30.0
 """A listener that wrote nothing for so long is down."""
-NO_ACTIONS = "heartbeat only listens: start the job on its own host, and it reports here"
+NO_ACTIONS = "a heartbeat only reports: start, stop or pause the job in its own scheduler"
 VANISHED = "no longer in the spool: the file was replaced, or the run is too old"
 SPOOL_REPLACED = "the spool was replaced: reports that were not read from the previous one are lost"
 

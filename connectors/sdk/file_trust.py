@@ -62,13 +62,13 @@ def _mode_fault(place: Path, status: os.stat_result, on_way: bool) -> str:
 
 
 def _is_private_group(group: int, owner: int) -> bool:
-    """Whether nobody but its owner is in the group of a file: its name and number are the owner's, as useradd makes
-    them. Files are 0664 and folders 0775 there, by the umask 002 of such systems; sshd of Debian accepts them too."""
+    """Whether the owner of a file is the only member of its group: its name and number are the owner's, as useradd
+    makes them. Files are 0664 and folders 0775 there, by the umask 002 of such systems; Debian's sshd accepts them."""
     try:
-        user, found = pwd.getpwuid(owner), grp.getgrgid(group)
+        user, members = pwd.getpwuid(owner), grp.getgrgid(group)
     except KeyError:
         return False
-    is_own = user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
+    is_own = user.pw_gid == group and members.gr_name == user.pw_name and set(members.gr_mem) <= {user.pw_name}
     return is_own and all(other.pw_uid == owner for other in pwd.getpwall() if other.pw_gid == group)
 
 

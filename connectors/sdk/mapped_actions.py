@@ -17,7 +17,7 @@ from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.settle import unless_in_flight
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
 
-NO_HOLD = "a hold needs a place for our mark at the source; this kind knows none"
+NO_HOLD = "a hold is marked at its source, and this kind has no place for the mark: pause the job in its own scheduler"
 VERB_NAMES = {verb: f"verbs.{verb.value}" for verb in (Verb.RERUN, Verb.START, Verb.CANCEL)}
 MAPPED_CAPABILITIES = frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG})
 MISSING_CAPABILITIES = {

@@ -44,12 +44,19 @@ INHERITED_VARIABLES = frozenset(
 """Variables that a secret command inherits, with LC_* and XDG_*: location, user, and the agents that unlock its store.
 None holds a secret; `pass_env` names others."""
 _CONTROL_STRING = r"[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
-_HIDDEN = re.compile(
-    # a hidden character, or its replacement, with the control sequence that it begins (ECMA-48)
+_HIDDEN_CHARACTER = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffd\U000e0000-\U000e007f]"
-    rf"(?:(?<=\x1b)(?:[\]PX^_]{_CONTROL_STRING}|\[[0-?]*+[ -/]*+[@-~]|[ -/]*+[0-Z\\`-~])"
-    rf"|(?<=[\x90\x98\x9d-\x9f]){_CONTROL_STRING}|(?<=\x9b)[0-?]*+[ -/]*+[@-~])?"
+)
+_CONTROL_SEQUENCE = r"(?<=\x1b)(?:\[[0-?]*+[ -/]*+[@-~]|[ -/]*+[0-Z\\`-~])|(?<=\x9b)[0-?]*+[ -/]*+[@-~]"
+_SPLITS = (
+    # a hidden character, or its replacement, with the control sequence or string that it begins (ECMA-48)
+    re.compile(
+        rf"{_HIDDEN_CHARACTER}(?:(?<=\x1b)[\]PX^_]{_CONTROL_STRING}|(?<=[\x90\x98\x9d-\x9f]){_CONTROL_STRING}"
+        rf"|{_CONTROL_SEQUENCE})?"
+    ),
+    # the same within a control string
+    re.compile(rf"{_HIDDEN_CHARACTER}(?:{_CONTROL_SEQUENCE})?"),
 )
 """Text that a screen does not show and `console.text.cleaning` removes or replaces: it may split a secret."""
 _PEM_FRAME = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
@@ -149,7 +156,7 @@ class SecretStore:
 
     def add(self, value: str) -> None:
         """From now on `value`, its parts and lines and their usual encodings are masked."""
-        parts = {_HIDDEN.sub("", part) for part in (value, *_secret_parts(value), *_secret_lines(value))}
+        parts = {_SPLITS[0].sub("", part) for part in (value, *_secret_parts(value), *_secret_lines(value))}
         new = {part for part in parts if len(part) >= SHORTEST_MASKED}
         with self._lock:
             if new <= self._values:
@@ -164,11 +171,13 @@ class SecretStore:
             if form in text:
                 text = text.replace(form, MASK)
         is_plain = text.isascii() and text.replace("\n", "").isprintable()
-        return text if is_plain or not _HIDDEN.search(text) else self._mask_split(text)
+        for split in () if is_plain else _SPLITS:
+            text = self._mask_split(text, split)
+        return text
 
-    def _mask_split(self, text: str) -> str:
-        """As `mask`, by what is left of the text without hidden characters; those inside of a secret go with it."""
-        ends = [0, *(at for match in _HIDDEN.finditer(text) for at in match.span()), len(text)]
+    def _mask_split(self, text: str, split: re.Pattern[str]) -> str:
+        """As `mask`, by what is left of the text without the matches of `split`; those within a secret go with it."""
+        ends = [0, *(at for match in split.finditer(text) for at in match.span()), len(text)]
         shown = [(ends[at], ends[at + 1]) for at in range(0, len(ends), 2) if ends[at] < ends[at + 1]]
         visible = "".join(text[begin:end] for begin, end in shown)
         starts = [0, *accumulate(end - begin for begin, end in shown)]

@@ -171,15 +171,17 @@ def _named_jobs(config: Config) -> list[str]:
 
 def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
     """That names in the config were not verified, by system without a stored inventory; empty if all were."""
-    from console.store.errors import StoreError
+    from console.store.errors import StoreError, StoreMissing
     from console.store.queries import open_queries
 
     systems = {name.partition("/")[0] for name in _named_jobs(config)} & config.systems.keys()
     try:
         with open_queries(store_url_of(arguments)) as reads:
             systems -= reads.warnings.systems_with_jobs()
-    except (CommandError, StoreError):
+    except (CommandError, StoreMissing):
         pass  # no store yet: no system has an inventory
+    except StoreError as error:
+        return f"job names not verified: {error}"
     if not systems:
         return ""
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console.cli.arguments import (
     FILTER,
@@ -26,8 +26,12 @@ from console.cli.requests import ANSWER_SECONDS
 from console.domain.filter import JobFilter, split_filter
 from console.domain.run import RunRow, RunView, evidence_text
 from console.engine.api.client import EngineClient
+from console.store.errors import NotFound
 from console.text.cleaning import clean
 from console.timing.durations import format_duration
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
 
 
 def run_runs(arguments: argparse.Namespace) -> int:
@@ -38,11 +42,21 @@ def run_runs(arguments: argparse.Namespace) -> int:
         filters = job_filter(terms, now, arguments.problems or view.problems)
         is_job = arguments.view is None and len(terms) == 1 and filters == JobFilter(words=(terms[0],))
         if is_job:
-            runs = reads.runs.list_runs(reads.jobs.job(terms[0]).row.id, arguments.limit)
+            runs = reads.runs.list_runs(_job_id(terms[0], reads), arguments.limit)
         else:
             refuse_unknown_fields(terms, reads)
             runs = reads.run_table.runs_first_page(filters, view.sort or "age", arguments.limit)
     return print_result(arguments, runs, run_table(runs, now, with_job=not is_job))
+
+
+def _job_id(name: str, reads: Queries) -> int:
+    """The job of this name. Raises NotFound; CommandError for what reads like an unknown field of a filter."""
+    try:
+        return reads.jobs.job(name).row.id
+    except NotFound:
+        if ":" in name:
+            refuse_unknown_fields([name], reads)
+        raise
 
 
 def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> Table:

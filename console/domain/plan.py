@@ -181,11 +181,11 @@ class PlanDraft:
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> PlanDraft:
         steps = tuple(
-            DraftStep(**{**one, "basis": EstimateBasis.from_json(one["basis"]) if one.get("basis") else None,
-                    "after": tuple(one["after"]), "alternatives": tuple(one["alternatives"]),
-                    "first_tier": tuple(one.get("first_tier", ())),
-                    "saves": tuple(SavedService(**each) for each in one["saves"])})
-            for one in data["steps"]
+            DraftStep(**{**step, "basis": EstimateBasis.from_json(step["basis"]) if step.get("basis") else None,
+                    "after": tuple(step["after"]), "alternatives": tuple(step["alternatives"]),
+                    "first_tier": tuple(step.get("first_tier", ())),
+                    "saves": tuple(SavedService(**each) for each in step["saves"])})
+            for step in data["steps"]
         )  # fmt: skip
         left_out = tuple(LeftOutRun(**one) for one in data["left_out"])
         given_up = tuple(SavedService(**one) for one in data.get("given_up", ()))

@@ -48,8 +48,8 @@ class Modes:
 
     @property
     def nothing_is_live(self) -> bool:
-        """True if the whole estate is in shadow, without an exception."""
-        return not self.estate_live and not any(self.scoped.values())
+        """True if a stored mode puts the whole estate in shadow, without an exception."""
+        return self.has_mode and not self.estate_live and not any(self.scoped.values())
 
     @property
     def in_shadow(self) -> tuple[str, ...]:

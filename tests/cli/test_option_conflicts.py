@@ -162,7 +162,12 @@ def test_an_unknown_field_is_refused_and_part_of_a_name_is_not(
 ) -> None:
     bench.scheduler.job("db07:extract")
     bench.turn()
-    for command in (("job", "list", "foo:bar"), ("job", "list", "!foo:bar"), ("run", "foo:bar", "state:failed")):
+    for command in (
+        ("job", "list", "foo:bar"),
+        ("job", "list", "!foo:bar"),
+        ("run", "foo:bar"),
+        ("run", "foo:bar", "state:failed"),
+    ):
         assert Exit.USAGE == main(["--store", bench.url, *command])
         shown = " ".join(capsys.readouterr().err.split())
         assert 'no field "foo:", and "foo:bar" is part of no job\'s name; fields: state, system' in shown

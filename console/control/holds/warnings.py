@@ -78,11 +78,12 @@ def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
         day = date_in_window(now, zone_of(downstream.zone), downstream.cutoff)
         feeds, reads = _starts(upstream, day), _starts(downstream, day)
         if feeds and reads and min(feeds) > max(reads):
+            systems = dict.fromkeys(clean_line(job.system) for job in (downstream, upstream))
             starts, due = local_time(max(reads), downstream.zone), local_time(min(feeds), upstream.zone)
             yield (
                 f"{clean_line(downstream.name)} starts {starts}, before {clean_line(upstream.name)} of the same"
                 f" business date ({due}): each of its runs counts as a stale read. Move the cutoff of"
-                f" {clean_line(downstream.system)} and {clean_line(upstream.system)} (now {downstream.cutoff:%H:%M}),"
+                f" {' and '.join(systems)} (now {downstream.cutoff:%H:%M}),"
                 " so that both belong to one date in this order, or remove the dependency."
             )
 

@@ -305,7 +305,7 @@ def test_what_the_config_does_not_name_is_refused_with_the_mend() -> None:
     connector = SqlConnector(FakeTables())
     with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.rerun\] with its query"):
         connector.preview(ActionSpec(Verb.RERUN, RunRef("x", "", "1", "1"), RunState.FAILED), 5)
-    with pytest.raises(NotSupported, match="needs a place for our mark"):
+    with pytest.raises(NotSupported, match="no place for the mark"):
         connector.holds(5)
 
 

@@ -39,6 +39,12 @@ def test_a_cutoff_that_puts_both_into_one_date_is_silent() -> None:
     assert [] == list(contradicting_clocks(estate(early, load, feeds=feeds(early, load)), at("03:00")))
 
 
+def test_one_system_is_named_once() -> None:
+    extract, load = job(1, "batch/extract", "03:10"), job(2, "batch/load", "14:00")
+    [text] = contradicting_clocks(estate(extract, load, feeds=feeds(extract, load)), at("03:00"))
+    assert "Move the cutoff of batch (now" in text
+
+
 def test_what_does_not_start_by_the_clock_is_not_judged() -> None:
     load = job(2, "warehouse/load")
     assert [] == list(contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00")))
