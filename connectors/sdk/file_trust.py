@@ -42,12 +42,22 @@ def write_access_fault(path: Path) -> str:
 
 
 def _owner_fault(place: Path, owner: int) -> str:
-    if owner in (0, os.geteuid()):
+    if owner in (0, os.geteuid()) or _is_unmapped(owner):
         return ""
     return (
         f"{place} belongs to {_user(owner)}, who may change it. "
         f"Fix: chown {'-h ' if place.is_symlink() else ''}{_user(os.geteuid())} {place}, or run this as {_user(owner)}"
     )
+
+
+def _is_unmapped(owner: int) -> bool:
+    """Whether this stands for a user outside of our user namespace, as root of the host is in a rootless container."""
+    try:
+        overflow, ranges = Path("/proc/sys/kernel/overflowuid").read_text(), Path("/proc/self/uid_map").read_text()
+    except OSError:
+        return False
+    is_whole = ranges.split() == ["0", "0", str(2**32 - 1)]
+    return not is_whole and owner == int(overflow)
 
 
 def _mode_fault(place: Path, status: os.stat_result, on_way: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, time
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def test_calendars_of_several_files_are_one_estate(tmp_path: Path) -> None:
     assert ["one", "two"] == [each.name for each in load_config(tmp_path).declared.calendars]
 
 
-def test_the_example_has_a_calendar_of_each_kind() -> None:
-    named = [each.name for each in load_config(ROOT / "config.example.toml").declared.calendars]
+def test_the_example_has_a_calendar_of_each_kind(tmp_path: Path) -> None:
+    example = shutil.copyfile(ROOT / "config.example.toml", tmp_path / "headway.toml")
+    named = [each.name for each in load_config(example).declared.calendars]
     assert ["business-days", "quarter-close", "patch-nights"] == named
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from connectors.sdk import file_trust
 from connectors.sdk.file_trust import write_access_fault
 
 
@@ -145,3 +146,13 @@ def test_the_mode_does_not_matter_on_a_read_only_mount(file: Path, monkeypatch: 
     read_only = os.statvfs_result((*found[:8], found.f_flag | os.ST_RDONLY, found.f_namemax))
     monkeypatch.setattr(os, "statvfs", lambda _: read_only)
     assert "" == write_access_fault(file)
+
+
+def test_a_user_outside_of_our_namespace_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a rootless container the host's root is 65534."""
+    texts = {"/proc/sys/kernel/overflowuid": "65534\n", "/proc/self/uid_map": "0 1000 1\n"}
+    monkeypatch.setattr(Path, "read_text", lambda self: texts[str(self)])
+    assert file_trust._is_unmapped(65534)
+    assert not file_trust._is_unmapped(1234)
+    texts["/proc/self/uid_map"] = "         0          0 4294967295\n"
+    assert not file_trust._is_unmapped(65534)
