@@ -194,7 +194,7 @@ def plain_field(text: str, field: TimeField) -> str:
 
 def plain_expression(expression: str) -> str:
     """The five fields with the meaning that they have to cron, in the syntax that every reader knows; an expression
-    that never runs, and @reboot, as it is. Raises TimeFieldError."""
+    that never runs, and @reboot, unchanged. Raises TimeFieldError."""
     times = read_times(expression)
     if times is None or times.is_never or expression in NICKNAMES:
         return expression

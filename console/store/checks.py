@@ -23,7 +23,9 @@ KEEP = timedelta(days=400)
 """How long results are kept; a weekday's band needs half a year."""
 MAX_SPANS = 50
 """Per check and date, so that a check which passes and fails in turns cannot fill the store."""
-_SELECT_SPANS = "SELECT id, name, bd, state, since_us, at_us, words FROM check_result WHERE bd >= ?"
+_SELECT_SPANS = (
+    "SELECT id, name, business_date, state, since_us, at_us, words FROM check_result WHERE business_date >= ?"
+)
 """Unordered: ordered by name, SQLite would walk all rows instead of using the index of dates."""
 
 
@@ -44,9 +46,9 @@ def check_histories(session: Session, since: datetime) -> dict[tuple[str, date],
     """Histories of the business dates that may reach beyond `since`."""
     rows = session.rows(_SELECT_SPANS, ((since - LOOKBACK).date().isoformat(),))
     spans: dict[tuple[str, date], list[ResultSpan]] = {}
-    for row in sorted(rows, key=attrgetter("name", "bd", "id")):
+    for row in sorted(rows, key=attrgetter("name", "business_date", "id")):
         span = ResultSpan(CheckState(row.state), instant(row.since_us), instant(row.at_us), row.words)
-        spans.setdefault((row.name, date.fromisoformat(row.bd)), []).append(span)
+        spans.setdefault((row.name, date.fromisoformat(row.business_date)), []).append(span)
     return {key: CheckHistory(*key, tuple(of_date)) for key, of_date in spans.items()}
 
 
@@ -54,8 +56,9 @@ def past_row_counts(store: Database, name: str, business_date: date) -> list[Pas
     """The last row count of each earlier business date that passed, oldest first."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT bd, row_count FROM check_result WHERE name = ? AND bd < ? AND row_count IS NOT NULL"
-            " AND state IN ('passed', 'learning') ORDER BY bd, id",
+            "SELECT business_date, row_count FROM check_result WHERE name = ? AND business_date < ? AND row_count IS"
+            " NOT NULL"
+            " AND state IN ('passed', 'learning') ORDER BY business_date, id",
             (name, business_date.isoformat()),
         )
     last: dict[str, int] = dict(rows)
@@ -68,18 +71,20 @@ def awaited_checks(store: Database, now: datetime) -> set[tuple[str, date]]:
     since, soon = micros(now - AFTER), micros(now + BEFORE)
     with store.read() as session:
         days = session.rows(
-            "SELECT d.awaits, d.bd FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd >= ?"
+            "SELECT d.awaits, d.business_date FROM service s JOIN service_day d ON d.service_id = s.id AND"
+            " d.business_date >= ?"
             " WHERE s.ready <> '[]' AND NOT s.removed AND d.awaits <> '[]'",
             ((now - AFTER - LOOKBACK).date().isoformat(),),
         )
         starts = session.rows(
-            "SELECT DISTINCT d.check_name, r.bd FROM dependency d CROSS JOIN run r"  # job by job, not all runs of a day
+            "SELECT DISTINCT d.check_name, r.business_date FROM dependency d CROSS JOIN run"
+            " r"  # job by job, not all runs of a day
             " WHERE d.condition = 'ready' AND r.job_id = d.downstream_id AND r.sort_us BETWEEN ? AND ?"
             " AND r.attempts = 0",
             (since, soon),
         )
-    ready = {(name, date.fromisoformat(day.bd)) for day in days for name in json.loads(day.awaits)}
-    return ready | {(start.check_name, date.fromisoformat(start.bd)) for start in starts}
+    ready = {(name, date.fromisoformat(day.business_date)) for day in days for name in json.loads(day.awaits)}
+    return ready | {(start.check_name, date.fromisoformat(start.business_date)) for start in starts}
 
 
 def awaited_check_names(store: Database) -> set[str]:
@@ -96,7 +101,10 @@ def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, f
     state, text = result.verdict.state, result.verdict.words
     of_date = (result.check, result.business_date.isoformat())
     with store.write(fence) as session:
-        query = "SELECT id, state, changed_seq FROM check_result WHERE name = ? AND bd = ? ORDER BY id DESC LIMIT 1"
+        query = (
+            "SELECT id, state, changed_seq FROM check_result WHERE name = ? AND business_date = ?"
+            " ORDER BY id DESC LIMIT 1"
+        )
         last = session.first(query, of_date)
         is_same = last is not None and last.state == state
         is_change = not is_same or (is_awaited and state in (CheckState.PASSED, CheckState.LEARNING))
@@ -110,10 +118,10 @@ def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, f
         else:
             _begin_span(session, result, seq or 0)
             old = (result.at - KEEP).date().isoformat()
-            session.rows("DELETE FROM check_result WHERE name = ? AND bd < ?", (result.check, old))
+            session.rows("DELETE FROM check_result WHERE name = ? AND business_date < ?", (result.check, old))
             session.rows(
-                "DELETE FROM check_result WHERE name = ? AND bd = ? AND id NOT IN"
-                " (SELECT id FROM check_result WHERE name = ? AND bd = ? ORDER BY id DESC LIMIT ?)",
+                "DELETE FROM check_result WHERE name = ? AND business_date = ? AND id NOT IN"
+                " (SELECT id FROM check_result WHERE name = ? AND business_date = ? ORDER BY id DESC LIMIT ?)",
                 (*of_date, *of_date, MAX_SPANS),
             )
     return is_change
@@ -122,7 +130,7 @@ def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, f
 def _begin_span(session: WriteSession, result: CheckMeasurement, seq: int) -> None:
     at_us = micros(result.at)
     columns = (
-        "name", "bd", "state", "since_us", "at_us", "looks", "measured", "row_count", "words", "changed_seq",
+        "name", "business_date", "state", "since_us", "at_us", "looks", "measured", "row_count", "words", "changed_seq",
     )  # fmt: skip
     row = (
         result.check, result.business_date.isoformat(), result.verdict.state.value, at_us, at_us, 1, result.measured,

@@ -28,7 +28,7 @@ from console.text.cleaning import clean_line
 
 MAX_TEXT = 500
 _EXPECTED = (
-    "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.bd"
+    "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.business_date"
     " FROM {keys} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 )
 
@@ -98,10 +98,10 @@ def _write_expected(
         values = (run.state.value, run.evidence.value, run.reason[:MAX_TEXT], True, run.business_date.isoformat())
         if row.attempts > 0:
             begun += [] if row.expected else [(row.id, True, seq())]
-        elif (row.state, row.evidence, row.reason, row.expected, row.bd) != values:
+        elif (row.state, row.evidence, row.reason, row.expected, row.business_date) != values:
             changed.append((row.id, *values, seq()))
             jobs.add(row.job_id)
-    session.update("run", ("id", "state", "evidence", "reason", "expected", "bd", "changed_seq"), changed)
+    session.update("run", ("id", "state", "evidence", "reason", "expected", "business_date", "changed_seq"), changed)
     session.update("run", ("id", "expected", "changed_seq"), begun)
     return jobs
 
@@ -114,7 +114,7 @@ def _expected_run(run_id: int, key: tuple[int, str], run: ExpectedRun, now_us: i
         period_key=key[1],
         period_us=period_us,
         sort_us=period_us,
-        bd=run.business_date.isoformat(),
+        business_date=run.business_date.isoformat(),
         state=run.state.value,
         evidence=run.evidence.value,
         native_state="",

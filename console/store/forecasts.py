@@ -27,13 +27,14 @@ HOURLY_US = 3_600_000_000
 DAILY_US = 24 * HOURLY_US
 DAYS_BACK = timedelta(days=90)
 _PEAKS = (
-    "SELECT s.name, d.bd, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d"
-    " JOIN service s ON s.id = d.service_id WHERE d.bd >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL"
-    " AND NOT s.removed AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.bd"
+    "SELECT s.name, d.business_date, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d"
+    " JOIN service s ON s.id = d.service_id WHERE d.business_date >= ? AND d.deadline_us < ? AND d.peak_late IS NOT"
+    " NULL"
+    " AND NOT s.removed AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.business_date"
 )
 _BACK_TESTED = (
-    "SELECT s.name, b.bd, b.peak_late, b.was_late FROM back_test b JOIN service s ON s.id = b.service_id"
-    " WHERE b.bd >= ? AND b.peak_late IS NOT NULL AND NOT s.removed ORDER BY b.bd"
+    "SELECT s.name, b.business_date, b.peak_late, b.was_late FROM back_test b JOIN service s ON s.id = b.service_id"
+    " WHERE b.business_date >= ? AND b.peak_late IS NOT NULL AND NOT s.removed ORDER BY b.business_date"
 )
 LEARNED_BACK = timedelta(days=240)
 """Business dates; older ones hardly count."""
@@ -43,12 +44,16 @@ ten show nearly as much as all."""
 MAX_PER_DAY = 24
 """Forecasts of a day that are read."""
 _FORECASTS = (
-    "WITH drawn AS (SELECT id, bd, deadline_us, delivered_us, ROW_NUMBER() OVER (PARTITION BY bd ORDER BY (id *"
-    " 2654435761) & 4294967295) AS place FROM service_day WHERE bd >= ? AND deadline_us < ? AND peak_late IS NOT NULL"
-    " AND timeliness IN ('met', 'met_late', 'breached')), told AS (SELECT d.id, d.bd, d.deadline_us, d.delivered_us,"
+    "WITH drawn AS (SELECT id, business_date, deadline_us, delivered_us, ROW_NUMBER() OVER (PARTITION BY"
+    " business_date ORDER BY (id *"
+    " 2654435761) & 4294967295) AS place FROM service_day WHERE business_date >= ? AND deadline_us < ? AND peak_late"
+    " IS NOT NULL"
+    " AND timeliness IN ('met', 'met_late', 'breached')), told AS (SELECT d.id, d.business_date, d.deadline_us,"
+    " d.delivered_us,"
     " f.id AS forecast_id, COALESCE(f.p_own, f.p_late) AS own, ROW_NUMBER() OVER (PARTITION BY d.id ORDER BY (f.id *"
     " 2654435761) & 4294967295) AS place FROM drawn d JOIN forecast f ON f.service_day_id = d.id AND f.at_us <"
-    " d.deadline_us WHERE d.place <= ?) SELECT id, bd, deadline_us, delivered_us, own FROM told WHERE place <= ? ORDER"
+    " d.deadline_us WHERE d.place <= ?) SELECT id, business_date, deadline_us, delivered_us, own FROM told WHERE"
+    " place <= ? ORDER"
     " BY deadline_us, id, forecast_id"
 )
 """Days and forecasts are sampled by number (multiplicative hashing, Knuth): the same sample each time."""
@@ -56,7 +61,8 @@ _FORECASTS = (
 _OVER = (
     "WITH over AS (SELECT d.id, s.name, CASE WHEN d.delivered_us IS NULL OR d.delivered_us > d.deadline_us THEN 1.0"
     " ELSE 0.0 END AS late, (SELECT COUNT(*) FROM forecast f WHERE f.service_day_id = d.id) AS told"
-    " FROM service_day d JOIN service s ON s.id = d.service_id WHERE d.bd >= ? AND d.deadline_us < ? AND NOT s.removed"
+    " FROM service_day d JOIN service s ON s.id = d.service_id WHERE d.business_date >= ? AND d.deadline_us < ? AND"
+    " NOT s.removed"
     " AND d.timeliness IN ('met', 'met_late', 'breached'))"
 )
 _DAYS_OVER = (
@@ -97,7 +103,9 @@ def past_forecasts(session: Session, since_us: int) -> tuple[PastForecasts, ...]
     for rows in days.values():
         day = rows[0]
         was_late = day.delivered_us is None or day.delivered_us > day.deadline_us
-        forecasts.append(PastForecasts([row.own for row in rows], was_late, date.fromisoformat(day.bd).toordinal()))
+        forecasts.append(
+            PastForecasts([row.own for row in rows], was_late, date.fromisoformat(day.business_date).toordinal())
+        )
     return tuple(forecasts)
 
 
@@ -107,11 +115,11 @@ def peak_forecasts(session: Session, since_us: int) -> Mapping[str, Sequence[Pea
     published = set[tuple[str, str]]()
     oldest = (instant(since_us) - DAYS_BACK).date().isoformat()
     for row in session.rows(_PEAKS, (oldest, since_us)):
-        published.add((row.name, row.bd))
+        published.add((row.name, row.business_date))
         was_late = row.delivered_us is None or row.delivered_us > row.deadline_us
         peaks[row.name].append(PeakForecast(row.peak_late, was_late))
     for row in session.rows(_BACK_TESTED, (oldest,)):
-        if (row.name, row.bd) not in published:
+        if (row.name, row.business_date) not in published:
             peaks[row.name].append(PeakForecast(row.peak_late, bool(row.was_late), is_told=False))
     return dict(peaks)
 
@@ -130,9 +138,11 @@ _SELECT_SHAPES = (
     "SELECT s.name, o.promise, o.jobs FROM back_test_of o JOIN service s ON s.id = o.service_id WHERE NOT s.removed"
 )
 _SELECT_NIGHTS = (
-    "SELECT s.name, b.bd FROM back_test b JOIN service s ON s.id = b.service_id WHERE b.bd >= ? AND NOT s.removed"
-    " UNION SELECT s.name, d.bd FROM service_day d JOIN service s ON s.id = d.service_id"
-    " WHERE d.bd >= ? AND d.peak_late IS NOT NULL AND NOT s.removed AND d.timeliness IN ('met', 'met_late', 'breached')"
+    "SELECT s.name, b.business_date FROM back_test b JOIN service s ON s.id = b.service_id WHERE b.business_date >= ?"
+    " AND NOT s.removed"
+    " UNION SELECT s.name, d.business_date FROM service_day d JOIN service s ON s.id = d.service_id"
+    " WHERE d.business_date >= ? AND d.peak_late IS NOT NULL AND NOT s.removed AND d.timeliness IN ('met',"
+    " 'met_late', 'breached')"
 )
 _SERVICE = "SELECT id FROM service WHERE name = ? AND NOT removed"
 
@@ -168,7 +178,7 @@ def load_back_tests(store: Database, now_us: int) -> Mapping[str, BackTestedServ
             for row in session.rows(_SELECT_SHAPES)
         }
         for row in session.rows(_SELECT_NIGHTS, (since, since)):
-            nights[row.name].add(date.fromisoformat(row.bd))
+            nights[row.name].add(date.fromisoformat(row.business_date))
     names = shapes.keys() | nights.keys()
     return {name: BackTestedService(shapes.get(name), frozenset(nights.get(name, ()))) for name in names}
 
@@ -186,7 +196,10 @@ def reset_back_tests(store: Database, fence: int | None, service: str, shape: Se
 
 def record_back_tests(store: Database, fence: int | None, nights: Iterable[StoredBackTest], now_us: int) -> None:
     """Stores each once, and deletes those too old to count."""
-    query = "SELECT b.service_id, b.bd FROM {keys} JOIN back_test b ON b.service_id = k.a AND b.bd = k.b"
+    query = (
+        "SELECT b.service_id, b.business_date FROM {keys} JOIN back_test b"
+        " ON b.service_id = k.a AND b.business_date = k.b"
+    )
     with store.write(fence) as session:
         services: dict[str, int] = dict(session.rows("SELECT name, id FROM service WHERE NOT removed"))
         rows = {
@@ -195,6 +208,8 @@ def record_back_tests(store: Database, fence: int | None, nights: Iterable[Store
             if night.service in services
         }
         new = [(*key, *rows[key]) for key in rows.keys() - set(session.by_keys(query, list(rows)))]
-        session.insert("back_test", ("service_id", "bd", "peak_late", "was_late"), new)
-        session.rows("DELETE FROM back_test WHERE bd < ?", ((oldest_night(now_us) - timedelta(days=1)).isoformat(),))
+        session.insert("back_test", ("service_id", "business_date", "peak_late", "was_late"), new)
+        session.rows(
+            "DELETE FROM back_test WHERE business_date < ?", ((oldest_night(now_us) - timedelta(days=1)).isoformat(),)
+        )
         count_up(session, "back_tests")

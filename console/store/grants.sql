@@ -42,7 +42,7 @@ REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM headway_store_engine;
 INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('clients', '', 0, 0, 0, 0)
     ON CONFLICT (name) DO NOTHING;
 
--- Helpers: executed by the functions for clients, granted to nobody.
+-- Helpers: executed by the functions for clients, with no grants.
 
 -- Who is at the other end: session_user is who signed in, and SET ROLE does not change it.
 CREATE OR REPLACE FUNCTION headway_is(wanted text) RETURNS boolean LANGUAGE sql STABLE AS
@@ -108,8 +108,8 @@ END $$;
 
 -- For clients.
 
--- Clients one after another, so that none repeats what another just requested. Whoever keeps this lock delays the others
--- by one second and keeps nobody from anything.
+-- Serializes clients, so that none repeats what another just requested. A client that keeps this lock delays the
+-- others by one second and blocks nothing.
 CREATE OR REPLACE FUNCTION headway_lock() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM 1 FROM lease WHERE name = 'clients' FOR UPDATE;
@@ -266,7 +266,7 @@ BEGIN
 END $$;
 
 -- Sets a switch; false if it had that value. To stop anything takes headway_store_act, to let go on headway_store_admin
--- (polls of a system excepted). Each login freezes in a row of its own, so that nobody keeps another from it.
+-- (polls of a system excepted). Each login freezes in a row of its own, so that no login blocks another.
 CREATE OR REPLACE FUNCTION headway_switch(name text, value text, why text, claimed text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_variable

@@ -141,7 +141,7 @@ def _write(session: WriteSession, seq: Callable[[], int], decision: HoldDecision
     columns = {
         "upstream_id": hold.upstream_id, "kind": hold.kind, "mode": hold.mode.value, "held_by": hold.held_by,
         "why": clean(hold.why, MAX_TEXT), "until_us": micros(hold.until),
-        "bd": hold.business_date.isoformat() if hold.business_date else "", "state": hold.state.value,
+        "business_date": hold.business_date.isoformat() if hold.business_date else "", "state": hold.state.value,
         "due_us": optional_micros(hold.due_at), "period_key": encode_name(hold.period_key),
         "placed_us": optional_micros(hold.placed_at), "released_us": optional_micros(hold.released_at),
         "ended_us": optional_micros(hold.ended_at), "release_key": hold.release_key, "start_key": hold.start_key,
@@ -407,7 +407,7 @@ def _record_foreign_mark(session: WriteSession, target_id: int, mark: NativeHold
     by, text = clean_line(mark.mark.by), f"a mark that this store did not make: {clean_line(mark.where)}"
     values = {
         "key": mark.mark.id, "job_id": job.id, "kind": "found", "mode": "hold", "state": "found", "held_by": by,
-        "why": "", "until_us": micros(mark.mark.until), "bd": "", "period_key": "", "placed_us": now_us,
+        "why": "", "until_us": micros(mark.mark.until), "business_date": "", "period_key": "", "placed_us": now_us,
         "reason": HoldReason.OTHER.value, "detail": clean(text, MAX_TEXT), "changed_seq": seq,
     }  # fmt: skip
     is_new = _insert(session, values)

@@ -29,8 +29,8 @@ from console.store.notification_state import (
 )
 
 _SERVICE = (
-    "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "basis",
-    "reasons", "submission",
+    "incident_id", "service_id", "business_date", "deadline_us", "act_by_us", "green_by_us", "expected_us",
+    "timeliness", "basis", "reasons", "submission",
 )  # fmt: skip
 _TIMELINESS = _SERVICE.index("timeliness")
 _MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
@@ -167,7 +167,8 @@ class IncidentWriter:
         return {
             "title": one.title, "cause": one.cause, "root_job_id": one.root_job_id, "root_run_id": one.root_run_id,
             "root_period_key": encode_name(one.root_period_key), "root_target_id": one.root_target_id,
-            "bd": one.business_date.isoformat(), "reason": one.reason, "owner": one.owner, "runbook": one.runbook,
+            "business_date": one.business_date.isoformat(), "reason": one.reason, "owner": one.owner,
+            "runbook": one.runbook,
             "failed_since_us": micros(one.failed_since), "act_by_us": optional_micros(one.act_by),
             "fingerprint": one.fingerprint, "closed_us": (closed_us or self._now_us) if one.closed else None,
             "close_reason": one.close_reason, "root_shared": one.root_shared, "root_check": one.root_check,
@@ -222,7 +223,8 @@ class IncidentWriter:
         query = f"SELECT {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
         stored = {tuple(row) for row in self._session.rows(query, (incident_id,))}
         self._session.many(
-            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND bd = ? AND submission = ?",
+            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND business_date = ? AND"
+            " submission = ?",
             [_day(row) for row in stored - set(rows)],
         )
         self._session.insert("incident_service", _SERVICE, [row for row in rows if row not in stored])

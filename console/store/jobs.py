@@ -188,7 +188,7 @@ def job_first_seen(store: Database, job_id: int) -> datetime | None:
 def runs_between(store: Database, job_id: int, first: date, last: date) -> list[RunFacts]:
     """The job's runs of those business dates, both included, in order."""
     sql = (
-        f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.job_id = ? AND r.bd BETWEEN ? AND ?"  # noqa: S608
+        f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.job_id = ? AND r.business_date BETWEEN ? AND ?"  # noqa: S608
         " ORDER BY r.sort_us"
     )
     with store.read() as session:

@@ -27,7 +27,7 @@ def _fields(value_type: Any, columns: type) -> list[tuple[str, str, Callable[[An
     fields = []
     for name, annotation in get_annotations(value_type).items():
         kind = str(getattr(annotation, "__forward_arg__", annotation))  # of a NamedTuple
-        names = ["bd" if name == "business_date" else name]
+        names = ["business_date" if name == "business_date" else name]
         if kind.startswith("datetime"):
             names = [f"{name}_us", f"{name.removesuffix('_at')}_us"]
         column = next((column for column in names if hasattr(columns, column)), None)

@@ -38,8 +38,9 @@ MAX_FORECASTS = 1_000_000
 MIN_CHANGE = 0.05
 """A P(late) that differs by this much is recorded at once."""
 _LATEST_FORECASTS = (
-    "SELECT d.service_id, d.bd, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN service_day d"
-    " ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
+    "SELECT d.service_id, d.business_date, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN"
+    " service_day d"
+    " ON d.service_id = k.a AND d.business_date = k.b AND d.submission = k.c"
     " LEFT JOIN forecast f ON f.id = (SELECT MAX(x.id) FROM forecast x WHERE x.service_day_id = d.id)"
 )
 
@@ -71,9 +72,9 @@ def write_days(
     columns = tuple(next(iter(rows.values())))
     query = (
         f"SELECT d.id, {', '.join(f'd.{name}' for name in columns)} FROM {{keys}} JOIN service_day d"  # noqa: S608
-        " ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
+        " ON d.service_id = k.a AND d.business_date = k.b AND d.submission = k.c"
     )
-    stored = {(row.service_id, row.bd, row.submission): row for row in session.by_keys(query, list(rows))}
+    stored = {(row.service_id, row.business_date, row.submission): row for row in session.by_keys(query, list(rows))}
     new: list[Values] = []
     changed: list[Values] = []
     for key, row in rows.items():
@@ -99,7 +100,7 @@ def _record_forecasts(
     kept: list[Values] = []
     peaks: list[Values] = []
     for row in session.by_keys(_LATEST_FORECASTS, open_days):
-        key = (row.service_id, row.bd, row.submission)
+        key = (row.service_id, row.business_date, row.submission)
         day, late = days[key], days[key]["p_late"]
         if row.peak_late is None or late > row.peak_late:
             peaks.append((row.id, late))
@@ -115,14 +116,18 @@ def _record_forecasts(
 def last_verdicts(session: Session, since_us: int) -> dict[tuple[str, date], LastVerdict]:
     """The last verdict on each service day in danger with a deadline since then; submissions by their own names."""
     rows = session.rows(
-        "SELECT s.name, d.instance, d.bd, d.timeliness, i.id AS incident_id FROM service_day d JOIN service s ON s.id ="
-        " d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ? WHERE d.bd >= ? AND d.deadline_us"
+        "SELECT s.name, d.instance, d.business_date, d.timeliness, i.id AS incident_id FROM service_day d JOIN"
+        " service s ON s.id ="
+        " d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ? WHERE d.business_date >= ? AND"
+        " d.deadline_us"
         " >= ? AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
         (UNMET_PROMISE, (instant(since_us) - MAX_LEAD).date().isoformat(), since_us),
     )
     names = [instance_name(row.name, row.instance) if row.instance else row.name for row in rows]
     return {
-        (name, date.fromisoformat(row.bd)): LastVerdict(Timeliness(row.timeliness), row.incident_id is not None)
+        (name, date.fromisoformat(row.business_date)): LastVerdict(
+            Timeliness(row.timeliness), row.incident_id is not None
+        )
         for name, row in zip(names, rows, strict=True)
     }
 
@@ -134,7 +139,7 @@ def _names(session: WriteSession, days: Sequence[ServiceDayVerdict]) -> dict[int
 
 def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names: Mapping[int, str]) -> dict[str, Any]:
     return {
-        "service_id": service_id, "bd": day.business_date.isoformat(), "deadline_us": micros(day.deadline),
+        "service_id": service_id, "business_date": day.business_date.isoformat(), "deadline_us": micros(day.deadline),
         "timeliness": day.timeliness.value, "data_state": day.data_state,
         "delivered_us": optional_micros(day.delivered_at), "expected_us": optional_micros(day.expected_at),
         "late_us": optional_micros(day.late_at), "p95_us": optional_micros(day.p95_at),
@@ -173,7 +178,8 @@ def _estimate(estimate: DurationEstimate, names: Mapping[int, str]) -> dict[str,
 
 _SELECT_DAY = (
     "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reasons FROM service s LEFT JOIN"
-    " service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
+    " service_day d ON d.service_id = s.id AND d.business_date = ? AND d.submission = ? WHERE s.name = ? AND NOT"
+    " s.removed"
 )
 
 
@@ -225,12 +231,13 @@ def extend_deadline(
         if until_us is not None and until_us <= promised_us:
             return f"that is no more time: {service} is due later already on {business_date}"
         session.rows(
-            "INSERT INTO extension (service_id, bd, until_us, by, why, at_us, submission) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO extension (service_id, business_date, until_us, by, why, at_us, submission) VALUES (?, ?, ?,"
+            " ?, ?, ?, ?)",
             (service_id, business_date, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
         )
         next_changed_seq(session)
         verb = "extend" if until_us is not None else "take back the extension of"
-        detail = {"bd": business_date, "promised_us": promised_us, "until_us": until_us}
+        detail = {"business_date": business_date, "promised_us": promised_us, "until_us": until_us}
         audit.append(session, now_us, by, origin, verb, service, detail, why)
         if incident_id is not None:
             text = f"{verb} {service} for {business_date}: {clean_line(why)}".removesuffix(": ")

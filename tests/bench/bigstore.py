@@ -159,7 +159,7 @@ def _runs(db: sqlite3.Connection, jobs: int, runs: int, now_us: int) -> None:
         "period_key": "printf('night-%06d', i / :jobs)",
         "period_us": started,
         "sort_us": started,
-        "bd": "'2026-11-19'",
+        "business_date": "'2026-11-19'",
         "state": state,
         "evidence": "'native'",
         "native_state": "'exit 0'",
@@ -214,7 +214,7 @@ def _services(db: sqlite3.Connection, services: int, now_us: int) -> None:
         insert(db, "service", service, "n", given)
         day = {
             "service_id": ":id",
-            "bd": "date('now', '-12 hours')",
+            "business_date": "date('now', '-12 hours')",
             "deadline_us": ":deadline",
             "timeliness": "'on_time'",
             "data_state": "'open'",

@@ -100,7 +100,7 @@ class Night:
 
     def change(self, count: int) -> None:
         """So many runs of tonight end, or run again."""
-        found = self.raw.execute("SELECT id FROM run WHERE bd = '2026-11-19' AND attempts > 0").fetchall()
+        found = self.raw.execute("SELECT id FROM run WHERE business_date = '2026-11-19' AND attempts > 0").fetchall()
         rows = [(self._random.choice(("succeeded", "succeeded", "running")), *one) for one in
                 self._random.sample(found, min(count, len(found)))]  # fmt: skip
         self.raw.execute("BEGIN IMMEDIATE")

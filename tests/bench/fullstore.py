@@ -41,7 +41,7 @@ def _incidents_and_actions(db: sqlite3.Connection, count: int, now_us: int) -> N
         "cause": "'run'",
         "root_job_id": "i + 1",
         "root_run_id": "i + 1",
-        "bd": "'2026-11-19'",
+        "business_date": "'2026-11-19'",
         "reason": "'exit 1'",
         "owner": "'team-' || (i % 9)",
         "failed_since_us": ":now - i * 1000000",

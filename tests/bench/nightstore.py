@@ -268,7 +268,7 @@ def _runs(db: sqlite3.Connection) -> None:
     started = "CASE WHEN state NOT IN ('queued', 'waiting') THEN at END"
     run = {"id": "rowid", "job_id": "job", "period_key": "strftime('%Y-%m-%dT%H:%M:%SZ', due / 1000000, 'unixepoch')",
            "period_us": "due", "sort_us": "due",
-           "bd": "strftime('%Y-%m-%d', due / 1000000 - 43200, 'unixepoch')", "state": "state",
+           "business_date": "strftime('%Y-%m-%d', due / 1000000 - 43200, 'unixepoch')", "state": "state",
            "evidence": "'native'", "native_state": "state", "attempts": "1", "first_started_us": started,
            "started_us": started, "ended_us": f"CASE WHEN NOT {is_open} THEN ended END",
            "exit_code": f"CASE WHEN {is_open} THEN NULL ELSE state = 'failed' END",

@@ -143,7 +143,7 @@ def load_runs(
                      period_at=begun, started_at=begun, ended_at=begun + timedelta(minutes=9))  # fmt: skip
     ingest_batch(served.store, served.airflow, poll(record), None)
     with served.store.write(None) as connection:
-        connection.rows("UPDATE run SET bd = '2020-01-01' WHERE job_id = ?", (job_id,))
+        connection.rows("UPDATE run SET business_date = '2020-01-01' WHERE job_id = ?", (job_id,))
     one = ExpectedRun(job_id, f"{due:%Y-%m-%dT%H:%M:%SZ}", due, due.date(), RunState.PLANNED, RunEvidence.INFERRED, "")
     apply_decisions(served.store, Decisions(expected=(one,)), now, 1, None, ROUTES)
     return f"{due:%Y-%m-%dT%H:%M:%SZ}"

@@ -115,7 +115,8 @@ def test_an_incident_of_a_target_says_what_keeps_it_away_and_since_when(
 ) -> None:
     with bench.store.write(None) as connection:
         connection.rows(
-            "INSERT INTO incident (id, key, title, cause, root_period_key, bd, reason, owner, runbook, root_target_id,"
+            "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
+            " root_target_id,"
             " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
             " SELECT 7, 'k', 'fake/one is out of sight', 'target', '', '2026-11-20', '', '', '', id, 0, 0, '', '', 1, 0"
             " FROM target"

@@ -43,7 +43,7 @@ def write_all(world: World) -> None:
 def _hold(insert: object, number: int, job_id: int, text: str, now: int) -> None:
     assert callable(insert)
     insert(
-        "INSERT INTO hold (key, job_id, upstream_id, bd, kind, mode, state, held_by, why, until_us, due_us,"
+        "INSERT INTO hold (key, job_id, upstream_id, business_date, kind, mode, state, held_by, why, until_us, due_us,"
         " period_key, reason, detail, changed_seq)"
         " VALUES (?, ?, NULL, '', 'person', 'hold', 'held', ?, ?, ?, ?, ?, 'other', ?, 0)",
         (f"hold-{number}", job_id, text, text, now + HOUR, now, encode_name(text), text),

@@ -85,7 +85,7 @@ def test_what_is_too_old_and_what_changes_too_often_is_forgotten(night: Estate) 
         state = CheckState.PASSED if turn % 2 else CheckState.FAILED
         look(night.store, state, at("03:00") + timedelta(seconds=turn))
     assert [(checks.MAX_SPANS, BD.isoformat())] == [
-        tuple(row) for row in night.rows("SELECT count(*), bd FROM check_result GROUP BY bd")
+        tuple(row) for row in night.rows("SELECT count(*), business_date FROM check_result GROUP BY business_date")
     ]
 
 

@@ -127,7 +127,8 @@ def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Esta
 def test_an_expected_run_is_there_and_shown_where_a_job_has_no_other(served: Estate) -> None:
     decide(served, expected=(expected("04:10"), expected("05:10")))
     assert [("planned", "daily", 0, True, "2026-11-19", micros(at("04:10")))] == served.rows(
-        "SELECT state, reason, attempts, expected, bd, period_us FROM run WHERE sort_us = :at", at=micros(at("04:10"))
+        "SELECT state, reason, attempts, expected, business_date, period_us FROM run WHERE sort_us = :at",
+        at=micros(at("04:10")),
     )
     assert ("planned", micros(at("04:10"))) == served.one("SELECT state, sort_us FROM latest_run WHERE job_id = 1")
 
@@ -192,7 +193,7 @@ def day(**changes: Any) -> ServiceDayVerdict:
 def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
-    columns = "bd, deadline_us, timeliness, act_by_us, cause, incident_id, path, reasons, sources"
+    columns = "business_date, deadline_us, timeliness, act_by_us, cause, incident_id, path, reasons, sources"
     assert (
         "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]",
         '[{"text": "act by 03:58", "kind": "text"}]',

@@ -209,7 +209,7 @@ def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Es
     served.ingest(running(JOBS[0], "05:10", "9", action_key="headway-0123456789ab"), now="05:31")
     found = plans.active_plans(served.store, {})[0].steps[0].run
     assert "running" == (found.state if found else "")
-    sql = "SELECT period_key, bd FROM run WHERE state = 'running'"
+    sql = "SELECT period_key, business_date FROM run WHERE state = 'running'"
     assert [(past, "2026-11-11")] == rows(served, sql)
 
 

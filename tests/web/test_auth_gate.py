@@ -150,7 +150,7 @@ def test_who_it_is_comes_out_as_it_went_in() -> None:
         ("postgres://db:5433/ops", "postgresql://ann%40x@/ops?host=db&port=5433"),
         ("postgresql:///ops?host=/run", "postgresql://ann%40x@/ops?host=/run"),
         ("postgresql:///ops?user=ada&password=x&host=127.0.0.1", "postgresql://ann%40x@/ops?host=127.0.0.1"),
-        ("postgresql:///ops?service=ada&passfile=/root/.pgpass", "postgresql://ann%40x@/ops"),
+        ("postgresql:///ops?service=ada&passfile=/etc/ada.pgpass", "postgresql://ann%40x@/ops"),
         ("postgresql:///ops?options=-c%20role%3Dada&host=db", "postgresql://ann%40x@/ops?host=db"),
         ("postgresql://a:b@h1,h2:5433/ops", "postgresql://ann%40x@/ops?host=h1,h2&port=,5433"),
         ("/var/lib/headway.db", "/var/lib/headway.db"),

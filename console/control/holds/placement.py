@@ -167,7 +167,7 @@ class HoldPlacement:
             since = all_good_at(self._index, policy.edges, business_date, self._now)
             if since is None or self._now - since > policy.hold_for:
                 continue
-            key, _ = self._next_key(f"bd {business_date}")
+            key, _ = self._next_key(f"business_date {business_date}")
             if not key or ran_on(self._index.runs.get(self._job.id, ()), business_date):
                 return None
             if self._is_unseen():
@@ -184,7 +184,7 @@ class HoldPlacement:
         return None
 
     def _not_started_yet(self, policy: HoldPolicy, business_date: date, until: datetime) -> HoldDecision | None:
-        key = derived_key(self._job.system, self._job.native_id, f"bd {business_date}", "not started yet")
+        key = derived_key(self._job.system, self._job.native_id, f"business_date {business_date}", "not started yet")
         target = self._index.estate.targets.get(self._job.target_id)
         if target is None or target.failing_since is None or self._is_known(key):
             return None

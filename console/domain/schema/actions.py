@@ -133,7 +133,7 @@ class Hold(SQLModel, table=True):
     job_id: int = Field(foreign_key="job.id")
     upstream_id: int | None = Field(default=None)
     """The job that it waits for; None: held by a person."""
-    bd: str = string()
+    business_date: str = string()
     """Its business date; empty for a standing or a person's hold."""
     kind: str = string("reactive")
     """ "reactive", "standing", "person", "trigger", "found"."""

@@ -218,7 +218,7 @@ class Run(SQLModel, table=True):
     """The scheduled instant, if any."""
     sort_us: int = big(default=0)
     """Period instant, else first start, else first observation: the order of a job's runs."""
-    bd: str = string()
+    business_date: str = string()
     """Business date, ISO."""
     state: str = string()
     evidence: str = string()
@@ -329,7 +329,7 @@ class FindingRow(SQLModel, table=True):
     period_key: str = string()
     """Of the run; empty for a job."""
     run_id: int | None = big(default=None)
-    bd: str = string()
+    business_date: str = string()
     since_us: int = big()
     """Start of the condition; `opened_us`: when it was detected."""
     opened_us: int = big()
@@ -346,10 +346,13 @@ class CheckResult(SQLModel, table=True):
     """A span of equal results of one check for one business date; values are those of the latest."""
 
     __tablename__: ClassVar[str] = "check_result"
-    __table_args__ = (Index("check_result_of", "name", "bd"), Index("check_result_bd", "bd"))
+    __table_args__ = (
+        Index("check_result_of", "name", "business_date"),
+        Index("check_result_business_date", "business_date"),
+    )
     id: int | None = big(default=None, primary_key=True)
     name: str = string()
-    bd: str = string()
+    business_date: str = string()
     state: str = string()
     """ "passed", "failed", "error", "learning"."""
     since_us: int = big()

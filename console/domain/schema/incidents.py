@@ -33,7 +33,7 @@ class Incident(SQLModel, table=True):
     root_target_id: int | None = Field(default=None)
     root_check: str = string()
     """Name of the check that is its cause."""
-    bd: str = string()
+    business_date: str = string()
     reason: str = string()
     owner: str = string()
     runbook: str = string()
@@ -78,7 +78,7 @@ class IncidentService(SQLModel, table=True):
     __tablename__: ClassVar[str] = "incident_service"
     incident_id: int = big(primary_key=True, foreign_key="incident.id")
     service_id: int = Field(primary_key=True)
-    bd: str = Field(primary_key=True, sa_type=Text)
+    business_date: str = Field(primary_key=True, sa_type=Text)
     submission: str = Field(default="", primary_key=True, sa_type=Text, sa_column_kwargs={"server_default": ""})
     """As in service_day."""
     deadline_us: int = big()

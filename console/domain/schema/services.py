@@ -39,13 +39,13 @@ class ServiceDay(SQLModel, table=True):
 
     __tablename__: ClassVar[str] = "service_day"
     __table_args__ = (
-        UniqueConstraint("service_id", "bd", "submission"),
-        Index("service_day_bd", "bd"),
+        UniqueConstraint("service_id", "business_date", "submission"),
+        Index("service_day_business_date", "business_date"),
         Index("service_day_changed", "changed_seq"),
     )
     id: int | None = big(default=None, primary_key=True)
     service_id: int = Field(foreign_key="service.id")
-    bd: str = string()
+    business_date: str = string()
     instance: str = string()
     """Shown key of a submission, for services promised end to end; else empty."""
     submission: str = string()
@@ -116,10 +116,10 @@ class BackTestRow(SQLModel, table=True):
     """The forecast, in hindsight, of a past night of a service without published forecasts."""
 
     __tablename__: ClassVar[str] = "back_test"
-    __table_args__ = (UniqueConstraint("service_id", "bd"),)
+    __table_args__ = (UniqueConstraint("service_id", "business_date"),)
     id: int | None = big(default=None, primary_key=True)
     service_id: int = Field(foreign_key="service.id")
-    bd: str = string()
+    business_date: str = string()
     peak_late: float | None = None
     """Highest P(late) before its deadline; None: too little history."""
     was_late: bool = False
@@ -140,10 +140,13 @@ class ExtensionRow(SQLModel, table=True):
     """A deadline extended by a person, for one business date or submission of a service: the last row counts."""
 
     __tablename__: ClassVar[str] = "extension"
-    __table_args__ = (Index("extension_day", "service_id", "bd", "submission"), Index("extension_until", "until_us"))
+    __table_args__ = (
+        Index("extension_day", "service_id", "business_date", "submission"),
+        Index("extension_until", "until_us"),
+    )
     id: int | None = big(default=None, primary_key=True)
     service_id: int = Field(foreign_key="service.id")
-    bd: str = string()
+    business_date: str = string()
     until_us: int = big()
     by: str = string()
     why: str = string()

@@ -67,7 +67,7 @@ class StoredRun(NamedTuple):
     period_key: str
     period_us: int | None
     sort_us: int
-    bd: str
+    business_date: str
     state: str
     evidence: str
     native_state: str
@@ -199,7 +199,7 @@ def build_run(
     if origin is None:
         if old is None:
             raise ValueError(f"run {key}: unknown business date")
-        origin = RunOrigin(old.period_us, old.bd)
+        origin = RunOrigin(old.period_us, old.business_date)
     period_us = origin.period_us if origin.period_us is not None or old is None else old.period_us
     sort_us = first_started if period_us is None else period_us
     if sort_us is None:

@@ -12,11 +12,12 @@ from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 _SELECT_RESULTS = (
-    "SELECT bd, state, words, since_us, at_us, looks, measured FROM check_result WHERE name = ?{where}"
+    "SELECT business_date, state, words, since_us, at_us, looks, measured FROM check_result WHERE name = ?{where}"
     " ORDER BY at_us DESC, id DESC LIMIT ?"
 )
 _SERVICES = (
-    "SELECT s.name, s.ready, d.awaits FROM service s LEFT JOIN service_day d ON d.service_id = s.id AND d.bd >= ?"
+    "SELECT s.name, s.ready, d.awaits FROM service s LEFT JOIN service_day d ON d.service_id = s.id AND"
+    " d.business_date >= ?"
     " AND d.awaits <> '[]' WHERE NOT s.removed AND s.ready <> '[]' ORDER BY s.name"
 )
 _EDGES = (
@@ -51,7 +52,7 @@ class CheckQueries(ContextQueries):
 
     def check_results(self, name: str, business_date: str | None = None, limit: int = 20) -> list[CheckResultView]:
         """Results of a check, newest first; of one business date, or of all."""
-        query = _SELECT_RESULTS.format(where=" AND bd = ?" if business_date else "")
+        query = _SELECT_RESULTS.format(where=" AND business_date = ?" if business_date else "")
         rows = self.link.rows(query, (name, *((business_date,) if business_date else ()), limit))
         return [from_row(CheckResultView, row) for row in rows]
 

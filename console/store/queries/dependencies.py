@@ -53,13 +53,14 @@ MAX_PAST_RUNS = 400
 def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[UpstreamRun, ...]:
     """The job's latest runs before that instant, oldest first."""
     rows = link.rows(
-        "SELECT id, period_key, bd, sort_us, state, evidence, reason, stale_read, ended_us FROM run WHERE job_id = ?"
+        "SELECT id, period_key, business_date, sort_us, state, evidence, reason, stale_read, ended_us FROM run WHERE"
+        " job_id = ?"
         " AND sort_us < ? ORDER BY sort_us DESC LIMIT ?",
         (job_id, micros(at), MAX_PAST_RUNS),
     )
     return tuple(
-        UpstreamRun(row.id, visible_state(row.period_key), row.bd, instant(row.sort_us), row.state, row.evidence,
-                    row.reason, bool(row.stale_read), optional_instant(row.ended_us))
+        UpstreamRun(row.id, visible_state(row.period_key), row.business_date, instant(row.sort_us), row.state,
+                    row.evidence, row.reason, bool(row.stale_read), optional_instant(row.ended_us))
         for row in reversed(rows)
     )  # fmt: skip
 
@@ -67,7 +68,7 @@ def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[Upstream
 def check_results(link: ReadConnection, check: str, business_date: str) -> CheckHistory | None:
     """Results of a check for that date; None without any."""
     rows = link.rows(
-        "SELECT state, since_us, at_us, words FROM check_result WHERE name = ? AND bd = ? ORDER BY id",
+        "SELECT state, since_us, at_us, words FROM check_result WHERE name = ? AND business_date = ? ORDER BY id",
         (check, business_date),
     )
     if not rows:

@@ -22,8 +22,10 @@ from console.text.cleaning import clean_line
 DEADLINES_WITHIN = timedelta(hours=12)
 """How far ahead services at risk are listed."""
 _SERVICES = (
-    "SELECT s.name, s.title, s.tier, s.zone, d.bd, d.deadline_us, d.timeliness, d.delivered_us, d.act_by_us, d.cause,"
-    " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.bd = d.bd"
+    "SELECT s.name, s.title, s.tier, s.zone, d.business_date, d.deadline_us, d.timeliness, d.delivered_us,"
+    " d.act_by_us, d.cause,"
+    " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.business_date ="
+    " d.business_date"
     " AND x.submission = d.submission) AS was_threatened, d.instance"
     " FROM service_day d JOIN service s ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
@@ -86,7 +88,8 @@ class HandoverQueries(ContextQueries):
     def nights_of_incident(self, incident_id: int) -> tuple[ServiceNight, ...]:
         """The service days affected by an incident."""
         where = (
-            "EXISTS (SELECT 1 FROM incident_service h WHERE h.incident_id = ? AND h.service_id = s.id AND h.bd = d.bd"
+            "EXISTS (SELECT 1 FROM incident_service h WHERE h.incident_id = ? AND h.service_id = s.id AND"
+            " h.business_date = d.business_date"
             " AND h.submission = d.submission)"
         )
         return tuple(map(_night, self.link.rows(_SERVICES.format(where=where), (incident_id,))))
@@ -123,10 +126,12 @@ class HandoverQueries(ContextQueries):
             overrides.append(ActiveOverride("silence", matchers, silence.by, silence.why, silence.until))
         rows = self.link.rows(
             "SELECT s.name, COALESCE((SELECT '#' || d.instance FROM service_day d WHERE d.service_id = x.service_id"
-            " AND d.bd = x.bd AND d.submission = x.submission AND d.instance <> ''), x.bd) AS day, x.by, x.why,"
+            " AND d.business_date = x.business_date AND d.submission = x.submission AND d.instance <> ''),"
+            " x.business_date) AS day, x.by, x.why,"
             " x.until_us FROM extension x JOIN service s ON s.id = x.service_id"
             " WHERE x.until_us >= ? AND NOT EXISTS (SELECT 1 FROM extension y WHERE y.service_id = x.service_id"
-            " AND y.bd = x.bd AND y.submission = x.submission AND y.id > x.id) ORDER BY x.until_us, s.name",
+            " AND y.business_date = x.business_date AND y.submission = x.submission AND y.id > x.id) ORDER BY"
+            " x.until_us, s.name",
             (micros(now),),
         )
         overrides += [

@@ -72,19 +72,19 @@ class HoldQueries(ContextQueries):
         if period:
             where, values = "r.period_key = ?", (encode_name(period),)
         elif business_date:
-            where, values = "r.bd = ? AND r.period_us IS NOT NULL", (business_date,)
+            where, values = "r.business_date = ? AND r.period_us IS NOT NULL", (business_date,)
         else:
             where = "r.period_us <= ? AND r.period_us >= ?"
             values = (micros(now + AT_ITS_START), micros(now - ITS_PERIOD))
         run = self.link.first(
-            "SELECT r.period_key, r.period_us, r.bd FROM run r WHERE r.job_id = ?"  # noqa: S608  (our own names)
+            "SELECT r.period_key, r.period_us, r.business_date FROM run r WHERE r.job_id = ?"  # noqa: S608  (our own names)
             f" AND {where} ORDER BY r.sort_us DESC LIMIT 1",
             (job.id, *values),
         )
         if period and run is None:
             raise ItemNotFound(job.name, f"{job.name} has no run {period}; headway run lists its known runs")
         at = now if run is None or run.period_us is None else instant(run.period_us)
-        date = business_date or (run.bd if run is not None else "")
+        date = business_date or (run.business_date if run is not None else "")
         period_key = visible_state(run.period_key) if run is not None else ""
         return GateView(job.id, job.name, date, at, period_key, self._upstreams(job.id, date, at))
 
@@ -144,7 +144,7 @@ class HoldQueries(ContextQueries):
     def _run(self, job_id: int, business_date: str, where: str, *values: int) -> Row | None:
         return self.link.first(
             "SELECT id, period_key, state, evidence, reason, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
-            f" WHERE job_id = ? AND bd = ? AND {where} LIMIT 1",
+            f" WHERE job_id = ? AND business_date = ? AND {where} LIMIT 1",
             (job_id, business_date, *values),
         )
 

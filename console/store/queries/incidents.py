@@ -45,8 +45,10 @@ _BEFORE = (
     " a.requested_us DESC LIMIT 1) AS verb, (SELECT a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state"
     " = 'verified' ORDER BY a.requested_us DESC LIMIT 1) AS by, (SELECT max(o.id) FROM incident o WHERE o.root_run_id ="
     " recent.id) AS incident_id, (SELECT min(g.ended_us) FROM run g WHERE g.job_id = recent.job_id AND g.sort_us >"
-    " recent.sort_us AND g.sort_us < recent.sort_us + 86400000000 AND g.bd = recent.bd AND g.period_us IS NULL AND"
-    " g.state = 'succeeded') AS fresh_us FROM (SELECT r.id, r.job_id, r.bd, r.sort_us, r.state, r.ended_us FROM"
+    " recent.sort_us AND g.sort_us < recent.sort_us + 86400000000 AND g.business_date = recent.business_date AND"
+    " g.period_us IS NULL AND"
+    " g.state = 'succeeded') AS fresh_us FROM (SELECT r.id, r.job_id, r.business_date, r.sort_us, r.state, r.ended_us"
+    " FROM"
     " incident i JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us WHERE"
     " i.id = ? ORDER BY r.sort_us DESC LIMIT 500) recent JOIN attempt t ON t.id = (SELECT x.id FROM attempt x WHERE"
     f" x.run_id = recent.id AND x.state IN ({_RED}) ORDER BY x.number LIMIT 1) ORDER BY recent.sort_us DESC LIMIT ?"
@@ -71,7 +73,8 @@ MAX_CLOSED = 200
 _NEWEST = "ORDER BY i.opened_us DESC, i.id DESC"
 _UNACKNOWLEDGED: dict[str, Any] = {"acknowledged_by": "", "acknowledged_until": None}
 _ROWS = (
-    "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
+    "SELECT i.id, i.title, i.cause, i.business_date, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us,"
+    " i.closed_us,"
     " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS services, (SELECT"
     " count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS affected_runs,"
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
@@ -189,7 +192,8 @@ class IncidentQueries(ContextQueries):
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
             " x.timeliness, x.basis, x.reasons, d.instance, d.sources AS estimates, d.p_late, d.p80_us, d.p95_us,"
             " d.distrust AS unreliable_because FROM incident_service x JOIN service s ON s.id = x.service_id LEFT"
-            " JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
+            " JOIN service_day d ON d.service_id = x.service_id AND d.business_date = x.business_date AND"
+            " d.submission = x.submission"
             " WHERE x.incident_id = ? ORDER"
             " BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),

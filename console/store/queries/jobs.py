@@ -71,7 +71,8 @@ MAX_ALIKE = 5
 _JOB_ID = re.compile(rf"id:[0-9]{{1,{MAX_ID_DIGITS}}}")
 _ROW = (
     "SELECT j.id, j.name, s.name AS system, s.kind, l.state, COALESCE(r.evidence, 'native') AS evidence,"
-    " r.native_state, COALESCE(r.timeliness, 'no_estimate') AS timeliness, r.bd, r.id AS run_id, r.started_us,"
+    " r.native_state, COALESCE(r.timeliness, 'no_estimate') AS timeliness, r.business_date, r.id AS run_id,"
+    " r.started_us,"
     " r.ended_us, p.sort_us AS planned_us, c.words AS schedule, c.next_us AS source_next_us, j.owner,"
     " j.paused_since_us, CASE WHEN c.id IS NOT NULL OR j.gone_since_us < (SELECT g.inventory_us FROM target g WHERE"
     " g.id = j.target_id) THEN j.gone_since_us END AS gone_us, j.parent_id, r.stale_read, COALESCE(r.attempts, 0) AS"
@@ -242,7 +243,7 @@ class JobQueries(ContextQueries):
             where.append("(r.ended_us >= ? OR (r.ended_us IS NULL AND r.started_us IS NOT NULL) OR r.started_us >= ?)")
             values += [at, at]
         if wanted.dates:
-            where.append(f"r.bd IN ({', '.join('?' for _ in wanted.dates)})")
+            where.append(f"r.business_date IN ({', '.join('?' for _ in wanted.dates)})")
             values += wanted.dates
         return where, values
 

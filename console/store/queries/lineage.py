@@ -24,14 +24,15 @@ _FACTS = (
 )
 _LATEST = f"{_FACTS} LEFT JOIN latest_run l ON l.job_id = j.id LEFT JOIN run r ON r.id = l.run_id"
 _EXPECTED = (
-    "SELECT j.id, p.state, p.evidence, p.period_key, p.sort_us, p.bd, r.bd AS latest_bd FROM {keys} JOIN job j ON j.id"
+    "SELECT j.id, p.state, p.evidence, p.period_key, p.sort_us, p.business_date, r.business_date AS"
+    " latest_business_date FROM {keys} JOIN job j ON j.id"
     " = k.a JOIN latest_run l ON l.job_id = j.id JOIN run r ON r.id = l.run_id JOIN run p ON p.id = (SELECT x.id FROM"
     " run x WHERE x.job_id = j.id AND x.sort_us > r.sort_us AND x.sort_us <= ? AND x.attempts = 0 AND x.state IN"
     " ('planned', 'held', 'waiting', 'queued', 'blocked') ORDER BY x.sort_us, x.period_key LIMIT 1)"
 )
 """The next expected run of each job after its latest one."""
 _ON_DATE = (
-    f"{_FACTS} LEFT JOIN run r ON r.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.bd = ?"
+    f"{_FACTS} LEFT JOIN run r ON r.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.business_date = ?"
     " ORDER BY x.sort_us DESC, x.period_key DESC LIMIT 1)"
 )
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -40,7 +41,8 @@ _PARENTS = "SELECT j.id, j.parent_id FROM {keys} JOIN job j ON j.id = k.a WHERE 
 _BELOW = "SELECT d.upstream_id, d.downstream_id FROM {keys} JOIN dependency d ON d.upstream_id = k.a"
 _ABOVE = "SELECT d.upstream_id, d.downstream_id FROM {keys} JOIN dependency d ON d.downstream_id = k.a"
 _LATEST_RUNS = (
-    "SELECT r.id, r.job_id, r.bd, r.state, r.started_us, r.ended_us, r.stale_read, r.period_key FROM {keys} JOIN run r"
+    "SELECT r.id, r.job_id, r.business_date, r.state, r.started_us, r.ended_us, r.stale_read, r.period_key FROM"
+    " {keys} JOIN run r"
     " ON r.id IN (SELECT x.id FROM run x WHERE x.job_id = k.a AND x.attempts > 0 ORDER BY x.sort_us DESC LIMIT ?) ORDER"
     " BY r.job_id, r.sort_us DESC"
 )
@@ -126,7 +128,7 @@ class LineageQueries(ContextQueries):
         expected = {}
         for row in self.link.by_keys(_EXPECTED, sorted(calm), (micros(self.store.now() + SOON),)):
             job = jobs[row.id]
-            if row.bd > row.latest_bd:
+            if row.business_date > row.latest_business_date:
                 expected[row.id] = replace(
                     job,
                     state="unknown" if row.evidence == "stale" else row.state,
@@ -151,12 +153,14 @@ class LineageQueries(ContextQueries):
         return runs
 
     def _business_date_of(self, job_id: int, run: str) -> str:
-        rows = self.link.rows("SELECT bd FROM run WHERE job_id = ? AND period_key = ?", (job_id, encode_name(run)))
+        rows = self.link.rows(
+            "SELECT business_date FROM run WHERE job_id = ? AND period_key = ?", (job_id, encode_name(run))
+        )
         if not rows and run.isascii() and run.isdigit() and len(run) < 19:
-            rows = self.link.rows("SELECT bd FROM run WHERE job_id = ? AND id = ?", (job_id, int(run)))
+            rows = self.link.rows("SELECT business_date FROM run WHERE job_id = ? AND id = ?", (job_id, int(run)))
         if not rows:
             raise NotFound(f"run {run} of this job")
-        return str(rows[0].bd)
+        return str(rows[0].business_date)
 
     def _services_among(self, jobs: dict[int, LineageJob], walk: _Walk) -> dict[str, tuple[int, ...]]:
         rows = self.link.rows("SELECT name, terminals FROM service WHERE NOT removed ORDER BY tier, name")

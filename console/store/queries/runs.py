@@ -16,7 +16,8 @@ from console.store.row_values import from_row, json_object
 
 MAX_RUNS = 60
 SELECT_RUN = (
-    "SELECT r.id, r.job_id, j.name AS job, r.period_key, r.bd, r.state, r.evidence, r.native_state, r.timeliness,"
+    "SELECT r.id, r.job_id, j.name AS job, r.period_key, r.business_date, r.state, r.evidence, r.native_state,"
+    " r.timeliness,"
     " r.attempts, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected,"
     " r.stale_read, r.reason, r.partial_input, j.target_id FROM run r JOIN job j ON j.id = r.job_id"
 )
@@ -45,7 +46,7 @@ class RunQueries(ContextQueries):
     def runs_on(self, job_id: int, business_date: str) -> list[RunRow]:
         """The job's runs of one business date, expected ones included, newest first; runs that began come first."""
         where = (
-            "r.job_id = ? AND r.bd = ? ORDER BY CASE WHEN r.attempts > 0 THEN 0 ELSE 1 END, r.sort_us DESC,"
+            "r.job_id = ? AND r.business_date = ? ORDER BY CASE WHEN r.attempts > 0 THEN 0 ELSE 1 END, r.sort_us DESC,"
             " r.period_key DESC LIMIT ?"
         )
         return self._rows(where, (job_id, business_date, MAX_RUNS))

@@ -33,16 +33,16 @@ from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 _SELECT_JOB_FORECASTS = (
-    "SELECT s.name, s.title, s.zone, d.bd, d.deadline_us, d.instance, d.jobs FROM service s"
-    " JOIN service_day d ON d.service_id = s.id WHERE NOT s.removed AND d.jobs <> '[]' AND d.bd >= ?"
+    "SELECT s.name, s.title, s.zone, d.business_date, d.deadline_us, d.instance, d.jobs FROM service s"
+    " JOIN service_day d ON d.service_id = s.id WHERE NOT s.removed AND d.jobs <> '[]' AND d.business_date >= ?"
 )
 
-_PATHS = "SELECT service_id, submission, path, sources, jobs FROM service_day WHERE bd = ?"
+_PATHS = "SELECT service_id, submission, path, sources, jobs FROM service_day WHERE business_date = ?"
 _SELECT_PUBLISHED = (
     "SELECT d.service_id, d.submission, f.at_us, f.p_late, f.p50_us, f.p95_us FROM service_day d"
-    " JOIN forecast f ON f.service_day_id = d.id WHERE d.bd = ? ORDER BY f.id"
+    " JOIN forecast f ON f.service_day_id = d.id WHERE d.business_date = ? ORDER BY f.id"
 )
-_DATES = "SELECT DISTINCT bd FROM service_day WHERE bd <= ? ORDER BY bd DESC LIMIT ?"
+_DATES = "SELECT DISTINCT business_date FROM service_day WHERE business_date <= ? ORDER BY business_date DESC LIMIT ?"
 _Day = tuple[int, str]
 """Service and submission, on one business date."""
 _Foreseen = dict[int, tuple[datetime, datetime]]
@@ -52,23 +52,23 @@ MAX_DATES = 60
 
 _SERVICES = "SELECT id, name, title, tier, zone, cutoff, promise FROM service WHERE NOT removed ORDER BY tier, name"
 _DAYS = (
-    "SELECT d.service_id, d.bd, d.deadline_us, d.promised_us, d.agreed_us, d.delivered_us, d.timeliness"
-    " FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd > ? WHERE NOT s.removed"
-    " AND d.timeliness <> 'no_promise' ORDER BY d.bd"
+    "SELECT d.service_id, d.business_date, d.deadline_us, d.promised_us, d.agreed_us, d.delivered_us, d.timeliness"
+    " FROM service s JOIN service_day d ON d.service_id = s.id AND d.business_date > ? WHERE NOT s.removed"
+    " AND d.timeliness <> 'no_promise' ORDER BY d.business_date"
 )
 
 FORECASTS_BACK = timedelta(days=90)
 _OVER = (
     "SELECT d.id, s.name, d.deadline_us, d.delivered_us FROM service_day d JOIN service s ON s.id = d.service_id"
-    " WHERE d.bd >= ? AND NOT s.removed AND (d.deadline_us <= ? OR d.delivered_us IS NOT NULL)"
-    " AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.bd, d.id"
+    " WHERE d.business_date >= ? AND NOT s.removed AND (d.deadline_us <= ? OR d.delivered_us IS NOT NULL)"
+    " AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.business_date, d.id"
 )
 _SELECT_FORECASTS = (
     "SELECT f.service_day_id, f.at_us, f.p_late, f.p50_us, f.p95_us FROM forecast f"
-    " JOIN service_day d ON d.id = f.service_day_id WHERE d.bd >= ? ORDER BY f.id"
+    " JOIN service_day d ON d.id = f.service_day_id WHERE d.business_date >= ? ORDER BY f.id"
 )
 _PATH = (
-    "SELECT d.path, d.sources, d.jobs FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ?"
+    "SELECT d.path, d.sources, d.jobs FROM service s JOIN service_day d ON d.service_id = s.id AND d.business_date = ?"
     " AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
 )
 _ATTEMPTS = (
@@ -76,7 +76,7 @@ _ATTEMPTS = (
     " a.action_key IS NOT NULL AS requested FROM {{keys}} JOIN run r ON {where} LEFT JOIN attempt a ON a.run_id = r.id"
     " ORDER BY r.sort_us, r.id, a.started_us, a.number"
 )
-_ON_DATE = "r.job_id = k.a AND r.sort_us >= ? AND r.bd = ?"
+_ON_DATE = "r.job_id = k.a AND r.sort_us >= ? AND r.business_date = ?"
 _DEMANDED = "CASE WHEN r.expected THEN r.period_us END"
 _SELECT_NIGHT_RUNS = _ATTEMPTS.format(due="r.period_us", where=_ON_DATE)
 _SELECT_RUNS = _ATTEMPTS.format(due=_DEMANDED, where=_ON_DATE)
@@ -90,7 +90,7 @@ class ServiceDayQueries(ContextQueries):
 
     def job_forecasts(self, service: str, business_date: str, submission: str = "") -> list[JobForecastView]:
         """The most important running or waiting jobs of a service day, upstreams first; empty if not simulated."""
-        query = f"{_SELECT_JOB_FORECASTS} AND d.bd = ? AND s.name = ? AND d.submission = ?"
+        query = f"{_SELECT_JOB_FORECASTS} AND d.business_date = ? AND s.name = ? AND d.submission = ?"
         return self._ahead(self.link.rows(query, (business_date, business_date, service, submission)))
 
     def forecasts_of_job(self, job_id: int) -> list[JobForecastView]:
@@ -110,7 +110,7 @@ class ServiceDayQueries(ContextQueries):
                     JobForecastView(
                         service=instance_name(title, row.instance) if row.instance else title,
                         name=row.name,
-                        business_date=row.bd,
+                        business_date=row.business_date,
                         zone=row.zone,
                         deadline=instant(row.deadline_us),
                         job=names[job["job"]],
@@ -151,7 +151,7 @@ class ServiceDayQueries(ContextQueries):
             published[row.service_id, row.submission].append(_published(row))
         keys = [(service.id, service.submission) for service in services]
         job_ids = sorted({job_id for key in keys for job_id in paths.get(key, ())})
-        dates = [row.bd for row in self.link.rows(_DATES, (max(date_shown, latest), MAX_DATES))]
+        dates = [row.business_date for row in self.link.rows(_DATES, (max(date_shown, latest), MAX_DATES))]
         jobs = self._jobs(job_ids, estimates, date_shown, date_shown == latest)
         return TimelineView(
             date_shown,
@@ -184,7 +184,7 @@ class ServiceDayQueries(ContextQueries):
             due = instant(row.deadline_us)
             days[row.service_id].append(
                 AttainmentDay(
-                    date.fromisoformat(row.bd), due, optional_instant(row.promised_us) or due,
+                    date.fromisoformat(row.business_date), due, optional_instant(row.promised_us) or due,
                     optional_instant(row.agreed_us), optional_instant(row.delivered_us), Timeliness(row.timeliness),
                 )
             )  # fmt: skip

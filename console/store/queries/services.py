@@ -27,9 +27,10 @@ _SERVICES = (
     " WHERE NOT removed ORDER BY tier, name"
 )
 _DAYS = (
-    "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, p95_us, p80_us,"
+    "SELECT service_id, business_date, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us,"
+    " p95_us, p80_us,"
     " p_late, critical, nights, act_by_us, green_by_us, cause, incident_id, reasons, sources, path, promised_us,"
-    " extension, instance, submission, awaits, distrust AS unreliable_because FROM service_day WHERE bd >= ?"
+    " extension, instance, submission, awaits, distrust AS unreliable_because FROM service_day WHERE business_date >= ?"
 )
 
 _OPEN = (
@@ -120,10 +121,10 @@ class ServiceQueries(ContextQueries):
         for row in self.link.rows(_SERVICES):
             if is_end_to_end(row.promise):
                 day = min(days[row.id], key=_due_order, default=None)
-                on = date.fromisoformat(day.bd) if day is not None else _business_date_of(row, now)
+                on = date.fromisoformat(day.business_date) if day is not None else _business_date_of(row, now)
             else:
                 on = date.fromisoformat(business_date) if business_date else _business_date_of(row, now)
-                day = next((day for day in days[row.id] if day.bd == on.isoformat()), None)
+                day = next((day for day in days[row.id] if day.business_date == on.isoformat()), None)
             shown.append((row, on, day))
         return self._views(shown)
 
@@ -133,13 +134,13 @@ class ServiceQueries(ContextQueries):
         rows = [row for row in self.link.rows(_SERVICES) if row.name == name and is_end_to_end(row.promise)]
         days = self._days(business_date) if rows else {}
         shown = [(row, day) for row in rows for day in sorted(days[row.id], key=_due_order)]
-        return self._views([(row, date.fromisoformat(day.bd), day) for row, day in shown])
+        return self._views([(row, date.fromisoformat(day.business_date), day) for row, day in shown])
 
     def _days(self, business_date: str | None) -> dict[int, list[Row]]:
         days: dict[int, list[Row]] = defaultdict(list)
         first = business_date or (self.store.now() - MAX_LEAD).date().isoformat()
         for day in self.link.rows(_DAYS, (first,)):
-            if business_date in (None, day.bd):
+            if business_date in (None, day.business_date):
                 days[day.service_id].append(day)
         return days
 

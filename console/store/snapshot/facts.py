@@ -40,7 +40,8 @@ SELECT_JOBS = (
     " WHERE x.job_id = j.id AND x.accepted_us IS NOT NULL) WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
 )
 RUN_COLUMNS = (
-    "r.id, r.job_id, r.period_key, r.period_us, r.bd, r.state, r.evidence, r.native_state, r.reason, r.attempts,"
+    "r.id, r.job_id, r.period_key, r.period_us, r.business_date, r.state, r.evidence, r.native_state, r.reason,"
+    " r.attempts,"
     " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
     " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
 )
@@ -249,13 +250,17 @@ def _target(row: Row) -> TargetFacts:
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
     """The latest extension of each service day or submission, unless it ended before `since_us`."""
     rows = session.rows(
-        "SELECT s.name, e.bd, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON s.id ="
-        " e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd, submission) AND e.until_us"
-        " >= ? AND NOT s.removed ORDER BY s.name, e.bd, e.submission",
+        "SELECT s.name, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON"
+        " s.id ="
+        " e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, business_date, submission)"
+        " AND e.until_us"
+        " >= ? AND NOT s.removed ORDER BY s.name, e.business_date, e.submission",
         (since_us,),
     )
     return tuple(
-        DeadlineExtension(row.name, date.fromisoformat(row.bd), instant(row.until_us), row.by, row.why, row.submission)
+        DeadlineExtension(
+            row.name, date.fromisoformat(row.business_date), instant(row.until_us), row.by, row.why, row.submission
+        )
         for row in rows
     )
 
@@ -266,7 +271,8 @@ _AWAITING = (
 )
 """The jobs that a plan would hold, read once for all holds: stopped plans may have thousands of steps."""
 SELECT_HOLDS = (
-    "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
+    "SELECT h.key, h.job_id, h.upstream_id, h.business_date, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us,"
+    " h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
     " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
     " w.parameters AS awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us, p.origin"
@@ -292,7 +298,7 @@ def hold_facts(row: Row) -> HoldFacts:
     return from_row(
         HoldFacts,
         row,
-        business_date=date.fromisoformat(row.bd) if row.bd else None,
+        business_date=date.fromisoformat(row.business_date) if row.business_date else None,
         mode=DependencyMode(row.mode),
         state=HoldState(row.state),
         reason=HoldReason(row.reason),
@@ -349,7 +355,8 @@ def load_incidents(session: Session, closed_since_us: int | None = None) -> tupl
     ):
         members[row.id].append(row)
     rows = session.rows(
-        "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
+        "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.business_date, i.opened_us,"
+        " i.failed_since_us,"
         " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
         f" i.flaps_since_us FROM incident i WHERE {where} ORDER BY i.id",
         bound,
@@ -364,7 +371,7 @@ def _incident(row: Row, members: Sequence[Row]) -> IncidentFacts:
         root_period_key=decode_name(row.root_period_key) or None,
         member_run_ids=frozenset(member.run_id for member in members),
         member_job_ids=frozenset(member.job_id for member in members),
-        business_date=date.fromisoformat(row.bd),
+        business_date=date.fromisoformat(row.business_date),
         hurt_run_ids=frozenset(member.run_id for member in members if member.role in AFFECTED_ROLES),
         shared=row.root_shared,
     )

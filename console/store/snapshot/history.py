@@ -41,7 +41,7 @@ _SELECT_SUCCESSES = (
 _SAYS_OUTPUT = " OR ".join(f"""t.context LIKE '%"{unit}":%'""" for unit in _UNITS)
 _COLUMNS = (
     "r.job_id, r.id, r.sort_us, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.attempts, t.queued_us,"
-    f" r.bd, CASE WHEN {_SAYS_OUTPUT} THEN t.context END AS context"
+    f" r.business_date, CASE WHEN {_SAYS_OUTPUT} THEN t.context END AS context"
 )
 _SQLITE = (
     f"SELECT {_COLUMNS} FROM {{keys}} CROSS JOIN run r ON r.id IN ({_SELECT_SUCCESSES.format(column='id')})"
@@ -60,7 +60,8 @@ _FAILURES = (
 _DAY_US = 86_400_000_000
 _OWN_FAILURES = f"'{RunState.FAILED.value}', '{RunState.TIMED_OUT.value}'"
 _FAILED = (
-    "SELECT r.job_id, r.bd, r.sort_us, r.period_us, COALESCE(r.first_started_us, r.started_us) AS began_us, r.ended_us"
+    "SELECT r.job_id, r.business_date, r.sort_us, r.period_us, COALESCE(r.first_started_us, r.started_us) AS"
+    " began_us, r.ended_us"
     f" FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.sort_us >= k.b AND r.state IN ({_OWN_FAILURES}) AND r.ended_us"
     " >= r.started_us ORDER BY r.job_id, r.sort_us"
 )
@@ -128,11 +129,11 @@ def _failed(session: Session, rows: Mapping[int, list[Row]]) -> dict[int, dict[s
     nightly = [
         (job_id, min(row.sort_us for row in of_job) - _DAY_US)
         for job_id, of_job in rows.items()
-        if len(of_job) < MANY_A_DAY * len({row.bd for row in of_job})
+        if len(of_job) < MANY_A_DAY * len({row.business_date for row in of_job})
     ]
     failed: dict[int, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in session.by_keys(_FAILED, nightly):
-        failed[row.job_id][row.bd].append(row)
+        failed[row.job_id][row.business_date].append(row)
     return failed
 
 
@@ -142,13 +143,15 @@ def _repairs(newest_first: list[Row], failed: dict[str, list[Row]]) -> tuple[lis
     runs = []
     remaining = dict(failed)
     for row in reversed(newest_first):
-        of_date = remaining.get(row.bd, [])
+        of_date = remaining.get(row.business_date, [])
         before = [failure for failure in of_date if failure.sort_us <= row.sort_us]
-        remaining[row.bd] = of_date[len(before) :]
+        remaining[row.business_date] = of_date[len(before) :]
         runs.append((row, before))
-    repaired = {row.bd for row in newest_first}
-    unrepaired = [bd for bd in failed if bd not in repaired and bd > min(repaired)]
-    return runs[::-1], sorted(interning.date_of(bd).toordinal() for bd in unrepaired)
+    repaired = {row.business_date for row in newest_first}
+    unrepaired = [
+        business_date for business_date in failed if business_date not in repaired and business_date > min(repaired)
+    ]
+    return runs[::-1], sorted(interning.date_of(business_date).toordinal() for business_date in unrepaired)
 
 
 def _successful_run(row: Row, failed: list[Row], skew: int) -> SuccessfulRun:
@@ -167,7 +170,7 @@ def _successful_run(row: Row, failed: list[Row], skew: int) -> SuccessfulRun:
         attempts=row.attempts,
         output=output,
         output_unit=unit,
-        day=interning.date_of(row.bd).toordinal(),
+        day=interning.date_of(row.business_date).toordinal(),
         repair=max((row.started_us - failed[0].ended_us) / 1_000_000, 0.0) if failed else UNKNOWN,
     )
 

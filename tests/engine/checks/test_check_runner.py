@@ -163,14 +163,14 @@ def test_what_is_due_while_a_look_hangs_is_an_error_of_its_own_date(
         monkeypatch.setattr("console.engine.checks.scheduler.check_date", lambda check, now: date(2030, 1, 1))
         made.woken.clear()
         made.checks.step(made.bench.fence)
-        [(state, words)] = [row[1:] for row in made.rows("bd, state, words") if row[0] == "2030-01-01"]
+        [(state, words)] = [row[1:] for row in made.rows("business_date, state, words") if row[0] == "2030-01-01"]
         assert ("error", "not run: the last run of this check hangs since ") == (state, words[:48])
         assert made.woken.is_set()
         assert made.checks.trouble().startswith("check rows hangs since ")
         release.set()
         until(lambda: made.checks.trouble() == "")
         until(lambda: made.step() == [("rows", date(2030, 1, 1))])
-        assert ("2030-01-01", "passed") == made.rows("bd, state")[-1]
+        assert ("2030-01-01", "passed") == made.rows("business_date, state")[-1]
 
 
 def test_times_at_the_ends_of_the_calendar_are_judged(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
         business_date = present().date().isoformat()
         answer = made.checks.run_now({"check": "rows", "business_date": business_date, "fence": made.bench.fence})
         assert ("passed", "120 rows", {"rows": 120}) == (answer["state"], answer["words"], answer["measured"])
-        assert [("rows", business_date)] == made.rows("name, bd")
+        assert [("rows", business_date)] == made.rows("name, business_date")
         with pytest.raises(UnknownName, match='no check "row"'):
             made.checks.run_now({"check": "row", "fence": made.bench.fence})
 

@@ -75,7 +75,7 @@ def alarm(bench: Bench, capsys: pytest.CaptureFixture[str]) -> dict[str, object]
 
 def nights(bench: Bench) -> dict[date, tuple[float | None, bool]]:
     with bench.reads() as reads:
-        rows = reads.link.rows("SELECT bd, peak_late, was_late FROM back_test ORDER BY bd")
+        rows = reads.link.rows("SELECT business_date, peak_late, was_late FROM back_test ORDER BY business_date")
     return {date.fromisoformat(business_date): (peak, bool(was_late)) for business_date, peak, was_late in rows}
 
 
@@ -127,7 +127,8 @@ def test_what_was_told_of_a_night_takes_precedence(bench: Bench) -> None:
     deadline = present() - timedelta(days=3)
     with bench.store.write(None) as connection:
         connection.rows(
-            "INSERT INTO service_day (service_id, bd, deadline_us, promised_us, submission, instance, extension,"
+            "INSERT INTO service_day (service_id, business_date, deadline_us, promised_us, submission, instance,"
+            " extension,"
             " timeliness, data_state, peak_late, delivered_us, jobs, distrust, critical, nights, cause, sources, path,"
             " reasons, awaits, changed_seq) SELECT id, ?, ?, 0, '', '', '', 'met', '', 0.44, 1, '[]', '', '[]', 0, '',"
             " '[]', '[]', '[]', '[]', 1 FROM service",

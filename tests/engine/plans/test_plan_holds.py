@@ -57,7 +57,7 @@ def steps(night: Night) -> list[tuple[str, str, str]]:
 
 def service_day(night: Night) -> tuple[str, str]:
     """How the service stands, and why."""
-    timeliness, reasons = night.rows("SELECT timeliness, reasons FROM service_day ORDER BY bd")[0]
+    timeliness, reasons = night.rows("SELECT timeliness, reasons FROM service_day ORDER BY business_date")[0]
     return str(timeliness), reasons_text(parse_reasons(reasons))
 
 

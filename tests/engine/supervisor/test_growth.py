@@ -105,7 +105,7 @@ def test_no_statement_of_the_checks_walks_through_what_grows(tmp_path: Path, mon
         w.bench.turn()
         w.step()
         assert set() == scans(w.bench, {one: told for one, told in statements.items() if "check" in one})
-        [starts] = [one for one in statements if "SELECT DISTINCT d.check_name, r.bd" in one]
+        [starts] = [one for one in statements if "SELECT DISTINCT d.check_name, r.business_date" in one]
         with closing(sqlite3.connect(w.bench.url)) as raw:
             plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {starts}", statements[starts])]
         assert "SEARCH r USING INDEX run_job_period (job_id=? AND sort_us>? AND sort_us<?)" in plan, "job by job"

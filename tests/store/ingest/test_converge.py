@@ -77,7 +77,8 @@ def played(night: Estate, polls: list[tuple[int, list[RunRecord]]]) -> dict[str,
     [[job_id]] = night.rows("SELECT id FROM job WHERE native_id = :job", job=job) or [(0,)]
     return {
         "run": night.rows(
-            "SELECT r.period_key, r.period_us, r.sort_us, r.bd, r.state, r.evidence, r.native_state, r.attempts,"
+            "SELECT r.period_key, r.period_us, r.sort_us, r.business_date, r.state, r.evidence, r.native_state,"
+            " r.attempts,"
             " a.attempt_key,"
             " r.first_started_us, r.started_us, r.ended_us, r.observed_us FROM run r JOIN attempt a ON a.id ="
             " r.attempt_id"

@@ -41,7 +41,7 @@ def put_missed(night: Estate, period: str = "2026-11-20T03:10:00Z") -> int:
     with night.store.write(None) as connection:
         return int(
             connection.rows(
-                "INSERT INTO run (job_id, period_key, period_us, sort_us, bd, state, evidence, native_state,"
+                "INSERT INTO run (job_id, period_key, period_us, sort_us, business_date, state, evidence, native_state,"
                 " reason,"
                 " attempts, message, expected, timeliness, stale_read, observed_us, changed_seq)"
                 " VALUES (?, ?, ?, ?, '2026-11-19', 'missed', 'inferred', '', 'nothing in the"
@@ -58,7 +58,7 @@ def test_a_run_is_there_with_the_word_of_its_attempt(night: Estate) -> None:
     assert ((1,), (night.job_id(),)) == (done.changed_run_ids, done.changed_job_ids)
     assert ("failed", "native", 1, micros(at("03:10")), micros(at("03:15")), 1, "disk full") == night.one(RUN)
     assert ("2026-11-20T03:10:00Z", "2026-11-19", micros(at("03:10"))) == night.one(
-        "SELECT period_key, bd, period_us FROM run"
+        "SELECT period_key, business_date, period_us FROM run"
     )
     assert "failed" == state(night)
 

@@ -32,7 +32,7 @@ def test_a_filter_has_fuzzy_words_and_leaves_out(served: Estate, reads: Queries)
 def test_a_filter_goes_by_when_the_latest_run_was(served: Estate, reads: Queries) -> None:
     served.ingest(run(JOBS[0]), failed(JOBS[1]))
     with served.store.write(None) as connection:
-        connection.rows("UPDATE run SET bd = '2026-11-19'")
+        connection.rows("UPDATE run SET business_date = '2026-11-19'")
     assert {"extract_orders", "load_stock"} == filtered(reads, "age:>1s") == filtered(reads, "business_date:2026-11-19")
     assert set() == filtered(reads, "age:<1s") == filtered(reads, "since:1s")
     assert set() == filtered(reads, "business_date:2026-11-18")

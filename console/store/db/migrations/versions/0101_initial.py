@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0100"
+revision = "0101"
 down_revision = None
 
 TABLES = """
@@ -17,9 +17,10 @@ audit
     hash text
 
 check_result
-    id big, name text, bd text, state text, since_us big, at_us big, looks int, measured text, row_count big?,
+    id big, name text, business_date text, state text, since_us big, at_us big, looks int, measured text,
+    row_count big?,
     words text, changed_seq big
-    index check_result_bd (bd), check_result_of (name, bd)
+    index check_result_business_date (business_date), check_result_of (name, business_date)
 
 clock
     id int, origin_us big, started_us big, rate float, paused bool
@@ -29,14 +30,14 @@ event
     index event_incident (incident_id, id)
 
 finding
-    id big, job_id int, run_id big?, rule text, period_key text, bd text, close_reason text, words text,
+    id big, job_id int, run_id big?, rule text, period_key text, business_date text, close_reason text, words text,
     evidence text, severity text, since_us big, opened_us big, closed_us big?
     index finding_job (job_id, id), finding_run (run_id)
     index finding_open (job_id) where closed_us IS NULL
 
 incident
     id big, key text, title text, cause text, root_job_id int?, root_run_id big?, root_period_key text,
-    root_target_id int?, bd text, reason text, owner text, runbook text, failed_since_us big, opened_us big,
+    root_target_id int?, business_date text, reason text, owner text, runbook text, failed_since_us big, opened_us big,
     act_by_us big?, closed_us big?, close_reason text, merged_into big?, fingerprint text, version int,
     changed_seq big, root_shared text=, split_from big?, reopened int=0, flaps int=0, flaps_since_us big?,
     changes text=[], rule text=, root_check text=
@@ -117,33 +118,33 @@ alert_told
     primary key (incident_id, route, words)
 
 back_test
-    id big, service_id int -> service, bd text, peak_late float?, was_late bool
-    unique (service_id, bd)
+    id big, service_id int -> service, business_date text, peak_late float?, was_late bool
+    unique (service_id, business_date)
 
 back_test_of
     service_id int -> service, promise text, jobs text
 
 extension
-    id big, service_id int -> service, bd text, until_us big, by text, why text, at_us big, submission text=
-    index extension_day (service_id, bd, submission), extension_until (until_us)
+    id big, service_id int -> service, business_date text, until_us big, by text, why text, at_us big, submission text=
+    index extension_day (service_id, business_date, submission), extension_until (until_us)
 
 incident_member
     incident_id big -> incident, job_id int, period_key text, role text, place int, run_id big?
     primary key (incident_id, job_id, period_key)
 
 incident_service
-    incident_id big -> incident, service_id int, bd text, deadline_us big, act_by_us big?, green_by_us big?,
+    incident_id big -> incident, service_id int, business_date text, deadline_us big, act_by_us big?, green_by_us big?,
     expected_us big?, timeliness text, basis text, reasons text=[], submission text=
-    primary key (incident_id, service_id, bd, submission)
+    primary key (incident_id, service_id, business_date, submission)
 
 service_day
-    id big, service_id int -> service, bd text, deadline_us big, timeliness text, data_state text,
+    id big, service_id int -> service, business_date text, deadline_us big, timeliness text, data_state text,
     delivered_us big?, expected_us big?, late_us big?, act_by_us big?, green_by_us big?, incident_id big?,
     cause text, sources text, path text, reasons text=[], changed_seq big, promised_us big?, agreed_us big?,
     extension text=, instance text=, submission text=, awaits text=[], p95_us big?, p80_us big?, p_late float?,
     peak_late float?, critical text=[], nights int=0, jobs text=[], distrust text=
-    unique service_day_once (service_id, bd, submission)
-    index service_day_bd (bd), service_day_changed (changed_seq)
+    unique service_day_once (service_id, business_date, submission)
+    index service_day_business_date (business_date), service_day_changed (changed_seq)
 
 target
     id int, system_id int -> system, name text, cursor text, inventory_hash text, inventory_us big?, next_us big,
@@ -196,7 +197,7 @@ drift
     index drift_job (job_id)
 
 hold
-    key text, job_id int -> job, upstream_id int?, bd text, kind text, mode text, state text, held_by text,
+    key text, job_id int -> job, upstream_id int?, business_date text, kind text, mode text, state text, held_by text,
     why text, placed_us big?, until_us big, due_us big?, period_key text, release_key text?, start_key text?,
     released_us big?, ended_us big?, reason text, detail text, changed_seq big, seen_us big?
     index hold_due (due_us), hold_ended (ended_us), hold_job (job_id), hold_release (release_key)
@@ -214,10 +215,10 @@ plan_step
     index plan_step_action (action_key)
 
 run
-    id big, job_id int -> job, period_key text, period_us big?, sort_us big, bd text, state text, evidence text,
-    native_state text, reason text, attempts int, attempt_id big?, first_started_us big?, started_us big?,
-    ended_us big?, exit_code big?, message text, expected bool, timeliness text, stale_read bool, observed_us big,
-    changed_seq big, partial_input text=
+    id big, job_id int -> job, period_key text, period_us big?, sort_us big, business_date text, state text,
+    evidence text, native_state text, reason text, attempts int, attempt_id big?, first_started_us big?,
+    started_us big?, ended_us big?, exit_code big?, message text, expected bool, timeliness text, stale_read bool,
+    observed_us big, changed_seq big, partial_input text=
     unique (job_id, period_key)
     index run_changed (changed_seq), run_ended (ended_us), run_job_period (job_id, sort_us)
     index run_recent (sort_us, id)
