@@ -500,3 +500,74 @@ def test_the_console_paints_first_and_loads_the_heavy_libraries_later() -> None:
     loaded = loaded_by("import console.__main__, console.tui.app.app")
     assert "textual" in loaded
     assert set() == loaded & HEAVY
+
+
+ROW_LISTS = {"rows", "stream", "by_keys", "fetchall"}
+ROWS = {"first", "fetchone"}
+"""Methods that return rows of the database, and one row."""
+
+
+def _called(node: ast.expr | None) -> str:
+    return node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+
+
+def rows_by_position(source: str) -> list[str]:
+    """Each subscript with a number (or a slice) on a row of the database."""
+    tree = ast.parse(source)
+    lists, rows = {"rows"}, {"row"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.NamedExpr):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {target.id for target in targets if isinstance(target, ast.Name)}
+            lists |= names if _called(node.value) in ROW_LISTS else set()
+            rows |= names if _called(node.value) in ROWS else set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For | ast.comprehension) and isinstance(node.target, ast.Name):
+            is_list = isinstance(node.iter, ast.Name) and node.iter.id in lists
+            rows |= {node.target.id} if is_list or _called(node.iter) in ROW_LISTS else set()
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and _is_position(node.slice) and _is_row(node.value, lists, rows)
+    ]
+
+
+def _is_position(index: ast.expr) -> bool:
+    index = index.operand if isinstance(index, ast.UnaryOp) else index
+    return isinstance(index, ast.Slice) or (isinstance(index, ast.Constant) and isinstance(index.value, int))
+
+
+def _is_row(value: ast.expr, lists: set[str], rows: set[str]) -> bool:
+    if isinstance(value, ast.Subscript):  # rows[0][0]
+        inner = value.value
+        return _called(inner) in ROW_LISTS or (isinstance(inner, ast.Name) and inner.id in lists)
+    return _called(value) in ROWS or (isinstance(value, ast.Name) and value.id in rows)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "row[0]",
+        "row[1:5]",
+        "row[-1]",
+        "session.first('SELECT 1')[0]",
+        "session.rows('SELECT 1')[0][0]",
+        "found = session.rows('SELECT 1')\nfound[0][1]",
+        "before = session.first('SELECT 1')\nbefore[0]",
+        "[one[0] for one in session.stream('SELECT 1')]",
+        "found = session.by_keys('', ())\nfor one in found:\n    one[2]",
+    ],
+)
+def test_a_row_read_by_position_is_recognized(source: str) -> None:
+    assert rows_by_position(source)
+
+
+def test_rows_are_read_by_name() -> None:
+    """A column that is added or moved must not change what other code reads."""
+    found = [
+        f"{path.relative_to(ROOT)} {place}"
+        for folder in ("store", "engine", "demo")
+        for path in sorted((ROOT / "console" / folder).rglob("*.py"))
+        for place in rows_by_position(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []

@@ -94,7 +94,7 @@ def attempts_recorded(play: DemoPlayback, now: datetime) -> int:
 
 def attempts_read(store: Database) -> int:
     with store.read() as session:
-        return int(session.rows("SELECT count(*) FROM attempt")[0][0])
+        return int(session.rows("SELECT count(*) AS total FROM attempt")[0].total)
 
 
 def is_evaluated(store: Database) -> bool:

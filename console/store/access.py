@@ -138,7 +138,7 @@ def current_person(session: Session, is_postgres: bool) -> Person:
     """The PostgreSQL login, the OS user as the kernel reports it, or the user authenticated by a proxy; that one has no
     groups on SQLite: an account of this machine with the same name may be another person."""
     if is_postgres:
-        login = str(session.rows("SELECT session_user", ())[0][0])
+        login = str(session.rows("SELECT session_user AS login")[0].login)
         if _acting_for and login != _acting_for:
             raise NotAllowed(f"{_acting_for} is signed in at the store's database as {login}: nothing is done")
         return person_by_name(session, login, is_postgres=True)

@@ -28,15 +28,14 @@ def actions_in_flight(session: Session, run_id: int | None, job_id: int | None, 
     )
 
 
-def planned_step(session: Session, run_id: int, verbs: Sequence[str]) -> tuple[int, str, int] | None:
-    """(plan, requester, step) of a running plan with a planned step of these verbs for the run; None without one."""
-    rows = session.rows(
-        "SELECT p.id, p.requested_by, s.place FROM run r JOIN plan_step s ON s.job_id = r.job_id"  # noqa: S608
+def planned_step(session: Session, run_id: int, verbs: Sequence[str]) -> Row | None:
+    """The `plan_id`, `requested_by` and `place` of a planned step of these verbs for the run, in a running plan."""
+    return session.first(
+        "SELECT p.id AS plan_id, p.requested_by, s.place FROM run r JOIN plan_step s ON s.job_id = r.job_id"  # noqa: S608
         " AND s.period_key = r.period_key JOIN plan p ON p.id = s.plan_id WHERE r.id = ? AND p.state = 'running'"
         f" AND s.state = 'planned' AND s.verb IN ({_marks(verbs)}) ORDER BY p.id LIMIT 1",
         (run_id, *verbs),
     )
-    return tuple(rows[0]) if rows else None
 
 
 def earlier_action_of(store: Database, key: str) -> str | None:
@@ -117,7 +116,7 @@ def run_conflicts(store: Database, run_id: int | None) -> tuple[list[str], str |
         plan = planned_step(session, run_id, STARTING)
     reason = f"an action requested by {actions[0].requested_by} on this run has not ended" if actions else None
     if plan is not None and reason is None:
-        reason = f"plan {plan[0]} of {plan[1]} does it, in its step {plan[2]}"
+        reason = f"plan {plan.plan_id} of {plan.requested_by} does it, in its step {plan.place}"
     return [str(action.key) for action in actions], reason
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC
-from typing import Any
+from typing import Any, NamedTuple
 
 from console.domain.alert import INCIDENT_PLACEHOLDER
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, Notice
@@ -28,11 +28,6 @@ from console.store.notification_state import (
     retract_recovery,
 )
 
-_SERVICE = (
-    "incident_id", "service_id", "business_date", "deadline_us", "act_by_us", "green_by_us", "expected_us",
-    "timeliness", "basis", "reasons", "submission",
-)  # fmt: skip
-_TIMELINESS = _SERVICE.index("timeliness")
 _MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
 # ruff: noqa: S608  (only our own names; every value is bound)
 
@@ -220,17 +215,17 @@ class IncidentWriter:
             for one in services
             if (service_id := ids.get(service_of_instance(one.service) if one.submission else one.service)) is not None
         }
-        query = f"SELECT {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
-        stored = {tuple(row) for row in self._session.rows(query, (incident_id,))}
+        query = f"SELECT {', '.join(_IncidentService._fields)} FROM incident_service WHERE incident_id = ?"
+        stored = {_IncidentService._make(row) for row in self._session.rows(query, (incident_id,))}
         self._session.many(
             "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND business_date = ? AND"
             " submission = ?",
-            [_day(row) for row in stored - set(rows)],
+            [row.day for row in stored - set(rows)],
         )
-        self._session.insert("incident_service", _SERVICE, [row for row in rows if row not in stored])
-        missed = {_day(row) for row in stored if row[_TIMELINESS] in _MISSED}
+        self._session.insert("incident_service", _IncidentService._fields, [row for row in rows if row not in stored])
+        missed = {row.day for row in stored if row.timeliness in _MISSED}
         for row, one in rows.items():
-            if one.timeliness in _MISSED and _day(row) not in missed:
+            if one.timeliness in _MISSED and row.day not in missed:
                 deadline = f"{one.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
                 text = f"{one.service} of {one.business_date}: not delivered by its deadline, {deadline}"
                 self._event(incident_id, "breached", text, None)
@@ -258,16 +253,38 @@ class IncidentWriter:
             self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: not notified', None)
 
 
-def _service(incident_id: int, service_id: int, one: AffectedServiceVerdict) -> Values:
-    return (
-        incident_id, service_id, one.business_date.isoformat(), micros(one.deadline), optional_micros(one.act_by),
-        optional_micros(one.green_by), optional_micros(one.expected_at), one.timeliness.value,
-        json.dumps(asdict(one.basis)) if one.basis else "",
-        json.dumps([reason.as_json() for reason in one.reasons]),
-        one.submission,
-    )  # fmt: skip
+class _IncidentService(NamedTuple):
+    """One row of `incident_service`."""
+
+    incident_id: int
+    service_id: int
+    business_date: str
+    deadline_us: int
+    act_by_us: int | None
+    green_by_us: int | None
+    expected_us: int | None
+    timeliness: str
+    basis: str
+    reasons: str
+    submission: str
+
+    @property
+    def day(self) -> Values:
+        """Its key."""
+        return self.incident_id, self.service_id, self.business_date, self.submission
 
 
-def _day(row: Values) -> Values:
-    """Identity of an affected service's row."""
-    return (*row[:3], row[-1])
+def _service(incident_id: int, service_id: int, service: AffectedServiceVerdict) -> _IncidentService:
+    return _IncidentService(
+        incident_id=incident_id,
+        service_id=service_id,
+        business_date=service.business_date.isoformat(),
+        deadline_us=micros(service.deadline),
+        act_by_us=optional_micros(service.act_by),
+        green_by_us=optional_micros(service.green_by),
+        expected_us=optional_micros(service.expected_at),
+        timeliness=service.timeliness.value,
+        basis=json.dumps(asdict(service.basis)) if service.basis else "",
+        reasons=json.dumps([reason.as_json() for reason in service.reasons]),
+        submission=service.submission,
+    )

@@ -65,7 +65,7 @@ def is_too_long_name(packed: str) -> bool:
 
 MIN_SUFFIX = 3
 """Shortest suffix to type as a confirmation."""
-_COUNT_SUFFIX = "SELECT COUNT(*) FROM job WHERE substr(name, length(name) - ?) IN (?, ?)"
+_COUNT_SUFFIX = "SELECT COUNT(*) AS total FROM job WHERE substr(name, length(name) - ?) IN (?, ?)"
 
 
 def name_suffixes(name: str) -> Iterator[str]:
@@ -76,7 +76,7 @@ def name_suffixes(name: str) -> Iterator[str]:
 def shortest_suffix(session: Session, name: str) -> str:
     """The shortest suffix of a stored job name that no other job has; without one, the whole name."""
     for suffix in reversed([suffix for suffix in name_suffixes(name) if len(suffix) >= MIN_SUFFIX]):
-        if session.rows(_COUNT_SUFFIX, (len(suffix), f"/{suffix}", f":{suffix}"))[0][0] == 1:
+        if session.rows(_COUNT_SUFFIX, (len(suffix), f"/{suffix}", f":{suffix}"))[0].total == 1:
             return suffix
     return name
 
@@ -116,10 +116,10 @@ def record_renames(session: Session, system: str, names: Sequence[tuple[int, str
     renames += [(system, encode_name(name), job_id) for job_id, name in names]
     counts: Counter[int] = Counter()
     latest: list[tuple[str, str, int]] = []
-    for rename in reversed(renames):
-        counts[rename[2]] += 1
-        if counts[rename[2]] <= MAX_FORMER:
-            latest.append(rename)
+    for system_name, name, job_id in reversed(renames):
+        counts[job_id] += 1
+        if counts[job_id] <= MAX_FORMER:
+            latest.append((system_name, name, job_id))
     set_meta(session, {FORMER_NAMES_KEY: json.dumps(latest[::-1])})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from typing import NamedTuple
 
 from console.domain.alert import (
     AcknowledgementFacts,
@@ -135,14 +136,15 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
         " WHERE incident_id = ? AND ended_us IS NULL",
         (incident_id,),
     )
-    stored = {tuple(row[2:]): row.id for row in rows}
-    since = {(route, words, stage): started for _, started, route, words, _, stage, *_ in rows}
+    stored = {_Suppression(*(getattr(row, name) for name in _Suppression._fields)): row.id for row in rows}
+    since = {(row.route, row.words, row.stage): row.since_us for row in rows}
     current = {_row(held): held for held in decision.held}
     reasons = {(fact.route, fact.words): why for fact, why in decision.dropped if why}
     notified = {(notice.route, notice.words) for notice in decision.notices}
     for row, number in stored.items():
         if row not in current:
-            why = "notified" if row[:2] in notified else reasons.get(row[:2], "")
+            notice = (row.route, row.words)
+            why = "notified" if notice in notified else reasons.get(notice, "")
             session.rows("UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
     for row, held in current.items():
         if row not in stored:
@@ -181,5 +183,16 @@ def retract_recovery(session: WriteSession, incident_id: int, now_us: int) -> li
     return sorted({row.route for row in routes})
 
 
-def _row(held: SuppressedNotice) -> tuple[object, ...]:
-    return held.route, held.words, held.kind.value, held.stage, held.why, optional_micros(held.until)
+class _Suppression(NamedTuple):
+    """Columns of `alert_held` that say what is suppressed and why."""
+
+    route: str
+    words: str
+    kind: str
+    stage: str
+    why: str
+    until_us: int | None
+
+
+def _row(held: SuppressedNotice) -> _Suppression:
+    return _Suppression(held.route, held.words, held.kind.value, held.stage, held.why, optional_micros(held.until))

@@ -81,7 +81,9 @@ def write_days(
         known, values = stored.get(key), tuple(row.values())
         if known is None:
             new.append((*values, seq()))
-        elif known[1:] != values and not (row["timeliness"] == _NO_PROMISE and known.delivered_us is not None):
+        elif any(getattr(known, name) != value for name, value in row.items()) and not (
+            row["timeliness"] == _NO_PROMISE and known.delivered_us is not None
+        ):
             changed.append((known.id, *values, seq()))  # a date that a calendar leaves out once delivered stays
     session.insert("service_day", (*columns, "changed_seq"), new)
     session.update("service_day", ("id", *columns, "changed_seq"), changed)

@@ -48,8 +48,8 @@ def last_pause(
 
 def pause_of_system(session: Session, system: str) -> SystemPause | None:
     """As `current_pause`, by the system's name."""
-    rows = session.rows("SELECT value, set_by, why, at_us FROM switch WHERE name = ?", (polling_switch(system),))
-    return current_pause(system, *rows[0]) if rows else None
+    row = session.first("SELECT value, set_by, why, at_us FROM switch WHERE name = ?", (polling_switch(system),))
+    return current_pause(system, *row) if row is not None else None
 
 
 def set_pause(session: Session, pause: SystemPause, origin: str, now_us: int) -> None:
@@ -91,13 +91,13 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
     whole estate sets every scope too."""
     if session.is_restricted:
         return _set_restricted(session, name, value, why, origin)
-    before = session.rows("SELECT value FROM switch WHERE name = ?", (name,))
+    before = session.first("SELECT value FROM switch WHERE name = ?", (name,))
     others = _set_along(session, name, value)
-    if before and before[0][0] == value and not others:
+    if before is not None and before.value == value and not others:
         return False
     for switch in (name, *others):
         session.rows(_UPSERT, (switch, value, by, why, now_us))
-    detail = {"before": before[0][0] if before else "", "after": value, "with it": others}
+    detail = {"before": before.value if before is not None else "", "after": value, "with it": others}
     verb = f"turn {value}"
     if name == FREEZE:
         verb = "freeze" if value == "on" else "thaw"

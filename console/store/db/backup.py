@@ -76,13 +76,13 @@ def inspect_copy(copy: Path) -> CopySummary:
 
 def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
     with closing(_open(copy)) as connection, _display_path(named):
-        found = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+        [found, *_] = (text for (text,) in connection.execute("PRAGMA integrity_check"))
         if found != "ok":
             raise StoreUnusable(f"{named} is damaged: {found.splitlines()[0]}{advice}")
         _check_schema(connection, named)
         rows = connection.execute(f"{audit.SELECT_AUDIT} ORDER BY seq")
-        noted = connection.execute("SELECT value FROM meta WHERE name = ?", (audit.HEAD_KEY,)).fetchone()
-        verdict = audit.verify_chain(rows, noted[0] if noted else "")
+        [noted] = connection.execute(f"SELECT {_META}", (audit.HEAD_KEY,)).fetchone()
+        verdict = audit.verify_chain(rows, noted or "")
         [(jobs, runs, newest)] = connection.execute(
             "SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM run), (SELECT max(last_try_us) FROM target)"
         ).fetchall()
@@ -141,14 +141,17 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
     switches.set_switch(session, FREEZE, "on", by, origin, why, micros(now))
 
 
+_META = "(SELECT value FROM meta WHERE name = ?)"
+
+
 def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
     try:
         [(schema,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        writer = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+        [writer] = connection.execute(f"SELECT {_META}", ("version",)).fetchone()
     except (sqlite3.Error, ValueError):
         raise StoreUnusable(f"{copy} is not a store of Headway") from None
     if schema > SCHEMA:
-        raise too_new_text(f"{copy}", schema, SCHEMA, writer[0] if writer else None)
+        raise too_new_text(f"{copy}", schema, SCHEMA, writer)
     if schema < FIRST_SCHEMA:
         raise StoreUnusable(development_text(f"{copy}", schema))
     if schema < SCHEMA:

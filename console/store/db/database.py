@@ -217,7 +217,7 @@ def _check_own_file(path: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
         if not os.access(path, os.W_OK):
             return  # `_make_private` reports it

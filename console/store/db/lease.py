@@ -203,4 +203,4 @@ def record_trouble(store: Database, fence: int, text: str) -> None:
 def _now(session: Session, store: Database) -> int:
     if store.is_sqlite:
         return time.time_ns() // 1_000
-    return int(session.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")[0][0])
+    return int(session.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS us")[0].us)

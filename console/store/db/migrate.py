@@ -61,7 +61,7 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
         if current < FIRST_SCHEMA:
             raise StoreUnusable(development_text(f"{place}", current))
         row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'version'").first()
-        raise too_new_text(f"{place}", current, newest, None if row is None else row[0])
+        raise too_new_text(f"{place}", current, newest, None if row is None else row.value)
     if current == newest:
         return
     tables = (

@@ -95,10 +95,10 @@ class PostgresReadConnection(PostgresAdapter):
 
     def data_version(self) -> int:
         # of the whole snapshot: its upper end moves when a transaction begins to write, and not when it commits
-        return int(self.rows("SELECT hashtextextended(CAST(pg_current_snapshot() AS TEXT), 0)")[0][0])
+        return int(self.rows("SELECT hashtextextended(CAST(pg_current_snapshot() AS TEXT), 0) AS id")[0].id)
 
     def real_now_us(self) -> int:
-        return int(self.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")[0][0])
+        return int(self.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS us")[0].us)
 
     def close(self) -> None:
         self._raw.close()

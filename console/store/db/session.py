@@ -127,7 +127,7 @@ class _Statements:
         self.many(_insert(table, tuple(columns)), rows)
 
     def update(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
-        self.many(_update(table, tuple(columns)), [(*row[1:], row[0]) for row in rows])
+        self.many(_update(table, tuple(columns)), [(*values, key) for key, *values in rows])
 
     def delete(self, table: str, ids: Sequence[int]) -> None:
         self.many(f"DELETE FROM {table} WHERE id = ?", [(number,) for number in ids])  # noqa: S608  (our own names)
@@ -143,7 +143,7 @@ class SqliteAdapter(_Statements):
 
     def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         cursor = self._raw.execute(sql, values)
-        return map(row_maker(tuple([column[0] for column in cursor.description or ()])), cursor)
+        return map(row_maker(tuple([name for name, *_ in cursor.description or ()])), cursor)
 
     def by_keys(self, sql: str, keys: Sequence[Any], values: Sequence[Any] = ()) -> list[Row]:
         if not keys:
@@ -157,8 +157,8 @@ class SqliteAdapter(_Statements):
 
     def new_ids(self, table: str, count: int) -> range:
         gone = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?"
-        query = f"SELECT MAX(COALESCE((SELECT MAX(id) FROM {table}), 0), COALESCE(({gone}), 0)) + 1"  # noqa: S608
-        first = int(self.rows(query, (f"last_gone_{table}",))[0][0])
+        query = f"SELECT MAX(COALESCE((SELECT MAX(id) FROM {table}), 0), COALESCE(({gone}), 0)) + 1 AS id"  # noqa: S608
+        first = int(self.rows(query, (f"last_gone_{table}",))[0].id)
         return range(first, first + count)
 
     def delete(self, table: str, ids: Sequence[int]) -> None:
@@ -221,7 +221,7 @@ class PostgresAdapter(_Statements):
             return range(0)
         # One writer at a time (`lock_writers`), so the block is ours alone.
         sequence = f"pg_get_serial_sequence('{table}', 'id')"
-        first = int(self.rows(f"SELECT nextval({sequence})")[0][0])
+        first = int(self.rows(f"SELECT nextval({sequence}) AS id")[0].id)
         self.rows(f"SELECT setval({sequence}, {first + count - 1})")
         return range(first, first + count)
 

@@ -74,7 +74,7 @@ def roll_latest(
             counts[row.system_id, newest.state] += 1
     session.update("latest_run", _COLUMNS, changed)
     add_counts(session, counts)
-    return [row[0] for row in changed]
+    return [job_id for job_id, *_ in changed]
 
 
 def _newest(session: WriteSession, job_ids: list[int]) -> dict[int, LatestRunSummary]:

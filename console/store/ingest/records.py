@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from connectors.sdk.records import SkippedRecord
 from console.domain.ids import micros, optional_micros
@@ -29,6 +30,7 @@ from console.store.ingest.batch import (
 from console.store.ingest.latest_run import LatestRunSummary, remove_runs, roll_latest, run_summary
 from console.store.ingest.merge import (
     ATTEMPT_COLUMNS,
+    RunKey,
     RunOrigin,
     StoredAttempt,
     StoredRun,
@@ -49,10 +51,13 @@ _ATTEMPTS_BY_IDENTITY = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.j
 _ATTEMPTS_OF_RUNS = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.run_id = k.a"
 _RUNS_BY_IDENTITY = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 _RUNS_BY_ID = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.id = k.a"
-_STATE = StoredRun._fields.index("state")
-"""Columns before it identify a run and its place in time: setting them makes a database update their indexes."""
-_RUN_STATE = ("id", *StoredRun._fields[_STATE:])
-_ATTEMPT_STATE = ("id", *ATTEMPT_COLUMNS[5:])
+_RUN_PLACE = ("job_id", "period_key", "period_us", "sort_us", "business_date")
+_ATTEMPT_PLACE = ("run_id", "job_id", "attempt_key", "number")
+"""Columns in indexes: setting them makes a database update the indexes."""
+_RUN_STATE = tuple(column for column in StoredRun._fields if column not in _RUN_PLACE)
+_ATTEMPT_STATE = tuple(column for column in ATTEMPT_COLUMNS if column not in _ATTEMPT_PLACE)
+_place_of_run, _state_of_run = attrgetter(*_RUN_PLACE), attrgetter(*_RUN_STATE)
+_place_of_attempt = attrgetter(*_ATTEMPT_PLACE)
 
 
 @dataclass(slots=True)
@@ -67,8 +72,8 @@ class IngestWork:
     """Run id -> attempt key -> observation, for runs that may get a new first attempt."""
     left: set[int] = field(default_factory=set)
     """Runs that lost an attempt."""
-    keys: dict[int, tuple[int, int, str]] = field(default_factory=dict)
-    """(id, job id, period key) of each new run."""
+    keys: dict[int, RunKey] = field(default_factory=dict)
+    """Key of each new run, by id."""
 
 
 def ingest_batch(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
@@ -151,7 +156,7 @@ def _assign_new_runs(
     missing = {(one.job_id, one.period_key) for one in new if one.run_id is None} - run_ids.keys()
     for identity, run_id in zip(sorted(missing), session.new_ids("run", len(missing)), strict=True):
         run_ids[identity] = run_id
-        work.keys[run_id] = (run_id, *identity)
+        work.keys[run_id] = RunKey(run_id, *identity)
     new.sort(key=lambda one: (one.job_id, one.attempt_key))
     for one, attempt_id in zip(new, session.new_ids("attempt", len(new)), strict=True):
         if one.run_id is None:
@@ -188,21 +193,25 @@ def _write_changes(
         if (first := work.births.get(run_id, {}).get(ordered[0].attempt_key)) is not None:
             period_us = optional_micros(first.record.period_at)
             origin = RunOrigin(period_us, batch.business_date(first.record).isoformat())
-        run = build_run(old, work.keys.get(run_id) or runs[run_id][:3], ordered, origin)
+        run = build_run(old, work.keys.get(run_id) or runs[run_id].key, ordered, origin)
         if old is None:
             runs_new.append(run._replace(changed_seq=seq))
         elif run != old or changed:  # snapshots include earlier attempts, which no column of the run has
             runs_changed.append(run._replace(changed_seq=seq))
     session.insert("run", StoredRun._fields, runs_new)
     session.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])
-    moved = [row for row in attempts_changed if row.id not in known or row[1:5] != known[row.id][1:5]]
+    moved = [
+        row
+        for row in attempts_changed
+        if row.id not in known or _place_of_attempt(row) != _place_of_attempt(known[row.id])
+    ]
     moved_ids = {row.id for row in moved}
     same = [(row.id, *row.content, row.observed_us) for row in attempts_changed if row.id not in moved_ids]
     session.update("attempt", _ATTEMPT_STATE, same)
     session.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in moved])
-    replaced = [row for row in runs_changed if row[1:_STATE] != runs[row.id][1:_STATE]]
+    replaced = [row for row in runs_changed if _place_of_run(row) != _place_of_run(runs[row.id])]
     replaced_ids = {row.id for row in replaced}
-    session.update("run", _RUN_STATE, [(row.id, *row[_STATE:]) for row in runs_changed if row.id not in replaced_ids])
+    session.update("run", _RUN_STATE, [_state_of_run(row) for row in runs_changed if row.id not in replaced_ids])
     session.update("run", StoredRun._fields, replaced)
     remove_runs(session, [run.id for run in gone])  # their only attempt belongs to the run that it repairs
     keyed = [(row.id, row.content.action_key) for row in (*attempts_new, *attempts_changed) if row.content.action_key]

@@ -90,7 +90,7 @@ class ApprovalView:
         rows += [("touches", one) for one in self.touches]
         rows += [("sends", one) for one in self.sends or (unknown,)]
         rows += [("note", one) for one in self.notes]
-        return [row for row in rows if row[1]]
+        return [(title, text) for title, text in rows if text]
 
 
 HASH_BATCH = 100

@@ -139,8 +139,8 @@ class JobQueries(ContextQueries):
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         tail = f"{joins}{condition} ORDER BY {order}"
         if meant.ids is not None and len(meant.ids) <= FEW_JOBS:
-            sql = f"SELECT l.job_id FROM {{keys}} JOIN latest_run l ON l.job_id = k.a{tail}"
-            return (row[0] for row in self.link.by_keys(sql, list(meant.ids), values))
+            sql = f"SELECT l.job_id AS a FROM {{keys}} JOIN latest_run l ON l.job_id = k.a{tail}"
+            return (row.a for row in self.link.by_keys(sql, list(meant.ids), values))
         ids = self._numbers(f"SELECT l.job_id AS a FROM latest_run l{tail}", values, whole)
         return (job_id for job_id in ids if meant.ids is None or job_id in meant.ids)
 
@@ -151,7 +151,7 @@ class JobQueries(ContextQueries):
             [row] = self.link.rows(f"SELECT json_group_array(a) AS numbers FROM ({sql})", values)
             numbers: list[int] = json.loads(row.numbers)
             return numbers
-        return (row[0] for row in self.link.stream(sql, values))
+        return (row.a for row in self.link.stream(sql, values))
 
     def _by_promise(self, wanted: JobFilter, order: str, is_back: bool) -> Iterator[int]:
         """By deadline or slack of the first service it endangers; jobs of no service are last either way."""
@@ -169,12 +169,12 @@ class JobQueries(ContextQueries):
         if where:
             rows = self.link.rows(f"SELECT j.id FROM job j WHERE {' AND '.join(where)} LIMIT {FEW_JOBS + 1}", values)
             if len(rows) <= FEW_JOBS:
-                ids, told = {row[0] for row in rows}, ([], [])
+                ids, told = {row.id for row in rows}, ([], [])
         if wanted.services or wanted.tiers:
             below = self._below(wanted.services, wanted.tiers)
             ids = below if ids is None else ids & below
         if wanted.not_services:
-            ids = {row[0] for row in self.link.stream("SELECT id FROM job")} if ids is None else ids
+            ids = {row.id for row in self.link.stream("SELECT id FROM job")} if ids is None else ids
             ids -= self._below(wanted.not_services, ())
         return FilterMatch(ids, told)
 
@@ -383,7 +383,7 @@ class JobQueries(ContextQueries):
         names = self.link.rows(f"SELECT name FROM job j WHERE {holds}{watched} ORDER BY name LIMIT 50", (typed,))
         query = f"SELECT name FROM job j WHERE TRUE{watched} ORDER BY name LIMIT ?"
         names = names or self.link.rows(query, (MAX_COMPARED,))
-        return suggest_names(name, [row[0] for row in names])
+        return suggest_names(name, [row.name for row in names])
 
     def _durations(self, job_id: int) -> tuple[int, float | None, float | None]:
         """Number of the latest 60 successes, with median and 90 % of their seconds."""

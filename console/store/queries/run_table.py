@@ -93,7 +93,7 @@ class RunTableQueries(ContextQueries):
         direction = "ASC" if is_back else "DESC"
         runs, values = self._source(wanted)
         rows = runs(f"SELECT r.id FROM {{runs}} ORDER BY r.sort_us {direction}, r.id {direction}", values)
-        return (row[0] for row in rows)
+        return (row.id for row in rows)
 
     def _by_name(self, wanted: JobFilter, is_back: bool) -> Iterator[int]:
         """Job by job, some at a time, each with its runs along their index: a page stops early without sorting all
@@ -103,7 +103,7 @@ class RunTableQueries(ContextQueries):
         rows = self.link.stream(
             f"SELECT j.id FROM job j{condition} ORDER BY j.name {direction}, j.id {direction}", meant.told[1]
         )
-        jobs = (row[0] for row in rows if meant.ids is None or row[0] in meant.ids)
+        jobs = (row.id for row in rows if meant.ids is None or row.id in meant.ids)
         where, values = self._of_runs_table(wanted)
         sql = (
             "SELECT r.id, r.job_id FROM {keys} CROSS JOIN run r"

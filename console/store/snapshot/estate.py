@@ -32,7 +32,7 @@ from console.domain.history import MIN_RUNS, DurationPrior, PeerGroup, duration_
 from console.domain.ids import instant, micros
 from console.store import checks, config_documents, findings, notification_state, services, switches
 from console.store.db.database import Database
-from console.store.db.session import Session
+from console.store.db.session import Row, Session
 from console.store.forecasts import DAILY_US, PeriodicRead, forecast_tallies, past_forecasts, peak_forecasts
 from console.store.snapshot import correlation, facts
 from console.store.snapshot.correlation import ContextValues
@@ -79,9 +79,9 @@ class PeerDurations:
 
 
 _JOBS_VERSION = (
-    "SELECT (SELECT MAX(changed_seq) FROM job), (SELECT MAX(id) FROM job), (SELECT MAX(id) FROM schedule),"
-    " (SELECT MAX(id) FROM drift), (SELECT count(*) FROM system WHERE NOT removed),"
-    " (SELECT count(*) FROM target WHERE NOT removed)"
+    "SELECT (SELECT MAX(changed_seq) FROM job) AS seq, (SELECT MAX(id) FROM job), (SELECT MAX(id) FROM schedule),"
+    " (SELECT MAX(id) FROM drift), (SELECT count(*) FROM system WHERE NOT removed) AS systems,"
+    " (SELECT count(*) FROM target WHERE NOT removed) AS targets"
 )
 _SHAPE_VERSION = "SELECT (SELECT MAX(id) FROM dependency), (SELECT MAX(id) FROM service)"
 MAX_CHANGES = 1_000
@@ -92,7 +92,9 @@ MAX_CHANGES = 1_000
 class SnapshotCache:
     """The last refresh of a store."""
 
-    jobs_version: tuple[object, ...] = ()
+    jobs_version: Row | None = None
+    jobs_scope: tuple[object, ...] = ()
+    """Config, systems and targets that the jobs were loaded for; with another one all are loaded again."""
     jobs: dict[int, JobFacts] = field(default_factory=dict)
     """Every watched job, by id, in their order."""
     lookback: RecentRuns = field(default_factory=RecentRuns)
@@ -168,19 +170,19 @@ class SnapshotCache:
             setattr(self, one.name, getattr(empty, one.name))
 
     def _refresh_jobs(self, session: Session, meta: dict[str, str]) -> set[int]:
-        config = (meta.get("config_digest"), meta.get("config_seq"))
-        version = (*session.rows(_JOBS_VERSION)[0], *config)
-        if version == self.jobs_version and self.jobs:
+        [version] = session.rows(_JOBS_VERSION)
+        scope = (meta.get("config_digest"), meta.get("config_seq"), version.systems, version.targets)
+        last, before = self.jobs_version, self.jobs
+        if (version, scope) == (last, self.jobs_scope) and before:
             return set()
-        before, seq = self.jobs, next(iter(self.jobs_version), None)
-        if before and self.jobs_version[4:] == version[4:] and seq != version[0]:
-            jobs = _job_facts(session, f"{facts.SELECT_JOBS} AND j.changed_seq > ?", (seq,))
-            rows = session.rows("SELECT id FROM job WHERE changed_seq > ?", (seq,))
+        if before and last is not None and scope == self.jobs_scope and last.seq != version.seq:
+            jobs = _job_facts(session, f"{facts.SELECT_JOBS} AND j.changed_seq > ?", (last.seq,))
+            rows = session.rows("SELECT id FROM job WHERE changed_seq > ?", (last.seq,))
             gone = {row.id for row in rows} - jobs.keys()
             jobs = {job_id: job for job_id, job in before.items() if job_id not in gone} | jobs
         else:
             jobs = _job_facts(session, facts.SELECT_JOBS)
-        self.jobs_version = version
+        self.jobs_version, self.jobs_scope = version, scope
         changed = {job_id for job_id in before.keys() | jobs.keys() if before.get(job_id) != jobs.get(job_id)}
         if changed:
             self.jobs = {job_id: jobs[job_id] for job_id in sorted(jobs)}

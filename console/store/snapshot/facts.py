@@ -186,7 +186,13 @@ def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[D
         "SELECT id, origin, mode, engine_down, hold_lead_s, hold_for_s, condition, check_name, period, calendar,"
         f" within_s, gate, need FROM dependency WHERE NOT ({_PLAIN_EDGE})"
     )
-    columns = {row.id: (*interning.dependency_fields(*row[1:6]), _requirement(*row[6:])) for row in special}
+    columns = {
+        row.id: (
+            *interning.dependency_fields(row.origin, row.mode, row.engine_down, row.hold_lead_s, row.hold_for_s),
+            _requirement(row),
+        )
+        for row in special
+    }
     dependencies = []
     for row in session.stream(
         "SELECT id, upstream_id, downstream_id, origin FROM dependency ORDER BY upstream_id, downstream_id, origin"
@@ -199,11 +205,16 @@ def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[D
 
 
 @lru_cache(maxsize=4096)
-def _requirement(
-    condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
-) -> Requirement:
-    within = None if within_s is None else timedelta(seconds=within_s)
-    requirement = Requirement(UpstreamCondition(condition), check, UpstreamPeriod(period), calendar, within, gate, need)
+def _requirement(row: Row) -> Requirement:
+    requirement = Requirement(
+        condition=UpstreamCondition(row.condition),
+        check=row.check_name,
+        period=UpstreamPeriod(row.period),
+        calendar=row.calendar,
+        within=None if row.within_s is None else timedelta(seconds=row.within_s),
+        gate=row.gate,
+        need=row.need,
+    )
     return PLAIN_REQUIREMENT if requirement.is_plain else requirement
 
 

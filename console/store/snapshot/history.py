@@ -208,7 +208,7 @@ _STAMP = (
     "SELECT r.id, r.changed_seq, j.changed_seq, t.booted_us FROM {keys} JOIN run r ON r.id = k.a"
     " JOIN job j ON j.id = r.job_id JOIN target t ON t.id = j.target_id"
 )
-PastVersion = tuple[int | None, ...]
+PastVersion = Row
 
 
 def last_good_of_runs(store: Database, run_ids: Iterable[int]) -> dict[int, LastGoodRun]:
@@ -223,7 +223,7 @@ def past_versions(store: Database, run_ids: Iterable[int]) -> dict[int, PastVers
     these changes."""
     with store.read() as session:
         rows = session.by_keys(_STAMP, sorted(set(run_ids)))
-    return {row.id: tuple(row[1:]) for row in rows}
+    return {row.id: row for row in rows}
 
 
 def last_good(store: Database, run_id: int) -> tuple[int, int] | None:
