@@ -26,7 +26,7 @@ from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message, print_parts
 
 if TYPE_CHECKING:
-    from console.demo.playback import DemoPlayback
+    from console.demo.playback import DemoClock, DemoPlayback
     from console.store.db.database import Database
 
 RATE = 20.0
@@ -47,9 +47,9 @@ def run_demo(arguments: argparse.Namespace) -> int:
     origin = _origin(arguments.at, rate)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit_on_signal)
-    with _demo_folder(arguments.keep) as folder, _demo_engine(folder, origin, rate) as (play, go):
+    with _demo_folder(arguments.keep) as folder, _demo_engine(folder, origin, rate) as (play, clock):
         if not is_shown:
-            go()
+            clock.start()
             return _print_story(play, max(0.0, (moment(FAILURE) - origin).total_seconds() / rate))
         from console.tui.app.start import run_console
         from console.tui.frame.tour import GuidedTour
@@ -57,7 +57,14 @@ def run_demo(arguments: argparse.Namespace) -> int:
         apply_terminal_options(arguments)
         tour = None if arguments.no_tour else GuidedTour(time.monotonic)
         in_utc = getattr(arguments, "utc", False)
-        return run_console(str(play.store), ascii_only=arguments.ascii, tour=tour, in_utc=in_utc, after_first_paint=go)
+        return run_console(
+            str(play.store),
+            ascii_only=arguments.ascii,
+            tour=tour,
+            set_clock_waiting=clock.set_waiting,
+            in_utc=in_utc,
+            after_first_paint=clock.start,
+        )
 
 
 _received_signals: list[int] = []
@@ -93,8 +100,8 @@ def _demo_folder(keep: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _demo_engine(folder: Path, origin: datetime, rate: float) -> Iterator[tuple[DemoPlayback, Callable[[], None]]]:
-    """The engine on the recorded night, its history read; and the function that starts the clock."""
+def _demo_engine(folder: Path, origin: datetime, rate: float) -> Iterator[tuple[DemoPlayback, DemoClock]]:
+    """The engine on the recorded night, its history read; and its clock, not yet started."""
     from console.cli.engine_process import running_engine
     from console.demo import playback as plays
     from console.demo.estate import SINK
@@ -106,7 +113,7 @@ def _demo_engine(folder: Path, origin: datetime, rate: float) -> Iterator[tuple[
         try:
             with running_engine(str(play.store), play.config, play.log) as engine:
                 _read_history(play, store, engine, origin)
-                yield play, lambda: plays.start_clock(play, store, origin, rate)
+                yield play, plays.DemoClock(play, store, origin, rate)
         finally:
             store.close()
 

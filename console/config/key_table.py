@@ -71,8 +71,9 @@ ALL_SCREENS = tuple(SCREENS)
 
 KEY_SYMBOLS = {
     "enter": "↵", "space": "Space", "escape": "Esc", "ctrl+p": "^P", "ctrl+c": "^C", "ctrl+z": "^Z", "ctrl+l": "^L",
-    "ctrl+r": "^R", "ctrl+u": "^U", "ctrl+d": "^D", "ctrl+w": "^W", "ctrl+t": "^T", "ctrl+n": "^N", "ctrl+@": "^@",
-    "ctrl+space": "^Space", "ctrl+backslash": "^\\", "dollar_sign": "$", "minus": "-", "left_square_bracket": "[",
+    "ctrl+r": "^R", "ctrl+u": "^U", "ctrl+d": "^D", "ctrl+w": "^W", "ctrl+t": "^T", "ctrl+n": "^N", "ctrl+o": "^O",
+    "ctrl+@": "^@", "ctrl+space": "^Space", "ctrl+backslash": "^\\", "dollar_sign": "$", "minus": "-",
+    "left_square_bracket": "[",
     "right_square_bracket": "]", "left": "←", "right": "→", "tab": "Tab", "shift+tab": "S-Tab", "up": "↑",
     "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "comma": ",", "home": "Home", "end": "End",
     **{f"f{number}": f"F{number}" for number in range(1, 13)},
@@ -271,6 +272,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("suspend", ("ctrl+z",), "suspend", "suspend to the shell; fg returns", ALL_SCREENS),
     KeyAction("tour", ("ctrl+t",), "tour", "leave the guided tour of the demo, or return to it", ALL_SCREENS),
     KeyAction("tour_skip", ("ctrl+n",), "skip step", "skip to the next step of the tour", ALL_SCREENS),
+    KeyAction("demo_pause", ("ctrl+o",), "pause demo", "stop the clock of the demo, or let it go on", ALL_SCREENS),
     KeyAction("leave", ("ctrl+c",), "quit", "quit at once; actions that were sent continue", (*ALL_SCREENS, *OVERLAYS),
         priority=True),
     # in dialogs

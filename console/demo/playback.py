@@ -55,7 +55,8 @@ class DemoPlayback:
 
 
 def set_up(play: DemoPlayback, origin: datetime, rate: float) -> Database:
-    """Writes config, store and clock. The clock waits at `origin` until `start_clock`; pollers already use `rate`."""
+    """Writes config, store and clock. The clock waits at `origin` until a `DemoClock` starts it; pollers already
+    use `rate`."""
     play.config.touch(0o600)
     play.config.write_text(demo_config_text(play.night, play.actions, play.clock_file), encoding="utf-8")
     store = open_database(str(play.store))
@@ -76,10 +77,34 @@ def set_clock(play: DemoPlayback, store: Database, setting: ClockSetting) -> Non
         os.replace(fresh, play.clock_file)
 
 
-def start_clock(play: DemoPlayback, store: Database, origin: datetime, rate: float) -> None:
-    """Starts the clock at `origin` once every process has had time to read the new row: a process with the old row
-    would open an incident before its cause."""
-    set_clock(play, store, ClockSetting(origin, real_now() + timedelta(seconds=REFRESH_SECONDS), rate))
+class DemoClock:
+    """The clock of a play. It waits at its origin until `start`, and wherever `set_waiting` stops it.
+
+    It never goes back: every process reads the clock's row at most half a second late, so that it stops that far ahead,
+    and goes on that much later.
+    """
+
+    def __init__(self, play: DemoPlayback, store: Database, origin: datetime, rate: float) -> None:
+        self._play, self._store = play, store
+        self._setting = ClockSetting(origin, real_now() + LONG, rate)
+        self._has_started = self._waits = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        with self._lock:
+            self._has_started = True
+            self._apply()
+
+    def set_waiting(self, waits: bool) -> None:
+        with self._lock:
+            self._waits = waits
+            self._apply()
+
+    def _apply(self) -> None:
+        later = real_now() + timedelta(seconds=REFRESH_SECONDS)
+        starts = later + LONG if self._waits or not self._has_started else later
+        self._setting = ClockSetting(self._setting.at(later), starts, self._setting.rate)
+        set_clock(self._play, self._store, self._setting)
 
 
 def attempts_recorded(play: DemoPlayback, now: datetime) -> int:

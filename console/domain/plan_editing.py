@@ -29,7 +29,7 @@ from console.timing.durations import format_duration
 MAX_WAIT_S = 30 * 86_400.0
 VALID_SECONDS = 60.0
 """An older proposal is proposed again before it starts."""
-PLAN_CHANGED = "the night has moved on: this plan is another one now"
+PLAN_CHANGED = "the plan has changed since it was shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,23 @@ def apply_changes(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
 
 
 def is_same_plan(plan: PlanDraft, other: PlanDraft) -> bool:
-    """True if both do the same, in the same order, for the same services."""
-    return [_effect(step) for step in plan.steps] == [_effect(step) for step in other.steps]
+    """True if `other` does the same, in the same order, for the same services, and promises none of them less."""
+    if [_effect(step) for step in plan.steps] != [_effect(step) for step in other.steps]:
+        return False
+    pairs = zip(plan.steps, other.steps, strict=True)
+    saves = (zip(before.saves, after.saves, strict=True) for before, after in pairs)
+    return all(
+        _PROMISES.get(after.label, 0) >= _PROMISES.get(before.label, 0) for step in saves for before, after in step
+    )
+
+
+_PROMISES = {"may save": 1, "saves": 2}
+"""Labels of a saved service, by how much they promise; any other one promises nothing."""
 
 
 def _effect(step: DraftStep) -> tuple[object, ...]:
-    saves = [(save.service, save.label) for save in step.saves]
-    return step.job_id, step.verb, step.period_key, step.after, step.safety, step.refusal, saves
+    services = [save.service for save in step.saves]
+    return step.job_id, step.verb, step.period_key, step.after, step.safety, step.refusal, services
 
 
 def _with_its_hold(steps: Mapping[int, DraftStep], left_out: Collection[int]) -> frozenset[int]:

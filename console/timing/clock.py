@@ -30,6 +30,10 @@ class ClockSetting(NamedTuple):
             return self.origin
         return self.origin + (real - self.started) * self.rate
 
+    def waits(self, real: datetime) -> bool:
+        """True if the replay's time does not go on at a real instant."""
+        return self.paused or real < self.started
+
 
 def real_now() -> datetime:
     """Now, aware UTC."""

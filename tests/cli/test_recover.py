@@ -361,7 +361,7 @@ def test_a_plan_whose_yes_came_late_is_worked_out_anew_and_another_one_is_not_st
     with at_work(bench):
         code = main(["--store", bench.url, "recover", "INC-0001", "--timeout", "30"])
     told = capsys.readouterr().err
-    assert moves_on is ("the night has moved on: this plan is another one now; nothing was sent" in told), told
+    assert moves_on is ("the plan has changed since it was shown; nothing was sent" in told), told
     assert ((Exit.REFUSED, 0) if moves_on else (Exit.OK, 1)) == (code, len(bench.scheduler.done))
 
 

@@ -150,7 +150,7 @@ def test_a_plan_whose_yes_came_late_is_asked_for_anew_and_another_one_is_not_sta
     monkeypatch.setattr(plan_draft, "VALID_SECONDS", -1.0)
     monkeypatch.setattr(plan_draft, "_confirm_plan", late_yes)
     assert Exit.REFUSED == headway(able, "run" if command == "skip" else "plan", command, *asked)
-    assert "this plan is another one now; nothing was sent" in capsys.readouterr().err
+    assert "the plan has changed since it was shown; nothing was sent" in capsys.readouterr().err
     assert [] == able.scheduler.done
 
 

@@ -89,8 +89,9 @@ def test_the_night_begins_when_its_first_picture_is_painted(tmp_path: Path, monk
     told: list[str] = []
 
     @contextmanager
-    def playing(*_: object) -> Iterator[tuple[DemoPlayback, Callable[[], None]]]:
-        yield DemoPlayback(tmp_path), lambda: told.append("the clock goes")
+    def playing(*_: object) -> Iterator[tuple[DemoPlayback, SimpleNamespace]]:
+        clock = SimpleNamespace(start=lambda: told.append("the clock goes"), set_waiting=lambda waits: None)
+        yield DemoPlayback(tmp_path), clock
 
     def console(url: str, after_first_paint: Callable[[], None], **_: object) -> int:
         told.append("painted")

@@ -5,6 +5,7 @@ The clock is moved by hand: it stands still at each instant until everything has
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import threading
@@ -35,8 +36,11 @@ from console.engine.supervisor.engine import Engine
 from console.store.db.database import Database
 from console.store.queries import open_queries
 from console.timing.clock import ClockSetting, real_now
+from console.tui.app.app import HeadwayApp
+from console.tui.frame.tour import GuidedTour
 from tests.asks import rerun_of
 from tests.demo import story
+from tests.tui import driving
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise, as it loads
 
@@ -148,14 +152,60 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return night.play.store
 
 
-@pytest.fixture
-def night(history: Path, tmp_path: Path) -> Iterator[Night]:
-    with sqlite3.connect(history) as source, sqlite3.connect(tmp_path / history.name) as copy:
+def copy_history(history: Path, folder: Path) -> None:
+    with sqlite3.connect(history) as source, sqlite3.connect(folder / history.name) as copy:
         source.backup(copy)
     source.close()
     copy.close()
+
+
+@pytest.fixture
+def night(history: Path, tmp_path: Path) -> Iterator[Night]:
+    copy_history(history, tmp_path)
     with playing(tmp_path) as found:
         yield found
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+def test_a_person_who_reads_every_step_of_the_tour_saves_every_service(
+    history: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """By keys, on a fast clock: each step takes some minutes of the night to read, if the clock does not wait."""
+    copy_history(history, tmp_path)
+    with playing(tmp_path) as night:
+        clock = plays.DemoClock(night.play, night.store, moment("03:11"), POLL_RATE)
+        app = HeadwayApp(
+            lambda: open_queries(str(night.play.store)),
+            lambda: EngineClient(str(night.play.store)),
+            tour=GuidedTour(time.monotonic),
+            set_clock_waiting=clock.set_waiting,
+            on_painted=clock.start,
+        )
+        asyncio.run(_follow_the_tour(app, size))
+
+
+async def _follow_the_tour(app: HeadwayApp, size: tuple[int, int]) -> None:
+    async with app.run_test(size=size) as pilot:
+        page = driving.Night()
+        page.app, page.pilot = app, pilot
+        await page.see("shows only what needs attention")
+        await page.until(lambda: app.clock_waits, "a clock that waits")
+        stopped = app.now()
+        for keys, text in (
+            ("!", "TOUR 2/5"), ("enter", "TOUR 3/5"), ("g", "TOUR 4/5"), ("escape", "plans the repair"),
+            ("r", "10 steps in 3 systems"), ("enter", "type INC-0001, then"), ("INC-0001", "INC-0001"),
+            ("enter", "enter a reason, then"),
+        ):  # fmt: skip
+            await pilot.press(*([keys] if keys in ("!", "enter", "escape") else keys))
+            await page.see(text)
+            assert app.clock_waits, text
+            assert stopped == app.now()
+        await pilot.press(*"disk", "enter")
+        await page.see("TOUR 5/5  Done in", "On time: ", "0 at risk · 0 incidents")
+        assert app.now() > stopped
+        assert [] == [service.name for service in app.services if service.is_endangered]
+        recap = app.tour.recap if app.tour is not None else ""
+        assert {"Supply plan", "Daily revenue"} == set(recap.partition("On time: ")[2].split(", "))
 
 
 def told(incident: IncidentView, kind: str) -> list[Any]:

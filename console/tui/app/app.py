@@ -22,7 +22,7 @@ from console.domain.service import ServiceView
 from console.timing.clock import ClockSetting, real_now
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.clock_format import ZonedClock
-from console.tui.frame.context import ConsoleApp, EngineRequests, EngineStartup, Put
+from console.tui.frame.context import ConsoleApp, DemoPause, EngineRequests, EngineStartup, Put
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import is_small
 from console.tui.frame.history import ViewPlace
@@ -74,6 +74,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         why_ended: Callable[[], str] | None = None,
         command: Sequence[str] = (),
         tour: GuidedTour | None = None,
+        set_clock_waiting: Callable[[bool], None] | None = None,
         personal: PersonalPreferences | None = None,
         driver_class: type[Driver] | None = None,
     ) -> None:
@@ -87,6 +88,7 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.clock, self.glyphs = ZonedClock(mine), GlyphSet(ascii)
         use_ascii_frames(self, ascii)
         self.tour = tour
+        self.demo_pause = DemoPause(set_clock_waiting, self.deliver) if set_clock_waiting is not None else None
         self.touched_at = time.monotonic()
         self.personal = personal or PersonalPreferences(preferences_file())
         self.own = effective_preferences("", self.personal)
@@ -149,6 +151,8 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
 
     def on_unmount(self) -> None:
         self.query_thread.close()
+        if self.demo_pause is not None:
+            self.demo_pause.close()
         if self._request_thread is not None:
             self.not_sent = self._request_thread.close()
 
@@ -209,9 +213,16 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
     def _tick(self) -> None:
         if self.is_running and isinstance(self.screen, HeadwayScreen | Overlay):
             self.screen.tick()
+        self.update_demo_clock()
         self._silent += 1
         if self._silent > SILENT_TICKS and not self.store_error:
             self.store_failed(TimeoutError(f"the store has not answered for {SILENT_TICKS} s"))
+
+    def update_demo_clock(self) -> None:
+        """The clock of a demo waits while a dialog asks something, and while a step of the tour is read."""
+        if self.demo_pause is not None:
+            decides = isinstance(self.screen, Overlay) and self.screen.stops_demo
+            self.demo_pause.update(decides or (self.tour is not None and self.tour.is_being_read))
 
     async def run_action(
         self,

@@ -37,13 +37,15 @@ def run_console(
     visitor: str = "",
     in_utc: bool = False,
     tour: GuidedTour | None = None,
+    set_clock_waiting: Callable[[bool], None] | None = None,
     own_file: Path | None = None,
 ) -> int:
     """Runs the console until the user quits; returns its exit code.
 
     `place` opens above the first screen. `after_first_paint` runs in a thread; `why_ended` returns why the engine that
     it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of `headway console
-    serve` draws the terminal, for `visitor`, whose keys and views are in `own_file`.
+    serve` draws the terminal, for `visitor`, whose keys and views are in `own_file`. `set_clock_waiting` stops the
+    clock of a demo, or lets it go on.
     """
     gc.disable()  # garbage collection costs 25 ms of the imports; the app enables it after the first paint
     query_thread = store_thread(lambda: _open_reads(url))
@@ -69,6 +71,7 @@ def run_console(
         why_ended=why_ended,
         command=command,
         tour=tour,
+        set_clock_waiting=set_clock_waiting,
         personal=read_preferences(own_file),
         driver_class=driver_class,
     )

@@ -82,6 +82,10 @@ class SendScreen(Overlay[ConfirmResult]):
         return super().alarm() or frozen
 
     @property
+    def stops_demo(self) -> bool:
+        return not self.sent or self.turned_down
+
+    @property
     def about(self) -> tuple[str, str]:
         return "", ""
 

@@ -109,6 +109,11 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         return header_footer.alarm_of(self.board)
 
     @property
+    def stops_demo(self) -> bool:
+        """True while the clock of a demo waits for this dialog."""
+        return True
+
+    @property
     def typed_first(self) -> str:
         return ""
 

@@ -96,6 +96,29 @@ class EngineStartup:
         return time.monotonic() < self._until
 
 
+class DemoPause:
+    """Stops the clock of a demo while a person reads or decides. `set_waiting` writes the store: a thread calls it."""
+
+    def __init__(self, set_waiting: Callable[[bool], None], deliver: Callable[[Callable[[], None]], None]) -> None:
+        self._thread = ResourceThread(lambda: set_waiting, "clock")
+        self._thread.attach(deliver)
+        self.waits = False
+        self.by_key = False
+        """Stopped by the user's key, until it is pressed again."""
+
+    def update(self, is_reading: bool) -> None:
+        waits = self.by_key or is_reading
+        if waits != self.waits:
+            self.waits = waits
+            self._thread.ask("clock", lambda set_waiting: set_waiting(waits), lambda _: None, self._failed)
+
+    def _failed(self, _: Exception) -> None:
+        self.waits = not self.waits  # the next update asks again
+
+    def close(self) -> None:
+        self._thread.leave()
+
+
 class ConsoleApp(App[int], inherit_bindings=False):
     """The app as screens see it: shared state, queries and requests. `HeadwayApp` adds navigation."""
 
@@ -106,6 +129,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
     own: EffectivePreferences
     """Keys and views: those of the config, overridden by the user's."""
     tour: GuidedTour | None
+    demo_pause: DemoPause | None
+    """None outside of a demo."""
     command: tuple[str, ...]
     """`headway` with this console's config and store; empty if no command may run beside it."""
     visitor: str
@@ -137,6 +162,11 @@ class ConsoleApp(App[int], inherit_bindings=False):
         if self._frozen is not None:
             return self._frozen
         return self._replay_clock.at(real_now()) if self._replay_clock is not None else real_now()
+
+    @property
+    def clock_waits(self) -> bool:
+        """True while the clock of a replay does not go on."""
+        return self._replay_clock is not None and self._replay_clock.waits(real_now())
 
     # queries and requests
 
@@ -173,6 +203,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
             self.call_later(lambda: answer() if self.is_running else None)
 
     def read_header(self) -> None: ...
+
+    def update_demo_clock(self) -> None: ...
 
     def reload(self) -> None: ...
 

@@ -45,15 +45,17 @@ def header_segments(
     approvals: int = 0,
     visitor: str = "",
     unread: str = READING,
+    clock_waits: bool = False,
 ) -> Sides:
     """Estate and clock on the left; problems on the right: services late or at risk, incidents, unreachable targets.
-    `visitor` is the user at a browser; `unread` is shown before the first read."""
+    `visitor` is the user at a browser; `unread` is shown before the first read, `clock_waits` for a stopped demo."""
     zone = ctx.clock.home
     clock = f"{ctx.clock.hms(ctx.now, zone)} {ctx.clock.label(ctx.now, zone)}"
     if view is None:
         return [(" Headway", "strong"), (f" {ctx.sign('dot')} {clock}", "plain")], [(f"{unread} ", "dim")]
     dot: Segment = (f" {ctx.sign('dot')} ", "dim")
-    here: list[Segment] = [(" REPLAY ", "mark"), (" ", "plain")] if view.replay else []
+    replay = " REPLAY PAUSED " if clock_waits else " REPLAY "
+    here: list[Segment] = [(replay, "mark"), (" ", "plain")] if view.replay else []
     if visitor:
         here += [(cut(visitor, LONGEST_NAME), "strong"), dot]
     here.append((clock, "plain"))
@@ -300,7 +302,13 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         return
     from console.tui.frame.tour import TourState
 
-    seen = TourState(where, only_problems, board.header.open_incidents, must_type)
+    at_risk = tuple(
+        service.title or service.name
+        for service in board.services
+        if service.is_endangered and service.delivered is None
+    )
+    now = board.ctx.hm(board.ctx.now, board.clock.home)
+    seen = TourState(where, only_problems, board.header.open_incidents, must_type, at_risk, now)
     if board.tour.step == LAST_STEP and not board.tour.is_done:
         board.query_thread.ask("tour", _plan_states, board.tour.take_plans, lambda _: None)
     board.tour.notice(seen)
@@ -329,7 +337,9 @@ def _tour_lines(board: ConsoleApp, tour: GuidedTour, seen: TourState) -> list[Ba
     right: list[Segment] = []
     for name, label in hints:
         right += [(key(seen.where, name), "key"), (f" {label}  ", "plain")]
+    recap: list[BarLine] = [(((f" {tour.recap}", "ok"),), (), "panel")] if tour.is_done and tour.recap else []
     return [
         (((f" {tour.title} ", "ok" if tour.is_done else "mark"),), tuple(right), "panel"),
+        *recap,
         (((f" {tour.text(seen, key)}", "plain"),), (), "panel"),
     ]

@@ -269,7 +269,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         unread = "store not read" if board.store_error else header_footer.READING
         unread = "no store yet" if board.beginning.starting else unread
         return header_footer.header_segments(
-            board.header, self.ctx, self.size.width, len(board.approvals), board.visitor, unread
+            board.header, self.ctx, self.size.width, len(board.approvals), board.visitor, unread, board.clock_waits
         )
 
     def paint_foot(self) -> None:

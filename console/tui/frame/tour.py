@@ -1,6 +1,7 @@
 """The guided tour of the demo: five steps of one incident, each completed by doing it. Pure.
 
-It sends and opens nothing itself and covers no row: two lines above the footer show the next step and its key.
+It sends and opens nothing itself and covers no row: two lines above the footer show the next step and its key. The
+clock of the demo waits while a step is read; it goes on once a plan has started.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from console.timing.durations import format_duration
 NAMES = (
     "See what is at risk",
     "Open the incident",
-    "Look where it spreads",
+    "See where it spreads",
     "Plan the repair",
-    "Start it, and see it proved",
+    "Start it, and see it verified",
 )
 Keys = Callable[[str, str], str]
 
@@ -30,6 +31,10 @@ class TourState:
     incidents: int = 0
     must_type: str = ""
     """The text that must be typed before anything is sent; empty for none."""
+    at_risk: tuple[str, ...] = ()
+    """Titles of the services that the header counts."""
+    now: str = ""
+    """The time of day in the replay."""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,10 @@ class GuidedTour:
     on: bool = True
     had_incident: bool = False
     """Whether there was an incident yet."""
+    were_at_risk: tuple[str, ...] = ()
+    """Titles of the services that were at risk at any time, in the order they were seen."""
+    times: dict[str, str] = field(default_factory=dict)
+    """When the incident and its repair were first seen, in the replay's time of day."""
     plans: frozenset[str] = frozenset()
     skipped: int = 0
     begun: float = field(init=False)
@@ -53,11 +62,27 @@ class GuidedTour:
     def is_done(self) -> bool:
         return self.step == len(NAMES)
 
+    @property
+    def is_being_read(self) -> bool:
+        """True while it shows a step that waits for the reader, between the incident and the first plan."""
+        return self.on and self.had_incident and not self.is_done and not self.plans
+
+    @property
+    def is_repaired(self) -> bool:
+        return "repaired" in self.times
+
     def notice(self, seen: TourState) -> None:
+        """Advances to what was done. It ends only when the header counts no incident and no service at risk."""
         if self.is_done:
             return
-        self.had_incident = self.had_incident or seen.incidents > 0
-        if (self.had_incident and not seen.incidents) or "done" in self.plans:
+        self.were_at_risk += tuple(title for title in seen.at_risk if title not in self.were_at_risk)
+        if seen.incidents:
+            self.had_incident = True
+            self.times.setdefault("failed", seen.now)
+            self.times.pop("repaired", None)
+        elif self.had_incident:
+            self.times.setdefault("repaired", seen.now)
+        if self.is_repaired and not seen.at_risk:
             self._done(len(NAMES))
         else:
             self._done(_reached(seen))
@@ -85,16 +110,24 @@ class GuidedTour:
     def took(self) -> str:
         return format_duration((self.ended if self.ended is not None else self.clock()) - self.begun)
 
+    @property
+    def recap(self) -> str:
+        """What happened, in one line; empty if nothing was repaired."""
+        if not self.is_repaired:
+            return ""
+        saved = ", ".join(self.were_at_risk) or "every service"
+        return f"Failed {self.times['failed']}, repaired {self.times['repaired']}. On time: {saved}"
+
     def text(self, seen: TourState, key: Keys) -> str:
         if self.is_done:
             skipped = f" ({self.skipped} skipped)" if self.skipped else ""
-            if seen.incidents and "done" in self.plans:
-                return "Proved; stale downstream jobs run again. Your own estate: q, then headway init"
-            if "running" in self.plans and not seen.incidents and not self.skipped:
-                return "Repaired; the plan sees to the rest. Your own estate: q, then headway init"
-            return f"That is the whole story{skipped}. Your own estate: q, then headway init"
+            if seen.at_risk or seen.incidents:
+                where = "services" if seen.at_risk else "incidents"
+                return f"The night goes on: {key(seen.where, where)} shows what needs attention now"
+            rest = "The plan waits for the later starts. " if "running" in self.plans and not self.skipped else ""
+            return f"{rest}Your own estate{skipped}: {key(seen.where, 'leave')}, then headway init"
         if seen.where == "preview" and self.step < len(NAMES) - 1:
-            return f"Nothing is sent by looking. {key('preview', 'back')} closes it"
+            return f"Nothing is sent yet. {key('preview', 'back')} closes it"
         return _STEP_TEXTS[self.step](self, seen, key)
 
 
@@ -113,51 +146,56 @@ def _see_text(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if not tour.had_incident:
         return "A calm night, twenty times as fast. A job fails at 03:12: wait for it"
     if seen.where != "services":
-        return f"{key(seen.where, 'services')} goes to Services: the deliveries promised to the business"
-    return f"One job failed, two promises are at risk. {key('services', 'problems')} shows only what needs attention"
+        return f"{key(seen.where, 'services')} goes to Services: what is due, and by when"
+    return f"One job failed, two services are at risk. {key('services', 'problems')} shows only what needs attention"
 
 
 def _open(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if seen.where not in ("services", "incidents"):
         return f"{key(seen.where, 'services')} goes to Services"
-    return f"ACT BY is the last minute that saves it. {key(seen.where, 'open')} opens what is behind it"
+    return f"ACT BY is the last time at which a rerun saves it. {key(seen.where, 'open')} opens its incident"
 
 
 def _spread(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if seen.where != "incident":
         return f"{key(seen.where, 'incidents')} then {key('incidents', 'open')} opens the incident"
     lineage, log = key("incident", "lineage"), key("incident", "log")
-    return f"One cause, one alert, two clocks. {lineage} shows what it affects, {log} its log"
+    return f"One cause, one notification. {lineage} shows the jobs it affects, {log} its log"
 
 
 def _plan(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if seen.where == "incident":
         return f"{key('incident', 'recover')} plans the repair over all systems; nothing is sent yet"
     if seen.where == "lineage":
-        return f"The critical path is lit up to the promises. {key('lineage', 'back')} goes back to the incident"
+        return f"The critical path is highlighted. {key('lineage', 'back')} goes back to the incident"
     if seen.where == "run":
         return f"The disk was full. {key('run', 'back')} goes back to the incident"
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'open')} opens the incident"
 
 
-_PROVES = "Each step is verified at its scheduler; the rerun succeeds within a minute"
+_PROVES = "The clock runs again. Each step is verified at its scheduler: about a minute"
 
 
 def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
+    if tour.is_repaired:
+        return "Repaired. The forecasts are computed again until no service is at risk"
+    if "done" in tour.plans:
+        return f"Verified. {key(seen.where, 'incidents')} shows the incident that is still open"
     if "running" in tour.plans:
         if seen.where == "recovery":
             return _PROVES
-        return f"It goes on by itself, and its schedulers prove it; {key(seen.where, 'incidents')} shows its status"
+        return f"The plan runs by itself, each step verified; {key(seen.where, 'incidents')} shows its status"
     if "short" in tour.plans and seen.where in ("recovery", "incident"):
         recover = key("incident", "recover")
-        return f"Proved, but too late for what had started: {recover} on the incident plans the rest"
+        return f"Verified, but too late for what had started: {recover} on the incident plans the rest"
     if seen.where == "recovery":
         return _PROVES
     if seen.where == "plan":
-        return f"Each step with its scheduler's own verb. {key('plan', 'start')} asks once more before it starts"
+        return f"Each step in the verb of its scheduler. {key('plan', 'start')} asks once more before it starts"
     if seen.where == "preview":
         down, enter = key("grid", "move('down')"), key("preview", "choose")
-        return f"{seen.must_type}, then {enter} starts it" if seen.must_type else f"{down} {enter} starts it"
+        how = seen.must_type or f"{down} selects Start the plan"
+        return f"{how}, then {enter} starts it"
     if seen.where == "incident":
         return f"{key('incident', 'recover')} shows the plan; once it runs, the incident closes when all is good"
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'recover')} shows the plan; nothing is sent yet"

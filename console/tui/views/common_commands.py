@@ -46,6 +46,8 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
         ScreenCommand("tour", partial(turn_tour, screen), lambda: _why_no_tour(screen)),
         ScreenCommand("tour_skip", partial(skip_tour_step, screen),
                       lambda: _why_no_tour(screen) or no_step()),
+        ScreenCommand("demo_pause", partial(pause_demo, screen),
+                      lambda: "" if board.demo_pause is not None else "only a demo has a clock that can stop"),
         ScreenCommand("help", partial(open_help, screen)),
         ScreenCommand("jump", partial(open_jump, screen, jumps_first=True)),
         ScreenCommand("palette", partial(open_jump, screen, jumps_first=False)),
@@ -99,6 +101,14 @@ def _why_no_tour(screen: HeadwayScreen) -> str:
     if screen.board.header is not None and screen.board.header.replay:
         return "this demo was opened without its tour: headway demo without --no-tour has it"
     return "the tour belongs to the recorded night: headway demo"
+
+
+def pause_demo(screen: HeadwayScreen) -> None:
+    if (pause := screen.board.demo_pause) is not None:
+        pause.by_key = not pause.by_key
+        screen.board.update_demo_clock()
+        stopped = f"the clock of the demo is stopped; {screen.key_for('demo_pause')} lets it go on"
+        screen.notice(stopped if pause.by_key else "the clock of the demo goes on")
 
 
 def turn_tour(screen: HeadwayScreen) -> None:

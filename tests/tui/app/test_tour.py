@@ -29,7 +29,7 @@ def key(screen: str, name: str) -> str:
 
 
 def seen(where: str, incidents: int = 1, only_problems: bool = False) -> TourState:
-    return TourState(where, only_problems, incidents)
+    return TourState(where, only_problems, incidents, now="03:12")
 
 
 def test_nothing_is_done_while_nobody_does_anything() -> None:
@@ -54,7 +54,7 @@ def test_each_step_is_done_by_doing_it() -> None:
 def test_who_runs_ahead_has_done_what_lies_before() -> None:
     found = tour()
     found.notice(seen("plan"))
-    assert (4, "TOUR 5/5  Start it, and see it proved") == (found.step, found.title)
+    assert (4, "TOUR 5/5  Start it, and see it verified") == (found.step, found.title)
 
 
 @pytest.mark.parametrize("step", range(len(NAMES) - 1))
@@ -66,7 +66,7 @@ def test_a_box_that_is_opened_before_its_step_is_only_looked_at(step: int) -> No
         found.skip()
     for asks in ("", "type INC-0412"):
         told = found.text(TourState("preview", incidents=1, must_type=asks), key)
-        assert f"Nothing is sent by looking. {key('preview', 'back')} closes it" == told
+        assert f"Nothing is sent yet. {key('preview', 'back')} closes it" == told
 
 
 def test_a_calm_start_is_no_end() -> None:
@@ -85,13 +85,45 @@ def test_who_started_a_plan_is_not_sent_to_start_it_again() -> None:
         assert f"{key(place, 'incidents')} shows its status" in found.text(seen(place), key)
 
 
-def test_it_is_done_once_a_plan_is_proved_though_its_incident_or_another_is_open_still() -> None:
-    found = tour()
-    found.notice(seen("plan"))
-    found.take_plans(["done"])
-    found.notice(seen("run"))
-    assert found.is_done
-    assert found.text(seen("run"), key).startswith("Proved; stale downstream jobs run again")
+def test_it_never_contradicts_the_header() -> None:
+    """It said "Done … Repaired" below a header that said "1 will miss · 1 incident"."""
+    progress = tour()
+    progress.notice(seen("plan"))
+    progress.take_plans(["done"])
+    progress.notice(seen("run"))
+    assert 4 == progress.step
+    assert "shows the incident that is still open" in progress.text(seen("run"), key)
+    at_risk = TourState("run", incidents=0, at_risk=("Supply plan",), now="03:31")
+    progress.notice(at_risk)
+    assert 4 == progress.step
+    assert "until no service is at risk" in progress.text(at_risk, key)
+    progress.notice(seen("run", 0))
+    assert progress.is_done
+    assert "Failed 03:12, repaired 03:31. On time: Supply plan" == progress.recap
+    assert "then headway init" in progress.text(seen("run", 0), key)
+    assert "shows what needs attention now" in progress.text(at_risk, key)
+
+
+def test_the_clock_waits_from_the_incident_to_the_first_plan_unless_the_tour_is_left() -> None:
+    progress, waits = tour(), []
+    for state, plans in (
+        (seen("services", 0), ()), (seen("services"), ()), (seen("incident"), ()), (seen("plan"), ()),
+        (seen("preview"), ()), (seen("recovery"), ("running",)), (seen("recovery", 0), ("running",)),
+    ):  # fmt: skip
+        progress.take_plans(plans)
+        progress.notice(state)
+        waits.append(progress.is_being_read)
+    assert [False, True, True, True, True, False, False] == waits
+    left = tour()
+    left.notice(seen("services"))
+    left.on = False
+    assert not left.is_being_read
+
+
+def _all_is_good(night: Night) -> None:
+    night.reads.head = night.reads.head._replace(open_incidents=0)
+    night.reads.services_ = []
+    night.reads.changed()
 
 
 def _came_too_late(night: Night) -> None:
@@ -104,34 +136,35 @@ def test_what_is_repaired_ends_it_though_the_plan_still_keeps_back_what_starts_l
     found.take_plans(["running"])
     found.notice(seen("recovery", 0))
     assert found.is_done
-    assert "the plan sees to the rest" in found.text(seen("recovery", 0), key)
+    assert "The plan waits for the later starts" in found.text(seen("recovery", 0), key)
     found.take_plans(["done"])
-    assert "the whole story" in found.text(seen("recovery", 0), key)
+    assert "Your own estate: ^C, then headway init" == found.text(seen("recovery", 0), key)
 
 
-@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, had_incident=True), prepare=_came_too_late)
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_came_too_late)
 async def test_a_plan_that_left_something_red_ends_no_tour(night: Night) -> None:
     """It said "Done, proved" beside "STAYS OPEN, not saved"."""
     night.app.open_plan(7)
     await night.see(
         "TOUR 5/5  Start it", "STAYS OPEN", "too late for what had started: r on the incident plans the rest"
     )
-    night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
-    night.reads.changed()
-    await night.see("TOUR 5/5  Done in", "Proved")
+    _all_is_good(night)
+    await night.see("TOUR 5/5  Done in", "On time: ")
 
 
 def _is_enough(night: Night) -> None:
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
 
 
-@on_the_night(tour=GuidedTour(lambda: 0.0, step=4, had_incident=True), prepare=_is_enough)
-async def test_a_plan_that_is_done_ends_the_tour_wherever_one_is(night: Night) -> None:
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_is_enough)
+async def test_the_tour_ends_wherever_one_is_once_all_is_good(night: Night) -> None:
     await night.see("TOUR 5/5  Start it", "2 then r shows the plan")
     night.reads.plans_ = [plan_of(draft(), 7)]
-    await night.see("goes on by itself")
+    await night.see("runs by itself")
     night.reads.plans_ = [plan_of(draft(), 7, state="done")]
-    await night.see("TOUR 5/5  Done in", "Proved")
+    await night.see("2 shows the incident that is still open")
+    _all_is_good(night)
+    await night.see("TOUR 5/5  Done in", "On time: ")
 
 
 def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None:
@@ -162,9 +195,9 @@ def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None
 async def test_the_whole_tour_by_keys(night: Night) -> None:
     await night.see("TOUR 1/5  See what is at risk", "! shows only what needs attention")
     await night.act("problems")
-    await night.see("TOUR 2/5  Open the incident", "↵ opens what is behind it")
+    await night.see("TOUR 2/5  Open the incident", "↵ opens its incident")
     await night.act("open")
-    await night.see("TOUR 3/5  Look where it spreads", "g shows what it affects")
+    await night.see("TOUR 3/5  See where it spreads", "g shows the jobs it affects")
     await night.act("lineage")
     await night.see("TOUR 4/5  Plan the repair", "Esc goes back to the incident")
     await night.act("back")
@@ -172,11 +205,10 @@ async def test_the_whole_tour_by_keys(night: Night) -> None:
     await night.act("recover")
     await night.see("TOUR 5/5  Start it", "asks once more before it starts")
     await night.act("start")
-    await night.see("Start the plan", "↓ ↵ starts it")
+    await night.see("Start the plan", "selects Start the plan, then ↵ starts it")
     await night.press("down", "enter")
     await night.see("PLAN 1 running", "Each step is verified at its scheduler")
-    night.reads.head = night.reads.head._replace(open_incidents=0)
-    night.reads.changed()
+    _all_is_good(night)
     await night.see("TOUR 5/5  Done in", "headway init")
 
 
@@ -210,7 +242,7 @@ async def test_where_a_name_is_typed_first_the_tour_says_that_and_no_other_key(n
     await night.see("PLAN INC-0412", "4 steps")
     await night.act("start")
     await night.see("TOUR 5/5", "type INC-0412, then ↵ starts it")
-    assert "↓ ↵ starts it" not in night.text
+    assert "selects Start the plan, then ↵ starts it" not in night.text
 
 
 def _wants_why(night: Night) -> None:
@@ -223,9 +255,36 @@ async def test_where_a_reason_is_asked_for_the_tour_says_that(night: Night) -> N
     await night.act("recover")
     await night.see("PLAN INC-0412", "4 steps")
     await night.act("start")
-    await night.see("TOUR 5/5", "↓ ↵ starts it")
+    await night.see("TOUR 5/5", "selects Start the plan, then ↵ starts it")
     await night.press("down", "enter")
     await night.see("enter a reason, then Enter sends", "enter a reason, then ↵ starts it")
+
+
+WAITS: list[bool] = []
+
+
+@on_the_night(set_clock_waiting=WAITS.append)
+async def test_the_clock_of_a_demo_waits_for_its_key_and_while_a_dialog_is_open(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("demo_pause")
+    await night.see("the clock of the demo is stopped; ^O lets it go on")
+    await night.until(lambda: WAITS == [True], "the stop")
+    await night.act("demo_pause")
+    await night.until(lambda: WAITS == [True, False], "the go")
+    await night.act("recover")
+    await night.see("4 steps")
+    await night.act("start")
+    await night.until(lambda: WAITS == [True, False, True], "the stop for the dialog")
+    await night.press("down", "enter")
+    await night.see("PLAN 1 running")
+    await night.until(lambda: WAITS == [True, False, True, False], "the go once it is sent")
+
+
+@on_the_night()
+async def test_only_a_demo_has_a_clock_that_stops(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("demo_pause")
+    await night.see("only a demo has a clock that can stop")
 
 
 def _in_replay(night: Night) -> None:
@@ -243,7 +302,7 @@ async def test_a_demo_without_its_tour_says_how_one_gets_it(night: Night) -> Non
 async def test_in_plain_ascii_it_is_letters(night: Night) -> None:
     await night.see("TOUR 1/5")
     await night.act("tour_skip")
-    await night.see("Enter opens what is behind it")
+    await night.see("Enter opens its incident")
     assert "".join(line for line in night.text.splitlines() if "TOUR" in line).isascii()
 
 

@@ -511,7 +511,7 @@ async def test_a_plan_says_when_it_was_worked_out_and_is_worked_out_anew_while_o
     await night.see("as of 03:1")
     _moves_on(night)
     with old_at_once():
-        await night.see("1 step in 1 system", "the night has moved on: this plan is another one now")
+        await night.see("1 step in 1 system", "the plan has changed since it was shown")
 
 
 @on_the_night(size=(120, 36))
