@@ -302,6 +302,7 @@ def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:
     import apprise
 
     from connectors.sdk.errors import ConnectorError
+    from console.engine.notify.paging import silent_fault
     from console.engine.notify.senders import unencrypted_login
 
     urls = [(f"route {name} ({url.text})", url) for name, route in config.routes.items() for url in route.urls]
@@ -312,7 +313,7 @@ def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:
             address = secrets(url)
             plugin = apprise.Apprise.instantiate(address) if name.startswith("route") else None
             if plugin is not None:
-                fault = unencrypted_login(plugin)
+                fault = unencrypted_login(plugin) or silent_fault(address, plugin)
             elif name.startswith("route"):
                 fault = "apprise cannot parse the URL. Fix: check its scheme and parts"
         except ConnectorError as error:

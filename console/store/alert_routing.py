@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from console.domain.alert import OnCallShift
 from console.domain.ids import incident_name, instant
 from console.store import audit
-from console.store.alerts import DIGEST, FALLBACK, HEADWAY, NewAlert, insert_alert
+from console.store.alerts import DIGEST, FALLBACK, HEADWAY, HEADWAY_RESOLVED, NewAlert, insert_alert
 from console.store.db.database import Database
 from console.store.events import record_event
 from console.store.row_values import from_row
 
-RESOLVED = 2
-"""Version of an alert about Headway itself which says that the problem is resolved."""
 Routes = Mapping[str, tuple[str, ...]]
 """Route -> the text of each of its URL references."""
 
@@ -190,7 +188,7 @@ def notified_since(store: Database, dedup_key: str, since_us: int) -> bool:
             "SELECT version FROM alert WHERE dedup_key = ? AND made_us >= ? ORDER BY id DESC LIMIT 1",
             (dedup_key, since_us),
         )
-    return last is not None and last.version != RESOLVED
+    return last is not None and last.version != HEADWAY_RESOLVED
 
 
 def create_alert(store: Database, fence: int, routes: Routes, new: NewAlert, now_us: int) -> int | None:

@@ -20,6 +20,8 @@ from console.text.cleaning import clean_line, one_line
 TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
 GROUP, NOISE = "group", "noise"
 """Kinds that are not about one incident's change (`console.domain.alert.AlertKind` has those)."""
+HEADWAY_RESOLVED = 2
+"""Version of an alert about Headway itself which says that the problem is resolved."""
 _ALERT = (
     "incident_id", "dedup_key", "kind", "version", "route", "title", "body", "plain_title", "plain_body", "made_us",
     "urgent", "waits", "let_us", "fallback_of",

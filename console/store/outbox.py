@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from console.domain.alert import AlertKind
 from console.store import audit
-from console.store.alerts import DIGEST
+from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, HEADWAY_RESOLVED
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
 from console.store.row_values import from_row
@@ -64,6 +65,12 @@ class DueDelivery:
     """No other alert about its incident was sent to this URL on its own."""
     parts: tuple[str, ...] = ()
     """Dedup keys of the incidents merged into its own, oldest first."""
+    origin: str = ""
+    """Its kind; for an alert on a fallback route that of the first one."""
+    is_resolved: bool = False
+    """It says that its incident, or each one of a digest, is resolved."""
+    resolves: tuple[str, ...] = ()
+    """Dedup keys of the incidents that are resolved with it, besides its own."""
 
 
 _RELEASE = (
@@ -74,7 +81,8 @@ _RELEASE = (
 _DUE = (
     "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us IS NOT NULL AS"
     " maybe_repeat, d.url_words, a.kind, a.plain_title, a.plain_body, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
-    f" a.made_us END AS since_us, d.refusals, a.incident_id, a.id AS alert_id, {_SENT_BEFORE} AS later FROM (SELECT"
+    f" a.made_us END AS since_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS"
+    f" alert_id, {_SENT_BEFORE} AS later FROM (SELECT"
     f" MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first FROM delivery x JOIN alert y ON y.id ="
     f" x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT"
     f" EXISTS ({_DIGEST_BEFORE}) GROUP BY y.route, x.url_index) q JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN"
@@ -124,7 +132,23 @@ def claim_due(
 
 def _delivery(session: Session, row: Row) -> DueDelivery:
     merged = session.rows(_MERGED, (row.incident_id, MAX_PARTS)) if row.incident_id is not None else []
-    return from_row(DueDelivery, row, begins=not row.later, parts=tuple(part.key for part in merged))
+    parts = tuple(part.key for part in merged)
+    first_id, origin, before = row.alert_id, row.kind, row.fallback_of
+    while origin == FALLBACK and before is not None:
+        [first] = session.rows("SELECT id, kind, fallback_of FROM alert WHERE id = ?", (before,))
+        first_id, origin, before = first.id, first.kind, first.fallback_of
+    if origin in (DIGEST, GROUP):
+        last = {
+            part.dedup_key: part.kind
+            for part in session.rows("SELECT dedup_key, kind FROM alert WHERE digest_id = ? ORDER BY id", (first_id,))
+        }
+        resolves = tuple(key for key, kind in last.items() if kind == AlertKind.RECOVERED)
+        is_resolved = len(resolves) == len(last) > 0
+    else:
+        is_resolved = origin == AlertKind.RECOVERED or (origin == HEADWAY and row.version == HEADWAY_RESOLVED)
+        resolves = parts if is_resolved else ()
+    page = {"origin": origin, "is_resolved": is_resolved, "resolves": resolves}
+    return from_row(DueDelivery, row, begins=not row.later, parts=parts, **page)
 
 
 def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:

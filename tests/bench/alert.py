@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
 from tests.bench.figures import Figure, arguments, emit
 from tests.lab.cronhost import CronHost
@@ -144,7 +145,7 @@ class Bench:
 
     def _bare_mail(self, like: Mail) -> float:
         count, began = len(self.smtp.mails), time.monotonic()
-        sent = send_by_apprise(self.smtp.url(), like.subject, like.text)
+        sent = send_by_apprise(self.smtp.url(), like.subject, like.text, Page("incident"))
         if not sent.arrived:
             raise SystemExit(f"apprise could not send: {sent.words}")
         return self.smtp.wait_for(count + 1)[count].arrived - began

@@ -27,6 +27,7 @@ from console.config.estate import (
 from console.domain.ids import micros
 from console.engine.api import queue
 from console.engine.api.client import EngineClient
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.polling.poller import TargetPoller
 from console.engine.supervisor.assembly import EngineAssembly
@@ -48,7 +49,7 @@ class Sink:
     got: list[tuple[str, str, str]] = field(default_factory=list)
     """(url, title, body)."""
 
-    def __call__(self, url: str, title: str, body: str) -> SendResult:
+    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult:
         self.got.append((url, title, body))
         return self.answer
 

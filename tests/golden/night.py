@@ -19,6 +19,7 @@ from connectors.sdk.secrets import SecretStore
 from console.config.loading import load_config
 from console.demo import playback as plays
 from console.demo.estate import SINK, ZONE, moment
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
@@ -291,7 +292,7 @@ def recorded_night(folder: Path) -> Iterator[Night]:
         assert isinstance(got, lease.HeldLease)
         sent: list[tuple[str, str]] = []
 
-        def send(url: str, title: str, body: str) -> SendResult:
+        def send(url: str, title: str, body: str, page: Page) -> SendResult:
             sent.append((title, body))
             return SendResult(True)
 

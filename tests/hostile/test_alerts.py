@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from console.control.alerts.content import PendingAlert, digest_text
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
 from console.text.cleaning import clean_line
 from tests.corpus import MARKUP
@@ -86,7 +87,7 @@ def test_a_mail_arrives_with_its_title_as_subject_and_no_header_of_others(world:
     sent = worst(world)
     assert len(sent) > 2
     for title, body in sent:
-        assert send_by_apprise(mail.url(), title, body).arrived
+        assert send_by_apprise(mail.url(), title, body, Page("incident")).arrived
     for (title, _), got in zip(sent, mail.wait_for(len(sent)), strict=True):
         assert title.split() == got.subject.split()
         assert ("oncall@example.org",) == got.recipients
@@ -98,6 +99,6 @@ def test_a_mail_arrives_with_its_title_as_subject_and_no_header_of_others(world:
 def test_a_web_hook_receives_title_and_body_byte_by_byte(world: World, hook: HttpSink) -> None:
     sent = worst(world)
     for title, body in sent:
-        assert send_by_apprise(hook.json_url(), title, body).arrived
+        assert send_by_apprise(hook.json_url(), title, body, Page("incident")).arrived
     got = [(post.data["title"], post.data["message"]) for post in hook.wait_for(len(sent))]
     assert [(title, body.rstrip()) for title, body in sent] == [(title, body.rstrip()) for title, body in got]

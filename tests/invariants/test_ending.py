@@ -20,6 +20,7 @@ from connectors.sdk.contract import Preview, Receipt
 from console.cli.main import main
 from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.store.queries import open_queries
 from tests.asks import rerun_of
@@ -157,10 +158,10 @@ def test_f03_what_was_being_sent_gets_a_moment_to_be_recorded(tmp_path: Path, mo
     sending = threading.Event()
     real = Sink.__call__
 
-    def slow(self: Sink, url: str, title: str, body: str) -> SendResult:
+    def slow(self: Sink, url: str, title: str, body: str, page: Page) -> SendResult:
         sending.set()
         time.sleep(0.7)
-        return real(self, url, title, body)
+        return real(self, url, title, body, page)
 
     monkeypatch.setattr(Sink, "__call__", slow)
     good = World(tmp_path, "good")

@@ -31,6 +31,7 @@ from console.cli.main import main
 from console.config.estate import AlertSettings, Config, RouteSettings
 from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.log_setup import set_up_logs
@@ -143,7 +144,7 @@ class Night:
         alerts = AlertSettings(default_route="oncall", ping=SecretRef(env="CANARY_PING"), shadow_route="shadow")
         return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes, alerts=alerts)
 
-    def send(self, url: str, title: str, body: str) -> SendResult:
+    def send(self, url: str, title: str, body: str, page: Page) -> SendResult:
         self.said += [title, body]
         if len(self.said) == 2:
             return SendResult(False, f"POST {url} answered 500 to {ACCOUNT} with {TOKEN} error=500")

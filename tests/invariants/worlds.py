@@ -46,6 +46,7 @@ from console.config.estate import (
 )
 from console.domain.alert import AlertingSettings, RouteRule
 from console.domain.settings import Declared
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 
 ROUTE = "INVARIANTS_URL"
@@ -160,7 +161,7 @@ class Sink:
 
     folder: Path
 
-    def __call__(self, url: str, title: str, body: str) -> SendResult:
+    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult:
         _append(self.folder / "alerts", json.dumps(asdict(Alert(url, title, body))))
         return SendResult(True)
 

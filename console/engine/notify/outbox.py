@@ -20,16 +20,18 @@ import structlog
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
 from console.config.estate import RouteSettings
+from console.domain.alert import AlertKind
 from console.domain.ids import micros
 from console.engine.notify.backoff import after_failure
 from console.engine.notify.mail import MailThread, mail_thread
+from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import AlertRouter
 from console.engine.notify.senders import Sender, SendResult, neutralise
 from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store import alert_routing as routing_rows
 from console.store import outbox as rows
-from console.store.alerts import TEST
+from console.store.alerts import NOISE, TEST
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
@@ -168,7 +170,7 @@ class Outbox:
             about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
             thread = mail_thread(delivery.dedup_key, delivery.route, delivery.id, *about)
             sent = self._mail(url, title, body, thread)
-        sent = sent or self._send(url, title, body)
+        sent = sent or self._send(url, title, body, _page(delivery))
         failpoint("send.after_wire")
         failpoint("send.after_reply")
         if sent.arrived:
@@ -242,3 +244,12 @@ class Outbox:
     def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:
         rows.park(self._store, fence, delivery.id, error, self._now(), sent.arrived, refusals)
         log.error("alert abandoned", delivery=delivery.id, route=delivery.route, title=delivery.title, error=error)
+
+
+def _page(delivery: rows.DueDelivery) -> Page:
+    action = PageAction.INFORM if delivery.origin == NOISE else PageAction.OPEN
+    if delivery.is_resolved:
+        action = PageAction.RESOLVE
+    elif delivery.origin == AlertKind.UPDATED and not delivery.begins:
+        action = PageAction.UPDATE
+    return Page(delivery.dedup_key, action, delivery.resolves)

@@ -22,12 +22,13 @@ from console.config.estate import Config
 from console.domain.ids import micros
 from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure
+from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
 from console.engine.notify.senders import Sender, SendResult, neutralise
 from console.engine.supervisor.settings import route_url_sources
 from console.store import alert_routing as rows
 from console.store.alert_routing import DeliveryOutcome
-from console.store.alerts import NewAlert
+from console.store.alerts import HEADWAY_RESOLVED, NewAlert
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
@@ -177,7 +178,9 @@ class SelfMonitor:
         if route.body == "masked":
             title, body = mask_strictly(title), mask_strictly(body)
         try:
-            return channel.send(channel.secrets(route.urls[place]), neutralise(title), neutralise(body))
+            action = PageAction.RESOLVE if alert.version == HEADWAY_RESOLVED else PageAction.OPEN
+            page = Page(alert.dedup_key, action)
+            return channel.send(channel.secrets(route.urls[place]), neutralise(title), neutralise(body), page)
         except ConnectorError as error:
             return SendResult(False, str(error))
         except Exception as error:
@@ -211,4 +214,4 @@ def _alert(route: str, key: str, title: str, text: str, estate: str, made: datet
     plain = [first, "", at, *([fix] if text else [])]
     lines = [first, *([text] if text else []), *plain[1:]]
     alert = self_alert(route, key, f"[Headway] {name}: {title}", lines, plain)
-    return replace(alert, version=1 if text else rows.RESOLVED)
+    return replace(alert, version=1 if text else HEADWAY_RESOLVED)

@@ -8,11 +8,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.request import getproxies
 
 from connectors.sdk.transport.loopback import is_loopback
+from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url
 
 CONNECT_SECONDS = 5.0
 DATA_SCHEMES = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
@@ -21,6 +22,9 @@ PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 411, 413, 414
 """HTTP statuses after which the same message will be refused again. 408, 425, 429 and 5xx are temporary."""
 _SOCKET = "Socket Exception: "
 """Prefix of apprise's debug message about a failed SMTP dialogue."""
+_HTTP_LOG = "urllib3.connectionpool"
+_HTTP_ANSWER = '%s://%s:%s "%s %s %s" %s %s'
+"""Its debug message about each answer: the last but one value is the status."""
 _HTTP_STATUS = re.compile(r"error=(\d{3})\b")
 _SMTP_REPLY = re.compile(r"(?:\(|refused: )([245]\d\d),? (b'[^']*'|b\"[^\"]*\")")
 """`(550, b'no such user')` in smtplib's exceptions, `refused: 550 b'…'` in apprise's message about one of several
@@ -38,7 +42,7 @@ class SendResult:
 
 
 class Sender(Protocol):
-    def __call__(self, url: str, title: str, body: str) -> SendResult: ...
+    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult: ...
 
 
 class _AppriseLog(logging.Handler):
@@ -53,7 +57,10 @@ class _AppriseLog(logging.Handler):
         said: _AppriseReplies | None = getattr(self._here, "said", None)
         if said is None:
             return
-        if record.levelno >= logging.WARNING:
+        if record.name == _HTTP_LOG:
+            if record.msg == _HTTP_ANSWER and isinstance(record.args, tuple):
+                said.answers.append(int(str(record.args[6])))
+        elif record.levelno >= logging.WARNING:
             said.lines.append(record.getMessage())
         elif record.levelno == logging.INFO:
             said.some_left = said.some_left or record.getMessage().startswith("Sent ")
@@ -63,11 +70,12 @@ class _AppriseLog(logging.Handler):
     @contextmanager
     def listening(self) -> Iterator[_AppriseReplies]:
         """The messages of this thread, as they arrive."""
-        logger = logging.getLogger("apprise")
-        logger.addHandler(self)  # adding the same handler again has no effect
-        logger.propagate = False
-        if logger.level != logging.DEBUG:
-            logger.setLevel(logging.DEBUG)
+        for name in ("apprise", _HTTP_LOG):
+            logger = logging.getLogger(name)
+            logger.addHandler(self)  # adding the same handler again has no effect
+            logger.propagate = False
+            if logger.level != logging.DEBUG:
+                logger.setLevel(logging.DEBUG)
         said = _AppriseReplies([], [])
         self._here.said = said
         try:
@@ -84,28 +92,72 @@ class _AppriseReplies:
     """(code, text) of an SMTP server."""
     some_left: bool = False
     """At least one of several recipients has received it."""
+    answers: list[int] = field(default_factory=list)
+    """HTTP statuses, as they came."""
 
 
 _apprise_log = _AppriseLog()
 
 
-def send_by_apprise(url: str, title: str, body: str) -> SendResult:
-    """Sends plain text through one apprise URL."""
+def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
+    """Sends plain text through one apprise URL; to an on-call service as a page, which a recovery resolves."""
     import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
 
+    plugin: Any = apprise.Apprise.instantiate(url)
+    if plugin is None:
+        return SendResult(False, "apprise cannot read this URL; see its scheme and parts", for_good=True)
+    if fault := unencrypted_login(plugin):
+        return SendResult(False, fault, for_good=True)
+    if url.partition(":")[0].lower() not in DATA_SCHEMES:
+        title, body = without_markup(title), without_markup(body)
+    if unreachable := _unreachable(plugin):
+        return SendResult(False, unreachable)
+    if not is_pager(plugin):
+        return _notify(plugin, title, body, page.action)
+    for key, action in page.steps:
+        result = _send_page(url, plugin, key, action, title, body)
+        if not result.arrived:
+            return result
+    return result
+
+
+def _send_page(url: str, plugin: Any, key: str, action: PageAction, title: str, body: str) -> SendResult:
+    import apprise  # noqa: PLC0415 - see send_by_apprise
+
+    by_alias = "alias" in type(plugin).template_args
+    if not by_alias or action is not PageAction.RESOLVE:
+        opened = _notify(apprise.Apprise.instantiate(page_url(url, key, plugin)), title, body, action)
+        if not (by_alias and opened.arrived and action is PageAction.UPDATE):
+            return opened
+    return _alias_result(plugin, key, action, f"{title}\n\n{body}")
+
+
+def _alias_result(plugin: Any, key: str, action: PageAction, text: str) -> SendResult:
+    import httpx  # noqa: PLC0415 - only where such a page is sent
+
+    try:
+        status = alias_status(plugin, key, action, text)
+    except httpx.HTTPError as error:
+        is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        return SendResult(None if is_connected else False, f"{type(error).__name__}: {error}")
+    if 200 <= status < 300:
+        return SendResult(True)
+    return SendResult(False, f"HTTP {status}", for_good=status in PERMANENT_STATUSES)
+
+
+def _notify(plugin: Any, title: str, body: str, action: PageAction) -> SendResult:
+    """The result of sending by apprise. It is sent only if something left: some plugins report success without."""
+    from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see send_by_apprise
+
+    kinds = {PageAction.RESOLVE: NotifyType.SUCCESS, PageAction.INFORM: NotifyType.INFO}
     with _apprise_log.listening() as said:
-        one: Any = apprise.Apprise.instantiate(url)
-        if one is None:
-            return SendResult(False, "apprise cannot read this URL; see its scheme and parts", for_good=True)
-        if fault := unencrypted_login(one):
-            return SendResult(False, fault, for_good=True)
-        if url.partition(":")[0].lower() not in DATA_SCHEMES:
-            title, body = without_markup(title), without_markup(body)
-        unreachable = _unreachable(one)
-        if unreachable:
-            return SendResult(False, unreachable)
-        done = bool(one.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
-    return SendResult(True) if done else _result_of(said)
+        notify_type = kinds.get(action, NotifyType.FAILURE)
+        done = bool(plugin.notify(title=title, body=body, body_format=NotifyFormat.TEXT, notify_type=notify_type))
+    if not done:
+        return _result_of(said)
+    if said.answers or said.some_left:
+        return SendResult(True)
+    return SendResult(False, "apprise sent no request by this URL; see its parameters", for_good=True)
 
 
 def _result_of(said: _AppriseReplies) -> SendResult:
@@ -113,6 +165,8 @@ def _result_of(said: _AppriseReplies) -> SendResult:
     not, nor a refusal by one of several recipients: the others have it, so that a retry may be a duplicate."""
     words = next((line for text in reversed(said.lines) for line in reversed(text.strip().splitlines()) if line), "")
     status = [int(code) for text in said.lines for code in _HTTP_STATUS.findall(text)]
+    if not status and all(code >= 400 for code in said.answers):
+        status = said.answers
     replies = said.replies + [found for text in said.lines for found in _SMTP_REPLY.findall(text)]
     for_good = bool(status or replies) and all(one in PERMANENT_STATUSES for one in status)
     for_good = for_good and all(code.startswith("5") for code, _ in replies)

@@ -17,6 +17,7 @@ from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.config.estate import RouteSettings
 from console.engine.notify import senders
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult, send_by_apprise
 from console.store import outbox as rows
 from console.store.errors import StoreUnusable
@@ -88,7 +89,7 @@ def test_a_server_of_ones_own_behind_a_proxy_is_not_looked_for_directly(monkeypa
 def test_where_nobody_listens_the_wire_was_not_touched() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as gone:
         port = gone.server_address[1]
-    sent = send_by_apprise(f"json://127.0.0.1:{port}/", "title", "body")
+    sent = send_by_apprise(f"json://127.0.0.1:{port}/", "title", "body", Page("incident"))
     assert (False, f"127.0.0.1:{port}: Connection refused") == (sent.arrived, sent.words)
 
 
@@ -109,10 +110,14 @@ def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # as the engine's logs are set up
     said: list[SendResult] = []
     with web_hook(answer) as url:
-        first = threading.Thread(target=lambda: said.append(send_by_apprise(f"{url}/taken", "title", "body")))
+        first = threading.Thread(
+            target=lambda: said.append(send_by_apprise(f"{url}/taken", "title", "body", Page("incident")))
+        )
         first.start()
         assert entered.wait(SECONDS)
-        second = threading.Thread(target=lambda: said.append(send_by_apprise(f"{url}/refused", "title", "body")))
+        second = threading.Thread(
+            target=lambda: said.append(send_by_apprise(f"{url}/refused", "title", "body", Page("incident")))
+        )
         second.start()
         first.join(SECONDS)
         over.set()
@@ -144,8 +149,8 @@ def test_a_lost_answer_stays_lost_although_the_receiver_is_out_of_reach_afterwar
 
 
 def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(bench: Bench) -> None:
-    def broken(url: str, title: str, body: str) -> SendResult:
-        bench.sink(url, title, body)
+    def broken(url: str, title: str, body: str, page: Page) -> SendResult:
+        bench.sink(url, title, body, page)
         raise ZeroDivisionError
 
     bench.parts.outbox._send = broken
@@ -182,7 +187,7 @@ def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monk
         monkeypatch.setenv(name, f"json://{name.lower()}.example/")
     free, prompt = threading.Event(), threading.Event()
 
-    def send(url: str, title: str, body: str) -> SendResult:
+    def send(url: str, title: str, body: str, page: Page) -> SendResult:
         if "silent" in url:
             free.wait(SECONDS * 3)
         else:

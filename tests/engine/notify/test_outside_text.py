@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from console.engine.notify.mail import mail_thread, send_mail
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import neutralise, send_by_apprise, unencrypted_login, without_markup
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
@@ -49,7 +50,7 @@ def payload(url: str) -> str:
         mock.patch.object(requests.Session, "request", record),
         mock.patch("console.engine.notify.senders._unreachable", return_value=""),
     ):
-        assert send_by_apprise(url, neutralise(TITLE), neutralise(BODY)).arrived
+        assert send_by_apprise(url, neutralise(TITLE), neutralise(BODY), Page("incident")).arrived
     texts = [text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for text in sent]
     return "\n".join(json.dumps(json.loads(text), ensure_ascii=False) if text[:1] == "{" else text for text in texts)
 
@@ -82,7 +83,9 @@ def test_the_text_of_a_chat_stays_readable() -> None:
     ],
 )
 def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) -> None:
-    sent = send_mail(url, "t", "x", mail_thread("k", "r", 1, False, begins=True)) or send_by_apprise(url, "t", "x")
+    sent = send_mail(url, "t", "x", mail_thread("k", "r", 1, False, begins=True)) or send_by_apprise(
+        url, "t", "x", Page("incident")
+    )
     assert (False, True) == (sent.arrived, sent.for_good)
     assert f"the password would cross the network unencrypted: not sent. Fix: write {fix}:// for TLS" in sent.words
 

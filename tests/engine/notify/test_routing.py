@@ -15,6 +15,7 @@ import pytest
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.config.estate import AlertSettings, Config, RouteSettings, ServiceSettings
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.store.outbox import retry_parked
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -30,10 +31,12 @@ class Post:
     def __init__(self) -> None:
         self.answers: dict[str, SendResult] = {}
         self.got: list[tuple[str, str, str]] = []
+        self.pages: list[tuple[str, Page]] = []
 
-    def __call__(self, url: str, title: str, body: str) -> SendResult:
+    def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult:
         host = url.split("//")[1].split(".")[0]
         self.got.append((host, title, body))
+        self.pages.append((host, page))
         return self.answers.get(host, SendResult(True))
 
     def to(self, host: str) -> list[tuple[str, str]]:

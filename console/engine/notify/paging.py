@@ -1,0 +1,99 @@
+"""Alerts as pages: on-call services know each incident by one key, and a recovery resolves its page.
+
+apprise is configured by parameters of its own URL; what the URL says itself stays. Opsgenie and Jira Service
+Management are created by apprise; apprise closes only alerts that it remembers, so notes and closes leave from here,
+by alias. Sources: docs.opsgenie.com, Alert API; developer.atlassian.com, JSM Ops REST API, integration events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
+
+SECONDS = 15.0
+"""Timeout of a request, as for mail."""
+_KEYS = ("dedup", "entity_id", "alias")
+"""apprise's parameters that hold an incident's key."""
+_OPENING = {"map", "new", "create", "trigger", "critical", "warning"}
+"""Values of apprise's parameter `action` with which a new incident pages."""
+
+
+class PageAction(StrEnum):
+    OPEN = "open"
+    UPDATE = "update"
+    RESOLVE = "resolve"
+    INFORM = "inform"
+    """A report: nobody has to act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a message means to an on-call service."""
+
+    key: str
+    """Dedup key of its incident."""
+    action: PageAction = PageAction.OPEN
+    resolves: tuple[str, ...] = ()
+    """Dedup keys of other incidents that are resolved with this message."""
+
+    @property
+    def steps(self) -> tuple[tuple[str, PageAction], ...]:
+        """(key at the service, action), in order. Keys are digests: they reveal no names."""
+        others = [(key, PageAction.RESOLVE) for key in self.resolves]
+        return tuple((_digest(key), action) for key, action in [*others, (self.key, self.action)])
+
+
+def _digest(key: str) -> str:
+    return "headway-" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def is_pager(plugin: Any) -> bool:
+    """Whether this apprise plugin knows incidents by a key."""
+    return any(name in type(plugin).template_args for name in _KEYS)
+
+
+def page_url(url: str, key: str, plugin: Any) -> str:
+    """The apprise URL with the incident's key, unless it names its own. Alerts by alias are created each time: their
+    service counts a known alias up."""
+    parameters = {name: key for name in _KEYS if name in type(plugin).template_args}
+    parameters["action"] = "new" if "alias" in parameters else "map"
+    own = _own_parameters(url)
+    added = urlencode({name: value for name, value in parameters.items() if name not in own})
+    return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
+
+
+def silent_fault(url: str, plugin: Any) -> str:
+    """Why a new incident would page nobody by this URL; empty if it does."""
+    action = _own_parameters(url).get("action", "map").lower()
+    if is_pager(plugin) and not any(value.startswith(action) for value in _OPENING):
+        return f"action={action}: a new incident would not page. Fix: take action out of the URL"
+    return ""
+
+
+def _own_parameters(url: str) -> Mapping[str, str]:
+    query = parse_qs(url.partition("?")[2], keep_blank_values=True)
+    return {name.lower(): values[-1] for name, values in query.items()}
+
+
+def alias_status(plugin: Any, key: str, action: PageAction, text: str) -> int:
+    """Adds a note to an Opsgenie or JSM alert, or closes it; the HTTP status of the answer. Raises httpx.HTTPError."""
+    import httpx  # noqa: PLC0415 - only where such a page is sent
+    from apprise.plugins.jira import JIRA_API_LOOKUP  # noqa: PLC0415
+    from apprise.plugins.opsgenie import OPSGENIE_API_LOOKUP  # noqa: PLC0415
+
+    regions = JIRA_API_LOOKUP if type(plugin).secure_protocol == "jira" else OPSGENIE_API_LOOKUP
+    verb = "close" if action is PageAction.RESOLVE else "notes"
+    reply = httpx.post(
+        f"{regions[plugin.region_name]}/{quote(plugin.alias or key, safe='')}/{verb}",
+        params={"identifierType": "alias"},
+        headers={"Authorization": f"GenieKey {plugin.apikey}"},
+        json={"source": "Headway", "note": text},
+        timeout=SECONDS,
+        verify=ssl.create_default_context() if plugin.verify_certificate else False,
+    )
+    return reply.status_code
