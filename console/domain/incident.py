@@ -261,9 +261,10 @@ def step_refusal(preview: Mapping[str, Any], verb: Verb = Verb.RERUN, safety: st
 
 
 def open_steps(view: IncidentView) -> list[MemberView]:
-    """The steps to rerun, in order: the root unless it succeeded, then red and stale members."""
+    """The steps to rerun, in order: the root unless it is good, then red and stale members."""
     live = [member for member in view.members if member.run_id is not None]
-    roots = [member for member in live if member.role == "root" and member.state != RunState.SUCCEEDED]
+    good = [member for member in live if member.state == RunState.SUCCEEDED and not member.stale_read]
+    roots = [member for member in live if member.role == "root" and member not in good]
     return roots + [member for member in live if member.role in ("red", "stale")]
 
 

@@ -123,7 +123,7 @@ def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int
             yield ""
             yield "Changes since the last successful run:"
             yield from (f"  | {line}" for line in decision.changes)
-        if match.group.root is not None:
+        if match.to_repair is not None:
             tail = tail_lines(index, match, log_tails)
             yield ""
             yield "Last log lines:" if tail else "Log not available."
@@ -143,7 +143,7 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
     zone, where = decision.zone, _place(index, match)
     if where:
         yield f"Where:         {where}"
-    root = match.group.root
+    root = match.to_repair
     if root is not None:
         no_schedule = f"no schedule ({clean_line(root.period_key)})"
         yield f"Period:        {no_schedule if root.period_at is None else dated_time(run_time(root), zone)}"
@@ -163,8 +163,8 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
 
 
 def _place(index: EstateIndex, match: IncidentMatch) -> str:
-    if match.group.root is not None:
-        job = index.job(match.group.root.job_id)
+    if match.to_repair is not None:
+        job = index.job(match.to_repair.job_id)
         target = index.estate.targets.get(job.target_id)
         host = f"{target.system}/{target.name}" if target is not None else job.system
         return clean_line(f"{host} ({job.kind})" if job.kind else host)
@@ -222,7 +222,7 @@ def _service_lines(
 
 def tail_lines(index: EstateIndex, match: IncidentMatch, log_tails: Mapping[int, str]) -> list[str]:
     """The end of the log of the root, or of its failed task, cleaned; empty without a log."""
-    root = match.group.root
+    root = match.to_repair
     if root is None:
         return []
     runs = [root.id]

@@ -2,7 +2,8 @@
 
 One incident per cause; if two turn out to be one, the older stays. An open incident continues with the cause that
 it was opened for; with the cause of which its root is a symptom after all; or, its root repaired, with the
-followers that the root left red or stale. It is resolved when all of them are green. A follower that was tried
+followers that the root left red or stale: then the first of them is what people repair. It is resolved when all of them
+are green. A follower that was tried
 again on the repaired data and failed has a cause of its own: it is split off. A root that is red again soon after
 its incident closed reopens it.
 
@@ -23,7 +24,7 @@ from console.control.detection.rules import current_findings
 from console.control.incidents.root_cause import RootCause, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW
+from console.control.snapshot.runs import CLOCK_SKEW, began_after, run_time
 from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import FailureError
@@ -131,6 +132,17 @@ class IncidentMatch:
     awaits: tuple[tuple[str, date], ...] = ()
     """Service days that it made late: its cause is resolved, and it stays open until they are delivered."""
     awaits_words: str = ""
+    unrepaired: RunFacts | None = None
+    """The first red or stale run, once its root is repaired."""
+
+    @property
+    def to_repair(self) -> RunFacts | None:
+        """The root, or what it left broken, if it is repaired; None if its cause is not a run."""
+        return self.unrepaired or self.group.root
+
+    def roots(self) -> list[RunFacts]:
+        """Runs that nothing upstream explains any more."""
+        return [self.unrepaired] if self.unrepaired is not None else self.group.roots()
 
     def broken(self) -> list[RunFacts]:
         """The root and every red or stale run, each once."""
@@ -164,10 +176,33 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
         else:
             matches.append(_going_on(index, incident, [run for place in followers for run in groups[place].red]))
     before = _ClosedIncidents(index)
-    matches += [_incident_match(groups[place], held, parents.get(place), before) for place, held in owners.items()]
+    matches += [
+        _incident_match(index, groups[place], held, parents.get(place), before) for place, held in owners.items()
+    ]
     for match in matches:
         match.stale = _stale(index, match)
+        match.unrepaired = _unrepaired(index, match)
     return sorted(matches, key=_age)
+
+
+def _unrepaired(index: EstateIndex, match: IncidentMatch) -> RunFacts | None:
+    """The first run that its roots left red or stale, upstreams first, if all of them are repaired; else None."""
+    roots, incident = match.group.roots(), match.incident
+    if incident is None or match.close_reason or match.group.rule or incident.rule:
+        return None
+    if not roots or not all(_settled(index, root) for root in roots):
+        return None
+    runs = [*affected_runs(index, incident), *roots]
+    repaired = {run.job_id: at for run in runs if (at := index.repaired_at(run)) is not None}
+    stale = (run for run in match.stale if _read_before(index, run, repaired))
+    broken = {run.job_id: run for run in [*stale, *match.group.red]}
+    return next((broken[job_id] for job_id in index.graph.ordered(broken)), None)
+
+
+def _read_before(index: EstateIndex, run: RunFacts, repaired: Mapping[int, datetime]) -> bool:
+    """True if it started before one of these upstreams was repaired. `repaired`: job id -> when."""
+    upstream = index.graph.ancestors(index.graph.unit(run.job_id)) & repaired.keys()
+    return any(run.started_at is None or not began_after(run.started_at, repaired[job_id]) for job_id in upstream)
 
 
 class _ClosedIncidents:
@@ -204,13 +239,26 @@ def _same_root(incident: IncidentFacts, group: RootCause) -> bool:
     return group.root is not None and (group.root.job_id, group.rule) == (incident.root_job_id, incident.rule)
 
 
+def _retried_root(index: EstateIndex, incident: IncidentFacts, root: RunFacts | None) -> RunFacts | None:
+    """The root of an open incident: while its later run is tried again, not an older failure of that job."""
+    later = root_run_of(index, incident)
+    if later is None or root is None or later.job_id != root.job_id or not later.state.is_open:
+        return root
+    return later if run_time(later) > run_time(root) else root
+
+
 def _incident_match(
-    group: RootCause, owners: Sequence[IncidentFacts], split_from: int | None, before: _ClosedIncidents
+    index: EstateIndex,
+    group: RootCause,
+    owners: Sequence[IncidentFacts],
+    split_from: int | None,
+    before: _ClosedIncidents,
 ) -> IncidentMatch:
     """The oldest of the incidents continues with the cause, the others are merged into it; without one it is the
     incident that the cause reopens, or a new one."""
     ordered = sorted(owners, key=lambda owner: (owner.opened_at, owner.id))
     if ordered:
+        group.root = _retried_root(index, ordered[0], group.root)
         return IncidentMatch(ordered[0], group, merges=tuple(owner.id for owner in ordered[1:]))
     incident = before.reopened_by(group)
     if incident is not None:

@@ -167,6 +167,7 @@ def decide_incident(
     content = LastNotification(cause, notified, bool(match.close_reason), refailed=refailed, failures=failures)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     root, zone = match.group.root, _zone(index, match, services)
+    current = match.to_repair
     owner, runbook = _owner(index, match, services)
     flapped, flapping_since = count_flaps(index, match)
     pending = (service for service in services if service.timeliness is not Timeliness.BREACHED)
@@ -179,12 +180,12 @@ def decide_incident(
     return IncidentDecision(
         incident_id=match.incident.id if match.incident else None,
         key=dedup_key_of(index, match),
-        title=incident_title(index, match),
+        title=incident_title(index, match, zone),
         cause=_cause_kind(match),
-        cause_run_ids=tuple(run.id for run in match.group.roots()[:MOST_ROOTS] if run.id),
+        cause_run_ids=tuple(run.id for run in match.roots()[:MOST_ROOTS] if run.id),
         rule=cause_rule(match),
         root_job_id=root.job_id if root else None,
-        root_run_id=(root.id or None) if root else None,
+        root_run_id=(current.id or None) if current else None,
         root_period_key=root.period_key if root else "",
         root_target_id=match.group.target.id if match.group.target else None,
         business_date=match.group.business_date,
@@ -201,7 +202,7 @@ def decide_incident(
         root_shared=match.group.shared,
         split_from=match.split_from,
         reopened=match.reopened,
-        changes=change_lines(index, match.group.roots(), zone) if not match.close_reason else (),
+        changes=change_lines(index, match.roots(), zone) if not match.close_reason else (),
         flaps=flapped,
         flaps_since=flapping_since,
         merges=match.merges,
@@ -352,7 +353,8 @@ def _failed_since(index: EstateIndex, match: IncidentMatch) -> datetime:
 def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> tuple[str, str]:
     """Owner and runbook: of the job to fix, or common to several; else of the service with the earliest deadline. A
     target with several owners has none."""
-    jobs = [index.job(job_id) for job_id in match.group.job_ids_to_fix()]
+    to_fix = [match.unrepaired.job_id] if match.unrepaired is not None else match.group.job_ids_to_fix()
+    jobs = [index.job(job_id) for job_id in to_fix]
     known = {service.name: service for service in index.estate.services}
     affected = [known[service.service] for service in services if service.service in known]
     service_owners = [service.owner for service in affected]
@@ -367,7 +369,7 @@ def _common(values: Iterable[str]) -> str:
 
 
 def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
-    root, target = match.group.root, match.group.target
+    root, target = match.to_repair, match.group.target
     affected = affected_runs(index, match.incident) if match.incident is not None else []
     roles: list[tuple[str, Sequence[RunFacts]]] = [
         ("root", [root] if root is not None else []),

@@ -10,8 +10,9 @@ from console.control.snapshot.failures import identity_blame, identity_name, ide
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.estate import RunFacts
-from console.domain.service import UNMET_PROMISE
+from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
+from console.timing.formats import zoned_time
 
 REASON_LIMIT = 200
 TITLE_LIMIT = 80
@@ -26,9 +27,9 @@ _FAILED = {
 
 
 def cause_name(index: EstateIndex, match: IncidentMatch) -> str:
-    """Cleaned name of the root's job or target."""
-    if match.group.root is not None:
-        return index.name(match.group.root.job_id)
+    """Cleaned name of the target, or of the job to repair."""
+    if match.to_repair is not None:
+        return index.name(match.to_repair.job_id)
     if match.group.target is not None:
         return clean_line(f"{match.group.target.system}/{match.group.target.name}")
     if match.group.check:
@@ -51,7 +52,7 @@ def notified_cause(index: EstateIndex, match: IncidentMatch) -> str:
         return f"{cause_name(index, match)}: {finding.rule.text}"
     if match.group.awaits:
         return f"{cause_name(index, match)}: {UNMET_PROMISE}"
-    before = last_notification_of(match) if cause_rule(match) else None
+    before = last_notification_of(match) if cause_rule(match) or match.unrepaired is not None else None
     return before.root if before is not None else cause_name(index, match)
 
 
@@ -64,27 +65,44 @@ def cause_rule(match: IncidentMatch) -> str:
     return match.incident.rule if match.incident is not None and not is_red else ""
 
 
-def incident_title(index: EstateIndex, match: IncidentMatch) -> str:
-    name, root, target = cause_name(index, match), match.group.root, match.group.target
+def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
+    name, root, target = cause_name(index, match), match.to_repair, match.group.target
     if match.group.finding is not None:
         return f"{name} {match.group.finding.rule.predicate}: {match.group.finding.words}"
     if target is not None and target.failing_since is not None:
         return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
-    if match.group.shared:
+    if match.group.shared and match.unrepaired is None:
         return identity_title(match.group.shared)
-    if root is not None and root.state.is_red:
+    if root is not None and root.state.is_red and not index.is_superseded(root):
         if by := cancelled_by(index, root):
-            return clean_line(f"{name} was {by}")
+            return clean_line(f"{name} was {by}{_green_upstream(index, match, zone)}")
         why = _why(index, root)
-        return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
+        return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}{_green_upstream(index, match, zone)}"
+    if match.unrepaired is not None:
+        return f"{name} ran on bad data{_green_upstream(index, match, zone)}"
     if match.group.words:
         return clean_line(match.group.words, REASON_LIMIT)
     return (match.incident.title if match.incident else "") or name
 
 
+def _green_upstream(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
+    """ "; its upstream etl/extract is green again since 03:31 CET", once the roots are repaired; else empty."""
+    if match.unrepaired is None:
+        return ""
+    above = index.graph.ancestors(index.graph.unit(match.unrepaired.job_id))
+    roots = [root for root in match.group.roots() if index.graph.unit(root.job_id) in above]
+    at = max((at for root in roots if (at := index.repaired_at(root)) is not None), default=None)
+    if at is None:
+        return ""
+    names = limit_instances(dict.fromkeys(index.name(root.job_id) for root in roots), str)
+    shown = ", ".join(f"{name} and {hidden} more" if hidden else name for name, hidden in names)
+    are = "upstreams {} are" if len(roots) > 1 else "upstream {} is"
+    return f"; its {are.format(shown)} green again since {zoned_time(at, zone, index.now)}"
+
+
 def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     """The title with nothing from outside but names: no message, task or native state."""
-    name, root, target = cause_name(index, match), match.group.root, match.group.target
+    name, root, target = cause_name(index, match), match.to_repair, match.group.target
     if match.group.finding is not None:
         return f"{name} {match.group.finding.rule.predicate}"
     if target is not None and target.failing_since is not None:
@@ -95,10 +113,10 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
         return f"{name} did not finish in time{because} (no failed run)"
     if match.group.words:
         return f"{name} does not pass"
-    if match.group.shared:
+    if match.group.shared and match.unrepaired is None:
         return f"many jobs blame one {identity_blame(match.group.shared)}"
     if root is None or not root.state.is_red:
-        return name
+        return f"{name} ran on bad data" if match.unrepaired is not None else name
     if cancelled_by(index, root):
         return f"{name} was cancelled by {clean_line(index.estate.cancels[root.id].by)} through Headway"
     known = root.exit_code is not None and root.state is not RunState.MISSED
@@ -142,7 +160,7 @@ def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
 
 
 def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
-    root, target = match.group.root, match.group.target
+    root, target = match.to_repair, match.group.target
     if match.group.finding is not None:
         return match.group.finding.with_source
     if target is not None and target.failing_since is not None:
@@ -151,8 +169,10 @@ def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
         return clean_line(match.group.words, REASON_LIMIT)
     if match.awaits:
         return clean_line(match.awaits_words, REASON_LIMIT)
-    if match.group.evidence:
+    if match.group.evidence and match.unrepaired is None:
         return match.group.evidence
+    if match.unrepaired is not None and not match.unrepaired.state.is_red:
+        return "it read data that its upstream had not finished"
     if root is None or not root.state.is_red:
         return match.incident.reason if match.incident else ""
     tasks = _failed_task_names(index, root)

@@ -239,6 +239,16 @@ class EstateIndex:
     def is_superseded(self, run: RunFacts) -> bool:
         """True if a later run of the same job succeeded; for a job without provable ends, if a later one started. An
         asserted result counts for its own run only, and a run of another submission does not count."""
+        return next(self._superseding(run), None) is not None
+
+    def repaired_at(self, run: RunFacts) -> datetime | None:
+        """When it, or else the first run that superseded it, succeeded; None if that is unknown."""
+        if self.is_green(run):
+            return self.freshness(run).good_at
+        return min((later.ended_at or run_time(later) for later in self._superseding(run)), default=None)
+
+    def _superseding(self, run: RunFacts) -> Iterator[RunFacts]:
+        """The runs that supersede it, the latest first."""
         at, proof = run_time(run), self.job(run.job_id).proof
         for later in reversed(self.runs.get(run.job_id, ())):
             if run_time(later) <= at:
@@ -248,8 +258,7 @@ class EstateIndex:
             if has_run and self._is_for_the_same(run, later):
                 on_loop = self.graph.is_on_loop(self.graph.unit(later.job_id))
                 if not (is_good and on_loop and self.is_stale(later)):
-                    return True
-        return False
+                    yield later
 
     def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
         """False for runs of two submissions of a service that is promised end to end."""

@@ -80,7 +80,8 @@ _ROWS = (
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
     " i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT min(s.tier)"
     " FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier FROM incident i"
-    " LEFT JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t"
+    " LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id) LEFT JOIN"
+    " (SELECT t.id, s.name || '/' || t.name AS words FROM target t"
     " JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT"
     " max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
 )

@@ -292,7 +292,8 @@ def test_a_repaired_root_stays_open_until_its_red_follower_is_green_too() -> Non
     incident = ledger.incident()
     assert (1, EXTRACT.id, False, ()) == (
         incident.incident_id, incident.root_job_id, incident.closed, incident.notices)  # fmt: skip
-    assert ("hosts/extract failed", {1: "root", 2: "red", 3: "threatened"}) == (incident.title, roles(incident))
+    title = "warehouse/load failed; its upstream hosts/extract is green again since 04:15 UTC"
+    assert (title, {1: "repaired", 2: "root", 3: "threatened"}) == (incident.title, roles(incident))
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:30", 5))
     ledger.look("04:36")
     assert ledger.incident().closed

@@ -165,7 +165,7 @@ def test_once_the_root_is_repaired_the_words_name_what_is_to_be_restarted_now() 
     assert night.day("daily").reason.startswith("hosts/extract: restart by ")
     night.run(EXTRACT, "03:10", RunState.SUCCEEDED, started_at=at("04:20"), ended_at=at("04:25"))
     night.look("04:26")
-    assert night.day("daily").reason.startswith("hosts/extract: restart warehouse/load by ")
+    assert night.day("daily").reason.startswith("warehouse/load: restart by ")
 
 
 def test_followers_are_what_is_red_or_stale_from_upstream_to_downstream() -> None:
