@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
+from connectors.airflow.auth import AirflowAuth
 from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import (
     ALL_RUNS_PATH,
@@ -36,7 +37,7 @@ from connectors.sdk import fields
 from connectors.sdk.errors import ConnectorError, OutcomeUnknown, RecordUnreadable, SystemUnreachable
 from connectors.sdk.fields import Row
 from connectors.sdk.send_outcome import sent_response
-from connectors.sdk.transport.http import HttpReply
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply
 
 FILTER_NAMES = {"logical_date_gte": "execution_date_gte", "logical_date_lte": "execution_date_lte"}
 ORDER_NAMES = {"-run_after": "-execution_date"}
@@ -64,6 +65,10 @@ class AirflowClientV2(AirflowClient):
     major = 2
     log_as = "text/plain"
 
+    def __init__(self, endpoint: HttpEndpoint, auth: AirflowAuth) -> None:
+        super().__init__(endpoint, auth)
+        self._is_subdag: dict[str, bool] = {}
+
     def health(self) -> HttpReply:
         return self._get_public("/health", accept={500, 503})
 
@@ -73,6 +78,12 @@ class AirflowClientV2(AirflowClient):
     def dag(self, dag: str) -> HttpReply:
         reply = super().dag(dag)
         return _translated_reply(reply, translate_dag(reply.table())) if reply.status == 200 else reply
+
+    def is_subdag(self, dag: str) -> bool:
+        """Read once for each id with a dot: lists of runs and tasks do not show it, and /dags leaves subdags out."""
+        if "." in dag and dag not in self._is_subdag:
+            self._is_subdag[dag] = self._get(dag_path(dag), accept={403, 404}).table().get("is_subdag") is True
+        return self._is_subdag.get(dag, False)
 
     def versions(self) -> HttpReply:
         return _local_reply(404, {"detail": "Airflow 2 keeps no versions of DAGs"})
@@ -430,20 +441,8 @@ def translate_run(row: Row) -> Row:
 
 
 def translate_task(row: Row) -> Row:
-    """One task instance: its id is its run and try.
-
-    A task that ended without a try of its own (skipped, upstream failed) is identified by its end: the number of its
-    next try belongs to the attempt that a clear makes."""
-    run_id, state, tried = row.get("dag_run_id"), row.get("state"), row.get("try_number")
-    if not isinstance(run_id, str) or not isinstance(tried, int):
-        return {**row, "id": None}
-    is_passive = state in ("skipped", "removed") and row.get("start_date") == row.get("end_date")
-    has_ended = state in (*ENDED_STATES, "skipped", "removed")
-    if state == "upstream_failed" or is_passive or (has_ended and tried == 0):
-        return {**row, "id": f"{run_id}#{tried}@{row.get('end_date')}", "formerly": f"{run_id}#{tried + 1}"}
-    waits = tried > 0 and state in (None, "up_for_retry")
-    queued = row.get("queued_when") if state in STARTED_STATES else None
-    return {**row, "id": f"{run_id}#{tried + 1 if waits else max(1, tried)}", "scheduled_when": queued}
+    """One task instance: it has no id, so that its run and try identify it."""
+    return {**row, "id": None, "scheduled_when": row.get("queued_when") if row.get("state") in STARTED_STATES else None}
 
 
 def translate_log_page(table: Row) -> Row:

@@ -203,7 +203,7 @@ class AirflowInventory:
         retimed = {  # a DAG that did not run since changes without a new version
             name
             for name, definition in self._definitions.items()
-            if (rows[name].get("timetable_summary") or "") != definition.timetable
+            if parse.timetable_summary(rows[name]) != definition.timetable
         }
         moved = self._moved() | retimed
         new = [name for name in rows if name not in self._definitions]

@@ -2,8 +2,9 @@
 RecordUnreadable.
 
 A DAG run is one record per attempt. A task is one record per run, however many mapped instances it has: the worst
-state counts. An attempt of an unmapped task is its instance's id: every retry and clear makes a new one (measured),
-also for tasks that never ran and whose try_number stays 0.
+state counts. An attempt of a task is the number of its try within its run, so that a try which came and went between
+two polls has the same identity in Airflow's history of tries. A task that never ran keeps its number: there the id of
+the instance (each clear of Airflow 3 makes a new one) or its end belongs to the identity.
 
 A note holds, in this order: the mark of our last action, people's text, the lines of holds. People's text is cut at
 its end when space runs out; marks and hold lines never are.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -27,6 +28,7 @@ from pydantic import AliasChoices, Field
 from connectors.sdk import fields, marked_pause
 from connectors.sdk.contract import ACTION_KEY, HOLD_MARK, HoldMark
 from connectors.sdk.cron_syntax import single_steps
+from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import Row
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
@@ -198,7 +200,7 @@ skipped is success: skipping is by design."""
 @dataclass(frozen=True, slots=True)
 class AirflowTaskInstance:
     key: InstanceKey
-    id: str
+    attempt_key: str
     map_index: int
     native: str
     state: RunState
@@ -210,14 +212,10 @@ class AirflowTaskInstance:
     note: str
     operator: str
     formerly: str
-    """The id that it had while it waited, where its end gave it another one (Airflow 2)."""
+    """The attempt key that it had while it waited, where it ended without a try of its own."""
+    attempt: int
+    """Number of the present try; before it starts, Airflow still counts the one before."""
     row: Mapping[str, Any]
-
-    @property
-    def attempt(self) -> int:
-        """Number of the present try; before it starts, Airflow still counts the one before."""
-        between = self.try_number > 0 and self.native in (NO_STATE, "up_for_retry")
-        return self.try_number + 1 if between else max(1, self.try_number)
 
 
 def task_job_id(dag: str, task: str) -> str:
@@ -242,23 +240,45 @@ def parse_instance(row: Any) -> AirflowTaskInstance:
     started = fields.instant(row, "start_date") if native in STARTED_STATES else None
     ended = None if native in (NO_STATE, "up_for_retry") else fields.instant(row, "end_date")
     started, ended = consistent_times(started, ended, state)
-    uuid = fields.text(row, "id")
+    key = fields.text(row, "dag_id"), fields.text(row, "dag_run_id"), fields.text(row, "task_id")
+    tried, uuid = fields.number(row, "try_number", -1), fields.optional_text(row, "id")
+    if tried < 0:
+        raise RecordUnreadable("try_number is missing")
+    is_passive = _ended_without_a_try(row, native, tried)
+    attempt = tried + 1 if is_passive or native in (NO_STATE, "up_for_retry") else max(1, tried)
+    attempt_key, formerly = task_attempt_key(key[1], attempt), ""
+    if is_passive:
+        ended_as = uuid or fields.optional_text(row, "end_date")
+        attempt_key, formerly = f"{task_attempt_key(key[1], tried)}@{ended_as}", attempt_key
     return AirflowTaskInstance(
-        key=(fields.text(row, "dag_id"), fields.text(row, "dag_run_id"), fields.text(row, "task_id")),
-        id=uuid,
+        key=key,
+        attempt_key=attempt_key,
         map_index=fields.number(row, "map_index", -1),
         native=native,
         state=state,
         reason=reason,
-        try_number=fields.number(row, "try_number", 0),
+        try_number=tried,
         queued_at=uuid7_time(uuid) or fields.instant(row, "scheduled_when"),
         started_at=started,
         ended_at=ended,
         note=fields.optional_text(row, "note"),
         operator=operator,
-        formerly=fields.optional_text(row, "formerly"),
+        formerly=formerly,
+        attempt=attempt,
         row=row,
     )
+
+
+def task_attempt_key(run_id: str, try_number: int) -> str:
+    """A try of a task within its job."""
+    return f"{run_id}#{try_number}"
+
+
+def _ended_without_a_try(row: Row, native: str, tried: int) -> bool:
+    """Whether the instance was skipped or blocked: the number of its next try belongs to the attempt of a clear."""
+    is_passive = native in ("skipped", "removed") and row.get("start_date") == row.get("end_date")
+    has_ended = native in ("success", "failed", "skipped", "removed")
+    return native == "upstream_failed" or is_passive or (has_ended and tried == 0)
 
 
 def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod, base_url: str) -> RunRecord:
@@ -273,8 +293,8 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
     mapped = f"/mapped/{chosen.map_index}" if chosen.map_index >= 0 else ""
     return RunRecord(
         job=task_job_id(dag, task),
-        attempt_key=_task_attempt_key(group, group[0].id),
-        formerly=_task_attempt_key(group, group[0].formerly) if group[0].formerly else "",
+        attempt_key=_group_attempt_key(group, group[0].attempt_key),
+        formerly=_group_attempt_key(group, group[0].formerly) if group[0].formerly else "",
         state=chosen.state,
         native_state=chosen.native,
         evidence=RunEvidence.INFERRED if is_inferred else RunEvidence.NATIVE,
@@ -294,13 +314,31 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
     )
 
 
-def earlier_try_record(
-    current: AirflowTaskInstance, row: Any, period: AirflowPeriod, base_url: str, old_key: str
-) -> RunRecord:
-    """An earlier try of an unmapped task, from Airflow's history of tries, under the key it was known by."""
-    row = fields.table(row)
-    whole = parse_instance({**row, "id": current.id, "note": None})
-    return replace(task_record([whole], period, base_url), attempt_key=old_key, queued_at=None)
+def earlier_try_records(
+    current: AirflowTaskInstance, rows: Iterable[Any], period: AirflowPeriod, base_url: str
+) -> Iterator[RunRecord]:
+    """Every try of an unmapped task before the present one; `rows` is Airflow's history of tries. One that has no
+    readable end there is UNKNOWN."""
+    ended: dict[int, RunRecord] = {}
+    for whole in fields.readable(rows, lambda row: parse_instance({**fields.table(row), "id": None, "note": None})):
+        record = task_record([whole], period, base_url)
+        if whole.key == current.key and not record.state.is_open:
+            ended[whole.try_number] = replace(
+                record, attempt_key=task_attempt_key(whole.key[1], whole.try_number), formerly="", queued_at=None
+            )
+    for number in range(1, current.attempt):
+        yield ended.get(number) or RunRecord(
+            job=task_job_id(current.key[0], current.key[2]),
+            attempt_key=task_attempt_key(current.key[1], number),
+            state=RunState.UNKNOWN,
+            native_state="cleared",
+            evidence=RunEvidence.INFERRED,
+            period_key=period.key,
+            period_at=period.at,
+            interval_start=period.interval_start,
+            message="Airflow's history has no end of this try",
+            native_ref=task_ref(current.key, number, -1),
+        )
 
 
 def instance_name(instance: AirflowTaskInstance) -> str:
@@ -308,8 +346,8 @@ def instance_name(instance: AirflowTaskInstance) -> str:
     return instance.key[2] if instance.map_index < 0 else f"{instance.key[2]}[{instance.map_index}]"
 
 
-def _task_attempt_key(group: Sequence[AirflowTaskInstance], first: str) -> str:
-    """The first instance's id, and the number of retries of the others. Mapping keeps the first id."""
+def _group_attempt_key(group: Sequence[AirflowTaskInstance], first: str) -> str:
+    """The first instance's key, and the number of retries of the others. Mapping keeps the first key."""
     again = sum(instance.attempt - 1 for instance in group[1:])
     return f"{first}+{again:06}" if again else first  # padded: the text sorts like the number
 
@@ -361,7 +399,7 @@ def parse_definition(dag: str, details: Any, task_rows: Sequence[Any]) -> DagDef
     """The definition of a DAG from its details and its tasks. Raises RecordUnreadable."""
     details = fields.table(details)
     number = fields.number(fields.subtable(details, "latest_dag_version"), "version_number", 0)
-    timetable, zone = fields.optional_text(details, "timetable_summary"), fields.optional_text(details, "timezone")
+    timetable, zone = timetable_summary(details), fields.optional_text(details, "timezone")
     rows, upstreams = [fields.table(row) for row in task_rows], dict[str, list[str]]()
     for row in rows:
         for downstream in fields.rows(row.get("downstream_task_ids")):
@@ -448,12 +486,14 @@ def parse_schedule(row: fields.Row, zone: str, last_due: datetime | None = None)
     """Dialect "airflow" for periodic timetables, "none" for those by asset or by hand. `next_at` is Airflow's own next
     run_after. The expression is reported only where it gives that instant, or without one `last_due`, the run_after of
     the last scheduled run: a timetable may be any code, and Airflow reports UTC for many a DAG with another zone."""
-    summary = fields.optional_text(row, "timetable_summary")
+    summary = timetable_summary(row)
     text = fields.optional_text(row, "timetable_description") or summary
     following = fields.instant(row, "next_dagrun_run_after")
     if not is_periodic(row):
         return Schedule("none", zone=zone, text=text)
     due = following or last_due
+    if not _is_cron(row):
+        return Schedule("airflow", "", zone, text, following)
     if due is not None and _expression_matches(summary, zone, due):
         return Schedule("airflow", summary, zone, text, following)
     return Schedule("airflow", "", zone, f"{text} (in a zone that Airflow does not report)", following)
@@ -462,8 +502,7 @@ def parse_schedule(row: fields.Row, zone: str, last_due: datetime | None = None)
 def needs_last_due(row: fields.Row) -> bool:
     """Whether only its last run shows that the expression of this DAG holds: Airflow reports no next run of a DAG at
     its limit of active runs."""
-    is_cron = len(fields.optional_text(row, "timetable_summary").split()) == 5
-    return is_cron and is_periodic(row) and fields.instant(row, "next_dagrun_run_after") is None
+    return _is_cron(row) and is_periodic(row) and fields.instant(row, "next_dagrun_run_after") is None
 
 
 def parse_scheduled_time(row: Any) -> datetime | None:
@@ -472,12 +511,28 @@ def parse_scheduled_time(row: Any) -> datetime | None:
     return fields.instant(row, "run_after") if row.get("run_type") == "scheduled" else None
 
 
+UNRESOLVED_ALIASES = {"Unresolved DatasetAlias": "Dataset", "Unresolved AssetAlias": "Asset"}
+"""Summaries until a run first writes the alias."""
+NOT_PERIODIC = frozenset({"", "@once", "@continuous", "Dataset", "Asset", "Partitioned Asset"})
+"""Summaries of timetables that have no next run by the clock; "@once" has one until it ran."""
+
+
+def timetable_summary(row: fields.Row) -> str:
+    """Summary of a DAG's timetable, the same before and after an alias of its assets is resolved."""
+    summary = fields.optional_text(row, "timetable_summary")
+    return UNRESOLVED_ALIASES.get(summary, summary)
+
+
+def _is_cron(row: fields.Row) -> bool:
+    return len(timetable_summary(row).split()) == 5
+
+
 def is_periodic(row: fields.Row) -> bool:
-    """Whether a DAG has a time-based schedule. Before 3.3: if it has a next run or a cron expression of five fields."""
+    """Whether a DAG has a time-based schedule. Before 3.3 only its summary shows it: a DAG at its limit of active runs
+    has no next run."""
     periodic = row.get("timetable_periodic")
     if periodic is None:
-        is_cron = len(fields.optional_text(row, "timetable_summary").split()) == 5
-        return fields.instant(row, "next_dagrun_run_after") is not None or is_cron
+        return timetable_summary(row) not in NOT_PERIODIC
     return periodic is True
 
 

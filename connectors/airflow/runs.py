@@ -32,8 +32,9 @@ TASK_HISTORY = timedelta(days=14)
 OPEN_RUNS_PER_POLL = 40
 """Open runs read individually; running ones are in the changes, since Airflow updates them every second."""
 
-EARLIER_TRIES_PER_POLL = 30
-"""Histories of tries that one poll reads; the attempts beyond end as UNKNOWN."""
+HISTORIES_PER_POLL = 30
+"""Histories of tries that one poll reads, as its time allows; the next polls read the others."""
+CACHED_HISTORIES = 20_000
 
 RESERVED_TIME_SHARE = 0.2
 """Share of a call's time in which no request for a single run is started."""
@@ -43,6 +44,7 @@ CACHED_PERIODS = 50_000
 
 TaskGroups = dict[parse.InstanceKey, list[AirflowTaskInstance]]
 """The instances of each task in each run."""
+TriedInstances = dict[parse.InstanceKey, AirflowTaskInstance]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,15 @@ class AirflowPoller:
         )
         self._run_changes = AirflowRunChanges(client)
         self._turn = 0
+        self._earlier_tries = EarlierTries(client, base_url, self._period)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """As the contract says. Requests in a calm poll: two lists, one for failed tasks where runs ended."""
         result = PollResult()
+        self._earlier_tries.begin(cursor)
         marks = result.cursor_or_first(cursor, AirflowCursors())
         runs, tasks = self._run_changes.read(marks.runs, open_runs), AirflowChangePages(marks.tasks)
-        rows = [row for row in runs.rows if not isinstance(row, dict) or self.watched(str(row.get("dag_id")))]
+        rows = [row for row in runs.rows if not isinstance(row, dict) or self._is_read(str(row.get("dag_id")))]
         red = self._failed_tasks(rows, result)
         for row in rows:
             self._add_run(row, red, result)
@@ -80,6 +84,7 @@ class AirflowPoller:
         self._cache_periods(tasks.rows)
         self._add_tasks(tasks.rows, open_runs, result)
         self._add_open_runs(open_runs, result)
+        self._earlier_tries.add(result)
         for attachment in self._attachments:
             attachment.attach(result)
         for broken in (runs.broken, tasks.broken):
@@ -87,6 +92,7 @@ class AirflowPoller:
                 result.complete = False
                 result.warn(f"the list of changes was not read to its end: {broken}")
         following = fields.as_json(AirflowCursors(runs.mark, tasks.mark))
+        self._earlier_tries.returned(following)
         seen_until = None if runs.more or runs.broken else runs.mark.since
         poll = result.poll(following, more=runs.more or tasks.more, clock=runs.clock, seen_until=seen_until)
         return self._reported.filtered(poll, cursor)
@@ -97,7 +103,7 @@ class AirflowPoller:
             return
         named = {_run_names(row) for row in fields.tables(rows)}
         for dag, run in sorted(named - self._periods.keys()):
-            if self._is_late or not self.watched(dag):
+            if self._is_late or not self._is_read(dag):
                 continue
             reply = self._client.run(dag, run)
             with suppress(RecordUnreadable):
@@ -108,6 +114,10 @@ class AirflowPoller:
 
     def watched(self, dag: str) -> bool:
         return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
+
+    def _is_read(self, dag: str) -> bool:
+        """Whether runs of this DAG are reported: a subdag's task in its parent stands for it."""
+        return self.watched(dag) and not self._client.is_subdag(dag)
 
     @property
     def _is_late(self) -> bool:
@@ -161,7 +171,7 @@ class AirflowPoller:
 
     def _add_tasks(self, rows: Sequence[Any], open_runs: Sequence[RunRef], result: PollResult) -> None:
         instances = fields.readable(rows, parse.parse_instance, "taskInstances", result.skipped)
-        changed = _grouped(instance for instance in instances if self.watched(instance.key[0]))
+        changed = _grouped(instance for instance in instances if self._is_read(instance.key[0]))
         mapped = [key for key, group in changed.items() if any(instance.map_index >= 0 for instance in group)]
         for first in range(0, len(mapped), 50):
             batch = set(mapped[first : first + 50])
@@ -179,38 +189,15 @@ class AirflowPoller:
             for instance in group:
                 if instance.state is RunState.UNKNOWN:
                     result.warn(f"task state {instance.native!r} is not known to Headway")
-        self._close_earlier_tries(groups, open_runs, result)
+        self._earlier_tries.note(groups)
+        for open_run in open_runs:
+            at = parse_reference(open_run)
+            current = groups.get((at.dag, at.run, at.task)) if at else None
+            if current and not result.has_record_of(open_run):
+                result.add(parse.superseded_run(open_run, self._period(current[0])))
 
     def _period(self, instance: AirflowTaskInstance) -> AirflowPeriod:
         return self._periods.get(instance.key[:2]) or parse.parse_period(instance.row)
-
-    def _close_earlier_tries(self, current: TaskGroups, open_runs: Sequence[RunRef], result: PollResult) -> None:
-        """An open attempt of a task whose instance has a new id now: its end is in Airflow's history of tries."""
-        remaining = EARLIER_TRIES_PER_POLL
-        for open_run in open_runs:
-            at = parse_reference(open_run)
-            group = current.get((at.dag, at.run, at.task)) if at else None
-            if at is None or not group or result.has_record_of(open_run):
-                continue
-            is_read = len(group) == 1 and group[0].map_index < 0 and remaining > 0 and not self._is_late
-            remaining -= is_read
-            ended = self._earlier_try(open_run, at, group[0], result) if is_read else None
-            result.add(ended or parse.superseded_run(open_run, self._period(group[0])))
-
-    def _earlier_try(
-        self, open_run: RunRef, at: AirflowRunReference, instance: AirflowTaskInstance, result: PollResult
-    ) -> RunRecord | None:
-        reply = self._client.tries(at.dag, at.run, at.task, -1)
-        rows = fields.tables(reply.table().get("task_instances")) if reply.status == 200 else []
-        tried = [row for row in rows if row.get("try_number") == at.try_number][:1]
-        period, key = self._period(instance), open_run.attempt_key
-        records = fields.readable(
-            tried,
-            lambda row: parse.earlier_try_record(instance, row, period, self._base_url, key),
-            "tries",
-            result.skipped,
-        )
-        return next((record for record in records if not record.state.is_open), None)
 
     # open runs that did not show up
 
@@ -281,6 +268,52 @@ def _cache(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
     while len(known) >= most:
         known.pop(next(iter(known)))
     known[key] = value
+
+
+class EarlierTries:
+    """Reads the tries of a task that came and went between two polls: the history of each instance whose try is not its
+    first, once for each try. One per Airflow."""
+
+    def __init__(
+        self, client: AirflowClient, base_url: str, period: Callable[[AirflowTaskInstance], AirflowPeriod]
+    ) -> None:
+        self._client, self._base_url, self._period = client, base_url, period
+        self._read: dict[parse.InstanceKey, int] = {}
+        """By task of a run, the try before which all are stored."""
+        self._unread: TriedInstances = {}
+        self._reported: TriedInstances = {}
+        """Those whose earlier tries the last poll reported."""
+        self._following: str | None = None
+
+    def begin(self, cursor: str) -> None:
+        """Begins a poll. Records of the last one are stored if its cursor came back."""
+        is_stored = self._following == cursor
+        for key, instance in self._reported.items():
+            if is_stored:
+                _cache(self._read, key, instance.attempt, CACHED_HISTORIES)
+            else:
+                self._unread.setdefault(key, instance)
+        self._reported, self._following = {}, None
+
+    def note(self, groups: TaskGroups) -> None:
+        for key, group in groups.items():
+            if len(group) == 1 and group[0].map_index < 0 and group[0].attempt > self._read.get(key, 1):
+                _cache(self._unread, key, group[0], CACHED_HISTORIES)
+
+    def add(self, result: PollResult) -> None:
+        """Adds the earlier tries of some of the noted instances; the next polls add those of the others."""
+        for key, instance in list(self._unread.items())[:HISTORIES_PER_POLL]:
+            if self._client.deadline.is_below(RESERVED_TIME_SHARE):
+                break
+            reply = self._client.tries(*key, instance.map_index)
+            rows = fields.rows(reply.table().get("task_instances")) if reply.status == 200 else []
+            for record in parse.earlier_try_records(instance, rows, self._period(instance), self._base_url):
+                result.add(record)
+            self._reported[key] = self._unread.pop(key)
+
+    def returned(self, following: str) -> None:
+        """Ends a poll that reports its records with this cursor."""
+        self._following = following
 
 
 ASSET_TRIGGERED = "asset_triggered"
@@ -472,30 +505,33 @@ class ApprovalQuestions:
 
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
-        self._known: dict[str, str] = {}
+        self._known: dict[tuple[str, str], str] = {}
+        """By job and attempt."""
 
     def attach(self, result: PollResult) -> None:
         """Puts the question into the message of each task that waits for an answer."""
-        waiting = [record for record in result.records.values() if _waits_for(record, "approval")]
-        if any(record.attempt_key not in self._known for record in waiting):
+        waiting = {key: record for key, record in result.records.items() if _waits_for(record, "approval")}
+        if not waiting.keys() <= self._known.keys():
             while len(self._known) > MAX_CACHED_QUESTIONS:
                 self._known.pop(next(iter(self._known)))
             try:
                 reply = self._client.questions()
                 rows = fields.rows(reply.table().get("hitl_details")) if reply.status == 200 else []
                 self._known |= dict(fields.readable(rows, _parse_question))
-                for record in waiting:
-                    self._known.setdefault(record.attempt_key, "")
+                for key in waiting:
+                    self._known.setdefault(key, "")
             except SystemUnreachable as error:
                 result.warn(f"questions of tasks could not be read: {error}")
-        for record in waiting:
-            if question := self._known.get(record.attempt_key, ""):
+        for key, record in waiting.items():
+            if question := self._known.get(key, ""):
                 result.add(_with_reason(record, question))
 
 
-def _parse_question(row: Any) -> tuple[str, str]:
+def _parse_question(row: Any) -> tuple[tuple[str, str], str]:
     question = fields.table(row)
-    return fields.text(fields.table(question.get("task_instance")), "id"), question_text(question)
+    instance = parse.parse_instance(question.get("task_instance"))
+    job = parse.task_job_id(instance.key[0], instance.key[2])
+    return (job, instance.attempt_key), question_text(question)
 
 
 def question_options(question: Mapping[str, Any]) -> list[str]:

@@ -37,6 +37,8 @@ class FakeAirflow(FakeActs):
         self.outcome: dict[tuple[str, str], str] = {}
         self.runs: list[Row] = []
         self.instances: list[Row] = []
+        self.history: list[Row] = []
+        """Tries of tasks before the present ones."""
         self.requests: list[tuple[str, str]] = []
         self.role = "admin"
         self.tokens: set[str] = set()
@@ -253,6 +255,20 @@ class FakeAirflow(FakeActs):
             return self.changed("task_instances", self.instances, query)
         return 200, self._page("task_instances", self.tasks_of(*parts), query)
 
+    def list_tries(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        named = [row for row in (*self.history, *self.tasks_of(*parts[:2])) if self._names_of(row) == parts]
+        return 200, {"task_instances": [{**row, "id": None} for row in named], "total_entries": len(named)}
+
+    def _names_of(self, row: Row) -> list[str]:
+        return [row["dag_id"], row["dag_run_id"], row["task_id"]]
+
+    def retry(self, row: Row, state: str = "failed") -> None:
+        """A try of this instance begins and ends; the next one is waited for."""
+        began, self.now = self.now, self.now + timedelta(seconds=2)
+        times = {"start_date": stamp(began), "end_date": stamp(self.now)}
+        self.history.append({**row, **times, "state": state, "try_number": row["try_number"] + 1})
+        row |= {"id": self._uuid(), "state": "up_for_retry", "try_number": row["try_number"] + 1, "_updated": self.now}
+
     def named_instances(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         fields = (("dag_ids", "dag_id"), ("dag_run_ids", "dag_run_id"), ("task_ids", "task_id"), ("state", "state"))
         rows = [
@@ -314,7 +330,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", "/dags/~/dagRuns/list", FakeAirflow.open_runs),
     ("POST", "/dags/~/dagRuns/~/taskInstances/list", FakeAirflow.named_instances),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/logs/{PART}", FakeAirflow.log),
-    ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/tries", lambda fake, *_: (200, recorded("tries"))),
+    ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/tries", FakeAirflow.list_tries),
     ("GET", "/dags/~/dagRuns/~/hitlDetails", FakeAirflow.list_questions),
     ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/{PART}/hitlDetails", FakeAirflow.one_question),
     ("PATCH", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/{PART}/hitlDetails", FakeAirflow.answer_question),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Collection
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
@@ -30,8 +31,8 @@ TASKS = r"/dags/([^/]+)/dagRuns/([^/]+)/taskInstances"
 class FakeAirflow2:
     """One Airflow 2 whose estate is `inner`; `inner.requests` has what was asked of it, by its own paths."""
 
-    def __init__(self, inner: FakeAirflow) -> None:
-        self.inner = inner
+    def __init__(self, inner: FakeAirflow, subdags: Collection[str] = ()) -> None:
+        self.inner, self.subdags = inner, subdags
         self.inner.tokens = {"inner"}
 
     @property
@@ -69,6 +70,8 @@ class FakeAirflow2:
         return self._routed(request.method, path, query, body)
 
     def _routed(self, method: str, path: str, query: Row, body: Row) -> tuple[int, Any]:
+        if method == "GET" and (found := re.fullmatch(r"/dags/([^/]+)", path)):
+            return 200, {"dag_id": unquote(found[1]), "is_subdag": unquote(found[1]) in self.subdags}
         if path in ("/dags/~/dagRuns", "/dags/~/dagRuns/~/taskInstances"):
             return self._changed(path, query)
         if path.endswith("/upstreamDatasetEvents"):

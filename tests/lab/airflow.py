@@ -45,6 +45,7 @@ class AirflowServer:
     """
 
     dag_ids: tuple[str, ...] = DAG_IDS
+    version: str = venvs.AIRFLOW_VERSION
 
     def __init__(self, folder: Path, since: datetime | None = None) -> None:
         self.folder = folder
@@ -120,7 +121,7 @@ class AirflowServer:
         self._wait("every DAG to be known", self._knows_the_dags)
 
     def _environment(self) -> Path:
-        return venvs.airflow_environment()
+        return venvs.airflow_environment(self.version)
 
     def _launch(self, home: Path, settings: dict[str, str]) -> None:
         """Starts its processes, forks of one that has imported what all of them need."""
@@ -142,7 +143,7 @@ class AirflowServer:
         }
 
     def _prepare(self) -> None:
-        shutil.copy(venvs.AIRFLOW_DATABASE, self._database)
+        shutil.copy(venvs.airflow_database(self.version, [["db", "migrate"]]), self._database)
         with contextlib.closing(sqlite3.connect(self._database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: who looks stops nobody who writes
         shutil.copytree(DAGS, self._dags, ignore=shutil.ignore_patterns("__pycache__"))
@@ -179,7 +180,7 @@ class AirflowServer:
         }
         settings = {f"AIRFLOW__{name}": value for name, value in section.items()}
         home = {"AIRFLOW_HOME": str(self.folder), "HOME": str(self.folder), "LAB_AIRFLOW_CONTROL": str(self.control)}
-        path = f"{venvs.AIRFLOW / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        path = f"{venvs.AIRFLOWS[self.version].folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return clean_environment(**{**settings, **home, "PATH": path})
 
     def _wait(self, what: str, condition: Callable[[], object]) -> None:

@@ -33,10 +33,8 @@ PLACES = {"monitor/health": "health"}
 class Airflow2Server(AirflowServer):
     """One Airflow 2 in `folder`; `url` is its address, `tests.lab.airflow.PASSWORDS` its users."""
 
-    dag_ids = DAG_IDS
-
-    def _environment(self) -> Path:
-        return venvs.airflow2_environment()
+    dag_ids: tuple[str, ...] = DAG_IDS
+    version = venvs.AIRFLOW2_VERSION
 
     def _launch(self, home: Path, settings: dict[str, str]) -> None:
         for name, words in self._components().items():
@@ -48,7 +46,7 @@ class Airflow2Server(AirflowServer):
         return {"webserver": ["webserver"], "scheduler": ["scheduler"]}
 
     def _prepare(self) -> None:
-        shutil.copy(venvs.airflow2_database(grants()), self._database)
+        shutil.copy(venvs.airflow_database(self.version, grants()), self._database)
         with contextlib.closing(sqlite3.connect(self._database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
         shutil.copytree(DAGS, self._dags, ignore=shutil.ignore_patterns("__pycache__"))
@@ -79,7 +77,7 @@ class Airflow2Server(AirflowServer):
         # it wants the SequentialExecutor on SQLite, which runs one task at a time: a hanging one stops all others
         more = {"_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1", "LAB_AIRFLOW_CONTROL": str(self.control)}
         home = {"AIRFLOW_HOME": str(self.folder), "HOME": str(self.folder)}
-        path = f"{venvs.AIRFLOW2 / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        path = f"{venvs.AIRFLOWS[self.version].folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return clean_environment(**{**settings, **more, **home, "PATH": path})
 
     def _answers(self) -> bool:

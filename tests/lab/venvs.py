@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,29 +55,28 @@ class Environment:
         except OSError:
             return False
 
-    def made(self, after: Callable[[], None] = lambda: None) -> Path:
-        """Its folder, made first where it is missing (10 s to some minutes); `after` belongs to the making."""
+    def made(self) -> Path:
+        """Its folder, made first where it is missing (10 s to some minutes)."""
         with only_one():
             if not self.is_whole():
                 shutil.rmtree(self.folder, ignore_errors=True)
                 install(self)
-                after()
                 (self.folder / WHOLE).write_text(self.fingerprint())
         return self.folder
 
 
-AIRFLOW_VERSION = "3.3.2"
-AIRFLOW2_VERSION = "2.11.0"
 PREFECT_VERSION = "3.8.8"
 DAGSTER_VERSION = "1.13.27"
 DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
 DATABRICKS_SDK_VERSION = "0.156.0"
-_AIRFLOW = Environment(
-    f"airflow-{AIRFLOW_VERSION}", (f"apache-airflow=={AIRFLOW_VERSION}",), HERE / "airflow3-constraints.txt"
-)
-_AIRFLOW2 = Environment(
-    f"airflow-{AIRFLOW2_VERSION}", (f"apache-airflow=={AIRFLOW2_VERSION}",), HERE / "airflow2-constraints.txt"
-)
+AIRFLOWS = {
+    version: Environment(
+        f"airflow-{version}", (f"apache-airflow=={version}",), HERE / f"airflow-{version}-constraints.txt"
+    )
+    for version in ("2.10.5", "2.11.0", "3.0.6", "3.3.2")
+}
+AIRFLOW_VERSION, AIRFLOW2_VERSION = "3.3.2", "2.11.0"
+"""Those that every run of the suite starts; the others are for `python -m tests.lab.airflow_versions`."""
 _PREFECT = Environment(f"prefect-{PREFECT_VERSION}", (f"prefect=={PREFECT_VERSION}",), HERE / "prefect-constraints.txt")
 _DAGSTER = Environment(
     f"dagster-{DAGSTER_VERSION}",
@@ -94,30 +93,24 @@ _DATABRICKS = Environment(
     (f"databricks-sdk=={DATABRICKS_SDK_VERSION}",),
     HERE / "databricks-constraints.txt",
 )
-AIRFLOW, AIRFLOW2 = _AIRFLOW.folder, _AIRFLOW2.folder
-AIRFLOW_DATABASE = AIRFLOW / "fresh-airflow.db"
 
 
-def airflow_environment() -> Path:
-    """The folder of a whole Airflow environment, with an empty database to copy."""
-    return _AIRFLOW.made(after=migrate_template)
+def airflow_environment(version: str) -> Path:
+    """The folder of a whole environment of that Airflow."""
+    return AIRFLOWS[version].made()
 
 
-def airflow2_environment() -> Path:
-    """The folder of a whole Airflow 2 environment."""
-    return _AIRFLOW2.made()
-
-
-def airflow2_database(commands: Sequence[Sequence[str]]) -> Path:
-    """A metadata database of Airflow 2 to copy, made by these commands of its CLI (half a minute, once)."""
-    folder, words = airflow2_environment(), json.dumps(commands)
+def airflow_database(version: str, commands: Sequence[Sequence[str]]) -> Path:
+    """A metadata database to copy, made by these commands of Airflow's CLI (8 to 30 s, once)."""
+    folder, words = airflow_environment(version), json.dumps(commands)
     made = folder / f"airflow-{hashlib.sha256(words.encode()).hexdigest()[:12]}.db"
     with only_one():
         if not made.exists():
             home = folder / "template"
             shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
             settings = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-            script = str(HERE / "airflow2_template.py")
+            script = str(HERE / "airflow_template.py")
             call([str(folder / "bin/python"), "-P", script], {**build_environment(), **settings}, words)
             (home / "airflow.db").rename(made)
     return made
@@ -169,15 +162,6 @@ def install(environment: Environment) -> None:
     call([python, "-m", "pip", "install", "--quiet", "--compile", *wanted])
 
 
-def migrate_template() -> None:
-    """Makes an empty, migrated metadata database once: every lab Airflow starts from a copy, some 8 s sooner."""
-    home = AIRFLOW / "template"
-    environment = {**build_environment(), "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    call([str(AIRFLOW / "bin/airflow"), "db", "migrate"], environment)
-    (home / "airflow.db").rename(AIRFLOW_DATABASE)
-    shutil.rmtree(home)
-
-
 def build_environment() -> dict[str, str]:
     """Ours without what would keep Python from writing byte code or point it at another environment."""
     dropped = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV"}
@@ -195,8 +179,8 @@ def call(argv: list[str], environment: dict[str, str] | None = None, given: str 
 def main() -> None:
     """Makes what is missing and says where it is."""
     for name, make in (
-        (f"Airflow {AIRFLOW_VERSION}", airflow_environment),
-        (f"Airflow {AIRFLOW2_VERSION}", airflow2_environment),
+        (f"Airflow {AIRFLOW_VERSION}", AIRFLOWS[AIRFLOW_VERSION].made),
+        (f"Airflow {AIRFLOW2_VERSION}", AIRFLOWS[AIRFLOW2_VERSION].made),
         (f"Prefect {PREFECT_VERSION}", prefect_environment),
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
         (f"dbt {DBT_VERSION}", dbt_environment),

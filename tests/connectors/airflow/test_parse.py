@@ -151,10 +151,16 @@ def test_a_task_that_waits_does_not_show_the_start_of_the_try_before(native: str
     assert None is task(task_row("transform", state=native)).started_at
 
 
-def test_a_new_instance_id_is_a_new_attempt() -> None:
-    first, second = task(task_row("transform")), task(task_row("transform", id="01a1f806-48e7-7f66-aa55-d27e7cd8c0a7"))
-    assert first.attempt_key != second.attempt_key
+def test_each_try_is_an_attempt_and_a_clear_of_a_task_that_never_ran_is_one() -> None:
+    anew = "01a1f806-48e7-7f66-aa55-d27e7cd8c0a7"
+    first, second = task(task_row("transform")), task(task_row("transform", id=anew, try_number=3))
+    assert ["#2", "#3"] == [one.attempt_key[-2:] for one in (first, second)]
     assert datetime(2026, 11, 20, 8, 15, 23, 879000, UTC) == second.queued_at
+    blocked = [
+        task(task_row("load.write", state="upstream_failed", try_number=0, **more)) for more in ({}, {"id": anew})
+    ]
+    assert blocked[0].attempt_key != blocked[1].attempt_key
+    assert all(one.formerly.endswith("#1") for one in blocked)
 
 
 def test_an_id_that_is_no_uuid7_tells_no_time() -> None:
@@ -230,16 +236,36 @@ def test_a_dag_started_by_assets_has_words_and_no_clock() -> None:
         ("0 2 * * *", "2026-11-21T02:00:00Z", "airflow"),
         ("0 2 * * *", None, "airflow"),
         ("1 day, 0:00:00", "2026-11-21T02:00:00Z", "airflow"),
+        ("1 day, 0:00:00", None, "airflow"),
+        ("AfterWorkdayTimetable", None, "airflow"),
+        ("Dataset or 0 1 * * 3", None, "airflow"),
+        ("@once", "2026-11-21T02:00:00Z", "none"),
+        ("@once", None, "none"),
+        ("Unresolved DatasetAlias", None, "none"),
         ("Asset", None, "none"),
         (None, None, "none"),
     ],
 )
-def test_a_server_before_3_3_does_not_say_what_is_periodic(
+def test_before_3_3_the_summary_shows_what_is_periodic_and_a_next_run_or_none_is_no_drift(
     summary: str | None, next_at: str | None, dialect: str
 ) -> None:
     row = {**recorded("dags")["dags"][1], "timetable_summary": summary, "next_dagrun_run_after": next_at}
     del row["timetable_periodic"]
     assert dialect == parse.parse_schedule(row, "UTC").dialect
+
+
+def test_a_timetable_without_an_expression_says_nothing_of_zones() -> None:
+    row = {**recorded("dags")["dags"][1], "timetable_summary": "1 day, 0:00:00", "timetable_description": ""}
+    assert "1 day, 0:00:00" == parse.parse_schedule(row, "UTC").text
+
+
+@pytest.mark.parametrize("before, after", [("Unresolved DatasetAlias", "Dataset"), ("Unresolved AssetAlias", "Asset")])
+def test_an_alias_that_a_run_resolves_is_no_change_of_the_definition(before: str, after: str) -> None:
+    digests = {
+        parse.parse_definition("consumer", {**recorded("dagDetails"), "timetable_summary": summary}, ()).digest
+        for summary in (before, after)
+    }
+    assert 1 == len(digests)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,20 +11,23 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.airflow import changes
+from connectors.airflow import changes, runs
 from connectors.airflow.auth import StaticTokenAuth
 from connectors.airflow.client import ALL_RUNS_PATH, EPOCH, AirflowClient
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused, SystemUnreachable
-from connectors.sdk.records import RunRef
+from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.connectors.airflow.support import URL, latest, latest_records, night, opened
+from tests.connectors.airflow.test_requests import BY_VERSION
 from tests.fakes.airflow import START, FakeAirflow
-from tests.fakes.airflow_acts import recorded
+from tests.fakes.airflow2 import FakeAirflow2
+from tests.fakes.airflow_acts import recorded, stamp
 
 
 def answering(fake: FakeAirflow, change: Callable[[str, Any], Any]) -> AirflowConnector:
@@ -212,19 +215,93 @@ def test_an_open_attempt_that_was_cleared_unseen_is_unknown() -> None:
     assert 2 == len(found)
 
 
-def test_a_task_tried_again_gets_its_first_try_closed_from_the_history() -> None:
+def tries_of(records: Iterable[RunRecord]) -> list[tuple[str, RunState, bool]]:
+    """Number, state and whether the times are known, of the attempts of etl_fail.transform."""
+    return [
+        (one.attempt_key.partition("#")[2], one.state, None not in (one.started_at, one.ended_at))
+        for one in sorted(records, key=lambda one: one.attempt_key)
+        if one.job == "etl_fail.transform"
+    ]
+
+
+@pytest.fixture(params=sorted(BY_VERSION))
+def retried(request: pytest.FixtureRequest) -> tuple[FakeAirflow, Connector, str]:
+    """An Airflow, a connector to it, and the run whose one task is tried several times."""
     fake = FakeAirflow(etl_fail=("transform",))
-    run = fake.start("etl_fail", "scheduled__2026-11-20T00:00:00+00:00")
-    connector = opened(fake)
+    fake.tokens = {"inner"}
+    return fake, BY_VERSION[request.param](fake), fake.start("etl_fail", "scheduled__2026-11-20T00:00:00+00:00")
+
+
+def test_tries_that_came_and_went_between_two_polls_are_read_from_the_history(
+    retried: tuple[FakeAirflow, Connector, str],
+) -> None:
+    fake, connector, run = retried
     first, cursor = latest_records(connector)
     known = next(one for one in first.values() if one.job == "etl_fail.transform")
-    fake.now += timedelta(minutes=5)
     row = fake.tasks_of("etl_fail", run)[0]
-    row |= {"id": fake._uuid(), "state": "running", "try_number": 2, "_updated": fake.now}
+    fake.retry(row)
+    fake.retry(row)
+    row |= {"state": "running", "try_number": 3, "start_date": stamp(fake.now), "_updated": fake.now}
     poll = connector.poll(cursor, (ref(known),), 5)
-    found = {one.attempt_key: one for one in poll.runs if one.job == "etl_fail.transform"}
-    assert (RunState.FAILED, 1) == (found[known.attempt_key].state, found[known.attempt_key].context["try"])
-    assert RunState.RUNNING == found[row["id"]].state
+    red = RunState.FAILED
+    assert [("1", red, True), ("2", red, True), ("3", RunState.RUNNING, False)] == tries_of(poll.runs)
+    refs = [json.loads(one.native_ref) for one in poll.runs if one.job == "etl_fail.transform"]
+    assert {1, 2, 3} == {at["try"] for at in refs}, "the log of each can be read"
+    fake.requests.clear()
+    row |= {"state": "success", "end_date": stamp(fake.now), "_updated": fake.now}
+    again = connector.poll(poll.cursor, [ref(one) for one in poll.runs if one.state.is_open], 5)
+    assert [("3", RunState.SUCCEEDED, True)] == tries_of(again.runs)
+    assert not [path for _, path in fake.requests if path.endswith("/tries")], "a history is read once"
+
+
+def test_a_history_is_read_again_where_the_poll_that_read_it_was_not_stored(
+    retried: tuple[FakeAirflow, Connector, str],
+) -> None:
+    fake, connector, run = retried
+    cursor = connector.poll("", (), 5).cursor
+    fake.retry(fake.tasks_of("etl_fail", run)[0])
+    lost, repeated = connector.poll(cursor, (), 5), connector.poll(cursor, (), 5)
+    assert tries_of(lost.runs) == tries_of(repeated.runs)
+    assert ("1", RunState.FAILED, True) in tries_of(repeated.runs)
+
+
+def test_more_histories_than_one_poll_reads_follow_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "HISTORIES_PER_POLL", 2)
+    fake = FakeAirflow(**{f"dag_{number}": ("only",) for number in range(5)})
+    connector = opened(fake)
+    for dag in fake.dags:
+        fake.retry(fake.tasks_of(dag, fake.start(dag, f"manual__{dag}"))[0])
+    seen, cursor = set[str](), ""
+    for _ in range(3):
+        poll = connector.poll(cursor, (), 5)
+        cursor, seen = poll.cursor, seen | {one.job for one in poll.runs if one.state is RunState.FAILED}
+    assert {f"dag_{number}.only" for number in range(5)} == seen
+
+
+def test_a_try_that_the_history_lacks_is_unknown(retried: tuple[FakeAirflow, Connector, str]) -> None:
+    fake, connector, run = retried
+    fake.retry(fake.tasks_of("etl_fail", run)[0])
+    fake.retry(fake.tasks_of("etl_fail", run)[0])
+    del fake.history[0]
+    [first, second, _] = tries_of(connector.poll("", (), 5).runs)
+    assert (("1", RunState.UNKNOWN, False), ("2", RunState.FAILED, True)) == (first, second)
+
+
+def test_runs_of_a_subdag_are_not_mixed_into_the_task_of_its_parent() -> None:
+    fake = FakeAirflow(**{"etl": ("section",), "etl.section": ("inner",), "other.dag": ("inner",)})
+    fake.tokens = {"inner"}
+    connector = opened(fake, FakeAirflow2(fake, subdags={"etl.section"}).transport)
+    for dag in fake.dags:
+        fake.start(dag, f"manual__{dag}")
+    fake.tick()
+    fake.outcome["etl.section", "inner"] = "hang"
+    fake.start("etl.section", "manual__hangs")
+    fake.tick()
+    found, cursor = latest_records(connector)
+    assert ["etl", "etl.section", "other.dag", "other.dag.inner"] == sorted(one.job for one in found.values())
+    asked = [path for _, path in fake.requests if path.endswith("/dags/etl.section")]
+    latest_records(connector, cursor)
+    assert [path for _, path in fake.requests if path.endswith("/dags/etl.section")] == asked, "asked once"
 
 
 def test_the_answer_about_another_run_is_dropped_and_counted() -> None:

@@ -91,7 +91,7 @@ def test_a_task_is_known_by_its_try_and_what_ends_without_one_by_its_end(
     changed: dict[str, Any], key: str, formerly: str
 ) -> None:
     one = task_instance(**changed)
-    assert (key, formerly) == (one.id, one.formerly)
+    assert (key, formerly) == (one.attempt_key, one.formerly)
 
 
 def test_the_queue_time_of_the_try_before_is_not_told() -> None:

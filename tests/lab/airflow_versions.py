@@ -1,0 +1,226 @@
+"""The supported Airflows with the example DAGs that they ship: `python -m tests.lab.airflow_versions [VERSION …]`.
+
+Each is started with its examples; every one of them that needs nothing but Airflow is triggered while an engine
+polls. Then every run and task instance of the metadata database is compared with the store. Exit status 1 where a
+row differs that `EXPECTED` does not explain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.lab import venvs
+from tests.lab.airflow import PASSWORDS, AirflowServer
+from tests.lab.airflow2 import Airflow2Server
+from tests.lab.airflow_rows import RowComparison, compare
+from tests.lab.headway import WORKING, Headway
+from tests.lab.headway_config import quoted
+from tests.lab.process import LabError, private_folder, remove_folder, wait_until
+
+TRIES = Path(__file__).with_name("dags_tries")
+NEEDS_MORE = (
+    "kubernetes", "_http", "sla", "external_task", "inlet_event", "params_ui", "display_name", "long_running",
+    "branch_dop", "via_test_command",
+)  # fmt: skip
+"""Parts of the ids of examples that need another system or a person, or run each minute."""
+LIMIT_SECONDS = 900.0
+SETTLE_SECONDS = 90.0
+
+
+class Examples(AirflowServer):
+    """An Airflow 3 with its examples, its triggerer, and DAGs whose tries pass quickly."""
+
+    dag_ids: tuple[str, ...] = ("third_time", "always_red")
+
+    def __init__(self, folder: Path, version: str) -> None:
+        super().__init__(folder)
+        self.version = version
+
+    def _components(self) -> dict[str, list[str]]:
+        return {**super()._components(), "triggerer": ["triggerer"]}
+
+    _launch = Airflow2Server._launch
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        with_tries(self._dags)
+
+    def _settings(self) -> dict[str, str]:
+        return with_examples(super()._settings())
+
+    def _knows_the_dags(self) -> bool:
+        return knows_the_examples(self)
+
+
+class Examples2(Airflow2Server):
+    """The same of an Airflow 2."""
+
+    dag_ids = Examples.dag_ids
+
+    def __init__(self, folder: Path, version: str) -> None:
+        super().__init__(folder)
+        self.version = version
+
+    def _components(self) -> dict[str, list[str]]:
+        return {**super()._components(), "triggerer": ["triggerer"]}
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        with_tries(self._dags)
+
+    def _settings(self) -> dict[str, str]:
+        return with_examples(super()._settings())
+
+    def _knows_the_dags(self) -> bool:
+        return knows_the_examples(self)
+
+
+def knows_the_examples(server: AirflowServer) -> bool:
+    known = set(all_dags(server))
+    return set(server.dag_ids) <= known and len(known) > 50
+
+
+def with_tries(dags: Path) -> None:
+    shutil.rmtree(dags)
+    shutil.copytree(TRIES, dags, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def with_examples(settings: dict[str, str]) -> dict[str, str]:
+    more = {"CORE__LOAD_EXAMPLES": "True", "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True", "CORE__PARALLELISM": "4"}
+    more |= {"SCHEDULER__CATCHUP_BY_DEFAULT": "False", "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "300"}
+    more |= {"DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300"}
+    return {**settings, **{f"AIRFLOW__{name}": value for name, value in more.items()}}
+
+
+def all_dags(server: AirflowServer) -> list[str]:
+    return [dag["dag_id"] for dag in paged(server, "dags", "dags")]
+
+
+def paged(server: AirflowServer, path: str, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    while True:
+        page = server.call("GET", f"{path}?limit=100&offset={len(rows)}")[name]
+        rows += page
+        if not page:
+            return rows
+
+
+@contextmanager
+def running(version: str) -> Iterator[AirflowServer]:
+    folder = private_folder("airflow-versions")
+    server = (Examples2 if version.startswith("2.") else Examples)(folder, version)
+    try:
+        server.start()
+        yield server.wait_ready()
+    finally:
+        server.stop()
+        remove_folder(folder)
+
+
+@contextmanager
+def watched(server: AirflowServer, folder: Path, poll_every: str = "5s") -> Iterator[Path]:
+    """The store of an engine that polls this server for the time of the block."""
+    folder.mkdir(mode=0o700)
+    secret = folder / "password"
+    secret.touch(0o600)
+    secret.write_text(PASSWORDS["headway"] + "\n")
+    config = folder / "headway.toml"
+    config.write_text(
+        '[estate]\nname = "versions"\nstarts_in = "shadow"\nstore = "headway.db"\n[systems.airflow]\nkind = "airflow"\n'
+        f'url = "{server.url}"\nusername = "headway"\npassword = {{ file = {quoted(str(secret))} }}\n'
+        f'poll_every = "{poll_every}"\n'
+    )
+    headway = Headway(config)
+    with headway.running_engine() as engine:
+        wait_until(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+        yield folder / "headway.db"
+
+
+def compared(
+    server: AirflowServer, store: Path, limit_seconds: float = SETTLE_SECONDS
+) -> tuple[RowComparison, RowComparison]:
+    """The comparison, once nothing differs or the time is over: a row that runs is polled a moment later."""
+    end = time.monotonic() + limit_seconds
+    while True:
+        both = compare(server.database, store)
+        if not any(one.different for one in both) or time.monotonic() > end:
+            return both
+        time.sleep(1.0)
+
+
+def trigger_all(server: AirflowServer) -> int:
+    """Triggers each example that runs by itself, and resumes them once all are queued: a busy SQLite answers late.
+    How many Airflow accepted."""
+    chosen = [dag for dag in all_dags(server) if not any(part in dag for part in NEEDS_MORE)]
+    accepted = [dag for dag in chosen if written(partial(server.trigger, dag, f"versions__{dag}"))]
+    for dag in accepted:
+        written(partial(server.call, "PATCH", f"dags/{dag}", {"is_paused": False}))
+    return len(accepted)
+
+
+def written(send: Callable[[], object]) -> bool:
+    """Whether Airflow accepted it; sent again where it did not answer, which for these requests changes nothing."""
+    for _ in range(5):
+        try:
+            send()
+        except httpx.TransportError:
+            continue
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code >= 500:
+                continue
+            if error.response.status_code != 409:  # it was made by the request before
+                print(f"  refused: {error.response.url.path} {error.response.text[:200]}", file=sys.stderr)
+                return False
+        return True
+    raise LabError("Airflow answers no request")
+
+
+def open_runs(server: AirflowServer) -> int:
+    total: int = server.call("GET", "dags/~/dagRuns?limit=1&state=queued&state=running")["total_entries"]
+    return total
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.airflow_versions", description=__doc__)
+    parser.add_argument("versions", nargs="*", default=list(venvs.AIRFLOWS), metavar="VERSION")
+    parser.add_argument("--minutes", type=float, default=LIMIT_SECONDS / 60, help="of one version's runs")
+    parser.add_argument("--keep", type=Path, help="folder for the metadata databases and stores")
+    wanted = parser.parse_args()
+    differences = 0
+    for version in wanted.versions:
+        began = time.monotonic()
+        with running(version) as server, watched(server, server.folder / "headway") as store:
+            print(f"{version}: started in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            started = trigger_all(server)
+            end = time.monotonic() + wanted.minutes * 60
+            while open_runs(server) and time.monotonic() < end:
+                time.sleep(2.0)
+            both = compared(server, store)
+            names = [f"Airflow {version}: {kind}" for kind in ("DAG runs", "tasks of runs")]
+            print(f"{version}: {started} triggered, {open_runs(server)} open, {time.monotonic() - began:.0f} s")
+            print("\n".join(one.text(name) for one, name in zip(both, names, strict=True)), flush=True)
+            differences += sum(len(one.different) for one in both)
+            if wanted.keep:
+                wanted.keep.mkdir(parents=True, exist_ok=True)
+                for path in (
+                    server.database,
+                    store,
+                    *(server.folder / "headway").glob("*.log"),
+                    *server.folder.glob("*.log"),
+                ):
+                    shutil.copy(path, wanted.keep / f"{version}-{path.name}")
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
