@@ -62,6 +62,10 @@ class AirflowClient:
         """Details of one DAG: time zone, version. 404 if it was deleted."""
         return self._get(f"{dag_path(dag)}/details", accept={404})
 
+    def dropped_dags(self, offset: int) -> HttpReply:
+        """DAGs that Airflow dropped since their file cannot be imported; 3.0 lists all others as well."""
+        return self.dags(offset, exclude_stale="false", has_import_errors="true")
+
     def is_subdag(self, dag: str) -> bool:
         """Whether a DAG is a part of another one, whose task runs it (Airflow 2)."""
         del dag

@@ -75,6 +75,10 @@ class AirflowClientV2(AirflowClient):
     def dags(self, offset: int, **where: str) -> HttpReply:
         return _translated_list(super().dags(offset, **where), "dags", translate_dag)
 
+    def dropped_dags(self, offset: int) -> HttpReply:
+        """All DAGs, dropped or not."""
+        return self.dags(offset, only_active="false")
+
     def dag(self, dag: str) -> HttpReply:
         reply = super().dag(dag)
         return _translated_reply(reply, translate_dag(reply.table())) if reply.status == 200 else reply

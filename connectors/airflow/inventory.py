@@ -48,6 +48,8 @@ class InventoryRound:
     """An inventory while it is read, which takes several calls of a slow server."""
 
     dags: AirflowPages
+    dropped: AirflowPages
+    """DAGs that Airflow dropped, read where a DAG file cannot be imported."""
     assets: AirflowPages
     listed: AirflowRows | None = None
     listed_at: float = 0.0
@@ -55,6 +57,8 @@ class InventoryRound:
     """By DAG that the settings select, its row in the list."""
     errors: Mapping[str, str] | None = None
     """By DAG file that cannot be imported, why."""
+    broken: set[str] | None = None
+    """DAGs that Airflow dropped since their file cannot be imported; they keep their last definition."""
     feeds: dict[str, set[str]] | None = None
     """By DAG, the DAGs that write the assets it waits for."""
     unread: list[str] | None = None
@@ -82,10 +86,11 @@ class AirflowInventory:
 
     def _new_round(self) -> InventoryRound:
         client = self._client
-        return InventoryRound(
-            AirflowPages(lambda offset: self._timed(client.dags, offset), "dags", MAX_PAGES, missing=(403, 404)),
-            AirflowPages(lambda offset: self._timed(client.assets, offset), "assets", MAX_PAGES, missing=(403, 404)),
+        dags, dropped, assets = (
+            AirflowPages(partial(self._timed, fetch), name, MAX_PAGES, missing=(403, 404))
+            for fetch, name in ((client.dags, "dags"), (client.dropped_dags, "dags"), (client.assets, "assets"))
         )
+        return InventoryRound(dags, dropped, assets)
 
     def read(self, previous_hash: str) -> Inventory:
         """As the contract says. Where time runs out: the DAGs that are known so far, and the next call goes on. Raises
@@ -133,6 +138,11 @@ class AirflowInventory:
             reply = self._timed(self._client.import_errors)  # their DAGs may be missing from the list, or unchanged
             errors = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
             current.errors = dict(fields.readable(errors, parse.parse_import_error, "importErrors", current.skipped))
+        if current.broken is None:
+            dropped = current.dropped.read(self._has_time) if current.errors else AirflowRows([], True, None)
+            if dropped is None:
+                return False
+            self._take_broken(current, dropped.rows)
         if current.feeds is None:
             assets = current.assets.read(self._has_time)
             if assets is None:
@@ -145,12 +155,10 @@ class AirflowInventory:
         while current.unread:
             if not self._has_time(2):
                 return False
-            whole = self._read_definition(current.unread[0], current.skipped)
-            current.complete = current.complete and whole
+            self._read_definition(current.unread[0], current)
             del current.unread[0]
         while current.refreshed and self._has_time(2):
-            whole = self._read_definition(current.refreshed[0], current.skipped)
-            current.complete = current.complete and whole
+            self._read_definition(current.refreshed[0], current)
             del current.refreshed[0]
         for name, row in current.rows.items():
             if parse.needs_last_due(row) and name in self._definitions and not self._has_expression(name, row):
@@ -192,6 +200,14 @@ class AirflowInventory:
         current.rows = {name: row for name, row in named if self._watched(name)}
         current.complete = listed.is_whole and len(named) == len(listed.rows)
         current.listed_at = time.monotonic()
+
+    def _take_broken(self, current: InventoryRound, rows: Sequence[Any]) -> None:
+        """Keeps the DAGs of files that cannot be imported, and forgets the definitions of those that are gone."""
+        named = {
+            str(row.get("dag_id")): row for row in fields.tables(rows) if parse.import_error_of(row, current.errors)
+        }
+        current.broken = {name for name in named.keys() - current.rows.keys() if self._watched(name)}
+        current.rows |= {name: named[name] for name in current.broken}
         for deleted in self._definitions.keys() - set(current.rows):
             del self._definitions[deleted]
             self._last_due.pop(deleted, None)
@@ -219,20 +235,23 @@ class AirflowInventory:
             newest[dag] = max(number, newest.get(dag, 0))
         return {name for name, known in self._definitions.items() if newest.get(name, known.version) != known.version}
 
-    def _read_definition(self, name: str, skipped: list[SkippedRecord]) -> bool:
+    def _read_definition(self, name: str, current: InventoryRound) -> None:
         details, tasks = self._timed(self._client.dag, name), self._timed(self._client.tasks, name)
         if 404 in (details.status, tasks.status):
+            if name in self._definitions and name in (current.broken or ()):
+                return  # Airflow 2 forgets the tasks of a DAG whose file cannot be imported
             self._definitions.pop(name, None)
-            return False
+            current.complete = False
+            return
         try:
             rows = fields.rows(tasks.table().get("tasks"))
             definition = parse.parse_definition(name, details.table(), rows)
         except RecordUnreadable as error:
-            skipped.append(fields.skipped(f"dags/{name}", error, {"dag_id": name}))
-            return False
+            current.skipped.append(fields.skipped(f"dags/{name}", error, {"dag_id": name}))
+            current.complete = False
+            return
         self._definitions.pop(name, None)
         self._definitions[name] = definition  # at the end: the oldest come first when a few are read again
-        return True
 
     def _jobs(self, current: InventoryRound, skipped: list[SkippedRecord]) -> tuple[JobRecord, ...]:
         feeds, errors = current.feeds or {}, current.errors

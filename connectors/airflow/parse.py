@@ -459,11 +459,9 @@ def dag_record(
     """One DAG from its row in the list. `producers`: DAGs whose assets start it. `broken`: files that cannot be
     imported, with the reason, which becomes part of the definition and so a drift. `slots_of`: slots by pool.
     `last_due`: as in `parse_schedule`."""
-    row, broken = fields.table(row), broken or {}
+    row = fields.table(row)
     name, bundle = fields.text(row, "dag_id"), fields.optional_text(row, "relative_fileloc")
-    # Airflow 2 names files by their whole path
-    error = broken.get(bundle) or broken.get(fields.optional_text(row, "fileloc"))
-    error = error or ("Airflow gives no reason" if row.get("has_import_errors") is True else "")
+    error = import_error_of(row, broken) or ("Airflow gives no reason" if row.get("has_import_errors") is True else "")
     version = f", version {definition.version}" if definition.version else ""
     stale = f"; its file cannot be imported: {error}" if error else ""
     return JobRecord(
@@ -571,6 +569,12 @@ def parse_asset_edges(row: Any) -> dict[str, set[str]]:
 
 def _dag_id(row: Any) -> str:
     return fields.text(fields.table(row), "dag_id")
+
+
+def import_error_of(row: Row, broken: Mapping[str, str] | None) -> str:
+    """Why the file of this DAG cannot be imported; "" if it can. Airflow 2 names files by their whole path."""
+    paths = (row.get("relative_fileloc"), row.get("fileloc"))
+    return next((error for path in paths if isinstance(path, str) and (error := (broken or {}).get(path))), "")
 
 
 def parse_import_error(row: Any) -> tuple[str, str]:

@@ -50,6 +50,8 @@ class FakeAirflow(FakeActs):
         self.by_the_clock: set[str] = set()
         self.details_of: dict[str, Row] = {}
         self.import_errors: list[Row] = []
+        self.stale: set[str] = set()
+        """DAGs that are no longer parsed; they are listed on demand only, and have no details (as in Airflow 2)."""
         self.pools: list[Row] = []
         self.pool_of: dict[str, str] = {}
         """DAG -> the pool of its tasks, where it is not the default one."""
@@ -184,13 +186,15 @@ class FakeAirflow(FakeActs):
         rows = [
             {**template, "dag_id": dag, "dag_display_name": dag, "is_paused": dag in self.paused}
             | {"timetable_summary": self.timetables.get(dag, "0 0 * * *")}
+            | {"is_stale": dag in self.stale}
             for dag in sorted(self.dags)
-            if query.get("paused") != "true" or dag in self.paused
+            if (query.get("paused") != "true" or dag in self.paused)
+            and (dag not in self.stale or query.get("exclude_stale") == "false")
         ]
         return 200, self._page("dags", rows, query)
 
     def details(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
-        if parts[0] not in self.dags:
+        if parts[0] not in self.dags or parts[0] in self.stale:
             return 404, {"detail": f"The Dag with ID: `{parts[0]}` was not found"}
         found = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": self.timetables.get(parts[0])}
         found |= {"timetable_periodic": True, "asset_expression": None}

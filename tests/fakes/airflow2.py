@@ -22,6 +22,7 @@ GONE_FROM_TASKS = ("id", "run_after", "scheduled_when", "dag_version", "_updated
 KNOWN = {"limit", "offset", "order_by", "updated_at_gte", "updated_at_lte", "state", "paused", "map_index", "token"} | {
     "execution_date_gte",
     "execution_date_lte",
+    "only_active",
 }
 STARTED_WITH = {"dag_run_id", "logical_date", "data_interval_start", "data_interval_end", "note", "conf"}
 GONE_FROM_DAGS = ("timetable_summary", "latest_dag_version")
@@ -95,6 +96,7 @@ class FakeAirflow2:
     def _inner(self, method: str, path: str, query: Row, body: Row, shown: str = "") -> tuple[int, Any]:
         """The answer of the Airflow 3 behind, told as Airflow 2 tells it."""
         query = {name.replace("execution_date", "logical_date"): value for name, value in query.items()}
+        query |= {"exclude_stale": query["only_active"]} if "only_active" in query else {}
         headers = {"authorization": "Bearer inner"}
         sent = httpx.Request(method, f"http://a/api/v2{path}", params=query, json=body, headers=headers)
         status, told = self.inner._answer(sent, sent.url.raw_path.decode().partition("?")[0])

@@ -92,6 +92,36 @@ def test_a_file_that_cannot_be_imported_changes_the_definition_of_its_dags(versi
     ]
 
 
+@pytest.mark.parametrize("version", ON)
+def test_a_dag_that_airflow_drops_since_its_file_cannot_be_imported_keeps_its_definition(version: int) -> None:
+    """Both versions drop it from their list at once: without a reason it was gone."""
+    fake = estate()
+    connector = ON[version](fake)
+    before = {job.native_id: job for job in connector.inventory("", 5).jobs}
+    path = str(before["plan"].definition.partition(" in ")[2].partition(",")[0])
+    fake.stale = {"plan"}
+    fake.import_errors = [{"filename": path, "stack_trace": 'File "x"\nImportError: no module named warehouse\n'}]
+    for _ in range(3):
+        found = connector.inventory("", 5)
+        after = {job.native_id: job for job in found.jobs}
+        assert found.complete
+        assert after["plan"].definition.endswith("cannot be imported: ImportError: no module named warehouse")
+        assert before["plan.build"] == after["plan.build"]
+    fake.import_errors = []
+    gone = connector.inventory("", 5)
+    assert "plan" not in {job.native_id for job in gone.jobs}, "its file is gone"
+    assert gone.complete
+
+
+@pytest.mark.parametrize("version", ON)
+def test_a_broken_dag_that_was_never_read_makes_the_inventory_incomplete(version: int) -> None:
+    fake = estate()
+    path = ON[version](fake).inventory("", 5).jobs[0].definition.partition(" in ")[2].partition(",")[0]
+    fake.stale, fake.import_errors = {"plan"}, [{"filename": path, "stack_trace": "ImportError"}]
+    found = ON[version](fake).inventory("", 5)
+    assert not found.complete, "after a restart it is not gone either"
+
+
 @pytest.mark.parametrize("broken", ["upstreamAssetEvents", "/pools", "hitlDetails"])
 def test_what_only_says_more_of_a_run_fails_no_poll(broken: str) -> None:
     """Airflow 3.3.2 answers 500 about a run's assets while a run that the same update made waits (seen)."""
