@@ -28,6 +28,8 @@ MAPPED_WORST_FIRST = (
     "RUNNING", "RETRYING", "QUEUED", "WAITING", "FAILED", "BLOCKED", "SUCCEEDED", "SKIPPED",
 )  # fmt: skip
 STARTED = {"running", "success", "failed", "skipped", "deferred", "up_for_reschedule", "awaiting_input"}
+FORGOTTEN = ("UNKNOWN", "", "")
+"""A try that Airflow counted and has no row of: it never began, or its end was not recorded."""
 Row = dict[str, Any]
 Key = tuple[str, str, str]
 """DAG, run, task; the task of a DAG run is ""."""
@@ -103,9 +105,8 @@ def headway_rows(store: Path) -> Iterator[tuple[Key, Seen]]:
             at = json.loads(attempt["native_ref"])
             by_key[at["dag"], at["run"], at.get("task", "")].append(attempt)
     for key, group in by_key.items():
-        last = group[-1]
-        tries = tuple((one["state"], _instant(one["started_us"]), _instant(one["ended_us"])) for one in group)
-        yield key, Seen(last["state"], _instant(last["started_us"]), _instant(last["ended_us"]), tries)
+        tries = tuple((one["state"].upper(), _instant(one["started_us"]), _instant(one["ended_us"])) for one in group)
+        yield key, Seen(*tries[-1], tuple(one if one[0] != "UNKNOWN" else FORGOTTEN for one in tries))
 
 
 def _instant(micros: int | None) -> str:
@@ -157,9 +158,11 @@ def _task(group: list[Row], history: Iterable[Row]) -> Seen:
     ended = "" if state in ("RUNNING", "RETRYING", "QUEUED", "WAITING") else ended
     if len(group) > 1 or group[0]["map_index"] >= 0:
         return Seen(state, started, ended, ())
-    is_between = group[0]["state"] in (None, "up_for_retry")
-    present = max(1, group[0]["try_number"]) + is_between
-    earlier = [_shown(row) for row in history if row["try_number"] < present]
+    present, native = group[0]["try_number"], group[0]["state"]
+    is_blocked = native == "upstream_failed" or (native == "skipped" and started == ended)
+    tried = present if native in (None, "up_for_retry") or is_blocked else present - 1
+    ended_tries = {row["try_number"]: _shown(row) for row in history if row["state"]}
+    earlier = [ended_tries.get(number, FORGOTTEN) for number in range(1, tried + 1)]
     return Seen(state, started, ended, (*earlier, (state, started, ended)))
 
 

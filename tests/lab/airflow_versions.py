@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,16 @@ def open_runs(server: AirflowServer) -> int:
     return total
 
 
+def keep(folder: Path, version: str, *databases: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in databases:
+        with (
+            closing(sqlite3.connect(path)) as source,
+            closing(sqlite3.connect(folder / f"{version}-{path.name}")) as to,
+        ):
+            source.backup(to)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.airflow_versions", description=__doc__)
     parser.add_argument("versions", nargs="*", default=list(venvs.AIRFLOWS), metavar="VERSION")
@@ -213,14 +224,7 @@ def main() -> int:
             print("\n".join(one.text(name) for one, name in zip(both, names, strict=True)), flush=True)
             differences += sum(len(one.different) for one in both)
             if wanted.keep:
-                wanted.keep.mkdir(parents=True, exist_ok=True)
-                for path in (
-                    server.database,
-                    store,
-                    *(server.folder / "headway").glob("*.log"),
-                    *server.folder.glob("*.log"),
-                ):
-                    shutil.copy(path, wanted.keep / f"{version}-{path.name}")
+                keep(wanted.keep, version, server.database, store)
     return 1 if differences else 0
 
 
