@@ -158,9 +158,23 @@ def test_check_compares_config_with_the_jobs_of_the_store(bench: Bench, tmp_path
     config = tmp_path / "headway.toml"
     config.write_text(CONFIG)
     done = headway(bench.url, "--config", str(config), "check", "--no-probe")
-    assert (1, 'config names "fake/extrat", and no job has that name. Did you mean fake/extract?\n') == (
-        done.code, done.out,
-    )  # fmt: skip
+    line = next(at for at, text in enumerate(CONFIG.splitlines(), 1) if "fake/extrat" in text)
+    assert 1 == done.code
+    assert f"{config}:{line}: " in done.out
+    assert 'config names "fake/extrat", and no job has that name. Did you mean fake/extract?\n' in done.out
+
+
+def test_check_reports_a_store_whose_file_is_gone(bench: Bench, tmp_path: Path) -> None:
+    """It ended with 0 while the engine's file had been moved away."""
+    bench.turn()
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG.replace("fake/extrat", "fake/extract"))
+    assert 0 == headway(bench.url, "--config", str(config), "check", "--no-probe").code
+    Path(bench.url).rename(tmp_path / "elsewhere.db")
+    done = headway(bench.url, "--config", str(config), "check", "--no-probe")
+    assert 1 == done.code
+    assert "the store's file is gone" in done.out
+    assert "headway store restore COPY" in done.out
 
 
 def test_check_without_a_store_says_nothing_of_names(tmp_path: Path) -> None:
@@ -319,7 +333,7 @@ def damaged(folder: Path) -> Path:
 
 STORES = {
     "newer": (newer, ("schema 9999", "99.0", "Install")),
-    "folder": (folder_in_its_place, ("store-is-a-folder is a folder; name the store's file in it: ",)),
+    "folder": (folder_in_its_place, ("store-is-a-folder is a folder. Fix: name the file of the store in it: ",)),
     "text": (no_database, ("notes.txt", "headway store restore COPY --replace", "or name another store")),
     "damaged": (damaged, ("headway.db", "malformed", "headway store restore COPY --replace")),
     "foreign": (other_database, ("other.db",)),
@@ -409,7 +423,7 @@ def test_a_store_of_an_unknown_scheme_is_refused_and_becomes_no_folder(
 def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> None:
     done = headway(str(tmp_path / "headway.db"), "status")
     assert (2, "") == (done.code, done.out)
-    assert '"headway engine" makes it' in done.err
+    assert 'start "headway engine"; it creates the store' in done.err
 
 
 # -- a reader that goes away -----------------------------------------------------------------------------------------

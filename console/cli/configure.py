@@ -100,7 +100,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         set_document(
             arguments, {"config": str(path), "faults": [asdict(fault) for fault in faults.faults], "targets": []}
         )
-        text = [f"{len(faults.faults)} fault(s) in the config", str(faults), config_in_use_note(arguments, "")]
+        text = [f"{counted(faults.faults, 'fault')} in the config", str(faults), config_in_use_note(arguments, "")]
         raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
     messages = [f"config {path}: {_config_size(config)}, no fault"]
     if not config.permissions:
@@ -109,7 +109,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     messages += [config_in_use_note(arguments, config.digest), unverified_names_note(config, arguments)]
     for message in filter(None, messages):
         print_message(message)
-    remarks = names_without_job(config, arguments) + unmatched_patterns(config) + calendars_without_days(config)
+    remarks = store_faults(arguments) + names_without_job(config, arguments)
+    remarks += unmatched_patterns(config) + calendars_without_days(config)
     remarks += effective_preferences(config.console, read_preferences()).faults
     secrets, results = SecretStore(), list[ProbeResult]()
     if not arguments.no_probe:
@@ -180,8 +181,8 @@ def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
             systems -= reads.warnings.systems_with_jobs()
     except (CommandError, StoreMissing):
         pass  # no store yet: no system has an inventory
-    except StoreError as error:
-        return f"job names not verified: {error}"
+    except StoreError:
+        return ""  # reported as a fault of the store
     if not systems:
         return ""
     return (
@@ -190,15 +191,37 @@ def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
     )
 
 
+def store_faults(arguments: argparse.Namespace) -> list[str]:
+    """Why the store cannot be read; nothing for one that an engine will create or migrate. Raises StoreTooNew."""
+    from console.store.errors import StoreError, StoreMissing, StoreOutdated, StoreTooNew
+    from console.store.queries import open_queries
+
+    try:
+        with open_queries(store_url_of(arguments)) as reads:
+            reads.estate.engine()
+    except (StoreMissing, StoreOutdated, CommandError):
+        return []
+    except StoreTooNew:
+        raise
+    except StoreError as error:
+        return [str(error)]
+    return []
+
+
 def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
     """Names in the config that match no job of the store, and dependencies that its runs contradict; nothing without
     a store. Raises StoreTooNew."""
+    from console.config.document import config_files, named_at
+    from console.config.paths import config_path
     from console.store.errors import StoreError, StoreTooNew
     from console.store.queries import open_queries
 
     try:
         with open_queries(store_url_of(arguments)) as reads:
-            return reads.warnings.without_job(_named_jobs(config)) + reads.warnings.dependency_faults()
+            messages = reads.warnings.without_job(_named_jobs(config))
+            files = config_files(config_path(arguments.config))
+            faults = [f"{named_at(files, name)}{message}" for name, message in messages.items()]
+            return faults + reads.warnings.dependency_faults()
     except CommandError as no_store:
         return [str(no_store)]
     except StoreTooNew:

@@ -15,7 +15,7 @@ from console.cli.clock_format import timestamp
 from console.cli.commands import Handler, flag, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
-from console.cli.output import print_message
+from console.cli.output import counted, print_message
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader, store_url_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run_loop(arguments: argparse.Namespace) -> int:
         store = open_database(store_url_of(arguments))
     except ConfigFaults as faults:
         raise CommandError(
-            Exit.USAGE, f"the config has {len(faults.faults)} fault(s); the engine was not started\n{faults}"
+            Exit.USAGE, f"the config has {counted(faults.faults, 'fault')}; the engine was not started\n{faults}"
         ) from None
     except StoreError as error:
         raise CommandError(Exit.USAGE, str(error)) from None

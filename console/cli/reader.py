@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from console.cli import clock_format
 from console.cli.clock_format import timestamp
 from console.cli.exits import CommandError, Exit
-from console.cli.output import print_message
+from console.cli.output import counted, print_message
 from console.config.paths import NoStore, config_path, known_store, store_url
 from console.timing.durations import format_duration
 
@@ -39,7 +39,7 @@ def load_valid_config(arguments: argparse.Namespace) -> Config:
     try:
         return load_config(config_path(arguments.config))
     except ConfigFaults as faults:
-        raise CommandError(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
+        raise CommandError(Exit.USAGE, f"{counted(faults.faults, 'fault')} in the config\n{faults}") from None
 
 
 @contextmanager

@@ -38,7 +38,7 @@ ACTION_EXITS = {"verified": Exit.OK, "failed": Exit.PROBLEM, "refused": Exit.REF
 def require_engine(arguments: argparse.Namespace) -> EngineClient:
     """The client of this store's engine. Raises CommandError if none is running."""
     if (problem := engine_problem(arguments, fix=". Fix: headway engine")) is not None:
-        raise CommandError(Exit.NO_ENGINE, f"nothing was sent: {problem}")
+        raise CommandError(Exit.NO_ENGINE, f"nothing was requested: {problem}")
     return EngineClient(store_url_of(arguments))
 
 
@@ -63,11 +63,11 @@ def wait_for_answer(
         if answer is not None:
             raise CommandError(Exit.NOT_FOUND if answer.data.get("not_found") else Exit.REFUSED, answer.error)
         if (problem := engine_problem(arguments)) is not None:
-            raise CommandError(Exit.NO_ENGINE, f"{problem}; no answer, and nothing was sent. Fix: headway engine")
+            raise CommandError(Exit.NO_ENGINE, f"{problem}; the request waits for the next engine. Fix: headway engine")
         if remaining <= ENGINE_CHECK_SECONDS:
             limit = format_duration(seconds)
             raise CommandError(
-                Exit.REFUSED, f"the engine did not answer in {limit}; nothing was sent. Next: headway status"
+                Exit.REFUSED, f"the engine did not answer in {limit}; it still has the request. Next: headway status"
             )
 
 

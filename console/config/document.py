@@ -97,6 +97,18 @@ def config_files(path: Path) -> list[Path]:
     return sorted(path.glob("*.toml")) if path.is_dir() else [path]
 
 
+def named_at(files: list[Path], name: str) -> str:
+    """ "headway.toml:12: services.supply-plan: ", where a job is named first; empty if it is not found."""
+    for file in files:
+        section = ""
+        for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+            if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+                section = header[1]
+            if re.search(rf"[\"']{re.escape(name)}[\"']", line.partition(" #")[0]):
+                return f"{file}:{number}: {section}: "
+    return ""
+
+
 NO_CONFIG = (
     '"headway init" writes one from what runs here, "headway demo" needs none, and --config names another; '
     "config.example.toml has every setting"
@@ -108,7 +120,7 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
     files = config_files(path)
     if not files:
         reading.unread = True
-        reading.faults.append(ConfigFault(path, None, "", f"no *.toml file in this folder; {NO_CONFIG}."))
+        reading.faults.append(ConfigFault(path, None, "", f"no *.toml file in this folder. Fix: {NO_CONFIG}."))
     for fault in dict.fromkeys(filter(None, map(write_access_fault, [path, *files]))):
         reading.unread = True
         reading.faults.append(ConfigFault(path, None, "", f"is not used, because {fault}."))
@@ -123,10 +135,10 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
         reading.texts[file] = text
         return tomllib.loads(text)
     except FileNotFoundError:
-        reading.faults.append(ConfigFault(file, None, "", f"there is no such file; {NO_CONFIG}."))
+        reading.faults.append(ConfigFault(file, None, "", f"no such file. Fix: {NO_CONFIG}."))
     except OSError as error:
         reading.faults.append(
-            ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Make it readable for this user.")
+            ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
         )
     except UnicodeDecodeError as error:
         reading.faults.append(ConfigFault(file, None, "", f"is not UTF-8 at byte {error.start}. Save it as UTF-8."))

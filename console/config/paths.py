@@ -71,14 +71,14 @@ def _estate(config: Path) -> dict[str, object]:
         try:
             table, problem = _estate_in(file.read_text("utf-8-sig"))
         except OSError as error:
-            fix = "headway init writes one from what runs here, headway demo needs none"
+            fix = 'Fix: "headway init" writes one from what runs here; "headway demo" needs none'
             raise NoStore(f"{error.filename}: {error.strerror}. {fix}") from None
         except UnicodeDecodeError as error:
             table, problem = {}, str(error)
         estate |= table
         fault = fault or problem
     if fault and "store" not in estate and not _uses_default_store(config, files):
-        raise NoStore(f'{config}: {fault}. "headway check" names every fault.')
+        raise NoStore(f'{config}: {fault}. Fix: "headway check" names every fault')
     return estate
 
 
@@ -107,7 +107,7 @@ def _resolve(reference: object, config: Path) -> str:
         value = os.environ.get(reference["env"])
         if value:
             return known_store(value, f"{config}: estate.store")
-        raise NoStore(f"{config}: estate.store: the variable {reference['env']} is not set. Set it and start again.")
+        raise NoStore(f"{config}: estate.store: the variable {reference['env']} is not set. Fix: set it")
     from connectors.sdk.errors import AccessRefused  # noqa: PLC0415 - only for references that need more than this module
     from connectors.sdk.file_trust import write_access_fault  # noqa: PLC0415
     from connectors.sdk.secrets import SecretRef, SecretStore  # noqa: PLC0415

@@ -22,7 +22,7 @@ class StoreOutdated(StoreUnusable):
     """Its schema is older than this program's: an engine migrates it. `found`: the message without the fix."""
 
     def __init__(self, found: str) -> None:
-        super().__init__(f'{found}; start "headway engine" once: it migrates the store')
+        super().__init__(f'{found}. Fix: start "headway engine" once; it migrates the store')
         self.found = found
 
 
@@ -93,16 +93,17 @@ def damage_text(error: BaseException | None) -> str:
     if not is_damage(error):
         return ""
     return (
-        '. It is damaged, or no store of Headway: end the engine ("headway engine stop") and put a copy in its place'
-        ' with "headway store restore COPY --replace", which moves this file aside; or name another store'
+        '. It is damaged, or not a store of Headway. Fix: stop the engine ("headway engine stop"), then run'
+        ' "headway store restore COPY --replace", which moves this file aside; or name another store'
     )
 
 
 def replaced_text(place: object, why: str | None) -> str:
     """The message for a store whose file was moved away while it is open."""
-    return f"the store's file is gone: {place} ({why}). Fix: put it back"
+    fix = 'move it back, or restore a copy with "headway store restore COPY"'
+    return f"the store's file is gone: {place} ({why}). Fix: {fix}"
 
 
 def folder_text(path: object) -> str:
     """The message for a folder instead of a file."""
-    return f"{path} is a folder; name the store's file in it: {path}/headway.db"
+    return f"{path} is a folder. Fix: name the file of the store in it: {path}/headway.db"

@@ -186,7 +186,7 @@ def test_a_scope_that_is_not_there_is_refused_and_nothing_is_turned(
 
 
 @pytest.mark.parametrize(
-    "made, words", [(False, "there is no store at"), (True, "is a folder; name the store's file in it")]
+    "made, words", [(False, "there is no store at"), (True, "is a folder. Fix: name the file of the store in it")]
 )
 def test_a_freeze_without_a_store_says_what_makes_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], made: bool, words: str

@@ -97,7 +97,7 @@ def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys
     told = capsys.readouterr()
     document = json.loads(told.out)
     assert (["fake/extract"], None) == ([one["job"] for one in document["steps"]], document["number"])
-    assert "nothing was sent" in told.err
+    assert "nothing was requested" in told.err
 
 
 def test_a_step_says_of_which_run_and_period_it_is(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

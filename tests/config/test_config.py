@@ -441,7 +441,7 @@ def test_broken_toml_names_its_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigFaults, match='there is no such file; "headway init" writes one'):
+    with pytest.raises(ConfigFaults, match=r'no such file\. Fix: "headway init" writes one'):
         load_config(tmp_path / "none.toml")
 
 

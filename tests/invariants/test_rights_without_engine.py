@@ -145,7 +145,7 @@ def test_without_a_store_it_says_that_the_rights_are_the_sources_own(
     assert Exit.OK == main(command)
     assert {} == bench.scheduler.marks
     err = capsys.readouterr().err
-    assert err.startswith(f"store not available (there is no store at {nowhere} yet; ")
+    assert err.startswith(f"store not available (there is no store at {nowhere} yet. Fix: ")
     assert "): released without the audit log\n" in err
 
 

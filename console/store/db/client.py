@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from console.domain.ids import micros
 from console.store import meta
 from console.store.db import location
-from console.store.db.location import POSTGRES_URLS, missing_text, sqlite_uri, store_path
+from console.store.db.location import POSTGRES_URLS, missing_error, sqlite_uri, store_path
 from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, lock_writers
-from console.store.errors import NotAllowed, StoreMissing, StoreUnusable, damage_text, folder_text
+from console.store.errors import NotAllowed, StoreUnusable, damage_text, folder_text
 from console.timing.clock import Clock
 
 BUSY_SECONDS = 5.0
@@ -45,7 +45,7 @@ def _on_sqlite(url: str, writes: bool) -> Iterator[Session]:
     if path.is_dir():
         raise StoreUnusable(folder_text(path))
     if not path.exists():
-        raise StoreMissing(missing_text(path))
+        raise missing_error(path)
     try:
         connection = sqlite3.connect(sqlite_uri(path, "rw"), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from console.store.errors import StoreOutdated, StoreTooNew, StoreUnusable, replaced_text
+from console.store.errors import StoreMissing, StoreOutdated, StoreTooNew, StoreUnusable, replaced_text
 
 MIN_FREE_BYTES = 1024 * 1024
 """Below this no store can be created."""
@@ -31,13 +31,13 @@ def sqlite_uri(path: Path, mode: str = "ro") -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
-def missing_text(path: Path) -> str:
-    """For a path without a file, or with an empty one."""
+def missing_error(path: Path) -> StoreUnusable:
+    """For a path without a file, or with an empty one: StoreMissing, unless its log says that it was moved away."""
     if path.with_name(f"{path.name}-wal").exists() and not path.exists():  # another process has it open
-        return replaced_text(path, "its log is still beside it")
-    if full := disk_full_text(path.parent):
-        return f'there is no store at {path} yet, and {full}: free some, then "headway engine" makes it'
-    return f'there is no store at {path} yet; "headway engine" makes it'
+        return StoreUnusable(replaced_text(path, "its log is still beside it"))
+    full = disk_full_text(path.parent)
+    place, space = (f"{path} yet, and {full}", "free some space, then ") if full else (f"{path} yet", "")
+    return StoreMissing(f'there is no store at {place}. Fix: {space}start "headway engine"; it creates the store')
 
 
 def disk_full_text(folder: Path) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from console.store.db.location import POSTGRES_URLS as POSTGRES_URLS
-from console.store.db.location import file_identity, missing_text, sqlite_uri, store_path
+from console.store.db.location import file_identity, missing_error, sqlite_uri, store_path
 from console.store.db.session import Row, Session, SqliteAdapter
-from console.store.errors import StoreMissing, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
+from console.store.errors import StoreUnusable, damage_text, folder_text, is_damage, replaced_text
 
 BUSY_SECONDS = 5.0
 
@@ -74,7 +74,7 @@ class SqliteReadConnection(SqliteAdapter):
     def _open(self) -> None:
         path = self._path
         if not path.is_file() or path.stat().st_size == 0:  # opened, SQLite would delete a log beside it
-            raise StoreMissing(missing_text(path))
+            raise missing_error(path)
         try:
             identity = file_identity(path)
             log = path.with_name(f"{path.name}-wal")

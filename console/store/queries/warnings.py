@@ -122,8 +122,8 @@ class WarningQueries(ContextQueries):
         rows = self.link.rows("SELECT s.name FROM system s WHERE EXISTS (SELECT 1 FROM job j WHERE j.system_id = s.id)")
         return {row.name for row in rows}
 
-    def without_job(self, patterns: Sequence[str]) -> list[str]:
-        """Messages for the patterns of a config that match no job, or only a former name of one."""
+    def without_job(self, patterns: Sequence[str]) -> dict[str, str]:
+        """Pattern of a config -> message, for those that match no job, or only a former name of one."""
         rows = self.link.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id")
         names = {job_name(row.name, decode_name(row.native_id)): row.id for row in rows}
         now = {job_id: name for name, job_id in names.items()}
@@ -137,7 +137,8 @@ class WarningQueries(ContextQueries):
         ]
         renamed = {old: current[old] for pattern in without for old in matching_names(pattern, current)}
         unknown = [pattern for pattern in without if not matching_names(pattern, current)]
-        return [renamed_text(old, new) for old, new in renamed.items()] + self.unmatched(unknown)
+        texts = {old: renamed_text(old, new) for old, new in renamed.items()}
+        return texts | dict(zip(unknown, self.unmatched(unknown), strict=True))
 
     def unmatched(self, names: Sequence[str]) -> list[str]:
         """Messages for names of the config that no job has, with similar names."""

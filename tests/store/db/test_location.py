@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from console.store.db import client
-from console.store.errors import StoreMissing
+from console.store.errors import StoreMissing, StoreUnusable
 from console.store.queries import open_queries
 from tests.store.ready import open_ready
 
@@ -17,7 +17,7 @@ from tests.store.ready import open_ready
 def test_a_disk_that_is_too_full_for_a_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.store.db.location.free_bytes", lambda _: 12 * 1024)
     (tmp_path / "headway.db").touch()
-    words = r"there is no store at .*headway\.db yet, and its disk is full \(12 KiB are free\): free some, then"
+    words = r"there is no store at .*headway\.db yet, and its disk is full \(12 KiB are free\)\. Fix: free some"
     with pytest.raises(StoreMissing, match=words):
         open_queries(str(tmp_path / "headway.db"))
     with pytest.raises(StoreMissing, match=words), client.client_transaction(str(tmp_path / "missing" / "headway.db")):
@@ -28,7 +28,7 @@ def test_a_store_that_was_moved_away_under_its_engine_is_to_be_put_back(tmp_path
     """A new engine would make an empty one beside it."""
     opened = open_ready(str(tmp_path / "headway.db"))
     (tmp_path / "headway.db").rename(tmp_path / "elsewhere.db")
-    with pytest.raises(StoreMissing, match=r"file is gone: .*headway\.db .*\. Fix: put it back"):
+    with pytest.raises(StoreUnusable, match=r"file is gone: .*Fix: move it back, or restore a copy"):
         open_queries(str(tmp_path / "headway.db"))
     opened.close()
 

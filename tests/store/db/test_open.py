@@ -219,7 +219,7 @@ class TestFile:
             open_database(str(tmp_path / "file" / "headway.db"))
 
     def test_a_missing_store_is_told_to_readers_and_not_made(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreUnusable, match=r'there is no store at .*; "headway engine" makes it'):
+        with pytest.raises(StoreUnusable, match=r'there is no store at .*Fix: start "headway engine"'):
             open_queries(str(tmp_path / "headway.db"))
         assert [] == list(tmp_path.iterdir())
 
@@ -236,7 +236,7 @@ class TestFile:
 
 def test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend(tmp_path: Path) -> None:
     gone = tmp_path / "gone.db"
-    with pytest.raises(StoreUnusable, match=f"file is gone: {gone} .No such file or directory.. Fix: put it back"):
+    with pytest.raises(StoreUnusable, match=f"file is gone: {gone} .No such file or directory.. Fix: move it back"):
         open_read_only(str(gone))
     assert [] == list(tmp_path.iterdir())
 

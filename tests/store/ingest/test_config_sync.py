@@ -198,7 +198,7 @@ def test_what_config_says_of_a_former_name_holds_on_and_is_told(night: Estate, r
     told = f'config names "{EXTRACT}", which is called etl-hosts/db07:extract_some at its source by now'
     assert [one for one in reads.warnings.list_warnings() if one.startswith(told)]
     assert 1 == reads.warnings.config_fault_count()
-    [words] = reads.warnings.without_job([EXTRACT, "etl-hosts/*", LOAD])
+    [words] = reads.warnings.without_job([EXTRACT, "etl-hosts/*", LOAD]).values()
     assert words.startswith(told), "as `headway check` tells it"
     sync(night, replace(WHOLE, dependencies=(), jobs=WHOLE.jobs[:1]))
     assert 0 == reads.warnings.config_fault_count()

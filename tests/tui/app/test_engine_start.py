@@ -51,7 +51,7 @@ async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_th
 
 def test_an_older_store_is_migrated_by_the_engine_that_was_started_and_by_nobody_else() -> None:
     alone, starts = EngineStartup(False), EngineStartup(True)
-    assert alone.explain(OLDER).endswith('older schema 0008; start "headway engine" once: it migrates the store')
+    assert alone.explain(OLDER).endswith('older schema 0008. Fix: start "headway engine" once; it migrates the store')
     assert starts.explain(OLDER).endswith("older schema 0008: the engine started by this console is migrating it")
     for beginning in (alone, starts):
         beginning.failed(OLDER, is_first=True)
