@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from datetime import date, datetime
 
 from console.control.holds.conditions import condition_text
+from console.control.holds.starts import next_start
+from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import Estate, JobFacts
 from console.domain.hold import HoldState
 from console.text.cleaning import clean_line
-from console.timing.formats import local_time
-from console.timing.schedule import instants, schedule_text
+from console.timing.formats import local_time, zoned_time
+from console.timing.schedule import instants, next_instant, schedule_text
 from console.timing.zones import business_window, date_in_window, zone_of
 
 
@@ -51,6 +53,21 @@ def hold_refusal(estate: Estate, job_id: int, due: datetime | None, now: datetim
     if not failed or any(attempt.state not in (HoldState.FAILED, HoldState.PLACING) for attempt in tries):
         return ""
     return max(failed, key=lambda attempt: attempt.ended_at or now).text
+
+
+def empty_hold_warning(estate: Estate, job_id: int, until: datetime, now: datetime) -> list[str]:
+    """That a hold of that job from now until then ends before its next start; nothing if a start falls within it, or
+    none is known."""
+    job = estate.jobs.get(DependencyGraph(estate.jobs, estate.dependencies).unit(job_id))
+    if job is None:
+        return []
+    run = next_start(EstateIndex(estate, now), job, now)
+    known = [run.period_at] if run is not None and run.period_at is not None else []
+    known += [at for at in (next_instant(job.schedule, now),) if at is not None]
+    if not known or min(known) < until:
+        return []
+    starts = zoned_time(min(known), job.zone, now)
+    return [f"the hold ends before the next start of {clean_line(job.name)}, {starts}: it holds no start"]
 
 
 def _unenforceable_text(mode: DependencyMode, name: str, until: str, clock: str) -> str:

@@ -93,14 +93,14 @@ class RequestServer:
         extras: Callable[[int], dict[str, Any]],
         accept_drift: Callable[[int, int | None, str, str], None],
         approved: Callable[[], None],
-        outlasted: Callable[[int, datetime], Sequence[str]],
+        hold_warnings: Callable[[int, datetime], Sequence[str]],
         others: Mapping[str, RequestHandler],
     ) -> None:
         """`extras`: run id -> `previews.rerun_context`. `accept_drift`: job id, newest change shown, person, origin.
-        `outlasted`: job id, end of its hold -> warnings about that end."""
+        `hold_warnings`: job id, end of its hold -> warnings about that end."""
         self._store, self._clock, self._connectors, self._secrets = store, clock, connectors, secrets
         self._extras, self._accept_drift = extras, accept_drift
-        self._approved, self._outlasted = approved, outlasted
+        self._approved, self._hold_warnings = approved, hold_warnings
         self._pool = ThreadPoolExecutor(
             REQUESTS_PER_TARGET * len(connectors.places) + SPARE_THREADS, thread_name_prefix="answer"
         )
@@ -198,7 +198,7 @@ class RequestServer:
             preview = replace(preview, refused=preview.refused or good)
         until = hold_end(ask.parameters) if verb is Verb.HOLD and arguments.get("job_id") is not None else None
         if until is not None:
-            preview = replace(preview, notes=(*self._outlasted(int(arguments["job_id"]), until), *preview.notes))
+            preview = replace(preview, notes=(*self._hold_warnings(int(arguments["job_id"]), until), *preview.notes))
         if takes := place.system.kind.takes.get(verb):
             extras["takes"] = sorted(takes)
         if verb in STARTING:

@@ -10,7 +10,7 @@ import structlog
 
 from connectors.sdk.secrets import SecretStore
 from console.config.estate import Config
-from console.control.holds.warnings import contradicting_clocks, unenforceable_holds
+from console.control.holds.warnings import contradicting_clocks, empty_hold_warning, unenforceable_holds
 from console.control.services.status import services_missed_by_hold
 from console.engine.actions.dispatcher import ActionDispatcher
 from console.engine.actions.in_flight import ActionsInFlight
@@ -172,7 +172,10 @@ class EngineAssembly:
             extras=lambda run_id: rerun_context(store, evaluator.estate(), run_id, clock.now()),
             accept_drift=self._accept_drift,
             approved=self.actions.wake.set,
-            outlasted=lambda job, until: services_missed_by_hold(evaluator.estate(), job, until, clock.now()),
+            hold_warnings=lambda job, until: [
+                *empty_hold_warning(evaluator.estate(), job, until, clock.now()),
+                *services_missed_by_hold(evaluator.estate(), job, until, clock.now()),
+            ],
             others={
                 "plan preview": PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
                 "check look": self.checks.run_now,

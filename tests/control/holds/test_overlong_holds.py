@@ -10,6 +10,7 @@ import pytest
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
+from console.control.holds.warnings import empty_hold_warning
 from console.control.services.status import services_missed_by_hold
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
@@ -122,6 +123,19 @@ def test_what_a_hold_would_cost_is_known_before_it_is_placed(job_id: int, until:
     apart = job(9, "dwh/other", "05:00", expected=minutes(5))
     seen = estate(EXTRACT, LOAD, MART, apart, runs=[done(EXTRACT, "03:10")], feeds=CHAIN, services=[PROMISE])
     assert costs == services_missed_by_hold(seen, job_id, at(until), at("03:40"))
+
+
+@pytest.mark.parametrize(
+    "job_id, until, warned",
+    [(9, "04:50", True), (9, "05:10", False), (2, "03:55", True), (2, "04:01", False), (8, "04:50", False)],
+)
+def test_a_hold_that_ends_before_the_next_start_holds_nothing(job_id: int, until: str, warned: bool) -> None:
+    apart = job(9, "dwh/other", "05:00", expected=minutes(5))
+    no_clock = job(8, "dwh/by-hand", Schedule("none", "", "UTC"))
+    seen = estate(EXTRACT, LOAD, MART, apart, no_clock, runs=[done(EXTRACT, "03:10")], feeds=CHAIN, services=[PROMISE])
+    texts = empty_hold_warning(seen, job_id, at(until), at("03:40"))
+    assert warned is bool(texts)
+    assert all("ends before the next start" in text and text.endswith("it holds no start") for text in texts)
 
 
 def test_what_is_missed_already_is_no_price_of_another_hold() -> None:
