@@ -22,6 +22,7 @@ from console.control.incidents.correlation import (
     last_notification_of,
 )
 from console.control.incidents.decisions import (
+    cause_change_text,
     decide_incident,
     event_text,
     threat_to_day,
@@ -131,7 +132,8 @@ def _decided(
     decision = decide_incident(index, match, threats, verdicts)
     decision = with_shadowed_routes(decision, routes_of_incident(index, match, decision)[1])
     decision, maintenance = with_maintenance(index, match, decision, before)
-    return replace(decision, event="; ".join(filter(None, (event_text(decision, before), maintenance))))
+    events = event_text(decision, before), cause_change_text(match, decision, before), maintenance
+    return replace(decision, event="; ".join(filter(None, events)))
 
 
 def _judgements(

@@ -6,6 +6,7 @@ The store keeps the last notification of each route, so a crash between two eval
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from console.control.alerts import content, suppression
 from console.control.alerts.context import (
@@ -16,7 +17,7 @@ from console.control.alerts.context import (
     resolved_since,
 )
 from console.control.alerts.routing import audience, on_call_route, services_on_route, technical_first
-from console.control.incidents.correlation import parse_last_notification
+from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.decisions import list_names
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
 from console.domain.service import UNMET_PROMISE
@@ -150,10 +151,19 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
     else:
         is_news = bool(unannounced_misses(context, subject, last))
     if is_news:
-        return Notification(subject, route, text, AlertKind.UPDATED, last)
+        return Notification(
+            subject, route, text, AlertKind.UPDATED, last, errors_only=_is_error(context, subject, last)
+        )
     is_repeated = text not in (BUSINESS, SHADOW) and not subject.match.awaits  # there, nothing is left to fix
     again = repeat_reason(context, subject, last) if is_repeated else ""
     return Notification(subject, route, text, AlertKind.REPEATED, last, again) if again else None
+
+
+def _is_error(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+    if last.words == BUSINESS or unannounced_misses(context, subject, last):
+        return False
+    now, before = (notified_content(text).news() for text in (subject.decision.fingerprint, last.fingerprint))
+    return replace(now, errors=()) == replace(before, errors=())
 
 
 def _outlasted(context: AlertContext, subject: AlertSubject, held: SuppressionFacts) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 
-from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, affected_runs, parse_last_notification
+from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, affected_runs, notified_content
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import (
     SHADOW,
@@ -55,7 +55,10 @@ class AlertSubject:
     def notified_days(self) -> frozenset[ServiceDayKey]:
         """Service days that any technical notification named."""
         return frozenset(
-            day for notice in self.notified if notice.words == TECHNICAL for day in _days(notice.fingerprint)
+            day
+            for notice in self.notified
+            if notice.words == TECHNICAL
+            for day in notified_content(notice.fingerprint).services
         )
 
     def values(self) -> dict[str, tuple[str, ...]]:
@@ -80,6 +83,8 @@ class Notification:
     before: RouteNotification | None = None
     because: str = ""
     """Why it is sent again, or to another route."""
+    errors_only: bool = False
+    """True if its only news are errors of jobs that failed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +182,6 @@ def _subject(
         ack=ack if is_valid and not decision.ends_ack else None,
         ack_ended=is_valid and bool(decision.ends_ack),
     )
-
-
-def _days(fingerprint: str) -> frozenset[ServiceDayKey]:
-    try:
-        return parse_last_notification(fingerprint).services
-    except (ValueError, TypeError):
-        return frozenset()
 
 
 def matches_subject(matchers: Matchers, subject: AlertSubject, route: str = "") -> bool:

@@ -23,7 +23,7 @@ from console.control.alerts.context import (
     alert_context_of,
     is_shadow_only,
 )
-from console.control.incidents.correlation import IncidentMatch, LastNotification, parse_last_notification
+from console.control.incidents.correlation import IncidentMatch, notified_content
 from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind
@@ -195,10 +195,7 @@ def _template(
 def _changes(context: AlertContext, notification: Notification) -> str:
     if notification.before is None or notification.because:
         return notification.because
-    try:
-        before = parse_last_notification(notification.before.fingerprint)
-    except (ValueError, TypeError):
-        before = LastNotification("", frozenset(), False)
+    before = notified_content(notification.before.fingerprint)
     decision = notification.subject.decision
     missed = candidates.missed_deadline_note(context, notification, notification.before)
     flapping = suppression.flapping_note(context, decision)

@@ -27,7 +27,7 @@ from console.control.alerts.context import (
     matches_subject,
     resolved_since,
 )
-from console.control.incidents.correlation import notified_as_resolved, parse_last_notification
+from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.decisions import maintenance_of_incident
 from console.control.incidents.titles import is_known_cancellation
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification
@@ -73,9 +73,9 @@ def suppress_silenced(context: AlertContext, notification: Notification) -> Supp
 
 
 def suppress_acknowledged(context: AlertContext, notification: Notification) -> Suppression | None:
-    """Repeats and escalations; news is still sent."""
-    ack = notification.subject.ack
-    if ack is None or notification.kind not in (AlertKind.REPEATED, AlertKind.ESCALATED):
+    """Repeats, escalations and another error without a success in between; other news is still sent."""
+    ack, is_again = notification.subject.ack, notification.kind in (AlertKind.REPEATED, AlertKind.ESCALATED)
+    if ack is None or not (is_again or notification.errors_only):
         return None
     until = zoned_time(ack.until, notification.subject.decision.zone, context.now)
     return Suppression("acknowledgement", f"acknowledged by {clean_line(ack.by)} until {until}", ack.until)
@@ -166,7 +166,7 @@ def _woken(quiet: QuietHours, notification: Notification, until: datetime) -> bo
     before = notification.before
     if before is None or quiet_until(quiet, before.last_at) != until:
         return False
-    return not notified_as_resolved(before.fingerprint)
+    return not notified_content(before.fingerprint).closed
 
 
 GROUP_STAGE = "group"
@@ -337,7 +337,7 @@ def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: Ro
         is_resolved = decision.flaps >= FROM and content.notified_as_healthy(last)
         is_resolved = is_resolved and not content.is_material_change(context, subject, last)
     else:
-        is_resolved = notified_as_resolved(last.fingerprint)
+        is_resolved = notified_content(last.fingerprint).closed
     return is_resolved and not _must_be_known(context, subject, last)
 
 

@@ -24,7 +24,7 @@ from console.control.detection.rules import current_findings
 from console.control.incidents.root_cause import RootCause, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW, began_after, run_time
+from console.control.snapshot.runs import CLOCK_SKEW, began_after, has_started, run_time
 from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import FailureError
@@ -186,16 +186,18 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
 
 
 def _unrepaired(index: EstateIndex, match: IncidentMatch) -> RunFacts | None:
-    """The first run that its roots left red or stale, upstreams first, if all of them are repaired; else None."""
+    """The first run that its roots left red or stale and that is not good yet, upstreams first, if all of them are
+    repaired; else None."""
     roots, incident = match.group.roots(), match.incident
     if incident is None or match.close_reason or match.group.rule or incident.rule:
         return None
     if not roots or not all(_settled(index, root) for root in roots):
         return None
-    runs = [*affected_runs(index, incident), *roots]
-    repaired = {run.job_id: at for run in runs if (at := index.repaired_at(run)) is not None}
+    affected = affected_runs(index, incident)
+    repaired = {run.job_id: at for run in [*affected, *roots] if (at := index.repaired_at(run)) is not None}
     stale = (run for run in match.stale if _read_before(index, run, repaired))
-    broken = {run.job_id: run for run in [*stale, *match.group.red]}
+    retried = (run for run in affected if run.state.is_open and has_started(run))
+    broken = {run.job_id: run for run in [*retried, *stale, *match.group.red]}
     return next((broken[job_id] for job_id in index.graph.ordered(broken)), None)
 
 
@@ -424,14 +426,18 @@ def _age(match: IncidentMatch) -> tuple[bool, datetime, int]:
 
 
 NEW, KNOWN = "new", "known"
+MOST_ERRORS = 3
+"""Different errors of one job that an incident notifies of: more are not news, else messages that always differ would
+notify without end."""
 ServiceDayKey = tuple[str, date]
 """A service day: service name and business date."""
 
 
 class KnownFailure(NamedTuple):
-    """An error with which a job of an incident was notified."""
+    """A way in which a job of an incident failed."""
 
     job: str
+    state: str
     exit_code: int | None
     message: str
     succeeded_at: str
@@ -440,6 +446,19 @@ class KnownFailure(NamedTuple):
     @property
     def error(self) -> FailureError:
         return FailureError(self.exit_code, self.message)
+
+    def differs_from(self, failure: KnownFailure) -> bool:
+        return self.state != failure.state or self.error.differs_from(failure.error)
+
+
+class JobErrors(NamedTuple):
+    """A job that failed with more than one error."""
+
+    job: str
+    notified: int
+    """Number of different errors, at most `MOST_ERRORS`."""
+    after_success: bool
+    """True if the job had succeeded before it failed with the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,9 +472,9 @@ class LastNotification:
     """Routes in shadow: they are notified once it ends."""
     quiet: str = ""
     """Suppressed by a maintenance: "new", if nothing was notified; "known", if only later changes were not."""
-    refailed: tuple[tuple[str, str], ...] = ()
-    """(job, instant of its success) of the jobs that last failed again after a success with another error."""
+    errors: tuple[JobErrors, ...] = ()
     failures: tuple[KnownFailure, ...] = ()
+    """Different failures of each job, oldest first: those notified, and the first one that is not."""
 
     @property
     def heard(self) -> frozenset[ServiceDayKey]:
@@ -464,32 +483,30 @@ class LastNotification:
 
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)
-        optional = [sorted(self.in_shadow), self.quiet, self.refailed, self.failures]
+        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures]
         while optional and not optional[-1]:
             optional.pop()
         return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
 
     def news(self) -> LastNotification:
-        """The content without the routes in shadow, which are not news for the others, and without known errors."""
-        return LastNotification(self.root, self.services, self.closed, refailed=self.refailed)
+        """The content without the routes in shadow, which are not news for the others, and without known failures."""
+        return LastNotification(self.root, self.services, self.closed, errors=self.errors)
+
+    def new_errors(self, before: LastNotification) -> list[JobErrors]:
+        return [error for error in self.errors if error not in before.errors]
 
 
 def last_notification_of(match: IncidentMatch) -> LastNotification | None:
-    """Content of the last notification; None for a new cause. An unreadable fingerprint counts as empty."""
-    if match.incident is None:
-        return None
+    """Content of the last notification; None for a new cause."""
+    return notified_content(match.incident.fingerprint) if match.incident is not None else None
+
+
+def notified_content(fingerprint: str) -> LastNotification:
+    """The content; empty for an unreadable fingerprint, as that of business text."""
     try:
-        return parse_last_notification(match.incident.fingerprint)
+        return parse_last_notification(fingerprint)
     except (ValueError, TypeError):
         return LastNotification("", frozenset(), False)
-
-
-def notified_as_resolved(fingerprint: str) -> bool:
-    """True if the last notification was the resolution; False for a fingerprint of business text."""
-    try:
-        return parse_last_notification(fingerprint).closed
-    except (ValueError, TypeError):
-        return False
 
 
 def parse_last_notification(fingerprint: str) -> LastNotification:
@@ -498,13 +515,13 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
     notified = frozenset((name, date.fromisoformat(business_date)) for name, business_date in days)
     optional: list[Any] = [[], "", [], []]
     optional[: len(rest)] = rest
-    shadow, quiet, refailed, failures = optional
+    shadow, quiet, errors, failures = optional
     return LastNotification(
         root,
         notified,
         bool(closed),
         tuple(shadow),
         str(quiet),
-        tuple((job, at) for job, at in refailed),
+        tuple(JobErrors(*error) for error in errors),
         tuple(KnownFailure(*failure) for failure in failures),
     )

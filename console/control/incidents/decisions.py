@@ -8,6 +8,7 @@ maintenance nothing is notified: the incident is open, with the reason; if it ou
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,8 +19,10 @@ from connectors.sdk.states import RunState
 from console.control.incidents.changes import MOST_ROOTS, change_lines
 from console.control.incidents.correlation import (
     KNOWN,
+    MOST_ERRORS,
     NEW,
     IncidentMatch,
+    JobErrors,
     KnownFailure,
     LastNotification,
     ServiceDayKey,
@@ -56,10 +59,6 @@ from console.timing.maintenance import (
     maintenance_of_jobs,
     maintenance_of_target,
 )
-
-MOST_ERRORS = 3
-"""Different errors of one job that an incident notifies of: more are not news, else messages that always differ would
-notify without end."""
 
 
 def count_flaps(index: EstateIndex, match: IncidentMatch) -> tuple[int, datetime | None]:
@@ -163,8 +162,8 @@ def decide_incident(
     """The incident to write, without its notifications. `threats`: of this match, by service day."""
     before = last_notification_of(match)
     notified = frozenset(threats) | (before.services if before else frozenset())
-    cause, (failures, refailed) = notified_cause(index, match), _failures(index, match, before)
-    content = LastNotification(cause, notified, bool(match.close_reason), refailed=refailed, failures=failures)
+    cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
+    content = LastNotification(cause, notified, bool(match.close_reason), errors=errors, failures=failures)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     root, zone = match.group.root, _zone(index, match, services)
     current = match.to_repair
@@ -229,43 +228,50 @@ def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | Non
         return "resolved"
     if match.reopened:
         return "reopened"
-    return ", ".join(_news_of_cause(before, now))
+    return ", ".join(_news_of_cause(before, now, {True: "failed again after a success, with another error"}))
 
 
-def _news_of_cause(before: LastNotification, now: LastNotification) -> list[str]:
+_ANOTHER_ERROR = {True: "failed again after a success, with another error", False: "failed with another error"}
+
+
+def _news_of_cause(
+    before: LastNotification, now: LastNotification, texts: Mapping[bool, str] = _ANOTHER_ERROR
+) -> list[str]:
+    """`texts`: by whether the job had succeeded in between."""
     news = [f"root cause is {now.root}"] if now.root != before.root else []
-    jobs = ", ".join(job for job, _ in now.refailed) if now.refailed != before.refailed else ""
-    return news + ([f"failed again after a success, with another error: {jobs}"] if jobs else [])
+    for after_success, text in texts.items():
+        jobs = [error.job for error in now.new_errors(before) if error.after_success is after_success]
+        news += [f"{text}: {', '.join(jobs)}"] if jobs else []
+    return news
 
 
 def _failures(
     index: EstateIndex, match: IncidentMatch, before: LastNotification | None
-) -> tuple[tuple[KnownFailure, ...], tuple[tuple[str, str], ...]]:
-    """Errors with which the red jobs were notified, and the jobs that last failed again, after a success, with an error
-    that is not among them. A retry that fails differently is not news, and neither is a known error after a success."""
+) -> tuple[tuple[KnownFailure, ...], tuple[JobErrors, ...]]:
+    """Different failures of the red jobs, and the jobs notified of more than one error. A known error is not news."""
     if match.close_reason or match.group.target is not None:
-        return (before.failures, before.refailed) if before is not None else ((), ())
-    stored = before.failures if before is not None and not match.reopened else ()
+        return (before.failures, before.errors) if before is not None else ((), ())
+    is_continued = before is not None and not match.reopened
     failures: dict[str, list[KnownFailure]] = {}
-    for failure in stored:
-        failures.setdefault(failure.job, []).append(failure)
-    red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if run.state.is_red}
-    refailed = []
+    for known_failure in before.failures if before is not None and is_continued else ():
+        failures.setdefault(known_failure.job, []).append(known_failure)
+    errors = {error.job: error for error in before.errors} if before is not None and is_continued else {}
+    red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if index.is_red_now(run)}
     for run in red.values():
         name = index.name(run.job_id)
         if name not in failures and len(failures) >= MOST_ROOTS:
             continue
         error, success = _error(index, run), _last_success(index, run)
-        failure = KnownFailure(name, *error, success.isoformat() if success is not None else "")
+        failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
         known = failures.setdefault(name, [failure])
         if known[-1].error == FailureError(None, ""):  # it is reported later than the failure
             known[-1] = failure
-        elif failure.succeeded_at > known[-1].succeeded_at:
-            is_news = len(known) < MOST_ERRORS and all(error.differs_from(each.error) for each in known)
-            refailed += [(name, failure.succeeded_at)] if is_news else []
-            known[-1:] = [known[-1], failure] if is_news else [known[-1]._replace(succeeded_at=failure.succeeded_at)]
-    errors = tuple(chain.from_iterable(failures.values()))
-    return errors, tuple(refailed) or (before.refailed if before is not None else ())
+        elif len(known) <= MOST_ERRORS and all(failure.differs_from(each) for each in known):
+            if len(known) < MOST_ERRORS:
+                after_success = failure.succeeded_at > known[-1].succeeded_at
+                errors[name] = JobErrors(name, len(known) + 1, after_success)
+            known.append(failure)
+    return tuple(chain.from_iterable(failures.values())), tuple(errors.values())
 
 
 def _error(index: EstateIndex, run: RunFacts) -> FailureError:
@@ -290,6 +296,20 @@ def _cause_kind(match: IncidentMatch) -> str:
     if match.group.shared:
         return "shared"
     return "check" if match.group.check else "rule" if cause_rule(match) else "run"
+
+
+def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: LastNotification | None) -> str:
+    """Timeline entry of a change of its cause that no notification has to name; empty without one."""
+    incident = match.incident
+    if before is None or incident is None or match.to_repair is None or decision.closed or decision.reopened:
+        return ""
+    now = parse_last_notification(decision.fingerprint)
+    is_changed = decision.title != incident.title and now.root == before.root and not match.group.rule
+    texts = [f"cause is now: {decision.title}"] if is_changed else []
+    counts, counts_before = (Counter(failure.job for failure in each.failures) for each in (now, before))
+    jobs = [job for job, count in counts.items() if count > MOST_ERRORS >= counts_before[job]]
+    texts += [f"not notified of further errors of {job}: {MOST_ERRORS} different ones were notified" for job in jobs]
+    return "; ".join(texts)
 
 
 def event_text(decision: IncidentDecision, before: LastNotification | None) -> str:

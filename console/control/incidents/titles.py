@@ -78,7 +78,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
             return clean_line(f"{name} was {by}{_green_upstream(index, match, zone)}")
         why = _why(index, root)
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}{_green_upstream(index, match, zone)}"
-    if match.unrepaired is not None:
+    if match.unrepaired is not None and index.is_stale(match.unrepaired):
         return f"{name} ran on bad data{_green_upstream(index, match, zone)}"
     if match.group.words:
         return clean_line(match.group.words, REASON_LIMIT)
@@ -116,7 +116,8 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     if match.group.shared and match.unrepaired is None:
         return f"many jobs blame one {identity_blame(match.group.shared)}"
     if root is None or not root.state.is_red:
-        return f"{name} ran on bad data" if match.unrepaired is not None else name
+        is_stale = match.unrepaired is not None and index.is_stale(match.unrepaired)
+        return f"{name} ran on bad data" if is_stale else name
     if cancelled_by(index, root):
         return f"{name} was cancelled by {clean_line(index.estate.cancels[root.id].by)} through Headway"
     known = root.exit_code is not None and root.state is not RunState.MISSED
@@ -171,7 +172,7 @@ def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
         return clean_line(match.awaits_words, REASON_LIMIT)
     if match.group.evidence and match.unrepaired is None:
         return match.group.evidence
-    if match.unrepaired is not None and not match.unrepaired.state.is_red:
+    if match.unrepaired is not None and not match.unrepaired.state.is_red and index.is_stale(match.unrepaired):
         return "it read data that its upstream had not finished"
     if root is None or not root.state.is_red:
         return match.incident.reason if match.incident else ""

@@ -527,6 +527,16 @@ def test_a_rerun_that_fails_with_another_error_without_a_success_stays_acknowled
     rerun(one, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
     assert [] == told(one, "03:33")
     assert 1 in one.estate.notifications.acks
+    assert [("acknowledgement", "acknowledged by ann until 06:00 UTC")] == held(one)
+    assert [("updated", "oncall")] == told(one, "06:01")
+    assert "Failed with another error: hosts/extract" in only(one).notices[0].body
+
+
+def test_an_acknowledgement_does_not_suppress_a_service_that_is_affected_beside_another_error() -> None:
+    one = acknowledged_with_a_stale_load()
+    one.estate = replace(one.estate, services=(*one.estate.services, service("orders", "07:00", EXTRACT)))
+    rerun(one, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [("updated", "oncall")] == told(one, "03:33")
 
 
 def alternate(one: Ledger, acknowledged: bool) -> list[tuple[str, str]]:
