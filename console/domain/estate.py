@@ -228,7 +228,7 @@ class IncidentFacts:
     """Fingerprint of the last notification; a changed one is an update."""
     member_job_ids: frozenset[int] = frozenset()
     """Empty where only runs of the members are known."""
-    hurt_run_ids: frozenset[int] | None = None
+    affected_run_ids: frozenset[int] | None = None
     """Members with role root, red, stale or repaired; None: all members."""
     title: str = ""
     """The last title; kept when the root is good again."""

@@ -49,7 +49,7 @@ class ConnectorPool:
         self._shared: dict[int, Connector] = {}
         """Connectors for actions and requests."""
         self._locks = {target_id: threading.Lock() for target_id in places}
-        self._questions: Counter[int] = Counter()
+        self._requests: Counter[int] = Counter()
         self._counting = threading.Lock()
 
     def open(self, place: ConnectorTarget) -> Connector:
@@ -57,7 +57,7 @@ class ConnectorPool:
         return place.system.kind.open(place.system.options, place.target, self._secrets)
 
     @contextmanager
-    def asked(self, target_id: int, seconds: float = math.inf) -> Iterator[Connector]:
+    def exclusive(self, target_id: int, seconds: float = math.inf) -> Iterator[Connector]:
         """The target's connector for actions and requests, held exclusively; waits at most this long. Raises
         ConnectorError, KeyError."""
         place, lock = self.places[target_id], self._locks[target_id]
@@ -76,22 +76,22 @@ class ConnectorPool:
             lock.release()
 
     @contextmanager
-    def question(self, target_id: int, seconds: float) -> Iterator[Connector]:
-        """As `asked`, for a request that a person waits for; fails if too many wait already. Raises ConnectorError,
+    def for_request(self, target_id: int, seconds: float) -> Iterator[Connector]:
+        """As `exclusive`, for a request that a person waits for; fails if too many wait already. Raises ConnectorError,
         KeyError."""
         with self._counting:
-            if self._questions[target_id] >= REQUESTS_PER_TARGET:
+            if self._requests[target_id] >= REQUESTS_PER_TARGET:
                 name = self.places[target_id].name
                 raise SystemUnreachable(
                     f"{name}: {REQUESTS_PER_TARGET} requests wait for it already. Fix: try again later"
                 )
-            self._questions[target_id] += 1
+            self._requests[target_id] += 1
         try:
-            with self.asked(target_id, seconds) as connector:
+            with self.exclusive(target_id, seconds) as connector:
                 yield connector
         finally:
             with self._counting:
-                self._questions[target_id] -= 1
+                self._requests[target_id] -= 1
 
     def close(self, until: float = math.inf) -> None:
         """Closes idle connectors; one that hangs is abandoned once `time.monotonic` reaches `until`."""

@@ -136,7 +136,7 @@ class Ledger:
                 root_target_id=each.root_target_id, root_check=each.root_check,
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
                 member_job_ids=frozenset(key[0] for key in members if key in ids),
-                hurt_run_ids=frozenset(
+                affected_run_ids=frozenset(
                     ids[key] for key, role in members.items() if key in ids and role != "threatened"),
                 business_date=each.business_date, opened_at=old.opened_at if old else now,
                 failed_since=each.failed_since,

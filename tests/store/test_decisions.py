@@ -439,7 +439,7 @@ def test_an_open_incident_is_seen_with_the_runs_that_it_hurts(served: Estate) ->
     decide(served, incidents=(incident(),))
     [one] = load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
     assert (1, "run:1:2026-11-20T03:10:00Z", 1, frozenset({1}), frozenset({1}), "f1", at("03:12")) == (
-        one.id, one.key, one.root_job_id, one.member_run_ids, one.hurt_run_ids, one.fingerprint, one.failed_since,
+        one.id, one.key, one.root_job_id, one.member_run_ids, one.affected_run_ids, one.fingerprint, one.failed_since,
     )  # fmt: skip
 
 

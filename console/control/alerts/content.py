@@ -533,12 +533,12 @@ class DigestPlan:
 
 
 def plan_digest(
-    waiting: Sequence[PendingAlert], let: int, last_digest: datetime | None, limit: int, now: datetime
+    waiting: Sequence[PendingAlert], sent_last_minute: int, last_digest: datetime | None, limit: int, now: datetime
 ) -> DigestPlan:
-    """`let`: number sent alone in the last minute. `waiting`: oldest first."""
+    """The alerts to send alone, and the rest as a digest. `waiting`: oldest first."""
     urgent = [alert for alert in waiting if alert.urgent]
     deferrable = [alert for alert in waiting if not alert.urgent]
-    room = max(limit - let - len(urgent), 0)
+    room = max(limit - sent_last_minute - len(urgent), 0)
     alone, rest = deferrable[:room], deferrable[room:]
     ids = tuple(sorted(alert.id for alert in (*urgent, *alone)))
     if not rest:

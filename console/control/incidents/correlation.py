@@ -225,7 +225,7 @@ class _ClosedIncidents:
     def parent_of(self, group: RootCause) -> int | None:
         """The incident that closed last of those that affected this run."""
         incidents = [incident for incident in self._left if group.root is not None and self._is_soon(incident, group)]
-        incidents = [each for each in incidents if group.root and group.root.id in (each.hurt_run_ids or ())]
+        incidents = [each for each in incidents if group.root and group.root.id in (each.affected_run_ids or ())]
         return incidents[-1].id if incidents else None
 
     def _is_soon(self, incident: IncidentFacts, group: RootCause) -> bool:
@@ -276,14 +276,14 @@ def root_run_of(index: EstateIndex, incident: IncidentFacts) -> RunFacts | None:
 
 def affected_runs(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]:
     """Current state of the runs that were notified as root, red, stale or repaired."""
-    run_ids = incident.member_run_ids if incident.hurt_run_ids is None else incident.hurt_run_ids
+    run_ids = incident.member_run_ids if incident.affected_run_ids is None else incident.affected_run_ids
     return [run for run_id in sorted(run_ids) if (run := index.run_by_id(run_id)) is not None]
 
 
 def _same_cause(incident: IncidentFacts, groups: Sequence[RootCause]) -> int | None:
     """Position of the group with the incident's own root, else of the one in which its root is a symptom."""
     if incident.shared:
-        return next((place for place, group in enumerate(groups) if group.told_by == incident.id), None)
+        return next((place for place, group in enumerate(groups) if group.incident_id == incident.id), None)
     for place, group in enumerate(groups):
         if incident.id in group.explains:
             return place
@@ -389,7 +389,7 @@ def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
 
 
 def _parted(index: EstateIndex, incident: IncidentFacts, groups: Sequence[RootCause]) -> dict[int, int]:
-    affected = incident.hurt_run_ids or frozenset()
+    affected = incident.affected_run_ids or frozenset()
     if not incident.shared:
         return {}
     places = (place for place, group in enumerate(groups) if group.root is not None and group.root.id in affected)

@@ -71,7 +71,7 @@ class RootCause:
     """Service days lost without a failure: then the root is their terminal, whose run may not exist."""
     lost_by: int | None = None
     """Job that loses the time of such days; None if none is clearly the cause."""
-    told_by: int | None = None
+    incident_id: int | None = None
     """Open incident of a shared root."""
     explains: tuple[int, ...] = ()
     """Open incidents about lost service days that this cause explains."""
@@ -382,7 +382,7 @@ def _belongs(index: EstateIndex, incident: IncidentFacts, group: RootCause) -> b
     if blamed_identity(index, group) == incident.shared or _fails_with(index, incident, group):
         return True
     own = {run.id for run in group.red if run.job_id == group.root.job_id}
-    affected = incident.hurt_run_ids or frozenset()
+    affected = incident.affected_run_ids or frozenset()
     if not own & affected:
         return False
     runs = [run for run_id in affected if (run := index.run_by_id(run_id)) is not None]
@@ -398,7 +398,7 @@ def _fails_with(index: EstateIndex, incident: IncidentFacts, group: RootCause) -
 
 
 def _joined(
-    index: EstateIndex, groups: Sequence[RootCause], shared: str, told_by: int | None, evidence: str = ""
+    index: EstateIndex, groups: Sequence[RootCause], shared: str, incident_id: int | None, evidence: str = ""
 ) -> RootCause:
     first = min(groups, key=lambda group: group.since)
     red = {(run.job_id, run.period_key): run for group in groups for run in group.red}
@@ -413,7 +413,7 @@ def _joined(
         shared=shared,
         causes=causes,
         evidence=evidence,
-        told_by=told_by,
+        incident_id=incident_id,
     )
 
 

@@ -96,7 +96,7 @@ class ActionSender:
     def _at(self, doing: str, action: ActionRow) -> Iterator[Connector]:
         place = self._connectors.places.get(action.target_id)
         name = place.name if place is not None else action.system
-        with self._in_flight.at(f"{doing} {name}"), self._connectors.asked(action.target_id) as connector:
+        with self._in_flight.at(f"{doing} {name}"), self._connectors.exclusive(action.target_id) as connector:
             yield connector
 
     def shown(self, text: str) -> str:

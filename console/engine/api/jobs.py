@@ -60,7 +60,7 @@ class LogDifferenceHandlers:
         run = actions.run_ref(self._store, run_id, arguments.get("attempt_id"))
         if run is None or run.target_id not in self._connectors.places:
             return {"good_error": f"the system of run {run_id} is not in the config of the running engine"}
-        with self._connectors.question(run.target_id, 2 * FETCH_SECONDS) as connector:
+        with self._connectors.for_request(run.target_id, 2 * FETCH_SECONDS) as connector:
             text = self._text(connector, run.ref)
             good_text, good_run = self._good(connector, run_id)
         return asdict(log_difference(text, good_text)) | good_run

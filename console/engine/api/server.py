@@ -192,7 +192,7 @@ class RequestServer:
                 " text. Fix: pass the name under which the job reads it"
             )
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
-        with self._connectors.question(native.target_id, ANSWER_SECONDS) as connector:
+        with self._connectors.for_request(native.target_id, ANSWER_SECONDS) as connector:
             preview = fetch_preview(connector, place, ask, ANSWER_SECONDS)
         if good := conflicts.mark_refusal(self._store, verb, arguments.get("run_id")):
             preview = replace(preview, refused=preview.refused or good)
@@ -211,7 +211,7 @@ class RequestServer:
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
         native = self._native_ref(arguments)
-        with self._connectors.question(native.target_id, ANSWER_SECONDS) as connector:
+        with self._connectors.for_request(native.target_id, ANSWER_SECONDS) as connector:
             chunk = connector.log(native.ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
         return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 

@@ -54,7 +54,7 @@ class ProbeHandlers:
         began = time.monotonic()
         result: dict[str, Any] = {"target": place.name, "reachable": False, "version": "", "rights": [], "error": ""}
         try:
-            with self._connectors.question(place.target_id, ANSWER_SECONDS) as connector:
+            with self._connectors.for_request(place.target_id, ANSWER_SECONDS) as connector:
                 probe = connector.probe(ANSWER_SECONDS)
             version = self._shown(probe.version)
             rights = map_texts([asdict(right) for right in probe.rights], self._shown)

@@ -127,7 +127,7 @@ class Evaluator:
         """time.monotonic() of the next full evaluation."""
         self._quarantine = Quarantine()
         self._compared = DefinitionChanges(store)
-        self._foresee = ServiceForecaster()
+        self._forecaster = ServiceForecaster()
         self._is_judging = False
         self.wake = threading.Event()
         self.pulse = Pulse()
@@ -150,7 +150,7 @@ class Evaluator:
     @property
     def unforeseen(self) -> str:
         """Services that are forecast by sums of usual durations, as text; empty if all are simulated."""
-        return self._foresee.trouble
+        return self._forecaster.trouble
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Runs until `stopping`. Errors are raised: the supervisor restarts the worker and reports them."""
@@ -184,7 +184,7 @@ class Evaluator:
         if not is_whole_due and self._before is not None and len(estate.jobs) == len(self._before.jobs):
             part = part_to_evaluate(self._before, estate, seen.changed, self._cache)
         with gc_disabled(part is estate):
-            decisions = self._judged(part, now)
+            decisions = self._evaluated(part, now)
         if decisions is None:
             return PAUSE_SECONDS
         if part is not estate:
@@ -208,7 +208,7 @@ class Evaluator:
         self._whole_at = due_at if part is estate else min(self._whole_at, due_at)
         return max(self._whole_at - time.monotonic(), 0.05)
 
-    def _judged(self, estate: Estate, now: datetime) -> Decisions | None:
+    def _evaluated(self, estate: Estate, now: datetime) -> Decisions | None:
         """The decisions; None if part of the estate fails, which the next step leaves out."""
         try:
             decisions = self._decide(estate, now)
@@ -224,14 +224,14 @@ class Evaluator:
     def _decide(self, estate: Estate, now: datetime) -> Decisions:
         """The decisions. If they notify, decides again with the log tails that the notifications show and with the
         definitions of the last good runs."""
-        decisions = evaluate(estate, now, cache=self._cache, foresee=self._foresee)
+        decisions = evaluate(estate, now, cache=self._cache, foresee=self._forecaster)
         new = [incident for incident in decisions.incidents if incident.notices or incident.event]
         roots = [incident.root_run_id for incident in new if incident.root_run_id is not None]
         causes = [run_id for incident in new for run_id in incident.cause_run_ids]
         if causes:
             with_pasts = replace(estate, pasts=last_good_of_runs(self._store, causes))
             tails = store_logs.tails_of(self._store, roots)
-            decisions = evaluate(with_pasts, now, log_tails=tails, cache=self._cache, foresee=self._foresee)
+            decisions = evaluate(with_pasts, now, log_tails=tails, cache=self._cache, foresee=self._forecaster)
         return self._render(self._compared.again(decisions, estate.jobs))
 
     def estate(self) -> Estate:

@@ -156,7 +156,7 @@ class PlanProposer:
 
     def _preview(self, target_id: int, step: DraftStep, request: ActionSpec) -> DraftStep:
         try:
-            with self._connectors.question(target_id, PREVIEW_SECONDS) as connector:
+            with self._connectors.for_request(target_id, PREVIEW_SECONDS) as connector:
                 preview = fetch_preview(connector, self._connectors.places[target_id], request, PREVIEW_SECONDS)
         except ConnectorError as error:
             return replace(step, trouble=self._shown(str(error)))

@@ -6,7 +6,7 @@ from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionPr
 from console.domain.ids import instant, optional_instant
 from console.store.db.session import Row
 from console.store.errors import NotFound
-from console.store.queries.base import ContextQueries, preview_parts, stored_preview, visible_state
+from console.store.queries.base import ContextQueries, preview_parts, stored_preview, clean_name
 from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
 
@@ -90,13 +90,13 @@ def _view(row: Row) -> ActionDetailView:
     return from_row(
         ActionDetailView,
         row,
-        period=visible_state(row.period_key or ""),
+        period=clean_name(row.period_key or ""),
         native_verb=str(preview.get("verb", "")),
         native_summary=summary,
         scope=str(preview.get("scope", "")),
         sends=sends,
         notes=notes,
-        native_ref=visible_state(row.native_ref),
+        native_ref=clean_name(row.native_ref),
         proof=proof,
     )
 

@@ -153,7 +153,7 @@ def run_visibility(state: str, evidence: str, target_id: int, stale: dict[int, d
     return RunVisibility(state, evidence, stale[target_id])
 
 
-def visible_state(stored: str) -> str:
+def clean_name(stored: str) -> str:
     """A raw name, such as a period key or native reference, cleaned for display."""
     return clean_line(decode_name(stored))
 

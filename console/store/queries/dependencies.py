@@ -10,7 +10,7 @@ from console.domain.check import CheckHistory, CheckState, ResultSpan
 from console.domain.dependency import Requirement, UpstreamCondition, UpstreamPeriod, UpstreamRun
 from console.domain.ids import instant, micros, optional_instant
 from console.store.db.read_connection import ReadConnection
-from console.store.queries.base import visible_state
+from console.store.queries.base import clean_name
 
 REQUIREMENT_COLUMNS = "d.condition, d.check_name, d.period, d.calendar, d.within_s, d.gate, d.need"
 
@@ -59,7 +59,7 @@ def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[Upstream
         (job_id, micros(at), MAX_PAST_RUNS),
     )
     return tuple(
-        UpstreamRun(row.id, visible_state(row.period_key), row.business_date, instant(row.sort_us), row.state,
+        UpstreamRun(row.id, clean_name(row.period_key), row.business_date, instant(row.sort_us), row.state,
                     row.evidence, row.reason, bool(row.stale_read), optional_instant(row.ended_us))
         for row in reversed(rows)
     )  # fmt: skip

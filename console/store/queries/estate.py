@@ -11,7 +11,7 @@ from console.domain.service import is_in_doubt
 from console.domain.switches import SystemPause
 from console.store.db.lease import is_provably_dead, living_holder, stuck_text
 from console.store.db.session import Row
-from console.store.queries.base import ContextQueries, ReadStore, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, clean_name
 from console.store.queries.services import ServiceQueries
 from console.store.queries.watched_jobs import watched_condition
 from console.store.row_values import from_row
@@ -118,7 +118,7 @@ class EstateQueries(ContextQueries):
             row for row in rows if row.failing_since_us is not None or (row.id in stale and row.last_ok_us is not None)
         ]
         sick.sort(key=lambda row: (row.last_ok_us or 0, row.id))
-        return tuple((f"{row.system}/{visible_state(row.name)}", optional_instant(row.last_ok_us)) for row in sick)
+        return tuple((f"{row.system}/{clean_name(row.name)}", optional_instant(row.last_ok_us)) for row in sick)
 
     def systems(self) -> list[TargetView]:
         """Every target, by system and name."""
@@ -172,7 +172,7 @@ def _target(row: Row, jobs: int, pause: SystemPause | None) -> TargetView:
     return from_row(
         TargetView,
         row,
-        name=visible_state(row.name),
+        name=clean_name(row.name),
         jobs=jobs,
         pause=pause,
         capabilities=tuple(filter(None, row.capabilities.split(","))),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from console.domain.finding import FindingView
 from console.store.db.session import Row
-from console.store.queries.base import ContextQueries, visible_state
+from console.store.queries.base import ContextQueries, clean_name
 from console.store.row_values import from_row, json_object
 
 MAX_FINDINGS = 200
@@ -52,4 +52,4 @@ class FindingQueries(ContextQueries):
 def _finding(row: Row) -> FindingView:
     evidence = json_object(row.evidence)
     texts = {name: str(evidence.get(name, "")) for name in ("seen", "threshold", "source")}
-    return from_row(FindingView, row, period_key=visible_state(row.period_key), **texts)
+    return from_row(FindingView, row, period_key=clean_name(row.period_key), **texts)

@@ -19,7 +19,7 @@ from console.domain.ids import instant, micros, optional_instant
 from console.store.db.session import Row
 from console.store.errors import ItemNotFound
 from console.store.names import encode_name
-from console.store.queries.base import ContextQueries, ReadStore, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, clean_name
 from console.store.queries.dependencies import REQUIREMENT_COLUMNS, check_results, parse_requirement, past_runs
 from console.store.queries.jobs import JobQueries
 from console.store.queries.services import MemberQueries
@@ -85,7 +85,7 @@ class HoldQueries(ContextQueries):
             raise ItemNotFound(job.name, f"{job.name} has no run {period}; headway run lists its known runs")
         at = now if run is None or run.period_us is None else instant(run.period_us)
         date = business_date or (run.business_date if run is not None else "")
-        period_key = visible_state(run.period_key) if run is not None else ""
+        period_key = clean_name(run.period_key) if run is not None else ""
         return GateView(job.id, job.name, date, at, period_key, self._upstreams(job.id, date, at))
 
     def gate_zone(self, job_id: int) -> tuple[str, str]:
@@ -170,10 +170,10 @@ def _upstream(row: Row, run: Row | None, stale: dict[int, datetime | None]) -> U
         row.target_id in stale,
     )  # fmt: skip
     return upstream if run is None else replace(
-        upstream, run_id=run.id, period_key=visible_state(run.period_key), state=run.state, evidence=run.evidence,
+        upstream, run_id=run.id, period_key=clean_name(run.period_key), state=run.state, evidence=run.evidence,
         reason=run.reason, stale_read=bool(run.stale_read),
     )  # fmt: skip
 
 
 def _hold(row: Row) -> HoldView:
-    return from_row(HoldView, row, reason=HoldReason(row.reason), period_key=visible_state(row.period_key))
+    return from_row(HoldView, row, reason=HoldReason(row.reason), period_key=clean_name(row.period_key))

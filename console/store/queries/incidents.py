@@ -23,7 +23,7 @@ from console.domain.service import instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
-from console.store.queries.base import ContextQueries, ReadStore, run_visibility, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, run_visibility, clean_name
 from console.store.queries.findings import FindingQueries
 from console.store.row_values import from_row, parse_object, parse_reasons
 
@@ -248,7 +248,7 @@ def _member(row: Row, state: str, evidence: str) -> MemberView:
     return from_row(
         MemberView,
         row,
-        period_key=visible_state(row.period_key),
+        period_key=clean_name(row.period_key),
         state=state,
         evidence=evidence,
         observed=optional_instant(row.observed_us or None),

@@ -55,10 +55,10 @@ SqlConditions = tuple[list[str], list[Any]]
 
 
 class FilterMatch(NamedTuple):
-    """The jobs of a filter: among `ids` (None: any), where the conditions `told` hold too."""
+    """The jobs of a filter: among `ids` (None: any), where the `job_conditions` hold too."""
 
     ids: set[int] | None
-    told: SqlConditions
+    job_conditions: SqlConditions
 
 
 MAX_HISTORY = 60
@@ -120,7 +120,7 @@ class JobQueries(ContextQueries):
 
     def _by_attention(self, wanted: JobFilter, meant: FilterMatch, is_back: bool, whole: bool) -> Iterator[int]:
         """Rank by rank along the index (attention, sort_us, job_id): no sorting, and a page stops early."""
-        where, values = _and(self._of_latest(wanted), meant.told)
+        where, values = _and(self._of_latest(wanted), meant.job_conditions)
         joins = self._joins(" ".join(where))
         down = "ASC" if is_back else "DESC"
         for rank in sorted(self._ranks(wanted), reverse=is_back):
@@ -134,7 +134,7 @@ class JobQueries(ContextQueries):
                     yield job_id
 
     def _walk_order(self, wanted: JobFilter, meant: FilterMatch, order: str, whole: bool) -> Iterator[int]:
-        where, values = _and(self._of_latest(wanted), meant.told)
+        where, values = _and(self._of_latest(wanted), meant.job_conditions)
         joins = self._joins(f"{' '.join(where)} {order}")
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         tail = f"{joins}{condition} ORDER BY {order}"
@@ -164,19 +164,19 @@ class JobQueries(ContextQueries):
 
     def match_jobs(self, wanted: JobFilter) -> FilterMatch:
         """The jobs matching the filter's conditions on jobs, not on runs."""
-        where, values = told = self._of_jobs(wanted)
+        where, values = job_conditions = self._of_jobs(wanted)
         ids: set[int] | None = None
         if where:
             rows = self.link.rows(f"SELECT j.id FROM job j WHERE {' AND '.join(where)} LIMIT {FEW_JOBS + 1}", values)
             if len(rows) <= FEW_JOBS:
-                ids, told = {row.id for row in rows}, ([], [])
+                ids, job_conditions = {row.id for row in rows}, ([], [])
         if wanted.services or wanted.tiers:
             below = self._below(wanted.services, wanted.tiers)
             ids = below if ids is None else ids & below
         if wanted.not_services:
             ids = {row.id for row in self.link.stream("SELECT id FROM job")} if ids is None else ids
             ids -= self._below(wanted.not_services, ())
-        return FilterMatch(ids, told)
+        return FilterMatch(ids, job_conditions)
 
     def _of_jobs(self, wanted: JobFilter) -> SqlConditions:
         where: list[str] = []

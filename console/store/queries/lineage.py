@@ -14,7 +14,7 @@ from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import encode_name
-from console.store.queries.base import ContextQueries, run_visibility, visible_state
+from console.store.queries.base import ContextQueries, run_visibility, clean_name
 from console.store.queries.dependencies import roots_awaited
 from console.store.row_values import from_row
 
@@ -132,7 +132,7 @@ class LineageQueries(ContextQueries):
                 expected[row.id] = replace(
                     job,
                     state="unknown" if row.evidence == "stale" else row.state,
-                    period_key=visible_state(row.period_key),
+                    period_key=clean_name(row.period_key),
                     at=instant(row.sort_us),
                     before=job.state,
                     before_at=job.at,
@@ -144,7 +144,7 @@ class LineageQueries(ContextQueries):
         runs: dict[int, list[LineageRun]] = {}
         rows = self.link.by_keys(_LATEST_RUNS, sorted(job_ids), (MAX_LATEST_RUNS,))
         for row in rows:
-            run = from_row(LineageRun, row, period_key=visible_state(row.period_key))
+            run = from_row(LineageRun, row, period_key=clean_name(row.period_key))
             runs.setdefault(row.job_id, []).append(run)
         newest = {latest[0].id: latest[0].job_id for latest in runs.values()}
         for run_id, context in self.link.by_keys(_INPUTS, sorted(newest)):
@@ -185,7 +185,7 @@ def _job(row: Row, stale: dict[int, datetime | None]) -> LineageJob:
     shown = visible.state if row.state else ""
     at_us = next((at for at in (row.ended_us, row.started_us, row.sort_us) if at is not None), None)
     is_red = bool(shown) and RunState(shown).is_red
-    key = visible_state(row.period_key or "")
+    key = clean_name(row.period_key or "")
     return LineageJob(
         row.id, row.name, row.system, shown, is_red, key, optional_instant(at_us), row.run_id,
         stale_since=visible.stale_since,

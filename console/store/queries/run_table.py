@@ -99,9 +99,9 @@ class RunTableQueries(ContextQueries):
         """Job by job, some at a time, each with its runs along their index: a page stops early without sorting all
         runs."""
         meant, direction = self.jobs.match_jobs(wanted), "DESC" if is_back else "ASC"
-        condition = f" WHERE {' AND '.join(meant.told[0])}" if meant.told[0] else ""
+        condition = f" WHERE {' AND '.join(meant.job_conditions[0])}" if meant.job_conditions[0] else ""
         rows = self.link.stream(
-            f"SELECT j.id FROM job j{condition} ORDER BY j.name {direction}, j.id {direction}", meant.told[1]
+            f"SELECT j.id FROM job j{condition} ORDER BY j.name {direction}, j.id {direction}", meant.job_conditions[1]
         )
         jobs = (row.id for row in rows if meant.ids is None or row.id in meant.ids)
         where, values = self._of_runs_table(wanted)
@@ -125,7 +125,7 @@ class RunTableQueries(ContextQueries):
             ids = list(meant.ids)
             runs = f"{{keys}} CROSS JOIN run r WHERE {' AND '.join(['r.job_id = k.a', *where])}"
             return lambda sql, values: self.link.by_keys(sql.format(runs=runs), ids, values), values
-        conditions, more = meant.told
+        conditions, more = meant.job_conditions
         if conditions:  # the plus keeps the walk along the order of time
             where = [*where, f"+r.job_id IN (SELECT j.id FROM job j WHERE {' AND '.join(conditions)})"]
         if meant.ids is not None:

@@ -9,7 +9,7 @@ from console.domain.run import AttemptView, RunRow, RunView
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.queries.actions import ActionQueries
-from console.store.queries.base import ContextQueries, ReadStore, run_visibility, visible_state
+from console.store.queries.base import ContextQueries, ReadStore, run_visibility, clean_name
 from console.store.queries.findings import FindingQueries
 from console.store.queries.incidents import IncidentQueries
 from console.store.row_values import from_row, json_object
@@ -74,7 +74,7 @@ class RunQueries(ContextQueries):
         )
         return RunView(
             row=row,
-            attempts=tuple(from_row(AttemptView, one, native_ref=visible_state(one.native_ref)) for one in attempts),
+            attempts=tuple(from_row(AttemptView, one, native_ref=clean_name(one.native_ref)) for one in attempts),
             log=log.text if log is not None else "",
             log_error=log.error if log is not None else "no log was fetched",
             log_cut=log is not None and bool(log.cut),
@@ -94,4 +94,4 @@ class RunQueries(ContextQueries):
 def run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
     """`stale`: of `ReadStore.stale_targets`."""
     shown = run_visibility(row.state, row.evidence, row.target_id, stale)
-    return from_row(RunRow, row, period_key=visible_state(row.period_key), **shown._asdict())
+    return from_row(RunRow, row, period_key=clean_name(row.period_key), **shown._asdict())

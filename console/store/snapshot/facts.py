@@ -383,6 +383,6 @@ def _incident(row: Row, members: Sequence[Row]) -> IncidentFacts:
         member_run_ids=frozenset(member.run_id for member in members),
         member_job_ids=frozenset(member.job_id for member in members),
         business_date=date.fromisoformat(row.business_date),
-        hurt_run_ids=frozenset(member.run_id for member in members if member.role in AFFECTED_ROLES),
+        affected_run_ids=frozenset(member.run_id for member in members if member.role in AFFECTED_ROLES),
         shared=row.root_shared,
     )

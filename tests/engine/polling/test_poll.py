@@ -143,9 +143,9 @@ def test_after_a_surprise_the_next_poll_uses_a_new_connection(bench: Bench) -> N
 
 
 def test_after_a_surprise_what_people_ask_uses_a_new_connection(bench: Bench) -> None:
-    with pytest.raises(ZeroDivisionError), bench.parts.connectors.asked(bench.poller.target_id) as first:
+    with pytest.raises(ZeroDivisionError), bench.parts.connectors.exclusive(bench.poller.target_id) as first:
         raise ZeroDivisionError
-    with bench.parts.connectors.asked(bench.poller.target_id) as second:
+    with bench.parts.connectors.exclusive(bench.poller.target_id) as second:
         assert first is not second
 
 

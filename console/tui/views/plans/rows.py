@@ -325,11 +325,11 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
     says = closed or f"{name} closes once what starts by itself has run"
     return [
         heading("saved", says),
-        *(joined_segments(("saved", at), _step_state(reason, ctx)) for at, reason in enumerate(view.services)),
+        *(joined_segments(("saved", at), _service_line(reason, ctx)) for at, reason in enumerate(view.services)),
     ]
 
 
-def _step_state(service: AffectedServiceView, ctx: RenderContext) -> list[Segment]:
+def _service_line(service: AffectedServiceView, ctx: RenderContext) -> list[Segment]:
     """ "● Supply plan  due 06:30, expected 05:56  on time"."""
     mark, label, style = ctx.mark("timeliness", service.timeliness)
     expected = f", expected {ctx.hm(service.expected, service.zone)}" if service.expected is not None else ""

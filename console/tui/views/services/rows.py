@@ -40,7 +40,7 @@ def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
     return _bar_text(view, ctx, width), "plain" if view.timeliness == Timeliness.ON_TIME else style
 
 
-def worst_state(view: ServiceView) -> datetime | None:
+def latest_finish(view: ServiceView) -> datetime | None:
     """The p95 of its finish; of an older store the p90."""
     return view.p95 or view.late or view.expected
 
@@ -48,7 +48,7 @@ def worst_state(view: ServiceView) -> datetime | None:
 def _bar_text(view: ServiceView, ctx: RenderContext, width: int) -> str:
     ahead, fan = ctx.sign("ahead"), ctx.sign("fan")
     likely = max(view.expected or ctx.now, ctx.now)
-    latest = max(worst_state(view) or likely, likely)
+    latest = max(latest_finish(view) or likely, likely)
     line = int(width * CELLS_BEFORE_DEADLINE) if view.deadline > ctx.now else 0
     start = min(ctx.now, view.deadline)
     scale = (view.deadline - ctx.now) / line if line else max(latest - start, timedelta(minutes=1)) / (width - 1)
@@ -308,7 +308,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
         known.append((f"delivered {ctx.hm(view.delivered, view.zone)}", "plain"))
     elif view.is_promised and view.expected is not None:
         expected = f"expected {ctx.hm(view.expected, view.zone)}"
-        latest = worst_state(view)
+        latest = latest_finish(view)
         slip = f" to {ctx.hm(latest, view.zone)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
