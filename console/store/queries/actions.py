@@ -6,7 +6,7 @@ from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionPr
 from console.domain.ids import instant, optional_instant
 from console.store.db.session import Row
 from console.store.errors import NotFound
-from console.store.queries.base import ContextQueries, preview_parts, stored_preview, clean_name
+from console.store.queries.base import ContextQueries, clean_name, preview_parts, stored_preview
 from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
 

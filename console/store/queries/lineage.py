@@ -14,7 +14,7 @@ from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import encode_name
-from console.store.queries.base import ContextQueries, run_visibility, clean_name
+from console.store.queries.base import ContextQueries, clean_name, run_visibility
 from console.store.queries.dependencies import roots_awaited
 from console.store.row_values import from_row
 

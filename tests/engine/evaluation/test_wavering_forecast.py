@@ -38,7 +38,7 @@ class Wavering:
 @pytest.fixture
 def wavering(bench: Bench) -> Wavering:
     said = Wavering()
-    bench.parts.evaluator._foresee = said  # type: ignore[assignment]
+    bench.parts.evaluator._forecaster = said  # type: ignore[assignment]
     bench.scheduler.attempt("extract", "a1", RunState.RUNNING, present() - timedelta(minutes=1))
     bench.turn()
     return said
