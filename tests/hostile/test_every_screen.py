@@ -13,6 +13,7 @@ import console.tui.dialogs
 import console.tui.frame
 import console.tui.views
 from console.tui.app.app import make_screen
+from console.tui.dialogs.confirm import Confirmation, SendScreen
 from tests.hostile.console import Desk, drive
 from tests.hostile.world import World
 from tests.hostile.written import PLAN
@@ -20,7 +21,7 @@ from tests.hostile.written import PLAN
 Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
 SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
-ABSTRACT = {"HeadwayScreen", "Overlay", "SendScreen"}
+ABSTRACT = {"HeadwayScreen", "Overlay", "SendScreen", "Confirmation"}
 """What others are made of."""
 
 
@@ -147,14 +148,14 @@ WAYS: dict[str, Way] = {
     "ShadowScreen": keys("6", "S"),
     "AuditScreen": keys(":", *"audit", "enter"),
     "DraftScreen": draft,
-    "StartPlanScreen": begin,
+    "PlanConfirmation": begin,
     "StartedScreen": plan,
-    "PreviewScreen": preview,
+    "ActionConfirmation": preview,
     "WhatIfScreen": what_if,
-    "BackfillsScreen": backfills,
+    "BackfillChoice": backfills,
     "AskScreen": keys("F"),
     "PickScreen": approvals,
-    "ApproveScreen": approve,
+    "ApprovalConfirmation": approve,
     "JumpScreen": keys(":"),
     "TextScreen": keys("2", "i"),
     "WallboardScreen": wallboard,
@@ -162,15 +163,21 @@ WAYS: dict[str, Way] = {
 
 
 def screens() -> set[str]:
-    """The class of every screen, except those that others are made of."""
+    """The class of every screen, and of every subject of a confirmation, except those that others are made of."""
     classes = set[str]()
     for package in (console.tui.frame, console.tui.dialogs, console.tui.views):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             loaded = importlib.import_module(module.name)
             classes |= {
-                name for name, value in vars(loaded).items() if isinstance(value, type) and issubclass(value, Screen)
+                name
+                for name, value in vars(loaded).items()
+                if isinstance(value, type) and issubclass(value, Screen | Confirmation)
             }
     return {name for name in classes if not name.startswith("Modal") and name != "Screen"} - ABSTRACT
+
+
+def shown(screen: Screen[object]) -> str:
+    return type(screen.subject if isinstance(screen, SendScreen) else screen).__name__
 
 
 def test_every_screen_has_a_way_to_it() -> None:
@@ -182,7 +189,7 @@ def test_every_screen_has_a_way_to_it() -> None:
 def test_a_screen_shows_hostile_texts_as_text(written: World, name: str, size: tuple[int, int]) -> None:
     async def steps(desk: Desk) -> None:
         await WAYS[name](desk)
-        await desk.until(lambda: type(desk.app.screen).__name__ == name, name)
+        await desk.until(lambda: shown(desk.app.screen) == name, name)
         desk.check()
         await to_the_end(desk)
 

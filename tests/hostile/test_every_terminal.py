@@ -12,7 +12,7 @@ from tests.pty.terminal import Terminal
 
 TRIES = 4
 ELSEWHERE = {
-    "StartPlanScreen",  # opens over a plan that an engine proposed
+    "PlanConfirmation",  # opens over a plan that an engine proposed
     "WallboardScreen",  # a program of its own, below
 }
 INCIDENT, JOB, RUN = ("2", "enter"), ("3", "down", "enter"), ("3", "down", "enter", "enter")
@@ -36,12 +36,12 @@ WALK: dict[str, tuple[tuple[str, ...], str]] = {
     "AuditScreen": ((":", *"audit", "enter"), "AUDIT"),
     "DraftScreen": (("2", "r"), "PLAN"),
     "StartedScreen": ((":", *"plan 901", "enter"), "PLAN 901"),
-    "PreviewScreen": ((*JOB, "r"), "RERUN"),
+    "ActionConfirmation": ((*JOB, "r"), "RERUN"),
     "WhatIfScreen": ((*JOB, "W"), "WHAT IF"),
-    "BackfillsScreen": ((*JOB, "B"), "BACKFILLS"),
+    "BackfillChoice": ((*JOB, "B"), "BACKFILLS"),
     "AskScreen": (("F",), "FREEZE"),
     "PickScreen": (("?",), "keys of"),
-    "ApproveScreen": (("A", "enter"), "APPROVE"),
+    "ApprovalConfirmation": (("A", "enter"), "APPROVE"),
     "JumpScreen": ((":",), "Esc back"),
     "TextScreen": (("2", "i"), '"id"'),
 }

@@ -383,9 +383,10 @@ class HeadwayApp(ConsoleApp, inherit_bindings=False):
         self.push_screen(LineageScreen(job, blast))
 
     def open_order(self, order: ActionIntent) -> None:
-        from console.tui.views.actions.preview import PreviewScreen
+        from console.tui.dialogs.confirm import SendScreen
+        from console.tui.views.actions.preview import ActionConfirmation
 
-        self.push_screen(PreviewScreen(order))
+        self.push_screen(SendScreen(ActionConfirmation(order)))
 
     def open_draft(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None:
         from console.tui.views.plans.proposal import DraftScreen

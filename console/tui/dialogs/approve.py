@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from connectors.sdk.states import Verb
-from console.tui.dialogs.confirm import SendScreen
+from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
-from console.tui.frame import cells, header_footer
+from console.tui.frame import cells
 from console.tui.frame.clock_format import format_span
 from console.tui.frame.context import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest, send_order
@@ -43,19 +43,18 @@ def open_approval(screen: HeadwayScreen, approval: ApprovalView) -> None:
             key, digest = approval.key, approval.digest
             send_order(screen, "approve", lambda requests: requests.approve(key, digest), order, done, "not approved")
 
-    screen.board.push_screen(ApproveScreen(approval), answered)
+    screen.board.push_screen(SendScreen(ApprovalConfirmation(approval)), answered)
 
 
-class ApproveScreen(SendScreen[bool]):
-    """Returns True if the user approves."""
+class ApprovalConfirmation(Confirmation):
+    """The dialog returns True if the user approves."""
 
     SEND: ClassVar[str] = "Approve"
     DOES: ClassVar[str] = "approve"
+    HANG: ClassVar[int] = cells.LABEL_WIDTH
 
     def __init__(self, approval: ApprovalView) -> None:
-        super().__init__()
         self.approval = approval
-        self.pane.hang = cells.LABEL_WIDTH
 
     @property
     def about(self) -> tuple[str, str]:
@@ -71,37 +70,38 @@ class ApproveScreen(SendScreen[bool]):
         if self.approval.words:
             self._offer()
         else:
-            self.say("asking its scheduler for a preview…")
+            self.box.say("asking its scheduler for a preview…")
             approval = self.approval
             intent = ActionIntent(Verb(approval.verb), approval.job, approval.run_id, approval.job_id,
                                   parameters=approval.parameters)  # fmt: skip
             PendingRequest(
-                self, "preview", lambda requests: requests.preview(intent.request()), self._previewed, self._failed
+                self.box, "preview", lambda requests: requests.preview(intent.request()), self._previewed, self._failed
             )
 
     def _previewed(self, answer: EngineAnswer) -> None:
         if answer.ok:
             self.approval = self.approval.previewed(answer.data)
-            self.say("")
+            self.box.say("")
             self._show()
             self._offer()
         else:
             self._failed(answer.error)
 
     def _failed(self, text: str) -> None:
-        self.say(f"not known: {text}")
+        self.box.say(f"not known: {text}")
         self._offer()
 
     def _offer(self) -> None:
-        self.offer_sending("the engine checks it again and sends")
+        self.box.offer_sending("the engine checks it again and sends")
 
     def _show(self) -> None:
-        clock, approval, now = self.ctx.clock, self.approval, self.ctx.now
+        ctx, approval = self.box.ctx, self.approval
+        clock, now = ctx.clock, ctx.now
         ends = f", in {format_span(approval.until - now)}; after that" if approval.until > now else ":"
         until = f"{clock.hm(approval.until, now)}{ends} it must be requested again"
         rows = [*approval.told, ("requested", clock.hms(approval.requested)), ("until", until)]
-        self.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))
+        self.box.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))
 
-    def send(self) -> None:
-        if not header_footer.is_small(self.app.size):
-            self.dismiss(True)
+    def may_send(self) -> bool:
+        self.box.dismiss(True)
+        return False

@@ -1,12 +1,13 @@
-"""The base of every dialog that sends something: "Back" is selected, Enter alone goes back, one key sends.
+"""The dialog of everything that is sent: "Back" is selected, Enter alone goes back, one key sends.
 
-For a job that is not declared safe its name is typed; where a rule needs a reason, the reason is typed.
+What it is about is given to it as a `Confirmation`. For a job that is not declared safe its name is typed; where a rule
+needs a reason, the reason is typed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -26,7 +27,6 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import Column, FixedRows, TableRow
 
-ConfirmResult = TypeVar("ConfirmResult")
 CHOICES = (Column("", 20, 1), Column("", 20, 1, flex=1))
 NAME_PROMPT, WRONG_NAME = "type the name shown above, then Enter", "that is not the name"
 
@@ -45,27 +45,15 @@ class Choices(Grid):
             super().action_move(way)
 
 
-class SendScreen(Overlay[ConfirmResult]):
-    """Subclasses send in `put`, called in the request thread, and show the outcome in `gone`."""
+class Confirmation:
+    """What a `SendScreen` is about. It sends in `put`, called in the request thread, and shows the outcome in
+    `gone`."""
 
-    WHERE = "preview"
-    DEFAULT_CSS = """
-    SendScreen #choices { height: auto; max-height: 6; margin-top: 1; }
-    SendScreen.-tight #choices { margin-top: 0; }
-    """
     SEND: ClassVar[str] = "Send"
     DOES: ClassVar[str] = "send"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.key = new_action_key()
-        self.sent = self.turned_down = False
-        self.why = ""
-        self.wants_why = False
-        self.message = ""
-        self.pane = Pane(id="plan")
-        self.pane.wrapped = True
-        self.grid = Choices(self.pane)
+    HANG: ClassVar[int] = 0
+    """Indent of wrapped lines of its text."""
+    box: SendScreen
 
     def put(self, requests: EngineRequests) -> Any:
         raise NotImplementedError
@@ -74,16 +62,7 @@ class SendScreen(Overlay[ConfirmResult]):
 
     def refused(self, reason: str) -> None:
         """The engine refused it; nothing was sent."""
-        self.say(reason)
-
-    def alarm(self) -> str:
-        header = self.board.header
-        frozen = header_footer.banner_text(header, "", self.ctx) if header is not None and header.frozen else ""
-        return super().alarm() or frozen
-
-    @property
-    def stops_demo(self) -> bool:
-        return not self.sent or self.turned_down
+        self.box.say(reason)
 
     @property
     def about(self) -> tuple[str, str]:
@@ -98,18 +77,57 @@ class SendScreen(Overlay[ConfirmResult]):
     def names(self) -> tuple[str, ...]:
         return ()
 
+    def may_send(self) -> bool:
+        """False while it cannot be sent, or is sent in another way."""
+        return True
+
+    def begin(self) -> None:
+        """The box is open; only "Back" can be chosen yet."""
+
+    def decides(self, key: Any) -> bool:
+        """True if it did what the chosen line says."""
+        return False
+
+    def fetch(self) -> None: ...
+
+
+class SendScreen(Overlay[Any]):
+    WHERE = "preview"
+    DEFAULT_CSS = """
+    SendScreen #choices { height: auto; max-height: 6; margin-top: 1; }
+    SendScreen.-tight #choices { margin-top: 0; }
+    """
+
+    def __init__(self, subject: Confirmation) -> None:
+        super().__init__()
+        self.subject, subject.box = subject, self
+        self.key = new_action_key()
+        self.sent = self.turned_down = False
+        self.why = ""
+        self.wants_why = False
+        self.message = ""
+        self.pane = Pane(id="plan")
+        self.pane.wrapped, self.pane.hang = True, subject.HANG
+        self.grid = Choices(self.pane)
+
+    def alarm(self) -> str:
+        header = self.board.header
+        frozen = header_footer.banner_text(header, "", self.ctx) if header is not None and header.frozen else ""
+        return super().alarm() or frozen
+
+    @property
+    def stops_demo(self) -> bool:
+        return not self.sent or self.turned_down
+
     @property
     def prompt(self) -> str:
-        return f"type {self.names[0]}"
+        return f"type {self.subject.names[0]}"
 
     @property
     def typed_first(self) -> str:
         if not self.is_attached or not self.line.display:
             return ""
         return "enter a reason" if self.wants_why else self.prompt
-
-    def may_send(self) -> bool:
-        return True
 
     def ask_preview(
         self, intent: ActionIntent, text: str, then: Callable[[EngineAnswer], None], failed: Callable[[str], None]
@@ -133,13 +151,10 @@ class SendScreen(Overlay[ConfirmResult]):
         self.paint_title("")
         self.offer([("back", "Back", "nothing is sent")])
         self._foot()
-        self.begin()
+        self.subject.begin()
 
     def fitted(self) -> None:
         self._foot()
-
-    def begin(self) -> None:
-        """The box is open; only "Back" can be chosen yet."""
 
     @property
     def line(self) -> Input:
@@ -155,27 +170,27 @@ class SendScreen(Overlay[ConfirmResult]):
             self.grid.focus()
 
     def offer_sending(self, says: str) -> None:
-        if self.must_type:
+        if self.subject.must_type:
             self._open_line(f"{self.prompt} to send it")
             self.say(NAME_PROMPT)
             return
-        self.offer([("back", "Back", "nothing is sent"), ("send", self.SEND, says)])
-        self.paint_title(f"{self._key('down')} then {self._key('enter')}: {self.DOES} ")
+        self.offer([("back", "Back", "nothing is sent"), ("send", self.subject.SEND, says)])
+        self.paint_title(f"{self.key_name('down')} then {self.key_name('enter')}: {self.subject.DOES} ")
 
     def paint_title(self, how: str) -> None:
-        what, subject = self.about
+        what, subject = self.subject.about
         self.bar("box-title").show([(f"{what} ", "key"), (subject, "strong")], [(how, "key")])
 
-    def _key(self, key: str) -> str:
+    def key_name(self, key: str) -> str:
         return key_table.key_label(key, self.ctx.plain)
 
     def _foot(self) -> None:
         if not self.is_attached:
             return
         label = "back; the sent action continues" if self.sent and not self.turned_down else "nothing is sent"
-        hints = [KeyHint(self._key("enter"), "choose", 1), KeyHint(self.key_for("back"), label)]
+        hints = [KeyHint(self.key_name("enter"), "choose", 1), KeyHint(self.key_for("back"), label)]
         if self.pane.virtual_size.height > self.pane.size.height:
-            hints.insert(0, KeyHint(self._key("pagedown"), "more below", style="mark"))
+            hints.insert(0, KeyHint(self.key_name("pagedown"), "more below", style="mark"))
         self.foot(*hints, message=self.message)
 
     def say(self, text: str) -> None:
@@ -205,7 +220,9 @@ class SendScreen(Overlay[ConfirmResult]):
         self._decide(self.grid.key)
 
     def _decide(self, key: Any) -> None:
-        if key == "send" and not self.must_type:
+        if self.subject.decides(key):
+            return
+        if key == "send" and not self.subject.must_type:
             self.send()
         elif key == "back":
             self.dismiss(None)
@@ -217,10 +234,10 @@ class SendScreen(Overlay[ConfirmResult]):
             self.why = text
             if text:
                 self.send()
-        elif text in self.names:
+        elif text in self.subject.names:
             self.send()
         elif text:
-            self.say(f"{WRONG_NAME}: {self.names[0]}")
+            self.say(f"{WRONG_NAME}: {self.subject.names[0]}")
 
     @on(Input.Changed)
     def corrected(self) -> None:
@@ -230,7 +247,7 @@ class SendScreen(Overlay[ConfirmResult]):
 
     def send(self) -> None:
         """Sends the request to the engine, once."""
-        if self.sent or not self.may_send() or header_footer.is_small(self.app.size):
+        if self.sent or header_footer.is_small(self.app.size) or not self.subject.may_send():
             return
         self.sent, self.turned_down = True, False
         self.line.display = False
@@ -240,17 +257,26 @@ class SendScreen(Overlay[ConfirmResult]):
 
         def sent(answer: Any) -> None:
             if self.is_attached:
-                self.gone(answer)
+                self.subject.gone(answer)
 
-        self.board.ask_engine(f"send {self.key}", self.put, sent, self._not_sent, self._order)
+        self.board.ask_engine(f"send {self.key}", self.subject.put, sent, self._not_sent, self.order)
 
     @property
-    def _order(self) -> str:
-        return f"{self.about[0].lower()} {self.about[1]}"
+    def order(self) -> str:
+        """The request, as a notice names it."""
+        what, subject = self.subject.about
+        return f"{what.lower()} {subject}"
+
+    def fetch(self) -> None:
+        self.subject.fetch()
+
+    def tick(self) -> None:
+        super().tick()
+        self.fetch()
 
     def _not_sent(self, error: Exception) -> None:
         if not self.is_attached:
-            self.board.show_notice(f"{self._order}: it was NOT sent: {error}", "bad")
+            self.board.show_notice(f"{self.order}: it was NOT sent: {error}", "bad")
         elif isinstance(error, ReasonNeeded):
             self.sent, self.wants_why = False, True
             self._open_line("enter a reason, then Enter sends")
@@ -258,4 +284,4 @@ class SendScreen(Overlay[ConfirmResult]):
         else:
             self.turned_down = True
             self.offer([("back", "Back", "nothing was sent")])
-            self.refused(str(error) or type(error).__name__)
+            self.subject.refused(str(error) or type(error).__name__)

@@ -11,7 +11,7 @@ import console.tui
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.screen import HeadwayScreen
 
-THREE_CLASSES = {"PreviewScreen", "ApproveScreen", "StartPlanScreen", "BackfillsScreen", "JumpScreen"}
+THREE_CLASSES = {"JumpScreen"}
 """Dialogs over a base of their own. The set may only shrink."""
 
 

@@ -10,11 +10,11 @@ from textual.keys import _character_to_key
 
 from console.config import key_table
 from console.tui.dialogs.ask import AskScreen
+from console.tui.dialogs.confirm import SendScreen
 from console.tui.dialogs.overlay import Overlay, TextScreen
 from console.tui.dialogs.palette import PickScreen
 from console.tui.dialogs.what_if import WhatIfScreen
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.views.actions.preview import PreviewScreen
 from console.tui.views.actions.screen import ActionScreen, ActionsScreen
 from console.tui.views.audit import AuditScreen
 from console.tui.views.holds import HoldsScreen
@@ -55,7 +55,7 @@ BUILT: dict[str, type[HeadwayScreen] | type[Overlay[Any]]] = {
     "lineage": LineageScreen,
     "tonight": TonightScreen,
     "ask": AskScreen,
-    "preview": PreviewScreen,
+    "preview": SendScreen,
     "pick": PickScreen,
     "text": TextScreen,
     "wallboard": WallboardScreen,

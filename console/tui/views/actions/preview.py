@@ -11,7 +11,7 @@ from console.domain.conf import parse_conf, split_conf
 from console.domain.incident import step_refusal
 from console.domain.job import Safety
 from console.tui.dialogs.ask import AskScreen
-from console.tui.dialogs.confirm import SendScreen
+from console.tui.dialogs.confirm import Confirmation
 from console.tui.frame.cells import SegmentLines
 from console.tui.frame.context import EngineAnswer, EngineRequests
 from console.tui.frame.engine_request import PendingRequest
@@ -22,11 +22,12 @@ CONF_CHOICE = ("conf", "With a conf", "parameters as NAME=VALUE words or JSON; s
 BACK_CHOICE = ("back", "Back", "nothing is sent")
 
 
-class PreviewScreen(SendScreen[None]):
+class ActionConfirmation(Confirmation):
     """Requests the preview, lets the user decide, sends once, and shows the result."""
 
+    HANG = preview_lines.PREVIEW_LABEL
+
     def __init__(self, order: ActionIntent) -> None:
-        super().__init__()
         self.order = order
         self.preview: dict[str, Any] | None = None
         self.overlap: str | None = None
@@ -34,7 +35,6 @@ class PreviewScreen(SendScreen[None]):
         self.typed_conf = ""
         self.waits = False
         """Whether the sent action waits before it reaches the scheduler."""
-        self.pane.hang = preview_lines.PREVIEW_LABEL
 
     @property
     def about(self) -> tuple[str, str]:
@@ -62,23 +62,23 @@ class PreviewScreen(SendScreen[None]):
 
     def begin(self) -> None:
         text = f"asking the engine for a preview: {verb_label(self.order.verb)}…"
-        self.ask_preview(self.order, text, self._previewed, self._failed)
+        self.box.ask_preview(self.order, text, self._previewed, self._failed)
 
     def _failed(self, text: str) -> None:
-        self.pane.show_runs([[("no preview: ", "bad"), (text, "plain")], [("nothing was sent", "dim")]])
+        self.box.pane.show_runs([[("no preview: ", "bad"), (text, "plain")], [("nothing was sent", "dim")]])
 
     def _previewed(self, answer: EngineAnswer) -> None:
         if not answer.ok:
             self._failed(answer.error)
             return
         self.preview = answer.data
-        self.pane.show_runs(self._lines(answer.data))
+        self.box.pane.show_runs(self._lines(answer.data))
         refused = step_refusal(answer.data, self.order.verb)
-        if self.board.header is not None and self.board.header.frozen:
-            self.offer([("back", "Back", "nothing can be sent while all is frozen")])
+        if self.box.board.header is not None and self.box.board.header.frozen:
+            self.box.offer([("back", "Back", "nothing can be sent while all is frozen")])
         elif refused:
             again = [CONF_CHOICE] if self._takes_conf and self.typed_conf else []
-            self.offer([("back", "Back", "nothing can be sent: " + refused), *again])
+            self.box.offer([("back", "Back", "nothing can be sent: " + refused), *again])
         elif self._overlaps:
             self._offer_ways(
                 ("queue", "Send when it ends", "sent once when the current run has ended"),
@@ -89,55 +89,60 @@ class PreviewScreen(SendScreen[None]):
         elif self._takes_conf:
             self._offer_ways(("anyway", self.SEND, "type the name first" if self.must_type else ""))
         else:
-            self.offer_sending(str(answer.data.get("summary", "")))
+            self.box.offer_sending(str(answer.data.get("summary", "")))
 
     def _offer_ways(self, *ways: tuple[str, str, str]) -> None:
-        self.offer([BACK_CHOICE, *ways, *([CONF_CHOICE] if self._takes_conf else [])])
-        self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
+        self.box.offer([BACK_CHOICE, *ways, *([CONF_CHOICE] if self._takes_conf else [])])
+        self.box.paint_title(f"{self.box.key_name('down')} {self.box.key_name('enter')} chooses ")
 
     @property
     def _takes_conf(self) -> bool:
         return "conf" in (self.preview or {}).get("takes", ())
 
     def _with_conf(self, text: str | None) -> None:
-        if text is None or self.sent:
+        if text is None or self.box.sent:
             return
         self.typed_conf, conf = text, parse_conf(split_conf(text))
         parameters = {name: value for name, value in self.order.parameters.items() if name != "conf"}
         self.order = self.order._replace(parameters=parameters | ({"conf": conf} if conf else {}))
         self.preview, self.overlap = None, None
-        self.offer([BACK_CHOICE])
+        self.box.offer([BACK_CHOICE])
         self.begin()
 
     def _lines(self, preview: Mapping[str, Any]) -> SegmentLines:
-        why = self.why or self.order.why
+        why = self.box.why or self.order.why
         lines: SegmentLines = [[("  why      ", "dim"), (why, "plain")]] if why else []
         warned: SegmentLines = [[(self.order.builds_on, "bad")], []] if self.order.builds_on else []
-        return [*warned, *preview_lines.preview_lines(preview, self.ctx, self.order.verb), *lines]
+        return [*warned, *preview_lines.preview_lines(preview, self.box.ctx, self.order.verb), *lines]
 
-    def _decide(self, key: Any) -> None:
+    def decides(self, key: Any) -> bool:
         if key == "withdraw":
-            order = f"withdraw {self._order}"
+            order = f"withdraw {self.box.order}"
             PendingRequest(
-                self, "withdraw", lambda requests: requests.withdraw(self.key), self._withdrawn, self.say, order
+                self.box,
+                "withdraw",
+                lambda requests: requests.withdraw(self.box.key),
+                self._withdrawn,
+                self.box.say,
+                order,
             )
-            return
+            return True
         if key == "conf":
             says = "parameters: NAME=VALUE words or a JSON object, no secret; empty removes them"
-            box = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
-            self.board.push_screen(box, self._with_conf)
-            return
+            dialog = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
+            self.box.board.push_screen(dialog, self._with_conf)
+            return True
         if key not in ("queue", "allow", "anyway"):
-            super()._decide(key)
-            return
+            return False
         self.overlap = key if key != "anyway" else None
         if self.must_type:
-            self.offer_sending("")
+            self.box.offer_sending("")
         else:
-            self.send()
+            self.box.send()
+        return True
 
     def put(self, requests: EngineRequests) -> None:
-        requests.act(self.order.request(self.preview, self.why, self.overlap), self.key)
+        requests.act(self.order.request(self.preview, self.box.why, self.overlap), self.box.key)
 
     def gone(self, answer: Any) -> None:
         self.fetch()
@@ -146,38 +151,38 @@ class PreviewScreen(SendScreen[None]):
         """Shows the reason above the preview, or the action of another user in progress."""
         super().refused(reason)
         if self.preview is not None:
-            self.pane.show_runs([[("not sent: ", "bad"), (reason, "plain")], [], *self._lines(self.preview)])
+            self.box.pane.show_runs([[("not sent: ", "bad"), (reason, "plain")], [], *self._lines(self.preview)])
         self.fetch()
 
     # watching
 
     def fetch(self) -> None:
-        if self.sent:
+        if self.box.sent:
             run_id = self.order.run_id
-            self.board.ask_for(self, "actions", lambda reads: reads.actions.list_actions(run_id=run_id), self._watch)
+            self.box.board.ask_for(
+                self.box, "actions", lambda reads: reads.actions.list_actions(run_id=run_id), self._watch
+            )
 
     def _watch(self, actions: Sequence[ActionView]) -> None:
-        if not self.is_attached:
+        if not self.box.is_attached:
             return
         self.watched = tuple(actions)
-        own = next((action for action in actions if action.key == self.key), None)
+        own = next((action for action in actions if action.key == self.box.key), None)
         about = (action for action in actions if self.order.run_id is not None or action.job_id == self.order.job_id)
         running = (action for action in about if action.state in IN_FLIGHT_STATES)
         waits = own is not None and own.state == "requested" and bool(own.words)
         if waits != self.waits:
             self.waits = waits
             back = ("back", "Back", "the sent action continues without this dialog")
-            self.offer([back, ("withdraw", "Withdraw", "it has not been sent yet")] if waits else [back])
+            self.box.offer([back, ("withdraw", "Withdraw", "it has not been sent yet")] if waits else [back])
         latest = own or max(running, key=lambda action: action.requested, default=None)
-        if self.preview is not None and (latest is not None or not self.message):
-            self.pane.show_runs(preview_lines.result_lines(latest, self.preview, self.ctx, mine=own is not None))
+        if self.preview is not None and (latest is not None or not self.box.message):
+            self.box.pane.show_runs(
+                preview_lines.result_lines(latest, self.preview, self.box.ctx, mine=own is not None)
+            )
 
     def _withdrawn(self, answer: EngineAnswer) -> None:
-        self.say("" if answer.ok else f"not withdrawn: {answer.error}")
-        self.fetch()
-
-    def tick(self) -> None:
-        super().tick()
+        self.box.say("" if answer.ok else f"not withdrawn: {answer.error}")
         self.fetch()
 
 

@@ -9,7 +9,7 @@ from connectors.sdk.states import Verb
 from console.domain import job
 from console.domain.job import CardView, JobView
 from console.tui.dialogs.ask import AskScreen
-from console.tui.dialogs.confirm import SendScreen
+from console.tui.dialogs.confirm import Confirmation
 from console.tui.dialogs.palette import ANSWER_COLUMNS, PaletteChoice, PickScreen, confirm
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.context import EngineAnswer
@@ -150,11 +150,10 @@ NO_BACKFILL = "no native backfill is in progress"
 MORE_BACKFILLS = "headway plan backfill JOB --from DATE --to DATE --native makes one"
 
 
-class BackfillsScreen(SendScreen[None]):
+class BackfillChoice(Confirmation):
     """Lists the scheduler's backfills; choosing one opens the preview of that change."""
 
     def __init__(self, job: str, job_id: int) -> None:
-        super().__init__()
         self.intent = ActionIntent(Verb.BACKFILL, job, job_id=job_id, parameters={"do": "list", "of": "job"})
 
     @property
@@ -162,13 +161,13 @@ class BackfillsScreen(SendScreen[None]):
         return "BACKFILLS", self.intent.job
 
     def begin(self) -> None:
-        self.ask_preview(self.intent, "asking its scheduler for its backfills…", self._listed, self._failed)
+        self.box.ask_preview(self.intent, "asking its scheduler for its backfills…", self._listed, self._failed)
 
     def may_send(self) -> bool:
         return False
 
     def _failed(self, text: str) -> None:
-        self.pane.show_runs([[("no list: ", "bad"), (text, "plain")]])
+        self.box.pane.show_runs([[("no list: ", "bad"), (text, "plain")]])
 
     def _listed(self, answer: EngineAnswer) -> None:
         if not answer.ok or answer.data.get("verb") != "list":
@@ -176,17 +175,17 @@ class BackfillsScreen(SendScreen[None]):
             return
         backfills = answer.data.get("backfills", ())
         lines = [_backfill_line(backfill) for backfill in backfills]
-        self.pane.show_runs(lines or [[(NO_BACKFILL, "plain")], [(MORE_BACKFILLS, "dim")]])
-        self.offer([BACK_CHOICE, *(way for backfill in backfills for way in _backfill_verbs(backfill))])
+        self.box.pane.show_runs(lines or [[(NO_BACKFILL, "plain")], [(MORE_BACKFILLS, "dim")]])
+        self.box.offer([BACK_CHOICE, *(way for backfill in backfills for way in _backfill_verbs(backfill))])
 
-    def _decide(self, key: Any) -> None:
+    def decides(self, key: Any) -> bool:
         do, _, number = str(key).partition(" ")
         if not number:
-            super()._decide(key)
-            return
-        board, intent = self.board, self.intent._replace(parameters={"do": do, "backfill": int(number)})
-        self.dismiss(None)
+            return False
+        board, intent = self.box.board, self.intent._replace(parameters={"do": do, "backfill": int(number)})
+        self.box.dismiss(None)
         board.open_order(intent)
+        return True
 
 
 def _backfill_line(backfill: Mapping[str, Any]) -> list[Segment]:

@@ -135,8 +135,10 @@ class JobScreen(HeadwayScreen):
     # changing the job
 
     def list_backfills(self) -> None:
+        from console.tui.dialogs.confirm import SendScreen
+
         if self.view:
-            self.board.push_screen(actions.BackfillsScreen(self.view.row.name, self.view.row.id))
+            self.board.push_screen(SendScreen(actions.BackfillChoice(self.view.row.name, self.view.row.id)))
 
     def accept_drift(self) -> None:
         if self.view:

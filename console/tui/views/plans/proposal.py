@@ -25,7 +25,7 @@ from console.domain.plan_editing import (
 )
 from console.timing.durations import parse_duration
 from console.tui.dialogs.ask import AskScreen, duration_fault
-from console.tui.dialogs.confirm import SendScreen
+from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells
 from console.tui.frame.cells import counted
@@ -42,18 +42,18 @@ from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import FixedRows
 
 
-class StartPlanScreen(SendScreen[int]):
-    """Returns the number of the plan in progress; None if nothing was started."""
+class PlanConfirmation(Confirmation):
+    """The dialog returns the number of the plan in progress; None if nothing was started."""
 
     SEND: ClassVar[str] = "Start the plan"
+    HANG: ClassVar[int] = 4
 
     def __init__(self, proposal: DraftScreen, draft: PlanDraft) -> None:
-        super().__init__()
         self.proposal, self.draft, self.word = proposal, draft, proposal.word
         self.unsafe = rows.unsafe_steps(draft)
         self.renewing = False
         """True while it is recomputed: a second Enter does nothing."""
-        self.pane.hang = 4
+        self.is_renewed = False
 
     @property
     def about(self) -> tuple[str, str]:
@@ -68,8 +68,8 @@ class StartPlanScreen(SendScreen[int]):
         return (self.word,)
 
     def begin(self) -> None:
-        self.pane.show_runs(self._lines())
-        self.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it succeeded")
+        self.box.pane.show_runs(self._lines())
+        self.box.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it succeeded")
 
     def _lines(self) -> cells.SegmentLines:
         lines: cells.SegmentLines = []
@@ -77,58 +77,61 @@ class StartPlanScreen(SendScreen[int]):
             lines.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
         if self.draft.first_tier:
             lines.append([(f"affects tier 1: {', '.join(self.draft.first_tier)}", "warn")])
-        lines += rows.start_lines(self.draft, self.ctx)
-        pause, abort = self.ctx.key("recovery", "pause"), self.ctx.key("recovery", "abort")
+        lines += rows.start_lines(self.draft, self.box.ctx)
+        pause, abort = self.box.ctx.key("recovery", "pause"), self.box.ctx.key("recovery", "abort")
         how = f"{pause} pauses it, {abort} abandons it"
         return [*lines, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
 
-    def send(self) -> None:
+    def may_send(self) -> bool:
         """An old plan is recomputed first: if it changed, the confirmation does not apply to it."""
-        if self.sent or self.renewing:
-            return
-        if not self.proposal.is_old:
-            super().send()
-            return
+        if self.renewing:
+            return False
+        if self.is_renewed or not self.proposal.is_old:
+            self.is_renewed = False
+            return True
         self.renewing = True
-        self.say("checking that the plan has not changed…")
+        self.box.say("checking that the plan has not changed…")
         self.proposal.renew(self._renewed)
+        return False
 
     def _renewed(self, text: str) -> None:
         self.renewing = False
-        if not self.is_attached:
+        if not self.box.is_attached:
             self.proposal.show_change(text)
             return
         if text or self.proposal.draft is None:
             self.proposal.notice(f"{text}; nothing was started", "warn")
-            self.dismiss(None)
+            self.box.dismiss(None)
             return
-        self.draft = self.proposal.draft
-        super().send()
+        self.draft, self.is_renewed = self.proposal.draft, True
+        self.box.send()
 
     def put(self, requests: EngineRequests) -> int:
-        return requests.start_plan(self.draft, self.key, self.why)
+        return requests.start_plan(self.draft, self.box.key, self.box.why)
 
     def gone(self, answer: Any) -> None:
-        self.dismiss(int(answer))
+        self.box.dismiss(int(answer))
 
     def refused(self, reason: str) -> None:
         """Offers the plan that is already in progress for this incident."""
-        self.pane.show_runs([[("not started: ", "bad"), (reason, "plain")], [], *self._lines()])
-        self.offer([("back", "Back", "nothing was started")])
+        self.box.pane.show_runs([[("not started: ", "bad"), (reason, "plain")], [], *self._lines()])
+        self.box.offer([("back", "Back", "nothing was started")])
         incident = self.draft.incident_id
         if incident is not None:
-            self.board.ask_for(self, "plans", lambda reads: reads.plans.list_plans(incident, ended=False), self._others)
+            self.box.board.ask_for(
+                self.box, "plans", lambda reads: reads.plans.list_plans(incident, ended=False), self._others
+            )
 
     def _others(self, plans: Sequence[PlanView]) -> None:
         if plans:
             shown = f"plan {plans[0].id} of {plans[0].requested_by}, {plans[0].state}"
-            self.offer([("back", "Back", "nothing was started"), (f"plan {plans[0].id}", "Show that plan", shown)])
+            self.box.offer([("back", "Back", "nothing was started"), (f"plan {plans[0].id}", "Show that plan", shown)])
 
-    def _decide(self, key: Any) -> None:
-        if isinstance(key, str) and key.startswith("plan "):
-            self.dismiss(int(key.removeprefix("plan ")))
-        else:
-            super()._decide(key)
+    def decides(self, key: Any) -> bool:
+        is_plan = isinstance(key, str) and key.startswith("plan ")
+        if is_plan:
+            self.box.dismiss(int(key.removeprefix("plan ")))
+        return is_plan
 
 
 MAX_RECOMPUTED = 50
@@ -422,7 +425,7 @@ class DraftScreen(HeadwayScreen):
             self.paint_frame()
             self.run_command("start")  # which says so
         else:
-            self.board.push_screen(StartPlanScreen(self, self.draft), started)
+            self.board.push_screen(SendScreen(PlanConfirmation(self, self.draft)), started)
 
     def selected_name(self) -> str:
         return self.selected.job if self.selected else ""
