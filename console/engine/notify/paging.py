@@ -1,8 +1,8 @@
 """Alerts as pages: on-call services know each incident by one key, and a recovery resolves its page.
 
-apprise is configured by parameters of its own URL; what the URL says itself stays. Opsgenie and Jira Service
-Management are created by apprise; apprise closes only alerts that it remembers, so notes and closes leave from here,
-by alias. Sources: docs.opsgenie.com, Alert API; developer.atlassian.com, JSM Ops REST API, integration events.
+apprise is configured by parameters of its own URL; parameters that the URL has are kept. apprise creates alerts of
+Opsgenie and Jira Service Management, but closes only those that the same process created: notes and closes are sent
+from here, by alias. Sources: docs.opsgenie.com, Alert API; developer.atlassian.com, JSM Ops REST API.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class PageAction(StrEnum):
     UPDATE = "update"
     RESOLVE = "resolve"
     INFORM = "inform"
-    """A report: nobody has to act."""
+    """A report that needs no action."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a message means to an on-call service."""
+    """The meaning of a message for an on-call service."""
 
     key: str
     """Dedup key of its incident."""
@@ -68,7 +68,7 @@ def page_url(url: str, key: str, plugin: Any) -> str:
 
 
 def silent_fault(url: str, plugin: Any) -> str:
-    """Why a new incident would page nobody by this URL; empty if it does."""
+    """The reason why a new incident would not page by this URL; empty if it does."""
     action = _own_parameters(url).get("action", "map").lower()
     if is_pager(plugin) and not any(value.startswith(action) for value in _OPENING):
         return f"action={action}: a new incident would not page. Fix: take action out of the URL"
