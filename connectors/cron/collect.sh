@@ -150,7 +150,9 @@ leads_to() { # FILE below SPOOL, by which path
   [ -n "$real" ] || real=$(readlink -f "$SPOOL")
   [ "$(readlink -f "$2")" = "$real${1#"$SPOOL"}" ]
 }
-unpacked() { gzip -dc <"$at" | head -c "$(($(stat -Lc %s "$at") * 100 + 1000000))"; } # a bomb ends here
+unpacked() { # a bomb ends here; `most`: what was the live log when we read it may hold lines that pack even better
+  gzip -dc <"$at" | head -c "${most:-$(($(stat -Lc %s "$at") * 100 + 1000000))}"
+}
 size_of() { # FILE
   size=0; opened "$1" || return
   case $1 in *.gz) size=$(unpacked | wc -c) ;; *) size=$(stat -Lc %s "$at") ;; esac; size=${size:-0}
@@ -195,7 +197,7 @@ rotated() { # newest first; a link may lead anywhere; a .gz that is still being 
 
 # follow PATH OFFSET|new|tail SUM INODE TAG SINCE BUDGET|shared [search]
 follow() {
-  p=$1 at=$1 off=$2 sum=$3 ino=$4 tag=$5 since=$6 how=${8-}
+  p=$1 at=$1 off=$2 sum=$3 ino=$4 tag=$5 since=$6 how=${8-} most=
   case $7 in shared) [ "$left" -gt 0 ] || left=1 ;; *) left=$7 ;; esac
   if [ -e "$p" ] && ! opened "$p" && { [ -r "$p" ] || ! leads_to "$p" "$p"; }; then mark "FILE|absent||$p"; return 1; fi
   s=$(stat -Lc '%i|%s|%y|%U|%F|%w' "$at")
@@ -232,6 +234,7 @@ history() { # what is still there, oldest first, as far back as HISTORY bytes
 }
 seek() { # our place is in the live file or in a rotated one; what is newer follows, oldest first
   newer= found= unread=
+  case $ino:$p in 0:* | *:"$SPOOL"/*) ;; *) most=$((off + left + 1)) ;; esac # anybody may pack a file below SPOOL
   for o in "$p" $(set +f; rotated "$p"); do
     if [ -r "$o" ] && holds "$o" "$off" "$sum"; then found=$o; break; fi
     [ -r "$o" ] || [ ! -e "$o" ] || unread=$o

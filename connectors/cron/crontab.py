@@ -493,6 +493,25 @@ def slug(user: str, command: str) -> str:
     return f"{user}-{text or sha256(bytes_of(command)).hexdigest()[:8]}"
 
 
+WRAPPING = re.compile(
+    r"(?:\w+=\S* +"  # a variable
+    r"|(?:/\S*/)?(?:env|nohup|setsid|chronic|time)(?: +-\S+)* +"
+    r"|(?:/\S*/)?(?:nice|ionice|timeout|flock|chrt|stdbuf)(?: +-(?:[nckwsp] ?[\w.]+|\S+))* +)",
+    re.ASCII,
+)
+"""A command that runs the rest of the line; without the duration of `timeout` and the lock of `flock`."""
+
+
+def unwrapped(command: str) -> str:
+    """The command without variables and wrappers at its beginning."""
+    while match := WRAPPING.match(command):
+        is_one_more = re.search(r"(?:timeout|flock)\b", match[0])
+        command = command[match.end() :]
+        if is_one_more:
+            command = command.partition(" ")[2].lstrip(" ")
+    return command
+
+
 def describe_line(lines: Iterable[CrontabLine]) -> Iterator[CrontabLine]:
     """The same lines with names that are unique on the host: `name`, `name#2`, ...; and their ordinals."""
     names: Counter[str] = Counter()

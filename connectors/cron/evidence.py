@@ -51,6 +51,7 @@ class LogPosition:
     offset: int = 0
     checksum: int = 0
     inode: str = "0"
+    """Of the last live file that was read; "0": none yet, only rotated ones."""
     tag: str = "-"
     since: int = 0
     """The host's clock, in epoch seconds, at the last read."""
@@ -172,17 +173,17 @@ class _LogPiece:
     is_short: bool
     """The file lost bytes while it was read: it is being rotated."""
     inode: str
-    """Of the live file; "0" for a rotated one, which only its bytes identify."""
+    """Of the live file; empty for a rotated one, which only its bytes identify."""
 
     @staticmethod
     def of(part: ScriptSection, file: LogFileState) -> _LogPiece:
         *numbers, path = part.fields(5)
         if not all(number.isascii() and number.isdigit() and len(number) < 19 for number in numbers):
-            return _LogPiece(0, b"", b"", is_cut=False, is_short=True, inode="0")
+            return _LogPiece(0, b"", b"", is_cut=False, is_short=True, inode="")
         offset, width, requested, size = (int(number) for number in numbers)
         expected = min(requested, width + size - offset)
         before, data = part.body[:width], part.body[width:requested]
-        inode = file.inode if path == file.path else "0"
+        inode = file.inode if path == file.path else ""
         return _LogPiece(offset, before, data, len(part.body) >= requested, len(part.body) < expected, inode)
 
 
@@ -200,7 +201,8 @@ def _take(piece: _LogPiece, place: LogPosition, is_first: bool, is_last: bool) -
     if torn and lines:
         lines.pop(0)
     before = (piece.before + piece.data[:used])[-WINDOW:]
-    return lines, replace(place, offset=piece.offset + used, checksum=cksum(before), inode=piece.inode, torn=too_long)
+    inode = piece.inode or place.inode
+    return lines, replace(place, offset=piece.offset + used, checksum=cksum(before), inode=inode, torn=too_long)
 
 
 def known_positions(values: Mapping[str, Any]) -> dict[str, LogPosition]:

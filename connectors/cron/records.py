@@ -52,13 +52,14 @@ def job(host: str, line: CrontabLine, zone: str, level: int) -> JobRecord:
 
 
 def _match_keys(line: CrontabLine) -> tuple[str, ...]:
-    """Keys that identify a renamed line: its times, unless a comment names it, and its command. A line that is only in
-    the same place is another job."""
-    runs = sha256(bytes_of(f"{line.user} {line.raw}")).hexdigest()[:16]
+    """Keys that identify a renamed line: the whole line, its times, unless a comment names it, and its command without
+    wrappers. A line that is only in the same place is another job."""
+    line_hash = sha256(bytes_of(f"{line.user} {line.written or line.expression} {line.raw}")).hexdigest()[:16]
+    runs = sha256(bytes_of(f"{line.user} {crontab.unwrapped(line.raw)}")).hexdigest()[:16]
     made = slug(line.user, line.command)
     is_named = made not in (line.name, line.name.rpartition("#")[0])
     times = () if is_named else (f"{line.user}|{line.path}|{line.expression}",)
-    return (*times, f"{line.path}#{runs}")
+    return (f"{line.path}|{line_hash}", *times, f"{line.path}#{runs}")
 
 
 def _schedule(line: CrontabLine, zone: str) -> Schedule:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from connectors.sdk.records import Inventory, JobRecord, Schedule
 from console.domain.inventory import MAX_WORDS, DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
@@ -32,9 +33,9 @@ def match_inventory(
     """Changes of a target's jobs by the inventory `found`, in its order.
 
     A duplicate id counts once, the first time. A job is identified by the id of its source, then by match keys,
-    strongest first, one to one. Only a complete inventory proves that a job is gone; a target that lost nearly all of
-    its jobs is doubted until the next inventory confirms it: `doubted_hash` is that of the inventory doubted last
-    time.
+    strongest first, one to one; ids that differ only by a number (`#2`) come after the keys. Only a complete
+    inventory proves that a job is gone; a target that lost nearly all of its jobs is doubted until the next inventory
+    confirms it: `doubted_hash` is that of the inventory doubted last time.
     """
     if inventory.unchanged:
         return InventoryChanges(hash=inventory.hash, complete=inventory.complete)
@@ -96,27 +97,52 @@ def _doubt(gone: int, alive: int, said_twice: bool) -> str:
     return f"{gone} of {alive} jobs are gone at once: not believed until the next inventory says the same"
 
 
-def _pairs(jobs: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, tuple[KnownJob, JobRecord]]:
-    pairs: dict[int, tuple[KnownJob, JobRecord]] = {}
-    free: dict[str, KnownJob] = {}  # by source id: present jobs before gone ones
-    for candidate in sorted(jobs, key=lambda known: (known.gone_since is not None, known.id)):
-        free.setdefault(candidate.source_id, candidate)
-    unmatched: dict[int, JobRecord] = {}
-    for place, record in enumerate(records):
-        job = free.pop(record.native_id, None)
-        if job is None:
-            unmatched[place] = record
-        else:
-            pairs[place] = (job, record)
-    matched = {job.id for job, _ in pairs.values()}
-    asleep = [job for job in jobs if job.id not in matched and job.gone_since is None]
-    pairs.update(_by_keys(asleep, unmatched))
+_NUMBERED = re.compile(r"(.+)#[0-9]+", re.DOTALL)
+_Pair = tuple[KnownJob, JobRecord]
+
+
+def _base(name: str) -> str:
+    match = _NUMBERED.fullmatch(name)
+    return match[1] if match else name
+
+
+def _pairs(jobs: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, _Pair]:
+    """By id, then by keys. Of the ids `x`, `x#2` … the number is a position that moves when a line above goes: such
+    jobs pair by keys first."""
+    ids = {job.source_id for job in jobs} | {record.native_id for record in records}
+    numbered = {_base(name) for name in ids if _NUMBERED.fullmatch(name)}
+    unmatched = dict(enumerate(records))
+    pairs = dict(_by_id(jobs, {place: one for place, one in unmatched.items() if _base(one.native_id) not in numbered}))
+    for step in (_by_all_keys, _by_keys, _by_id):
+        matched = {job.id for job, _ in pairs.values()}
+        candidates = [job for job in jobs if job.id not in matched and (step is _by_id or job.gone_since is None)]
+        pairs.update(step(candidates, {place: one for place, one in unmatched.items() if place not in pairs}))
     return dict(sorted(pairs.items()))
 
 
-def _by_keys(
-    known: Sequence[KnownJob], records: dict[int, JobRecord]
-) -> Iterator[tuple[int, tuple[KnownJob, JobRecord]]]:
+def _by_id(known: Sequence[KnownJob], records: Mapping[int, JobRecord]) -> Iterator[tuple[int, _Pair]]:
+    """Pairs of one source id; present jobs before gone ones."""
+    jobs: dict[str, KnownJob] = {}
+    for job in sorted(known, key=lambda job: (job.gone_since is not None, job.id)):
+        jobs.setdefault(job.source_id, job)
+    for place, record in records.items():
+        if (owner := jobs.pop(record.native_id, None)) is not None:
+            yield place, (owner, record)
+
+
+def _by_all_keys(known: Sequence[KnownJob], records: Mapping[int, JobRecord]) -> Iterator[tuple[int, _Pair]]:
+    """Pairs with all keys equal: several of them are interchangeable."""
+    jobs: dict[tuple[str, ...], list[KnownJob]] = defaultdict(list)
+    for job in known:
+        jobs[job.match_keys].append(job)
+    for place, record in records.items():
+        if record.match_keys and (equal := jobs[record.match_keys]):
+            job = next((job for job in equal if job.source_id == record.native_id), equal[0])
+            equal.remove(job)
+            yield place, (job, record)
+
+
+def _by_keys(known: Sequence[KnownJob], records: Mapping[int, JobRecord]) -> Iterator[tuple[int, _Pair]]:
     """Pairs without a common id, by the strongest key that just one job and one record have."""
     jobs = {job.id: job for job in known}
     unmatched = dict(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -202,8 +203,8 @@ class _InventoryWriter:
 
     def write(self, changes: InventoryChanges) -> list[int]:
         new = [record for record in changes.new if not is_too_long_name(encode_name(record.native_id))]
+        self._changed(changes, {encode_name(record.native_id) for record in new})
         ids = self._new(new)
-        self._changed(changes)
         self._session.many(
             "UPDATE job SET gone_since_us = COALESCE(gone_since_us, ?), changed_seq = ? WHERE id = ?",
             [(self._now_us, self._seq, one.job_id) for one in changes.gone],
@@ -222,15 +223,19 @@ class _InventoryWriter:
         return sorted({*ids, *known})
 
     def _new(self, records: Sequence[JobRecord]) -> list[int]:
-        """Ids of the new jobs; one known only by its runs is taken over."""
+        """Ids of the new jobs; one known only by its runs is taken over. Where another job has the name, the new one
+        gets the next number."""
         names = [encode_name(record.native_id) for record in records]
-        query = "SELECT j.native_id, j.id FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a"
-        known: dict[str, int] = dict(self._session.by_keys(query, names, (self._system_id,)))
+        query = "SELECT j.native_id, j.id, j.source_id FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a"
+        owners = self._session.by_keys(query, names, (self._system_id,))
+        known: dict[str, int] = {row.native_id: row.id for row in owners if row.source_id == row.native_id}
+        renamed = self._free_names({row.native_id for row in owners} - set(known), names)
         fresh = [(name, record) for name, record in zip(names, records, strict=True) if name not in known]
         ids = known | dict(zip((name for name, _ in fresh), self._session.new_ids("job", len(fresh)), strict=True))
         rows = [
             (
-                ids[name], self._system_id, self._target_id, name, name, self._title(record.native_id),
+                ids[name], self._system_id, self._target_id, renamed.get(name, name), name,
+                self._title(decode_name(renamed.get(name, name))),
                 *_job_columns(record), self._now_us, self._now_us if record.paused else None, None,
                 clean_line(record.owner), "[]", "", "ask", 300.0, self._seq,
             )
@@ -242,6 +247,19 @@ class _InventoryWriter:
         versions = [(ids[name], record.schedule) for name, record in zip(names, records, strict=True)]
         add_versions(self._session, versions, self._now_us, "first sight")
         return [ids[name] for name in names]
+
+    def _free_names(self, taken: AbstractSet[str], names: Sequence[str]) -> dict[str, str]:
+        """For each taken name `x` the first of `x#2`, `x#3` … that no job has."""
+        free: dict[str, str] = {}
+        for name in sorted(taken):
+            base, number = name.rpartition("#")[0] if re.fullmatch(r".+#[0-9]+", name, re.DOTALL) else name, 2
+            query = "SELECT 1 FROM job WHERE system_id = ? AND native_id = ?"
+            while (new := f"{base}#{number}") in {*names, *free.values()} or self._session.first(
+                query, (self._system_id, new)
+            ):
+                number += 1
+            free[name] = new
+        return free
 
     def _title(self, native_id: str) -> str:
         return clean_line(job_name(self._system, native_id), MAX_TITLE)
@@ -262,8 +280,8 @@ class _InventoryWriter:
             ],
         )  # fmt: skip
 
-    def _changed(self, changes: InventoryChanges) -> None:
-        self._rename({one.job_id: one.record.native_id for one in changes.changed})
+    def _changed(self, changes: InventoryChanges, new: AbstractSet[str]) -> None:
+        self._rename({one.job_id: one.record.native_id for one in changes.changed}, new)
         self._update([(one.job_id, one.record) for one in changes.changed])
         query = (
             "SELECT s.job_id, s.dialect, s.expression, s.zone FROM {keys} JOIN schedule s"
@@ -289,12 +307,13 @@ class _InventoryWriter:
         )
         self._drift([(one.job_id, drift) for one in changes.changed for drift in one.drift])
 
-    def _rename(self, names: Mapping[int, str]) -> None:
-        """Gives jobs their current names at the source, history included, unless another job has or had the name.
-        `names`: raw, by job."""
+    def _rename(self, names: Mapping[int, str], in_use: AbstractSet[str]) -> None:
+        """Gives jobs their current names at the source, history included, unless another job has or had the name, or
+        the former name is `in_use` for a new job. `names`: raw, by job."""
         query = "SELECT j.id, j.native_id FROM {keys} JOIN job j ON j.id = k.a"
         before: dict[int, str] = dict(self._session.by_keys(query, sorted(names)))
-        new = {job_id: encode_name(name) for job_id, name in names.items() if before[job_id] != encode_name(name)}
+        new = {job_id: encode_name(name) for job_id, name in names.items() if before[job_id] not in in_use}
+        new = {job_id: name for job_id, name in new.items() if before[job_id] != name}
         if not new:
             return
         query = "SELECT k.a FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a"

@@ -288,3 +288,29 @@ def test_a_log_of_many_programs_skips_nothing(host: LocalHost) -> None:
     other = "systemd[1]: Started a session.\n"
     host.log.write_text(f"{now.isoformat()} db07 {other}{now:%b} {now.day:2} {now:%H:%M:%S} db07 {other}")
     assert [()] == [poll.skipped for poll in polled(host)]
+
+
+@pytest.mark.parametrize("first", ["before the long line", "inside it"])
+def test_two_rotations_between_two_polls_lose_nothing_behind_a_line_that_packs_well(
+    host: LocalHost, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of megabytes of one letter packs a thousandfold: the predecessor is read as far as it was written."""
+    monkeypatch.setattr("connectors.cron.client.FIRST_BYTES", 1_000_000)
+    monkeypatch.setattr("connectors.cron.client.LOG_BYTES", 1_000_000)
+    host.log.write_text("one\n")
+    reader = Reader(host)
+    reader.drain()
+    with host.log.open("a") as log:
+        log.write("y" * 6_000_000)
+    if first == "inside it":
+        reader.drain()
+    with host.log.open("a") as log:
+        log.write("\nfailed\n")
+    rotate(host, "gzip")
+    rotate(host, "rename-only")  # `[ -s ]`: nothing in between, as with `notifempty`
+    host.log.write_text("two\n")
+    rotate(host, "gzip")
+    host.log.write_text("three\n")
+    assert 100 * Path(f"{host.log}.2.gz").stat().st_size + 1_000_000 < 6_000_000
+    reader.drain()
+    assert (["one", "failed", "two", "three"], 0) == (reader.lines, reader.gaps)

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from connectors.sdk.records import JobRecord, Schedule
+from connectors.sdk.records import Inventory, JobRecord, Schedule
 from connectors.sdk.states import ProofLevel
+from console.control.expectations.inventory import match_inventory
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
@@ -252,3 +253,39 @@ def test_a_clock_that_only_its_words_tell_is_shown_as_it_is_now(night: Estate) -
         write(night, changed=(JobChange(night.job_id("machine"), record("machine", schedule=schedule)),))
         query = "SELECT words, next_us FROM schedule WHERE job_id = :id"
         assert [told] == night.rows(query, id=night.job_id("machine"))
+
+
+def numbered(*commands: str) -> Inventory:
+    """Lines of one crontab whose names only a number tells apart."""
+    names = ["db07:play.sh", *(f"db07:play.sh#{number}" for number in range(2, len(commands) + 1))]
+    jobs = zip(names, commands, strict=False)
+    return Inventory(
+        tuple(JobRecord(name, definition=command, match_keys=(command,)) for name, command in jobs),
+        complete=True,
+        hash=str(commands),
+    )
+
+
+def converge(night: Estate, *commands: str) -> dict[str, tuple[int, str]]:
+    """(job id, name in Headway) by command, of those that are there."""
+    jobs = [job for job in known_jobs(night.store, night.host) if "play.sh" in job.native_id]
+    write_inventory(night.store, night.host, match_inventory(jobs, numbered(*commands)), at("04:00"), None)
+    present = [job for job in known_jobs(night.store, night.host) if "play.sh" in job.native_id and not job.gone_since]
+    return {job.definition: (job.id, job.native_id) for job in present}
+
+
+def test_lines_with_numbered_names_keep_their_jobs_whatever_goes_or_comes_above_them(night: Estate) -> None:
+    first = converge(night, "a", "b", "c")
+    assert {"b": first["b"], "c": first["c"]} == converge(night, "b", "c")
+    assert first == converge(night, "a", "b", "c")
+    assert first == converge(night, "c", "b", "a")
+    more = converge(night, "new", "a", "b", "c")
+    assert {name: first[name][0] for name in "abc"} == {name: more[name][0] for name in "abc"}
+    assert 4 == len({job_id for job_id, _ in more.values()}) == len({name for _, name in more.values()})
+    assert more == converge(night, "new", "a", "b", "c")
+
+
+def test_a_new_line_under_a_name_that_a_job_has_gets_a_name_of_its_own(night: Estate) -> None:
+    first = converge(night, "a", "b")
+    more = converge(night, "new", "a")
+    assert (first["a"], "db07:play.sh#3") == (more["a"], more["new"][1])
