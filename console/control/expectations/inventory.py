@@ -112,11 +112,13 @@ def _pairs(jobs: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, 
     ids = {job.source_id for job in jobs} | {record.native_id for record in records}
     numbered = {_base(name) for name in ids if _NUMBERED.fullmatch(name)}
     unmatched = dict(enumerate(records))
-    pairs = dict(_by_id(jobs, {place: one for place, one in unmatched.items() if _base(one.native_id) not in numbered}))
+    pairs = dict(
+        _by_id(jobs, {place: record for place, record in unmatched.items() if _base(record.native_id) not in numbered})
+    )
     for step in (_by_all_keys, _by_keys, _by_id):
         matched = {job.id for job, _ in pairs.values()}
         candidates = [job for job in jobs if job.id not in matched and (step is _by_id or job.gone_since is None)]
-        pairs.update(step(candidates, {place: one for place, one in unmatched.items() if place not in pairs}))
+        pairs.update(step(candidates, {place: record for place, record in unmatched.items() if place not in pairs}))
     return dict(sorted(pairs.items()))
 
 
