@@ -77,6 +77,8 @@ class IncidentWriter:
         record_notified(self._session, incident_id, decision, self._now_us)
         if record_suppressed(self._session, incident_id, decision, self._now_us):
             self._seq()
+        for text in decision.superseded:
+            self._event(incident_id, "untold", text, None)
         for fact, why in decision.dropped:
             if why:
                 self._event(incident_id, "untold", f"{fact.route} was not notified: {why}", None)

@@ -115,6 +115,13 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
     assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
 
 
+def test_a_failure_that_was_over_before_it_was_seen_is_in_the_timeline(served: Estate) -> None:
+    decide(served, incidents=(incident(),))
+    line = "not notified: hosts/extract failed at 03:32 UTC"
+    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, superseded=(line,)),))
+    assert [(1, line)] == served.rows("SELECT incident_id, words FROM event WHERE kind = 'untold'")
+
+
 def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Estate) -> None:
     decide(served, incidents=(incident(),))
     over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 from connectors.sdk.states import RunEvidence, RunState
 from console.control.detection.rule_input import run_for_finding
 from console.control.detection.rules import current_findings
-from console.control.incidents.root_cause import RootCause, stale_below
+from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW, began_after, has_started, run_time
+from console.control.snapshot.runs import CLOCK_SKEW, began_after, has_started, red_since, run_time
 from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import FailureError
@@ -132,6 +132,8 @@ class IncidentMatch:
     awaits: tuple[tuple[str, date], ...] = ()
     """Service days that it made late: its cause is resolved, and it stays open until they are delivered."""
     awaits_words: str = ""
+    superseded: list[RunFacts] = field(default_factory=list)
+    """Runs that failed on its target while that was unreachable, and were superseded before it was seen again."""
     unrepaired: RunFacts | None = None
     """The first red or stale run, once its root is repaired."""
 
@@ -276,8 +278,12 @@ def root_run_of(index: EstateIndex, incident: IncidentFacts) -> RunFacts | None:
 
 def affected_runs(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]:
     """Current state of the runs that were notified as root, red, stale or repaired."""
-    run_ids = incident.member_run_ids if incident.affected_run_ids is None else incident.affected_run_ids
-    return [run for run_id in sorted(run_ids) if (run := index.run_by_id(run_id)) is not None]
+    runs = map(index.run_by_id, sorted(_known_run_ids(incident)))
+    return [run for run in runs if run is not None]
+
+
+def _known_run_ids(incident: IncidentFacts) -> frozenset[int]:
+    return incident.member_run_ids if incident.affected_run_ids is None else incident.affected_run_ids
 
 
 def _same_cause(incident: IncidentFacts, groups: Sequence[RootCause]) -> int | None:
@@ -340,6 +346,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
             match.close_reason = UNWATCHED
         elif target.failing_since is None:
             match.close_reason, match.recovered = "it answers again", True
+            match.superseded = _superseded_unseen(index, incident, target.id)
         return match
     if incident.root_check:
         group = RootCause(incident.business_date, incident.failed_since, None, None, [], incident.root_check)
@@ -359,6 +366,19 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
         match.close_reason = _settled(index, root)
         match.recovered = bool(match.close_reason)
     return match
+
+
+def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target_id: int) -> list[RunFacts]:
+    """Red runs of the target since the incident began that no incident has had, and that a later run superseded."""
+    known = frozenset[int]().union(*(_known_run_ids(each) for each in (*index.estate.incidents, *index.estate.closed)))
+    return [
+        run
+        for run in runs_on_target(index, target_id)
+        if run.state.is_red
+        and red_since(run) >= incident.failed_since
+        and run.id not in known
+        and index.is_superseded(run)
+    ]
 
 
 def _settled(index: EstateIndex, root: RunFacts) -> str:

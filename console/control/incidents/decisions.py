@@ -39,6 +39,7 @@ from console.control.incidents.titles import (
     incident_reason,
     incident_title,
     notified_cause,
+    superseded_lines,
 )
 from console.control.services.status import Threat, given_reasons, whole_second
 from console.control.snapshot.estate_index import EstateIndex
@@ -208,6 +209,7 @@ def decide_incident(
         root_check=match.group.check,
         zone=zone,
         ends_ack=_end_of_acknowledgement(match, before, content),
+        superseded=superseded_lines(index, match, zone),
     )
 
 

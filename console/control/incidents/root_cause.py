@@ -184,11 +184,11 @@ def threatened_runs(
 
 def unfinished_runs_on(index: EstateIndex, target_id: int) -> list[RunFacts]:
     """Runs on the target that are open, or due and not seen to start, in the order of their jobs."""
-    return [run for run in _runs_on(index, target_id) if run.state.is_open and run_time(run) <= index.now]
+    return [run for run in runs_on_target(index, target_id) if run.state.is_open and run_time(run) <= index.now]
 
 
-def _runs_on(index: EstateIndex, target_id: int) -> Iterator[RunFacts]:
-    """All runs of the target's jobs, without those of tasks."""
+def runs_on_target(index: EstateIndex, target_id: int) -> Iterator[RunFacts]:
+    """All runs of the target's jobs, without those of tasks, by job."""
     for job_id, runs in index.runs.items():
         if index.job(job_id).target_id == target_id and index.graph.unit(job_id) == job_id:
             yield from runs
@@ -299,7 +299,7 @@ def _burst(index: EstateIndex, target_id: int, groups: Sequence[RootCause]) -> T
     if len({group.root.job_id for group in near if group.root is not None}) < max(BURST_JOBS, rules.shared_jobs):
         return None
     first = min(group.since for group in near)
-    ended = [run for run in _runs_on(index, target_id) if run.ended_at is not None and not run.state.is_open]
+    ended = [run for run in runs_on_target(index, target_id) if run.ended_at is not None and not run.state.is_open]
     meanwhile = [run for run in ended if first <= red_since(run) <= last]
     before = [run for run in ended if red_since(run) < first]
     red, red_before = _red(meanwhile), _red(before)

@@ -8,7 +8,7 @@ from console.control.incidents.root_cause import failed_tasks
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
-from console.control.snapshot.runs import CLOCK_SKEW
+from console.control.snapshot.runs import CLOCK_SKEW, red_since
 from console.domain.estate import RunFacts
 from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
@@ -83,6 +83,21 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if match.group.words:
         return clean_line(match.group.words, REASON_LIMIT)
     return (match.incident.title if match.incident else "") or name
+
+
+MOST_SUPERSEDED = 20
+"""Superseded failures that are named."""
+
+
+def superseded_lines(index: EstateIndex, match: IncidentMatch, zone: str) -> tuple[str, ...]:
+    """One line for each failure that was over when its target was seen again; beyond the limit their number."""
+    lines = []
+    for run in match.superseded[:MOST_SUPERSEDED]:
+        why, at = _why(index, run), zoned_time(red_since(run), zone, index.now)
+        what = f"{index.name(run.job_id)} {_FAILED[run.state]} at {at}{f': {why}' if why else ''}"
+        lines.append(f"not notified: {what}; a later run succeeded before its target was reachable again")
+    more = len(match.superseded) - MOST_SUPERSEDED
+    return (*lines, *([f"not notified: {more} more superseded failures"] if more > 0 else []))
 
 
 def _green_upstream(index: EstateIndex, match: IncidentMatch, zone: str) -> str:

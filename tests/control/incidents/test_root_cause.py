@@ -299,6 +299,25 @@ def test_a_repaired_root_stays_open_until_its_red_follower_is_green_too() -> Non
     assert ledger.incident().closed
 
 
+def test_a_failure_that_is_superseded_while_its_target_is_unreachable_is_noted() -> None:
+    """It is red in no evaluation: without the note nobody could know why no route was notified of it."""
+    ledger = night(deps=[], services=[])
+    ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5), exit_code=9)
+    ledger.look("03:06")
+    ledger.target(1, failing_since=at("03:20"), last_ok_at=at("03:20"), seen_until=at("03:20"), error="timed out",
+                  error_kind="unreachable")  # fmt: skip
+    ledger.look("03:40")
+    ledger.target(1, failing_since=None, error="", error_kind="")
+    ledger.run(EXTRACT, "03:30", RunState.FAILED, **ended("03:30", 2), exit_code=4)
+    ledger.run(EXTRACT, "03:35", RunState.SUCCEEDED, **ended("03:35", 2))
+    ledger.run(OTHER, "03:35", RunState.SUCCEEDED, **ended("03:35", 2))
+    found = {incident.root_target_id: incident for incident in ledger.look("03:45").incidents}
+    failure = "hosts/extract failed at 03:32 UTC: exit 4"
+    line = f"not notified: {failure}; a later run succeeded before its target was reachable again"
+    assert (True, (line,)) == (found[1].closed, found[1].superseded)
+    assert () == found[None].superseded
+
+
 def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:
     ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD) + feeds(OTHER, LOAD), services=[])
     ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5))
