@@ -6,6 +6,7 @@ Measured on Airflow 3.3; see docs/connectors/airflow.md. Airflow 2 has the same 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -305,9 +306,32 @@ def question_path(dag: str, run: str, task: str, map_index: int) -> str:
 VERSION_ENDPOINTS = (("/api/v2/version", 3), ("/api/v1/version", 2))
 
 
-def detect_major_version(endpoint: HttpEndpoint, auth: AirflowAuth, deadline: Deadline) -> int:
-    """2 or 3. Raises SystemUnreachable, and NotSupported for another program or another Airflow; AccessRefused if a
-    proxy in front refuses."""
+NEWEST_TESTED, OLDEST_TESTED = (3, 3), (2, 10)
+
+
+def minor_version(version: str) -> tuple[int, int] | None:
+    """Major and minor number of "3.3.2"."""
+    numbers = re.match(r"(\d{1,3})\.(\d{1,3})\.", version)
+    return (int(numbers[1]), int(numbers[2])) if numbers else None
+
+
+def version_warnings(version: str) -> tuple[str, ...]:
+    """What to know of an Airflow that Headway was not tested with."""
+    minor = minor_version(version)
+    if minor is not None and minor > NEWEST_TESTED:
+        tested = f"newer than {NEWEST_TESTED[0]}.{NEWEST_TESTED[1]}, the newest that Headway is tested with"
+        return (
+            f"Airflow {version[:40]} is {tested}, and used like that one: compare some runs with Airflow's screens",
+        )
+    if minor is not None and minor < OLDEST_TESTED:
+        tested = f"older than {OLDEST_TESTED[0]}.{OLDEST_TESTED[1]}"
+        return (f"Airflow {version[:40]} is {tested}: tries are counted otherwise there",)
+    return ()
+
+
+def detect_version(endpoint: HttpEndpoint, auth: AirflowAuth, deadline: Deadline) -> tuple[int, str]:
+    """Of the API, 2 or 3, and the server's version. Raises SystemUnreachable, and NotSupported for another program;
+    AccessRefused if a proxy in front refuses."""
     refused: HttpReply | None = None
     for path, major in VERSION_ENDPOINTS:
         headers = auth.headers(endpoint, deadline) if auth.guards_all else {}
@@ -316,10 +340,11 @@ def detect_major_version(endpoint: HttpEndpoint, auth: AirflowAuth, deadline: De
         if reply.status != 200:
             continue
         version = fields.optional_text(reply.table(), "version")
-        if version.startswith(f"{major}."):
-            return major
+        minor = minor_version(version)
+        if minor is not None and (minor[0] == 2 if major == 2 else minor[0] >= 3):
+            return major, version
         raise NotSupported(
-            f"{reply.place}: this is Airflow {version[:40] or 'without a version'}; this kind speaks to 2.x and 3.x"
+            f"{reply.place}: this is Airflow {version[:40] or 'without a version'}; this kind supports 2.x and 3.x"
         )
     if refused is not None:
         auth.forget()

@@ -20,8 +20,9 @@ from connectors.airflow.client import (
     ALL_TASKS_PATH,
     AirflowClient,
     dag_path,
-    detect_major_version,
+    detect_version,
     run_path,
+    version_warnings,
 )
 from connectors.airflow.client_v2 import AirflowClientV2
 from connectors.airflow.hold import all_holds
@@ -59,6 +60,7 @@ class AirflowConnector(ComposedConnector):
         self._endpoint = HttpEndpoint("Airflow", options.url, options.ca_file, transport)
         self._options, self._secrets, self._settle_seconds = options, secrets, settle_seconds
         self._major = 0
+        self._version_warnings: tuple[str, ...] = ()
         self._auth = auth_of(options, secrets, outside=outside)
         self._compose(AirflowClient(self._endpoint, self._auth))
 
@@ -68,7 +70,7 @@ class AirflowConnector(ComposedConnector):
 
         def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
             result = poller.poll(cursor, open_runs)
-            return replace(result, warnings=(*health.warnings(), *result.warnings))
+            return replace(result, warnings=(*health.warnings(), *self._version_warnings, *result.warnings))
 
         super().__init__(
             client,
@@ -85,7 +87,8 @@ class AirflowConnector(ComposedConnector):
         if self._major:
             return
         deadline = self._client.deadline
-        self._major = detect_major_version(self._endpoint, self._auth, deadline)
+        self._major, version = detect_version(self._endpoint, self._auth, deadline)
+        self._version_warnings = version_warnings(version)
         if self._major != self._composed_for:
             if not self._auth.guards_all:
                 self._auth = auth_of(self._options, self._secrets, self._major)
@@ -201,10 +204,9 @@ def probe(client: AirflowClient) -> Probe:
     health = client.health()
     stopped = [permission] if (permission := scheduling_stopped(health)) is not None else []
     notes = [] if dag else ["no DAG is listed: none exists, or this account may not read any"]
-    if version.startswith("2.") and not version.startswith(("2.10.", "2.11.")):
-        notes.append(f"measured on Airflow 2.11; before 2.10 tries are counted otherwise, this is {version}")
-    if version.startswith(("3.0", "3.1", "3.2")):
-        notes.append(f"measured on Airflow 3.3; single tasks cannot be rerun before it, this is {version}")
+    notes += version_warnings(version)
+    if version.startswith(("3.0.", "3.1.", "3.2.")):
+        notes.append(f"single tasks cannot be rerun before Airflow 3.3, this is {version}")
     notes += _unhealthy_components(health, bool(stopped))
     actions = _probe_actions(client, dag if isinstance(dag, str) else None, version)
     return Probe(True, version, (*stopped, *rights, *actions), tuple(notes), reply.clock)

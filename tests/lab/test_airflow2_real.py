@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -20,6 +21,7 @@ from connectors.sdk.states import RunEvidence, RunState
 from tests.lab.airflow import PASSWORDS
 from tests.lab.airflow2 import Airflow2Server
 from tests.lab.airflow_talk import PATIENCE_SECONDS, attempt, connect, every, ran, running, until
+from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
 from tests.lab.process import private_folder, remove_folder
 
@@ -283,3 +285,14 @@ def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
             stranger.poll("", (), 20)
     finally:
         stranger.close()
+
+
+def test_every_run_and_task_instance_of_its_database_is_in_the_store_as_it_is(
+    airflow2: Airflow2Server, tmp_path: Path
+) -> None:
+    """After all that the tests before it made; the tries of each task included."""
+    with watched(airflow2, tmp_path / "headway", "1s") as store:
+        runs, tasks = compared(airflow2, store)
+    assert not runs.different, runs.text("DAG runs")
+    assert not tasks.different, tasks.text("tasks of runs")
+    assert min(runs.compared, tasks.compared) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -28,6 +29,7 @@ from tests.lab.airflow_talk import (
     running,
     until,
 )
+from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
 
 
@@ -430,3 +432,14 @@ def test_a_frozen_server_is_unreachable_at_the_deadline_and_nothing_is_lost(
     run = ran(airflow, "stock_count", "succeed", "success")
     found = until("the run after the thaw", lambda: [one for one in every(connector, cursor) if one.period_key == run])
     assert RunState.SUCCEEDED == found[-1].state
+
+
+def test_every_run_and_task_instance_of_its_database_is_in_the_store_as_it_is(
+    airflow: AirflowServer, tmp_path: Path
+) -> None:
+    """After all that the tests before it made; the tries of each task included."""
+    with watched(airflow, tmp_path / "headway", "1s") as store:
+        runs, tasks = compared(airflow, store)
+    assert not runs.different, runs.text("DAG runs")
+    assert not tasks.different, tasks.text("tasks of runs")
+    assert min(runs.compared, tasks.compared) > 0

@@ -564,7 +564,21 @@ def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_asked_for_once_a_
         assert said == any(one.startswith(words) for one in asks_at_once.poll("", (), 5).warnings)
 
 
+@pytest.mark.parametrize("version", ["3.4.0", "3.11.0rc1", "4.0.1"])
+def test_a_version_newer_than_the_tested_ones_is_used_with_a_warning(version: str) -> None:
+    connector = answering(night(), "/version", 200, {"version": version})
+    assert 6 == len(connector.inventory("", 5).jobs)
+    [warning] = connector.poll("", (), 5).warnings
+    assert warning.startswith(f"Airflow {version} is newer than 3.3, the newest that Headway is tested with")
+    assert warning in connector.probe(5).notes
+
+
+@pytest.mark.parametrize("version", ["3.0.6", "3.1.8", "3.3.2", "3.3.2+astro.1"])
+def test_a_supported_version_is_used_without_one(version: str) -> None:
+    assert () == answering(night(), "/version", 200, {"version": version}).poll("", (), 5).warnings
+
+
 @pytest.mark.parametrize("version", ["2.11.0", "1.10.15", ""])
 def test_another_version_is_not_supported(version: str) -> None:
-    with pytest.raises(NotSupported, match=r"this kind speaks to 2\.x and 3\.x"):
+    with pytest.raises(NotSupported, match=r"this kind supports 2\.x and 3\.x"):
         answering(night(), "/version", 200, {"version": version}).probe(5)
