@@ -215,6 +215,8 @@ class AirflowTaskInstance:
     """The attempt key that it had while it waited, where it ended without a try of its own."""
     attempt: int
     """Number of the present try; before it starts, Airflow still counts the one before."""
+    previous_start: datetime | None
+    """Of the try before, where the present one has not started."""
     row: Mapping[str, Any]
 
 
@@ -258,15 +260,22 @@ def parse_instance(row: Any) -> AirflowTaskInstance:
         state=state,
         reason=reason,
         try_number=tried,
-        queued_at=uuid7_time(uuid) or fields.instant(row, "scheduled_when"),
+        queued_at=_queued_at(row, uuid, attempt),
         started_at=started,
         ended_at=ended,
         note=fields.optional_text(row, "note"),
         operator=operator,
         formerly=formerly,
         attempt=attempt,
+        previous_start=fields.instant(row, "start_date") if attempt > 1 and native not in STARTED_STATES else None,
         row=row,
     )
+
+
+def _queued_at(row: Row, uuid: str, attempt: int) -> datetime | None:
+    """When this try was made, or scheduled: a task that the scheduler lost is tried again under its old id (3.0)."""
+    made, scheduled = uuid7_time(uuid), fields.instant(row, "scheduled_when")
+    return max(made, scheduled) if made and scheduled and attempt > 1 else made or scheduled
 
 
 def task_attempt_key(run_id: str, try_number: int) -> str:
@@ -288,6 +297,10 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
     started = min((instance.started_at for instance in group if instance.started_at), default=None)
     ended = max((instance.ended_at for instance in group if instance.ended_at), default=None)
     started, ended = consistent_times(started, ended, chosen.state)
+    queued = max((instance.queued_at for instance in group if instance.queued_at), default=None)
+    queued = queued or (period.run_started_at if chosen.state is RunState.WAITING else None)
+    if queued is not None:  # attempts are ordered by these times
+        queued = max(queued, *(instance.previous_start or queued for instance in group))
     dag, run, task = chosen.key
     is_inferred = chosen.native == "removed" or chosen.state is RunState.UNKNOWN
     mapped = f"/mapped/{chosen.map_index}" if chosen.map_index >= 0 else ""
@@ -301,8 +314,7 @@ def task_record(instances: Sequence[AirflowTaskInstance], period: AirflowPeriod,
         period_key=period.key,
         period_at=period.at,
         interval_start=period.interval_start,
-        queued_at=max((instance.queued_at for instance in group if instance.queued_at), default=None)
-        or (period.run_started_at if chosen.state is RunState.WAITING else None),
+        queued_at=queued,
         started_at=started,
         ended_at=ended,
         message=_mapped_text(group),

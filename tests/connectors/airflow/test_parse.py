@@ -309,6 +309,26 @@ def test_a_waiting_task_without_a_time_of_its_own_waits_since_its_run_started() 
     assert parse.task_record([parse.parse_instance(done)], period, BASE).queued_at != began
 
 
+@pytest.mark.parametrize(
+    "native, tried, scheduled",
+    [
+        ("queued", 2, "2026-11-20T10:05:00Z"),
+        ("scheduled", 2, "2026-11-20T10:05:00Z"),
+        (None, 1, "2026-11-20T09:59:00Z"),
+    ],
+)
+def test_a_try_that_the_scheduler_lost_comes_before_the_next_one_of_the_same_id(
+    native: str | None, tried: int, scheduled: str
+) -> None:
+    """Airflow 3.0 keeps the id of such a task, whose time lies before the start of the lost try: the run was shown in
+    the state of the lost try."""
+    lost = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    row = task_row("transform", state=native, try_number=tried, scheduled_when=scheduled, start_date=lost.isoformat())
+    queued_at = task(row | {"id": "01a1f806-48e7-7f66-aa55-d27e7cd8c0a7"}).queued_at
+    assert queued_at is not None
+    assert queued_at >= lost
+
+
 def test_a_file_that_cannot_be_imported_is_told_by_its_last_line() -> None:
     expected = ("etl.py", "TypeError: Asset.__init__() got multiple values for argument 'name'")
     assert expected == parse.parse_import_error(recorded("importErrors")["import_errors"][0])
