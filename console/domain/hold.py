@@ -161,6 +161,8 @@ class HoldActionFacts:
     unsent: bool
     """True if it ended and never reached the scheduler: it may be requested again."""
     origin: str = "person"
+    sent_at: datetime | None = None
+    """Of the one that places it: from then on a start may be prevented, verified or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,8 @@ class HoldUpkeep(OpenHold):
             return self._to(HoldState.FAILED, self._failure_event(text), detail=text)
         if placed.state == "verified":
             event = f"{self._name} is held {self._hold.text}".rstrip()
-            return self._to(HoldState.HELD, event, None, placed_at=placed.ended_at or self._now, **self._named_due())
+            placed_at = placed.sent_at or placed.ended_at or self._now
+            return self._to(HoldState.HELD, event, None, placed_at=placed_at, **self._named_due())
         if placed.state == "requested" and due is not None and due <= self._now:
             reason = HoldReason.NOT_SENT_IN_TIME
             failed = self._to(HoldState.FAILED, f"{self._name} was not held: {reason.text()}", reason=reason)

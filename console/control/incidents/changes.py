@@ -77,7 +77,7 @@ def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
             yield clean_line("{} is {}; it was {}".format(name.replace("_", " "), now, before), WORDS)
     if past.booted_at is not None and past.good_at is not None and past.booted_at > past.good_at:
         yield clean_line(f"host {past.target} was restarted {dated_time(past.booted_at, zone)}", WORDS)
-    given, earlier = _flat(past.context), _flat(past.good_context)
+    given, earlier = _flat(past.context), _flat(past.good_context if past.context else {})
     for key in sorted(given.keys() | earlier.keys()):
         if _same(given.get(key, ""), earlier.get(key, "")):
             continue

@@ -286,8 +286,9 @@ SELECT_HOLDS = (
     " h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
     " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
-    " w.parameters AS awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us, p.origin"
-    " AS place_origin, r.state AS release_state, r.words AS release_words, r.ended_us AS release_ended_us, r.origin"
+    " w.parameters AS awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us,"
+    " p.sent_us AS place_sent_us, p.origin AS place_origin, r.state AS release_state, r.words AS release_words,"
+    " r.ended_us AS release_ended_us, r.origin"
     " AS release_origin, s.state AS start_state, s.words AS start_words, s.ended_us AS start_ended_us, s.origin AS"
     " start_origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT"
     f" JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
@@ -327,7 +328,8 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
     state, words, ended_us, origin = (getattr(row, f"{of}_{name}") for name in ("state", "words", "ended_us", "origin"))
     if state is None:
         return None
-    return HoldActionFacts(state, words, optional_instant(ended_us), is_unsent(state, words), origin)
+    sent_at = optional_instant(row.place_sent_us) if of == "place" else None
+    return HoldActionFacts(state, words, optional_instant(ended_us), is_unsent(state, words), origin, sent_at)
 
 
 _SENT_ACTIONS = (

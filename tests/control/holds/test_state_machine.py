@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState, Verb
+from console.control.evaluate import evaluate
 from console.control.holds.starts import LATE
 from console.domain.decision import PolicyAction
 from console.domain.dependency import DependencyMode, EngineDown
-from console.domain.hold import HoldFacts, HoldReason, HoldState
+from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState
 from console.domain.switches import Modes, SwitchState, switch_name
 from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Asked, Stage, hold_edge
-from tests.factories import at, job, minutes
+from tests.factories import at, estate, job, minutes, target
 from tests.properties import examples
 
 HOUR = timedelta(hours=1)
@@ -260,6 +261,19 @@ def mara_holds(stage: Stage, until: datetime) -> None:
     )  # fmt: skip
     stage.held[hold.key] = hold
     stage.asked[hold.key] = Asked(PolicyAction(hold.key, Verb.HOLD, LOAD.id), stage.now)
+
+
+def test_a_start_between_the_sending_of_a_hold_and_its_verification_is_held_and_not_missed() -> None:
+    hold = HoldFacts(
+        "headway-mara", EXTRACT.id, None, None, "person", DependencyMode.HOLD, HoldState.PLACING, "mara", "",
+        at("05:00"), None, "",
+        place=HoldActionFacts("verified", "", at("03:10:01"), unsent=False, sent_at=at("03:09:40")),
+    )  # fmt: skip
+    facts = estate(EXTRACT, targets=[target(1, last_ok_at=at("04:00"), seen_until=at("04:00"))])
+    [placed] = evaluate(replace(facts, holds=(hold,)), at("03:10:02")).holds
+    assert (HoldState.HELD, at("03:09:40")) == (placed.hold.state, placed.hold.placed_at)
+    runs = evaluate(replace(facts, holds=(placed.hold,)), at("04:00")).expected
+    assert [RunState.HELD] == [run.state for run in runs if run.job_id == EXTRACT.id and run.period_at == at("03:10")]
 
 
 def test_a_persons_hold_that_runs_out_is_a_dependencys_while_its_upstream_is_not_good() -> None:

@@ -68,6 +68,7 @@ def test_a_change_is_told_with_both_values(past: dict[str, Any], text: str) -> N
         {"context": {"pid": 1, "run_id": "a"}, "good_context": {"pid": 2, "run_id": "b"}},
         {"context": {"conf": {"day": "2026-11-20"}}, "good_context": {"conf": {"day": "2026-11-19"}}},
         {"context": {"rows": 41000}, "good_context": {"rows": 40000}},
+        {"context": {}, "good_context": {"user": "root"}},
         {"durations": (770.0,) * 5 + (700.0,) * 20},
         {"durations": (2000.0,) * 5 + (700.0,) * 2},
         {"durations": (2000.0,) * 1 + (700.0,) * 20},
