@@ -502,6 +502,52 @@ def test_the_console_paints_first_and_loads_the_heavy_libraries_later() -> None:
     assert set() == loaded & HEAVY
 
 
+SQL = re.compile(r"\b(SELECT|INSERT INTO|DELETE FROM|UPDATE \w+ SET|JOIN|WHERE)\b")
+
+FOREIGN_SQL = {
+    "console.onboarding.discovery": "queries of other databases, to find schedulers in them",
+    "console.demo.estate": "commands of the demo's jobs",
+}
+
+
+def sql_strings(code: str) -> list[str]:
+    """Strings with SQL, parts of f-strings included; without docstrings."""
+    tree = ast.parse(code)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        if SQL.search(node.value)
+    ]
+
+
+def test_only_the_store_speaks_sql() -> None:
+    elsewhere = {
+        module: texts
+        for module in product_modules()
+        if within(module, "console") and not within(module, "console.store") and module not in FOREIGN_SQL
+        if (texts := sql_strings(source(module).read_text(encoding="utf-8")))
+    }
+    assert {} == elsewhere
+
+
+def test_an_action_and_a_plan_are_inserted_by_one_statement_each() -> None:
+    for table in ("action", "plan", "plan_step", "request"):
+        inserts = [
+            module
+            for module in product_modules()
+            for text in sql_strings(source(module).read_text(encoding="utf-8"))
+            if within(module, "console.store") and f"INSERT INTO {table} (" in text
+        ]
+        assert len(inserts) == 1, (table, inserts)
+
+
+@pytest.mark.parametrize("code", ['x = "SELECT 1"', 'x = f"{verb} a FROM b WHERE c"', 'x = "UPDATE plan SET a = 1"'])
+def test_sql_in_a_string_is_found(code: str) -> None:
+    assert sql_strings(code)
+
+
 ROW_LISTS = {"rows", "stream", "by_keys", "fetchall"}
 ROWS = {"first", "fetchone"}
 """Methods that return rows of the database, and one row."""

@@ -17,7 +17,7 @@ from connectors.replay import vocabulary
 from connectors.replay.client import load_night
 from connectors.replay.world import home, world
 from console.demo.estate import demo_config_text
-from console.domain.ids import micros
+from console.store import meta
 from console.store.db.database import Database, open_database
 from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
 
@@ -68,12 +68,10 @@ def set_clock(play: DemoPlayback, store: Database, setting: ClockSetting) -> Non
     """Sets the one clock of the process tree: the store's row, and the file that the replayed systems read."""
     speed = {"rate": setting.rate, "paused": setting.paused}
     row = {"origin": setting.origin.isoformat(), "started": setting.started.isoformat(), **speed}
-    values = (micros(setting.origin), micros(setting.started), setting.rate, setting.paused)
     fresh = play.clock_file.with_suffix(".new")
     fresh.write_text(json.dumps(row))
     with store.write(None) as session:
-        session.rows("DELETE FROM clock")
-        session.rows("INSERT INTO clock VALUES (1, ?, ?, ?, ?)", values)
+        meta.set_clock(session, setting)
         os.replace(fresh, play.clock_file)
 
 
@@ -119,20 +117,13 @@ def attempts_recorded(play: DemoPlayback, now: datetime) -> int:
 
 def attempts_read(store: Database) -> int:
     with store.read() as session:
-        return int(session.rows("SELECT count(*) AS total FROM attempt")[0].total)
+        return meta.count_attempts(session)
 
 
 def is_evaluated(store: Database) -> bool:
     """True when all services have been evaluated with all data."""
     with store.read() as session:
-        [(days, services)] = session.rows(
-            "SELECT (SELECT count(DISTINCT service_id) FROM service_day), (SELECT count(*) FROM service)"
-        )
-        seqs = {
-            row.name: int(row.value) for row in session.rows("SELECT name, value FROM meta WHERE name LIKE '%_seq'")
-        }
-    caught_up = seqs.get("evaluated_seq", 0) >= seqs.get("changed_seq", 1)
-    return bool(services) and int(days) >= int(services) and caught_up
+        return meta.is_evaluated(session)
 
 
 class _AlertListener(BaseHTTPRequestHandler):

@@ -6,7 +6,6 @@ transaction, so that the roles, rules and switches it saw still hold when the ch
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -15,13 +14,11 @@ from typing import Any
 from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal, authorize
 from console.domain.access import EVERYBODY, ActionSubject, PermissionRule, Person, Role
 from console.domain.switches import Modes
-from console.store import access, switches
+from console.store import access, subjects, switches
 from console.store.db.session import Session
 
 POLICY = "headway"
 """The requester of actions that a mode of a dependency causes."""
-_IDS_PER_STATEMENT = 400
-"""Ids per statement, well below the parameter limit of either database."""
 POLICIES = ("hold", "trigger")
 """Origins of actions that a dependency mode causes. Every other action, a plan's too, is a person's."""
 
@@ -100,11 +97,6 @@ _SUBJECT_ARGUMENTS = {
     "ack lapse": ("incident_id",),
 }
 """The arguments that name the subject of a request; the first one present counts, as in the handler."""
-_JOBS_OF = {
-    "run_id": "SELECT job_id FROM run WHERE id = ?",
-    "incident_id": "SELECT root_job_id AS job_id FROM incident WHERE id = ?",
-    "alert": "SELECT i.root_job_id AS job_id FROM alert a JOIN incident i ON i.id = a.incident_id WHERE a.id = ?",
-}
 
 
 def authorize_request(
@@ -128,15 +120,14 @@ def request_subjects(session: Session, kind: str, arguments: Mapping[str, Any]) 
     """The subjects of a request, as arguments of `may`: jobs, by what the store knows of runs, actions and
     incidents; the whole estate if it names nothing that exists."""
     if kind in ("approve", "withdraw"):
-        rows = session.rows("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
-        return [{"job_id": rows[0].job_id, "asked_by": rows[0].requested_by}] if rows else [{}]
+        action = subjects.requested_action(session, str(arguments.get("key", "")))
+        return [{}] if action is None else [{"job_id": action.job_id, "asked_by": action.requested_by}]
     if kind == "probe":
         return [{"system": str(arguments.get("system", ""))}]
     if kind in ("silence", "silence end"):
         matchers: Any = arguments.get("matchers")
         if kind == "silence end":
-            rows = session.rows("SELECT matchers FROM silence WHERE id = ?", (int(arguments.get("silence") or 0),))
-            matchers = json.loads(rows[0].matchers) if rows else {}
+            matchers = subjects.silence_matchers(session, int(arguments.get("silence") or 0))
         system = str(matchers.get("system", "")) if isinstance(matchers, dict) else ""
         return [{"system": system} if system and "*" not in system else {}]
     names = _SUBJECT_ARGUMENTS.get(kind, ("run_id", "job_id"))
@@ -145,25 +136,13 @@ def request_subjects(session: Session, kind: str, arguments: Mapping[str, Any]) 
     if name == "job_id":
         jobs = [int(value)]
     elif name == "run_ids":
-        jobs = jobs_of_runs(session, value)
+        jobs = subjects.jobs_of_runs(session, value)
     elif name == "service":
-        rows = session.rows("SELECT terminals FROM service WHERE name = ? AND NOT removed", (str(value),))
-        jobs = [int(job_id) for row in rows for job_id in json.loads(row.terminals)]
+        jobs = subjects.jobs_of_service(session, str(value))
     else:
-        rows = session.rows(_JOBS_OF[name], (int(value),)) if name else []
-        jobs = [int(row.job_id) for row in rows if row.job_id is not None]
+        job_id = subjects.job_of(session, name, int(value)) if name else None
+        jobs = [] if job_id is None else [job_id]
     return [{"job_id": job_id} for job_id in jobs] or [{}]
-
-
-def jobs_of_runs(session: Session, run_ids: Iterable[Any]) -> list[int]:
-    """The distinct jobs of these runs; unknown runs are left out."""
-    ids = list(dict.fromkeys(int(run_id) for run_id in run_ids))
-    rows: list[Any] = []
-    for at in range(0, len(ids), _IDS_PER_STATEMENT):
-        part = ids[at : at + _IDS_PER_STATEMENT]
-        marks = ", ".join("?" * len(part))
-        rows += session.rows(f"SELECT DISTINCT job_id FROM run WHERE id IN ({marks})", part)  # noqa: S608 - question marks
-    return list(dict.fromkeys(int(row.job_id) for row in rows))
 
 
 def requester(session: Session, requested_by: str, origin: str, is_postgres: bool) -> Person:

@@ -5,7 +5,6 @@ A hold counts as gone only after two checks of its target without its mark.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from console.domain.estate import RunFacts, TargetFacts
 from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import micros, optional_micros
 from console.store import access, alerts, audit
+from console.store.action_requests import NewAction, insert_action, open_incident, run_of_period
 from console.store.actions import ActionStep, move_action
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -31,16 +31,6 @@ from console.text.cleaning import clean, clean_line
 
 POLICY_ACTOR = "headway"
 MAX_TEXT = 500
-_INCIDENT = (
-    "(SELECT MIN(i.id) FROM incident_member m JOIN incident i ON i.id = m.incident_id"
-    " WHERE m.job_id = ? AND m.period_key = ? AND i.closed_us IS NULL)"
-)
-_ACTION = (
-    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
-    " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
-    f" changed_seq) VALUES (?, ?, ?, (SELECT id FROM run WHERE job_id = ? AND period_key = ?), {_INCIDENT},"
-    " 'requested', '{}', ?, ?, ?, '', ?, ?, ?, '', ?, '', '', 0, 0, 0) ON CONFLICT (key) DO NOTHING RETURNING key"
-)
 
 
 def write_holds(
@@ -166,14 +156,20 @@ def _insert(session: WriteSession, values: Mapping[str, Any]) -> bool:
 def _request_action(session: WriteSession, action: PolicyAction, now_us: int) -> None:
     """Inserts its row, once."""
     job_id, period, parameters = action.job_id, encode_name(action.period_key), dict(action.parameters)
-    made = session.rows(
-        _ACTION,
-        (
-            action.key, action.verb.value, job_id, job_id, period, job_id, period, json.dumps(parameters),
-            action.origin, POLICY_ACTOR, clean(action.why, MAX_TEXT), action.overlap, False, now_us,
-        ),
-    )  # fmt: skip
-    if made:
+    request = NewAction(
+        key=action.key,
+        verb=action.verb,
+        job_id=job_id,
+        run_id=run_of_period(session, job_id, period),
+        incident_id=open_incident(session, job_id, period),
+        parameters=parameters,
+        origin=action.origin,
+        requested_by=POLICY_ACTOR,
+        why=clean(action.why, MAX_TEXT),
+        overlap=action.overlap,
+        requested_us=now_us,
+    )
+    if insert_action(session, request):
         detail = {"key": action.key, "as": action.origin, "parameters": parameters}
         verb, origin = f"request {action.verb}", audit.ENGINE_ORIGIN
         audit.append(session, now_us, POLICY_ACTOR, origin, verb, _job_name(session, job_id), detail, action.why)
@@ -207,9 +203,8 @@ def _request_attention(session: WriteSession, audience: AlertRouting, decision: 
 
 
 def _record_event(session: WriteSession, now_us: int, event: str, job_id: int, period_key: str) -> None:
-    [row] = session.rows(f"SELECT {_INCIDENT} AS incident_id", (job_id, period_key))
-    text = clean(event, MAX_TEXT)
-    record_event(session, now_us, "hold", text, incident_id=row.incident_id, job_id=job_id, actor=POLICY_ACTOR)
+    text, incident_id = clean(event, MAX_TEXT), open_incident(session, job_id, period_key)
+    record_event(session, now_us, "hold", text, incident_id=incident_id, job_id=job_id, actor=POLICY_ACTOR)
 
 
 AROUND = timedelta(days=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from console.domain.ids import instant
+from console.domain.ids import instant, micros
 from console.store.db.session import Session
 from console.timing.clock import ClockSetting
 
@@ -59,3 +59,25 @@ def clock_setting(session: Session) -> ClockSetting | None:
     if row is None:
         return None
     return ClockSetting(instant(row.origin_us), instant(row.started_us), float(row.rate), bool(row.paused))
+
+
+def set_clock(session: Session, setting: ClockSetting) -> None:
+    """Replaces the clock row of a replay."""
+    values = (micros(setting.origin), micros(setting.started), setting.rate, setting.paused)
+    session.rows("DELETE FROM clock")
+    session.rows("INSERT INTO clock VALUES (1, ?, ?, ?, ?)", values)
+
+
+def count_attempts(session: Session) -> int:
+    """Number of stored attempts."""
+    return int(session.rows("SELECT count(*) AS total FROM attempt")[0].total)
+
+
+def is_evaluated(session: Session) -> bool:
+    """Whether every service has a day, and all that changed is evaluated."""
+    [row] = session.rows(
+        "SELECT (SELECT count(DISTINCT service_id) FROM service_day) AS evaluated,"
+        " (SELECT count(*) FROM service) AS services"
+    )
+    evaluated, changed = (int(get_meta(session, name) or at) for name, at in (("evaluated_seq", 0), ("changed_seq", 1)))
+    return bool(row.services) and row.evaluated >= row.services and evaluated >= changed

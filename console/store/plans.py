@@ -11,12 +11,13 @@ from connectors.sdk.states import Verb
 from console.domain.ids import micros
 from console.domain.plan import EndStep, PlanProgress, StepProgress, parse_places
 from console.store import alerts, approvals, audit
+from console.store.action_requests import NewAction, insert_action
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
 from console.store.db.session import Session, WriteSession
 from console.store.events import record_event
 from console.store.plan_steps import STEPS, parse_run, parse_step
-from console.store.row_values import from_row
+from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
 
 _PLANS = (
@@ -101,12 +102,9 @@ _REQUEST_STEP = (
     "UPDATE plan_step SET state = 'asked', action_key = ?, started_us = ?, words = '' WHERE id = ? AND state ="
     " 'planned' AND EXISTS (SELECT 1 FROM plan p WHERE p.id = plan_step.plan_id AND p.state = 'running') RETURNING id"
 )
-_ACTION = (
-    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
-    " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
-    " changed_seq) SELECT CAST(? AS TEXT), s.verb, s.job_id, r.id, p.incident_id, 'requested', '{}', s.parameters,"
-    " 'plan', p.requested_by, p.requested_from, p.why, CASE WHEN p.at_once > 1 AND p.kind = 'backfill' THEN 'allow'"
-    " ELSE 'queue' END, FALSE, '', CAST(? AS BIGINT), '', '', 0, 0, 0 FROM plan_step s JOIN plan p ON p.id = s.plan_id"
+_REQUESTED_STEP = (
+    "SELECT s.verb, s.job_id, s.parameters, r.id AS run_id, p.incident_id, p.kind, p.at_once, p.requested_by,"
+    " p.requested_from, p.why FROM plan_step s JOIN plan p ON p.id = s.plan_id"
     " LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.id = ?"
 )
 _SET_RELEASED_HOLD = (
@@ -122,12 +120,28 @@ def request_step(store: Database, fence: int | None, step: StepProgress, key: st
         approved = approvals.approval_of(session, step.id)
         if not session.rows(_REQUEST_STEP, (key, micros(now), step.id)):
             return False
-        session.rows(_ACTION, (key, micros(now), step.id))
+        [row] = session.rows(_REQUESTED_STEP, (step.id,))
+        approved_by, approved_us = approved or ("", None)
+        action = NewAction(
+            key=key,
+            verb=Verb(row.verb),
+            job_id=row.job_id,
+            run_id=row.run_id,
+            incident_id=row.incident_id,
+            parameters=parse_object(row.parameters),
+            origin="plan",
+            requested_by=row.requested_by,
+            requested_from=row.requested_from,
+            why=row.why,
+            overlap="allow" if row.at_once > 1 and row.kind == "backfill" else "queue",
+            needs_approval=approved is not None,
+            approved_by=approved_by,
+            approved_us=approved_us,
+            requested_us=micros(now),
+        )
+        insert_action(session, action)
         if step.verb == Verb.HOLD:
             session.rows(_SET_RELEASED_HOLD, (json.dumps({"hold": key}), step.id))
-        if approved is not None:
-            sql = "UPDATE action SET needs_approval = TRUE, approved_by = ?, approved_us = ? WHERE key = ?"
-            session.rows(sql, (*approved, key))
         return True
 
 

@@ -1,31 +1,17 @@
-"""A request for an action on a run or a job: the value, and its row in the store."""
+"""A request for an action on a run or a job: the value, and how it becomes an action."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.sdk.states import Verb
+from console.engine.api.origin import request_origin
 from console.store import conflicts
+from console.store.action_requests import NewAction, insert_action, insert_restricted, open_incident_of_run
 from console.store.db.session import Session
 from console.timing.durations import format_duration
-
-_NEW_ACTION = (
-    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
-    " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
-    " changed_seq) SELECT ?, ?, j.id, r.id, COALESCE(CAST(? AS BIGINT), (SELECT MIN(i.id) FROM incident_member m"
-    " JOIN incident i ON i.id = m.incident_id"
-    " WHERE m.job_id = r.job_id AND m.period_key = r.period_key AND i.closed_us IS NULL)),"
-    " 'requested', ?, ?, 'person', ?, ?, ?, ?, ?, '', ?, '', ?, 0, 0, 0"
-    " FROM job j LEFT JOIN run r ON r.job_id = j.id AND r.id = CAST(? AS BIGINT)"
-    " WHERE j.id = COALESCE((SELECT job_id FROM run WHERE id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) RETURNING key"
-)
-"""Without a named incident, the action belongs to the open incident that its run is a member of."""
-
-_RESTRICTED = "SELECT headway_act(?, ?, ?::integer, ?, ?, ?, ?, ?, ?, ?)"
-"""Inserts and audits it under the login's name."""
 
 EXCLUSIVE_VERBS = (
     (Verb.RERUN, Verb.START, Verb.MARK_OK, Verb.SKIP),
@@ -87,15 +73,30 @@ def refuse_duplicate(session: Session, action: ActionRequest, now_us: int) -> No
         raise AlreadyRequested(f"plan {number} of {by} does it, in its step {place}: {choices}")
 
 
-def insert_action(session: Session, action: ActionRequest, key: str, by: str, origin: str, now: int) -> None:
-    """Inserts the action under its key, requested by `by` from `origin`."""
+def insert_request(session: Session, request: ActionRequest, key: str, job_id: int, by: str, now_us: int) -> None:
+    """Inserts the action under its key, requested by `by`. Without a named incident it belongs to the open one that
+    its run is a member of."""
+    waits = f"waiting for approval by another person: headway action approve {key}" if request.needs_approval else ""
+    action = NewAction(
+        key=key,
+        verb=request.verb,
+        job_id=job_id,
+        run_id=request.run_id,
+        incident_id=request.incident_id,
+        preview=request.preview,
+        parameters=request.parameters,
+        origin="person",
+        requested_by=by,
+        requested_from=request_origin(),
+        why=request.why,
+        overlap=request.overlap,
+        needs_approval=request.needs_approval,
+        requested_us=now_us,
+        text=waits,
+    )
     if session.is_restricted:
-        about = (action.verb.value, action.job_id, action.run_id, action.incident_id)
-        rest = (action.why, action.overlap, action.needs_approval, origin)
-        session.rows(_RESTRICTED, (key, *about, json.dumps(dict(action.parameters)), *rest))
+        insert_restricted(session, action, request.job_id)
         return
-    documents = (json.dumps(dict(action.preview)), json.dumps(dict(action.parameters)))
-    waits = f"waiting for approval by another person: headway action approve {key}" if action.needs_approval else ""
-    requested = (by, origin, action.why, action.overlap, action.needs_approval, now, waits)
-    subject = (action.run_id, action.run_id, action.job_id)
-    session.rows(_NEW_ACTION, (key, action.verb.value, action.incident_id, *documents, *requested, *subject))
+    if action.incident_id is None and action.run_id is not None:
+        action = replace(action, incident_id=open_incident_of_run(session, action.run_id))
+    insert_action(session, action)

@@ -20,12 +20,13 @@ from console.domain.job import is_less_cautious
 from console.domain.plan import PlanDraft
 from console.domain.service import ServiceView
 from console.domain.switches import MAX_PAUSE, SystemPause, pause_length_fault
-from console.engine.access import AccessRights, all_granted, jobs_of_runs
-from console.engine.api.action_request import ActionRequest, insert_action, refuse_duplicate
+from console.engine.access import AccessRights, all_granted
+from console.engine.api.action_request import ActionRequest, insert_request, refuse_duplicate
 from console.engine.api.origin import request_origin
 from console.engine.api.plan_client import MAX_RUNS, start_plan, steer_plan
 from console.engine.api.queue import RequestAnswer, RequestQueue, raise_if_refused, refusal_error
-from console.store import access, audit, events, switches
+from console.store import access, audit, events, subjects, switches
+from console.store.action_requests import has_action
 from console.store.db import client
 from console.store.db.session import Session
 from console.store.errors import NotAllowed, NotFound
@@ -73,15 +74,9 @@ class EngineClient:
         """Requests new values for fields of a job's card; an empty value restores the config's. Making a rerun less
         cautious takes an admin."""
         with self._queue.transaction(writes=False) as session:
-            job = session.first(
-                "SELECT j.rerun, c.was FROM job j LEFT JOIN job_card c ON c.job_id = j.id AND c.field = 'rerun'"
-                " WHERE j.id = ?",
-                (job_id,),
-            )
-        if job is None:
-            raise NotFound(f"job {job_id}")
+            now, declared = subjects.rerun_safety(session, job_id)
         rerun = given.get("rerun")
-        loosens = rerun is not None and is_less_cautious(job.rerun, rerun or job.was or job.rerun)
+        loosens = rerun is not None and is_less_cautious(now, rerun or declared or now)
         arguments = {"job_id": job_id, "card": dict(given), "from": request_origin(), "why": why}
         return self._queue.ask("card loosen" if loosens else "card", arguments)
 
@@ -130,7 +125,7 @@ class EngineClient:
             raise NotAllowed(
                 f"{len(run_ids)} runs are more than the {MAX_RUNS} that one plan takes. Fix: select fewer runs"
             )
-        known = self._queue.subjects(lambda session: jobs_of_runs(session, run_ids))
+        known = self._queue.subjects(lambda session: subjects.jobs_of_runs(session, run_ids))
         return self._queue.ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value}, known)
 
     def propose_backfill(
@@ -189,7 +184,7 @@ class EngineClient:
         NotFound, NotAllowed."""
         operation = "pause polling" if seconds > 0 else "resume polling"
         with self._queue.transaction() as session:
-            if not session.rows("SELECT 1 FROM system WHERE name = ? AND NOT removed", (system,)):
+            if not subjects.has_system(session, system):
                 raise NotFound(f"system {system}")
             person, now = self._queue.person(session), client.store_now_us(session)
             answer = AccessRights(session).may(person, operation, system=system, why=why)
@@ -236,9 +231,9 @@ class EngineClient:
         Raises AlreadyRequested if another action for this run is in flight, NotFound if the run or job is gone.
         """
         with self._queue.transaction() as session:
-            if session.rows("SELECT 1 FROM action WHERE key = ?", (key,)):
+            if has_action(session, key):
                 return
-            job_id = _job_of(session, action.run_id, action.job_id)
+            job_id = subjects.job_of_action(session, action.run_id, action.job_id)
             person = self._queue.person(session)
             now = client.store_now_us(session)
             recent = access.recent_actions(session, person.name, now, key)
@@ -252,7 +247,7 @@ class EngineClient:
             if isinstance(answer, AccessGranted):
                 refuse_duplicate(session, action, now)
                 action = replace(action, needs_approval=action.needs_approval or answer.needs_approval)
-                insert_action(session, action, key, person.name, request_origin(), now)
+                insert_request(session, action, key, job_id, person.name, now)
                 if not session.is_restricted:
                     detail |= {"sends": action.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
                     self._queue.audit(session, person.name, f"request {action.verb}", job_id, detail, action.why)
@@ -267,7 +262,8 @@ class EngineClient:
             person = self._queue.person(session)
             rights = AccessRights(session)
             subjects = dict.fromkeys(
-                (action.verb.value, _job_of(session, action.run_id, action.job_id)) for action in candidates
+                (action.verb.value, subjects.job_of_action(session, action.run_id, action.job_id))
+                for action in candidates
             )
             answer = all_granted(
                 rights.mode_refusal(job_id) or rights.may(person, verb, job_id) for verb, job_id in subjects
@@ -280,13 +276,3 @@ def _audit_refusal(
 ) -> None:
     now, detail = client.store_now_us(session), {"refused": answer.reason}
     audit.append(session, now, person.name, request_origin(), f"refuse {operation}", subject, detail, why)
-
-
-def _job_of(session: Session, run_id: int | None, job_id: int | None) -> int:
-    """The id of the job, or of the run's job. Raises NotFound."""
-    run = session.first("SELECT job_id FROM run WHERE id = ?", (run_id,)) if run_id is not None else None
-    if run is not None:
-        return int(run.job_id)
-    if run_id is None and session.rows("SELECT 1 FROM job WHERE id = ?", (job_id,)):
-        return job_id or 0
-    raise NotFound(f"run {run_id}" if run_id is not None else f"job {job_id}")

@@ -15,15 +15,9 @@ from console.domain.switches import format_freeze
 from console.engine.access import AccessRights
 from console.engine.api.origin import request_origin
 from console.engine.api.queue import raise_if_refused
-from console.store import access, audit, switches
+from console.store import access, audit, subjects, switches
 from console.store.db import client
 from console.store.db.session import Session
-from console.store.names import encode_name
-
-_JOB = (
-    "SELECT j.id, j.name FROM job j JOIN target t ON t.id = j.target_id JOIN system s ON s.id = j.system_id"
-    " WHERE s.name = ? AND t.name = ? AND j.source_id = ?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ def _audit_request(
 
 def _job(session: Session, mark: ReportedHold) -> tuple[int | None, str]:
     """The job's id in the store, if known, and its name. An unknown job has the rights of its system."""
-    job = session.first(_JOB, (mark.system, mark.target, encode_name(mark.job)))
+    job = subjects.job_at(session, mark.system, mark.target, mark.job)
     return (int(job.id), str(job.name)) if job is not None else (None, f"{mark.system}/{mark.job}")
 
 

@@ -21,17 +21,12 @@ from console.forecast.usual import path_usual
 from console.store.db.database import open_read_only
 from console.store.queries import open_queries
 from console.store.snapshot.estate import load_estate
-from console.store.snapshot.history import read_histories
+from console.store.snapshot.history import direct_upstreams, read_histories
 from console.text.cleaning import clean_line
 from console.timing.zones import business_window, zone_of
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
-
-_UPSTREAMS = (
-    "SELECT d.downstream_id, COALESCE(u.parent_id, u.id) FROM {keys} JOIN dependency d ON d.downstream_id = k.a"
-    " JOIN job u ON u.id = d.upstream_id"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ def typical_path(url: str, path: Sequence[TimelineJob], business_date: date) -> 
     try:
         with store.read() as session:
             upstreams: dict[int, set[int]] = {job_id: set() for job_id in ids}
-            for job_id, upstream in session.by_keys(_UPSTREAMS, ids):
+            for job_id, upstream in direct_upstreams(session, ids):
                 upstreams[job_id].add(upstream)
             for slot_holder, job_id in pairwise(ids):
                 upstreams[job_id].add(slot_holder)

@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from connectors.sdk.states import Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import Person
-from console.domain.hold import seconds_until_hold
-from console.domain.ids import instant
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
 from console.engine.api.origin import request_origin
 from console.engine.api.queue import RequestQueue, raise_if_refused
-from console.store import access, audit
+from console.store import access, audit, plan_requests
 from console.store.db import client
 from console.store.db.session import Row, Session
 from console.store.errors import PlanNotFound
 from console.store.events import record_event
 from console.store.names import encode_name
-from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 
-_NEW_PLAN = (
-    "INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,"
-    " words, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
-)
-_STEP_COLUMNS = (
-    "place", "verb", "job_id", "run_id", "period_key", "parameters", "after", "wait_s", "safety", "expected_s", "saves",
-    "preview",
-)  # fmt: skip
-_NEW_STEPS = f"INSERT INTO plan_step (plan_id, {', '.join(_STEP_COLUMNS)}, state, words) VALUES "  # noqa: S608
-_NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
 MAX_RUNS = 1_000
 """Maximum runs of one bulk plan: their ids fit into the request size that PostgreSQL accepts from a console
 (grants.sql)."""
-_STEPS_AT_ONCE = 50
-"""Rows per INSERT: starting a plan blocks every other writer meanwhile."""
-_OPEN = "('running', 'paused', 'stopped')"
-_OPEN_PLANS = f"SELECT id, requested_by, requested_us, state FROM plan WHERE state IN {_OPEN}"  # noqa: S608 - our own
-_STEPS_TO_COME = (
-    "SELECT p.id, s.job_id, s.period_key, s.verb FROM plan_step s JOIN plan p ON p.id = s.plan_id"  # noqa: S608
-    f" WHERE p.state IN {_OPEN} AND s.state IN ('planned', 'asked', 'failed') AND s.period_key <> ''"
-)
-"""Steps that open plans still execute, or execute again when resumed."""
 _STEERING = {
     "pause": (("running",), "paused"),
     "resume": (("paused", "stopped"), "running"),
@@ -63,8 +39,8 @@ def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", a
     _refuse_empty_plan(draft, at_once)
     known = queue.subjects(lambda _: [step.job_id for step in draft.steps])
     with queue.transaction() as session:
-        if (existing := session.first("SELECT id FROM plan WHERE key = ?", (key,))) is not None:
-            return int(existing.id)
+        if (existing := plan_requests.plan_by_key(session, key)) is not None:
+            return existing
         now = client.store_now_us(session)
         person = queue.person(session)
         recent = access.recent_actions(session, person.name, now, key)
@@ -72,28 +48,11 @@ def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", a
         number = 0
         if isinstance(answer, AccessGranted):
             _refuse_duplicate_plan(session, draft, now)
-            number = _insert_plan(session, draft, key, person.name, why, at_once, now)
+            number = plan_requests.insert_plan(session, draft, key, person.name, request_origin(), why, at_once, now)
         if not (number and session.is_restricted):
             detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
             _audit_plan(session, person.name, "start", number, detail, answer, why)
     raise_if_refused(answer)
-    return number
-
-
-def _insert_plan(session: Session, draft: PlanDraft, key: str, by: str, why: str, at_once: int, now: int) -> int:
-    """Inserts the plan with its steps and its event; its number."""
-    if session.is_restricted:
-        steps = json.dumps([dict(zip(_STEP_COLUMNS, _step_row(step, now), strict=True)) for step in draft.steps])
-        plan = (key, draft.kind, draft.title, draft.incident_id, why, at_once, steps, request_origin())
-        return int(session.rows("SELECT headway_start_plan(?, ?, ?, ?, ?, ?, ?, ?) AS id", plan)[0].id)
-    values = (key, draft.kind, draft.title, draft.incident_id, by, request_origin(), why, now, at_once)
-    number = int(session.rows(_NEW_PLAN, values)[0].id)
-    for at in range(0, len(draft.steps), _STEPS_AT_ONCE):
-        part = draft.steps[at : at + _STEPS_AT_ONCE]
-        rows = [value for step in part for value in (number, *_step_row(step, now))]
-        session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), rows)
-    text = f"plan {number} started: {draft.title}"
-    record_event(session, now, "plan", text, incident_id=draft.incident_id, actor=by)
     return number
 
 
@@ -104,10 +63,9 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
     PlanRefused if the plan's state does not allow it.
     """
     allowed, state = _STEERING[how]
-    jobs = "SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?"
-    known = queue.subjects(lambda session: [row.job_id for row in session.rows(jobs, (number,))])
+    known = queue.subjects(lambda session: plan_requests.jobs_of_plan(session, number))
     with queue.transaction() as session:
-        plan = session.first("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
+        plan = plan_requests.plan_state(session, number)
         if plan is None:
             raise PlanNotFound(number)
         now = client.store_now_us(session)
@@ -121,11 +79,11 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
             if plan.state not in allowed:
                 raise PlanRefused(f"plan {number} is {plan.state}: it cannot {how}")
             if session.is_restricted:
-                session.rows("SELECT headway_steer_plan(?, ?, ?, ?)", (number, how, why, request_origin()))
+                plan_requests.steer_restricted(session, number, how, why, request_origin())
                 return state
             done = "resumed" if how == "resume" else state
             held = _remaining_hold(session, number) if how != "resume" else ""
-            _set_state(session, number, state, f"{done} by {person.name}{held}", now)
+            plan_requests.set_plan_state(session, number, state, f"{done} by {person.name}{held}", now)
             record_event(session, now, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=person.name)
         _audit_plan(session, person.name, how, number, {"plan": number}, answer, why)
     raise_if_refused(answer)
@@ -164,15 +122,17 @@ def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:
 def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> None:
     """Raises AlreadyRequested if a plan of anyone for this incident, or with the same step for one of its runs, is
     open."""
-    same = session.first(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (draft.incident_id,))
+    same = plan_requests.open_plan_of_incident(session, draft.incident_id)
     if draft.incident_id is not None and same is not None:
         raise AlreadyRequested(_open_plan_text(same, now_us))
-    planned = {(row.job_id, row.period_key, _exclusive_verbs(row.verb)): row.id for row in session.rows(_STEPS_TO_COME)}
+    planned = {
+        (row.job_id, row.period_key, _exclusive_verbs(row.verb)): row.plan_id
+        for row in plan_requests.steps_to_come(session)
+    }
     for step in draft.steps:
         plan_id = planned.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
-            [row] = session.rows(f"{_OPEN_PLANS} AND id = ?", (plan_id,))
-            plan = _open_plan_text(row, now_us)
+            plan = _open_plan_text(plan_requests.open_plan(session, plan_id), now_us)
             raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}")
 
 
@@ -200,57 +160,8 @@ def _authorize_all(
     )
 
 
-_HELD = (
-    "SELECT DISTINCT j.name FROM plan_step s JOIN action a ON a.key = s.action_key JOIN job j ON j.id = s.job_id"
-    " LEFT JOIN hold h ON h.key = a.key LEFT JOIN action r ON r.key = h.release_key"
-    " WHERE s.plan_id = ? AND s.verb = 'hold' AND (h.state IN ('held', 'found')"
-    " OR (h.state = 'releasing' AND r.state IN ('refused', 'failed'))"
-    " OR (COALESCE(h.state, 'placing') = 'placing' AND a.state IN ('sending', 'sent', 'unknown', 'verified')))"
-    " ORDER BY j.name"
-)
-"""Jobs that stay held, as in `control.recovery.execution`: holds being placed included, holds being released not."""
-
-
 def _remaining_hold(session: Session, number: int) -> str:
     """The jobs that the plan leaves held, as the end of a sentence; empty if none."""
-    jobs = [clean_line(row.name) for row in session.rows(_HELD, (number,))]
+    jobs = list(plan_requests.held_jobs(session, number))
     stay = "stays" if len(jobs) == 1 else "stay"
     return f"; {', '.join(jobs)} {stay} held; release with: headway hold release JOB" if jobs else ""
-
-
-def _set_state(session: Session, number: int, state: str, text: str, now: int) -> None:
-    session.rows(
-        "UPDATE plan SET state = ?, words = ?, changed_seq = changed_seq + 1,"
-        " ended_us = CASE WHEN CAST(? AS TEXT) = 'aborted' THEN CAST(? AS BIGINT) ELSE ended_us END WHERE id = ?",
-        (state, text, state, now, number),
-    )
-    if state == "running":
-        session.rows(
-            "UPDATE plan_step SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL"
-            " WHERE plan_id = ? AND state = 'failed'",
-            (number,),
-        )
-
-
-def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
-    """The values of its columns `place` to `preview`. The preview also keeps the state in which the person saw the
-    run; the wait of a hold is shortened by the time that has passed since then."""
-    shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"found": step.state}
-    is_hold = step.verb == Verb.HOLD
-    wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
-    names = ("service", "business_date", "saved", "words")
-    saves = [{name: getattr(save, name) for name in names} for save in step.saves]
-    return (
-        step.place,
-        step.verb,
-        step.job_id,
-        step.run_id,
-        encode_name(step.period_key),
-        json.dumps(dict(step.parameters)),
-        json.dumps(list(step.after)),
-        wait_s,
-        step.safety,
-        step.expected_s,
-        json.dumps(saves),
-        json.dumps(shown),
-    )

@@ -16,7 +16,7 @@ from console.control.access.authorization import OPERATIONS, AccessGranted, Acce
 from console.domain.access import ActionSubject, Person, Role
 from console.engine.access import AccessRights, authorize_request, request_subjects
 from console.engine.api.origin import request_origin
-from console.store import access, audit, request_queue
+from console.store import access, audit, request_queue, subjects
 from console.store.db import client
 from console.store.db.session import Session
 from console.store.errors import NotAllowed, ReasonNeeded
@@ -98,8 +98,7 @@ class RequestQueue:
         self, session: Session, by: str, verb: str, job_id: int | None, detail: dict[str, Any], why: str = ""
     ) -> None:
         """Appends an audit entry about a job, or about the estate."""
-        rows = session.rows("SELECT name FROM job WHERE id = ?", (job_id,)) if job_id is not None else []
-        subject = rows[0].name if rows else "estate"
+        subject = subjects.name_of_job(session, job_id) or "estate"
         audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
 
     def subjects(self, jobs: Callable[[Session], Iterable[int]]) -> dict[int, ActionSubject]:

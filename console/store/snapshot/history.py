@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -266,4 +266,13 @@ def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
             for row in good
             if row.started_us is not None and row.ended_us >= row.started_us
         ),
+    )
+
+
+def direct_upstreams(session: Session, job_ids: Sequence[int]) -> list[Row]:
+    """`downstream_id` and `upstream_id` of each dependency of these jobs; a task upstream counts as its DAG."""
+    return session.by_keys(
+        "SELECT d.downstream_id, COALESCE(u.parent_id, u.id) AS upstream_id FROM {keys} JOIN dependency d"
+        " ON d.downstream_id = k.a JOIN job u ON u.id = d.upstream_id",
+        job_ids,
     )

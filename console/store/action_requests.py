@@ -1,0 +1,83 @@
+"""New actions as rows: of people, policies and plans. Small imports: clients write them too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.sdk.states import Verb
+from console.store.db.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAction:
+    """The row of an action that is requested now."""
+
+    key: str
+    verb: Verb
+    job_id: int
+    run_id: int | None
+    incident_id: int | None
+    preview: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any]
+    origin: str
+    """"person", "plan", or the policy."""
+    requested_by: str
+    requested_from: str = ""
+    why: str = ""
+    overlap: str
+    needs_approval: bool = False
+    approved_by: str = ""
+    approved_us: int | None = None
+    requested_us: int
+    text: str = ""
+
+
+def insert_action(session: Session, action: NewAction) -> bool:
+    """Whether the key is new; then the action is inserted as requested."""
+    values = {
+        "key": action.key, "verb": action.verb.value, "job_id": action.job_id, "run_id": action.run_id,
+        "incident_id": action.incident_id, "state": "requested", "preview": json.dumps(dict(action.preview)),
+        "parameters": json.dumps(dict(action.parameters)), "origin": action.origin,
+        "requested_by": action.requested_by, "requested_from": action.requested_from, "why": action.why,
+        "overlap": action.overlap, "needs_approval": action.needs_approval, "approved_by": action.approved_by,
+        "approved_us": action.approved_us, "requested_us": action.requested_us, "native_ref": "",
+        "words": action.text, "next_us": 0, "looked_up": 0, "changed_seq": 0,
+    }  # fmt: skip
+    sql = f"INSERT INTO action ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608 - our names
+    return bool(session.rows(f"{sql} ON CONFLICT (key) DO NOTHING RETURNING key", tuple(values.values())))
+
+
+def insert_restricted(session: Session, action: NewAction, job_id: int | None) -> None:
+    """Inserts and audits it under the login's name. `job_id`: only of a request that names no run."""
+    about = (action.key, action.verb.value, job_id, action.run_id, action.incident_id)
+    rest = (json.dumps(dict(action.parameters)), action.why, action.overlap, action.needs_approval)
+    session.rows("SELECT headway_act(?, ?, ?::integer, ?, ?, ?, ?, ?, ?, ?)", (*about, *rest, action.requested_from))
+
+
+def has_action(session: Session, key: str) -> bool:
+    return bool(session.rows("SELECT 1 FROM action WHERE key = ?", (key,)))
+
+
+def run_of_period(session: Session, job_id: int, period_key: str) -> int | None:
+    """The id of the job's run of this period, as it is stored; None without one."""
+    row = session.first("SELECT id FROM run WHERE job_id = ? AND period_key = ?", (job_id, period_key))
+    return None if row is None else int(row.id)
+
+
+def open_incident(session: Session, job_id: int, period_key: str) -> int | None:
+    """The oldest open incident that the job's run of this period is a member of."""
+    [row] = session.rows(
+        "SELECT MIN(i.id) AS id FROM incident_member m JOIN incident i ON i.id = m.incident_id"
+        " WHERE m.job_id = ? AND m.period_key = ? AND i.closed_us IS NULL",
+        (job_id, period_key),
+    )
+    return None if row.id is None else int(row.id)
+
+
+def open_incident_of_run(session: Session, run_id: int) -> int | None:
+    """As `open_incident`, of a run."""
+    run = session.first("SELECT job_id, period_key FROM run WHERE id = ?", (run_id,))
+    return None if run is None else open_incident(session, run.job_id, run.period_key)

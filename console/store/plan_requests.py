@@ -1,0 +1,144 @@
+"""Plans as people start and steer them, as rows. Small imports: clients write them too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from connectors.sdk.states import Verb
+from console.domain.hold import seconds_until_hold
+from console.domain.ids import instant
+from console.domain.plan import DraftStep, PlanDraft
+from console.store.db.session import Row, Session
+from console.store.events import record_event
+from console.store.names import encode_name
+from console.text.cleaning import clean_line
+
+_NEW_PLAN = (
+    "INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,"
+    " words, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
+)
+_STEP_COLUMNS = (
+    "place", "verb", "job_id", "run_id", "period_key", "parameters", "after", "wait_s", "safety", "expected_s", "saves",
+    "preview",
+)  # fmt: skip
+_NEW_STEPS = f"INSERT INTO plan_step (plan_id, {', '.join(_STEP_COLUMNS)}, state, words) VALUES "  # noqa: S608
+_NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
+_STEPS_AT_ONCE = 50
+"""Rows per INSERT: starting a plan blocks every other writer meanwhile."""
+_OPEN = "('running', 'paused', 'stopped')"
+_OPEN_PLANS = f"SELECT id, requested_by, requested_us, state FROM plan WHERE state IN {_OPEN}"  # noqa: S608 - our own
+
+
+def plan_by_key(session: Session, key: str) -> int | None:
+    """The number of the plan with this key; None without one."""
+    row = session.first("SELECT id FROM plan WHERE key = ?", (key,))
+    return None if row is None else int(row.id)
+
+
+def insert_plan(
+    session: Session, draft: PlanDraft, key: str, by: str, origin: str, why: str, at_once: int, now_us: int
+) -> int:
+    """Inserts the plan with its steps and its event; its number."""
+    if session.is_restricted:
+        steps = json.dumps([dict(zip(_STEP_COLUMNS, _step_row(step, now_us), strict=True)) for step in draft.steps])
+        plan = (key, draft.kind, draft.title, draft.incident_id, why, at_once, steps, origin)
+        return int(session.rows("SELECT headway_start_plan(?, ?, ?, ?, ?, ?, ?, ?) AS id", plan)[0].id)
+    values = (key, draft.kind, draft.title, draft.incident_id, by, origin, why, now_us, at_once)
+    number = int(session.rows(_NEW_PLAN, values)[0].id)
+    for at in range(0, len(draft.steps), _STEPS_AT_ONCE):
+        part = draft.steps[at : at + _STEPS_AT_ONCE]
+        rows = [value for step in part for value in (number, *_step_row(step, now_us))]
+        session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), rows)
+    text = f"plan {number} started: {draft.title}"
+    record_event(session, now_us, "plan", text, incident_id=draft.incident_id, actor=by)
+    return number
+
+
+def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
+    """The values of its columns `place` to `preview`. The preview also keeps the state in which the person saw the
+    run; the wait of a hold is shortened by the time that has passed since then."""
+    shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"found": step.state}
+    is_hold = step.verb == Verb.HOLD
+    wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
+    names = ("service", "business_date", "saved", "words")
+    saves = [{name: getattr(save, name) for name in names} for save in step.saves]
+    return (
+        step.place,
+        step.verb,
+        step.job_id,
+        step.run_id,
+        encode_name(step.period_key),
+        json.dumps(dict(step.parameters)),
+        json.dumps(list(step.after)),
+        wait_s,
+        step.safety,
+        step.expected_s,
+        json.dumps(saves),
+        json.dumps(shown),
+    )
+
+
+def open_plan_of_incident(session: Session, incident_id: int | None) -> Row | None:
+    """`id`, `requested_by`, `requested_us` and `state` of the newest open plan for the incident."""
+    return session.first(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (incident_id,))
+
+
+def open_plan(session: Session, number: int) -> Row:
+    """`id`, `requested_by`, `requested_us` and `state` of an open plan."""
+    return session.rows(f"{_OPEN_PLANS} AND id = ?", (number,))[0]
+
+
+def steps_to_come(session: Session) -> list[Row]:
+    """`plan_id`, `job_id`, `period_key` and `verb` of the steps that open plans still execute, or execute again when
+    resumed."""
+    return session.rows(
+        "SELECT p.id AS plan_id, s.job_id, s.period_key, s.verb FROM plan_step s JOIN plan p ON p.id = s.plan_id"  # noqa: S608
+        f" WHERE p.state IN {_OPEN} AND s.state IN ('planned', 'asked', 'failed') AND s.period_key <> ''"
+    )
+
+
+def jobs_of_plan(session: Session, number: int) -> list[int]:
+    rows = session.rows("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))
+    return [int(row.job_id) for row in rows]
+
+
+def plan_state(session: Session, number: int) -> Row | None:
+    """`state` and `incident_id` of a plan."""
+    return session.first("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
+
+
+def steer_restricted(session: Session, number: int, how: str, why: str, origin: str) -> None:
+    """Sets the state and audits it under the login's name."""
+    session.rows("SELECT headway_steer_plan(?, ?, ?, ?)", (number, how, why, origin))
+
+
+_HELD = (
+    "SELECT DISTINCT j.name FROM plan_step s JOIN action a ON a.key = s.action_key JOIN job j ON j.id = s.job_id"
+    " LEFT JOIN hold h ON h.key = a.key LEFT JOIN action r ON r.key = h.release_key"
+    " WHERE s.plan_id = ? AND s.verb = 'hold' AND (h.state IN ('held', 'found')"
+    " OR (h.state = 'releasing' AND r.state IN ('refused', 'failed'))"
+    " OR (COALESCE(h.state, 'placing') = 'placing' AND a.state IN ('sending', 'sent', 'unknown', 'verified')))"
+    " ORDER BY j.name"
+)
+"""Jobs that stay held, as in `control.recovery.execution`: holds being placed included, holds being released not."""
+
+
+def held_jobs(session: Session, number: int) -> Iterator[str]:
+    """Names of the jobs that the plan holds now."""
+    return (clean_line(row.name) for row in session.rows(_HELD, (number,)))
+
+
+def set_plan_state(session: Session, number: int, state: str, text: str, now_us: int) -> None:
+    """Sets state and text. On resume, failed steps are planned again."""
+    session.rows(
+        "UPDATE plan SET state = ?, words = ?, changed_seq = changed_seq + 1,"
+        " ended_us = CASE WHEN CAST(? AS TEXT) = 'aborted' THEN CAST(? AS BIGINT) ELSE ended_us END WHERE id = ?",
+        (state, text, state, now_us, number),
+    )
+    if state == "running":
+        session.rows(
+            "UPDATE plan_step SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL"
+            " WHERE plan_id = ? AND state = 'failed'",
+            (number,),
+        )
