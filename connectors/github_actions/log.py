@@ -22,7 +22,8 @@ from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.http import LOOPBACK, HttpEndpoint, HttpReply, Transport
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
+from connectors.sdk.transport.loopback import is_loopback
 
 CONTENT_RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d{1,15})")
 
@@ -110,7 +111,8 @@ class GitHubLogReader:
             raise SystemUnreachable(f"{place.place} is not a redirect to a log")
         url = urlsplit(place.headers.get("location", ""))
         # A store on this machine is believed only of a GitHub on this machine.
-        is_local = (urlsplit(self._client.endpoint.base_url).hostname or "") in LOOPBACK and url.hostname in LOOPBACK
+        own_host = urlsplit(self._client.endpoint.base_url).hostname or ""
+        is_local = is_loopback(own_host) and is_loopback(url.hostname or "")
         if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_local)):
             raise AccessRefused(
                 f"GitHub names {url.scheme}://{url.hostname or ''} as the place of a log: only https is followed"

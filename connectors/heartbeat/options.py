@@ -6,7 +6,6 @@ import os
 import re
 from datetime import timedelta
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from connectors.sdk.option_errors import Duration
 from connectors.sdk.secrets import FilePath, SecretRef
+from connectors.sdk.transport.loopback import is_loopback
 
 LISTENER = "door"
 """Name of the one target, as stores have it."""
@@ -67,7 +67,7 @@ class HeartbeatOptions(BaseModel):
     @model_validator(mode="after")
     def is_not_open_to_all(self) -> HeartbeatOptions:
         host = self.address[0]
-        if not self.plain_http and host != "localhost" and not ip_address(host).is_loopback:
+        if not self.plain_http and not is_loopback(host):
             raise ValueError(
                 f"listen = {self.listen!r}: others reach this address, and tokens would cross the network unencrypted."
                 " Listen at 127.0.0.1 behind a proxy with TLS, or write plain_http = true"

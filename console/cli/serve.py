@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from connectors.sdk.transport.loopback import is_loopback
 from console.cli.arguments import positive_number, whole_number
 from console.cli.commands import Handler, flag, option, titled
 from console.cli.console import TERMINAL_OPTIONS, apply_terminal_options, engine_starter, own_command
@@ -87,7 +88,7 @@ def _auth_gate(arguments: argparse.Namespace) -> tuple[AuthGate, str]:
         for name in ("trust", "secret_file"):
             if getattr(arguments, name):
                 raise CommandError(Exit.USAGE, f"--{name.replace('_', '-')} needs --behind-proxy URL")
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise CommandError(
                 Exit.USAGE,
                 f"--listen {host}: the console has no login, so it is served on this machine alone (127.0.0.1), or "
@@ -100,13 +101,6 @@ def _auth_gate(arguments: argparse.Namespace) -> tuple[AuthGate, str]:
     if why := AccessGate(config_path(arguments.config), report_faults=True)():
         raise CommandError(Exit.USAGE, why)
     return ProxyGate(address, arguments.user_header, arguments.trust, _read_secret(Path(arguments.secret_file))), host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _https_url(url: str) -> str:

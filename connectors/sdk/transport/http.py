@@ -42,6 +42,7 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.records import TargetClock
 from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, note_limit
+from connectors.sdk.transport.loopback import is_loopback
 
 Resolve = Callable[[str, int], list[str]]
 Transport = httpx.BaseTransport | None
@@ -318,7 +319,6 @@ def _aware(at: datetime) -> datetime:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "headway"}
 FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """Of RFC 9110, 5.1."""
@@ -552,7 +552,7 @@ def checked_origin(url: str, plain_http: bool) -> str:
         raise ValueError("url must have no query and no fragment")
     if parts.port == 0:
         raise ValueError("url names port 0")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not plain_http:
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and not plain_http:
         raise ValueError(
             f"http:// to {parts.hostname} would send the credentials unencrypted: use https://, "
             "or say plain_http = true if the network in between is yours"

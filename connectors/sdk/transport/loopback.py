@@ -6,8 +6,13 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """True for localhost, a loopback address, and the path of a socket."""
+    """True for localhost and a loopback address."""
     try:
-        return host == "localhost" or host.startswith(("/", "@")) or ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_local_server(host: str) -> bool:
+    """True also for the path of a socket (`/run/postgresql`, `@abstract`)."""
+    return host.startswith(("/", "@")) or is_loopback(host)

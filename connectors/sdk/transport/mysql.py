@@ -28,7 +28,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.transport.budget import Deadline, count_request, socket_watchdog
-from connectors.sdk.transport.loopback import is_loopback
+from connectors.sdk.transport.loopback import is_local_server
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -84,12 +84,12 @@ class MySqlLogin:
 
     @property
     def effective_tls(self) -> Tls:
-        return self.tls or ("prefer" if is_loopback(self.host) else "verify")
+        return self.tls or ("prefer" if is_local_server(self.host) else "verify")
 
     @property
     def unverified(self) -> tuple[str, ...]:
         """Settings weaker than the default for another machine, with their danger; empty without one."""
-        if is_loopback(self.host) or self.effective_tls == "verify":
+        if is_local_server(self.host) or self.effective_tls == "verify":
             return ()
         danger = "the server is not verified, another one may read and change all data"
         return (f'tls = "{self.tls}": {danger}. Fix: leave it out',)
@@ -226,7 +226,7 @@ def _connect(login: MySqlLogin) -> _Connection:
         context = ssl.create_default_context(cafile=login.ssl_ca)
         context.check_hostname = tls == "verify"
         context.verify_mode = ssl.CERT_REQUIRED if tls == "verify" else ssl.CERT_NONE
-    is_trusted = tls == "verify" or is_loopback(login.host)
+    is_trusted = tls == "verify" or is_local_server(login.host)
     return (pymysql.Connection if is_trusted else _NoClearPassword)(
         host=login.host,
         port=login.port,

@@ -38,7 +38,7 @@ from connectors.sdk.errors import (
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, socket_watchdog
-from connectors.sdk.transport.loopback import is_loopback
+from connectors.sdk.transport.loopback import is_local_server
 
 T = TypeVar("T")
 SECRET = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
@@ -152,7 +152,7 @@ def _is_on_this_machine(parameters: Mapping[str, str]) -> bool:
     hosts = parameters.get("hostaddr") or parameters.get("host")
     if not hosts:
         return not parameters.keys() & {"service", "servicefile"} and not {"PGHOST", "PGHOSTADDR"} & os.environ.keys()
-    return all(is_loopback(host) for host in hosts.split(",") if host)
+    return all(is_local_server(host) for host in hosts.split(",") if host)
 
 
 def psql_shell(options: PostgresOptions, _target: str, secrets: SecretResolver) -> ShellSession:
