@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import smtplib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, localtime
@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from console.engine.notify.senders import SendResult, unencrypted_login
+from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
 
 SECONDS = 15.0
@@ -60,8 +61,14 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def send_mail(url: str, title: str, body: str, thread: MailThread) -> SendResult | None:
-    """The server's reply; None for a URL that is not mail, or that only apprise can send."""
+def send_mail(
+    url: str, title: str, body: str, thread: MailThread, check_lease: Callable[[], None] = lambda: None
+) -> SendResult | None:
+    """The server's reply; None for a URL that is not mail, or that only apprise can send.
+
+    `check_lease` is called right before the end of the message, without which no server accepts it. It raises LeaseLost
+    in an engine that was stopped meanwhile: the engine that took over has sent the mail again.
+    """
     import apprise  # noqa: PLC0415 - see sending
 
     if not url.lower().startswith(("mailto:", "mailtos:")):
@@ -73,7 +80,7 @@ def send_mail(url: str, title: str, body: str, thread: MailThread) -> SendResult
         return None
     if one.secure_mode != "insecure" and not one.verify_certificate:
         return None
-    return _deliver(one, compose_mail(one, title, body, thread))
+    return _deliver(one, compose_mail(one, title, body, thread), check_lease)
 
 
 def compose_mail(one: Any, title: str, body: str, thread: MailThread) -> EmailMessage:
@@ -126,15 +133,42 @@ def as_html(title: str, body: str) -> str:
     return page.render(title=title, blocks=blocks)
 
 
-def _deliver(one: Any, message: EmailMessage) -> SendResult:
+_END = b"\r\n.\r\n"
+"""The end of a message (RFC 5321, 4.1.1.4)."""
+
+
+class _LeaseChecked:
+    """Calls `check_lease` between a message and its end."""
+
+    check_lease: Callable[[], None]
+
+    def send(self, s: Any) -> None:
+        if isinstance(s, bytes) and s.endswith(_END):
+            super().send(s[:-3])  # type: ignore[misc]
+            self.check_lease()
+            s = s[-3:]
+        super().send(s)  # type: ignore[misc]
+
+
+class _Smtp(_LeaseChecked, smtplib.SMTP): ...
+
+
+class _SmtpSsl(_LeaseChecked, smtplib.SMTP_SSL): ...
+
+
+def _deliver(one: Any, message: EmailMessage, check_lease: Callable[[], None]) -> SendResult:
     """The result of sending. A refusal, or a failure before the message itself is sent, proves that nothing arrived."""
     everybody = [to for _, to in one.targets] + sorted({*one.cc, *one.bcc})
     try:
         smtp = _connected(one)
+        smtp.check_lease = check_lease
     except (OSError, smtplib.SMTPException) as error:
         return _refusal_result(error, f"{one.smtp_host}:{one.port}")
     try:
         refused = smtp.send_message(message, one.from_addr[1], everybody)
+    except LeaseLost:
+        smtp.close()
+        raise
     except smtplib.SMTPServerDisconnected as error:
         return SendResult(None, f"the mail server closed the connection: {error}")
     except smtplib.SMTPException as error:
@@ -151,13 +185,13 @@ def _deliver(one: Any, message: EmailMessage) -> SendResult:
     return SendResult(True)
 
 
-def _connected(one: Any) -> smtplib.SMTP:
+def _connected(one: Any) -> _Smtp | _SmtpSsl:
     """The connection, signed in if the URL has a login."""
     host, port, context = one.smtp_host, int(one.port), ssl.create_default_context()
     if one.secure_mode == "ssl":
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=SECONDS, context=context)
+        smtp: _Smtp | _SmtpSsl = _SmtpSsl(host, port, timeout=SECONDS, context=context)
     else:
-        smtp = smtplib.SMTP(host, port, timeout=SECONDS)
+        smtp = _Smtp(host, port, timeout=SECONDS)
     try:
         if one.secure_mode == "starttls":
             smtp.starttls(context=context)

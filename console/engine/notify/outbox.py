@@ -58,7 +58,7 @@ class Outbox:
         secrets: SecretStore,
         routing: AlertRouter,
         send: Sender,
-        mail: Callable[[str, str, str, MailThread], SendResult | None] | None,
+        mail: Callable[[str, str, str, MailThread, Callable[[], None]], SendResult | None] | None,
     ) -> None:
         """`mail`: sends mail to a mail server; None: apprise sends it."""
         self._store, self._clock, self._routes, self._secrets = store, clock, routes, secrets
@@ -169,7 +169,7 @@ class Outbox:
         if self._mail is not None:
             about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
             thread = mail_thread(delivery.dedup_key, delivery.route, delivery.id, *about)
-            sent = self._mail(url, title, body, thread)
+            sent = self._mail(url, title, body, thread, lambda: self._check_lease(fence))
         sent = sent or self._send(url, title, body, _page(delivery))
         failpoint("send.after_wire")
         failpoint("send.after_reply")
@@ -181,6 +181,15 @@ class Outbox:
             log.info("alert sent", route=delivery.route, title=delivery.title, repeat=delivery.maybe_repeat)
         else:
             self._write(lambda: self._failed(delivery, fence, sent))
+
+    def _check_lease(self, fence: int) -> None:
+        """Raises LeaseLost if another engine has the lease; a store that cannot be read proves nothing."""
+        try:
+            self._store.check_fence(fence)
+        except LeaseLost:
+            raise
+        except StoreError as error:
+            log.warning("the lease could not be checked before the end of a mail", error=str(error))
 
     def _message(self, delivery: rows.DueDelivery) -> tuple[str, str]:
         """Title and body as far as the route's `body` setting allows."""

@@ -59,6 +59,11 @@ class Database:
         self._written_at = time.monotonic()
         self._file = file_identity(path) if path is not None else None
 
+    def check_fence(self, fence: int) -> None:
+        """Raises LeaseLost unless that fence still holds the lease, and StoreError."""
+        with self.read() as session:
+            _check_fence(session, fence)
+
     @contextmanager
     def write(self, fence: int | None, durable: bool = False) -> Iterator[WriteSession]:
         """One transaction, committed at the end, rolled back on any exception.

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiosmtpd.smtp import Envelope
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
 from console.config.estate import RouteSettings
+from console.domain.ids import micros
 from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
-from console.store.db.lease import HeldLease
+from console.store.db.lease import HeldLease, LeaseHolder
 from tests.engine.bench import Bench, Sink, estate_config
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
@@ -151,3 +154,54 @@ def test_the_engine_mails_opening_and_recovery_as_one_thread(
     assert "[Headway] INC-0001: fake/extract failed: exit 1" in opened["Subject"].replace("\n", "")
     assert "INC-0001 resolved" in recovered["Subject"]
     assert opened["Message-ID"] == recovered["In-Reply-To"]
+
+
+class Interrupted(SmtpSink):
+    """A mail server at which an engine is stopped for as long as another one needs to take the lease over."""
+
+    take_over: Callable[[], None] | None = None
+
+    async def handle_RCPT(self, _: Any, __: Any, envelope: Envelope, address: str, ___: Any) -> str:
+        envelope.rcpt_tos.append(address)
+        take_over, self.take_over = self.take_over, None
+        if take_over is not None:
+            take_over()
+        return "250 OK"
+
+
+def test_an_engine_that_was_stopped_in_mid_mail_does_not_end_it_after_another_took_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the unmarked mail comes after the one that says that it may be a duplicate."""
+    server = Interrupted()
+    server.start()
+    monkeypatch.setenv("ONCALL_MAIL", server.url())
+    scheduler = FakeScheduler()
+    config = estate_config(tmp_path, scheduler)
+    config = replace(config, routes={"oncall": RouteSettings(urls=(SecretRef(env="ONCALL_MAIL"),))})
+    store = open_ready(str(tmp_path / "headway.db"))
+    first = lease.acquire_lease(store, "engine", "first", 600)
+    assert isinstance(first, HeldLease)
+    stopped = EngineAssembly(config, store, SecretStore())
+    stopped.begin(first.fence)
+    bench = Bench(tmp_path, scheduler, Sink(), config, store, stopped, first.fence)
+    scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=2), exit_code=1)
+    expired = micros(datetime.now(UTC) + timedelta(days=1))
+    taken: list[HeldLease | LeaseHolder] = []
+    server.take_over = lambda: taken.append(lease.acquire_lease(store, "engine", "second", 600, expired))
+    stopped.pollers[next(iter(stopped.pollers))].poll_once(first.fence)
+    stopped.evaluator.step(first.fence)
+    assert 1 == stopped.outbox.step(first.fence)
+    stopped.outbox.wait_idle()
+    assert [] == server.mails
+    [second] = taken
+    assert isinstance(second, HeldLease)
+    bench.fence, bench.parts = second.fence, EngineAssembly(config, store, SecretStore())
+    bench.parts.begin(second.fence)
+    bench.send()
+    [mail] = server.mails
+    assert mail.text.startswith("May be a duplicate")
+    stopped.finish()
+    bench.parts.finish()
+    store.close()
+    server.stop()
