@@ -151,7 +151,7 @@ def test_no_call_of_any_function_gains_a_right_or_stops_the_engine(shared: Team)
 
     assert [] == [surprise for attacker in attackers for surprise in attacker.surprises][:5]
     assert (0, True) == (attackers[0].done, all(attacker.done for attacker in attackers[1:]))
-    assert max(took) < 60, sorted(took)[-5:]  # in one process with those who call, on a machine that does more
+    assert max(took) < 10, sorted(took)[-5:]
     own = {attacker.login: attacker.keys for attacker in attackers}
     for key, by, origin, approved in shared.rows("SELECT key, requested_by, origin, approved_by FROM action"):
         assert origin == "plan" or key in own[by]
@@ -207,17 +207,17 @@ def goes_on(team: Team) -> None:
 
 def test_open_transactions_of_clients_slow_the_engine_by_less_than_a_tenth(shared: Team) -> None:
     """Every function is called in transactions that stay open meanwhile, and locks are held that a reader can take."""
-    rounds = 30 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 10
+    pairs = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 12
     plan = shared.call("alice", "headway_start_plan", "p0", *FUNCTIONS["headway_start_plan"][1:])
     shared.call("alice", "headway_steer_plan", plan, "pause", "", "")
 
     def measured() -> float:
-        left = iter(range(rounds))
+        left = iter(range(5))
         return median(turns(shared, lambda: next(left, None) is None))
 
     measured()
     alone, beside = [], []
-    for _ in range(5):  # by turns, as other work on this machine slows both
+    for _ in range(pairs):  # short and by turns: other work on this machine slows both, and leaves some of each alone
         alone.append(measured())
         with shared.connect("vera") as vera, shared.connect("alice") as alice:
             vera.execute("BEGIN; LOCK TABLE lease, action, plan, switch, audit IN ACCESS SHARE MODE")
@@ -227,6 +227,4 @@ def test_open_transactions_of_clients_slow_the_engine_by_less_than_a_tenth(share
                 call(alice, name, *((plan, *values[1:]) if name == "headway_steer_plan" else values))
             beside.append(measured())
             alice.execute("ROLLBACK")
-    # Both are slowed by other work on this machine, by a multiple: a lock that the engine waits for costs a second.
-    busy = max(alone) - min(alone)
-    assert min(beside) < min(alone) * 1.1 + 0.001 + busy, (alone, beside)
+    assert min(beside) < min(alone) * 1.1 + 0.001, (alone, beside)
