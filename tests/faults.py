@@ -154,6 +154,7 @@ FAULTS: dict[int, Fault] = {
         "the write-ahead log grows",
         (
             "test_f17_the_log_goes_into_the_file_after_a_pause",
+            "test_f17_the_log_of_a_store_that_is_written_to_without_a_pause_stays_small",
             "test_f17_a_reader_leaves_no_transaction_open_so_that_the_log_can_shrink",
         ),
     ),

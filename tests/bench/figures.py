@@ -49,12 +49,18 @@ def emit(bench: str, figures: Iterable[Figure], json_flag: bool) -> None:
         print(json.dumps({"bench": bench, "figures": rows}), flush=True)
 
 
-def arguments(description: str, only: Sequence[str] = ()) -> argparse.Namespace:
-    """The options that every benchmark has: --json and --quick (ends within 45 s on 2 cores). `only`: names of which
-    --only takes those that are to be measured; it may be given several times."""
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The options that every benchmark has: --json and --quick (ends within 45 s on 2 cores)."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 45 s")
+    return parser
+
+
+def arguments(description: str, only: Sequence[str] = ()) -> argparse.Namespace:
+    """The options of `parser_of`. `only`: names of which --only takes those that are to be measured; it may be given
+    several times."""
+    parser = parser_of(description)
     if only:
         parser.add_argument("--only", action="append", choices=only, metavar="NAME", help=f"of {', '.join(only)}")
     return parser.parse_args()

@@ -156,7 +156,7 @@ def test_f17_a_reader_leaves_no_transaction_open_so_that_the_log_can_shrink(nigh
 def test_f17_the_log_goes_into_the_file_after_a_pause(night: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     assert night.store.path is not None
     log = night.store.path.with_name("headway.db-wal")
-    night.ingest(*(run(f"db07:job {place}", attempt=str(place), message="x" * 2_000) for place in range(1_500)))
+    night.ingest(*(run(f"db07:job {place}", attempt=str(place), message="x" * 2_000) for place in range(800)))
     large = log.stat().st_size
     night.ingest(now="03:21")
     assert large <= log.stat().st_size
@@ -164,6 +164,16 @@ def test_f17_the_log_goes_into_the_file_after_a_pause(night: Estate, monkeypatch
     night.ingest(now="03:22")
     night.ingest(now="03:23")
     assert log.stat().st_size <= open_module.QUIET_LOG_BYTES < large
+
+
+def test_f17_the_log_of_a_store_that_is_written_to_without_a_pause_stays_small(night: Estate) -> None:
+    assert night.store.path is not None
+    log = night.store.path.with_name("headway.db-wal")
+    sizes = []
+    for batch in range(40):
+        night.ingest(*(run(f"db07:job {place}", attempt=f"{batch}", message="x" * 2_000) for place in range(200)))
+        sizes.append(log.stat().st_size)
+    assert max(sizes) < 20_000_000 < 20 * sizes[0], sizes
 
 
 def test_a_store_that_is_closed_in_one_process_is_whole_in_the_next(night: Estate) -> None:
