@@ -16,5 +16,12 @@ def some(values: Iterable[Any], *quick: Any) -> list[Any]:
     return [one if one in quick else _deep(one) for one in found]
 
 
+def few(values: Iterable[Any], count: int) -> list[Any]:
+    """All of these as parameters of a test: `count` of them, evenly spread, in the fast part; the others `deep`."""
+    every = list(values)
+    quick = {round(number * (len(every) - 1) / max(count - 1, 1)) for number in range(count)}
+    return [one if number in quick else _deep(one) for number, one in enumerate(every)]
+
+
 def _deep(value: Any) -> Any:
     return pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.deep)

@@ -25,7 +25,7 @@ from connectors.sdk.states import RunState
 from console.cli.engine_process import start_engine_if_needed
 from console.config.estate import Config, DependencySettings, JobSettings
 from console.engine.worker import Worker
-from tests.deep import some
+from tests.deep import few, some
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
@@ -427,7 +427,7 @@ def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> Non
 
 
 # -- a reader that goes away -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("line", ["job list", "job list --json", "status", "status --json"])
+@pytest.mark.parametrize("line", few(["job list", "job list --json", "status", "status --json"], 1))
 def test_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line: str) -> None:
     scheduler = FakeScheduler()
     for number in range(2_000):

@@ -24,11 +24,13 @@ __all__ = ["bench"]
 BIN = Path(sys.executable).parent
 BASH = r"""
 eval "$(headway completion bash)"
-COMP_LINE="$1" COMP_POINT=${#1} COMP_TYPE=9 COMP_KEY=9
-COMP_WORDS=($1); case "$1" in *' ') COMP_WORDS+=('');; esac
+for line; do
+COMP_LINE="$line" COMP_POINT=${#line} COMP_TYPE=9 COMP_KEY=9
+COMP_WORDS=($line); case "$line" in *' ') COMP_WORDS+=('');; esac
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
 _python_argcomplete headway
-printf '%s\n' "${COMPREPLY[@]}"
+printf '%s\n' "${COMPREPLY[@]}" =
+done
 """
 
 
@@ -46,55 +48,58 @@ def shell(bench: Bench, tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{BIN}:{os.environ['PATH']}", "HEADWAY_CONFIG": str(config), "HOME": str(tmp_path)}
 
 
-def offered_by_bash(line: str, shell: dict[str, str]) -> list[str]:
-    words = ["bash", "--norc", "-c", BASH, "bash", line]
+def offered_by_bash(shell: dict[str, str], *lines: str) -> list[list[str]]:
+    """What one shell offers after each of the lines."""
+    words = ["bash", "--norc", "-c", BASH, "bash", *lines]
     done = subprocess.run(words, env=shell, cwd=shell["HOME"], capture_output=True, text=True, timeout=60, check=True)
     assert "" == done.stderr
-    return [each.strip() for each in done.stdout.splitlines() if each.strip()]
+    return [
+        [each.strip() for each in offered.splitlines() if each.strip()] for offered in done.stdout.split("=\n")[:-1]
+    ]
 
 
-@pytest.mark.parametrize(
-    "line, offered",
-    [
-        ("headway inc", ["incident"]),
-        ("headway incident ", ["INC-0001", "handover", "list", "note", "report"]),
-        ("headway incident note ", ["INC-0001"]),
-        ("headway store ", ["backup", "grants", "restore"]),
-        ("headway job fake/ex", ["fake/extract"]),
-        ("headway lineage nothing", []),
-        ("headway hold add ext", ["extract"]),
-        ("headway hold release ", []),
-        ("headway forecast fake/ex", ["fake/extract"]),
-        ("headway forecast what-if --restart fake/l", ["fake/load"]),
-        ("headway job list --system ", ["fake"]),
-        ("headway job list --sys", ["--system"]),
-        ("headway job list --view ", ["night"]),
-        ("headway run --view ", ["done"]),
-        ("headway hold add fake/extract --fo", ["--for"]),
-        ("headway silence ", ["add", "expire", "list"]),
-        ("headway demo --at ", []),
-        ("headway --config a_", ["a_file.toml"]),
-    ],
-)
-def test_bash_offers_what_fits(line: str, offered: list[str], shell: dict[str, str]) -> None:
-    assert offered == sorted(offered_by_bash(line, shell))
+OFFERED = {
+    "headway inc": ["incident"],
+    "headway incident ": ["INC-0001", "handover", "list", "note", "report"],
+    "headway incident note ": ["INC-0001"],
+    "headway store ": ["backup", "grants", "restore"],
+    "headway job fake/ex": ["fake/extract"],
+    "headway lineage nothing": [],
+    "headway hold add ext": ["extract"],
+    "headway hold release ": [],
+    "headway forecast fake/ex": ["fake/extract"],
+    "headway forecast what-if --restart fake/l": ["fake/load"],
+    "headway job list --system ": ["fake"],
+    "headway job list --sys": ["--system"],
+    "headway job list --view ": ["night"],
+    "headway run --view ": ["done"],
+    "headway hold add fake/extract --fo": ["--for"],
+    "headway silence ": ["add", "expire", "list"],
+    "headway demo --at ": [],
+    "headway --config a_": ["a_file.toml"],
+}
+
+
+def test_bash_offers_what_fits(shell: dict[str, str]) -> None:
+    offered = offered_by_bash(shell, *OFFERED)
+    assert {line: sorted(each) for line, each in zip(OFFERED, offered, strict=True)} == OFFERED
 
 
 def test_all_commands_are_offered(shell: dict[str, str]) -> None:
-    assert set(NOUNS) == set(offered_by_bash("headway ", shell))
+    assert set(NOUNS) == set(*offered_by_bash(shell, "headway "))
 
 
 def test_a_store_that_is_not_there_offers_nothing_and_says_nothing(shell: dict[str, str]) -> None:
     Path(shell["HEADWAY_CONFIG"]).write_text('[estate]\nname = "tab"\nstore = "nowhere.db"\n')
-    assert [] == offered_by_bash("headway blast ", shell)
+    assert [[]] == offered_by_bash(shell, "headway blast ")
     Path(shell["HEADWAY_CONFIG"]).write_text('store = "nowh')
-    assert [] == offered_by_bash("headway blast ", shell)
+    assert [[]] == offered_by_bash(shell, "headway blast ")
 
 
 def test_a_name_with_a_terminal_command_in_it_is_not_offered(bench: Bench, shell: dict[str, str]) -> None:
     with bench.store.write(None) as connection:
         connection.rows("UPDATE job SET name = 'fake/\x1b[2Jx' WHERE name = 'fake/extract'")
-    assert not [each for each in offered_by_bash("headway job fake/", shell) if "\x1b" in each]
+    assert not [each for each in offered_by_bash(shell, "headway job fake/")[0] if "\x1b" in each]
 
 
 @pytest.mark.parametrize("name", SHELL_SETUPS)

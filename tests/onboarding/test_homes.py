@@ -12,6 +12,7 @@ from connectors.systemd.connector import CONNECTOR
 from console.onboarding import local_files
 from console.onboarding.discovery import DETECTORS, discover
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from tests.deep import few
 from tests.onboarding.homes import SECRET, machine, put
 
 
@@ -166,10 +167,10 @@ def test_a_machine_with_nothing_has_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [".aws/config", ".databrickscfg", ".kube/config", ".ssh/config", "airflow/airflow.cfg"]
+    "name", few([".aws/config", ".databrickscfg", ".kube/config", ".ssh/config", "airflow/airflow.cfg"], 2)
 )
 @pytest.mark.parametrize(
-    "data", [b"\xff\xfe\x00[", b"[[[", b"no section = 1\n", b"{" * 5000, b"\x1b]0;x\x07[a]\nhost="]
+    "data", few([b"\xff\xfe\x00[", b"[[[", b"no section = 1\n", b"{" * 5000, b"\x1b]0;x\x07[a]\nhost="], 2)
 )
 def test_a_broken_file_hides_no_other(tmp_path: Path, name: str, data: bytes) -> None:
     here = machine(tmp_path)

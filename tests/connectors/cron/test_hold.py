@@ -25,6 +25,7 @@ from connectors.sdk.records import instant_key
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.script_output import ScriptSection, bytes_of, sections, text_of
 from tests.connectors.cron.support import HOSTILE, Breaking, ask, connect, until
+from tests.deep import few, some
 from tests.fakes.ssh_local import HEADER, ME, LocalHost
 from tests.properties import examples
 
@@ -182,7 +183,7 @@ def test_second_of_two_equal_lines_is_held_alone(host: LocalHost) -> None:
     assert host.crontab_text() == text
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
+@pytest.mark.parametrize("number", few(range(len(HOSTILE)), 3))
 def test_hostile_names_and_commands_are_held_and_released_as_data(host: LocalHost, tmp_path: Path, number: int) -> None:
     canary = tmp_path / "canary"
     evil = HOSTILE[number].format(canary=canary)
@@ -388,8 +389,10 @@ def test_hold_is_absent_only_when_its_host_would_not_place_it_any_more(host: Loc
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(
     "is_system, tool",
-    [(False, tool) for tool in ("cksum", "cmp", "crontab")]
-    + [(True, tool) for tool in ("cksum", "cmp", "cp", "touch", "sync", "mv")],
+    [
+        *some(((False, tool) for tool in ("cksum", "cmp", "crontab")), (False, "crontab")),
+        *some(((True, tool) for tool in ("cksum", "cmp", "cp", "touch", "sync", "mv")), (True, "mv")),
+    ],
 )
 def test_host_that_dies_in_the_middle_has_the_old_crontab_or_the_held_one(
     host: LocalHost, tool: str, after: bool, is_system: bool

@@ -15,6 +15,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, S
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.cron.support import HOSTILE, Breaking, connect
+from tests.deep import few
 from tests.fakes.ssh_local import ME, LocalHost
 
 
@@ -226,7 +227,7 @@ def test_spool_that_cannot_be_written_is_refused_with_the_mend(host: LocalHost) 
         connector.act(connector.preview(ask("db07:job"), 20), new_key(), 20)
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
+@pytest.mark.parametrize("number", few(range(len(HOSTILE)), 3))
 def test_hostile_names_commands_and_variables_reach_no_shell_of_ours(
     host: LocalHost, tmp_path: Path, number: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -87,13 +88,10 @@ def test_a_file_that_is_no_workflow_is_skipped_with_its_reason_and_deletes_nothi
 ODD = ("on: 7", "jobs: 3", "on: {schedule: [7, {cron: 3}]}", "[" * 3000, "a: &a [*a]")
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE) + len(ODD)))
-def test_any_text_is_a_definition_or_unreadable(number: int) -> None:
-    try:
-        found = parse.parse_workflow([*HOSTILE, *ODD][number])
-    except RecordUnreadable:
-        return
-    assert isinstance(found, parse.GitHubWorkflow)
+def test_any_text_is_a_definition_or_unreadable() -> None:
+    for text in (*HOSTILE, *ODD):
+        with suppress(RecordUnreadable):
+            assert isinstance(parse.parse_workflow(text), parse.GitHubWorkflow), ascii(text)
 
 
 @pytest.mark.parametrize(

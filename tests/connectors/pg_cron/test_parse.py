@@ -148,12 +148,12 @@ def test_the_minute_of_an_entry(schedule: str, zone: str, now: datetime, expecte
     assert expected == parse.due_of(schedule, zone, now)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_passes_through_untouched(text: str) -> None:
-    row = NIGHT.runs[0] | {"message": f"{text}.", "command": text}
-    assert f"{text}." == parse.run(row, BOOK).message
-    named = NIGHT.jobs[0] | {"jobname": text or None}
-    assert (text or "#1") == native_ids([named])[1]
+def test_hostile_text_passes_through_untouched() -> None:
+    for text in HOSTILE:
+        row = NIGHT.runs[0] | {"message": f"{text}.", "command": text}
+        assert f"{text}." == parse.run(row, BOOK).message
+        named = NIGHT.jobs[0] | {"jobname": text or None}
+        assert (text or "#1") == native_ids([named])[1]
 
 
 VALUES = st.none() | st.text() | st.integers() | st.floats() | st.booleans() | st.binary() | st.lists(st.integers())

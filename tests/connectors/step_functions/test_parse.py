@@ -96,10 +96,10 @@ def test_an_event_line_has_error_and_cause_and_no_input() -> None:
     assert b"2026-11-20T03:12:00.000Z 7 TaskFailed resource=invoke error=E cause=because\n" == log.line(event)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_passes_through_untouched(text: str) -> None:
-    run = parse.run(EXECUTION | {"error": "", "cause": f"{text}.", "name": text}, text, "eu-central-1")
-    assert (f"{text}."[: parse.MESSAGE_CHARACTERS], text) == (run.message, run.job)
+def test_hostile_text_passes_through_untouched() -> None:
+    for text in HOSTILE:
+        run = parse.run(EXECUTION | {"error": "", "cause": f"{text}.", "name": text}, text, "eu-central-1")
+        assert (f"{text}."[: parse.MESSAGE_CHARACTERS], text) == (run.message, run.job)
 
 
 VALUES = st.none() | st.text() | st.integers() | st.datetimes() | st.booleans() | st.lists(st.integers())

@@ -11,6 +11,7 @@ import pytest
 from console.config import key_table
 from console.config.key_table import ALL_SCREENS, SCREENS
 from console.tui.frame.screen import HeadwayScreen
+from tests.deep import few
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeRequests, draft, hold, plan_of
 
@@ -112,7 +113,7 @@ def test_a_way_to_every_screen_is_known() -> None:
     assert set() == set(SCREENS) - set(WAYS)
 
 
-@pytest.mark.parametrize("where", sorted(set(SCREENS) & set(WAYS)))
+@pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(WAYS)), 4))
 def test_every_action_of_the_key_table_has_a_command(where: str) -> None:
     @on_the_night(size=(120, 36), prepare=full(where))
     async def tried(night: Night) -> None:
@@ -125,7 +126,7 @@ def test_every_action_of_the_key_table_has_a_command(where: str) -> None:
     tried()
 
 
-@pytest.mark.parametrize("where", sorted(set(SCREENS) & set(WAYS)))
+@pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(WAYS)), 4))
 def test_no_key_changes_anything_before_it_is_asked_unless_another_key_undoes_it(where: str) -> None:
     at_once: set[str] = set()
 

@@ -11,6 +11,7 @@ from console.domain.filter import JobFilter
 from console.domain.job import JobRow
 from console.tui.dialogs.palette import JumpScreen, PaletteChoice, match_cost
 from console.tui.frame.history import ViewHistory
+from tests.deep import few
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import job_row
 
@@ -250,7 +251,7 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("words", few(WORDS, 4))
 def test_every_short_word_of_the_jump_leads_there(words: str) -> None:
     @on_the_night(size=(120, 36))
     async def goes(night: Night) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.deep import few
 from tests.tui.driving import Night, on_the_night
 
 WAYS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -24,7 +25,7 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])
-@pytest.mark.parametrize("name", sorted(WAYS))
+@pytest.mark.parametrize("name", few(sorted(WAYS), 3))
 def test_every_screen_is_letters(name: str, size: tuple[int, int]) -> None:
     @on_the_night(size=size, ascii=True)
     async def steps(night: Night) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from console.config.key_table import SCREENS
+from tests.deep import few
 from tests.tui.app.test_confirmation import WAYS, full
 from tests.tui.driving import Night, on_the_night
 
@@ -24,7 +25,7 @@ def earlier(clock: str) -> str:
     return (datetime.strptime(clock, "%H:%M") - timedelta(hours=1)).strftime("%H:%M")  # noqa: DTZ007
 
 
-@pytest.mark.parametrize("where", sorted((set(SCREENS) & set(WAYS)) - {"run", "shadow", "tonight", "plan"}))
+@pytest.mark.parametrize("where", few(sorted((set(SCREENS) & set(WAYS)) - {"run", "shadow", "tonight", "plan"}), 4))
 def test_every_time_follows_the_zone_that_is_chosen_and_is_labelled(where: str) -> None:
     @on_the_night(size=(120, 36), prepare=full(where))
     async def turned(night: Night) -> None:
