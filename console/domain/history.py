@@ -49,7 +49,7 @@ class RunHistory:
     """Empty if no output was reported."""
     output_unit: str = ""
     """ "rows" or "bytes"."""
-    unmended: array[int] = field(default_factory=_integers)
+    unrepaired: array[int] = field(default_factory=_integers)
     """Business dates, like `days`, on which it failed and never succeeded."""
     failures: int = 0
     """Red runs since the newest success."""
@@ -84,7 +84,7 @@ def build_history(
     runs: Sequence[SuccessfulRun],
     failures: int = 0,
     failing_since: datetime | None = None,
-    unmended: Sequence[int] = (),
+    unrepaired: Sequence[int] = (),
 ) -> RunHistory:
     """Columns of these successes, newest first. Output is in the unit of the newest that reports any."""
     unit = next((run.output_unit for run in runs if run.output_unit), "")
@@ -101,7 +101,7 @@ def build_history(
         repairs=array("d", [run.repair for run in runs]),
         output=array("d", output),
         output_unit=unit,
-        unmended=array("q", unmended),
+        unrepaired=array("q", unrepaired),
         failures=failures,
         failing_since=failing_since,
     )

@@ -42,7 +42,7 @@ class PastSuccess:
     began: datetime
     """Its first start."""
     failed_at: datetime | None
-    """When the first attempt had failed; None: it did not, or nobody knows when."""
+    """When the first attempt failed; None: it did not, or the time is unknown."""
     started: datetime
     ended: datetime
     takes: float
@@ -53,7 +53,7 @@ class PastSuccess:
 
 
 def past_successes(history: RunHistory) -> Iterator[PastSuccess]:
-    """Its successes. When the first of several attempts failed is known only where each was a run of its own."""
+    """The successes of a history. The end of a failed first attempt is known only where it was a run of its own."""
     for place, run_id in enumerate(history.run_ids):
         at, ended, takes = history.at[place], history.ended[place], history.takes[place]
         delay, waited, repair = history.delays[place], history.waits[place], history.repairs[place]
@@ -74,8 +74,8 @@ def past_successes(history: RunHistory) -> Iterator[PastSuccess]:
 
 
 def run_as_of(job: JobFacts, ran: PastSuccess, at: datetime, usual: float) -> RunFacts | None:
-    """That run as it stood then; None before it was there. `usual`: seconds that it took on earlier nights: an attempt
-    of which nobody knows when it failed is taken to have failed half-way through them."""
+    """The run as it was at that instant; None before it existed. `usual`: its median duration, s; a failed attempt with
+    an unknown end is assumed to have failed after half of it."""
     if at < ran.began and (ran.queued_at is None or at < ran.queued_at):
         return None
     run = RunFacts(
@@ -106,7 +106,7 @@ def run_as_of(job: JobFacts, ran: PastSuccess, at: datetime, usual: float) -> Ru
 
 
 def history_known_by(history: RunHistory, night: int, opens: datetime) -> RunHistory:
-    """What of it lies before that night, and was over as it opened."""
+    """The part of the history before that night that had ended when the night opened."""
     limit = opens.timestamp()
     pairs = enumerate(zip(history.days, history.ended, strict=True))
     known = [place for place, (day, ended) in pairs if 0 < day < night and ended <= limit]
@@ -114,8 +114,8 @@ def history_known_by(history: RunHistory, night: int, opens: datetime) -> RunHis
     for name in ("run_ids", "days", "at", "ended", "takes", "delays", "waits", "attempts", "repairs", "output"):
         column = getattr(history, name)
         columns[name] = array(column.typecode, [column[place] for place in known]) if len(column) else column
-    unmended = array(history.unmended.typecode, [day for day in history.unmended if day < night])
-    return RunHistory(**columns, output_unit=history.output_unit, unmended=unmended)
+    unrepaired = array(history.unrepaired.typecode, [day for day in history.unrepaired if day < night])
+    return RunHistory(**columns, output_unit=history.output_unit, unrepaired=unrepaired)
 
 
 VERSION = 1
@@ -176,26 +176,26 @@ class _TestedNight:
 
 
 class BackTest:
-    """One service of an estate over its past. `foresee`: the engine's own forecast."""
+    """Back test of one service. `simulate`: the forecast of the engine."""
 
-    def __init__(self, estate: Estate, kept: EvaluationCache, service: ServiceFacts, foresee: SimulateDays) -> None:
-        self._foresee = foresee
-        part = kept.shape.components_with(service.terminals)
+    def __init__(self, estate: Estate, cache: EvaluationCache, service: ServiceFacts, simulate: SimulateDays) -> None:
+        self._simulate = simulate
+        part = cache.shape.components_with(service.terminals)
         beside = [one for one in estate.services if one.name != service.name and one.instance is None]
-        mine = kept.graph.members(terminal for terminal in service.terminals if terminal in estate.jobs)
+        mine = cache.graph.members(terminal for terminal in service.terminals if terminal in estate.jobs)
         if any(pool_of(estate.declared, estate.jobs[each]) is not None for each in mine):
-            beside = [one for one in beside if not part.isdisjoint(kept.shape.components_with(one.terminals))]
+            beside = [one for one in beside if not part.isdisjoint(cache.shape.components_with(one.terminals))]
         else:
             beside = []  # a service that shares no pool with it does not change its figures
-        services = [_of_units(kept.graph, one) for one in (service, *beside)]
-        members = [kept.graph.members(one.terminals) for one in services]
+        services = [_of_units(cache.graph, one) for one in (service, *beside)]
+        members = [cache.graph.members(one.terminals) for one in services]
         jobs = set[int]().union(*members)
         self._services = services
         self._estate = Estate(
             jobs={job: _as_accepted(estate.jobs[job]) for job in sorted(jobs)},
             runs=(),
             durations={},
-            dependencies=tuple(_between_units(kept.graph, kept.shape.edges_in(part), jobs)),
+            dependencies=tuple(_between_units(cache.graph, cache.shape.edges_in(part), jobs)),
             services=tuple(services),
             targets={},
             forecasts=estate.forecasts,
@@ -212,22 +212,22 @@ class BackTest:
 
     @property
     def is_read(self) -> bool:
-        """False while the past of one of its jobs is not known yet."""
+        """False while the history of one of its jobs is not loaded."""
         return self._is_read
 
     @property
     def jobs(self) -> Mapping[int, JobFacts]:
-        """The service's own."""
+        """The jobs of the service."""
         return {each: self._estate.jobs[each] for each in self._members[0]}
 
     def dates(self) -> list[date]:
-        """Those on which all that delivers it ran, latest first; of the oldest too little is known."""
+        """Business dates on which all delivering jobs ran, latest first, without the oldest FEWEST_NIGHTS."""
         known = [{ran.day for ran in self._ran[each] if ran.day > 0} for each in self._ends]
         days = sorted(set.intersection(*known)) if known else []
         return [date.fromordinal(day) for day in reversed(days[FEWEST_NIGHTS:])]
 
-    def looks(self, business_date: date) -> Iterator[BackTestedNight | None]:
-        """That night, one look after the other: None after each, and at last what was found."""
+    def steps(self, business_date: date) -> Iterator[BackTestedNight | None]:
+        """Tests one night in steps: yields None after each forecast, and the result last."""
         night = self._night(business_date)
         peak: float | None = None
         for at in self._instants(night) if night is not None else ():
@@ -237,18 +237,18 @@ class BackTest:
         yield BackTestedNight(business_date, peak, night is not None and night.finish > night.deadline)
 
     def late(self, business_date: date, at: datetime) -> float | None:
-        """P(late) of that night as it would have been told then; None where there was none to tell."""
+        """P(late) as it would have been forecast at that instant; None where there was no forecast."""
         night = self._night(business_date)
         return None if night is None else self._late(night, at)
 
-    def stood(self, business_date: date, at: datetime) -> Mapping[int, RunState]:
-        """Job -> the state of its last run of that date, as it was then; without jobs that had none."""
-        index = self._picture(self._history, (), business_date, at)
+    def states(self, business_date: date, at: datetime) -> Mapping[int, RunState]:
+        """Job -> state of its last run of that date at that instant; jobs without a run are left out."""
+        index = self._snapshot(self._history, (), business_date, at)
         return {each: runs[-1].state for each in self._members[0] if (runs := index.of_day(each, business_date))}
 
     def _late(self, night: _TestedNight, at: datetime) -> float | None:
         business_date = night.business_date
-        index = self._picture(night.history, night.learned, business_date, at)
+        index = self._snapshot(night.history, night.learned, business_date, at)
         days = [
             forecast(index, service, members, business_date)
             for service, members in zip(self._services, self._members, strict=True)
@@ -256,18 +256,18 @@ class BackTest:
         ]
         if not days or days[0].service.name != self._services[0].name or days[0].finish is None:
             return None
-        odds = self._foresee(index, days)[0].odds
+        odds = self._simulate(index, days)[0].odds
         return None if odds is None else round(odds.late, 2)
 
     def _night(self, business_date: date) -> _TestedNight | None:
-        """None where it cannot be told."""
+        """The night, if its histories contain what a forecast needs; else None."""
         service, members, night = self._services[0], self._members[0], business_date.toordinal()
         mine = {member: [ran for ran in self._ran[member] if ran.day == night] for member in members}
         ran = [one for of_job in mine.values() for one in of_job]
-        if not ran or any(not self._tells(member, night) for member in members):
+        if not ran or any(not self._is_complete(member, night) for member in members):
             return None
         after = max(one.ended for one in ran) + _SECOND
-        index = self._picture(self._history, (), business_date, after)
+        index = self._snapshot(self._history, (), business_date, after)
         if not has_day(index, service, members, business_date):
             return None
         day = forecast(index, service, members, business_date)
@@ -284,7 +284,7 @@ class BackTest:
         return _TestedNight(business_date, day.deadline, day.finish.p50, opens, past, learned)
 
     def _instants(self, night: _TestedNight) -> list[datetime]:
-        """At which it is looked at, in order."""
+        """The instants to forecast at, in order; at most MOST_INSTANTS."""
         until, at = min(night.finish, night.deadline), night.business_date.toordinal()
         mine = [(job_id, one) for job_id in self._members[0] for one in self._ran[job_id] if one.day == at]
         mine.sort(key=lambda one: (_middle(night.history[one[0]]) - one[1].takes, one[1].ended, one[0]))
@@ -292,21 +292,21 @@ class BackTest:
         chosen = list(dict.fromkeys(each for each in before if night.opens < each < until))[: MOST_INSTANTS - 1]
         return sorted([night.opens, *chosen]) if night.opens < until else []
 
-    def _tells(self, job_id: int, night: int) -> bool:
-        """True where its history reaches back beyond that night, and does not say that it failed for good."""
+    def _is_complete(self, job_id: int, night: int) -> bool:
+        """True if the history reaches back beyond that night, and the job was repaired if it failed."""
         history = self._history[job_id]
-        return night not in history.unmended and any(0 < day < night for day in history.days)
+        return night not in history.unrepaired and any(0 < day < night for day in history.days)
 
     def _is_by_its_clock(self, job_id: int, ran: Sequence[PastSuccess], starts: Sequence[datetime]) -> bool:
-        """False where it started at another time than its schedule says now."""
+        """False if it started at other times than its present schedule."""
         if has_no_clock(self._estate.jobs[job_id]):
             return True
         return all(one.period_at in starts for one in ran if one.period_at is not None)
 
-    def _picture(
+    def _snapshot(
         self, history: Mapping[int, RunHistory], learned: Sequence[PastForecasts], business_date: date, at: datetime
     ) -> EstateIndex:
-        """As it stood then, with what was known of the past."""
+        """The snapshot of that instant, with the history known by then."""
         night, lookback = business_date.toordinal(), self._estate.settings.lookback
         runs: list[RunFacts] = []
         for job_id, ran in self._ran.items():
@@ -318,7 +318,7 @@ class BackTest:
             self._estate,
             runs=tuple(runs),
             durations={job_id: of.takes for job_id, of in history.items()},
-            targets={one.id: _well(one, at) for one in self._targets},
+            targets={one.id: _reachable(one, at) for one in self._targets},
             history=history,
             forecasts=learned,
         )
@@ -329,8 +329,8 @@ def _middle(history: RunHistory) -> float:
     return median(history.takes) if len(history.takes) else 0.0
 
 
-def _well(target: TargetFacts, at: datetime) -> TargetFacts:
-    """One that had answered right before: what its jobs did then is known by now."""
+def _reachable(target: TargetFacts, at: datetime) -> TargetFacts:
+    """The target as reachable at that instant, because its history is complete by now."""
     return replace(
         target, last_ok_at=at, seen_until=at, first_ok_at=BEGINNING, failing_since=None, error="", error_kind="",
         lost=None, pause=None,
@@ -338,7 +338,7 @@ def _well(target: TargetFacts, at: datetime) -> TargetFacts:
 
 
 def _as_accepted(job: JobFacts) -> JobFacts:
-    """With its schedule of today, as if that had always been so; no pause of today stands in the way."""
+    """The job with its present schedule as if always accepted, and without a present pause."""
     accepted = None if job.accepted_at is None else BEGINNING
     schedule = replace(job.schedule, next_at=None)
     return replace(job, schedule=schedule, accepted_at=accepted, paused_since=None, gone_since=None)
@@ -351,7 +351,7 @@ def _of_units(graph: DependencyGraph, service: ServiceFacts) -> ServiceFacts:
 def _between_units(
     graph: DependencyGraph, edges: Sequence[DependencyFacts], jobs: set[int]
 ) -> Iterator[DependencyFacts]:
-    """Histories know no tasks: what reads one reads its DAG."""
+    """Dependencies between units: histories contain no tasks, so a dependency on a task becomes one on its DAG."""
     for edge in edges:
         upstream, downstream = graph.unit(edge.upstream_id), graph.unit(edge.downstream_id)
         if upstream in jobs and downstream in jobs and upstream != downstream:

@@ -44,7 +44,7 @@ from console.timing.maintenance import planned_extension, takes_longer
 
 
 class NodeState(StrEnum):
-    """What a job of the day still needs."""
+    """How a job of the day reaches its end."""
 
     DONE = "done"
     OVER = "over"
@@ -69,7 +69,7 @@ class FinishTimes(NamedTuple):
 
     @classmethod
     def at(cls, moment: datetime) -> FinishTimes:
-        """No doubt about it."""
+        """A certain finish: all quantiles are this instant."""
         return cls(moment, moment, moment)
 
     def no_earlier(self, than: FinishTimes) -> FinishTimes:
@@ -77,7 +77,7 @@ class FinishTimes(NamedTuple):
         return FinishTimes(max(self.p50, than.p50), max(self.p90, than.p90), max(self.p95, than.p95))
 
     def after(self, takes: DurationQuantiles) -> FinishTimes:
-        """What begins then and takes so long."""
+        """The finish of a job that starts at these instants and takes this long."""
         return FinishTimes(self.p50 + takes.p50, self.p90 + takes.p90, self.p95 + takes.p95)
 
 
@@ -96,7 +96,7 @@ class ForecastNode:
     after: int | None
     """The upstream that it waits for longest."""
     kept: HeldStart | None = None
-    """What keeps its start back, whatever its upstreams do."""
+    """The hold, freeze or pause that delays its start regardless of its upstreams."""
 
     @property
     def at(self) -> datetime | None:
@@ -105,49 +105,48 @@ class ForecastNode:
 
     @property
     def starts_at(self) -> datetime | None:
-        """Not before then: its clock's instant, or the end of what keeps that back; None where neither is known."""
+        """Earliest start: its clock start or the end of its hold, whichever is later; None where neither is known."""
         until = self.kept.until if self.kept is not None else None
         return max(filter(None, (self.due, until)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class RestartClocks:
-    """Of what is broken on a service day, all of it restarted at once."""
+    """Act-by times of a service day, if all of its broken jobs are restarted together."""
 
     act_by: datetime
     """The latest restart at which P(late) stays within the service's risk. It may have passed."""
     green_by: datetime
-    """The same for its end."""
+    """The latest end of that restart."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceOdds:
-    """One service day, from the same columns as all others that it shares a job with."""
+    """Simulated figures of one service day. Days that share a job share the simulated nights."""
 
     late: float
-    """P(late), as it is told."""
+    """P(late), recalibrated."""
     own: float
-    """Before it was recalibrated by what became of earlier ones."""
+    """P(late) before recalibration by the outcomes of earlier forecasts."""
     p80: datetime
     by: datetime
-    """By then it is done but for the service's risk."""
+    """The finish at the quantile 1 - risk of the service."""
     critical: Mapping[int, float]
-    """Job -> the probability that the finish is decided by it; without those that never decide."""
+    """Job -> probability that it is on the critical path; jobs with probability 0 are left out."""
     nights: int
-    """How many earlier runs it rests on: those of the job of its critical path that has fewest, 0 where one is
-    declared."""
+    """Earlier runs of the job with the shortest history on its critical path; 0 where a duration is declared."""
     why: str
-    """What makes it late, in words with figures; where it hardly will be, what is slower since some night."""
+    """The cause of a likely delay, with figures; for an unlikely one, jobs that have become slower."""
     jobs: tuple[JobForecast, ...]
-    """Those below it that run or wait and matter most, of these the upstreams first."""
+    """The unfinished jobs with the greatest influence, upstreams first."""
     clocks: Callable[[Iterable[int]], RestartClocks | None] = field(compare=False)
-    """Of these jobs, broken now; None where no restart helps, or nobody waits for any of them."""
+    """Act-by times for a restart of these broken jobs; None where no restart helps or no job depends on them."""
     lost_by: int | None = None
-    """The job that costs most of what makes it late, which `why` tells first; None where nothing stands out."""
+    """The job that contributes most to the delay, first in `why`; None where no job dominates."""
 
 
 SimulateDays = Callable[["EstateIndex", "Sequence[ServiceForecast]"], "list[ServiceForecast]"]
-"""The same service days with their figures from the simulation, where it has any."""
+"""Returns the given service days with figures of the simulation, where it has any."""
 
 _AT_ONCE = FinishTimes.at(BEGINNING)
 
@@ -159,7 +158,7 @@ def gates_open_at(
     nodes: Mapping[int, ForecastNode],
     natively: bool = False,
 ) -> FinishTimes | None:
-    """When the last of the gates is open; None where nobody knows. `natively`: only what its scheduler waits for."""
+    """When the last of the gates opens; None where unknown. `natively`: only what its scheduler enforces."""
     last = _AT_ONCE
     for gate in gates:
         if natively and not any(read.native for read in gate.reads):
@@ -175,8 +174,8 @@ def gates_open_at(
 def last_awaited(
     index: EstateIndex, gates: Iterable[UpstreamGate], read_point: ReadPoint, nodes: Mapping[int, ForecastNode]
 ) -> int | None:
-    """The upstream of that date that opens the last gate: the one to look at. One that nobody knows before all."""
-    found: tuple[datetime, int] | None = None
+    """The upstream of that date that opens the last gate. One with an unknown finish counts as the last."""
+    latest: tuple[datetime, int] | None = None
     for gate in gates:
         comes = [(read, _comes(index, read, read_point, nodes)) for read in gate.reads]
         shown = [
@@ -186,17 +185,17 @@ def last_awaited(
         if len(known) < min(gate.need, len(shown)):
             return next(read.unit for read, times in shown if times is None)
         if known:
-            last = known[min(gate.need, len(known)) - 1]
-            found = max(found or last, last)
-    return found[1] if found is not None else None
+            opens = known[min(gate.need, len(known)) - 1]
+            latest = max(latest or opens, opens)
+    return latest[1] if latest is not None else None
 
 
 def members_read(index: EstateIndex, ends: Sequence[int], members: Iterable[int]) -> set[int]:
-    """Of a service's members those that it reads on its own date: what is read by another period alone is none."""
+    """The members of a service that it reads on its own business date, not only for another period."""
     graph, known = index.graph, set(members)
     if known.isdisjoint(graph.gated):
         return known
-    found, ahead = set(ends) & known, list(set(ends) & known)
+    read_jobs, ahead = set(ends) & known, list(set(ends) & known)
     while ahead:
         job_id = ahead.pop()
         gates = graph.gates(job_id)
@@ -204,27 +203,27 @@ def members_read(index: EstateIndex, ends: Sequence[int], members: Iterable[int]
             upstreams = {edge.upstream for edge in graph.into(job_id)}
         else:
             upstreams = {r.unit for gate in gates for r in gate.reads if r.wants.period is UpstreamPeriod.SAME}
-        for upstream in upstreams & known - found:
-            found.add(upstream)
+        for upstream in upstreams & known - read_jobs:
+            read_jobs.add(upstream)
             ahead.append(upstream)
-    return found
+    return read_jobs
 
 
 def indispensable_jobs(index: EstateIndex, day: ServiceForecast) -> set[int]:
-    """The jobs of a service day that it cannot do without: what others of a gate stand in for is none."""
+    """The jobs of a service day without which some gate stays closed."""
     nodes = day.nodes
     if nodes.keys().isdisjoint(index.graph.gated):
         return set(nodes)
-    found = {end for end in day.ends if end in nodes}
-    ahead = list(found)
+    needed = {end for end in day.ends if end in nodes}
+    ahead = list(needed)
     while ahead:
         job_id = ahead.pop()
-        look = read_point_of_node(index, day.business_date, nodes[job_id])
-        above = {edge.upstream for edge in index.graph.into(job_id)} & nodes.keys() - found
-        needed_here = {each for each in above if not opens_without(index, job_id, each, nodes, look)}
-        found |= needed_here
-        ahead += needed_here
-    return found
+        read_point = read_point_of_node(index, day.business_date, nodes[job_id])
+        upstreams = {edge.upstream for edge in index.graph.into(job_id)} & nodes.keys() - needed
+        added = {job for job in upstreams if not opens_without(index, job_id, job, nodes, read_point)}
+        needed |= added
+        ahead += added
+    return needed
 
 
 def read_point_of_node(index: EstateIndex, business_date: date, node: ForecastNode) -> ReadPoint:
@@ -241,7 +240,7 @@ def _read_point(index: EstateIndex, business_date: date, run: RunFacts | None, d
 def opens_without(
     index: EstateIndex, downstream: int, upstream: int, nodes: Mapping[int, ForecastNode], read_point: ReadPoint
 ) -> bool:
-    """True where every gate of the downstream opens without this upstream: nobody waits for it there."""
+    """True where every gate of the downstream opens without this upstream."""
     gates = index.graph.gates(downstream)
     if gates is None:
         return False
@@ -266,20 +265,20 @@ def _without(
 def _comes(
     index: EstateIndex, read: UpstreamRead, read_point: ReadPoint, nodes: Mapping[int, ForecastNode]
 ) -> FinishTimes | None:
-    """When this upstream will be as wanted; None where nobody knows, or it never will be."""
-    found = comes_from(index, read, read_point, nodes)
-    return found.finish if isinstance(found, ForecastNode) else found
+    """When this upstream meets the condition of the read; None where unknown or never."""
+    source = comes_from(index, read, read_point, nodes)
+    return source.finish if isinstance(source, ForecastNode) else source
 
 
 def comes_from(
     index: EstateIndex, read: UpstreamRead, read_point: ReadPoint, nodes: Mapping[int, ForecastNode]
 ) -> ForecastNode | FinishTimes | None:
-    """The node that this upstream will be as wanted with, or when it is; None where it never will be."""
+    """The node whose finish meets the condition of the read, or the instant when it is met; None where never."""
     wants, node = read.wants, nodes.get(read.unit)
     if wants.condition is UpstreamCondition.READY:
-        found = readiness(index.estate, wants.check, read_point.business_date, index.now)
-        if found.passes:
-            return FinishTimes.at(found.at or BEGINNING)
+        check = readiness(index.estate, wants.check, read_point.business_date, index.now)
+        if check.passes:
+            return FinishTimes.at(check.at or BEGINNING)
         return node if node is not None and node.how not in (NodeState.DONE, NodeState.OVER) else None
     run = run_to_read(index, read.upstream, wants, read_point, read.loops)
     if wants.condition is UpstreamCondition.FAILURE:
@@ -294,7 +293,7 @@ def comes_from(
 
 
 def _of_run(index: EstateIndex, run: RunFacts) -> FinishTimes | None:
-    """The end of a run of another date, or of what must repair it from now on."""
+    """The end of a run of another date, or of the rerun that must repair it."""
     good_at = index.good_by(run, index.now)
     if good_at is not None or index.is_unknown(run):
         return FinishTimes.at(good_at or BEGINNING)
@@ -308,7 +307,7 @@ def _of_run(index: EstateIndex, run: RunFacts) -> FinishTimes | None:
 
 
 Read = tuple[RunFacts | None, datetime | None]
-"""A run, and the instant by which it starts where it has not; without a run the clock start that it will be."""
+"""A run and, if it has not started, its start; without a run its expected clock start."""
 
 
 def runs_read(
@@ -321,8 +320,8 @@ def runs_read(
     for job_id in reversed(order):
         limit, job = limits.get(job_id, deadline), index.job(job_id)
         starts = scheduled_starts(index, job, business_date)
-        found = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
-        run, due = chosen[job_id] = found or _of_the_day(index, job, business_date, limit, starts)
+        chosen_run = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
+        run, due = chosen[job_id] = chosen_run or _of_the_day(index, job, business_date, limit, starts)
         seen_from = due or limit
         if run is not None:
             seen_from = limit if run.state.is_red or index.is_stale(run) else lookback_time(run)
@@ -334,8 +333,8 @@ def runs_read(
 def _of_the_day(
     index: EstateIndex, job: JobFacts, business_date: date, limit: datetime, starts: Sequence[datetime]
 ) -> Read:
-    """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself, or,
-    where it is red, one that runs: somebody started it anew."""
+    """The last run of that date before `limit`, else the first. If it is not good, a later good one replaces it; if it
+    is red, a later one that is still running: its rerun."""
     run = index.read_by(job.id, business_date, limit)
     ahead = _ahead(index, job, starts, run)
     before = [each for each in ahead if each < limit]
@@ -347,8 +346,8 @@ def _of_the_day(
 def _of_many(
     index: EstateIndex, job: JobFacts, business_date: date, limit: datetime, starts: Sequence[datetime], delivers: bool
 ) -> Read | None:
-    """Of a job that runs many times a day: its red one until the next is green, else the last that can be done in time;
-    None where none can. What delivers has to end by `limit`, what feeds to start before it."""
+    """For a job that runs many times a day: its red run until the next is green, else the last that can end in time;
+    None if there is none. A delivering job must end by `limit`, any other must start before it."""
     takes = (index.estimate(job.id).p50 if delivers else None) or timedelta(0)
     day = index.of_day(job.id, business_date)
     runs = [run for run in day if run_time(run) < limit and run_time(run) + takes <= limit]
@@ -367,7 +366,7 @@ def _is_running(run: RunFacts | None) -> bool:
 
 
 def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: RunFacts | None) -> list[datetime]:
-    """The clock starts that no run has come of, after `run` where there is one."""
+    """The clock starts that have no run yet, after `run` where given."""
     begun = {each.period_at for each in index.runs.get(job.id, ()) if has_started(each)}
     return [start for start in starts if start not in begun and (run is None or start > run_time(run))]
 
@@ -391,38 +390,38 @@ class ServiceForecast:
     service: ServiceFacts
     business_date: date
     deadline: datetime
-    """As extended, where it is."""
+    """Including an extension."""
     nodes: dict[int, ForecastNode]
     """By job, upstreams before their downstreams."""
     ends: tuple[int, ...]
     """The jobs of its terminals."""
     finish: FinishTimes | None
     path: tuple[int, ...]
-    """The chain of jobs that decides, first to last."""
+    """The critical path, first job first."""
     promised: datetime | None = None
-    """The deadline before somebody extended it; None: nobody did."""
+    """The original deadline; None: not extended."""
     extended: DeadlineExtension | None = None
     seen: EstateIndex | None = None
-    """What an instance of a service that is promised end to end sees; None: the whole picture."""
+    """The snapshot restricted to one instance of an end-to-end service; None: the whole snapshot."""
     by_order: tuple[str, ...] = ()
-    """Its members whose runs carry no key, and were told apart by their order."""
+    """Its members whose runs carry no key and are assigned to instances by their order."""
     odds: ServiceOdds | None = None
-    """From the simulation, as then `finish` and `path` are; None: nobody has simulated it."""
+    """From the simulation, as are `finish` and `path` then; None: not simulated."""
     is_unforeseen: bool = False
-    """The simulation of it failed: `finish` is a sum."""
+    """The simulation failed; `finish` is the sum along the path."""
 
     @property
     def key(self) -> tuple[str, date]:
         return self.service.name, self.business_date
 
     def unfinished(self) -> Iterator[ForecastNode]:
-        """What the service still waits for, upstreams first."""
+        """The nodes that have not ended, upstreams first."""
         return (node for node in self.nodes.values() if node.how not in (NodeState.DONE, NodeState.OVER))
 
 
 def has_day(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> bool:
-    """True when the date counts in its calendar and something of the service runs on it: a terminal, or, where no
-    terminal runs by the clock, any member."""
+    """True if the date counts in its calendar and a terminal runs on it (any member, if no terminal runs by the
+    clock)."""
     calendar = index.estate.declared.calendar(service.calendar)
     if calendar is not None and not counts(calendar, business_date):
         return False
@@ -435,7 +434,7 @@ def has_day(index: EstateIndex, service: ServiceFacts, members: Iterable[int], b
 
 
 def forecast(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> ServiceForecast:
-    """The service's finish on that business date, as it stands now. `members` as of `Graph.members`."""
+    """The forecast of the service's finish on that business date. `members`: see `DependencyGraph.members`."""
     members = tuple(members)
     promised = promised_at(index, service, members, business_date)
     planned = planned_extension(index.estate.declared, service, business_date, promised)
@@ -469,7 +468,7 @@ def _node(
     business_date: date,
     longer: timedelta,
 ) -> ForecastNode:
-    """`longer`: what is planned to be added to what it usually takes."""
+    """`longer`: planned addition to its usual duration."""
     edges = index.graph.into(job_id)
     upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
     how = _node_state(index, run, due, bool(upstreams))
@@ -514,12 +513,12 @@ class _Ahead:
     nodes: dict[int, ForecastNode]
 
     def done(self, earliest: datetime, natively: bool = False) -> FinishTimes | None:
-        """When all of it is there, not before `earliest`; None when nobody knows."""
+        """When all upstreams are good, not before `earliest`; None where unknown."""
         if self.gates is None:
             known = (edge for edge in self.edges if edge.upstream in self.nodes and (edge.native or not natively))
             return _all_done([self.nodes[edge.upstream] for edge in known], earliest)
-        look = _read_point(self.index, self.business_date, self.node.run, self.node.due)
-        times = gates_open_at(self.index, self.gates, look, self.nodes, natively)
+        read_point = _read_point(self.index, self.business_date, self.node.run, self.node.due)
+        times = gates_open_at(self.index, self.gates, read_point, self.nodes, natively)
         return None if times is None else times.no_earlier(FinishTimes.at(earliest))
 
 
@@ -543,7 +542,7 @@ def _finish(index: EstateIndex, node: ForecastNode, ahead: _Ahead, longer: timed
 
 
 def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
-    """One that starts by the clock: where its upstreams are good too late, its rerun after them, and after itself."""
+    """End of a clock start; if its upstreams are good later than `start`, the end of its rerun after them."""
     if ready <= start:
         return start + takes
     return max(ready, start + takes) + takes
@@ -574,7 +573,7 @@ def _all_done(nodes: Sequence[ForecastNode], earliest: datetime) -> FinishTimes 
 
 
 def _latest(nodes: Sequence[ForecastNode]) -> ForecastNode | None:
-    """The one that ends last; one without an estimate before all others, because nobody knows."""
+    """The node that ends last; a node without an estimate counts as the last."""
     unknown = next((node for node in nodes if node.finish is None), None)
     if unknown is not None:
         return unknown

@@ -32,7 +32,7 @@ UNKNOWN = float("nan")
 
 
 class StartReference(Enum):
-    """What a job's start is measured from, tonight as in earlier nights."""
+    """The instant from which the delay of a job's start is measured, tonight and in past nights."""
 
     NOTHING = "nothing"
     UPSTREAMS = "upstreams"
@@ -45,24 +45,24 @@ class NightPoint:
 
     job_id: int
     stand: int
-    """A Stand."""
+    """A JobPhase."""
     upstreams: tuple[int, ...] = ()
     """Other points."""
     ready: float = UNKNOWN
     start: float = UNKNOWN
     end: float = UNKNOWN
     earliest: float = 0.0
-    """Not before then, nor before now."""
+    """Earliest start; never before now."""
     waited: StartReference = StartReference.NOTHING
     longer: float = 0.0
-    """What is planned to be added to its usual time, s."""
+    """Planned addition to its usual duration, s."""
     takes: bool = True
     """False: a point that takes no time."""
     says: bool = True
-    """False where what it took tells nothing."""
+    """False if its duration is no evidence for other jobs."""
     rule: StartRule | None = None
     factor: float = 1.0
-    """By which its usual time is multiplied."""
+    """Multiplier of its usual duration."""
     pool: JobPool | None = None
     """From which it takes a slot."""
     slots: int | None = None

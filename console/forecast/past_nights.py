@@ -54,7 +54,7 @@ class JobPast:
     repairs: Floats
     """From a failure to the start that succeeded; NaN: it did not fail. For attempts of one run, the time of the first
     failure is estimated: after half of the duration, or half-way to the start that succeeded."""
-    unmended: Integers
+    unrepaired: Integers
     """Business dates, like `days`, on which it failed and never succeeded."""
 
 
@@ -71,8 +71,8 @@ def job_past(history: RunHistory) -> JobPast:
     repairs = np.maximum(np.where(known >= 0, known, repairs), SHORTEST)
     is_nightly = len(days) > 0 and days.min() > 0 and len(days) / len(np.unique(days)) < MANY_A_DAY
     no_days = np.empty(0, int)
-    days, unmended = (days.astype(int), np.array(history.unmended, int)) if is_nightly else (no_days, no_days)
-    return JobPast(days, takes, began, ended, delays, repairs, unmended)
+    days, unrepaired = (days.astype(int), np.array(history.unrepaired, int)) if is_nightly else (no_days, no_days)
+    return JobPast(days, takes, began, ended, delays, repairs, unrepaired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class PastNights:
 def _past_dates(pasts: Sequence[JobPast], business_date: date) -> Integers:
     """The past nights, as ordinals: at least FEWEST, at most MOST_NIGHTS."""
     until = business_date.toordinal()
-    known = [days[days < until] for past in pasts for days in (past.days, past.unmended) if len(days)]
+    known = [days[days < until] for past in pasts for days in (past.days, past.unrepaired) if len(days)]
     dates = np.unique(np.concatenate(known))[-MOST_NIGHTS:] if known else np.empty(0, int)
     rows = max((min(len(past.takes), MOST_NIGHTS) for past in pasts if not len(past.days)), default=0)
     missing = max(rows, FEWEST) - len(dates)
@@ -142,7 +142,7 @@ def _night_matrices(
             rows, within = _rows(dates, past.days)
             for name in ("takes", "began", "ended", "delays", "repairs"):
                 getattr(nights, name)[rows, column] = getattr(past, name)[within]
-            nights.repairs[_rows(dates, past.unmended)[0], column] = np.inf
+            nights.repairs[_rows(dates, past.unrepaired)[0], column] = np.inf
         else:
             count = min(len(past.takes), len(dates))
             for name in ("takes", "delays", "repairs"):

@@ -201,7 +201,7 @@ def _long_duration(night: _Night, what: str, took: float, job: int) -> Iterator[
 def _longer_than_usual(night: _Night, what: str, took: float, times: Floats) -> Iterator[CostedReason]:
     """A duration or a wait above those of past nights (`times`)."""
     past, kind, ran = night.past, night.kind, np.isfinite(times)
-    same = past.alike == 1.0 if past.alike is not None else np.ones(len(times), bool)
+    same = past.similarity == 1.0 if past.similarity is not None else np.ones(len(times), bool)
     kinds = [kind if is_same else "" for is_same in same[ran]]
     usual = usual_values(times[ran].tolist(), kinds, kind, OWN_NIGHTS)
     if usual is None:

@@ -71,9 +71,9 @@ def night(back: int) -> date:
 
 
 def found(test: BackTest, back: int) -> BackTestedNight:
-    *looks, last = test.looks(night(back))
+    *steps, last = test.steps(night(back))
     assert last is not None
-    assert len(looks) <= MOST_INSTANTS
+    assert len(steps) <= MOST_INSTANTS
     return last
 
 
@@ -210,9 +210,9 @@ def test_an_attempt_that_failed_is_red_from_when_it_failed_until_its_repair_begi
         one = others[each][back - 1]
         others[each][back - 1] = replace(one, at=int(one.at + by * 60), ended=int(one.ended + by * 60))
     test = back_test({1: build_history(runs), **{each: build_history(of) for each, of in others.items()}})
-    stood = [test.stood(night(back), begun + timedelta(minutes=minutes)) for minutes in (-1, 3, 20, 50, 200)]
+    states = [test.states(night(back), begun + timedelta(minutes=minutes)) for minutes in (-1, 3, 20, 50, 200)]
     assert [None, RunState.RUNNING, RunState.FAILED, RunState.RUNNING, RunState.SUCCEEDED] == [
-        one.get(1) for one in stood
+        one.get(1) for one in states
     ]
     assert found(test, back).peak is not None
 
@@ -231,7 +231,7 @@ def test_what_the_histories_do_not_tell_makes_a_night_unknown() -> None:
     )
     for changes in others:
         history = pasts(slow(5, 45.0))
-        runs, unmended = changes([_run(history[1], place) for place in range(NIGHTS)], 6)
-        test = back_test(history | {1: build_history(runs, unmended=unmended)})
+        runs, unrepaired = changes([_run(history[1], place) for place in range(NIGHTS)], 6)
+        test = back_test(history | {1: build_history(runs, unrepaired=unrepaired)})
         assert BackTestedNight(night(7), None) == found(test, 7)
         assert found(test, 8).peak is not None

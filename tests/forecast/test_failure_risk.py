@@ -22,18 +22,18 @@ NIGHTS = 30
 
 def past(is_mended: bool = True) -> RunHistory:
     """An hour's job at 04:30. Where it failed, it did after three minutes; what began 25 minutes later was good."""
-    runs, unmended = [], []
+    runs, unrepaired = [], []
     for back in range(1, NIGHTS + 1):
         due, day = at("04:30") - timedelta(days=back), (NIGHT - timedelta(days=back)).toordinal()
         again = back % OFTEN == 0
         began = due + timedelta(minutes=28 * again)
         if again and not is_mended:
-            unmended.append(day)
+            unrepaired.append(day)
             continue
         ended = int(began.timestamp()) + 3600
         runs.append(SuccessfulRun(back, int(due.timestamp()), ended, 3600.0, 0.0, -1.0, 1, -1.0, "", day,
                             25 * 60.0 if again else -1.0))  # fmt: skip
-    return build_history(runs, unmended=unmended)
+    return build_history(runs, unrepaired=unrepaired)
 
 
 def told(history: RunHistory) -> ServiceDayVerdict:

@@ -169,7 +169,7 @@ def test_a_thursday_is_measured_by_thursdays_once_there_are_enough() -> None:
     one = SimulationGraph([[]], np.zeros(1))
     late = ServicePromise("payments", np.array([0]), 500.0)
     plain, thursday, other = (
-        answer_for(run_simulation(unseen, 0.0, prepare_night(replace(past, alike=each), one, [0])), late).late
+        answer_for(run_simulation(unseen, 0.0, prepare_night(replace(past, similarity=each), one, [0])), late).late
         for each in (None, night_similarity(classes, "thu"), night_similarity(classes, "other"))
     )
     assert other < plain < thursday

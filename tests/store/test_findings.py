@@ -83,7 +83,7 @@ def test_a_run_of_its_own_that_made_good_a_red_one_of_its_date_tells_what_was_lo
     known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
     assert [-1.0] * 9 + [1620.0] * 3 == list(known.repairs)
     assert [60.0] * 9 + [0.0] * 3 == list(known.delays)
-    assert [known.days[0] - 12] == list(known.unmended)
+    assert [known.days[0] - 12] == list(known.unrepaired)
     found = job_past(known)
     assert [1620.0] * 3 == found.repairs[:3].tolist()
     assert np.isnan(found.repairs[3:]).all()
@@ -94,7 +94,7 @@ def test_a_job_that_runs_many_times_a_day_is_repaired_by_no_later_run_of_its_own
         red, good = red_then_good(number, is_mended=True)
         served.ingest(red, good, *(later(good, hour) for hour in (1, 2)))
     known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
-    assert (27, {-1.0}, []) == (len(known), set(known.repairs), list(known.unmended))
+    assert (27, {-1.0}, []) == (len(known), set(known.repairs), list(known.unrepaired))
 
 
 def test_what_changed_is_read_again_and_nothing_else(served: Estate) -> None:

@@ -130,7 +130,7 @@ class BackTester:
 
     def _night(self, test: BackTest, business_date: date, stopping: Callable[[], bool]) -> BackTestedNight | None:
         """The result of one night; None if stopped."""
-        steps = test.looks(business_date)
+        steps = test.steps(business_date)
         while not stopping():
             begun = time.monotonic()
             night = next(steps)

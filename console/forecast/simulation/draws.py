@@ -7,8 +7,8 @@ Residual life (Cox, Renewal Theory 1962): the rest of the distribution beyond th
 keeps its rank, so a slow night stays slow and more elapsed time never makes an end earlier. Beyond all of the past
 the remaining time is exponential, and grows with the elapsed time (Lomax 1954): the job may hang.
 Repair times: about log-normal (Kline 1984); the estate's own against a prior of 25 minutes worth three repairs.
-Failures still to come: a share of nights, shrunk to the estate's own (beta-binomial, Casella 1985) by how alike its
-jobs are (method of moments, Kleinman 1973), drawn by strata (Neyman 1934). What a job draws is fixed by a hash of
+Failures still to come: a share of nights, shrunk to the estate's own (beta-binomial, Casella 1985) by the similarity
+of its jobs (method of moments, Kleinman 1973), drawn by strata (Neyman 1934). The draws of a job are fixed by a hash of
 its name.
 """
 
@@ -155,8 +155,8 @@ def _estate_nights(failed: Integers, nights: Integers) -> float:
     if jobs < 2 or not 0 < usual < 1:
         return ESTATE_NIGHTS
     apart = float((nights * (failed / nights - usual) ** 2).sum() / (usual * (1 - usual))) - (jobs - 1)
-    alike = apart / (whole - float((nights**2).sum()) / whole - (jobs - 1))  # two nights of one job, beyond chance
-    return ESTATE_NIGHTS if alike <= 1 / (1 + ESTATE_NIGHTS) else max(1 / alike - 1, LEAST_NIGHTS)
+    similarity = apart / (whole - float((nights**2).sum()) / whole - (jobs - 1))  # two nights of one job, beyond chance
+    return ESTATE_NIGHTS if similarity <= 1 / (1 + ESTATE_NIGHTS) else max(1 / similarity - 1, LEAST_NIGHTS)
 
 
 def draw_failures(shares: Floats, takes: Floats, repair: RepairTimes, seed: Integers, samples: int) -> FutureFailures:

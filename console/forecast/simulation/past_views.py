@@ -1,13 +1,13 @@
 """The past of one night in two views, and the columns that each view draws for tonight.
 
 Level and spread (Brown 1959): exponential weights, in logarithms, because times vary by factors. `recent`: the last
-nights as they were; right for jobs that repeat the same few times. `followed`: what a level that follows the job
-would have missed each night by; right for jobs that drift.
+nights unchanged, for jobs that repeat the same few durations. `followed`: the errors of a level that follows the
+job, for jobs that drift.
 Prior (empirical Bayes, Morris 1983): a job without history takes the median of the estate, with a wide
 spread.
-Run factor: what finished tonight says of the rest, since jobs of one night are slow together. Ridge regression of
-every job on what is known, over past nights, in its dual form (kernel ridge, Saunders et al. 1998); errors are the
-leave-one-out residuals e = (A y) / diag(A). The inverted matrix is nights x nights, however many jobs there are.
+Run factor: finished jobs of tonight as evidence for the rest, since jobs of one night are slow together. Ridge
+regression of every job on the known jobs, over past nights, in its dual form (kernel ridge, Saunders et al.
+1998); errors are the leave-one-out residuals e = (A y) / diag(A). The inverted matrix is nights x nights, however many jobs there are.
 Columns: stratified resampling of weighted nights (Kitagawa 1996), by largest remainders rather than at random. A
 gap takes another night of the same job (hot deck, Andridge & Little 2010).
 """
@@ -48,7 +48,7 @@ OFTEN = 12
 FEWEST_JOBS = 3
 """Fewer of these say nothing about another one."""
 STILL = 1e-6
-"""A spread below this is none: a mark in the graph, or what was declared."""
+"""A smaller spread counts as 0: a marker in the graph, or a declared duration."""
 WILD = 4.0
 """Spreads from the level beyond which a night says no more about it."""
 MOST_MOVED = 1.0
@@ -57,7 +57,7 @@ MOST_MOVED = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ShownDurations:
-    """What a job's own nights show, however few: times in logarithms, nights x jobs, nights oldest first."""
+    """Statistics of each job's own nights: logarithms of durations, nights x jobs, oldest night first."""
 
     level: Floats
     """0 for a job that never ran."""
@@ -94,7 +94,7 @@ class PeerSpread(NamedTuple):
     """The jobs that ran often."""
 
     spread: float
-    """What a night varies in the middle of them, in logarithms; UNKNOWN_SPREAD where they are too few."""
+    """Median spread of their nights, in logarithms; UNKNOWN_SPREAD if they are too few."""
     jobs: int
     """How many; 0: too few."""
 
@@ -127,9 +127,9 @@ def seconds(logarithms: Floats) -> Floats:
     return np.maximum(np.exp(logarithms) - OFFSET, 0.0)
 
 
-def recent(times: Floats, alike: Floats | None = None, half_life: float = RECENT_HALF_LIFE) -> ShownDurations:
-    """`times`: nights x jobs, s, NaN where a job did not run. `alike`: how much each night counts besides."""
-    past, ran, weights = _window(times, alike, half_life)
+def recent(times: Floats, similarity: Floats | None = None, half_life: float = RECENT_HALF_LIFE) -> ShownDurations:
+    """`times`: nights x jobs, s, NaN where a job did not run. `similarity`: additional weight of each night."""
+    past, ran, weights = _window(times, similarity, half_life)
     filled = np.where(ran, past, 0.0)
     level, spread = _weighted(filled, ran * weights[:, None])
     for _ in range(2):
@@ -140,12 +140,12 @@ def recent(times: Floats, alike: Floats | None = None, half_life: float = RECENT
 
 def followed(
     times: Floats,
-    alike: Floats | None = None,
+    similarity: Floats | None = None,
     half_life: float = LEVEL_HALF_LIFE,
     missed_half_life: float = MISSED_HALF_LIFE,
 ) -> ShownDurations:
-    """As for `recent`. What the nights are away is what the level known before each of them missed."""
-    past, ran, weights = _window(times, alike, missed_half_life)
+    """As `recent`, with each night's deviation measured from the level known before it."""
+    past, ran, weights = _window(times, similarity, missed_half_life)
     level, missed = _follow(past, ran, 1 - 0.5 ** (1 / half_life))
     weight = ran * weights[:, None]
     spread = np.sqrt((weight * missed**2).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-9))
@@ -161,10 +161,10 @@ def usual_durations(shown: ShownDurations, varies: float) -> UsualDurations:
     return UsualDurations(level, spread, np.clip(away, -WILD, 2 * WILD, out=away), shown.runs, shown.weights)
 
 
-def _window(times: Floats, alike: Floats | None, half_life: float) -> tuple[Floats, Booleans, Floats]:
+def _window(times: Floats, similarity: Floats | None, half_life: float) -> tuple[Floats, Booleans, Floats]:
     past = logs(np.asarray(times[-MOST_NIGHTS:], float))
     weights = 0.5 ** (np.arange(len(past) - 1, -1, -1) / half_life)
-    return past, np.isfinite(past), weights if alike is None else weights * alike[-MOST_NIGHTS:]
+    return past, np.isfinite(past), weights if similarity is None else weights * similarity[-MOST_NIGHTS:]
 
 
 def _weighted(filled: Floats, weight: Floats) -> tuple[Floats, Floats]:
@@ -191,7 +191,7 @@ def _follow(past: Floats, ran: Booleans, step: float) -> tuple[Floats, Floats]:
 
 
 UNKNOWN_TAKES = 300.0
-"""Seconds, where no job of the estate ever ran and nobody declared anything."""
+"""Default duration, s, if no job of the estate ever ran and none is declared."""
 
 
 def fill_levels(level: Floats, declared: Floats | None) -> Floats:
@@ -209,36 +209,35 @@ def fill_levels(level: Floats, declared: Floats | None) -> Floats:
 
 RIDGE = 1.5
 MOST_SAID = 3.0
-"""Spreads that one job can say at most."""
+"""Limit of the evidence of one job, in spreads."""
 OVERTAKEN_SAYS = 1.0
-"""Spreads that a job can say at most that is not over and has taken longer than usual: weak evidence of a slow run."""
+"""The same for a job that is still running longer than usual: weak evidence of a slow run."""
 FEWEST_NIGHTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class NightEvidence:
-    """What has begun or ended tonight, and what it says."""
+    """Evidence from the jobs that have started or ended tonight."""
 
     jobs: Booleans
-    """By job: says something."""
+    """By job: True if it is evidence."""
     away: Floats
     """By job: spreads from the level."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFactor:
-    """What the known jobs say about all, by way of the past nights: `away @ shift` by job and `away @ errors` jobs x
-    nights, in spreads from the level, with `away` jobs x nights."""
+    """Inference from the known jobs about all jobs, through past nights: `away @ shift` by job and `away @ errors`
+    jobs x nights, in spreads from the level, with `away` jobs x nights."""
 
     shift: Floats
     """By night."""
     errors: Floats
-    """Nights x nights: what this would have missed each past night by."""
+    """Nights x nights: the leave-one-out errors of each past night."""
 
 
 def night_evidence(usual: UsualDurations, times: Floats, is_over: Booleans, is_on: Booleans) -> NightEvidence:
-    """`times`: s, by job: what it took where `is_over`, what has elapsed where `is_on`; NaN says
-    nothing."""
+    """`times`: s, by job: the duration where `is_over`, the elapsed time where `is_on`; NaN: no evidence."""
     away = (logs(np.where(is_over | is_on, times, 0.0)) - usual.level) / usual.spread
     says = (is_over | (is_on & (away > 0))) & (usual.runs > 0) & np.isfinite(away)
     return NightEvidence(says, np.clip(away, -MOST_SAID, np.where(is_over, MOST_SAID, OVERTAKEN_SAYS)))
@@ -251,8 +250,8 @@ def infer_run_factor(seen: Floats, tonight: Floats, weights: Floats) -> RunFacto
     if not len(seen) or nights < FEWEST_NIGHTS:
         return RunFactor(np.zeros(nights), np.eye(nights))
     sane = clip_within(seen, -MOST_SAID, MOST_SAID)
-    alike = sane.T @ sane / len(sane)
-    inverse = np.linalg.inv(alike.astype(float) + np.diag(RIDGE / weights))
+    similarity = sane.T @ sane / len(sane)
+    inverse = np.linalg.inv(similarity.astype(float) + np.diag(RIDGE / weights))
     return RunFactor(inverse @ (sane.T @ tonight / len(sane)), inverse / np.diag(inverse))
 
 
@@ -292,11 +291,11 @@ class StandIns:
     place: Integers
     column: Integers
     of: Integers
-    """The column that stands in."""
+    """The substitute column."""
     rare: Integers
     """Places that ran on few of the nights that have columns."""
     nights: Integers
-    """Of these, places x columns: the night that stands in, of all nights."""
+    """Substitute night of each rare place and column, as an index into all nights."""
 
     def fill(self, drawn: Floats, first: int, away: Floats, errors: Floats) -> None:
         """`drawn`: columns of the places from `first` on, in place; `away`: all jobs x nights, of which `errors` makes
@@ -331,7 +330,7 @@ def _of_all(ran: Booleans, night: Integers) -> Integers:
 PART = 4096
 """Jobs at once, so that nothing in between is large."""
 SURE = 0.05
-"""Of the logarithm, up to which nobody asks whether a job's level lies elsewhere: a dozen nights."""
+"""Uncertainty of a level, in logarithms, that is neglected: about a dozen nights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +382,7 @@ def _times(
     seed: Integers,
     declared: Floats | None = None,
 ) -> ViewTimes:
-    shown = [of(times[:, order[at : at + PART]], past.alike) for at in range(0, max(len(order), 1), PART)]
+    shown = [of(times[:, order[at : at + PART]], past.similarity) for at in range(0, max(len(order), 1), PART)]
     own, runs = (np.concatenate([getattr(part, name) for part in shown]) for name in ("spread", "runs"))
     varies = peer_spread(own, runs)
     parts = [usual_durations(part, varies.spread) for part in shown]
@@ -408,18 +407,18 @@ def _times(
 def _declared(
     past: NightHistory, order: Integers, own: Floats, runs: Integers, varies: PeerSpread
 ) -> tuple[Booleans, Floats]:
-    """Of which jobs a declared time is all that is known, and by how much each of them may lie elsewhere: as somebody
-    says, else as the others vary; where these are too few, it is taken at its word."""
+    """Which jobs have only a declared duration, and its uncertainty: the declared one, else the spread of the other
+    jobs; 0 where these are too few."""
     assert past.declared is not None
     unsure = np.full(len(order), np.nan) if past.unsure is None else past.unsure[order]
     is_said = np.isfinite(unsure)
-    is_told = np.isfinite(past.declared[order]) & ((runs == 0) | ~is_said & (own < STILL))
-    return is_told, np.where(is_said, unsure, varies.spread if varies.jobs else 0.0)
+    is_declared = np.isfinite(past.declared[order]) & ((runs == 0) | ~is_said & (own < STILL))
+    return is_declared, np.where(is_said, unsure, varies.spread if varies.jobs else 0.0)
 
 
 def write_columns(view: PastView, tonight: Tonight, now: float, takes: Floats, waits: Floats | None) -> Floats:
-    """Writes what the first places take and wait in each column (places x columns, s, in place), moved by what tonight
-    already says. What it says about each job's time, in spreads, by place."""
+    """Writes durations and waits of the first places for each column (places x columns, s, in place), shifted by the
+    evidence of tonight. Returns that shift for each job, in spreads, by place."""
     ran = _ran(view.takes.usual, tonight, now)
     seen, told = [view.takes.away[ran.jobs]], [ran.away[ran.jobs]]
     if view.waits is not None:

@@ -1,7 +1,7 @@
 """Inputs and outputs of the simulation: values, start rules of jobs, and random numbers.
 
 Times are seconds since the night's start, as floats; jobs are numbered 0 … n-1; a missing figure is NaN. Random
-numbers are fixed by a hash of the job's name, so that a job draws alike in every run (common random numbers, Kahn &
+numbers are fixed by a hash of the job's name, so that a job draws the same in every run (common random numbers, Kahn &
 Marshall 1953; splitmix64, Steele, Lea & Flood 2014). A start rule is for a job that does not simply start after the
 last of its upstreams: a gate opens with the k-th of them (k-out-of-n systems, Birnbaum, Esary & Saunders 1961), a
 clock start on stale data is rerun.
@@ -42,12 +42,12 @@ class JobPhase:
     RUNS: Final = 2
     DONE: Final = 3
     FAILED: Final = 4
-    """And not restarted."""
+    """Failed, and not restarted."""
 
 
 @dataclass(frozen=True, slots=True)
 class NightHistory:
-    """Earlier nights that were over when this one began, oldest first: rows are nights, columns jobs."""
+    """Nights that had ended when this one began, oldest first: rows are nights, columns jobs."""
 
     takes: Floats
     """Run time, s."""
@@ -55,7 +55,7 @@ class NightHistory:
     """Start minus ready, s."""
     repairs: Floats
     """From a failure to the restart, s; NaN: did not fail; infinite: was not restarted that night."""
-    alike: Floats | None = None
+    similarity: Floats | None = None
     """Weight of each night, at most 1, by its similarity to tonight; None: all 1."""
     declared: Floats | None = None
     """By job: declared duration, s; NaN: none. For a job without usable runs; its duration then
@@ -159,7 +159,7 @@ class RerunRule:
     """The start by the clock, as a job of its own that takes as long."""
     upstreams: Sequence[int]
     again: bool = True
-    """False for one that nobody may rerun: its upstreams must be good when it starts."""
+    """False if it must not be rerun: its upstreams must be good when it starts."""
 
     def finish(self, finish: Floats, floor: float, takes: Floats) -> Floats:
         first, ready = finish[self.first], self._ready(finish)
@@ -199,7 +199,7 @@ class GateThreshold:
     need: int
     upstreams: Sequence[int]
     known: Sequence[float]
-    """When those are good that are no job of this night; infinite: never."""
+    """When each upstream outside of this night is good; infinite: never."""
 
     def at(self, finish: Floats) -> Floats:
         columns = finish.shape[1]
