@@ -7,7 +7,7 @@ Prior (empirical Bayes, Morris 1983): a job without history takes the median of 
 spread.
 Run factor: finished jobs of tonight as evidence for the rest, since jobs of one night are slow together. Ridge
 regression of every job on the known jobs, over past nights, in its dual form (kernel ridge, Saunders et al.
-1998); errors are the leave-one-out residuals e = (A y) / diag(A). The inverted matrix is nights x nights, however many jobs there are.
+1998); errors are the leave-one-out residuals e = (A y) / diag(A). The inverted matrix is nights x nights.
 Columns: stratified resampling of weighted nights (Kitagawa 1996), by largest remainders rather than at random. A
 gap takes another night of the same job (hot deck, Andridge & Little 2010).
 """
