@@ -22,6 +22,7 @@ from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow2 import FakeAirflow2
 from tests.fakes.airflow_acts import recorded
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -407,6 +408,13 @@ def test_a_blocked_task_says_why_it_has_no_log() -> None:
     _, connector = failed()
     chunk = connector.log(ref(latest(connector, "load_orders.publish")), None, 65536, 5)
     assert "Task did not run because upstream task(s) failed." in chunk.text
+
+
+def test_a_blocked_task_of_airflow_2_is_not_asked_for_its_try_0() -> None:
+    fake, _ = failed()
+    connector = opened(fake, FakeAirflow2(fake).transport)
+    with pytest.raises(NotSupported, match=r"no log of load_orders\.publish, try 1: "):
+        connector.log(ref(latest(connector, "load_orders.publish")), None, 65536, 5)
 
 
 def test_a_run_without_a_task_that_ran_has_one_line() -> None:
