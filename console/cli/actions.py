@@ -424,7 +424,7 @@ def approve_action(arguments: argparse.Namespace) -> int:
         approval = _fetch_preview(arguments, requests, approval)
     lines = [
         f"{approval.verb.replace('_', ' ')} {approval.job}",
-        *(f"  {label:<9} {text}" for label, text in approval.told),
+        *(f"  {label:<9} {text}" for label, text in approval.details),
         f"  requested {timestamp(approval.requested)}",
         f"  until     {timestamp(approval.until)}; expires then",
     ]

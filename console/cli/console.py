@@ -157,7 +157,7 @@ WELCOME_TEXT = (
     "",
     "  1  headway init   find schedulers: crontabs, Airflow, pg_cron, AWS, hosts",
     "                    It asks before it writes, and starts in shadow mode",
-    "  2  headway demo   a recorded night with an incident, and a 3-minute tour",
+    "  2  headway demo   a recorded night with an incident, and a guided tour",
     "  3  by hand        copy config.example.toml, which has every setting",
     "",
 )

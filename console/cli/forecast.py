@@ -217,7 +217,7 @@ def _print_score(arguments: argparse.Namespace, name: str | None = None) -> int:
         total.bins,
         ValueColumn("forecast", lambda share: f"{round(share.low * 100)}–{format_percent(share.high)}"),
         ValueColumn("days", lambda share: f"{share.days:.1f}"),
-        ValueColumn("mean forecast", lambda share: format_percent(share.told, 1)),
+        ValueColumn("mean forecast", lambda share: format_percent(share.forecast, 1)),
         ValueColumn("observed", lambda share: format_percent(share.late, 1)),
     )
     return print_result(arguments, document, scores, ["", *LEGEND, ""], bins)
@@ -250,7 +250,9 @@ def _faster_share(text: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise argparse.ArgumentTypeError(f"{text[:40]!a} is not a share; write 0.5 for half the duration")
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!a} is not a factor above 0 and at most 1; write 0.5 for half the duration"
+        )
     return share
 
 

@@ -314,7 +314,7 @@ HANDLERS = {
         option("--up", f"levels upstream ({DEFAULT_DEPTH})", "N", type=whole_number, default=DEFAULT_DEPTH),
         option("--down", f"levels downstream ({DEFAULT_DEPTH})", "N", type=whole_number, default=DEFAULT_DEPTH),
         option("--run", "period key or number of a run: show its business date", "KEY", default=""),
-        flag("--reads", "show which run read which"),
+        flag("--reads", "show runs with the upstream run that each one read"),
         JSON,
         epilog="! root cause   x red   * on the critical path of a service",
     ),

@@ -195,7 +195,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
         ("services",), 10),
     KeyAction("fold", ("z",), "fold", "show every service, or fold the healthy ones that do not fit", ("services",)),
     KeyAction("collapse", ("z",), "collapse", "one node per job, per system, or per service", ("lineage",), 7),
-    KeyAction("by_run", ("v",), "runs", "show which run read which, or jobs again", ("lineage",), 8),
+    KeyAction("by_run", ("v",), "runs", "show runs and the upstream run each one read, or jobs", ("lineage",), 8),
     # over time
     KeyAction("earlier", ("left",), "earlier", "scroll back in time", ("tonight",), 4),
     KeyAction("later", ("right",), "later", "scroll forward in time", ("tonight",), 5),

@@ -14,6 +14,7 @@ import console.tui.frame
 import console.tui.views
 from console.tui.app.app import make_screen
 from console.tui.dialogs.confirm import Confirmation, SendScreen
+from console.tui.dialogs.palette import ChoiceSource, PickScreen
 from tests.hostile.console import Desk, drive
 from tests.hostile.world import World
 from tests.hostile.written import PLAN
@@ -21,7 +22,7 @@ from tests.hostile.written import PLAN
 Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
 SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
-ABSTRACT = {"HeadwayScreen", "Overlay", "SendScreen", "Confirmation"}
+ABSTRACT = {"HeadwayScreen", "Overlay", "SendScreen", "Confirmation", "ChoiceSource"}
 """What others are made of."""
 
 
@@ -156,14 +157,14 @@ WAYS: dict[str, Way] = {
     "AskScreen": keys("F"),
     "PickScreen": approvals,
     "ApprovalConfirmation": approve,
-    "JumpScreen": keys(":"),
+    "JumpChoices": keys(":"),
     "TextScreen": keys("2", "i"),
     "WallboardScreen": wallboard,
 }
 
 
 def screens() -> set[str]:
-    """The class of every screen, and of every subject of a confirmation, except those that others are made of."""
+    """The class of every screen, confirmation and source of choices, except those that others are made of."""
     classes = set[str]()
     for package in (console.tui.frame, console.tui.dialogs, console.tui.views):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -171,12 +172,14 @@ def screens() -> set[str]:
             classes |= {
                 name
                 for name, value in vars(loaded).items()
-                if isinstance(value, type) and issubclass(value, Screen | Confirmation)
+                if isinstance(value, type) and issubclass(value, Screen | Confirmation | ChoiceSource)
             }
     return {name for name in classes if not name.startswith("Modal") and name != "Screen"} - ABSTRACT
 
 
 def shown(screen: Screen[object]) -> str:
+    if isinstance(screen, PickScreen) and type(screen.source) is not ChoiceSource:
+        return type(screen.source).__name__
     return type(screen.subject if isinstance(screen, SendScreen) else screen).__name__
 
 

@@ -19,18 +19,18 @@ from console.tui.frame.header_footer import is_small
 from console.tui.widgets.grid import Grid
 from tests.deep import some
 from tests.hostile.console import Desk, drive
-from tests.hostile.test_every_screen import WAYS
+from tests.hostile.test_every_screen import WAYS, shown
 from tests.hostile.world import World
 
 SIZES = ((80, 24), (40, 10), (59, 14), (60, 15), (200, 50), (120, 40))
 GONE = "the disk of the store is gone"
-OF_EACH_KIND = ("JobsScreen", "IncidentScreen", "LineageScreen", "TonightScreen", "StartedScreen", "JumpScreen")
+OF_EACH_KIND = ("JobsScreen", "IncidentScreen", "LineageScreen", "TonightScreen", "StartedScreen", "JumpChoices")
 """A table, a page, a graph, a chart, a plan and an overlay."""
 
 
 async def come(desk: Desk, name: str) -> None:
     await WAYS[name](desk)
-    await desk.until(lambda: type(desk.app.screen).__name__ == name, name)
+    await desk.until(lambda: shown(desk.app.screen) == name, name)
     await at_rest(desk)
 
 

@@ -42,7 +42,7 @@ WALK: dict[str, tuple[tuple[str, ...], str]] = {
     "AskScreen": (("F",), "FREEZE"),
     "PickScreen": (("?",), "keys of"),
     "ApprovalConfirmation": (("A", "enter"), "APPROVE"),
-    "JumpScreen": ((":",), "Esc back"),
+    "JumpChoices": ((":",), "Esc back"),
     "TextScreen": (("2", "i"), '"id"'),
 }
 

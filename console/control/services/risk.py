@@ -114,7 +114,7 @@ class ScoreBin:
     low: float
     high: float
     days: float
-    told: float
+    forecast: float
     """P(late) on average."""
     late: float
     """Share that was late."""
@@ -180,7 +180,7 @@ def _scored(known: ForecastTally, service: str, sharpness: timedelta | None) -> 
     share = known.late / known.days
     base = share * (1 - share)
     bins = tuple(_bins(known.told))
-    ece = sum(score_bin.days * abs(score_bin.told - score_bin.late) for score_bin in bins) / known.days
+    ece = sum(score_bin.days * abs(score_bin.forecast - score_bin.late) for score_bin in bins) / known.days
     return ForecastScore(
         service, known.days, known.late, brier, 1 - brier / base if base else None, ece, sharpness, bins
     )
@@ -199,5 +199,5 @@ def _bins(rows: Iterable[tuple[float, float, float]]) -> Iterable[ScoreBin]:
         mine = [row for row in rows if low <= row[0] < high or (high == BINS[-1] and row[0] == high)]
         total = sum(of for _, of, _ in mine)
         if total:
-            told, was = sum(told * of for told, of, _ in mine) / total, sum(late for _, _, late in mine) / total
-            yield ScoreBin(low, high, total, told, was)
+            mean, was = sum(p_late * of for p_late, of, _ in mine) / total, sum(late for _, _, late in mine) / total
+            yield ScoreBin(low, high, total, mean, was)

@@ -75,7 +75,7 @@ class ApprovalView:
         return replace(self, words=summary, scope=scope, touches=touches, sends=sends, notes=notes)
 
     @property
-    def told(self) -> list[tuple[str, str]]:
+    def details(self) -> list[tuple[str, str]]:
         """(label, text) of all facts for the approver except times, in order, known ones only."""
         given = ", ".join(f"{name} {value}" for name, value in self.parameters.items() if name != "why")
         by = self.requested_by if self.plan is None else f"{self.requested_by}, in plan {self.plan}"

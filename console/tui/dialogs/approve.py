@@ -99,7 +99,7 @@ class ApprovalConfirmation(Confirmation):
         clock, now = ctx.clock, ctx.now
         ends = f", in {format_span(approval.until - now)}; after that" if approval.until > now else ":"
         until = f"{clock.hm(approval.until, now)}{ends} it must be requested again"
-        rows = [*approval.told, ("requested", clock.hms(approval.requested)), ("until", until)]
+        rows = [*approval.details, ("requested", clock.hms(approval.requested)), ("until", until)]
         self.box.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))
 
     def may_send(self) -> bool:

@@ -67,19 +67,39 @@ class PaletteChoice:
         return all(term.lower() in text for term in terms)
 
 
+class ChoiceSource:
+    """Where the choices of a `PickScreen` come from: by default those it was made with, narrowed by words."""
+
+    LINES = 0
+    """Lines of the list when it opens; 0: as many as there are choices."""
+    box: PickScreen
+
+    def begin(self) -> None: ...
+
+    def narrow(self, text: str) -> None:
+        terms = text.lower().split()
+        self.box.shown = tuple(choice for choice in self.box.choices if choice.mentions(terms))
+        self.box.show_choices()
+
+    def entered(self) -> None:
+        self.box.choose()
+
+
 class PickScreen(Overlay[Any]):
     WHERE = "pick"
 
     def __init__(self, title: str, choices: Sequence[PaletteChoice], placeholder: str = "type to narrow",
-                 columns: Sequence[Column] = KEY_COLUMNS) -> None:  # fmt: skip
+                 columns: Sequence[Column] = KEY_COLUMNS, source: ChoiceSource | None = None) -> None:  # fmt: skip
         super().__init__()
+        self.source = source or ChoiceSource()
+        self.source.box = self
         self.title_text, self.choices, self.placeholder = title, tuple(choices), placeholder
         self.shown: tuple[PaletteChoice, ...] = self.choices
         self.grid = Grid(columns, "no match", id="choices-grid")
 
     @property
     def lines_at_first(self) -> int:
-        return super().lines_at_first + len(self.choices)
+        return self.source.LINES or super().lines_at_first + len(self.choices)
 
     def content(self) -> ComposeResult:
         yield Entry(placeholder=self.placeholder, id="narrow")
@@ -88,12 +108,8 @@ class PickScreen(Overlay[Any]):
     def on_mount(self) -> None:
         self.bar("box-title").show([(self.title_text, "strong")])
         self.foot(KeyHint(self.key_for("choose"), "choose", 1), KeyHint(self.key_for("back"), "back"))
-        self.narrow("")
-
-    def narrow(self, text: str) -> None:
-        terms = text.lower().split()
-        self.shown = tuple(choice for choice in self.choices if choice.mentions(terms))
-        self.show_choices()
+        self.source.begin()
+        self.source.narrow("")
 
     def show_choices(self) -> None:
         def row(number: int, choice: PaletteChoice) -> TableRow:
@@ -103,14 +119,10 @@ class PickScreen(Overlay[Any]):
         self.grid.show(FixedRows([row(number, choice) for number, choice in enumerate(self.shown)]), keep=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.narrow(event.value)
+        self.source.narrow(event.value)
 
     def on_input_submitted(self) -> None:
-        self.entered()
-
-    def entered(self) -> None:
-        """Enter in the line: waits for pending queries, so that fast and slow typing choose the same."""
-        self.choose()
+        self.source.entered()
 
     def on_key(self, event: events.Key) -> None:
         moves = {"up": "up", "down": "down", "pageup": "page_up", "pagedown": "page_down"}
@@ -192,7 +204,6 @@ def match_cost(name: str, typed: str) -> int | None:
 
 
 JOBS_SHOWN = 200
-INITIAL_LINES = 20
 WEAK_MATCH = 1_000
 """Worse than any match of a name."""
 SILENCE = "silence"
@@ -206,13 +217,19 @@ JUMP_ALIASES = {
 """Short names after `:` and their actions: a screen, or an action on the selected row."""
 
 
-class JumpScreen(PickScreen):
-    WHERE = "pick"
+def jump_screen(jumps_first: bool) -> PickScreen:
+    """The dialog that finds a place, or an action of the screen below, by part of its name."""
+    title = "jump" if jumps_first else "everything available here"
+    return PickScreen(title, (), "name, or part of it", PLACE_COLUMNS, JumpChoices(jumps_first))
 
-    def __init__(self, where: str, jumps_first: bool) -> None:
-        title = "jump" if jumps_first else "everything available here"
-        super().__init__(title, (), "name, or part of it", PLACE_COLUMNS)
-        self.where, self.jumps_first = where, jumps_first
+
+class JumpChoices(ChoiceSource):
+    """Places and actions, ranked by how well they match the typed text."""
+
+    LINES = 20
+
+    def __init__(self, jumps_first: bool) -> None:
+        self.jumps_first = jumps_first
         self.places: list[PaletteChoice] = screen_choices()
         self.jobs: list[PaletteChoice] = []
         self.tables: list[PaletteChoice] = []
@@ -224,32 +241,28 @@ class JumpScreen(PickScreen):
         """Queries of the list without an answer yet."""
         self._is_entered = False
 
-    @property
-    def lines_at_first(self) -> int:
-        return INITIAL_LINES
-
-    def on_mount(self) -> None:
+    def begin(self) -> None:
         self._gather()
-        super().on_mount()
         self._awaited.add("places")
 
         def read(reads: Queries) -> tuple[Any, Any, Any, Any]:
             services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
             return services, incidents, reads.estate.systems(), reads.plans.list_plans(ended=False)
 
-        self.board.ask_for(self, "places", read, self._on_places, self._on_failed, first=True)
+        self.box.board.ask_for(self.box, "places", read, self._on_places, self._on_failed, first=True)
 
     def _gather(self) -> None:
-        below = self.board.screen_stack[-2]
+        board = self.box.board
+        below = board.screen_stack[-2]
         skip = ("jump", "palette", *key_table.GLOBAL_SCREENS)
         acts = act_choices(below, skip) if isinstance(below, HeadwayScreen) else []
         acts = [choice for choice in acts if isinstance(choice.value, str) and "(" not in choice.value]
-        views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in self.board.own.views)
+        views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in board.own.views)
         places = [*self.places, *self.jobs, *views]
         first, then = (places, acts) if self.jumps_first else (acts, places)
         says = "colors; HEADWAY_THEME={}makes it permanent"
         themes = (PaletteChoice("theme", name, says.format(name), ("theme", name)) for name in THEMES)
-        self.choices = (*first, *then, *(theme for theme in themes if theme.name != self.app.theme))
+        self.box.choices = (*first, *then, *(theme for theme in themes if theme.name != board.theme))
 
     def _on_places(
         self, places: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
@@ -275,7 +288,7 @@ class JumpScreen(PickScreen):
 
     def _on_failed(self, error: Exception) -> None:
         self._awaited.clear()
-        self.board.store_failed(error)
+        self.box.board.store_failed(error)
         self._choose_late()
 
     def _has_come(self, what: str) -> None:
@@ -286,22 +299,23 @@ class JumpScreen(PickScreen):
     def _choose_late(self) -> None:
         if self._is_entered and not self._awaited:
             self._is_entered = False
-            self.choose()
+            self.box.choose()
 
     def entered(self) -> None:
         """Enter in the line: waits for pending queries, so that fast and slow typing choose the same."""
-        self._is_entered = bool(self._awaited) and not self.grid.touched
+        self._is_entered = bool(self._awaited) and not self.box.grid.touched
         if not self._is_entered:
-            self.choose()
+            self.box.choose()
 
     def _again(self) -> None:
         """New results: a moved cursor stays on its choice."""
-        key = self.grid.key
-        selected = self.shown[key] if self.grid.touched and isinstance(key, int) else None
+        box = self.box
+        key = box.grid.key
+        selected = box.shown[key] if box.grid.touched and isinstance(key, int) else None
         self._gather()
         self._show_ranked()
-        if selected in self.shown:
-            self.grid.move_to(self.shown.index(selected))
+        if selected in box.shown:
+            box.grid.move_to(box.shown.index(selected))
 
     def narrow(self, text: str) -> None:
         if self._is_entered:
@@ -313,7 +327,7 @@ class JumpScreen(PickScreen):
         self.meant = JUMP_ALIASES.get(prefix, "") if not rest.strip() else ""
         table = TABLES.get(prefix)
         query = rest.strip().removeprefix("/") if table else text
-        self.grid.touched = False  # other words, another list
+        self.box.grid.touched = False  # other words, another list
         target = ("table", (table, query))
         self.tables = [PaletteChoice("filter", f"{table}: {query}", "the table with this filter", target)]
         if not table or not query:
@@ -324,14 +338,14 @@ class JumpScreen(PickScreen):
 
     def _ask_jobs(self, text: str) -> None:
         try:
-            job_filter = parse_filter(text, self.board.now())
+            job_filter = parse_filter(text, self.box.board.now())
         except FilterError:
             return
         job_filter = job_filter._replace(words=(), fuzzy=(*job_filter.fuzzy, *job_filter.words))
         query = f"jobs {text}"
         self._awaited = {query, *(self._awaited & {"places"})}  # answers to earlier text are dropped
-        self.board.ask_for(
-            self,
+        self.box.board.ask_for(
+            self.box,
             "jump jobs",
             lambda reads: reads.jobs.jobs_first_page(job_filter, limit=JOBS_SHOWN),
             lambda jobs: self._on_jobs(query, jobs),
@@ -343,12 +357,14 @@ class JumpScreen(PickScreen):
         """Shows the matches, the best first; equal ones keep their order."""
         terms = self.search_text.split()
         mutes = bool(terms) and len(terms[0]) > 2 and SILENCE.startswith(terms[0].lower())
-        fits = [(_choice_cost(choice, terms), choice) for choice in (*self.choices, *(self.silences if mutes else ()))]
+        fits = [
+            (_choice_cost(choice, terms), choice) for choice in (*self.box.choices, *(self.silences if mutes else ()))
+        ]
         matches = sorted((fit for fit in fits if fit[0] is not None), key=itemgetter(0)) if terms else fits
-        meant = [_alias_choice(self.meant, self.choices)] if self.meant else []
+        meant = [_alias_choice(self.meant, self.box.choices)] if self.meant else []
         rest = (choice for _, choice in matches if choice not in meant)
-        self.shown = (*meant, *self.tables, *rest)
-        self.show_choices()
+        self.box.shown = (*meant, *self.tables, *rest)
+        self.box.show_choices()
 
 
 def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:

@@ -131,9 +131,9 @@ def open_help(screen: HeadwayScreen) -> None:
 
 
 def open_jump(screen: HeadwayScreen, jumps_first: bool) -> None:
-    from console.tui.dialogs.palette import JumpScreen
+    from console.tui.dialogs.palette import jump_screen
 
-    screen.board.push_screen(JumpScreen(screen.WHERE, jumps_first), partial(run_chosen, screen))
+    screen.board.push_screen(jump_screen(jumps_first), partial(run_chosen, screen))
 
 
 def run_chosen(screen: HeadwayScreen, chosen: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from console.domain.filter import JobFilter
 from console.domain.job import JobRow
-from console.tui.dialogs.palette import JumpScreen, PaletteChoice, match_cost
+from console.tui.dialogs.palette import JumpChoices, PaletteChoice, PickScreen, match_cost
 from console.tui.frame.history import ViewHistory
 from tests.deep import few
 from tests.tui.driving import Night, on_the_night
@@ -204,17 +204,19 @@ async def test_what_comes_late_into_the_jump_leaves_the_cursor_on_its_line(night
     await night.type("o")
     await night.press("down")
     screen = night.app.screen
-    assert isinstance(screen, JumpScreen)
+    assert isinstance(screen, PickScreen)
+    source = screen.source
+    assert isinstance(source, JumpChoices)
     under = chosen(screen)
     assert under is not screen.shown[0]
     go.set()
-    await night.until(lambda: bool(screen.jobs), "the jobs")
+    await night.until(lambda: bool(source.jobs), "the jobs")
     assert under == chosen(screen)
     await night.type("r")
     assert screen.shown[0] == chosen(screen)
 
 
-def chosen(screen: JumpScreen) -> PaletteChoice:
+def chosen(screen: PickScreen) -> PaletteChoice:
     key = screen.grid.key
     assert isinstance(key, int)
     return screen.shown[key]

@@ -88,7 +88,7 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
         return [[("sending to the engine…", "dim")]]
     lines: SegmentLines = [_stage_lines(action, ctx), []]
     if not mine:
-        lines.insert(0, [("already requested: this is that action, yours was not sent", "warn")])
+        lines.insert(0, [("already requested: the earlier action is shown, this one was not sent", "warn")])
     requested = ctx.clock.hms(action.requested)
     lines.append([("  request  ", "dim"), (f"{requested} by {action.requested_by}", "plain")])
     if action.sent is not None:

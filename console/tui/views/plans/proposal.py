@@ -69,7 +69,9 @@ class PlanConfirmation(Confirmation):
 
     def begin(self) -> None:
         self.box.pane.show_runs(self._lines())
-        self.box.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it succeeded")
+        self.box.offer_sending(
+            f"{counted(len(self.draft.steps), 'step')}; each starts when those it waits for have succeeded"
+        )
 
     def _lines(self) -> cells.SegmentLines:
         lines: cells.SegmentLines = []
