@@ -175,6 +175,14 @@ class SuppressedNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class MaintenanceCover:
+    """The maintenance that suppresses the notifications of an incident."""
+
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentDecision:
     """Open, update or close one incident. `incident_id` None opens a new one; the key never changes."""
 
@@ -220,6 +228,8 @@ class IncidentDecision:
     or left the config."""
     in_shadow: tuple[str, ...] = ()
     """Routes not notified because of shadow mode."""
+    maintenance: MaintenanceCover | None = None
+    """None also if all that is new was notified before it began."""
     event: str = ""
     """Line for the timeline; empty: nothing new."""
     root_check: str = ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from connectors.sdk.states import STARTING, RunEvidence, RunState, Verb
 from console.domain.action import NOTHING_TO_MARK
@@ -70,13 +70,10 @@ def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-def format_hold(store: Database, of: dict[str, Any]) -> str:
-    """Who holds the job, or the DAG of the task, and until when; empty without a hold. `of`: its `run_id`, `job_id`."""
-    run_id = of.get("run_id")
+def format_hold(store: Database, run_id: int | None, job_id: int | None) -> str:
+    """Who holds the job, or the DAG of the task, and until when; empty without a hold."""
     with store.read() as session:
-        rows = session.rows(
-            _HOLD_OF_JOB if run_id is None else _HOLD_OF_RUN, (of.get("job_id") if run_id is None else int(run_id),)
-        )
+        rows = session.rows(*((_HOLD_OF_JOB, (job_id,)) if run_id is None else (_HOLD_OF_RUN, (run_id,))))
     for by, until, why in rows:
         return f"it is held by {by} until {instant(until):%Y-%m-%d %H:%M}Z{f': {why}' if why else ''}"
     return ""
@@ -89,11 +86,11 @@ _HOLD_OF_JOB = (
 _HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM run r WHERE r.id = ?)")
 
 
-def start_in_flight(store: Database, of: Mapping[str, Any], key: str = "") -> str | None:
+def start_in_flight(store: Database, run_id: int | None, job_id: int | None, key: str = "") -> str | None:
     """A rerun or start of the job, other than `key`, that was or may have been sent and that its source does not report
-    yet, as text; None without one. `of`: its `run_id`, `job_id`."""
+    yet, as text; None without one."""
     with store.read() as session:
-        rows = session.rows(_SELECT_IN_FLIGHT, (of.get("run_id"), of.get("job_id"), key))
+        rows = session.rows(_SELECT_IN_FLIGHT, (run_id, job_id, key))
     for verb, by in rows:
         return f"{'the rerun' if verb == Verb.RERUN else 'the start'} of {by} was sent, and has not begun yet"
     return None

@@ -28,7 +28,6 @@ from console.control.alerts.context import (
     resolved_since,
 )
 from console.control.incidents.correlation import notified_content, parse_last_notification
-from console.control.incidents.decisions import maintenance_of_incident
 from console.control.incidents.titles import is_known_cancellation
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification
 from console.domain.decision import IncidentDecision
@@ -86,12 +85,8 @@ MAINTENANCE_STAGE = "maintenance"
 
 def suppress_in_maintenance(context: AlertContext, notification: Notification) -> Suppression | None:
     """During maintenance. Routes that were notified before still get the resolution."""
-    if not parse_last_notification(notification.subject.decision.fingerprint).quiet:
-        return None
-    maintenance = maintenance_of_incident(context.index, notification.subject.match)
-    if maintenance is None:
-        return Suppression(MAINTENANCE_STAGE, "a maintenance")
-    return Suppression(MAINTENANCE_STAGE, maintenance.text(notification.subject.decision.zone), maintenance.until)
+    cover = notification.subject.decision.maintenance
+    return None if cover is None else Suppression(MAINTENANCE_STAGE, cover.reason, cover.until)
 
 
 CANCELLED_STAGE = "cancelled"

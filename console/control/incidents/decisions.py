@@ -45,7 +45,13 @@ from console.control.services.status import Threat, given_reasons, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
-from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, ServiceDayVerdict
+from console.domain.decision import (
+    AffectedServiceVerdict,
+    IncidentDecision,
+    MaintenanceCover,
+    MemberVerdict,
+    ServiceDayVerdict,
+)
 from console.domain.estate import RunFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
@@ -80,7 +86,7 @@ def with_maintenance(
 ) -> tuple[IncidentDecision, str]:
     """The decision, marked as suppressed if a maintenance covers its root; and its timeline entry. The resolution is
     notified if the incident was."""
-    maintenance, unheard = maintenance_of_incident(index, match), before is None or before.quiet == NEW
+    maintenance, unheard = _maintenance_of_incident(index, match), before is None or before.quiet == NEW
     if maintenance is None:
         is_late = before is not None and before.quiet and not (decision.closed and unheard)
         return decision, "notified now: its maintenance has ended" if is_late else ""
@@ -89,11 +95,12 @@ def with_maintenance(
     if not unheard and (decision.closed or nothing_new):
         return decision, ""
     notification = replace(now, quiet=NEW if unheard else KNOWN)
-    event = f"suppressed: {maintenance.text(decision.zone)}" if before is None or not before.quiet else ""
-    return replace(decision, fingerprint=notification.text()), event
+    cover = MaintenanceCover(maintenance.text(decision.zone), maintenance.until)
+    event = f"suppressed: {cover.reason}" if before is None or not before.quiet else ""
+    return replace(decision, fingerprint=notification.text(), maintenance=cover), event
 
 
-def maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> ActiveMaintenance | None:
+def _maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> ActiveMaintenance | None:
     """Active maintenance of the root: its job, the unreachable target, the failed check, or all jobs that blame a
     shared cause."""
     group, estate = match.group, index.estate

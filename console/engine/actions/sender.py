@@ -14,7 +14,7 @@ from connectors.sdk.secrets import SecretStore
 from console.engine.actions import previews, verification
 from console.engine.connector_pool import ConnectorPool
 from console.engine.keyed_executor import CallsInFlight
-from console.engine.polling.sanitize import sanitize_text
+from console.engine.polling.sanitize import sanitizer
 from console.failpoints import failpoint
 from console.store.actions import ActionRow, ActionStep
 
@@ -37,7 +37,8 @@ class ActionSender:
         in_flight: CallsInFlight,
     ) -> None:
         """`frozen`: why no action may be sent now; empty if actions may be sent."""
-        self._connectors, self._secrets, self._stopping = connectors, secrets, stopping
+        self._connectors, self._stopping = connectors, stopping
+        self.shown = sanitizer(secrets)
         self._frozen, self._in_flight = frozen, in_flight
 
     def preview(self, action: ActionRow, ask: ActionSpec) -> Preview:
@@ -98,10 +99,6 @@ class ActionSender:
         name = place.name if place is not None else action.system
         with self._in_flight.at(f"{doing} {name}"), self._connectors.exclusive(action.target_id) as connector:
             yield connector
-
-    def shown(self, text: str) -> str:
-        """Sanitized external text."""
-        return sanitize_text(text, self._secrets.mask)
 
     def error_text(self, error: Exception) -> str:
         return self.shown(str(error))

@@ -206,7 +206,7 @@ class ActionStateMachine:
             self.refuse(fence, action.key, self._sender.error_text(error))
             return None
         if starts and not shown.overlap:
-            overlap = conflicts.start_in_flight(self._store, {"job_id": action.job_id}, action.key)
+            overlap = conflicts.start_in_flight(self._store, None, action.job_id, action.key)
             if not overlap and action.overlap == "queue":
                 overlap = conflicts.earlier_action_of(self._store, action.key)
             shown = replace(shown, overlap=overlap)

@@ -25,7 +25,7 @@ from console.engine.access import authorize_request
 from console.engine.actions.previews import fetch_preview, preview_to_json, unsupported_reason
 from console.engine.connector_pool import REQUESTS_PER_TARGET, ConnectorPool
 from console.engine.keyed_executor import CallsInFlight
-from console.engine.polling.sanitize import sanitize_text
+from console.engine.polling.sanitize import sanitizer
 from console.engine.worker import Pulse
 from console.store import access, actions, approvals, conflicts, request_queue
 from console.store.audit import ChangeOrigin
@@ -99,6 +99,7 @@ class RequestServer:
         """`extras`: run id -> `previews.rerun_context`. `accept_drift`: job id, newest change shown, person, origin.
         `hold_warnings`: job id, end of its hold -> warnings about that end."""
         self._store, self._clock, self._connectors, self._secrets = store, clock, connectors, secrets
+        self._shown = sanitizer(secrets)
         self._extras, self._accept_drift = extras, accept_drift
         self._approved, self._hold_warnings = approved, hold_warnings
         self._pool = ThreadPoolExecutor(
@@ -179,7 +180,7 @@ class RequestServer:
 
     def _preview(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The preview of a verb (default: rerun) for a run or a job."""
-        native = self._native_ref(arguments)
+        native, run_id, job_id = self._native_ref(arguments), arguments.get("run_id"), arguments.get("job_id")
         verb = Verb(arguments.get("verb", Verb.RERUN))
         place = self._connectors.places[native.target_id]
         if cannot := unsupported_reason(place, native.system, verb):
@@ -191,22 +192,22 @@ class RequestServer:
                 "the parameters contain a secret of the config, which the scheduler and the audit would store in plain"
                 " text. Fix: pass the name under which the job reads it"
             )
-        extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
+        extras = self._extras(int(run_id)) if run_id is not None else {}
         with self._connectors.for_request(native.target_id, ANSWER_SECONDS) as connector:
             preview = fetch_preview(connector, place, ask, ANSWER_SECONDS)
-        if good := conflicts.mark_refusal(self._store, verb, arguments.get("run_id")):
+        if good := conflicts.mark_refusal(self._store, verb, run_id):
             preview = replace(preview, refused=preview.refused or good)
-        until = hold_end(ask.parameters) if verb is Verb.HOLD and arguments.get("job_id") is not None else None
-        if until is not None:
-            preview = replace(preview, notes=(*self._hold_warnings(int(arguments["job_id"]), until), *preview.notes))
+        until = hold_end(ask.parameters) if verb is Verb.HOLD else None
+        if until is not None and job_id is not None:
+            preview = replace(preview, notes=(*self._hold_warnings(int(job_id), until), *preview.notes))
         if takes := place.system.kind.takes.get(verb):
             extras["takes"] = sorted(takes)
         if verb in STARTING:
-            extras["in_progress"], own_action = conflicts.run_conflicts(self._store, arguments.get("run_id"))
-            overlap = preview.overlap or conflicts.start_in_flight(self._store, arguments) or own_action
-            hold = conflicts.format_hold(self._store, arguments)
+            extras["in_progress"], own_action = conflicts.run_conflicts(self._store, run_id)
+            overlap = preview.overlap or conflicts.start_in_flight(self._store, run_id, job_id) or own_action
+            hold = conflicts.format_hold(self._store, run_id, job_id)
             preview = replace(preview, overlap=overlap, notes=(*((hold,) if hold else ()), *preview.notes))
-        name = actions.short_name(self._store, arguments.get("job_id"), arguments.get("run_id"))
+        name = actions.short_name(self._store, job_id, run_id)
         return {**preview_to_json(preview, self._shown), **extras, "confirm": name}
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +245,3 @@ class RequestServer:
             answer = authorize_request(session, person, kind, arguments)
         if isinstance(answer, AccessRefusal):
             raise RequestFailed(answer.reason)
-
-    def _shown(self, text: str) -> str:
-        """Sanitized external text."""
-        return sanitize_text(text, self._secrets.mask)

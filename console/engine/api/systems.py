@@ -13,7 +13,7 @@ from connectors.sdk.secrets import SecretStore
 from console.domain.ids import micros
 from console.engine.api.server import ANSWER_SECONDS, RequestFailed, UnknownName
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget
-from console.engine.polling.sanitize import map_texts, sanitize_text
+from console.engine.polling.sanitize import map_texts, sanitizer
 from console.store import audit
 from console.store.db.database import Database
 from console.store.ingest import targets
@@ -27,7 +27,7 @@ class ProbeHandlers:
     """Answers "probe". The version and rights of a target are stored as if polled."""
 
     def __init__(self, store: Database, clock: Clock, connectors: ConnectorPool, secrets: SecretStore) -> None:
-        self._store, self._clock, self._connectors, self._secrets = store, clock, connectors, secrets
+        self._store, self._clock, self._connectors, self._shown = store, clock, connectors, sanitizer(secrets)
 
     def by_kind(self) -> Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]:
         return {"probe": self.probe}
@@ -64,6 +64,3 @@ class ProbeHandlers:
         except (ConnectorError, RequestFailed) as failure:
             result["error"] = self._shown(str(failure)) or type(failure).__name__
         return {**result, "took_ms": round((time.monotonic() - began) * 1000)}
-
-    def _shown(self, text: str) -> str:
-        return sanitize_text(text, self._secrets.mask)

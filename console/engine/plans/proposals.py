@@ -26,7 +26,7 @@ from console.engine.api.origin import hold_owner
 from console.engine.api.server import RequestFailed
 from console.engine.connector_pool import ConnectorPool
 from console.engine.evaluation.forecaster import ServiceForecaster
-from console.engine.polling.sanitize import sanitize_text
+from console.engine.polling.sanitize import sanitizer
 from console.store import access, actions, jobs
 from console.store.db.database import Database
 from console.timing.clock import Clock
@@ -50,7 +50,7 @@ class PlanProposer:
         secrets: SecretStore,
         estate: Callable[[], Estate],
     ) -> None:
-        self._store, self._clock, self._connectors, self._secrets = store, clock, connectors, secrets
+        self._store, self._clock, self._connectors, self._shown = store, clock, connectors, sanitizer(secrets)
         self._estate = estate
 
     def propose(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,6 +161,3 @@ class PlanProposer:
         except ConnectorError as error:
             return replace(step, trouble=self._shown(str(error)))
         return replace(step, preview=preview_to_json(preview, self._shown))
-
-    def _shown(self, text: str) -> str:
-        return sanitize_text(text, self._secrets.mask)

@@ -34,7 +34,7 @@ from console.engine.polling.sanitize import (
     observed_until,
     sanitize_inventory,
     sanitize_poll,
-    sanitize_text,
+    sanitizer,
 )
 from console.engine.worker import Pulse
 from console.failpoints import failpoint
@@ -125,7 +125,7 @@ class LogTailFetcher:
     """Fetches log tails from one target."""
 
     def __init__(self, store: Database, clock: Clock, secrets: SecretStore, target_id: int) -> None:
-        self._store, self._clock, self._secrets, self._target_id = store, clock, secrets, target_id
+        self._store, self._clock, self._target_id, self._shown = store, clock, target_id, sanitizer(secrets)
 
     def fetch(self, connector: Connector, records: Sequence[RunRecord]) -> dict[tuple[str, str], LogTailText]:
         """(job, attempt key) -> log tail, for failed attempts without one; newest first."""
@@ -152,13 +152,13 @@ class LogTailFetcher:
         try:
             chunk = connector.log(ref, None, TAIL_BYTES, seconds)
         except ConnectorError as error:
-            return LogTailText("", error=sanitize_text(str(error), self._secrets.mask))
+            return LogTailText("", error=self._shown(str(error)))
         except Exception as error:  # an unreadable log must not delay the report of the failure
             log.exception("log broke", job=run.job)
             return LogTailText(
                 "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
             )
-        return LogTailText(sanitize_text(chunk.text, self._secrets.mask), chunk.cut)
+        return LogTailText(self._shown(chunk.text), chunk.cut)
 
 
 INVENTORY_EVERY = timedelta(minutes=1)
@@ -218,6 +218,7 @@ class TargetPoller:
         self._doubted_hash = ""
         self._inventory_faults: tuple[str, ...] = ()
         """Problems of the last inventory, repeated with every poll until the next one."""
+        self._shown = sanitizer(shared.secrets)
         self._tails = LogTailFetcher(shared.store, shared.clock, shared.secrets, place.target_id)
         self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place)
         self._spending = RequestCosts(place.system.settings.poll_every.total_seconds())
@@ -342,9 +343,6 @@ class TargetPoller:
         rights = map_texts([asdict(right) for right in probe.rights], self._shown)
         version = self._shown(probe.version)
         targets.record_probe(self._shared.store, self._place.target_id, version, rights, fence)
-
-    def _shown(self, text: str) -> str:
-        return sanitize_text(text, self._shared.secrets.mask)
 
     def _write_inventory(self, inventory: Inventory, fence: int) -> None:
         inventory = sanitize_inventory(inventory, self._shared.secrets.mask)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from connectors.sdk.records import Inventory, JobRecord, Poll, RunRecord, SkippedRecord
+from connectors.sdk.secrets import SecretStore
 from console.store.ingest.batch import IngestBatch
 from console.store.names import encode_name, is_too_long_name
 from console.text.cleaning import clean
@@ -26,6 +28,11 @@ Mask = Callable[[str], str]
 def sanitize_text(text: str, mask: Mask) -> str:
     """External text without secrets and control sequences."""
     return mask_secrets(clean(mask(text))) if text else ""
+
+
+def sanitizer(secrets: SecretStore) -> Callable[[str], str]:
+    """`sanitize_text` with the mask of these secrets."""
+    return partial(sanitize_text, mask=secrets.mask)
 
 
 def map_texts(value: Any, shown: Callable[[str], str]) -> Any:
