@@ -14,6 +14,7 @@ from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.cli.main import main
 from tests.bench.bigstore import make_store
+from tests.deep import few
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.pty.terminal import Terminal
@@ -70,9 +71,9 @@ def test_a_job_opens_the_console_on_it_and_with_a_date_on_its_run(red: Bench) ->
         terminal.wait_for("exit 1")
 
 
-@pytest.mark.parametrize("words, env", [
+@pytest.mark.parametrize("words, env", few([
     (("--plain",), {}), ((), {"HEADWAY_PLAIN": "1"}), ((), {"TERM": "dumb"}), (("--json",), {}),
-], ids=["asked", "for good", "a terminal that shows no screen", "as JSON"])  # fmt: skip
+], 1), ids=["asked", "for good", "a terminal that shows no screen", "as JSON"])  # fmt: skip
 def test_at_a_terminal_it_is_printed_where_lines_are_asked_for(
     red: Bench, words: tuple[str, ...], env: dict[str, str]
 ) -> None:
