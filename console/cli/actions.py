@@ -238,7 +238,7 @@ def _confirm_on_bad_upstream(arguments: argparse.Namespace, name: str, run: RunR
         verdict = judge_gate(view, reads.estate.engine().alive, reads.now(), reads.declared())
     if verdict.status is not GateStatus.RED:
         return True
-    problem = f"{name} {run.business_date}: upstream not satisfied: {verdict.words}"
+    problem = f"{name} {run.business_date}: upstream not satisfied: {verdict.text}"
     if not arguments.anyway and not sys.stdin.isatty():
         raise CommandError(Exit.REFUSED, f"{problem}; nothing was sent. Fix: --anyway completes it regardless")
     print_message(problem)
@@ -315,15 +315,15 @@ def _list_manual_steps(arguments: argparse.Namespace) -> int:
 
 
 def run_actions(arguments: argparse.Namespace) -> int:
-    typed = " ".join(arguments.words)
+    typed = " ".join(arguments.terms)
     with fresh_store_reader(arguments) as reads:
-        if len(arguments.words) == 1:
+        if len(arguments.terms) == 1:
             with suppress(NotFound):
                 action, history = reads.actions.history_of(typed)
                 return _print_action(arguments, action, history)
         latest = reads.actions.list_details(arguments.limit)
-        actions = [action for action in latest if matches_terms(action.text, typed)]
-        if not actions and len(arguments.words) == 1 and typed[:1] not in ("", "-", "!") and ":" not in typed:
+        actions = [action for action in latest if matches_terms(action.search_text, typed)]
+        if not actions and len(arguments.terms) == 1 and typed[:1] not in ("", "-", "!") and ":" not in typed:
             near = " or ".join(get_close_matches(typed, [action.key for action in latest], n=3, cutoff=0.8))
             hint = f"did you mean {near}?" if near else "headway action lists the latest actions"
             raise CommandError(Exit.NOT_FOUND, f'no action matches "{clean_line(typed)}"; {hint}')
@@ -361,7 +361,7 @@ def _print_action(arguments: argparse.Namespace, view: ActionDetailView, history
     for entry in history:
         later = f"+{format_duration((entry.at - before).total_seconds())}" if entry.at > before else ""
         before = entry.at
-        message = f"  {entry.words}" if entry.words else ""
+        message = f"  {entry.text}" if entry.text else ""
         lines.append(f"  {timestamp(entry.at)} {later:>9}  {entry.verb}, {entry.actor}{message}")
     print_page(arguments, lines)
     return Exit.OK
@@ -374,7 +374,7 @@ def _action_facts(action: ActionDetailView) -> Iterator[str]:
     origin = f" from {action.requested_from}" if action.requested_from else ""
     proof = action.proof
     facts = (
-        ("message", action.words),
+        ("message", action.text),
         ("native", action.native_summary),
         ("scope", action.scope),
         ("period", action.period),
@@ -420,7 +420,7 @@ def approve_action(arguments: argparse.Namespace) -> int:
             Exit.NOT_FOUND, f'no action "{arguments.key}" waits for approval; headway action approvals lists them'
         )
     approval, requests = approvals[arguments.key], require_engine(arguments)
-    if not approval.words:
+    if not approval.text:
         approval = _fetch_preview(arguments, requests, approval)
     lines = [
         f"{approval.verb.replace('_', ' ')} {approval.job}",
@@ -465,7 +465,7 @@ def run_withdraw(arguments: argparse.Namespace) -> int:
             ValueColumn("requested", lambda action: age_text(action.requested, now), drop=1),
             ValueColumn("verb", lambda action: action.verb),
             ValueColumn("job", lambda action: action.job, 16, middle=True),
-            ValueColumn("waits for", lambda action: action.words, 16, drop=3),
+            ValueColumn("waits for", lambda action: action.text, 16, drop=3),
         ),
     )
 
@@ -479,7 +479,7 @@ def _withdraw_action(arguments: argparse.Namespace, action: ActionView | None) -
     requests = require_engine(arguments)
     if not arguments.json:
         lines = [f"{action.verb} {action.job}", f"  requested by {action.requested_by}", f"  state     {action.state}"]
-        lines += [f"  message   {action.words}"] if action.words else []
+        lines += [f"  message   {action.text}"] if action.text else []
         risk = (
             "  note      its outcome is unknown: if requested again, the job may run twice. Check the scheduler first"
         )
@@ -538,7 +538,7 @@ HANDLERS = {
     ),
     "action": Handler(
         run_actions,
-        option("words", "words to match, !word to exclude: state:failed by:mara; or a KEY", "FILTER", nargs="*"),
+        option("terms", "words to match, !word to exclude: state:failed by:mara; or a KEY", "FILTER", nargs="*"),
         option("--limit", "search the latest N actions (500)", "N", type=positive_number, default=500),
         PLAIN,
         JSON,

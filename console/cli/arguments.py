@@ -103,7 +103,7 @@ def refuse_unknown_fields(terms: Sequence[str], reads: Queries) -> None:
     """Raises CommandError for a term `word:value` that is neither a field nor part of any job's name."""
     for term in name_terms([term for argument in terms for term in argument_terms(argument)]):
         part = term.lstrip("-!~")
-        if not reads.jobs.job_ids(JobFilter(words=(part,))):
+        if not reads.jobs.job_ids(JobFilter(terms=(part,))):
             field = part.partition(":")[0]
             near = get_close_matches(field.lower(), FILTER_FIELDS, n=1)
             hint = f"did you mean {near[0]}:?" if near else f"fields: {', '.join(FILTER_FIELDS)}"

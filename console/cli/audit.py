@@ -44,7 +44,7 @@ def list_audit(arguments: argparse.Namespace) -> int:
         ValueColumn("action", lambda row: row.verb, 16),
         ValueColumn("object", lambda row: row.object, 12, middle=True),
         ValueColumn("why", lambda row: row.why or "–", 10),
-        ValueColumn("outcome", lambda row: str(row.detail.get("refused") or row.detail.get("words") or "–"), 16),
+        ValueColumn("outcome", lambda row: str(row.detail.get("refused") or row.detail.get("text") or "–"), 16),
     )
     return print_result(arguments, entries, rows)
 
@@ -57,7 +57,7 @@ def verify_audit(arguments: argparse.Namespace) -> int:
         chain, is_open = reads.audit.verify_audit(arguments.head), not reads.approvals.has_permissions()
     missing_triggers = ", but not append-only: triggers are missing or disabled" if chain.missing_triggers else ""
     intact = f"{chain.rows} row{'s' * (chain.rows != 1)}, intact{missing_triggers}; head {chain.head or 'none'}"
-    print_result(arguments, chain, [intact if chain.bad is None else f"BROKEN at row {chain.bad}: {chain.words}"])
+    print_result(arguments, chain, [intact if chain.bad is None else f"BROKEN at row {chain.bad}: {chain.text}"])
     if chain.bad is None and not arguments.head and not arguments.json:
         print_message("truncation and a rebuilt chain are detected only with --head, stored outside of this store")
     if chain.missing_triggers:

@@ -39,7 +39,7 @@ def run_calendar(arguments: argparse.Namespace) -> int:
         days,
         ValueColumn("day", lambda day: day["weekday"][:3]),
         ValueColumn("date", lambda day: day["date"]),
-        ValueColumn("hours", lambda day: ", ".join(span["words"] for span in day["hours"] or ()) or "all day", drop=2),
+        ValueColumn("hours", lambda day: ", ".join(span["text"] for span in day["hours"] or ()) or "all day", drop=2),
         ValueColumn("why", lambda day: day["why"]),
         ValueColumn("excluded before it", lambda day: _excluded_text(day["left_out"]), 12, drop=1),
     )
@@ -68,7 +68,7 @@ def _clock_change_lines(days: list[dict[str, Any]]) -> Iterator[str]:
     for day in days:
         for span in day["hours"] or ():
             if span["note"]:
-                yield f"window {span['window']}: {span['note']}; {span['words']}"
+                yield f"window {span['window']}: {span['note']}; {span['text']}"
 
 
 def no_days_fault(start: date) -> str:
@@ -175,7 +175,7 @@ def _window_document(calendar: Calendar, hours: OpenHours) -> dict[str, Any]:
     if notes:
         local = [(begins.astimezone(zone), ends.astimezone(zone)) for begins, ends in hours.spans]
         text = ", ".join(f"{begins:%H:%M %Z}-{ends:%H:%M %Z}" for begins, ends in local) or f"not open ({window})"
-    return {"window": window, "open": spans, "words": text, "note": ", ".join(notes)}
+    return {"window": window, "open": spans, "text": text, "note": ", ".join(notes)}
 
 
 HANDLERS = {

@@ -42,7 +42,7 @@ def run_checks(arguments: argparse.Namespace) -> int:
         ValueColumn("since", lambda result: timestamp(result.since), drop=2),
         ValueColumn("times", lambda result: str(result.looks), drop=1),
         ValueColumn("state", lambda result: result.state),
-        ValueColumn("result", lambda result: result.words, 24),
+        ValueColumn("result", lambda result: result.text, 24),
     )
     every = format_duration(view.every_seconds)
     waits = ", ".join(view.waits) or f"none; runs every {every}"
@@ -71,7 +71,7 @@ def _list_checks(arguments: argparse.Namespace) -> int:
         ValueColumn("date", lambda view: view.last.business_date if view.last else "–", drop=2),
         ValueColumn("age", lambda view: format_duration((now - view.last.at).total_seconds()) if view.last else "–"),
         ValueColumn("next", lambda view: _next_check_text(view, now), drop=1),
-        ValueColumn("result", lambda view: view.last.words if view.last else view.about, 24),
+        ValueColumn("result", lambda view: view.last.text if view.last else view.about, 24),
         ValueColumn("needed by", lambda view: ", ".join(view.waits) or "–", 14, drop=3),
     )
     none = ["The config has no data check; see docs/checks.md"]
@@ -84,7 +84,7 @@ def _run_check_now(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     seconds = view.timeout_seconds + SPARE_SECONDS
     data = wait_for_answer(arguments, requests, requests.run_check(arguments.name, arguments.business_date), seconds)
-    line = f"{data['check']} {data['business_date']}: {data['state']}: {data['words']}"
+    line = f"{data['check']} {data['business_date']}: {data['state']}: {data['text']}"
     return print_result(arguments, data, [line], code=Exit.OK if data["state"] in PASSED_STATES else Exit.PROBLEM)
 
 

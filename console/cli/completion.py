@@ -153,18 +153,18 @@ class TypedLine(NamedTuple):
 
 def read_line(line: str) -> TypedLine:
     """The line split at its command; the cursor is at its end."""
-    words = list(re.finditer(r"\S+", line))[1:]
-    typed = [match.group() for match in (words if line[-1:].isspace() else words[:-1])]
+    text = list(re.finditer(r"\S+", line))[1:]
+    typed = [match.group() for match in (text if line[-1:].isspace() else text[:-1])]
     at = command_index(typed)
     if at is None or typed[at] not in NOUNS:
         return TypedLine(line, None, False)
     noun, after = typed[at], typed[at + 1 :]
     command, taken = full_name(noun, after)
-    current = "" if line[-1:].isspace() else words[-1].group()
+    current = "" if line[-1:].isspace() else text[-1].group()
     is_first = len(after) == taken and not current.startswith("-")
     if is_first and not taken:
         command = noun
-    return TypedLine(f'{line[: words[at].start()]}"{command}"{line[words[at + taken].end() :]}', command, is_first)
+    return TypedLine(f'{line[: text[at].start()]}"{command}"{line[text[at + taken].end() :]}', command, is_first)
 
 
 def complete(line: str, point: int, build_parser: Callable[[str | None, bool], argparse.ArgumentParser]) -> None:

@@ -77,12 +77,12 @@ class ProbeResult:
     target: str
     verdict: str
     version: str
-    words: tuple[str, ...]
+    text: tuple[str, ...]
     rights: tuple[dict[str, Any], ...] = ()
     skew_seconds: float | None = None
     """The target's clock less ours, where its answer contains it."""
     notes: tuple[str, ...] = ()
-    """Remarks that do not change the verdict; `words` are the reasons why it is not "ok"."""
+    """Remarks that do not change the verdict; `text` are the reasons why it is not "ok"."""
 
 
 def run_check(arguments: argparse.Namespace) -> int:
@@ -126,7 +126,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         arguments,
         {"config": str(path), "faults": [], "targets": results, "remarks": remarks},
         *([rows] if results else []),
-        (f"{result.target}: {text}" for result in results for text in (*result.words, *result.notes)),
+        (f"{result.target}: {text}" for result in results for text in (*result.text, *result.notes)),
         remarks,
         code=Exit.OK if all(result.verdict == "ok" for result in results) and not remarks else Exit.PROBLEM,
     )
@@ -357,7 +357,7 @@ class Diagnosis:
 
     area: str
     verdict: str
-    words: str
+    text: str
     fix: str = ""
 
 
@@ -374,7 +374,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
-    yield f"{diagnosis.verdict:<6}{diagnosis.area:<13} {diagnosis.words}"
+    yield f"{diagnosis.verdict:<6}{diagnosis.area:<13} {diagnosis.text}"
     if diagnosis.fix:
         yield f"{'':<20}fix: {diagnosis.fix}"
 
@@ -509,7 +509,7 @@ def _diagnose_probe(area: str, result: ProbeResult) -> Iterator[Diagnosis]:
     if result.verdict == "ok":
         yield Diagnosis(area, OK_VERDICT, " ".join(filter(None, [result.target, result.version])))
     else:
-        for reason in result.words or ("no reason given",):
+        for reason in result.text or ("no reason given",):
             yield Diagnosis(area, FAULT_VERDICT, f"{result.target} {result.verdict}: {reason}")
     yield from (Diagnosis(area, NOTE_VERDICT, f"{result.target}: {note}") for note in result.notes)
 

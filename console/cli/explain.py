@@ -63,7 +63,7 @@ def reason_lines(explanation: JobExplanation, now: datetime) -> Iterator[str]:
         if reason.job != previous:
             yield f"{indent}{reason.job}"
             previous = reason.job
-        yield f"{indent}  {reason.kind:<11} {reason.words}"
+        yield f"{indent}  {reason.kind:<11} {reason.text}"
         if facts := "; ".join(_reason_facts(reason, now)):
             yield f"{indent}  {'':<11} {facts}"
     if explanation.act_on is not None:

@@ -87,7 +87,7 @@ def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name:
     jobs = reads.service_days.job_forecasts(service.name, service.business_date, service.submission)
     alarm, now = risk_alarm_of(*reads.service_days.alarm_facts(service.name)), reads.now()
     document = forecast_document(service) | {"alarm": asdict(alarm), "jobs": [_job_document(job) for job in jobs]}
-    parts: list[Part] = [[*forecast_lines(service, now), f"at risk   {alarm.words}"]]
+    parts: list[Part] = [[*forecast_lines(service, now), f"at risk   {alarm.text}"]]
     if jobs:
         parts += [[""], table(jobs, ValueColumn("job", lambda job: job.job, 12, middle=True), *_job_columns(now))]
     return print_result(arguments, document, *parts)

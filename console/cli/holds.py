@@ -89,7 +89,7 @@ def _unfinished_upstreams(reads: Queries, hold: HoldView) -> list[str]:
     verdict = judge_gate(view, True, reads.now())
     if not view.business_date or view.at > reads.now() or verdict.status is GateStatus.SATISFIED:
         return []
-    return [f"{verdict.words}: a missed start runs anyway, on unfinished input"]
+    return [f"{verdict.text}: a missed start runs anyway, on unfinished input"]
 
 
 def _hold_line(hold: HoldView) -> str:
@@ -302,7 +302,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     from console.control.holds.gate import GateStatus  # local: start-up time
 
     verdict = _wait_for_gate(arguments)
-    is_open, message = verdict.status is GateStatus.SATISFIED, verdict.words
+    is_open, message = verdict.status is GateStatus.SATISFIED, verdict.text
     if verdict.status is GateStatus.UNKNOWN and arguments.if_unknown == "open":
         is_open, message = True, f"{message}; opened because of --if-unknown open"
     print_message(f"headway gate {arguments.name}: {'open' if is_open else 'closed'}: {message}")
@@ -327,7 +327,7 @@ def _wait_for_gate(arguments: argparse.Namespace) -> GateVerdict:
         if arguments.if_unknown == "open" and now - known_at >= GATE_UNKNOWN_SECONDS:
             return verdict
         if now >= until:
-            return GateVerdict(verdict.status, f"{verdict.words} after {format_duration(timeout)}")
+            return GateVerdict(verdict.status, f"{verdict.text} after {format_duration(timeout)}")
         time.sleep(min(GATE_POLL_SECONDS, max(until - now, 0.05)))
 
 

@@ -130,7 +130,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
         if hold.is_listed
     ]
     events = [
-        f"  {timestamp(event.at)}  {event.words}{f' ({event.actor})' * bool(event.actor)}" for event in view.events
+        f"  {timestamp(event.at)}  {event.text}{f' ({event.actor})' * bool(event.actor)}" for event in view.events
     ]
     sections = [
         ("changes since the last success", [f"  | {change}" for change in row.changes]),
@@ -238,7 +238,7 @@ MAX_NOTE_CHARS = 2000
 
 
 def run_note(arguments: argparse.Namespace) -> int:
-    number, note = incident_number(arguments.name), " ".join(arguments.words.split())
+    number, note = incident_number(arguments.name), " ".join(arguments.text.split())
     if not note:
         raise CommandError(Exit.USAGE, "no note added: the text is empty")
     if len(note) > MAX_NOTE_CHARS:
@@ -304,7 +304,7 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
             "Modes, silences and extensions",
             [*map(_handover_open_line, view.active_overrides), *map(_handover_mode_line, view.mode_changes)],
         ),
-        ReportSection("Drift not accepted", [f"{change.job}: {change.words}" for change in view.drift]),
+        ReportSection("Drift not accepted", [f"{change.job}: {change.text}" for change in view.drift]),
         ReportSection("Systems not reachable", stale),
     ]
 
@@ -337,7 +337,7 @@ def _handover_service_line(night: ServiceNight, now: datetime) -> str:
 
 
 def _handover_note_line(note: NoteView) -> str:
-    return f"{timestamp(note.at)} {incident_name(note.incident_id)} {note.actor}: {note.words}"
+    return f"{timestamp(note.at)} {incident_name(note.incident_id)} {note.actor}: {note.text}"
 
 
 def _handover_mode_line(change: SwitchChange) -> str:
@@ -366,7 +366,7 @@ HANDLERS = {
     "incident list": Handler(run_incidents, flag("--all", "include closed incidents"), JSON),
     "incident": Handler(run_incident, option("name", "INC-0001", "INCIDENT"), *PLACE_OPTIONS),
     "incident note": Handler(
-        run_note, option("name", "INC-0001", "INCIDENT"), option("words", "one line of text", "TEXT"), JSON
+        run_note, option("name", "INC-0001", "INCIDENT"), option("text", "one line of text", "TEXT"), JSON
     ),
     "incident report": Handler(run_report, option("name", "INC-0001", "INCIDENT"), JSON),
     "incident handover": Handler(

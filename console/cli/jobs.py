@@ -212,7 +212,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
         *(f"waits for   {condition}" for condition in view.waits),
         *(f"downstream  {name} ({origin})" for name, origin in view.downstreams),
         *(f"finding     {finding.rule.replace('_', ' ')}: {finding.with_source}" for finding in view.findings),
-        *(f"drift       {change.what}: {change.words}" for change in view.drift),
+        *(f"drift       {change.what}: {change.text}" for change in view.drift),
     ]
 
 
@@ -300,7 +300,7 @@ def run_findings(arguments: argparse.Namespace) -> int:
         ValueColumn("alerts", lambda finding: "yes" if finding.severity == "alert" else "no", drop=2),
         ValueColumn("job", lambda finding: finding.job, 24, middle=True),
         ValueColumn("since", since),
-        ValueColumn("finding", lambda finding: finding.words, 30),
+        ValueColumn("finding", lambda finding: finding.text, 30),
         ValueColumn("threshold", lambda finding: finding.threshold or "–", drop=1),
         ValueColumn("baseline", lambda finding: finding.source or "–", 12, drop=3),
     )

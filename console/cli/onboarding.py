@@ -215,9 +215,9 @@ def probe_selection(chosen: Sequence[DetectedScheduler], timeout: float) -> dict
     why_not: dict[str, str] = {}
     for result in probe_systems(config, SecretStore(), timeout):
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
-        print_parts([f"    {text}" for text in (*result.words, *result.notes) if result.verdict != "ok"])
+        print_parts([f"    {text}" for text in (*result.text, *result.notes) if result.verdict != "ok"])
         if result.verdict not in WATCHABLE:
-            why_not[keys[result.target.partition("/")[0]]] = "; ".join([result.verdict, *result.words])
+            why_not[keys[result.target.partition("/")[0]]] = "; ".join([result.verdict, *result.text])
     return why_not
 
 

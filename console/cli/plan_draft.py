@@ -224,7 +224,7 @@ def draft_lines(draft: PlanDraft) -> list[str]:
     for step in draft.steps:
         lines += _step_lines(step)
     lines += [f"  excluded   {job.job}: {job.why}" for job in draft.left_out]
-    lines += [f"  not saved  {service.service}: {service.words}" for service in draft.unsaved]
+    lines += [f"  not saved  {service.service}: {service.text}" for service in draft.unsaved]
     lines += [f"  tier 1     affects {name}" for name in draft.first_tier]
     return [*lines, *(f"  note       {note}" for note in draft.notes)]
 
@@ -248,7 +248,7 @@ def _step_lines(step: DraftStep) -> list[str]:
         ("waits", format_duration(step.wait_s) if step.wait_s else ""),
         ("safety", step.safety + safety_source_text(preview) if step.verb in ("rerun", "start") else ""),
         *(("sends", call) for call in preview.get("native_calls", ())),
-        *((saved.label, f"{saved.service}: {saved.words}") for saved in step.saves),
+        *((saved.label, f"{saved.service}: {saved.text}") for saved in step.saves),
         ("or", ", ".join(step.alternatives)),
     ]
     first = f"{step.place:>3} {verb}: {step.job}{run}  {step.period_key} ({step.state}){after}"
@@ -265,11 +265,11 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
         for step in plan.steps:
             if states.get(step.place, "planned") != step.status:
                 states[step.place] = step.status
-                print_message(f"{step.place} {step.job}: {step.status}{': ' * bool(step.words)}{step.words}")
+                print_message(f"{step.place} {step.job}: {step.status}{': ' * bool(step.text)}{step.text}")
         if plan.state in PLAN_EXITS:
             _print_unresolved(arguments, plan)
             if not arguments.json:
-                print_parts([f"plan {number} {plan.state}: {plan.words}"])
+                print_parts([f"plan {number} {plan.state}: {plan.text}"])
             return PLAN_EXITS[plan.state]
         waited = time.monotonic() - begin
         if waited > arguments.timeout:

@@ -52,7 +52,7 @@ def run_recover(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         view = reads.incidents.incident(number)
     if view.row.closed is not None:
-        closed = next((event.words for event in reversed(view.events) if event.kind in ("closed", "merged")), "closed")
+        closed = next((event.text for event in reversed(view.events) if event.kind in ("closed", "merged")), "closed")
         return print_result(arguments, {"steps": [], "preview": None, "closed": closed}, [closed])
     recover = _recover_by_plan if arguments.step is None else _recover_one_step
     return recover(arguments, number, view)
@@ -182,7 +182,7 @@ def plan_lines(plan: PlanView) -> list[str]:
     resume = f"  continue: headway plan resume {plan.id}, or headway plan abort {plan.id}"
     return [
         f"plan {plan.id} is {plan.state}: {plan.title}{incident}",
-        *([f"  {plan.words}"] if plan.words else []),
+        *([f"  {plan.text}"] if plan.text else []),
         *([resume] if plan.state == "paused" else []),
         f"  requested by {plan.requested_by}{f': {plan.why}' if plan.why else ''}",
         *(line for step in plan.steps for line in _plan_step_lines(plan, step)),
@@ -196,7 +196,7 @@ def _plan_step_lines(plan: PlanView, step: PlanStepView) -> list[str]:
     verb = step.verb.replace("_", " ")
     line = f"{step.place:>3} {step.status:<9} {verb} {step.job}{run}  {step.period_key}{after}{wait}"
     until = f"waits until {timestamp(step.due)}" if step.due and step.state == "planned" else ""
-    notes = dict.fromkeys((step.words, plan.waits_for(step) or until))
+    notes = dict.fromkeys((step.text, plan.waits_for(step) or until))
     return [line, *(f"      {note}" for note in notes if note)]
 
 

@@ -175,7 +175,7 @@ def watch_action(arguments: argparse.Namespace, run_id: int | None, key: str) ->
             action = next((action for action in reads.actions.list_actions(run_id=run_id) if action.key == key), None)
         if action is not None and action.state != state:
             state = action.state
-            text = f"{state}: {action.words}" if action.words else state
+            text = f"{state}: {action.text}" if action.text else state
             if state in ACTION_EXITS and not arguments.json:  # with --json stdout is the one document
                 print_parts([text])
             else:
@@ -199,11 +199,11 @@ def watch_action(arguments: argparse.Namespace, run_id: int | None, key: str) ->
 def waiting_text(action: ActionView | None) -> str:
     """The event that an open action waits for."""
     if action is None or action.state == "requested":
-        text = (action.words if action is not None else "") or "waits for the engine"
+        text = (action.text if action is not None else "") or "waits for the engine"
     elif action.state == "sending":
         text = "waits for the scheduler to answer"
     elif action.state == "unknown":
-        detail = f" ({action.words})" if action.words else ""
+        detail = f" ({action.text})" if action.text else ""
         text = f"outcome unknown of {action.job}: checking the scheduler{detail}"
     else:
         text = f"waits for the outcome of the {action.verb.replace('_', ' ')} of {action.job}"

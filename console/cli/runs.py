@@ -40,7 +40,7 @@ def run_runs(arguments: argparse.Namespace) -> int:
         now, view = reads.now(), saved_view("runs", arguments.view, reads)
         terms = [*split_filter(view.filter), *arguments.filter]
         filters = job_filter(terms, now, arguments.problems or view.problems)
-        is_job = arguments.view is None and len(terms) == 1 and filters == JobFilter(words=(terms[0],))
+        is_job = arguments.view is None and len(terms) == 1 and filters == JobFilter(terms=(terms[0],))
         if is_job:
             runs = reads.runs.list_runs(_job_id(terms[0], reads), arguments.limit)
         else:

@@ -40,7 +40,7 @@ def explain_service(arguments: argparse.Namespace) -> int:
     )
     is_open = view.is_promised and view.delivered is None
     lines = [*service_heading(view, breakdown, now), *(f"moved     {text}" for text in moved)]
-    lines += [f"at risk   {alarm.words}", ""] if is_open else [""]
+    lines += [f"at risk   {alarm.text}", ""] if is_open else [""]
     parts: list[Part] = [lines]
     if breakdown.parts:
         heading = f"times: {zone_name(now, view.zone)}"

@@ -112,7 +112,7 @@ def _target_lines(target: TargetView, drift: Sequence[DriftView], now: datetime)
         *(("cannot", f"{verb.replace('_', ' ')}: {why}") for verb, why in target.missing.items()),
         *(("warning", text) for text in target.warnings),
         *(("skipped", text) for text in target.skipped_reasons),
-        *(("drift", f"{change.job}: {change.words or change.what}") for change in changes[:MAX_SHOWN_NAMES]),
+        *(("drift", f"{change.job}: {change.text or change.what}") for change in changes[:MAX_SHOWN_NAMES]),
     ]
     if len(changes) > MAX_SHOWN_NAMES:
         facts.append(("drift", f"and {len(changes) - MAX_SHOWN_NAMES} more: headway system drift"))
@@ -215,7 +215,7 @@ def list_drift(arguments: argparse.Namespace) -> int:
         ValueColumn("change", lambda change: str(change.id)),
         ValueColumn("field", lambda change: change.what),
         ValueColumn("seen", lambda change: age_text(change.seen, now), drop=1),
-        ValueColumn("difference", lambda change: change.words, 20),
+        ValueColumn("difference", lambda change: change.text, 20),
     )
     return print_result(arguments, changes, rows, code=Exit.PROBLEM if changes else Exit.OK)
 
@@ -239,7 +239,7 @@ def accept_drift(arguments: argparse.Namespace) -> int:
 
 def _confirm_drift(name: str, drift: Sequence[DriftView], newest: int) -> bool:
     for change in drift:
-        print_message(f"change {change.id}  {change.what}: {change.words}")
+        print_message(f"change {change.id}  {change.what}: {change.text}")
     if not sys.stdin.isatty():
         line = shlex.join(("headway", "system", "drift", "accept", name, "--change", str(newest)))
         raise CommandError(Exit.USAGE, f"nothing was accepted. Fix: name the change: {line}")

@@ -160,8 +160,8 @@ def _make(
                 reading.fault(("calendars", name, key), f"calendar cycle: {way}. Remove one of them.")
                 return False
             if other not in document.get("calendars", {}):
-                words = f'no calendar "{other}". {suggestion(other, document["calendars"])}'
-                reading.fault(("calendars", name, key), words)
+                text = f'no calendar "{other}". {suggestion(other, document["calendars"])}'
+                reading.fault(("calendars", name, key), text)
             is_whole &= other in settings and _make(other, settings, made, (*path, name), document, reading)
     if is_whole:
         made[name] = one.declared(name, made)

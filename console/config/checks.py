@@ -109,9 +109,9 @@ class ExpectSettings(StrictSettings):
             raise ValueError(f"equals {only!r} contradicts the other conditions, so that nothing fits; keep equals")
 
     def comparisons(self) -> tuple[Comparison, ...]:
-        words = {"equals": Comparator.EQUALS, "is_not": Comparator.NOT, "at_least": Comparator.AT_LEAST,
+        text = {"equals": Comparator.EQUALS, "is_not": Comparator.NOT, "at_least": Comparator.AT_LEAST,
                  "at_most": Comparator.AT_MOST}  # fmt: skip
-        given = ((how, getattr(self, name)) for name, how in words.items())
+        given = ((how, getattr(self, name)) for name, how in text.items())
         return tuple(Comparison(how, to) for how, to in given if to is not None)
 
 
@@ -445,8 +445,8 @@ def _check_connection(
     if system is None:
         return
     if system.settings.kind not in check.systems:
-        words = f'"{used}" is of kind "{system.settings.kind}"; a check of kind "{check.kind}" uses a system of kind'
-        reading.fault(key, f"{words} {', '.join(check.systems)}. Name another, or say where it is here.")
+        text = f'"{used}" is of kind "{system.settings.kind}"; a check of kind "{check.kind}" uses a system of kind'
+        reading.fault(key, f"{text} {', '.join(check.systems)}. Name another, or say where it is here.")
     target = getattr(check, "target", None)
     if target is not None and target not in system.targets:
         reading.fault(("checks", name, "target"), f'"{used}" has no "{target}". {suggestion(target, system.targets)}')

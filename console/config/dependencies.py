@@ -16,8 +16,8 @@ def check_dependencies(numbered: Mapping[int, DependencySettings], reading: Conf
     """Each says something that can be; one pair says one thing; of one downstream there is one answer to no engine;
     and nothing feeds itself but through the previous period."""
     for number, one in numbered.items():
-        for key, words in _faults(one):
-            reading.fault(_key(number, key), words)
+        for key, text in _faults(one):
+            reading.fault(_key(number, key), text)
     _check_duplicates(numbered, reading)
     _check_engine_down(numbered, reading)
     _check_cycle(numbered, reading)
@@ -70,9 +70,9 @@ def _differs(
     for name in DependencySettings.model_fields:
         there, said = getattr(before[1], name), getattr(here[1], name)
         if there != said:
-            words = f'"{pair[0]}" → "{pair[1]}" is declared at {_places([before[0]], name, reading)} already, and'
+            text = f'"{pair[0]}" → "{pair[1]}" is declared at {_places([before[0]], name, reading)} already, and'
             differ = f"there {name} is {_shown(there)}, here {_shown(said)}"
-            reading.fault(_key(here[0], name), f"{words} {differ}. Keep one of them.")
+            reading.fault(_key(here[0], name), f"{text} {differ}. Keep one of them.")
             return
 
 
@@ -86,9 +86,9 @@ def _check_engine_down(numbered: Mapping[int, DependencySettings], reading: Conf
         other = numbered[before]
         if one.engine_down != other.engine_down and one.feeding != other.feeding:
             place = _places([before], "engine_down", reading)
-            words = f'"{one.engine_down}", and "{other.engine_down}" at {place} for the same'
+            text = f'"{one.engine_down}", and "{other.engine_down}" at {place} for the same'
             mend = f'downstream "{one.downstream}": without an engine it starts or it does not. Write the same in both.'
-            reading.fault(_key(number, "engine_down"), f"{words} {mend}")
+            reading.fault(_key(number, "engine_down"), f"{text} {mend}")
 
 
 def _check_cycle(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
@@ -103,9 +103,9 @@ def _check_cycle(numbered: Mapping[int, DependencySettings], reading: ConfigDocu
     path = " → ".join([*cycle, cycle[0]])
     steps = [reading.place(_end(number, numbered[number])) for number in numbers]
     others = f", {', '.join(steps[1:])}" if len(steps) > 1 else ""
-    words = f"dependency cycle: {path} (here{others})."
+    text = f"dependency cycle: {path} (here{others})."
     mend = 'Remove one of them, or let one read the run before, with period = "previous".'
-    reading.fault(_end(numbers[0], numbered[numbers[0]]), f"{words} {mend}")
+    reading.fault(_end(numbers[0], numbered[numbers[0]]), f"{text} {mend}")
 
 
 def _edges(dependency: DependencySettings) -> list[Pair]:

@@ -65,8 +65,8 @@ def _environment() -> Any:
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
-    for line, words in _not_allowed(_environment().parse(source), inside_loop=False):
-        raise TemplateFault(f"line {line}: {words}")
+    for line, text in _not_allowed(_environment().parse(source), inside_loop=False):
+        raise TemplateFault(f"line {line}: {text}")
     return _environment().from_string(source)
 
 

@@ -20,9 +20,9 @@ UNSENT_PREFIXES = (NOT_SENT, NEVER_ARRIVED.partition(".")[0])
 """Only a failed action whose text has one of these prefixes may be sent again."""
 
 
-def is_unsent(state: str, words: str) -> bool:
+def is_unsent(state: str, text: str) -> bool:
     """True if an action in this state never reached its scheduler."""
-    return state == "failed" and words.startswith(UNSENT_PREFIXES)
+    return state == "failed" and text.startswith(UNSENT_PREFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ActionView:
     requested: datetime
     sent: datetime | None
     ended: datetime | None
-    words: str
+    text: str
     preview: dict[str, object]
 
 
@@ -95,7 +95,7 @@ class ActionDetailView:
     approved: datetime | None
     sent: datetime | None
     ended: datetime | None
-    words: str
+    text: str
     """The pending condition, the result, or the reason of a refusal."""
     native_verb: str
     """The scheduler's own verb, if known: "clear failed tasks"."""
@@ -140,12 +140,12 @@ class ActionDetailView:
     def outcome(self) -> str:
         """The outcome, proof first; else the pending condition."""
         if self.proof is not None and self.state in ("sent", "verified", "failed"):
-            words = "" if self.words.startswith(self.proof.state) else self.words
-            return f"{self.proof.text}: {words}" if words else self.proof.text
-        return self.words
+            text = "" if self.text.startswith(self.proof.state) else self.text
+            return f"{self.proof.text}: {text}" if text else self.proof.text
+        return self.text
 
     @property
-    def text(self) -> str:
+    def search_text(self) -> str:
         """The text that a filter matches."""
         named = f"{self.key} {self.verb} {self.native_verb} {self.job} {self.why} {self.outcome} {self.period}"
         approved = f"approved:{self.approved_by}" if self.approved_by else ""
@@ -161,4 +161,4 @@ class ActionHistoryEntry:
     actor: str
     origin: str
     verb: str
-    words: str
+    text: str

@@ -103,7 +103,7 @@ class RouteNotification(NamedTuple):
     """The last notification of an incident to a route."""
 
     route: str
-    words: str
+    style: str
     fingerprint: str
     first_at: datetime
     last_at: datetime
@@ -117,7 +117,7 @@ class RouteNotification(NamedTuple):
 
 class SuppressionFacts(NamedTuple):
     route: str
-    words: str
+    style: str
     kind: str
     stage: str
     why: str
@@ -216,7 +216,7 @@ class AlertDeliveryView:
 class SuppressionView:
     incident_id: int
     route: str
-    words: str
+    style: str
     kind: str
     stage: str
     why: str

@@ -102,7 +102,7 @@ class ResultSpan(NamedTuple):
     """The first run."""
     at: datetime
     """The last run."""
-    words: str
+    text: str
 
 
 class CheckHistory(NamedTuple):
@@ -127,14 +127,14 @@ class PastRowCount(NamedTuple):
 
 class CheckVerdict(NamedTuple):
     state: CheckState
-    words: str
+    text: str
 
 
 class DataReadiness(NamedTuple):
     """Whether the data may be used now."""
 
     passes: bool
-    words: str
+    text: str
     at: datetime | None
     """Since when it passes; if it does not, the last run. None: never ran."""
 
@@ -145,7 +145,7 @@ class CheckResultView:
 
     business_date: str
     state: str
-    words: str
+    text: str
     since: datetime
     at: datetime
     looks: int

@@ -148,7 +148,7 @@ class Notice:
     """The same without external text except names: services, times, the command."""
     urgent: bool = False
     """First notification about a tier-1 service: never delayed."""
-    words: str = TECHNICAL
+    style: str = TECHNICAL
     """"technical", "business" or "shadow"."""
     fingerprint: str = ""
     """Digest of the content that the route receives."""
@@ -167,7 +167,7 @@ class SuppressedNotice:
     """A notification suppressed by a stage. `until`: end by time; None: ends with its reason."""
 
     route: str
-    words: str
+    style: str
     kind: AlertKind
     stage: str
     why: str

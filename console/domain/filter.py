@@ -51,7 +51,7 @@ class JobFilter(NamedTuple):
     """A parsed filter: words in the job's name, and fields; empty: everything. One value of a field must match, and
     every field."""
 
-    words: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ def _with_term(parsed: JobFilter, term: str, now: datetime | None, zone: tzinfo)
         _check_typo(field)
     if not word:
         return parsed
-    return _with_values(parsed, {"": "words", "~": "fuzzy"}.get(sign, "without"), [word])
+    return _with_values(parsed, {"": "terms", "~": "fuzzy"}.get(sign, "without"), [word])
 
 
 def _with_values(parsed: JobFilter, name: str, values: Sequence[Any]) -> JobFilter:

@@ -78,7 +78,7 @@ class Finding:
     """None for the job, and for a run that the store has not seen."""
     business_date: date
     since: datetime
-    words: str
+    text: str
     """One sentence with the figures, cleaned."""
     evidence: FindingEvidence
     severity: FindingSeverity = FindingSeverity.NOTE
@@ -87,8 +87,8 @@ class Finding:
     def with_source(self) -> str:
         """The text, and its threshold with source: "…; threshold 24m, history (18 Thursdays)"."""
         if not self.evidence.threshold:
-            return self.words
-        return f"{self.words}; threshold {self.evidence.threshold}, {self.evidence.source}"
+            return self.text
+        return f"{self.text}; threshold {self.evidence.threshold}, {self.evidence.source}"
 
     @property
     def key(self) -> tuple[DetectionRule, int, str]:
@@ -161,11 +161,11 @@ class FindingView:
     opened: datetime
     closed: datetime | None
     close_reason: str
-    words: str
+    text: str
     seen: str
     threshold: str
     source: str
 
     @property
     def with_source(self) -> str:
-        return f"{self.words}; threshold {self.threshold}, {self.source}" if self.threshold else self.words
+        return f"{self.text}; threshold {self.threshold}, {self.source}" if self.threshold else self.text

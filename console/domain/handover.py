@@ -19,7 +19,7 @@ class NoteView:
     at: datetime
     incident_id: int
     kind: str
-    words: str
+    text: str
     actor: str
 
 

@@ -215,7 +215,7 @@ class MemberView:
 class EventView:
     at: datetime
     kind: str
-    words: str
+    text: str
     actor: str
 
 
@@ -276,7 +276,7 @@ def next_step(view: IncidentView) -> MemberView | None:
 
 def blocked_reason(view: IncidentView) -> str:
     if view.row.closed is not None:
-        ends = (event.words for event in reversed(view.events) if event.kind in ("closed", "merged"))
+        ends = (event.text for event in reversed(view.events) if event.kind in ("closed", "merged"))
         return next(ends, "it is closed")
     first = open_steps(view)[:1]
     ahead = [one.job for one in first or view.members if _is_in_flight(view, one)]

@@ -34,7 +34,7 @@ class KnownJob:
     parent_id: int | None
     open_drift: frozenset[str] = frozenset()
     """Open ones of "gone", "schedule", "definition", "paused"."""
-    drift_words: Mapping[str, str] = field(default_factory=dict, hash=False)
+    drift_texts: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Text of each, by kind."""
     unwatched: bool = False
     held: bool = False
@@ -51,7 +51,7 @@ class DetectedDrift:
 
     what: str
     """"gone", "schedule", "definition", "paused"."""
-    words: str
+    text: str
     """May hold raw outside text: "10 3 * * * became 15 3 * * *"."""
     again: bool = False
     """Another change even where one with this text is open."""
@@ -76,7 +76,7 @@ class VanishedJob:
     """A known job that a COMPLETE inventory no longer has."""
 
     job_id: int
-    words: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

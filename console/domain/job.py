@@ -139,7 +139,7 @@ class ExplanationStep:
     kind: str
     """"unreachable", "gone", "pause", "hold", "approval", "freeze", "maintenance", "calendar", "clock", "upstream",
     "slot", "waits", "running", "failed", "missed", "unproved", "stale", "event", "done"."""
-    words: str
+    text: str
     depth: int = 0
     """Distance upstream from the requested job."""
     since: datetime | None = None

@@ -48,7 +48,7 @@ class SavedService:
     service: str
     business_date: str
     saved: bool | None
-    words: str = ""
+    text: str = ""
     """ "act by 03:58 UTC", "its act-by 03:58 UTC has passed", "not by this plan: …"."""
     slack_s: float | None = None
     """Seconds from the proposal by which this step must start; None if nothing after it is that pressing."""
@@ -228,7 +228,7 @@ class PlanStepView:
     action_key: str | None
     action_state: str
     """Empty without one."""
-    words: str
+    text: str
     started: datetime | None
     ended: datetime | None
     system: str = ""
@@ -260,7 +260,7 @@ class PlanView:
     requested: datetime
     ended: datetime | None
     why: str
-    words: str
+    text: str
     at_once: int
     steps: tuple[PlanStepView, ...]
 
@@ -273,7 +273,7 @@ class PlanView:
         """What a step whose turn it is waits for; empty if nothing, or if the plan or earlier steps have to go on
         first."""
         if step.state == "asked":
-            return step.words or _ACTION_STATE_TEXT.get(step.action_state, "")
+            return step.text or _ACTION_STATE_TEXT.get(step.action_state, "")
         before = [other for other in self.steps if other.place in step.after and other.state not in ENDED_STEP_STATES]
         if before or step.state != "planned" or self.state != "running":
             return ""
@@ -319,7 +319,7 @@ class StepProgress:
     state: str
     action_key: str | None
     action_state: str
-    action_words: str
+    action_text: str
     run: StepRun | None
     others: str
     """Other actions in flight on that run; empty if none."""
@@ -370,7 +370,7 @@ class BeginWait:
 
     step: StepProgress
     until: datetime
-    words: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +379,7 @@ class EndStep:
 
     step: StepProgress
     state: str
-    words: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +387,7 @@ class ChangePlanState:
     """state: stopped, done."""
 
     state: str
-    words: str
+    text: str
 
 
 PlanMove = RequestStep | BeginWait | EndStep | ChangePlanState

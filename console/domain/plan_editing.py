@@ -110,7 +110,7 @@ def _dropped_services(kept: Iterable[DraftStep], dropped: Iterable[DraftStep]) -
 
 
 def _without_step(save: SavedService, step: DraftStep, reason: str) -> SavedService:
-    return replace(save, saved=False, words=f"not by this plan: {reason}", waits_for=step.job)
+    return replace(save, saved=False, text=f"not by this plan: {reason}", waits_for=step.job)
 
 
 def _changed(step: DraftStep, changes: DraftChanges) -> DraftStep:
@@ -167,7 +167,7 @@ def reassess_steps(steps: Sequence[DraftStep], dropped: Sequence[DraftStep] = ()
 
 def _current_verdict(save: SavedService, verdicts: Mapping[tuple[str, str], SavedService]) -> SavedService:
     verdict = verdicts.get(save.day, save) if save.saved is not False or save.waits_for else save
-    return replace(save, saved=verdict.saved, words=verdict.words, waits_for=verdict.waits_for)
+    return replace(save, saved=verdict.saved, text=verdict.text, waits_for=verdict.waits_for)
 
 
 def _runs_nothing(step: DraftStep) -> str:
@@ -197,9 +197,9 @@ def _in_time(step: DraftStep, save: SavedService, start: float | None) -> SavedS
     if save.slack_s is None or (start is not None and start <= save.slack_s):
         return save
     if start is None:
-        return replace(save, saved=None, words="unknown: no estimate")
+        return replace(save, saved=None, text="unknown: no estimate")
     late = format_duration(start - save.slack_s)
-    return replace(save, saved=False, words=f"in this plan {step.job} starts {late} too late")
+    return replace(save, saved=False, text=f"in this plan {step.job} starts {late} too late")
 
 
 def _without(steps: Mapping[int, DraftStep], left_out: Collection[int]) -> dict[int, DraftStep]:

@@ -143,5 +143,5 @@ class DriftView:
     """Changes with its content: accepting names the newest that was seen."""
     job: str
     what: str
-    words: str
+    text: str
     seen: datetime

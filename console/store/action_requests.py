@@ -44,7 +44,7 @@ def insert_action(session: Session, action: NewAction) -> bool:
         "requested_by": action.requested_by, "requested_from": action.requested_from, "why": action.why,
         "overlap": action.overlap, "needs_approval": action.needs_approval, "approved_by": action.approved_by,
         "approved_us": action.approved_us, "requested_us": action.requested_us, "native_ref": "",
-        "words": action.text, "next_us": 0, "looked_up": 0, "changed_seq": 0,
+        "text": action.text, "next_us": 0, "looked_up": 0, "changed_seq": 0,
     }  # fmt: skip
     sql = f"INSERT INTO action ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608 - our names
     return bool(session.rows(f"{sql} ON CONFLICT (key) DO NOTHING RETURNING key", tuple(values.values())))

@@ -48,14 +48,14 @@ class ActionRow:
     approved_by: str
     approved_us: int | None
     sent_us: int | None = None
-    words: str = ""
+    text: str = ""
     """Why it waits, or the reply."""
 
 
 _ACTIONS = (
     "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
     " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.next_us,"
-    " a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.words"
+    " a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.text"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
@@ -117,7 +117,7 @@ class ActionStep:
     """A transition of an action: its new state, and an event for the timeline."""
 
     state: str
-    words: str = ""
+    text: str = ""
     native_ref: str | None = None
     ended: bool = False
     next_us: int = 0
@@ -158,14 +158,14 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
     if not step.ended:
         fixes.append(f"Abandon it, after checking its scheduler: headway action withdraw {key}")
     need = AttentionRequest(
-        key, f"{what}: {step.tells}", f"{what} {row.job}", step.words, tuple(fixes), row.requested_by,
+        key, f"{what}: {step.tells}", f"{what} {row.job}", step.text, tuple(fixes), row.requested_by,
         row.incident_id, row.job_id,
     )  # fmt: skip
     alerts.request_attention(session, audience, need, now_us)
 
 
 _MOVE = (
-    "UPDATE action SET state = ?, words = CASE WHEN ? THEN ? ELSE words END, native_ref = COALESCE(?, native_ref),"
+    "UPDATE action SET state = ?, text = CASE WHEN ? THEN ? ELSE text END, native_ref = COALESCE(?, native_ref),"
     " next_us = ?, looked_up = looked_up + ?, preview = COALESCE(?, preview), sent_us = COALESCE(?, sent_us),"
     " ended_us = COALESCE(?, ended_us), changed_seq = changed_seq + 1 WHERE key = ? AND state = ? AND NOT (? AND EXISTS"
     " (SELECT 1 FROM switch WHERE name LIKE 'freeze%' AND value = 'on')) RETURNING job_id, incident_id, requested_by"
@@ -180,7 +180,7 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
     row = session.first(
         _MOVE,
         (
-            step.state, is_sending or step.words != "", step.words, step.native_ref, step.next_us, int(step.looked_up),
+            step.state, is_sending or step.text != "", step.text, step.native_ref, step.next_us, int(step.looked_up),
             preview, now_us if is_sending else None, now_us if step.ended else None, key, was, is_sending,
         ),
     )  # fmt: skip

@@ -109,9 +109,9 @@ def record_usefulness(store: Database, fence: int, alert_id: int, useful: bool, 
 
 _SELECT_ALERTS = (
     "SELECT a.route, a.kind, i.id AS incident, i.owner, CASE WHEN i.rule <> '' THEN i.rule ELSE i.cause END AS rule,"
-    " COALESCE(j.name, t.words, NULLIF(i.root_shared, ''), i.root_check, '') AS root, u.useful, i.reopened FROM alert a"
+    " COALESCE(j.name, t.text, NULLIF(i.root_shared, ''), i.root_check, '') AS root, u.useful, i.reopened FROM alert a"
     " JOIN incident i ON i.id = a.incident_id LEFT JOIN job j ON j.id = i.root_job_id LEFT JOIN (SELECT t.id, s.name ||"
-    " '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN"
+    " '/' || t.name AS text FROM target t JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN"
     " alert_useful u ON u.alert_id = a.id WHERE a.made_us >= ? AND a.made_us < ? AND a.kind <> 'person' AND NOT EXISTS"
     " (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state = 'dropped')"
 )

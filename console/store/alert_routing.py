@@ -143,13 +143,13 @@ def park_strays(store: Database, fence: int, routes: Routes, now_us: int) -> lis
     """Parks deliveries to URLs that left the config; their ids. An alert with other URLs keeps waiting for those."""
     with store.write(fence) as session:
         rows = session.rows(
-            "SELECT d.id, a.route, d.url_words, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id"
+            "SELECT d.id, a.route, d.receiver, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id"
             " WHERE d.state = 'pending' ORDER BY d.id"
         )
-        strays = [row for row in rows if not is_configured_url(routes, row.route, row.url_words, row.url_index)]
+        strays = [row for row in rows if not is_configured_url(routes, row.route, row.receiver, row.url_index)]
         session.many(
             "UPDATE delivery SET state = 'parked', parked_us = ?, error = ? WHERE id = ?",
-            [(now_us, stray_text(row.route, row.url_words), row.id) for row in strays],
+            [(now_us, stray_text(row.route, row.receiver), row.id) for row in strays],
         )
         session.many(
             "UPDATE alert SET waits = ? WHERE id = (SELECT alert_id FROM delivery WHERE id = ?) AND NOT EXISTS"
@@ -199,7 +199,7 @@ def create_alert(store: Database, fence: int, routes: Routes, new: NewAlert, now
 
 def record_note(store: Database, fence: int, text: str, since_us: int, now_us: int) -> None:
     """Adds a line to the shadow report, unless it has the same one since then."""
-    known = "SELECT 1 FROM event WHERE kind = 'shadow' AND words = ? AND at_us >= ? LIMIT 1"
+    known = "SELECT 1 FROM event WHERE kind = 'shadow' AND text = ? AND at_us >= ? LIMIT 1"
     with store.read() as session:
         if session.rows(known, (text, since_us)):
             return

@@ -144,7 +144,7 @@ def require_approval(
     `next_us` becomes the time at which the approval expires; nothing else can happen to the action before."""
     with store.write(fence) as session:
         action = session.first(
-            "UPDATE action SET needs_approval = TRUE, words = ?, next_us = ?, changed_seq = changed_seq + 1"
+            "UPDATE action SET needs_approval = TRUE, text = ?, next_us = ?, changed_seq = changed_seq + 1"
             " WHERE key = ? AND state = 'requested' AND approved_by = '' AND (NOT needs_approval OR next_us = 0)"
             " RETURNING verb, job_id, incident_id, requested_by, why",
             (

@@ -35,7 +35,7 @@ class ChainVerdict:
     head: str
     bad: int | None = None
     """The seq of the first wrong or missing row; None: the chain is intact."""
-    words: str = ""
+    text: str = ""
     missing_triggers: tuple[str, ...] = ()
     """Missing triggers of those that keep the audit append only."""
 
@@ -156,13 +156,13 @@ _VERB_TEXT = {
 def append_action_state(session: Session, key: str, was: str, state: str, now_us: int) -> None:
     """Records an action's transition, with its row as it is now; nothing for states without a verb here."""
     action = session.first(
-        "SELECT a.verb, a.requested_by, a.why, a.preview, a.words, a.native_ref, a.origin, a.approved_by, j.name AS job"
+        "SELECT a.verb, a.requested_by, a.why, a.preview, a.text, a.native_ref, a.origin, a.approved_by, j.name AS job"
         " FROM action a JOIN job j ON j.id = a.job_id WHERE a.key = ?",
         (key,),
     )
     if action is None or was == state or state not in _VERB_TEXT:
         return
-    detail = {"key": key, "asked_by": action.requested_by, "as": action.origin, "words": action.words}
+    detail = {"key": key, "asked_by": action.requested_by, "as": action.origin, "text": action.text}
     if state == "sending":
         preview = json.loads(action.preview)
         detail |= {"sends": preview.get("native_calls", []), "scope": preview.get("scope", "")}

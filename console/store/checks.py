@@ -24,7 +24,7 @@ KEEP = timedelta(days=400)
 MAX_SPANS = 50
 """Per check and date, so that a check which passes and fails in turns cannot fill the store."""
 _SELECT_SPANS = (
-    "SELECT id, name, business_date, state, since_us, at_us, words FROM check_result WHERE business_date >= ?"
+    "SELECT id, name, business_date, state, since_us, at_us, text FROM check_result WHERE business_date >= ?"
 )
 """Unordered: ordered by name, SQLite would walk all rows instead of using the index of dates."""
 
@@ -47,7 +47,7 @@ def check_histories(session: Session, since: datetime) -> dict[tuple[str, date],
     rows = session.rows(_SELECT_SPANS, ((since - LOOKBACK).date().isoformat(),))
     spans: dict[tuple[str, date], list[ResultSpan]] = {}
     for row in sorted(rows, key=attrgetter("name", "business_date", "id")):
-        span = ResultSpan(CheckState(row.state), instant(row.since_us), instant(row.at_us), row.words)
+        span = ResultSpan(CheckState(row.state), instant(row.since_us), instant(row.at_us), row.text)
         spans.setdefault((row.name, date.fromisoformat(row.business_date)), []).append(span)
     return {key: CheckHistory(*key, tuple(of_date)) for key, of_date in spans.items()}
 
@@ -98,7 +98,7 @@ def awaited_check_names(store: Database) -> set[str]:
 def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, fence: int | None) -> bool:
     """Stores a measurement; True if it may change decisions: another state, or a pass that something waits for.
     Raises LeaseLost."""
-    state, text = result.verdict.state, result.verdict.words
+    state, text = result.verdict.state, result.verdict.text
     of_date = (result.check, result.business_date.isoformat())
     with store.write(fence) as session:
         query = (
@@ -111,7 +111,7 @@ def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, f
         seq = next_changed_seq(session) if is_change else None
         if last is not None and is_same:
             session.rows(
-                "UPDATE check_result SET at_us = ?, looks = looks + 1, measured = ?, row_count = ?, words = ?,"
+                "UPDATE check_result SET at_us = ?, looks = looks + 1, measured = ?, row_count = ?, text = ?,"
                 " changed_seq = ? WHERE id = ?",
                 (micros(result.at), result.measured, result.rows, text, seq or last.changed_seq, last.id),
             )
@@ -130,10 +130,10 @@ def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, f
 def _begin_span(session: WriteSession, result: CheckMeasurement, seq: int) -> None:
     at_us = micros(result.at)
     columns = (
-        "name", "business_date", "state", "since_us", "at_us", "looks", "measured", "row_count", "words", "changed_seq",
+        "name", "business_date", "state", "since_us", "at_us", "looks", "measured", "row_count", "text", "changed_seq",
     )  # fmt: skip
     row = (
         result.check, result.business_date.isoformat(), result.verdict.state.value, at_us, at_us, 1, result.measured,
-        result.rows, result.verdict.words, seq,
+        result.rows, result.verdict.text, seq,
     )  # fmt: skip
     session.insert("check_result", columns, [row])

@@ -45,7 +45,7 @@ _JOB_DEFAULTS: Columns = {
 """Owner None: the config does not set it, and the one from the source stays."""
 _NEW_TARGET: Columns = {
     "cursor": "", "inventory_hash": "", "next_us": 0, "failures": 0, "error": "", "error_kind": "", "zone": "",
-    "skipped": 0, "skipped_words": "[]", "warnings": "[]", "version": "", "rights": "[]", "removed": False,
+    "skipped": 0, "skipped_text": "[]", "warnings": "[]", "version": "", "rights": "[]", "removed": False,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def record_event(
 ) -> None:
     """Adds one event within the caller's transaction."""
     session.rows(
-        "INSERT INTO event (at_us, kind, words, incident_id, job_id, system_id, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO event (at_us, kind, text, incident_id, job_id, system_id, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (at_us, kind, text, incident_id, job_id, system_id, actor),
     )
 
@@ -43,5 +43,5 @@ def add_note(session: Session, incident_id: int, note: str, by: str, origin: str
     if session.is_restricted:
         session.rows("SELECT headway_note(?, ?, ?)", (incident_id, text, origin))
         return
-    audit.append(session, now_us, by, origin, "note", incident_name(incident_id), {"words": text})
+    audit.append(session, now_us, by, origin, "note", incident_name(incident_id), {"text": text})
     record_event(session, now_us, "note", text, incident_id=incident_id, actor=by)

@@ -20,9 +20,9 @@ from console.domain.ids import instant, micros
 from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.names import decode_name, encode_name
 
-_COLUMNS = ("run_id", "business_date", "since_us", "words", "evidence", "severity")
+_COLUMNS = ("run_id", "business_date", "since_us", "text", "evidence", "severity")
 _OPEN = (
-    "SELECT id, rule, job_id, period_key, run_id, business_date, since_us, words, evidence, severity FROM finding"
+    "SELECT id, rule, job_id, period_key, run_id, business_date, since_us, text, evidence, severity FROM finding"
     " WHERE closed_us IS NULL"
 )
 """Unordered: for the order of ids SQLite would walk through all that ever closed, beside the index of the open."""
@@ -63,12 +63,12 @@ def _open_keys(session: WriteSession, job_ids: Sequence[int]) -> set[Values]:
 
 def _row(one: Finding) -> Values:
     evidence = json.dumps(asdict(one.evidence))
-    return one.run_id, one.business_date.isoformat(), micros(one.since), one.words, evidence, one.severity.value
+    return one.run_id, one.business_date.isoformat(), micros(one.since), one.text, evidence, one.severity.value
 
 
 def _finding(row: Row) -> Finding:
     return Finding(
         DetectionRule(row.rule), row.job_id, decode_name(row.period_key), row.run_id,
         date.fromisoformat(row.business_date),
-        instant(row.since_us), row.words, FindingEvidence(**json.loads(row.evidence)), FindingSeverity(row.severity),
+        instant(row.since_us), row.text, FindingEvidence(**json.loads(row.evidence)), FindingSeverity(row.severity),
     )  # fmt: skip

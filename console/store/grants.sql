@@ -161,7 +161,7 @@ BEGIN
         AND a.requested_us > headway_now_us() - 3600000000), 'at most 1,000 actions of one login in an hour');
     why := headway_line(why, 2000);
     INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,
-        requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,
+        requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, text, next_us, looked_up,
         changed_seq)
     VALUES (key, verb, job_id, run_id, coalesce(
             (SELECT i.id FROM incident i WHERE i.id = incident_id),
@@ -206,7 +206,7 @@ BEGIN
     why := headway_line(why, 2000);
     title := headway_line(title, 500);
     INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,
-        words, changed_seq)
+        text, changed_seq)
     VALUES (key, kind, title, (SELECT i.id FROM incident i WHERE i.id = incident_id), 'running', session_user,
         headway_from(claimed), why, headway_now_us(), at_once, '', 0) RETURNING id INTO plan_number;
     FOR step IN SELECT s.* FROM jsonb_to_recordset(given) AS s (place integer, verb text, job_id integer, run_id bigint,
@@ -222,12 +222,12 @@ BEGIN
             jsonb_build_object('place', step.place)), 'a step waits for steps before it');
         PERFORM headway_check(headway_job(step.run_id, step.job_id) IS NOT NULL, 'a step is about a job');
         INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s, safety,
-            expected_s, saves, preview, state, words)
+            expected_s, saves, preview, state, text)
         VALUES (plan_number, step.place, step.verb, headway_job(step.run_id, step.job_id), step.run_id,
             headway_line(step.period_key, 500), headway_json(step.parameters, 'object'), step.after, step.wait_s,
             step.safety, step.expected_s, headway_json(step.saves, 'array'), '{}', 'planned', '');
     END LOOP;
-    INSERT INTO event (at_us, kind, words, incident_id, actor)
+    INSERT INTO event (at_us, kind, text, incident_id, actor)
     SELECT headway_now_us(), 'plan', 'plan ' || p.id || ' started: ' || title, p.incident_id, session_user
     FROM plan p WHERE p.id = plan_number;
     PERFORM headway_audit('plan start', 'plan ' || plan_number, json_build_object('plan', plan_number, 'steps', (
@@ -250,7 +250,7 @@ BEGIN
     IF how = 'resume' AND starter <> session_user AND NOT headway_is('headway_store_admin') THEN
         PERFORM headway_refuse(format('plan %s is %s''s: to resume it takes headway_store_admin', number, starter));
     END IF;
-    UPDATE plan p SET state = CASE how WHEN 'resume' THEN 'running' ELSE done END, words = done || ' by ' || session_user,
+    UPDATE plan p SET state = CASE how WHEN 'resume' THEN 'running' ELSE done END, text = done || ' by ' || session_user,
         changed_seq = p.changed_seq + 1, ended_us = CASE how WHEN 'abort' THEN headway_now_us() ELSE p.ended_us END
     WHERE p.id = number AND p.state = ANY (CASE how WHEN 'pause' THEN ARRAY['running']
         WHEN 'resume' THEN ARRAY['paused', 'stopped'] ELSE ARRAY['running', 'paused', 'stopped'] END)
@@ -260,7 +260,7 @@ BEGIN
         UPDATE plan_step s SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL
         WHERE s.plan_id = number AND s.state = 'failed';
     END IF;
-    INSERT INTO event (at_us, kind, words, incident_id, actor)
+    INSERT INTO event (at_us, kind, text, incident_id, actor)
     VALUES (headway_now_us(), 'plan', format('plan %s %s', number, done), incident, session_user);
     PERFORM headway_audit('plan ' || how, 'plan ' || number, json_build_object('plan', number), why, claimed);
 END $$;
@@ -327,10 +327,10 @@ LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM headway_check(EXISTS (SELECT 1 FROM incident i WHERE i.id = incident), 'no such incident');
     note := headway_line(note, 2000);
-    INSERT INTO event (at_us, kind, words, incident_id, actor)
+    INSERT INTO event (at_us, kind, text, incident_id, actor)
     VALUES (headway_now_us(), 'note', note, incident, session_user);
     PERFORM headway_audit('note', 'INC-' || lpad(incident::text, greatest(4, length(incident::text)), '0'),
-        json_build_object('words', note), '', claimed);
+        json_build_object('text', note), '', claimed);
 END $$;
 
 -- An entry for the audit about what leaves no other row: a refusal, a shell, a release without an engine.

@@ -129,7 +129,7 @@ def _write_card(
     change.audit(session, "edit card", name, detail)
 
 
-_OPEN = "SELECT id, what, words FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
+_OPEN = "SELECT id, what, text FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
 
 
 class DriftChanged(StoreError):
@@ -164,7 +164,7 @@ def accept_drift(
         session.many("UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE id = ?", accepted)
         text = f"{name}: accepted {', '.join(sorted(row.what for row in rows)) or 'its schedule'}"
         record_event(session, now_us, "drift", text, job_id=job_id, system_id=system_id, actor=person)
-        detail = {"accepted": [what for _, what, _ in rows], "changes": {number: words for number, _, words in rows}}
+        detail = {"accepted": [what for _, what, _ in rows], "changes": {number: text for number, _, text in rows}}
         audit.append(session, now_us, by, origin, "accept drift", name, detail)
         session.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(session), job_id))
     return len(rows)
@@ -174,7 +174,7 @@ def _changed_text(name: str, shown: int | None, rows: list[Row]) -> str:
     if not rows:
         return f"{name}: nothing was accepted: change {shown} was reverted at its source, or accepted; no other is open"
     was = f"change {shown} is not the newest any more" if shown else "it was not said which change is meant"
-    now = "; ".join(f"change {number}: {words or what}" for number, what, words in rows)
+    now = "; ".join(f"change {number}: {text or what}" for number, what, text in rows)
     return f"{name}: nothing was accepted: {was}. Now there is {now}"
 
 

@@ -155,7 +155,7 @@ class UnknownJob(NamedTuple):
 
     service: str
     job: str
-    words: str
+    text: str
 
 
 def unknown_jobs(services: Sequence[ServiceSetting], names: Collection[str]) -> tuple[UnknownJob, ...]:
@@ -194,5 +194,5 @@ def unknown_by_service(unknown: Sequence[UnknownJob]) -> Mapping[str, str]:
     """The messages about each service's unknown jobs."""
     texts: dict[str, list[str]] = {}
     for job in unknown:
-        texts.setdefault(job.service, []).append(job.words)
+        texts.setdefault(job.service, []).append(job.text)
     return {service: "; ".join(of_service) for service, of_service in texts.items()}

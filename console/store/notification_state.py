@@ -29,12 +29,12 @@ _PART_OF = (
 )
 """The incident of an alert, and those into which it was merged since."""
 _SELECT_NOTIFICATIONS = (
-    "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times, (SELECT max(x.let_us) FROM"
+    "SELECT a.incident_id, a.route, a.style, a.fingerprint, a.first_us, a.last_us, a.times, (SELECT max(x.let_us) FROM"
     f" alert x WHERE x.made_us = a.last_us AND x.route = a.route AND a.incident_id IN ({_PART_OF})) FROM alert_told a"
-    f" WHERE a.incident_id IN {_RECENT_INCIDENTS} ORDER BY a.incident_id, a.route, a.words"
+    f" WHERE a.incident_id IN {_RECENT_INCIDENTS} ORDER BY a.incident_id, a.route, a.style"
 )
 _SELECT_SUPPRESSIONS = (
-    "SELECT h.incident_id, h.route, h.words, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
+    "SELECT h.incident_id, h.route, h.style, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
     " JOIN incident i ON i.id = h.incident_id WHERE h.ended_us IS NULL AND i.closed_us IS NULL ORDER BY h.id"
 )
 _SELECT_ACKNOWLEDGEMENTS = (
@@ -56,21 +56,21 @@ def load_notification_state(session: Session, now_us: int, closed_since_us: int)
 
 def _last_notifications(session: Session, closed_since_us: int) -> dict[int, tuple[RouteNotification, ...]]:
     notifications: dict[int, list[RouteNotification]] = defaultdict(list)
-    for number, route, words, fingerprint, first, last, times, let in session.rows(
+    for number, route, style, fingerprint, first, last, times, let in session.rows(
         _SELECT_NOTIFICATIONS, (closed_since_us,)
     ):
         until = instant(let) if let and let > last else None
         notifications[number].append(
-            RouteNotification(route, words, fingerprint, instant(first), instant(last), times, until)
+            RouteNotification(route, style, fingerprint, instant(first), instant(last), times, until)
         )
     return {number: tuple(facts) for number, facts in notifications.items()}
 
 
 def _suppressions(session: Session) -> dict[int, tuple[SuppressionFacts, ...]]:
     suppressions: dict[int, list[SuppressionFacts]] = defaultdict(list)
-    for number, route, words, kind, stage, why, since, until in session.rows(_SELECT_SUPPRESSIONS):
+    for number, route, style, kind, stage, why, since, until in session.rows(_SELECT_SUPPRESSIONS):
         suppressions[number].append(
-            SuppressionFacts(route, words, kind, stage, why, instant(since), optional_instant(until))
+            SuppressionFacts(route, style, kind, stage, why, instant(since), optional_instant(until))
         )
     return {number: tuple(facts) for number, facts in suppressions.items()}
 
@@ -106,10 +106,10 @@ def record_notified(session: WriteSession, incident_id: int, decision: IncidentD
     """Records the decision's notices in the transaction that creates their alerts."""
     for notice in decision.notices:
         session.rows(
-            "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
-            " VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (incident_id, route, words) DO UPDATE SET"
+            "INSERT INTO alert_told (incident_id, route, style, fingerprint, first_us, last_us, times)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (incident_id, route, style) DO UPDATE SET"
             " fingerprint = excluded.fingerprint, last_us = excluded.last_us, times = alert_told.times + 1",
-            (incident_id, notice.route, notice.words, notice.fingerprint, now_us, now_us),
+            (incident_id, notice.route, notice.style, notice.fingerprint, now_us, now_us),
         )
 
 
@@ -121,9 +121,9 @@ def restart_escalation(session: WriteSession, incident_id: int, now_us: int) -> 
 def inherit_notifications(session: WriteSession, merged: int, into: int) -> None:
     """Routes notified of a merged incident count as notified of the one into which it was merged."""
     session.rows(
-        "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
-        " SELECT ?, route, words, fingerprint, first_us, last_us, times FROM alert_told WHERE incident_id = ?"
-        " ON CONFLICT (incident_id, route, words) DO NOTHING",
+        "INSERT INTO alert_told (incident_id, route, style, fingerprint, first_us, last_us, times)"
+        " SELECT ?, route, style, fingerprint, first_us, last_us, times FROM alert_told WHERE incident_id = ?"
+        " ON CONFLICT (incident_id, route, style) DO NOTHING",
         (into, merged),
     )
 
@@ -132,26 +132,26 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
     """Records the current suppressions with their reasons and ends the others; True if any changed. One that continues
     with another reason keeps its begin."""
     rows = session.rows(
-        "SELECT id, since_us, route, words, kind, stage, why, until_us FROM alert_held"
+        "SELECT id, since_us, route, style, kind, stage, why, until_us FROM alert_held"
         " WHERE incident_id = ? AND ended_us IS NULL",
         (incident_id,),
     )
     stored = {_Suppression(*(getattr(row, name) for name in _Suppression._fields)): row.id for row in rows}
-    since = {(row.route, row.words, row.stage): row.since_us for row in rows}
+    since = {(row.route, row.style, row.stage): row.since_us for row in rows}
     current = {_row(held): held for held in decision.held}
-    reasons = {(fact.route, fact.words): why for fact, why in decision.dropped if why}
-    notified = {(notice.route, notice.words) for notice in decision.notices}
+    reasons = {(fact.route, fact.style): why for fact, why in decision.dropped if why}
+    notified = {(notice.route, notice.style) for notice in decision.notices}
     for row, number in stored.items():
         if row not in current:
-            notice = (row.route, row.words)
+            notice = (row.route, row.style)
             why = "notified" if notice in notified else reasons.get(notice, "")
             session.rows("UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
     for row, held in current.items():
         if row not in stored:
-            started = since.get((held.route, held.words, held.stage), now_us)
+            started = since.get((held.route, held.style, held.stage), now_us)
             ended = optional_micros(held.until) if decision.closed else None
             session.rows(
-                "INSERT INTO alert_held (incident_id, route, words, kind, stage, why, until_us, since_us, ended_us,"
+                "INSERT INTO alert_held (incident_id, route, style, kind, stage, why, until_us, since_us, ended_us,"
                 " ended_why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (incident_id, *row, started, ended, "notified" if decision.closed else ""),
             )
@@ -187,7 +187,7 @@ class _Suppression(NamedTuple):
     """Columns of `alert_held` that say what is suppressed and why."""
 
     route: str
-    words: str
+    style: str
     kind: str
     stage: str
     why: str
@@ -195,4 +195,4 @@ class _Suppression(NamedTuple):
 
 
 def _row(held: SuppressedNotice) -> _Suppression:
-    return _Suppression(held.route, held.words, held.kind.value, held.stage, held.why, optional_micros(held.until))
+    return _Suppression(held.route, held.style, held.kind.value, held.stage, held.why, optional_micros(held.until))

@@ -54,7 +54,7 @@ class DueDelivery:
     repeats: int
     maybe_repeat: bool
     """It may have been sent before, with an unknown outcome."""
-    url_words: str = ""
+    receiver: str = ""
     kind: str = ""
     plain_title: str = ""
     plain_body: str = ""
@@ -80,7 +80,7 @@ _RELEASE = (
 """Due again at once; marked as a repeat if it may have been sent."""
 _DUE = (
     "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us IS NOT NULL AS"
-    " maybe_repeat, d.url_words, a.kind, a.plain_title, a.plain_body, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
+    " maybe_repeat, d.receiver, a.kind, a.plain_title, a.plain_body, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
     f" a.made_us END AS since_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS"
     f" alert_id, {_SENT_BEFORE} AS later FROM (SELECT"
     f" MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first FROM delivery x JOIN alert y ON y.id ="

@@ -16,13 +16,13 @@ from console.text.cleaning import clean_line
 
 _NEW_PLAN = (
     "INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,"
-    " words, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
+    " text, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
 )
 _STEP_COLUMNS = (
     "place", "verb", "job_id", "run_id", "period_key", "parameters", "after", "wait_s", "safety", "expected_s", "saves",
     "preview",
 )  # fmt: skip
-_NEW_STEPS = f"INSERT INTO plan_step (plan_id, {', '.join(_STEP_COLUMNS)}, state, words) VALUES "  # noqa: S608
+_NEW_STEPS = f"INSERT INTO plan_step (plan_id, {', '.join(_STEP_COLUMNS)}, state, text) VALUES "  # noqa: S608
 _NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
 _STEPS_AT_ONCE = 50
 """Rows per INSERT: starting a plan blocks every other writer meanwhile."""
@@ -61,7 +61,7 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
     shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"found": step.state}
     is_hold = step.verb == Verb.HOLD
     wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
-    names = ("service", "business_date", "saved", "words")
+    names = ("service", "business_date", "saved", "text")
     saves = [{name: getattr(save, name) for name in names} for save in step.saves]
     return (
         step.place,
@@ -132,7 +132,7 @@ def held_jobs(session: Session, number: int) -> Iterator[str]:
 def set_plan_state(session: Session, number: int, state: str, text: str, now_us: int) -> None:
     """Sets state and text. On resume, failed steps are planned again."""
     session.rows(
-        "UPDATE plan SET state = ?, words = ?, changed_seq = changed_seq + 1,"
+        "UPDATE plan SET state = ?, text = ?, changed_seq = changed_seq + 1,"
         " ended_us = CASE WHEN CAST(? AS TEXT) = 'aborted' THEN CAST(? AS BIGINT) ELSE ended_us END WHERE id = ?",
         (state, text, state, now_us, number),
     )

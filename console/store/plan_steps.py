@@ -21,7 +21,7 @@ OTHER_HOLD = (
 """Of a hold step `s`: another hold of its job, for `format_other_hold`."""
 STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job, y.name"
-    " AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state, r.evidence,"
+    " AS system, a.state AS action_state, a.text AS action_text, r.id AS run_id, r.state AS run_state, r.evidence,"
     " r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s, h.state AS"
     f" hold_state, h.reason AS hold_reason, s.parameters, j.paused_since_us, {OTHER_HOLD} AS beside,"
     " (SELECT o.requested_by || ' ' || o.verb"

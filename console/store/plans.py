@@ -99,7 +99,7 @@ def _plan(row: Any, steps: tuple[StepProgress, ...]) -> PlanProgress:
 
 
 _REQUEST_STEP = (
-    "UPDATE plan_step SET state = 'asked', action_key = ?, started_us = ?, words = '' WHERE id = ? AND state ="
+    "UPDATE plan_step SET state = 'asked', action_key = ?, started_us = ?, text = '' WHERE id = ? AND state ="
     " 'planned' AND EXISTS (SELECT 1 FROM plan p WHERE p.id = plan_step.plan_id AND p.state = 'running') RETURNING id"
 )
 _REQUESTED_STEP = (
@@ -145,23 +145,23 @@ def request_step(store: Database, fence: int | None, step: StepProgress, key: st
         return True
 
 
-def begin_wait(store: Database, fence: int | None, step: StepProgress, until: datetime, words: str = "") -> None:
+def begin_wait(store: Database, fence: int | None, step: StepProgress, until: datetime, text: str = "") -> None:
     """Begins the step's wait, once."""
-    sql = "UPDATE plan_step SET due_us = ?, words = ? WHERE id = ? AND due_us IS NULL AND state = 'planned'"
+    sql = "UPDATE plan_step SET due_us = ?, text = ? WHERE id = ? AND due_us IS NULL AND state = 'planned'"
     with store.write(fence) as session:
-        session.rows(sql, (micros(until), words, step.id))
+        session.rows(sql, (micros(until), text, step.id))
 
 
 def end_step(store: Database, fence: int | None, plan: PlanProgress, end: EndStep, now: datetime) -> None:
     """Ends the step; recorded in the incident's timeline if it has no action, which has its own event."""
     sql = (
-        "UPDATE plan_step SET state = ?, words = ?, ended_us = ? WHERE id = ? AND state IN ('planned', 'asked')"
+        "UPDATE plan_step SET state = ?, text = ?, ended_us = ? WHERE id = ? AND state IN ('planned', 'asked')"
         " RETURNING id"
     )
     with store.write(fence) as session:
-        moved = session.rows(sql, (end.state, end.words, micros(now), end.step.id))
+        moved = session.rows(sql, (end.state, end.text, micros(now), end.step.id))
         if moved and end.step.action_key is None and end.state != "given_up":
-            _record_event(session, plan, f"step {end.step.place}, {end.step.job}: {end.words}", now)
+            _record_event(session, plan, f"step {end.step.place}, {end.step.job}: {end.text}", now)
 
 
 def move_plan(
@@ -169,7 +169,7 @@ def move_plan(
     fence: int | None,
     plan: PlanProgress,
     state: str,
-    words: str,
+    text: str,
     now: datetime,
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> bool:
@@ -177,17 +177,17 @@ def move_plan(
     one needs a person, who is notified."""
     is_done = state == "done"
     sql = (
-        "UPDATE plan SET state = ?, words = ?, changed_seq = changed_seq + 1, ended_us = COALESCE(?, ended_us)"
+        "UPDATE plan SET state = ?, text = ?, changed_seq = changed_seq + 1, ended_us = COALESCE(?, ended_us)"
         " WHERE id = ? AND (state = 'running' OR (state = 'paused' AND ?)) RETURNING id"
     )
     with store.write(fence) as session:
-        values = (state, words, micros(now) if is_done else None, plan.id, is_done)
+        values = (state, text, micros(now) if is_done else None, plan.id, is_done)
         if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
-        _record_event(session, plan, f"plan {plan.id} {state}: {words}", now)
-        _audit(session, now, state, plan.id, {"plan": plan.id, "words": words, "asked_by": plan.requested_by})
+        _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
+        _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "asked_by": plan.requested_by})
         if state == "stopped":
-            _request_attention(session, audience, plan.id, "stopped", words, now)
+            _request_attention(session, audience, plan.id, "stopped", text, now)
         return True
 
 
@@ -209,12 +209,12 @@ _STOPPED = (
 
 
 def _request_attention(
-    session: WriteSession, audience: AlertRouting, number: int, what: str, words: str, now: datetime
+    session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
 ) -> None:
     [(title, by, incident_id, job_id)] = session.rows(_STOPPED, (number,))
     resume = f"Go on:  headway plan resume {number} (requests failed steps again), or plan abort"
     fixes = (f"See it: headway plan {number}", *((resume,) if what == "stopped" else ()))
-    why = words.partition("; to go on: ")[0]
+    why = text.partition("; to go on: ")[0]
     need = AttentionRequest(
         f"plan:{number}", f"plan {number} {what}", str(title), why, fixes, str(by), incident_id, job_id
     )
@@ -225,7 +225,7 @@ def abandon_plan(
     store: Database,
     fence: int | None,
     number: int,
-    words: str,
+    text: str,
     now: datetime,
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> None:
@@ -234,18 +234,18 @@ def abandon_plan(
         if _is_locked(session, number):
             return
         session.rows(
-            "UPDATE plan SET state = 'aborted', words = ?, ended_us = ?, changed_seq = changed_seq + 1 WHERE id = ?",
-            (words, micros(now), number),
+            "UPDATE plan SET state = 'aborted', text = ?, ended_us = ?, changed_seq = changed_seq + 1 WHERE id = ?",
+            (text, micros(now), number),
         )
         session.rows(
-            "UPDATE plan_step SET state = 'given_up', words = ?, ended_us = ?"
+            "UPDATE plan_step SET state = 'given_up', text = ?, ended_us = ?"
             " WHERE plan_id = ? AND state IN ('planned', 'asked')",
-            (words, micros(now), number),
+            (text, micros(now), number),
         )
-        _audit(session, now, "aborted", number, {"plan": number, "words": words})
-        _request_attention(session, audience, number, "was abandoned", words, now)
+        _audit(session, now, "aborted", number, {"plan": number, "text": text})
+        _request_attention(session, audience, number, "was abandoned", text, now)
 
 
-def _record_event(session: Session, plan: PlanProgress, words: str, now: datetime) -> None:
+def _record_event(session: Session, plan: PlanProgress, text: str, now: datetime) -> None:
     by = plan.requested_by
-    record_event(session, micros(now), "plan", words, incident_id=plan.incident_id, actor=by)
+    record_event(session, micros(now), "plan", text, incident_id=plan.incident_id, actor=by)

@@ -197,7 +197,7 @@ class ExtendedPromise:
     """Name of that submission."""
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         return f"{self.service} #{self.instance}" if self.submission else self.service
 
 
@@ -213,7 +213,7 @@ def extend_deadline(
 ) -> str:
     """Extends its deadline until then; None revokes the extension. The reason for refusal; empty on success. Audited,
     and recorded in the timeline of the incident that affects it."""
-    service, business_date = what.words, what.business_date
+    service, business_date = what.text, what.business_date
     with store.write(fence, durable=True) as session:
         rows = session.rows(_SELECT_DAY, (business_date, what.submission, what.service))
         if not rows:

@@ -12,17 +12,17 @@ _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _PART = r"(\d+(?:\.\d+)?)([dhms])"
 
 
-def parse_duration(words: str) -> timedelta:
-    """The duration in `words`. Raises ValueError with the forms that are understood."""
-    if words.strip().startswith("-"):
-        raise ValueError(f'"{words}" is a time below 0; write 15s, 14m, 1h30m or 2d')
-    parts = re.findall(_PART, words)
-    if not parts or "".join(number + unit for number, unit in parts) != words.strip():
-        raise ValueError(f'"{words}" is not a duration; write 15s, 14m, 1h30m or 2d')
+def parse_duration(text: str) -> timedelta:
+    """The duration in `text`. Raises ValueError with the forms that are understood."""
+    if text.strip().startswith("-"):
+        raise ValueError(f'"{text}" is a time below 0; write 15s, 14m, 1h30m or 2d')
+    parts = re.findall(_PART, text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        raise ValueError(f'"{text}" is not a duration; write 15s, 14m, 1h30m or 2d')
     try:
         return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
     except OverflowError:
-        raise ValueError(f'"{words}" is longer than any clock runs; write 15s, 14m, 1h30m or 2d') from None
+        raise ValueError(f'"{text}" is longer than any clock runs; write 15s, 14m, 1h30m or 2d') from None
 
 
 def format_duration(length: float | timedelta) -> str:

@@ -96,15 +96,15 @@ def elapse_times(events: CalendarEvents, local: datetime, forward: bool) -> Iter
 
 
 def _expression(text: str) -> tuple[CalendarExpression, str]:
-    words, zone = _without_zone(text.split())
-    if len(words) == 1 and words[0].lower() in _SHORT:
-        words = _SHORT[words[0].lower()].split()
+    parts, zone = _without_zone(text.split())
+    if len(parts) == 1 and parts[0].lower() in _SHORT:
+        parts = _SHORT[parts[0].lower()].split()
     weekdays = frozenset(range(7))
-    if words and words[0][:1].isalpha():
-        weekdays = _weekdays(words.pop(0))
-        if not words:
-            words = ["*-*-*"]
-    on, at = _date_and_time(words, text)
+    if parts and parts[0][:1].isalpha():
+        weekdays = _weekdays(parts.pop(0))
+        if not parts:
+            parts = ["*-*-*"]
+    on, at = _date_and_time(parts, text)
     from_end = on["ends"] == "~"
     hour = at["hour"]
     minute = at["minute"]
@@ -121,18 +121,18 @@ def _expression(text: str) -> tuple[CalendarExpression, str]:
     ), zone
 
 
-def _without_zone(words: list[str]) -> tuple[list[str], str]:
+def _without_zone(parts: list[str]) -> tuple[list[str], str]:
     """The last word is a zone where it is one: "UTC", "Europe/Berlin"."""
-    last = words[-1] if words else ""
+    last = parts[-1] if parts else ""
     if not (last == "UTC" or "/" in last) or not last[:1].isalpha():
-        return words, ""
+        return parts, ""
     zone_of(last)
-    return words[:-1], last
+    return parts[:-1], last
 
 
-def _date_and_time(words: list[str], text: str) -> tuple[re.Match[str], re.Match[str]]:
-    on = _DATE.fullmatch(words[0]) if words else None
-    rest = words[1:] if on else words
+def _date_and_time(parts: list[str], text: str) -> tuple[re.Match[str], re.Match[str]]:
+    on = _DATE.fullmatch(parts[0]) if parts else None
+    rest = parts[1:] if on else parts
     at = _TIME.fullmatch(rest[0]) if rest else None
     if (on is None and at is None) or len(rest) != (1 if at else 0):
         raise ValueError(f'"{text.strip()}" is not a calendar event; write "Mon..Fri *-*-* 02:30:00"')

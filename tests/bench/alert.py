@@ -147,7 +147,7 @@ class Bench:
         count, began = len(self.smtp.mails), time.monotonic()
         sent = send_by_apprise(self.smtp.url(), like.subject, like.text, Page("incident"))
         if not sent.arrived:
-            raise SystemExit(f"apprise could not send: {sent.words}")
+            raise SystemExit(f"apprise could not send: {sent.reason}")
         return self.smtp.wait_for(count + 1)[count].arrived - began
 
 

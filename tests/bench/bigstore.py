@@ -107,7 +107,7 @@ def _systems(db: sqlite3.Connection, now_us: int) -> None:
             "name": ":name",
             "last_ok_us": ":now",
             "first_ok_us": ":now",
-            "skipped_words": "'[]'",
+            "skipped_text": "'[]'",
             "warnings": "'[]'",
             "rights": "'[]'",
             "removed": "0",
@@ -141,7 +141,7 @@ def _jobs(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
         "dialect": "'debian-cron'",
         "expression": "'10 3 * * *'",
         "zone": "'UTC'",
-        "words": "'daily at 03:10'",
+        "text": "'daily at 03:10'",
         "accepted_us": ":now",
         "accepted_by": "'first sight'",
     }

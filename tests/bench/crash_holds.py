@@ -125,7 +125,7 @@ class HeldNight:
 
     def _states(self) -> str:
         with open_queries(store_of(self.folder)) as reads:
-            actions = [(one.verb, one.state, one.words) for one in reads.actions.list_actions()]
+            actions = [(one.verb, one.state, one.text) for one in reads.actions.list_actions()]
             return f"actions {actions}, holds {[(one.key, one.state) for one in reads.holds.list_holds()]}"
 
 

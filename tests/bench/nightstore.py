@@ -203,7 +203,7 @@ def _systems(db: sqlite3.Connection) -> None:
         for target in targets_of(number):
             seen = {"target": target, "now": now_us, "name": f"host-{target:03d}"}
             insert(db, "target", {"id": ":target", "system_id": ":id", "name": ":name", "last_ok_us": ":now",
-                   "first_ok_us": f":now - 30 * {DAY_US}", "seen_until_us": ":now - 5000000", "skipped_words": "'[]'",
+                   "first_ok_us": f":now - 30 * {DAY_US}", "seen_until_us": ":now - 5000000", "skipped_text": "'[]'",
                    "warnings": "'[]'", "rights": "'[]'", "removed": "0"}, "n", given | seen)  # fmt: skip
 
 

@@ -83,10 +83,10 @@ def test_what_an_aborted_plan_asked_for_is_withdrawn_with_it(bench: Bench, monke
     parts.plans.step(bench.fence)
     parts.actions.step(bench.fence)
     [row] = headway(bench.url, "action", "approvals", "--json").data
-    assert (1, "run extract again", "a bad file") == (row["plan"], row["words"], row["why"])
+    assert (1, "run extract again", "a bad file") == (row["plan"], row["text"], row["why"])
     requests.steer_plan(1, "abort")
     assert [] == headway(bench.url, "action", "approvals", "--json").data
     parts.actions.step(bench.fence)
     with bench.reads() as reads:
-        told = [(one.state, one.words) for one in reads.actions.list_actions()]
+        told = [(one.state, one.text) for one in reads.actions.list_actions()]
     assert [("refused", "plan 1 was aborted before this step was sent")] == told

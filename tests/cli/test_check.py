@@ -49,4 +49,4 @@ def test_why_a_target_does_not_let_us_look_is_told_apart(error: ConnectorError, 
     """All but a refusal was "unreachable"."""
     kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Refusing(error)))
     found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
-    assert (verdict, (str(error),)) == (found.verdict, found.words)
+    assert (verdict, (str(error),)) == (found.verdict, found.text)

@@ -84,7 +84,7 @@ def test_what_answers_is_called_as_an_engine_calls_it(
     done = headway(str(tmp_path / "none.db"), "--config", str(config), "check", "--json")
     [found] = [one for one in done.data["targets"] if "/" in one["target"]]
     assert (Exit.PROBLEM, verdict) == (done.code, found["verdict"])
-    assert words in " ".join(found["words"])
+    assert words in " ".join(found["text"])
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_before_any_look_it_says_so(made: World) -> None:
 def test_a_list_tells_what_was_found_and_when_it_is_looked_at_again(made: World) -> None:
     made.step()
     [one] = headway(made.bench.url, "datacheck", "--json").data
-    assert ("rows", "passed", "120 rows", []) == (one["name"], one["last"]["state"], one["last"]["words"], one["waits"])
+    assert ("rows", "passed", "120 rows", []) == (one["name"], one["last"]["state"], one["last"]["text"], one["waits"])
     ahead = datetime.fromisoformat(one["next_at"]) - datetime.fromisoformat(one["last"]["at"])
     assert timedelta(minutes=5) == ahead
     assert "120 rows" in headway(made.bench.url, "datacheck").out

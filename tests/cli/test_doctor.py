@@ -35,7 +35,7 @@ def doctor(store: str, folder: Path, *words: str, config: str = CONFIG) -> Done:
 
 
 def found(done: Done, area: str) -> list[tuple[str, str, str]]:
-    return [(one["verdict"], one["words"], one["fix"]) for one in done.data["findings"] if one["area"] == area]
+    return [(one["verdict"], one["text"], one["fix"]) for one in done.data["findings"] if one["area"] == area]
 
 
 def test_without_anything_it_says_how_to_begin(tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_a_clock_that_is_off_is_named_and_ours_where_all_others_agree() -> None:
     [one] = skewed(a=0.3, b=-3600.0, c=None)
     assert (FAULT_VERDICT, "the clock of b is -3600 s from this machine; start times use its clock") == (
         one.verdict,
-        one.words,
+        one.text,
     )
     [ours] = skewed(a=3601.0, b=3599.0)
-    assert (FAULT_VERDICT, True) == (ours.verdict, "this machine's clock is off" in ours.words)
-    assert ["3 systems within 2.0 s of this machine"] == [one.words for one in skewed(a=0.0, b=1.0, c=2.0)]
+    assert (FAULT_VERDICT, True) == (ours.verdict, "this machine's clock is off" in ours.text)
+    assert ["3 systems within 2.0 s of this machine"] == [one.text for one in skewed(a=0.0, b=1.0, c=2.0)]
     assert [] == skewed(a=None)

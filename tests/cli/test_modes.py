@@ -52,7 +52,7 @@ def test_a_freeze_stops_what_was_asked_before_it_and_what_is_asked_after(bench: 
     bench.requests().act(ActionRequest(Verb.RERUN, run_id), before)
     assert Exit.OK == headway(bench, "freeze", "--why", "the network is being moved")
     bench.parts.actions.step(bench.fence)
-    [(state, words)] = rows(bench, "SELECT state, words FROM action")
+    [(state, words)] = rows(bench, "SELECT state, text FROM action")
     assert ("refused", []) == (state, bench.scheduler.acted)
     assert words.startswith("frozen by ")
     assert "the network is being moved; nothing is sent. Thaw: headway freeze --off" in words
@@ -76,7 +76,7 @@ def test_a_freeze_stops_what_has_its_intent_and_waits_for_the_line(
     monkeypatch.setattr("console.engine.actions.sender.failpoint", lambda name: headway(bench, "freeze"))
     bench.parts.actions.step(bench.fence)
     assert [] == bench.scheduler.acted
-    [(state, words)] = rows(bench, "SELECT state, words FROM action")
+    [(state, words)] = rows(bench, "SELECT state, text FROM action")
     assert ("failed", True) == (state, words.startswith("not sent: frozen by "))
 
 
@@ -133,7 +133,7 @@ def test_in_shadow_nobody_is_told_and_what_would_have_been_is_in_the_report(
     headway(bench, "shadow", "report", "--json")
     told = json.loads(capsys.readouterr().out)
     assert ({"would have notified": 1}, 1) == (told["counts"], told["refused"])
-    assert "would have notified oncall: opened: fake/extract failed" in told["events"][0]["words"]
+    assert "would have notified oncall: opened: fake/extract failed" in told["events"][0]["text"]
 
 
 def test_what_is_open_when_the_shadow_ends_is_told_then(bench: Bench) -> None:

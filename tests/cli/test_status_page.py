@@ -31,7 +31,7 @@ class Words(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.words: list[str] = []
+        self.text: list[str] = []
         self.tags: list[str] = []
         self.feed(text)
 
@@ -39,7 +39,7 @@ class Words(HTMLParser):
         self.tags.append(tag)
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data.strip())
+        self.text.append(data.strip())
 
 
 def board(**changes: object) -> StatusPage:
@@ -49,7 +49,7 @@ def board(**changes: object) -> StatusPage:
 
 def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
     words = Words(render_page(board()))
-    told = "\n".join(words.words)
+    told = "\n".join(words.text)
     assert re.search(r"\d of \d+ services? at risk", told)
     assert told.index("Supply plan") < told.index("Churn scores")
     assert "at risk" in told
@@ -66,7 +66,7 @@ def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expecte
     served = [replace(one, zone="Europe/Berlin", p_late=0.61, **ahead) for one in services()]  # type: ignore[arg-type]
     seen = replace(targets()[0], last_ok=NOW)
     text = render_page(board(incidents=[taken], services=served, systems=[(seen, "ok")]))
-    told = "\n".join(Words(text).words)
+    told = "\n".join(Words(text).text)
     assert [] == re.findall(r"\d\dZ|\d UTC", told)
     assert re.search(r"\d\d:\d\d–\d\d:\d\d CET, risk 61 %", told)
     assert "mara until 03:47 CET" in told
@@ -153,7 +153,7 @@ def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
     bench.turn()
     place = tmp_path / "board.html"
     assert Exit.OK == main(["--store", bench.url, "status", "--html", str(place)])
-    told = "\n".join(Words(place.read_text()).words)
+    told = "\n".join(Words(place.read_text()).text)
     assert "INC-0001" in told
     assert Exit.USAGE == main(["--store", bench.url, "status", "--html", str(tmp_path / "none" / "board.html")])
     assert "No such file or directory; nothing was written" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_it_is_told_once_the_system_has_shown_its_jobs_and_no_sooner(bench: Benc
         bench.turn()
         bench.turn()
     [told] = [one for one in logs if one["event"] == "a service waits for a job that does not exist"]
-    assert ("warning", "supply", SAID) == (told["log_level"], told["service"], told["words"])
+    assert ("warning", "supply", SAID) == (told["log_level"], told["service"], told["text"])
     assert SAID == row(bench)["trouble"]
     assert str(row(bench)["reason"]).endswith(SAID)
     status = " ".join(headway(bench.url, "status").out.split())

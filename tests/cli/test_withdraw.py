@@ -30,7 +30,7 @@ def own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def ended(bench: Bench, key: str) -> tuple[str, str]:
     with bench.reads() as reads:
-        return next((one.state, one.words) for one in reads.actions.list_actions() if one.key == key)
+        return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
 
 
 def taken_back(bench: Bench, key: str) -> tuple[int, str]:

@@ -196,22 +196,22 @@ def keep_telling(
     for each in decisions.incidents:
         number = numbers[each.key]
         merged = [one for other in each.merges for one in told.pop(other, ())]
-        rows = {(one.route, one.words): one for one in [*reversed(merged), *told.get(number, ())]}
+        rows = {(one.route, one.style): one for one in [*reversed(merged), *told.get(number, ())]}
         ack = acks.pop(number, None) if each.ends_ack else None
         if each.reopened or (ack is not None and ack.until > now):
             rows = {key: one._replace(first_at=now) for key, one in rows.items()}
         for notice in each.notices:
-            old = rows.get((notice.route, notice.words))
-            rows[notice.route, notice.words] = RouteNotification(
-                notice.route, notice.words, notice.fingerprint, old.first_at if old else now, now,
+            old = rows.get((notice.route, notice.style))
+            rows[notice.route, notice.style] = RouteNotification(
+                notice.route, notice.style, notice.fingerprint, old.first_at if old else now, now,
                 old.times + 1 if old else 1, notice.not_before,
             )  # fmt: skip
         told[number] = tuple(rows.values())
-        since = {(one.route, one.words, one.stage): one.since for one in held.get(number, ())}
+        since = {(one.route, one.style, one.stage): one.since for one in held.get(number, ())}
         held |= dict.fromkeys(each.merges, ())
         held[number] = tuple(
-            SuppressionFacts(one.route, one.words, one.kind.value, one.stage, one.why,
-                      since.get((one.route, one.words, one.stage), now), one.until)
+            SuppressionFacts(one.route, one.style, one.kind.value, one.stage, one.why,
+                      since.get((one.route, one.style, one.stage), now), one.until)
             for one in each.held
         ) if not each.closed else ()  # fmt: skip
     return replace(before, notified=told, suppressions=held, acks=acks)

@@ -199,7 +199,7 @@ def timeline_says(night: Night, root: str, text: str) -> None:
 @says(EXPECTATIONS, "the words: {text}")
 def the_words(night: Night, text: str) -> None:
     """They stand in the text of each technical notice since the last expectations."""
-    bodies = [one.body for each in night.told.incidents() for one in each.notices if one.words == "technical"]
+    bodies = [one.body for each in night.told.incidents() for one in each.notices if one.style == "technical"]
     same(True, bool(bodies), "nothing was told")
     same([], [each for each in bodies if text not in each])
 

@@ -28,7 +28,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
     "typed,meant",
     [
         ("", {}),
-        ("db07 -tmp !old ~xo", {"words": ("db07",), "without": ("tmp", "old"), "fuzzy": ("xo",)}),
+        ("db07 -tmp !old ~xo", {"terms": ("db07",), "without": ("tmp", "old"), "fuzzy": ("xo",)}),
         ("state:failed system:airflow", {"states": ("failed",), "systems": ("airflow",)}),
         ("state:failed,missed -state:lost", {"states": ("failed", "missed"), "not_states": ("lost",)}),
         ("state:time state:timed-out", {"states": ("timed_out", "timed_out")}),
@@ -43,8 +43,8 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("since:22:00", {"since": datetime(2026, 11, 19, 22, tzinfo=BERLIN)}),
         ("since:03:00", {"since": datetime(2026, 11, 20, 3, tzinfo=BERLIN)}),
         ("since:2026-11-18", {"since": datetime(2026, 11, 18, tzinfo=BERLIN)}),
-        ("db07:extract", {"words": ("db07:extract",)}),
-        ('"state:failed" -"a b"', {"words": ("state:failed",), "without": ("a b",)}),
+        ("db07:extract", {"terms": ("db07:extract",)}),
+        ('"state:failed" -"a b"', {"terms": ("state:failed",), "without": ("a b",)}),
         ('owner:"data platform"', {"owners": ("data platform",)}),
         ("STATE:Failed - ~", {"states": ("failed",)}),
     ],
@@ -99,7 +99,7 @@ def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
     [
         ("state:fail", {"states": ("failed",)}, ""),
         ("state:fail system:", {"states": ("failed",)}, '"system:" is ignored: system: wants a value'),
-        ('"a b" age:2h', {"words": ("a b",)}, '"age:2h" is ignored: age: "2h" is neither'),
+        ('"a b" age:2h', {"terms": ("a b",)}, '"age:2h" is ignored: age: "2h" is neither'),
         ("stat:x db07", None, 'the filter is not applied: "stat:x": no field "stat:"; did you mean state:?'),
         ("stat:x tier:9", None, 'the filter is not applied: "stat:x": no field "stat:"'),
         (

@@ -324,10 +324,10 @@ def test_an_alarm_says_where_it_comes_from() -> None:
         "from 10 % risk on, as configured; 56 days without a miss are known (0 live, 56 back-tested)",
         f"from 31 % risk on: one day in 30 without a miss came near that; {known}; configured: 10 %",
     ) == tuple(
-        risk_alarm_of(0.1, 30, peaks).words
+        risk_alarm_of(0.1, 30, peaks).text
         for peaks in ([], [told] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
     )
-    assert "from 30 % risk on, as configured; 0 days without a miss are known" == risk_alarm_of(0.3, 30, []).words
+    assert "from 30 % risk on, as configured; 0 days without a miss are known" == risk_alarm_of(0.3, 30, []).text
 
 
 def looks(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict:

@@ -133,7 +133,7 @@ class _Recorder(Player):
 
 
 def _suppressed(clock: str, notice: SuppressedNotice) -> str:
-    target = f"{notice.kind.value} to {notice.route} ({notice.words})"
+    target = f"{notice.kind.value} to {notice.route} ({notice.style})"
     return f"-- {clock} {target} suppressed by {notice.stage}: {notice.why}\n"
 
 
@@ -162,7 +162,7 @@ def _played(name: str, lines: list[str]) -> Iterator[str]:
 
 def _notice(clock: str, notice: Notice) -> str:
     text = (
-        f"-- {clock} {notice.kind.value} to {notice.route} ({notice.words})\n{notice.title}\n\n{notice.body.rstrip()}\n"
+        f"-- {clock} {notice.kind.value} to {notice.route} ({notice.style})\n{notice.title}\n\n{notice.body.rstrip()}\n"
     )
     if (notice.plain_title, notice.plain_body) != (notice.title, notice.body):
         text += f'-- the same with body = "link"\n{notice.plain_title}\n\n{notice.plain_body.rstrip()}\n'

@@ -35,7 +35,7 @@ def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         runs = failed_runs(world)
         for run_id, text in zip(runs[:10], TEXTS[::30], strict=False):  # twenty an hour is the most for one person
             requests.act(
-                rerun_of(run_id, {"words": text, "notes": [text], "verb": text}, text or "why"), new_action_key()
+                rerun_of(run_id, {"summary": text, "notes": [text], "verb": text}, text or "why"), new_action_key()
             )
         bench.parts.actions.step(bench.fence)
         plans = EngineClient(world.url)

@@ -26,7 +26,7 @@ def test_what_was_measured_and_what_a_server_said_is_harmless_everywhere(tmp_pat
             for found in (Measurement(value=text, has_value=True, columns=columns), SystemUnreachable(text)):
                 made.data.found = found
                 made.checks.run_now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
-                assert [] == [one for row in made.rows("words, measured") for cell in row for one in harmful(cell)]
+                assert [] == [one for row in made.rows("text, measured") for cell in row for one in harmful(cell)]
                 for words in (("datacheck",), ("datacheck", "rows"), ("datacheck", "rows", "--json")):
                     assert [] == harmful(headway(made.bench.url, *words).out)
 
@@ -52,6 +52,6 @@ def test_a_secret_in_a_servers_words_is_masked_before_it_is_kept(tmp_path: Path)
         for found in (SystemUnreachable(f"dwh: {SECRET} refused"), Measurement(value=SECRET, has_value=True)):
             made.data.found = found
             checks.run_now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
-        kept = made.rows("words, measured")
+        kept = made.rows("text, measured")
         assert 2 == len(kept)
         assert SECRET not in str(kept)

@@ -24,7 +24,7 @@ def write_all(world: World) -> None:
         insert = connection.rows
         insert(
             "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
-            " words, changed_seq) VALUES (?, 'plan-of-all', ?, ?, 'paused', ?, ?, ?, ?, 1, ?, 0)",
+            " text, changed_seq) VALUES (?, 'plan-of-all', ?, ?, 'paused', ?, ?, ?, ?, 1, ?, 0)",
             (PLAN, "recovery", *[SAID[0]] * 4, now, SAID[0]),
         )
         for number, text in enumerate(SAID):
@@ -34,7 +34,7 @@ def write_all(world: World) -> None:
             _card(insert, job_id, text, now)
             insert(
                 "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s,"
-                " safety, saves, preview, state, words) VALUES"
+                " safety, saves, preview, state, text) VALUES"
                 " (?, ?, 'rerun', ?, ?, ?, '{}', '[]', 0, 'ask', '[]', '{}', 'failed', ?)",
                 (PLAN, number + 1, job_id, run_id, encode_name(text), text),
             )  # fmt: skip
@@ -64,10 +64,10 @@ def _card(insert: object, job_id: int, text: str, now: int) -> None:
 
 def _action(insert: object, number: int, job_id: int, run_id: int, text: str, now: int) -> None:
     assert callable(insert)
-    preview = json.dumps({"verb": text, "words": text, "scope": text, "native_calls": [text], "notes": [text]})
+    preview = json.dumps({"verb": text, "summary": text, "scope": text, "native_calls": [text], "notes": [text]})
     insert(
         "INSERT INTO action (key, verb, job_id, run_id, state, preview, parameters, origin, requested_by,"
-        " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us,"
+        " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, text, next_us,"
         " looked_up, changed_seq) VALUES (?, 'rerun', ?, ?, 'requested', ?, '{}', 'person', ?, ?, ?, 'refuse', 1, '',"
         " ?, '', ?, 0, 0, 0)",
         (f"asked-{number}", job_id, run_id, preview, text, text, text, now, text),

@@ -83,7 +83,7 @@ def read_only(folder: Path) -> dict[str, object]:
     status, told = quietly("--config", str(config), "status")
     return {
         "engine": code,
-        "words": "Read-only file system" if "Read-only file system" in said else said,
+        "text": "Read-only file system" if "Read-only file system" in said else said,
         "traceback": "Traceback" in said,
         "status": status,
         "told": "no engine has run on this store. Fix: headway engine" in told or told,

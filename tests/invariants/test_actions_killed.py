@@ -163,5 +163,5 @@ def test_a_person_reads_why_it_failed_and_that_asking_again_sends_it(tmp_path: P
         assert -signal.SIGKILL == armed.ended(20)
     with successor(tmp_path):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
-    assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, asked).words
+    assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, asked).text
     assert json.dumps(asked) not in (tmp_path / "alerts").read_text()

@@ -99,7 +99,7 @@ def step(bench: Bench) -> None:
 def told(bench: Bench, key: str) -> tuple[str, str]:
     with bench.reads() as reads:
         [action] = [one for one in reads.actions.list_actions(run_id=1) if one.key == key]
-    return action.state, action.words
+    return action.state, action.text
 
 
 def audit(bench: Bench) -> list[tuple[str, str, dict[str, Any]]]:
@@ -478,9 +478,9 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
 
 MORE = (
     "INSERT INTO action (key, verb, job_id, run_id, state, preview, parameters, origin, requested_by, requested_from,"
-    " why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
+    " why, overlap, needs_approval, approved_by, requested_us, native_ref, text, next_us, looked_up, changed_seq)"
     " SELECT :key, verb, job_id, run_id, state, preview, parameters, origin, requested_by, requested_from, why,"
-    " overlap, needs_approval, approved_by, requested_us + :later, native_ref, words, next_us, looked_up, changed_seq"
+    " overlap, needs_approval, approved_by, requested_us + :later, native_ref, text, next_us, looked_up, changed_seq"
     " FROM action WHERE key = :like"
 )
 
@@ -593,7 +593,7 @@ def test_a_plan_that_was_put_past_the_limit_is_refused_when_it_is_sent(bench: Be
     bench.parts.sync_config(bench.fence)
     turn(bench)
     with bench.store.read() as connection:
-        words = connection.rows("SELECT words FROM plan")[0][0]
+        words = connection.rows("SELECT text FROM plan")[0][0]
     assert "refused: alice requested 1 action within the hour" in words
     assert 1 == len(bench.scheduler.acted)
 
@@ -628,7 +628,7 @@ def test_a_step_that_needs_approval_waits_for_another_person(strict: Bench, be: 
 # -- policies --------------------------------------------------------------------------------------------------------
 POLICYS = (
     "INSERT INTO action (key, verb, job_id, state, preview, parameters, origin, requested_by, requested_from, why,"
-    " overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
+    " overlap, needs_approval, approved_by, requested_us, native_ref, text, next_us, looked_up, changed_seq)"
     " SELECT 'headway-0123456789ab', 'hold', id, 'requested', '{}', :ask, 'hold', 'headway', '', '', 'refuse', FALSE,"
     " '', 0, '', '', 0, 0, 0 FROM job WHERE native_id = 'load'"
 )

@@ -114,7 +114,7 @@ def test_f12_a_real_disk_that_is_full_stops_nothing_for_good(tmp_path: Path) -> 
 @pytest.mark.lab
 def test_f14_on_a_read_only_file_system_the_engine_refuses_and_the_screens_read(tmp_path: Path) -> None:
     found = on_a_small_disk("read-only", tmp_path)
-    assert {"engine": 2, "words": "Read-only file system", "traceback": False, "status": 3, "told": True} == found
+    assert {"engine": 2, "text": "Read-only file system", "traceback": False, "status": 3, "told": True} == found
 
 
 def on_a_small_disk(what: str, folder: Path) -> dict[str, object]:

@@ -85,8 +85,8 @@ def test_a_proof_is_read_as_one_and_only_of_what_failed() -> None:
         verification.not_sent("no route to host"),
         verification.never_arrived("it is gone"),
     ):
-        assert is_unsent(step.state, step.words)
-    assert not is_unsent("refused", verification.not_sent("no route to host").words)
+        assert is_unsent(step.state, step.text)
+    assert not is_unsent("refused", verification.not_sent("no route to host").text)
     assert not is_unsent("failed", "ended failed, exit 1")
     assert all(UNSENT_PREFIXES)
 

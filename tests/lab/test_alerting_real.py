@@ -141,7 +141,7 @@ def test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink
             assert words not in mail.text
         http_sink.behaviour = Behaviour()
         wait_until(
-            lambda: ("sent",) in morning.rows("SELECT state FROM delivery WHERE url_words = 'env HOOK'"), "it", 60
+            lambda: ("sent",) in morning.rows("SELECT state FROM delivery WHERE receiver = 'env HOOK'"), "it", 60
         )
         assert 1 == len(smtp.mails)
         assert ROOT in http_sink.posts[-1].data["title"]
@@ -188,7 +188,7 @@ def test_f66_greylisting_is_no_repeat_and_a_slow_receiver_delays_no_other(
     morning = Morning(evening, tmp_path, routes, MAIL=smtp.url(), HOOK=http_sink.json_url())
     smtp.mode, http_sink.behaviour = "refuse", Behaviour(delay_seconds=20)
     with morning.fails():
-        refused = "SELECT tries FROM delivery WHERE url_words = 'env MAIL' AND error LIKE 'SMTP 451%'"
+        refused = "SELECT tries FROM delivery WHERE receiver = 'env MAIL' AND error LIKE 'SMTP 451%'"
         wait_until(lambda: bool(morning.rows(refused)), "the first refusal", 40)
         smtp.mode = "accept"
         [mail] = smtp.wait_for(1, 40)

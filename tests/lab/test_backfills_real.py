@@ -75,7 +75,7 @@ def test_a_backfill_of_airflows_own_is_made_listed_paused_resumed_and_cancelled(
     assert airflow.call("GET", f"backfills/{number}")["completed_at"]
     told = [one for one in headway.json("action") if one["verb"] == "backfill"]
     assert {"verified", "refused"} >= {one["state"] for one in told}
-    made_words = next(one["words"] for one in reversed(told) if one["state"] == "verified")
+    made_words = next(one["text"] for one in reversed(told) if one["state"] == "verified")
     assert f"backfill {number} was made" in made_words
 
 

@@ -177,7 +177,7 @@ def test_no_call_of_any_function_gains_a_right_or_stops_the_engine(shared: Team)
     assert before == {table: contents(shared, table) for table in untouched}
     assert shared.fence == shared.rows("SELECT fence FROM lease WHERE name = 'engine'")[0][0]
     assert None is shared.verdict().bad
-    texts = shared.rows("SELECT words FROM event UNION SELECT name FROM switch UNION SELECT why FROM audit")
+    texts = shared.rows("SELECT text FROM event UNION SELECT name FROM switch UNION SELECT why FROM audit")
     assert [] == [text for (text,) in texts if not text.isprintable()]
     goes_on(shared)
 

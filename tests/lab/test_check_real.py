@@ -104,7 +104,7 @@ def seen(estate: Estate, poor: CronHost, tmp_path_factory: pytest.TempPathFactor
     found = Seen(headway.run("check"), headway.run("check", "--json"), empty)
     for one in json.loads(found.json.stdout)["targets"]:
         found.verdicts[one["target"]] = one["verdict"]
-        found.words[one["target"]] = "\n".join((*one["words"], *one["notes"]))
+        found.words[one["target"]] = "\n".join((*one["text"], *one["notes"]))
         found.rights[one["target"]] = {right["name"]: right for right in one["rights"]}
     return found
 

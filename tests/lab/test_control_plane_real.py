@@ -181,11 +181,11 @@ def test_the_check_is_one_incident_told_once_and_recovered_once(night: Night) ->
 def test_whoever_acknowledges_is_named_and_why(night: Night) -> None:
     assert 0 == night.answers["ack"].exit_status
     assert night.acknowledged["row"]["acknowledged_by"]
-    assert "rows are on their way" in night.acknowledged["events"][-1]["words"]
+    assert "rows are on their way" in night.acknowledged["events"][-1]["text"]
 
 
 def test_the_incident_ends_with_what_the_data_has_now(night: Night) -> None:
-    assert f"closed: it passes: {NEEDED + 1} rows" in night.closed["events"][-1]["words"]
+    assert f"closed: it passes: {NEEDED + 1} rows" in night.closed["events"][-1]["text"]
 
 
 # -- what a person asks ---------------------------------------------------------------------------------------------

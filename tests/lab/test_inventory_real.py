@@ -244,7 +244,7 @@ def test_the_log_of_etl02_proves_the_exit(met: Met) -> None:
 
 @pytest.mark.parametrize("job", [HELD, COUNT])
 def test_what_somebody_pauses_past_headway_is_drift_and_its_run_is_held(met: Met, job: str) -> None:
-    assert ("paused", "paused outside of Headway") == (met.drift[job]["what"], met.drift[job]["words"])
+    assert ("paused", "paused outside of Headway") == (met.drift[job]["what"], met.drift[job]["text"])
     assert met.later_jobs[job]["paused"]
     newest = met.later[job][0]
     assert (f"{met.second_minute:%Y-%m-%dT%H:%M:%SZ}", "held") == (newest["period_key"], newest["state"])

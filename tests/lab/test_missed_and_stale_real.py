@@ -204,13 +204,13 @@ def accept(night: Night, lab: Estate) -> None:
     night.incidents = night.headway.json("incident", "list", "--all")
     for one in night.incidents:
         view = night.headway.json("incident", f"INC-{one['id']:04}")
-        night.events[one["title"]] = [event["words"] for event in view["events"]]
+        night.events[one["title"]] = [event["text"] for event in view["events"]]
     night.mails = list(lab.smtp.mails)
 
 
 # -- a line that is gone ----------------------------------------------------------------------------------------------
 def test_a_removed_crontab_line_is_drift_at_once(night: Night) -> None:
-    assert [(REMOVED, "gone", "crontab line gone")] == [(one["job"], one["what"], one["words"]) for one in night.drift]
+    assert [(REMOVED, "gone", "crontab line gone")] == [(one["job"], one["what"], one["text"]) for one in night.drift]
 
 
 def test_at_its_time_and_grace_the_run_is_missed_without_any_row_from_the_host(night: Night) -> None:

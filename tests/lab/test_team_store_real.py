@@ -148,7 +148,7 @@ class Team:
 
     def ask(self, login: str, why: str = "it failed") -> str:
         key = new_action_key()
-        shown = {"verb": "run again", "words": "run it again", "scope": "1 run"}
+        shown = {"verb": "run again", "summary": "run it again", "scope": "1 run"}
         self.requests(login).act(ActionRequest(Verb.RERUN, 1, preview=shown, why=why), key)
         return key
 
@@ -169,7 +169,7 @@ class Team:
         return found.ok, found.error
 
     def state(self, key: str) -> tuple[str, str]:
-        [found] = [row[1:] for row in self.rows("SELECT key, state, words FROM action") if row[0] == key]
+        [found] = [row[1:] for row in self.rows("SELECT key, state, text FROM action") if row[0] == key]
         return found[0], found[1]
 
     def verdict(self) -> audit.ChainVerdict:
@@ -534,7 +534,7 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
     with pytest.raises(psycopg.IntegrityError):
         shared.call("mallory", "headway_start_plan", *more)
     shared.call("mallory", "headway_steer_plan", number, "pause", "", "here")
-    assert [("paused by mallory",)] == shared.rows("SELECT words FROM plan")
+    assert [("paused by mallory",)] == shared.rows("SELECT text FROM plan")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="to resume it takes headway_store_admin"):
         shared.call("mallory", "headway_steer_plan", number, "resume", "", "here")
     for odd in ("done", None):
@@ -628,7 +628,7 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
     assert [("requested", "queue", "alice")] == shared.rows("SELECT state, overlap, requested_by FROM action")
     for how, state in (("pause", "paused"), ("resume", "running")):
         assert state == alice.steer_plan(number, how)
-        assert [(f"{how}d by alice",)] == shared.rows("SELECT words FROM plan")
+        assert [(f"{how}d by alice",)] == shared.rows("SELECT text FROM plan")
         shared.turn()
     with pytest.raises(AlreadyRequested, match=f"plan {number} was started by alice"):
         alice.start_plan(draft, new_action_key(), "once more")
@@ -659,7 +659,7 @@ def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(s
         shared.requests("alice").approve(key, "")
     with open_queries(shared.url("carol")) as reads:
         [waiting] = reads.approvals.list_approvals()
-    assert "" == waiting.words  # what alice's console claims is not kept: carol asks the scheduler
+    assert "" == waiting.text  # what alice's console claims is not kept: carol asks the scheduler
     question = shared.requests("carol").preview(ActionRequest(Verb.RERUN, waiting.run_id))
     assert (True, "") == shared.answer("carol", question)
     assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key, waiting.digest))

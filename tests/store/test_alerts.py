@@ -42,7 +42,7 @@ def test_what_waits_is_not_claimed_before_it_is_let_out(night: Estate) -> None:
     alert_routing.release_alerts(night.store, FENCE, ROUTES, [alert], [], 5)
     assert ([], 0) == (alert_routing.pending_alerts(night.store), outbox.next_due(night.store))
     assert [(0, "env MAIL"), (1, "env CHAT")] == [
-        (one.url_index, one.url_words) for one in outbox.claim_due(night.store, FENCE, 5, frozenset())
+        (one.url_index, one.receiver) for one in outbox.claim_due(night.store, FENCE, 5, frozenset())
     ]
 
 
@@ -144,7 +144,7 @@ def test_what_left_from_memory_is_recorded_as_it_went(night: Estate) -> None:
     outcomes = {0: DeliveryOutcome(True, 5, 1, "", False), 1: DeliveryOutcome(False, 6, 2, "timed out", True)}
     alert_routing.record_offline_alert(night.store, FENCE, ROUTES, new, 4, outcomes)
     [due] = outbox.claim_due(night.store, FENCE, 9, frozenset())
-    assert ("env CHAT", True, 2) == (due.url_words, due.maybe_repeat, due.tries)
+    assert ("env CHAT", True, 2) == (due.receiver, due.maybe_repeat, due.tries)
     assert (True, False) == (
         alert_routing.notified_since(night.store, "headway:store", 4),
         alert_routing.notified_since(night.store, "headway:store", 5),

@@ -56,7 +56,7 @@ def test_looks_in_a_row_that_came_to_the_same_are_one_stretch(night: Estate) -> 
     assert [
         (CheckState.FAILED, at("03:00"), at("03:05"), "130 rows"),
         (CheckState.PASSED, at("03:10"), at("03:10"), "120 rows"),
-    ] == [(one.state, one.since, one.at, one.words) for one in facts.stretches]
+    ] == [(one.state, one.since, one.at, one.text) for one in facts.stretches]
 
 
 def test_a_pass_that_somebody_waits_for_is_told_each_time(night: Estate) -> None:

@@ -111,7 +111,7 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
         "SELECT ended_us, ended_why FROM alert_held"
     )
     words = "oncall was not notified of its recovery: it was reopened before that was sent"
-    assert words == served.one("SELECT words FROM event WHERE kind = 'untold'")
+    assert words == served.one("SELECT text FROM event WHERE kind = 'untold'")
     assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
 
 
@@ -119,7 +119,7 @@ def test_a_failure_that_was_over_before_it_was_seen_is_in_the_timeline(served: E
     decide(served, incidents=(incident(),))
     line = "not notified: hosts/extract failed at 03:32 UTC"
     decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, superseded=(line,)),))
-    assert [(1, line)] == served.rows("SELECT incident_id, words FROM event WHERE kind = 'untold'")
+    assert [(1, line)] == served.rows("SELECT incident_id, text FROM event WHERE kind = 'untold'")
 
 
 def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Estate) -> None:
@@ -221,9 +221,9 @@ def test_an_incident_is_opened_with_one_delivery_for_each_url_of_its_route(serve
         "SELECT dedup_key, kind, title, body FROM alert"
     )
     assert [(0, "env ONCALL_MAIL", "pending", 0), (1, "env ONCALL_CHAT", "pending", 0)] == served.rows(
-        "SELECT url_index, url_words, state, tries FROM delivery ORDER BY url_index"
+        "SELECT url_index, receiver, state, tries FROM delivery ORDER BY url_index"
     )
-    assert [("opened", "INC-0001 opened")] == served.rows("SELECT kind, words FROM event")
+    assert [("opened", "INC-0001 opened")] == served.rows("SELECT kind, text FROM event")
     assert ("supply", "at_risk", '{"kind": "declared", "count": 0}') == served.one(
         "SELECT s.name, x.timeliness, x.basis FROM incident_service x JOIN service s ON s.id = x.service_id"
     )
@@ -251,7 +251,7 @@ def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_lat
         decide(served, clock, incidents=(incident(incident_id=1, notices=(), event="", services=(missed,)),))
     words = f"supply of {BD}: not delivered by its deadline, 2026-11-20 05:30 UTC"
     assert [("breached", words, micros(at("05:31")))] == served.rows(
-        "SELECT kind, words, at_us FROM event WHERE kind <> 'opened'"
+        "SELECT kind, text, at_us FROM event WHERE kind <> 'opened'"
     )
 
 
@@ -325,7 +325,7 @@ def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -
     decide(served, incidents=(incident(incident_id=1, closed=True, dropped=dropped, notices=()),))
     assert [("quiet hours", "quiet hours until 06:00", "resolved during quiet hours", 0)] == served.rows(asked)
     assert [("oncall was not notified: resolved during quiet hours",)] == served.rows(
-        "SELECT words FROM event WHERE kind = 'untold'"
+        "SELECT text FROM event WHERE kind = 'untold'"
     )
 
 
@@ -381,7 +381,7 @@ def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:
     decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
     assert 0 == served.one("SELECT count(*) FROM delivery")
     assert ['route "nobody" has no URL: not notified'] == [
-        one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
+        one for (one,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
     ]
 
 
@@ -390,7 +390,7 @@ def test_an_incident_that_no_route_is_named_for_says_so_in_its_timeline(served: 
     decide(served, incidents=(incident(notices=()),))
     decide(served, incidents=(incident(incident_id=1, notices=(), event=""),))
     assert ["no route is configured for it, and there is no default route: not notified"] == [
-        one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
+        one for (one,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
     ]
 
 

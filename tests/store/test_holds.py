@@ -66,7 +66,7 @@ def mark(key: str = KEY, job: str = STOCK, by: str = "headway", bare: bool = Fal
 
 
 def events(night: Estate) -> list[str]:
-    return [row[0] for row in night.rows("SELECT words FROM event WHERE kind = 'hold' ORDER BY id")]
+    return [row[0] for row in night.rows("SELECT text FROM event WHERE kind = 'hold' ORDER BY id")]
 
 
 def test_what_is_decided_twice_is_one_hold_with_one_action(night: Estate) -> None:
@@ -101,7 +101,7 @@ def test_a_start_is_about_the_run_that_was_kept_back_and_told_in_its_incident(ni
     action = PolicyAction(KEY, Verb.START, one.job_id, one.period_key, {"period_at": one.period_key}, overlap="queue")
     decide(night, HoldDecision(one, None, action, event="load_stock is started"))
     assert (run_id, 1, "queue") == night.one("SELECT run_id, incident_id, overlap FROM action")
-    assert [(1, "load_stock is started")] == night.rows("SELECT incident_id, words FROM event WHERE kind = 'hold'")
+    assert [(1, "load_stock is started")] == night.rows("SELECT incident_id, text FROM event WHERE kind = 'hold'")
 
 
 def test_a_try_of_last_week_for_a_start_that_is_still_ahead_is_not_forgotten(night: Estate) -> None:
@@ -118,7 +118,7 @@ def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> No
         night, state=HoldState.FAILED, ended_at=at("03:10"), reason=HoldReason.OTHER, detail="nobody could send it"
     )
     decide(night, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:10")
-    assert ("refused", "nobody could send it") == night.one("SELECT state, words FROM action")
+    assert ("refused", "nobody could send it") == night.one("SELECT state, text FROM action")
     assert ["request hold", "refuse hold"] == [row[0] for row in night.rows("SELECT verb FROM audit ORDER BY seq")]
     assert HoldState.FAILED is stored(night)[0].state
 
@@ -152,7 +152,7 @@ def test_a_failed_action_is_unsent_only_where_that_is_proved(night: Estate) -> N
     found = []
     for word in words:
         with night.store.write(None) as connection:
-            connection.rows(f"UPDATE action SET state = 'failed', words = '{word}'")
+            connection.rows(f"UPDATE action SET state = 'failed', text = '{word}'")
         found.append(stored(night)[0].place)
     assert [True, True, False] == [one is not None and one.unsent for one in found]
 
@@ -310,7 +310,7 @@ def ask(night: Estate, key: str, verb: str, parameters: str) -> None:
     """As a console does: an action, and no hold."""
     columns = (
         "key, verb, job_id, state, preview, parameters, origin, requested_by, requested_from, why, overlap,"
-        " needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up, changed_seq"
+        " needs_approval, approved_by, requested_us, native_ref, text, next_us, looked_up, changed_seq"
     )
     values = (
         f"'{key}', '{verb}', {night.job_id(STOCK)}, 'requested', '{{}}', '{parameters}', 'person', 'alice', 'home',"

@@ -55,7 +55,7 @@ class Kept:
             incident_id=self.ids.get(place), key=key, closed=does == "ends", reopened=place in self.over,
             fingerprint=f"f{self._step}", merges=tuple(self.ids[each] for each in joins),
             notices=tuple(
-                Notice(AlertKind.UPDATED, route, "t", "b", words=words, fingerprint=f"f{self._step}", not_before=until)
+                Notice(AlertKind.UPDATED, route, "t", "b", style=words, fingerprint=f"f{self._step}", not_before=until)
                 for route, words in notices),
             held=tuple(SuppressedNotice(*who, AlertKind.OPENED, stage, why, until) for who, stage, why in held),
         )  # fmt: skip

@@ -21,7 +21,7 @@ from tests.asks import rerun_of
 from tests.store.estate import JOBS, Estate, at, failed, running
 
 WHY = "the disk was full"
-SAVE = SavedService("plan", "2026-11-19", saved=True, words="act by 04:20")
+SAVE = SavedService("plan", "2026-11-19", saved=True, text="act by 04:20")
 
 
 def rows(served: Estate, sql: str, **values: Any) -> list[Any]:

@@ -29,7 +29,7 @@ def asked(key: str = "headway-5k2m8r", **changes: Any) -> ActionDetailView:
         key=key, verb="rerun", job=EXTRACT, job_id=1, system="etl-hosts", run_id=101, period="2026-11-19",
         incident_id=412, plan=None, state="verified", origin="person", requested_by="mara", requested_from="10.2.0.4",
         requested=minute(13), why="the disk is empty again", needs_approval=False, approved_by="", approved=None,
-        sent=minute(13.1), ended=minute(16), words="succeeded (native)", native_verb="run once",
+        sent=minute(13.1), ended=minute(16), text="succeeded (native)", native_verb="run once",
         native_summary="run this crontab line once on db07 as etl", scope="extract_orders 2026-11-19",
         sends=("setsid /opt/etl/extract_orders.sh 2026-11-19  # headway-5k2m8r",), notes=(), native_ref="",
         proof=ActionProofView(101, 3, "succeeded", "native", "exit 0", minute(13.2), minute(15.9), 0, ""),
@@ -45,19 +45,19 @@ def several() -> list[ActionDetailView]:
     return [
         asked("headway-9wait1", **load, **none, state="requested", requested=minute(17), requested_by="ben",
               needs_approval=True, native_verb="clear failed tasks", why="reads yesterday's file",
-              words="waits for the approval of another person",
+              text="waits for the approval of another person",
               sends=("POST /api/v2/dags/load_orders/clearTaskInstances",)),
         asked("headway-8hold1", **load, verb="hold", state="sent", requested=minute(16), ended=None, proof=None,
               run_id=None, requested_by="headway", origin="hold", native_verb="pause", why="its upstream is red",
-              words=""),
+              text=""),
         asked("headway-7lost1", job="cloud/supply-mart", job_id=6, system="cloud", state="unknown",
               requested=minute(15), ended=None, proof=None, native_verb="redrive",
-              words="its answer was lost: timed out; asked again in 20s"),
+              text="its answer was lost: timed out; asked again in 20s"),
         asked(),
         asked("headway-4fail1", state="failed", requested=minute(12), sent=minute(12.1), ended=minute(12.6), why="",
-              words="failed: exit 1", proof=failed),
+              text="failed: exit 1", proof=failed),
         asked("headway-3shad1", **load, **none, state="refused", requested=minute(2), requested_by="ben",
-              words="warehouse-airflow is in shadow: nothing is sent there"),
+              text="warehouse-airflow is in shadow: nothing is sent there"),
     ]  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def audit_rows() -> list[AuditRow]:
             3, 13, "mara", "request rerun", EXTRACT, "the disk is empty again", key=key, sends=["setsid /opt/etl/x.sh"]
         ),
         row(4, 13.1, "headway", "send rerun", EXTRACT, "the disk is empty again", key=key, asked_by="mara"),
-        row(5, 16, "headway", "verified rerun", EXTRACT, key=key, words="succeeded (native)"),
+        row(5, 16, "headway", "verified rerun", EXTRACT, key=key, text="succeeded (native)"),
     ]
 
 
@@ -105,7 +105,7 @@ class FakeOps:
             raise NotFound(f'action "{key}"')
         rows = [one for one in self.audit_ if one.detail.get("key") == key]
         return found, [
-            ActionHistoryEntry(one.at, one.actor, one.origin, one.verb, one.detail.get("words", "")) for one in rows
+            ActionHistoryEntry(one.at, one.actor, one.origin, one.verb, one.detail.get("text", "")) for one in rows
         ]
 
     def list_entries(self, *, limit: int) -> Sequence[AuditRow]:

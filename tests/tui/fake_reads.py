@@ -767,7 +767,7 @@ def _found(name: object, views: Iterable[Found]) -> Found:
 def _matches(row: JobRow, wanted: JobFilter) -> bool:
     text = row.name.lower()
     return (
-        all(word.lower() in text for word in wanted.words)
+        all(word.lower() in text for word in wanted.terms)
         and not any(word.lower() in text for word in wanted.without)
         and (not wanted.states or row.state in wanted.states)
         and (not wanted.systems or row.system in wanted.systems)
@@ -917,7 +917,7 @@ class FakeRequests:
         ended = NOW + timedelta(seconds=90) if state not in ("requested", "sending", "sent") else None
         sent = NOW + timedelta(seconds=2) if state != "requested" else None
         last = self.reads.actions_[-1]
-        self.reads.actions_[-1] = dataclasses.replace(last, state=state, words=words, sent=sent, ended=ended)
+        self.reads.actions_[-1] = dataclasses.replace(last, state=state, text=words, sent=sent, ended=ended)
         self.reads.changed()
 
     def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
@@ -932,7 +932,7 @@ class FakeRequests:
     def steer_plan(self, number: int, how: str, why: str = "") -> str:
         self.steered.append((number, how))
         state = {"pause": "paused", "resume": "running", "abort": "aborted"}[how]
-        self.reads.plans_[0] = dataclasses.replace(self.reads.plans_[0], state=state, words=f"{state} by mara")
+        self.reads.plans_[0] = dataclasses.replace(self.reads.plans_[0], state=state, text=f"{state} by mara")
         self.reads.changed()
         return state
 

@@ -201,13 +201,13 @@ def test_a_preview_that_one_enter_does_not_send(snap_compare: SnapCompare, prepa
 
 
 def _plan_goes_on(night: Night) -> None:
-    plan = plan_of(draft(), 7, state="stopped", words="step 2, warehouse-airflow/load_orders: failed: exit 1")
+    plan = plan_of(draft(), 7, state="stopped", text="step 2, warehouse-airflow/load_orders: failed: exit 1")
     first, second, *rest = plan.steps
     first = dataclasses.replace(
-        first, state="verified", action_state="verified", words="succeeded (native)", started=at("03:13"),
+        first, state="verified", action_state="verified", text="succeeded (native)", started=at("03:13"),
         ended=at("03:15"),
     )  # fmt: skip
-    second = dataclasses.replace(second, state="failed", action_state="failed", words="failed: exit 1")
+    second = dataclasses.replace(second, state="failed", action_state="failed", text="failed: exit 1")
     night.reads.plans_ = [dataclasses.replace(plan, steps=(first, second, *rest))]
 
 

@@ -29,8 +29,8 @@ def escalations(context: AlertContext, subject: AlertSubject) -> Iterator[Notifi
     """Escalations that are due: the notified routes have not acknowledged. A route that is reached from a technical
     and a business route gets the technical one."""
     by_route: dict[str, Notification] = {}
-    for last in sorted(subject.notified, key=lambda notice: notice.words != TECHNICAL):
-        if last.words != SHADOW:
+    for last in sorted(subject.notified, key=lambda notice: notice.style != TECHNICAL):
+        if last.style != SHADOW:
             for notification in _of_route(context, subject, last):
                 by_route.setdefault(notification.route, notification)
     yield from by_route.values()
@@ -48,7 +48,7 @@ def _of_route(context: AlertContext, subject: AlertSubject, last: RouteNotificat
         return
     first_at = context.now if subject.match.reopened or subject.ack_ended else last.first_at
     for place, target in enumerate(escalation_targets(context, last.route), 1):
-        style = TECHNICAL if not subject.decision.services else context.rule(target).style or last.words
+        style = TECHNICAL if not subject.decision.services else context.rule(target).style or last.style
         if any(
             subject.last_notification(target, text) is not None for text in (style, TECHNICAL)
         ) or not context.is_due(first_at + place * after):
@@ -86,7 +86,7 @@ def unannounced_misses(context: AlertContext, subject: AlertSubject, before: Rou
 
 def missed_deadline_note(context: AlertContext, notification: Notification, before: RouteNotification) -> str:
     """Services past their deadline, for the notification that is sent; empty if none is."""
-    missed = unannounced_misses(context, notification.subject, before) if notification.words == TECHNICAL else []
+    missed = unannounced_misses(context, notification.subject, before) if notification.style == TECHNICAL else []
     return f"past its deadline: {list_names(missed)}" if missed else ""
 
 
@@ -103,7 +103,7 @@ def candidates_for(context: AlertContext, subject: AlertSubject) -> Iterator[Not
 
 def fingerprint_to_store(context: AlertContext, notification: Notification) -> str:
     """Fingerprint of the content of this notification."""
-    if notification.words == BUSINESS:
+    if notification.style == BUSINESS:
         return content.business_fingerprint(context, notification.subject, notification.route)
     return technical_fingerprint(notification.subject.decision.fingerprint)
 
@@ -121,10 +121,10 @@ def _notified_on(
     for notice in subject.notified:
         if (
             notice.route not in named
-            and notice.words != SHADOW
+            and notice.style != SHADOW
             and (subject.decision.closed or notice.route in further)
         ):
-            yield notice.route, notice.words
+            yield notice.route, notice.style
 
 
 def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: str) -> Notification | None:
@@ -144,7 +144,7 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
             return None
         kind = AlertKind.RECOVERED if subject.match.recovered else AlertKind.UPDATED
         return Notification(subject, route, text, kind, last)
-    if last.words == BUSINESS:
+    if last.style == BUSINESS:
         is_news = content.is_material_change(context, subject, last)
     elif last.fingerprint != technical_fingerprint(subject.decision.fingerprint):
         is_news = True
@@ -160,7 +160,7 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
 
 
 def _is_error(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    if last.words == BUSINESS or unannounced_misses(context, subject, last):
+    if last.style == BUSINESS or unannounced_misses(context, subject, last):
         return False
     now, before = (notified_content(text).news() for text in (subject.decision.fingerprint, last.fingerprint))
     return replace(now, errors=()) == replace(before, errors=())

@@ -386,7 +386,7 @@ def _margin(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zon
 def _cause(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict], leaves: bool) -> str:
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
-    notified_at = min((notice.first_at for notice in subject.notified if notice.words == TECHNICAL), default=None)
+    notified_at = min((notice.first_at for notice in subject.notified if notice.style == TECHNICAL), default=None)
     if notified_at is None and not leaves:
         return f"Cause: {what}; {owner} has not been notified yet."
     at = zoned_time(notified_at or context.now, subject.decision.zone, context.now)
@@ -459,7 +459,7 @@ def template_values(
 ) -> Mapping[str, Any]:
     """Values by name, as `console.config.templates.SAMPLE` shows them; business ones have nothing technical."""
     values = {**plain_template_values(context, notification, text), "subject": text.title, "body": text.body}
-    if notification.words == TECHNICAL:
+    if notification.style == TECHNICAL:
         decision = notification.subject.decision
         values |= {"title": decision.title, "reason": decision.reason, "log": tail}
     return values
@@ -468,11 +468,11 @@ def template_values(
 def plain_template_values(context: AlertContext, notification: Notification, text: MessageText) -> Mapping[str, Any]:
     """The same for routes with body = "link": only names come from outside."""
     decision, match = notification.subject.decision, notification.subject.match
-    technical = notification.words == TECHNICAL
+    technical = notification.style == TECHNICAL
     return {
         "incident": INCIDENT_PLACEHOLDER,
         "kind": notification.kind.value,
-        "style": notification.words,
+        "style": notification.style,
         "route": notification.route,
         "owner": clean_line(decision.owner),
         "runbook": clean_line(decision.runbook) if technical else "",

@@ -46,10 +46,10 @@ class AlertSubject:
     """True if an acknowledgement was valid until this decision ended it."""
 
     def last_notification(self, route: str, text: str) -> RouteNotification | None:
-        return next((notice for notice in self.notified if (notice.route, notice.words) == (route, text)), None)
+        return next((notice for notice in self.notified if (notice.route, notice.style) == (route, text)), None)
 
     def suppressed_for(self, route: str, text: str) -> SuppressionFacts | None:
-        return next((fact for fact in self.suppressions if (fact.route, fact.words) == (route, text)), None)
+        return next((fact for fact in self.suppressions if (fact.route, fact.style) == (route, text)), None)
 
     @property
     def notified_days(self) -> frozenset[ServiceDayKey]:
@@ -57,7 +57,7 @@ class AlertSubject:
         return frozenset(
             day
             for notice in self.notified
-            if notice.words == TECHNICAL
+            if notice.style == TECHNICAL
             for day in notified_content(notice.fingerprint).services
         )
 
@@ -78,7 +78,7 @@ class Notification:
 
     subject: AlertSubject
     route: str
-    words: str
+    style: str
     kind: AlertKind
     before: RouteNotification | None = None
     because: str = ""
@@ -194,7 +194,7 @@ def matches_subject(matchers: Matchers, subject: AlertSubject, route: str = "") 
 
 def is_shadow_only(notification: Notification) -> bool:
     """True if only the shadow route gets it: it passes every stage, to show what would be sent."""
-    return notification.words == SHADOW
+    return notification.style == SHADOW
 
 
 def resolved_since(context: AlertContext, subject: AlertSubject) -> datetime:

@@ -116,16 +116,16 @@ def _decided(
     log_tails: Mapping[int, str],
 ) -> IncidentDecision:
     leaving = [result for result in passed if result.leaves]
-    leaves = any(result.notification.words == TECHNICAL for result in leaving)
-    still = {(result.notification.route, result.notification.words) for result in passed if not result.is_dropped}
+    leaves = any(result.notification.style == TECHNICAL for result in leaving)
+    still = {(result.notification.route, result.notification.style) for result in passed if not result.is_dropped}
     stages = {
-        (result.notification.route, result.notification.words): result.held.stage
+        (result.notification.route, result.notification.style): result.held.stage
         for result in passed
         if result.held is not None
     }
-    ended = [held for held in subject.suppressions if (held.route, held.words) not in still]
+    ended = [held for held in subject.suppressions if (held.route, held.style) not in still]
     dropped = tuple(
-        (held, _suppression_reason(subject, stages.get((held.route, held.words), held.stage))) for held in ended
+        (held, _suppression_reason(subject, stages.get((held.route, held.style), held.stage))) for held in ended
     )
     return replace(
         subject.decision,
@@ -150,7 +150,7 @@ def _written(
 
 def _suppressed_by(notification: Notification, suppression: Suppression) -> SuppressedNotice:
     return SuppressedNotice(
-        notification.route, notification.words, notification.kind, suppression.stage, suppression.why, suppression.until
+        notification.route, notification.style, notification.kind, suppression.stage, suppression.why, suppression.until
     )
 
 
@@ -161,18 +161,18 @@ def _suppression_reason(subject: AlertSubject, stage: str) -> str:
 
 
 def _notice(context: AlertContext, notification: Notification, leaves: bool, log_tails: Mapping[int, str]) -> Notice:
-    if notification.words == BUSINESS:
+    if notification.style == BUSINESS:
         text = content.business_text(context, notification, leaves)
     else:
         text = content.technical_text(context.index, notification, log_tails, _changes(context, notification))
-    if notification.words == SHADOW:
+    if notification.style == SHADOW:
         first = f"Shadow mode: this would have been sent to {', '.join(notification.subject.decision.in_shadow)}.\n\n"
         titles = f"[shadow] {text.title}", f"[shadow] {text.plain_title}"
         text = MessageText(titles[0], first + text.body, titles[1], first + text.plain_body)
     return Notice(
         notification.kind, notification.route, text.title, text.body, text.plain_title, text.plain_body,
-        urgent=notification.words == TECHNICAL and _is_urgent(context, notification),
-        words=notification.words,
+        urgent=notification.style == TECHNICAL and _is_urgent(context, notification),
+        style=notification.style,
         fingerprint=fingerprint_to_store(context, notification),
         **_template(context, notification, text, log_tails),
     )  # fmt: skip
@@ -185,7 +185,7 @@ def _template(
     the rota."""
     own = context.alerting.route(notification.route)
     rule = own if own.templated else context.rule(notification.route)
-    if not rule.templated or notification.words == SHADOW:
+    if not rule.templated or notification.style == SHADOW:
         return {}
     tail = content.tail_lines(context.index, notification.subject.match, log_tails)
     full, plain = template_values(context, notification, text, tail), plain_template_values(context, notification, text)

@@ -43,7 +43,7 @@ class RouteRequest:
     """A route that config names for an incident."""
 
     route: str
-    words: str
+    style: str
     live: bool
     """False if the notified system or service is in shadow."""
 
@@ -65,7 +65,7 @@ def audience(context: AlertContext, subject: AlertSubject) -> list[tuple[str, st
     for request in _route_requests(context.index.estate, subject.match, subject.decision):
         if request.live:
             route = on_call_route(context, request.route)
-            styles[route] = TECHNICAL if TECHNICAL in (request.words, styles.get(route)) else BUSINESS
+            styles[route] = TECHNICAL if TECHNICAL in (request.style, styles.get(route)) else BUSINESS
     shadow = context.index.estate.settings.shadow_route
     in_shadow = [(shadow, SHADOW)] if shadow and subject.decision.in_shadow else []
     return [*styles.items(), *in_shadow]

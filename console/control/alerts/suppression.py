@@ -47,7 +47,7 @@ def suppress_waiting(context: AlertContext, notification: Notification) -> Suppr
     wait, subject = context.rule(notification.route).wait, notification.subject
     if notification.kind is not AlertKind.OPENED or subject.tier == 1:
         return None
-    held = subject.suppressed_for(notification.route, notification.words)
+    held = subject.suppressed_for(notification.route, notification.style)
     # A success in between does not restart the wait.
     since = [held.since] if held is not None and held.stage == WAIT_STAGE else []
     until = min([subject.decision.failed_since, *since]) + wait
@@ -328,7 +328,7 @@ def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: Ro
     decision = subject.decision
     if not last.left_by(context.now if decision.reopened else last.first_at):
         return False
-    if last.words == BUSINESS:
+    if last.style == BUSINESS:
         is_resolved = decision.flaps >= FROM and content.notified_as_healthy(last)
         is_resolved = is_resolved and not content.is_material_change(context, subject, last)
     else:
@@ -362,13 +362,13 @@ def _comes_or_goes(notification: Notification, before: RouteNotification) -> boo
         return True
     if notification.kind is not AlertKind.UPDATED or notification.subject.decision.closed:
         return False
-    return notification.words == BUSINESS or parse_last_notification(before.fingerprint).closed
+    return notification.style == BUSINESS or parse_last_notification(before.fingerprint).closed
 
 
 def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNotification) -> bool:
     """True if a service is affected that the route was not notified of, or a deadline passed since its last
     notification."""
-    is_business = before.words == BUSINESS
+    is_business = before.style == BUSINESS
     affected = content.affected_services(context, subject, before.route) if is_business else subject.decision.services
     if is_business:
         notified_days = content.service_days_in(before.fingerprint)

@@ -53,7 +53,7 @@ class _Assertion:
     """One criterion: True if it holds, None if unknown."""
 
     holds: bool | None
-    words: str
+    text: str
 
 
 def count_band(asks: CheckCriteria, business_date: date, past: Sequence[PastRowCount]) -> CountBand | None:
@@ -88,7 +88,7 @@ def judge_check(
     broken = [result for result in results if result.holds is False]
     unknown = [result for result in results if result.holds is None]
     state = CheckState.FAILED if broken else CheckState.LEARNING if unknown else CheckState.PASSED
-    text = "; ".join(result.words for result in broken or results)
+    text = "; ".join(result.text for result in broken or results)
     return CheckVerdict(state, clean_line(text, WORDS_LIMIT))
 
 

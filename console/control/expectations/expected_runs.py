@@ -50,7 +50,7 @@ class GraceEnd:
     """When a start that did not come is missed, and the reason for a delay, if any."""
 
     at: datetime
-    words: str = ""
+    text: str = ""
     leans: bool = False
     """True if the next poll may delay it further."""
 
@@ -211,7 +211,7 @@ def next_learned_run(
     target = estate.targets.get(job.target_id)
     seen = None if target is None or target.last_ok_at is None else target.seen_until or target.last_ok_at - _SETTLES
     is_missed = until <= now and seen is not None and seen >= until
-    reason = "; ".join(filter(None, (cadence.text, grace.words)))
+    reason = "; ".join(filter(None, (cadence.text, grace.text)))
     state = RunState.MISSED if is_missed else RunState.PLANNED
     text = f"usually {reason}" if not is_missed else f"no run by what is usual: {reason}"
     run = ExpectedRun(job.id, instant_key(due), due, business_date, state, RunEvidence.INFERRED, text)
@@ -430,10 +430,10 @@ def _verdict(
     now: datetime,
     ours: JobHolds,
 ) -> ExpectedRun:
-    state, evidence, reason = RunState.PLANNED, RunEvidence.INFERRED, put_off.words
+    state, evidence, reason = RunState.PLANNED, RunEvidence.INFERRED, put_off.text
     seen_until = target.seen_until if target is not None else None
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
-        why = f"; {put_off.words}" if put_off.words else ""
+        why = f"; {put_off.text}" if put_off.text else ""
         missed = _missed_text(job, put_off.at, ours.overdue, due.at)
         state, reason = RunState.MISSED, f"{missed}{why}{ours.why_missed(due.key)}"
         lost = target.lost if target is not None else None

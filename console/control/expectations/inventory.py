@@ -212,7 +212,7 @@ def _drift(job: KnownJob, record: JobRecord) -> Iterator[DetectedDrift]:
 
 def _further(job: KnownJob, what: str, text: str) -> DetectedDrift:
     """A change since the last inventory, with the earlier ones that are not accepted."""
-    before = job.drift_words.get(what, "")
+    before = job.drift_texts.get(what, "")
     return DetectedDrift(what, f"{text} (before that: {before})" if before else text, again=True)
 
 

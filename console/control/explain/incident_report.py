@@ -98,10 +98,10 @@ def report_sections(
         ReportSection("Changes since the last successful run", view.row.changes, empty=no_changes),
         ReportSection("Impact", [_impact(night, at) for night in nights], empty="no service"),
         ReportSection("Runs", runs),
-        ReportSection("Timeline", [_event(event.words, at(event.at), event.actor) for event in view.events]),
+        ReportSection("Timeline", [_event(event.text, at(event.at), event.actor) for event in view.events]),
         ReportSection("Actions and outcomes", actions),
         ReportSection("Notifications", notifications),
-        ReportSection("Past repairs", [f"{at(when)} {words}" for when, words in view.seen_before]),
+        ReportSection("Past repairs", [f"{at(when)} {text}" for when, text in view.seen_before]),
         ReportSection("Open questions", open_questions(view)),
     ]
 
@@ -160,7 +160,7 @@ def _plan(plan: PlanView) -> str:
 
 def action_line(action: ActionView, at: Wall = timestamp_text) -> str:
     """Requester, action and proof."""
-    proof = f": {action.words}" if action.words else ""
+    proof = f": {action.text}" if action.text else ""
     return f"{at(action.requested)} {action.requested_by}: {action.verb} {action.job}, {action.state}{proof}"
 
 

@@ -55,7 +55,7 @@ def check_passes(upstream: UpstreamView, business_date: str, declared: Declared,
     """True if its check passes for that date, and its text."""
     name = upstream.wants.check
     result = judged_readiness(name, declared.check(name), upstream.looks, date.fromisoformat(business_date), now)
-    return result.passes, result.words
+    return result.passes, result.text
 
 
 def _meant(view: GateView, upstream: UpstreamView, declared: Declared) -> UpstreamRun | None:
@@ -105,7 +105,7 @@ class GateVerdict:
     """Status of the gate, and the upstreams that keep it shut."""
 
     status: GateStatus
-    words: str
+    text: str
 
 
 def judge_gate(view: GateView, engine_alive: bool, now: datetime, declared: Declared = NOTHING_DECLARED) -> GateVerdict:
@@ -120,11 +120,11 @@ def judge_gate(view: GateView, engine_alive: bool, now: datetime, declared: Decl
         needs[key] = upstream.wants.need or 1
     verdicts = [_of_gate(members, needs[key]) for key, members in gates.items()]
     for status in _WORST:
-        if shut := [verdict.words for verdict in verdicts if verdict.status is status]:
+        if shut := [verdict.text for verdict in verdicts if verdict.status is status]:
             return GateVerdict(status, "; ".join(shut))
     if not view.upstreams:
         return GateVerdict(GateStatus.SATISFIED, "it has no upstream")
-    return GateVerdict(GateStatus.SATISFIED, "; ".join(verdict.words for verdict in verdicts))
+    return GateVerdict(GateStatus.SATISFIED, "; ".join(verdict.text for verdict in verdicts))
 
 
 def _of_gate(verdicts: Sequence[GateVerdict], need: int) -> GateVerdict:
@@ -133,7 +133,7 @@ def _of_gate(verdicts: Sequence[GateVerdict], need: int) -> GateVerdict:
     ordered = sorted(verdicts, key=lambda verdict: _BEST.index(verdict.status))
     last = ordered[min(need, len(verdicts)) - 1].status
     how = "any" if need == 1 else str(need)
-    return GateVerdict(last, f"{how} of {len(verdicts)}: {', '.join(verdict.words for verdict in verdicts)}")
+    return GateVerdict(last, f"{how} of {len(verdicts)}: {', '.join(verdict.text for verdict in verdicts)}")
 
 
 def _wanted(

@@ -131,7 +131,7 @@ class IncidentMatch:
     """True if it closes because it is green again, not because it is out of view."""
     awaits: tuple[tuple[str, date], ...] = ()
     """Service days that it made late: its cause is resolved, and it stays open until they are delivered."""
-    awaits_words: str = ""
+    awaits_text: str = ""
     superseded: list[RunFacts] = field(default_factory=list)
     """Runs that failed on its target while that was unreachable, and were superseded before it was seen again."""
     unrepaired: RunFacts | None = None
@@ -352,7 +352,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
         group = RootCause(incident.business_date, incident.failed_since, None, None, [], incident.root_check)
         known = index.estate.checks.get((incident.root_check, incident.business_date))
         if known is not None and known.last.state in ENOUGH:
-            return IncidentMatch(incident, group, close_reason=f"it passes: {known.last.words}", recovered=True)
+            return IncidentMatch(incident, group, close_reason=f"it passes: {known.last.text}", recovered=True)
         return IncidentMatch(incident, group, close_reason="no service waits for it")
     if incident.shared:
         return _shared_over(index, incident)

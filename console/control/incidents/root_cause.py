@@ -57,7 +57,7 @@ class RootCause:
     """All red runs, the root's own included."""
     check: str = ""
     """Name of the check that is the cause: then there is neither root nor target."""
-    words: str = ""
+    text: str = ""
     """Result of that check."""
     finding: Finding | None = None
     """Finding of the root, if that is the cause and nothing is red."""
@@ -428,7 +428,7 @@ def _evidence(index: EstateIndex, groups: Sequence[RootCause]) -> str:
     signature = _signature(index, first.root)
     where = f"on {len(systems)} systems" if len(systems) > 1 else f"of {next(iter(systems))}"
     within = format_duration(max(span, timedelta(seconds=1)).total_seconds())
-    text = signature.words if signature is not None else ""
+    text = signature.text if signature is not None else ""
     return f"{len({run.job_id for run in roots})} jobs {where} failed within {within} with the same message: {text}"
 
 

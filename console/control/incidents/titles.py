@@ -68,7 +68,7 @@ def cause_rule(match: IncidentMatch) -> str:
 def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     name, root, target = cause_name(index, match), match.to_repair, match.group.target
     if match.group.finding is not None:
-        return f"{name} {match.group.finding.rule.predicate}: {match.group.finding.words}"
+        return f"{name} {match.group.finding.rule.predicate}: {match.group.finding.text}"
     if target is not None and target.failing_since is not None:
         return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
     if match.group.shared and match.unrepaired is None:
@@ -80,8 +80,8 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}{_green_upstream(index, match, zone)}"
     if match.unrepaired is not None and index.is_stale(match.unrepaired):
         return f"{name} ran on bad data{_green_upstream(index, match, zone)}"
-    if match.group.words:
-        return clean_line(match.group.words, REASON_LIMIT)
+    if match.group.text:
+        return clean_line(match.group.text, REASON_LIMIT)
     return (match.incident.title if match.incident else "") or name
 
 
@@ -126,7 +126,7 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
         blamed = blamed_name(index, match)
         because = f" because of {blamed}" if blamed != name else ""
         return f"{name} did not finish in time{because} (no failed run)"
-    if match.group.words:
+    if match.group.text:
         return f"{name} does not pass"
     if match.group.shared and match.unrepaired is None:
         return f"many jobs blame one {identity_blame(match.group.shared)}"
@@ -181,10 +181,10 @@ def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
         return match.group.finding.with_source
     if target is not None and target.failing_since is not None:
         return one_line(target.error, REASON_LIMIT)
-    if match.group.words:
-        return clean_line(match.group.words, REASON_LIMIT)
+    if match.group.text:
+        return clean_line(match.group.text, REASON_LIMIT)
     if match.awaits:
-        return clean_line(match.awaits_words, REASON_LIMIT)
+        return clean_line(match.awaits_text, REASON_LIMIT)
     if match.group.evidence and match.unrepaired is None:
         return match.group.evidence
     if match.unrepaired is not None and not match.unrepaired.state.is_red and index.is_stale(match.unrepaired):

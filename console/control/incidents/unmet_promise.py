@@ -108,7 +108,7 @@ def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Seque
     if days_awaited:
         match.awaits = tuple(day.key for day in days_awaited)
         late = "; ".join(_late_text(index, day) for day in days_awaited)
-        match.awaits_words = f"{match.close_reason}; {late}"
+        match.awaits_text = f"{match.close_reason}; {late}"
         match.close_reason, match.recovered = "", False
 
 
@@ -225,7 +225,7 @@ def _causes(
         root = node.run if node is not None else None
         if root is None or root.business_date != day.business_date:
             root = placeholder_run(day.ends[0], "", day.business_date, since)
-        cause = RootCause(day.business_date, since, root, None, words=_text(index, day), lost_by=_lost_by(day))
+        cause = RootCause(day.business_date, since, root, None, text=_text(index, day), lost_by=_lost_by(day))
         cause = causes.setdefault(_end_of(day), cause)
         cause.awaits = (*cause.awaits, day.key)
         cause.explains += (abandoned[day.key],) if day.key in abandoned else ()
@@ -277,7 +277,7 @@ def failed_check_causes(index: EstateIndex, days: Sequence[ServiceForecast]) -> 
         for check in pending_checks(index, day):
             since = check.since or (day.deadline if index.now > day.deadline else None)
             if since is not None:
-                cause = RootCause(day.business_date, since, None, None, [], check.check, check.words)
+                cause = RootCause(day.business_date, since, None, None, [], check.check, check.text)
                 cause = causes.setdefault((check.check, day.business_date), cause)
                 cause.since = min(cause.since, since)
     return sorted(causes.values(), key=lambda group: (group.since, group.check))

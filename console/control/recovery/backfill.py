@@ -120,8 +120,8 @@ def _notes(
 def _why_none(job: JobFacts) -> str:
     if job.schedule.dialect == "none":
         return "no run of it is known on these dates, and without a schedule it is unknown what was due"
-    if (words := schedule_fault(job.schedule)) is not None:
-        return f"no run of it is known on these dates, and its schedule cannot be read: {words}"
+    if (text := schedule_fault(job.schedule)) is not None:
+        return f"no run of it is known on these dates, and its schedule cannot be read: {text}"
     if not job.schedule.expression.strip():
         return (
             "no run of it is known on these dates, and its source names only its next start: it is unknown what was due"

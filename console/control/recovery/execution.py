@@ -65,7 +65,7 @@ def needs_no_hold(plan: PlanProgress, step: StepProgress) -> str:
     if begun := _begun(plan, step):
         return begun
     if step.hold_reason == HoldReason.NOT_SENT_IN_TIME:
-        return f"too late: {step.action_words}"
+        return f"too late: {step.action_text}"
     if step.held_by:
         return f"it is held already by {step.held_by}"
     return "it is paused at its source" if step.is_paused else ""
@@ -176,13 +176,13 @@ def _finish(plan: PlanProgress, states: Mapping[int, str]) -> list[PlanMove]:
 
 def _end_of(plan: PlanProgress, step: StepProgress) -> EndStep | None:
     if step.action_state == "verified":
-        return EndStep(step, "verified", step.action_words)
+        return EndStep(step, "verified", step.action_text)
     if step.action_state in ENDED_BADLY:
         needless = why_obsolete(plan, step) or needs_no_hold(plan, step)
         if step.action_state == "refused" and needless:
             return EndStep(step, "verified", f"{needless}; nothing was sent")
-        words = step.action_words or "its action failed"
-        return EndStep(step, "failed", words if step.action_state == "failed" else f"{step.action_state}: {words}")
+        text = step.action_text or "its action failed"
+        return EndStep(step, "failed", text if step.action_state == "failed" else f"{step.action_state}: {text}")
     return None
 
 
@@ -200,8 +200,8 @@ def _move(
         return EndStep(step, "failed", f"ended {state}{' on stale data' if step.run.stale else ''}")
     if step.verb in HOLD_VERBS:
         return hold_move(plan, step, now, states) if step.verb == Verb.HOLD else release_move(plan, step)
-    if words := why_obsolete(plan, step):
-        return EndStep(step, "verified", words)
+    if text := why_obsolete(plan, step):
+        return EndStep(step, "verified", text)
     if _runs_already(plan, step) or _is_to_come(step):
         return None
     starters = _starters(plan, step)
@@ -291,6 +291,6 @@ def _stopped(plan: PlanProgress, red: list[EndStep], states: Mapping[int, str]) 
     held = left_held_text(plan)
     further = f"{held}; to go on: headway plan resume {plan.id} (requests failed steps again), or plan abort"
     if red:
-        return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words.rstrip('.')}{further}"
+        return f"step {red[0].step.place}, {red[0].step.job}: {red[0].text.rstrip('.')}{further}"
     step = next(one for one in plan.steps if states[one.place] == "failed")
     return f"step {step.place}, {step.job}, failed{further}"

@@ -72,9 +72,9 @@ def _clocks(
 def _unless_held(index: EstateIndex, day: ServiceForecast, save: SavedService) -> SavedService:
     """No plan saves what waits for a job that a person keeps back."""
     for node in day.unfinished() if save.saved is not False else ():
-        if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, node.at, index.now)):
+        if node.how in TO_COME and (text := held_start_reason(index.estate, node.job_id, node.at, index.now)):
             job = index.name(node.job_id)
-            return replace(save, saved=False, words=f"not by this plan: {job} is {words}", waits_for=job)
+            return replace(save, saved=False, text=f"not by this plan: {job} is {text}", waits_for=job)
     return save
 
 
@@ -82,14 +82,14 @@ def _save(index: EstateIndex, day: ServiceForecast, act_by: datetime | None) -> 
     name, business_date = day.service.name, day.business_date.isoformat()
     if index.now > day.deadline:
         shown = zoned_time(day.deadline, day.service.zone, index.now)
-        return SavedService(name, business_date, saved=False, words=f"its deadline {shown} has passed")
+        return SavedService(name, business_date, saved=False, text=f"its deadline {shown} has passed")
     if act_by is None:
-        return SavedService(name, business_date, saved=None, words="unknown: no estimate")
+        return SavedService(name, business_date, saved=None, text="unknown: no estimate")
     shown = zoned_time(act_by, day.service.zone, index.now)
     if index.now > act_by:
         chance = f", {format_risk(day.odds.late)}" if _may_be_saved(index, day) and day.odds is not None else ""
-        return SavedService(name, business_date, saved=False, words=f"its act-by {shown} has passed{chance}")
-    return SavedService(name, business_date, saved=True, words=f"act by {shown}")
+        return SavedService(name, business_date, saved=False, text=f"its act-by {shown} has passed{chance}")
+    return SavedService(name, business_date, saved=True, text=f"act by {shown}")
 
 
 def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> tuple[str, ...]:

@@ -58,8 +58,8 @@ def superseded_notes(
             shown = [local_time(run_time(run), job.zone, index.now) for run in others]
             which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
             by = zoned_time(run_time(instead[step]), job.zone, index.now)
-            words = f"{which}: superseded by the rerun of {by}"
-            lines.append(LeftOutRun(clean_line(job.name), others[-1].id or None, words))
+            text = f"{which}: superseded by the rerun of {by}"
+            lines.append(LeftOutRun(clean_line(job.name), others[-1].id or None, text))
     return lines
 
 
@@ -145,8 +145,8 @@ def needed_runs(
 def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node: ForecastNode) -> str:
     """Why a job that waits for a step is not a step itself; empty if it is not about to start. `held`: policies by
     job."""
-    if node.how in TO_COME and (words := held_start_reason(index.estate, node.job_id, node.at, index.now)):
-        return f"{words}: it does not start by itself; release it or run it"
+    if node.how in TO_COME and (text := held_start_reason(index.estate, node.job_id, node.at, index.now)):
+        return f"{text}: it does not start by itself; release it or run it"
     kept = held.get(node.job_id)
     if kept is not None and node.how in TO_COME:
         job = index.job(node.job_id)

@@ -77,11 +77,11 @@ def _of_service(service: ServiceFacts, order: list[int]) -> Iterator[ReviewGap]:
     if not service.runbook:
         yield ReviewGap(high, name, "runbook", "–", "the first step is unknown", f"{table} runbook")
     if not service.ready:
-        words = "delivered means that its jobs ended; their output is not checked"
-        yield ReviewGap("medium", name, "checks", "–", words, f"{table} ready")
+        text = "delivered means that its jobs ended; their output is not checked"
+        yield ReviewGap("medium", name, "checks", "–", text, f"{table} ready")
     if not service.calendar:
-        words = "no calendar set: a delivery is due on every date it runs"
-        yield ReviewGap("low", name, "calendar", "–", words, f"{table} calendar")
+        text = "no calendar set: a delivery is due on every date it runs"
+        yield ReviewGap("low", name, "calendar", "–", text, f"{table} calendar")
     if service.promise.slo is None:
         yield ReviewGap("low", name, "objective", "–", "no error budget is kept", f"{table} slo")
 
@@ -109,17 +109,17 @@ def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterato
         level = "medium" if red else "low"
         yield ReviewGap(level, name, "runbook", "–", f"{red} of {len(runs)} runs lately were red", f"{table} runbook")
     if job.rerun is Safety.ASK and job.kind != MANUAL_KIND:
-        words = "it is unknown whether running it twice is safe"
-        yield ReviewGap("medium" if red else "low", name, "rerun", "ask", words, f'{table} rerun = "safe" or "never"')
+        text = "it is unknown whether running it twice is safe"
+        yield ReviewGap("medium" if red else "low", name, "rerun", "ask", text, f'{table} rerun = "safe" or "never"')
     delivers = job.id in {index.graph.unit(terminal) for terminal in service.terminals}
     if delivers and not service.ready and job.kind != MANUAL_KIND and not _reports_output(index, job):
-        words = "its runs report neither rows nor bytes: partial output goes unnoticed"
+        text = "its runs report neither rows nor bytes: partial output goes unnoticed"
         yield ReviewGap(
-            "low", name, "output", "–", words, "rows or bytes in its runs' context, or a check of what it writes"
+            "low", name, "output", "–", text, "rows or bytes in its runs' context, or a check of what it writes"
         )
     if not index.graph.into(job.id) and has_no_clock(job):
-        words = "starts neither by a clock that is known nor after another job"
-        yield ReviewGap("medium", name, "inputs", "–", words, "add what it reads: [[dependencies]]")
+        text = "starts neither by a clock that is known nor after another job"
+        yield ReviewGap("medium", name, "inputs", "–", text, "add what it reads: [[dependencies]]")
 
 
 def _reports_output(index: EstateIndex, job: JobFacts) -> bool:
@@ -132,8 +132,8 @@ def _duration(index: EstateIndex, job: JobFacts, name: str, table: str) -> Itera
     declared = "–" if job.expected is None else format_duration(job.expected)
     if len(taken) < MIN_RUNS:
         if job.expected is None:
-            words = f"{len(taken)} of {MIN_RUNS} runs that an estimate needs: no forecast, no act-by"
-            yield ReviewGap("high", name, "duration", declared, words, f"{table} expected")
+            text = f"{len(taken)} of {MIN_RUNS} runs that an estimate needs: no forecast, no act-by"
+            yield ReviewGap("high", name, "duration", declared, text, f"{table} expected")
         return
     p50, p90 = quantile(taken, 0.5), quantile(taken, 0.9)
     observed = f"p50 {format_duration(p50)}, p90 {format_duration(p90)} ({len(taken)} runs)"
@@ -156,8 +156,8 @@ def _of_edge(index: EstateIndex, edge: DependencyEdge) -> Iterator[ReviewGap]:
     else:
         early = sum(not index.read_good(run, each) for run in runs for each in edge.reads[:1])
     if early:
-        words = f"{early} of {len(runs)} runs lately started before it was good"
-        yield ReviewGap("high", down, "order", f"after {up}", words, mend)
+        text = f"{early} of {len(runs)} runs lately started before it was good"
+        yield ReviewGap("high", down, "order", f"after {up}", text, mend)
     if not edge.native:
         yield from _buffer(index, edge, up, down, mend)
 
@@ -181,9 +181,9 @@ def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, mend: 
         else:
             is_history = known.source is EstimateKind.HISTORY
             rests = f"in nine of ten of {known.runs} runs" if is_history else "by its declared duration"
-        words = f"starts {apart} {up} is done ({rests})"
+        text = f"starts {apart} {up} is done ({rests})"
         yield ReviewGap(
-            "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", words, mend
+            "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", text, mend
         )
 
 

@@ -67,7 +67,7 @@ class RiskAlarm:
         return self.days >= self.budget
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """ "from 25 % risk on, until 30 days without a miss are known (12 so far: 2 live, 10 back-tested); then from
         10 %, as configured, or higher by its past"."""
         first, configured = f"from {format_percent(self.late)} risk on", format_percent(self.risk)

@@ -141,7 +141,7 @@ def timeliness_of(
         return (Timeliness.MET_LATE if late else Timeliness.MET), (Reason(text),)
     overdue = Reason(f"not delivered by {zoned_time(day.deadline, zone, index.now)}")
     if checks := pending_checks(index, day):
-        pending = tuple(Reason(check.words) for check in checks)
+        pending = tuple(Reason(check.text) for check in checks)
         if index.now > day.deadline:
             return Timeliness.BREACHED, (overdue, *pending)
         failing = any(check.since is not None for check in checks)

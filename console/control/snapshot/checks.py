@@ -52,7 +52,7 @@ def judged_readiness(
 def readiness_text(name: str, stretch: ResultSpan) -> str:
     """ "check supply-rows: 1,204 rows"."""
     unknown = "not measured: " if stretch.state is CheckState.ERROR else ""
-    return f"check {name}: {unknown}{stretch.words}"
+    return f"check {name}: {unknown}{stretch.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class PendingChecks:
     """A check that keeps a service day from being delivered."""
 
     check: str
-    words: str
+    text: str
     since: datetime | None
     """Since when it does not pass; None: no result since the jobs were done."""
 

@@ -40,7 +40,7 @@ class FailureSignature:
     blame: Blame
     named: str
     """ "db07:5432", "user etl"; empty if the text names nothing."""
-    words: str
+    text: str
     """The matching line, cleaned."""
 
 

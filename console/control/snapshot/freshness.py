@@ -146,7 +146,7 @@ class InputFreshness:
     """Since when it is as wanted: BEGINNING where nothing speaks against it, NEVER while it is not."""
     whole: datetime
     """Since when nothing partial is in it."""
-    words: str = ""
+    text: str = ""
     """The partial input."""
 
 
@@ -184,8 +184,8 @@ def gate_freshness(gate: UpstreamGate, found: Sequence[InputFreshness | None]) -
         return InputFreshness(BEGINNING, BEGINNING)
     good = sorted(each.good for each in there)[need - 1]
     whole = sorted(max(each.good, each.whole) for each in there)[need - 1]
-    words = next((each.words for each in there if each.words), "")
-    return InputFreshness(good, whole if words else BEGINNING, words)
+    text = next((each.text for each in there if each.text), "")
+    return InputFreshness(good, whole if text else BEGINNING, text)
 
 
 def _must_be_there(index: EstateRuns, read: UpstreamRead, read_point: ReadPoint) -> bool:
@@ -326,7 +326,7 @@ class FreshnessIndex:
             return UNREAD
         if self._is_plainly_good(run):
             return Freshness(run.ended_at, stale=False)
-        needed, whole_from, words = self._needs(run)
+        needed, whole_from, text = self._needs(run)
         ready = needed < NEVER
         clean = [span for span in success_spans(run) if ready and began_after(span[0], needed)]
         good_at = min((ended for _, ended in clean), default=None)
@@ -334,14 +334,14 @@ class FreshnessIndex:
             return Freshness(good_at, stale=False)
         stale = not clean and not (ready and began_after(run.started_at, needed))
         own = self._own_part(run) if run.state is RunState.PARTIAL or run.id in self._shrunk else ""
-        if not words and not own:
+        if not text and not own:
             return Freshness(good_at, stale)
-        partial = "" if began_after(run.started_at, whole_from) else words
+        partial = "" if began_after(run.started_at, whole_from) else text
         since = self._shrunk.get(run.id, BEGINNING)
         whole = [ended for began, ended in clean if began_after(began, whole_from) and ended > since]
         if run.state is RunState.PARTIAL:
             return Freshness(good_at, stale, partial, None, own)
-        return Freshness(good_at, stale, partial, min(whole, default=None), own or words)
+        return Freshness(good_at, stale, partial, min(whole, default=None), own or text)
 
     def _is_plainly_good(self, run: RunFacts) -> bool:
         """True for what nearly all runs are: one whole success, begun when all that it reads had long been good."""
@@ -429,12 +429,12 @@ _NOTHING = (BEGINNING, BEGINNING, "")
 
 
 def _joined(found: Iterable[InputFreshness], good: datetime = BEGINNING) -> tuple[datetime, datetime, str]:
-    whole, words = BEGINNING, ""
+    whole, text = BEGINNING, ""
     for each in found:
         good = max(good, each.good)
-        if each.words:
-            whole, words = max(whole, each.whole), words or each.words
-    return good, whole, words
+        if each.text:
+            whole, text = max(whole, each.whole), text or each.text
+    return good, whole, text
 
 
 def _as_stored(run: RunFacts) -> Freshness:

@@ -47,7 +47,7 @@ class Action(SQLModel, table=True):
     ended_us: int | None = big(default=None)
     native_ref: str = string()
     attempt_id: int | None = big(default=None)
-    words: str = string()
+    text: str = string()
     """The reply, or why it was refused."""
     next_us: int = big(default=0)
     looked_up: int = 0
@@ -74,7 +74,7 @@ class Plan(SQLModel, table=True):
     ended_us: int | None = big(default=None)
     at_once: int = 1
     """Most writes in flight per system."""
-    words: str = string()
+    text: str = string()
     """Why it is in this state."""
     changed_seq: int = big(default=0)
 
@@ -112,7 +112,7 @@ class PlanStep(SQLModel, table=True):
     state: str = string("planned")
     """planned, asked (its action exists), verified, failed, left_out, given_up (its plan ended first)."""
     action_key: str | None = Field(default=None, sa_type=Text)
-    words: str = string()
+    text: str = string()
     started_us: int | None = big(default=None)
     ended_us: int | None = big(default=None)
 

@@ -62,7 +62,7 @@ class Target(SQLModel, table=True):
     allowed: str = string()
     """Remaining requests; empty if its API has no limit."""
     skipped: int = 0
-    skipped_words: str = string("[]")
+    skipped_text: str = string("[]")
     """JSON: the last skipped records, cleaned."""
     warnings: str = string("[]")
     version: str = string()
@@ -147,7 +147,7 @@ class ScheduleRow(SQLModel, table=True):
     dialect: str = string()
     expression: str = string()
     zone: str = string()
-    words: str = string()
+    text: str = string()
     next_us: int | None = big(default=None)
     seen_us: int = big(default=0)
     accepted_us: int | None = big(default=None)
@@ -162,7 +162,7 @@ class Drift(SQLModel, table=True):
     job_id: int = Field(foreign_key="job.id")
     what: str = string()
     """ "gone", "schedule", "definition", "paused"."""
-    words: str = string()
+    text: str = string()
     seen_us: int = big()
     accepted_us: int | None = big(default=None)
     accepted_by: str = string()
@@ -335,7 +335,7 @@ class FindingRow(SQLModel, table=True):
     opened_us: int = big()
     closed_us: int | None = big(default=None)
     close_reason: str = string()
-    words: str = string()
+    text: str = string()
     evidence: str = string("{}")
     """JSON: seen, threshold, source."""
     severity: str = string("note")
@@ -363,5 +363,5 @@ class CheckResult(SQLModel, table=True):
     """JSON."""
     row_count: int | None = big(default=None)
     """None if not counted; bands are derived from these."""
-    words: str = string()
+    text: str = string()
     changed_seq: int = big(default=0)

@@ -99,7 +99,7 @@ class Event(SQLModel, table=True):
     id: int | None = big(default=None, primary_key=True)
     at_us: int = big()
     kind: str = string()
-    words: str = string()
+    text: str = string()
     incident_id: int | None = big(default=None)
     job_id: int | None = Field(default=None)
     system_id: int | None = Field(default=None)
@@ -157,7 +157,7 @@ class Delivery(SQLModel, table=True):
     id: int | None = big(default=None, primary_key=True)
     alert_id: int = big(foreign_key="alert.id")
     url_index: int = 0
-    url_words: str = string()
+    receiver: str = string()
     """Text of the reference ("env ONCALL_MAIL"), never the URL."""
     state: str = string("pending")
     tries: int = 0
@@ -180,7 +180,7 @@ class AlertTold(SQLModel, table=True):
     __tablename__: ClassVar[str] = "alert_told"
     incident_id: int = big(primary_key=True, foreign_key="incident.id")
     route: str = Field(primary_key=True, sa_type=Text)
-    words: str = Field(primary_key=True, sa_type=Text)
+    style: str = Field(primary_key=True, sa_type=Text)
     """ "technical", "business", "shadow"."""
     fingerprint: str = string()
     first_us: int = big()
@@ -200,7 +200,7 @@ class AlertHeld(SQLModel, table=True):
     id: int | None = big(default=None, primary_key=True)
     incident_id: int = big(foreign_key="incident.id")
     route: str = string()
-    words: str = string()
+    style: str = string()
     kind: str = string()
     """As of an alert."""
     stage: str = string()

@@ -74,7 +74,7 @@ def _expiry_reason(rules: ActingRules, action: ActionRow, now_us: int) -> str:
     limit = rules.valid_for_s
     if not limit or now_us - action.requested_us <= limit * 1_000_000:
         return ""
-    why = f" ({action.words})" if action.words else ""
+    why = f" ({action.text})" if action.text else ""
     return f"not sent within {format_duration(limit)}{why} and abandoned. Fix: request it again"
 
 

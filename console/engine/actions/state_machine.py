@@ -155,8 +155,8 @@ class ActionStateMachine:
                     failpoint("action.intent_committed")
                     outcome.step = self._sender.act(action, preview)
                     if self.step(fence, action.key, "sending", outcome.step):
-                        state, text = outcome.step.state, outcome.step.words
-                        log.info("action", key=action.key, job=action.job, state=state, words=text)
+                        state, text = outcome.step.state, outcome.step.text
+                        log.info("action", key=action.key, job=action.job, state=state, text=text)
         self._poll_now(action.target_id)
 
     def refuse(self, fence: int, key: str, why: str, notice: str = "") -> None:

@@ -261,12 +261,12 @@ class EngineClient:
         with self._queue.transaction(writes=False) as session:
             person = self._queue.person(session)
             rights = AccessRights(session)
-            subjects = dict.fromkeys(
+            requested = dict.fromkeys(
                 (action.verb.value, subjects.job_of_action(session, action.run_id, action.job_id))
                 for action in candidates
             )
             answer = all_granted(
-                rights.mode_refusal(job_id) or rights.may(person, verb, job_id) for verb, job_id in subjects
+                rights.mode_refusal(job_id) or rights.may(person, verb, job_id) for verb, job_id in requested
             )
         raise_if_refused(answer)
 

@@ -58,7 +58,7 @@ class EmergencyAccess:
             person, now = access.current_person(session, self._postgres), client.store_now_us(session)
             verb = "released natively" if done else "failed release natively"
             _, name = _job(session, mark)
-            detail = {"hold": mark.hold, "words": text}
+            detail = {"hold": mark.hold, "text": text}
             audit.append(session, now, person.name, request_origin(), verb, name, detail, "")
 
     def ask_restore(self) -> None:

@@ -46,7 +46,7 @@ class ProbeHandlers:
         text = "; ".join(f"{each['target']}: {each['error'] or each['version'] or 'answers'}" for each in results)
         by, origin = str(arguments["by"]), str(arguments.get("from", ""))
         with self._store.write(arguments["fence"]) as session:
-            audit.append(session, micros(self._clock.now()), by, origin, "probe", system, {"words": text})
+            audit.append(session, micros(self._clock.now()), by, origin, "probe", system, {"text": text})
         return {"targets": results}
 
     def _probe(self, place: ConnectorTarget, fence: int) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class CheckScheduler:
         result = self._run_check((name, business_date), is_awaited, int(arguments["fence"]))
         return {
             "check": name, "business_date": business_date.isoformat(), "state": result.verdict.state.value,
-            "words": result.verdict.words,
+            "text": result.verdict.text,
             "measured": json.loads(result.measured),
         }  # fmt: skip
 
@@ -227,7 +227,7 @@ class CheckScheduler:
         check = self._checks[name]
         past = rows.past_row_counts(self._store, name, business_date) if check.asks.band is not None else []
         verdict = judge_check(check, measured, past, business_date, now)
-        verdict = CheckVerdict(verdict.state, self._shown(verdict.words, len(verdict.words)))
+        verdict = CheckVerdict(verdict.state, self._shown(verdict.text, len(verdict.text)))
         fields = {name: value for name, value in asdict(measured).items() if value not in (None, (), False)}
         document = json.dumps(map_texts(fields, self._shown), default=str)
         return rows.CheckMeasurement(name, business_date, now, verdict, measured.rows, document)

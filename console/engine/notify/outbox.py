@@ -223,9 +223,9 @@ class Outbox:
         """The URL; None if it left the config (parked) or its secret is unavailable (postponed)."""
         urls = {url.text: url for url in self._routes[delivery.route].urls} if delivery.route in self._routes else {}
         by_index = dict(enumerate(urls.values()))
-        url = urls.get(delivery.url_words) if delivery.url_words else by_index.get(delivery.url_index)
+        url = urls.get(delivery.receiver) if delivery.receiver else by_index.get(delivery.url_index)
         if url is None:
-            text = routing_rows.stray_text(delivery.route, delivery.url_words)
+            text = routing_rows.stray_text(delivery.route, delivery.receiver)
             self._write(lambda: self._park(delivery, fence, text, SendResult(False)))
             return None
         try:
@@ -238,7 +238,7 @@ class Outbox:
     def _failed(self, delivery: rows.DueDelivery, fence: int, sent: SendResult) -> None:
         """Retries with backoff, or parks the delivery. A test is tried once."""
         refusals = delivery.refusals + 1 if sent.for_good else 0
-        error = clean_line(self._secrets.mask(sent.words), MESSAGE_LIMIT)
+        error = clean_line(self._secrets.mask(sent.reason), MESSAGE_LIMIT)
         age = timedelta(microseconds=self._now() - delivery.since_us)
         give_up = self._routes[delivery.route].give_up_after if delivery.route in self._routes else timedelta(0)
         retry = after_failure(delivery.tries + 1, refusals, age, give_up, random.random())

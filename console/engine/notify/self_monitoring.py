@@ -115,7 +115,7 @@ class SelfMonitor:
         route = channel.config.alerts.default_route
         made = real_now()
         title = _TITLES[key] if text else _RESOLVED[key]
-        log.error("reporting a problem of the engine", trouble=title, words=text, route=route)
+        log.error("reporting a problem of the engine", trouble=title, reason=text, route=route)
         if not route:
             return
         alert = _alert(route, key, title, text, channel.config.estate.name, made)
@@ -160,7 +160,7 @@ class SelfMonitor:
             tries += 1
             sent = self._send_once(channel, unrecorded, place)
             refusals = refusals + 1 if sent.for_good else 0
-            error = clean_line(channel.secrets.mask(sent.words), 300)
+            error = clean_line(channel.secrets.mask(sent.reason), 300)
             with unrecorded.lock:
                 lost = sent.arrived is None or (
                     place in unrecorded.outcomes and unrecorded.outcomes[place].maybe_arrived

@@ -36,7 +36,7 @@ class SendResult:
     """The result of a send: `arrived` is True, False (refused), or None if unknown."""
 
     arrived: bool | None
-    words: str = ""
+    reason: str = ""
     for_good: bool = False
     """The same message would be refused again (HTTP 400, SMTP 550), unlike by a server that is down or busy."""
 
@@ -64,8 +64,8 @@ class _AppriseLog(logging.Handler):
             said.lines.append(record.getMessage())
         elif record.levelno == logging.INFO:
             said.some_left = said.some_left or record.getMessage().startswith("Sent ")
-        elif (words := record.getMessage()).startswith(_SOCKET):
-            said.replies += _SMTP_REPLY.findall(words)
+        elif (reason := record.getMessage()).startswith(_SOCKET):
+            said.replies += _SMTP_REPLY.findall(reason)
 
     @contextmanager
     def listening(self) -> Iterator[_AppriseReplies]:
@@ -163,7 +163,7 @@ def _notify(plugin: Any, title: str, body: str, action: PageAction) -> SendResul
 def _result_of(said: _AppriseReplies) -> SendResult:
     """The result by apprise's messages. An HTTP status or SMTP reply is final; "connection error" after a connect is
     not, nor a refusal by one of several recipients: the others have it, so that a retry may be a duplicate."""
-    words = next((line for text in reversed(said.lines) for line in reversed(text.strip().splitlines()) if line), "")
+    reason = next((line for text in reversed(said.lines) for line in reversed(text.strip().splitlines()) if line), "")
     status = [int(code) for text in said.lines for code in _HTTP_STATUS.findall(text)]
     if not status and all(code >= 400 for code in said.answers):
         status = said.answers
@@ -171,9 +171,9 @@ def _result_of(said: _AppriseReplies) -> SendResult:
     for_good = bool(status or replies) and all(one in PERMANENT_STATUSES for one in status)
     for_good = for_good and all(code.startswith("5") for code, _ in replies)
     if replies and not status:
-        words = "; ".join(f"SMTP {code} {reply[2:-1]}" for code, reply in dict.fromkeys(replies))
+        reason = "; ".join(f"SMTP {code} {reply[2:-1]}" for code, reply in dict.fromkeys(replies))
     answered = bool(status or replies) and not said.some_left
-    return SendResult(False if answered else None, words or "the receiver gave no reason", for_good)
+    return SendResult(False if answered else None, reason or "the receiver gave no reason", for_good)
 
 
 def unencrypted_login(plugin: Any) -> str:

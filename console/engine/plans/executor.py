@@ -68,7 +68,7 @@ class PlanExecutor:
                 self._make(fence, plan, move)
         for number, why in unreadable.items():
             text = f"the stored plan cannot be read: {why}. Sent actions go on. Fix: propose a new plan for the rest"
-            log.error("plan abandoned", plan=number, words=text)
+            log.error("plan abandoned", plan=number, text=text)
             plans.abandon_plan(self._store, fence, number, text, self._clock.now(), self._audience)
 
     def _make(self, fence: int, plan: PlanProgress, move: PlanMove) -> None:
@@ -79,8 +79,8 @@ class PlanExecutor:
                 self._requested()
             failpoint("plan.after_step")
         elif isinstance(move, BeginWait):
-            plans.begin_wait(self._store, fence, move.step, move.until, move.words)
+            plans.begin_wait(self._store, fence, move.step, move.until, move.text)
         elif isinstance(move, EndStep):
             plans.end_step(self._store, fence, plan, move, now)
-        elif plans.move_plan(self._store, fence, plan, move.state, move.words, now, self._audience):
-            log.info("plan", plan=plan.id, state=move.state, words=move.words)
+        elif plans.move_plan(self._store, fence, plan, move.state, move.text, now, self._audience):
+            log.info("plan", plan=plan.id, state=move.state, text=move.text)

@@ -67,7 +67,7 @@ class PollingPause:
         if pause is not None and not lasts:
             targets.record_pause_end(self._store, pause, now, fence)
         if lasts != self._before:
-            self._log.info("polls are paused" if lasts else "polls go on", words=pause.text if pause else "")
+            self._log.info("polls are paused" if lasts else "polls go on", text=pause.text if pause else "")
         self._before = lasts
         if lasts:
             wake.wait(PAUSE_CHECK_SECONDS)
@@ -354,7 +354,7 @@ class TargetPoller:
         changes = match_inventory(known, inventory, self._doubted_hash, self._place.system.kind.kind)
         self._doubted_hash = inventory.hash if changes.doubted else ""
         if changes.doubted:
-            self._log.warning("inventory doubted", words=changes.doubted)
+            self._log.warning("inventory doubted", text=changes.doubted)
         self._inventory_faults = inventory_text(inventory, changes.doubted)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
         if changes.new or renames_jobs(known, changes):  # the others keep the names used in config

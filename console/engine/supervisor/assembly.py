@@ -102,9 +102,9 @@ class EngineAssembly:
             if text not in self._logged:
                 log.warning("config names a job that has another name by now", says=old, name=new)
         for end in synced.unknown_ends:
-            if end.words not in self._logged:
-                log.warning("a service waits for a job that does not exist", service=end.service, words=end.words)
-        self._logged = unmatched | renamed.keys() | {end.words for end in synced.unknown_ends}
+            if end.text not in self._logged:
+                log.warning("a service waits for a job that does not exist", service=end.service, text=end.text)
+        self._logged = unmatched | renamed.keys() | {end.text for end in synced.unknown_ends}
 
     def _jobs_changed(self, fence: int) -> None:
         self.sync_config(fence)

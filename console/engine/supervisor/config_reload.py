@@ -94,10 +94,10 @@ class ConfigWatcher:
         found = [(file, line_of(file.read_text("utf-8-sig"), key)) for file in config_files(self._path)]
         file, line = next(((file, line) for file, line in found if line), (self._path, None))
         was = f'"{self.config.estate.store}"' if isinstance(self.config.estate.store, str) else "another reference"
-        words = (
+        text = (
             f'was {was} when this engine started. Fix: restore it, or restart the engine ("headway engine stop" first).'
         )
-        return [ConfigFault(file, line, ".".join(key), words)]
+        return [ConfigFault(file, line, ".".join(key), text)]
 
     def _accept(self, config: Config) -> None:
         if self.trouble:
@@ -107,8 +107,8 @@ class ConfigWatcher:
             log.info("the config has changed", was=self.config.digest[:12], now=config.digest[:12])
             self.config = config
 
-    def _refuse(self, words: str) -> None:
-        told = clean_line(self._mask(f"the changed config is invalid, the previous one stays in use: {words}"))
+    def _refuse(self, text: str) -> None:
+        told = clean_line(self._mask(f"the changed config is invalid, the previous one stays in use: {text}"))
         if told != self.trouble.partition(" (since ")[0]:
             log.warning("the config cannot be used", error=told)
             self.trouble = f"{told} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)"

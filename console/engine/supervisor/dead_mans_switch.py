@@ -107,12 +107,12 @@ class DeadMansSwitch:
         self._health.set_ping_error(failed)
         self._log_once(failed)
 
-    def _log_once(self, words: str) -> None:
+    def _log_once(self, text: str) -> None:
         """Logs a problem once while it stays the same."""
-        if words == self._logged:
+        if text == self._logged:
             return
-        if words:
-            log.warning("no ping", error=words)
+        if text:
+            log.warning("no ping", error=text)
         else:
             log.info("the ping arrives again")
-        self._logged = words
+        self._logged = text

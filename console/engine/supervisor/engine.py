@@ -129,21 +129,21 @@ class Engine:
 
     def _store_trouble(self, error: StoreError) -> None:
         """Reports a store error once while it stays the same, and waits a little."""
-        words = self._parts.secrets.mask(str(error))
-        if words != self._last_trouble:
-            log.warning("the engine waits for its store", error=words)
-        self._last_trouble = words
-        self._own.report(self._parts, None, {STORE: words})
+        text = self._parts.secrets.mask(str(error))
+        if text != self._last_trouble:
+            log.warning("the engine waits for its store", error=text)
+        self._last_trouble = text
+        self._own.report(self._parts, None, {STORE: text})
         self._end.wait(STAND_BY_SECONDS)
 
     def _surprise(self, error: Exception) -> None:
         """Reports an unexpected error of the engine; everything is retried."""
-        words = self._in_words(error)
-        log.error("the engine failed and restarts", error=words, exc_info=error)
-        self._own.report(self._parts, None, {PARTS: words})
+        text = self._trouble_text(error)
+        log.error("the engine failed and restarts", error=text, exc_info=error)
+        self._own.report(self._parts, None, {PARTS: text})
         self._end.wait(STAND_BY_SECONDS)
 
-    def _in_words(self, error: Exception) -> str:
+    def _trouble_text(self, error: Exception) -> str:
         return clean_line(self._parts.secrets.mask(f"{type(error).__name__}: {error}"), MESSAGE_LIMIT)
 
     def _work_under(self, lease: HeldLease) -> None:
@@ -195,7 +195,7 @@ class Engine:
         self._good = self._parts
 
     def _go_back(self, good: EngineAssembly, digest: str, error: Exception) -> None:
-        why = f"the changed config is invalid, the previous one stays in use: {self._in_words(error)}"
+        why = f"the changed config is invalid, the previous one stays in use: {self._trouble_text(error)}"
         log.error("no parts can begin by this config", config=digest[:12], error=why, exc_info=error)
         self._refused = digest
         self._why_refused = f"{why} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z; change it, or restart the engine)"
@@ -257,8 +257,8 @@ class Engine:
 
     def _trouble(self, workers: WorkerSupervisor) -> str:
         config = self._configs.trouble_text() if self._configs is not None else ""
-        words = [config, self._why_refused * self._is_refused(), self._parts.trouble(workers.trouble())]
-        return "; ".join(filter(None, words))
+        text = [config, self._why_refused * self._is_refused(), self._parts.trouble(workers.trouble())]
+        return "; ".join(filter(None, text))
 
     def _finish(self, workers: WorkerSupervisor | None) -> None:
         now = time.monotonic()
@@ -278,8 +278,8 @@ def _persistent_troubles(workers: WorkerSupervisor, *troubles: str) -> dict[str,
     """Problems by the keys of SelfMonitor."""
     store, parts = workers.keeps_breaking()
     outbox = parts.pop("outbox", "")
-    others = "; ".join([*(f"{name} {words}" for name, words in sorted(parts.items())), *filter(None, troubles)])
-    return {key: words for key, words in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if words}
+    others = "; ".join([*(f"{name} {text}" for name, text in sorted(parts.items())), *filter(None, troubles)])
+    return {key: text for key, text in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if text}
 
 
 def stop_on_signals(engine: Engine, configs: ConfigWatcher | None = None) -> None:

@@ -75,8 +75,8 @@ class EngineHealth:
         """Each problem with its start, kept stable: a text that changes would be written each time."""
         with self._lock:
             now = datetime.now(UTC)
-            for words in since.keys() - found.keys():
-                del since[words]
-            for words, seconds in found.items():
-                since.setdefault(words, f"{now - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}Z")
-            return [f"{words} since {at}" for words, at in sorted(since.items())]
+            for text in since.keys() - found.keys():
+                del since[text]
+            for text, seconds in found.items():
+                since.setdefault(text, f"{now - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}Z")
+            return [f"{text} since {at}" for text, at in sorted(since.items())]

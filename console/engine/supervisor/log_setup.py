@@ -64,15 +64,15 @@ def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "in
     _log_uncaught_exceptions()
 
 
-def _masked(value: Any, words: Callable[[str], str]) -> Any:
-    """The value as JSON, every text in it passed through `words`."""
+def _masked(value: Any, text: Callable[[str], str]) -> Any:
+    """The value as JSON, every text in it passed through `text`."""
     if isinstance(value, str):
-        return words(value)
+        return text(value)
     if isinstance(value, Mapping):
-        return {str(key): _masked(each, words) for key, each in value.items()}
+        return {str(key): _masked(each, text) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_masked(each, words) for each in value]
-    return value if value is None or isinstance(value, bool | int | float) else words(repr(value))
+        return [_masked(each, text) for each in value]
+    return value if value is None or isinstance(value, bool | int | float) else text(repr(value))
 
 
 def _log_uncaught_exceptions() -> None:

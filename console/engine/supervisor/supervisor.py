@@ -87,8 +87,8 @@ class WorkerSupervisor:
         self.trouble()
         with self._lock:
             lasting = {name: failure for name, failure in self._often.items() if name in self._broken}
-        store = next((words for words, by_store in lasting.values() if by_store), "")
-        return store, {name: words for name, (words, by_store) in lasting.items() if not by_store}
+        store = next((text for text, by_store in lasting.values() if by_store), "")
+        return store, {name: text for name, (text, by_store) in lasting.items() if not by_store}
 
     def join(self, until: float) -> list[str]:
         """Waits for all threads until `time.monotonic` reaches `until`; the names of those left."""
@@ -117,18 +117,18 @@ class WorkerSupervisor:
         """Records and logs a failure, once while it stays the same; an unavailable store is logged without a
         traceback."""
         reason = clean_line(self._secrets.mask(str(error).partition("\n")[0]), MESSAGE_LIMIT)
-        words = reason if isinstance(error, StoreError) else f"broke: {type(error).__name__}: {reason}"
+        text = reason if isinstance(error, StoreError) else f"broke: {type(error).__name__}: {reason}"
         with self._lock:
             if failures >= BREAKS_TO_REPORT:
-                self._often[name] = (words, isinstance(error, StoreError))
+                self._often[name] = (text, isinstance(error, StoreError))
             else:
                 self._often.pop(name, None)
-            self._broken[name] = (time.monotonic(), f"{words} (last at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)")
-        if words != logged and isinstance(error, StoreError):
-            log.warning("part waits for the store", part=name, error=words)
-        elif words != logged:
-            log.error("part broke, starting it again", part=name, error=words, exc_info=error)
-        return words
+            self._broken[name] = (time.monotonic(), f"{text} (last at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)")
+        if text != logged and isinstance(error, StoreError):
+            log.warning("part waits for the store", part=name, error=text)
+        elif text != logged:
+            log.error("part broke, starting it again", part=name, error=text, exc_info=error)
+        return text
 
     def _pause(self, seconds: float, part: Worker) -> None:
         until = time.monotonic() + seconds

@@ -88,7 +88,7 @@ def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
         ).fetchall()
     size = copy.stat().st_size
     seen = instant(newest) if newest else None
-    return CopySummary(size, jobs, runs, verdict.rows, verdict.head, seen, "" if verdict.bad is None else verdict.words)
+    return CopySummary(size, jobs, runs, verdict.rows, verdict.head, seen, "" if verdict.bad is None else verdict.text)
 
 
 def restore(
@@ -122,12 +122,12 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
         (micros(now) // 1_000,),
     )
     connection.execute(
-        "UPDATE action SET state = 'failed', ended_us = ?, words = 'restored from a copy before it was sent, as far as"
+        "UPDATE action SET state = 'failed', ended_us = ?, text = 'restored from a copy before it was sent, as far as"
         " the copy knows. Check the scheduler, then request it again.' WHERE state = 'requested'",
         (micros(now),),
     )
     connection.execute("UPDATE action SET state = 'unknown', next_us = 0 WHERE state IN ('sending', 'sent')")
-    connection.execute("UPDATE plan SET state = 'paused', words = 'restored from a copy' WHERE state = 'running'")
+    connection.execute("UPDATE plan SET state = 'paused', text = 'restored from a copy' WHERE state = 'running'")
     connection.execute(
         "UPDATE delivery SET wire_us = COALESCE(wire_us, ?), repeats = repeats + 1, state = 'pending'"
         " WHERE state IN ('pending', 'claimed')",
@@ -155,8 +155,8 @@ def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
     if schema < FIRST_SCHEMA:
         raise StoreUnusable(development_text(f"{copy}", schema))
     if schema < SCHEMA:
-        words = f"{copy} has schema {schema}; this Headway's is {SCHEMA}"
-        raise StoreUnusable(f"{words}. Migrate it first: headway --store {copy} engine, and end that engine")
+        text = f"{copy} has schema {schema}; this Headway's is {SCHEMA}"
+        raise StoreUnusable(f"{text}. Migrate it first: headway --store {copy} engine, and end that engine")
 
 
 def _move_aside(store: Path, now: datetime) -> Path:

@@ -31,11 +31,11 @@ _JOBS = (
     " FROM job j JOIN target t ON t.id = j.target_id WHERE j.target_id = ? ORDER BY j.id"
 )
 _SCHEDULES = (
-    "SELECT s.job_id, s.dialect, s.expression, s.zone, s.words, s.next_us, s.accepted_us"
+    "SELECT s.job_id, s.dialect, s.expression, s.zone, s.text, s.next_us, s.accepted_us"
     " FROM schedule s JOIN job j ON j.id = s.job_id WHERE j.target_id = ? ORDER BY s.id"
 )
 _DRIFT = (
-    "SELECT d.job_id, d.what, d.words FROM drift d JOIN job j ON j.id = d.job_id"
+    "SELECT d.job_id, d.what, d.text FROM drift d JOIN job j ON j.id = d.job_id"
     " WHERE j.target_id = ? AND d.accepted_us IS NULL AND d.ended_us IS NULL"
 )
 
@@ -48,7 +48,7 @@ def known_jobs(store: Database, target_id: int) -> list[KnownJob]:
             versions[row.job_id].append(row)
         drift: dict[int, dict[str, str]] = defaultdict(dict)
         for row in session.rows(_DRIFT, (target_id,)):
-            drift[row.job_id][row.what] = row.words
+            drift[row.job_id][row.what] = row.text
         rows = session.rows(_JOBS, (target_id,))
     return [_known_job(row, versions[row.id], drift.get(row.id, {})) for row in rows if row.id in versions]
 
@@ -67,7 +67,7 @@ def _known_job(row: Row, versions: Sequence[Row], drift: Mapping[str, str]) -> K
         gone_since=optional_instant(row.gone_since_us),
         parent_id=row.parent_id,
         open_drift=frozenset(drift),
-        drift_words=drift,
+        drift_texts=drift,
         definition=row.definition,
         unwatched=bool(row.unwatched),
         pool=(row.pool, row.slots),
@@ -76,7 +76,7 @@ def _known_job(row: Row, versions: Sequence[Row], drift: Mapping[str, str]) -> K
 
 
 def _schedule(row: Row) -> Schedule:
-    return Schedule(row.dialect, row.expression, row.zone, row.words, optional_instant(row.next_us))
+    return Schedule(row.dialect, row.expression, row.zone, row.text, optional_instant(row.next_us))
 
 
 MAX_TITLE = 300
@@ -179,7 +179,7 @@ def write_inventory(
 def add_versions(
     session: WriteSession, schedules: Iterable[tuple[int, Schedule]], now_us: int, accepted_by: str | None
 ) -> None:
-    columns = ("job_id", "dialect", "expression", "zone", "words", "next_us", "seen_us", "accepted_us", "accepted_by")
+    columns = ("job_id", "dialect", "expression", "zone", "text", "next_us", "seen_us", "accepted_us", "accepted_by")
     accepted_us = None if accepted_by is None else now_us
     rows = [
         (
@@ -209,7 +209,7 @@ class _InventoryWriter:
             "UPDATE job SET gone_since_us = COALESCE(gone_since_us, ?), changed_seq = ? WHERE id = ?",
             [(self._now_us, self._seq, one.job_id) for one in changes.gone],
         )
-        self._drift([(one.job_id, DetectedDrift("gone", one.words)) for one in changes.gone])
+        self._drift([(one.job_id, DetectedDrift("gone", one.text)) for one in changes.gone])
         self._session.many(
             "UPDATE job SET unwatched = TRUE, changed_seq = ? WHERE id = ?",
             [(self._seq, job_id) for job_id in changes.unwatched],
@@ -340,13 +340,13 @@ class _InventoryWriter:
             if one.dialect == "none" and not one.is_unread
         ]
         self._session.many(f"UPDATE schedule SET next_us = ? {newest}", instants)  # noqa: S608  (our own names)
-        self._session.many(f"UPDATE schedule SET words = ?, next_us = ? {newest}", texts)  # noqa: S608
+        self._session.many(f"UPDATE schedule SET text = ?, next_us = ? {newest}", texts)  # noqa: S608
 
     def _drift(self, detected: Sequence[tuple[int, DetectedDrift]]) -> None:
         """Adds a row and an event for new drift. Open drift with another text ends: a person accepts the one they
         have seen, by the row's number."""
         query = (
-            "SELECT d.job_id, d.what, d.words, d.id FROM {keys} JOIN drift d ON d.job_id = k.a"
+            "SELECT d.job_id, d.what, d.text, d.id FROM {keys} JOIN drift d ON d.job_id = k.a"
             " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL"
         )
         rows = self._session.by_keys(query, sorted({job_id for job_id, _ in detected}))
@@ -354,13 +354,13 @@ class _InventoryWriter:
         new: list[tuple[int, str, str]] = []
         ended: list[tuple[int, int]] = []
         for job_id, drift in detected:
-            text, before = clean(drift.words, MAX_WORDS), known.get((job_id, drift.what))
-            if before is None or drift.again or before.words != text:
+            text, before = clean(drift.text, MAX_WORDS), known.get((job_id, drift.what))
+            if before is None or drift.again or before.text != text:
                 new.append((job_id, drift.what, text))
                 ended += [(self._now_us, before.id)] if before is not None else []
         self._session.many("UPDATE drift SET ended_us = ? WHERE id = ?", ended)
         self._session.many(
-            "INSERT INTO drift (job_id, what, words, seen_us, accepted_by) VALUES (?, ?, ?, ?, '')",
+            "INSERT INTO drift (job_id, what, text, seen_us, accepted_by) VALUES (?, ?, ?, ?, '')",
             [(*row, self._now_us) for row in new],
         )
         query = "SELECT k.a, j.name FROM {keys} JOIN job j ON j.id = k.a"

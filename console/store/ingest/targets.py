@@ -28,7 +28,7 @@ SAMPLE_BEGINS = 20
 BOOT_US = 120_000_000
 """A boot time computed from uptime varies less than this between replies."""
 _NAMES = (
-    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.skipped_words"
+    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.skipped_text"
     " FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
 
@@ -62,8 +62,8 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
     if skipped := [*batch.skipped, *refused]:
         texts = [f"{record.where}: {record.reason} {record.sample}".rstrip() for record in skipped]
         session.rows(
-            "UPDATE target SET skipped = skipped + ?, skipped_words = ? WHERE id = ?",
-            (_new_skipped(skipped, json.loads(target.skipped_words)), _shown_texts(texts), target_id),
+            "UPDATE target SET skipped = skipped + ?, skipped_text = ? WHERE id = ?",
+            (_new_skipped(skipped, json.loads(target.skipped_text)), _shown_texts(texts), target_id),
         )
     if target.failing_since_us is not None:
         record_event(session, now_us, "back", f"{clean_line(name)} answers again", system_id=target.system_id)
@@ -195,7 +195,7 @@ def accepted_schedules(store: Database, target_id: int) -> Mapping[str, Schedule
     """Source id of each job of the target -> its accepted schedule; dialect "none" without one."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT j.source_id, s.dialect, s.expression, s.zone, s.words, s.next_us FROM job j LEFT JOIN schedule s"
+            "SELECT j.source_id, s.dialect, s.expression, s.zone, s.text, s.next_us FROM job j LEFT JOIN schedule s"
             " ON s.id = (SELECT max(v.id) FROM schedule v WHERE v.job_id = j.id AND v.accepted_us IS NOT NULL)"
             " WHERE j.target_id = ?",
             (target_id,),
@@ -204,7 +204,7 @@ def accepted_schedules(store: Database, target_id: int) -> Mapping[str, Schedule
     for row in rows:
         schedule = Schedule("none")
         if row.dialect:
-            expression, text = decode_name(row.expression), decode_name(row.words)
+            expression, text = decode_name(row.expression), decode_name(row.text)
             schedule = Schedule(row.dialect, expression, row.zone, text, optional_instant(row.next_us))
         schedules[decode_name(row.source_id)] = schedule
     return schedules

@@ -15,7 +15,7 @@ MAX_ACTIONS = 500
 _SELECT_ACTIONS = (
     "SELECT a.key, a.verb, j.name AS job, a.job_id, y.name AS system, a.run_id, r.period_key, a.incident_id, s.plan_id"
     " AS plan, a.state, a.origin, a.requested_by, a.requested_from, a.requested_us, a.why, a.needs_approval,"
-    " a.approved_by, a.approved_us, a.sent_us, a.ended_us, a.words, a.preview, s.preview AS step_preview, a.native_ref,"
+    " a.approved_by, a.approved_us, a.sent_us, a.ended_us, a.text, a.preview, s.preview AS step_preview, a.native_ref,"
     " a.parameters, t.run_id AS proof_run_id, t.number, t.state AS proof_state, t.evidence, t.native_state,"
     " t.started_us, t.ended_us AS proof_ended_us, t.exit_code, t.message FROM action a JOIN job j ON j.id = a.job_id"
     " JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id = a.run_id LEFT JOIN plan_step s ON s.action_key ="
@@ -30,7 +30,7 @@ _HISTORY_MARGIN_US = 60_000_000
 
 _LIST = (
     "SELECT a.key, a.verb, j.name AS job, a.job_id, a.run_id, a.incident_id, a.state, a.requested_by, a.requested_us,"
-    " a.sent_us, a.ended_us, a.words, a.preview FROM action a JOIN job j ON j.id = a.job_id"
+    " a.sent_us, a.ended_us, a.text, a.preview FROM action a JOIN job j ON j.id = a.job_id"
 )
 
 
@@ -106,5 +106,5 @@ def _history_entry(row: Row) -> ActionHistoryEntry:
         detail = json_object(row.detail)
     except ValueError:  # not written by Headway; `headway audit verify` names the row
         detail = {}
-    texts = (row.actor, row.origin, row.verb, str(detail.get("refused") or detail.get("words") or ""))
+    texts = (row.actor, row.origin, row.verb, str(detail.get("refused") or detail.get("text") or ""))
     return ActionHistoryEntry(instant(row.at_us), *map(clean_line, texts))

@@ -49,7 +49,7 @@ class ApprovalView:
     until: datetime
     """Approved later, it is not sent."""
     system: str = ""
-    words: str = ""
+    text: str = ""
     """The preview's summary."""
     scope: str = ""
     period: str = ""
@@ -72,7 +72,7 @@ class ApprovalView:
         """With the preview's texts."""
         summary, sends, notes = preview_parts(preview)
         scope, touches = str(preview.get("scope", "")), tuple(map(str, preview.get("affected", ())))
-        return replace(self, words=summary, scope=scope, touches=touches, sends=sends, notes=notes)
+        return replace(self, text=summary, scope=scope, touches=touches, sends=sends, notes=notes)
 
     @property
     def details(self) -> list[tuple[str, str]]:
@@ -80,7 +80,7 @@ class ApprovalView:
         given = ", ".join(f"{name} {value}" for name, value in self.parameters.items() if name != "why")
         by = self.requested_by if self.plan is None else f"{self.requested_by}, in plan {self.plan}"
         unknown = "requested from its scheduler right before sending"
-        rows = [("by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.words)]
+        rows = [("by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.text)]
         rows += [("scope", self.scope), ("period", self.period), ("given", given)]
         periods = approvals.format_periods([*self.periods])
         rows += [
@@ -128,7 +128,7 @@ class AuditQueries(ContextQueries):
         verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, noted, head)
         if verdict.rows == 0 and verdict.bad is None and self.link.rows(_AUDITED):
             text = "the audit log is empty, and the store holds what people requested: all rows were removed"
-            verdict = replace(verdict, bad=1, words=text)
+            verdict = replace(verdict, bad=1, text=text)
         return replace(verdict, missing_triggers=self.link.triggers_missing())
 
     def audit_head(self) -> str:

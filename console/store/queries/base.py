@@ -184,6 +184,6 @@ def stored_preview(row: Row) -> dict[str, Any]:
 
 def preview_parts(preview: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Summary, native calls and notes of a preview."""
-    summary = str(preview.get("summary") or preview.get("words") or "")  # "words" in rows of older versions
+    summary = str(preview.get("summary") or "")
     notes = (preview.get("refused"), preview.get("overlap"), *preview.get("notes", ()))
     return summary, tuple(map(str, preview.get("native_calls", ()))), tuple(str(note) for note in notes if note)

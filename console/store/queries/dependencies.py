@@ -68,14 +68,12 @@ def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[Upstream
 def check_results(link: ReadConnection, check: str, business_date: str) -> CheckHistory | None:
     """Results of a check for that date; None without any."""
     rows = link.rows(
-        "SELECT state, since_us, at_us, words FROM check_result WHERE name = ? AND business_date = ? ORDER BY id",
+        "SELECT state, since_us, at_us, text FROM check_result WHERE name = ? AND business_date = ? ORDER BY id",
         (check, business_date),
     )
     if not rows:
         return None
-    spans = [
-        ResultSpan(CheckState(state), instant(since), instant(until), words) for state, since, until, words in rows
-    ]
+    spans = [ResultSpan(CheckState(state), instant(since), instant(until), text) for state, since, until, text in rows]
     return CheckHistory(check, date.fromisoformat(business_date), tuple(spans))
 
 

@@ -34,7 +34,7 @@ _STOPPED = (
 """Stopped plans that still need a person: not if their incident is closed or has a newer plan; without an incident, not
 once the failed runs succeeded, nor after STOPPED_LASTS."""
 _DRIFT = (
-    "SELECT d.id, j.name AS job, d.what, d.words, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"
+    "SELECT d.id, j.name AS job, d.what, d.text, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"
     " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL{watched} ORDER BY d.seen_us DESC, d.id DESC"
 )
 
@@ -127,7 +127,7 @@ class EstateQueries(ContextQueries):
         )
         rows = self.link.rows(
             "SELECT t.id, s.name AS system, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
-            " t.skew_s, t.zone, t.poll_ms, s.poll_every_s, t.skipped, t.skipped_words AS skipped_reasons,"
+            " t.skew_s, t.zone, t.poll_ms, s.poll_every_s, t.skipped, t.skipped_text AS skipped_reasons,"
             " t.warnings, t.version, t.rights,"
             " s.capabilities, s.missing, t.lost_since_us, t.lost_until_us, t.last_try_us, t.failures, t.seen_until_us,"
             " t.inventory_us, t.booted_us, t.requests, t.requests_minute, t.allowed FROM target t JOIN system s ON s.id"
@@ -153,8 +153,8 @@ class EstateQueries(ContextQueries):
         from console.domain.incident import EventView
 
         rows = self.link.rows(
-            "SELECT at_us, kind, words, actor FROM event WHERE at_us >= ? AND kind IN ('shadow', 'hold')"
-            " AND words LIKE 'would have %' ORDER BY id DESC",
+            "SELECT at_us, kind, text, actor FROM event WHERE at_us >= ? AND kind IN ('shadow', 'hold')"
+            " AND text LIKE 'would have %' ORDER BY id DESC",
             (micros(since),),
         )
         [audited] = self.link.rows(

@@ -14,7 +14,7 @@ MAX_FINDINGS = 200
 
 _FINDING = (
     "SELECT f.id, f.rule, f.severity, j.name AS job, f.job_id, f.period_key, f.run_id, f.since_us, f.opened_us,"
-    " f.closed_us, f.close_reason, f.words, f.evidence FROM finding f JOIN job j ON j.id = f.job_id"
+    " f.closed_us, f.close_reason, f.text, f.evidence FROM finding f JOIN job j ON j.id = f.job_id"
 )
 
 

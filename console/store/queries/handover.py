@@ -97,7 +97,7 @@ class HandoverQueries(ContextQueries):
     def _notes(self, since_us: int) -> tuple[NoteView, ...]:
         marks = ", ".join("?" * len(_BY_PEOPLE))
         rows = self.link.rows(
-            f"SELECT at_us, incident_id, kind, words, actor FROM event WHERE incident_id IS NOT NULL AND at_us >= ?"
+            f"SELECT at_us, incident_id, kind, text, actor FROM event WHERE incident_id IS NOT NULL AND at_us >= ?"
             f" AND kind IN ({marks}) ORDER BY id",
             (since_us, *_BY_PEOPLE),
         )

@@ -61,12 +61,12 @@ _ROOT_FAILURE = (
 )
 
 SELECT_DELIVERIES = (
-    "SELECT a.incident_id, a.route, a.kind, d.url_words AS receiver, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
-    " (SELECT max(g.sent_us) FROM delivery g WHERE g.alert_id = a.digest_id AND g.url_words = d.url_words)) AS sent_us,"
+    "SELECT a.incident_id, a.route, a.kind, d.receiver, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
+    " (SELECT max(g.sent_us) FROM delivery g WHERE g.alert_id = a.digest_id AND g.receiver = d.receiver)) AS sent_us,"
     " d.error, a.made_us"
 )
 SELECT_SUPPRESSIONS = (
-    "SELECT incident_id, route, words, kind, stage, why, since_us, until_us, ended_us, ended_why FROM alert_held"
+    "SELECT incident_id, route, style, kind, stage, why, since_us, until_us, ended_us, ended_why FROM alert_held"
 )
 
 MAX_CLOSED = 200
@@ -77,11 +77,11 @@ _ROWS = (
     " i.closed_us,"
     " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS services, (SELECT"
     " count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS affected_runs,"
-    " i.root_run_id, COALESCE(j.name, t.words, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
+    " i.root_run_id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
     " i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT min(s.tier)"
     " FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier FROM incident i"
     " LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id) LEFT JOIN"
-    " (SELECT t.id, s.name || '/' || t.name AS words FROM target t"
+    " (SELECT t.id, s.name || '/' || t.name AS text FROM target t"
     " JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT"
     " max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
 )
@@ -122,7 +122,7 @@ class IncidentQueries(ContextQueries):
         repairs = [_repair(row, error) for row in self.link.rows(_BEFORE, (incident_id, MAX_REPAIRS))]
         notes: dict[int | None, str] = dict(
             self.link.by_keys(
-                "SELECT e.incident_id, e.words FROM {keys} JOIN event e ON e.incident_id = k.a WHERE e.kind = 'note'"
+                "SELECT e.incident_id, e.text FROM {keys} JOIN event e ON e.incident_id = k.a WHERE e.kind = 'note'"
                 " ORDER BY e.id",
                 [repair.incident_id for repair in repairs if repair.incident_id is not None],
             )
@@ -147,7 +147,7 @@ class IncidentQueries(ContextQueries):
             visible = run_visibility(member.state, member.evidence, member.target_id, stale)
             members.append(_member(member, visible.state, visible.evidence))
         events = self.link.rows(
-            "SELECT at_us, kind, words, actor FROM event WHERE incident_id = ? ORDER BY id", (incident_id,)
+            "SELECT at_us, kind, text, actor FROM event WHERE incident_id = ? ORDER BY id", (incident_id,)
         )
         deliveries = self.link.rows(
             f"{SELECT_DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"

@@ -73,7 +73,7 @@ _ROW = (
     "SELECT j.id, j.name, s.name AS system, s.kind, l.state, COALESCE(r.evidence, 'native') AS evidence,"
     " r.native_state, COALESCE(r.timeliness, 'no_estimate') AS timeliness, r.business_date, r.id AS run_id,"
     " r.started_us,"
-    " r.ended_us, p.sort_us AS planned_us, c.words AS schedule, c.next_us AS source_next_us, j.owner,"
+    " r.ended_us, p.sort_us AS planned_us, c.text AS schedule, c.next_us AS source_next_us, j.owner,"
     " j.paused_since_us, CASE WHEN c.id IS NOT NULL OR j.gone_since_us < (SELECT g.inventory_us FROM target g WHERE"
     " g.id = j.target_id) THEN j.gone_since_us END AS gone_us, j.parent_id, r.stale_read, COALESCE(r.attempts, 0) AS"
     " attempts, j.target_id, h.state AS hold, h.held_by, h.until_us AS held_until_us FROM {keys} JOIN job j ON j.id ="
@@ -189,7 +189,7 @@ class JobQueries(ContextQueries):
                 where.append(f"{'NOT ' * out}({joined})")
                 values.extend(bound)
 
-        add("j.name", map(like_pattern, wanted.words))
+        add("j.name", map(like_pattern, wanted.terms))
         add("j.name", map(fuzzy_pattern, wanted.fuzzy))
         add("j.name", map(like_pattern, wanted.without), any_of=True, out=True)
         for names, out in ((wanted.systems, False), (wanted.not_systems, True)):
@@ -297,7 +297,7 @@ class JobQueries(ContextQueries):
             (job_id, micros(self.store.now()), MAX_COMING),
         )
         drift = self.link.rows(
-            "SELECT id, what, words, seen_us FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL"
+            "SELECT id, what, text, seen_us FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL"
             " ORDER BY id",
             (job_id,),
         )

@@ -13,14 +13,14 @@ from console.store.row_values import from_row
 # ruff: noqa: S608  (only our own names; every value is bound)
 MAX_PLANS = 200
 _PLANS = (
-    "SELECT id, key, kind, title, incident_id, state, requested_by, requested_us, ended_us, why, words, at_once"
+    "SELECT id, key, kind, title, incident_id, state, requested_by, requested_us, ended_us, why, text, at_once"
     " FROM plan"
 )
 _OPEN = "('running', 'paused', 'stopped')"
 _STEPS = (
     "SELECT s.place, s.verb, j.name AS job, s.job_id, COALESCE(s.run_id, r.id) AS run_id, s.period_key, s.after,"
-    " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.words <>"
-    " '' THEN s.words ELSE a.words END AS words, s.started_us, s.ended_us, y.name AS system, r.state AS run_state, CASE"
+    " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.text <>"
+    " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state, CASE"
     " WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id AND"
     " o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE WHEN"
     f" s.state = 'planned' THEN {OTHER_HOLD} END AS beside FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT"

@@ -60,7 +60,7 @@ class WarningQueries(ContextQueries):
         known = {job.job for job in unknown}
         return [
             *(f"dependency cycle: {' → '.join(path)}. None of them counts; remove one." for path in cycles),
-            *(f"{job.service}: {job.words}" for job in unknown),
+            *(f"{job.service}: {job.text}" for job in unknown),
             *self.unmatched([name for name in names if name not in known]),
             *parse_renamed(self.store.meta(RENAMED_KEY)),
             *self.dependency_faults(),

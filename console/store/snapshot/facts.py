@@ -33,7 +33,7 @@ from console.store.snapshot import interning
 
 SELECT_JOBS = (
     "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone AS"
-    " schedule_zone, c.words, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof,"
+    " schedule_zone, c.text, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof,"
     " j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held, j.calendar,"
     " j.budget_s, j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j JOIN system s ON s.id ="
     " j.system_id JOIN target t ON t.id = j.target_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x"
@@ -49,7 +49,7 @@ RUN_COLUMNS = (
 MAX_TAIL = 1500
 """Length of a log tail in decisions."""
 SELECT_DRIFT = (
-    "SELECT job_id, what, words, seen_us FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
+    "SELECT job_id, what, text, seen_us FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
 )
 _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 
@@ -64,7 +64,7 @@ def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
         kind=intern(row.kind),
         target_id=interning.shared_number(row.target_id),
         parent_id=None if row.parent_id is None else interning.shared_number(row.parent_id),
-        schedule=interning.shared_schedule(row.dialect, row.expression, row.schedule_zone, row.words, row.next_us)
+        schedule=interning.shared_schedule(row.dialect, row.expression, row.schedule_zone, row.text, row.next_us)
         if row.dialect
         else _NONE,
         accepted_at=None if row.accepted_us is None else interning.shared_instant(row.accepted_us),
@@ -286,10 +286,10 @@ SELECT_HOLDS = (
     " h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
     " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
-    " w.parameters AS awaits, p.state AS place_state, p.words AS place_words, p.ended_us AS place_ended_us,"
-    " p.sent_us AS place_sent_us, p.origin AS place_origin, r.state AS release_state, r.words AS release_words,"
+    " w.parameters AS awaits, p.state AS place_state, p.text AS place_text, p.ended_us AS place_ended_us,"
+    " p.sent_us AS place_sent_us, p.origin AS place_origin, r.state AS release_state, r.text AS release_text,"
     " r.ended_us AS release_ended_us, r.origin"
-    " AS release_origin, s.state AS start_state, s.words AS start_words, s.ended_us AS start_ended_us, s.origin AS"
+    " AS release_origin, s.state AS start_state, s.text AS start_text, s.ended_us AS start_ended_us, s.origin AS"
     " start_origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT"
     f" JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
 )
@@ -325,11 +325,11 @@ def hold_facts(row: Row) -> HoldFacts:
 
 
 def _action(row: Row, of: str) -> HoldActionFacts | None:
-    state, words, ended_us, origin = (getattr(row, f"{of}_{name}") for name in ("state", "words", "ended_us", "origin"))
+    state, text, ended_us, origin = (getattr(row, f"{of}_{name}") for name in ("state", "text", "ended_us", "origin"))
     if state is None:
         return None
     sent_at = optional_instant(row.place_sent_us) if of == "place" else None
-    return HoldActionFacts(state, words, optional_instant(ended_us), is_unsent(state, words), origin, sent_at)
+    return HoldActionFacts(state, text, optional_instant(ended_us), is_unsent(state, text), origin, sent_at)
 
 
 _SENT_ACTIONS = (

@@ -245,7 +245,7 @@ def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
     last = good[0]
     since = last.started_us if last.started_us is not None else last.ended_us
     drift = session.rows(
-        "SELECT seen_us, what, words FROM drift WHERE job_id = ? AND seen_us >= ? ORDER BY id DESC LIMIT ?",
+        "SELECT seen_us, what, text FROM drift WHERE job_id = ? AND seen_us >= ? ORDER BY id DESC LIMIT ?",
         (run.job_id, since, MAX_DRIFTS),
     )
     accepted = session.rows(
@@ -257,7 +257,7 @@ def _last_good_run(session: Session, run_id: int) -> LastGoodRun | None:
         good_at=instant(last.ended_us),
         context=parse_object(run.context or "{}"),
         good_context=parse_object(last.context or "{}"),
-        drift=tuple((instant(row.seen_us), row.what, row.words) for row in drift),
+        drift=tuple((instant(row.seen_us), row.what, row.text) for row in drift),
         accepted=tuple((instant(row.accepted_us), row.accepted_by, row.expression) for row in accepted),
         booted_at=optional_instant(run.booted_us),
         target=clean_line(f"{run.system}/{decode_name(run.target)}"),

@@ -38,8 +38,8 @@ shared_number = lru_cache(maxsize=65536)(int)
 
 
 @lru_cache(maxsize=65536)
-def shared_schedule(dialect: str, expression: str, zone: str, words: str, next_us: int | None) -> Schedule:
-    return Schedule(intern(dialect), expression, intern(zone), words, optional_instant(next_us))
+def shared_schedule(dialect: str, expression: str, zone: str, text: str, next_us: int | None) -> Schedule:
+    return Schedule(intern(dialect), expression, intern(zone), text, optional_instant(next_us))
 
 
 @lru_cache(maxsize=4096)

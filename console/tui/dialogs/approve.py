@@ -67,7 +67,7 @@ class ApprovalConfirmation(Confirmation):
     def begin(self) -> None:
         """Without a stored preview the scheduler is queried for one first."""
         self._show()
-        if self.approval.words:
+        if self.approval.text:
             self._offer()
         else:
             self.box.say("asking its scheduler for a preview…")

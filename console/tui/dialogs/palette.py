@@ -341,7 +341,7 @@ class JumpChoices(ChoiceSource):
             job_filter = parse_filter(text, self.box.board.now())
         except FilterError:
             return
-        job_filter = job_filter._replace(words=(), fuzzy=(*job_filter.fuzzy, *job_filter.words))
+        job_filter = job_filter._replace(terms=(), fuzzy=(*job_filter.fuzzy, *job_filter.terms))
         query = f"jobs {text}"
         self._awaited = {query, *(self._awaited & {"places"})}  # answers to earlier text are dropped
         self.box.board.ask_for(

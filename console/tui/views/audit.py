@@ -37,7 +37,7 @@ LABEL_CELLS = 12
 
 
 def outcome_text(row: AuditRow) -> str:
-    return str(row.detail.get("refused") or row.detail.get("words") or row.why or "")
+    return str(row.detail.get("refused") or row.detail.get("text") or row.why or "")
 
 
 def is_failure(row: AuditRow) -> bool:
@@ -67,7 +67,7 @@ def verdict_segments(verdict: ChainVerdict | None, rows: int, key: str = "v") ->
     if verdict is None:
         return [(f"  chain not verified ({rows:,} rows): {key}", "dim")] if rows else []
     if verdict.bad is not None:
-        return [(f"  BROKEN at row {verdict.bad}: {verdict.words}", "bad")]
+        return [(f"  BROKEN at row {verdict.bad}: {verdict.text}", "bad")]
     if verdict.missing_triggers:
         return [("  chain intact, but no longer append-only: headway audit verify", "bad")]
     return [("  chain intact", "ok")]

@@ -72,7 +72,7 @@ def _failed_upstream(reads: Queries, view: RunView) -> str:
     verdict = judge_gate(gate, reads.estate.engine().alive, reads.now(), reads.declared())
     if verdict.status is not GateStatus.RED:
         return ""
-    return f"{name} {view.row.business_date} has an upstream that is not good: {verdict.words}"
+    return f"{name} {view.row.business_date} has an upstream that is not good: {verdict.text}"
 
 
 def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:

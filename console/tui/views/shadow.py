@@ -25,7 +25,7 @@ def shadow_lines(
     events: Sequence[EventView], refused: int, modes: Modes, period: str, ctx: RenderContext
 ) -> SegmentLines:
     lines: SegmentLines = [*_mode_text(modes), [], [(f"WOULD HAVE, in the last {period}", "key")]]
-    kinds = Counter(" ".join(event.words.split()[2:3]) for event in events)
+    kinds = Counter(" ".join(event.text.split()[2:3]) for event in events)
     lines += [[(f"{number:>6,}  ", "strong"), (kind, "plain")] for kind, number in kinds.most_common()]
     if refused:
         lines.append([(f"{refused:>6,}  ", "strong"), ("sent actions that people requested", "plain")])
@@ -36,7 +36,7 @@ def shadow_lines(
         prefix = f"  the latest {MAX_EVENTS:,} of" if len(events) > MAX_EVENTS else " "
         lines += [[], [("EVENTS", "key"), (f"{prefix} {counted(len(events), 'time')}, newest first", "dim")]]
     for event in events[:MAX_EVENTS]:
-        lines.append([(f"{ctx.day(event.at):>9}  ", "dim"), (event.words, "plain")])
+        lines.append([(f"{ctx.day(event.at):>9}  ", "dim"), (event.text, "plain")])
     return lines
 
 

@@ -131,7 +131,7 @@ def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContex
         lines += [[], head, *_each_line(view.skipped_reasons, "plain")]
     if drift:
         lines += [[], [("DRIFT", "key"), (f"  {counted(len(drift), 'job')} drifted", "dim")]]
-        lines += [[(f"  {entry.job}  ", "plain"), (entry.words or entry.what, "dim")] for entry in drift[:DRIFTS]]
+        lines += [[(f"  {entry.job}  ", "plain"), (entry.text or entry.what, "dim")] for entry in drift[:DRIFTS]]
     return lines
 
 

@@ -28,7 +28,7 @@ def words(clock: str, *runs: RunFacts, of: JobFacts = LATE, **more: Any) -> dict
     known = replace(estate(of, runs=runs, targets=[seen]), history={of.id: KNOWN}, **more)
     due = expect_runs(known, at(clock))
     index = EstateIndex(known, at(clock), due.runs, due.withdrawn)
-    return {one.rule: one.words for one in current_findings(index).findings}
+    return {one.rule: one.text for one in current_findings(index).findings}
 
 
 RUNNING = run(1, LATE, "23:50", RunState.RUNNING)

@@ -428,7 +428,7 @@ def test_who_is_called_by_both_kinds_of_routes_hears_what_broke_in_whatever_orde
     told(one, "03:12")
     said(one, notified={number: each[::order] for number, each in one.estate.notifications.notified.items()})
     found = [each for found in one.look("03:27").incidents for each in found.notices if each.route == "boss"]
-    assert ["technical"] == [each.words for each in found]
+    assert ["technical"] == [each.style for each in found]
 
 
 def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_lapses() -> None:
@@ -740,7 +740,7 @@ def test_what_was_told_in_business_words_goes_on_too_and_to_each_route_once() ->
     assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
     assert ("escalated", "boss") not in told(one, "03:26")
     assert [("escalated", "boss")] == [each for each in told(one, "03:27") if each[0] == "escalated"]
-    assert {"business"} == {each.words for each in only(one).notices}
+    assert {"business"} == {each.style for each in only(one).notices}
     assert ("escalated", "boss") not in told(one, "03:50")
 
 
@@ -902,7 +902,7 @@ def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_techn
     one = night(notify=("oncall",))
     fails(one)
     one.look("03:12")
-    assert [("oncall", "technical")] == [(each.route, each.words) for each in only(one).notices]
+    assert [("oncall", "technical")] == [(each.route, each.style) for each in only(one).notices]
     assert "Daily (tier 2), due" in only(one).notices[0].body
 
 
@@ -918,7 +918,7 @@ def test_a_route_may_choose_the_words_it_is_told_in() -> None:
     fails(one)
     one.look("03:12")
     assert [("oncall", "technical"), ("supply", "technical")] == [
-        (each.route, each.words) for each in only(one).notices
+        (each.route, each.style) for each in only(one).notices
     ]
 
 

@@ -51,12 +51,12 @@ def test_the_root_causes_routes_are_told_what_broke_and_the_services_what_that_m
 ) -> None:
     root = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=of_job)
     incident = told(root, services=[service("daily", "06:30", LOAD, notify=of_service)])
-    assert expected == [(each.route, each.words) for each in incident.notices]
+    assert expected == [(each.route, each.style) for each in incident.notices]
 
 
 def test_without_a_route_for_the_root_and_a_default_the_services_are_told_what_broke() -> None:
     incident = told(services=[service("daily", "06:30", LOAD, notify=("finance",))], settings=EvaluationSettings())
-    assert [("finance", "technical")] == [(each.route, each.words) for each in incident.notices]
+    assert [("finance", "technical")] == [(each.route, each.style) for each in incident.notices]
 
 
 def test_without_any_route_nobody_is_told_and_the_incident_stands() -> None:

@@ -45,7 +45,7 @@ def weeks(counts: list[int], business_date: date = NIGHT) -> list[PastRowCount]:
 
 def verdict(measured: Measurement, past: list[PastRowCount] | None = None, **asks: Any) -> tuple[CheckState, str]:
     found = judge_check(check(**asks), measured, past or [], NIGHT, at("06:00"))
-    return found.state, found.words
+    return found.state, found.text
 
 
 def test_a_count_far_below_its_weekdays_band_says_how_far_and_on_what_the_band_rests() -> None:
@@ -207,7 +207,7 @@ def failing(since: str, until: str, state: CheckState = CheckState.FAILED) -> Re
 
 def test_a_check_that_passed_lately_is_ready_since_it_passed() -> None:
     found = readiness(world(passing("05:00", "05:55")), "supply-rows", NIGHT, at("06:00"))
-    assert (found.passes, found.words, found.at) == (True, "check supply-rows: 3,120 rows", at("05:00"))
+    assert (found.passes, found.text, found.at) == (True, "check supply-rows: 3,120 rows", at("05:00"))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_check_that_passed_lately_is_ready_since_it_passed() -> None:
 )
 def test_what_is_not_proved_now_is_no_condition_met(estate: Estate, text: str) -> None:
     found = readiness(estate, "supply-rows", NIGHT, at("06:00"))
-    assert (found.passes, found.words) == (False, text)
+    assert (found.passes, found.text) == (False, text)
 
 
 def test_what_passed_on_another_date_says_nothing_of_this_one() -> None:
@@ -241,7 +241,7 @@ def test_a_look_before_the_jobs_were_done_proves_nothing() -> None:
     estate = world(passing("04:00", "05:29"))
     assert proved_at(estate, "supply-rows", NIGHT, at("05:30")) is None
     [one] = pending_checks_of(estate, ["supply-rows"], NIGHT, at("05:30"))
-    assert (one.words, one.since) == ("check supply-rows: not run since its jobs were done", None)
+    assert (one.text, one.since) == ("check supply-rows: not run since its jobs were done", None)
 
 
 def test_what_failed_first_is_delivered_when_it_passes() -> None:
@@ -256,7 +256,7 @@ def test_what_was_proved_once_stays_delivered() -> None:
 
 def test_a_failing_check_keeps_the_day_waiting_since_its_jobs_were_done() -> None:
     [one] = pending_checks_of(world(failing("03:00", "05:40")), ["supply-rows"], NIGHT, at("05:30"))
-    assert (one.check, one.words, one.since) == (
+    assert (one.check, one.text, one.since) == (
         "supply-rows", "check supply-rows: 12 rows, fewer than 100", at("05:30"),
     )  # fmt: skip
 

@@ -103,7 +103,7 @@ def test_the_walk_through_a_long_day_of_a_full_pool_reads_each_of_its_runs_a_few
             for number in range(2000)]  # fmt: skip
     found = FullPools(replace(estate(A, *clerks, runs=runs), declared=LIC), {A.id: runs}, at("22:00"))
     waits = [found.put_off(each, GraceEnd(at("12:10") + timedelta(seconds=each.id))) for each in clerks]
-    assert all("lic had a free slot at" in each.words for each in waits)
+    assert all("lic had a free slot at" in each.text for each in waits)
     assert count < 10 * len(clerks) * len(runs)
 
 

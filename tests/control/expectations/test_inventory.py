@@ -93,14 +93,14 @@ def test_a_job_never_seen_is_new() -> None:
 def test_a_vanished_line_is_gone_in_a_complete_inventory_only() -> None:
     for kind, words in (("cron", "crontab line gone"), ("sql", "gone from its source"), ("prefect", "deployment gone")):
         changes = match_inventory([A, B], inventory(found(A)), kind=kind)
-        assert [(2, words)] == [(each.job_id, each.words) for each in changes.gone]
+        assert [(2, words)] == [(each.job_id, each.text) for each in changes.gone]
     partial = match_inventory([A, B], inventory(found(A), complete=False))
     assert ((), False) == (partial.gone, partial.complete)
 
 
 def test_a_vanished_task_is_told_as_a_task() -> None:
     task = known(2, "dag.publish", parent_id=1, accepted=Schedule("none"), seen=Schedule("none"))
-    assert ["task gone"] == [each.words for each in match_inventory([task], inventory()).gone]
+    assert ["task gone"] == [each.text for each in match_inventory([task], inventory()).gone]
 
 
 def test_a_job_that_was_gone_already_is_not_gone_again() -> None:
@@ -148,7 +148,7 @@ def test_a_clock_that_only_words_tell_is_drift_when_it_comes_or_goes(
 ) -> None:
     one = replace(A, accepted=before, seen=before)
     change = only_change(match_inventory([one], inventory(found(one, schedule=after))))
-    assert [drift] * bool(drift) == [each.words for each in change.drift]
+    assert [drift] * bool(drift) == [each.text for each in change.drift]
     told = replace(one, accepted=after, seen=after, open_drift=frozenset({"schedule"}))
     later = replace(after, next_at=at("05:00"))
     assert [()] == [each.ended for each in match_inventory([told], inventory(found(told, schedule=later))).changed]

@@ -104,7 +104,7 @@ def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
     root = actionable_reason(found)
     assert root is not None
     assert ("failed", "headway rerun etl-hosts/db07:extract", 2) == (root.kind, root.act, root.depth)
-    assert root.words == "is failed for 2026-11-19: no space left"
+    assert root.text == "is failed for 2026-11-19: no space left"
     assert 'observed 2026-11-20 03:21 UTC, native state "exit 1", evidence native' in root.evidence
 
 
@@ -126,7 +126,7 @@ def test_a_hold_says_who_keeps_it_back_since_when_for_what() -> None:
     )
     first = chain(LOAD, night(run(1, EXTRACT, "03:10"), holds=(hold,)))[0]
     assert ("hold", at("03:30"), at("08:00"), "mara") == (first.kind, first.since, first.until, first.by)
-    assert "held by mara: the disk is swapped (hold headway-2)" == first.words
+    assert "held by mara: the disk is swapped (hold headway-2)" == first.text
     assert "headway hold release warehouse/load" == first.act
 
 
@@ -155,13 +155,13 @@ def test_a_target_that_does_not_answer_comes_first_and_explains_the_rest() -> No
         found[0].since,
         found[0].evidence,
     )
-    assert "etl-hosts/db07 does not answer, so its status is unknown: connection refused" == found[0].words
+    assert "etl-hosts/db07 does not answer, so its status is unknown: connection refused" == found[0].text
 
 
 def test_a_target_that_answers_with_a_fault_is_not_said_to_be_silent() -> None:
     failing = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="(500)", error_kind="failing")
     found = chain(EXTRACT, night(targets=[failing, *HOSTS[1:]]))
-    assert "etl-hosts/db07 answers with a fault, so its status is unknown: (500)" == found[0].words
+    assert "etl-hosts/db07 answers with a fault, so its status is unknown: (500)" == found[0].text
 
 
 def test_no_clock_starts_a_job_that_is_gone() -> None:
@@ -180,21 +180,21 @@ def test_no_clock_starts_a_job_that_is_gone() -> None:
 def test_what_its_scheduler_says_it_waits_for_is_told_in_its_word(reason: str, kind: str, text: str) -> None:
     queued = run(2, LOAD, "04:00", RunState.QUEUED, reason=reason, native_state="queued", started_at=None)
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), queued))
-    assert (kind, text) == (found[0].kind, found[0].words)
+    assert (kind, text) == (found[0].kind, found[0].text)
 
 
 def test_a_slot_of_a_pool_that_is_known_is_named_with_who_has_it() -> None:
     declared = Declared(pools=(DeclaredPool("etl_pool", ("etl-hosts/*", "warehouse/*"), 2),))
     queued = run(2, LOAD, "04:00", RunState.QUEUED, reason="slot", native_state="queued", started_at=None)
     runs = [run(1, EXTRACT, "03:10", RunState.RUNNING), run(3, MART, "03:20", RunState.RUNNING)]
-    words = chain(LOAD, night(*runs, queued, declared=declared))[0].words
+    words = chain(LOAD, night(*runs, queued, declared=declared))[0].text
     assert words.endswith("it waits for a slot of etl_pool: 1 of 2 used by etl-hosts/db07:extract"), words
 
 
 def test_a_running_job_says_for_how_long_and_how_long_it_takes() -> None:
     running = run(2, LOAD, "04:00", RunState.RUNNING)
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), running, durations={2: (600.0,) * 20}))
-    assert "is running for 30m; it takes 10m, at most 10m; history (20 runs)" == found[0].words
+    assert "is running for 30m; it takes 10m, at most 10m; history (20 runs)" == found[0].text
 
 
 def test_a_late_start_names_the_upstream_that_was_good_too_late() -> None:
@@ -202,8 +202,7 @@ def test_a_late_start_names_the_upstream_that_was_good_too_late() -> None:
     begun = run(2, LOAD, "04:00", RunState.RUNNING, started_at=at("04:11"), first_started_at=at("04:11"))
     found = chain(LOAD, night(late, begun))
     assert (
-        "began 11m after it was due 2026-11-20 04:00 UTC: etl-hosts/db07:extract was good at 04:10 UTC"
-        == found[1].words
+        "began 11m after it was due 2026-11-20 04:00 UTC: etl-hosts/db07:extract was good at 04:10 UTC" == found[1].text
     )
 
 
@@ -211,7 +210,7 @@ def test_a_job_by_the_clock_says_when_it_is_due() -> None:
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), run(2, LOAD, "04:00")), "05:00")
     assert [("load", "done"), ("load", "clock")] == kinds(found)
     assert ("its clock starts it next 2026-11-21 04:00 UTC (daily at 04:00 UTC)", at("04:00", 1)) == (
-        found[1].words,
+        found[1].text,
         found[1].until,
     )
 
@@ -221,7 +220,7 @@ def test_a_day_that_does_not_count_is_told_with_its_calendar() -> None:
     later = replace(LOAD, calendar="own")
     found = chain(LOAD, night(jobs=(EXTRACT, later, MART), declared=Declared(calendars=(closed,))), "05:00")
     assert "calendar" == found[0].kind
-    assert "no run is expected 2026-11-21 04:00 UTC: 2026-11-20 in calendar own is named closed" == found[0].words
+    assert "no run is expected 2026-11-21 04:00 UTC: 2026-11-20 in calendar own is named closed" == found[0].text
     assert at("04:00", 2) == found[0].until
 
 
@@ -254,7 +253,7 @@ def test_a_missed_run_says_since_when_it_was_due() -> None:
     found = chain(EXTRACT, night(), "04:30")
     assert ("missed", "was due 2026-11-20 03:10 UTC: nothing in the log by 03:15 UTC") == (
         found[0].kind,
-        found[0].words,
+        found[0].text,
     )
 
 
@@ -262,7 +261,7 @@ def test_what_is_only_observed_is_read_and_not_waited_for() -> None:
     failed = run(1, EXTRACT, "03:10", RunState.FAILED)
     found = chain(LOAD, night(failed, feeds=(OBSERVED,)), "03:50")
     told = next(each for each in found if each.kind == "upstream")
-    assert "reads etl-hosts/db07:extract, which is not good yet; it does not wait for it (mode observe)" == told.words
+    assert "reads etl-hosts/db07:extract, which is not good yet; it does not wait for it (mode observe)" == told.text
 
 
 def test_an_approval_that_is_waited_for_comes_first() -> None:
@@ -282,7 +281,7 @@ def test_upstreams_that_wait_for_each_other_end_the_walk() -> None:
 
 def test_a_job_that_nothing_starts_says_so() -> None:
     found = chain(MART, night(feeds=()))
-    assert ("event", "nothing starts it by the clock (no schedule)") == (found[0].kind, found[0].words)
+    assert ("event", "nothing starts it by the clock (no schedule)") == (found[0].kind, found[0].text)
     assert None is actionable_reason(found)
 
 
@@ -290,7 +289,7 @@ def test_a_gone_job_says_what_became_of_it() -> None:
     gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone", schedule=Schedule("none"))
     found = chain(EXTRACT, night(jobs=(gone, LOAD, MART)))
     assert ("gone", "line gone", "headway system drift accept etl-hosts/db07:extract") == (
-        found[0].kind, found[0].words, found[0].act,
+        found[0].kind, found[0].text, found[0].act,
     )  # fmt: skip
 
 
@@ -298,4 +297,4 @@ def test_a_maintenance_is_told_with_its_end() -> None:
     patches = MaintenanceWindow("kernel patches", jobs=("warehouse/*",), since=at("03:00"), until=at("06:00"))
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
     assert ("maintenance", at("06:00")) == (found[0].kind, found[0].until)
-    assert "in maintenance until 06:00 UTC: kernel patches" == found[0].words
+    assert "in maintenance until 06:00 UTC: kernel patches" == found[0].text

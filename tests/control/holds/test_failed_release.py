@@ -27,9 +27,9 @@ class Telling(Stage):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[str] = []
-        self.words = NO_RIGHT
+        self.text = NO_RIGHT
         self.mended = False
-        self.reply = lambda action: None if self.mended or action.verb is not Verb.RELEASE else self.words
+        self.reply = lambda action: None if self.mended or action.verb is not Verb.RELEASE else self.text
 
     def _keep_hold(self, one: HoldDecision) -> None:
         self.told += [one.attention_reason] if one.attention_reason else []
@@ -50,7 +50,7 @@ def refused_from(clock: str) -> Telling:
 @pytest.mark.parametrize("text", [NO_RIGHT, "not sent: no route to host"])
 def test_a_release_that_is_refused_or_fails_is_told_once_for_its_hold(text: str) -> None:
     stage = refused_from("04:10")
-    stage.words = text
+    stage.text = text
     stage.until("04:12")
     assert [text] == stage.told
     stage.until("08:00")
@@ -150,7 +150,7 @@ def test_an_upstream_that_is_red_again_is_what_it_waits_for_and_is_told_once() -
 
 def test_what_a_freeze_stopped_calls_nobody() -> None:
     stage = refused_from("04:10")
-    stage.words = "not sent: alice froze it"
+    stage.text = "not sent: alice froze it"
     stage.latency = timedelta(seconds=30)
     stage.until("04:10")
     stage.freeze(Modes(frozen=SwitchState("on", "alice")))

@@ -48,7 +48,7 @@ def test_a_date_on_which_a_known_schedule_has_no_instant_is_good() -> None:
 @pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
 def test_nobody_can_tell_of_a_date_before_the_schedule_was_known(business_date: str, clock: ScheduleView) -> None:
     assert GateStatus.UNKNOWN == standing(business_date, clock)
-    assert "before its schedule was known" in told(business_date, clock).words
+    assert "before its schedule was known" in told(business_date, clock).text
 
 
 def test_what_is_due_on_that_date_is_waited_for() -> None:

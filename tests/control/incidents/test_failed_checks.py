@@ -79,14 +79,14 @@ def test_a_failing_check_is_a_root_cause_and_is_told_once() -> None:
     assert (AlertKind.OPENED, True) == (notice.kind, "Where:         table supply.rows\n" in notice.body)
     assert "12 rows" not in notice.plain_title + notice.plain_body
     assert (day.timeliness, day.cause, day.data_state) == (Timeliness.AT_RISK, "check supply-rows", "failed")
-    looked(ledger, failed("03:22", "03:27")._replace(words="13 rows, fewer than 100"))
+    looked(ledger, failed("03:22", "03:27")._replace(text="13 rows, fewer than 100"))
     ledger.look("03:28")
     assert () == ledger.incident().notices
 
 
 def test_a_check_that_cannot_be_measured_keeps_it_back_too() -> None:
     ledger = night()
-    looked(ledger, failed("03:22", "03:22")._replace(state=CheckState.ERROR, words="dwh: no answer within 30 s"))
+    looked(ledger, failed("03:22", "03:22")._replace(state=CheckState.ERROR, text="dwh: no answer within 30 s"))
     ledger.look("03:23")
     assert "check supply-rows: not measured: dwh: no answer within 30 s" == ledger.incident().title
 

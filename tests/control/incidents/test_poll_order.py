@@ -64,7 +64,7 @@ class Told:
     """Every word that left, by incident and route."""
 
     def __init__(self) -> None:
-        self.words: dict[tuple[str, str, str], list[AlertKind]] = defaultdict(list)
+        self.style: dict[tuple[str, str, str], list[AlertKind]] = defaultdict(list)
         self.merged: set[str] = set()
         self._keys: dict[int, str] = {}
 
@@ -72,7 +72,7 @@ class Told:
         for one in ledger.decisions.incidents:
             self.merged |= {self._keys[each] for each in one.merges}
             for notice in one.notices:
-                self.words[one.key, notice.route, notice.words].append(notice.kind)
+                self.style[one.key, notice.route, notice.style].append(notice.kind)
         self._keys |= {one.id: one.key for one in ledger.estate.incidents}
 
     def is_in_order(self) -> bool:
@@ -80,19 +80,19 @@ class Told:
         return all(
             kinds.count(AlertKind.OPENED) <= 1 and kinds.count(AlertKind.RECOVERED) <= 1
             and AlertKind.OPENED not in kinds[1:] and AlertKind.RECOVERED not in kinds[:-1]
-            for kinds in self.words.values()
+            for kinds in self.style.values()
         )  # fmt: skip
 
     def heard(self, key: str) -> bool:
-        return any(key == one for one, _, words in self.words if words == "technical")
+        return any(key == one for one, _, words in self.style if words == "technical")
 
     def waits_for_the_end(self) -> list[tuple[str, str, str]]:
         """Who was told that it began, and of no end. What was merged ends with the whole; whoever waits for a service
         hears its end from the last of what made it late."""
-        ended = {who for who, kinds in self.words.items() if AlertKind.RECOVERED in kinds}
+        ended = {who for who, kinds in self.style.items() if AlertKind.RECOVERED in kinds}
         delivered = {route for _, route, words in ended if words == "business"}
         return [
-            who for who in self.words.keys() - ended
+            who for who in self.style.keys() - ended
             if who[0] not in self.merged and not (who[2] == "business" and who[1] in delivered)
         ]  # fmt: skip
 

@@ -55,9 +55,7 @@ def test_the_last_line_that_is_known_decides() -> None:
 @given(st.text(max_size=400))
 def test_any_text_has_a_signature_that_can_be_shown_or_none(text: str) -> None:
     found = failure_signature(text)
-    assert found is None or (
-        found.words.isprintable() and identity_name(signature_identity(found, "x/y")).isprintable()
-    )
+    assert found is None or (found.text.isprintable() and identity_name(signature_identity(found, "x/y")).isprintable())
 
 
 @pytest.mark.parametrize(

@@ -284,7 +284,7 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
 def test_the_owner_of_the_job_that_lost_the_minutes_is_told_what_it_is() -> None:
     incident, _ = lost_by_the_extraction("05:30", owner="etl", notify=("etl-team",))
     assert "etl" == incident.owner
-    assert [("etl-team", "technical")] == [(each.route, each.words) for each in incident.notices]
+    assert [("etl-team", "technical")] == [(each.route, each.style) for each in incident.notices]
 
 
 CALM = [PeakForecast(0.05, was_late=False, is_told=False)] * 30

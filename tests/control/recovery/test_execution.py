@@ -19,7 +19,7 @@ RED = StepRun("failed", "native", False, at("03:00"), at("03:10"))
 def step(place: int, *after: int, state: str = "planned", **more: Any) -> StepProgress:
     facts: dict[str, Any] = {
         "id": place, "verb": "rerun", "job": f"s/j{place}", "system": "s", "run_id": place, "wait_s": 0.0, "due": None,
-        "action_key": None, "action_state": "", "action_words": "", "run": RED,
+        "action_key": None, "action_state": "", "action_text": "", "run": RED,
         "others": "",
     }  # fmt: skip
     return StepProgress(place=place, after=after, state=state, **(facts | more))
@@ -50,7 +50,7 @@ def test_the_first_step_is_asked_and_those_that_wait_for_it_are_not() -> None:
 
 
 def test_a_verified_step_lets_the_next_one_go() -> None:
-    asked = step(1, state="asked", action_state="verified", action_words="succeeded (native)")
+    asked = step(1, state="asked", action_state="verified", action_text="succeeded (native)")
     assert [("verified", 1), ("RequestStep", 2)] == moves(plan(asked, step(2, 1)))
 
 
@@ -60,7 +60,7 @@ def test_while_an_action_is_under_way_its_step_waits() -> None:
 
 
 def test_the_first_red_step_stops_the_plan_and_nothing_more_is_asked() -> None:
-    red = step(1, state="asked", action_state="failed", action_words="exit 1")
+    red = step(1, state="asked", action_state="failed", action_text="exit 1")
     told = plan(red, step(2, 1), step(3, system="other"))
     assert [("failed", 1), ("plan", "stopped")] == moves(told)
     further = "to go on: headway plan resume 1 (requests failed steps again), or plan abort"
@@ -96,7 +96,7 @@ def test_a_plan_whose_steps_are_all_over_is_done() -> None:
 def test_a_run_that_became_good_by_other_means_is_not_sent_again() -> None:
     told = plan(step(1, run=GOOD), step(2, 1))
     assert [("verified", 1), ("RequestStep", 2)] == moves(told)
-    assert "good by other means: succeeded (native)" == next_moves(told, NOW)[0].words  # type: ignore[union-attr]
+    assert "good by other means: succeeded (native)" == next_moves(told, NOW)[0].text  # type: ignore[union-attr]
 
 
 def test_what_was_good_before_the_plan_or_reads_stale_data_or_began_too_early_is_sent() -> None:
@@ -117,9 +117,9 @@ def test_what_was_red_when_the_person_saw_it_and_good_before_they_confirmed_is_n
 
 
 def test_a_step_that_was_refused_as_its_run_is_good_by_now_is_over_and_the_plan_goes_on() -> None:
-    told = plan(step(1, state="asked", run=GOOD, action_state="refused", action_words="…"), step(2, 1))
+    told = plan(step(1, state="asked", run=GOOD, action_state="refused", action_text="…"), step(2, 1))
     assert [("verified", 1), ("RequestStep", 2)] == moves(told)
-    assert "good by other means: succeeded (native); nothing was sent" == next_moves(told, NOW)[0].words  # type: ignore[union-attr]
+    assert "good by other means: succeeded (native); nothing was sent" == next_moves(told, NOW)[0].text  # type: ignore[union-attr]
 
 
 def test_a_cancel_is_not_needed_once_its_run_has_ended() -> None:
@@ -174,9 +174,9 @@ def looked(found: StepRun) -> StepProgress:
 def test_what_a_scheduler_starts_itself_is_looked_at_before_it_is_asked() -> None:
     [move] = next_moves(plan(LOADED, FOLLOWS), NOW)
     assert isinstance(move, BeginWait)
-    assert (NOW + minutes(0.5), "looks first whether its own scheduler starts it now") == (move.until, move.words)
+    assert (NOW + minutes(0.5), "looks first whether its own scheduler starts it now") == (move.until, move.text)
     slow = plan(LOADED, replace(FOLLOWS, poll_every_s=60.0))
-    assert BeginWait(slow.steps[1], NOW + minutes(2), move.words) == next_moves(slow, NOW)[0]
+    assert BeginWait(slow.steps[1], NOW + minutes(2), move.text) == next_moves(slow, NOW)[0]
 
 
 def test_it_is_asked_only_once_a_poll_after_that_has_seen_no_start() -> None:
@@ -191,7 +191,7 @@ def test_a_run_that_its_own_scheduler_started_stands_in_for_the_step() -> None:
     assert [] == moves(plan(LOADED, looked(replace(begun, state="queued", started=None))), at("04:10"))
     good = plan(LOADED, looked(replace(begun, state="succeeded", ended=at("04:10"))))
     assert [("verified", 2), ("plan", "done")] == moves(good, at("04:11"))
-    assert "its own scheduler started it: succeeded (native)" == next_moves(good, NOW)[0].words  # type: ignore[union-attr]
+    assert "its own scheduler started it: succeeded (native)" == next_moves(good, NOW)[0].text  # type: ignore[union-attr]
     red = plan(LOADED, looked(replace(begun, state="failed", ended=at("04:10"))))
     assert [("failed", 2), ("plan", "stopped")] == moves(red, at("04:11"))
 
@@ -256,7 +256,7 @@ def test_a_hold_is_placed_shortly_before_the_start_that_it_keeps_back() -> None:
 def test_nothing_is_held_where_the_repair_ends_before_its_start() -> None:
     told = holding({"due": at("04:10")}, rerun="verified")
     assert [("verified", 1), ("verified", 3)] == moves(told)
-    assert ["not needed", "nothing was held"] == [move.words.partition(":")[0] for move in next_moves(told, NOW)]  # type: ignore[union-attr]
+    assert ["not needed", "nothing was held"] == [move.text.partition(":")[0] for move in next_moves(told, NOW)]  # type: ignore[union-attr]
 
 
 def test_what_has_begun_by_its_own_clock_is_not_held_any_more() -> None:
@@ -265,7 +265,7 @@ def test_what_has_begun_by_its_own_clock_is_not_held_any_more() -> None:
 
 
 def test_a_hold_that_its_scheduler_refused_as_its_run_had_begun_does_not_stop_the_plan() -> None:
-    refused = {"state": "asked", "action_key": "headway-1", "action_state": "refused", "action_words": "it runs now"}
+    refused = {"state": "asked", "action_key": "headway-1", "action_state": "refused", "action_text": "it runs now"}
     running = StepRun("running", "native", False, at("04:00"), None)
     assert [("verified", 1)] == moves(holding(refused, run=running))
     assert [("failed", 1), ("plan", "stopped")] == moves(holding(refused))
@@ -273,7 +273,7 @@ def test_a_hold_that_its_scheduler_refused_as_its_run_had_begun_does_not_stop_th
     [release] = [
         each for each in next_moves(holding(over, rerun="verified", run=running), NOW) if isinstance(each, EndStep)
     ]
-    assert "nothing was held: nothing was sent" == release.words
+    assert "nothing was held: nothing was sent" == release.text
 
 
 def test_what_is_held_is_let_go_once_what_it_reads_is_good_and_it_is_known_to_be_held() -> None:
@@ -291,15 +291,15 @@ def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_beside_it()
     for over in ({"hold_state": "released"}, {"action_state": "refused", "hold_state": "failed"}):
         [release] = [one for one in next_moves(holding({**HELD, **beside, **over}, rerun="verified"), NOW)
                      if isinstance(one, EndStep)]  # fmt: skip
-        assert "it is held by mara until 2026-11-20 12:00Z, not by this plan: nothing was sent" in release.words
+        assert "it is held by mara until 2026-11-20 12:00Z, not by this plan: nothing was sent" in release.text
 
 
 def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
     told = holding(HELD, state="aborted")
     [release, _] = [move for move in next_moves(told, NOW) if isinstance(move, EndStep)]
-    assert "it stays held until its hold ends: headway hold release s/load releases it" in release.words
+    assert "it stays held until its hold ends: headway hold release s/load releases it" in release.text
     red = replace(told, state="running", steps=(told.steps[0], replace(told.steps[1], state="failed"), *told.steps[2:]))
-    assert "s/load stays held meanwhile" in next_moves(red, NOW)[-1].words  # type: ignore[union-attr]
+    assert "s/load stays held meanwhile" in next_moves(red, NOW)[-1].text  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_what_is_on_its_way_to_be_held_and_what_could_not_be_let_go_is_said_to_s
     told = holding(hold, rerun="failed")
     third = replace(told.steps[2], action_state=release)
     stopped = replace(told, steps=(*told.steps[:2], third, told.steps[3]))
-    assert "s/load stays held meanwhile" in next_moves(stopped, NOW)[-1].words  # type: ignore[union-attr]
+    assert "s/load stays held meanwhile" in next_moves(stopped, NOW)[-1].text  # type: ignore[union-attr]
 
 
 def test_a_hold_that_is_asked_anew_is_not_put_off_behind_the_start_that_it_keeps_back() -> None:

@@ -191,6 +191,6 @@ def test_a_plan_that_only_waits_tells_the_finish_that_the_forecast_tells() -> No
     assert [(day.odds.late, instant_key(round_up_to_minute(day.odds.by)))] == [
         (one.late, one.at) for one in draft.finishes
     ]
-    assert all(save.saved and save.words.startswith("act by 07:") for step in draft.steps for save in step.saves)
+    assert all(save.saved and save.text.startswith("act by 07:") for step in draft.steps for save in step.saves)
     way = next(one for one in plan_outlook(draft, DraftChanges()).variants if one.is_present)
     assert way.finishes[0].at is not None

@@ -256,7 +256,7 @@ def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> 
     _, plan = night(FAILED, now="03:20", durations={1: (600.0,) * 14})
     [step] = plan.steps
     assert (600.0, EstimateBasis(EstimateKind.HISTORY, 14), "safe") == (step.expected_s, step.basis, step.safety)
-    assert [("daily", True, "act by 04:50 UTC")] == [(one.service, one.saved, one.words) for one in step.saves]
+    assert [("daily", True, "act by 04:50 UTC")] == [(one.service, one.saved, one.text) for one in step.saves]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> 
 )
 def test_a_service_that_cannot_be_saved_any_more_is_said(now: str, text: str) -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now=now)
-    assert {(False, text)} == {(one.saved, one.words) for one in plan.steps[0].saves}
+    assert {(False, text)} == {(one.saved, one.text) for one in plan.steps[0].saves}
     assert ("daily cannot be saved any more; the plan repairs it for those who read it late",) == plan.notes
 
 
@@ -284,7 +284,7 @@ def test_past_its_act_by_a_service_is_told_with_the_chance_that_is_left(deadline
     assert save.saved is False
     told = re.search(r"risk (\d+) %", note)
     assert is_lost == ("cannot be saved any more" in note) == (told is None)
-    assert is_lost or (told is not None and save.words.endswith(f" has passed, {told[0]}"))
+    assert is_lost or (told is not None and save.text.endswith(f" has passed, {told[0]}"))
 
 
 def test_without_an_estimate_nobody_can_tell_whom_it_saves() -> None:
@@ -293,7 +293,7 @@ def test_without_an_estimate_nobody_can_tell_whom_it_saves() -> None:
 
 
 def verdicts(draft: PlanDraft) -> set[tuple[bool | None, str, str]]:
-    return {(one.saved, one.label, one.words) for step in draft.steps for one in step.saves}
+    return {(one.saved, one.label, one.text) for step in draft.steps for one in step.saves}
 
 
 def test_a_plan_that_waits_too_long_saves_nobody() -> None:
@@ -350,7 +350,7 @@ def test_a_service_that_no_step_helps_any_more_is_told_as_unsaved() -> None:
         found = PlanDraft.read(
             json.loads(json.dumps(apply_changes(plan, DraftChanges(leave_out=frozenset(out))).as_json()))
         )
-        assert [("daily", f"not by this plan: {words}")] * bool(out) == [(s.service, s.words) for s in found.unsaved]
+        assert [("daily", f"not by this plan: {words}")] * bool(out) == [(s.service, s.text) for s in found.unsaved]
 
 
 def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:

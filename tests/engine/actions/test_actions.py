@@ -52,7 +52,7 @@ def ask(bench: Bench, run_id: int) -> str:
 def told(bench: Bench, key: str) -> tuple[str, str]:
     """Its state and words."""
     with bench.reads() as reads:
-        return next((one.state, one.words) for one in reads.actions.list_actions() if one.key == key)
+        return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
 
 
 def lose(error: Exception) -> Callable[[str], None]:

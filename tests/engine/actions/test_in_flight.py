@@ -69,7 +69,7 @@ def while_it_connects(folder: Path, line: Line, monkeypatch: pytest.MonkeyPatch)
 
 
 def starts(night: Night) -> list[tuple[str, str]]:
-    return [(state, words) for state, words in night.rows("SELECT state, words FROM action WHERE verb = 'start'")]
+    return [(state, words) for state, words in night.rows("SELECT state, text FROM action WHERE verb = 'start'")]
 
 
 def over(night: Night) -> None:

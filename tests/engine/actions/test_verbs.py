@@ -89,7 +89,7 @@ def again(bench: Bench) -> None:
 
 
 def told(bench: Bench, key: str) -> tuple[str, str]:
-    [(state, words)] = rows(bench, "SELECT state, words FROM action WHERE key = ?", key)
+    [(state, words)] = rows(bench, "SELECT state, text FROM action WHERE key = ?", key)
     return str(state), str(words)
 
 
@@ -320,7 +320,7 @@ def test_a_request_that_may_queue_waits_until_its_job_does_not_run(able: Bench) 
     assert ("sent", [key]) == (told(able, key)[0], able.scheduler.acted)
     with able.store.read() as connection:
         [detail] = [row[0] for row in connection.rows("SELECT detail FROM audit WHERE verb = 'send rerun'")]
-    assert "" == json.loads(detail)["words"]  # what it had waited for was over when it left
+    assert "" == json.loads(detail)["text"]  # what it had waited for was over when it left
 
 
 def test_a_request_that_may_not_queue_is_refused_while_its_job_runs(able: Bench) -> None:

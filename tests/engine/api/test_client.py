@@ -68,7 +68,7 @@ def test_a_rerun_stands_in_the_timeline_of_the_incident_that_its_run_is_part_of(
     bench.parts.actions.step(bench.fence)
     with bench.reads() as reads:
         view = reads.incidents.incident(1)
-    assert [("action", "run again: fake/extract")] == [(one.kind, one.words) for one in view.events[1:]]
+    assert [("action", "run again: fake/extract")] == [(one.kind, one.text) for one in view.events[1:]]
     assert ["sent"] == [one.state for one in view.actions]
 
 

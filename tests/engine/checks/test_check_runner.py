@@ -197,7 +197,7 @@ def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         business_date = present().date().isoformat()
         answer = made.checks.run_now({"check": "rows", "business_date": business_date, "fence": made.bench.fence})
-        assert ("passed", "120 rows", {"rows": 120}) == (answer["state"], answer["words"], answer["measured"])
+        assert ("passed", "120 rows", {"rows": 120}) == (answer["state"], answer["text"], answer["measured"])
         assert [("rows", business_date)] == made.rows("name, business_date")
         with pytest.raises(UnknownName, match='no check "row"'):
             made.checks.run_now({"check": "row", "fence": made.bench.fence})
@@ -245,7 +245,7 @@ def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
             {"check": "rows", "business_date": thursday.isoformat(), "fence": made.bench.fence}
         )
         assert "failed" == answer["state"]
-        assert answer["words"].startswith("40 % of the usual Thursday rows (1,200 of 2,700–3,330, 4 Thursdays)")
+        assert answer["text"].startswith("40 % of the usual Thursday rows (1,200 of 2,700–3,330, 4 Thursdays)")
 
 
 def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> None:
@@ -286,4 +286,4 @@ def test_the_engines_own_checks_look_by_configs_doors(tmp_path: Path) -> None:
         [view] = bench.reads().checks.list_checks()
         assert view.last is not None
         assert "passed" == view.last.state
-        assert "it is there; 1 bytes" == view.last.words
+        assert "it is there; 1 bytes" == view.last.text

@@ -43,7 +43,7 @@ def test_a_change_that_is_seen_only_after_the_failure_is_told_in_its_open_incide
     assert ["definition changed"] == [one.partition(",")[0] for one in view.row.changes]
     assert view.row.changes[0].endswith("extract.sh became extract.sh --full")
     [event] = [one for one in view.events if one.kind == "changed"]
-    assert event.words == f"seen since: {view.row.changes[0]}"
+    assert event.text == f"seen since: {view.row.changes[0]}"
     assert 1 == len([one for one in bench.sink.got if "extract" in one[1]])
 
 
@@ -74,14 +74,14 @@ def test_a_change_that_came_after_the_one_that_was_shown_is_not_accepted_with_it
     for definition in ("A.sh", "B.sh"):
         looked_again(bench, definition)
     shown = drift(bench)
-    assert ["A.sh became B.sh"] == [one.words for one in shown]
+    assert ["A.sh became B.sh"] == [one.text for one in shown]
     looked_again(bench, "C.sh")
     said = accept(bench, shown[0].id)
     now = drift(bench)
-    assert ["B.sh became C.sh (before that: A.sh became B.sh)"] == [one.words for one in now]
+    assert ["B.sh became C.sh (before that: A.sh became B.sh)"] == [one.text for one in now]
     assert (
         f"fake/extract: nothing was accepted: change {shown[0].id} is not the newest any more."
-        f" Now there is change {now[0].id}: {now[0].words}"
+        f" Now there is change {now[0].id}: {now[0].text}"
     ) == said.error
     assert accept(bench, now[0].id).ok
     assert () == drift(bench)

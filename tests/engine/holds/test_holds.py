@@ -85,7 +85,7 @@ class Night:
         return row
 
     def events(self) -> list[str]:
-        return [row[0] for row in self.rows("SELECT words FROM event WHERE kind = 'hold' ORDER BY id")]
+        return [row[0] for row in self.rows("SELECT text FROM event WHERE kind = 'hold' ORDER BY id")]
 
     def job_id(self, name: str) -> int:
         return int(self.rows(f"SELECT id FROM job WHERE native_id = '{name}'")[0][0])
@@ -328,7 +328,7 @@ def test_a_hold_whose_time_is_over_before_it_is_placed_is_refused(night: Night) 
     )
     night.bench.parts.actions.step(night.bench.fence)
     said = "it was to end at 2026-11-20 03:40+00:00 and was not placed until then: ask again, for a longer time"
-    assert [("refused", said)] == night.rows(f"SELECT state, words FROM action WHERE key = '{key}'")
+    assert [("refused", said)] == night.rows(f"SELECT state, text FROM action WHERE key = '{key}'")
     assert ({}, [("refuse hold",)]) == (
         night.bench.scheduler.marks,
         night.rows("SELECT verb FROM audit WHERE object = 'fake/load' ORDER BY seq DESC LIMIT 1"),
@@ -361,7 +361,7 @@ def test_a_job_without_a_clock_is_started_when_its_upstream_is_good(tmp_path: Pa
 
 
 def start_state(night: Night) -> tuple[str, str]:
-    [row] = night.rows("SELECT state, words FROM action WHERE verb = 'start'")
+    [row] = night.rows("SELECT state, text FROM action WHERE verb = 'start'")
     return row[0], row[1]
 
 

@@ -73,7 +73,7 @@ def test_f66_10000_alerts_in_one_minute_are_ten_and_one_digest(tmp_path: Path) -
                 " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 'b', '', '', 1, 0, 1, 0 FROM n"
             )
             connection.rows(
-                "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error, since_us,"
+                "INSERT INTO delivery (alert_id, url_index, receiver, state, tries, next_us, repeats, error, since_us,"
                 " refusals) SELECT id, 0, 'env ROUTE_ONE', 'pending', 0, 0, 0, '', 1, 0 FROM alert"
             )
         begun = time.process_time()
@@ -93,7 +93,7 @@ def test_what_had_a_url_that_left_the_config_stays_within_the_limit_of_the_other
                 " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 'b', '', '', 1, 0, 1, 0 FROM n"
             )
             connection.rows(
-                "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error, since_us,"
+                "INSERT INTO delivery (alert_id, url_index, receiver, state, tries, next_us, repeats, error, since_us,"
                 " refusals) SELECT a.id, u.i, 'env ROUTE_' || u.name, 'pending', 0, 0, 0, '', 1, 0 FROM alert a,"
                 " (SELECT 0 AS i, 'ONE' AS name UNION SELECT 1, 'TWO') u"
             )

@@ -116,13 +116,13 @@ def test_a_refusal_proves_that_nothing_arrived_and_a_lost_answer_proves_nothing(
     sent = send_mail(server.url(), "t", "x\n", ROOT)
     assert sent is not None
     assert (arrived, for_good) == (sent.arrived, sent.for_good)
-    assert words in sent.words
+    assert words in sent.reason
 
 
 def test_a_server_that_is_not_there_was_never_reached() -> None:
     sent = send_mail(f"mailto://127.0.0.1:{free_port()}?from=h@example.org&mode=insecure", "t", "x\n", ROOT)
     assert sent is not None
-    assert (False, False, True) == (sent.arrived, sent.for_good, "Connection refused" in sent.words)
+    assert (False, False, True) == (sent.arrived, sent.for_good, "Connection refused" in sent.reason)
 
 
 @pytest.mark.parametrize("url", ["json://sink.example/x", "mailto://", "mailtos://u:p@h?to=a@b.c&verify=no"])

@@ -90,7 +90,7 @@ def test_where_nobody_listens_the_wire_was_not_touched() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as gone:
         port = gone.server_address[1]
     sent = send_by_apprise(f"json://127.0.0.1:{port}/", "title", "body", Page("incident"))
-    assert (False, f"127.0.0.1:{port}: Connection refused") == (sent.arrived, sent.words)
+    assert (False, f"127.0.0.1:{port}: Connection refused") == (sent.arrived, sent.reason)
 
 
 def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
@@ -123,7 +123,7 @@ def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
         over.set()
         second.join(SECONDS)
     assert [True, False] == [one.arrived for one in said]
-    assert "error=500" in said[1].words
+    assert "error=500" in said[1].reason
 
 
 def fail_and_tell(bench: Bench, answer: SendResult) -> None:
@@ -173,7 +173,7 @@ def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: 
             " SELECT i, 1, 'k', 'updated', i, CASE WHEN i = 602 THEN 'oncall' ELSE 'down' END, 't', 'b', 0 FROM n"
         )
         connection.rows(
-            "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error)"
+            "INSERT INTO delivery (alert_id, url_index, receiver, state, tries, next_us, repeats, error)"
             " SELECT id, 0, '', 'pending', 0, 0, 0, '' FROM alert WHERE id > 1"
         )
     due = rows.claim_due(bench.store, bench.fence, 1, frozenset({("down", 0)}))

@@ -87,7 +87,7 @@ def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) 
         url, "t", "x", Page("incident")
     )
     assert (False, True) == (sent.arrived, sent.for_good)
-    assert f"the password would cross the network unencrypted: not sent. Fix: write {fix}:// for TLS" in sent.words
+    assert f"the password would cross the network unencrypted: not sent. Fix: write {fix}:// for TLS" in sent.reason
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_a_digest_of_recoveries_resolves_each_and_pages_nobody(tmp_path: Path) -
                     (number, f"k{number}", kind),
                 )
                 session.rows(
-                    "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error,"
+                    "INSERT INTO delivery (alert_id, url_index, receiver, state, tries, next_us, repeats, error,"
                     " since_us, refusals) VALUES (?, 0, 'env ROUTE_ONE', 'pending', 0, 0, 0, '', 1, 0)",
                     (number,),
                 )

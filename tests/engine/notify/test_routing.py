@@ -97,7 +97,7 @@ def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
 def deliveries(bench: Bench) -> list[tuple[Any, ...]]:
     return rows(
         bench,
-        "SELECT a.route, a.kind, d.url_words, d.state FROM delivery d JOIN alert a ON a.id = d.alert_id ORDER BY d.id",
+        "SELECT a.route, a.kind, d.receiver, d.state FROM delivery d JOIN alert a ON a.id = d.alert_id ORDER BY d.id",
     )
 
 
@@ -118,7 +118,7 @@ def test_f66_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_r
         for _ in range(4):
             later(bench)
         assert 3 == len(post_of(bench).to("one"))
-        [(state, error)] = rows(bench, "SELECT state, error FROM delivery WHERE url_words = 'env ROUTE_ONE'")
+        [(state, error)] = rows(bench, "SELECT state, error FROM delivery WHERE receiver = 'env ROUTE_ONE'")
         assert ("parked", "Failed to send: Bad Request, error=400. (refused permanently 3 times)") == (state, error)
         told = [title for title, _ in post_of(bench).to("boss")]
         assert ['[Headway] 1 alert to route "oncall" not delivered'] == [one for one in told if "not delivered" in one]
@@ -163,7 +163,7 @@ def test_a_delivery_whose_url_left_the_config_is_parked_at_once_with_the_reason(
         fail(bench, "extract")
         restarted(bench, replace(bench.config, routes={"oncall": route("TWO")}))
         assert [("parked", 'route "oncall" has no URL env ROUTE_ONE any more')] == rows(
-            bench, "SELECT state, error FROM delivery WHERE url_words = 'env ROUTE_ONE'"
+            bench, "SELECT state, error FROM delivery WHERE receiver = 'env ROUTE_ONE'"
         )
         bench.send()
         assert ['[Headway] 1 alert to route "oncall" not delivered'] == [

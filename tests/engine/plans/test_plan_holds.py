@@ -52,7 +52,7 @@ def go_on(night: Night) -> None:
 
 def steps(night: Night) -> list[tuple[str, str, str]]:
     return [(verb, state, words) for verb, state, words in night.rows(
-        "SELECT verb, state, words FROM plan_step ORDER BY place")]  # fmt: skip
+        "SELECT verb, state, text FROM plan_step ORDER BY place")]  # fmt: skip
 
 
 def service_day(night: Night) -> tuple[str, str]:
@@ -131,7 +131,7 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
     held = "fake/load stays held; release with: headway hold release JOB"
     for how, done in (("pause", "paused"), ("abort", "aborted")):
         EngineClient(night.bench.url).steer_plan(1, how)
-        assert [(f"{done} by {getpass.getuser()}; {held}",)] == night.rows("SELECT words FROM plan")
+        assert [(f"{done} by {getpass.getuser()}; {held}",)] == night.rows("SELECT text FROM plan")
     go_on(night)
     assert "it stays held until its hold ends: headway hold release fake/load releases it" in steps(night)[2][2]
     repair(night, "03:55")
@@ -141,7 +141,7 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
 
 def words_of_pause(night: Night) -> str:
     EngineClient(night.bench.url).steer_plan(1, "pause")
-    [(words,)] = night.rows("SELECT words FROM plan")
+    [(words,)] = night.rows("SELECT text FROM plan")
     EngineClient(night.bench.url).steer_plan(1, "resume")
     return str(words)
 

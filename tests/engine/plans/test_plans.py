@@ -147,7 +147,7 @@ def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench
     night.turn()
     with night.reads() as reads:
         assert [] == list(reads.incidents.list_incidents())
-        told = [one.words for one in reads.incidents.incident(1).events if one.kind == "plan"]
+        told = [one.text for one in reads.incidents.incident(1).events if one.kind == "plan"]
         origins = {one.requested_by for one in reads.actions.list_actions()}
     assert ["plan 1 started: repair fake/extract", "plan 1 done: 2 of 2 steps are over"] == told
     assert 1 == len(origins)
@@ -159,7 +159,7 @@ def test_each_step_is_previewed_anew_right_before_it_leaves(night: Bench) -> Non
     turn(night)
     assert "stopped" == view(night, number).state
     words = "step 1, fake/extract: refused: it is locked; to go on: headway plan resume 1 (requests failed"
-    assert f"{words} steps again), or plan abort" == view(night, number).words
+    assert f"{words} steps again), or plan abort" == view(night, number).text
     with pytest.raises(AlreadyRequested, match=r"it is stopped: headway plan 1, plan resume or abort"):
         started(night)
     assert [] == night.scheduler.done
@@ -191,7 +191,7 @@ def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> Non
     requests(night).steer_plan(number, "resume")
     turn(night)
     assert ["running", "verified", "asked"] == states(night)
-    assert "good by other means: succeeded (native)" == view(night).steps[0].words
+    assert "good by other means: succeeded (native)" == view(night).steps[0].text
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
 
 
@@ -211,7 +211,7 @@ def test_what_its_scheduler_made_good_between_the_proposal_and_the_yes_is_not_se
     night.turn()
     turn(night)
     assert ["running", "verified", "asked"] == states(night)
-    assert "good by other means: succeeded (native)" == view(night).steps[0].words
+    assert "good by other means: succeeded (native)" == view(night).steps[0].text
     assert [("rerun", "load")] == night.scheduler.done
 
 
@@ -225,8 +225,8 @@ def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent
     due(night)
     turn(night)
     assert (["running", "verified", "asked"], [("rerun", "load")]) == (states(night), night.scheduler.done)
-    assert "good by other means: succeeded (native); nothing was sent" == view(night).steps[0].words
-    [told] = rows(night, "SELECT words FROM event WHERE words LIKE 'refused%'")
+    assert "good by other means: succeeded (native); nothing was sent" == view(night).steps[0].text
+    [told] = rows(night, "SELECT text FROM event WHERE text LIKE 'refused%'")
     assert ("refused: good by other means: succeeded (native)",) == tuple(told)
 
 
@@ -257,7 +257,7 @@ def test_steps_left_out_waits_and_other_ways_are_carried_out_as_they_were_chosen
     turn(night)
     turn(night)
     assert ["running", "verified", "planned"] == states(night)
-    assert "succeeded (asserted by" in view(night).steps[0].words
+    assert "succeeded (asserted by" in view(night).steps[0].text
     assert [] == night.scheduler.done
     assert view(night).steps[1].due is not None
 
@@ -316,7 +316,7 @@ def test_while_something_of_its_job_runs_a_step_waits_its_turn(night: Bench) -> 
     turn(night)
     assert ("asked", "queued: extract runs since 03:10") == (
         view(night).steps[0].state,
-        view(night).steps[0].words,
+        view(night).steps[0].text,
     )
 
 
@@ -335,10 +335,10 @@ def test_a_step_that_waits_its_turn_goes_no_further_than_its_plan(night: Bench) 
     requests(night).steer_plan(1, "pause")
     night.scheduler.overlap = None
     due(night)
-    [(words,)] = rows(night, "SELECT words FROM action")
+    [(words,)] = rows(night, "SELECT text FROM action")
     assert ("plan 1 is paused: waiting", []) == (words, night.scheduler.acted)
     requests(night).steer_plan(1, "resume")
-    assert f"resumed by {getpass.getuser()}" == view(night).words
+    assert f"resumed by {getpass.getuser()}" == view(night).text
     due(night)
     assert 1 == len(night.scheduler.acted)
 
@@ -351,7 +351,7 @@ def test_a_step_that_waits_its_turn_is_not_sent_once_its_plan_was_aborted(night:
     night.scheduler.overlap = None
     due(night)
     assert [("refused", "plan 1 was aborted before this step was sent")] == rows(
-        night, "SELECT state, words FROM action"
+        night, "SELECT state, text FROM action"
     )
     assert (["aborted", "failed", "given_up"], []) == (states(night), night.scheduler.acted)
 
@@ -551,7 +551,7 @@ def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_o
     with night.store.write(None) as connection:  # no screen shows an instant that no calendar has
         connection.rows("UPDATE plan_step SET due_us = NULL")
     shown = view(night, odd)
-    assert (True, ()) == (shown.words.startswith("the stored plan cannot be read: "), shown.steps[0].after)
+    assert (True, ()) == (shown.text.startswith("the stored plan cannot be read: "), shown.steps[0].after)
     assert ["running", "asked"] == states(night, good)
 
 
@@ -605,14 +605,14 @@ def test_what_its_own_scheduler_starts_once_its_upstream_ran_again_is_not_run_tw
     turn(night)
     ends(night, 1)
     assert ["running", "verified", "planned"] == states(night)
-    assert "looks first whether its own scheduler starts it now" == view(night).steps[1].words
+    assert "looks first whether its own scheduler starts it now" == view(night).steps[1].text
     more = {"period_key": "asset-triggered"}
     night.scheduler.attempt("load", "by-asset", RunState.SUCCEEDED, datetime.now(UTC), **more)
     time.sleep(0.15)
     night.turn()
     turn(night)
     assert ["done", "verified", "verified"] == states(night)
-    assert "its own scheduler started it: succeeded (native)" == view(night).steps[1].words
+    assert "its own scheduler started it: succeeded (native)" == view(night).steps[1].text
     assert [("rerun", "extract")] == night.scheduler.done
 
 
@@ -739,7 +739,7 @@ def test_a_plan_about_no_incident_that_stops_tells_the_routes_of_its_job(
         found = rows(bench, "SELECT title, route FROM alert WHERE kind = 'person'")
         assert [(title, route) for route in routes] == found
         assert [(1 - len(routes),)] == rows(
-            bench, "SELECT count(*) FROM event WHERE kind = 'unsent' AND words LIKE 'plan 1%'"
+            bench, "SELECT count(*) FROM event WHERE kind = 'unsent' AND text LIKE 'plan 1%'"
         )
 
 
@@ -777,7 +777,7 @@ def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_f
     key = new_action_key()
     requests(night).act(ActionRequest(Verb.RERUN, run_at(night, 2), overlap="queue", beside=()), key)
     turn(night)
-    [(words,)] = rows(night, f"SELECT words FROM action WHERE key = '{key}'")
+    [(words,)] = rows(night, f"SELECT text FROM action WHERE key = '{key}'")
     assert "queued: plan 1 does it first, in its step 2" == words
     ends(night, 1)
     due(night)

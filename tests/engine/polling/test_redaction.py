@@ -136,7 +136,7 @@ def test_what_a_source_says_to_an_action_is_kept_without_a_secret(
     monkeypatch.setattr(FakeConnector, "look_up", lambda *_: answer)
     again(bench)
     with bench.reads() as reads:
-        words = {one.key: one.words for one in reads.actions.list_actions()}
+        words = {one.key: one.text for one in reads.actions.list_actions()}
     assert {} == kept(bench)
     assert "••• password=***" in words[other]
     assert 2 == sum("••• password=***" in one for one in words.values())

@@ -109,7 +109,7 @@ class Store:
 
     def action(self, key: str) -> tuple[str, str]:
         with open_queries(self.url) as reads:
-            return next((one.state, one.words) for one in reads.actions.list_actions() if one.key == key)
+            return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
 
     def goes_by(self, config: Path) -> bool:
         return bool(self.header().config == load_config(config).digest)

@@ -69,7 +69,7 @@ class Watch:
 
     def action(self, key: str) -> tuple[str, str]:
         with open_queries(str(self.store.url)) as reads:
-            return next((one.state, one.words) for one in reads.actions.list_actions() if one.key == key)
+            return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
 
     def told(self, words: str) -> bool:
         return any(words in title for _, title, _ in self.sink.got)

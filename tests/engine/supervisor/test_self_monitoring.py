@@ -82,7 +82,7 @@ def test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_ag
         assert [] == rows(bench, "SELECT id FROM alert")
         wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
         first, second = rows(
-            bench, "SELECT url_words, state, tries > 0, error FROM delivery WHERE alert_id = 1 ORDER BY id"
+            bench, "SELECT receiver, state, tries > 0, error FROM delivery WHERE alert_id = 1 ORDER BY id"
         )
         assert ("env ROUTE_ONE", "sent", 1, "") == first
         assert ("env ROUTE_TWO", "pending", 1, "error=500") == second
@@ -145,7 +145,7 @@ def in_shadow(bench: Bench, *live: str) -> None:
 
 def would_have_told(bench: Bench) -> list[str]:
     with bench.reads() as reads:
-        return [one.words for one in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
+        return [one.text for one in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
 
 
 def test_an_estate_in_shadow_records_what_it_would_have_told_of_itself_and_sends_nothing(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_what_the_copy_remembers_as_under_way_is_not_done_a_second_time(
         write(
             night.store,
             "INSERT INTO action (key, verb, job_id, run_id, state, preview, parameters, origin, requested_by,"
-            " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us,"
+            " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, text, next_us,"
             f" looked_up, changed_seq) VALUES ('{key}', 'rerun', 1, 1, '{state}', '{{}}', '{{}}', 'person', 'alice',"
             " '', '', 'refuse', 0, '', 1, '', '', 0, 0, 0)",
         )

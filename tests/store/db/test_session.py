@@ -52,7 +52,7 @@ def test_keys_come_before_the_values_in_the_order_of_their_columns(store: Databa
 
 
 def test_the_id_of_a_deleted_row_is_never_given_again(store: Database) -> None:
-    columns = ("id", "at_us", "kind", "words", "actor")
+    columns = ("id", "at_us", "kind", "text", "actor")
     with store.write(None) as session:
         ids = session.new_ids("event", 2)
         session.insert("event", columns, [(number, 0, "note", "", "") for number in ids])

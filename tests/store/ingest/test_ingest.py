@@ -30,7 +30,7 @@ def put_action(night: Estate, key: str, run_id: int) -> None:
     with night.store.write(None) as connection:
         connection.rows(
             "INSERT INTO action (key, verb, job_id, run_id, state, preview, requested_by, requested_from, why,"
-            " requested_us, native_ref, words, next_us, looked_up, changed_seq)"
+            " requested_us, native_ref, text, next_us, looked_up, changed_seq)"
             " VALUES (?, 'rerun', ?, ?, 'sent', '{}', 'anna', '', '', 0, '', '', 0, 0, 0)",
             (key, night.job_id(), run_id),
         )
@@ -269,7 +269,7 @@ def test_a_record_that_cannot_be_kept_is_counted_with_its_reason_and_the_others_
     )
     assert [("failed",)] == night.rows("SELECT state FROM run")
     assert 4 == len(done.skipped)
-    skipped, words = night.one("SELECT skipped, skipped_words FROM target WHERE id = :id", id=night.host)
+    skipped, words = night.one("SELECT skipped, skipped_text FROM target WHERE id = :id", id=night.host)
     assert (5, "line 7: no time stamp garbage") == (skipped, json.loads(words)[0])
     assert "more than 64 bits" in words
 
@@ -326,7 +326,7 @@ def test_the_cursor_and_what_the_poll_told_of_its_target_are_kept_with_the_recor
     assert (
         '{"offset": 17}', micros(at("03:19")), 1.5, "Europe/Berlin", 12.5, '["file ignored"]', micros(at("03:20")),
     ) == night.one(f"SELECT {columns} FROM target WHERE id = :id", id=night.host)  # fmt: skip
-    [(kind, words)] = night.rows("SELECT kind, words FROM event")
+    [(kind, words)] = night.rows("SELECT kind, text FROM event")
     assert "gap" == kind
     assert "from the beginning to 2026-11-20T02:00:00+00:00: log truncated" in words
 
@@ -359,7 +359,7 @@ def test_a_target_that_fails_is_told_once_when_lost_and_once_when_back(night: Es
     assert [
         ("lost", "etl-hosts/db07: no route to host"),
         ("back", "etl-hosts/db07 answers again"),
-    ] == night.rows("SELECT kind, words FROM event ORDER BY id")
+    ] == night.rows("SELECT kind, text FROM event ORDER BY id")
 
 
 def test_an_engine_that_lost_its_lease_writes_neither_records_nor_cursor(night: Estate) -> None:

@@ -68,7 +68,7 @@ def test_a_changed_schedule_is_a_version_that_nobody_has_accepted_yet(night: Est
     assert ("10 3 * * *", "15 3 * * *") == (job.accepted.expression, job.seen.expression)
     assert frozenset({"schedule"}) == job.open_drift
     assert [("drift", "etl-hosts/db07:extract_orders: 10 3 * * * became 15 3 * * *")] == night.rows(
-        "SELECT kind, words FROM event"
+        "SELECT kind, text FROM event"
     )
 
 
@@ -88,7 +88,7 @@ def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate
     assert ("15 3 * * *", frozenset()) == (job.accepted.expression, job.open_drift)
     assert ("anna", micros(at("05:00"))) == night.one("SELECT accepted_by, accepted_us FROM drift")
     assert ("etl-hosts/db07:extract_orders: accepted schedule", "anna") == night.one(
-        "SELECT words, actor FROM event WHERE actor <> ''"
+        "SELECT text, actor FROM event WHERE actor <> ''"
     )
 
 
@@ -181,7 +181,7 @@ def test_a_renamed_job_is_called_as_its_source_calls_it(night: Estate) -> None:
     words = (
         "etl-hosts/db07:extract_orders: its source calls it etl-hosts/db07:extract_all now; its history stays with it"
     )
-    assert words == night.one("SELECT words FROM event WHERE job_id = :id", id=job_id)
+    assert words == night.one("SELECT text FROM event WHERE job_id = :id", id=job_id)
     assert job_id == renamed(night, JOBS[0], "db07:extract_all"), "and back again"
     assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
 
@@ -251,7 +251,7 @@ def test_a_clock_that_only_its_words_tell_is_shown_as_it_is_now(night: Estate) -
     write(night, new=(record("machine", schedule=Schedule("none")),))
     for schedule, told in ((rate, kept), (unread, kept), (Schedule("none"), ("", None))):
         write(night, changed=(JobChange(night.job_id("machine"), record("machine", schedule=schedule)),))
-        query = "SELECT words, next_us FROM schedule WHERE job_id = :id"
+        query = "SELECT text, next_us FROM schedule WHERE job_id = :id"
         assert [told] == night.rows(query, id=night.job_id("machine"))
 
 

@@ -101,7 +101,7 @@ def test_runs_are_counted_hour_by_hour(served: Estate, reads: Queries) -> None:
     counts = reads.run_table.run_hours(JobFilter(), 24 * 365 * 10)
     assert [(2, 1), (1, 0)] == [(one.runs, one.red) for one in counts]
     assert [(1, 1)] == [
-        (one.runs, one.red) for one in reads.run_table.run_hours(JobFilter(words=("stock",)), 24 * 365 * 10)
+        (one.runs, one.red) for one in reads.run_table.run_hours(JobFilter(terms=("stock",)), 24 * 365 * 10)
     ]
 
 

@@ -155,7 +155,7 @@ def test_a_job_is_told_with_its_neighbours_services_drift_and_runs(served: Estat
         view.history_runs, view.p50_s, view.p90_s, view.expected_s, view.rerun, view.proof,
     )  # fmt: skip
     assert [at("03:10"), at("02:10"), at("01:10")] == [one.started for one in view.runs]
-    assert [("gone", "line gone", at("03:20"))] == [(one.what, one.words, one.seen) for one in view.drift]
+    assert [("gone", "line gone", at("03:20"))] == [(one.what, one.text, one.seen) for one in view.drift]
     assert view.row.gone
     assert view.drift == tuple(reads.estate.drift())
     assert ("supply",) == reads.jobs.job(4).services
@@ -181,7 +181,7 @@ def test_any_text_may_be_asked_for_and_filtered_by(reads: Queries) -> None:
     for name in HOSTILE:
         with pytest.raises(NotFound):
             reads.jobs.job(name)
-        reads.jobs.job_ids(JobFilter(words=(name,), systems=(name,), owners=(name,), states=(name,)))
+        reads.jobs.job_ids(JobFilter(terms=(name,), systems=(name,), owners=(name,), states=(name,)))
 
 
 def test_a_run_is_told_with_its_attempts_log_and_capabilities(served: Estate, reads: Queries) -> None:
@@ -279,7 +279,7 @@ def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Qu
     assert [("root", EXTRACT, "failed", 1), ("threatened", LOAD, "planned", None)] == [
         (one.role, one.job, one.state, one.run_id) for one in view.members
     ]
-    assert ["disk full", "INC-0001 opened"] == [view.log, view.events[0].words]
+    assert ["disk full", "INC-0001 opened"] == [view.log, view.events[0].text]
     assert [("oncall", "env ONCALL_MAIL", "pending"), ("oncall", "env ONCALL_CHAT", "pending")] == [
         (one.route, one.receiver, one.state) for one in view.deliveries
     ]
@@ -481,7 +481,7 @@ def test_actions_are_told_by_run_by_incident_and_all(served: Estate, reads: Quer
         connection.rows(
             "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
             " requested_from,"
-            " why, requested_us, native_ref, words, next_us, looked_up, changed_seq) VALUES ('headway-0123456789',"
+            " why, requested_us, native_ref, terms, next_us, looked_up, changed_seq) VALUES ('headway-0123456789',"
             " 'rerun', 1, 1, 7, 'sent', '{\"verb\": \"start again\"}', 'anna', '', '', 0, '', 'asked', 0, 0, 0)"
         )
     [action] = reads.actions.list_actions()

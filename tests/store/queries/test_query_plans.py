@@ -137,11 +137,11 @@ def test_the_steps_of_plans_that_nobody_goes_on_with_are_walked_once_not_for_eac
     with night.store.write(None) as connection:
         connection.rows(
             "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
-            " words, changed_seq) VALUES (7, 'k', 'backfill', '', 'stopped', 'mara', '', '', 0, 1, '', 0)"
+            " text, changed_seq) VALUES (7, 'k', 'backfill', '', 'stopped', 'mara', '', '', 0, 1, '', 0)"
         )
         connection.many(
             "INSERT INTO plan_step (plan_id, place, verb, period_key, parameters, after, wait_s, safety, saves,"
-            " preview, state, words) VALUES (7, ?, 'start', '', '{}', '[]', 0, 'ask', '[]', '{}', 'planned', '')",
+            " preview, state, text) VALUES (7, ?, 'start', '', '{}', '[]', 0, 'ask', '[]', '{}', 'planned', '')",
             [(place,) for place in range(1, 1001)],
         )
     thousands = 0

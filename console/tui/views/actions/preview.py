@@ -170,7 +170,7 @@ class ActionConfirmation(Confirmation):
         own = next((action for action in actions if action.key == self.box.key), None)
         about = (action for action in actions if self.order.run_id is not None or action.job_id == self.order.job_id)
         running = (action for action in about if action.state in IN_FLIGHT_STATES)
-        waits = own is not None and own.state == "requested" and bool(own.words)
+        waits = own is not None and own.state == "requested" and bool(own.text)
         if waits != self.waits:
             self.waits = waits
             back = ("back", "Back", "the sent action continues without this dialog")

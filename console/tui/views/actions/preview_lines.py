@@ -96,8 +96,8 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
     if action.ended is not None:
         ended = f"{ctx.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}"
         lines.append([("  ended    ", "dim"), (ended, "plain")])
-    if action.words:
-        lines.append([("  says     ", "dim"), (action.words, "plain")])
+    if action.text:
+        lines.append([("  says     ", "dim"), (action.text, "plain")])
     lines += [[], [(_meaning(action, ctx), "ok" if action.state == "verified" else "plain")]]
     starts = action.verb in STARTING
     return lines + (_followers(preview) if action.state == "verified" and starts else [])
@@ -132,7 +132,7 @@ def _meaning(action: ActionView, ctx: RenderContext) -> str:
     starts = action.verb in STARTING
     return {
         "requested": "It is sent when that has ended."
-        if action.words
+        if action.text
         else "The engine sends it next; its intent is recorded before it is sent.",
         "sending": "Sending.",
         "sent": "The scheduler accepted it. Verified when the resulting run succeeds."

@@ -76,7 +76,7 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
     plan = f"plan {view.plan}" if view.plan is not None else ""
     rows: list[tuple[str, str, str]] = [
         ("state", label, style),
-        ("says", view.words, "plain"),
+        ("says", view.text, "plain"),
         ("does", f"{view.verb_text}: {view.native_summary}" if view.native_summary else view.verb_text, "plain"),
         ("scope", view.scope, "plain"),
         ("period", ctx.clock.period(view.period) if view.period else "", "plain"),
@@ -103,7 +103,7 @@ def _proof_lines(view: ActionDetailView, ctx: RenderContext) -> SegmentLines:
     elif view.sent is None:
         text = "none: nothing was sent"
     elif view.is_over:
-        text = f"no attempt carries its key; {view.words or 'its scheduler answered'}"
+        text = f"no attempt carries its key; {view.text or 'its scheduler answered'}"
     else:
         text = "none yet: its scheduler has not shown the outcome"
     return [*lines, [(text, "warn" if view.state == "unknown" else "dim")]]
@@ -133,7 +133,7 @@ def _history_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ct
         before = step.at
         runs: list[Segment] = [(f"{ctx.clock.hms(step.at)} ", "plain"), (f"{later:>7} ", "dim"),
                            (step.verb.replace("_", " "), "strong"), (f"  {step.actor}", "dim")]  # fmt: skip
-        lines.append([*runs, (f"  {step.words}", "plain")] if step.words else runs)
+        lines.append([*runs, (f"  {step.text}", "plain")] if step.text else runs)
     return lines
 
 
@@ -213,7 +213,7 @@ class ActionsScreen(HeadwayScreen):
             ACTION_COLUMNS,
             lambda: "no action yet: r on a run or an incident previews one",
             row=lambda view: action_row(view, self.ctx),
-            text=lambda view: str(view.text),
+            text=lambda view: str(view.search_text),
             key=lambda view: view.key,
             is_problem=lambda view: bool(view.needs_a_person),
         )

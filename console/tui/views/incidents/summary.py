@@ -194,7 +194,7 @@ def _actions(view: IncidentView, ctx: RenderContext) -> Iterator[TableRow]:
         yield joined_segments(
             ("run", action.run_id, action.key),
             [(f" {mark} ", style), (f"{when} {verb_label(action.verb)} {action.job} ", "plain"), (label, style),
-             (f"  {action.words}", "dim"), (f"  {action.requested_by}", "dim")],
+             (f"  {action.text}", "dim"), (f"  {action.requested_by}", "dim")],
             pick=True,
         )  # fmt: skip
 

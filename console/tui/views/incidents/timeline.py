@@ -136,7 +136,7 @@ def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
 
 
 def _event(event: EventView) -> TimelineEntry:
-    text = f"note: {event.words}" if event.kind == "note" else event.words
+    text = f"note: {event.text}" if event.kind == "note" else event.text
     return TimelineEntry(event.at, text, _KINDS.get(event.kind, "plain"), event.actor)
 
 

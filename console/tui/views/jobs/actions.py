@@ -27,7 +27,7 @@ def accept_drift(screen: HeadwayScreen, view: JobView) -> None:
     if not view.drift:
         screen.notice(f"{name} has no drift", "warn")
         return
-    changes = "; ".join(drift.words or drift.what for drift in view.drift)
+    changes = "; ".join(drift.text or drift.what for drift in view.drift)
     shown = max(drift.id for drift in view.drift)
     choices = [
         PaletteChoice("", "Keep as accepted", "the last accepted schedule stays in force", None),

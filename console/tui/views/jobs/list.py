@@ -162,7 +162,7 @@ class JobsScreen(HeadwayScreen):
         self.list.repaint_rows()
 
     def _show_drift(self, drift: Sequence[DriftView]) -> None:
-        drifted = {view.job: view.words or view.what for view in drift}
+        drifted = {view.job: view.text or view.what for view in drift}
         if drifted != self.drifted:
             self.drifted = drifted
             self.list.repaint_rows()

@@ -164,7 +164,7 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
         ("beside", side and f"step {side}: they run in parallel", "plain"),
         ("waits", format_duration(step.wait_s) if step.wait_s else "", "plain"),
         ("takes", takes, "plain"),
-        *((save.label, f"{save.service}: {save.words}", "plain" if save.saved else "warn") for save in step.saves),
+        *((save.label, f"{save.service}: {save.text}", "plain" if save.saved else "warn") for save in step.saves),
         *(("sends", str(call), "plain") for call in shown.get("native_calls") or ()),
         *(("note", str(note), "plain") for note in shown.get("notes") or ()),
         ("or", ", ".join(step.alternatives), "dim"),
@@ -181,7 +181,7 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
         lines += _start_lines(step, ctx)
     for title, rows in (
         (f"LEFT OUT {len(draft.left_out)}", [(entry.job, entry.why, "dim") for entry in draft.left_out]),
-        (f"NOT SAVED {len(draft.unsaved)}", [(entry.service, entry.words, "warn") for entry in draft.unsaved]),
+        (f"NOT SAVED {len(draft.unsaved)}", [(entry.service, entry.text, "warn") for entry in draft.unsaved]),
         ("NOTES", [("", note, "warn") for note in draft.notes]),
     ):
         if rows:
@@ -352,8 +352,8 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
 
 
 def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
-    if step.words:
-        return step.words
+    if step.text:
+        return step.text
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":
@@ -372,8 +372,8 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
     since = ctx.clock.hms(step.started) if step.started and not step.ended else ""
     return lines + labelled_lines(
         [
-            ("says", step.words, "plain"),
-            ("now", why if (why := plan.waits_for(step)) != step.words else "", "plain"),
+            ("says", step.text, "plain"),
+            ("now", why if (why := plan.waits_for(step)) != step.text else "", "plain"),
             ("period", ctx.clock.period(step.period_key), "plain"),
             ("at", times, "plain"),
             ("since", since, "plain"),

@@ -172,7 +172,7 @@ def _changed(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
     if view.left_out:
         return [[(view.left_out, "warn")]]
     if view.drift:
-        text = f"drift: {view.drift[0].words or view.drift[0].what}"
+        text = f"drift: {view.drift[0].text or view.drift[0].what}"
         return [[(text, "warn")], [(f"{ctx.key('job', 'drift')} accepts it", "dim")]]
     if view.findings:
         return [[(_failed_checks(view.findings[0]), "warn")]]

@@ -263,7 +263,7 @@ async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) ->
 @on_the_night()
 async def test_the_incident_shows_what_was_done(night: Night) -> None:
     night.requests.asked_before(1, "headway-1")
-    night.reads.actions_[0] = dataclasses.replace(night.reads.actions_[0], state="verified", words="exit 0")
+    night.reads.actions_[0] = dataclasses.replace(night.reads.actions_[0], state="verified", text="exit 0")
     night.app.open_incident(412)
     await night.see("rerun ● verified")
     await night.press("end")

@@ -432,7 +432,7 @@ async def test_what_waits_for_an_approval_stands_in_the_header_and_is_approved_o
 
 
 def _asked_on_a_shared_store(night: Night) -> None:
-    night.reads.approvals_ = [approval(words="", scope="", sends=(), touches=(), notes=(), run_id=1)]
+    night.reads.approvals_ = [approval(text="", scope="", sends=(), touches=(), notes=(), run_id=1)]
 
 
 @on_the_night(prepare=_asked_on_a_shared_store)

@@ -48,7 +48,7 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
         ({"system": "cloud"}, "waits for its turn at cloud, after step 1"),
         ({"system": "pg-dwh"}, ""),
         ({"after": (1,), "others": "mara rerun"}, ""),
-        ({"state": "asked", "words": "queued: it runs"}, "queued: it runs"),
+        ({"state": "asked", "text": "queued: it runs"}, "queued: it runs"),
         ({"state": "verified"}, ""),
     ],
 )

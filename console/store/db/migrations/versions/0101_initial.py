@@ -19,18 +19,18 @@ audit
 check_result
     id big, name text, business_date text, state text, since_us big, at_us big, looks int, measured text,
     row_count big?,
-    words text, changed_seq big
+    text text, changed_seq big
     index check_result_business_date (business_date), check_result_of (name, business_date)
 
 clock
     id int, origin_us big, started_us big, rate float, paused bool
 
 event
-    id big, at_us big, kind text, words text, incident_id big?, job_id int?, system_id int?, actor text
+    id big, at_us big, kind text, text text, incident_id big?, job_id int?, system_id int?, actor text
     index event_incident (incident_id, id)
 
 finding
-    id big, job_id int, run_id big?, rule text, period_key text, business_date text, close_reason text, words text,
+    id big, job_id int, run_id big?, rule text, period_key text, business_date text, close_reason text, text text,
     evidence text, severity text, since_us big, opened_us big, closed_us big?
     index finding_job (job_id, id), finding_run (run_id)
     index finding_open (job_id) where closed_us IS NULL
@@ -67,7 +67,7 @@ permission
 
 plan
     id big, key text, kind text, title text, incident_id big?, state text, requested_by text, requested_from text,
-    why text, requested_us big, ended_us big?, at_once int, words text, changed_seq big
+    why text, requested_us big, ended_us big?, at_once int, text text, changed_seq big
     unique (key)
     index plan_incident (incident_id), plan_state (state)
 
@@ -109,13 +109,13 @@ alert
     index alert_digest (digest_id), alert_let (route, let_us), alert_made (made_us), alert_waits (waits)
 
 alert_held
-    id big, incident_id big -> incident, route text, words text, kind text, stage text, why text, since_us big,
+    id big, incident_id big -> incident, route text, style text, kind text, stage text, why text, since_us big,
     until_us big?, ended_us big?, ended_why text
     index alert_held_incident (incident_id, id), alert_held_open (ended_us), alert_held_since (since_us)
 
 alert_told
-    incident_id big -> incident, route text, words text, fingerprint text, first_us big, last_us big, times int
-    primary key (incident_id, route, words)
+    incident_id big -> incident, route text, style text, fingerprint text, first_us big, last_us big, times int
+    primary key (incident_id, route, style)
 
 back_test
     id big, service_id int -> service, business_date text, peak_late float?, was_late bool
@@ -150,7 +150,7 @@ target
     id int, system_id int -> system, name text, cursor text, inventory_hash text, inventory_us big?, next_us big,
     last_try_us big?, last_ok_us big?, first_ok_us big?, failing_since_us big?, failures int, error text,
     error_kind text, skew_s float?, zone text, seen_until_us big?, lost_since_us big?, lost_until_us big?,
-    poll_ms float?, skipped int, skipped_words text, warnings text, version text, rights text, removed bool,
+    poll_ms float?, skipped int, skipped_text text, warnings text, version text, rights text, removed bool,
     booted_us big?, requests int?, requests_minute float?, allowed text=
     unique (system_id, name)
 
@@ -158,7 +158,7 @@ alert_useful
     alert_id big -> alert, useful bool, said_by text, why text, said_us big
 
 delivery
-    id big, alert_id big -> alert, url_index int, url_words text, state text, tries int, next_us big, wire_us big?,
+    id big, alert_id big -> alert, url_index int, receiver text, state text, tries int, next_us big, wire_us big?,
     sent_us big?, repeats int, error text, since_us big=0, refusals int=0, parked_us big?
     unique (alert_id, url_index)
     index delivery_due (state, next_us)
@@ -181,7 +181,7 @@ job
 action
     key text, verb text, job_id int -> job, run_id big?, incident_id big?, state text, preview text,
     requested_by text, requested_from text, why text, requested_us big, sent_us big?, ended_us big?,
-    native_ref text, attempt_id big?, words text, next_us big, looked_up int, changed_seq big, parameters text={},
+    native_ref text, attempt_id big?, text text, next_us big, looked_up int, changed_seq big, parameters text={},
     origin text=person, overlap text=refuse, needs_approval bool=false, approved_by text=, approved_us big?
     index action_incident (incident_id), action_requested (requested_us), action_run (run_id), action_state (state)
 
@@ -193,7 +193,7 @@ dependency
     index ix_dependency_downstream_id (downstream_id)
 
 drift
-    id int, job_id int -> job, what text, words text, seen_us big, accepted_us big?, accepted_by text, ended_us big?
+    id int, job_id int -> job, what text, text text, seen_us big, accepted_us big?, accepted_by text, ended_us big?
     index drift_job (job_id)
 
 hold
@@ -210,7 +210,7 @@ job_card
 plan_step
     id big, plan_id big -> plan, place int, verb text, job_id int? -> job, run_id big?, period_key text,
     parameters text, after text, wait_s float, due_us big?, safety text, expected_s float?, saves text,
-    preview text, state text, action_key text?, words text, started_us big?, ended_us big?
+    preview text, state text, action_key text?, text text, started_us big?, ended_us big?
     unique (plan_id, place)
     index plan_step_action (action_key)
 
@@ -225,7 +225,7 @@ run
     index run_open (sort_us) where state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')
 
 schedule
-    id int, job_id int -> job, dialect text, expression text, zone text, words text, next_us big?, seen_us big,
+    id int, job_id int -> job, dialect text, expression text, zone text, text text, next_us big?, seen_us big,
     accepted_us big?, accepted_by text
     index schedule_job (job_id, id)
 
