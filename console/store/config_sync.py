@@ -54,7 +54,8 @@ class SyncResult:
     """What a sync changed, and names of the config that need attention."""
 
     unmatched: tuple[str, ...] = ()
-    """Names and patterns that match no job yet; not a fault."""
+    """Names and patterns that match no job, without those of a configured system that has listed none yet; not a
+    fault."""
     changed: bool = False
     unknown_ends: tuple[UnknownJob, ...] = ()
     """Unknown jobs in `delivered_by`, of systems with known jobs."""
@@ -126,7 +127,9 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
             session.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
             set_meta(session, {"config_seq": str(next_changed_seq(session))})
         failpoint("config.before_swap")
-    return SyncResult(tuple(jobs.unmatched), changed, unknown, jobs.renamed)
+    unlisted = {system.name for system in settings.systems} - {name.partition("/")[0] for name in jobs.ids}
+    unmatched = tuple(name for name in jobs.unmatched if name.partition("/")[0] not in unlisted)
+    return SyncResult(unmatched, changed, unknown, jobs.renamed)
 
 
 def record_dependency_faults(store: Database, faults: Sequence[str], fence: int | None) -> None:

@@ -38,8 +38,10 @@ def _local(at: datetime, zone: str) -> datetime:
 
 
 def age_text(at: datetime | None, now: datetime) -> str:
-    """ "12m ago"; "–" for None."""
-    return "–" if at is None else f"{format_duration(now - at)} ago"
+    """ "12m ago"; "now" for what a clock ahead of ours reported; "–" for None."""
+    if at is None:
+        return "–"
+    return f"{format_duration(now - at)} ago" if at <= now else "now"
 
 
 def clock_text(at: datetime | None, zone: str | tzinfo | None = "UTC", near: datetime | None = None) -> str:

@@ -183,3 +183,10 @@ def test_a_pattern_that_fits_nothing_yet_is_muted_with_a_word(bench: Bench) -> N
     """A deployment may bring what it means."""
     done = say(bench, *MUTE, "--job", "fake/new-*")
     assert (0, True) == (done.code, 'no job matches "fake/new-*" yet' in done.err), done.err
+
+
+def test_the_past_failures_of_an_incident_are_not_its_own(bench: Bench) -> None:
+    runs(bench, "extract", "a1", RunState.FAILED, 9, exit_code=3)
+    runs(bench, "extract", "a2", RunState.FAILED, 6, exit_code=7)
+    shown = headway(bench.url, "incident", "1").out
+    assert ("exit 3" in shown, "past failures" in shown) == (True, False)

@@ -108,14 +108,15 @@ def broken_runs(
     saves = days_saved(index, match, days)
     broken = [run for run in match.broken() if index.is_red_now(run) or (has_started(run) and index.is_stale(run))]
     again = [run for run in match.broken() if run.state.is_open and has_started(run) and run not in broken]
-    todo = {run_key(run): PlanScope(run, _why(run), saves.get(run_key(run), ())) for run in broken}
+    todo = {run_key(run): PlanScope(run, broken_reason(run), saves.get(run_key(run), ())) for run in broken}
     for run in again:
         why = f"it runs {'again already' if run.attempt > 1 else 'still'}"
         todo[run_key(run)] = PlanScope(run, why, saves.get(run_key(run), ()), WAIT)
     return todo, saves
 
 
-def _why(run: RunFacts) -> str:
+def broken_reason(run: RunFacts) -> str:
+    """ "it was missed", "it ended failed", or that it read unfinished data."""
     if run.state.is_red:
         return f"it was {run.state}" if run.state is RunState.MISSED else f"it ended {run.state}"
     return "it read what its upstream had not finished"

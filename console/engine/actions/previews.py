@@ -14,6 +14,7 @@ from connectors.sdk.contract import ActionSpec, Connector, Preview
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
 from console.control.incidents.impact import reruns_after
+from console.control.recovery.selection import broken_reason
 from console.domain.estate import Estate
 from console.domain.incident import REPAIR_AT_SOURCE, step_refusal
 from console.engine.connector_pool import ConnectorTarget
@@ -150,7 +151,7 @@ def rerun_context(store: Database, estate: Estate, run_id: int, now: datetime) -
         [
             clean_line(estate.jobs[follower.job_id].name),
             follower.id,
-            f"it ended {follower.state}" if follower.state.is_red else "it read what its upstream had not finished",
+            broken_reason(follower),
         ]
         for follower in after
         if follower.id != run_id

@@ -49,12 +49,13 @@ _BEFORE = (
     " g.period_us IS NULL AND"
     " g.state = 'succeeded') AS fresh_us FROM (SELECT r.id, r.job_id, r.business_date, r.sort_us, r.state, r.ended_us"
     " FROM"
-    " incident i JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us WHERE"
+    " incident i JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us AND"
+    " NOT EXISTS (SELECT 1 FROM incident_member m WHERE m.incident_id = i.id AND m.run_id = r.id) WHERE"
     " i.id = ? ORDER BY r.sort_us DESC LIMIT 500) recent JOIN attempt t ON t.id = (SELECT x.id FROM attempt x WHERE"
     f" x.run_id = recent.id AND x.state IN ({_RED}) ORDER BY x.number LIMIT 1) ORDER BY recent.sort_us DESC LIMIT ?"
 )
-"""Of the latest 500 earlier runs of the root's job: those with a failed attempt, with their first failure, and when an
-unscheduled start succeeded for the same business date."""
+"""Of the latest 500 earlier runs of the root's job, without the incident's own: those with a failed attempt, with their
+first failure, and when an unscheduled start succeeded for the same business date."""
 _ROOT_FAILURE = (
     "SELECT t.exit_code, t.message FROM incident i JOIN attempt t ON t.run_id = i.root_run_id WHERE i.id = ?"
     f" AND t.state IN ({_RED}) ORDER BY t.number DESC LIMIT 1"

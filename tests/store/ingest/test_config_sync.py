@@ -77,6 +77,14 @@ def test_names_that_no_job_has_yet_are_reported_and_matched_once_it_appears(nigh
     assert [(job_id, "declared")] == night.rows("SELECT upstream_id, origin FROM dependency")
 
 
+def test_names_of_a_system_that_has_listed_no_job_yet_are_not_reported(night: Estate) -> None:
+    """A new engine has listed nothing: its first log line named every job of the config."""
+    systems = (*SYSTEMS, SystemSetting("new", "cron", ("db09",)))
+    names = JobSetting("new/a", owner="x"), JobSetting("nowhere/*", owner="x")
+    settings = EstateSettings(systems=systems, jobs=names)
+    assert ("nowhere/*",) == sync(night, settings).unmatched
+
+
 def test_patterns_of_maintenance_and_exceptions_that_fit_no_job_are_reported_too(night: Estate) -> None:
     said = Declared(
         maintenance=(MaintenanceWindow("patches", jobs=("etl-hosts/db07:extract*", "etl-hosts/gone")),),

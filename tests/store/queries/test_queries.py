@@ -331,7 +331,7 @@ def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, r
     served.ingest(failed(period="01:00", attempt="1"), by_hand, failed(period="02:00", attempt="2"))
     served.ingest(run(period="02:30", attempt="3"), failed(attempt="4"))
     root = served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")
-    decide(served, incidents=(incident(root_run_id=root),))
+    decide(served, incidents=(incident(root_run_id=root, members=()),))
     found = reads.incidents.incident(1).repairs
     assert [(at("02:00"), "", None), (at("01:00"), "a fresh start", 31 * 60.0)] == [
         (one.at, one.how, one.took_s) for one in found
@@ -344,7 +344,9 @@ def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queri
     members = tuple(MemberVerdict(served.job_id(), key, "red", each) for key, each in (("a", own), ("b", root)))
     decide(served, incidents=(incident(root_run_id=root, members=members),))
     assert older < own
-    assert ((at("02:00"), "failed: exit 1"),) == reads.incidents.incident(1).seen_before
+    view = reads.incidents.incident(1)
+    assert ((at("02:00"), "failed: exit 1"),) == view.seen_before
+    assert [at("02:00")] == [repair.at for repair in view.repairs]
 
 
 def test_systems_are_told_with_their_health(served: Estate, reads: Queries) -> None:
