@@ -216,7 +216,7 @@ class AirflowRunChanges:
     def read(self, mark: AirflowCursor, open_runs: Sequence[RunRef]) -> AirflowChangePages:
         """The next pages of the walk; between the walks of a slow server, and where a walk is not answered in time,
         what has an index, and the mark stays. A server becomes slow by a slow walk, or by two in a row that are not
-        answered: a short outage is none."""
+        answered: a short outage does not count."""
         if mark.since <= EPOCH:
             return read_changes(self._client, ALL_RUNS_PATH, "dag_runs", mark, keep=0.7)
         began = self._monotonic()

@@ -316,7 +316,7 @@ def minor_version(version: str) -> tuple[int, int] | None:
 
 
 def version_warnings(version: str) -> tuple[str, ...]:
-    """What to know of an Airflow that Headway was not tested with."""
+    """Warnings about an Airflow version that Headway was not tested with."""
     minor = minor_version(version)
     if minor is not None and minor > NEWEST_TESTED:
         tested = f"newer than {NEWEST_TESTED[0]}.{NEWEST_TESTED[1]}, the newest that Headway is tested with"

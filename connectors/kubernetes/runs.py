@@ -47,7 +47,7 @@ OUT_OF_TIME = "not all open runs were read in time: the next poll reads the rest
 
 @dataclass(slots=True)
 class ReadJobs:
-    """What one poll has read: Jobs by uid, as they are now and as they were when they were deleted."""
+    """Jobs read by one poll, by uid: present ones, and deleted ones in their last state."""
 
     rows: dict[str, KubernetesJob] = field(default_factory=dict)
     deleted: dict[str, KubernetesJob] = field(default_factory=dict)

@@ -196,7 +196,7 @@ class SqlSettings(CheckSettings):
     query: Annotated[str, AfterValidator(refuse_other_than_select)] = ""
     """A SELECT of one value, in place of a table; {business_date} as in where."""
     expect: ExpectSettings | None = None
-    """What that value must be."""
+    """Condition on that value."""
 
     @model_validator(mode="after")
     def one_question(self) -> SqlSettings:
@@ -304,7 +304,7 @@ class HttpSettings(CheckSettings):
     json_path: Annotated[str, AfterValidator(refuse_unreadable_path)] = ""
     """Where the value is in the answer: "data.items[0].rows"; a list counts as its length."""
     expect: ExpectSettings | None = None
-    """What that value must be."""
+    """Condition on that value."""
     fresh: Pause | None = None
     """The value is a time, and may be so old."""
 
@@ -408,7 +408,7 @@ def zone_of(name: str, document: Table) -> str:
 def check_checks(
     checks: Mapping[str, CheckSettings], systems: Mapping[str, SystemConfig], document: Table, reading: ConfigDocument
 ) -> None:
-    """Whoever waits for a check names one; and the system by whose door a check looks is there, and can."""
+    """Reports unknown checks of dependencies and services, and checks whose system is missing or unsuitable."""
     known = list(document.get("checks", {}))
     for key, name in _waiting(document):
         if name not in known:

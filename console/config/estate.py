@@ -111,11 +111,11 @@ class DependencySettings(StrictSettings):
     mode: Literal["observe", "hold", "trigger"] = "observe"
     """observe: warn. hold: keep the downstream from starting until its upstream is good. trigger: start it then."""
     engine_down: Literal["open", "closed"] = "open"
-    """What no engine means: open, the downstream starts by its clock; closed, it is held always and stays so."""
+    """Behavior while no engine runs: open: the downstream starts by its clock; closed: it stays held."""
     hold_lead: Pause = timedelta(minutes=10)
     """How long before its start the downstream is held."""
     hold_for: Pause = timedelta(hours=6)
-    """How long after that start it is let go, whatever its upstream does; it is not started then."""
+    """Time after that start at which the hold is released in any case, without starting the job."""
 
     @property
     def feeding(self) -> tuple[str, ...]:
@@ -141,9 +141,9 @@ class ServiceSettings(StrictSettings):
     deadline: Deadline
     """By when: a time of day inside the business date's window, `{ time, day }` or `{ after_start, of }`."""
     slo: SloSettings | None = None
-    """What the team aims at: a share of its days in time, and the error budget that this leaves."""
+    """Objective of the team: a share of days in time, and the resulting error budget."""
     sla: SlaSettings | None = None
-    """What was agreed with those who wait for it."""
+    """Agreement with the consumers of the service."""
     timezone: Zone
     cutoff: TimeOfDay = time(12, 0)
     tier: Annotated[int, Field(ge=1, le=5)] = 3
@@ -164,7 +164,7 @@ class RouteSettings(NotificationSettings):
     urls: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
     """References to apprise URLs; one delivery each."""
     body: Literal["full", "masked", "link"] = "full"
-    """What a message may contain: everything; secrets, personal data and long numbers masked; or no external text."""
+    """Content of a message: everything; secrets, personal data and long numbers masked; or no external text."""
     max_per_minute: Annotated[int, Field(ge=1)] = 10
     """More alerts than this in a minute leave as one digest; the first of a tier-1 service never waits."""
     give_up_after: Pause = timedelta(hours=24)
@@ -209,12 +209,11 @@ class ActingSettings(StrictSettings):
     """Most actions that one person asks for, steps of plans included; 0: no limit. A plan that may start goes through
     whole."""
     policy_per_hour: Annotated[int, Field(ge=0)] = 200
-    """Most holds and starts by the modes of dependencies; 0: no limit. Letting go has none."""
+    """Most holds and starts by the modes of dependencies; 0: no limit. Releases have none."""
     valid_for: Pause = timedelta(hours=4)
-    """What a person or a plan asked for and could not be sent for so long (its host is away, its job still runs) is
-    not sent any more."""
+    """An action that could not be sent for this long (unreachable host, job still running) expires."""
     cards: tuple[Literal["owner", "runbook", "rerun"], ...] = ("owner", "runbook")
-    """What people may say on a job's card, in the console or by "headway job", where [jobs] does not say it."""
+    """Fields of a job's card that users may set, in the console or by "headway job", where [jobs] does not set them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,7 @@ class SystemConfig:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What it can do, as its options have it."""
+        """Capabilities with its present options."""
         return self.kind.capabilities - self._left_out.keys()
 
     @property

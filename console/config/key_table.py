@@ -272,7 +272,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("suspend", ("ctrl+z",), "suspend", "suspend to the shell; fg returns", ALL_SCREENS),
     KeyAction("tour", ("ctrl+t",), "tour", "leave the guided tour of the demo, or return to it", ALL_SCREENS),
     KeyAction("tour_skip", ("ctrl+n",), "skip step", "skip to the next step of the tour", ALL_SCREENS),
-    KeyAction("demo_pause", ("ctrl+o",), "pause demo", "stop the clock of the demo, or let it go on", ALL_SCREENS),
+    KeyAction("demo_pause", ("ctrl+o",), "pause demo", "stop or resume the clock of the demo", ALL_SCREENS),
     KeyAction("leave", ("ctrl+c",), "quit", "quit at once; actions that were sent continue", (*ALL_SCREENS, *OVERLAYS),
         priority=True),
     # in dialogs

@@ -27,7 +27,7 @@ class DeadlineSettings(StrictSettings):
     after_start: Pause | None = None
     """So long after the first start of that business date, in place of `time`."""
     of: JobName | None = None
-    """Whose start; without it, whichever member starts first."""
+    """The job whose start counts; without it, the first member to start."""
     within: Pause | None = None
     """End to end: so long after each run of `of`, the submission, which is an instance with a deadline of its own."""
     key: Annotated[str, Field(max_length=80)] = ""

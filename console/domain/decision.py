@@ -236,7 +236,7 @@ class IncidentDecision:
     zone: str = "UTC"
     """The one zone of its alerts: of the affected service that is due first, else of its root."""
     superseded: tuple[str, ...] = ()
-    """Lines for the timeline: failures that were over before they were seen, of which no route is notified."""
+    """Lines for the timeline: failures repaired before they were seen; no route is notified of them."""
     ends_ack: str = ""
     """Why an acknowledgement ends now: it covers the incident as it was. Empty while it stays valid."""
 

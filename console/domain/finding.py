@@ -57,7 +57,7 @@ class FindingSeverity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FindingEvidence:
-    """What a rule measured, the threshold, and the source of that."""
+    """Measured value of a rule, its threshold, and the source of the threshold."""
 
     seen: str
     threshold: str = ""

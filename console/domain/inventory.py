@@ -93,4 +93,4 @@ class InventoryChanges:
     """Given back to the connector as `previous_hash`; written when `complete`."""
     complete: bool = True
     doubted: str = ""
-    """Why so many missing jobs need a second inventory to confirm them; `gone` is then empty."""
+    """Reason why a second inventory must confirm the many missing jobs; `gone` is empty then."""

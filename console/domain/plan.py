@@ -270,8 +270,7 @@ class PlanView:
         return sum(step.state in ENDED_STEP_STATES for step in self.steps)
 
     def waits_for(self, step: PlanStepView) -> str:
-        """What a step whose turn it is waits for; empty if nothing, or if the plan or earlier steps have to go on
-        first."""
+        """Reason why the next step has not started; empty if there is none or earlier steps come first."""
         if step.state == "asked":
             return step.text or _ACTION_STATE_TEXT.get(step.action_state, "")
         before = [other for other in self.steps if other.place in step.after and other.state not in ENDED_STEP_STATES]

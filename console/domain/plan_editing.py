@@ -268,7 +268,7 @@ ESTIMATE_SIGN = "~"
 
 @dataclass(frozen=True, slots=True)
 class VariantFinish:
-    """One service day in one variant; `at` is None if it is not delivered, or unknown."""
+    """One service day in one variant; `at` is None if it is unknown or not delivered."""
 
     status: str
     at: datetime | None = None

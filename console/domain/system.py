@@ -54,8 +54,8 @@ class TargetView:
 
     @property
     def next_try(self) -> datetime | None:
-        """Earliest next poll of a failing target: later if its API asked for that (Retry-After), or a poll takes long.
-        None while polls are well or paused."""
+        """Earliest next poll of a failing target: later if its API requires it (Retry-After) or a poll takes long.
+        None while polls succeed or are paused."""
         if self.failing_since is None or self.last_try is None or self.pause is not None:
             return None
         return self.last_try + timedelta(seconds=poll_interval_seconds(self.poll_every_s, self.failures))

@@ -75,7 +75,7 @@ class TimelineView:
 
 @dataclass(frozen=True, slots=True)
 class PathJobBaseline:
-    """What is usual for a job of the path, by its past nights."""
+    """Usual times of a job of the path, from its past nights."""
 
     takes: float | None = None
     """Seconds at its present level, if that shifted; None: as its whole history says."""

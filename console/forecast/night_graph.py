@@ -59,7 +59,7 @@ class NightPoint:
     takes: bool = True
     """False: a point that takes no time."""
     says: bool = True
-    """False if its duration is no evidence for other jobs."""
+    """True if its duration is evidence for other jobs."""
     rule: StartRule | None = None
     factor: float = 1.0
     """Multiplier of its usual duration."""

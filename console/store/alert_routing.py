@@ -1,4 +1,4 @@
-"""Alerts on their way to routes: releases, digests, fallback routes, parked deliveries, Headway's own alerts, rotas."""
+"""Routing of alerts: releases, digests, fallback routes, parked deliveries, Headway's own alerts, rotas."""
 
 from __future__ import annotations
 

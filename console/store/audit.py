@@ -1,4 +1,4 @@
-"""The audit: who did what, when, from where, why, with what result. Append only, hash-chained.
+"""The audit: actor, verb, object, time, origin, reason and result. Append only, hash-chained.
 
 Each row's hash covers the row and the hash before it, so that verification finds each changed, dropped, inserted or
 swapped row. A cut end, or a rebuilt chain, is found only with a head kept elsewhere.
@@ -182,7 +182,7 @@ def append_config_change(session: Session, at_us: int, before: str, after: str) 
 
 @dataclass(frozen=True, slots=True)
 class ChangeOrigin:
-    """A person's change: by whom, from where, when and why."""
+    """A person's change: user, origin, time and reason."""
 
     by: str
     origin: str

@@ -51,7 +51,7 @@ _NEW_TARGET: Columns = {
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What a sync changed, and names of the config that need attention."""
+    """Changes made by a sync, and names of the config that need attention."""
 
     unmatched: tuple[str, ...] = ()
     """Names and patterns that match no job, without those of a configured system that has listed none yet; not a

@@ -71,7 +71,7 @@ def _marks(values: Sequence[str]) -> str:
 
 
 def format_hold(store: Database, run_id: int | None, job_id: int | None) -> str:
-    """Who holds the job, or the DAG of the task, and until when; empty without a hold."""
+    """Holder and end of the hold of the job or its DAG; empty without a hold."""
     with store.read() as session:
         rows = session.rows(*((_HOLD_OF_JOB, (job_id,)) if run_id is None else (_HOLD_OF_RUN, (run_id,))))
     for by, until, why in rows:

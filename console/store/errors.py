@@ -89,7 +89,7 @@ def is_damage(error: BaseException | None) -> bool:
 
 
 def damage_text(error: BaseException | None) -> str:
-    """The fix for a corrupt file, or one that is no store; empty for other errors."""
+    """The fix for a corrupt file or a file that is not a store; empty for other errors."""
     if not is_damage(error):
         return ""
     return (

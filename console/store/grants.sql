@@ -236,7 +236,7 @@ BEGIN
     RETURN plan_number;
 END $$;
 
--- Pauses, resumes or aborts a plan. It acts by its starter's rights: only the starter or an admin lets it go on, and
+-- Pauses, resumes or aborts a plan. It acts by its starter's rights: only the starter or an admin resumes it, and
 -- then failed steps are done again.
 CREATE OR REPLACE FUNCTION headway_steer_plan(number bigint, how text, why text, claimed text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$

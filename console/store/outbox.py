@@ -117,8 +117,8 @@ def claim_due(
 ) -> list[DueDelivery]:
     """Up to `limit` due deliveries of released alerts: the oldest of each (route, url) that is not `busy`, urgent ones
     first, so that a broken URL delays no other. Alerts about one incident keep their order, alone or in a digest:
-    "recovered" after a postponed "opened". Only a digest does not wait for an alert about one of its incidents: what it
-    reports as resolved is not reported as open after it."""
+    "recovered" after a postponed "opened". Only a digest does not wait for an alert about one of its incidents: an
+    incident that a digest reports as resolved is not reported as open after it."""
     with store.write(fence) as session:
         due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]
         session.many(

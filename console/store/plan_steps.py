@@ -58,7 +58,7 @@ def parse_step(row: Any) -> StepProgress:
 
 
 def format_other_hold(beside: str | None) -> str:
-    """Who holds the job, and until when; empty without a hold."""
+    """Holder of the job's hold and its end; empty without a hold."""
     until, _, by = (beside or "").partition(" ")
     return f"{clean_line(by)} until {instant(int(until)):%Y-%m-%d %H:%M}Z" if by else ""
 

@@ -30,8 +30,8 @@ def load_answer(session: Session, request_id: int) -> Row | None:
 
 
 def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
-    """Unanswered requests, oldest first: (id, kind, arguments, who asks). Their arguments leave the store as they are
-    claimed: what a person typed may be a secret, which its answer refuses."""
+    """Unanswered requests, oldest first: (id, kind, arguments, user). Claiming a request deletes its arguments from
+    the store: they may contain a secret, which the answer refuses."""
     pending = "SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT ?"
     with store.read() as session:
         if not session.rows("SELECT 1 FROM request WHERE state IN ('asked', 'noted') LIMIT 1"):
@@ -58,13 +58,13 @@ def answer_request(
 
 
 def delete_answered(store: Database, fence: int, before_us: int) -> None:
-    """Removes what was answered before then: whoever asked has read it, or has gone."""
+    """Deletes requests answered before `before_us`; their clients have read them or have ended."""
     with store.write(fence) as session:
         session.rows("DELETE FROM request WHERE state IN ('answered', 'refused') AND answered_us < ?", (before_us,))
 
 
 def refuse_unanswered(store: Database, fence: int, now_us: int) -> None:
-    """Refuses requests that a dead engine had begun to answer: whoever asked may ask again."""
+    """Refuses requests that a dead engine had begun to answer; clients may repeat them."""
     answer = json.dumps({"error": "the engine was restarted while it answered; ask again"})
     with store.write(fence) as session:
         session.rows(

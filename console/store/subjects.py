@@ -1,4 +1,4 @@
-"""What a request is about: the jobs of runs, incidents, alerts and services. Small imports: clients read them too."""
+"""The subjects of requests: the jobs of runs, incidents, alerts and services. Small imports: clients read them too."""
 
 from __future__ import annotations
 

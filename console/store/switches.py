@@ -18,7 +18,7 @@ from console.store import audit
 from console.store.db.session import Session
 
 JOIN_PAUSES = " LEFT JOIN switch w ON w.name = 'polling ' || s.name"
-"""Joined to a system `s`: who paused its polls last; `last_pause` reads value, set_by, why and at_us."""
+"""Joined to a system `s`: the last pause of its polls; `last_pause` reads value, set_by, why and at_us."""
 SELECT_SWITCHES = "SELECT name, value, set_by, why, at_us FROM switch ORDER BY name"
 
 

@@ -90,7 +90,7 @@ MOST_SUPERSEDED = 20
 
 
 def superseded_lines(index: EstateIndex, match: IncidentMatch, zone: str) -> tuple[str, ...]:
-    """One line for each failure that was over when its target was seen again; beyond the limit their number."""
+    """One line for each failure repaired before its target was seen again; beyond the limit their number."""
     lines = []
     for run in match.superseded[:MOST_SUPERSEDED]:
         why, at = _why(index, run), zoned_time(red_since(run), zone, index.now)

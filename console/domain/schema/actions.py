@@ -189,7 +189,7 @@ class Switch(SQLModel, table=True):
 
 
 class Audit(SQLModel, table=True):
-    """Who did what, when, from where, why, with what result. Append only; each row seals the one before."""
+    """An audit entry: actor, verb, time, origin, reason and result. Append only; each row seals the one before."""
 
     seq: int | None = big(default=None, primary_key=True)
     at_us: int = big()

@@ -254,7 +254,7 @@ class AlertUseful(SQLModel, table=True):
 
 
 class Rota(SQLModel, table=True):
-    """Who is on call, as a calendar said when it was last read."""
+    """On-call shifts, as last read from a calendar."""
 
     name: str = Field(primary_key=True, sa_type=Text)
     source: str = string()

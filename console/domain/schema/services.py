@@ -57,7 +57,7 @@ class ServiceDay(SQLModel, table=True):
     agreed_us: int | None = big(default=None)
     """Deadline by its SLA; None without one."""
     extension: str = string()
-    """Who extended it and why; empty: not extended."""
+    """User and reason of its extension; empty: not extended."""
     timeliness: str = string("no_estimate")
     data_state: str = string()
     """ "complete", "stale", "failed", "open"."""
@@ -74,7 +74,7 @@ class ServiceDay(SQLModel, table=True):
     jobs: str = string("[]")
     """JSON: forecasts of its running or waiting jobs (`domain.forecast.JobForecast`), times in microseconds."""
     distrust: str = string()
-    """Why its forecasts are not reliable; empty: reliable, or too few days are over."""
+    """Why its forecasts are not reliable; empty: reliable, or too few past days."""
     critical: str = string("[]")
     """JSON: for each job of `path` the probability that it decides the finish."""
     nights: int = 0

@@ -54,7 +54,7 @@ def route_url_sources(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 def audience(config: Config) -> AlertRouting:
-    """Who is notified when a person is needed."""
+    """Routes of alerts that need a person."""
     return AlertRouting(route_url_sources(config), config.alerts.default_route, config.alerts.shadow_route)
 
 

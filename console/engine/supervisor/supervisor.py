@@ -1,7 +1,7 @@
 """The threads of the workers: started together, restarted with backoff when one breaks, stopped within seconds.
 
-A worker that dies silently is the worst fault of a monitor: `headway status` names it. The allocator is told to keep
-next to nothing of what was freed.
+A worker that dies silently is the worst fault of a monitor: `headway status` names it. The allocator is set to return
+freed memory to the system.
 """
 
 from __future__ import annotations

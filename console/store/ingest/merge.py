@@ -201,7 +201,7 @@ class RunOrigin(NamedTuple):
 
 def build_run(old: StoredRun | None, key: RunKey, attempts: list[StoredAttempt], origin: RunOrigin | None) -> StoredRun:
     """The run made of its numbered attempts. `origin` comes from the first attempt's record if that is in this batch,
-    and is required if `old` is None. changed_seq stays as it was."""
+    and is required if `old` is None. changed_seq is unchanged."""
     latest = attempts[-1]
     content = latest.content
     if len(attempts) == 1:

@@ -21,7 +21,7 @@ from console.text.cleaning import clean_line
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Who did what to what, when, from where and why; `detail` includes the calls sent and the reply."""
+    """An audit entry: actor, verb, object, time, origin and reason; `detail` includes the calls sent and the reply."""
 
     seq: int
     at: datetime

@@ -1,4 +1,4 @@
-"""What a job waits for: gates, earlier runs and check results of its gates, root causes."""
+"""Causes of a wait: gates, earlier runs and check results of its gates, root causes."""
 
 from __future__ import annotations
 

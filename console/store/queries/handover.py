@@ -32,7 +32,7 @@ _SERVICES = (
 _BY_PEOPLE = ("note", "acknowledged", "lapsed")
 """Kinds of events that a person made."""
 _SWITCH_VERBS = ("freeze", "thaw", "turn live", "turn shadow", "pause polling", "resume polling")
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+# ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 
 
 class HandoverQueries(ContextQueries):

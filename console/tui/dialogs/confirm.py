@@ -1,6 +1,6 @@
 """The dialog of everything that is sent: "Back" is selected, Enter alone goes back, one key sends.
 
-What it is about is given to it as a `Confirmation`. For a job that is not declared safe its name is typed; where a rule
+Its subject is given as a `Confirmation`. For a job that is not declared safe its name is typed; where a rule
 needs a reason, the reason is typed.
 """
 
@@ -46,7 +46,7 @@ class Choices(Grid):
 
 
 class Confirmation:
-    """What a `SendScreen` is about. It sends in `put`, called in the request thread, and shows the outcome in
+    """Subject of a `SendScreen`. It sends in `put`, called in the request thread, and shows the outcome in
     `gone`."""
 
     SEND: ClassVar[str] = "Send"

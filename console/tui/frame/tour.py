@@ -112,7 +112,7 @@ class GuidedTour:
 
     @property
     def recap(self) -> str:
-        """What happened, in one line; empty if nothing was repaired."""
+        """Summary of the repair, in one line; empty if nothing was repaired."""
         if not self.is_repaired:
             return ""
         saved = ", ".join(self.were_at_risk) or "every service"
@@ -146,7 +146,7 @@ def _see_text(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if not tour.had_incident:
         return "A calm night, twenty times as fast. A job fails at 03:12: wait for it"
     if seen.where != "services":
-        return f"{key(seen.where, 'services')} goes to Services: what is due, and by when"
+        return f"{key(seen.where, 'services')} goes to Services: each delivery and its deadline"
     return f"One job failed, two services are at risk. {key('services', 'problems')} shows only what needs attention"
 
 

@@ -107,8 +107,8 @@ def pause_demo(screen: HeadwayScreen) -> None:
     if (pause := screen.board.demo_pause) is not None:
         pause.by_key = not pause.by_key
         screen.board.update_demo_clock()
-        stopped = f"the clock of the demo is stopped; {screen.key_for('demo_pause')} lets it go on"
-        screen.notice(stopped if pause.by_key else "the clock of the demo goes on")
+        stopped = f"the clock of the demo is stopped; {screen.key_for('demo_pause')} resumes it"
+        screen.notice(stopped if pause.by_key else "the clock of the demo runs again")
 
 
 def turn_tour(screen: HeadwayScreen) -> None:

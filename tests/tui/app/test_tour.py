@@ -267,7 +267,7 @@ WAITS: list[bool] = []
 async def test_the_clock_of_a_demo_waits_for_its_key_and_while_a_dialog_is_open(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("demo_pause")
-    await night.see("the clock of the demo is stopped; ^O lets it go on")
+    await night.see("the clock of the demo is stopped; ^O resumes it")
     await night.until(lambda: WAITS == [True], "the stop")
     await night.act("demo_pause")
     await night.until(lambda: WAITS == [True, False], "the go")
