@@ -105,7 +105,7 @@ def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench:
     [one] = waiting(bench)
     periods = [step.period_key for step in view(bench).steps]
     assert periods == [*one.periods]
-    assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}, 1 at a time") in one.told
+    assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}, 1 at a time") in one.details
     assert [] == bench.scheduler.acted
     assert "" == approve(bench)
     for _ in range(NIGHTS):
