@@ -69,9 +69,7 @@ class PlanConfirmation(Confirmation):
 
     def begin(self) -> None:
         self.box.pane.show_runs(self._lines())
-        self.box.offer_sending(
-            f"{counted(len(self.draft.steps), 'step')}, each after the ones it waits for"
-        )
+        self.box.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each after the ones it waits for")
 
     def _lines(self) -> cells.SegmentLines:
         lines: cells.SegmentLines = []
