@@ -78,20 +78,20 @@ def test_jobs_are_ordered_by_name_or_start(served: Estate, reads: Queries) -> No
 
 def test_jobs_are_filtered_by_words_state_system_and_owner(served: Estate, reads: Queries) -> None:
     served.ingest(run(JOBS[0]), failed(JOBS[1]), running(JOBS[2]))
-    assert ["load_stock", LOAD] == names(reads, words=("LOAD",))
-    assert [LOAD] == names(reads, words=("load",), without=("stock",))
+    assert ["load_stock", LOAD] == names(reads, terms=("LOAD",))
+    assert [LOAD] == names(reads, terms=("load",), without=("stock",))
     assert ["load_stock"] == names(reads, states=("failed",))
     assert ["clean_up"] == names(reads, states=("RUNNING",), systems=("etl",))
     assert ["extract_orders"] == names(reads, owners=("plat",))
     assert ["load_stock"] == names(reads, problems_only=True)
-    assert [] == names(reads, words=("nothing",))
+    assert [] == names(reads, terms=("nothing",))
 
 
 @pytest.mark.parametrize(
     "words", ["%", "db0_", "100%", "' OR '1'='1", "'; DROP TABLE run; --", "\\", "?", "%s", "{ids}"]
 )
 def test_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Queries, words: str) -> None:
-    assert [] == names(reads, words=(words,))
+    assert [] == names(reads, terms=(words,))
     assert [] == names(reads, "name", owners=(words,), systems=(words,), states=(words,))
     assert 4 == len(names(reads, without=(words,)))
 
@@ -483,7 +483,7 @@ def test_actions_are_told_by_run_by_incident_and_all(served: Estate, reads: Quer
         connection.rows(
             "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
             " requested_from,"
-            " why, requested_us, native_ref, terms, next_us, looked_up, changed_seq) VALUES ('headway-0123456789',"
+            " why, requested_us, native_ref, text, next_us, looked_up, changed_seq) VALUES ('headway-0123456789',"
             " 'rerun', 1, 1, 7, 'sent', '{\"verb\": \"start again\"}', 'anna', '', '', 0, '', 'asked', 0, 0, 0)"
         )
     [action] = reads.actions.list_actions()

@@ -22,7 +22,7 @@ async def test_a_plan_that_was_started_is_watched_step_by_step(night: Night) -> 
     assert 1 == len(night.requests.started)
     night.requests.go_on(1, state="asked", action_key="headway-1", action_state="sent", started=NOW)
     await night.see("▶ sent", "0 of 4 steps")
-    night.requests.go_on(1, state="verified", action_state="verified", words="succeeded (native)", ended=NOW)
+    night.requests.go_on(1, state="verified", action_state="verified", text="succeeded (native)", ended=NOW)
     await night.see("● verified", "succeeded (native)", "1 of 4 steps")
 
 
@@ -67,7 +67,7 @@ def test_a_step_of_a_plan_that_does_not_go_on_waits_for_nothing_else(state: str)
 
 def _is_done(night: Night) -> None:
     steps = tuple(dataclasses.replace(step, state="verified") for step in plan_of(draft()).steps)
-    night.reads.plans_ = [plan_of(draft(), 7, state="done", words="4 of 4 steps are over", steps=steps)]
+    night.reads.plans_ = [plan_of(draft(), 7, state="done", text="4 of 4 steps are over", steps=steps)]
 
 
 @on_the_night(prepare=_is_done)
