@@ -58,7 +58,9 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
         *BELOW_DECISIONS, "console.control.alerts", "console.control.detection", "console.control.expectations",
         "console.control.holds", "console.control.incidents", "console.control.services",
     ),
-    "console.store": (*VOCABULARY, "connectors.sdk.contract", "console.failpoints"),
+    "console.store": (
+        *VOCABULARY, "connectors.sdk.contract", "connectors.sdk.transport.libpq", "console.failpoints",
+    ),
     "console.config": (*VOCABULARY, "connectors.sdk", "connectors.checks.queries"),
     "console.engine": (
         *VOCABULARY, "connectors", "console.config", "console.control", "console.failpoints", "console.forecast",

@@ -107,6 +107,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += clock_changes(config, datetime.now(UTC).date())
     messages += [config_in_use_note(arguments, config.digest), unverified_names_note(config, arguments)]
+    messages += weakened_transport(config, store_url_of(arguments))
     for message in filter(None, messages):
         print_message(message)
     remarks = store_faults(arguments) + names_without_job(config, arguments)
@@ -130,6 +131,17 @@ def run_check(arguments: argparse.Namespace) -> int:
         remarks,
         code=Exit.OK if all(result.verdict == "ok" for result in results) and not remarks else Exit.PROBLEM,
     )
+
+
+def weakened_transport(config: Config, store_url: str) -> list[str]:
+    """Settings of the config and the store's URL by which secrets or data cross a network unprotected."""
+    from connectors.sdk.transport.libpq import unverified_store
+
+    places = {f"system {name}": system.options for name, system in config.systems.items()}
+    places |= {f"check {name}": settings for name, settings in config.checks.items()}
+    plain = [name for name, options in places.items() if getattr(options, "plain_http", False)]
+    texts = [f"{name}: plain_http = true: what it sends and gets crosses the network unencrypted" for name in plain]
+    return [*texts, *(f"store: {text}" for text in unverified_store(store_url))]
 
 
 def _config_size(config: Config) -> str:
@@ -313,11 +325,22 @@ def probe_checks(config: Config, secrets: SecretStore, timeout: float) -> list[P
 
     def probe(check: Check) -> ProbeResult:
         runner.measure(check.name, check_date(check, datetime.now(UTC)), min(timeout, check.timeout.total_seconds()))
-        return ProbeResult(f"check {check.name}", "ok", "", ())
+        return ProbeResult(
+            f"check {check.name}", "ok", "", (), notes=_unverified_dsn(config.checks[check.name], secrets)
+        )
 
     checks = config.declared.checks
     with ThreadPoolExecutor(min(8, len(checks) or 1)) as pool:
         return list(pool.map(lambda check: _guarded(f"check {check.name}", secrets, partial(probe, check)), checks))
+
+
+def _unverified_dsn(settings: Any, secrets: SecretStore) -> tuple[str, ...]:
+    if not getattr(settings, "dsn", None):
+        return ()
+    from connectors.sdk.transport.libpq import unverified_text
+    from connectors.sdk.transport.postgres import PostgresOptions, connection_parameters
+
+    return unverified_text(connection_parameters(PostgresOptions(dsn=settings.dsn), secrets))
 
 
 def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:

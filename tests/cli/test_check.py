@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -19,8 +20,9 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.secrets import SecretStore
-from console.cli.configure import probe_target
+from console.cli.configure import probe_target, weakened_transport
 from console.config.estate import SystemConfig, SystemSettings
+from console.config.loading import load_config
 
 
 @dataclass
@@ -50,3 +52,32 @@ def test_why_a_target_does_not_let_us_look_is_told_apart(error: ConnectorError, 
     kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Refusing(error)))
     found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
     assert (verdict, (str(error),)) == (found.verdict, found.text)
+
+
+CONFIG = """
+[estate]
+name = "night"
+
+[systems.hooks]
+kind = "heartbeat"
+listen = "0.0.0.0:8787"
+plain_http = true
+[systems.hooks.jobs.load]
+token = { env = "LOAD_TOKEN" }
+"""
+
+
+@pytest.mark.parametrize(
+    "store, expected",
+    [
+        ("headway.db", ["system hooks: plain_http = true"]),
+        ("postgresql://hw@db.example/hw?sslmode=require", ["system hooks: plain_http", 'store: sslmode = "req']),
+        ("postgresql://hw@db.example/hw", ["system hooks: plain_http = true"]),
+    ],
+)
+def test_check_names_each_setting_that_weakens_the_transport(tmp_path: Path, store: str, expected: list[str]) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(CONFIG)
+    texts = weakened_transport(load_config(path), store)
+    assert len(expected) == len(texts)
+    assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from connectors.sdk.errors import AccessRefused
+from connectors.sdk.transport.libpq import verified
 from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession, Tls
-from connectors.sdk.transport.postgres import PostgresSession, verified
+from connectors.sdk.transport.postgres import PostgresSession
 from tests.lab import mariadb
 from tests.lab.mariadb import MariaDb
 from tests.lab.postgres import PASSWORDS, PostgresServer

@@ -8,12 +8,9 @@ Each kind that lives in a database adds its own default of `dbname` to the setti
 from __future__ import annotations
 
 import math
-import os
 import re
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 from typing import Annotated, Any, Literal, LiteralString, Self, TypeVar
 
 import psycopg
@@ -38,7 +35,7 @@ from connectors.sdk.errors import (
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, socket_watchdog
-from connectors.sdk.transport.loopback import is_local_server
+from connectors.sdk.transport.libpq import unverified_text, verified
 
 T = TypeVar("T")
 SECRET = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
@@ -116,43 +113,6 @@ def connection_parameters(options: PostgresOptions, secrets: SecretResolver) -> 
         "require_auth": options.require_auth,
     }
     return verified({key: str(value) for key, value in parameters.items() if value is not None})
-
-
-VERIFIES, SAFE_METHODS = "verify-full", ("scram-sha-256", "gss", "sspi", "!password", "!md5")
-NO_PASSWORD_SENT = "!password,!md5"  # noqa: S105 - methods of libpq's require_auth
-"""Where we have no password: a client certificate or Kerberos; a password file is sent by SCRAM alone."""
-
-
-def verified(given: Mapping[str, str]) -> Mapping[str, str]:
-    """libpq's keywords; those not given are such that no other server gets the password."""
-    if _is_on_this_machine(given):
-        return given
-    added = {"sslmode": VERIFIES, "require_auth": "scram-sha-256" if "password" in given else NO_PASSWORD_SENT}
-    if given.get("sslmode", VERIFIES).startswith("verify") and not (Path.home() / ".postgresql/root.crt").exists():
-        added["sslrootcert"] = ssl.get_default_verify_paths().cafile or "system"
-    return {**added, **given}
-
-
-def unverified_text(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """Settings weaker than the default for another machine, with their danger; empty without one."""
-    if _is_on_this_machine(parameters):
-        return ()
-    mode, methods = parameters.get("sslmode", VERIFIES), parameters.get("require_auth", "")
-    faults = []
-    if mode != VERIFIES:
-        faults.append(
-            f'sslmode = "{mode}": the server\'s name is not verified, another one may read and change all data'
-        )
-    if not methods or set(methods.split(",")) - set(SAFE_METHODS):
-        faults.append(f'require_auth = "{methods}": another server that answers may get the password')
-    return tuple(f"{fault}. Fix: leave it out" for fault in faults)
-
-
-def _is_on_this_machine(parameters: Mapping[str, str]) -> bool:
-    hosts = parameters.get("hostaddr") or parameters.get("host")
-    if not hosts:
-        return not parameters.keys() & {"service", "servicefile"} and not {"PGHOST", "PGHOSTADDR"} & os.environ.keys()
-    return all(is_local_server(host) for host in hosts.split(",") if host)
 
 
 def psql_shell(options: PostgresOptions, _target: str, secrets: SecretResolver) -> ShellSession:

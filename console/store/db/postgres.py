@@ -7,7 +7,9 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
+from connectors.sdk.transport.libpq import verified
 from console.store.db.location import checked_url, without_secrets
 from console.store.db.session import PostgresAdapter, Row
 from console.store.errors import StoreUnusable
@@ -20,6 +22,13 @@ POLL_SECONDS = 0.1
 
 class TimeoutConnection(psycopg.Connection[Any]):
     """Closes itself and raises OperationalError where one answer takes longer than `ANSWER_SECONDS`."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **settings: Any) -> TimeoutConnection:
+        """A connection; to another machine one that verifies it, unless the URL says otherwise."""
+        own = {key: settings.pop(key) for key in ("autocommit", "prepare_threshold", "context") if key in settings}
+        keywords: Any = verified({key: str(value) for key, value in conninfo_to_dict(conninfo, **settings).items()})
+        return super().connect("", **keywords, **own)
 
     unhurried = False
     """A migration's statement has no limit."""

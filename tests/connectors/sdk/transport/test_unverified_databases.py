@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 
+import psycopg
 import pytest
 
 from connectors.mysql_events.client import MySqlEventsOptions, login_of
 from connectors.pg_cron.client import PgCronOptions
 from connectors.sdk.errors import AccessRefused, ConnectorError
 from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.libpq import unverified_store, unverified_text, verified
 from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession, Tls
 from connectors.sdk.transport.postgres import (
     PostgresSession,
     connection_parameters,
     psql_shell,
-    unverified_text,
-    verified,
 )
+from console.store.db.postgres import TimeoutConnection
 
 ELSEWHERE = "0.0.0.0"
 PASSWORD = "CANARYpw"
@@ -226,3 +227,26 @@ def test_the_options_of_each_kind_have_these_defaults(monkeypatch: pytest.Monkey
     environment = psql_shell(options, "db", SecretStore()).environment
     assert ("verify-full", "scram-sha-256") == (environment["PGSSLMODE"], environment["PGREQUIREAUTH"])
     assert "verify" == login_of(MySqlEventsOptions.model_validate(given), SecretStore()).effective_tls
+
+
+@pytest.mark.parametrize(
+    "url, faults",
+    [
+        ("postgresql://hw:pw@db.example/headway", 0),
+        ("postgresql://hw:pw@db.example/headway?sslmode=require", 1),
+        ("postgresql://hw:pw@127.0.0.1/headway?sslmode=disable", 0),
+        ("postgresql:///headway?host=/run/postgresql", 0),
+        ("/var/lib/headway/headway.db", 0),
+    ],
+)
+def test_a_store_that_is_not_verified_is_named_by_its_setting(url: str, faults: int) -> None:
+    texts = unverified_store(url)
+    assert faults == len(texts)
+    assert all(text.startswith('sslmode = "require"') and "pw" not in text.replace("password", "") for text in texts)
+
+
+def test_a_store_on_another_machine_gets_no_password_unverified(rogue: Starts) -> None:
+    server = rogue(cleartext_postgres)
+    with pytest.raises(psycopg.OperationalError):
+        TimeoutConnection.connect(f"postgresql://headway:{PASSWORD}@{ELSEWHERE}:{server.port}/ops", connect_timeout=5)
+    assert PASSWORD.encode() not in server.received
