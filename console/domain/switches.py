@@ -15,6 +15,10 @@ MODE = "mode"
 SCOPES = ("system", "service", "dependency")
 
 
+FROZEN, SHADOW = "frozen", "shadow"
+"""Codes of a refusal, in the detail of its audit entry."""
+
+
 @dataclass(frozen=True, slots=True)
 class SwitchState:
     value: str
@@ -58,6 +62,12 @@ class Modes:
         if self.estate_live:
             return tuple(sorted(self.scoped.keys() - set(live)))
         return (f"the estate, but for {', '.join(live)}" if live else "the estate",)
+
+    def block_code(self, system: str) -> str:
+        """ "frozen" or "shadow" while nothing is sent to this system; else empty."""
+        if self.frozen is not None:
+            return FROZEN
+        return "" if self.system_is_live(system) else SHADOW
 
     def why_not_sent(self, system: str) -> str:
         """Why nothing is sent to this system now, with the fix; empty if actions may be sent."""

@@ -62,8 +62,9 @@ class AccessRights:
 
     def mode_refusal(self, job_id: int) -> AccessRefusal | None:
         """A refusal if the job's system is in shadow or everything is frozen, whatever the person's rights."""
-        why = self.modes.why_not_sent(self._subject(job_id).system)
-        return AccessRefusal(why) if why else None
+        system = self._subject(job_id).system
+        why = self.modes.why_not_sent(system)
+        return AccessRefusal(why, code=self.modes.block_code(system)) if why else None
 
     @cached_property
     def modes(self) -> Modes:

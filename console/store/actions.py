@@ -127,6 +127,8 @@ class ActionStep:
     """As the connector returned it just now; None keeps the stored one."""
     tells: str = ""
     """For people to be notified: "outcome stays unknown"; empty: none."""
+    code: str = ""
+    """`Modes.block_code` of a refusal, for the audit."""
 
 
 def step_action(
@@ -186,7 +188,7 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
     )  # fmt: skip
     if row is None:
         return False
-    audit.append_action_state(session, key, was, step.state, now_us)
+    audit.append_action_state(session, key, was, step.state, now_us, step.code)
     if step.event:
         by = row.requested_by
         record_event(session, now_us, "action", step.event, incident_id=row.incident_id, job_id=row.job_id, actor=by)

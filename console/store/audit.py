@@ -153,8 +153,9 @@ _VERB_TEXT = {
 """New state of an action -> its verb in the audit."""
 
 
-def append_action_state(session: Session, key: str, was: str, state: str, now_us: int) -> None:
-    """Records an action's transition, with its row as it is now; nothing for states without a verb here."""
+def append_action_state(session: Session, key: str, was: str, state: str, now_us: int, code: str = "") -> None:
+    """Records an action's transition, with its row as it is now and the code of a refusal; nothing for states without
+    a verb here."""
     action = session.first(
         "SELECT a.verb, a.requested_by, a.why, a.preview, a.text, a.native_ref, a.origin, a.approved_by, j.name AS job"
         " FROM action a JOIN job j ON j.id = a.job_id WHERE a.key = ?",
@@ -169,6 +170,8 @@ def append_action_state(session: Session, key: str, was: str, state: str, now_us
         detail["approved_by"] = action.approved_by
     elif action.native_ref:
         detail["native_ref"] = action.native_ref
+    if code:
+        detail["code"] = code
     verb = _VERB_TEXT[state].format(verb=action.verb)
     append(session, now_us, ENGINE_ACTOR, ENGINE_ORIGIN, verb, action.job, detail, action.why)
 

@@ -54,7 +54,9 @@ def write_holds(
         if decision.action is not None:
             _request_action(session, decision.action, now_us)
         if decision.event:
-            _record_event(session, now_us, decision.event, decision.hold.job_id, encode_name(decision.hold.period_key))
+            kind = "shadow" if decision.hold.state is HoldState.SHADOW else "hold"
+            period_key = encode_name(decision.hold.period_key)
+            _record_event(session, now_us, decision.event, decision.hold.job_id, period_key, kind)
         if decision.attention_reason:
             _request_attention(session, audience, decision, now_us)
 
@@ -202,9 +204,11 @@ def _request_attention(session: WriteSession, audience: AlertRouting, decision: 
     alerts.request_attention(session, audience, need, now_us)
 
 
-def _record_event(session: WriteSession, now_us: int, event: str, job_id: int, period_key: str) -> None:
+def _record_event(
+    session: WriteSession, now_us: int, event: str, job_id: int, period_key: str, kind: str = "hold"
+) -> None:
     text, incident_id = clean(event, MAX_TEXT), open_incident(session, job_id, period_key)
-    record_event(session, now_us, "hold", text, incident_id=incident_id, job_id=job_id, actor=POLICY_ACTOR)
+    record_event(session, now_us, kind, text, incident_id=incident_id, job_id=job_id, actor=POLICY_ACTOR)
 
 
 AROUND = timedelta(days=2)

@@ -136,6 +136,28 @@ def test_in_shadow_nobody_is_told_and_what_would_have_been_is_in_the_report(
     assert "would have notified oncall: opened: fake/extract failed" in told["events"][0]["text"]
 
 
+def test_the_report_counts_an_action_that_is_refused_before_it_is_sent(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.requests().act(ActionRequest(Verb.RERUN, failed(bench)), new_action_key())
+    in_shadow(bench)
+    bench.parts.actions.step(bench.fence)
+    capsys.readouterr()
+    headway(bench, "shadow", "report", "--json")
+    assert 1 == json.loads(capsys.readouterr().out)["refused"]
+
+
+def test_a_freeze_is_no_shadow(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its reason may even say so."""
+    run_id = failed(bench)
+    headway(bench, "freeze", "--why", "fake is in shadow: a test")
+    with pytest.raises(NotAllowed, match="frozen"):
+        bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
+    capsys.readouterr()
+    headway(bench, "shadow", "report", "--json")
+    assert 0 == json.loads(capsys.readouterr().out)["refused"]
+
+
 def test_what_is_open_when_the_shadow_ends_is_told_then(bench: Bench) -> None:
     in_shadow(bench)
     failed(bench)

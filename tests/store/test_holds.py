@@ -288,6 +288,13 @@ def test_a_mark_of_a_job_that_no_inventory_has_shown_waits_for_it(night: Estate)
     assert () == stored(night)
 
 
+@pytest.mark.parametrize("state, kind", [(HoldState.SHADOW, "shadow"), (HoldState.PLACING, "hold")])
+def test_a_hold_in_shadow_has_an_event_of_its_own_kind(night: Estate, state: HoldState, kind: str) -> None:
+    decide(night, replace(placed(night), hold=hold(night, state=state), event="any text"))
+    with night.store.read() as session:
+        assert [(kind, "any text")] == session.rows("SELECT kind, text FROM event WHERE text = 'any text'")
+
+
 @pytest.mark.parametrize(
     "was, after",
     [

@@ -98,6 +98,13 @@ class AccessRefusal:
     reason: str
     wants_reason: bool = False
     """True if only a reason is missing."""
+    code: str = ""
+    """`Modes.block_code`; empty for other refusals."""
+
+    @property
+    def audit_detail(self) -> dict[str, str]:
+        """Its entries in the detail of an audit row."""
+        return {"refused": self.reason, **({"code": self.code} if self.code else {})}
 
 
 def authorize(

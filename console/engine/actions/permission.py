@@ -27,6 +27,8 @@ class SendPermission:
     """Permission to send: granted unless one of these is set."""
 
     refused: str = ""
+    code: str = ""
+    """`Modes.block_code` of a refusal."""
     later: str = ""
     """Why it is not sent yet; it is checked again."""
     waits: bool = False
@@ -43,7 +45,7 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
                 return SendPermission(later=f"{format_freeze(rights.modes.frozen)}: waiting")
             recent = access.recent_policy_actions(session, action.requested_us, action.key)
         elif refused := rights.modes.why_not_sent(action.system) or _expiry_reason(rights.rules, action, now_us):
-            return SendPermission(refused)
+            return SendPermission(refused, rights.modes.block_code(action.system))
         elif action.origin == "plan":  # a step is sent only while its plan runs
             number, state = access.plan_of(session, action.key)
             if state in ("paused", "stopped"):

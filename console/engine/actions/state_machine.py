@@ -107,7 +107,7 @@ class ActionStateMachine:
         right = permission.send_permission(self._store, action, self.now())
         ours = previews.refusal_of(self._store, self._connectors.places, action)
         if refused := right.refused or ours or obsolete_reason(self._store, action, self.now()):
-            self.refuse(fence, action.key, refused)
+            self.refuse(fence, action.key, refused, code=right.code)
         elif right.later:
             self._wait(fence, action, right.later, FREEZE_RETRY_SECONDS)
         elif right.waits:
@@ -159,10 +159,10 @@ class ActionStateMachine:
                         log.info("action", key=action.key, job=action.job, state=state, text=text)
         self._poll_now(action.target_id)
 
-    def refuse(self, fence: int, key: str, why: str, notice: str = "") -> None:
+    def refuse(self, fence: int, key: str, why: str, notice: str = "", code: str = "") -> None:
         """Ends the action unsent, and notifies the requester, the incident and the audit. `notice`:
-        `ActionStep.tells`."""
-        step = ActionStep("refused", why, ended=True, event=f"refused: {why}", tells=notice)
+        `ActionStep.tells`; `code`: of a freeze or shadow."""
+        step = ActionStep("refused", why, ended=True, event=f"refused: {why}", tells=notice, code=code)
         self.step(fence, key, "requested", step)
 
     def give_up(self, fence: int, key: str, was: str, why: str) -> None:

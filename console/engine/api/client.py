@@ -252,7 +252,7 @@ class EngineClient:
                     detail |= {"sends": action.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
                     self._queue.audit(session, person.name, f"request {action.verb}", job_id, detail, action.why)
             elif not answer.wants_reason:  # the console asks for a missing reason and requests it again
-                detail["refused"] = answer.reason
+                detail |= answer.audit_detail
                 self._queue.audit(session, person.name, f"refuse {action.verb}", job_id, detail, action.why)
         raise_if_refused(answer)
 
@@ -274,5 +274,5 @@ class EngineClient:
 def _audit_refusal(
     session: Session, person: Person, operation: str, subject: str, answer: AccessRefusal, why: str = ""
 ) -> None:
-    now, detail = client.store_now_us(session), {"refused": answer.reason}
+    now, detail = client.store_now_us(session), answer.audit_detail
     audit.append(session, now, person.name, request_origin(), f"refuse {operation}", subject, detail, why)

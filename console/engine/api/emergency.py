@@ -75,7 +75,7 @@ def _audit_request(
 ) -> None:
     verb = f"request {operation}"
     if isinstance(answer, AccessRefusal):
-        verb, detail = f"refuse {operation}", {**detail, "refused": answer.reason}
+        verb, detail = f"refuse {operation}", {**detail, **answer.audit_detail}
     audit.append(session, client.store_now_us(session), person.name, request_origin(), verb, subject, detail, why)
 
 

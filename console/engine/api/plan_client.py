@@ -105,7 +105,7 @@ def _audit_plan(
         return
     subject, verb = f"plan {number}" if number else "estate", f"plan {what}"
     if isinstance(answer, AccessRefusal):
-        verb, detail = f"refuse {verb}", {**detail, "refused": answer.reason}
+        verb, detail = f"refuse {verb}", {**detail, **answer.audit_detail}
     audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
 
 

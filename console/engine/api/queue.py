@@ -70,7 +70,7 @@ class RequestQueue:
                 return request_queue.insert_request(session, kind, arguments, person.name, client.store_now_us(session))
             if kind not in OPERATIONS or OPERATIONS[kind].role > Role.VIEW:
                 [subject, *_] = request_subjects(session, kind, arguments)
-                self.audit(session, person.name, f"refuse {kind}", subject.get("job_id"), {"refused": answer.reason})
+                self.audit(session, person.name, f"refuse {kind}", subject.get("job_id"), answer.audit_detail)
         raise NotAllowed(answer.reason)
 
     def answer(self, request_id: int) -> RequestAnswer | None:

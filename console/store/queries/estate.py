@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from console.domain.header import EngineView, HeaderView
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.service import is_in_doubt
-from console.domain.switches import SystemPause
+from console.domain.switches import SHADOW, SystemPause
 from console.store.db.lease import is_provably_dead, living_holder, stuck_text
 from console.store.db.session import Row
 from console.store.queries.base import ContextQueries, ReadStore, clean_name
 from console.store.queries.services import ServiceQueries
 from console.store.queries.watched_jobs import watched_condition
-from console.store.row_values import from_row
+from console.store.row_values import from_row, parse_object
 
 if TYPE_CHECKING:
     from console.domain.incident import EventView
@@ -153,16 +153,14 @@ class EstateQueries(ContextQueries):
         from console.domain.incident import EventView
 
         rows = self.link.rows(
-            "SELECT at_us, kind, text, actor FROM event WHERE at_us >= ? AND kind IN ('shadow', 'hold')"
-            " AND text LIKE 'would have %' ORDER BY id DESC",
+            "SELECT at_us, kind, text, actor FROM event WHERE at_us >= ? AND kind = 'shadow' ORDER BY id DESC",
             (micros(since),),
         )
-        [audited] = self.link.rows(
-            "SELECT count(*) AS total FROM audit"
-            " WHERE at_us >= ? AND verb LIKE 'refuse %' AND detail LIKE '%is in shadow:%'",
-            (micros(since),),
+        refusals = self.link.rows(
+            "SELECT detail FROM audit WHERE at_us >= ? AND verb LIKE 'refuse %'", (micros(since),)
         )
-        return [from_row(EventView, row) for row in rows], int(audited.total)
+        refused = sum(parse_object(row.detail).get("code") == SHADOW for row in refusals)
+        return [from_row(EventView, row) for row in rows], refused
 
 
 def _target(row: Row, jobs: int, pause: SystemPause | None) -> TargetView:
