@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,68 @@ def unresolved(names: Iterable[str]) -> list[str]:
         except (ImportError, AttributeError):
             missing.append(name)
     return missing
+
+
+TICKED_NAME = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`")
+
+
+def docstring_names(source: str) -> set[str]:
+    """Dotted names in backticks in strings that document: of modules, classes, functions and fields."""
+    strings = [
+        node.value.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
+    return {name for text in strings for name in TICKED_NAME.findall(text)}
+
+
+def stale_names(sources: Mapping[str, str]) -> list[str]:
+    """Names in docstrings that are of our packages, of a class (`Preview.plan`) or of a constant (`asker.SECONDS`), and
+    that the code does not define. `sources`: path -> text."""
+    defined: dict[str, set[str]] = {}
+    for path, source in sources.items():
+        tree = ast.parse(source)
+        defined.setdefault(Path(path).stem, set()).update(bound_names(tree.body))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, set()).update(bound_names(node.body))
+    missing = []
+    for path, source in sources.items():
+        for name in docstring_names(source):
+            owner, attribute = name.split(".")[-2:]
+            if re.match(rf"({'|'.join(PACKAGES)}|connectors|console)\.", name) and not LONE_FILES.search(name):
+                missing += [f"{path}: {name}"] * bool(unresolved([name.removeprefix("console.")]))
+            elif name.count(".") == 1 and (owner[0].isupper() or attribute.isupper()):
+                missing += [f"{path}: {name}"] * (attribute not in defined.get(owner, ()))
+    return sorted(missing)
+
+
+def bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Names that the statements of a module or a class define, also instance attributes."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                yield part.id
+            elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+                yield part.attr
+
+
+def test_every_name_of_the_code_in_a_docstring_exists() -> None:
+    sources = {
+        str(path): path.read_text(encoding="utf-8")
+        for top in ("console", "connectors")
+        for path in sorted((ROOT / top).rglob("*.py"))
+    }
+    assert [] == stale_names(sources)
+
+
+def test_a_stale_name_in_a_docstring_is_recognized() -> None:
+    gone = '''"""`Preview.gone`, `asker.SECONDS`, `store.nothing_here`; not `Preview.plan`, `row.field`."""'''
+    preview = "class Preview:\n    plan: int = 0\n"
+    expected = ["a.py: Preview.gone", "a.py: asker.SECONDS", "a.py: store.nothing_here"]
+    assert expected == stale_names({"a.py": gone, "b.py": preview})
 
 
 def test_every_module_that_the_architecture_names_exists() -> None:

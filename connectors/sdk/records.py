@@ -15,7 +15,7 @@ from connectors.sdk.states import GLUE_TRIGGERS, SCHEDULE_UNREADABLE, SOURCE_SCH
 class Schedule:
     """When a job is meant to run, as its source has it.
 
-    `expression` and `zone` are in the dialect's own syntax: `control.schedule` knows each dialect's rule for DST.
+    `expression` and `zone` are in the dialect's own syntax: `timing.schedule` knows each dialect's rule for DST.
     `next_at` (aware, UTC) is set where the source itself names its next run; it wins over the expression.
     """
 

@@ -500,7 +500,7 @@ HANDLERS = {
     "rerun": Handler(
         run_rerun,
         option("name", f"{JOB_HELP}; its latest run", "JOB"),
-        option("--run", "number of another run (see headway run JOB)", "ID", type=whole_number),
+        option("--run", "run ID instead of the latest; list them: headway run JOB", "ID", type=whole_number),
         option(
             "--scope",
             "tasks to rerun: failed (default), failed and downstream, or all; without tasks, the whole run",

@@ -20,7 +20,7 @@ from console.timing.durations import parse_duration
 if TYPE_CHECKING:
     from console.store.queries import Queries
 
-JOB_HELP = "system/native-id, or a unique end of it: load_orders"
+JOB_HELP = "system/native-id, or a unique suffix: load_orders"
 """How a job is named, for the help of commands."""
 FILTER = option(
     "filter",

@@ -14,7 +14,7 @@ Argument = Callable[[Any], object]
 
 
 def argument(*names: str, **settings: Any) -> Argument:
-    """An argument with these settings of `ArgumentParser.add_argument`."""
+    """An argument with these settings of `argparse.ArgumentParser.add_argument`."""
     return lambda parser: parser.add_argument(*names, **settings)
 
 

@@ -28,7 +28,14 @@ from console.cli.output import Part, Table, ValueColumn, counted, print_message,
 from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import by_urgency, critical_path_text, deadline_text, expected_text, forecast_text
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes
-from console.control.services.risk import ENOUGH_DAYS, ForecastScore, risk_alarm_of, score_forecasts, scores_by_service
+from console.control.services.risk import (
+    ENOUGH_DAYS,
+    ForecastScore,
+    RiskAlarm,
+    risk_alarm_of,
+    score_forecasts,
+    scores_by_service,
+)
 from console.domain.forecast import JobForecastView, WhatIfOutcome
 from console.domain.history import EstimateKind
 from console.domain.service import ServiceView, format_percent, format_probability, reason_lines
@@ -87,7 +94,7 @@ def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name:
     jobs = reads.service_days.job_forecasts(service.name, service.business_date, service.submission)
     alarm, now = risk_alarm_of(*reads.service_days.alarm_facts(service.name)), reads.now()
     document = forecast_document(service) | {"alarm": asdict(alarm), "jobs": [_job_document(job) for job in jobs]}
-    parts: list[Part] = [[*forecast_lines(service, now), f"at risk   {alarm.text}"]]
+    parts: list[Part] = [[*forecast_lines(service, now), *alarm_lines(alarm)]]
     if jobs:
         parts += [[""], table(jobs, ValueColumn("job", lambda job: job.job, 12, middle=True), *_job_columns(now))]
     return print_result(arguments, document, *parts)
@@ -193,6 +200,11 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
         yield f"evidence  {runs if guessed is None else f'peer jobs of {guessed}, which has too few runs'}"
     if service.unreliable_because:
         yield f"trust     low: {service.unreliable_because}"
+
+
+def alarm_lines(alarm: RiskAlarm) -> list[str]:
+    """The risk from which on the service is notified as at risk, labeled."""
+    return [f"{'' if number else 'at risk':<10}{line}" for number, line in enumerate(alarm.lines)]
 
 
 def _print_score(arguments: argparse.Namespace, name: str | None = None) -> int:

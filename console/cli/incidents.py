@@ -27,10 +27,11 @@ from console.control.explain.incident_report import (
 )
 from console.domain.alert import DeliveryView
 from console.domain.finding import FindingView
-from console.domain.handover import ActiveOverride, HandoverView, NoteView, ServiceNight, SwitchChange
+from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.ids import incident_id, incident_name
 from console.domain.incident import (
     AffectedServiceView,
+    EventView,
     IncidentRow,
     IncidentView,
     MemberView,
@@ -130,7 +131,8 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
         if hold.is_listed
     ]
     events = [
-        f"  {timestamp(event.at)}  {event.text}{f' ({event.actor})' * bool(event.actor)}" for event in view.events
+        f"  {timestamp(event.at)}  {event.formatted(timestamp)}{f' ({event.actor})' * bool(event.actor)}"
+        for event in view.events
     ]
     sections = [
         ("changes since the last success", [f"  | {change}" for change in row.changes]),
@@ -336,8 +338,8 @@ def _handover_service_line(night: ServiceNight, now: datetime) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _handover_note_line(note: NoteView) -> str:
-    return f"{timestamp(note.at)} {incident_name(note.incident_id)} {note.actor}: {note.text}"
+def _handover_note_line(note: EventView) -> str:
+    return f"{timestamp(note.at)} {incident_name(note.incident_id or 0)} {note.actor}: {note.formatted(timestamp)}"
 
 
 def _handover_mode_line(change: SwitchChange) -> str:

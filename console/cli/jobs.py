@@ -26,7 +26,6 @@ from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
     ValueColumn,
-    counted,
     print_page,
     print_page_table,
     print_parts,
@@ -44,7 +43,7 @@ from console.domain.finding import DetectionRule, FindingView
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.run import RunRow, RunView, evidence_text
 from console.store.errors import NotFound
-from console.timing.durations import format_duration, fraction_below
+from console.timing.durations import format_duration, rank_text
 from console.timing.formats import age_text
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         jobs,
         ValueColumn("job", lambda row: row.name, 24, middle=True),
         ValueColumn("state", lambda row: state_text(row, now), 12),
-        ValueColumn("evidence", lambda row: evidence_text(row.evidence) or "–", drop=3),
+        ValueColumn("evidence", lambda row: (evidence_text(row.evidence) if row.state else "") or "–", drop=3),
         ValueColumn("latest", lambda row: age_text(row.ended or row.started, now)),
         ValueColumn("next", lambda row: until_text(row.next, now)),
         ValueColumn("schedule", lambda row: row.schedule or "–", 12, drop=2),
@@ -228,9 +227,7 @@ def _last_run_text(view: JobView, now: datetime) -> list[str]:
         return []
     latest, seconds = timed[0]
     so_far = " so far" if latest.ended is None else ""
-    longer = round(100 * fraction_below(seconds, earlier))
-    runs = counted(earlier, "good run")
-    return [f"last        {format_duration(seconds)}{so_far}: longer than {longer} % of {runs} before it"]
+    return [f"last        {format_duration(seconds)}{so_far}: {rank_text(seconds, earlier)} before it"]
 
 
 def _duration_text(view: JobView) -> str:

@@ -13,7 +13,7 @@ from connectors.sdk.states import Verb
 from console.cli.clock_format import clock_text
 from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Part, Table, TableColumn, print_message, print_parts, set_document
+from console.cli.output import Part, Table, TableColumn, counted, print_message, print_parts, set_document
 from console.cli.prompts import confirm, prompt
 from console.cli.reader import store_reader, store_url_of
 from console.cli.requests import (
@@ -173,7 +173,7 @@ def execute_plan(
         return Exit.OK
     if not draft.steps:
         may_widen = draft.kind == "recovery" and draft.left_out and not arguments.all
-        hint = "; --all includes jobs no affected service waits for" if may_widen else ""
+        hint = "; --all also reruns downstream jobs that no affected service needs" if may_widen else ""
         raise CommandError(Exit.PROBLEM, f"the plan has no step to send{hint}")
     if not _confirm_plan(arguments, draft, word):
         raise CommandError(Exit.REFUSED, "nothing was sent")
@@ -220,7 +220,7 @@ def _start_plan(arguments: argparse.Namespace, draft: PlanDraft) -> int:
 
 def draft_lines(draft: PlanDraft) -> list[str]:
     """The plan: each step as its scheduler previews it, then what is excluded and why."""
-    lines = [f"{draft.title}: {len(draft.steps)} step{'s' * (len(draft.steps) != 1)}"]
+    lines = [f"{draft.title}: {counted(draft.steps, 'step') if draft.steps else 'nothing to run'}"]
     for step in draft.steps:
         lines += _step_lines(step)
     lines += [f"  excluded   {job.job}: {job.why}" for job in draft.left_out]

@@ -322,10 +322,8 @@ HANDLERS = {
     "recover": Handler(
         run_recover,
         option("name", "INC-0001", "INCIDENT"),
-        option(
-            "--step", "execute one step instead of a plan: the next, or this JOB", "JOB", nargs="?", const=NEXT_STEP
-        ),
-        flag("--all", "include jobs no affected service waits for"),
+        option("--step", "run only the next step, or the step of JOB", "JOB", nargs="?", const=NEXT_STEP),
+        flag("--all", "also rerun downstream jobs that no affected service needs"),
         *DRAFT_CHANGES,
         AT_ONCE,
         *SENDING,

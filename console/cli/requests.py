@@ -17,7 +17,7 @@ from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message, print_parts
 from console.cli.prompts import confirm, prompt
 from console.cli.reader import no_engine_text, store_reader, store_url_of
-from console.domain.action import ActionView
+from console.domain.action import ActionView, verb_summary
 from console.domain.ids import instant, new_action_key
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
@@ -73,7 +73,7 @@ def wait_for_answer(
 
 def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> list[str]:
     """The preview of an action, with the native calls."""
-    lines = [f"{data['verb']}: {data['summary']}", f"  job       {job}", f"  scope     {data['scope']}"]
+    lines = [verb_summary(data["verb"], data["summary"]), f"  job       {job}", f"  scope     {data['scope']}"]
     lines += [f"  affects   {name}" for name in data.get("affected", [])]
     if verb in STARTING:
         lines.append(f"  overlap   {data['overlap'] or 'not running'}")
@@ -95,7 +95,7 @@ def safety_source_text(preview: Mapping[str, Any]) -> str:
 
 def confirm_step(arguments: argparse.Namespace, job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> bool:
     """Asks at the terminal. A step that is not declared safe, or may overlap, is confirmed by typing the shortest
-    unique end of the job's name."""
+    unique suffix of the job's name."""
     if arguments.yes:
         return True
     if not sys.stdin.isatty():
@@ -232,4 +232,4 @@ OVERLAP = option(
     "if the job is running already: refuse (default), queue until it ends, or allow",
     choices=("refuse", "queue", "allow"),
 )
-AT_ONCE = option("--at-once", "actions in flight per system at most (1)", "N", type=positive_number, default=1)
+AT_ONCE = option("--at-once", "maximum concurrent actions per system (default 1)", "N", type=positive_number, default=1)

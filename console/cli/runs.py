@@ -183,7 +183,7 @@ HANDLERS = {
     "log": Handler(
         run_log,
         option("name", f"{JOB_HELP}; its latest run", "JOB"),
-        option("--run", "number of another run (see headway run JOB)", "ID", type=whole_number),
+        option("--run", "run ID instead of the latest; list them: headway run JOB", "ID", type=whole_number),
         option("--attempt", "number of an attempt (latest)", "N", type=whole_number),
         flag("--diff", "show lines that the log of the last successful run does not have"),
         JSON,

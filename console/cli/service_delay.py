@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 
 from console.cli.clock_format import clock_text, local_clock_cell, zone_name
+from console.cli.forecast import alarm_lines
 from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import deadline_text, forecast_text, instance_named
@@ -40,7 +41,7 @@ def explain_service(arguments: argparse.Namespace) -> int:
     )
     is_open = view.is_promised and view.delivered is None
     lines = [*service_heading(view, breakdown, now), *(f"moved     {text}" for text in moved)]
-    lines += [f"at risk   {alarm.text}", ""] if is_open else [""]
+    lines += [*alarm_lines(alarm), ""] if is_open else [""]
     parts: list[Part] = [lines]
     if breakdown.parts:
         heading = f"times: {zone_name(now, view.zone)}"

@@ -234,10 +234,11 @@ KEY_TABLE: tuple[KeyAction, ...] = (
         ("services", *TABLE_SCREENS, "systems", "actions", "audit")),
     KeyAction("closed", ("!",), "show closed", "include incidents closed within seven days, or only open ones",
         ("incidents",)),
-    KeyAction("sort_deadline", ("D",), "by deadline", "sort by the next deadline below; again reversed", ("jobs",)),
-    KeyAction("sort_slack", ("S",), "by slack", "sort by the least slack below; again reversed", ("jobs",)),
-    KeyAction("sort_name", ("N",), "by name", "sort by name; again reversed", TABLE_SCREENS),
-    KeyAction("sort_age", ("T",), "by age", "sort by when it ran, newest first; again reversed", TABLE_SCREENS),
+    KeyAction("sort_deadline", ("D",), "by deadline", "sort by the next deadline below; press again to reverse",
+        ("jobs",)),
+    KeyAction("sort_slack", ("S",), "by slack", "sort by the least slack below; press again to reverse", ("jobs",)),
+    KeyAction("sort_name", ("N",), "by name", "sort by name; press again to reverse", TABLE_SCREENS),
+    KeyAction("sort_age", ("T",), "by age", "sort by start, newest first; press again to reverse", TABLE_SCREENS),
     KeyAction("views", ("V",), "views", "saved views: open, save or delete one", LIST_SCREENS),
     KeyAction("heat", ("H",), "by hour", "show runs per hour of a week, and the hours with failures", ("runs",)),
     KeyAction("wide", ("ctrl+w",), "wide", "show full names and all columns, or as before", TABLE_SCREENS),
@@ -337,7 +338,7 @@ def action_help(act: KeyAction, screen: str, remap: Remap = NO_REMAP, plain: boo
 
 
 def textual_keymap(remap: Remap) -> dict[str, str]:
-    """The remapping in the form of Textual's `App.set_keymap`."""
+    """The remapping in the form of Textual's `textual.app.App.set_keymap`."""
     return {name: ",".join(keys) for name, keys in remap.items()}
 
 

@@ -25,6 +25,13 @@ def is_unsent(state: str, text: str) -> bool:
     return state == "failed" and text.startswith(UNSENT_PREFIXES)
 
 
+def verb_summary(verb: str, summary: str) -> str:
+    """ "resume the DAG: enable load_orders"; only the summary if it begins with the same word."""
+    if not summary or verb.split()[:1] == summary.split()[:1]:
+        return summary or verb
+    return f"{verb}: {summary}"
+
+
 @dataclass(frozen=True, slots=True)
 class ActionView:
     """A requested action and its state."""

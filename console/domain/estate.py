@@ -234,7 +234,7 @@ class IncidentFacts:
     """The last title; kept when the root is good again."""
     reason: str = ""
     shared: str = ""
-    """The host, database or credential that is its root, as `control.signatures` names it; empty for other roots."""
+    """The host, database or credential that is its root, named by `control.snapshot.failures`; empty for others."""
     closed_at: datetime | None = None
     rule: str = ""
     """The rule whose finding is its cause; empty for a red run or a target."""

@@ -7,20 +7,9 @@ from datetime import datetime
 
 from console.domain.action import ActionView
 from console.domain.hold import HoldView
-from console.domain.incident import IncidentRow
+from console.domain.incident import EventView, IncidentRow
 from console.domain.service import is_in_doubt
 from console.domain.system import DriftView
-
-
-@dataclass(frozen=True, slots=True)
-class NoteView:
-    """A note or an action of a person at an incident."""
-
-    at: datetime
-    incident_id: int
-    kind: str
-    text: str
-    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +77,7 @@ class HandoverView:
     open: tuple[IncidentRow, ...]
     opened: tuple[IncidentRow, ...]
     closed: tuple[IncidentRow, ...]
-    notes: tuple[NoteView, ...]
+    notes: tuple[EventView, ...]
     """Notes and acknowledgements, oldest first."""
     services: tuple[ServiceNight, ...]
     """Due since then, or within twelve hours from now; by deadline."""

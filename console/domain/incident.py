@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -217,6 +217,14 @@ class EventView:
     kind: str
     text: str
     actor: str
+    until: datetime | None = None
+    """End of an acknowledgement."""
+    incident_id: int | None = None
+
+    def formatted(self, clock: Callable[[datetime], str]) -> str:
+        """Its text; of an acknowledgement with its end, as `clock` formats it."""
+        kind, reason = self.kind, self.text.removeprefix(self.kind)
+        return self.text if self.until is None else f"{kind} until {clock(self.until)}{reason}"
 
 
 @dataclass(frozen=True, slots=True)

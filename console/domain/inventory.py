@@ -1,4 +1,4 @@
-"""The jobs of a target as the store has them, and the changes of an inventory. `control.inventory.match` makes
+"""The jobs of a target as the store has them, and the changes of an inventory. `control.expectations.inventory` makes
 InventoryChanges, `store.ingest.inventory.write_inventory` writes them."""
 
 from __future__ import annotations

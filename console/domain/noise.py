@@ -126,7 +126,7 @@ def format_report(report: NoiseReport) -> Iterator[str]:
         yield from (f"  {each.alerts:>5}  {each.name}  ({_format_useful(each)})" for each in counts[:MAX_SHOWN])
         yield from ["  (none)"] if not counts else []
     yield ""
-    yield "came again and again"
+    yield "reopened repeatedly"
     yield from [f"  {count:>5}  {name}" for name, count in report.flapping[:MAX_SHOWN]] or ["  (none)"]
     yield ""
     yield "suppressed"

@@ -36,7 +36,7 @@ class ActionRow:
     preview: dict[str, Any]
     """Empty: requested from the connector right before the intent."""
     parameters: dict[str, Any]
-    """For `Ask.parameters`; includes the reason as "why"."""
+    """For `ActionSpec.parameters`; includes the reason as "why"."""
     origin: str
     requested_by: str
     why: str

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from console.store.db.database import Database
 
 
-def acknowledge(
-    store: Database, fence: int, incident_id: int, until_us: int, change: ChangeOrigin, until_text: str
-) -> str:
+def acknowledge(store: Database, fence: int, incident_id: int, until_us: int, change: ChangeOrigin) -> str:
     """Acknowledges the incident until then; the newest acknowledgement counts. The reason for refusal; empty on
     success. Raises ItemNotFound."""
     name = incident_name(incident_id)
@@ -39,8 +37,7 @@ def acknowledge(
             " VALUES (?, ?, ?, ?, ?, NULL, '')",
             (incident_id, change.by, change.why, change.now_us, until_us),
         )
-        text = f"acknowledged until {until_text}"
-        text += f": {clean_line(change.why)}" if change.why else ""
+        text = f"acknowledged{f': {clean_line(change.why)}' if change.why else ''}"
         record_event(session, change.now_us, "acknowledged", text, incident_id=incident_id, actor=change.by)
         change.audit(session, "acknowledge", name, {"until_us": until_us})
     return ""

@@ -225,7 +225,7 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
         (("--wait", "1"), Exit.USAGE, '"1" has no step; write STEP=VALUE'),
         (("--wait", "1=soon"), Exit.USAGE, '"soon" is not a duration'),
         (("--alternative", "extract=downstream"), Exit.USAGE, 'has no alternative "downstream"; it has: mark-ok, skip'),
-        (("--leave-out", "extract"), Exit.PROBLEM, "the plan has no step to send; --all includes"),
+        (("--leave-out", "extract"), Exit.PROBLEM, "the plan has no step to send; --all also reruns"),
         ((), Exit.USAGE, "nothing was sent. Fix: --yes to start it without a terminal"),
     ],
 )

@@ -64,7 +64,7 @@ def test_one_failure_is_one_incident_with_its_two_clocks_for_each_service_it_hur
         incident.reason, incident.failed_since, incident.owner)  # fmt: skip
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
-    assert "04:00 UTC load_orders starts: stale unless fixed, then rerun" == supply.reason
+    assert "04:00 UTC load_orders starts: reads stale data unless fixed before, then rerun" == supply.reason
     assert (EstimateBasis(EstimateKind.DECLARED), Timeliness.AT_RISK) == (supply.basis, supply.timeliness)
     assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
     assert "daily-revenue" == revenue.service
@@ -95,12 +95,12 @@ Runbook:       https://wiki.internal/extract
 Affected services:
   Supply plan (tier 2), due 2026-11-20 06:30 UTC: at risk
     act by 03:58 UTC, green by 04:21 UTC, estimated from declared duration
-    04:00 UTC  load_orders starts  stale unless fixed, then rerun
+    04:00 UTC  load_orders starts  reads stale data unless fixed before, then rerun
   Daily revenue (tier 1), due 2026-11-20 07:30 UTC: at risk
     act by 06:07 UTC, green by 06:30 UTC, estimated from declared duration
-    04:00 UTC  load_orders     starts  stale unless fixed, then rerun
-    05:00 UTC  refresh_revenue starts  stale unless fixed, then rerun
-    05:45 UTC  revenue_mart    starts  stale unless fixed, then rerun
+    04:00 UTC  load_orders     starts  reads stale data unless fixed before, then rerun
+    05:00 UTC  refresh_revenue starts  reads stale data unless fixed before, then rerun
+    05:45 UTC  revenue_mart    starts  reads stale data unless fixed before, then rerun
 
 Last log lines:
   | connecting

@@ -315,19 +315,18 @@ def test_an_alarm_says_where_it_comes_from() -> None:
         PeakForecast(0.9, True, is_told=False),
     )
     near = [PeakForecast(each, False) for each in (0.2, 0.3, 0.4)]
-    first = "from 25 % risk on, until 30 days without a miss are known"
-    then = "then from 10 %, as configured, or higher by its past"
-    known = "59 days without a miss are known (3 live, 56 back-tested)"
+    then = "from 10 % risk  after 30 days: as configured, or higher by its past"
+    known = "59 days without a miss known (3 live, 56 back-tested)"
     assert (
-        f"{first} (0 so far); {then}",
-        f"{first} (12 so far: 2 live, 10 back-tested); {then}",
-        "from 10 % risk on, as configured; 56 days without a miss are known (0 live, 56 back-tested)",
-        f"from 31 % risk on: one day in 30 without a miss came near that; {known}; configured: 10 %",
+        ["from 25 % risk  now: 0 of 30 days without a miss known", then],
+        ["from 25 % risk  now: 12 of 30 days without a miss known (2 live, 10 back-tested)", then],
+        ["from 10 % risk  as configured; 56 days without a miss known (0 live, 56 back-tested)"],
+        [f"from 31 % risk  now: one day in 30 without a miss came near that; {known}", "from 10 % risk  as configured"],
     ) == tuple(
-        risk_alarm_of(0.1, 30, peaks).text
+        risk_alarm_of(0.1, 30, peaks).lines
         for peaks in ([], [told] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
     )
-    assert "from 30 % risk on, as configured; 0 days without a miss are known" == risk_alarm_of(0.3, 30, []).text
+    assert ["from 30 % risk  as configured; 0 days without a miss known"] == risk_alarm_of(0.3, 30, []).lines
 
 
 def looks(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict:

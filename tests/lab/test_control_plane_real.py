@@ -195,7 +195,7 @@ def test_the_incident_ends_with_what_the_data_has_now(night: Night) -> None:
         ("lineage", EXTRACT),
         ("blast", SERVICE),
         ("review", "owner"),
-        ("why job", "is done for"),
+        ("why job", "succeeded for"),
         ("checks", f"1 row, fewer than {NEEDED}"),
         ("calendar", "counts"),
         ("report", "rows are on their way"),

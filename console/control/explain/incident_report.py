@@ -98,7 +98,7 @@ def report_sections(
         ReportSection("Changes since the last successful run", view.row.changes, empty=no_changes),
         ReportSection("Impact", [_impact(night, at) for night in nights], empty="no service"),
         ReportSection("Runs", runs),
-        ReportSection("Timeline", [_event(event.text, at(event.at), event.actor) for event in view.events]),
+        ReportSection("Timeline", [_event(event.formatted(at), at(event.at), event.actor) for event in view.events]),
         ReportSection("Actions and outcomes", actions),
         ReportSection("Notifications", notifications),
         ReportSection("Past repairs", [f"{at(when)} {text}" for when, text in view.seen_before]),

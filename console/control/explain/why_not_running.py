@@ -137,9 +137,9 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
             text += f": {message}"
         yield _of(job, run, "failed", text, since=run.ended_at, act=_again(job))
     elif run.state is RunState.SUCCEEDED and not index.is_stale(run):
-        yield _of(job, run, "done", f"is done for {run.business_date}", since=run.ended_at)
+        yield _of(job, run, "done", f"succeeded for {run.business_date}", since=run.ended_at)
     elif run.state is RunState.SUCCEEDED:
-        text = f"is done for {run.business_date}, but read what its upstream had not finished"
+        text = f"succeeded for {run.business_date}, but before its upstream had finished"
         yield _of(job, run, "stale", text, since=run.ended_at, act=_again(job))
     else:
         text = f"has run for {run.business_date}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"

@@ -108,7 +108,7 @@ class RepairBudgets:
             return Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=clean_line(job.native_id))
 
         if job.rerun is not Safety.NEVER and max(rerun_at, start + takes) + takes <= own.at:
-            return _Limit(rerun_at, True, node.job_id, start_reason("stale unless fixed, then rerun"))
+            return _Limit(rerun_at, True, node.job_id, start_reason("reads stale data unless fixed before, then rerun"))
         consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else "last safe start"
         return _Limit(min(start, rerun_at), True, node.job_id, start_reason(consequence))
 

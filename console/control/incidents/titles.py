@@ -20,7 +20,7 @@ _FAILED = {
     RunState.FAILED: "failed",
     RunState.TIMED_OUT: "timed out",
     RunState.LOST: "was lost while it ran",
-    RunState.MISSED: "was missed",
+    RunState.MISSED: "did not start",
     RunState.CANCELLED: "was cancelled",
     RunState.BLOCKED: "was blocked by its upstream",
 }

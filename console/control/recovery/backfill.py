@@ -69,7 +69,7 @@ def propose_backfill(
         else:
             steps.append(_period_step(index, job, key, run, at, len(steps) + 1, can_act))
     unknown = reasons.pop(_UNKNOWN, [])
-    title = f"backfill {clean_line(job.name)}: {len(steps)} period{'s' * (len(steps) != 1)}"
+    title = f"backfill {clean_line(job.name)}" + (f": {len(steps)} period{'s' * (len(steps) > 1)}" if steps else "")
     left_out = [line for reason, left in reasons.items() for line in _left(clean_line(job.name), reason, left)]
     notes = _notes(job, steps, unknown, since, can_act)
     if not steps and not left_out and not notes:

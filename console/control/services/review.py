@@ -80,7 +80,7 @@ def _of_service(service: ServiceFacts, order: list[int]) -> Iterator[ReviewGap]:
         text = "delivered means that its jobs ended; their output is not checked"
         yield ReviewGap("medium", name, "checks", "–", text, f"{table} ready")
     if not service.calendar:
-        text = "no calendar set: a delivery is due on every date it runs"
+        text = "no calendar: a delivery is expected on every date its jobs run"
         yield ReviewGap("low", name, "calendar", "–", text, f"{table} calendar")
     if service.promise.slo is None:
         yield ReviewGap("low", name, "objective", "–", "no error budget is kept", f"{table} slo")

@@ -67,22 +67,23 @@ class RiskAlarm:
         return self.days >= self.budget
 
     @property
-    def text(self) -> str:
-        """ "from 25 % risk on, until 30 days without a miss are known (12 so far: 2 live, 10 back-tested); then from
-        10 %, as configured, or higher by its past"."""
-        first, configured = f"from {format_percent(self.late)} risk on", format_percent(self.risk)
+    def lines(self) -> list[str]:
+        """Rows for people: the alarm with its reason, and the one that replaces it or that is configured."""
+        first, configured = f"from {format_percent(self.late)} risk", f"from {format_percent(self.risk)} risk"
         live = self.days - self.back_tested
-        known = f"{live} live, {self.back_tested} back-tested" if self.days else ""
+        known = f" ({live} live, {self.back_tested} back-tested)" if self.days else ""
         if not self.is_learned and self.late != self.risk:
-            so_far = f"{self.days} so far{known and f': {known}'}"
-            return (
-                f"{first}, until {self.budget} days without a miss are known ({so_far}); then from {configured},"
-                " as configured, or higher by its past"
-            )
-        known = f"{self.days} days without a miss are known{known and f' ({known})'}"
+            return [
+                f"{first}  now: {self.days} of {self.budget} days without a miss known{known}",
+                f"{configured}  after {self.budget} days: as configured, or higher by its past",
+            ]
+        known = f"{self.days} days without a miss known{known}"
         if self.late == self.risk:
-            return f"{first}, as configured; {known}"
-        return f"{first}: one day in {self.budget} without a miss came near that; {known}; configured: {configured}"
+            return [f"{first}  as configured; {known}"]
+        return [
+            f"{first}  now: one day in {self.budget} without a miss came near that; {known}",
+            f"{configured}  as configured",
+        ]
 
 
 def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> RiskAlarm:

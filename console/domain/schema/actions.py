@@ -31,7 +31,7 @@ class Action(SQLModel, table=True):
     preview: str = string("{}")
     """JSON of the preview shown; "{}": requested right before sending."""
     parameters: str = string("{}")
-    """JSON of `Ask.parameters`."""
+    """JSON of `ActionSpec.parameters`."""
     origin: str = string("person")
     """ "person", or a policy: "hold", "trigger", "plan"."""
     requested_by: str = string()

@@ -27,7 +27,7 @@ class Service(SQLModel, table=True):
     runbook: str = string()
     risk: float = 0.1
     promise: str = string("{}")
-    """JSON of `domain.service.Promise`: everything beyond a fixed deadline."""
+    """JSON of `domain.promise.Promise`: everything beyond a fixed deadline."""
     calendar: str = string()
     ready: str = string("[]")
     """JSON: names of the checks that must pass."""

@@ -40,8 +40,8 @@ class SilenceHandlers(ChangeHandlers):
     def acknowledge(self, arguments: dict[str, Any]) -> dict[str, Any]:
         origin = change_origin(arguments, self.clock)
         until = _end(origin.now_us, float(arguments["seconds"]))
-        number, text = int(arguments["incident_id"]), f"{instant(until):%Y-%m-%d %H:%M}Z"
-        self.finish(alert_responses.acknowledge(self.store, arguments["fence"], number, until, origin, text))
+        number = int(arguments["incident_id"])
+        self.finish(alert_responses.acknowledge(self.store, arguments["fence"], number, until, origin))
         return {"incident": number, "until_us": until, "by": origin.by}
 
     def lapse(self, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from console.domain.handover import ActiveOverride, HandoverView, NoteView, ServiceNight, SwitchChange
+from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.ids import instant, micros
-from console.domain.incident import IncidentRow
+from console.domain.incident import EventView, IncidentRow
 from console.domain.service import instance_name
 from console.domain.switches import FREEZE, format_freeze
 from console.store.db.session import Row
@@ -15,7 +15,7 @@ from console.store.queries.alerts import AlertQueries
 from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.estate import EstateQueries
 from console.store.queries.holds import HoldQueries
-from console.store.queries.incidents import IncidentQueries
+from console.store.queries.incidents import ACKNOWLEDGED_UNTIL, IncidentQueries
 from console.store.row_values import from_row
 from console.text.cleaning import clean_line
 
@@ -94,14 +94,14 @@ class HandoverQueries(ContextQueries):
         )
         return tuple(map(_night, self.link.rows(_SERVICES.format(where=where), (incident_id,))))
 
-    def _notes(self, since_us: int) -> tuple[NoteView, ...]:
+    def _notes(self, since_us: int) -> tuple[EventView, ...]:
         marks = ", ".join("?" * len(_BY_PEOPLE))
         rows = self.link.rows(
-            f"SELECT at_us, incident_id, kind, text, actor FROM event WHERE incident_id IS NOT NULL AND at_us >= ?"
-            f" AND kind IN ({marks}) ORDER BY id",
+            f"SELECT at_us, incident_id, kind, text, actor, {ACKNOWLEDGED_UNTIL} FROM event e"
+            f" WHERE incident_id IS NOT NULL AND at_us >= ? AND kind IN ({marks}) ORDER BY id",
             (since_us, *_BY_PEOPLE),
         )
-        return tuple(from_row(NoteView, row) for row in rows)
+        return tuple(from_row(EventView, row) for row in rows)
 
     def _mode_changes(self, since_us: int) -> tuple[SwitchChange, ...]:
         marks = ", ".join("?" * len(_SWITCH_VERBS))

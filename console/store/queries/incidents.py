@@ -30,6 +30,11 @@ from console.store.row_values import from_row, parse_object, parse_reasons
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 MAX_REPAIRS = 12
 """Past failures shown at most."""
+ACKNOWLEDGED_UNTIL = (
+    "CASE e.kind WHEN 'acknowledged' THEN (SELECT max(a.until_us) FROM acknowledgement a WHERE a.incident_id ="
+    " e.incident_id AND a.made_us = e.at_us) END AS until_us"
+)
+"""Column of a query of `event e`."""
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _MEMBERS = (
     "SELECT m.role, j.name AS job, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned') AS state,"
@@ -148,7 +153,9 @@ class IncidentQueries(ContextQueries):
             visible = run_visibility(member.state, member.evidence, member.target_id, stale)
             members.append(_member(member, visible.state, visible.evidence))
         events = self.link.rows(
-            "SELECT at_us, kind, text, actor FROM event WHERE incident_id = ? ORDER BY id", (incident_id,)
+            f"SELECT at_us, kind, text, actor, incident_id, {ACKNOWLEDGED_UNTIL} FROM event e"
+            " WHERE incident_id = ? ORDER BY id",
+            (incident_id,),
         )
         deliveries = self.link.rows(
             f"{SELECT_DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"

@@ -33,8 +33,9 @@ from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 _SELECT_JOB_FORECASTS = (
-    "SELECT s.name, s.title, s.zone, d.business_date, d.deadline_us, d.instance, d.jobs FROM service s"
-    " JOIN service_day d ON d.service_id = s.id WHERE NOT s.removed AND d.jobs <> '[]' AND d.business_date >= ?"
+    "SELECT s.name, s.title, s.zone, d.business_date, d.deadline_us, d.instance, d.jobs, d.cause, d.act_by_us,"
+    " d.green_by_us FROM service s JOIN service_day d ON d.service_id = s.id"
+    " WHERE NOT s.removed AND d.jobs <> '[]' AND d.business_date >= ?"
 )
 
 _PATHS = "SELECT service_id, submission, path, sources, jobs FROM service_day WHERE business_date = ?"
@@ -105,7 +106,9 @@ class ServiceDayQueries(ContextQueries):
         views = []
         for row, job in forecasts:
             if job["job"] in names:
-                title = row.title or row.name
+                title, name = row.title or row.name, names[job["job"]]
+                if name == row.cause and job["act_by_us"] is None:  # to be restarted: the times of its service day
+                    job |= {"act_by_us": row.act_by_us, "green_by_us": row.green_by_us}
                 views.append(
                     JobForecastView(
                         service=instance_name(title, row.instance) if row.instance else title,
@@ -113,7 +116,7 @@ class ServiceDayQueries(ContextQueries):
                         business_date=row.business_date,
                         zone=row.zone,
                         deadline=instant(row.deadline_us),
-                        job=names[job["job"]],
+                        job=name,
                         p_late=job["late"],
                         decides=job["decides"],
                         p50=instant(job["p50_us"]),
@@ -224,8 +227,8 @@ class ServiceDayQueries(ContextQueries):
         ]
 
     def alarm_facts(self, name: str) -> tuple[float, int, Sequence[PeakForecast]]:
-        """Input of `control.risk.alarm_of`: the service's risk and false-alarm budget, and its past days. Raises
-        NotFound with similar names."""
+        """Input of `control.services.risk.risk_alarm_of`: the service's risk and false-alarm budget, and its past days.
+        Raises NotFound with similar names."""
         self._known_services(name)
         [row] = self.link.rows("SELECT risk, promise FROM service WHERE name = ? AND NOT removed", (name,))
         before_us = micros(self.store.now() - EvaluationSettings().lookback)

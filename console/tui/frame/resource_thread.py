@@ -23,7 +23,7 @@ POLL_SECONDS = 0.25
 """How often commits of another process are polled for: `PRAGMA data_version` is one integer."""
 CLOSE_SECONDS = 2.0
 ORDER_SECONDS = 12.0
-"""Wait for unsent orders on close: longer than a store is busy for two requests (`asker.BUSY_SECONDS`)."""
+"""Wait for unsent orders on close: longer than a store is busy for two requests (`client.BUSY_SECONDS`)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -43,7 +43,7 @@ class ResourceThread(Generic[Owned]):
 
     An order is a question that changes something: none replaces another, and `close` sends them all or returns those
     that it could not.
-    `look` is polled, and a new value is delivered to `changed`. `stop` is called from another thread to interrupt the
+    `probe` is polled, and a new value is delivered to `changed`. `stop` is called from another thread to interrupt the
     running question.
     """
 

@@ -99,7 +99,7 @@ def _why_no_tour(screen: HeadwayScreen) -> str:
     if screen.board.tour is not None:
         return ""
     if screen.board.header is not None and screen.board.header.replay:
-        return "this demo was opened without its tour: headway demo without --no-tour has it"
+        return "Tour disabled (--no-tour). Fix: start headway demo again"
     return "the tour belongs to the recorded night: headway demo"
 
 
@@ -218,13 +218,13 @@ def job_commands(screen: HeadwayScreen, job_id: Callable[[], int], why_not: Call
 
         hold_job(screen, job_id())
 
-    def one(done: str) -> str:
-        marks = f"one job at a time is {done}: {screen.key_for('back')} clears the marks"
+    def one(verb: str) -> str:
+        marks = f"{verb} works on one job; clear the marks first ({screen.key_for('back')})"
         return marks if screen.marked and screen.WHERE == "jobs" else why_not()
 
     return [
-        ScreenCommand("start_job", start, partial(one, "started")),
-        ScreenCommand("hold", hold, partial(one, "held")),
+        ScreenCommand("start_job", start, partial(one, "Start")),
+        ScreenCommand("hold", hold, partial(one, "Hold")),
     ]
 
 

@@ -90,7 +90,10 @@ def test_the_clock_of_a_downstream_names_its_day_in_the_evening_before() -> None
     known = estate(extract, load, runs=[failed], feeds=feeds(extract, load), services=[service("daily", "06:30", load)])
     for clock, day in (("22:40", "20 Nov "), ("00:10", "")):
         [incident] = evaluate(known, at(clock)).incidents
-        assert f"{day}04:00 UTC load starts: stale unless fixed, then rerun" == incident.services[0].reason
+        assert (
+            f"{day}04:00 UTC load starts: reads stale data unless fixed before, then rerun"
+            == incident.services[0].reason
+        )
 
 
 def test_what_may_be_late_tomorrow_is_told_with_its_day() -> None:

@@ -243,7 +243,7 @@ def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() ->
     ledger.look("03:00")
     ledger.look("03:16")
     incident = ledger.incident()
-    assert "hosts/extract was missed: nothing in the log by 03:15 UTC" == incident.title
+    assert "hosts/extract did not start: nothing in the log by 03:15 UTC" == incident.title
     assert (at("03:10"), ledger.state(EXTRACT, "03:10").state) == (incident.failed_since, RunState.MISSED)
 
 
@@ -276,7 +276,7 @@ def test_a_job_that_proves_starts_only_is_not_missed_any_more_once_it_starts_aga
     ledger.look("02:59")
     ledger.run(blind, "03:00", RunState.UNKNOWN, started_at=at("03:00"))
     ledger.look("03:21")
-    assert "hosts/often was missed: nothing in the log by 03:20 UTC" == ledger.incident().title
+    assert "hosts/often did not start: nothing in the log by 03:20 UTC" == ledger.incident().title
     ledger.run(blind, "03:30", RunState.UNKNOWN, started_at=at("03:30"))
     ledger.look("03:31")
     assert ledger.incident().closed
@@ -609,7 +609,7 @@ def test_a_missed_run_that_a_person_skipped_is_over(is_gone: bool) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.look("03:10")
     ledger.look("03:30")
-    assert "was missed" in ledger.incident().title
+    assert "did not start" in ledger.incident().title
     runs = (replace(one, state=RunState.SKIPPED, evidence=RunEvidence.ASSERTED) for one in ledger.estate.runs)
     ledger.estate = replace(ledger.estate, runs=tuple(runs))
     if is_gone:

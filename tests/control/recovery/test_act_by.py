@@ -54,12 +54,16 @@ def clocks(found: AffectedServiceVerdict) -> tuple[str, str, str]:
 
 
 def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_time() -> None:
-    assert ("04:40", "05:00", "04:00 UTC load starts: stale unless fixed, then rerun") == clocks(hurt(load(30)))
+    assert ("04:40", "05:00", "04:00 UTC load starts: reads stale data unless fixed before, then rerun") == clocks(
+        hurt(load(30))
+    )
 
 
 def test_a_start_stays_one_line_whatever_its_job_is_called() -> None:
     named = job(2, "warehouse/load; verify", "04:00", expected=minutes(30))
-    assert ["04:00 UTC  load; verify starts  stale unless fixed, then rerun"] == reason_lines(hurt(named).reasons)
+    assert ["04:00 UTC  load; verify starts  reads stale data unless fixed before, then rerun"] == reason_lines(
+        hurt(named).reasons
+    )
 
 
 def test_a_service_that_may_be_late_more_often_leaves_more_time_to_act() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView
+from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView, verb_summary
 from console.domain.hold import HoldView
 from console.domain.ids import incident_name
 from console.tui.dialogs.approve import open_approval
@@ -77,7 +77,7 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
     rows: list[tuple[str, str, str]] = [
         ("state", label, style),
         ("says", view.text, "plain"),
-        ("does", f"{view.verb_text}: {view.native_summary}" if view.native_summary else view.verb_text, "plain"),
+        ("does", verb_summary(view.verb_text, view.native_summary), "plain"),
         ("scope", view.scope, "plain"),
         ("period", ctx.clock.period(view.period) if view.period else "", "plain"),
         *((sends_label, send, "strong") for send in view.sends),

@@ -127,7 +127,7 @@ def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) 
 def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
     row = view.row
     yield TimelineEntry(row.failed_since, f"{row.root_job or row.title}: {row.reason or 'failed'}", "bad")
-    yield from (_event(event) for event in view.events)
+    yield from (_event(event, ctx) for event in view.events)
     for delivery in view.deliveries:
         text, style = delivery_text(delivery, ctx)
         yield TimelineEntry(delivery.sent or delivery.made or row.opened, f"{delivery.kind}: {text}", style)
@@ -135,8 +135,8 @@ def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
         yield TimelineEntry(held.since, suppressed_text(held), "warn" if held.ended is None else "dim")
 
 
-def _event(event: EventView) -> TimelineEntry:
-    text = f"note: {event.text}" if event.kind == "note" else event.text
+def _event(event: EventView, ctx: RenderContext) -> TimelineEntry:
+    text = f"note: {event.text}" if event.kind == "note" else event.formatted(ctx.hm)
     return TimelineEntry(event.at, text, _KINDS.get(event.kind, "plain"), event.actor)
 
 

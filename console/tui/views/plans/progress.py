@@ -147,7 +147,9 @@ class StartedScreen(HeadwayScreen):
 
     def resume(self) -> None:
         failed = [step.job for step in self.view.steps if step.state == "failed"] if self.view else []
-        says = f"sends again, unless succeeded since: {', '.join(failed)}" if failed else "sends its further steps"
+        says = "sends its remaining steps"
+        if failed:
+            says = f"retries failed steps that have not succeeded since: {', '.join(failed)}"
         self._confirm("resume", "Resume it", says)
 
     def abandon(self) -> None:

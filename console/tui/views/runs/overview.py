@@ -10,7 +10,7 @@ from console.domain.finding import FindingView
 from console.domain.forecast import JobForecastView
 from console.domain.job import JobView
 from console.domain.run import AttemptView, RunRow, RunView
-from console.timing.durations import fraction_below
+from console.timing.durations import rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
 from console.tui.frame.clock_format import format_span
 from console.tui.views.runs import forecast
@@ -104,17 +104,7 @@ def _place(own: tuple[RunRow, float], other_seconds: list[float], newest: bool) 
     segments: list[Segment] = [(f"  {'last' if newest else 'took'} {goes_on}{took}", "key")]
     if not other_seconds:
         return [*segments, (", the first that has a duration", "dim")]
-    return [*segments, (f", {_among(seconds, other_seconds)}{_between(other_seconds)}", "dim")]
-
-
-def _among(seconds: float, other_seconds: list[float]) -> str:
-    """ "longer than 92 % of 59 good runs", "shorter than all 57 good runs"."""
-    many = counted(len(other_seconds), "good run")
-    every = f"all {many}" if len(other_seconds) > 1 else "the one good run"
-    if seconds < min(other_seconds) or seconds > max(other_seconds):
-        return f"{'shorter' if seconds < min(other_seconds) else 'longer'} than {every}"
-    below = fraction_below(seconds, other_seconds)
-    return f"longer than {round(100 * below)} % of {many}" if below else f"no longer than any of {many}"
+    return [*segments, (f", {rank_text(seconds, other_seconds)}{_between(other_seconds)}", "dim")]
 
 
 ATTEMPTS_SHOWN = 8

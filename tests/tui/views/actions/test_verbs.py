@@ -196,7 +196,7 @@ async def test_runs_of_a_job_are_marked_too(night: Night) -> None:
 async def test_a_hold_is_about_one_job(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("space", "h")
-    await night.see("one job at a time is held: Esc clears the marks")
+    await night.see("Hold works on one job; clear the marks first (Esc)")
 
 
 # holds
