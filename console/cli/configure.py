@@ -140,7 +140,7 @@ def weakened_transport(config: Config, store_url: str) -> list[str]:
     places = {f"system {name}": system.options for name, system in config.systems.items()}
     places |= {f"check {name}": settings for name, settings in config.checks.items()}
     plain = [name for name, options in places.items() if getattr(options, "plain_http", False)]
-    texts = [f"{name}: plain_http = true: what it sends and gets crosses the network unencrypted" for name in plain]
+    texts = [f"{name}: plain_http = true: requests and replies cross the network unencrypted" for name in plain]
     return [*texts, *(f"store: {text}" for text in unverified_store(store_url))]
 
 
