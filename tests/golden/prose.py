@@ -51,7 +51,8 @@ TEXT: Mapping[str, Denied] = {
     "whoever": _denied(r"\b(?:whoever|whomever|whosever)\b", "the user who ..., the caller"),
     "whom": _denied(r"\bwhom\b", "name them: affected services, recipients"),
     "take it": _denied(
-        r"\b(?:takes?|took|taken|taking) (?:it|them)(?: with| on|\b(?=[.;,)]|$))|\btaken by\b|\bis on it\b|(?<!depends )\bon it:",
+        r"\b(?:takes?|took|taken|taking) (?:it|them)(?: with| on|\b(?=[.;,)]|$))|\btaken by\b|\bis on it\b"
+        r"|(?<!depends )\bon it:",
         "acknowledge, assigned to; affected services",
     ),
     "hurt": _denied(r"\bhurt(?:s|ing)?\b", "affected, affects"),

@@ -221,10 +221,10 @@ def test_at_its_time_and_grace_the_run_is_missed_without_any_row_from_the_host(n
 
 def test_a_missed_run_is_an_incident_no_sooner_than_its_grace_and_is_told(night: Night) -> None:
     [incident] = night.missed_incidents
-    assert f"{REMOVED} was missed: {night.missed['reason']}" == incident["title"]
+    assert f"{REMOVED} did not start: {night.missed['reason']}" == incident["title"]
     late = datetime.fromisoformat(incident["opened"]) - night.first
     assert timedelta(seconds=GRACE_SECONDS) <= late < timedelta(seconds=GRACE_SECONDS + 15)
-    assert "removed_job was missed" in night.mails[0].subject
+    assert "removed_job did not start" in night.mails[0].subject
 
 
 def test_accepting_the_drift_ends_the_expectation_and_the_incident(night: Night) -> None:

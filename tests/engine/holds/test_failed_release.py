@@ -102,7 +102,7 @@ def test_what_is_missed_of_it_names_the_hold_and_the_refusal(tmp_path: Path, mon
         night.at("10:16").rounds(4)
         assert ("missed", stuck) == night.load()
         [missed] = alerts(night, "[Headway] INC-0002")
-        assert (True, False) == (f"fake/load was missed: {stuck}" in missed, "paused" in missed)
+        assert (True, False) == (f"fake/load did not start: {stuck}" in missed, "paused" in missed)
 
 
 def test_once_the_right_is_there_it_is_let_go_and_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,7 @@ class TestFile:
                 for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "busy_timeout")
             }
         opened.close()
-        assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 20_000, "busy_timeout": 30_000} == found
+        assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 2_000, "busy_timeout": 30_000} == found
 
 
 def test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend(tmp_path: Path) -> None:

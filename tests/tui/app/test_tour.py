@@ -295,7 +295,7 @@ def _in_replay(night: Night) -> None:
 async def test_a_demo_without_its_tour_says_how_one_gets_it(night: Night) -> None:
     await night.see("REPLAY")
     await night.press("ctrl+t")
-    await night.see("headway demo without --no-tour has it")
+    await night.see("Tour disabled (--no-tour)")
 
 
 @on_the_night(tour=tour(), ascii=True)
