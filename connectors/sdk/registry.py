@@ -56,8 +56,8 @@ def load(kind: str) -> ConnectorKind:
     return result
 
 
-TEST_LEVELS = ("real", "emulator", "simulator", "recorded")
-"""Test environments of a kind, the strongest proof first. "recorded": a simulator with replies of a real server."""
+TEST_LEVELS = ("real", "emulator", "fake", "recorded")
+"""Test environments of a kind, the strongest proof first. "recorded": a fake with replies of a real server."""
 FEATURES: tuple[tuple[str, Capability | None], ...] = (
     ("observe", None),
     ("log", Capability.LOG),

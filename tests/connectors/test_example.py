@@ -80,7 +80,7 @@ def ran(python: Path, folder: Path, *words: str) -> str:
 @pytest.mark.deep
 def test_it_is_found_by_its_entry_point(clean: Path, tmp_path: Path) -> None:
     document = json.loads(ran(clean, tmp_path, "-m", "console", "connector", "list", "nightly", "--json"))
-    assert ("nightly", ["observe", "log", "schedule"], ["simulator"]) == (
+    assert ("nightly", ["observe", "log", "schedule"], ["fake"]) == (
         document["kind"],
         document["does"],
         document["against"],

@@ -23,7 +23,9 @@ def judge() -> Iterator[TypeJudge]:
 
 
 class TestDatabricksAsTyped(fast.TestDatabricksOnTheFake):
-    against = "simulator: a Databricks workspace, its requests and answers judged by the types of databricks-sdk 0.156"
+    against = (
+        "fake: a Databricks workspace of ours, its requests and answers judged by the types of databricks-sdk 0.156"
+    )
     patience_seconds = 30.0
     elsewhere: ClassVar[Mapping[str, str]] = {"answering": "tests/connectors/databricks/test_conformance.py"}
 

@@ -31,7 +31,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 
 
 class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
-    against = "simulator: a GitHub, its requests and answers judged by prism 5.16 with GitHub's OpenAPI description"
+    against = "fake: a GitHub of ours, its requests and answers judged by prism 5.16 with GitHub's OpenAPI description"
     patience_seconds = 30.0
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(("answering", "long_log"), FAST)
 

@@ -55,7 +55,7 @@ def unknown(request: httpx.Request) -> httpx.Response:
 
 class TestNightly(Reads, Logs, Deadlines, Faults):
     kind = CONNECTOR
-    against = "simulator: the one in tests/"
+    against = "fake: the one in tests/"
     unplayed = {ENDLESS: "its lists have no pages: the next poll continues after the last change"}
 
     def opened_on(self, transport: httpx.BaseTransport) -> Connector:

@@ -47,7 +47,7 @@ def night() -> FakeBatch:
 
 class TestBatchConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
-    against = "simulator: ours, its answers checked by botocore's model of AWS"
+    against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
     lists_of_records = 2  # what ListJobs tells, and what DescribeJobs does
 

@@ -20,7 +20,7 @@ from tests.fakes.databricks import FakeDatabricks
 
 class TestDatabricksOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
-    against = "simulator: a Databricks workspace of ours, with a state"
+    against = "fake: a Databricks workspace of ours, with a state"
     lists_of_records = 3  # a run that failed comes with its two tasks
     patience_seconds = 10.0
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_databricks_typed.py"}

@@ -43,7 +43,7 @@ def fake() -> FakeScheduler:
 
 class TestEventBridgeConformance(Reads, Deadlines, Holds, Faults):
     kind = CONNECTOR
-    against = "simulator: ours, its answers checked by botocore's model of AWS"
+    against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(READ_BY_THE_INVENTORY, HERE)
     unplayed: ClassVar[Mapping[str, str]] = {
         "crowded": "EventBridge Scheduler records no runs",

@@ -21,7 +21,7 @@ from tests.fakes.github import FakeGitHub
 
 class TestGitHubOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
-    against = "simulator: a GitHub of ours, with a state"
+    against = "fake: a GitHub of ours, with a state"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_github_actions_described.py"}
     lists_of_records = 3  # a run that failed comes with its two jobs
     patience_seconds = 10.0

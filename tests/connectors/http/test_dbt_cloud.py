@@ -36,7 +36,7 @@ def opened(fake: FakeDbtCloud, transport: httpx.BaseTransport | None = None, **m
 
 class TestDbtCloudByMapping(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
-    against = "simulator: a dbt Cloud of ours, by the shapes that dbt publishes, mapped as the docs say"
+    against = "fake: a dbt Cloud of ours, by the shapes that dbt publishes, mapped as the docs say"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("crowded", "with_a_run_behind"), "tests/connectors/http/test_mapped.py"
     )

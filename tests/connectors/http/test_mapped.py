@@ -54,7 +54,7 @@ def test_a_system_can_what_its_config_names_a_call_for() -> None:
 
 class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
-    against = "simulator: a home-grown scheduler of ours, by the example in the docs"
+    against = "fake: a home-grown scheduler of ours, by the example in the docs"
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:

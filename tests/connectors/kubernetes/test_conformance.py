@@ -19,7 +19,7 @@ from tests.connectors.kubernetes.support import ORDERS, STOCK, cluster, latest_r
 
 class TestKubernetesOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
-    against = "simulator: a Kubernetes of ours, with a state"
+    against = "fake: a Kubernetes of ours, with a state"
     patience_seconds = 10.0
 
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/lab/test_kubernetes_real.py"}

@@ -57,7 +57,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("host")
 class TestSystemdConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
-    against = "simulator: systemctl and journalctl as systemd 252 documents them"
+    against = "fake: systemctl and journalctl as systemd 252 documents them"
     host: SystemdHost
     folder: Path
     limits: ClassVar[Mapping[str, str]] = {"due": "no systemd runs here, so no timer elapses"}
