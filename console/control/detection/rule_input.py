@@ -292,11 +292,11 @@ class RuleInput:
         return usual_of([value for value, _ in known], [kind for _, kind in known], tonight, enough)
 
 
-WORDS_LIMIT = 300
+TEXT_LIMIT = 300
 
 
 def _shown(text: str) -> str:
-    return clean_line(text, WORDS_LIMIT)
+    return clean_line(text, TEXT_LIMIT)
 
 
 def run_for_finding(finding: Finding) -> RunFacts:

@@ -374,7 +374,7 @@ def unjudged_reason(index: EstateIndex, job: JobFacts) -> str:
     return maintenance.text(job.zone) if maintenance is not None else ""
 
 
-OVER = "it no longer holds"
+RESOLVED = "it no longer holds"
 UNWATCHED = "its job is no longer watched"
 
 
@@ -435,7 +435,7 @@ def finding_changes(index: EstateIndex, findings: Sequence[Finding]) -> tuple[Fi
         if before is None or before.finding != finding:
             decided.append(FindingChange(before.id if before is not None else None, finding))
     decided += [
-        FindingChange(known.id, known.finding, OVER if known.finding.job_id in index.estate.jobs else UNWATCHED)
+        FindingChange(known.id, known.finding, RESOLVED if known.finding.job_id in index.estate.jobs else UNWATCHED)
         for known in stored.values()
     ]
     return tuple(

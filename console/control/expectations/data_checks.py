@@ -25,7 +25,7 @@ MOST_DAYS = 26
 """Past days of one weekday that make a band: half a year."""
 AHEAD = timedelta(hours=1)
 """Accepted clock skew; a time further ahead is invalid, and would be fresh for ever."""
-WORDS_LIMIT = 400
+TEXT_LIMIT = 400
 VALUE_LIMIT = 60
 _SHARE = 0.05
 _SIZE = re.compile(r" ?\([\d ,]+\)")
@@ -56,13 +56,13 @@ class _Assertion:
     text: str
 
 
-def count_band(asks: CheckCriteria, business_date: date, past: Sequence[PastRowCount]) -> CountBand | None:
+def count_band(criteria: CheckCriteria, business_date: date, past: Sequence[PastRowCount]) -> CountBand | None:
     """Band for that date; None if none is configured, or with too few days."""
     counts = same_weekday_counts(business_date, past)
-    if asks.band is None or len(counts) < asks.band.days:
+    if criteria.band is None or len(counts) < criteria.band.days:
         return None
     middle = median(counts)
-    tolerance = asks.band.tolerance * middle
+    tolerance = criteria.band.tolerance * middle
     low, high = quantile(counts, _SHARE) - tolerance, quantile(counts, 1 - _SHARE) + tolerance
     return CountBand(max(low, 0.0), high, middle, len(counts))
 
@@ -89,53 +89,55 @@ def judge_check(
     unknown = [result for result in results if result.holds is None]
     state = CheckState.FAILED if broken else CheckState.LEARNING if unknown else CheckState.PASSED
     text = "; ".join(result.text for result in broken or results)
-    return CheckVerdict(state, clean_line(text, WORDS_LIMIT))
+    return CheckVerdict(state, clean_line(text, TEXT_LIMIT))
 
 
 def _all(
     check: Check, measured: Measurement, past: Sequence[PastRowCount], business_date: date, now: datetime
 ) -> Iterator[_Assertion]:
-    asks = check.asks
-    yield from _columns(asks, measured.columns or ())
-    if asks.there:
+    criteria = check.asks
+    yield from _columns(criteria, measured.columns or ())
+    if criteria.there:
         yield _Assertion(bool(measured.there), "it is there" if measured.there else "it is not there")
         if not measured.there:
             return
-    yield from _rows(asks, measured.rows, business_date, past)
-    if asks.fresh is not None:
-        yield _young("newest row", measured.newest, asks.fresh, check.zone, now, "there is no row with a time")
-    if asks.age is not None:
-        yield _young("written", measured.modified, asks.age, check.zone, now, "the time of its last change is unknown")
-    if asks.size_min is not None or asks.size_max is not None:
+    yield from _rows(criteria, measured.rows, business_date, past)
+    if criteria.fresh is not None:
+        yield _young("newest row", measured.newest, criteria.fresh, check.zone, now, "there is no row with a time")
+    if criteria.age is not None:
+        yield _young(
+            "written", measured.modified, criteria.age, check.zone, now, "the time of its last change is unknown"
+        )
+    if criteria.size_min is not None or criteria.size_max is not None:
         if measured.size is None:
             yield _Assertion(False, "its size is unknown")
-        elif asks.size_min is not None and measured.size < asks.size_min:
-            yield _Assertion(False, f"{measured.size:,} bytes, fewer than {asks.size_min:,}")
-        elif asks.size_max is not None and measured.size > asks.size_max:
-            yield _Assertion(False, f"{measured.size:,} bytes, more than {asks.size_max:,}")
+        elif criteria.size_min is not None and measured.size < criteria.size_min:
+            yield _Assertion(False, f"{measured.size:,} bytes, fewer than {criteria.size_min:,}")
+        elif criteria.size_max is not None and measured.size > criteria.size_max:
+            yield _Assertion(False, f"{measured.size:,} bytes, more than {criteria.size_max:,}")
         else:
             yield _Assertion(True, f"{measured.size:,} bytes")
     duplicates, nulls = dict(measured.duplicates), dict(measured.nulls)
-    yield from (_none(f"duplicate keys in {_cut(key)}", duplicates.get(key)) for key in map(", ".join, asks.unique))
-    yield from (_none(f"rows without {_cut(name)}", nulls.get(name)) for name in asks.not_null)
-    yield from (_compared(comparison, measured) for comparison in asks.value)
+    yield from (_none(f"duplicate keys in {_cut(key)}", duplicates.get(key)) for key in map(", ".join, criteria.unique))
+    yield from (_none(f"rows without {_cut(name)}", nulls.get(name)) for name in criteria.not_null)
+    yield from (_compared(comparison, measured) for comparison in criteria.value)
 
 
 def _rows(
-    asks: CheckCriteria, rows: int | None, business_date: date, past: Sequence[PastRowCount]
+    criteria: CheckCriteria, rows: int | None, business_date: date, past: Sequence[PastRowCount]
 ) -> Iterator[_Assertion]:
-    if asks.band is None and asks.rows_min is None and asks.rows_max is None:
+    if criteria.band is None and criteria.rows_min is None and criteria.rows_max is None:
         return
     if rows is None:
         yield _Assertion(False, "the rows were not counted")
-    elif asks.rows_min is not None and rows < asks.rows_min:
-        yield _Assertion(False, f"{_counted(rows)}, fewer than {asks.rows_min:,}")
-    elif asks.rows_max is not None and rows > asks.rows_max:
-        yield _Assertion(False, f"{_counted(rows)}, more than {asks.rows_max:,}")
-    elif asks.band is None:
+    elif criteria.rows_min is not None and rows < criteria.rows_min:
+        yield _Assertion(False, f"{_counted(rows)}, fewer than {criteria.rows_min:,}")
+    elif criteria.rows_max is not None and rows > criteria.rows_max:
+        yield _Assertion(False, f"{_counted(rows)}, more than {criteria.rows_max:,}")
+    elif criteria.band is None:
         yield _Assertion(True, _counted(rows))
     else:
-        yield _banded(asks.band.days, rows, business_date, past, count_band(asks, business_date, past))
+        yield _banded(criteria.band.days, rows, business_date, past, count_band(criteria, business_date, past))
 
 
 def _counted(rows: int) -> str:
@@ -150,11 +152,11 @@ def _banded(
         return _Assertion(
             None, f"{_counted(rows)}, no band yet ({len(same_weekday_counts(business_date, past))} of {needed} {day}s)"
         )
-    rests = f"{band.low:,.0f}–{band.high:,.0f}, {band.days} {day}s"
+    usual_range = f"{band.low:,.0f}–{band.high:,.0f}, {band.days} {day}s"
     if band.low <= rows <= band.high:
-        return _Assertion(True, f"{_counted(rows)} (usual: {rests})")
+        return _Assertion(True, f"{_counted(rows)} (usual: {usual_range})")
     share = f"{100 * rows / band.middle:.0f} % of the usual {day} rows" if band.middle else f"unusual for a {day}"
-    return _Assertion(False, f"{share} ({rows:,} of {rests})")
+    return _Assertion(False, f"{share} ({rows:,} of {usual_range})")
 
 
 def _young(what: str, at: datetime | None, within: timedelta, zone: str, now: datetime, without: str) -> _Assertion:
@@ -177,16 +179,16 @@ def _none(what: str, count: int | None) -> _Assertion:
     )
 
 
-def _columns(asks: CheckCriteria, measured: Sequence[tuple[str, str]]) -> Iterator[_Assertion]:
+def _columns(criteria: CheckCriteria, measured: Sequence[tuple[str, str]]) -> Iterator[_Assertion]:
     types = dict(measured)
-    missing = [name for name, _ in asks.columns if name not in types]
-    changed = [(name, kind) for name, kind in asks.columns if name in types and _type(kind) != _type(types[name])]
+    missing = [name for name, _ in criteria.columns if name not in types]
+    changed = [(name, kind) for name, kind in criteria.columns if name in types and _type(kind) != _type(types[name])]
     for name in missing:
         yield _Assertion(False, f"column {_cut(name)} is missing")
     for name, kind in changed:
         yield _Assertion(False, f"column {_cut(name)} is {_cut(types[name])}, not {_cut(kind)}")
-    if asks.columns and not missing and not changed:
-        count = len(asks.columns)
+    if criteria.columns and not missing and not changed:
+        count = len(criteria.columns)
         yield _Assertion(True, f"{count} column{'s' * (count != 1)} as expected")
 
 

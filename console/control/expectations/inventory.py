@@ -48,11 +48,11 @@ def match_inventory(
     unwatched = _left_out(known, missing, inventory)
     lost = [job for job in missing if job.id not in unwatched and job.gone_since is None]
     alive = sum(job.gone_since is None and not job.unwatched for job in known) - len(unwatched)
-    gone = tuple(VanishedJob(job.id, _gone_text(job, kind)) for job in lost) if inventory.complete else ()
-    doubt = _doubt(len(gone), alive, inventory.hash == doubted_hash != "")
+    vanished = tuple(VanishedJob(job.id, _gone_text(job, kind)) for job in lost) if inventory.complete else ()
+    doubt = _doubt(len(vanished), alive, inventory.hash == doubted_hash != "")
     if doubt:
         return InventoryChanges(new, tuple(changed), unwatched=unwatched, complete=False, doubted=doubt)
-    return InventoryChanges(new, tuple(changed), gone, unwatched, inventory.hash, inventory.complete)
+    return InventoryChanges(new, tuple(changed), vanished, unwatched, inventory.hash, inventory.complete)
 
 
 def changes_schedules(jobs: Sequence[KnownJob], changes: InventoryChanges) -> bool:
@@ -87,14 +87,14 @@ def _left_out(jobs: Sequence[KnownJob], missing: Sequence[KnownJob], inventory: 
     if is_selected is None:
         return ()
     by_id = {job.id: job for job in jobs}
-    whole = {job.id: by_id.get(job.parent_id or job.id, job) for job in missing}
-    return tuple(job.id for job in missing if not is_selected(whole[job.id].source_id, whole[job.id].match_keys))
+    top_job = {job.id: by_id.get(job.parent_id or job.id, job) for job in missing}
+    return tuple(job.id for job in missing if not is_selected(top_job[job.id].source_id, top_job[job.id].match_keys))
 
 
-def _doubt(gone: int, alive: int, said_twice: bool) -> str:
-    if said_twice or gone <= SHRUNK_JOBS or gone <= SHRUNK_SHARE * alive:
+def _doubt(vanished: int, alive: int, confirmed: bool) -> str:
+    if confirmed or vanished <= SHRUNK_JOBS or vanished <= SHRUNK_SHARE * alive:
         return ""
-    return f"{gone} of {alive} jobs are gone at once: not believed until the next inventory says the same"
+    return f"{vanished} of {alive} jobs are gone at once: not believed until the next inventory says the same"
 
 
 _NUMBERED = re.compile(r"(.+)#[0-9]+", re.DOTALL)
@@ -248,9 +248,9 @@ def _is_moved_at_its_source(job: KnownJob, record: JobRecord) -> bool:
     """True for a schedule that came, went or changed where only its text shows it. A pause and its end are reported
     as such."""
     has_clock = job.seen.has_clock or record.schedule.has_clock
-    paused_or_woken = (job.paused_since is not None) != record.paused
-    told = _reported_differently(job.seen, record.schedule) and not job.seen.is_unread
-    return told and has_clock and not paused_or_woken
+    pause_differs = (job.paused_since is not None) != record.paused
+    text_differs = _reported_differently(job.seen, record.schedule) and not job.seen.is_unread
+    return text_differs and has_clock and not pause_differs
 
 
 def _gone_text(job: KnownJob, kind: str) -> str:

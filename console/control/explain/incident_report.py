@@ -33,8 +33,8 @@ class ReportSection:
 
 def escape_markdown(text: str) -> str:
     """One line that Markdown shows as it is."""
-    found = _MARKUP.sub(lambda one: f"\\{one[0]}", clean_line(text))
-    return _BEGINS.sub(lambda one: f"{one[1][:-1]}\\{one[1][-1]}", found)
+    escaped = _MARKUP.sub(lambda match: f"\\{match[0]}", clean_line(text))
+    return _BEGINS.sub(lambda match: f"{match[1][:-1]}\\{match[1][-1]}", escaped)
 
 
 def as_markdown(title: str, sections: Iterable[ReportSection]) -> list[str]:
@@ -111,16 +111,18 @@ def open_questions(view: IncidentView) -> list[str]:
     row, name = view.row, incident_name(view.row.id)
     notes = [event for event in view.events if event.kind == "note"]
     unsure = [action for action in view.actions if action.state == "unknown"]
-    found = [f"Why did it happen? Add a note: headway incident note {name} …"] if not notes else []
-    found += ["Who owns it? No owner is set."] if not row.owner else []
-    found += ["What is the first step? No runbook is set."] if not row.runbook else []
-    found += [f"Did {one.verb} {one.job} take effect? Its outcome is unknown ({one.key})." for one in unsure]
-    found += [
+    questions = [f"Why did it happen? Add a note: headway incident note {name} …"] if not notes else []
+    questions += ["Who owns it? No owner is set."] if not row.owner else []
+    questions += ["What is the first step? No runbook is set."] if not row.runbook else []
+    questions += [
+        f"Did {action.verb} {action.job} take effect? Its outcome is unknown ({action.key})." for action in unsure
+    ]
+    questions += [
         f"Why did {member.job} read failed data? It is still stale." for member in view.members if member.stale_read
     ]
-    found += ["How was it resolved? It is still open."] if row.closed is None else []
-    again = f"{row.reopened} times" if row.reopened > 1 else "once"
-    return found + ([f"Why did it come back? It was reopened {again}."] if row.reopened else [])
+    questions += ["How was it resolved? It is still open."] if row.closed is None else []
+    how_often = f"{row.reopened} times" if row.reopened > 1 else "once"
+    return questions + ([f"Why did it come back? It was reopened {how_often}."] if row.reopened else [])
 
 
 def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: Wall) -> list[str]:

@@ -34,7 +34,7 @@ class RunTry:
     started: datetime
     ended: datetime | None
     good: bool
-    asked: bool = False
+    requested: bool = False
     """Requested by a person or a plan: the time before it was repair, not a retry."""
 
 
@@ -110,22 +110,23 @@ def path_steps_of(
 ) -> list[PathStep]:
     """Run of each job that the service read, from its terminal up: for a job that runs many times a day the last one
     before its reader, else the first. `usual`: of the same jobs; empty if unknown."""
-    found: list[PathStep] = []
+    steps: list[PathStep] = []
     before = deadline
-    for job, known in zip(reversed(path), reversed(usual or [PathJobBaseline()] * len(path)), strict=True):
+    for job, baseline in zip(reversed(path), reversed(usual or [PathJobBaseline()] * len(path)), strict=True):
         runs = [run for run in job.runs if run.at < before] or job.runs[:1]
         run = runs[-1] if runs else None
         tries = run.tries if run else ()
-        takes = job.usual_s if known.takes is None or job.source != EstimateKind.HISTORY else known.takes
-        lasts = None if takes is None else timedelta(seconds=takes)
-        goods = [each.ended is not None and not RunState(each.state).is_red for each in tries]
-        shown = tuple(
-            RunTry(each.started, each.ended, good, each.requested) for each, good in zip(tries, goods, strict=True)
+        usual_s = job.usual_s if baseline.takes is None or job.source != EstimateKind.HISTORY else baseline.takes
+        usual_duration = None if usual_s is None else timedelta(seconds=usual_s)
+        successes = [attempt.ended is not None and not RunState(attempt.state).is_red for attempt in tries]
+        attempts = tuple(
+            RunTry(attempt.started, attempt.ended, good, attempt.requested)
+            for attempt, good in zip(tries, successes, strict=True)
         )
-        waits = timedelta(seconds=known.waits)
-        found.append(PathStep(job.name, run.due if run else None, lasts, shown, waits, job.expected))
+        waits = timedelta(seconds=baseline.waits)
+        steps.append(PathStep(job.name, run.due if run else None, usual_duration, attempts, waits, job.expected))
         before = tries[-1].started if tries else run.at if run else before
-    return found[::-1]
+    return steps[::-1]
 
 
 def break_down_lateness(
@@ -185,9 +186,9 @@ def _begun(
     upstream, clock, queued, repair = known
     retries = _ZERO
     counted = _until_good(tries)
-    for one, following in pairwise(counted):
-        lost = following.started - one.started
-        retries, repair = (retries, repair + lost) if following.asked else (retries + lost, repair)
+    for attempt, following in pairwise(counted):
+        lost = following.started - attempt.started
+        retries, repair = (retries, repair + lost) if following.requested else (retries + lost, repair)
     last = counted[-1]
     began = last.started
     if last.ended is not None and not last.good:
@@ -202,7 +203,7 @@ def _begun(
 
 
 def _until_good(tries: Sequence[RunTry]) -> Sequence[RunTry]:
-    for place, one in enumerate(tries):
-        if one.good:
+    for place, attempt in enumerate(tries):
+        if attempt.good:
             return tries[: place + 1]
     return tries

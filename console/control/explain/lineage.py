@@ -31,26 +31,26 @@ def neighbours(edges: Iterable[tuple[int, int]]) -> tuple[Mapping[int, list[int]
 
 def blast_radius(job_id: int, below: Steps) -> dict[int, int]:
     """Everything downstream of the job, without itself: job -> how many steps away at least, nearest first."""
-    found = {job_id: 0}
+    distances = {job_id: 0}
     ahead = [job_id]
     for job in ahead:
         for downstream in below(job):
-            if downstream not in found:
-                found[downstream] = found[job] + 1
+            if downstream not in distances:
+                distances[downstream] = distances[job] + 1
                 ahead.append(downstream)
-    del found[job_id]
-    return found
+    del distances[job_id]
+    return distances
 
 
 def red_root_causes(job_id: int, above: Steps, red: Container[int]) -> list[int]:
     """The red jobs that lie upstream of the job, or are it, and have no red job upstream of their own; nearest first.
     Those that only blame each other around a cycle are all named."""
     distance = {job_id: 0} | blast_radius(job_id, above)
-    suspects = [each for each in distance if each in red]
+    suspects = [job for job in distance if job in red]
     below: dict[int, list[int]] = {}
-    for each in distance:
-        for upstream in above(each):
-            below.setdefault(upstream, []).append(each)
+    for job in distance:
+        for upstream in above(job):
+            below.setdefault(upstream, []).append(job)
     symptoms: set[int] = set()
     ahead = list(suspects)
     for job in ahead:
@@ -67,28 +67,28 @@ def runs_read_by_edge(
     """Edge (upstream, downstream) -> the newest started run of the downstream, and the upstream run that it read: the
     one that its source names, else the last good one at its start, None if there was none. `runs`: newest first.
     Edges from an upstream without runs are left out."""
-    found: dict[tuple[int, int], RunInput] = {}
+    inputs: dict[tuple[int, int], RunInput] = {}
     for upstream, downstream in edges:
         reader = next((run for run in runs.get(downstream, ()) if run.started is not None), None)
         if reader is None or reader.started is None:
             continue
-        named = [key for job, key in reader.inputs if job in _called(names.get(upstream, ""))]
+        named = [key for job, key in reader.inputs if job in _names_of(names.get(upstream, ""))]
         if named:
             read = next((run for run in runs.get(upstream, ()) if run.period_key in named), None)
-            found[upstream, downstream] = RunInput(reader, read, is_told=True)
+            inputs[upstream, downstream] = RunInput(reader, read, is_told=True)
         elif runs.get(upstream):
-            found[upstream, downstream] = RunInput(reader, _there(runs[upstream], reader.started))
-    return found
+            inputs[upstream, downstream] = RunInput(reader, _last_good_run(runs[upstream], reader.started))
+    return inputs
 
 
-def _called(name: str) -> tuple[str, str]:
+def _names_of(name: str) -> tuple[str, str]:
     return name, name.partition("/")[2]
 
 
-def _there(runs: Iterable[LineageRun], at: datetime) -> LineageRun | None:
+def _last_good_run(runs: Iterable[LineageRun], at: datetime) -> LineageRun | None:
     good = (RunState.SUCCEEDED, RunState.PARTIAL)
     done = [(run.ended, run) for run in runs if run.ended is not None and run.ended <= at and run.state in good]
-    return max(done, key=lambda each: each[0], default=(at, None))[1]
+    return max(done, key=lambda pair: pair[0], default=(at, None))[1]
 
 
 @dataclass(frozen=True)
@@ -148,18 +148,18 @@ class LineageReach:
     @cached_property
     def service_of(self) -> dict[int, str]:
         """Job -> the first service, by tier and name, that lies below it or that it delivers."""
-        found: dict[int, str] = {}
+        service_by_job: dict[int, str] = {}
         for name, ends in self.view.services.items():
             for end in ends:
                 for job in (end, *blast_radius(end, self.above)):
-                    found.setdefault(job, name)
-        return found
+                    service_by_job.setdefault(job, name)
+        return service_by_job
 
 
 def services_below(view: LineageView, job_id: int, services: Iterable[ServiceView]) -> tuple[ServiceView, ...]:
     """Of these services those that wait for the job, the nearest deadline first."""
     steps = neighbours(view.edges)[1]
-    below = {job_id, *blast_radius(job_id, lambda each: steps.get(each, ()))}
+    below = {job_id, *blast_radius(job_id, lambda job: steps.get(job, ()))}
     names = {service for service, ends in view.services.items() if not below.isdisjoint(ends)}
-    hurt = [service for service in services if service.name in names]
-    return tuple(sorted(hurt, key=lambda one: (one.act_by or one.deadline, one.tier)))
+    affected = [service for service in services if service.name in names]
+    return tuple(sorted(affected, key=lambda service: (service.act_by or service.deadline, service.tier)))

@@ -69,17 +69,19 @@ class LayoutRequest:
     """Job -> what it is folded with, where two of a layer have the same word; the focus stays alone."""
 
 
-def lay_out(edges: Iterable[LayerPair], wanted: LayoutRequest, order: Callable[[int], Any] = int) -> LineageLayout:
+def lay_out(edges: Iterable[LayerPair], request: LayoutRequest, order: Callable[[int], Any] = int) -> LineageLayout:
     """Places the neighbourhood of the focus. `order`: how jobs without a better place follow one another."""
     above, below = neighbours(edges)
-    near_above, far_above = _within(wanted.focus, above, wanted.up)
-    near_below, far_below = _within(wanted.focus, below, wanted.down)
+    near_above, far_above = _within(request.focus, above, request.up)
+    near_below, far_below = _within(request.focus, below, request.down)
     near_below = {job: steps for job, steps in near_below.items() if job not in near_above}
-    layers = _ranks(wanted.focus, near_below, below)
-    layers |= {job: -rank for job, rank in _ranks(wanted.focus, near_above, above).items()}
-    inner = dict.fromkeys((one, other) for one in layers for other in below.get(one, ()) if other in layers)
+    layers = _ranks(request.focus, near_below, below)
+    layers |= {job: -rank for job, rank in _ranks(request.focus, near_above, above).items()}
+    inner = dict.fromkeys(
+        (upstream, downstream) for upstream in layers for downstream in below.get(upstream, ()) if downstream in layers
+    )
     loops = tuple(pair for pair in inner if layers[pair[0]] >= layers[pair[1]])
-    drawing = _Drawing(wanted, layers, order)
+    drawing = _Drawing(request, layers, order)
     drawing.link([pair for pair in inner if layers[pair[0]] < layers[pair[1]]])
     drawing.untangle()
     spots, links = drawing.placed()
@@ -87,31 +89,35 @@ def lay_out(edges: Iterable[LayerPair], wanted: LayoutRequest, order: Callable[[
 
 
 def _within(focus: int, next_to: Mapping[int, Sequence[int]], most: int) -> tuple[dict[int, int], int]:
-    found = blast_radius(focus, lambda job: next_to.get(job, ()))
-    near = {job: steps for job, steps in found.items() if steps <= most}
-    return near, len(found) - len(near)
+    distances = blast_radius(focus, lambda job: next_to.get(job, ()))
+    near = {job: steps for job, steps in distances.items() if steps <= most}
+    return near, len(distances) - len(near)
 
 
 def _ranks(focus: int, near: Mapping[int, int], next_to: Mapping[int, Sequence[int]]) -> dict[int, int]:
     """Job -> length of the longest way to it. Where jobs wait for each other in a circle the nearest goes first."""
     waits: dict[int, set[int]] = {job: set() for job in near}
-    for one in (focus, *near):
-        for other in next_to.get(one, ()):
-            if other in waits and other != one:
-                waits[other].add(one)
+    for job in (focus, *near):
+        for neighbour in next_to.get(job, ()):
+            if neighbour in waits and neighbour != job:
+                waits[neighbour].add(job)
     ranks, done, nearest = {focus: 0}, set[int](), iter(near)
     ahead = [focus]
     while ahead:
         for job_id in ahead:
             done.add(job_id)
-            for other in next_to.get(job_id, ()):
-                if job_id not in waits.get(other, ()):
+            for neighbour in next_to.get(job_id, ()):
+                if job_id not in waits.get(neighbour, ()):
                     continue
-                waits[other].discard(job_id)
-                ranks[other] = max(ranks.get(other, 0), ranks[job_id] + 1)
-                if not waits[other]:
-                    ahead.append(other)
-        ahead = [job for job in (next((each for each in nearest if each not in done), None),) if job is not None]
+                waits[neighbour].discard(job_id)
+                ranks[neighbour] = max(ranks.get(neighbour, 0), ranks[job_id] + 1)
+                if not waits[neighbour]:
+                    ahead.append(neighbour)
+        ahead = [
+            job
+            for job in (next((candidate for candidate in nearest if candidate not in done), None),)
+            if job is not None
+        ]
         for job in ahead:
             waits[job].clear()
             ranks.setdefault(job, near[job])  # all paths to it may be on the other side of the focus
@@ -126,15 +132,15 @@ class _Place:
     jobs: tuple[int, ...]
     group: str
     row: int = 0
-    left: list[int] = field(default_factory=list)
-    right: list[int] = field(default_factory=list)
+    left_neighbours: list[int] = field(default_factory=list)
+    right_neighbours: list[int] = field(default_factory=list)
 
 
 class _Drawing:
     """Spots and links while they are put in order."""
 
-    def __init__(self, wanted: LayoutRequest, layers: Mapping[int, int], order: Callable[[int], Any]) -> None:
-        self._wanted, self._order = wanted, order
+    def __init__(self, request: LayoutRequest, layers: Mapping[int, int], order: Callable[[int], Any]) -> None:
+        self._request, self._order = request, order
         self._places: list[_Place] = []
         self._place_of: dict[int, int] = {}
         self._rows: dict[int, list[int]] = {}
@@ -152,34 +158,39 @@ class _Drawing:
         return len(self._places) - 1
 
     def _folded(self, layer: int, jobs: Sequence[int]) -> list[tuple[str, list[int]]]:
-        wanted = self._wanted
+        request = self._request
         grouped: dict[str | int, list[int]] = {}
         for job in jobs:
-            word = wanted.groups.get(job, "") if job != wanted.focus else ""
-            grouped.setdefault(word or job, []).append(job)
-        found = [(word if isinstance(word, str) and len(those) > 1 else "", those) for word, those in grouped.items()]
-        if len(found) <= wanted.most or layer in wanted.opened:
-            return found
-        first = sorted(found, key=lambda one: not any(job == wanted.focus or job in wanted.keep for job in one[1]))
-        kept = first[: wanted.most - 1]
-        return [*kept, (FOLDED, [job for one in first[wanted.most - 1 :] for job in one[1]])]
+            group = request.groups.get(job, "") if job != request.focus else ""
+            grouped.setdefault(group or job, []).append(job)
+        groups = [
+            (group if isinstance(group, str) and len(members) > 1 else "", members)
+            for group, members in grouped.items()
+        ]
+        if len(groups) <= request.most or layer in request.opened:
+            return groups
+        first = sorted(
+            groups, key=lambda entry: not any(job == request.focus or job in request.keep for job in entry[1])
+        )
+        unfolded = first[: request.most - 1]
+        return [*unfolded, (FOLDED, [job for entry in first[request.most - 1 :] for job in entry[1]])]
 
     def link(self, pairs: Iterable[LayerPair]) -> None:
         """Joins spots; an edge over several layers bends in each between, once for all edges of a spot."""
         bends: dict[tuple[int, int], int] = {}
-        for one, other in dict.fromkeys((self._place_of[one], self._place_of[other]) for one, other in pairs):
-            at = one
-            for layer in range(self._places[one].layer + 1, self._places[other].layer):
-                bend = bends.get((one, layer))
+        for source, target in dict.fromkeys((self._place_of[up], self._place_of[down]) for up, down in pairs):
+            previous = source
+            for layer in range(self._places[source].layer + 1, self._places[target].layer):
+                bend = bends.get((source, layer))
                 if bend is None:
-                    bend = bends[one, layer] = self._add(layer, ())
-                    self._join(at, bend)
-                at = bend
-            self._join(at, other)
+                    bend = bends[source, layer] = self._add(layer, ())
+                    self._join(previous, bend)
+                previous = bend
+            self._join(previous, target)
 
-    def _join(self, one: int, other: int) -> None:
-        self._places[one].right.append(other)
-        self._places[other].left.append(one)
+    def _join(self, source: int, target: int) -> None:
+        self._places[source].right_neighbours.append(target)
+        self._places[target].left_neighbours.append(source)
 
     def untangle(self) -> None:
         """Orders each layer by its neighbours, in sweeps to and fro; then assigns rows, from the focus outwards."""
@@ -192,14 +203,18 @@ class _Drawing:
                 self._rows[layer].sort(key=lambda place: self._middle(place, rightwards))
                 for row, place in enumerate(self._rows[layer]):
                     self._places[place].row = row
-        for layer in sorted(layers, key=lambda each: (abs(each), each)):
+        for layer in sorted(layers, key=lambda layer: (abs(layer), layer)):
             if layer:
                 self._settle(layer, rightwards=layer > 0)
 
     def _middle(self, place: int, leftwards: bool) -> float:
-        one = self._places[place]
-        beside = one.left if leftwards else one.right
-        return sum(self._places[each].row for each in beside) / len(beside) if beside else float(one.row)
+        spot = self._places[place]
+        neighbour_places = spot.left_neighbours if leftwards else spot.right_neighbours
+        return (
+            sum(self._places[neighbour].row for neighbour in neighbour_places) / len(neighbour_places)
+            if neighbour_places
+            else float(spot.row)
+        )
 
     def _settle(self, layer: int, rightwards: bool) -> None:
         """Rows as near to the neighbours as the order lets them be: blocks that would overlap share their mean."""
@@ -207,8 +222,8 @@ class _Drawing:
         for number, place in enumerate(self._rows[layer]):
             blocks.append((self._middle(place, rightwards) - number, 1))
             while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-                (mean, count), (last, more) = blocks[-2:]
-                blocks[-2:] = [((mean * count + last * more) / (count + more), count + more)]
+                (mean, count), (last_mean, last_count) = blocks[-2:]
+                blocks[-2:] = [((mean * count + last_mean * last_count) / (count + last_count), count + last_count)]
         offsets = [round(mean) for mean, count in blocks for _ in range(count)]
         for number, (place, offset) in enumerate(zip(self._rows[layer], offsets, strict=True)):
             self._places[place].row = offset + number
@@ -216,7 +231,9 @@ class _Drawing:
     def placed(self) -> tuple[tuple[LayoutNode, ...], tuple[LayerPair, ...]]:
         top = min(place.row for place in self._places)
         spots = tuple(LayoutNode(place.layer, place.row - top, place.jobs, place.group) for place in self._places)
-        return spots, tuple((place, other) for place, one in enumerate(self._places) for other in one.right)
+        return spots, tuple(
+            (place, target) for place, spot in enumerate(self._places) for target in spot.right_neighbours
+        )
 
 
 Nets = Mapping[int, Sequence[int]]
@@ -241,15 +258,15 @@ class EdgeChannel:
 def edge_channels(layout: LineageLayout) -> dict[int, EdgeChannel]:
     """Layer -> the channel to its right; of all layers but the last."""
     nets: dict[int, dict[int, list[int]]] = {spot.layer: {} for spot in layout.spots}
-    for place, other in layout.links:
-        one = layout.spots[place]
-        nets[one.layer].setdefault(one.row, []).append(layout.spots[other].row)
+    for source, target in layout.links:
+        spot = layout.spots[source]
+        nets[spot.layer].setdefault(spot.row, []).append(layout.spots[target].row)
     last = max(nets, default=0)
     return {
         layer: EdgeChannel(layer, between, assign_lanes(between))
-        for layer, found in nets.items()
+        for layer, targets_by_row in nets.items()
         if layer != last
-        for between in [{row: sorted(rows) for row, rows in found.items()}]
+        for between in [{row: sorted(rows) for row, rows in targets_by_row.items()}]
     }
 
 
@@ -259,17 +276,17 @@ def assign_lanes(nets: Nets) -> dict[int, int]:
     for row, targets in nets.items():
         for target in targets:
             into.setdefault(target, []).append(row)
-    found: dict[int, int] = {}
+    lanes: dict[int, int] = {}
     taken: list[list[tuple[int, int]]] = []
     for row in _in_order(nets, into):
         ends = (min(row, *nets[row]), max(row, *nets[row]))
-        lane = max((found[other] + 1 for other in _before(row, nets) if other in found), default=0)
+        lane = max((lanes[net] + 1 for net in _before(row, nets) if net in lanes), default=0)
         while lane < len(taken) and not _is_free(taken[lane], ends):
             lane += 1
         taken += [[] for _ in range(lane + 1 - len(taken))]
         insort(taken[lane], ends)
-        found[row] = lane
-    return found
+        lanes[row] = lane
+    return lanes
 
 
 def _bent(row: int, nets: Nets) -> bool:
@@ -284,20 +301,20 @@ def _in_order(nets: Nets, into: Mapping[int, Sequence[int]]) -> list[int]:
     """Every bent net after those of `_before`, as far as there is such an order; else from the top."""
     waits = {row: set(_before(row, nets)) for row in nets if _bent(row, nets)}
     ready = [row for row in sorted(waits) if not waits[row]]
-    found, left = dict[int, None](), sorted(waits)
-    while len(found) < len(waits):
+    ordered, remaining = dict[int, None](), sorted(waits)
+    while len(ordered) < len(waits):
         for row in ready:
-            found[row] = None
+            ordered[row] = None
             for after in into.get(row, ()):
                 if row in waits.get(after, ()):
                     waits[after].discard(row)
-                    if not waits[after] and after not in found:
+                    if not waits[after] and after not in ordered:
                         ready.append(after)
-        left = [row for row in left if row not in found]
-        ready = left[:1]
+        remaining = [row for row in remaining if row not in ordered]
+        ready = remaining[:1]
         for row in ready:
             waits[row].clear()
-    return list(found)
+    return list(ordered)
 
 
 def _is_free(taken: Sequence[tuple[int, int]], ends: tuple[int, int]) -> bool:

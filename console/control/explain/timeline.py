@@ -77,22 +77,22 @@ class _End:
 def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
     """Services, the most urgent first, each with the jobs of its path that no service before it has. `at`: now, or an
     earlier moment of that night; then nothing later is shown."""
-    found: list[TimelineLane] = []
+    lanes: list[TimelineLane] = []
     shown: set[int] = set()
-    order = sorted(enumerate(night.services), key=lambda each: (each[1].act_by or each[1].deadline, each[1].tier))
+    order = sorted(enumerate(night.services), key=lambda pair: (pair[1].act_by or pair[1].deadline, pair[1].tier))
     for place, service in order:
-        path = [night.jobs[each] for each in night.paths.get(place, ())]
+        path = [night.jobs[job_id] for job_id in night.paths.get(place, ())]
         is_present = at >= night.now
         published = None if is_present else _published_before(night.told.get(place, ()), at)
         foreseen = night.foreseen.get(place, {}) if is_present else {}
         if published is not None and published.p50 is not None and path:
             foreseen = {path[-1].id: (published.p50, published.p95 or published.p50)}
         ends, below = _along(path, service.deadline, at, foreseen)
-        found.append(_service(service, ends, at, is_present, published))
+        lanes.append(_service(service, ends, at, is_present, published))
         new = [lane for lane in below if lane.job is not None and lane.job.id not in shown]
-        found += map(_waiting, new) if is_present else new
+        lanes += map(_waiting, new) if is_present else new
         shown.update(job.id for job in path)
-    return found
+    return lanes
 
 
 def _published_before(forecasts: Sequence[PublishedForecast], at: datetime) -> PublishedForecast | None:
@@ -118,10 +118,10 @@ def _along(
     path: Sequence[TimelineJob], deadline: datetime, at: datetime, foreseen: Foreseen
 ) -> tuple[_End | None, list[TimelineLane]]:
     before: _End | None = None
-    found: list[TimelineLane] = []
+    lanes: list[TimelineLane] = []
     for place, job in enumerate(path):
         lane = _as_foreseen(_job(job, deadline, at, before, is_first=place == 0), at, foreseen)
-        found.append(lane)
+        lanes.append(lane)
         if lane.done is not None:
             end = lane.done if before is None else max(lane.done, min(before.p50, at))
             before = _End(end, end)
@@ -129,15 +129,15 @@ def _along(
             before = _End(lane.expected, lane.late) if lane.expected is not None and lane.late is not None else None
             if before is None:
                 rest = (_job(job, deadline, at, None, is_first=False) for job in path[place + 1 :])
-                found += [_as_foreseen(each, at, foreseen) for each in rest]
+                lanes += [_as_foreseen(lane, at, foreseen) for lane in rest]
                 break
-    return before, found
+    return before, lanes
 
 
 def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None, is_first: bool) -> TimelineLane:
     earlier = [run for run in job.runs if run.at < deadline]
     run = earlier[-1] if earlier else next(iter(job.runs), None)
-    bars = [_bar(one, at) for each in job.runs for one in _begun(each, at)]
+    bars = [_bar(attempt, at) for run in job.runs for attempt in _begun(run, at)]
     tries = _begun(run, at) if run is not None else []
     last = tries[-1] if tries else None
     state, run_id = (last.state if last is not None else ""), (run.id if run is not None else None)
@@ -146,20 +146,20 @@ def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None
     usual = job.usual_s if job.usual_s is not None else job.late_s
     if usual is None or not (before or is_first):
         return TimelineLane(None, job, tuple(bars), state, run_id)
-    takes, slowly = timedelta(seconds=usual), timedelta(seconds=max(usual, job.late_s or usual))
+    usual_duration, longest_duration = timedelta(seconds=usual), timedelta(seconds=max(usual, job.late_s or usual))
     if last is not None and last.ended is None:
-        start, p50, p95 = at, max(at, last.started + takes), max(at, last.started + slowly)
+        start, p50, p95 = at, max(at, last.started + usual_duration), max(at, last.started + longest_duration)
     else:
         due = run.due if run is not None and run.due is not None else at
         start = max(at, due, before.p50 if before else at)
-        p50, p95 = start + takes, max(at, due, before.p95 if before else at) + slowly
+        p50, p95 = start + usual_duration, max(at, due, before.p95 if before else at) + longest_duration
     return TimelineLane(None, job, (*bars, *_ahead(start, p50, p95)), state, run_id, p50, p95)
 
 
 def _as_foreseen(lane: TimelineLane, at: datetime, foreseen: Foreseen) -> TimelineLane:
     if lane.job is None or lane.job.id not in foreseen or lane.done is not None:
         return lane
-    p50, p95 = (max(at, each) for each in foreseen[lane.job.id])
+    p50, p95 = (max(at, moment) for moment in foreseen[lane.job.id])
     start = next((bar.start for bar in lane.bars if bar.kind is BarKind.EXPECTED), at)
     if lane.state != RunState.RUNNING and lane.expected is not None:
         start = max(at, start + (p50 - lane.expected))

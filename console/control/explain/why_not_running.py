@@ -52,13 +52,13 @@ def run_in_question(index: EstateIndex, job_id: int) -> RunFacts | None:
 def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     """Of this job alone, the most weighty first; at least one."""
     job, run = index.job(job_id), run_in_question(index, job_id)
-    found = [*_out_of_reach(index, job), *_hold_reason(index, job)]
-    yield from found
+    reasons = [*_out_of_reach(index, job), *_hold_reason(index, job)]
+    yield from reasons
     if run is not None and has_started(run):
         yield from _started(index, job, run)
-    elif run is not None and run.state is RunState.MISSED and not found:
+    elif run is not None and run.state is RunState.MISSED and not reasons:
         yield _of(job, run, "missed", f"was due {_at(run_time(run), job)}: {run.reason}", act=_again(job))
-    elif run is not None and run_time(run) <= index.now and not found:
+    elif run is not None and run_time(run) <= index.now and not reasons:
         text = f"is due since {_at(run_time(run), job)}, counts as missed after {format_duration(job.grace)}"
         yield _of(job, run, "clock", text)
     if run is None or not has_started(run) or not run.state.is_open:
@@ -71,18 +71,18 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         name = clean_line(f"{target.system}/{target.name}") if target else "its target"
         seen = f"last seen {_at(target.last_ok_at, job)}" if target and target.last_ok_at else "never seen"
         error = f": {clean_line(target.error)}" if target and target.error else ""
-        said = UNREACHABLE_REASONS.get(target.error_kind if target else "", "does not answer")
-        text = f"{name} {said}, so its status is unknown{error}"
+        reason = UNREACHABLE_REASONS.get(target.error_kind if target else "", "does not answer")
+        text = f"{name} {reason}, so its status is unknown{error}"
         since = target.failing_since if target else None
         act = "headway check"
         if target is not None and (pause := target.paused(index.now)) is not None:
             text = f"{clean_line(pause.text)}, so its status is unknown"
             since, act = pause.at, f"headway system pause {pause.system} --off"
         yield ExplanationStep(_name(job), "unreachable", text, since=since, evidence=seen, act=act)
-    quiet = maintenance_of_job(index.estate, job, index.now)
-    if quiet is not None:
-        text = clean_line(quiet.text(job.zone))
-        yield ExplanationStep(_name(job), "maintenance", text, until=quiet.until, by="config")
+    maintenance = maintenance_of_job(index.estate, job, index.now)
+    if maintenance is not None:
+        text = clean_line(maintenance.text(job.zone))
+        yield ExplanationStep(_name(job), "maintenance", text, until=maintenance.until, by="config")
     if job.gone_since is not None:
         text = clean_line(job.drift_reason) or "is gone from its source"
         act = f"headway system drift accept {_name(job)}"
@@ -90,7 +90,7 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
 
 
 def _hold_reason(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
-    holds = [one for one in index.estate.holds if one.job_id == job.id and one.state.holds_back]
+    holds = [hold for hold in index.estate.holds if hold.job_id == job.id and hold.state.holds_back]
     for hold in holds:
         above = index.estate.jobs.get(hold.upstream_id or 0)
         upstream = _name(above) if above is not None else ""
@@ -124,11 +124,11 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
     elif run.state in _UNDER_WAY:
         yield _of(job, run, "running", _running(index, job, run), since=run.started_at)
         for task in index.tasks_of(job.id):
-            mine = [each for each in index.of_day(task.id, run.business_date) if each.state in _WAITS]
-            for each in mine[-1:]:
-                task_kind = _KINDS.get(each.reason, "waits")
-                task_text = f"its task is {each.native_state or each.state}{_thing(index, each)}"
-                yield _of(task, each, task_kind, task_text, since=each.started_at)
+            waiting = [task_run for task_run in index.of_day(task.id, run.business_date) if task_run.state in _WAITS]
+            for task_run in waiting[-1:]:
+                task_kind = _KINDS.get(task_run.reason, "waits")
+                task_text = f"its task is {task_run.native_state or task_run.state}{_thing(index, task_run)}"
+                yield _of(task, task_run, task_kind, task_text, since=task_run.started_at)
     elif run.state is RunState.BLOCKED:
         yield _of(job, run, "upstream", "was not started: an upstream of it failed")
     elif run.state.is_red:
@@ -269,24 +269,24 @@ def explain_job(
     into: dict[int, list[DependencyFacts]] = {}
     for edge in index.estate.dependencies:
         into.setdefault(index.graph.unit(edge.downstream_id), []).append(edge)
-    found: list[ExplanationStep] = []
+    steps: list[ExplanationStep] = []
     todo, seen = [(unit, 0)], {unit}
     for current, depth in todo:
         own = [*pending.get(index.name(current), ()), *job_reasons(index, current)]
-        above = list(_waits_for(index, current, into.get(current, ()))) if own[0].kind not in _ENDS else []
-        own += [_waits(index, each) for each in above]
-        found += [replace(each, depth=depth) for each in own]
-        for each in above:
-            upstream = index.graph.unit(each.upstream_id)
+        awaited = list(_waits_for(index, current, into.get(current, ()))) if own[0].kind not in _ENDS else []
+        own += [_waits(index, edge) for edge in awaited]
+        steps += [replace(step, depth=depth) for step in own]
+        for edge in awaited:
+            upstream = index.graph.unit(edge.upstream_id)
             if upstream not in seen:
                 seen.add(upstream)
                 todo.append((upstream, depth + 1))
-    return tuple(found)
+    return tuple(steps)
 
 
 def actionable_reason(chain: Sequence[ExplanationStep]) -> ExplanationStep | None:
     """The deepest reason that a person can act on, nearest to the root. None: only time helps."""
-    return max((each for each in chain if each.act and each.kind != "event"), key=lambda each: each.depth, default=None)
+    return max((step for step in chain if step.act and step.kind != "event"), key=lambda step: step.depth, default=None)
 
 
 def _waits_for(index: EstateIndex, job_id: int, edges: Sequence[DependencyFacts]) -> Iterator[DependencyFacts]:

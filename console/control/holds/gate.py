@@ -210,10 +210,12 @@ def status_without_run(clock: ScheduleView, business_date: date, now: datetime) 
 
 
 def _dues(clock: ScheduleView, opens: datetime, closes: datetime, now: datetime) -> list[datetime] | None:
-    told = Schedule(clock.dialect, clock.expression, clock.schedule_zone, next_at=clock.next_at)
-    if schedule_fault(told) is not None:
+    schedule = Schedule(clock.dialect, clock.expression, clock.schedule_zone, next_at=clock.next_at)
+    if schedule_fault(schedule) is not None:
         return None
-    if not told.expression.strip() and (told.next_at is None or told.next_at < opens):
+    if not schedule.expression.strip() and (schedule.next_at is None or schedule.next_at < opens):
         return None
-    over = instants(replace(told, next_at=None), opens - TICK, min(closes - TICK, now))  # before the next it names
-    return sorted({*over, *instants(told, opens - TICK, closes - TICK)})
+    past_dues = instants(
+        replace(schedule, next_at=None), opens - TICK, min(closes - TICK, now)
+    )  # before the next it names
+    return sorted({*past_dues, *instants(schedule, opens - TICK, closes - TICK)})

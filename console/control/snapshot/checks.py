@@ -68,8 +68,10 @@ class PendingChecks:
 def proved_at(estate: Estate, name: str, business_date: date, done: datetime) -> datetime | None:
     """When this check was first proved for a service whose jobs were done at `done`; None: not yet."""
     known = estate.checks.get((name, business_date))
-    passing = (one for one in (known.stretches if known else ()) if one.state in ENOUGH and one.at >= done)
-    return next((max(one.since, done) for one in passing), None)
+    passing = (
+        stretch for stretch in (known.stretches if known else ()) if stretch.state in ENOUGH and stretch.at >= done
+    )
+    return next((max(stretch.since, done) for stretch in passing), None)
 
 
 def pending_checks_of(
@@ -88,8 +90,8 @@ def all_proved_at(estate: Estate, names: Sequence[str], business_date: date, don
     """When the last of these checks was proved; None while one is not. `done` where nothing blocks."""
     if pending_checks_of(estate, names, business_date, done):
         return None
-    found = [proved_at(estate, name, business_date, done) for name in names if not _warns(estate, name)]
-    return max([done, *(each for each in found if each is not None)])
+    moments = [proved_at(estate, name, business_date, done) for name in names if not _warns(estate, name)]
+    return max([done, *(moment for moment in moments if moment is not None)])
 
 
 def _pending_state(estate: Estate, name: str, business_date: date, done: datetime) -> PendingChecks:

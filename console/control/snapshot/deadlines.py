@@ -37,10 +37,10 @@ def promised_at(index: EstateIndex, service: ServiceFacts, members: Iterable[int
     if rule.after_start is None:
         return latest_deadline(service, business_date)
     counted = [rule.of_id] if rule.of else list(members)
-    known = [each for each in counted if each is not None and each in index.estate.jobs]
-    begun = [run.first_started_at for each in known for run in index.of_day(each, business_date)]
+    job_ids = [job_id for job_id in counted if job_id is not None and job_id in index.estate.jobs]
+    begun = [run.first_started_at for job_id in job_ids for run in index.of_day(job_id, business_date)]
     starts = [at for at in begun if at is not None]
-    due = starts or [at for each in known for at in scheduled_starts(index, index.job(each), business_date)[:1]]
+    due = starts or [at for job_id in job_ids for at in scheduled_starts(index, index.job(job_id), business_date)[:1]]
     return min(due) + rule.after_start if due else latest_deadline(service, business_date)
 
 
@@ -60,7 +60,10 @@ def extension_of(
     submission = service.instance.submission[1] if service.instance is not None else ""
     key = (service_of_instance(service.name) if submission else service.name, business_date, submission)
     later = (extension for extension in extensions if extension.until > promised)
-    return next((each for each in later if (each.service, each.business_date, each.submission) == key), None)
+    return next(
+        (extension for extension in later if (extension.service, extension.business_date, extension.submission) == key),
+        None,
+    )
 
 
 def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> list[datetime]:
@@ -70,8 +73,8 @@ def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> 
         return []
     opens, closes = business_window(business_date, zone_of(job.zone), job.cutoff)
     calendar = index.estate.declared.calendar(job.calendar)
-    found = instants(job.schedule, max(opens, job.accepted_at) - TICK, closes - TICK)
-    return [at for at in found if is_start_expected(calendar, at, business_date)]
+    starts = instants(job.schedule, max(opens, job.accepted_at) - TICK, closes - TICK)
+    return [at for at in starts if is_start_expected(calendar, at, business_date)]
 
 
 _DAY = timedelta(days=1)
@@ -80,7 +83,7 @@ _DAY = timedelta(days=1)
 def judged_dates(index: EstateIndex, service: ServiceFacts, members: Sequence[int]) -> Iterator[date]:
     """Those whose deadline lies between the lookback and the horizon, and the present one, in order."""
     for day in _dates(index, service):
-        if _is_looked_at(service, index, members, day):
+        if _is_judged(service, index, members, day):
             yield day
 
 
@@ -107,7 +110,7 @@ def _dates(index: EstateIndex, service: ServiceFacts) -> Iterator[date]:
         day += _DAY
 
 
-def _is_looked_at(service: ServiceFacts, index: EstateIndex, members: Sequence[int], business_date: date) -> bool:
+def _is_judged(service: ServiceFacts, index: EstateIndex, members: Sequence[int], business_date: date) -> bool:
     since = index.now - index.estate.settings.lookback
     jobs = [index.job(member) for member in members if member in index.estate.jobs]
     zones = {(service.zone, service.cutoff), *((job.zone, job.cutoff) for job in jobs)}

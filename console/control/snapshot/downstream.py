@@ -24,39 +24,39 @@ JobDate = tuple[int, date]
 def affected_below(index: EstateIndex, job_ids: Iterable[int], business_date: date) -> set[JobDate]:
     """Job dates that bad runs of these jobs on that date affect; the jobs themselves only through a loop."""
     graph, roots = index.graph, list(job_ids)
-    found: set[int] = set()
+    affected: set[int] = set()
     for job_id in roots:
-        if job_id not in found:
-            found |= graph.descendants(job_id)
-    if found.isdisjoint(graph.gated) and not graph.has_loops:
-        return {(job_id, business_date) for job_id in found}
+        if job_id not in affected:
+            affected |= graph.descendants(job_id)
+    if affected.isdisjoint(graph.gated) and not graph.has_loops:
+        return {(job_id, business_date) for job_id in affected}
     return _walk(index, [(job_id, business_date) for job_id in roots])
 
 
 def _walk(index: EstateIndex, roots: list[JobDate]) -> set[JobDate]:
-    found: set[JobDate] = set()
+    affected: set[JobDate] = set()
     ahead, graph = list(roots), index.graph
     while ahead:
         job_id, business_date = ahead.pop()
         readers = [*(edge.downstream for edge in graph.out_of(job_id)), *graph.looped_out_of(job_id)]
         for downstream in readers:
-            for day in _dates_hurt(index, job_id, business_date, downstream):
-                if (downstream, day) not in found:
-                    found.add((downstream, day))
+            for day in _affected_dates(index, job_id, business_date, downstream):
+                if (downstream, day) not in affected:
+                    affected.add((downstream, day))
                     ahead.append((downstream, day))
-    return found
+    return affected
 
 
-def _dates_hurt(index: EstateIndex, job_id: int, business_date: date, downstream: int) -> Iterable[date]:
+def _affected_dates(index: EstateIndex, job_id: int, business_date: date, downstream: int) -> Iterable[date]:
     gates = index.graph.gates(downstream)
     if gates is None:
         return (business_date,)
-    found: dict[date, None] = {}
+    dates: dict[date, None] = {}
     for gate in gates:
         for read in gate.reads:
             if read.unit == job_id and read.wants.condition is not UpstreamCondition.FAILURE:
-                found |= dict.fromkeys(_dates_of(index, gate, read, business_date, downstream))
-    return found
+                dates |= dict.fromkeys(_dates_of(index, gate, read, business_date, downstream))
+    return dates
 
 
 def _dates_of(
@@ -69,23 +69,23 @@ def _dates_of(
         if not runs:
             now = ReadPoint(business_date, index.now, index.now, index.now)
             return () if _is_open(index, gate, now) else (business_date,)
-    hurt = []
+    dates = []
     for run in runs:
-        look = read_point_of(run, index.now)
-        known = run_to_read(index, read.upstream, read.wants, look, read.loops)
+        read_point = read_point_of(run, index.now)
+        known = run_to_read(index, read.upstream, read.wants, read_point, read.loops)
         reads = read.wants.period is UpstreamPeriod.SAME or (known is not None and known.business_date == business_date)
-        if reads and not _is_open(index, gate, look, run.started_at):
-            hurt.append(run.business_date)
-    return hurt
+        if reads and not _is_open(index, gate, read_point, run.started_at):
+            dates.append(run.business_date)
+    return dates
 
 
 def _is_open(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, started: datetime | None = None) -> bool:
-    found = [input_freshness(index, read, read_point) for read in gate.reads]
-    there = [(read, each) for read, each in zip(gate.reads, found, strict=True) if each is not None]
-    good = sum(began_after(read_point.by, each.good) for _, each in there)
-    need = min(gate.need, len(there))
+    inputs = [input_freshness(index, read, read_point) for read in gate.reads]
+    present = [(read, freshness) for read, freshness in zip(gate.reads, inputs, strict=True) if freshness is not None]
+    good = sum(began_after(read_point.by, freshness.good) for _, freshness in present)
+    need = min(gate.need, len(present))
     if started is None and gate.need < len(gate.reads):
-        missing = [read for read, each in there if not began_after(read_point.by, each.good)]
+        missing = [read for read, freshness in present if not began_after(read_point.by, freshness.good)]
         good += sum(_may_come(index, read, read_point) for read in missing)
     return good >= need
 
@@ -97,13 +97,13 @@ def _may_come(index: EstateIndex, read: UpstreamRead, read_point: ReadPoint) -> 
 
 def reads_of_other_periods(index: EstateIndex, run: RunFacts) -> Iterator[RunFacts]:
     """The runs of other periods that it reads."""
-    look = read_point_of(run, index.now)
+    read_point = read_point_of(run, index.now)
     for gate in index.graph.gates(index.graph.unit(run.job_id)) or ():
         for read in gate.reads:
             if read.wants.period is not UpstreamPeriod.SAME:
-                found = run_to_read(index, read.unit, read.wants, look, read.loops)
-                if found is not None:
-                    yield found
+                upstream_run = run_to_read(index, read.unit, read.wants, read_point, read.loops)
+                if upstream_run is not None:
+                    yield upstream_run
 
 
 def read_bad_input(index: EstateIndex, run: RunFacts, causes: set[int]) -> bool:
@@ -120,4 +120,4 @@ def read_bad_input(index: EstateIndex, run: RunFacts, causes: set[int]) -> bool:
 
 def _bad_cause(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, causes: set[int]) -> bool:
     bad = (input_freshness(index, read, read_point) for read in gate.reads if read.unit in causes)
-    return any(each is not None and not began_after(read_point.by, each.good) for each in bad)
+    return any(freshness is not None and not began_after(read_point.by, freshness.good) for freshness in bad)

@@ -40,7 +40,7 @@ def with_instances(estate: Estate) -> Estate:
     submissions."""
     if not any(service.promise.deadline.key and service.instance is None for service in estate.services):
         return estate
-    services = [each for one in estate.services for each in _instances(estate, one)]
+    services = [instance for service in estate.services for instance in _instances(estate, service)]
     return replace(estate, services=tuple(services))
 
 
@@ -107,7 +107,7 @@ class EstateIndex:
         expected = tuple(expected)
         self.memo = memo or EvaluationMemo()
         self.runs = _merged(estate.jobs, runs_by_job(estate.runs), expected, frozenset(withdrawn), self.memo)
-        self._missing = {each.job_id for each in expected if each.state.is_red}
+        self._missing = {run.job_id for run in expected if run.state.is_red}
         self._days: dict[tuple[int, date], list[RunFacts]] = {}
         self._dated: set[int] = set()
         self._estimates: dict[int, DurationEstimate] = {}
@@ -190,10 +190,10 @@ class EstateIndex:
         if good_at is not None and began_after(by, good_at):
             return read
         later = self.of_day(read.job_id, read.business_date)
-        over = (run for run in reversed(later) if run_time(read) < run_time(run) <= by and _was_over(run, by))
-        latest = next(over, None)
-        instead = self.good_since(latest) if latest is not None else None
-        return latest if latest is not None and instead is not None and began_after(by, instead) else read
+        ended_runs = (run for run in reversed(later) if run_time(read) < run_time(run) <= by and _was_over(run, by))
+        latest = next(ended_runs, None)
+        latest_good_at = self.good_since(latest) if latest is not None else None
+        return latest if latest is not None and latest_good_at is not None and began_after(by, latest_good_at) else read
 
     def good_by(self, read: RunFacts, by: datetime) -> datetime | None:
         """Since when the run to read is good, or the latest of its date that had ended by then; None while neither
@@ -206,8 +206,8 @@ class EstateIndex:
 
     def whole_since(self, run: RunFacts) -> tuple[datetime, str]:
         """Since when nothing partial is in it, and what was before; BEGINNING and no words where nothing ever was."""
-        standing = self.freshness(run)
-        return (standing.whole_at or NEVER, standing.tainted) if standing.tainted else (BEGINNING, "")
+        freshness = self.freshness(run)
+        return (freshness.whole_at or NEVER, freshness.tainted) if freshness.tainted else (BEGINNING, "")
 
     def estimate(self, job_id: int) -> DurationEstimate:
         if job_id not in self._estimates:
@@ -233,8 +233,8 @@ class EstateIndex:
 
     def is_green(self, run: RunFacts) -> bool:
         """True when it succeeded, reading nothing stale, whatever is tried again now; a red try ends that."""
-        standing = self.freshness(run)
-        return standing.good_at is not None and not standing.stale and not run.state.is_red
+        freshness = self.freshness(run)
+        return freshness.good_at is not None and not freshness.stale and not run.state.is_red
 
     def is_superseded(self, run: RunFacts) -> bool:
         """True if a later run of the same job succeeded; for a job without provable ends, if a later one started. An
@@ -262,8 +262,8 @@ class EstateIndex:
 
     def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
         """False for runs of two submissions of a service that is promised end to end."""
-        keys, others = (self.estate.correlated.get(one.id, {}) for one in (run, later))
-        return all(others.get(name, value) == value for name, value in keys.items())
+        keys, later_keys = (self.estate.correlated.get(candidate.id, {}) for candidate in (run, later))
+        return all(later_keys.get(name, value) == value for name, value in keys.items())
 
     def is_excused(self, run: RunFacts) -> bool:
         """True for what was missed before the present schedule was accepted: accepting it accepts that."""

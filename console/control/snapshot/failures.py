@@ -19,7 +19,7 @@ from console.text.cleaning import clean_line
 LINES = 60
 """Last lines of a message or log that are searched."""
 LINE_LIMIT = 1000
-WORDS_LIMIT = 160
+TEXT_LIMIT = 160
 
 
 class Blame(StrEnum):
@@ -99,7 +99,7 @@ def failure_signature(text: str) -> FailureSignature | None:
     for line in reversed(text.splitlines()[-LINES:]):
         for blame, pattern in _PATTERNS:
             if match := pattern.search(line[:LINE_LIMIT]):
-                return FailureSignature(blame, _blamed_name(match), clean_line(line.strip(), WORDS_LIMIT))
+                return FailureSignature(blame, _blamed_name(match), clean_line(line.strip(), TEXT_LIMIT))
     return None
 
 
@@ -169,23 +169,27 @@ def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | 
     """The red jobs by id. `before`: those of an earlier snapshot, returned itself if nothing differs; `known`: the jobs
     that may differ from it; None: any."""
     runs = group_runs(estate.runs)
-    kept = () if known is None else runs.red - known
-    red_jobs = {job_id: before[job_id] for job_id in kept if job_id in before}
+    unchanged = () if known is None else runs.red - known
+    red_jobs = {job_id: before[job_id] for job_id in unchanged if job_id in before}
     labels = {number: target_label(estate, number) for number in estate.targets}
     for job_id in runs.red - red_jobs.keys():
-        own, red_job, job = runs.by_job[job_id], before.get(job_id), estate.jobs.get(job_id)
+        job_runs, red_job, job = runs.by_job[job_id], before.get(job_id), estate.jobs.get(job_id)
         if job is None:
             continue
         target = labels.get(job.target_id, "")
-        if red_job is None or red_job.runs is not own or red_job.job is not job or red_job.target != target:
-            since = max(red_since(run) for run in own if run.state.is_red)
+        if red_job is None or red_job.runs is not job_runs or red_job.job is not job or red_job.target != target:
+            since = max(red_since(run) for run in job_runs if run.state.is_red)
             red = [
-                (run, signature) for run in own if run.state.is_red and (signature := run_signature(run)) is not None
+                (run, signature)
+                for run in job_runs
+                if run.state.is_red and (signature := run_signature(run)) is not None
             ]
             blamed_by = frozenset({run_identity(estate, run, signature) for run, signature in red} - {""})
-            red_job = RedJob(own, job, target, blamed_by, since)
+            red_job = RedJob(job_runs, job, target, blamed_by, since)
         red_jobs[job_id] = red_job
-    is_same = len(red_jobs) == len(before) and all(before.get(job_id) is one for job_id, one in red_jobs.items())
+    is_same = len(red_jobs) == len(before) and all(
+        before.get(job_id) is red_job for job_id, red_job in red_jobs.items()
+    )
     return before if is_same else red_jobs
 
 

@@ -114,15 +114,13 @@ def run_to_read(
             return _last(_before(index, upstream_id, read_point.at))
         case UpstreamPeriod.WINDOW:
             within = wants.within or timedelta(0)
-            found = [
+            runs = [
                 run for run in _before(index, upstream_id, read_point.due) if run_time(run) >= read_point.due - within
             ]
             good = (
-                run
-                for run in reversed(found)
-                if (since := index.good_since(run)) is not None and since <= read_point.by
+                run for run in reversed(runs) if (since := index.good_since(run)) is not None and since <= read_point.by
             )
-            return next(good, _last(found))
+            return next(good, _last(runs))
 
 
 def _before(index: EstateRuns, upstream_id: int, at: datetime) -> Sequence[RunFacts]:
@@ -176,15 +174,15 @@ def run_freshness(
     return InputFreshness(index.good_since(read) or NEVER, *index.whole_since(read))
 
 
-def gate_freshness(gate: UpstreamGate, found: Sequence[InputFreshness | None]) -> InputFreshness:
+def gate_freshness(gate: UpstreamGate, inputs: Sequence[InputFreshness | None]) -> InputFreshness:
     """Freshness of the gate from that of its upstreams."""
-    there = [each for each in found if each is not None]
-    need = min(gate.need, len(there))
+    present = [freshness for freshness in inputs if freshness is not None]
+    need = min(gate.need, len(present))
     if need == 0:
         return InputFreshness(BEGINNING, BEGINNING)
-    good = sorted(each.good for each in there)[need - 1]
-    whole = sorted(max(each.good, each.whole) for each in there)[need - 1]
-    text = next((each.text for each in there if each.text), "")
+    good = sorted(freshness.good for freshness in present)[need - 1]
+    whole = sorted(max(freshness.good, freshness.whole) for freshness in present)[need - 1]
+    text = next((freshness.text for freshness in present if freshness.text), "")
     return InputFreshness(good, whole if text else BEGINNING, text)
 
 
@@ -198,18 +196,23 @@ def _must_be_there(index: EstateRuns, read: UpstreamRead, read_point: ReadPoint)
 
 def _seen_by_check(index: EstateRuns, read: UpstreamRead, read_point: ReadPoint) -> InputFreshness | None:
     known = index.estate.checks.get((read.wants.check, read_point.business_date))
-    told = (
+    stretches = (
         [stretch for stretch in known.stretches if stretch.state in (CheckState.PASSED, CheckState.FAILED)]
         if known
         else []
     )
-    if not told:
+    if not stretches:
         return InputFreshness(BEGINNING, BEGINNING)
-    before = [notice for notice in told if notice.since <= read_point.by]
+    before = [stretch for stretch in stretches if stretch.since <= read_point.by]
     if before and before[-1].state is CheckState.PASSED:
         return InputFreshness(before[-1].since, BEGINNING)
     later = next(
-        (notice.since for notice in told if notice.state is CheckState.PASSED and notice.since > read_point.by), NEVER
+        (
+            stretch.since
+            for stretch in stretches
+            if stretch.state is CheckState.PASSED and stretch.since > read_point.by
+        ),
+        NEVER,
     )
     return InputFreshness(later, BEGINNING)
 
@@ -246,7 +249,7 @@ class FreshnessIndex:
         if entry is None or entry.freshness is None or entry.merged is None:
             return None
         pairs = zip(entry.merged, entry.freshness, strict=True)
-        return next((freshness for one, freshness in pairs if one.period_key == run.period_key), None)
+        return next((freshness for merged_run, freshness in pairs if merged_run.period_key == run.period_key), None)
 
     def _compute_all(self) -> None:
         """Computes every run with upstreams or of a task, from the sources down, so that no recursion is as deep as the
@@ -257,7 +260,7 @@ class FreshnessIndex:
             is_plain = len(batch) == 1 and graph.gates(batch[0]) is None
             reads = (read for edge in graph.into(batch[0]) for read in edge.reads)
             inputs_differ = not is_plain or any(map(self._is_read_anew, reads))
-            jobs = [each for job_id in batch for each in (job_id, *graph.tasks(job_id))]
+            jobs = [member for unit in batch for member in (unit, *graph.tasks(unit))]
             outdated = {
                 job_id: self._take_outdated(job_id) for job_id in jobs if self._is_outdated(job_id, inputs_differ)
             }
@@ -401,9 +404,9 @@ class FreshnessIndex:
         return good
 
     def _of_gates(self, run: RunFacts, gates: Iterable[UpstreamGate]) -> Iterator[InputFreshness]:
-        look = read_point_of(run, self._index.now)
+        read_point = read_point_of(run, self._index.now)
         for gate in gates:
-            yield gate_freshness(gate, [input_freshness(self._index, read, look) for read in gate.reads])
+            yield gate_freshness(gate, [input_freshness(self._index, read, read_point) for read in gate.reads])
 
     def _of_edges(self, run: RunFacts, edges: Iterable[DependencyEdge]) -> tuple[datetime, datetime, str]:
         index, at, by = self._index, lookback_time(run), run.started_at or self._index.now
@@ -428,12 +431,12 @@ class FreshnessIndex:
 _NOTHING = (BEGINNING, BEGINNING, "")
 
 
-def _joined(found: Iterable[InputFreshness], good: datetime = BEGINNING) -> tuple[datetime, datetime, str]:
+def _joined(inputs: Iterable[InputFreshness], good: datetime = BEGINNING) -> tuple[datetime, datetime, str]:
     whole, text = BEGINNING, ""
-    for each in found:
-        good = max(good, each.good)
-        if each.text:
-            whole, text = max(whole, each.whole), text or each.text
+    for freshness in inputs:
+        good = max(good, freshness.good)
+        if freshness.text:
+            whole, text = max(whole, freshness.whole), text or freshness.text
     return good, whole, text
 
 

@@ -60,13 +60,15 @@ class DependencyGraph:
 
     def __init__(self, jobs: Mapping[int, JobFacts], dependencies: Iterable[DependencyFacts]) -> None:
         self._tops = _tops(jobs)
-        parts = _between(
-            self._tops, (each for each in dependencies if each.upstream_id in jobs and each.downstream_id in jobs)
+        parts_by_pair = _between(
+            self._tops, (edge for edge in dependencies if edge.upstream_id in jobs and edge.downstream_id in jobs)
         )
-        knots, self.cycles = _knots([pair for pair, found in parts.items() if not _is_previous(found)])
-        kept = {pair: found for pair, found in parts.items() if not _inside(pair, knots) or _is_previous(found)}
-        loops = _loops(kept)
-        edges = [_edge(pair, found) for pair, found in kept.items() if pair not in loops]
+        knots, self.cycles = _knots([pair for pair, parts in parts_by_pair.items() if not _is_previous(parts)])
+        acyclic = {
+            pair: parts for pair, parts in parts_by_pair.items() if not _inside(pair, knots) or _is_previous(parts)
+        }
+        loops = _loops(acyclic)
+        edges = [_edge(pair, parts) for pair, parts in acyclic.items() if pair not in loops]
         graph: rx.PyDiGraph[int, None] = rx.PyDiGraph(multigraph=False)
         unique = list(dict.fromkeys((edge.upstream, edge.downstream) for edge in edges))
         ids = list(dict.fromkeys(job for pair in unique for job in pair))
@@ -79,9 +81,9 @@ class DependencyGraph:
             self._into.setdefault(edge.downstream, []).append(edge)
             self._out_of.setdefault(edge.upstream, []).append(edge)
         self._rank = {self._graph[place]: rank for rank, place in enumerate(rx.topological_sort(self._graph))}
-        self._gates = _gates(self.unit, kept, loops)
+        self._gates = _gates(self.unit, acyclic, loops)
         self._loops = loops
-        self._batches = _batches(kept) if loops else None
+        self._batches = _batches(acyclic) if loops else None
         self._tasks: dict[int, list[int]] = {}
         for task, top in self._tops.items():
             self._tasks.setdefault(top, []).append(task)
@@ -141,7 +143,7 @@ class DependencyGraph:
 
     def batches_of(self, job_ids: Iterable[int]) -> Iterable[Sequence[int]]:
         """Those of them with one of these jobs, or a task of one."""
-        units = {self.unit(each) for each in job_ids}
+        units = {self.unit(job_id) for job_id in job_ids}
         if self._batches is None:
             return ((job_id,) for job_id in sorted(units & self._into.keys(), key=self._rank.__getitem__))
         return (batch for batch in self._batches if not units.isdisjoint(batch))
@@ -174,7 +176,7 @@ class DependencyGraph:
 
     def ordered(self, job_ids: Iterable[int]) -> list[int]:
         """The jobs so that every upstream comes before its downstreams; equals by id."""
-        return sorted(job_ids, key=lambda each: (self._rank.get(each, -1), each))
+        return sorted(job_ids, key=lambda job_id: (self._rank.get(job_id, -1), job_id))
 
 
 def _tops(jobs: Mapping[int, JobFacts]) -> dict[int, int]:
@@ -191,13 +193,13 @@ def _tops(jobs: Mapping[int, JobFacts]) -> dict[int, int]:
 
 def _between(tops: Mapping[int, int], dependencies: Iterable[DependencyFacts]) -> dict[JobPair, list[DependencyFacts]]:
     """The dependencies of each pair of jobs, ordered by their ids; none inside one DAG but on its run before."""
-    found: dict[JobPair, list[DependencyFacts]] = {}
+    by_pair: dict[JobPair, list[DependencyFacts]] = {}
     for edge in dependencies:
         upstream, downstream = edge.upstream_id, edge.downstream_id
         upstream, downstream = tops.get(upstream, upstream), tops.get(downstream, downstream)
         if upstream != downstream or edge.wants.period is UpstreamPeriod.PREVIOUS:
-            found.setdefault((upstream, downstream), []).append(edge)
-    return {pair: found[pair] for pair in sorted(found)}
+            by_pair.setdefault((upstream, downstream), []).append(edge)
+    return {pair: by_pair[pair] for pair in sorted(by_pair)}
 
 
 def _edge(pair: JobPair, parts: Sequence[DependencyFacts]) -> DependencyEdge:
@@ -208,33 +210,33 @@ def _edge(pair: JobPair, parts: Sequence[DependencyFacts]) -> DependencyEdge:
 def _is_previous(parts: Sequence[DependencyFacts]) -> bool:
     if not any(part.wants.period is UpstreamPeriod.PREVIOUS for part in parts):
         return False
-    return all(each.wants.period is UpstreamPeriod.PREVIOUS for each in _said(parts))
+    return all(part.wants.period is UpstreamPeriod.PREVIOUS for part in _effective(parts))
 
 
-def _said(parts: Sequence[DependencyFacts]) -> list[DependencyFacts]:
-    found: dict[JobPair, DependencyFacts] = {}
+def _effective(parts: Sequence[DependencyFacts]) -> list[DependencyFacts]:
+    by_pair: dict[JobPair, DependencyFacts] = {}
     for part in parts:
         pair = (part.upstream_id, part.downstream_id)
-        if pair not in found or part.origin is DependencyOrigin.DECLARED:
-            found[pair] = part
-    return list(found.values())
+        if pair not in by_pair or part.origin is DependencyOrigin.DECLARED:
+            by_pair[pair] = part
+    return list(by_pair.values())
 
 
 def _inside(pair: JobPair, knots: Mapping[int, int]) -> bool:
     return knots.get(pair[0], -1) == knots.get(pair[1], -2)
 
 
-def _loops(kept: Mapping[JobPair, Sequence[DependencyFacts]]) -> set[JobPair]:
+def _loops(parts_by_pair: Mapping[JobPair, Sequence[DependencyFacts]]) -> set[JobPair]:
     """The pairs that read the previous period and lie on a circle."""
-    if not any(_is_previous(found) for found in kept.values()):
+    if not any(_is_previous(parts) for parts in parts_by_pair.values()):
         return set()
-    knots, _ = _knots(list(kept))
-    return {pair for pair, found in kept.items() if _is_previous(found) and _inside(pair, knots)}
+    knots, _ = _knots(list(parts_by_pair))
+    return {pair for pair, parts in parts_by_pair.items() if _is_previous(parts) and _inside(pair, knots)}
 
 
-def _batches(kept: Iterable[JobPair]) -> list[Sequence[int]]:
+def _batches(job_pairs: Iterable[JobPair]) -> list[Sequence[int]]:
     """Jobs that have upstreams, by the loops that they are on; upstreams before downstreams, loops by their ids."""
-    pairs = list(kept)
+    pairs = list(job_pairs)
     # a job that also reads itself: the greater component counts
     knots = sorted((part for part, _ in find_components(pairs)), key=len)
     loop_of = {job: tuple(sorted(part)) for part in knots for job in part}
@@ -244,24 +246,24 @@ def _batches(kept: Iterable[JobPair]) -> list[Sequence[int]]:
     place = dict(zip(nodes, graph.add_nodes_from(nodes), strict=True))
     graph.add_edges_from_no_data([(place[up], place[down]) for up, down in dict.fromkeys(ends) if up != down])
     read = {down for _, down in ends}
-    return [graph[each] for each in rx.topological_sort(graph) if graph[each] in read]
+    return [graph[node] for node in rx.topological_sort(graph) if graph[node] in read]
 
 
 def _gates(
-    unit: Callable[[int], int], kept: Mapping[JobPair, Sequence[DependencyFacts]], loops: set[JobPair]
+    unit: Callable[[int], int], parts_by_pair: Mapping[JobPair, Sequence[DependencyFacts]], loops: set[JobPair]
 ) -> dict[int, tuple[UpstreamGate, ...]]:
     """By downstream, in the order of the upstreams' ids; only of those that want more than what is plain."""
-    special = {pair[1] for pair, found in kept.items() if any(not each.wants.is_plain for each in found)}
-    found: dict[int, dict[tuple[object, ...], list[UpstreamRead]]] = {}
-    for pair, parts in kept.items():
+    special = {pair[1] for pair, parts in parts_by_pair.items() if any(not part.wants.is_plain for part in parts)}
+    gates_by_job: dict[int, dict[tuple[object, ...], list[UpstreamRead]]] = {}
+    for pair, parts in parts_by_pair.items():
         if pair[1] not in special:
             continue
         natively = any(part.origin is DependencyOrigin.NATIVE for part in parts)
-        for each in _said(parts):
-            together = (each.downstream_id, each.wants.gate) if each.wants.gate else (each.downstream_id, pair, each)
-            read = UpstreamRead(each.upstream_id, pair[0], each.wants, natively, pair in loops)
-            found.setdefault(pair[1], {}).setdefault(together, []).append(read)
-    return {job_id: tuple(map(_gate, gates.values())) for job_id, gates in found.items()}
+        for part in _effective(parts):
+            gate_key = (part.downstream_id, part.wants.gate) if part.wants.gate else (part.downstream_id, pair, part)
+            read = UpstreamRead(part.upstream_id, pair[0], part.wants, natively, pair in loops)
+            gates_by_job.setdefault(pair[1], {}).setdefault(gate_key, []).append(read)
+    return {job_id: tuple(map(_gate, gates.values())) for job_id, gates in gates_by_job.items()}
 
 
 def _gate(reads: Sequence[UpstreamRead]) -> UpstreamGate:
@@ -272,5 +274,7 @@ def _gate(reads: Sequence[UpstreamRead]) -> UpstreamGate:
 
 def _knots(pairs: Sequence[JobPair]) -> tuple[dict[int, int], list[list[int]]]:
     """Job -> number of the knot that it is part of, for jobs on cycles; and one path for each knot."""
-    found = find_components(pairs)
-    return {job: number for number, (part, _) in enumerate(found) for job in part}, [list(path) for _, path in found]
+    components = find_components(pairs)
+    return {job: number for number, (part, _) in enumerate(components) for job in part}, [
+        list(path) for _, path in components
+    ]

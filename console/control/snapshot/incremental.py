@@ -243,7 +243,7 @@ def _connected(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[se
     job_ids = list(jobs)
     places = dict(zip(job_ids, graph.add_nodes_from(job_ids), strict=True))
     graph.add_edges_from_no_data(
-        [(places[one], places[other]) for one, other in links if one in places and other in places]
+        [(places[start], places[end]) for start, end in links if start in places and end in places]
     )
     return [{graph[place] for place in component} for component in rx.connected_components(graph)]
 
@@ -354,7 +354,7 @@ def changed_jobs(
     if before.earlier is not after.earlier:
         changed |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     changed |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
-    targets = [number for number, one in after.targets.items() if _health(one) != _health(before.targets[number])]
+    targets = [number for number, target in after.targets.items() if _health(target) != _health(before.targets[number])]
     if not targets:
         return changed
     shape = cache.shape if cache is not None else EstateShape(after)
@@ -407,7 +407,7 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
     if len(ids) == len(estate.jobs):
         return estate
     jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
-    targets = {job.target_id for job in jobs.values()} | {one.root_target_id for one in explaining}
+    targets = {job.target_id for job in jobs.values()} | {incident.root_target_id for incident in explaining}
     services = tuple(service for service in estate.services if not ids.isdisjoint(service.terminals))
     ready = {name for service in services for name in service.ready}
     runs = runs_by_job(estate.runs)
@@ -420,7 +420,7 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
         durations={job_id: estate.durations[job_id] for job_id in jobs if job_id in estate.durations},
         dependencies=shape.edges_in(components),
         services=services,
-        targets={number: one for number, one in estate.targets.items() if number in targets},
+        targets={number: target for number, target in estate.targets.items() if number in targets},
         incidents=explaining
         or tuple(incident for incident in estate.incidents if _is_about(incident, ids, targets, ready)),
         holds=tuple(hold for hold in estate.holds if hold.job_id in ids),
@@ -434,8 +434,8 @@ def _connected_for_now(estate: Estate, cache: EvaluationCache, job_ids: Iterable
     """The numbers of the components that are connected with these jobs now."""
     shape = cache.shape
     reached = shape.components_with(job_ids)
-    linked = [each for each in map(shape.components_with, _passing_links(estate, cache)) if len(each) > 1]
-    while new := [each for each in linked if not each.isdisjoint(reached) and not each <= reached]:
+    linked = [numbers for numbers in map(shape.components_with, _passing_links(estate, cache)) if len(numbers) > 1]
+    while new := [numbers for numbers in linked if not numbers.isdisjoint(reached) and not numbers <= reached]:
         reached = reached.union(*new)
     return reached
 
@@ -479,13 +479,13 @@ def _passing_links(estate: Estate, cache: EvaluationCache) -> Iterator[Sequence[
         yield [job_id for job_id in (*root, *sorted(incident.member_job_ids)) if job_id in estate.jobs]
     yield from blame_links(estate, cache.red_jobs, cache.failing)
     silent = {number for number, target in estate.targets.items() if target.failing_since is not None}
-    silent |= {one.root_target_id for one in estate.incidents if one.root_target_id is not None}
+    silent |= {incident.root_target_id for incident in estate.incidents if incident.root_target_id is not None}
     for number in sorted(silent):
         yield shape.on_target(number)
     waiting = {
         number
-        for number, held in estate.notifications.suppressions.items()
-        if any(one.stage == "group" for one in held)
+        for number, suppressions in estate.notifications.suppressions.items()
+        if any(suppression.stage == "group" for suppression in suppressions)
     }
-    grouped = _incident_jobs(estate, shape, (one for one in estate.incidents if one.id in waiting))
+    grouped = _incident_jobs(estate, shape, (incident for incident in estate.incidents if incident.id in waiting))
     yield [job_id for job_id in grouped if job_id in estate.jobs]

@@ -27,22 +27,22 @@ def pool_of(declared: Declared, job: JobFacts) -> JobPool | None:
 
 def pools_of(declared: Declared, jobs: Mapping[int, JobFacts]) -> dict[str, list[int]]:
     """The jobs of each pool, in their order."""
-    found: dict[str, list[int]] = {}
+    jobs_by_pool: dict[str, list[int]] = {}
     for job in jobs.values():
         if (declared.pools or job.pool) and (pool := pool_of(declared, job)) is not None:
-            found.setdefault(pool.name, []).append(job.id)
-    return found
+            jobs_by_pool.setdefault(pool.name, []).append(job.id)
+    return jobs_by_pool
 
 
 def slot_holders_by_pool(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> dict[JobPool, list[str]]:
     """By pool the names of the jobs that have slots of it now, one for each of their runs, in the order of their ids.
     `runs`: of the estate, by job."""
-    found: dict[JobPool, list[str]] = {}
+    holders: dict[JobPool, list[str]] = {}
     for job_id, count in sorted(_busy(estate, runs)):
         job = estate.jobs[job_id] if job_id in estate.jobs else estate.beside[job_id][0]
         if (pool := pool_of(estate.declared, job)) is not None:
-            found.setdefault(pool, []).extend([clean_line(job.name)] * count)
-    return found
+            holders.setdefault(pool, []).extend([clean_line(job.name)] * count)
+    return holders
 
 
 def _busy(estate: Estate, runs: Mapping[int, Sequence[RunFacts]]) -> Iterator[tuple[int, int]]:
