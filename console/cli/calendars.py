@@ -60,8 +60,8 @@ def run_calendar(arguments: argparse.Namespace) -> int:
 
 
 def _excluded_text(excluded: list[dict[str, str]]) -> str:
-    more = f", {len(excluded) - MAX_EXCLUDED} more" if len(excluded) > MAX_EXCLUDED else ""
-    return ", ".join(f"{day['date']} {day['why']}" for day in excluded[:MAX_EXCLUDED]) + more or "–"
+    suffix = f", {len(excluded) - MAX_EXCLUDED} more" if len(excluded) > MAX_EXCLUDED else ""
+    return ", ".join(f"{day['date']} {day['why']}" for day in excluded[:MAX_EXCLUDED]) + suffix or "–"
 
 
 def _clock_change_lines(days: list[dict[str, Any]]) -> Iterator[str]:
@@ -140,7 +140,11 @@ def _calendar_text(calendar: Calendar) -> str:
     parts = [
         ", ".join(rules) or " ".join(days),
         country and f"no holidays of {country}",
-        *(f"{relation} {', '.join(other.name for other in others)}" for relation, others in related.items() if others),
+        *(
+            f"{relation} {', '.join(member.name for member in members)}"
+            for relation, members in related.items()
+            if members
+        ),
     ]
     return "; ".join(filter(None, parts))
 
@@ -152,11 +156,11 @@ def _counted_days(calendar: Calendar, start: date, n: int) -> list[dict[str, Any
     days: list[dict[str, Any]] = []
     before = start - timedelta(days=1)
     for day in next_days(calendar, before, n):
-        between = [before + timedelta(days=number) for number in range(1, (day - before).days)]
+        candidates = [before + timedelta(days=number) for number in range(1, (day - before).days)]
         excluded = [
-            {"date": str(other), "why": day_reason(calendar, other)}
-            for other in between
-            if not calendar.on and other.weekday() in calendar.weekdays
+            {"date": str(candidate), "why": day_reason(calendar, candidate)}
+            for candidate in candidates
+            if not calendar.on and candidate.weekday() in calendar.weekdays
         ]
         hours = [_window_document(calendar, span) for span in open_hours(calendar, day)] if calendar.windows else None
         reason = day_reason(calendar, day)

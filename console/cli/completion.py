@@ -112,7 +112,7 @@ JOB_COMMANDS = (
     "blast", "gate", "hold add", "job", "job start", "lineage", "log", "plan backfill", "rerun", "run", "run cancel",
     "run mark-ok", "run skip", "system drift",
 )  # fmt: skip
-WORD_NAMES: dict[str, Names] = {
+ARGUMENT_NAMES: dict[str, Names] = {
     **dict.fromkeys(("ack", "incident", "incident note", "incident report", "recover"), _incidents),
     **dict.fromkeys(JOB_COMMANDS, jobs),
     **dict.fromkeys(("service", "service extend", "service review"), services),
@@ -206,7 +206,7 @@ def _names_for(action: argparse.Action, command: str | None) -> Names | None:
     if action.option_strings:
         return next((OPTIONS[name] for name in action.option_strings if name in OPTIONS), None)
     is_free = action.choices is None and action.dest in ("name", "names", "key", "filter")
-    return WORD_NAMES.get(command or "") if is_free else None
+    return ARGUMENT_NAMES.get(command or "") if is_free else None
 
 
 def _offer(

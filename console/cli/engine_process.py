@@ -38,11 +38,11 @@ class StartedEngine(NamedTuple):
             return self.message or no_engine_warning(url)
         if self.process.poll() is None:
             return self.message
-        other = running_engine_text(url)
-        if other and not self.process.returncode:  # it was not needed, or was stopped by a person
+        other_engine = running_engine_text(url)
+        if other_engine and not self.process.returncode:  # it was not needed, or was stopped by a person
             return ""
         stopped = f"the engine that this console had started has stopped (process {self.process.pid}, log {self.log})"
-        return f"{stopped}; {other} works now" if other else f"{stopped}{NOT_MONITORED}"
+        return f"{stopped}; {other_engine} works now" if other_engine else f"{stopped}{NOT_MONITORED}"
 
     def why_ended(self) -> str:
         """The last log line of an engine that has failed; else empty."""
@@ -112,15 +112,15 @@ def _last_log_line(log: Path) -> str:
     return clean_line(text or lines[-1], MAX_MESSAGE_CHARS)
 
 
-def start_tied_engine(url: str, config: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:
+def start_tied_engine(url: str, config: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
     """Starts an engine that ends with this process, however that ends, also during start-up."""
-    return start_detached_engine(url, config, log, f"--with-parent={os.getpid()}", *more)
+    return start_detached_engine(url, config, log, f"--with-parent={os.getpid()}", *options)
 
 
-def start_detached_engine(url: str, config: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:
+def start_detached_engine(url: str, config: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
     """An engine process in a session of its own; its structured log goes to `log`."""
     command = [sys.executable, "-m", "console", "--config", str(config), "--store", url]
-    command += ["engine", "--log-file", str(log), *more]
+    command += ["engine", "--log-file", str(log), *options]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -131,9 +131,9 @@ def start_detached_engine(url: str, config: Path, log: Path, *more: str) -> subp
 
 
 @contextmanager
-def running_engine(url: str, config: Path, log: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+def running_engine(url: str, config: Path, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """An engine tied to this process, stopped at the end."""
-    engine = start_tied_engine(url, config, log, *more)
+    engine = start_tied_engine(url, config, log, *options)
     try:
         yield engine
     finally:

@@ -173,10 +173,10 @@ def _finding_line(finding: FindingView) -> str:
 
 
 def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
-    for service, more in limit_instances(view.services, attrgetter("name")):
+    for service, omitted in limit_instances(view.services, attrgetter("name")):
         yield _affected_service_line(service, now)
-        if more:
-            yield f"  and {more} more of {service.name}: headway service {service.name}"
+        if omitted:
+            yield f"  and {omitted} more of {service.name}: headway service {service.name}"
 
 
 def _member_lines(member: MemberView, now: datetime) -> list[str]:

@@ -91,8 +91,10 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         ValueColumn("schedule", lambda row: row.schedule or "–", 12, drop=2),
         ValueColumn("owner", lambda row: row.owner or "–", drop=1),
     )
-    more = len(ids) - len(jobs)
-    return print_result(arguments, jobs, rows, [f"… {more} more; use --limit {len(ids)} to show all"] if more else [])
+    omitted = len(ids) - len(jobs)
+    return print_result(
+        arguments, jobs, rows, [f"… {omitted} more; use --limit {len(ids)} to show all"] if omitted else []
+    )
 
 
 def state_text(job: JobRow, now: datetime) -> str:

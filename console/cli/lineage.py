@@ -113,7 +113,7 @@ def run_lineage(arguments: argparse.Namespace) -> int:
 
 
 def _inputs_document(reach: LineageReach, inputs: RunInputs) -> Iterator[dict[str, object]]:
-    for (upstream, downstream), (run, read, is_told) in inputs.items():
+    for (upstream, downstream), (run, read, is_reported) in inputs.items():
         yield {
             "upstream": reach.view.jobs[upstream].name,
             "downstream": reach.view.jobs[downstream].name,
@@ -122,17 +122,17 @@ def _inputs_document(reach: LineageReach, inputs: RunInputs) -> Iterator[dict[st
             "read_business_date": read.business_date if read else None,
             "read_ended": read.ended if read else None,
             "stale_read": run.stale_read,
-            "from": "source" if is_told else "times",
+            "from": "source" if is_reported else "times",
         }
 
 
 def _input_lines(reach: LineageReach, inputs: RunInputs) -> Iterator[str]:
     yield ""
-    for (upstream, downstream), (run, read, is_told) in inputs.items():
+    for (upstream, downstream), (run, read, is_reported) in inputs.items():
         name = reach.view.jobs[upstream].name
         source = f"{name} of {read.business_date}" if read else f"no run of {name}"
         stale = "; stale: read too early" if run.stale_read else ""
-        inferred = "" if is_told else " (inferred)"
+        inferred = "" if is_reported else " (inferred)"
         yield f"{reach.view.jobs[downstream].name} of {run.business_date} read {source}{stale}{inferred}"
 
 

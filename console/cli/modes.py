@@ -87,14 +87,14 @@ def _print_shadow_report(arguments: argparse.Namespace) -> int:
         events, refused = reads.estate.shadow_events(reads.now() - period)
     kinds = Counter(" ".join(event.text.split()[:3]) for event in events)
     counts = [*kinds.most_common(), ("would have sent requested actions", refused)]
-    more = len(events) - MAX_SHOWN_ALERTS
+    omitted = len(events) - MAX_SHOWN_ALERTS
     return print_result(
         arguments,
         {"since": arguments.since, "counts": kinds, "refused": refused, "events": events},
         [f"actions and notifications of the last {arguments.since} if everything had been live"],
         Table((TableColumn("kind", 24), TableColumn("times")), [(kind, str(count)) for kind, count in counts]),
         ["", *(f"  {timestamp(event.at)}  {event.text}" for event in events[:MAX_SHOWN_ALERTS])],
-        [f"  … and {more} more (--json has all)"] if more > 0 else [],
+        [f"  … and {omitted} more (--json has all)"] if omitted > 0 else [],
     )
 
 

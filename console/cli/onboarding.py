@@ -45,8 +45,8 @@ FIRST_POLL_SECONDS = 900.0
 def run_init(arguments: argparse.Namespace) -> int:
     """Finds schedulers, asks, probes, writes the config, polls and proposes a service. Ctrl-C leaves complete files."""
     path = _config_file(arguments)
-    asks = sys.stdin.isatty() and not arguments.yes and not arguments.print
-    _refuse_overwrite(path, arguments, asks)
+    is_interactive = sys.stdin.isatty() and not arguments.yes and not arguments.print
+    _refuse_overwrite(path, arguments, is_interactive)
     machine = Machine(Path.home(), os.environ)
     findings = _find_schedulers(machine)
     chosen = _select_findings(findings, arguments.only)
@@ -64,10 +64,10 @@ def run_init(arguments: argparse.Namespace) -> int:
             ]
         )
         return Exit.PROBLEM
-    if not asks and not arguments.yes:
+    if not is_interactive and not arguments.yes:
         print_parts(["", f"Would watch {_finding_keys(chosen) or 'nothing'} and write {path}, in shadow mode."])
         raise CommandError(Exit.USAGE, "nothing was written. Fix: --yes writes it without a terminal, --print shows it")
-    if asks and not arguments.only:
+    if is_interactive and not arguments.only:
         chosen = _ask_selection(findings, chosen, path)
     if not chosen:
         print_parts(["Nothing selected; no config was written. Fix: --only KEY"])
@@ -81,7 +81,7 @@ def run_init(arguments: argparse.Namespace) -> int:
     write_config(path, text)
     active = [finding for finding in chosen if finding.key not in why_not]
     print_parts(["", f"Wrote {path}: {counted(active, 'system')}, in shadow mode."])
-    code = Exit.OK if arguments.no_poll else read_history(path, text, machine.zone, asks, FIRST_POLL_SECONDS)
+    code = Exit.OK if arguments.no_poll else read_history(path, text, machine.zone, is_interactive, FIRST_POLL_SECONDS)
     own = "" if path == user_config() else f" --config {path}"
     print_parts([
         "",
@@ -110,14 +110,14 @@ def _config_file(arguments: argparse.Namespace) -> Path:
     return path / "headway.toml" if path.is_dir() else path
 
 
-def _refuse_overwrite(path: Path, arguments: argparse.Namespace, asks: bool) -> None:
+def _refuse_overwrite(path: Path, arguments: argparse.Namespace, is_interactive: bool) -> None:
     """Raises CommandError if there is a config already and replacing it is not confirmed."""
     folder = config_path(arguments.config)
     existing = sorted(folder.glob("*.toml")) if folder.is_dir() else [path] if path.exists() else []
     if not existing or arguments.print:
         return
     problem = f"{existing[0]} exists already"
-    if asks and path.exists():
+    if is_interactive and path.exists():
         if confirm(f"{problem}. Move it to {backup_path(path).name} and start over?"):
             return
         raise CommandError(Exit.REFUSED, f"{path} was not changed; nothing was written")
@@ -232,7 +232,7 @@ def write_config(path: Path, text: str) -> None:
         raise CommandError(Exit.USAGE, f"{error.filename or path}: {error.strerror}; nothing was written") from None
 
 
-def read_history(path: Path, text: str, zone: str, asks: bool, seconds: float) -> int:
+def read_history(path: Path, text: str, zone: str, is_interactive: bool, seconds: float) -> int:
     """Polls until all history is read, then proposes a service; the exit code."""
     try:
         url = store_url(path)
@@ -246,7 +246,7 @@ def read_history(path: Path, text: str, zone: str, asks: bool, seconds: float) -
         stages = FirstPollProgress(url, engine, log, seconds).run()
     code = _first_poll_exit(stages, log)
     if any(not stage.error for stage in stages):
-        propose_service(url, path, text, zone, asks)
+        propose_service(url, path, text, zone, is_interactive)
     return code
 
 
@@ -331,10 +331,10 @@ class FirstPollProgress:
         try:
             with open_queries(self.url) as reads:
                 targets = reads.estate.systems()
-                self._last_counted, more = reads.run_table.runs_read_after(self._last_counted)
+                self._last_counted, run_counts = reads.run_table.runs_read_after(self._last_counted)
         except StoreError:
             return []
-        self._runs.update(more)
+        self._runs.update(run_counts)
         stages = []
         for target in targets:
             runs = self._runs[target.system]
@@ -395,8 +395,8 @@ def job_histories(reads: Queries) -> list[JobHistory]:
     ]
 
 
-def propose_service(url: str, path: Path, text: str, zone: str, asks: bool) -> ServiceProposal | None:
-    """Proposes a service, asks if `asks`, and adds the block to the config; the proposal if it is active now."""
+def propose_service(url: str, path: Path, text: str, zone: str, is_interactive: bool) -> ServiceProposal | None:
+    """Proposes a service, asks if `is_interactive`, and adds it to the config; the proposal if it is active now."""
     from console.store.queries import open_queries
 
     with open_queries(url) as reads:
@@ -408,7 +408,7 @@ def propose_service(url: str, path: Path, text: str, zone: str, asks: bool) -> S
         return None
     due = f"{proposal.title}, due {proposal.deadline} ({zone})"
     print_parts(["", f"Proposed service: {due}", f"  reason: {proposal.reason}"])
-    accepted = _ask_service(proposal) if asks else proposal
+    accepted = _ask_service(proposal) if is_interactive else proposal
     block = "\n".join((accepted or proposal).lines(active=accepted is not None))
     if not replace_if_unchanged(path, f"{text}\n{block}\n", text):
         print_message(f"{path} was edited meanwhile, so the service was not added:")

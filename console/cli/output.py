@@ -243,9 +243,9 @@ def _json_default(value: Any) -> Any:
     return str(value)
 
 
-def counted(things: Sized, word: str) -> str:
+def counted(items: Sized, noun: str) -> str:
     """ "1 system", "2 systems"."""
-    return f"{len(things)} {word}" if len(things) == 1 else f"{len(things)} {word}s"
+    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
 
 
 PLAIN_ENV = "HEADWAY_PLAIN"

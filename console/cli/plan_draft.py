@@ -150,13 +150,13 @@ def _step_number(draft: PlanDraft, name: str) -> int:
 def execute_plan(
     arguments: argparse.Namespace,
     draft: PlanDraft,
-    word: str,
+    confirmation: str,
     outlook: PlanOutlook = NO_OUTLOOK,
     again: Callable[[], PlanDraft] | None = None,
 ) -> int:
     """Prints the plan, asks, starts it and watches it; the exit code.
 
-    `word`: typed to confirm where a yes is not enough. `again` proposes the plan again if the confirmation came late.
+    `confirmation`: typed to confirm where a yes is not enough. `again` proposes the plan again if that came late.
     """
     shown_at = time.monotonic()
     if arguments.json:
@@ -175,7 +175,7 @@ def execute_plan(
         may_widen = draft.kind == "recovery" and draft.left_out and not arguments.all
         hint = "; --all also reruns downstream jobs that no affected service needs" if may_widen else ""
         raise CommandError(Exit.PROBLEM, f"the plan has no step to send{hint}")
-    if not _confirm_plan(arguments, draft, word):
+    if not _confirm_plan(arguments, draft, confirmation):
         raise CommandError(Exit.REFUSED, "nothing was sent")
     if again is not None and time.monotonic() > shown_at + VALID_SECONDS:
         confirmed, draft = draft, again()
@@ -197,7 +197,7 @@ def plan_document(draft: PlanDraft, number: int | None) -> dict[str, Any]:
     return {**data, "number": number}
 
 
-def _confirm_plan(arguments: argparse.Namespace, draft: PlanDraft, word: str) -> bool:
+def _confirm_plan(arguments: argparse.Namespace, draft: PlanDraft, confirmation: str) -> bool:
     if arguments.yes:
         return True
     if not sys.stdin.isatty():
@@ -205,7 +205,7 @@ def _confirm_plan(arguments: argparse.Namespace, draft: PlanDraft, word: str) ->
     first = f"affects tier 1 ({', '.join(draft.first_tier)})" if draft.first_tier else ""
     is_safe = all(step.safety == Safety.SAFE and not step.preview.get("overlap") for step in draft.steps)
     why = "; ".join(filter(None, (first, "" if is_safe else "not every step is declared safe to rerun")))
-    return prompt(f"{why}: type {word} to confirm: ") == word if why else confirm("start this plan?")
+    return prompt(f"{why}: type {confirmation} to confirm: ") == confirmation if why else confirm("start this plan?")
 
 
 def _start_plan(arguments: argparse.Namespace, draft: PlanDraft) -> int:

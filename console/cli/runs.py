@@ -148,10 +148,13 @@ def difference_lines(data: dict[str, Any]) -> list[str]:
     """The first error, then new lines with `+ ` and missing ones with `- `."""
     new, missing = list(data.get("new", ())), list(data.get("missing", ()))
     lines = [f"first error: {data['first_error']}", ""] if data.get("first_error") else []
-    more, fewer = int(data.get("new_count", 0)) - len(new), int(data.get("missing_count", 0)) - len(missing)
-    lines += [f"({more} earlier new lines are not shown)"] if more > 0 else []
+    omitted_new, omitted_missing = (
+        int(data.get("new_count", 0)) - len(new),
+        int(data.get("missing_count", 0)) - len(missing),
+    )
+    lines += [f"({omitted_new} earlier new lines are not shown)"] if omitted_new > 0 else []
     lines += [f"+ {clean(line)}" for line in new] + [f"- {clean(line)}" for line in missing]
-    lines += [f"({fewer} further missing lines are not shown)"] if fewer > 0 else []
+    lines += [f"({omitted_missing} further missing lines are not shown)"] if omitted_missing > 0 else []
     return lines or ["no difference"]
 
 

@@ -104,10 +104,10 @@ def objective_text(attainment: Attainment) -> str:
 
 def budget_text(view: AttainmentView) -> str:
     """The remaining error budget: "0.3 of 0.3 days", "-2.0 of 5.0 submissions: spent"."""
-    left, budget = view.attainment.budget_left, view.attainment.budget
-    if budget is None or left is None:
+    remaining, budget = view.attainment.budget_left, view.attainment.budget
+    if budget is None or remaining is None:
         return "–"
-    return f"{left:.1f} of {budget:.1f} {view.counted}{': spent' if left < 0 else ''}"
+    return f"{remaining:.1f} of {budget:.1f} {view.counted}{': spent' if remaining < 0 else ''}"
 
 
 def agreement_text(attainment: Attainment) -> str:

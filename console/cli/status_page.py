@@ -149,12 +149,12 @@ def _page_sections(board: StatusPage) -> Iterable[StatusSection]:
         ("system", "health", "jobs", "last seen"),
         [
             (
-                StatusCell(f"{one.system}/{one.name}"),
+                StatusCell(f"{target.system}/{target.name}"),
                 StatusCell(health, "ok" if health == "ok" else "bad"),
-                StatusCell(f"{one.jobs:,}"),
-                StatusCell(clock_text(one.last_ok, near=board.now), "whole"),
+                StatusCell(f"{target.jobs:,}"),
+                StatusCell(clock_text(target.last_ok, near=board.now), "whole"),
             )
-            for one, health in board.systems
+            for target, health in board.systems
         ],
         "no system is configured",
     )

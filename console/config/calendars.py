@@ -20,10 +20,10 @@ _OTHERS = ("include", "only_in", "exclude")
 
 def window_of(text: str) -> CalendarWindow:
     """ "22:00-06:00", "18:00-24:00". Raises ValueError with the fix."""
-    found = _WINDOW.fullmatch(text.replace(" ", ""))
-    if found is None or (found[3] == "24" and found[4] != "00"):
+    match = _WINDOW.fullmatch(text.replace(" ", ""))
+    if match is None or (match[3] == "24" and match[4] != "00"):
         raise ValueError(f'"{text}" is not a window of a day; write "22:00-06:00"')
-    return CalendarWindow(time(int(found[1]), int(found[2])), time(int(found[3]) % 24, int(found[4])))
+    return CalendarWindow(time(int(match[1]), int(match[2])), time(int(match[3]) % 24, int(match[4])))
 
 
 def _weekday(text: str) -> str:
@@ -91,10 +91,10 @@ class CalendarSettings(StrictSettings):
         """True if no day of any year counts."""
         if self.weekdays is None or self.weekdays or self.open or self.include:
             return False
-        return all(DayRule.read(each).kind == "business day" for each in self.on)
+        return all(DayRule.read(rule).kind == "business day" for rule in self.on)
 
-    def declared(self, name: str, others: Mapping[str, Calendar]) -> Calendar:
-        """`others`: every calendar that this one names."""
+    def declared(self, name: str, named_calendars: Mapping[str, Calendar]) -> Calendar:
+        """`named_calendars`: every calendar that this one names."""
         is_made_of_others = bool(self.include) and not (self.on or self.country)
         days = self.weekdays if self.weekdays is not None else () if is_made_of_others else _DAYS[:5]
         return Calendar(
@@ -107,9 +107,9 @@ class CalendarSettings(StrictSettings):
             on=tuple(map(DayRule.read, self.on)),
             windows=tuple(map(window_of, self.windows)),
             zone=self.timezone,
-            include=tuple(others[each] for each in self.include),
-            only_in=tuple(others[each] for each in self.only_in),
-            exclude=tuple(others[each] for each in self.exclude),
+            include=tuple(named_calendars[key] for key in self.include),
+            only_in=tuple(named_calendars[key] for key in self.only_in),
+            exclude=tuple(named_calendars[key] for key in self.exclude),
         )
 
     @property
@@ -122,10 +122,10 @@ def _check_country(country: str, subdivision: str) -> None:
 
     known = list_supported_countries()
     if country not in known:
-        told = f'"{country}"' if country else "a subdivision without a country"
+        subject = f'"{country}"' if country else "a subdivision without a country"
         meant = country.upper()
-        mend = f'did you mean "{meant}"?' if meant in known else 'write its two letters: country = "DE"'
-        raise ValueError(f"{told} is not a country with known holidays; {mend}")
+        fix = f'did you mean "{meant}"?' if meant in known else 'write its two letters: country = "DE"'
+        raise ValueError(f"{subject} is not a country with known holidays; {fix}")
     if subdivision and subdivision not in known[country]:
         parts = ", ".join(known[country]) or "none"
         raise ValueError(f'"{subdivision}" is not a subdivision of {country} with known holidays; known: {parts}')
@@ -152,17 +152,17 @@ def _make(
 ) -> bool:
     if name in made:
         return True
-    one, is_whole = settings[name], True
+    calendar, is_whole = settings[name], True
     for key in _OTHERS:
-        for other in getattr(one, key):
-            if other in (*path, name):
-                way = " → ".join([*(*path, name)[(*path, name).index(other) :], other])
-                reading.fault(("calendars", name, key), f"calendar cycle: {way}. Remove one of them.")
+        for reference in getattr(calendar, key):
+            if reference in (*path, name):
+                cycle = " → ".join([*(*path, name)[(*path, name).index(reference) :], reference])
+                reading.fault(("calendars", name, key), f"calendar cycle: {cycle}. Remove one of them.")
                 return False
-            if other not in document.get("calendars", {}):
-                text = f'no calendar "{other}". {suggestion(other, document["calendars"])}'
+            if reference not in document.get("calendars", {}):
+                text = f'no calendar "{reference}". {suggestion(reference, document["calendars"])}'
                 reading.fault(("calendars", name, key), text)
-            is_whole &= other in settings and _make(other, settings, made, (*path, name), document, reading)
+            is_whole &= reference in settings and _make(reference, settings, made, (*path, name), document, reading)
     if is_whole:
-        made[name] = one.declared(name, made)
+        made[name] = calendar.declared(name, made)
     return is_whole

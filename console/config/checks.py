@@ -162,7 +162,7 @@ def _rows(value: Any) -> Any:
 
 
 def _keys(value: Any) -> Any:
-    return [[one] if isinstance(one, str) else one for one in value] if isinstance(value, list) else value
+    return [[key] if isinstance(key, str) else key for key in value] if isinstance(value, list) else value
 
 
 def _table(name: str) -> str:
@@ -394,7 +394,7 @@ def read_checks(document: Table, reading: ConfigDocument) -> dict[str, CheckSett
 
 def declared_checks(checks: Mapping[str, CheckSettings], document: Table) -> tuple[Check, ...]:
     """The checks as decisions use them."""
-    return tuple(one.declared(name, zone_of(name, document)) for name, one in checks.items())
+    return tuple(check.declared(name, zone_of(name, document)) for name, check in checks.items())
 
 
 def zone_of(name: str, document: Table) -> str:
@@ -415,8 +415,8 @@ def check_checks(
             reading.fault(key, f'no check "{name}". {suggestion(name, known, "checks")}')
         elif key[0] == "dependencies" and name in checks and checks[name].severity == "warn":
             reading.fault(key, f'"{name}" has severity = "warn", which delays nothing. Write severity = "fail" there.')
-    for name, one in checks.items():
-        _check_connection(name, one, systems, document, reading)
+    for name, check in checks.items():
+        _check_connection(name, check, systems, document, reading)
 
 
 def _checked(tables: Table, reading: ConfigDocument) -> Iterator[tuple[str, CheckSettings]]:
@@ -428,8 +428,8 @@ def _checked(tables: Table, reading: ConfigDocument) -> Iterator[tuple[str, Chec
             reading.fault(key, f'has no kind. Add kind = "…", one of: {", ".join(KINDS)}.')
         elif str(table["kind"]) not in KINDS:
             reading.fault((*key, "kind"), f'no kind "{table["kind"]}". {suggestion(str(table["kind"]), KINDS)}')
-        elif (found := validate(KINDS[str(table["kind"])], table, key, reading)) is not None:
-            yield name, found
+        elif (settings := validate(KINDS[str(table["kind"])], table, key, reading)) is not None:
+            yield name, settings
 
 
 def _check_connection(
@@ -464,4 +464,4 @@ def _waiting(document: Table) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _names(table: object, key: str) -> list[str]:
     value = table.get(key) if isinstance(table, dict) else None
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []

@@ -15,8 +15,8 @@ _CALENDARS = ("previous business day", "last of month")
 def check_dependencies(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
     """Each says something that can be; one pair says one thing; of one downstream there is one answer to no engine;
     and nothing feeds itself but through the previous period."""
-    for number, one in numbered.items():
-        for key, text in _faults(one):
+    for number, dependency in numbered.items():
+        for key, text in _faults(dependency):
             reading.fault(_key(number, key), text)
     _check_duplicates(numbered, reading)
     _check_engine_down(numbered, reading)
@@ -31,16 +31,16 @@ def find_cycle(edges: list[Pair]) -> list[str]:
 def _faults(dependency: DependencySettings) -> Iterable[tuple[str, str]]:
     """(key, text) of contradictions within one dependency."""
     count = len(dependency.feeding)
-    twice = next((each for each in dependency.feeding if dependency.feeding.count(each) > 1), None)
-    if twice is not None:
-        yield "upstreams", f'names "{twice}" twice. Name each once.'
+    repeated = next((upstream for upstream in dependency.feeding if dependency.feeding.count(upstream) > 1), None)
+    if repeated is not None:
+        yield "upstreams", f'names "{repeated}" twice. Name each once.'
     elif dependency.needed > count:
         yield "need", f'{dependency.needed} of {count} upstreams cannot be. Write at most {count}, or "all".'
     if dependency.condition == "ready" and not dependency.check:
         yield "condition", '"ready" needs the check that says so. Add check = "…".'
     if dependency.check and dependency.condition != "ready":
-        said = f'is used only with condition = "ready" (it is "{dependency.condition}")'
-        yield "check", f'"{dependency.check}" {said}. Change one of them.'
+        reason = f'is used only with condition = "ready" (it is "{dependency.condition}")'
+        yield "check", f'"{dependency.check}" {reason}. Change one of them.'
     if dependency.condition == "ready" and dependency.period != "same":
         yield "period", f'"{dependency.period}": a check queries the same business date. Remove it.'
     if dependency.calendar and dependency.period not in _CALENDARS:
@@ -58,20 +58,20 @@ def _period(dependency: DependencySettings) -> str:
 def _check_duplicates(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
     """A repeated pair with another mode or other times is ambiguous."""
     first: dict[Pair, int] = {}
-    for number, one in numbered.items():
-        for pair in _edges(one):
+    for number, dependency in numbered.items():
+        for pair in _edges(dependency):
             before = first.setdefault(pair, number)
-            _differs(pair, (before, numbered[before]), (number, one), reading)
+            _differs(pair, (before, numbered[before]), (number, dependency), reading)
 
 
 def _differs(
     pair: Pair, before: tuple[int, DependencySettings], here: tuple[int, DependencySettings], reading: ConfigDocument
 ) -> None:
     for name in DependencySettings.model_fields:
-        there, said = getattr(before[1], name), getattr(here[1], name)
-        if there != said:
+        earlier_value, value = getattr(before[1], name), getattr(here[1], name)
+        if earlier_value != value:
             text = f'"{pair[0]}" → "{pair[1]}" is declared at {_places([before[0]], name, reading)} already, and'
-            differ = f"there {name} is {_shown(there)}, here {_shown(said)}"
+            differ = f"there {name} is {_shown(earlier_value)}, here {_shown(value)}"
             reading.fault(_key(here[0], name), f"{text} {differ}. Keep one of them.")
             return
 
@@ -79,22 +79,22 @@ def _differs(
 def _check_engine_down(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
     """`engine_down` needs a mode that holds the downstream."""
     first: dict[str, int] = {}
-    for number, one in numbered.items():
-        if one.mode == "observe":
+    for number, dependency in numbered.items():
+        if dependency.mode == "observe":
             continue
-        before = first.setdefault(one.downstream, number)
-        other = numbered[before]
-        if one.engine_down != other.engine_down and one.feeding != other.feeding:
+        before = first.setdefault(dependency.downstream, number)
+        earlier = numbered[before]
+        if dependency.engine_down != earlier.engine_down and dependency.feeding != earlier.feeding:
             place = _places([before], "engine_down", reading)
-            text = f'"{one.engine_down}", and "{other.engine_down}" at {place} for the same'
-            mend = f'downstream "{one.downstream}": without an engine it starts or it does not. Write the same in both.'
-            reading.fault(_key(number, "engine_down"), f"{text} {mend}")
+            text = f'"{dependency.engine_down}", and "{earlier.engine_down}" at {place} for the same'
+            text += f' downstream "{dependency.downstream}": without an engine it starts or it does not.'
+            reading.fault(_key(number, "engine_down"), f"{text} Write the same in both.")
 
 
 def _check_cycle(numbered: Mapping[int, DependencySettings], reading: ConfigDocument) -> None:
     places: dict[Pair, int] = {}
-    for number, one in numbered.items():
-        for pair in _edges(one) if one.period != "previous" else ():
+    for number, dependency in numbered.items():
+        for pair in _edges(dependency) if dependency.period != "previous" else ():
             places.setdefault(pair, number)
     cycle = find_cycle(list(places))
     if not cycle:
@@ -102,10 +102,10 @@ def _check_cycle(numbered: Mapping[int, DependencySettings], reading: ConfigDocu
     numbers = [places[edge] for edge in zip(cycle, [*cycle[1:], cycle[0]], strict=True)]
     path = " → ".join([*cycle, cycle[0]])
     steps = [reading.place(_end(number, numbered[number])) for number in numbers]
-    others = f", {', '.join(steps[1:])}" if len(steps) > 1 else ""
-    text = f"dependency cycle: {path} (here{others})."
-    mend = 'Remove one of them, or let one read the run before, with period = "previous".'
-    reading.fault(_end(numbers[0], numbered[numbers[0]]), f"{text} {mend}")
+    further_steps = f", {', '.join(steps[1:])}" if len(steps) > 1 else ""
+    text = f"dependency cycle: {path} (here{further_steps})."
+    fix = 'Remove one of them, or let one read the run before, with period = "previous".'
+    reading.fault(_end(numbers[0], numbered[numbers[0]]), f"{text} {fix}")
 
 
 def _edges(dependency: DependencySettings) -> list[Pair]:

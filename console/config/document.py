@@ -13,13 +13,13 @@ from typing import Any
 from connectors.sdk.file_trust import write_access_fault
 
 
-def suggestion(word: str, known: Iterable[str], table: str = "") -> str:
-    """The near miss of `word`, else all known names, as a sentence. `table`: where such names are declared, in case
+def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
+    """The near miss of `name`, else all known names, as a sentence. `table`: where such names are declared, in case
     there is none yet."""
     names = list(known)
     if not names:
-        return f"None is configured: add [{table}.{word}]." if table else "None is configured."
-    close = get_close_matches(word, names, n=1)
+        return f"None is configured: add [{table}.{name}]." if table else "None is configured."
+    close = get_close_matches(name, names, n=1)
     return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names))}."
 
 
@@ -143,9 +143,9 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
     except UnicodeDecodeError as error:
         reading.faults.append(ConfigFault(file, None, "", f"is not UTF-8 at byte {error.start}. Save it as UTF-8."))
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
+        match = re.search(r"at line (\d+)", str(error))
         problem = f"is not valid TOML: {error}. Fix that line; the rest was not read."
-        reading.faults.append(ConfigFault(file, int(found[1]) if found else None, "", problem))
+        reading.faults.append(ConfigFault(file, int(match[1]) if match else None, "", problem))
     reading.unread = True
     return {}
 
@@ -193,8 +193,10 @@ def _append(into: list[Any], top: str, tables: list[Any], file: Path, reading: C
 def _merge_named(into: Table, top: str, named: Table, file: Path, reading: ConfigDocument) -> None:
     for name, value in named.items():
         if name in into:
-            other = reading.homes[(top, name)]
-            reading.faults.append(ConfigFault(file, None, f"{top}.{name}", f"is declared in {other} too. Keep one."))
+            earlier_file = reading.homes[(top, name)]
+            reading.faults.append(
+                ConfigFault(file, None, f"{top}.{name}", f"is declared in {earlier_file} too. Keep one.")
+            )
         else:
             reading.homes[(top, name)] = file
             into[name] = value
@@ -236,8 +238,8 @@ def _dotted(key: tuple[str, ...]) -> str:
 
 
 def _nth_line(lines: list[str], pattern: str, number: int) -> int | None:
-    found = [at for at, line in enumerate(lines) if re.match(pattern, line)]
-    return found[number - 1] if len(found) >= number else None
+    matches = [at for at, line in enumerate(lines) if re.match(pattern, line)]
+    return matches[number - 1] if len(matches) >= number else None
 
 
 def _key_line(lines: list[str], start: int, rest: tuple[str, ...]) -> int | None:

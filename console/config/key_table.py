@@ -83,11 +83,11 @@ ASCII_KEY_NAMES = {"enter": "Enter", "up": "Up", "down": "Down", "left": "Left",
 
 
 class KeyAction(NamedTuple):
-    """One action. `word` is shown in the footer, `says` in the help."""
+    """One action. `label` is shown in the footer, `says` in the help."""
 
     name: str
     keys: tuple[str, ...]
-    word: str
+    label: str
     says: str
     where: tuple[str, ...]
     footer: int = 0
@@ -317,23 +317,23 @@ def bindings(screen: str) -> list[BindingType]:
     """
     from textual.binding import Binding  # noqa: PLC0415 - the CLI reads the table without loading textual
 
-    found: list[BindingType] = []
+    screen_bindings: list[BindingType] = []
     for act in key_actions(screen):
         action = act.name if "(" in act.name else f"command('{act.name}')"
         name = f"{screen}.{act.id}"
-        made = (
-            Binding(key, action, act.word, show=False, priority=act.priority, id=name)
+        action_bindings = (
+            Binding(key, action, act.label, show=False, priority=act.priority, id=name)
             for key in act.keys or (f"{NO_KEY_PREFIX}{act.id}",)
         )
-        found.extend(made)
-    return found
+        screen_bindings.extend(action_bindings)
+    return screen_bindings
 
 
 def action_help(act: KeyAction, screen: str, remap: Remap = NO_REMAP, plain: bool = False) -> str:
     """Help text of an action, with the remapped keys filled in."""
     if "{" not in act.says:
         return act.says
-    known = {one.name: key_label(one.keys[0], plain) for one in key_actions(screen, remap) if one.keys}
+    known = {action.name: key_label(action.keys[0], plain) for action in key_actions(screen, remap) if action.keys}
     return act.says.format_map(known)
 
 

@@ -54,12 +54,14 @@ def read_layers(shared: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Rema
     """A person's keys over the team's, and the faults of the person's lines. Keys that collide with the team's are
     dropped."""
     below, faulty = read_keys(shared)
-    wanted = {name: value for name, value in shared.items() if name not in {one.name for one in faulty}}
-    both, faults = read_keys({**wanted, **own})
-    mine = [fault for fault in faults if fault.name in own]
-    if len(mine) == len(faults):
-        return both, mine
-    return below, mine or [KeyFault(name, "collides with the team's keys; nothing of yours is used") for name in own]
+    valid_shared = {name: value for name, value in shared.items() if name not in {fault.name for fault in faulty}}
+    both, faults = read_keys({**valid_shared, **own})
+    own_faults = [fault for fault in faults if fault.name in own]
+    if len(own_faults) == len(faults):
+        return both, own_faults
+    return below, own_faults or [
+        KeyFault(name, "collides with the team's keys; nothing of yours is used") for name in own
+    ]
 
 
 @cache
@@ -105,12 +107,12 @@ def _key_fault(key: str, places: tuple[str, ...]) -> str:
     return ""
 
 
-def _modifier(word: str) -> str:
-    return (get_close_matches(word.lower(), MODIFIERS, n=1) or [word])[0]
+def _modifier(name: str) -> str:
+    return (get_close_matches(name.lower(), MODIFIERS, n=1) or [name])[0]
 
 
-def _named(word: str) -> str:
-    return word if len(word) == 1 else (get_close_matches(word.lower(), NAMED_KEYS, n=1) or [word])[0]
+def _named(key: str) -> str:
+    return key if len(key) == 1 else (get_close_matches(key.lower(), NAMED_KEYS, n=1) or [key])[0]
 
 
 def normalize_key(key: str) -> str:
@@ -154,9 +156,9 @@ def _collisions(given: Mapping[str, tuple[str, ...]]) -> Iterator[KeyFault]:
             names = [name for place, act in acts for name in (f"{place}.{act.id}", act.id) if name in given]
             if len(acts) > 1 and names and names[0] not in reported:
                 reported.add(names[0])
-                other = next(act for place, act in acts if names[0] not in (f"{place}.{act.id}", act.id))
+                holder = next(act for place, act in acts if names[0] not in (f"{place}.{act.id}", act.id))
                 yield KeyFault(
                     names[0],
-                    f'"{key}" is "{other.word}" on {title} already. Take another key, or move that one too: '
-                    f'{other.id} = "…".',
+                    f'"{key}" is "{holder.label}" on {title} already. Take another key, or move that one too: '
+                    f'{holder.id} = "…".',
                 )

@@ -120,7 +120,7 @@ def delete_view(name: str, path: Path | None = None) -> None:
 
 def _change(path: Path, name: str, fields: Mapping[str, Any] | None) -> None:
     text, before = _read_unchanged(path)
-    others = {top: value for top, value in before.items() if top != "views"}
+    other_settings = {top: value for top, value in before.items() if top != "views"}
     views = {key: value for key, value in before.get("views", {}).items() if key != name}
     views |= {name: dict(fields)} if fields is not None else {}
     after = _without(text, name)
@@ -131,7 +131,7 @@ def _change(path: Path, name: str, fields: Mapping[str, Any] | None) -> None:
         parsed = _parsed(after)
     except ValueError:
         parsed = {}
-    if {**parsed, "views": parsed.get("views", {})} != {**others, "views": views}:
+    if {**parsed, "views": parsed.get("views", {})} != {**other_settings, "views": views}:
         raise PreferencesNotSaved(f"{path}: [views.{name}] is written in a way that only you can change: edit it there")
     _write(path, after)
 
@@ -222,20 +222,20 @@ def effective_preferences(text: str, personal: PersonalPreferences) -> Effective
     ignored."""
     shared = _parse_shared(text)
     remap, faults = read_layers(shared.get("keys", {}), personal.keys)
-    told = tuple(f"{personal.place('keys', fault.name)}: keys.{fault.name}: {fault.problem}" for fault in faults)
-    views = (read_view(name, table)[0] for name, table in sorted(shared.get("views", {}).items()))
-    theirs = (view for view in views if view is not None and view.name not in personal.views)
-    mine = (personal.views[name] for name in sorted(personal.views))
+    fault_texts = tuple(f"{personal.place('keys', fault.name)}: keys.{fault.name}: {fault.problem}" for fault in faults)
+    parsed_views = (read_view(name, table)[0] for name, table in sorted(shared.get("views", {}).items()))
+    shared_views = (view for view in parsed_views if view is not None and view.name not in personal.views)
+    personal_views = (personal.views[name] for name in sorted(personal.views))
     signals = Signals(**{**read_signals(shared.get("signals", {}))[0], **personal.signals})
-    return EffectivePreferences(remap, (*mine, *theirs), personal.faults + told, signals)
+    return EffectivePreferences(remap, (*personal_views, *shared_views), personal.faults + fault_texts, signals)
 
 
 def _parse_shared(text: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(text) if text else {}
+        settings = json.loads(text) if text else {}
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 class UnknownView(Exception):

@@ -110,14 +110,14 @@ def rules(document: Table, reading: ConfigDocument) -> tuple[RuleSetting, ...]:
         if name not in list(DetectionRule):
             reading.fault(("rules", name), f'no rule "{name}". {suggestion(name, list(DetectionRule))}')
     settings = [_rule(rule, tables[rule.value], document, reading) for rule in DetectionRule if rule.value in tables]
-    return tuple(one for one in settings if one is not None)
+    return tuple(setting for setting in settings if setting is not None)
 
 
 def _rule(rule: DetectionRule, table: Any, document: Table, reading: ConfigDocument) -> RuleSetting | None:
     key, where = ("rules", rule.value), []
     if isinstance(table, dict) and "where" in table:
         where, table = table["where"], {name: value for name, value in table.items() if name != "where"}
-        if not isinstance(where, list) or not all(isinstance(one, dict) for one in where):
+        if not isinstance(where, list) or not all(isinstance(entry, dict) for entry in where):
             reading.fault((*key, "where"), f"is not a list of tables. Write [[rules.{rule}.where]] above its keys.")
             where = []
     settings = validate(SETTINGS_BY_RULE[rule], table, key, reading, also=("where",))

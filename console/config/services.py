@@ -88,5 +88,5 @@ def service_promise(
     )
 
 
-def _days(over: str) -> int:
-    return int(over.removesuffix("d"))
+def _days(period: str) -> int:
+    return int(period.removesuffix("d"))

@@ -79,8 +79,8 @@ def _not_allowed(node: Any, inside_loop: bool) -> Iterator[tuple[int, str]]:
         yield node.lineno, f'"{node.name}" is not a filter for templates; known: {", ".join(sorted(FILTERS))}'
     elif name == "For" and (inside_loop or node.recursive):
         yield node.lineno, "a loop within a loop is not for templates"
-    for each in node.iter_child_nodes():
-        yield from _not_allowed(each, inside_loop or name == "For")
+    for child in node.iter_child_nodes():
+        yield from _not_allowed(child, inside_loop or name == "For")
 
 
 def render(source: str, values: Mapping[str, Any]) -> str:

@@ -225,10 +225,10 @@ def _location(model: type[BaseModel], error: Any) -> FaultLocation:
     return fault_location(model, error["loc"], is_unknown=error["type"] == "extra_forbidden")
 
 
-def _is_reported_deeper(one: Any, place: FaultLocation, faults: list[tuple[Any, FaultLocation]]) -> bool:
+def _is_reported_deeper(error: Any, place: FaultLocation, faults: list[tuple[Any, FaultLocation]]) -> bool:
     """True for a list that is short only because its members were refused, and for union members that the value was not
     meant to be."""
-    if one["type"] != "too_short" and not place.has_choice:
+    if error["type"] != "too_short" and not place.has_choice:
         return False
     length = len(place.keys)
-    return any(len(other.keys) > length and other.keys[:length] == place.keys for _, other in faults)
+    return any(len(location.keys) > length and location.keys[:length] == place.keys for _, location in faults)

@@ -116,10 +116,10 @@ def backup_path(path: Path) -> Path:
     return next(backup for name in names if not (backup := path.with_name(name)).exists())
 
 
-def replace_with_backup(path: Path, kept: Path, text: str) -> None:
-    """Replaces a file atomically; the old one stays as `kept`. Raises FileExistsError if `kept` exists."""
+def replace_with_backup(path: Path, backup: Path, text: str) -> None:
+    """Replaces a file atomically; the old one stays as `backup`. Raises FileExistsError if `backup` exists."""
     with _temporary_file(path, text) as temporary:
-        os.link(path, kept)
+        os.link(path, backup)
         os.replace(temporary, path)
 
 

@@ -51,7 +51,7 @@ def crontabs(machine: Machine) -> Iterator[DetectedScheduler]:
     missing = missing_rights_text(probe)
     spread = Counter(job.run_as or "?" for job in inventory.jobs)
     note = "of " + ", ".join(f"{user} {number}" for user, number in spread.most_common(6))
-    note += "".join(f"; {one.where}: {one.reason}" for one in inventory.skipped[:MAX_JOBS_SHOWN])
+    note += "".join(f"; {skip.where}: {skip.reason}" for skip in inventory.skipped[:MAX_JOBS_SHOWN])
     ready = WatchReadiness.NEEDS if missing else WatchReadiness.NOW
     yield replace(scheduler, ready=ready, note=missing or note, jobs=len(inventory.jobs))
 
@@ -179,10 +179,10 @@ class _ServerLogin:
             pass
         if connection.execute(PG_CRON_QUERY).fetchone() is not None:
             return connection.info.dbname, ""
-        others = [str(name) for (name,) in connection.execute(ENTER)]
-        if database := next(filter(self._has_it, others), ""):
+        names = [str(name) for (name,) in connection.execute(ENTER)]
+        if database := next(filter(self._has_it, names), ""):
             return database, ""
-        searched = ", ".join([connection.info.dbname, *others])
+        searched = ", ".join([connection.info.dbname, *names])
         return "", (
             f"the server has pg_cron, in none of the databases that {self._user} may enter ({searched}). "
             f"Fix: GRANT CONNECT on the one that SHOW cron.database_name names to a superuser"

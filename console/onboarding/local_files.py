@@ -45,8 +45,8 @@ def sections_of(path: Path) -> tuple[ConfigParser, str]:
 
 
 def name_list(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
-    return ", ".join(names[:MAX_NAMES_SHOWN]) + more
+    suffix = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+    return ", ".join(names[:MAX_NAMES_SHOWN]) + suffix
 
 
 def airflow(machine: Machine) -> Iterator[DetectedScheduler]:
@@ -114,8 +114,8 @@ def _profile(machine: Machine, kind: str, profile: str, region: str, where: str)
     settings["timezone"] = machine.zone
     if not known:
         note = f"its region is not known: set region in {where}, or AWS_REGION. {note}"
-    who = f"profile {profile}" if profile else "keys of the environment"
-    full, name = f"{title}, {who}, {region or 'no region'}", system_name(f"{key}-{label}")
+    credentials = f"profile {profile}" if profile else "keys of the environment"
+    full, name = f"{title}, {credentials}, {region or 'no region'}", system_name(f"{key}-{label}")
     ready = WatchReadiness.ON_CONSENT if known else WatchReadiness.NEEDS
     return DetectedScheduler(f"{key}:{label}", full, where, ready, note, None, name, kind, settings)
 
@@ -297,10 +297,10 @@ def github(machine: Machine) -> Iterator[DetectedScheduler]:
     if not token:
         return
     repositories = _repositories(machine)
-    more = len(repositories) - MAX_REPOSITORIES
+    omitted = len(repositories) - MAX_REPOSITORIES
     note = f"workflows of {name_list(repositories)}, with the rights of this login"
     note += "; fewer rights: headway connector grants github_actions"
-    note += f"; {more} more were cloned here" * (more > 0)
+    note += f"; {omitted} more were cloned here" * (omitted > 0)
     ready = WatchReadiness.ON_CONSENT
     if not repositories:
         ready = WatchReadiness.NEEDS

@@ -47,7 +47,7 @@ def proposed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *words:
             raise EOFError from None
 
     monkeypatch.setattr("builtins.input", typed)
-    propose_service(str(store), path, SYSTEMS, "UTC", asks=True)
+    propose_service(str(store), path, SYSTEMS, "UTC", is_interactive=True)
     return path.read_text(), list(load_config(path).services)
 
 

@@ -112,7 +112,7 @@ def test_a_config_whose_replacement_is_declined_is_reported_as_unchanged(
     put(path, "# mine\n")
     monkeypatch.setattr(onboarding, "confirm", lambda _: False)
     with pytest.raises(CommandError, match=f"{path} was not changed; nothing was written$"):
-        onboarding._refuse_overwrite(path, Namespace(config=str(path), print=False), asks=True)
+        onboarding._refuse_overwrite(path, Namespace(config=str(path), print=False), is_interactive=True)
 
 
 def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:

@@ -42,7 +42,7 @@ def _is_everywhere(action: key_table.KeyAction) -> bool:
 
 
 def _action_cells(action: key_table.KeyAction) -> str:
-    keys = " ".join(f"`{key_table.key_label(key)}`" for key in action.keys) or f"`:` {action.word}"
+    keys = " ".join(f"`{key_table.key_label(key)}`" for key in action.keys) or f"`:` {action.label}"
     return f"{keys} | {key_table.action_help(action, action.where[0])} | `{action.id}`"
 
 

@@ -292,8 +292,8 @@ def _explaining(
     return None
 
 
-def _is_tied(left: AlertSubject, right: AlertSubject, knots: Mapping[object, int]) -> bool:
-    return id(left) in knots and knots[id(left)] == knots.get(id(right))
+def _is_tied(first: AlertSubject, second: AlertSubject, knots: Mapping[object, int]) -> bool:
+    return id(first) in knots and knots[id(first)] == knots.get(id(second))
 
 
 def _age(subject: AlertSubject) -> tuple[bool, int, datetime, str]:

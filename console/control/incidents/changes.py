@@ -22,7 +22,7 @@ MOST = 5
 """Lines that an alert shows."""
 MOST_ROOTS = 20
 """Runs of a shared root that are compared."""
-WORDS = 160
+MAX_LINE_LENGTH = 160
 NOTICED = 30.0
 """Seconds by which a duration has to differ."""
 VOLUME = 2.0
@@ -46,8 +46,8 @@ def changes_by_run(
     compared = [(jobs[job_id], pasts[run_id]) for run_id, job_id in roots[:MOST_ROOTS] if run_id in pasts]
     known = [(job, past, past.good_at) for job, past in compared if past.good_at is not None]
     if not known:
-        of_whom = "it" if len(roots) == 1 else "any of them"
-        return (f"{NO_GOOD_RUN} {of_whom} is known: there is nothing to compare with",) if compared else ()
+        run_text = "it" if len(roots) == 1 else "any of them"
+        return (f"{NO_GOOD_RUN} {run_text} is known: there is nothing to compare with",) if compared else ()
     changes = [(clean_line(job.name), tuple(_all(past, zone))) for job, past, _ in known]
     lines = changes[0][1] if len(roots) == 1 else _in_common(changes)
     subject, green = "it was" if len(roots) == 1 else "they were", dated_time(max(at for _, _, at in known), zone)
@@ -61,29 +61,32 @@ def _in_common(changes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
             jobs.setdefault(line, []).append(job)
     ordered = sorted(jobs.items(), key=lambda item: -len(item[1]))
     return [
-        clean_line(f"{line} ({len(names)} of {len(changes)} jobs)" if len(names) > 1 else f"{names[0]}: {line}", WORDS)
+        clean_line(
+            f"{line} ({len(names)} of {len(changes)} jobs)" if len(names) > 1 else f"{names[0]}: {line}",
+            MAX_LINE_LENGTH,
+        )
         for line, names in ordered
     ]
 
 
 def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
     for at, what, text in past.drift:
-        yield clean_line(f"{what} changed, seen {dated_time(at, zone)}: {text}", WORDS)
+        yield clean_line(f"{what} changed, seen {dated_time(at, zone)}: {text}", MAX_LINE_LENGTH)
     for at, by, expression in past.accepted:
-        yield clean_line(f"schedule accepted by {by or 'config'} {dated_time(at, zone)}: {expression}", WORDS)
+        yield clean_line(f"schedule accepted by {by or 'config'} {dated_time(at, zone)}: {expression}", MAX_LINE_LENGTH)
     for name in _VERSIONS:
         now, before = past.context.get(name), past.good_context.get(name)
         if now != before and now is not None and before is not None:
-            yield clean_line("{} is {}; it was {}".format(name.replace("_", " "), now, before), WORDS)
+            yield clean_line("{} is {}; it was {}".format(name.replace("_", " "), now, before), MAX_LINE_LENGTH)
     if past.booted_at is not None and past.good_at is not None and past.booted_at > past.good_at:
-        yield clean_line(f"host {past.target} was restarted {dated_time(past.booted_at, zone)}", WORDS)
+        yield clean_line(f"host {past.target} was restarted {dated_time(past.booted_at, zone)}", MAX_LINE_LENGTH)
     given, earlier = _flat(past.context), _flat(past.good_context if past.context else {})
     for key in sorted(given.keys() | earlier.keys()):
         if _same(given.get(key, ""), earlier.get(key, "")):
             continue
         shown = f"is {given[key]}" if key in given else "is not given"
         was = f"it was {earlier[key]}" if key in earlier else "it was not given"
-        yield clean_line(f"{key} {shown}; {was}", WORDS)
+        yield clean_line(f"{key} {shown}; {was}", MAX_LINE_LENGTH)
     for unit in _VOLUMES:
         now, before = past.context.get(unit), past.good_context.get(unit)
         if not isinstance(now, int | float) or not isinstance(before, int | float) or isinstance(now, bool):
@@ -92,9 +95,9 @@ def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
             yield f"{unit.replace('_', ' ')}: {now:,} instead of {before:,}"
     moved = level_shift(reversed(past.durations))
     if moved is not None and abs(moved.since - moved.before) >= NOTICED:
-        how, over = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
+        change, period = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
         since, usual = format_duration(moved.since), format_duration(moved.before)
-        yield f"its good runs take {how} of late: median {since} {over}, {usual} before"
+        yield f"its good runs take {change} of late: median {since} {period}, {usual} before"
 
 
 def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:
@@ -102,7 +105,7 @@ def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:
     for name, value in context.items():
         if not path and name in (*_VERSIONS, *_VOLUMES, *_ITS_OWN):
             continue
-        if isinstance(value, Mapping) and len(path) < WORDS:
+        if isinstance(value, Mapping) and len(path) < MAX_LINE_LENGTH:
             flat |= _flat(value, f"{path}{name}.")
         else:
             flat[f"{path}{name}"] = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)

@@ -32,12 +32,12 @@ from console.domain.service import UNMET_PROMISE
 
 
 def causes_from_findings(
-    index: EstateIndex, groups: Sequence[RootCause], found: Sequence[Finding] | None = None
+    index: EstateIndex, groups: Sequence[RootCause], known_findings: Sequence[Finding] | None = None
 ) -> list[RootCause]:
-    """The groups, and after them one for each job with a finding to notify of; upstreams first. `found`: the current
-    findings, if known."""
-    holds = current_findings(index).findings if found is None else found
-    alerts = _alerts(index, holds)
+    """The groups, and after them one for each job with a finding to notify of; upstreams first. `known_findings`: the
+    current findings, if known."""
+    findings = current_findings(index).findings if known_findings is None else known_findings
+    alerts = _alerts(index, findings)
     jobs = {run.job_id for group in groups for run in group.red}
     jobs |= {group.root.job_id for group in groups if group.root is not None}
     broken = {index.graph.unit(job) for job in jobs}
@@ -227,7 +227,9 @@ class _ClosedIncidents:
     def parent_of(self, group: RootCause) -> int | None:
         """The incident that closed last of those that affected this run."""
         incidents = [incident for incident in self._left if group.root is not None and self._is_soon(incident, group)]
-        incidents = [each for each in incidents if group.root and group.root.id in (each.affected_run_ids or ())]
+        incidents = [
+            incident for incident in incidents if group.root and group.root.id in (incident.affected_run_ids or ())
+        ]
         return incidents[-1].id if incidents else None
 
     def _is_soon(self, incident: IncidentFacts, group: RootCause) -> bool:
@@ -370,7 +372,9 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
 
 def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target_id: int) -> list[RunFacts]:
     """Red runs of the target since the incident began that no incident has had, and that a later run superseded."""
-    known = frozenset[int]().union(*(_known_run_ids(each) for each in (*index.estate.incidents, *index.estate.closed)))
+    known = frozenset[int]().union(
+        *(_known_run_ids(facts) for facts in (*index.estate.incidents, *index.estate.closed))
+    )
     return [
         run
         for run in runs_on_target(index, target_id)

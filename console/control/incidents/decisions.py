@@ -275,7 +275,7 @@ def _failures(
         known = failures.setdefault(name, [failure])
         if known[-1].error == FailureError(None, ""):  # it is reported later than the failure
             known[-1] = failure
-        elif len(known) <= MOST_ERRORS and all(failure.differs_from(each) for each in known):
+        elif len(known) <= MOST_ERRORS and all(failure.differs_from(known_error) for known_error in known):
             if len(known) < MOST_ERRORS:
                 after_success = failure.succeeded_at > known[-1].succeeded_at
                 errors[name] = JobErrors(name, len(known) + 1, after_success)
@@ -315,7 +315,9 @@ def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: 
     now = parse_last_notification(decision.fingerprint)
     is_changed = decision.title != incident.title and now.root == before.root and not match.group.rule
     texts = [f"cause is now: {decision.title}"] if is_changed else []
-    counts, counts_before = (Counter(failure.job for failure in each.failures) for each in (now, before))
+    counts, counts_before = (
+        Counter(failure.job for failure in notification.failures) for notification in (now, before)
+    )
     jobs = [job for job, count in counts.items() if count > MOST_ERRORS >= counts_before[job]]
     texts += [f"not notified of further errors of {job}: {MOST_ERRORS} different ones were notified" for job in jobs]
     return "; ".join(texts)
@@ -347,9 +349,9 @@ def list_names(names: Iterable[str]) -> str:
 
 
 def _in_order(
-    told: Iterable[ServiceDayKey], verdicts: Mapping[ServiceDayKey, ServiceDayVerdict]
+    days: Iterable[ServiceDayKey], verdicts: Mapping[ServiceDayKey, ServiceDayVerdict]
 ) -> list[ServiceDayKey]:
-    return sorted((day for day in told if day in verdicts), key=lambda day: (verdicts[day].deadline, day))
+    return sorted((day for day in days if day in verdicts), key=lambda day: (verdicts[day].deadline, day))
 
 
 def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> AffectedServiceVerdict:

@@ -198,7 +198,7 @@ def failed_tasks(index: EstateIndex, run: RunFacts) -> list[JobFacts]:
     """Red tasks of a DAG run: those that failed before those that were blocked, by id."""
     tasks = []
     for task in index.tasks_of(run.job_id):
-        states = [each.state for each in index.runs.get(task.id, ()) if each.period_key == run.period_key]
+        states = [task_run.state for task_run in index.runs.get(task.id, ()) if task_run.period_key == run.period_key]
         red = [state for state in states if state.is_red]
         if red:
             tasks.append((all(state is RunState.BLOCKED for state in red), task.id, task))

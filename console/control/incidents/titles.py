@@ -96,8 +96,8 @@ def superseded_lines(index: EstateIndex, match: IncidentMatch, zone: str) -> tup
         why, at = _why(index, run), zoned_time(red_since(run), zone, index.now)
         what = f"{index.name(run.job_id)} {_FAILED[run.state]} at {at}{f': {why}' if why else ''}"
         lines.append(f"not notified: {what}; a later run succeeded before its target was reachable again")
-    more = len(match.superseded) - MOST_SUPERSEDED
-    return (*lines, *([f"not notified: {more} more superseded failures"] if more > 0 else []))
+    omitted = len(match.superseded) - MOST_SUPERSEDED
+    return (*lines, *([f"not notified: {omitted} more superseded failures"] if omitted > 0 else []))
 
 
 def _green_upstream(index: EstateIndex, match: IncidentMatch, zone: str) -> str:

@@ -55,16 +55,16 @@ def with_unmet_promises(
     }
     lost = [day for day in days if day.ends and _is_lost(index, day, _end_of(day) in notified)]
     if lost:
-        others = [match for match in matches if not _is_own(match)]
-        still_broken = (run for match in others if not match.close_reason for run in match.broken())
+        other_matches = [match for match in matches if not _is_own(match)]
+        still_broken = (run for match in other_matches if not match.close_reason for run in match.broken())
         broken = {(run.job_id, run.business_date) for run in still_broken}
         lost = [day for day in lost if _end_of(day) not in broken]
-        causes = [match for match in others if any(match.group is group for group in groups)]
+        causes = [match for match in other_matches if any(match.group is group for group in groups)]
         explained = _explain(index, causes, lost, notified)
         lost = [day for day in lost if _end_of(day) not in explained]
-        awaited, abandoned = _made_late(index, others, lost)
+        awaited, abandoned = _made_late(index, other_matches, lost)
         lost = [day for day in lost if not any(day in days_awaited for days_awaited in awaited.values())]
-        alone = {*_unexplained(index, others, lost), *abandoned}
+        alone = {*_unexplained(index, other_matches, lost), *abandoned}
         lost = [day for day in lost if _end_of(day) in notified or day.key in alone]
         matches = match_incidents(index, [*groups, *_causes(index, lost, abandoned)])
         for match in matches:
@@ -75,15 +75,15 @@ def with_unmet_promises(
 
 
 def _made_late(
-    index: EstateIndex, others: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
+    index: EstateIndex, matches: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
 ) -> tuple[dict[int, list[ServiceForecast]], dict[ServiceDayKey, int]]:
     """Days past their deadline that no open cause affects, by the resolved incident that notified of them: those with
     work running or awaited; and the incident of each other one."""
     awaited: dict[int, list[ServiceForecast]] = {}
     abandoned: dict[ServiceDayKey, int] = {}
     late = [day for day in lost if index.now > day.deadline]
-    affected = {name for match in others if late for name in affected_days(index, match, late)}
-    for match in others if late else ():
+    affected = {name for match in matches if late for name in affected_days(index, match, late)}
+    for match in matches if late else ():
         before = last_notification_of(match)
         if match.incident is None or before is None or not match.close_reason:
             continue
@@ -178,13 +178,16 @@ def _is_own(match: IncidentMatch) -> bool:
 
 
 def _unexplained(
-    index: EstateIndex, others: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
+    index: EstateIndex, matches: Sequence[IncidentMatch], lost: Sequence[ServiceForecast]
 ) -> Iterator[ServiceDayKey]:
     """Days that none of these matches affects, or affected so lately that it is not news."""
-    affected = {name for match in others for name in affected_days(index, match, lost)}
+    affected = {name for match in matches for name in affected_days(index, match, lost)}
     closed = index.estate.closed
-    ended = [IncidentMatch(each, RootCause(each.business_date, each.failed_since, None, None)) for each in closed]
-    notified = [(match, before.services) for match in [*others, *ended] if (before := last_notification_of(match))]
+    ended = [
+        IncidentMatch(incident, RootCause(incident.business_date, incident.failed_since, None, None))
+        for incident in closed
+    ]
+    notified = [(match, before.services) for match in [*matches, *ended] if (before := last_notification_of(match))]
     for day in lost:
         known = (_is_known(index, day, match) for match, services in notified if day.key in services)
         if day.key not in affected and not any(known):

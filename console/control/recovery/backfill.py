@@ -21,7 +21,7 @@ from console.timing.zones import business_window, zone_of
 
 MAX_PERIODS = 31
 """Default limit of the steps of a backfill."""
-_EACH = 3
+_MAX_LISTED = 3
 """Periods left out for one reason that are named one by one."""
 _UNKNOWN = "is not known"
 
@@ -59,7 +59,8 @@ def propose_backfill(
     steps: list[DraftStep] = []
     reasons: dict[str, list[tuple[str, int | None]]] = {}
     for key in sorted(
-        {*known, *periods}, key=lambda one: ((run_time(known[one]) if one in known else periods[one]), one)
+        {*known, *periods},
+        key=lambda period: ((run_time(known[period]) if period in known else periods[period]), period),
     ):
         at = periods.get(key)
         run = known.get(key) or stored.get(at or key)
@@ -70,7 +71,7 @@ def propose_backfill(
             steps.append(_period_step(index, job, key, run, at, len(steps) + 1, can_act))
     unknown = reasons.pop(_UNKNOWN, [])
     title = f"backfill {clean_line(job.name)}" + (f": {len(steps)} period{'s' * (len(steps) > 1)}" if steps else "")
-    left_out = [line for reason, left in reasons.items() for line in _left(clean_line(job.name), reason, left)]
+    left_out = [line for reason, skipped in reasons.items() for line in _left(clean_line(job.name), reason, skipped)]
     notes = _notes(job, steps, unknown, since, can_act)
     if not steps and not left_out and not notes:
         notes = (_why_none(job),)
@@ -94,10 +95,10 @@ def _reason(
     return ""
 
 
-def _left(job: str, reason: str, left: Sequence[tuple[str, int | None]]) -> list[LeftOutRun]:
-    if len(left) > _EACH:
-        return [LeftOutRun(job, None, f"{left[0][0]} to {left[-1][0]}, {len(left)} periods: each {reason}")]
-    return [LeftOutRun(job, run_id, f"{key} {reason}") for key, run_id in left]
+def _left(job: str, reason: str, periods: Sequence[tuple[str, int | None]]) -> list[LeftOutRun]:
+    if len(periods) > _MAX_LISTED:
+        return [LeftOutRun(job, None, f"{periods[0][0]} to {periods[-1][0]}, {len(periods)} periods: each {reason}")]
+    return [LeftOutRun(job, run_id, f"{key} {reason}") for key, run_id in periods]
 
 
 def _notes(

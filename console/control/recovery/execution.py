@@ -32,9 +32,9 @@ from console.domain.plan import (
 )
 
 ENDED_BADLY = ("refused", "failed")
-_STANDS = (HoldState.HELD, HoldState.FOUND)
+_HOLDING = (HoldState.HELD, HoldState.FOUND)
 _MOVES = (HoldState.PLACING, HoldState.RELEASING)
-_LEFT = ("sending", "sent", "unknown", "verified")
+_MAY_BE_SENT = ("sending", "sent", "unknown", "verified")
 """States of an action that has left, or may have."""
 
 
@@ -83,7 +83,7 @@ def release_move(plan: PlanProgress, step: StepProgress) -> PlanMove | None:
     hold = _other_of(plan, step, Verb.HOLD)
     if hold is None or hold.action_key is None or hold.action_state == "refused":
         return EndStep(step, "verified", _theirs(step, hold) or "nothing was held: nothing was sent")
-    if hold.hold_state in _STANDS:
+    if hold.hold_state in _HOLDING:
         return RequestStep(step)
     if hold.hold_state and hold.hold_state not in _MOVES:
         return EndStep(step, "verified", _theirs(step, hold) or "it was released already: nothing was sent")
@@ -98,22 +98,24 @@ def _theirs(step: StepProgress, hold: StepProgress | None) -> str:
 
 
 def _other_of(plan: PlanProgress, step: StepProgress, verb: str) -> StepProgress | None:
-    return next((one for one in plan.steps if one.verb == verb and one.job_id == step.job_id), None)
+    return next(
+        (candidate for candidate in plan.steps if candidate.verb == verb and candidate.job_id == step.job_id), None
+    )
 
 
 def jobs_left_held(plan: PlanProgress) -> list[str]:
     """Jobs that an unfinished plan leaves held, or is about to hold."""
     releases = [step for step in plan.steps if step.verb == Verb.RELEASE]
-    let_go = {release.job_id for release in releases if release.state in ENDED_STEP_STATES}
+    released = {release.job_id for release in releases if release.state in ENDED_STEP_STATES}
     refused = {release.job_id for release in releases if release.action_state in ENDED_BADLY}
-    stand = (
+    held_steps = (
         step
         for step in plan.steps
-        if step.hold_state in _STANDS
+        if step.hold_state in _HOLDING
         or (step.hold_state == HoldState.RELEASING and step.job_id in refused)
-        or (step.verb == Verb.HOLD and step.hold_state in ("", HoldState.PLACING) and step.action_state in _LEFT)
+        or (step.verb == Verb.HOLD and step.hold_state in ("", HoldState.PLACING) and step.action_state in _MAY_BE_SENT)
     )
-    return [one.job for one in stand if one.job_id not in let_go]
+    return [step.job for step in held_steps if step.job_id not in released]
 
 
 def left_held_text(plan: PlanProgress) -> str:
@@ -135,13 +137,13 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
     states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
     if plan.state == "aborted":
         held = jobs_left_held(plan)
-        lets_go = "; it stays held until its hold ends: headway hold release {0} releases it"
-        given_up = [
-            EndStep(step, "given_up", f"the plan was aborted{lets_go.format(step.job) if step.job in held else ''}")
+        hold_hint = "; it stays held until its hold ends: headway hold release {0} releases it"
+        abandoned = [
+            EndStep(step, "given_up", f"the plan was aborted{hold_hint.format(step.job) if step.job in held else ''}")
             for step in plan.steps
             if step.state == "planned"
         ]
-        return [*ends, *given_up]
+        return [*ends, *abandoned]
     if plan.state == "paused" and all(state in ENDED_STEP_STATES for state in states.values()):
         return [*ends, *_finish(plan, states)]  # nothing is left that it could go on with
     if plan.state != "running":
@@ -153,7 +155,7 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
     runs = [step for step in plan.steps if step.verb not in HOLD_VERBS]
     busy = Counter(step.system for step in runs if states[step.place] == "asked")
     for step in sorted(plan.steps, key=lambda step: step.place):
-        if states[step.place] != "planned" or any(states.get(each) not in ENDED_STEP_STATES for each in step.after):
+        if states[step.place] != "planned" or any(states.get(place) not in ENDED_STEP_STATES for place in step.after):
             continue
         move = _move(plan, step, now, busy[step.system], states)
         if isinstance(move, RequestStep) and step in runs:
@@ -206,11 +208,11 @@ def _move(
         return None
     starters = _starters(plan, step)
     if (step.wait_s or starters) and step.due is None:
-        asked = timedelta(seconds=step.wait_s)
+        delay = timedelta(seconds=step.wait_s)
         if not bool(starters):
-            return BeginWait(step, now + asked)
+            return BeginWait(step, now + delay)
         patience = max(PATIENCE, timedelta(seconds=2 * step.poll_every_s))
-        return BeginWait(step, now + max(asked, patience), "looks first whether its own scheduler starts it now")
+        return BeginWait(step, now + max(delay, patience), "looks first whether its own scheduler starts it now")
     if starters and (own := _own_start(plan, step, starters)) is not None:
         state = RunState(own.state)
         if state is RunState.SUCCEEDED:
@@ -231,8 +233,15 @@ def _runs_already(plan: PlanProgress, step: StepProgress) -> bool:
     run = step.run
     if run is None or run.started is None or run.ended is not None or RunState(run.state) not in _GOES_ON:
         return False
-    above = [one.run for one in plan.steps if one.place in step.after]
-    since = max((one.ended for one in above if one is not None and one.ended is not None), default=plan.requested)
+    upstream_runs = [candidate.run for candidate in plan.steps if candidate.place in step.after]
+    since = max(
+        (
+            upstream_run.ended
+            for upstream_run in upstream_runs
+            if upstream_run is not None and upstream_run.ended is not None
+        ),
+        default=plan.requested,
+    )
     return step.verb in _RUNS and run.started + CLOCK_SKEW >= since and step.found not in _GOES_ON
 
 
@@ -246,15 +255,15 @@ def _starters(plan: PlanProgress, step: StepProgress) -> list[StepProgress]:
     """The steps before it that ran, and whose success its own scheduler takes as the sign to start it."""
     if not step.started_by:
         return []
-    steps = {one.place: one for one in plan.steps}
+    steps = {candidate.place: candidate for candidate in plan.steps}
     above: set[int] = set()
-    todo = list(step.after)
-    while todo:
-        place = todo.pop()
+    pending = list(step.after)
+    while pending:
+        place = pending.pop()
         if place in steps and place not in above:
             above.add(place)
-            todo += steps[place].after
-    return [steps[each] for each in sorted(above & {*step.started_by}) if steps[each].verb in _RUNS]
+            pending += steps[place].after
+    return [steps[place] for place in sorted(above & {*step.started_by}) if steps[place].verb in _RUNS]
 
 
 def _own_start(plan: PlanProgress, step: StepProgress, starters: list[StepProgress]) -> StepRun | None:
@@ -282,8 +291,11 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
     if state is not RunState.SUCCEEDED or run.stale:
         return ""
     began = (run.started or run.ended) + CLOCK_SKEW
-    above = (other.run for other in plan.steps if other.place in step.after)
-    read_before = any(other is not None and other.ended is not None and began < other.ended for other in above)
+    upstream_runs = (candidate.run for candidate in plan.steps if candidate.place in step.after)
+    read_before = any(
+        upstream_run is not None and upstream_run.ended is not None and began < upstream_run.ended
+        for upstream_run in upstream_runs
+    )
     return "" if read_before else f"good by other means: {state} ({run.evidence})"
 
 
@@ -292,5 +304,5 @@ def _stopped(plan: PlanProgress, red: list[EndStep], states: Mapping[int, str]) 
     further = f"{held}; to go on: headway plan resume {plan.id} (requests failed steps again), or plan abort"
     if red:
         return f"step {red[0].step.place}, {red[0].step.job}: {red[0].text.rstrip('.')}{further}"
-    step = next(one for one in plan.steps if states[one.place] == "failed")
+    step = next(step for step in plan.steps if states[step.place] == "failed")
     return f"step {step.place}, {step.job}, failed{further}"

@@ -49,7 +49,7 @@ def clock_collisions(
     index: EstateIndex, days: AffectedDays, starting: Collection[RunKey], can_act: CanAct
 ) -> ClockCollisions:
     """Of the runs that start by themselves; of a job with several, the first alone is held."""
-    found = ClockCollisions({}, {}, {})
+    collisions = ClockCollisions({}, {}, {})
     for day, _ in days.values():
         ends = _ends(index, day)
         for node in day.unfinished():
@@ -58,13 +58,13 @@ def clock_collisions(
                 continue
             last, opened_by = _good_at(index, day, node, ends)
             if last + SPARE > node.due and _can_be_held(index, job, node.due, can_act):
-                found.to_hold[key] = node.due
+                collisions.to_hold[key] = node.due
                 if opened_by is not None:
-                    found.suffices[key] = opened_by
+                    collisions.suffices[key] = opened_by
             elif last > node.due and node.run is not None and node.run.id and job.rerun is not Safety.NEVER:
-                found.to_repeat[key] = node.due
-    first = {key[0]: key for key in sorted(found.to_hold, key=found.to_hold.__getitem__, reverse=True)}
-    return replace(found, to_hold={key: due for key, due in found.to_hold.items() if first[key[0]] == key})
+                collisions.to_repeat[key] = node.due
+    first = {key[0]: key for key in sorted(collisions.to_hold, key=collisions.to_hold.__getitem__, reverse=True)}
+    return replace(collisions, to_hold={key: due for key, due in collisions.to_hold.items() if first[key[0]] == key})
 
 
 def _good_at(
@@ -81,8 +81,8 @@ def _good_at(
         first = sorted(awaited, key=lambda unit: (ends[unit], unit))[
             : max(gate.need - len(gate.reads) + len(awaited), 0)
         ]
-        last = max([last, *(ends[each] for each in first)])
-        opened_by |= {*first, *(above for each in first for above in index.graph.ancestors(each))}
+        last = max([last, *(ends[unit] for unit in first)])
+        opened_by |= {*first, *(above for unit in first for above in index.graph.ancestors(unit))}
     return last, frozenset(opened_by)
 
 
@@ -154,10 +154,12 @@ def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockColli
 
 def _nearest_of(steps: Sequence[DraftStep], step: DraftStep, jobs: Collection[int]) -> list[int]:
     above: dict[int, frozenset[int]] = {}
-    for one in steps:
-        above[one.place] = frozenset(one.after).union(*(above[each] for each in one.after))
-    mine = {one.place for one in steps if one.place in above[step.place] and one.job_id in jobs}
-    return sorted(mine.difference(*(above[each] for each in mine)))
+    for candidate in steps:
+        above[candidate.place] = frozenset(candidate.after).union(*(above[place] for place in candidate.after))
+    places = {
+        candidate.place for candidate in steps if candidate.place in above[step.place] and candidate.job_id in jobs
+    }
+    return sorted(places.difference(*(above[place] for place in places)))
 
 
 def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:

@@ -67,14 +67,14 @@ def with_native_starts(
     """The steps with the next start of each by its own clock, of the same business date, once what it reads was run
     again by its own clock too. `runs`: that they are of, in their order."""
     ends: dict[int, float | None] = {}
-    told = []
+    timed_steps = []
     for step, run in zip(steps, runs, strict=True):
         above = [ends[place] for place in step.after]
-        start = _again(index, step, run, [each for each in above if each is not None]) if None not in above else None
+        start = _again(index, step, run, [end for end in above if end is not None]) if None not in above else None
         takes = step.expected_s
         ends[step.place] = None if start is None or takes is None else start + takes
-        told.append(step if step.verb == WAIT else replace(step, again_s=start))
-    return tuple(told)
+        timed_steps.append(step if step.verb == WAIT else replace(step, again_s=start))
+    return tuple(timed_steps)
 
 
 def _again(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[float]) -> float | None:
@@ -88,8 +88,8 @@ def _again(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[f
     if at is None or run.business_date != business_date_of(at, None, job.zone, job.cutoff):
         return None
     counts = is_start_expected(index.estate.declared.calendar(job.calendar), at, run.business_date)
-    kept = held_start_reason(index.estate, job.id, at, index.now)
-    return (at - index.now).total_seconds() if counts and not kept else None
+    hold_reason = held_start_reason(index.estate, job.id, at, index.now)
+    return (at - index.now).total_seconds() if counts and not hold_reason else None
 
 
 SimulatePlan = Callable[[Callable[[NightPoint], NightPoint]], SimulateDays]
@@ -105,17 +105,17 @@ def with_finishes(
     """`days`: those that the plan is for; `near`: they and all that is foreseen together with them."""
     sending = [step for step in draft.steps if step.verb not in (WAIT, *HOLD_VERBS)]
     skipped = [step for step in sending if set(_DONE) & set(step.alternatives)][:MAX_SIMULATED_STEPS]
-    found: list[PlannedFinish] = []
+    finishes: list[PlannedFinish] = []
     for step in [None, *skipped] if days else ():
         # A plan that only waits changes nothing: each day is done as it is foreseen.
         as_it_is = [day for day, _ in days.values()]
         foreseen = otherwise(_planned(index, draft, sending, step))(index, near) if sending else as_it_is
-        found += [
+        finishes += [
             PlannedFinish(day.service.name, day.business_date.isoformat(), step.place if step else 0, day.odds.late,
                        instant_key(round_up_to_minute(day.odds.by)))
             for day in foreseen if day.key in days and day.odds is not None
         ]  # fmt: skip
-    return replace(draft, finishes=tuple(found))
+    return replace(draft, finishes=tuple(finishes))
 
 
 def _planned(index: EstateIndex, draft: PlanDraft, sending: Sequence[DraftStep], done: DraftStep | None) -> PlanOutcome:
@@ -172,10 +172,10 @@ def _draft(
     todo, saves = broken_runs(index, match, days)
     scopes, starting = needed_runs(index, days, todo, saves) if days else (todo, {})
     scopes = todo if everything else scopes
-    runs = {key: one.run for key, one in todo.items()}
+    runs = {key: scope.run for key, scope in todo.items()}
     instead = representative_runs(index, runs.values(), can_act)
     scopes = {
-        run_key(instead[key]): replace(todo[run_key(instead[key])], saves=one.saves) for key, one in scopes.items()
+        run_key(instead[key]): replace(todo[run_key(instead[key])], saves=scope.saves) for key, scope in scopes.items()
     }
     clash = clock_collisions(index, days, starting.keys(), can_act)
     scopes |= {key: _after_its_start(index, starting.pop(key), due) for key, due in clash.to_repeat.items()}
@@ -187,17 +187,17 @@ def _draft(
         if key in held
         or includes_any(read.values(), index.graph.descendants(scope.run.job_id), scope.run.business_date)
     }
-    left_out = [(one.run, one.why) for key, one in starting.items() if key not in between]
+    left_out = [(scope.run, scope.why) for key, scope in starting.items() if key not in between]
     left_out += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - scopes]
     left_out += [(run, "it is good again") for run in match.broken() if index.is_green(run)]
     scopes, blocked = without_blocked(index, scopes)
     steps = reassess_steps(with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash))
-    out = [*(left_out_run(index, run, why) for run, why in left_out), *blocked]
-    taken = {step.job for step in steps}
-    once = tuple({edge.job: edge for edge in reversed(out) if edge.job not in taken}.values())[::-1]
-    left = (*once, *superseded_notes(index, runs, instead, scopes))
+    skipped = [*(left_out_run(index, run, why) for run, why in left_out), *blocked]
+    planned_jobs = {step.job for step in steps}
+    unique = tuple({edge.job: edge for edge in reversed(skipped) if edge.job not in planned_jobs}.values())[::-1]
+    left_out_runs = (*unique, *superseded_notes(index, runs, instead, scopes))
     title, notes = f"repair {cause_name(index, match)}", saving_notes(index, match, days)
-    return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, left, notes)
+    return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, left_out_runs, notes)
 
 
 def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> AffectedDays:
@@ -209,14 +209,14 @@ def propose_bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: dateti
     """The same verb for each of these runs, upstreams before their downstreams; runs out of view are left out."""
     estate = without_own_pauses(estate)
     index = index_with_expected(estate, now)
-    found = {number: index.run_by_id(number) for number in dict.fromkeys(run_ids)}
-    runs = [run for run in found.values() if run is not None]
+    runs_by_id = {number: index.run_by_id(number) for number in dict.fromkeys(run_ids)}
+    runs = [run for run in runs_by_id.values() if run is not None]
     good = [run for run in runs if verb in _MARKS and _is_good(index, run)]
     scopes = [PlanScope(run, f"marked; it is {run.state}") for run in runs if run not in good]
-    gone = [LeftOutRun(f"run {number}", number, "out of view") for number, run in found.items() if run is None]
+    missing = [LeftOutRun(f"run {number}", number, "out of view") for number, run in runs_by_id.items() if run is None]
     steps = _steps(index, scopes, can_act, verb)
-    left = (*gone, *(left_out_run(index, run, NOTHING_TO_MARK) for run in good))
-    return PlanDraft("bulk", f"{verb} {len(steps)} runs", None, steps, left)
+    left_out = (*missing, *(left_out_run(index, run, NOTHING_TO_MARK) for run in good))
+    return PlanDraft("bulk", f"{verb} {len(steps)} runs", None, steps, left_out)
 
 
 def _is_good(index: EstateIndex, run: RunFacts) -> bool:
@@ -224,10 +224,10 @@ def _is_good(index: EstateIndex, run: RunFacts) -> bool:
     return run.state is RunState.SUCCEEDED and not asserted and not index.is_stale(run)
 
 
-def _after_its_start(index: EstateIndex, one: PlanScope, due: datetime) -> PlanScope:
-    at = zoned_time(due, index.job(one.run.job_id).zone, index.now)
+def _after_its_start(index: EstateIndex, scope: PlanScope, due: datetime) -> PlanScope:
+    at = zoned_time(due, index.job(scope.run.job_id).zone, index.now)
     why = f"its schedule starts it at {at}, before its upstreams have succeeded: run again after both, where too early"
-    return replace(one, verb=Verb.RERUN, why=why)
+    return replace(scope, verb=Verb.RERUN, why=why)
 
 
 def _steps(
@@ -244,19 +244,19 @@ def _steps(
     return with_native_starts(index, steps, [scope.run for scope in ordered])
 
 
-def _with_own_start(index: EstateIndex, one: PlanScope, scopes: Sequence[PlanScope]) -> PlanScope:
-    natively = {edge.upstream for edge in index.graph.into(one.run.job_id) if edge.native}
-    if one.verb == WAIT or not includes_any(scopes, natively, one.run.business_date):
-        return one
-    return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run replaces this step")
+def _with_own_start(index: EstateIndex, scope: PlanScope, scopes: Sequence[PlanScope]) -> PlanScope:
+    natively = {edge.upstream for edge in index.graph.into(scope.run.job_id) if edge.native}
+    if scope.verb == WAIT or not includes_any(scopes, natively, scope.run.business_date):
+        return scope
+    return replace(scope, why=f"{scope.why}; if its own scheduler starts it meanwhile, that run replaces this step")
 
 
 def _step(
-    index: EstateIndex, one: PlanScope, place: int, after: tuple[int, ...], can_act: CanAct, verb: Verb | None
+    index: EstateIndex, scope: PlanScope, place: int, after: tuple[int, ...], can_act: CanAct, verb: Verb | None
 ) -> DraftStep:
-    job, run = index.job(one.run.job_id), one.run
+    job, run = index.job(scope.run.job_id), scope.run
     fresh = not has_started(run)
-    chosen = one.verb or verb or (Verb.START if fresh and can_act(job, Capability.START) else Verb.RERUN)
+    chosen = scope.verb or verb or (Verb.START if fresh and can_act(job, Capability.START) else Verb.RERUN)
     known = index.estimate(job.id)
     period = {"period_at": instant_key(run.period_at)} if fresh and run.period_at is not None else {}
     runs = chosen in (Verb.RERUN, Verb.START, WAIT)
@@ -269,14 +269,14 @@ def _step(
         run_id=run.id or None,
         period_key=run.period_key,
         state=run.state.value,
-        why=one.why,
+        why=scope.why,
         parameters=period if chosen is Verb.START else {},
         after=after,
         starts_s=start_in_seconds(index, run) if chosen == WAIT else 0.0,
         safety=job.rerun.value,
         expected_s=(None if known.p50 is None else known.p50.total_seconds()) if runs else None,
         basis=known.basis if runs else None,
-        saves=one.saves,
+        saves=scope.saves,
         alternatives=_alternatives(job, run, chosen, can_act),
     )
 

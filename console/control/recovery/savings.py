@@ -37,7 +37,7 @@ def to_come(node: ForecastNode, day: ServiceForecast) -> RunFacts:
 
 def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> dict[RunKey, tuple[SavedService, ...]]:
     """Run -> the service days that need it, whether there still is time, and by when it must start."""
-    found: dict[RunKey, list[SavedService]] = {}
+    saves_by_run: dict[RunKey, list[SavedService]] = {}
     for day, nodes in days.values():
         threat = threat_to_day(index, match, day, nodes)
         save = _save(index, day, threat.act_by)
@@ -48,8 +48,8 @@ def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> 
             slack = None if act_by is None else (act_by - index.now).total_seconds()
             key = run_key(node.run or to_come(node, day))
             duration_s = None if takes is None else takes.total_seconds()
-            found.setdefault(key, []).append(replace(save, slack_s=slack, duration_s=duration_s))
-    return {key: tuple(saves) for key, saves in found.items()}
+            saves_by_run.setdefault(key, []).append(replace(save, slack_s=slack, duration_s=duration_s))
+    return {key: tuple(saves) for key, saves in saves_by_run.items()}
 
 
 def _clocks(
@@ -99,7 +99,7 @@ def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -
         return (f"{name} does not answer: nothing can be sent there before it does",)
     lost = {day.key: day for day, nodes in days.values()
             if _save(index, day, threat_to_day(index, match, day, nodes).act_by).saved is False}  # fmt: skip
-    return tuple(dict.fromkeys(_unsaved_text(index, lost[each]) for each in sorted(lost)))
+    return tuple(dict.fromkeys(_unsaved_text(index, lost[key]) for key in sorted(lost)))
 
 
 def _unsaved_text(index: EstateIndex, day: ServiceForecast) -> str:

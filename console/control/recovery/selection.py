@@ -33,8 +33,8 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
     """Each run -> the one to rerun for it: the newest of its job and business date, because every rerun of a job
     without periods does the same work; the run itself if its kind gives runs their own period or input."""
     newest: dict[tuple[int, date], RunFacts] = {}
-    found = list(runs)
-    for run in found:
+    candidates = list(runs)
+    for run in candidates:
         known = newest.get((run.job_id, run.business_date))
         if known is None or run_time(known) < run_time(run):
             newest[run.job_id, run.business_date] = run
@@ -42,7 +42,7 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
         run_key(run): run
         if can_act(index.job(run.job_id), Capability.PERIODS)
         else newest[run.job_id, run.business_date]
-        for run in found
+        for run in candidates
     }
 
 
@@ -52,14 +52,16 @@ def superseded_notes(
     """One line for each step that replaces other runs of its job. `instead`: from `representative_runs`."""
     lines = []
     for step in steps:
-        others = sorted((runs[key] for key, one in instead.items() if run_key(one) == step != key), key=run_time)
-        if others:
+        superseded = sorted(
+            (runs[key] for key, substitute in instead.items() if run_key(substitute) == step != key), key=run_time
+        )
+        if superseded:
             job = index.job(step[0])
-            shown = [local_time(run_time(run), job.zone, index.now) for run in others]
+            shown = [local_time(run_time(run), job.zone, index.now) for run in superseded]
             which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
             by = zoned_time(run_time(instead[step]), job.zone, index.now)
             text = f"{which}: superseded by the rerun of {by}"
-            lines.append(LeftOutRun(clean_line(job.name), others[-1].id or None, text))
+            lines.append(LeftOutRun(clean_line(job.name), superseded[-1].id or None, text))
     return lines
 
 
@@ -74,13 +76,15 @@ def step_dependencies(index: EstateIndex, runs: Sequence[RunFacts]) -> dict[int,
     for place, run in enumerate(runs, 1):
         jobs = placed.setdefault(run.business_date, {})
         read = index.graph.ancestors(run.job_id) & jobs.keys()
-        found = {each for job_id in read for each in jobs[job_id]}
-        found |= {places[run_key(each)] for each in reads_of_other_periods(index, run) if run_key(each) in places}
+        predecessors = {upstream_place for job_id in read for upstream_place in jobs[job_id]}
+        predecessors |= {
+            places[run_key(read_run)] for read_run in reads_of_other_periods(index, run) if run_key(read_run) in places
+        }
         if run.job_id in last:
-            found.add(last[run.job_id])
+            predecessors.add(last[run.job_id])
         nearest: list[int] = []
         covered: set[int] = set()
-        for edge in sorted(found, reverse=True):
+        for edge in sorted(predecessors, reverse=True):
             if edge not in covered:
                 nearest.append(edge)
                 covered |= above[edge] | {edge}
@@ -148,12 +152,12 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
     job."""
     if node.how in TO_COME and (text := held_start_reason(index.estate, node.job_id, node.at, index.now)):
         return f"{text}: it does not start by itself; release it or run it"
-    kept = held.get(node.job_id)
-    if kept is not None and node.how in TO_COME:
+    policy = held.get(node.job_id)
+    if policy is not None and node.how in TO_COME:
         job = index.job(node.job_id)
         due_text = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
-        alone = "it stays held" if kept.is_standing else "it starts all the same"
-        if kept.mode is DependencyMode.TRIGGER and node.due is None:
+        alone = "it stays held" if policy.is_standing else "it starts all the same"
+        if policy.mode is DependencyMode.TRIGGER and node.due is None:
             return "Headway starts it once its upstreams have succeeded; not while no engine works"
         if why := hold_refusal(index.estate, job.id, node.due, index.now):
             return f"its hold was refused ({why}): its start{due_text} comes all the same, unless a later try holds it"
@@ -180,20 +184,20 @@ def without_blocked(
 ) -> tuple[dict[RunKey, PlanScope], list[LeftOutRun]]:
     """A run that its own scheduler keeps back until a step's job is good goes on by itself."""
     jobs = {(scope.run.job_id, scope.run.business_date) for scope in scopes.values()}
-    kept: dict[RunKey, PlanScope] = {}
-    left: list[LeftOutRun] = []
-    for key, one in scopes.items():
+    unblocked: dict[RunKey, PlanScope] = {}
+    left_out: list[LeftOutRun] = []
+    for key, scope in scopes.items():
         above = [
             edge.upstream
-            for edge in index.graph.into(one.run.job_id)
-            if edge.native and (edge.upstream, one.run.business_date) in jobs
+            for edge in index.graph.into(scope.run.job_id)
+            if edge.native and (edge.upstream, scope.run.business_date) in jobs
         ]
-        if one.run.state is RunState.BLOCKED and above:
+        if scope.run.state is RunState.BLOCKED and above:
             name = index.name(above[0])
-            left.append(left_out_run(index, one.run, f"its own scheduler starts it once {name} is good"))
+            left_out.append(left_out_run(index, scope.run, f"its own scheduler starts it once {name} is good"))
         else:
-            kept[key] = one
-    return kept, left
+            unblocked[key] = scope
+    return unblocked, left_out
 
 
 def left_out_run(index: EstateIndex, run: RunFacts, why: str) -> LeftOutRun:

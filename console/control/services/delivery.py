@@ -67,10 +67,10 @@ _HANDED_OVER = (RunState.SUCCEEDED, RunState.PARTIAL)
 def partial_text(index: EstateIndex, day: ServiceForecast) -> str:
     """Missing inputs of its terminals: "read etl/load of 2026-11-19, which was partial"; empty if none is known."""
     for run in _ends(index, day):
-        standing = index.freshness(run)
-        if standing.partial:
-            return standing.partial
-        if standing.tainted and standing.whole_at is None:
+        freshness = index.freshness(run)
+        if freshness.partial:
+            return freshness.partial
+        if freshness.tainted and freshness.whole_at is None:
             return f"{index.name(run.job_id)} brought less than it should"
     return ""
 
@@ -134,17 +134,17 @@ def view_of_instance(
 ) -> InstanceView:
     """The instance's runs, all on the business date of its submission, members upstream first. `service.instance` is
     set; instances come in the order of their submissions."""
-    one = service.instance
-    assert one is not None
-    order = index.graph.ordered(each for each in {*members, one.submission[0]} if each in index.estate.jobs)
+    instance = service.instance
+    assert instance is not None
+    order = index.graph.ordered(member for member in {*members, instance.submission[0]} if member in index.estate.jobs)
     chosen: dict[int, list[RunFacts]] = {}
     guessed: list[str] = []
     for job_id in order:
-        runs = _keyed(index, service, one, job_id, claims)
+        runs = _keyed(index, service, instance, job_id, claims)
         if runs is None:
-            runs = _in_order(index, service, one, job_id, chosen, claims)
+            runs = _in_order(index, service, instance, job_id, chosen, claims)
             guessed += [index.name(job_id)] if runs else []
-        chosen[job_id] = [replace(run, business_date=one.business_date) for run in runs]
+        chosen[job_id] = [replace(run, business_date=instance.business_date) for run in runs]
     tasks: dict[int, list[RunFacts]] = {}
     for task in service.terminals:
         read = {run.period_key: run.business_date for run in chosen.get(index.graph.unit(task), ())}
@@ -156,9 +156,9 @@ def view_of_instance(
     chosen |= tasks
     job_ids = frozenset(chosen)
     if job_ids not in claims.edges:
-        every = index.estate.dependencies
+        dependencies = index.estate.dependencies
         claims.edges[job_ids] = tuple(
-            each for each in every if each.upstream_id in job_ids and each.downstream_id in job_ids
+            edge for edge in dependencies if edge.upstream_id in job_ids and edge.downstream_id in job_ids
         )
     between = claims.edges[job_ids]
     estate = replace(
@@ -179,14 +179,14 @@ def _keyed(
     """The runs that carry the instance's key; None where no run of the job carries any."""
     name = service.promise.deadline.key
     if (name, job_id) not in claims.keyed:
-        found: dict[str, list[RunFacts]] = {}
+        runs_by_key: dict[str, list[RunFacts]] = {}
         for keyed_run in index.runs.get(job_id, ()):
-            found.setdefault(correlation_key_of(index.estate, keyed_run, name), []).append(keyed_run)
-        claims.keyed[name, job_id] = found
+            runs_by_key.setdefault(correlation_key_of(index.estate, keyed_run, name), []).append(keyed_run)
+        claims.keyed[name, job_id] = runs_by_key
     known = claims.keyed[name, job_id]
     if job_id == instance.submission[0]:
-        told = known.get(instance.key if instance.is_keyed else "", ())
-        return [run for run in told if run_key(run) == instance.submission]
+        candidates = known.get(instance.key if instance.is_keyed else "", ())
+        return [run for run in candidates if run_key(run) == instance.submission]
     if not instance.is_keyed or not known.keys() - {""}:
         return None
     return [run for run in known.get(instance.key, ()) if _is_in(run, instance)]

@@ -52,13 +52,13 @@ def review_services(index: EstateIndex, service: ServiceFacts) -> tuple[ReviewGa
     """All gaps of a service, by level, the service's own before its jobs', upstreams before downstreams."""
     members = index.members(service)
     order = list(index.graph.ordered(member for member in members if member in index.estate.jobs))
-    found = [*_of_service(service, order)]
+    gaps = [*_of_service(service, order)]
     for job_id in order:
-        found += _of_job(index, index.job(job_id), service)
+        gaps += _of_job(index, index.job(job_id), service)
         for edge in index.graph.into(job_id):
             if edge.upstream in members:
-                found += _of_edge(index, edge)
-    return tuple(sorted(found, key=lambda gap: LEVELS.index(gap.level)))
+                gaps += _of_edge(index, edge)
+    return tuple(sorted(gaps, key=lambda gap: LEVELS.index(gap.level)))
 
 
 def _of_service(service: ServiceFacts, order: list[int]) -> Iterator[ReviewGap]:
@@ -149,41 +149,41 @@ def _is_off(declared: float, p50: float) -> bool:
 
 def _of_edge(index: EstateIndex, edge: DependencyEdge) -> Iterator[ReviewGap]:
     up, down = index.name(edge.upstream), index.name(edge.downstream)
-    mend = 'mode = "hold" on this dependency, or a later start'
+    fix = 'mode = "hold" on this dependency, or a later start'
     runs = [run for run in index.runs.get(edge.downstream, ()) if run.started_at is not None]
     if index.graph.gates(edge.downstream) is not None:
         early = sum(read_bad_input(index, run, {edge.upstream}) for run in runs)
     else:
-        early = sum(not index.read_good(run, each) for run in runs for each in edge.reads[:1])
+        early = sum(not index.read_good(run, upstream) for run in runs for upstream in edge.reads[:1])
     if early:
         text = f"{early} of {len(runs)} runs lately started before it was good"
-        yield ReviewGap("high", down, "order", f"after {up}", text, mend)
+        yield ReviewGap("high", down, "order", f"after {up}", text, fix)
     if not edge.native:
-        yield from _buffer(index, edge, up, down, mend)
+        yield from _buffer(index, edge, up, down, fix)
 
 
-def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, mend: str) -> Iterator[ReviewGap]:
+def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, fix: str) -> Iterator[ReviewGap]:
     upstream, downstream = index.job(edge.upstream), index.job(edge.downstream)
-    takes = index.estimate(edge.upstream).p90
-    if takes is None or has_no_clock(upstream) or has_no_clock(downstream):
+    duration = index.estimate(edge.upstream).p90
+    if duration is None or has_no_clock(upstream) or has_no_clock(downstream):
         return
     began = last_instant(upstream.schedule, index.now)
     starts = next_instant(downstream.schedule, began - TICK) if began else None
     if began is None or starts is None or _comes_again(downstream, starts):
         return
-    buffer = starts - (began + takes)
+    buffer = starts - (began + duration)
     if buffer < THIN_BUFFER:
         seconds = round(buffer.total_seconds())
-        apart = f"{format_duration(abs(seconds))} {'after' if seconds >= 0 else 'before'}"
+        offset = f"{format_duration(abs(seconds))} {'after' if seconds >= 0 else 'before'}"
         known = index.estimate(edge.upstream)
         if known.source is EstimateKind.PEERS:
-            rests = f"in nine of ten of {known.peers} peer jobs"
+            basis = f"in nine of ten of {known.peers} peer jobs"
         else:
             is_history = known.source is EstimateKind.HISTORY
-            rests = f"in nine of ten of {known.runs} runs" if is_history else "by its declared duration"
-        text = f"starts {apart} {up} is done ({rests})"
+            basis = f"in nine of ten of {known.runs} runs" if is_history else "by its declared duration"
+        text = f"starts {offset} {up} is done ({basis})"
         yield ReviewGap(
-            "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", text, mend
+            "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", text, fix
         )
 
 

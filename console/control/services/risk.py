@@ -90,9 +90,9 @@ def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> Ri
     """P(late) that would have been a false alarm on one day in `budget`; not below the service's own risk, nor above
     even odds. `peaks`: highest P(late) of each of its days in time."""
     known = [peak for peak in peaks if not peak.was_late]
-    calm = sorted((one.late for one in known), reverse=True)
+    calm = sorted((peak.late for peak in known), reverse=True)
     least = AT_FIRST if len(calm) < budget else max(calm[len(calm) // budget :], default=0.0) + STEP
-    return RiskAlarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not one.is_told for one in known))
+    return RiskAlarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not peak.is_told for peak in known))
 
 
 def has_passed(act_by: datetime, now: datetime, was: LastVerdict | None) -> bool:
@@ -163,12 +163,14 @@ def distrust_reason(tallies: Mapping[str, ForecastTally], service: str) -> str:
 def score_forecasts(days: Sequence[ForecastDay], service: str = "") -> ForecastScore:
     """The score of the forecasts of these days; days without a forecast are left out."""
     days = [day for day in days if day.told]
-    rows = tuple((one.late, 1 / len(day.told), day.was_late / len(day.told)) for day in days for one in day.told)
+    rows = tuple(
+        (forecast.late, 1 / len(day.told), day.was_late / len(day.told)) for day in days for forecast in day.told
+    )
     widths = [
-        (one.p95 - one.p50).total_seconds()
+        (forecast.p95 - forecast.p50).total_seconds()
         for day in days
-        for one in day.told
-        if one.p50 is not None and one.p95 is not None
+        for forecast in day.told
+        if forecast.p50 is not None and forecast.p95 is not None
     ]
     sharpness = timedelta(seconds=median(widths)) if widths else None
     return _scored(ForecastTally(len(days), sum(day.was_late for day in days), rows), service, sharpness)
@@ -177,7 +179,10 @@ def score_forecasts(days: Sequence[ForecastDay], service: str = "") -> ForecastS
 def _scored(known: ForecastTally, service: str, sharpness: timedelta | None) -> ForecastScore:
     if not known.days:
         return ForecastScore(service, 0, 0, None, None, None, None, ())
-    brier = sum(late * (1 - told) ** 2 + (of - late) * told**2 for told, of, late in known.told) / known.days
+    brier = (
+        sum(late * (1 - probability) ** 2 + (of - late) * probability**2 for probability, of, late in known.told)
+        / known.days
+    )
     share = known.late / known.days
     base = share * (1 - share)
     bins = tuple(_bins(known.told))
@@ -189,10 +194,10 @@ def _scored(known: ForecastTally, service: str, sharpness: timedelta | None) -> 
 
 def scores_by_service(days: Iterable[ForecastDay]) -> list[ForecastScore]:
     """Of each service, in the order of their names."""
-    found: dict[str, list[ForecastDay]] = {}
+    days_by_service: dict[str, list[ForecastDay]] = {}
     for day in days:
-        found.setdefault(day.service, []).append(day)
-    return [score_forecasts(found[name], name) for name in sorted(found)]
+        days_by_service.setdefault(day.service, []).append(day)
+    return [score_forecasts(days_by_service[name], name) for name in sorted(days_by_service)]
 
 
 def _bins(rows: Iterable[tuple[float, float, float]]) -> Iterable[ScoreBin]:

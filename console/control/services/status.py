@@ -279,7 +279,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         business_date=day.business_date,
         deadline=day.deadline,
         timeliness=timeliness,
-        data_state=data_state_of(index, day, done, any(one.since is not None for one in awaits)),
+        data_state=data_state_of(index, day, done, any(pending.since is not None for pending in awaits)),
         delivered_at=done,
         act_by=whole_second(worst.act_by) if worst else None,
         green_by=whole_second(budget.green_by) if budget else None,
@@ -294,7 +294,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         instance=instance,
         submission=day.service.instance.submission[1] if day.service.instance else "",
         given=given,
-        awaits=tuple(one.check for one in awaits),
+        awaits=tuple(pending.check for pending in awaits),
         runs=_runs_read(day) if day.seen is not None else (),
     )
     return _with_forecast(verdict, index, day) if has_forecast else verdict

@@ -150,7 +150,7 @@ def act_choices(screen: HeadwayScreen, skip: Sequence[str] = ()) -> list[Palette
         reason = screen.why_not(act.name)
         tag = " ".join(key_table.key_label(key, plain) for key in act.keys) or ":"
         says = reason or key_table.action_help(act, screen.WHERE, screen.board.own.remap, plain)
-        choices.append(PaletteChoice(tag, act.word, says, act.name, dead=bool(reason)))
+        choices.append(PaletteChoice(tag, act.label, says, act.name, dead=bool(reason)))
     return choices
 
 
@@ -158,7 +158,8 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
     widget = key_table.focus_widget(screen.WHERE)
     moved = key_table.key_actions(widget, screen.board.own.remap)
     moves = [
-        PaletteChoice(" ".join(key_table.key_label(key) for key in act.keys), act.word, act.says, None) for act in moved
+        PaletteChoice(" ".join(key_table.key_label(key) for key in act.keys), act.label, act.says, None)
+        for act in moved
     ]
     legend = []
     if screen.WHERE in ("jobs", "job", "runs", "run"):
@@ -369,7 +370,7 @@ class JumpChoices(ChoiceSource):
 
 def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
     here = (choice for choice in choices if choice.value in (name, ("screen", name)))
-    label = next((act.word for act in key_table.KEY_TABLE if act.name == name), name)
+    label = next((act.label for act in key_table.KEY_TABLE if act.name == name), name)
     return next(here, PaletteChoice("", label, "nothing on this screen has a mark", None, dead=True))
 
 

@@ -187,7 +187,7 @@ def footer_segments(
     for act in key_table.footer_actions(where, remap):
         runs: list[Segment] = [
             (f" {key_table.key_label(act.keys[0], glyphs.plain)}", "dim" if act.name in dead else "key"),
-            (f" {act.word} ", "dim" if act.name in dead else "plain"),
+            (f" {act.label} ", "dim" if act.name in dead else "plain"),
         ]
         if act.name in AT_RIGHT:
             right += runs

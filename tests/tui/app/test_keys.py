@@ -107,5 +107,5 @@ async def test_help_shows_every_act_of_the_screen(night: Night) -> None:
     await night.see("JOBS  row 1 of 14")
     await night.press("?")
     await night.see("keys of Jobs")
-    missing = [act.word for act in key_table.key_actions("jobs") if act.name != "help" and act.word not in night.text]
+    missing = [act.label for act in key_table.key_actions("jobs") if act.name != "help" and act.label not in night.text]
     assert [] == missing
