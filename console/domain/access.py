@@ -52,9 +52,9 @@ class Person:
     """Headway itself, by a dependency mode: "hold" or "trigger"."""
 
 
-def is_same_person(name: str, other: str) -> bool:
+def is_same_person(name: str, other_name: str) -> bool:
     """Whether two names are of one person: a directory may take any case of a login, and a proxy hands it on."""
-    return name.casefold() == other.casefold()
+    return name.casefold() == other_name.casefold()
 
 
 @dataclass(frozen=True, slots=True)

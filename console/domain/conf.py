@@ -59,8 +59,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is not a JSON value")
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def texts_in(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         yield from map(str, value)
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    for each in parts:
-        yield from texts_in(each)
+    for part in parts:
+        yield from texts_in(part)
     if not isinstance(value, Mapping | list) and value is not None:
         yield str(value)
 
@@ -96,5 +96,5 @@ def secret_name(value: Any, deep: int = 0) -> str:
         raise ValueError(f"this is nested more than {MAX_DEPTH} deep")
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     names = [str(name) for name in value] if isinstance(value, Mapping) else []
-    own = next((name for name in names if any(word in name.casefold() for word in SECRET_NAMES)), "")
+    own = next((name for name in names if any(marker in name.casefold() for marker in SECRET_NAMES)), "")
     return own or next((name for part in parts if (name := secret_name(part, deep + 1))), "")

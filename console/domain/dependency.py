@@ -281,5 +281,5 @@ def find_components(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[frozenset[
             knot = graph.subgraph(sorted(part))
             steps = rx.digraph_find_cycle(knot, 0)
             path = (knot[steps[0][0]], *(knot[after] for _, after in steps))
-            components.append((frozenset(graph[each] for each in part), path))
+            components.append((frozenset(graph[member] for member in part), path))
     return components

@@ -27,7 +27,7 @@ ME = "me"
 TIERS = range(1, 6)
 _SINGLE_VALUE = ("state", "tier", "age", "business_date")
 _TERM = r'(?s)(?P<sign>[-!~]?)(?:(?P<field>[^\s:"]+):)?(?P<value>.*)'
-_WORD = r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+'
+_SHELL_TERM = r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+'
 _TIER = r"(<=|>=|<|>)?([1-5])"
 MAX_AGE = timedelta(days=36_525)
 """Longer ages have no date."""
@@ -84,7 +84,7 @@ def parse_filter(text: str, now: datetime | None = None, zone: tzinfo = UTC, onl
 
 def split_filter(text: str) -> list[str]:
     """Its terms; quoted text is one."""
-    return re.findall(_WORD, text)
+    return re.findall(_SHELL_TERM, text)
 
 
 def parse_terms(
@@ -99,7 +99,7 @@ def parse_terms(
         except FilterError as error:
             faults.append((term, str(error)))
     if faults:
-        combined = FilterError("; ".join(said for _, said in faults))
+        combined = FilterError("; ".join(message for _, message in faults))
         combined.faults = tuple(faults)
         wrong = {term for term, _ in faults}
         combined.names = tuple(term for term in name_terms(terms) if term not in wrong)
@@ -126,9 +126,9 @@ def parse_typed(
 def argument_terms(argument: str) -> list[str]:
     """The terms of one argument of a command line. A shell removed the quotes, so an argument with a space is one term
     unless it plainly has several: another field follows, or the first is a field with a single value."""
-    first, *more = split_filter(argument) or [argument]
-    is_several = any(_field_of(term) in FILTER_FIELDS for term in more) or (more and _field_of(first) in _SINGLE_VALUE)
-    return [first, *more] if is_several else [argument]
+    first, *rest = split_filter(argument) or [argument]
+    is_several = any(_field_of(term) in FILTER_FIELDS for term in rest) or (rest and _field_of(first) in _SINGLE_VALUE)
+    return [first, *rest] if is_several else [argument]
 
 
 def name_terms(terms: Iterable[str]) -> list[str]:
@@ -147,12 +147,12 @@ def _with_term(parsed: JobFilter, term: str, now: datetime | None, zone: tzinfo)
     is_quoted = value.startswith('"')
     if field and field.lower() in FILTER_FIELDS and sign != "~":
         return _with_field(parsed, field.lower(), _unquote(value), sign in ("-", "!"), now, zone)
-    word = _unquote(term[len(sign) :])
+    text = _unquote(term[len(sign) :])
     if field and not is_quoted:
         _check_typo(field)
-    if not word:
+    if not text:
         return parsed
-    return _with_values(parsed, {"": "terms", "~": "fuzzy"}.get(sign, "without"), [word])
+    return _with_values(parsed, {"": "terms", "~": "fuzzy"}.get(sign, "without"), [text])
 
 
 def _with_values(parsed: JobFilter, name: str, values: Sequence[Any]) -> JobFilter:
@@ -182,12 +182,12 @@ def _with_field(
     if field in ("state", "system", "owner", "service"):
         name = f"not_{field}s" if is_out else f"{field}s"
         return _with_values(
-            parsed, name, [each for part in values for each in _states(part)] if field == "state" else values
+            parsed, name, [state for part in values for state in _states(part)] if field == "state" else values
         )
     if is_out:
         raise FilterError(f"-{field}: cannot be excluded; write the opposite, as in {FILTER_FIELDS[field]}")
     if field == "tier":
-        return _with_values(parsed, "tiers", [each for part in values for each in _tiers(part)])
+        return _with_values(parsed, "tiers", [tier for part in values for tier in _tiers(part)])
     if field == "business_date":
         return _with_values(parsed, "dates", list(map(_date, values)))
     if field == "since":
@@ -257,7 +257,7 @@ def _last_occurrence(clock: time, local: datetime) -> datetime:
     return at if at <= local else datetime.combine(local.date() - timedelta(days=1), clock, local.tzinfo)
 
 
-def matches_terms(text: str, wanted: str) -> bool:
-    """True if the text has every term of `wanted`, and none that begins with "-" or "!"."""
+def matches_terms(text: str, query: str) -> bool:
+    """True if the text has every term of `query`, and none that begins with "-" or "!"."""
     lower = text.lower()
-    return all((term.lstrip("-!") in lower) != (term[0] in "-!" and len(term) > 1) for term in wanted.lower().split())
+    return all((term.lstrip("-!") in lower) != (term[0] in "-!" and len(term) > 1) for term in query.lower().split())

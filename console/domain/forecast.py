@@ -97,8 +97,8 @@ class ServiceShape(NamedTuple):
         if self.promise != before.promise:
             return True
         both = self.jobs.keys() | before.jobs.keys()
-        other = sum(self.jobs.get(each) != before.jobs.get(each) for each in both)
-        return other > MAX_DIFFERENCE * len(both)
+        changed = sum(self.jobs.get(job) != before.jobs.get(job) for job in both)
+        return changed > MAX_DIFFERENCE * len(both)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,4 +61,4 @@ class HeaderView(NamedTuple):
         """(number of services, label), the worst first; "at risk" last, also with 0."""
         rest = max(0, self.at_risk - self.late - self.lost - self.no_estimate)
         worse = ((self.late, "late"), (self.lost, "will miss"), (self.no_estimate, "no estimate"))
-        return (*((number, word) for number, word in worse if number), (rest, "at risk"))
+        return (*((number, label) for number, label in worse if number), (rest, "at risk"))

@@ -211,7 +211,7 @@ def duration_prior(usual: Sequence[float]) -> DurationPrior | None:
         return None
     ordered = sorted(usual)
     at = (ordered[min(int(share * len(ordered)), len(ordered) - 1)] for share in (0.5, 0.9, 0.95))
-    return DurationPrior(len(ordered), DurationQuantiles(*(timedelta(seconds=each) for each in at)))
+    return DurationPrior(len(ordered), DurationQuantiles(*(timedelta(seconds=seconds) for seconds in at)))
 
 
 NOTHING_CHANGED = "nothing that Headway sees changed"

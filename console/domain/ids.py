@@ -25,8 +25,8 @@ def optional_micros(instant: datetime | None) -> int | None:
 
 
 _FIRST, _LAST = (
-    (one - EPOCH) // timedelta(microseconds=1)
-    for one in (datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC))
+    (end - EPOCH) // timedelta(microseconds=1)
+    for end in (datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC))
 )
 """Two days from either end of the calendar, so that every zone can show it."""
 

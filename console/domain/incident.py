@@ -287,7 +287,7 @@ def blocked_reason(view: IncidentView) -> str:
         ends = (event.text for event in reversed(view.events) if event.kind in ("closed", "merged"))
         return next(ends, "it is closed")
     first = open_steps(view)[:1]
-    ahead = [one.job for one in first or view.members if _is_in_flight(view, one)]
+    ahead = [member.job for member in first or view.members if _is_in_flight(view, member)]
     if ahead:
         return f"no step to send now: it waits for {', '.join(ahead)}"
     if view.row.root_run_id is None:
@@ -307,7 +307,7 @@ def open_reason(view: IncidentView) -> list[str]:
     further = [f"and {len(steps) - _MAX_NAMED} more"] if len(steps) > _MAX_NAMED else []
     repeated = {job for job, times in Counter(step.job for step in steps).items() if times > 1}
     named = (f"{step.job} {step.period_key}" if step.job in repeated else step.job for step in steps[:_MAX_NAMED])
-    lines = [*(f"still red or stale: {each}" for each in named), *further]
+    lines = [*(f"still red or stale: {name}" for name in named), *further]
     groups = (("not saved", missed), ("at risk, not lost yet", risks))
     return lines + [f"{label}: {', '.join(names)}" for label, names in groups if names]
 
@@ -315,4 +315,4 @@ def open_reason(view: IncidentView) -> list[str]:
 def _is_in_flight(view: IncidentView, member: MemberView) -> bool:
     """True while its run is open, or an action on it has not ended."""
     sent = (action for action in view.actions if action.run_id == member.run_id and member.run_id is not None)
-    return is_open(member.state) or any(one.state in IN_FLIGHT_STATES for one in sent)
+    return is_open(member.state) or any(action.state in IN_FLIGHT_STATES for action in sent)

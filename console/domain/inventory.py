@@ -9,7 +9,7 @@ from datetime import datetime
 
 from connectors.sdk.records import JobRecord, Schedule
 
-MAX_WORDS = 500
+MAX_TEXT = 500
 """Characters of a schedule or drift as text that are kept."""
 
 

@@ -48,8 +48,8 @@ def card_locked_reason(field: str, config_says: Sequence[str], allowed: Sequence
 
 def is_less_cautious(before: str, after: str) -> bool:
     """True if a rerun would need less confirmation than before, which takes an admin."""
-    known = [str(one) for one in _BY_CAUTION]
-    return before not in known or after not in known or known.index(after) < known.index(before)
+    levels = [str(level) for level in _BY_CAUTION]
+    return before not in levels or after not in levels or levels.index(after) < levels.index(before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def format_report(report: NoiseReport) -> Iterator[str]:
     for title, counts in groups:
         yield ""
         yield f"by {title}"
-        yield from (f"  {each.alerts:>5}  {each.name}  ({_format_useful(each)})" for each in counts[:MAX_SHOWN])
+        yield from (f"  {count.alerts:>5}  {count.name}  ({_format_useful(count)})" for count in counts[:MAX_SHOWN])
         yield from ["  (none)"] if not counts else []
     yield ""
     yield "reopened repeatedly"
@@ -133,9 +133,9 @@ def format_report(report: NoiseReport) -> Iterator[str]:
     yield from [f"  {count:>5}  {stage}" for stage, count in report.held] or ["  (none)"]
 
 
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _format_useful(one: NoiseCount) -> str:
-    return f"{one.useful} of {one.judged} rated useful" if one.judged else "none rated"
+def _format_useful(count: NoiseCount) -> str:
+    return f"{count.useful} of {count.judged} rated useful" if count.judged else "none rated"

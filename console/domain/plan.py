@@ -184,12 +184,12 @@ class PlanDraft:
             DraftStep(**{**step, "basis": EstimateBasis.from_json(step["basis"]) if step.get("basis") else None,
                     "after": tuple(step["after"]), "alternatives": tuple(step["alternatives"]),
                     "first_tier": tuple(step.get("first_tier", ())),
-                    "saves": tuple(SavedService(**each) for each in step["saves"])})
+                    "saves": tuple(SavedService(**save) for save in step["saves"])})
             for step in data["steps"]
         )  # fmt: skip
-        left_out = tuple(LeftOutRun(**one) for one in data["left_out"])
-        given_up = tuple(SavedService(**one) for one in data.get("given_up", ()))
-        finishes = tuple(PlannedFinish(**one) for one in data.get("finishes", ()))
+        left_out = tuple(LeftOutRun(**run) for run in data["left_out"])
+        given_up = tuple(SavedService(**save) for save in data.get("given_up", ()))
+        finishes = tuple(PlannedFinish(**finish) for finish in data.get("finishes", ()))
         notes = tuple(data["notes"])
         return cls(data["kind"], data["title"], data["incident_id"], steps, left_out, notes, given_up, finishes)
 
@@ -273,7 +273,7 @@ class PlanView:
         """Reason why the next step has not started; empty if there is none or earlier steps come first."""
         if step.state == "asked":
             return step.text or _ACTION_STATE_TEXT.get(step.action_state, "")
-        before = [other for other in self.steps if other.place in step.after and other.state not in ENDED_STEP_STATES]
+        before = [peer for peer in self.steps if peer.place in step.after and peer.state not in ENDED_STEP_STATES]
         if before or step.state != "planned" or self.state != "running":
             return ""
         if step.verb == WAIT:
@@ -286,10 +286,10 @@ class PlanView:
             return f"waits for an action in flight on its run: {step.others}"
         if step.verb in HOLD_VERBS:
             return f"it is held already by {step.held_by}" if step.held_by else ""
-        mine = (other for other in self.steps if other.state == "asked" and other.system == step.system)
-        busy = [other for other in mine if other.verb not in HOLD_VERBS]
+        requested = (peer for peer in self.steps if peer.state == "asked" and peer.system == step.system)
+        busy = [peer for peer in requested if peer.verb not in HOLD_VERBS]
         if len(busy) >= self.at_once:
-            return f"waits for its turn at {step.system}, after step {', '.join(str(other.place) for other in busy)}"
+            return f"waits for its turn at {step.system}, after step {', '.join(str(peer.place) for peer in busy)}"
         return ""
 
 
@@ -395,6 +395,6 @@ PlanMove = RequestStep | BeginWait | EndStep | ChangePlanState
 def parse_places(stored: str) -> tuple[int, ...]:
     """Places that a step waits for, from its row. Raises ValueError, or RecursionError, for anything else."""
     places = json.loads(stored)
-    if not isinstance(places, list) or not all(isinstance(one, int) for one in places):
+    if not isinstance(places, list) or not all(isinstance(place, int) for place in places):
         raise ValueError("the steps before a step are not a list of numbers")
     return tuple(places)

@@ -58,22 +58,25 @@ def apply_changes(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
     out = changes.leave_out | (steps.keys() - changes.only if changes.only else set())
     out = _with_its_hold(steps, out)
     dropped = [step for place, step in steps.items() if place in out]
-    kept = _without(steps, out)
-    order = [*(place for place in changes.order if place in kept), *(p for p in kept if p not in changes.order)]
+    remaining = _without(steps, out)
+    order = [
+        *(place for place in changes.order if place in remaining),
+        *(p for p in remaining if p not in changes.order),
+    ]
     return replace(
         draft,
-        steps=reassess_steps(_numbered(kept, order), dropped),
+        steps=reassess_steps(_numbered(remaining, order), dropped),
         left_out=(*draft.left_out, *(LeftOutRun(step.job, step.run_id, "left out by hand") for step in dropped)),
-        notes=(*draft.notes, *_warnings(kept, dropped, steps)),
-        given_up=_dropped_services(kept.values(), dropped),
+        notes=(*draft.notes, *_warnings(remaining, dropped, steps)),
+        given_up=_dropped_services(remaining.values(), dropped),
     )
 
 
-def is_same_plan(plan: PlanDraft, other: PlanDraft) -> bool:
-    """True if `other` does the same, in the same order, for the same services, and promises none of them less."""
-    if [_effect(step) for step in plan.steps] != [_effect(step) for step in other.steps]:
+def is_same_plan(plan: PlanDraft, other_plan: PlanDraft) -> bool:
+    """True if `other_plan` does the same, in the same order, for the same services, and promises none of them less."""
+    if [_effect(step) for step in plan.steps] != [_effect(step) for step in other_plan.steps]:
         return False
-    pairs = zip(plan.steps, other.steps, strict=True)
+    pairs = zip(plan.steps, other_plan.steps, strict=True)
     saves = (zip(before.saves, after.saves, strict=True) for before, after in pairs)
     return all(
         _PROMISES.get(after.label, 0) >= _PROMISES.get(before.label, 0) for step in saves for before, after in step
@@ -99,8 +102,8 @@ def _with_its_hold(steps: Mapping[int, DraftStep], left_out: Collection[int]) ->
     return frozenset(dropped | (waits - read))
 
 
-def _dropped_services(kept: Iterable[DraftStep], dropped: Iterable[DraftStep]) -> tuple[SavedService, ...]:
-    helped = {save.day for step in kept for save in step.saves}
+def _dropped_services(remaining: Iterable[DraftStep], dropped: Iterable[DraftStep]) -> tuple[SavedService, ...]:
+    helped = {save.day for step in remaining for save in step.saves}
     return tuple(
         save if save.saved is False else _without_step(save, step, f"{step.job} is left out")
         for step in dropped
@@ -127,13 +130,13 @@ def _changed(step: DraftStep, changes: DraftChanges) -> DraftStep:
         raise PlanRefused(f'step {step.place} ({step.job}) has no alternative "{name}"; it has: {has}')
     verb, parameters = ALTERNATIVES[name]
     same = verb == step.verb and dict(parameters) == dict(step.parameters)
-    others = {key: value for key, value in step.parameters.items() if key != "scope"} if verb in _START_VERBS else {}
+    inherited = {key: value for key, value in step.parameters.items() if key != "scope"} if verb in _START_VERBS else {}
     marks = verb in (Verb.MARK_OK, Verb.SKIP)
     return replace(
         step,
         wait_s=wait,
         verb=verb.value,
-        parameters={**others, **parameters},
+        parameters={**inherited, **parameters},
         alternative=name,
         preview=step.preview if same else {},
         cannot=step.cannot if verb == step.verb else "",
@@ -209,8 +212,8 @@ def _without(steps: Mapping[int, DraftStep], left_out: Collection[int]) -> dict[
         reach[place] = set()
         for above in steps[place].after:
             reach[place] |= reach[above] if above in left_out else {above}
-    kept = (place for place in steps if place not in left_out)
-    return {place: replace(steps[place], after=tuple(sorted(reach[place]))) for place in kept}
+    remaining = (place for place in steps if place not in left_out)
+    return {place: replace(steps[place], after=tuple(sorted(reach[place]))) for place in remaining}
 
 
 def _topological(steps: Mapping[int, DraftStep]) -> list[int]:
@@ -239,11 +242,13 @@ def _numbered(steps: Mapping[int, DraftStep], order: Sequence[int]) -> tuple[Dra
     )
 
 
-def _warnings(kept: Mapping[int, DraftStep], dropped: Sequence[DraftStep], steps: Mapping[int, DraftStep]) -> list[str]:
+def _warnings(
+    remaining: Mapping[int, DraftStep], dropped: Sequence[DraftStep], steps: Mapping[int, DraftStep]
+) -> list[str]:
     places = {step.place for step in dropped}
     return [
         f"{step.job} reads {steps[above].job}, which is left out: repair that one by other means first"
-        for place, step in kept.items()
+        for place, step in remaining.items()
         for above in steps[place].after
         if above in places and steps[above].job_id != step.job_id
     ]
@@ -365,25 +370,25 @@ def _variants(proposed: PlanDraft, changes: DraftChanges, place: int) -> list[tu
     sending = [step for step in proposed.steps if step.verb != WAIT]
     variants = [(AS_PLANNED if changes == DraftChanges() else AS_CHANGED, changes), (AS_PLANNED, DraftChanges())]
     variants.append((DO_NOTHING, DraftChanges(leave_out=frozenset(step.place for step in sending))))
-    step = next((each for each in sending if each.place == place), sending[0] if sending else None)
+    step = next((candidate for candidate in sending if candidate.place == place), sending[0] if sending else None)
     if step is not None:
-        others = replace(changes, leave_out=changes.leave_out - {step.place})
+        included = replace(changes, leave_out=changes.leave_out - {step.place})
         names = [name for name in OTHER_VARIANTS if name in step.alternatives]
         variants += [
-            (f"{step.place} {name}", replace(others, alternatives={**others.alternatives, step.place: name}))
+            (f"{step.place} {name}", replace(included, alternatives={**included.alternatives, step.place: name}))
             for name in names
         ]
         without = replace(changes, leave_out=changes.leave_out | {step.place})
         variants.append((f"{step.place} {LEFT_OUT}", without))
-    return [pair for number, pair in enumerate(variants) if pair[1] not in [each for _, each in variants[:number]]]
+    return [pair for number, pair in enumerate(variants) if pair[1] not in [prior for _, prior in variants[:number]]]
 
 
 def _left_out(proposed: PlanDraft, shaped: PlanDraft) -> dict[tuple[str, str], list[tuple[DraftStep, SavedService]]]:
     """Day -> the steps that it needs and that are left out."""
-    kept = {(step.job_id, step.period_key) for step in shaped.steps}
+    remaining = {(step.job_id, step.period_key) for step in shaped.steps}
     dropped: dict[tuple[str, str], list[tuple[DraftStep, SavedService]]] = {}
     for step in proposed.steps:
-        for save in step.saves if (step.job_id, step.period_key) not in kept else ():
+        for save in step.saves if (step.job_id, step.period_key) not in remaining else ():
             dropped.setdefault(save.day, []).append((step, save))
     return dropped
 

@@ -137,9 +137,9 @@ def limit_instances(items: Iterable[T], name: Callable[[T], str]) -> Iterator[tu
     for item in items:
         by_service.setdefault(service_of_instance(name(item)), []).append(item)
     for items_of_service in by_service.values():
-        more = len(items_of_service) - MAX_NAMED
+        hidden = len(items_of_service) - MAX_NAMED
         for number, item in enumerate(items_of_service[:MAX_NAMED], 1):
-            yield item, max(0, more) if number == MAX_NAMED else 0
+            yield item, max(0, hidden) if number == MAX_NAMED else 0
 
 
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)

@@ -89,8 +89,8 @@ class TargetView:
         if lacking:
             return f"missing right: {', '.join(lacking)}"
         if self.warnings:
-            more = f" (+{len(self.warnings) - 1} more)" if len(self.warnings) > 1 else ""
-            return f"{self.warnings[0]}{more}"
+            suffix = f" (+{len(self.warnings) - 1} more)" if len(self.warnings) > 1 else ""
+            return f"{self.warnings[0]}{suffix}"
         if self.skew_s is not None and abs(self.skew_s) >= MIN_SKEW_SECONDS:
             return f"its clock is {self.skew_s:+.1f} s off"
         return f"{self.skipped} records skipped: {'; '.join(self.skipped_reasons[-1:])}" if self.skipped else ""

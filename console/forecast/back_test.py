@@ -181,14 +181,14 @@ class BackTest:
     def __init__(self, estate: Estate, cache: EvaluationCache, service: ServiceFacts, simulate: SimulateDays) -> None:
         self._simulate = simulate
         part = cache.shape.components_with(service.terminals)
-        beside = [one for one in estate.services if one.name != service.name and one.instance is None]
-        mine = cache.graph.members(terminal for terminal in service.terminals if terminal in estate.jobs)
-        if any(pool_of(estate.declared, estate.jobs[each]) is not None for each in mine):
-            beside = [one for one in beside if not part.isdisjoint(cache.shape.components_with(one.terminals))]
+        beside = [facts for facts in estate.services if facts.name != service.name and facts.instance is None]
+        own_jobs = cache.graph.members(terminal for terminal in service.terminals if terminal in estate.jobs)
+        if any(pool_of(estate.declared, estate.jobs[job_id]) is not None for job_id in own_jobs):
+            beside = [facts for facts in beside if not part.isdisjoint(cache.shape.components_with(facts.terminals))]
         else:
             beside = []  # a service that shares no pool with it does not change its figures
-        services = [_of_units(cache.graph, one) for one in (service, *beside)]
-        members = [cache.graph.members(one.terminals) for one in services]
+        services = [_of_units(cache.graph, facts) for facts in (service, *beside)]
+        members = [cache.graph.members(facts.terminals) for facts in services]
         jobs = set[int]().union(*members)
         self._services = services
         self._estate = Estate(
@@ -202,10 +202,12 @@ class BackTest:
             declared=estate.declared,
             settings=estate.settings,
         )
-        self._targets = [estate.targets[each] for each in sorted({job.target_id for job in self._estate.jobs.values()})]
-        self._is_read = all(each in estate.history for each in members[0])
+        self._targets = [
+            estate.targets[target] for target in sorted({job.target_id for job in self._estate.jobs.values()})
+        ]
+        self._is_read = all(job_id in estate.history for job_id in members[0])
         self._history = {job: estate.history.get(job, NO_HISTORY) for job in jobs}
-        self._ran = {each: list(past_successes(history)) for each, history in self._history.items()}
+        self._ran = {job_id: list(past_successes(history)) for job_id, history in self._history.items()}
         self._members = [tuple(sorted(job_ids)) for job_ids in members]
         self._graph = DependencyGraph(self._estate.jobs, self._estate.dependencies)
         self._ends = services[0].terminals
@@ -218,11 +220,11 @@ class BackTest:
     @property
     def jobs(self) -> Mapping[int, JobFacts]:
         """The jobs of the service."""
-        return {each: self._estate.jobs[each] for each in self._members[0]}
+        return {job: self._estate.jobs[job] for job in self._members[0]}
 
     def dates(self) -> list[date]:
         """Business dates on which all delivering jobs ran, latest first, without the oldest FEWEST_NIGHTS."""
-        known = [{ran.day for ran in self._ran[each] if ran.day > 0} for each in self._ends]
+        known = [{ran.day for ran in self._ran[job] if ran.day > 0} for job in self._ends]
         days = sorted(set.intersection(*known)) if known else []
         return [date.fromordinal(day) for day in reversed(days[FEWEST_NIGHTS:])]
 
@@ -244,7 +246,7 @@ class BackTest:
     def states(self, business_date: date, at: datetime) -> Mapping[int, RunState]:
         """Job -> state of its last run of that date at that instant; jobs without a run are left out."""
         index = self._snapshot(self._history, (), business_date, at)
-        return {each: runs[-1].state for each in self._members[0] if (runs := index.of_day(each, business_date))}
+        return {job: runs[-1].state for job in self._members[0] if (runs := index.of_day(job, business_date))}
 
     def _late(self, night: _TestedNight, at: datetime) -> float | None:
         business_date = night.business_date
@@ -262,11 +264,11 @@ class BackTest:
     def _night(self, business_date: date) -> _TestedNight | None:
         """The night, if its histories contain what a forecast needs; else None."""
         service, members, night = self._services[0], self._members[0], business_date.toordinal()
-        mine = {member: [ran for ran in self._ran[member] if ran.day == night] for member in members}
-        ran = [one for of_job in mine.values() for one in of_job]
+        runs_by_job = {member: [ran for ran in self._ran[member] if ran.day == night] for member in members}
+        ran = [run for of_job in runs_by_job.values() for run in of_job]
         if not ran or any(not self._is_complete(member, night) for member in members):
             return None
-        after = max(one.ended for one in ran) + _SECOND
+        after = max(run.ended for run in ran) + _SECOND
         index = self._snapshot(self._history, (), business_date, after)
         if not has_day(index, service, members, business_date):
             return None
@@ -274,22 +276,22 @@ class BackTest:
         if day.finish is None or any(node.how is not NodeState.DONE for node in day.nodes.values()):
             return None
         starts = {member: scheduled_starts(index, index.job(member), business_date) for member in members}
-        if any(not self._is_by_its_clock(each, of_job, starts[each]) for each, of_job in mine.items()):
+        if any(not self._is_by_its_clock(job_id, of_job, starts[job_id]) for job_id, of_job in runs_by_job.items()):
             return None
-        opens = min([*(one.began for one in ran), *(due for of_job in starts.values() for due in of_job[:1])]) - BEFORE
-        past = {each: history_known_by(history, night, opens) for each, history in self._history.items()}
-        if min((len(set(past[each].days)) for each in self._ends), default=0) < FEWEST_NIGHTS:
+        opens = min([*(run.began for run in ran), *(due for of_job in starts.values() for due in of_job[:1])]) - BEFORE
+        past = {job_id: history_known_by(history, night, opens) for job_id, history in self._history.items()}
+        if min((len(set(past[job_id].days)) for job_id in self._ends), default=0) < FEWEST_NIGHTS:
             return None
-        learned = [one for one in self._estate.forecasts if one.night < night - _NEARBY]
+        learned = [learned_night for learned_night in self._estate.forecasts if learned_night.night < night - _NEARBY]
         return _TestedNight(business_date, day.deadline, day.finish.p50, opens, past, learned)
 
     def _instants(self, night: _TestedNight) -> list[datetime]:
         """The instants to forecast at, in order; at most MOST_INSTANTS."""
         until, at = min(night.finish, night.deadline), night.business_date.toordinal()
-        mine = [(job_id, one) for job_id in self._members[0] for one in self._ran[job_id] if one.day == at]
-        mine.sort(key=lambda one: (_middle(night.history[one[0]]) - one[1].takes, one[1].ended, one[0]))
-        before = [one.ended - _SECOND for _, one in mine]
-        chosen = list(dict.fromkeys(each for each in before if night.opens < each < until))[: MOST_INSTANTS - 1]
+        runs = [(job_id, run) for job_id in self._members[0] for run in self._ran[job_id] if run.day == at]
+        runs.sort(key=lambda entry: (_middle(night.history[entry[0]]) - entry[1].takes, entry[1].ended, entry[0]))
+        before = [run.ended - _SECOND for _, run in runs]
+        chosen = list(dict.fromkeys(moment for moment in before if night.opens < moment < until))[: MOST_INSTANTS - 1]
         return sorted([night.opens, *chosen]) if night.opens < until else []
 
     def _is_complete(self, job_id: int, night: int) -> bool:
@@ -301,7 +303,7 @@ class BackTest:
         """False if it started at other times than its present schedule."""
         if has_no_clock(self._estate.jobs[job_id]):
             return True
-        return all(one.period_at in starts for one in ran if one.period_at is not None)
+        return all(run.period_at in starts for run in ran if run.period_at is not None)
 
     def _snapshot(
         self, history: Mapping[int, RunHistory], learned: Sequence[PastForecasts], business_date: date, at: datetime
@@ -310,15 +312,15 @@ class BackTest:
         night, lookback = business_date.toordinal(), self._estate.settings.lookback
         runs: list[RunFacts] = []
         for job_id, ran in self._ran.items():
-            near = (one for one in ran if abs(one.day - night) <= _NEARBY and one.ended > at - lookback)
+            near = (success for success in ran if abs(success.day - night) <= _NEARBY and success.ended > at - lookback)
             job, usual = self._estate.jobs[job_id], _middle(history[job_id])
-            runs += [run for one in near if (run := run_as_of(job, one, at, usual)) is not None]
+            runs += [run for success in near if (run := run_as_of(job, success, at, usual)) is not None]
         runs.sort(key=lambda run: (run.job_id, run.period_at or run.first_started_at or at))
         seen = replace(
             self._estate,
             runs=tuple(runs),
             durations={job_id: of.takes for job_id, of in history.items()},
-            targets={one.id: _reachable(one, at) for one in self._targets},
+            targets={target.id: _reachable(target, at) for target in self._targets},
             history=history,
             forecasts=learned,
         )

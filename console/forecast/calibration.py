@@ -59,8 +59,8 @@ def fit_slopes(past: list[ForecastNight]) -> Floats:
     if not past:
         return PRIOR
     services = Counter(night.night for night in past)
-    others = np.array([0 if night.night is None else services[night.night] - 1 for night in past])
-    nights = np.asarray(1 / (1 + others * CORRELATION))
+    peers = np.array([0 if night.night is None else services[night.night] - 1 for night in past])
+    nights = np.asarray(1 / (1 + peers * CORRELATION))
     ages = nights * 0.5 ** ((nights.sum() - np.cumsum(nights)) / HALF_LIFE)
     rows = np.concatenate([np.column_stack([np.ones(len(night.late)), logit(night.late)]) for night in past])
     counts = [len(night.late) for night in past]

@@ -95,7 +95,7 @@ class ForecastNode:
     """None: no estimate, here or upstream."""
     after: int | None
     """The upstream that it waits for longest."""
-    kept: HeldStart | None = None
+    held_start: HeldStart | None = None
     """The hold, freeze or pause that delays its start regardless of its upstreams."""
 
     @property
@@ -106,7 +106,7 @@ class ForecastNode:
     @property
     def starts_at(self) -> datetime | None:
         """Earliest start: its clock start or the end of its hold, whichever is later; None where neither is known."""
-        until = self.kept.until if self.kept is not None else None
+        until = self.held_start.until if self.held_start is not None else None
         return max(filter(None, (self.due, until)), default=None)
 
 
@@ -257,9 +257,9 @@ def _without(
         node = nodes.get(read.unit)
         waits = node is None or node.how not in (NodeState.RERUN, NodeState.OVER, NodeState.DONE)
         return not waits or _comes(index, read, read_point, {}) is not None
-    others = [each for each in gate.reads if each.unit != read.unit]
+    peers = [peer for peer in gate.reads if peer.unit != read.unit]
     stuck = (NodeState.RERUN, NodeState.UNKNOWN)
-    return sum(each.unit not in nodes or nodes[each.unit].how not in stuck for each in others) >= gate.need
+    return sum(peer.unit not in nodes or nodes[peer.unit].how not in stuck for peer in peers) >= gate.need
 
 
 def _comes(
@@ -337,7 +337,7 @@ def _of_the_day(
     is red, a later one that is still running: its rerun."""
     run = index.read_by(job.id, business_date, limit)
     ahead = _ahead(index, job, starts, run)
-    before = [each for each in ahead if each < limit]
+    before = [start for start in ahead if start < limit]
     if run is None or before:
         return None, next(iter(before[-1:] or ahead[:1]), None)
     return _good_or_it(index, run)
@@ -352,7 +352,7 @@ def _of_many(
     day = index.of_day(job.id, business_date)
     runs = [run for run in day if run_time(run) < limit and run_time(run) + takes <= limit]
     last = runs[-1] if runs else None
-    ahead = [each for each in _ahead(index, job, starts, last) if each < limit and each + takes <= limit]
+    ahead = [start for start in _ahead(index, job, starts, last) if start < limit and start + takes <= limit]
     decided = next((run for run in reversed(runs) if run.state.is_red or index.is_green(run)), None)
     if decided is not None and index.is_red_now(decided) and (ahead or not _is_running(last)):
         return decided, None if has_started(decided) else run_time(decided)
@@ -367,14 +367,14 @@ def _is_running(run: RunFacts | None) -> bool:
 
 def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: RunFacts | None) -> list[datetime]:
     """The clock starts that have no run yet, after `run` where given."""
-    begun = {each.period_at for each in index.runs.get(job.id, ()) if has_started(each)}
+    begun = {known_run.period_at for known_run in index.runs.get(job.id, ()) if has_started(known_run)}
     return [start for start in starts if start not in begun and (run is None or start > run_time(run))]
 
 
 def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:
     if not index.is_green(run):
-        later = [each for each in index.of_day(run.job_id, run.business_date) if run_time(each) > run_time(run)]
-        repairs = (each for each in later if run.state.is_red and _is_running(each) and not index.is_unknown(each))
+        later = [newer for newer in index.of_day(run.job_id, run.business_date) if run_time(newer) > run_time(run)]
+        repairs = (newer for newer in later if run.state.is_red and _is_running(newer) and not index.is_unknown(newer))
         run = next(filter(index.is_green, later), None) or next(repairs, run)
     return run, None if has_started(run) else run_time(run)
 
@@ -428,8 +428,8 @@ def has_day(index: EstateIndex, service: ServiceFacts, members: Iterable[int], b
     ends = {index.graph.unit(terminal) for terminal in service.terminals if terminal in index.estate.jobs}
     timed = {end for end in ends if not has_no_clock(index.job(end))}
     return any(
-        index.of_day(each, business_date) or scheduled_starts(index, index.job(each), business_date)
-        for each in timed or {*ends, *members}
+        index.of_day(job_id, business_date) or scheduled_starts(index, index.job(job_id), business_date)
+        for job_id in timed or {*ends, *members}
     )
 
 
@@ -473,16 +473,16 @@ def _node(
     upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
     how = _node_state(index, run, due, bool(upstreams))
     is_to_come = run is None or (not has_started(run) and run.state is not RunState.MISSED)
-    kept = held_start_of(index.estate, job_id, due, index.now) if is_to_come else None
-    if kept is not None:
-        how = NodeState.UNKNOWN if kept.until is None else NodeState.CLOCK if due is not None else how
+    held_start = held_start_of(index.estate, job_id, due, index.now) if is_to_come else None
+    if held_start is not None:
+        how = NodeState.UNKNOWN if held_start.until is None else NodeState.CLOCK if due is not None else how
     stale = run is not None and index.is_stale(run)
     gates = index.graph.gates(job_id)
     last = _latest(upstreams) if gates is None else None
     after = last.job_id if last else None
     if gates is not None:
         after = last_awaited(index, gates, _read_point(index, business_date, run, due), nodes)
-    node = ForecastNode(job_id, run, how, due, stale, None, after, kept)
+    node = ForecastNode(job_id, run, how, due, stale, None, after, held_start)
     finish = _finish(index, node, _Ahead(index, business_date, node, edges, gates, nodes), longer)
     return replace(node, finish=finish)
 
@@ -537,7 +537,7 @@ def _finish(index: EstateIndex, node: ForecastNode, ahead: _Ahead, longer: timed
     if node.how is NodeState.CLOCK and node.starts_at is not None:
         held = ahead.done(node.starts_at, natively=True)
         starts = held.no_earlier(FinishTimes.at(now)) if held else ready
-        return FinishTimes(*(_by_clock(*each) for each in zip(starts, ready, takes, strict=True)))
+        return FinishTimes(*(_by_clock(*quantile) for quantile in zip(starts, ready, takes, strict=True)))
     return ready.no_earlier(FinishTimes.at(max(now, node.starts_at or now))).after(takes)
 
 

@@ -74,11 +74,11 @@ class ForecastBasis:
     past: tuple[object, ...]
     """Histories and earlier forecasts, compared by identity."""
 
-    def is_as(self, other: ForecastBasis) -> bool:
+    def is_as(self, known: ForecastBasis) -> bool:
         return (
-            len(self.past) == len(other.past)
-            and all(mine is theirs for mine, theirs in zip(self.past, other.past, strict=True))
-            and (self.points, self.days) == (other.points, other.days)
+            len(self.past) == len(known.past)
+            and all(night is known_night for night, known_night in zip(self.past, known.past, strict=True))
+            and (self.points, self.days) == (known.points, known.days)
         )
 
 
@@ -114,13 +114,13 @@ def forecast_valid_until(points: Sequence[NightPoint], days: Iterable[ServiceFor
     """The instant from which on time alone has changed the forecast."""
     until = [now + timedelta(days=1), *(day.deadline for day in days if day.deadline > now)]
     for point in points:
-        if point.stand is JobPhase.DONE:
+        if point.phase is JobPhase.DONE:
             continue
-        if point.stand is not JobPhase.WAITS:
+        if point.phase is not JobPhase.WAITS:
             until.append(now + VALID_FOR)
         elif (earliest := instant_of(point.earliest)) > now:
             until.append(earliest)
-        elif all(points[upstream].stand is JobPhase.DONE for upstream in point.upstreams):
+        elif all(points[upstream].phase is JobPhase.DONE for upstream in point.upstreams):
             until.append(now + VALID_FOR)
     return min(until)
 
@@ -248,9 +248,9 @@ class Forecaster:
         ready, start, end = (
             np.array([getattr(p, name) for p in points]) - origin for name in ("ready", "start", "end")
         )
-        stand, failed = np.array([p.stand for p in points]), np.array([p.failed for p in points])
-        tonight = Tonight(stand, ready, start, end, failed)
-        sim = run_simulation(tonight, index.now.timestamp() - origin, prepared.night, kept=1)
+        phase, failed = np.array([p.phase for p in points]), np.array([p.failed for p in points])
+        tonight = Tonight(phase, ready, start, end, failed)
+        sim = run_simulation(tonight, index.now.timestamp() - origin, prepared.night, chunks=1)
         past_forecasts = index.estate.forecasts
         slopes = self._slopes.get("slopes", (past_forecasts,), lambda: learned_slopes(past_forecasts))
         forecasts = []
@@ -368,7 +368,7 @@ def _job_forecasts(
 def _job_forecast(index: EstateIndex, job_id: int, slack: JobSlack, simulated: SimulatedService) -> JobForecast:
     basis = index.estimate(job_id).basis
     if basis.kind is EstimateKind.DECLARED:
-        basis = replace(basis, count=simulated.sim.night.views[-1].takes.others)
+        basis = replace(basis, count=simulated.sim.night.views[-1].takes.peers)
     p50, p80, p95 = (round_up_to_minute(simulated.instant(at)) for at in slack.finish)
     return JobForecast(
         job_id=job_id,

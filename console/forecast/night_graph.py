@@ -44,7 +44,7 @@ class NightPoint:
     """Times in seconds since 1970; UNKNOWN where there is none."""
 
     job_id: int
-    stand: int
+    phase: int
     """A JobPhase."""
     upstreams: tuple[int, ...] = ()
     """Other points."""
@@ -80,7 +80,7 @@ class NightPoint:
         return hash(_values(self))
 
 
-_values = attrgetter(*(each.name for each in fields(NightPoint)))
+_values = attrgetter(*(item.name for item in fields(NightPoint)))
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ class _NightGraphBuilder:
             case _:
                 return self._waiting()
 
-    def _begun(self, stand: int, run: RunFacts, start: float, end: float) -> NightPoint:
+    def _begun(self, phase: int, run: RunFacts, start: float, end: float) -> NightPoint:
         """A started job, with the time since when it could start."""
         due = run.period_at if run.period_at is not None and run.expected else None
         ends = [self.graph.points[upstream].end for upstream in self._upstreams()]
@@ -158,7 +158,7 @@ class _NightGraphBuilder:
         )
         if self._has_failed():
             waited = StartReference.NOTHING  # a repair: in the past, waits are those of first starts
-        return self._point(stand, self._upstreams(), ready=min(ready, start), start=start, end=end, waited=waited)
+        return self._point(phase, self._upstreams(), ready=min(ready, start), start=start, end=end, waited=waited)
 
     def _broken(self) -> int:
         """A red or stale job: restarted after a repair, or, if it waits for unfinished upstreams, right after them."""
@@ -190,7 +190,7 @@ class _NightGraphBuilder:
     def _waiting(self) -> int:
         run, awaited = self.node.run, self._awaited()
         held_until = 0.0
-        if self.node.kept is not None and self.node.starts_at is not None:
+        if self.node.held_start is not None and self.node.starts_at is not None:
             held_until = _seconds(self.node.starts_at)
         due = max(_seconds(run_time(run)) if run is not None else 0.0, held_until)
         is_blocked = any(self._is_open(place) for place in awaited)
@@ -203,22 +203,24 @@ class _NightGraphBuilder:
             return self.graph.put(self._point(JobPhase.WAITS, awaited, earliest=max(_seconds(starts_at), held_until)))
         return self.graph.put(self._point(JobPhase.WAITS, awaited, earliest=due, waited=StartReference.UPSTREAMS))
 
-    def _point(self, stand: int, upstreams: Sequence[int], **more: object) -> NightPoint:
+    def _point(self, phase: int, upstreams: Sequence[int], **attributes: object) -> NightPoint:
         job = self.index.job(self.node.job_id)
         longer, _ = takes_longer(self.index.estate.declared, job.name, self.day.business_date)
-        failed = stand not in (JobPhase.DONE, JobPhase.FAILED) and self._has_failed()
-        pool = None if stand == JobPhase.DONE or "rule" in more else pool_of(self.index.estate.declared, job)
-        more |= {"longer": longer.total_seconds(), "pool": pool, "failed": failed}
-        return NightPoint(self.node.job_id, stand, tuple(upstreams), **more)  # type: ignore[arg-type]
+        failed = phase not in (JobPhase.DONE, JobPhase.FAILED) and self._has_failed()
+        pool = None if phase == JobPhase.DONE or "rule" in attributes else pool_of(self.index.estate.declared, job)
+        attributes |= {"longer": longer.total_seconds(), "pool": pool, "failed": failed}
+        return NightPoint(self.node.job_id, phase, tuple(upstreams), **attributes)  # type: ignore[arg-type]
 
     def _has_failed(self) -> bool:
         """As in `RunHistory`: a further attempt of its run, or another red run of the date."""
         run, job_id = self.node.run, self.node.job_id
         of_date = self.index.of_day(job_id, self.day.business_date)
-        return (run is not None and run.attempt > 1) or any(other.state.is_red for other in of_date if other is not run)
+        return (run is not None and run.attempt > 1) or any(
+            other_run.state.is_red for other_run in of_date if other_run is not run
+        )
 
     def _is_open(self, place: int) -> bool:
-        return self.graph.points[place].stand != JobPhase.DONE
+        return self.graph.points[place].phase != JobPhase.DONE
 
     def _upstreams(self, natively: bool = False) -> tuple[int, ...]:
         places, edges = self.graph.places[-1], self.index.graph.into(self.node.job_id)

@@ -188,5 +188,5 @@ def _waits(nights: NightMatrices, column: Mapping[int, int], point: NightPoint, 
     elif point.waited is StartReference.UPSTREAMS and upstreams and all(upstream.takes for upstream in upstreams):
         ready = nights.ended[:, [column[upstream.job_id] for upstream in upstreams]].max(axis=1)
         waited = np.maximum(nights.began[:, column[point.job_id]] - ready, 0.0)
-    is_begun = point.stand in (JobPhase.RUNS, JobPhase.DONE)
+    is_begun = point.phase in (JobPhase.RUNS, JobPhase.DONE)
     return waited if is_begun or np.isfinite(waited).any() else np.zeros(len(waited))

@@ -125,12 +125,12 @@ def usual_values(times: Sequence[float], kinds: Sequence[str], tonight: str, eno
             levelled[place] *= shift.since / shift.before
     own = [kind == tonight for kind in kinds]
     is_own = enough <= sum(own) < len(own)
-    other = 0.0 if is_own else OWN_NIGHTS / (OWN_NIGHTS + sum(own))
+    other_weight = 0.0 if is_own else OWN_NIGHTS / (OWN_NIGHTS + sum(own))
     ages = range(len(times) - 1, -1, -1)
     weighed = sorted(
-        (value, (1.0 if same else other) * 0.5 ** (age / HALF_LIFE))
+        (value, (1.0 if same else other_weight) * 0.5 ** (age / HALF_LIFE))
         for value, same, age in zip(levelled, own, ages, strict=True)
-        if same or other
+        if same or other_weight
     )
     values, weights = zip(*weighed, strict=True)
     of_its_kind = None if is_own or not any(own) else median(v for v, same in zip(levelled, own, strict=True) if same)

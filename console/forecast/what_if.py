@@ -41,13 +41,13 @@ class WhatIf:
             return point
         if self.how is Counterfactual.FASTER:
             return replace(point, factor=self.factor)
-        if point.stand is JobPhase.DONE:
+        if point.phase is JobPhase.DONE:
             return point
-        point = replace(point, failed=point.failed or point.stand is JobPhase.FAILED)
+        point = replace(point, failed=point.failed or point.phase is JobPhase.FAILED)
         at = self.at.timestamp()
         if self.how is Counterfactual.SKIPPED:
             return _done(point, at)
-        return replace(point, stand=JobPhase.WAITS, upstreams=(), rule=None, earliest=at, start=UNKNOWN)
+        return replace(point, phase=JobPhase.WAITS, upstreams=(), rule=None, earliest=at, start=UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +65,17 @@ class PlanOutcome:
 
     def __call__(self, point: NightPoint) -> NightPoint:
         at = self.now.timestamp()
-        if not point.takes or point.stand is JobPhase.DONE:
+        if not point.takes or point.phase is JobPhase.DONE:
             return point
         if point.job_id in self.done:
-            return replace(_done(point, at), failed=point.stand is JobPhase.FAILED)
+            return replace(_done(point, at), failed=point.phase is JobPhase.FAILED)
         if point.job_id in self.held and isinstance(point.rule, RerunRule):
             upstreams = tuple(upstream for upstream in point.upstreams if upstream != point.rule.first)
             return replace(point, rule=None, upstreams=upstreams, earliest=point.due)
-        if point.job_id in self.runs and point.stand is JobPhase.FAILED:
-            return replace(point, stand=JobPhase.WAITS, earliest=at, start=UNKNOWN, end=UNKNOWN, failed=True)
+        if point.job_id in self.runs and point.phase is JobPhase.FAILED:
+            return replace(point, phase=JobPhase.WAITS, earliest=at, start=UNKNOWN, end=UNKNOWN, failed=True)
         return point
 
 
 def _done(point: NightPoint, at: float) -> NightPoint:
-    return replace(point, stand=JobPhase.DONE, upstreams=(), rule=None, start=at, end=at, says=False)
+    return replace(point, phase=JobPhase.DONE, upstreams=(), rule=None, start=at, end=at, says=False)

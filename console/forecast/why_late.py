@@ -54,10 +54,10 @@ def slot_waits(
 def _missing_slot_since(sim: SimulationRun, job: int) -> float | None:
     """Since when only a slot is missing; None for a job that has begun, or waits for something else."""
     tonight, upstreams = sim.tonight, list(sim.night.graph.upstreams[job])
-    if tonight.stand[job] == JobPhase.READY:
+    if tonight.phase[job] == JobPhase.READY:
         return float(tonight.ready[job])
     since = max([float(sim.night.graph.earliest[job]), *tonight.end[upstreams].tolist()])
-    is_ready = tonight.stand[job] == JobPhase.WAITS and bool((tonight.stand[upstreams] == JobPhase.DONE).all())
+    is_ready = tonight.phase[job] == JobPhase.WAITS and bool((tonight.phase[upstreams] == JobPhase.DONE).all())
     return since if is_ready and since <= sim.now else None
 
 
@@ -67,18 +67,18 @@ def _slot_holders(
     """Ids of the jobs that most likely hold the slots when this job is ready and has to wait. `row`: of the job, in
     `sim.queued`."""
     place = sim.night.plan.place
-    pool = (other for other, point in enumerate(points) if point.pool == points[job].pool and other != job)
-    others = np.array([other for other in pool if place[other] < sim.night.plan.size])
-    places = place[np.append(others, job)]
+    pool = (peer for peer, point in enumerate(points) if point.pool == points[job].pool and peer != job)
+    peers = np.array([peer for peer in pool if place[peer] < sim.night.plan.size])
+    places = place[np.append(peers, job)]
     jobs = sim.night.plan.order[places]
     takes = np.tile(sim.draws.takes(places), (1, CHUNK // sim.draws.columns))
-    runs = (sim.tonight.stand[jobs] == JobPhase.RUNS)[:, None]
+    runs = (sim.tonight.phase[jobs] == JobPhase.RUNS)[:, None]
     begun = np.where(runs, sim.tonight.start[jobs][:, None], sim.finish[0, places] - takes)
     ready = begun[-1] - sim.queued.waits[row]
-    holds = (begun[:-1] <= ready) & (sim.finish[0, place[others]] > ready)
+    holds = (begun[:-1] <= ready) & (sim.finish[0, place[peers]] > ready)
     share = holds @ (weights * (sim.queued.freed_by[row] >= 0))
     most = np.argsort(-share, kind="stable")[:slots]
-    return [points[other].job_id for other in others[most[share[most] > 0]].tolist()]
+    return [points[peer].job_id for peer in peers[most[share[most] > 0]].tolist()]
 
 
 MOST = 2
@@ -139,7 +139,7 @@ def explain_slowdown(index: EstateIndex, points: Sequence[NightPoint], past: Nig
     costs: dict[str, float] = {}
     for job in slack.jobs[slack.critical[slack.jobs] >= DECIDES].tolist():
         name = index.name(points[job].job_id)
-        if points[job].stand != JobPhase.DONE and points[job].takes:
+        if points[job].phase != JobPhase.DONE and points[job].takes:
             costs |= dict(_level_shift(index, points[job], name, past.takes[:, job]))
     return " and ".join(sorted(costs, key=lambda text: (-costs[text], text))[:MOST])
 
@@ -149,7 +149,7 @@ def _finished_predecessors(points: Sequence[NightPoint], sim: SimulationRun, job
     delay remains."""
     tonight = sim.tonight
     while np.isfinite(tonight.start[job]):
-        done = [upstream for upstream in points[job].upstreams if tonight.stand[upstream] == JobPhase.DONE]
+        done = [upstream for upstream in points[job].upstreams if tonight.phase[upstream] == JobPhase.DONE]
         last = max(done, key=lambda upstream: float(tonight.end[upstream]), default=None)
         if last is None or not tonight.ready[job] - AT_ONCE <= tonight.end[last] <= tonight.start[job] + AT_ONCE:
             return
@@ -163,9 +163,9 @@ def _reasons(night: _Night, job: int) -> Iterator[CostedReason]:
     name = index.name(point.job_id)
     slots = list(slot_waits(index, night.sim, night.points, night.weights, job))
     yield from slots
-    if not (slots and night.sim.tonight.stand[job] == JobPhase.READY):
+    if not (slots and night.sim.tonight.phase[job] == JobPhase.READY):
         yield from _delay_tonight(night, name, job)
-    if night.sim.tonight.stand[job] in (JobPhase.WAITS, JobPhase.READY, JobPhase.RUNS) and not point.failed:
+    if night.sim.tonight.phase[job] in (JobPhase.WAITS, JobPhase.READY, JobPhase.RUNS) and not point.failed:
         yield from _frequent_failures(night.sim, name, night.past, job)
     yield from _wide_spread_of_peers(index, point, name)
     yield from _level_shift(index, point, name, night.past.takes[:, job])
@@ -175,7 +175,7 @@ def _reasons(night: _Night, job: int) -> Iterator[CostedReason]:
 def _delay_tonight(night: _Night, name: str, job: int) -> Iterator[CostedReason]:
     """A duration or a wait of tonight that is longer than usual, or the repair of a failed run."""
     sim, tonight = night.sim, night.sim.tonight
-    match tonight.stand[job]:
+    match tonight.phase[job]:
         case JobPhase.RUNS:
             yield from _long_duration(night, f"{name} has run", sim.now - tonight.start[job], job)
         case JobPhase.DONE if night.points[job].says and np.isfinite(tonight.start[job]):
@@ -194,8 +194,8 @@ def _long_duration(night: _Night, what: str, took: float, job: int) -> Iterator[
     times = night.past.takes[:, job]
     if night.index.estimate(night.points[job].job_id).source is not EstimateKind.DECLARED:
         yield from _longer_than_usual(night, what, took, times)
-    elif (over := took - float(times[-1])) >= MIN_SECONDS:
-        yield f"{what} {format_duration(took)}, {format_duration(over)} over the declared duration", over
+    elif (excess := took - float(times[-1])) >= MIN_SECONDS:
+        yield f"{what} {format_duration(took)}, {format_duration(excess)} over the declared duration", excess
 
 
 def _longer_than_usual(night: _Night, what: str, took: float, times: Floats) -> Iterator[CostedReason]:
@@ -207,10 +207,10 @@ def _longer_than_usual(night: _Night, what: str, took: float, times: Floats) -> 
     if usual is None:
         return
     median, p90, of = usual.most(0.5), usual.most(0.9), "" if usual.what == "runs" else f"{kind} "
-    over, than = (took - p90, f"over its {of}p90") if took > p90 else (took - median, "more than usual")
-    if over >= MIN_SECONDS:
+    excess, than = (took - p90, f"over its {of}p90") if took > p90 else (took - median, "more than usual")
+    if excess >= MIN_SECONDS:
         runs = f"({len(usual.values)} runs)"
-        yield f"{what} {format_duration(took)}, {format_duration(over)} {than} {runs}", took - median
+        yield f"{what} {format_duration(took)}, {format_duration(excess)} {than} {runs}", took - median
 
 
 def _wide_spread_of_peers(index: EstateIndex, point: NightPoint, name: str) -> Iterator[CostedReason]:
@@ -218,7 +218,7 @@ def _wide_spread_of_peers(index: EstateIndex, point: NightPoint, name: str) -> I
     known = index.estimate(point.job_id)
     if known.source is not EstimateKind.PEERS or known.takes is None:
         return
-    if point.stand is not JobPhase.DONE and point.takes:
+    if point.phase is not JobPhase.DONE and point.takes:
         runs, usual = f"{known.runs} run{'s' * (known.runs != 1)}", format_duration(known.takes.p50)
         cost = (known.takes.p95 - known.takes.p50).total_seconds() + MIN_SECONDS
         yield f"{name} has {runs}; its {known.peers} peer jobs take {usual}", cost

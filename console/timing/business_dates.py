@@ -126,9 +126,9 @@ def _fulfilled_by(schedule: Schedule, started: datetime, may_start_early: bool) 
     else:
         ahead = _ahead(schedule, started, instant)
     if ahead is not None and instant is not None and ahead - instant < _RARE:
-        yield from (each for each in (before, ahead) if each is not None)
+        yield from (candidate for candidate in (before, ahead) if candidate is not None)
     else:
-        yield from (each for each in (ahead, before) if each is not None)
+        yield from (candidate for candidate in (ahead, before) if candidate is not None)
 
 
 def _ahead(schedule: Schedule, started: datetime, before: datetime | None) -> datetime | None:

@@ -25,10 +25,10 @@ def counts(calendar: Calendar, day: date) -> bool:
     """True where something is expected on that date."""
     if day in calendar.opened:
         return True
-    if day in calendar.closed or any(counts(other, day) for other in calendar.exclude):
+    if day in calendar.closed or any(counts(referenced, day) for referenced in calendar.exclude):
         return False
-    included = any(counts(other, day) for other in calendar.include)
-    return (included or _is_own(calendar, day)) and all(counts(other, day) for other in calendar.only_in)
+    included = any(counts(referenced, day) for referenced in calendar.include)
+    return (included or _is_own(calendar, day)) and all(counts(referenced, day) for referenced in calendar.only_in)
 
 
 def is_business_day(calendar: Calendar, day: date) -> bool:
@@ -39,14 +39,14 @@ def is_business_day(calendar: Calendar, day: date) -> bool:
 def next_days(calendar: Calendar, after: date, n: int) -> tuple[date, ...]:
     """The first `n` dates after `after` that count, in order; fewer where there are no more within five years of the
     one before."""
-    found: list[date] = []
-    while len(found) < n:
-        day = _nearest(after, _DAY, lambda each: counts(calendar, each))
+    days: list[date] = []
+    while len(days) < n:
+        day = _nearest(after, _DAY, lambda candidate: counts(calendar, candidate))
         if day is None:
             break
-        found.append(day)
+        days.append(day)
         after = day
-    return tuple(found)
+    return tuple(days)
 
 
 def next_day(calendar: Calendar, after: date) -> date | None:
@@ -56,7 +56,7 @@ def next_day(calendar: Calendar, after: date) -> date | None:
 
 def previous_day(calendar: Calendar, before: date) -> date | None:
     """The last date before `before` that counts ("the previous business day"); None without one within five years."""
-    return _nearest(before, -_DAY, lambda each: counts(calendar, each))
+    return _nearest(before, -_DAY, lambda candidate: counts(calendar, candidate))
 
 
 def days_in(calendar: Calendar, first: date, last: date) -> tuple[date, ...]:
@@ -122,11 +122,11 @@ def day_reason(calendar: Calendar, day: date) -> str:
         return "named open"
     if day in calendar.closed:
         return "named closed"
-    excluded = [other.name for other in calendar.exclude if counts(other, day)]
+    excluded = [referenced.name for referenced in calendar.exclude if counts(referenced, day)]
     if excluded:
         return f"excluded by {excluded[0]}"
-    included = [other.name for other in calendar.include if counts(other, day)]
-    missing = [other.name for other in calendar.only_in if not counts(other, day)]
+    included = [referenced.name for referenced in calendar.include if counts(referenced, day)]
+    missing = [referenced.name for referenced in calendar.only_in if not counts(referenced, day)]
     if missing:
         return f"does not count in {missing[0]}"
     if included:
@@ -193,9 +193,9 @@ def _hours(window: CalendarWindow, day: date, zone: tzinfo) -> OpenHours:
     opens = datetime.combine(day, window.opens)
     closes = datetime.combine(day if window.closes > window.opens else day + _DAY, window.closes)
     shown = {at: local_readings(at, zone) for at in (opens, closes)}
-    odd = tuple((at, len(found) > 1) for at, found in shown.items() if len(found) != 1)
-    edges = {at for found in shown.values() for at in found}
-    edges |= {after_gap(at, zone) for at, found in shown.items() if not found}
+    odd = tuple((at, len(readings) > 1) for at, readings in shown.items() if len(readings) != 1)
+    edges = {at for readings in shown.values() for at in readings}
+    edges |= {after_gap(at, zone) for at, readings in shown.items() if not readings}
     edges |= set(_moves(min(edges), max(edges), zone))
     spans: list[tuple[datetime, datetime]] = []
     for begins, ends in pairwise(sorted(edges)):

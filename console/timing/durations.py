@@ -28,11 +28,11 @@ def parse_duration(text: str) -> timedelta:
 def format_duration(length: float | timedelta) -> str:
     """A length of time, in seconds if it is a number, with two units at most: "3h12m", "45s", "2d4h"."""
     seconds = length.total_seconds() if isinstance(length, timedelta) else length
-    left = round(abs(seconds))
-    sign = "-" if seconds < 0 and left else ""
+    rest = round(abs(seconds))
+    sign = "-" if seconds < 0 and rest else ""
     parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        number, left = divmod(left, size)
+        number, rest = divmod(rest, size)
         if number or (parts and number):
             parts.append(f"{number}{unit}")
         elif parts:
@@ -49,13 +49,13 @@ def rank_text(seconds: float, good: Sequence[float]) -> str:
     every = f"all {many}" if len(good) > 1 else "the one good run"
     if seconds < min(good) or seconds > max(good):
         return f"{'shorter' if seconds < min(good) else 'longer'} than {every}"
-    below = sum(each < seconds for each in good) / len(good)
+    below = sum(duration < seconds for duration in good) / len(good)
     return f"longer than {round(100 * below)} % of {many}" if below else f"no longer than any of {many}"
 
 
 def time_of_day(text: str) -> time:
     """A naive time of day: "03:58", "3:58". Raises ValueError, also for one with a zone: 03:58Z is another instant."""
-    found = time.fromisoformat(text.rjust(len("03:58"), "0") if ":" in text else text)
-    if found.tzinfo is not None:
+    parsed = time.fromisoformat(text.rjust(len("03:58"), "0") if ":" in text else text)
+    if parsed.tzinfo is not None:
         raise ValueError(f'"{text[:40]}" has a zone of its own')
-    return found
+    return parsed

@@ -43,7 +43,7 @@ class ActiveMaintenance:
 
 def active_maintenances(declared: Declared, at: datetime) -> list[tuple[MaintenanceWindow, datetime]]:
     """Every maintenance at that instant, with its end; in the order of config."""
-    return [(one, _end(declared, one, at)) for one in declared.maintenance if _lasts(declared, one, at)]
+    return [(window, _end(declared, window, at)) for window in declared.maintenance if _lasts(declared, window, at)]
 
 
 def maintenance_of_job(estate: Estate, job: JobFacts, at: datetime) -> ActiveMaintenance | None:
@@ -63,40 +63,41 @@ def maintenance_of_check(estate: Estate, name: str, at: datetime) -> ActiveMaint
     through a delivering job. The one that ends last."""
     check, declared = estate.declared.check(name), estate.declared
     if check is not None and check.system:
-        meant = (one for one in declared.maintenance if _means_door(one, check) and _lasts(declared, one, at))
-        if found := max(
-            (ActiveMaintenance(one.why, _end(declared, one, at), at) for one in meant), key=_until, default=None
-        ):
-            return found
+        windows = (
+            window for window in declared.maintenance if _covers_check(window, check) and _lasts(declared, window, at)
+        )
+        active = (ActiveMaintenance(window.why, _end(declared, window, at), at) for window in windows)
+        if longest := max(active, key=_until, default=None):
+            return longest
     waiting = [service for service in estate.services if name in service.ready]
-    return _of_each([_of_any(estate, one.terminals, at) for one in waiting])
+    return _of_each([_of_any(estate, service.terminals, at) for service in waiting])
 
 
 def maintenance_of_jobs(estate: Estate, job_ids: Iterable[int], at: datetime) -> ActiveMaintenance | None:
     """The maintenance at that instant of these jobs, where each of them has one; the one that ends last."""
-    return _of_each([maintenance_of_job(estate, estate.jobs[each], at) for each in job_ids if each in estate.jobs])
+    return _of_each([maintenance_of_job(estate, estate.jobs[job], at) for job in job_ids if job in estate.jobs])
 
 
-def _means_door(one: MaintenanceWindow, check: Check) -> bool:
-    if matches_any(one.systems, check.system):
+def _covers_check(window: MaintenanceWindow, check: Check) -> bool:
+    if matches_any(window.systems, check.system):
         return True
     if check.target:
-        return matches_any(one.targets, f"{check.system}/{check.target}")
-    return matches_any((target.partition("/")[0] for target in one.targets), check.system)
+        return matches_any(window.targets, f"{check.system}/{check.target}")
+    return matches_any((target.partition("/")[0] for target in window.targets), check.system)
 
 
 def _of_any(estate: Estate, job_ids: Iterable[int], at: datetime) -> ActiveMaintenance | None:
-    found = (maintenance_of_job(estate, estate.jobs[each], at) for each in job_ids if each in estate.jobs)
-    return max((one for one in found if one is not None), key=_until, default=None)
+    maintenances = (maintenance_of_job(estate, estate.jobs[job_id], at) for job_id in job_ids if job_id in estate.jobs)
+    return max((maintenance for maintenance in maintenances if maintenance is not None), key=_until, default=None)
 
 
-def _of_each(found: Sequence[ActiveMaintenance | None]) -> ActiveMaintenance | None:
-    lasting = [one for one in found if one is not None]
-    return max(lasting, key=_until) if lasting and len(lasting) == len(found) else None
+def _of_each(maintenances: Sequence[ActiveMaintenance | None]) -> ActiveMaintenance | None:
+    lasting = [maintenance for maintenance in maintenances if maintenance is not None]
+    return max(lasting, key=_until) if lasting and len(lasting) == len(maintenances) else None
 
 
-def _until(one: ActiveMaintenance) -> datetime:
-    return one.until
+def _until(maintenance: ActiveMaintenance) -> datetime:
+    return maintenance.until
 
 
 def planned_extension(
@@ -105,12 +106,16 @@ def planned_extension(
     """More time that was planned for that business date of a service, of each submission where it is promised end to
     end; the longest where there are several."""
     name = service_of_instance(service.name) if service.instance is not None else service.name
-    found = [one for one in _planned(declared, business_date) if one.more_time and matches_any(one.services, name)]
-    if not found:
+    exceptions = [
+        exception
+        for exception in _planned(declared, business_date)
+        if exception.more_time and matches_any(exception.services, name)
+    ]
+    if not exceptions:
         return None
-    one = max(found, key=lambda each: each.more_time)
-    why = f"{one.why}: +{format_duration(one.more_time)}"
-    return DeadlineExtension(name, business_date, promised + one.more_time, "config", why)
+    exception = max(exceptions, key=lambda exception: exception.more_time)
+    why = f"{exception.why}: +{format_duration(exception.more_time)}"
+    return DeadlineExtension(name, business_date, promised + exception.more_time, "config", why)
 
 
 def starts_later(declared: Declared, job: str, business_date: date) -> tuple[timedelta, str]:
@@ -129,25 +134,25 @@ def matches_any(patterns: Iterable[str], name: str) -> bool:
 
 
 def _lasting(declared: Declared, system: str, target: str, job: str | None, at: datetime) -> ActiveMaintenance | None:
-    found = []
-    for one in declared.maintenance:
-        is_meant = matches_any(one.systems, system) or matches_any(one.targets, target)
-        if (is_meant or (job is not None and matches_any(one.jobs, job))) and _lasts(declared, one, at):
-            found.append(ActiveMaintenance(one.why, _end(declared, one, at), at))
-    return max(found, key=lambda each: each.until, default=None)
+    lasting = []
+    for window in declared.maintenance:
+        is_meant = matches_any(window.systems, system) or matches_any(window.targets, target)
+        if (is_meant or (job is not None and matches_any(window.jobs, job))) and _lasts(declared, window, at):
+            lasting.append(ActiveMaintenance(window.why, _end(declared, window, at), at))
+    return max(lasting, key=lambda maintenance: maintenance.until, default=None)
 
 
-def _lasts(declared: Declared, one: MaintenanceWindow, at: datetime) -> bool:
-    if (one.since is not None and at < one.since) or (one.until is not None and at >= one.until):
+def _lasts(declared: Declared, window: MaintenanceWindow, at: datetime) -> bool:
+    if (window.since is not None and at < window.since) or (window.until is not None and at >= window.until):
         return False
-    calendar = declared.calendar(one.calendar)
+    calendar = declared.calendar(window.calendar)
     return calendar is None or is_open(calendar, at)
 
 
-def _end(declared: Declared, one: MaintenanceWindow, at: datetime) -> datetime:
-    calendar = declared.calendar(one.calendar)
+def _end(declared: Declared, window: MaintenanceWindow, at: datetime) -> datetime:
+    calendar = declared.calendar(window.calendar)
     ends = [] if calendar is None else [_closes(calendar, at)]
-    return min([*ends, *([one.until] if one.until is not None else [])], default=at + timedelta(days=_AHEAD_DAYS))
+    return min([*ends, *([window.until] if window.until is not None else [])], default=at + timedelta(days=_AHEAD_DAYS))
 
 
 @lru_cache(maxsize=4096)
@@ -176,8 +181,12 @@ def _planned(declared: Declared, business_date: date) -> Iterator[PlannedExcepti
 
 
 def _most(declared: Declared, job: str, business_date: date, what: str) -> tuple[timedelta, str]:
-    found = [(getattr(one, what), one.why) for one in _planned(declared, business_date) if matches_any(one.jobs, job)]
-    return max(found, default=(_NOTHING, ""))
+    changes = [
+        (getattr(exception, what), exception.why)
+        for exception in _planned(declared, business_date)
+        if matches_any(exception.jobs, job)
+    ]
+    return max(changes, default=(_NOTHING, ""))
 
 
 @lru_cache(maxsize=1024)

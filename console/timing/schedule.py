@@ -152,44 +152,44 @@ def is_interval(schedule: Schedule) -> bool:
 
 def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
     rule = _rule(schedule)
-    found: list[datetime] = []
+    starts: list[datetime] = []
     if schedule.next_at is not None:
-        found = [schedule.next_at] if after < schedule.next_at <= before else []
+        starts = [schedule.next_at] if after < schedule.next_at <= before else []
         after = max(after, schedule.next_at)
     if isinstance(rule, _Rule) and after < before:
-        found += _grid(rule.every, after, before) if rule.every else _between(rule, after, before)
-    return found
+        starts += _grid(rule.every, after, before) if rule.every else _between(rule, after, before)
+    return starts
 
 
 def _between(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
     if before - after > _LONG:
         return _stepped(rule, after, before)
-    found: list[datetime] = []
+    starts: list[datetime] = []
     for day in range((after - _EPOCH).days, (before - _EPOCH).days + 1):
-        found.extend(each for each in _day(rule, day) if after < each <= before)
-        if len(found) >= MOST:
+        starts.extend(instant for instant in _day(rule, day) if after < instant <= before)
+        if len(starts) >= MOST:
             break
-    return found
+    return starts
 
 
 def _stepped(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
-    found: set[datetime] = set()
+    starts: set[datetime] = set()
     last = _local(rule, before) + _PAD
     for local in _steps(rule, _local(rule, after) - _PAD, forward=True):
-        if local > last or len(found) > MOST:
+        if local > last or len(starts) > MOST:
             break
         offset = _steady(rule.zone, local.date())
         shown = _all_readings(rule, local) if offset is None else ((local - offset).replace(tzinfo=UTC),)
-        found.update(each for each in shown if after < each <= before)
-    return sorted(found)
+        starts.update(instant for instant in shown if after < instant <= before)
+    return sorted(starts)
 
 
 @lru_cache(maxsize=4096)
 def _steady(zone: tzinfo, day: date) -> timedelta | None:
     """How far that zone's clock is ahead of UTC all day; None on a day on which that changes."""
-    midnights = (datetime.combine(each, time(0)) for each in (day, day + _DAY))
-    found = {midnight.replace(tzinfo=zone, fold=fold).utcoffset() for midnight in midnights for fold in (0, 1)}
-    return found.pop() if len(found) == 1 else None
+    midnights = (datetime.combine(midnight_of, time(0)) for midnight_of in (day, day + _DAY))
+    offsets = {midnight.replace(tzinfo=zone, fold=fold).utcoffset() for midnight in midnights for fold in (0, 1)}
+    return offsets.pop() if len(offsets) == 1 else None
 
 
 def _grid(every: int, after: datetime, before: datetime) -> list[datetime]:
@@ -208,8 +208,8 @@ def _nearest(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
         return soon
     for local in _steps(rule, _local(rule, at) + (-_PAD if forward else _PAD), forward):
         days = sorted({(reading - _EPOCH).days for reading in _all_readings(rule, local)})
-        near = [each for day in days for near_day in (day - 1, day, day + 1) for each in _day(rule, near_day)]
-        fitting = sorted(each for each in near if (each > at if forward else each <= at))
+        near = [instant for day in days for near_day in (day - 1, day, day + 1) for instant in _day(rule, near_day)]
+        fitting = sorted(instant for instant in near if (instant > at if forward else instant <= at))
         if fitting:
             return fitting[0] if forward else fitting[-1]
     return None
@@ -219,21 +219,21 @@ def _in_two_days(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
     """As `_nearest`, for what runs at least daily: from the shared days alone."""
     today = (at - _EPOCH).days
     if forward:
-        return next((each for day in (today, today + 1) for each in _day(rule, day) if each > at), None)
-    return next((each for day in (today, today - 1) for each in reversed(_day(rule, day)) if each <= at), None)
+        return next((instant for day in (today, today + 1) for instant in _day(rule, day) if instant > at), None)
+    return next((instant for day in (today, today - 1) for instant in reversed(_day(rule, day)) if instant <= at), None)
 
 
 @lru_cache(maxsize=16384)
 def _day(rule: _Rule, day: int) -> tuple[datetime, ...]:
     """All instants of one UTC day (number since the epoch), in order: jobs share expressions, so days are shared."""
     start = _EPOCH + day * _DAY
-    found: set[datetime] = set()
+    starts: set[datetime] = set()
     last = _local(rule, start + _DAY) + _PAD
     for local in _steps(rule, _local(rule, start) - _PAD, forward=True):
         if local > last:
             break
-        found.update(reading for reading in _all_readings(rule, local) if start <= reading < start + _DAY)
-    return tuple(sorted(found))
+        starts.update(reading for reading in _all_readings(rule, local) if start <= reading < start + _DAY)
+    return tuple(sorted(starts))
 
 
 def _steps(rule: _Rule, local: datetime, forward: bool) -> Iterator[datetime]:
@@ -452,7 +452,7 @@ class Cadence:
         day = (start + self.tolerance).astimezone(zone).date()
         ahead = (day + number * _DAY for number in range(9))
         usual = (instant_at(datetime.combine(run, self.at), zone) for run in ahead if run.weekday() in self.weekdays)
-        return next(each for each in usual if each > start + self.tolerance)
+        return next(instant for instant in usual if instant > start + self.tolerance)
 
 
 def learn_cadence(starts: Sequence[int], zone: str) -> Cadence | None:
@@ -464,15 +464,15 @@ def learn_cadence(starts: Sequence[int], zone: str) -> Cadence | None:
 @lru_cache(maxsize=CACHE_SIZE)
 def _learned(packed: bytes, zone: str) -> Cadence | None:
     """`packed`: as bytes the starts of a job take a fifth of what a tuple of them does."""
-    ordered = sorted({each - each % 60 for each in array("q", packed)})
+    ordered = sorted({start - start % 60 for start in array("q", packed)})
     if len(ordered) < ENOUGH_STARTS:
         return None
-    seen = [datetime.fromtimestamp(each, UTC) for each in ordered]
+    seen = [datetime.fromtimestamp(start, UTC) for start in ordered]
     even = _by_interval(seen)
     if even is not None and even.is_sure:
         return even
-    found = [each for each in (_by_weekday(seen, zone), even) if each is not None and each.fits > 0.5]
-    return max(found, key=lambda each: each.fits, default=None)
+    cadences = [cadence for cadence in (_by_weekday(seen, zone), even) if cadence is not None and cadence.fits > 0.5]
+    return max(cadences, key=lambda cadence: cadence.fits, default=None)
 
 
 def _by_interval(seen: Sequence[datetime]) -> Cadence | None:
@@ -488,11 +488,11 @@ def _by_interval(seen: Sequence[datetime]) -> Cadence | None:
 
 
 def _by_weekday(seen: Sequence[datetime], zone: str) -> Cadence | None:
-    local = [each.astimezone(zone_of(zone)).replace(tzinfo=None) for each in seen]
+    local = [start.astimezone(zone_of(zone)).replace(tzinfo=None) for start in seen]
     middle = _middle_of_day(local)
-    away = [_from_usual(each, middle) for each in local]
-    near = [each for each, far in zip(local, away, strict=True) if abs(far) <= _SAME_TIME]
-    days = {(each - timedelta(hours=middle.hour - 12, minutes=middle.minute)).date() for each in near}
+    away = [_from_usual(start, middle) for start in local]
+    near = [start for start, far in zip(local, away, strict=True) if abs(far) <= _SAME_TIME]
+    days = {(start - timedelta(hours=middle.hour - 12, minutes=middle.minute)).date() for start in near}
     if not days or (max(days) - min(days)).days < ENOUGH_DAYS:
         return None
     weekdays, agreed = _weekday_pattern(days)
@@ -505,7 +505,7 @@ def _by_weekday(seen: Sequence[datetime], zone: str) -> Cadence | None:
 
 def _middle_of_day(local: Sequence[datetime]) -> time:
     """The median time of day; around midnight too: the day is cut where the starts lie farthest apart."""
-    minutes = sorted(each.hour * 60 + each.minute for each in local)
+    minutes = sorted(start.hour * 60 + start.minute for start in local)
     gaps = [(after - before, after) for before, after in zip(minutes, [*minutes[1:], minutes[0] + 1440], strict=True)]
     cut = max(gaps)[1]
     middle = round(median((minute - cut) % 1440 for minute in minutes) + cut) % 1440

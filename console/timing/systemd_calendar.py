@@ -91,8 +91,8 @@ def elapse_times(events: CalendarEvents, local: datetime, forward: bool) -> Iter
             day = local.date() + number * step
         except OverflowError:
             return
-        found = sorted({datetime.combine(day, at) for event in events.events if event.fits(day) for at in event.times})
-        yield from ((at for at in found if at > local) if forward else (at for at in reversed(found) if at < local))
+        times = sorted({datetime.combine(day, at) for event in events.events if event.fits(day) for at in event.times})
+        yield from ((at for at in times if at > local) if forward else (at for at in reversed(times) if at < local))
 
 
 def _expression(text: str) -> tuple[CalendarExpression, str]:
@@ -109,7 +109,7 @@ def _expression(text: str) -> tuple[CalendarExpression, str]:
     hour = at["hour"]
     minute = at["minute"]
     second = at["second"] or "00"
-    hours, minutes, seconds = (_numbers(each, 0, most) for each, most in ((hour, 23), (minute, 59), (second, 59)))
+    hours, minutes, seconds = (_numbers(figure, 0, most) for figure, most in ((hour, 23), (minute, 59), (second, 59)))
     times = tuple(time(h, m, s) for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
     return CalendarExpression(
         weekdays,
@@ -144,14 +144,14 @@ def _date_and_time(parts: list[str], text: str) -> tuple[re.Match[str], re.Match
 
 def _weekdays(text: str) -> frozenset[int]:
     """ "Mon,Wed..Fri"; a range with a hyphen is its older form."""
-    found: set[int] = set()
+    days: set[int] = set()
     for part in text.rstrip(",").split(","):
         first, _, last = part.replace("..", "-").partition("-")
         low, high = _weekday(first), _weekday(last or first)
         if high < low:
             raise ValueError(f'"{part}" ends before it begins')
-        found.update(range(low, high + 1))
-    return frozenset(found)
+        days.update(range(low, high + 1))
+    return frozenset(days)
 
 
 def _weekday(text: str) -> int:
@@ -172,17 +172,17 @@ def _numbers(text: str, low: int, high: int, from_end: bool = False) -> frozense
     """ "*", "1,15", "9..17/2", "0/20". Days from the end of the month go on towards it: "~10/3" is 10, 7, 4, 1."""
     if text == "*":
         return frozenset(range(low, (31 if from_end else high) + 1))
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in text.split(","):
-        said = _PART.fullmatch(part)
-        if said is None:
+        match = _PART.fullmatch(part)
+        if match is None:
             raise ValueError(f'"{part}" is neither a number nor a range')
-        first, step = int(said[1]), int(said[3] or 1)
-        last = int(said[2]) if said[2] else high if said[3] and not from_end else first
-        if not low <= first <= last <= high or step < 1 or (said[3] and first + step > high):
+        first, step = int(match[1]), int(match[3] or 1)
+        last = int(match[2]) if match[2] else high if match[3] and not from_end else first
+        if not low <= first <= last <= high or step < 1 or (match[3] and first + step > high):
             raise ValueError(f'"{part}" is not within {low} and {high}')
         if from_end:
-            found.update(range(last, (first if said[2] else low if said[3] else last) - 1, -step))
+            numbers.update(range(last, (first if match[2] else low if match[3] else last) - 1, -step))
         else:
-            found.update(range(first, last + 1, step))
-    return frozenset(found)
+            numbers.update(range(first, last + 1, step))
+    return frozenset(numbers)

@@ -99,9 +99,9 @@ def in_the_middle(graph: SimulationGraph, takes: Floats) -> Tonight:
     for job, upstreams in enumerate(graph.upstreams):
         ready[job] = max(float(graph.earliest[job]), max((ends[each] for each in upstreams), default=0.0))
         ends[job] = ready[job] + takes[job]
-    stand = np.select([ends <= NOW, ready <= NOW], [JobPhase.DONE, JobPhase.RUNS], JobPhase.WAITS)
+    phase = np.select([ends <= NOW, ready <= NOW], [JobPhase.DONE, JobPhase.RUNS], JobPhase.WAITS)
     start, end = np.where(ready <= NOW, ready, np.nan), np.where(ends <= NOW, ends, np.nan)
-    return Tonight(stand, start, start, end)
+    return Tonight(phase, start, start, end)
 
 
 def a_night(samples: int) -> tuple[SimulatedNight, Tonight, list[ServicePromise]]:
@@ -114,7 +114,7 @@ def a_night(samples: int) -> tuple[SimulatedNight, Tonight, list[ServicePromise]
 
 
 def whole(made: SimulatedNight, tonight: Tonight, promises: list[ServicePromise]) -> SimulationRun:
-    seen = run_simulation(tonight, NOW, made, kept=1)
+    seen = run_simulation(tonight, NOW, made, chunks=1)
     for promise in promises:
         answer_for(seen, promise)
     return seen
@@ -133,7 +133,7 @@ def anchor(made: SimulatedNight) -> Callable[[], None]:
     for start, stop in zip(plan.bounds[:-1], plan.bounds[1:], strict=True):
         counts = plan.upstreams.counts(np.arange(start, stop))
         heads = [plan.upstreams.first[start:stop][counts > k] + k for k in range(int(counts.max(initial=0)))]
-        levels.append((int(start), int(stop), [plan.upstreams.other[head] for head in heads]))
+        levels.append((int(start), int(stop), [plan.upstreams.linked[head] for head in heads]))
     takes = np.random.default_rng(3).gamma(2.0, 100.0, (1, SAMPLES)).astype(np.float32).repeat(plan.size, axis=0)
     finish = np.zeros_like(takes)
 
@@ -159,14 +159,14 @@ def one_job(made: SimulatedNight, tonight: Tonight, times: int, late: float) -> 
     seconds, moved = [], []
     for job in (
         np.random.default_rng(4)
-        .permutation(made.plan.jobs[tonight.stand[made.plan.jobs] != JobPhase.DONE])[:times]
+        .permutation(made.plan.jobs[tonight.phase[made.plan.jobs] != JobPhase.DONE])[:times]
         .tolist()
     ):
-        stand, end = tonight.stand.copy(), tonight.end.copy()
-        stand[job], end[job] = JobPhase.DONE, NOW + late
+        phase, end = tonight.phase.copy(), tonight.end.copy()
+        phase[job], end[job] = JobPhase.DONE, NOW + late
         before = seen.finish[0].copy()
         begun = process_time()
-        recompute_finishes(seen, replace(tonight, stand=stand, end=end), [job], seen.finish)
+        recompute_finishes(seen, replace(tonight, phase=phase, end=end), [job], seen.finish)
         seconds.append(process_time() - begun)
         moved.append(int((seen.finish[0] != before).any(axis=1).sum()))
         recompute_finishes(seen, tonight, [job], seen.finish)
@@ -192,7 +192,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     begun = process_time()
     made, tonight, promises = a_night(SAMPLES)
     yield Figure("jobs", made.plan.size, f"that services wait for, of {JOBS}")
-    yield Figure("edges", len(made.plan.upstreams.other), "of these")
+    yield Figure("edges", len(made.plan.upstreams.linked), "of these")
     yield Figure("night", process_time() - begun, "CPU s, once a night, with the making of the estate")
     held = whole(made, tonight, promises)
     numpy_pass = anchor(made)

@@ -52,7 +52,7 @@ def test_what_no_sample_shows_is_hardly_feared_and_what_all_show_hardly_hoped_fo
 @pytest.mark.parametrize("late", [0.05, 0.3, 0.6, 0.95])
 def test_slack_and_act_by_are_of_the_odds_that_are_told(late: float) -> None:
     """The more likely late, the sooner must be acted; the median slack is below nothing from even odds on."""
-    jobs = [int(each) for each in np.flatnonzero(SEEN.tonight.stand == 0)][:1]
+    jobs = [int(each) for each in np.flatnonzero(SEEN.tonight.phase == 0)][:1]
     promise = replace(PROMISE, deadline=float(np.median(SEEN.outcome(PROMISE).finish)))
     told, more = (reweight(SEEN, promise, each) for each in (late, min(late + 0.2, 0.99)))
     slack = slack_of(told, promise)

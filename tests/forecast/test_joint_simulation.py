@@ -35,8 +35,8 @@ def a_past(seed: int, jobs: int = JOBS, nights: int = NIGHTS) -> NightHistory:
 def tonight_after(now: float, starts: Floats, takes: Floats) -> Tonight:
     """As seen at `now` of a night whose jobs start and take this."""
     ends = starts + takes
-    stand = np.select([ends <= now, starts <= now], [JobPhase.DONE, JobPhase.RUNS], JobPhase.WAITS)
-    return Tonight(stand, starts, np.where(starts <= now, starts, np.nan), np.where(ends <= now, ends, np.nan))
+    phase = np.select([ends <= now, starts <= now], [JobPhase.DONE, JobPhase.RUNS], JobPhase.WAITS)
+    return Tonight(phase, starts, np.where(starts <= now, starts, np.nan), np.where(ends <= now, ends, np.nan))
 
 
 def starts_of(takes: Floats) -> Floats:
@@ -113,7 +113,7 @@ def test_other_numbers_for_the_jobs_change_nothing() -> None:
     place = np.argsort(order)
     takes = np.full(JOBS, 310.0)
     tonight, past = tonight_after(700.0, starts_of(takes), takes), a_past(2)
-    turned = Tonight(*(getattr(tonight, each)[order] for each in ("stand", "ready", "start", "end")))
+    turned = Tonight(*(getattr(tonight, each)[order] for each in ("phase", "ready", "start", "end")))
     graph = SimulationGraph([[int(place[one]) for one in UPSTREAMS[job]] for job in order], np.zeros(JOBS))
     other = NightHistory(past.takes[:, order], past.waits[:, order], past.repairs[:, order])
     seen = run_simulation(turned, 700.0, prepare_night(other, graph, [int(place[LAST])]))

@@ -30,13 +30,13 @@ def point_of(job_id: int, now: str, *runs: RunFacts) -> NightPoint:
 def test_what_read_stale_data_is_to_be_repaired_since_its_upstream_was_good() -> None:
     late = run(1, EXTRACT, "03:10", started_at=at("05:00"))
     point = point_of(2, "06:00", late, done(LOAD, "04:00"))
-    assert (JobPhase.FAILED, at("05:10")) == (point.stand, instant_of(point.end))
+    assert (JobPhase.FAILED, at("05:10")) == (point.phase, instant_of(point.end))
 
 
 def test_what_read_stale_data_of_an_upstream_that_was_good_meanwhile_is_so_since_its_own_end() -> None:
     late = run(1, EXTRACT, "03:10", started_at=at("03:56"))
     point = point_of(2, "06:00", late, done(LOAD, "04:00", 25))
-    assert (JobPhase.FAILED, at("04:25")) == (point.stand, instant_of(point.end))
+    assert (JobPhase.FAILED, at("04:25")) == (point.phase, instant_of(point.end))
 
 
 def test_a_run_that_began_before_its_clock_waited_for_nothing() -> None:

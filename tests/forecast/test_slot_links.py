@@ -35,18 +35,18 @@ UNKNOWN = np.nan
 def seen(graph: SimulationGraph, takes: Any, ends: list[int], *runs: int, now: float = 0.0) -> SimulationRun:
     """`runs`: jobs that run since 0; the others wait."""
     jobs = len(graph.upstreams)
-    stand = np.full(jobs, JobPhase.WAITS)
-    stand[list(runs)] = JobPhase.RUNS
-    start = np.where(stand == JobPhase.RUNS, 0.0, UNKNOWN)
+    phase = np.full(jobs, JobPhase.WAITS)
+    phase[list(runs)] = JobPhase.RUNS
+    start = np.where(phase == JobPhase.RUNS, 0.0, UNKNOWN)
     takes = np.atleast_2d(takes) * np.ones((20, 1))
     past = NightHistory(takes, np.zeros_like(takes), np.full(takes.shape, UNKNOWN))
-    return run_simulation(Tonight(stand, start, start, np.full(jobs, UNKNOWN)), now, prepare_night(past, graph, ends))
+    return run_simulation(Tonight(phase, start, start, np.full(jobs, UNKNOWN)), now, prepare_night(past, graph, ends))
 
 
 def told(found: SimulationRun, end: int, deadline: float) -> tuple[ServiceSlack, tuple[int, ...]]:
     promise = ServicePromise("payments", np.array([end]), deadline)
     slack = slack_of(found, promise)
-    return slack, critical_path(found, promise, slack, range(len(found.tonight.stand)))
+    return slack, critical_path(found, promise, slack, range(len(found.tonight.phase)))
 
 
 def test_the_job_of_another_service_that_has_the_slot_decides_and_its_slack_is_that_of_who_waits() -> None:

@@ -25,9 +25,9 @@ def finishes(rule: StartRule, upstreams: list[list[int]], finish: Floats, takes:
     job = len(upstreams) - 1
     past = NightHistory(np.full((30, job + 1), takes), np.zeros((30, job + 1)), np.full((30, job + 1), np.nan))
     of_night = prepare_night(past, SimulationGraph(upstreams, np.zeros(job + 1), {job: rule}), [job])
-    stand, nothing = np.array([JobPhase.DONE] * job + [JobPhase.WAITS]), np.full(job + 1, np.nan)
+    phase, nothing = np.array([JobPhase.DONE] * job + [JobPhase.WAITS]), np.full(job + 1, np.nan)
     seen = [
-        run_simulation(Tonight(stand, nothing, nothing, np.append(ends, np.nan)), 0.0, of_night) for ends in finish.T
+        run_simulation(Tonight(phase, nothing, nothing, np.append(ends, np.nan)), 0.0, of_night) for ends in finish.T
     ]
     return np.array([np.median(each.samples(job).finish) for each in seen])
 

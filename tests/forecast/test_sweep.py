@@ -64,26 +64,26 @@ def an_estate(seed: int, order: np.random.Generator | None = None) -> SimulatedN
 def as_it_stands(of: SimulatedNight, seed: int) -> Tonight:
     """Upstreams of what runs are done."""
     random = np.random.default_rng(seed)
-    stand, ready = np.full(JOBS, JobPhase.WAITS), np.full(JOBS, np.nan)
+    phase, ready = np.full(JOBS, JobPhase.WAITS), np.full(JOBS, np.nan)
     start, end = np.full(JOBS, np.nan), np.full(JOBS, np.nan)
     for job, upstreams in enumerate(of.graph.upstreams):
-        if all(stand[each] == JobPhase.DONE for each in upstreams):
-            stand[job] = random.choice([JobPhase.DONE, JobPhase.DONE, JobPhase.RUNS, JobPhase.READY, JobPhase.FAILED])
+        if all(phase[each] == JobPhase.DONE for each in upstreams):
+            phase[job] = random.choice([JobPhase.DONE, JobPhase.DONE, JobPhase.RUNS, JobPhase.READY, JobPhase.FAILED])
             ready[job] = max((end[each] for each in upstreams), default=0.0)
-            start[job] = ready[job] + 5 if stand[job] != JobPhase.READY else np.nan
-            end[job] = start[job] + random.uniform(1, 300) if stand[job] in (JobPhase.DONE, JobPhase.FAILED) else np.nan
-    return Tonight(stand, ready, start, end)
+            start[job] = ready[job] + 5 if phase[job] != JobPhase.READY else np.nan
+            end[job] = start[job] + random.uniform(1, 300) if phase[job] in (JobPhase.DONE, JobPhase.FAILED) else np.nan
+    return Tonight(phase, ready, start, end)
 
 
 def next_step(seen: Tonight, seed: int) -> tuple[Tonight, int]:
     """One job that is on is done, or red."""
     random = np.random.default_rng(seed)
-    job = int(random.choice(np.flatnonzero(np.isin(seen.stand, (JobPhase.RUNS, JobPhase.READY, JobPhase.FAILED)))))
-    stand, start, end = seen.stand.copy(), seen.start.copy(), seen.end.copy()
+    job = int(random.choice(np.flatnonzero(np.isin(seen.phase, (JobPhase.RUNS, JobPhase.READY, JobPhase.FAILED)))))
+    phase, start, end = seen.phase.copy(), seen.start.copy(), seen.end.copy()
     start[job] = seen.ready[job] + 5 if np.isnan(start[job]) else start[job]
-    stand[job] = JobPhase.FAILED if stand[job] == JobPhase.RUNS and random.random() < 0.3 else JobPhase.DONE
+    phase[job] = JobPhase.FAILED if phase[job] == JobPhase.RUNS and random.random() < 0.3 else JobPhase.DONE
     end[job] = NOW - 1
-    return replace(seen, stand=stand, start=start, end=end), job
+    return replace(seen, phase=phase, start=start, end=end), job
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_the_same_night_has_the_same_samples_and_nothing_jitters() -> None:
     seen = run_simulation(tonight, NOW, of_night)
     assert same(seen, run_simulation(tonight, NOW, again))
     before = seen.finish.copy()
-    recompute_finishes(seen, tonight, np.flatnonzero(tonight.stand != JobPhase.WAITS).tolist(), seen.finish)
+    recompute_finishes(seen, tonight, np.flatnonzero(tonight.phase != JobPhase.WAITS).tolist(), seen.finish)
     assert before.tobytes() == seen.finish.tobytes()
 
 
@@ -140,7 +140,7 @@ def test_what_does_not_lie_below_keeps_every_sample() -> None:
 def test_a_run_that_keeps_one_chunk_has_the_same_service_finishes() -> None:
     of_night = an_estate(0)
     tonight = as_it_stands(of_night, 0)
-    whole, part = run_simulation(tonight, NOW, of_night), run_simulation(tonight, NOW, of_night, kept=1)
+    whole, part = run_simulation(tonight, NOW, of_night), run_simulation(tonight, NOW, of_night, chunks=1)
     assert whole.ends.tobytes() == part.ends.tobytes()
     assert whole.finish[:1].tobytes() == part.finish.tobytes()
     assert part.finish.shape[0] * CHUNK < part.ends.shape[0] * CHUNK

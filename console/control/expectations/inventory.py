@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from connectors.sdk.records import Inventory, JobRecord, Schedule
-from console.domain.inventory import MAX_WORDS, DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
+from console.domain.inventory import MAX_TEXT, DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
 from console.text.cleaning import clean, clean_line
 from console.timing.schedule import schedule_text
 
@@ -236,7 +236,7 @@ def _times(schedule: Schedule) -> tuple[str, list[str], str]:
 def _reported_differently(seen: Schedule, reported: Schedule) -> bool:
     """True if the text shows another schedule that no dialect reads. An unread schedule shows none."""
     return (
-        _only_reported(seen, reported) and not reported.is_unread and clean_line(reported.text, MAX_WORDS) != seen.text
+        _only_reported(seen, reported) and not reported.is_unread and clean_line(reported.text, MAX_TEXT) != seen.text
     )
 
 

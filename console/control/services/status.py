@@ -63,17 +63,19 @@ def held_too_long_text(index: EstateIndex, day: ServiceForecast) -> str:
     if day.finish is not None and day.finish.p50 <= day.deadline:
         return ""
     for node in day.unfinished():
-        if node.kept is not None and _is_late(day, node):
+        if node.held_start is not None and _is_late(day, node):
             zone, near = day.service.zone, index.now
-            until = f" until {zoned_time(node.kept.until, zone, near)}" if node.kept.until is not None else ""
+            until = (
+                f" until {zoned_time(node.held_start.until, zone, near)}" if node.held_start.until is not None else ""
+            )
             name, by = index.name(node.job_id), zoned_time(day.deadline, zone, near)
-            return f"{name} is {node.kept.text}{until}: too late for {by}"
+            return f"{name} is {node.held_start.text}{until}: too late for {by}"
     return ""
 
 
 def _is_late(day: ServiceForecast, node: ForecastNode) -> bool:
-    assert node.kept is not None
-    if node.kept.until is None or node.kept.until >= day.deadline:
+    assert node.held_start is not None
+    if node.held_start.until is None or node.held_start.until >= day.deadline:
         return True
     return node.finish is not None and node.finish.p50 > day.deadline
 

@@ -71,7 +71,7 @@ class _BackwardPass:
         self.finish = sim.finish[0, places]
         self._row = np.full(sim.night.plan.size, -1)
         self._row[places] = np.arange(len(places))
-        self._waits = sim.tonight.stand[sim.night.plan.order[places]] == JobPhase.WAITS
+        self._waits = sim.tonight.phase[sim.night.plan.order[places]] == JobPhase.WAITS
         self._plain = self._waits & ~np.isin(places, list(self._rules))
         failures = sim.draws.failures
         self._lasts = np.tile(sim.draws.lasts[places], (1, CHUNK // sim.draws.columns))
@@ -109,7 +109,7 @@ class _BackwardPass:
 
     def _from_downstreams(self, row: int) -> None:
         edges = self._sim.night.plan.downstreams
-        below = self._row[edges.other[edges.first[self._places[row]] : edges.first[self._places[row] + 1]]]
+        below = self._row[edges.linked[edges.first[self._places[row]] : edges.first[self._places[row] + 1]]]
         below = below[(below >= 0) & self._plain[below]]
         if len(below):
             until = (self._latest[below] - self._lasts[below]).min(axis=0)
@@ -205,9 +205,9 @@ def restart_clocks(
     if not np.isfinite(latest).any():
         return None
     takes = np.tile(sim.draws.takes(place[awaited]), (1, CHUNK // sim.draws.columns))
-    finish, stand, end = sim.finish[:1].copy(), sim.tonight.stand.copy(), sim.tonight.end.copy()
-    stand[awaited], end[awaited] = JobPhase.DONE, sim.now
-    recompute_finishes(sim, replace(sim.tonight, stand=stand, end=end), awaited.tolist(), finish)
+    finish, phase, end = sim.finish[:1].copy(), sim.tonight.phase.copy(), sim.tonight.end.copy()
+    phase[awaited], end[awaited] = JobPhase.DONE, sim.now
+    recompute_finishes(sim, replace(sim.tonight, phase=phase, end=end), awaited.tolist(), finish)
     late_anyway = finish[0, place[promise.ends]].max(axis=0) > promise.deadline
     green = np.where(late_anyway, -np.inf, latest.min(axis=0))
     begun = np.where(late_anyway, -np.inf, (latest - takes).min(axis=0))

@@ -32,11 +32,11 @@ GROWS = 1.0
 def residual_times(times: Floats, weights: Floats, elapsed: Floats, spread: Floats, grows: float = 0.0) -> Floats:
     """`times` (jobs x columns, s, with the columns' weights) given that `elapsed` (by job, s) has passed. `spread`: by
     job, s; `grows`: as GROWS."""
-    told = np.array(times, float)
+    residual = np.array(times, float)
     late = np.flatnonzero(elapsed >= times.min(axis=1, initial=np.inf))
     if len(late):
-        told[late] = _overtaking(told[late], weights, elapsed[late, None], spread[late, None], grows)
-    return told
+        residual[late] = _overtaking(residual[late], weights, elapsed[late, None], spread[late, None], grows)
+    return residual
 
 
 def _overtaking(times: Floats, weights: Floats, elapsed: Floats, spread: Floats, grows: float) -> Floats:
@@ -46,23 +46,23 @@ def _overtaking(times: Floats, weights: Floats, elapsed: Floats, spread: Floats,
     columns = times.shape[1]
     share = weights[order] / weights.sum() * (columns / (columns + 1.0))
     place = np.cumsum(share, axis=1) - share / 2
-    gone = _between(past, place, elapsed, (past <= elapsed).sum(axis=1, keepdims=True))
-    rank = gone + place * (1 - gone)
-    right = np.stack([np.searchsorted(at, its, side="right") for at, its in zip(place, rank, strict=True)])
+    passed = _between(past, place, elapsed, (past <= elapsed).sum(axis=1, keepdims=True))
+    rank = passed + place * (1 - passed)
+    right = np.stack([np.searchsorted(at, ranks, side="right") for at, ranks in zip(place, rank, strict=True)])
     inside = _between(place, past, rank, right)
     scale = TAIL * spread + grows * np.maximum(elapsed - past[:, -1:], 0)
     tail = scale * np.log((1 - place[:, -1:]) / np.maximum(1 - rank, 1e-9))
-    found = np.where(rank > place[:, -1:], np.maximum(past[:, -1:], elapsed) + tail, inside)
-    told = np.empty_like(times)
-    np.put_along_axis(told, order, found, axis=1)
-    return told
+    ordered = np.where(rank > place[:, -1:], np.maximum(past[:, -1:], elapsed) + tail, inside)
+    residual = np.empty_like(times)
+    np.put_along_axis(residual, order, ordered, axis=1)
+    return residual
 
 
 def _between(ats: Floats, figures: Floats, at: Floats, right: Integers) -> Floats:
     """By row: the figure at `at`, interpolated linearly; `right`: number of `ats` that are not above it."""
     low, high = np.clip(right - 1, 0, ats.shape[1] - 1), np.clip(right, 0, ats.shape[1] - 1)
-    here, there = np.take_along_axis(ats, low, axis=1), np.take_along_axis(ats, high, axis=1)
-    share = np.clip((at - here) / np.where(there > here, there - here, 1.0), 0.0, 1.0)
+    low_at, high_at = np.take_along_axis(ats, low, axis=1), np.take_along_axis(ats, high, axis=1)
+    share = np.clip((at - low_at) / np.where(high_at > low_at, high_at - low_at, 1.0), 0.0, 1.0)
     begin, end = np.take_along_axis(figures, low, axis=1), np.take_along_axis(figures, high, axis=1)
     return np.asarray(begin + share * (end - begin))
 
@@ -175,7 +175,7 @@ def draw_failures(shares: Floats, takes: Floats, repair: RepairTimes, seed: Inte
     return FutureFailures(first, place[keep], at[keep], share[keep], costs[keep].astype(np.float32), samples)
 
 
-OVER = 2.0
+ENDED = 2.0
 """Progress of a job that can no longer fail."""
 
 
@@ -215,7 +215,7 @@ class NightState:
     """Job by place."""
     tonight: Tonight
     """By job."""
-    stand: Integers
+    phase: Integers
     earliest: Floats
     """By place."""
     now: float
@@ -234,24 +234,24 @@ class NightState:
         return self.tonight.end[self.order[places]]
 
     def progress(self, places: Integers, usual: Floats) -> Floats:
-        """Elapsed share of the usual duration (`usual`: by place, s); below 0 before it starts, OVER once it is done
+        """Elapsed share of the usual duration (`usual`: by place, s); below 0 before it starts, ENDED once it is done
         or red, as a repair ends with the start that succeeds."""
-        stand, found = self.stand[places], np.full(len(places), -1.0)
-        runs = stand == JobPhase.RUNS
-        over = (self.now - self.start(places[runs])) / np.maximum(usual[places[runs]], 1.0)
-        found[runs], found[(stand == JobPhase.DONE) | (stand == JobPhase.FAILED)] = np.clip(over, 0.0, 1.0), OVER
-        return found
+        phase, shares = self.phase[places], np.full(len(places), -1.0)
+        runs = phase == JobPhase.RUNS
+        elapsed = (self.now - self.start(places[runs])) / np.maximum(usual[places[runs]], 1.0)
+        shares[runs], shares[(phase == JobPhase.DONE) | (phase == JobPhase.FAILED)] = np.clip(elapsed, 0.0, 1.0), ENDED
+        return shares
 
 
 def begun(seen: NightState, draws: Draws, places: Integers) -> Floats:
     """Finish of places that no longer wait for upstreams, places x columns, without future failures."""
-    stand = seen.stand[places]
-    found = np.repeat(seen.end(places)[:, None], draws.columns, axis=1)
-    for state, of in ((JobPhase.RUNS, _running), (JobPhase.READY, _queued), (JobPhase.FAILED, _red)):
-        mine = np.flatnonzero(stand == state)
-        if len(mine):
-            found[mine] = np.maximum(of(seen, draws, places[mine]), seen.now)
-    return found.astype(np.float32)
+    phase = seen.phase[places]
+    finish = np.repeat(seen.end(places)[:, None], draws.columns, axis=1)
+    for state, finish_of in ((JobPhase.RUNS, _running), (JobPhase.READY, _queued), (JobPhase.FAILED, _red)):
+        members = np.flatnonzero(phase == state)
+        if len(members):
+            finish[members] = np.maximum(finish_of(seen, draws, places[members]), seen.now)
+    return finish.astype(np.float32)
 
 
 def _running(seen: NightState, draws: Draws, places: Integers) -> Floats:
@@ -268,9 +268,9 @@ def _queued(seen: NightState, draws: Draws, places: Integers) -> Floats:
 
 def _red(seen: NightState, draws: Draws, places: Integers) -> Floats:
     end = seen.end(places)
-    each = draws.columns // draws.views
-    mended = restarts(draws.repair, np.ones(each), seen.now - end)
-    return np.maximum(end[:, None] + np.tile(mended, draws.views), seen.now) + draws.takes(places)
+    columns = draws.columns // draws.views
+    repaired = restarts(draws.repair, np.ones(columns), seen.now - end)
+    return np.maximum(end[:, None] + np.tile(repaired, draws.views), seen.now) + draws.takes(places)
 
 
 def _beyond(draws: Draws, times: Floats, elapsed: Floats, spreads: Floats, grows: float = 0.0) -> Floats:

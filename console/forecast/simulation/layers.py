@@ -26,23 +26,23 @@ SMALL = 64
 
 @dataclass(frozen=True, slots=True)
 class EdgeIndex:
-    """By job or place: those at the other end are `other[first[it]:first[it + 1]]`."""
+    """By job or place: those at the other end are `linked[first[it]:first[it + 1]]`."""
 
     first: Integers
-    other: Integers
+    linked: Integers
 
-    def of(self, these: Integers) -> Integers:
+    def of(self, nodes: Integers) -> Integers:
         """At the other end of any of these, each as often as it occurs."""
-        return self.other[self.spans(these)]
+        return self.linked[self.spans(nodes)]
 
-    def spans(self, these: Integers) -> Integers:
+    def spans(self, nodes: Integers) -> Integers:
         """Indices of the edges of these."""
-        counts = self.first[these + 1] - self.first[these]
+        counts = self.first[nodes + 1] - self.first[nodes]
         before = np.cumsum(counts) - counts
-        return np.repeat(self.first[these] - before, counts) + np.arange(int(counts.sum()))
+        return np.repeat(self.first[nodes] - before, counts) + np.arange(int(counts.sum()))
 
-    def counts(self, these: Integers) -> Integers:
-        return np.asarray(self.first[these + 1] - self.first[these])
+    def counts(self, nodes: Integers) -> Integers:
+        return np.asarray(self.first[nodes + 1] - self.first[nodes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,13 @@ class LayerPlan:
 
 def ancestors(upstreams: EdgeIndex, ends: Iterable[int]) -> Booleans:
     """By job: whether it is one of `ends` or upstream of them."""
-    found = np.zeros(len(upstreams.first) - 1, bool)
+    reached = np.zeros(len(upstreams.first) - 1, bool)
     ahead = np.unique(np.fromiter(ends, np.intp))
     while len(ahead):
-        found[ahead] = True
+        reached[ahead] = True
         ahead = np.unique(upstreams.of(ahead))
-        ahead = ahead[~found[ahead]]
-    return found
+        ahead = ahead[~reached[ahead]]
+    return reached
 
 
 def edge_index(of: Sequence[Sequence[int]]) -> EdgeIndex:
@@ -100,13 +100,13 @@ def edge_index(of: Sequence[Sequence[int]]) -> EdgeIndex:
     return EdgeIndex(first, np.fromiter(chain.from_iterable(of), np.intp, int(first[-1])))
 
 
-def reversed_edges(these: EdgeIndex) -> EdgeIndex:
+def reversed_edges(edges: EdgeIndex) -> EdgeIndex:
     """The same edges seen from their other ends."""
-    count = len(these.first) - 1
-    counts = np.bincount(these.other, minlength=count)
-    source = np.repeat(np.arange(count), np.diff(these.first))
+    count = len(edges.first) - 1
+    counts = np.bincount(edges.linked, minlength=count)
+    source = np.repeat(np.arange(count), np.diff(edges.first))
     first = np.concatenate([np.zeros(1, np.intp), np.cumsum(counts)])
-    return EdgeIndex(first, source[np.argsort(these.other, kind="stable")])
+    return EdgeIndex(first, source[np.argsort(edges.linked, kind="stable")])
 
 
 def plan_layers(
@@ -164,7 +164,7 @@ def _loop(upstreams: EdgeIndex, stuck: Integers, missing: Integers) -> str:
     job, passed = int(stuck[0]), set[int]()
     while job not in passed:
         passed.add(job)
-        job = next(int(each) for each in upstreams.of(np.array([job])) if missing[each] > 0)
+        job = next(int(upstream) for upstream in upstreams.of(np.array([job])) if missing[upstream] > 0)
     return f"job {job} waits for itself: its upstreams form a loop; take one dependency out"
 
 
@@ -187,4 +187,4 @@ def nth_upstreams(first: Integers, counts: Integers, upstreams: EdgeIndex) -> tu
     """Of places whose edges begin at `first`, those with most upstreams first."""
     most = int(counts[0]) if len(counts) else 0
     heads = (first[: int(np.searchsorted(-counts, -k, side="left"))] + k for k in range(most))
-    return tuple(upstreams.other[head] for head in heads)
+    return tuple(upstreams.linked[head] for head in heads)

@@ -255,7 +255,7 @@ def infer_run_factor(seen: Floats, tonight: Floats, weights: Floats) -> RunFacto
     return RunFactor(inverse @ (sane.T @ tonight / len(sane)), inverse / np.diag(inverse))
 
 
-EACH = 64
+COLUMNS = 64
 """Columns of a view."""
 
 
@@ -267,12 +267,12 @@ class NightColumns:
     """By column; they add up to 1."""
 
 
-def choose_columns(weights: Floats, each: int = EACH) -> NightColumns:
+def choose_columns(weights: Floats, columns: int = COLUMNS) -> NightColumns:
     """`weights`: by night, oldest first. A night with several columns shares its weight among them."""
-    quota = weights / weights.sum() * each
+    quota = weights / weights.sum() * columns
     counts = np.floor(quota).astype(np.intp)
-    left = each - int(counts.sum())
-    counts[np.argsort(-(quota - counts), kind="stable")[:left]] += 1
+    remaining = columns - int(counts.sum())
+    counts[np.argsort(-(quota - counts), kind="stable")[:remaining]] += 1
     night = np.repeat(np.arange(len(weights)), counts)[::-1]
     shared = weights[night] / counts[night]
     return NightColumns(night, shared / shared.sum())
@@ -314,10 +314,10 @@ def find_stand_ins(ran: Booleans, order: Integers, night: Integers) -> StandIns:
     gappy = np.flatnonzero((counts >= FEWEST) & (counts < len(night)))
     place, column = np.nonzero(~by_column[gappy])
     have = np.argsort(~by_column[gappy], axis=1, kind="stable")
-    turn = np.concatenate([np.arange(each) for each in len(night) - counts[gappy]] or [np.zeros(0, np.intp)])
+    turn = np.concatenate([np.arange(gaps) for gaps in len(night) - counts[gappy]] or [np.zeros(0, np.intp)])
     of = have[place, (turn * STRIDE) % counts[gappy][place]]
     rare = np.flatnonzero((counts < FEWEST) & np.asarray(ran.any(axis=0))[order])
-    nights = np.array([_of_all(ran[:, order[each]], night) for each in rare], np.intp).reshape(len(rare), len(night))
+    nights = np.array([_of_all(ran[:, order[at]], night) for at in rare], np.intp).reshape(len(rare), len(night))
     return StandIns(gappy[place], column.astype(np.int16), of.astype(np.int16), rare, nights)
 
 
@@ -347,7 +347,7 @@ class ViewTimes:
     """Jobs that ran on few nights, and those that never did."""
     doubt: Floats
     """Of these, jobs x columns: spreads by which their level may lie elsewhere."""
-    others: int
+    peers: int
     """How many jobs ran often, and say how what is declared varies; 0: too few, it is taken at its word."""
 
 
@@ -394,9 +394,9 @@ def _times(
     ran = np.isfinite(times[-nights:])
     elsewhere_by = doubt(runs, varies.spread)
     if declared is not None:
-        is_told, by = _declared(past, order, own, runs, varies)
-        elsewhere_by = np.where(is_told, by, elsewhere_by)
-        spread = np.where(is_told, np.where(by > 0, by, UNKNOWN_SPREAD), spread)
+        has_declared, by = _declared(past, order, own, runs, varies)
+        elsewhere_by = np.where(has_declared, by, elsewhere_by)
+        spread = np.where(has_declared, np.where(by > 0, by, UNKNOWN_SPREAD), spread)
     doubtful = np.flatnonzero(elsewhere_by > SURE)
     elsewhere = (elsewhere_by / spread)[doubtful, None] * normal(seed[doubtful], len(drawn.night))
     gaps = find_stand_ins(ran, order, drawn.night)
@@ -420,42 +420,42 @@ def write_columns(view: PastView, tonight: Tonight, now: float, takes: Floats, w
     """Writes durations and waits of the first places for each column (places x columns, s, in place), shifted by the
     evidence of tonight. Returns that shift for each job, in spreads, by place."""
     ran = _ran(view.takes.usual, tonight, now)
-    seen, told = [view.takes.away[ran.jobs]], [ran.away[ran.jobs]]
+    seen, observed = [view.takes.away[ran.jobs]], [ran.away[ran.jobs]]
     if view.waits is not None:
         waited = _waited(view.waits.usual, tonight, now)
         seen.append(view.waits.away[waited.jobs])
-        told.append(waited.away[waited.jobs])
-    said = infer_run_factor(np.concatenate(seen), np.concatenate(told), view.takes.usual.weights)
+        observed.append(waited.away[waited.jobs])
+    factor = infer_run_factor(np.concatenate(seen), np.concatenate(observed), view.takes.usual.weights)
     if view.waits is not None and waits is not None:
-        _write(view.waits, said, waits)
-    return _write(view.takes, said, takes)
+        _write(view.waits, factor, waits)
+    return _write(view.takes, factor, takes)
 
 
 def _ran(usual: UsualDurations, tonight: Tonight, now: float) -> NightEvidence:
-    done, runs = tonight.stand == JobPhase.DONE, tonight.stand == JobPhase.RUNS
+    done, runs = tonight.phase == JobPhase.DONE, tonight.phase == JobPhase.RUNS
     return night_evidence(usual, np.where(done, tonight.end, now) - tonight.start, done, runs)
 
 
 def _waited(usual: UsualDurations, tonight: Tonight, now: float) -> NightEvidence:
-    begun, queued = tonight.stand >= JobPhase.RUNS, tonight.stand == JobPhase.READY
+    begun, queued = tonight.phase >= JobPhase.RUNS, tonight.phase == JobPhase.READY
     return night_evidence(usual, np.where(begun, tonight.start, now) - tonight.ready, begun, queued)
 
 
-def _write(times: ViewTimes, said: RunFactor, out: Floats) -> Floats:
+def _write(times: ViewTimes, factor: RunFactor, out: Floats) -> Floats:
     """Part by part, so that a part stays in the cache. Spreads by place that all of a job's columns are moved by."""
     shift = np.empty(len(times.away), np.float32)
-    errors = said.errors.astype(np.float32)
-    mix = np.column_stack([errors[:, times.columns.night], said.shift.astype(np.float32)])
+    errors = factor.errors.astype(np.float32)
+    mix = np.column_stack([errors[:, times.columns.night], factor.shift.astype(np.float32)])
     for at in range(0, len(times.away), PART):
         both = times.away[at : at + PART] @ mix
         shift[at : at + PART] = both[:, -1]
-        mine = slice(at, min(at + PART, len(out)))
+        rows = slice(at, min(at + PART, len(out)))
         if at < len(out):
             part = both[: len(out) - at, :-1]
             times.gaps.fill(part, at, times.away, errors)
             here = slice(*np.searchsorted(times.doubtful, [at, at + len(part)]))
             part[times.doubtful[here] - at] += times.doubt[here]
-            out[mine] = _seconds(part, shift[mine], times.usual, mine)
+            out[rows] = _seconds(part, shift[rows], times.usual, rows)
     return shift
 
 

@@ -194,16 +194,16 @@ def _queue_order(plan: LayerPlan, pool: SlotPool, past: NightHistory) -> Integer
     return np.asarray(ordered[ordered < plan.size])
 
 
-def run_simulation(tonight: Tonight, now: float, night: SimulatedNight, kept: int | None = None) -> SimulationRun:
-    """`kept`: number of chunks whose finishes are all kept, at least one; None: all."""
-    return simulate(tonight, now, night, *draw_durations(tonight, now, night), kept)
+def run_simulation(tonight: Tonight, now: float, night: SimulatedNight, chunks: int | None = None) -> SimulationRun:
+    """`chunks`: number of chunks whose finishes are all kept, at least one; None: all."""
+    return simulate(tonight, now, night, *draw_durations(tonight, now, night), chunks)
 
 
 def simulate(
-    tonight: Tonight, now: float, night: SimulatedNight, draws: Draws, shift: Floats, kept: int | None = None
+    tonight: Tonight, now: float, night: SimulatedNight, draws: Draws, shift: Floats, chunks: int | None = None
 ) -> SimulationRun:
     """The simulation run with these draws."""
-    keep = night.chunks if kept is None else max(1, min(kept, night.chunks))
+    keep = night.chunks if chunks is None else max(1, min(chunks, night.chunks))
     finish = unwritten(keep, night.plan.size, CHUNK)
     ends = unwritten(night.chunks, len(night.ends), CHUNK)
     sweep, scratch = _sweep(tonight, now, night, draws), unwritten(BLOCK, CHUNK)
@@ -232,13 +232,13 @@ def recompute_finishes(sim: SimulationRun, tonight: Tonight, jobs: Sequence[int]
 
 def _sweep(tonight: Tonight, now: float, night: SimulatedNight, draws: Draws) -> Sweep:
     order = night.plan.jobs
-    return Sweep(night.plan, NightState(order, tonight, tonight.stand[order], night.earliest[: len(order)], now), draws)
+    return Sweep(night.plan, NightState(order, tonight, tonight.phase[order], night.earliest[: len(order)], now), draws)
 
 
 def draw_durations(tonight: Tonight, now: float, night: SimulatedNight) -> tuple[Draws, Floats]:
     """Durations and waits by place and column, and `SimulationRun.shift`."""
     order, size = night.plan.order, night.plan.size
-    placed = Tonight(tonight.stand[order], tonight.ready[order], tonight.start[order], tonight.end[order])
+    placed = Tonight(tonight.phase[order], tonight.ready[order], tonight.start[order], tonight.end[order])
     columns = np.cumsum([0, *(len(view.columns.night) for view in night.views)])
     lasts = np.empty((size, columns[-1]), np.float32)
     queues = [view.waits.usual for view in night.views if view.waits is not None]

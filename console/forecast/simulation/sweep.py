@@ -82,7 +82,7 @@ class Sweep:
     def __init__(self, plan: LayerPlan, seen: NightState, draws: Draws) -> None:
         self._plan, self._seen, self._draws = plan, seen, draws
         self._repeats = CHUNK // draws.columns
-        self._stand = seen.stand
+        self._phase = seen.phase
         self._ruled = np.array(sorted(plan.rules), np.intp)
         self._pooled = np.sort(np.concatenate([np.zeros(0, np.intp), *(places for _, places in plan.pools)]))
         self._delays = np.zeros((len(self._pooled), CHUNK), np.float32)
@@ -102,17 +102,17 @@ class Sweep:
 
     def queued(self, finish: Floats) -> PoolQueue:
         """Waits for slots in the chunk of the last `run`, with these finishes."""
-        nobody = (np.zeros(0, np.intp), np.zeros((0, CHUNK), np.float32), np.zeros((0, CHUNK), np.intp))
-        places, waits, freed_by = map(np.concatenate, zip(nobody, *self._pools(finish), strict=True))
+        empty = (np.zeros(0, np.intp), np.zeros((0, CHUNK), np.float32), np.zeros((0, CHUNK), np.intp))
+        places, waits, freed_by = map(np.concatenate, zip(empty, *self._pools(finish), strict=True))
         order = np.argsort(places)
         return PoolQueue(places[order], waits[order], freed_by[order])
 
     def _pools(self, finish: Floats) -> Iterator[tuple[Integers, Floats, Integers]]:
         """Per pool: the places that have not started, their waits for a slot, and the place whose end frees it."""
         for slots, places in self._plan.pools:
-            stand = self._stand[places]
-            pending = places[(stand == JobPhase.WAITS) | (stand == JobPhase.READY)]
-            running = places[stand == JobPhase.RUNS]
+            phase = self._phase[places]
+            pending = places[(phase == JobPhase.WAITS) | (phase == JobPhase.READY)]
+            running = places[phase == JobPhase.RUNS]
             if len(pending):
                 order = np.argsort(-self._plan.upstreams.counts(pending), kind="stable")
                 ready = np.empty((len(pending), CHUNK), np.float32)
@@ -124,11 +124,11 @@ class Sweep:
 
     def all_layers(self, chunk: int, finish: Floats, scratch: Floats) -> None:
         """As `run`, with unchanged waits for slots."""
-        done = np.flatnonzero(self._stand == JobPhase.DONE)
+        done = np.flatnonzero(self._phase == JobPhase.DONE)
         opened, open_until = self._open
         held = self._held
         failures = self._pending[self._draws.failures.sample[self._pending] // CHUNK == chunk]
-        ruled = self._ruled[self._stand[self._ruled] == JobPhase.WAITS]
+        ruled = self._ruled[self._phase[self._ruled] == JobPhase.WAITS]
         samples = self._draws.failures.sample[failures] % CHUNK
         failing = self._draws.failures.place[failures]
         cuts = [
@@ -155,7 +155,7 @@ class Sweep:
             rows = np.flatnonzero(dirty[start:stop]) + start
             for at in range(0, len(rows), piece):
                 below = self._plan.downstreams.of(self._recompute(rows[at : at + piece], finish))
-                dirty[below[self._stand[below] == JobPhase.WAITS]] = True
+                dirty[below[self._phase[below] == JobPhase.WAITS]] = True
 
     def _recompute(self, places: Integers, finish: Floats) -> Integers:
         """Recomputes places of one layer; those whose finish changed."""
@@ -163,7 +163,7 @@ class Sweep:
         np.maximum(until, self._seen.floor(places)[:, None], out=until)
         columns = until.reshape(len(finish), len(places), self._repeats, -1)
         columns += self._draws.lasts[places, None]
-        fixed = np.flatnonzero(self._stand[places] != JobPhase.WAITS)
+        fixed = np.flatnonzero(self._phase[places] != JobPhase.WAITS)
         if len(fixed):
             until[:, fixed] = self._tiled(begun(self._seen, self._draws, places[fixed]))
         for row in np.flatnonzero(self._ruled_waits(places)).tolist():
@@ -205,19 +205,19 @@ class Sweep:
             finish.take(block.nth[0], 0, rows[:count], "clip")
         rows[count:] = 0.0
         for upstream in block.nth[1:]:
-            other, these = scratch[: len(upstream)], rows[: len(upstream)]
-            finish.take(upstream, 0, other, "clip")
-            np.maximum(these, other, out=these)
+            upstream_rows, waiting_rows = scratch[: len(upstream)], rows[: len(upstream)]
+            finish.take(upstream, 0, upstream_rows, "clip")
+            np.maximum(waiting_rows, upstream_rows, out=waiting_rows)
         if len(held):
-            mine = held[np.searchsorted(held, block.start) : np.searchsorted(held, block.stop)]
-            finish[mine] = np.maximum(finish[mine], self._seen.floor(mine)[:, None])
+            held_places = held[np.searchsorted(held, block.start) : np.searchsorted(held, block.stop)]
+            finish[held_places] = np.maximum(finish[held_places], self._seen.floor(held_places)[:, None])
         by_column = rows.reshape(len(rows), self._repeats, self._draws.columns)
         by_column += self._draws.lasts[block.start : block.stop, None]
 
     @cached_property
     def _open(self) -> tuple[Integers, Floats]:
         """Started, ready and failed places, and their finish, places x columns."""
-        opened = np.flatnonzero((self._stand != JobPhase.DONE) & (self._stand != JobPhase.WAITS))
+        opened = np.flatnonzero((self._phase != JobPhase.DONE) & (self._phase != JobPhase.WAITS))
         return opened, begun(self._seen, self._draws, opened)
 
     @cached_property
@@ -226,10 +226,10 @@ class Sweep:
         with a start time ahead."""
         edges = self._plan.upstreams
         missing = np.add.reduceat(
-            np.append(self._stand[edges.other] != JobPhase.DONE, False), edges.first[:-1], dtype=np.intp
+            np.append(self._phase[edges.linked] != JobPhase.DONE, False), edges.first[:-1], dtype=np.intp
         )
         free = (missing == 0) | (edges.first[1:] == edges.first[:-1])
-        return np.flatnonzero((self._stand == JobPhase.WAITS) & (free | (self._seen.earliest > self._seen.now)))
+        return np.flatnonzero((self._phase == JobPhase.WAITS) & (free | (self._seen.earliest > self._seen.now)))
 
     @cached_property
     def _pending(self) -> Integers:
@@ -244,7 +244,7 @@ class Sweep:
     def _ruled_waits(self, places: Integers) -> Booleans:
         if not len(self._ruled):
             return np.zeros(len(places), bool)
-        return np.asarray(np.isin(places, self._ruled) & (self._stand[places] == JobPhase.WAITS))
+        return np.asarray(np.isin(places, self._ruled) & (self._phase[places] == JobPhase.WAITS))
 
     def _tiled(self, columns: Floats) -> Floats:
         """Places x columns for all samples of a chunk."""

@@ -94,7 +94,7 @@ class SimulationGraph:
 class Tonight:
     """The observed state of this night, by job."""
 
-    stand: Integers
+    phase: Integers
     """A JobPhase."""
     ready: Floats
     start: Floats
@@ -123,7 +123,7 @@ class ServiceAnswer:
     """Finish at LEVELS."""
 
 
-STEP, FIRST, SECOND = (np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+STEP, FIRST, SECOND = (np.uint64(constant) for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 def seeds(names: Sequence[str], jobs: int) -> Integers:
@@ -173,17 +173,17 @@ class RerunRule:
         has_time = self.again & (first + takes <= latest + AT_ONCE)
         rerun_after = np.where(has_time, latest - takes, -np.inf)
         by = np.maximum(green_at_start, rerun_after)
-        yield from ((each, by) for each in self.upstreams)
+        yield from ((upstream, by) for upstream in self.upstreams)
         yield self.first, np.where(self._ready(finish) <= start, latest, latest - takes)
 
     def deciders(self, finish: Floats, takes: Floats) -> Iterable[tuple[int, Booleans]]:
         first, ready = finish[self.first], self._ready(finish)
         rerun = ready > self._start(first, takes)
         yield self.first, ~rerun | (ready <= first)
-        yield from ((each, rerun & (finish[each] >= ready - AT_ONCE)) for each in self.upstreams)
+        yield from ((upstream, rerun & (finish[upstream] >= ready - AT_ONCE)) for upstream in self.upstreams)
 
     def renumbered(self, place: Mapping[int, int]) -> RerunRule:
-        return RerunRule(place[self.first], tuple(place[each] for each in self.upstreams), self.again)
+        return RerunRule(place[self.first], tuple(place[upstream] for upstream in self.upstreams), self.again)
 
     def _ready(self, finish: Floats) -> Floats:
         return np.asarray(finish[list(self.upstreams)].max(axis=0))
@@ -203,7 +203,7 @@ class GateThreshold:
 
     def at(self, finish: Floats) -> Floats:
         columns = finish.shape[1]
-        rows = [*(finish[each] for each in self.upstreams), *(np.full(columns, each) for each in self.known)]
+        rows = [*(finish[upstream] for upstream in self.upstreams), *(np.full(columns, at) for at in self.known)]
         if len(rows) < self.need:
             return np.full(columns, np.inf)
         return np.asarray(np.partition(np.stack(rows), self.need - 1, axis=0)[self.need - 1])
@@ -221,30 +221,31 @@ class GateRule:
     def back(self, finish: Floats, latest: Floats, takes: Floats) -> Iterable[tuple[int, Floats]]:
         """Only what the gate cannot do without has to be there by then."""
         for gate in self.gates:
-            for each in gate.upstreams:
-                others = GateThreshold(gate.need, [one for one in gate.upstreams if one != each], gate.known).at(finish)
-                yield each, np.where(others <= latest, np.inf, latest)
+            for upstream in gate.upstreams:
+                peers = [peer for peer in gate.upstreams if peer != upstream]
+                without = GateThreshold(gate.need, peers, gate.known).at(finish)
+                yield upstream, np.where(without <= latest, np.inf, latest)
 
     def deciders(self, finish: Floats, takes: Floats) -> Iterator[tuple[int, Booleans]]:
         opened = self._at(finish, -np.inf)
         for gate in self.gates:
             last = gate.at(finish) >= opened - AT_ONCE
-            yield from ((each, last & (np.abs(finish[each] - opened) <= AT_ONCE)) for each in gate.upstreams)
+            yield from ((job, last & (np.abs(finish[job] - opened) <= AT_ONCE)) for job in gate.upstreams)
 
     def renumbered(self, place: Mapping[int, int]) -> GateRule:
         return GateRule(
-            tuple(replace(one, upstreams=tuple(place[each] for each in one.upstreams)) for one in self.gates)
+            tuple(replace(gate, upstreams=tuple(place[upstream] for upstream in gate.upstreams)) for gate in self.gates)
         )
 
     def since(self, origin: float) -> GateRule:
         """The same, of times that begin then."""
-        return GateRule(tuple(replace(one, known=tuple(at - origin for at in one.known)) for one in self.gates))
+        return GateRule(tuple(replace(gate, known=tuple(at - origin for at in gate.known)) for gate in self.gates))
 
     def _at(self, finish: Floats, floor: float) -> Floats:
-        found = np.full(finish.shape[1], floor)
+        opened = np.full(finish.shape[1], floor)
         for gate in self.gates:
-            found = np.maximum(found, gate.at(finish))
-        return found
+            opened = np.maximum(opened, gate.at(finish))
+        return opened
 
 
 StartRule = RerunRule | GateRule

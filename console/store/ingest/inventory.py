@@ -11,7 +11,7 @@ from datetime import datetime
 
 from connectors.sdk.records import JobRecord, Schedule
 from console.domain.ids import job_name, micros, optional_instant, optional_micros
-from console.domain.inventory import MAX_WORDS, DetectedDrift, InventoryChanges, KnownJob
+from console.domain.inventory import MAX_TEXT, DetectedDrift, InventoryChanges, KnownJob
 from console.store.db.database import Database
 from console.store.db.session import Row, Values, WriteSession
 from console.store.events import record_event
@@ -183,7 +183,7 @@ def add_versions(
     accepted_us = None if accepted_by is None else now_us
     rows = [
         (
-            job_id, one.dialect, clean_line(one.expression), clean_line(one.zone), clean_line(one.text, MAX_WORDS),
+            job_id, one.dialect, clean_line(one.expression), clean_line(one.zone), clean_line(one.text, MAX_TEXT),
             optional_micros(one.next_at), now_us, accepted_us, accepted_by or "",
         )
         for job_id, one in schedules
@@ -335,7 +335,7 @@ class _InventoryWriter:
         newest = "WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)"
         instants = [(optional_micros(one.next_at), job_id) for job_id, one in schedules if one.next_at is not None]
         texts = [
-            (clean_line(one.text, MAX_WORDS), optional_micros(one.next_at), job_id)
+            (clean_line(one.text, MAX_TEXT), optional_micros(one.next_at), job_id)
             for job_id, one in schedules
             if one.dialect == "none" and not one.is_unread
         ]
@@ -354,7 +354,7 @@ class _InventoryWriter:
         new: list[tuple[int, str, str]] = []
         ended: list[tuple[int, int]] = []
         for job_id, drift in detected:
-            text, before = clean(drift.text, MAX_WORDS), known.get((job_id, drift.what))
+            text, before = clean(drift.text, MAX_TEXT), known.get((job_id, drift.what))
             if before is None or drift.again or before.text != text:
                 new.append((job_id, drift.what, text))
                 ended += [(self._now_us, before.id)] if before is not None else []

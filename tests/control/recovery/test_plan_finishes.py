@@ -134,8 +134,8 @@ def test_a_plan_without_a_simulation_has_sums() -> None:
     assert () == found.finishes
 
 
-def point(stand: int, **more: Any) -> NightPoint:
-    return NightPoint(1, stand, **more)
+def point(phase: int, **more: Any) -> NightPoint:
+    return NightPoint(1, phase, **more)
 
 
 def test_what_a_plan_holds_waits_for_what_it_reads_and_not_for_a_start_before() -> None:
@@ -151,7 +151,7 @@ def test_what_a_plan_holds_waits_for_what_it_reads_and_not_for_a_start_before() 
 def test_what_is_red_and_no_step_of_the_plan_is_repaired_as_repairs_go_here() -> None:
     planned = PlanOutcome(at(NOW), frozenset({1}), frozenset(), frozenset())
     red = point(JobPhase.FAILED, end=1.0)
-    assert (JobPhase.WAITS, at(NOW).timestamp()) == (planned(red).stand, planned(red).earliest)
+    assert (JobPhase.WAITS, at(NOW).timestamp()) == (planned(red).phase, planned(red).earliest)
     other = replace(red, job_id=9)
     assert other == planned(other)
 
