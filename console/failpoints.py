@@ -70,9 +70,9 @@ def failpoint(name: str) -> None:
         return
     if name not in FAILPOINTS:
         raise KeyError(name)
-    wanted, _, rest = armed.partition(":")
+    armed_name, _, rest = armed.partition(":")
     act, _, nth = rest.partition(":")
-    if wanted != name:
+    if armed_name != name:
         return
     with _lock:
         _passages[name] = _passages.get(name, 0) + 1

@@ -56,7 +56,7 @@ class AirflowChangePages:
     mark: AirflowCursor
     rows: list[Any] = field(default_factory=list)
     clock: TargetClock | None = None
-    more: bool = False
+    has_more: bool = False
     broken: str = ""
     """Why the walk was abandoned, or the last one failed; the next one begins where this one began."""
 
@@ -94,7 +94,7 @@ def read_changes(client: AirflowClient, path: str, name: str, mark: AirflowCurso
         collected.mark = AirflowCursor(collected.mark.since, following, begun, pages, anchor)
         if client.deadline.is_below(keep):
             break
-    collected.more = True
+    collected.has_more = True
     return collected
 
 
@@ -235,7 +235,7 @@ class AirflowRunChanges:
         self.failure = ""
         ended = self._monotonic()
         is_slow = (ended - began) / (1 + len(pages.rows) // PAGE_LIMIT) > SLOW_SECONDS
-        if is_slow and not pages.more:
+        if is_slow and not pages.has_more:
             self._slow_walk_at = ended
         return pages
 

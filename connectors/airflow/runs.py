@@ -79,7 +79,9 @@ class AirflowPoller:
         red = self._failed_tasks(rows, result)
         for row in rows:
             self._add_run(row, red, result)
-        if not runs.more or self._client.major > 2:  # tasks of Airflow 2 have no period: there the runs are read first
+        if (
+            not runs.has_more or self._client.major > 2
+        ):  # tasks of Airflow 2 have no period: there the runs are read first
             tasks = self._changed_tasks(marks.tasks)
         self._cache_periods(tasks.rows)
         self._add_tasks(tasks.rows, open_runs, result)
@@ -93,8 +95,8 @@ class AirflowPoller:
                 result.warn(f"the list of changes was not read to its end: {broken}")
         following = fields.as_json(AirflowCursors(runs.mark, tasks.mark))
         self._earlier_tries.returned(following)
-        seen_until = None if runs.more or runs.broken else runs.mark.since
-        poll = result.poll(following, more=runs.more or tasks.more, clock=runs.clock, seen_until=seen_until)
+        seen_until = None if runs.has_more or runs.broken else runs.mark.since
+        poll = result.poll(following, more=runs.has_more or tasks.has_more, clock=runs.clock, seen_until=seen_until)
         return self._reported.filtered(poll, cursor)
 
     def _cache_periods(self, rows: list[Any]) -> None:

@@ -36,7 +36,7 @@ def measure_local(path: str) -> Measurement:
     try:
         result = os.stat(Path(path).expanduser())
     except (FileNotFoundError, NotADirectoryError):
-        return Measurement(there=False)
+        return Measurement(exists=False)
     except PermissionError:
         raise AccessRefused(
             f"{path} : this user may not search its folder. Fix: give it search (x) rights there."
@@ -55,13 +55,13 @@ def measure_remote(address: SshAddress, path: str, timeout_seconds: float) -> Me
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise SystemUnreachable(f"{address.text}: {error_text(error, until)}") from error
     if result is None:
-        return Measurement(there=False)
+        return Measurement(exists=False)
     return _measured(result.st_mode, result.st_size, result.st_mtime)
 
 
 def _measured(mode: int | None, size: int | None, written: float | None) -> Measurement:
     """The measurement; a folder or device is not the requested file."""
     if mode is not None and not stat.S_ISREG(mode):
-        return Measurement(there=False)
+        return Measurement(exists=False)
     modified = None if written is None else datetime.fromtimestamp(written, UTC)
-    return Measurement(there=True, size=size, modified=modified)
+    return Measurement(exists=True, size=size, modified=modified)

@@ -34,16 +34,16 @@ def measure(query: HttpQuery, headers: Mapping[str, str], ca_file: Path | None, 
     finally:
         endpoint.close()
     if reply.status in NOT_FOUND:
-        return Measurement(there=False)
+        return Measurement(exists=False)
     if not query.json:
-        return Measurement(there=True)
+        return Measurement(exists=True)
     value = value_at_names(reply.json(), query.json, MISSING)
     if query.is_time:
-        return Measurement(there=True, newest=None if value is MISSING else _instant(value, query.zone))
+        return Measurement(exists=True, newest=None if value is MISSING else _instant(value, query.zone))
     if isinstance(value, list | dict):
-        return Measurement(there=True, value=len(value), has_value=True)
+        return Measurement(exists=True, value=len(value), has_value=True)
     text = value[:TEXT_CHARACTERS] if isinstance(value, str) else value
-    return Measurement(there=True, value=None if value is MISSING else text, has_value=value is not MISSING)
+    return Measurement(exists=True, value=None if value is MISSING else text, has_value=value is not MISSING)
 
 
 def _instant(value: Any, zone: str) -> datetime:

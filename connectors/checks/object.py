@@ -39,11 +39,11 @@ def measure(
             if query.prefix:
                 return _below(store, query, deadline, place)
             head = store.head_object(Bucket=query.bucket, Key=query.key)
-            return Measurement(there=True, size=head["ContentLength"], modified=head["LastModified"])
+            return Measurement(exists=True, size=head["ContentLength"], modified=head["LastModified"])
     except ClientError as error:
         code, message = (str(error.response.get("Error", {}).get(name, "")) for name in ("Code", "Message"))
         if not query.prefix and code in MISSING:
-            return Measurement(there=False)
+            return Measurement(exists=False)
         text = f"{place}: {code}: {message[:300]}"
         if code in REFUSED:
             raise AccessRefused(f"{text}. It needs s3:GetObject, for a prefix s3:ListBucket.") from None
@@ -61,7 +61,7 @@ def _below(store: Any, query: ObjectQuery, deadline: Deadline, place: str) -> Me
             rows, size = rows + 1, size + content["Size"]
             newest = max(newest or content["LastModified"], content["LastModified"])
         if not page.get("IsTruncated"):
-            return Measurement(there=rows > 0, rows=rows, size=size, modified=newest)
+            return Measurement(exists=rows > 0, rows=rows, size=size, modified=newest)
         if deadline.left <= 0:
             raise SystemUnreachable(f"{place}: no end of the list within {deadline.seconds:g} s")
         following = {"ContinuationToken": page["NextContinuationToken"]}

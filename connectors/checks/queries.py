@@ -143,7 +143,7 @@ class Measurement:
     """The value of a user's statement, or of a path into JSON."""
     has_value: bool = False
     """False where a requested value is missing: no row, no such path."""
-    there: bool | None = None
+    exists: bool | None = None
     size: int | None = None
     """Bytes."""
     modified: datetime | None = None

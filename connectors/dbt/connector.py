@@ -101,7 +101,7 @@ class DbtConnector(ComposedConnector):
         return Poll(
             runs=tuple(sorted(runs, key=lambda run: run.started_at or run.ended_at or answer.now)),
             cursor=json.dumps({name: poll.memory for name, poll in polls.items()}, separators=(",", ":")),
-            more=any(poll.more for poll in polls.values()),
+            more=any(poll.has_more for poll in polls.values()),
             clock=_host_clock(answer),
             skipped=tuple(record for poll in polls.values() for record in poll.skipped),
             gaps=tuple(gap for poll in polls.values() for gap in poll.gaps),

@@ -32,7 +32,7 @@ class DbtProjectPoll:
     warnings: list[str] = field(default_factory=list)
     gaps: list[HistoryGap] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
-    more: bool = False
+    has_more: bool = False
     sees_all: bool = False
     """Every start of before would be in it."""
 
@@ -71,7 +71,7 @@ def read_project(
     if project.get("unkept"):
         poll.warnings.append(f"{name}: states of failed runs cannot be kept: {project['unkept']}")
     poll.memory["book"] = ledger.as_value(now.timestamp())
-    poll.more, poll.sees_all = bool(log.get("more")), bool(log.get("there")) and not log.get("more")
+    poll.has_more, poll.sees_all = bool(log.get("more")), bool(log.get("there")) and not log.get("more")
     return poll
 
 

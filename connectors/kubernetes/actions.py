@@ -160,8 +160,8 @@ def _source_refusal(source: fields.Row | None, job: str) -> str:
     """Why no Job can be created from it; "" if one can."""
     namespace, name, is_cron = parse.split_job_id(job)
     if source is None:
-        gone = f"{namespace} has no CronJob {name}" if is_cron else f"the Job of {job} is deleted"
-        return f"{gone}: nothing is left to make a Job from"
+        reason = f"{namespace} has no CronJob {name}" if is_cron else f"the Job of {job} is deleted"
+        return f"{reason}: nothing is left to make a Job from"
     kind, owner = ("", "") if is_cron else parse.owner_kind_and_name(source["metadata"])
     return f"the Job belongs to {kind} {owner}: that has to start it" if kind else ""
 

@@ -93,8 +93,8 @@ class KubernetesClient:
 
     def events(self, selector: str, following: str = "") -> HttpReply:
         """A page of events by field; 403 where the account may read none."""
-        more = {"continue": following} if following else {}
-        parameters = {"fieldSelector": selector, "limit": PAGE_LIMIT, **more}
+        continuation = {"continue": following} if following else {}
+        parameters = {"fieldSelector": selector, "limit": PAGE_LIMIT, **continuation}
         return self.get(f"/api/v1{self._below('events')}", parameters, {403})
 
     def log(self, namespace: str, pod: str, parameters: Mapping[str, Any]) -> HttpReply:
@@ -143,9 +143,9 @@ class KubernetesClient:
         self, path: str, following: str, accept: Collection[int] = (), headers: Mapping[str, str] | None = None
     ) -> HttpReply:
         """A page; pages are smaller from then on where an answer is too large."""
-        more = {"continue": following} if following else {}
+        continuation = {"continue": following} if following else {}
         try:
-            return self.get(path, {"limit": self._limit, **more}, accept, headers)
+            return self.get(path, {"limit": self._limit, **continuation}, accept, headers)
         except HttpAnswerTooLarge:
             if self._limit == SMALL_PAGE_LIMIT:
                 raise

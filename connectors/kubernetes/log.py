@@ -67,10 +67,12 @@ def read_log(client: KubernetesClient, run: RunRef, start: str | None, limit_byt
     return _read_tail(client, namespace, (red or pods)[-1], len(pods), limit_bytes)
 
 
-def _read_container(client: KubernetesClient, namespace: str, place: KubernetesLogPosition, **more: Any) -> bytes | str:
+def _read_container(
+    client: KubernetesClient, namespace: str, place: KubernetesLogPosition, **parameters: Any
+) -> bytes | str:
     """Output of the container, each line with its time; a message without output (yet)."""
     container = {"container": place.container} if place.container else {}
-    reply = client.log(namespace, place.pod, {**container, "timestamps": "true", **more})
+    reply = client.log(namespace, place.pod, {**container, "timestamps": "true", **parameters})
     if reply.status == UNSCHEDULED_STATUS:
         return "it was never put on a node"
     return reply.body if reply.status == 200 else reply.error or "no log"
@@ -119,7 +121,7 @@ def _read_on(
         return LogChunk("", KubernetesLogPosition(place.pod, place.container, at).text, more=True, cut=True)
     cut = fresh[:limit_bytes]
     piece = cut if len(fresh) <= limit_bytes else to_character(cut) or cut
-    more = len(piece) < len(fresh) or not is_whole
+    has_more = len(piece) < len(fresh) or not is_whole
     at, remaining, counted = place.at, place.shown_bytes + len(piece), 0
     for line in lines:  # the position counts from the first line of the same time
         if line.at != at:
@@ -127,8 +129,8 @@ def _read_on(
                 break
             remaining, counted, at = remaining - counted, 0, line.at
         counted += len(line.data)
-    following = replace(place, at=at, shown_bytes=remaining).text if more or is_alive else None
-    return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more=more)
+    following = replace(place, at=at, shown_bytes=remaining).text if has_more or is_alive else None
+    return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more=has_more)
 
 
 LINE_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z ")

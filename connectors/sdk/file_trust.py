@@ -62,11 +62,11 @@ def _is_unmapped(owner: int) -> bool:
 
 def _mode_fault(place: Path, status: os.stat_result, on_way: bool) -> str:
     mode = stat.S_IMODE(status.st_mode)
-    others = mode & OTHERS_WRITE
-    if others == stat.S_IWGRP and _is_private_group(status.st_gid, status.st_uid):
-        others = 0
+    write_bits = mode & OTHERS_WRITE
+    if write_bits == stat.S_IWGRP and _is_private_group(status.st_gid, status.st_uid):
+        write_bits = 0
     is_safe_folder = on_way and mode & stat.S_ISVTX
-    if not others or is_safe_folder or os.statvfs(place).f_flag & os.ST_RDONLY:
+    if not write_bits or is_safe_folder or os.statvfs(place).f_flag & os.ST_RDONLY:
         return ""
     return f"others may write {place} (mode {mode:04o}). Fix: chmod go-w {place}"
 
@@ -79,7 +79,7 @@ def _is_private_group(group: int, owner: int) -> bool:
     except KeyError:
         return False
     is_own = user.pw_gid == group and members.gr_name == user.pw_name and set(members.gr_mem) <= {user.pw_name}
-    return is_own and all(other.pw_uid == owner for other in pwd.getpwall() if other.pw_gid == group)
+    return is_own and all(account.pw_uid == owner for account in pwd.getpwall() if account.pw_gid == group)
 
 
 def _user(number: int) -> str:

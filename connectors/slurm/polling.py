@@ -109,12 +109,12 @@ class SlurmPoller:
         self._add_runs(seen, seen.lines(window))
         self._warn(seen)
         self._add_forgotten(seen, open_runs)
-        more = seen.is_accounted and (not seen.rows.is_last or bool(until))
-        proves = seen.is_accounted and not seen.queue_error and not more
+        has_more = seen.is_accounted and (not seen.rows.is_last or bool(until))
+        proves = seen.is_accounted and not seen.queue_error and not has_more
         seen.result.complete = not seen.queue_error and (seen.is_accounted or not seen.keeps_accounts)
         seen_until = seen.host.now - LAG if proves or not (seen.keeps_accounts or seen.queue_error) else None
         following, clock, gaps = self._next(was, since, until, seen), seen.host.clock(before), _gaps(was, seen)
-        poll = seen.result.poll(fields.as_json(following), more=more, clock=clock, seen_until=seen_until, gaps=gaps)
+        poll = seen.result.poll(fields.as_json(following), more=has_more, clock=clock, seen_until=seen_until, gaps=gaps)
         return self._reported.filtered(poll, cursor)
 
     def read(self, answer: SlurmAnswer) -> ClusterSnapshot:

@@ -203,8 +203,8 @@ def _message(parts: Sequence[PartGroup], by_state: Mapping[RunState, int], is_ar
         return ""
     count, number = sum(item.count for item in bad), sum(by_state.values())
     names = [part for item in bad for part in item.parts][:10]
-    more = ", …" if count > len(names) else ""
-    return f"{count} of {number} tasks did not end well: {', '.join(names)}{more}; {_why(bad[0])}".rstrip("; ")
+    suffix = ", …" if count > len(names) else ""
+    return f"{count} of {number} tasks did not end well: {', '.join(names)}{suffix}; {_why(bad[0])}".rstrip("; ")
 
 
 def _why(item: PartGroup) -> str:

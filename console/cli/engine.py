@@ -68,7 +68,7 @@ def run_loop(arguments: argparse.Namespace) -> int:
             since = f"since {timestamp(held.since)}"
             print_message(f"waiting: the engine on {lease_holder_text(held.holder)}, works {since}; {TAKES_OVER}")
 
-    engine = Engine(parts, parts(), stands_by=not arguments.only_if_free, configs=configs, on_standby=show_standby)
+    engine = Engine(parts, parts(), standby=not arguments.only_if_free, configs=configs, on_standby=show_standby)
     stop_on_signals(engine, configs)
     engine.run()
     store.close()

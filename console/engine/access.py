@@ -43,13 +43,13 @@ class AccessRights:
         job_id: int | None = None,
         system: str = "",
         why: str = "",
-        asked_by: str = "",
+        requested_by: str = "",
         key: str = "",
         recent: int = 0,
     ) -> AccessGranted | AccessRefusal:
         """Whether the person may do this now: to a job, to a system, or, with neither, to the whole estate.
 
-        `asked_by`: requester of the action to approve. `key`: key of the action that starts a job after its hold.
+        `requested_by`: requester of the action to approve. `key`: key of the action that starts a job after its hold.
         `recent`: number of requests within the last hour.
         """
         known = OPERATIONS.get(operation)
@@ -57,7 +57,7 @@ class AccessRights:
         if job_id is not None and (self._permitted or person.is_policy or (known is not None and known.is_action)):
             subject = self._subject(job_id)
         held_back = person.is_policy and access.is_start_of_hold(self._session, key)
-        subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back, recent=recent)
+        subject = replace(subject, why=why, asked_by=requested_by, held_back=held_back, recent=recent)
         return authorize(person, operation, subject, self._permitted, self.rules)
 
     def mode_refusal(self, job_id: int) -> AccessRefusal | None:

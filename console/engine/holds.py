@@ -44,8 +44,8 @@ class HoldObserver:
             return False
         rate = max(self._clock.rate, 0.01)
         self._refresh_at = time.monotonic() + REFRESH_INTERVAL.total_seconds() / rate
-        asked_at = self._clock.now()
-        known = holds.jobs_to_verify(self._store, self._place.target_id, asked_at)
+        queried_at = self._clock.now()
+        known = holds.jobs_to_verify(self._store, self._place.target_id, queried_at)
         try:
             reported = tuple(connector.holds(timeout_seconds, known))
         except Exception as error:  # one row that cannot be read must not end the observation of holds
@@ -58,7 +58,7 @@ class HoldObserver:
         self._error = ""
         failpoint("hold.looked")
         result = holds.reconcile_marks(
-            self._store, self._place.target_id, reported, self._missed, asked_at, self._clock.now(), fence
+            self._store, self._place.target_id, reported, self._missed, queried_at, self._clock.now(), fence
         )
         self._missed = result.missed
         if result.missed:

@@ -121,11 +121,11 @@ class ActionStep:
     native_ref: str | None = None
     ended: bool = False
     next_us: int = 0
-    looked_up: bool = False
+    is_lookup: bool = False
     event: str = ""
     preview: dict[str, Any] | None = None
     """As the connector returned it just now; None keeps the stored one."""
-    tells: str = ""
+    notice: str = ""
     """For people to be notified: "outcome stays unknown"; empty: none."""
     code: str = ""
     """`Modes.block_code` of a refusal, for the audit."""
@@ -144,7 +144,7 @@ def step_action(
     notified in the same transaction."""
     with store.write(fence, durable=step.state == "sending") as session:
         moved = move_action(session, key, was, step, now_us)
-        if moved and step.tells:
+        if moved and step.notice:
             _request_attention(session, audience, key, step, now_us)
         return moved
 
@@ -160,7 +160,7 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
     if not step.ended:
         fixes.append(f"Abandon it, after checking its scheduler: headway action withdraw {key}")
     need = AttentionRequest(
-        key, f"{what}: {step.tells}", f"{what} {row.job}", step.text, tuple(fixes), row.requested_by,
+        key, f"{what}: {step.notice}", f"{what} {row.job}", step.text, tuple(fixes), row.requested_by,
         row.incident_id, row.job_id,
     )  # fmt: skip
     alerts.request_attention(session, audience, need, now_us)
@@ -182,7 +182,7 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
     row = session.first(
         _MOVE,
         (
-            step.state, is_sending or step.text != "", step.text, step.native_ref, step.next_us, int(step.looked_up),
+            step.state, is_sending or step.text != "", step.text, step.native_ref, step.next_us, int(step.is_lookup),
             preview, now_us if is_sending else None, now_us if step.ended else None, key, was, is_sending,
         ),
     )  # fmt: skip

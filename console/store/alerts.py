@@ -95,7 +95,7 @@ def send_as_group(
     """Creates one alert for these alerts of one route; its id. `alerts`: (id, as it was created)."""
 
     def title(titles: Iterable[str]) -> str:
-        return f"[Headway] {len(alerts)} incidents: {'; '.join(one.removeprefix('[Headway] ') for one in titles)}"
+        return f"[Headway] {len(alerts)} incidents: {'; '.join(text.removeprefix('[Headway] ') for text in titles)}"
 
     line = f"\n{'-' * 60}\n\n"
     group = NewAlert(
@@ -139,7 +139,7 @@ class AttentionRequest:
     about: str
     """Its subject; may hold names from outside."""
     why: str
-    mend: tuple[str, ...]
+    fixes: tuple[str, ...]
     """Commands, each with its purpose."""
     by: str
     """The requester."""
@@ -171,7 +171,7 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str) 
     )
     name = f"{incident_name(need.incident_id)}: " if need.incident_id is not None else ""
     plain_title = f"[Headway] {name}{need.title}"
-    plain = "\n".join([f"A person is needed: {need.meanwhile}", "", *need.mend]) + "\n"
+    plain = "\n".join([f"A person is needed: {need.meanwhile}", "", *need.fixes]) + "\n"
     about, why, by = clean_line(need.about), one_line(need.why), clean_line(need.by)
     return NewAlert(
         route=route,

@@ -124,9 +124,10 @@ def approve_action(store: Database, fence: int, key: str, digest: str, by: str, 
         if digest != approval_digest(session, key):
             return f"it is not what was shown: it has changed. Fix: headway action approve {key} shows it again"
         covered = covered_periods(session, key)
+        keys = dict.fromkeys((key, *(period.key for period in covered if period.key)))
         session.many(
             "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
-            [(by, now_us, other) for other in dict.fromkeys((key, *(period.key for period in covered if period.key)))],
+            [(by, now_us, action_key) for action_key in keys],
         )
         detail: dict[str, Any] = {"key": key, "asked_by": action.requested_by, "digest": digest}
         if len(covered) > 1:

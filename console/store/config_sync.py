@@ -99,12 +99,14 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
         jobs = _known_jobs(session)
         changed |= _job_columns(session, settings, jobs)
         changed |= _dependencies(session, settings, jobs)
-        changed |= _sync_rows(session, "service", {one.name: _service(one, jobs) for one in settings.services})
+        changed |= _sync_rows(
+            session, "service", {service.name: _service(service, jobs) for service in settings.services}
+        )
         changed |= write_permissions(session, settings.permissions, settings.rules)
         declared = settings.declared
         changed |= declared != config_documents.load_declared(session)
-        patterns = [one.jobs for one in declared.maintenance] + [one.jobs for one in declared.exceptions]
-        patterns += [one.jobs for one in declared.pools]
+        patterns = [entry.jobs for entry in declared.maintenance] + [entry.jobs for entry in declared.exceptions]
+        patterns += [entry.jobs for entry in declared.pools]
         for pattern in chain.from_iterable(patterns):
             if not matching_names(pattern, jobs.ids):
                 jobs.unmatched[pattern] = None
@@ -150,22 +152,23 @@ def _sync_rows(session: WriteSession, table: str, rows: Mapping[str, Columns]) -
         for name, row in rows.items()
         if name in stored and any(getattr(stored[name], column) != value for column, value in row.items())
     ]
-    gone = [(row.id, True) for name, row in stored.items() if name not in rows and not row.removed]
+    removed = [(row.id, True) for name, row in stored.items() if name not in rows and not row.removed]
     for write, written in ((session.insert, new), (session.update, changed)):
         if written:
             write(table, ("id", *written[0][1]), [(number, *row.values()) for number, row in written])
-    session.update(table, ("id", "removed"), gone)
-    return bool(new or changed or gone)
+    session.update(table, ("id", "removed"), removed)
+    return bool(new or changed or removed)
 
 
 def _systems(session: WriteSession, systems: Sequence[SystemSetting]) -> bool:
     rows = {
-        one.name: {
-            "name": one.name, "kind": one.kind, "zone": one.zone, "cutoff": one.cutoff.isoformat("minutes"),
-            "poll_every_s": one.poll_every.total_seconds(), "capabilities": ",".join(sorted(one.capabilities)),
-            "missing": json.dumps(dict(one.missing), sort_keys=True), "starts_held": one.starts_held, "removed": False,
+        system.name: {
+            "name": system.name, "kind": system.kind, "zone": system.zone, "cutoff": system.cutoff.isoformat("minutes"),
+            "poll_every_s": system.poll_every.total_seconds(), "capabilities": ",".join(sorted(system.capabilities)),
+            "missing": json.dumps(dict(system.missing), sort_keys=True), "starts_held": system.starts_held,
+            "removed": False,
         }
-        for one in systems
+        for system in systems
     }  # fmt: skip
     changed = _sync_rows(session, "system", rows)
     ids: dict[str, int] = dict(session.rows("SELECT name, id FROM system"))
@@ -216,31 +219,31 @@ def _job_columns(session: WriteSession, settings: EstateSettings, jobs: _JobsByN
     return bool(changed)
 
 
-def _job_values(one: JobSetting) -> Columns:
+def _job_values(job: JobSetting) -> Columns:
     """None: not set."""
     return {
-        "owner": None if one.owner is None else clean_line(one.owner),
-        "notify": None if one.notify is None else json.dumps(one.notify),
-        "runbook": None if one.runbook is None else clean_line(one.runbook),
-        "rerun": None if one.rerun is None else one.rerun.value,
-        "expected_s": None if one.expected is None else one.expected.total_seconds(),
-        "grace_s": None if one.grace is None else one.grace.total_seconds(),
-        "calendar": one.calendar,
-        "budget_s": None if one.budget_time is None else one.budget_time.total_seconds(),
-        "budget_cost": one.budget_cost,
+        "owner": None if job.owner is None else clean_line(job.owner),
+        "notify": None if job.notify is None else json.dumps(job.notify),
+        "runbook": None if job.runbook is None else clean_line(job.runbook),
+        "rerun": None if job.rerun is None else job.rerun.value,
+        "expected_s": None if job.expected is None else job.expected.total_seconds(),
+        "grace_s": None if job.grace is None else job.grace.total_seconds(),
+        "calendar": job.calendar,
+        "budget_s": None if job.budget_time is None else job.budget_time.total_seconds(),
+        "budget_cost": job.budget_cost,
     }
 
 
 def _dependencies(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:
     configured: dict[tuple[int, int], Columns] = {}
-    for one in settings.dependencies:
-        upstream, downstream = jobs.named(one.upstream), jobs.named(one.downstream)
+    for setting in settings.dependencies:
+        upstream, downstream = jobs.named(setting.upstream), jobs.named(setting.downstream)
         if upstream is not None and downstream is not None:
-            configured[upstream, downstream] = _dependency(one)
+            configured[upstream, downstream] = _dependency(setting)
     rows = session.rows("SELECT * FROM dependency WHERE origin = 'declared'")
     stored = {(row.upstream_id, row.downstream_id): row for row in rows}
     new = sorted(configured.keys() - stored.keys())
-    gone = [row.id for key, row in stored.items() if key not in configured]
+    removed_ids = [row.id for key, row in stored.items() if key not in configured]
     changed = [
         (row.id, columns)
         for key, row in stored.items()
@@ -251,28 +254,30 @@ def _dependencies(session: WriteSession, settings: EstateSettings, jobs: _JobsBy
         session.insert("dependency", names, [(*key, "declared", *configured[key].values()) for key in new])
     if changed:
         session.update("dependency", ("id", *changed[0][1]), [(number, *row.values()) for number, row in changed])
-    session.many("DELETE FROM dependency WHERE id = ?", [(number,) for number in gone])
-    return bool(new or gone or changed)
+    session.many("DELETE FROM dependency WHERE id = ?", [(number,) for number in removed_ids])
+    return bool(new or removed_ids or changed)
 
 
-def _dependency(one: DependencySetting) -> Columns:
-    wants = one.wants
+def _dependency(setting: DependencySetting) -> Columns:
+    wants = setting.wants
     return {
-        "mode": one.mode.value, "engine_down": one.engine_down.value, "hold_lead_s": one.hold_lead.total_seconds(),
-        "hold_for_s": one.hold_for.total_seconds(), "condition": wants.condition.value, "check_name": wants.check,
-        "period": wants.period.value, "calendar": wants.calendar,
+        "mode": setting.mode.value, "engine_down": setting.engine_down.value,
+        "hold_lead_s": setting.hold_lead.total_seconds(), "hold_for_s": setting.hold_for.total_seconds(),
+        "condition": wants.condition.value, "check_name": wants.check, "period": wants.period.value,
+        "calendar": wants.calendar,
         "within_s": None if wants.within is None else wants.within.total_seconds(), "gate": wants.gate,
         "need": wants.need,
     }  # fmt: skip
 
 
-def _service(one: ServiceSetting, jobs: _JobsByName) -> Columns:
-    terminals = [job_id for name in one.delivered_by if (job_id := jobs.named(name)) is not None]
+def _service(service: ServiceSetting, jobs: _JobsByName) -> Columns:
+    terminals = [job_id for name in service.delivered_by if (job_id := jobs.named(name)) is not None]
     return {
-        "name": one.name, "title": clean_line(one.title), "terminals": json.dumps(terminals),
-        "deadline": one.deadline.isoformat("minutes"), "zone": one.zone, "cutoff": one.cutoff.isoformat("minutes"),
-        "tier": one.tier, "owner": clean_line(one.owner), "notify": json.dumps(one.notify),
-        "runbook": clean_line(one.runbook), "risk": one.risk, "calendar": one.calendar,
-        "promise": config_documents.promise_json(one.promise, jobs.named), "ready": json.dumps(one.ready),
+        "name": service.name, "title": clean_line(service.title), "terminals": json.dumps(terminals),
+        "deadline": service.deadline.isoformat("minutes"), "zone": service.zone,
+        "cutoff": service.cutoff.isoformat("minutes"), "tier": service.tier, "owner": clean_line(service.owner),
+        "notify": json.dumps(service.notify),
+        "runbook": clean_line(service.runbook), "risk": service.risk, "calendar": service.calendar,
+        "promise": config_documents.promise_json(service.promise, jobs.named), "ready": json.dumps(service.ready),
         "removed": False,
     }  # fmt: skip

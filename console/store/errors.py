@@ -19,11 +19,11 @@ class StoreMissing(StoreUnusable):
 
 
 class StoreOutdated(StoreUnusable):
-    """Its schema is older than this program's: an engine migrates it. `found`: the message without the fix."""
+    """Its schema is older than this program's: an engine migrates it. `problem`: the message without the fix."""
 
-    def __init__(self, found: str) -> None:
-        super().__init__(f'{found}. Fix: start "headway engine" once; it migrates the store')
-        self.found = found
+    def __init__(self, problem: str) -> None:
+        super().__init__(f'{problem}. Fix: start "headway engine" once; it migrates the store')
+        self.problem = problem
 
 
 class NotAllowed(StoreError):
@@ -71,15 +71,15 @@ class IndistinctName(NotFound):
 
     def __init__(self, name: str, ids: tuple[int, ...]) -> None:
         shown = f'several jobs are displayed as "{name}": their names differ only in characters that cannot be shown'
-        super().__init__(name, text=f"{shown}. Name one by its id: {', '.join(f'id:{one}' for one in ids)}")
+        super().__init__(name, text=f"{shown}. Name one by its id: {', '.join(f'id:{job_id}' for job_id in ids)}")
 
 
 class AmbiguousName(NotFound):
     """Several jobs match this short name: `near` has their full names."""
 
     def __init__(self, name: str, names: tuple[str, ...]) -> None:
-        more = f" and {len(names) - MAX_CANDIDATES} more" if len(names) > MAX_CANDIDATES else ""
-        shown = f'"{name}" is short for {len(names)} jobs: {", ".join(names[:MAX_CANDIDATES])}{more}'
+        suffix = f" and {len(names) - MAX_CANDIDATES} more" if len(names) > MAX_CANDIDATES else ""
+        shown = f'"{name}" is short for {len(names)} jobs: {", ".join(names[:MAX_CANDIDATES])}{suffix}'
         super().__init__(name, names, text=f"{shown}. Name one in full")
 
 

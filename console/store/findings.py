@@ -38,19 +38,23 @@ def write_findings(session: WriteSession, changes: Sequence[FindingChange], now_
     """Opens, rewrites and closes them; one that is open already under its key is not opened twice."""
     if not changes:
         return
-    new = [one.finding for one in changes if one.id is None]
-    known = _open_keys(session, [one.job_id for one in new])
-    opening = [one for one in new if (one.rule.value, one.job_id, encode_name(one.period_key)) not in known]
+    new = [change.finding for change in changes if change.id is None]
+    known = _open_keys(session, [finding.job_id for finding in new])
+    opening = [
+        finding for finding in new if (finding.rule.value, finding.job_id, encode_name(finding.period_key)) not in known
+    ]
     keys = ("id", "rule", "job_id", "period_key", *_COLUMNS, "opened_us", "close_reason")
     ids = session.new_ids("finding", len(opening))
     rows = [
-        (number, one.rule.value, one.job_id, encode_name(one.period_key), *_row(one), now_us, "")
-        for number, one in zip(ids, opening, strict=True)
+        (number, finding.rule.value, finding.job_id, encode_name(finding.period_key), *_row(finding), now_us, "")
+        for number, finding in zip(ids, opening, strict=True)
     ]
     session.insert("finding", keys, rows)
-    rewritten = [(one.id, *_row(one.finding)) for one in changes if one.id is not None and not one.closed]
+    rewritten = [
+        (change.id, *_row(change.finding)) for change in changes if change.id is not None and not change.closed
+    ]
     session.update("finding", ("id", *_COLUMNS), rewritten)
-    closed = [(one.id, now_us, one.closed) for one in changes if one.id is not None and one.closed]
+    closed = [(change.id, now_us, change.closed) for change in changes if change.id is not None and change.closed]
     session.update("finding", ("id", "closed_us", "close_reason"), closed)
 
 
@@ -61,9 +65,10 @@ def _open_keys(session: WriteSession, job_ids: Sequence[int]) -> set[Values]:
     return {tuple(row) for row in session.by_keys(query, sorted(set(job_ids)))}
 
 
-def _row(one: Finding) -> Values:
-    evidence = json.dumps(asdict(one.evidence))
-    return one.run_id, one.business_date.isoformat(), micros(one.since), one.text, evidence, one.severity.value
+def _row(finding: Finding) -> Values:
+    evidence = json.dumps(asdict(finding.evidence))
+    day, since = finding.business_date.isoformat(), micros(finding.since)
+    return finding.run_id, day, since, finding.text, evidence, finding.severity.value
 
 
 def _finding(row: Row) -> Finding:

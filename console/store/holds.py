@@ -195,7 +195,7 @@ def _request_attention(session: WriteSession, audience: AlertRouting, decision: 
         title="a hold cannot be released",
         about=f"{row.name}, held by {hold.held_by} (hold {hold.key})",
         why=decision.attention_reason,
-        mend=fixes,
+        fixes=fixes,
         by=POLICY_ACTOR,
         incident_id=row.incident_id,
         job_id=hold.job_id,

@@ -160,16 +160,18 @@ class IncidentWriter:
         self.opened.append(row.id)
         return row.id, key, 1
 
-    def _columns(self, one: IncidentDecision, closed_us: int | None) -> dict[str, Any]:
+    def _columns(self, decision: IncidentDecision, closed_us: int | None) -> dict[str, Any]:
         return {
-            "title": one.title, "cause": one.cause, "root_job_id": one.root_job_id, "root_run_id": one.root_run_id,
-            "root_period_key": encode_name(one.root_period_key), "root_target_id": one.root_target_id,
-            "business_date": one.business_date.isoformat(), "reason": one.reason, "owner": one.owner,
-            "runbook": one.runbook,
-            "failed_since_us": micros(one.failed_since), "act_by_us": optional_micros(one.act_by),
-            "fingerprint": one.fingerprint, "closed_us": (closed_us or self._now_us) if one.closed else None,
-            "close_reason": one.close_reason, "root_shared": one.root_shared, "root_check": one.root_check,
-            "rule": one.rule, "flaps": one.flaps, "flaps_since_us": optional_micros(one.flaps_since),
+            "title": decision.title, "cause": decision.cause, "root_job_id": decision.root_job_id,
+            "root_run_id": decision.root_run_id, "root_period_key": encode_name(decision.root_period_key),
+            "root_target_id": decision.root_target_id,
+            "business_date": decision.business_date.isoformat(), "reason": decision.reason, "owner": decision.owner,
+            "runbook": decision.runbook,
+            "failed_since_us": micros(decision.failed_since), "act_by_us": optional_micros(decision.act_by),
+            "fingerprint": decision.fingerprint, "closed_us": (closed_us or self._now_us) if decision.closed else None,
+            "close_reason": decision.close_reason, "root_shared": decision.root_shared,
+            "root_check": decision.root_check, "rule": decision.rule, "flaps": decision.flaps,
+            "flaps_since_us": optional_micros(decision.flaps_since),
         }  # fmt: skip
 
     def _merge(self, merged: int, into: int) -> None:
@@ -213,9 +215,10 @@ class IncidentWriter:
     def _services(self, incident_id: int, services: Sequence[AffectedServiceVerdict]) -> None:
         ids: dict[str, int] = dict(self._session.rows("SELECT name, id FROM service")) if services else {}
         rows = {
-            _service(incident_id, service_id, one): one
-            for one in services
-            if (service_id := ids.get(service_of_instance(one.service) if one.submission else one.service)) is not None
+            _service(incident_id, service_id, verdict): verdict
+            for verdict in services
+            if (service_id := ids.get(service_of_instance(verdict.service) if verdict.submission else verdict.service))
+            is not None
         }
         query = f"SELECT {', '.join(_IncidentService._fields)} FROM incident_service WHERE incident_id = ?"
         stored = {_IncidentService._make(row) for row in self._session.rows(query, (incident_id,))}
@@ -226,10 +229,10 @@ class IncidentWriter:
         )
         self._session.insert("incident_service", _IncidentService._fields, [row for row in rows if row not in stored])
         missed = {row.day for row in stored if row.timeliness in _MISSED}
-        for row, one in rows.items():
-            if one.timeliness in _MISSED and row.day not in missed:
-                deadline = f"{one.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-                text = f"{one.service} of {one.business_date}: not delivered by its deadline, {deadline}"
+        for row, verdict in rows.items():
+            if verdict.timeliness in _MISSED and row.day not in missed:
+                deadline = f"{verdict.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+                text = f"{verdict.service} of {verdict.business_date}: not delivered by its deadline, {deadline}"
                 self._event(incident_id, "breached", text, None)
 
     def _event(self, incident_id: int, kind: str, event: str, job_id: int | None) -> None:

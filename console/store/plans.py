@@ -43,7 +43,7 @@ _NEWEST = (
     " WHERE job_id = ? AND id <> ? AND sort_us > ? AND state NOT IN ('planned', 'held', 'missed')"
     " ORDER BY COALESCE(first_started_us, sort_us) DESC LIMIT 1"
 )
-_LOOKS_BACK_US = 2 * 86_400_000_000
+_LOOKBACK_US = 2 * 86_400_000_000
 """A run is ordered by its data interval, which lies before its start."""
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
@@ -90,7 +90,7 @@ def _with_newest(session: Session, plan: Any, row: Any, starters: tuple[int, ...
     step = replace(parse_step(row), started_by=starters)
     if not starters or row.state != "planned":
         return step
-    newest = session.first(_NEWEST, (row.job_id, row.run_id or 0, plan.requested_us - _LOOKS_BACK_US))
+    newest = session.first(_NEWEST, (row.job_id, row.run_id or 0, plan.requested_us - _LOOKBACK_US))
     return replace(step, newest=parse_run(newest, row.skew_s) if newest is not None else None)
 
 

@@ -99,7 +99,7 @@ def _record_forecasts(
     session: WriteSession, days: Mapping[DayKey, Mapping[str, Any]], own: Mapping[DayKey, float | None], now_us: int
 ) -> None:
     open_days = [key for key, day in days.items() if day["p_late"] is not None and now_us < day["deadline_us"]]
-    kept: list[Values] = []
+    forecasts: list[Values] = []
     peaks: list[Values] = []
     for row in session.by_keys(_LATEST_FORECASTS, open_days):
         key = (row.service_id, row.business_date, row.submission)
@@ -108,9 +108,9 @@ def _record_forecasts(
             peaks.append((row.id, late))
         if row.p_late is None or abs(late - row.p_late) >= MIN_CHANGE or now_us - row.at_us >= RECORD_EVERY_US:
             finish = (day[name] for name in ("expected_us", "p80_us", "late_us", "p95_us"))
-            kept.append((row.id, now_us, late, own[key], *finish))
-    session.insert("forecast", _FORECAST, kept)
-    if kept:
+            forecasts.append((row.id, now_us, late, own[key], *finish))
+    session.insert("forecast", _FORECAST, forecasts)
+    if forecasts:
         session.rows("DELETE FROM forecast WHERE id <= (SELECT MAX(id) FROM forecast) - ?", (MAX_FORECASTS,))
     session.update("service_day", ("id", "peak_late"), peaks)
 

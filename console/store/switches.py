@@ -92,12 +92,12 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
     if session.is_restricted:
         return _set_restricted(session, name, value, why, origin)
     before = session.first("SELECT value FROM switch WHERE name = ?", (name,))
-    others = _set_along(session, name, value)
-    if before is not None and before.value == value and not others:
+    scopes = _set_along(session, name, value)
+    if before is not None and before.value == value and not scopes:
         return False
-    for switch in (name, *others):
+    for switch in (name, *scopes):
         session.rows(_UPSERT, (switch, value, by, why, now_us))
-    detail = {"before": before.value if before is not None else "", "after": value, "with it": others}
+    detail = {"before": before.value if before is not None else "", "after": value, "with it": scopes}
     verb = f"turn {value}"
     if name == FREEZE:
         verb = "freeze" if value == "on" else "thaw"

@@ -37,11 +37,11 @@ def address(host: CronHost) -> SshAddress:
 def test_a_file_of_another_host_tells_its_size_and_when_it_was_written(db07: CronHost) -> None:
     db07.run("headway", "printf 12345 > '/tmp/o r;d$(x).csv'")
     found = file.measure_remote(address(db07), "/tmp/o r;d$(x).csv", 10)
-    assert (True, 5) == (found.there, found.size)
+    assert (True, 5) == (found.exists, found.size)
     assert found.modified is not None
     assert abs(found.modified - datetime.now(UTC)) < timedelta(days=2)  # the host has a clock of its own
-    assert Measurement(there=False) == file.measure_remote(address(db07), "/tmp/nothing", 10)
-    assert Measurement(there=False) == file.measure_remote(address(db07), "/tmp", 10)
+    assert Measurement(exists=False) == file.measure_remote(address(db07), "/tmp/nothing", 10)
+    assert Measurement(exists=False) == file.measure_remote(address(db07), "/tmp", 10)
 
 
 def test_a_folder_that_the_user_may_not_search_is_refused_with_the_mend(db07: CronHost) -> None:
@@ -84,16 +84,16 @@ def look(moto: MotoServer, seconds: float = 10, session: dict[str, str] = SESSIO
 
 def test_an_object_tells_its_size_and_when_it_was_written(moto: MotoServer, store: Any) -> None:
     found = look(moto, key="orders/day=2026-11-19/0")
-    assert (True, 10) == (found.there, found.size)
+    assert (True, 10) == (found.exists, found.size)
     assert found.modified is not None
     assert abs(found.modified - datetime.now(UTC)) < timedelta(minutes=5)
-    assert Measurement(there=False) == look(moto, key="orders/nothing")
+    assert Measurement(exists=False) == look(moto, key="orders/nothing")
 
 
 def test_below_a_prefix_objects_are_counted_and_added_up(moto: MotoServer, store: Any) -> None:
     found = look(moto, prefix="orders/day=2026-11-19/")
-    assert (True, 3, 30) == (found.there, found.rows, found.size)
-    assert Measurement(there=False, rows=0, size=0) == look(moto, prefix="orders/day=2026-11-20/")
+    assert (True, 3, 30) == (found.exists, found.rows, found.size)
+    assert Measurement(exists=False, rows=0, size=0) == look(moto, prefix="orders/day=2026-11-20/")
 
 
 def test_pages_are_read_to_their_end_and_too_many_are_refused(

@@ -394,17 +394,17 @@ class _Route:
         return settings.key.expanduser()
 
 
-def sent_once(call: Callable[[], T], looked_up: str) -> T:
+def sent_once(call: Callable[[], T], lookup_hint: str) -> T:
     """The answer to a script that was sent once. Raises OutcomeUnknown where the host was reached and did not answer;
-    `looked_up` says how the outcome is found."""
+    `lookup_hint` says how the outcome is found."""
     try:
         return call()
     except SshFailed as error:
         if error.touched:
-            raise OutcomeUnknown(f"{error} {looked_up}") from error
+            raise OutcomeUnknown(f"{error} {lookup_hint}") from error
         raise
     except SystemUnreachable as error:  # a part of the answer came: the script had begun
-        raise OutcomeUnknown(f"{error} {looked_up}") from error
+        raise OutcomeUnknown(f"{error} {lookup_hint}") from error
 
 
 def login_text(address: SshAddress | ThisMachine) -> str:

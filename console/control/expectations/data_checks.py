@@ -98,8 +98,8 @@ def _all(
     criteria = check.asks
     yield from _columns(criteria, measured.columns or ())
     if criteria.there:
-        yield _Assertion(bool(measured.there), "it is there" if measured.there else "it is not there")
-        if not measured.there:
+        yield _Assertion(bool(measured.exists), "it is there" if measured.exists else "it is not there")
+        if not measured.exists:
             return
     yield from _rows(criteria, measured.rows, business_date, past)
     if criteria.fresh is not None:

@@ -89,7 +89,7 @@ def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us:
     if not action.approved_by or action.approved_us is None:
         return SendPermission(waits=True)
     approver = access.person_by_name(session, action.approved_by, shared)
-    answer = rights.may(approver, "approve", action.job_id, asked_by=action.requested_by)
+    answer = rights.may(approver, "approve", action.job_id, requested_by=action.requested_by)
     if isinstance(answer, AccessGranted):
         used_us = max(action.approved_us, approvals.approval_last_used(session, action.key))
         return SendPermission(approvals.expired_reason(used_us, now_us))

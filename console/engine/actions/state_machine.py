@@ -161,8 +161,8 @@ class ActionStateMachine:
 
     def refuse(self, fence: int, key: str, why: str, notice: str = "", code: str = "") -> None:
         """Ends the action unsent, and notifies the requester, the incident and the audit. `notice`:
-        `ActionStep.tells`; `code`: of a freeze or shadow."""
-        step = ActionStep("refused", why, ended=True, event=f"refused: {why}", tells=notice, code=code)
+        `ActionStep.notice`; `code`: of a freeze or shadow."""
+        step = ActionStep("refused", why, ended=True, event=f"refused: {why}", notice=notice, code=code)
         self.step(fence, key, "requested", step)
 
     def give_up(self, fence: int, key: str, was: str, why: str) -> None:
@@ -171,7 +171,7 @@ class ActionStateMachine:
             self.refuse(fence, key, f"the stored request cannot be read: {why}")
             return
         text = f"the stored action cannot be read: {why}. Fix: check the job in the scheduler."
-        end = ActionStep("failed", text, ended=True, event="outcome stays unknown", tells="outcome stays unknown")
+        end = ActionStep("failed", text, ended=True, event="outcome stays unknown", notice="outcome stays unknown")
         self.step(fence, key, was, end)
 
     def _assert(self, fence: int, action: ActionRow, ask: ActionSpec) -> None:
@@ -245,11 +245,13 @@ class ActionStateMachine:
             notice = "it never arrived" if action.origin == "person" else ""  # plans and holds notify themselves
             self.step(fence, action.key, "unknown", verification.never_arrived(notice))
         else:
-            more = action.looked_up < LOOKUPS
-            text = f"still unknown: {result.why}" if more else f"unknown whether it arrived: {result.why}"
+            within_limit = action.looked_up < LOOKUPS
+            text = f"still unknown: {result.why}" if within_limit else f"unknown whether it arrived: {result.why}"
             notice = "" if action.looked_up != LOOKUPS else "outcome stays unknown"
-            next_us = self.later(LOOKUP_PAUSE_SECONDS if more else LATE_LOOKUP_SECONDS)
-            step = ActionStep("unknown", text, None, False, next_us, more or bool(notice), notice, tells=notice)
+            next_us = self.later(LOOKUP_PAUSE_SECONDS if within_limit else LATE_LOOKUP_SECONDS)
+            step = ActionStep(
+                "unknown", text, None, False, next_us, within_limit or bool(notice), notice, notice=notice
+            )
             self.step(fence, action.key, "unknown", step)
 
     def _verify(self, fence: int, action: ActionRow) -> None:

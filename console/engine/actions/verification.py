@@ -79,7 +79,7 @@ def not_sent(why: str) -> ActionStep:
 
 def never_arrived(notice: str) -> ActionStep:
     """The action was proved not to have arrived and may be requested again."""
-    return ActionStep("failed", NEVER_ARRIVED, ended=True, event="it never arrived", tells=notice)
+    return ActionStep("failed", NEVER_ARRIVED, ended=True, event="it never arrived", notice=notice)
 
 
 def verification_timeout(store: Database, action: ActionRow, now_us: int) -> ActionStep | None:
@@ -95,4 +95,4 @@ def verification_timeout(store: Database, action: ActionRow, now_us: int) -> Act
     time = f"{hours:.0f} h" if hours >= 1 else f"{within / timedelta(minutes=1):.0f} min"
     text = f"{unseen} within {time}. Fix: check the job in the scheduler."
     notice = "" if action.origin == "plan" else "outcome not verified"  # the plan that stops for it notifies
-    return ActionStep("failed", text, ended=True, event="outcome not verified", tells=notice)
+    return ActionStep("failed", text, ended=True, event="outcome not verified", notice=notice)

@@ -94,7 +94,7 @@ class RequestServer:
         accept_drift: Callable[[int, int | None, str, str], None],
         approved: Callable[[], None],
         hold_warnings: Callable[[int, datetime], Sequence[str]],
-        others: Mapping[str, RequestHandler],
+        handlers: Mapping[str, RequestHandler],
     ) -> None:
         """`extras`: run id -> `previews.rerun_context`. `accept_drift`: job id, newest change shown, person, origin.
         `hold_warnings`: job id, end of its hold -> warnings about that end."""
@@ -115,7 +115,7 @@ class RequestServer:
             "accept_drift": self._accept,
             "approve": self._approve,
             "withdraw": self._withdraw,
-            **others,
+            **handlers,
         }
 
     def recover(self, fence: int) -> None:

@@ -43,7 +43,9 @@ class ProbeHandlers:
         with ThreadPoolExecutor(MAX_PARALLEL, thread_name_prefix="probe") as pool:
             results = list(pool.map(lambda place: self._probe(place, arguments["fence"]), places))
         results.sort(key=lambda result: str(result["target"]))
-        text = "; ".join(f"{each['target']}: {each['error'] or each['version'] or 'answers'}" for each in results)
+        text = "; ".join(
+            f"{result['target']}: {result['error'] or result['version'] or 'answers'}" for result in results
+        )
         by, origin = str(arguments["by"]), str(arguments.get("from", ""))
         with self._store.write(arguments["fence"]) as session:
             audit.append(session, micros(self._clock.now()), by, origin, "probe", system, {"text": text})

@@ -64,7 +64,9 @@ class DefinitionChanges:
         self._next |= now
         if not due:
             return decisions
-        incidents = (self._compared(each, jobs) if each.key in due else each for each in decisions.incidents)
+        incidents = (
+            self._compared(incident, jobs) if incident.key in due else incident for incident in decisions.incidents
+        )
         return replace(decisions, incidents=tuple(incidents))
 
     def keep(self) -> None:

@@ -53,7 +53,7 @@ class ServiceForecaster:
         names = sorted(self._failing)
         self._logged.intersection_update(names)
         kinds = ", ".join(sorted({kind for kind, _ in self._failing.values()}))
-        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        shown = f"{', '.join(map(clean_line, names[:NAMES_SHOWN]))}{more}"
+        suffix = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        shown = f"{', '.join(map(clean_line, names[:NAMES_SHOWN]))}{suffix}"
         text = f"{kinds}: these services cannot be simulated and are forecast by sums of usual durations: {shown}"
         self.trouble = text if names else ""

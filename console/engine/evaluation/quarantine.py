@@ -47,22 +47,22 @@ class Quarantine:
                 return True
             return False
 
-        found = _failing_jobs(components_of(estate, cache), breaks)
-        if not found or breaks(set()):
+        failing = _failing_jobs(components_of(estate, cache), breaks)
+        if not failing or breaks(set()):
             raise error
-        self._jobs |= found
+        self._jobs |= failing
         self._again_at = time.monotonic() + RETRY_SECONDS
-        self._report(estate, found, error)
+        self._report(estate, failing, error)
 
     def clear_if_empty(self) -> None:
         """Clears the trouble after a successful evaluation that left no job out."""
         if not self._jobs:
             self.trouble = ""
 
-    def _report(self, estate: Estate, found: set[int], error: Exception) -> None:
-        names = sorted(estate.jobs[job_id].name for job_id in found)
-        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        left_out = f"{', '.join(names[:NAMES_SHOWN])}{more}"
+    def _report(self, estate: Estate, failing: set[int], error: Exception) -> None:
+        names = sorted(estate.jobs[job_id].name for job_id in failing)
+        suffix = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        left_out = f"{', '.join(names[:NAMES_SHOWN])}{suffix}"
         trouble = f"{type(error).__name__}: these jobs fail evaluation and are left out: {left_out}"
         if trouble != self.trouble:
             log.error("jobs are left out of the evaluation", jobs=names[:NAMES_SHOWN], count=len(names), exc_info=error)

@@ -73,28 +73,28 @@ def send_mail(
 
     if not url.lower().startswith(("mailto:", "mailtos:")):
         return None
-    one: Any = apprise.Apprise.instantiate(url)
-    if one is not None and (fault := unencrypted_login(one)):
+    plugin: Any = apprise.Apprise.instantiate(url)
+    if plugin is not None and (fault := unencrypted_login(plugin)):
         return SendResult(False, fault, for_good=True)
-    if one is None or not one.targets or str(getattr(one, "pgp_mode", "no")) not in ("no", "none"):
+    if plugin is None or not plugin.targets or str(getattr(plugin, "pgp_mode", "no")) not in ("no", "none"):
         return None
-    if one.secure_mode != "insecure" and not one.verify_certificate:
+    if plugin.secure_mode != "insecure" and not plugin.verify_certificate:
         return None
-    return _deliver(one, compose_mail(one, title, body, thread), check_lease)
+    return _deliver(plugin, compose_mail(plugin, title, body, thread), check_lease)
 
 
-def compose_mail(one: Any, title: str, body: str, thread: MailThread) -> EmailMessage:
-    """The complete mail. `one`: the URL as parsed by apprise."""
-    name, address = one.from_addr
+def compose_mail(plugin: Any, title: str, body: str, thread: MailThread) -> EmailMessage:
+    """The complete mail. `plugin`: the URL as parsed by apprise."""
+    name, address = plugin.from_addr
     domain = address.rpartition("@")[2] or "localhost"
     message = EmailMessage()
     message["Subject"] = clean_line(title, TITLE_LIMIT)
     message["From"] = formataddr((name or "Headway", address))
-    message["To"] = ", ".join(formataddr((name or "", to)) for name, to in one.targets)
-    if one.cc:
-        message["Cc"] = ", ".join(sorted(one.cc))
-    if one.reply_to:
-        message["Reply-To"] = ", ".join(sorted(one.reply_to))
+    message["To"] = ", ".join(formataddr((name or "", to)) for name, to in plugin.targets)
+    if plugin.cc:
+        message["Cc"] = ", ".join(sorted(plugin.cc))
+    if plugin.reply_to:
+        message["Reply-To"] = ", ".join(sorted(plugin.reply_to))
     message["Date"] = format_datetime(localtime())
     message["Message-ID"] = f"<headway.{thread.own}@{domain}>"
     if thread.references:
@@ -156,25 +156,25 @@ class _Smtp(_LeaseChecked, smtplib.SMTP): ...
 class _SmtpSsl(_LeaseChecked, smtplib.SMTP_SSL): ...
 
 
-def _deliver(one: Any, message: EmailMessage, check_lease: Callable[[], None]) -> SendResult:
+def _deliver(plugin: Any, message: EmailMessage, check_lease: Callable[[], None]) -> SendResult:
     """The result of sending. A refusal, or a failure before the message itself is sent, proves that nothing arrived."""
-    everybody = [to for _, to in one.targets] + sorted({*one.cc, *one.bcc})
+    recipients = [to for _, to in plugin.targets] + sorted({*plugin.cc, *plugin.bcc})
     try:
-        smtp = _connected(one)
+        smtp = _connected(plugin)
         smtp.check_lease = check_lease
     except (OSError, smtplib.SMTPException) as error:
-        return _refusal_result(error, f"{one.smtp_host}:{one.port}")
+        return _refusal_result(error, f"{plugin.smtp_host}:{plugin.port}")
     try:
-        refused = smtp.send_message(message, one.from_addr[1], everybody)
+        refused = smtp.send_message(message, plugin.from_addr[1], recipients)
     except LeaseLost:
         smtp.close()
         raise
     except smtplib.SMTPServerDisconnected as error:
         return SendResult(None, f"the mail server closed the connection: {error}")
     except smtplib.SMTPException as error:
-        return _refusal_result(error, f"{one.smtp_host}:{one.port}")
+        return _refusal_result(error, f"{plugin.smtp_host}:{plugin.port}")
     except OSError as error:
-        return SendResult(None, f"{one.smtp_host}:{one.port}: {error.strerror or error}")
+        return SendResult(None, f"{plugin.smtp_host}:{plugin.port}: {error.strerror or error}")
     finally:
         try:
             smtp.quit()
@@ -185,18 +185,18 @@ def _deliver(one: Any, message: EmailMessage, check_lease: Callable[[], None]) -
     return SendResult(True)
 
 
-def _connected(one: Any) -> _Smtp | _SmtpSsl:
+def _connected(plugin: Any) -> _Smtp | _SmtpSsl:
     """The connection, signed in if the URL has a login."""
-    host, port, context = one.smtp_host, int(one.port), ssl.create_default_context()
-    if one.secure_mode == "ssl":
+    host, port, context = plugin.smtp_host, int(plugin.port), ssl.create_default_context()
+    if plugin.secure_mode == "ssl":
         smtp: _Smtp | _SmtpSsl = _SmtpSsl(host, port, timeout=SECONDS, context=context)
     else:
         smtp = _Smtp(host, port, timeout=SECONDS)
     try:
-        if one.secure_mode == "starttls":
+        if plugin.secure_mode == "starttls":
             smtp.starttls(context=context)
-        if one.user and one.password:
-            smtp.login(one.user, one.password)
+        if plugin.user and plugin.password:
+            smtp.login(plugin.user, plugin.password)
     except BaseException:
         smtp.close()
         raise

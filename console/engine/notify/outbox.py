@@ -75,9 +75,9 @@ class Outbox:
         self.pulse = Pulse()
 
     def recover(self, fence: int) -> None:
-        found = rows.recover_claims(self._store, fence)
-        if found:
-            log.warning("deliveries were in flight when the last engine stopped", count=found)
+        count = rows.recover_claims(self._store, fence)
+        if count:
+            log.warning("deliveries were in flight when the last engine stopped", count=count)
         self._routing.park_strays(fence)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:

@@ -44,8 +44,8 @@ class Page:
     @property
     def steps(self) -> tuple[tuple[str, PageAction], ...]:
         """(key at the service, action), in order. Keys are digests: they reveal no names."""
-        others = [(key, PageAction.RESOLVE) for key in self.resolves]
-        return tuple((_digest(key), action) for key, action in [*others, (self.key, self.action)])
+        resolve_steps = [(key, PageAction.RESOLVE) for key in self.resolves]
+        return tuple((_digest(key), action) for key, action in [*resolve_steps, (self.key, self.action)])
 
 
 def _digest(key: str) -> str:

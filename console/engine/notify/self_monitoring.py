@@ -67,7 +67,7 @@ class _UnrecordedAlert:
     urls: int
     outcomes: dict[int, DeliveryOutcome] = field(default_factory=dict)
     sending: int = 0
-    over: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -154,7 +154,7 @@ class SelfMonitor:
         tries, refusals = 0, 0
         while True:
             with unrecorded.lock:
-                if unrecorded.over.is_set():
+                if unrecorded.ended.is_set():
                     return
                 unrecorded.sending += 1
             tries += 1
@@ -167,8 +167,8 @@ class SelfMonitor:
                 )
                 unrecorded.outcomes[place] = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, lost)
                 unrecorded.sending -= 1
-            found = after_failure(tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
-            if sent.arrived or found.wait is None or unrecorded.over.wait(found.wait.total_seconds()):
+            retry = after_failure(tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
+            if sent.arrived or retry.wait is None or unrecorded.ended.wait(retry.wait.total_seconds()):
                 return
 
     def _send_once(self, channel: NotificationChannel, unrecorded: _UnrecordedAlert, place: int) -> SendResult:
@@ -200,7 +200,7 @@ class SelfMonitor:
             with unrecorded.lock:
                 if unrecorded.sending:
                     continue
-                unrecorded.over.set()
+                unrecorded.ended.set()
             urls, made = route_url_sources(channel.config), micros(unrecorded.made)
             rows.record_offline_alert(channel.store, fence, urls, unrecorded.alert, made, unrecorded.outcomes)
             self._offline.remove(unrecorded)

@@ -54,18 +54,18 @@ class _AppriseLog(logging.Handler):
         self._here = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
-        said: _AppriseReplies | None = getattr(self._here, "said", None)
-        if said is None:
+        captured: _AppriseReplies | None = getattr(self._here, "captured", None)
+        if captured is None:
             return
         if record.name == _HTTP_LOG:
             if record.msg == _HTTP_ANSWER and isinstance(record.args, tuple):
-                said.answers.append(int(str(record.args[6])))
+                captured.answers.append(int(str(record.args[6])))
         elif record.levelno >= logging.WARNING:
-            said.lines.append(record.getMessage())
+            captured.lines.append(record.getMessage())
         elif record.levelno == logging.INFO:
-            said.some_left = said.some_left or record.getMessage().startswith("Sent ")
+            captured.some_sent = captured.some_sent or record.getMessage().startswith("Sent ")
         elif (reason := record.getMessage()).startswith(_SOCKET):
-            said.replies += _SMTP_REPLY.findall(reason)
+            captured.replies += _SMTP_REPLY.findall(reason)
 
     @contextmanager
     def listening(self) -> Iterator[_AppriseReplies]:
@@ -76,12 +76,12 @@ class _AppriseLog(logging.Handler):
             logger.propagate = False
             if logger.level != logging.DEBUG:
                 logger.setLevel(logging.DEBUG)
-        said = _AppriseReplies([], [])
-        self._here.said = said
+        captured = _AppriseReplies([], [])
+        self._here.captured = captured
         try:
-            yield said
+            yield captured
         finally:
-            self._here.said = None
+            self._here.captured = None
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class _AppriseReplies:
     """Warnings."""
     replies: list[tuple[str, str]]
     """(code, text) of an SMTP server."""
-    some_left: bool = False
+    some_sent: bool = False
     """At least one of several recipients has received it."""
     answers: list[int] = field(default_factory=list)
     """HTTP statuses, as they came."""
@@ -150,29 +150,31 @@ def _notify(plugin: Any, title: str, body: str, action: PageAction) -> SendResul
     from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see send_by_apprise
 
     kinds = {PageAction.RESOLVE: NotifyType.SUCCESS, PageAction.INFORM: NotifyType.INFO}
-    with _apprise_log.listening() as said:
+    with _apprise_log.listening() as captured:
         notify_type = kinds.get(action, NotifyType.FAILURE)
         done = bool(plugin.notify(title=title, body=body, body_format=NotifyFormat.TEXT, notify_type=notify_type))
     if not done:
-        return _result_of(said)
-    if said.answers or said.some_left:
+        return _result_of(captured)
+    if captured.answers or captured.some_sent:
         return SendResult(True)
     return SendResult(False, "apprise sent no request by this URL; see its parameters", for_good=True)
 
 
-def _result_of(said: _AppriseReplies) -> SendResult:
+def _result_of(captured: _AppriseReplies) -> SendResult:
     """The result by apprise's messages. An HTTP status or SMTP reply is final; "connection error" after a connect is
     not, nor a refusal by one of several recipients: the others have it, so that a retry may be a duplicate."""
-    reason = next((line for text in reversed(said.lines) for line in reversed(text.strip().splitlines()) if line), "")
-    status = [int(code) for text in said.lines for code in _HTTP_STATUS.findall(text)]
-    if not status and all(code >= 400 for code in said.answers):
-        status = said.answers
-    replies = said.replies + [found for text in said.lines for found in _SMTP_REPLY.findall(text)]
-    for_good = bool(status or replies) and all(one in PERMANENT_STATUSES for one in status)
+    reason = next(
+        (line for text in reversed(captured.lines) for line in reversed(text.strip().splitlines()) if line), ""
+    )
+    status = [int(code) for text in captured.lines for code in _HTTP_STATUS.findall(text)]
+    if not status and all(code >= 400 for code in captured.answers):
+        status = captured.answers
+    replies = captured.replies + [reply for text in captured.lines for reply in _SMTP_REPLY.findall(text)]
+    for_good = bool(status or replies) and all(code in PERMANENT_STATUSES for code in status)
     for_good = for_good and all(code.startswith("5") for code, _ in replies)
     if replies and not status:
         reason = "; ".join(f"SMTP {code} {reply[2:-1]}" for code, reply in dict.fromkeys(replies))
-    answered = bool(status or replies) and not said.some_left
+    answered = bool(status or replies) and not captured.some_sent
     return SendResult(False if answered else None, reason or "the receiver gave no reason", for_good)
 
 

@@ -115,8 +115,8 @@ class PlanProposer:
             if step.verb in _LATER:
                 finished[step.place] = step
             elif target is None:
-                gone = f"{step.system} is not in the config of the running engine"
-                finished[step.place] = replace(step, trouble=gone)
+                trouble = f"{step.system} is not in the config of the running engine"
+                finished[step.place] = replace(step, trouble=trouble)
             elif cannot := unsupported_reason(self._connectors.places[target[0]], step.system, Verb(step.verb)):
                 finished[step.place] = replace(step, cannot=cannot)
             else:

@@ -50,10 +50,10 @@ class InboundListeners:
         """Opens missing listeners and closes those that no target needs. `on_report`: called with the target that has
         news."""
         self._wake_poller = on_report
-        wanted = {_key(target): target for target in targets.values() if target.system.kind.listen is not None}
-        for key in [key for key in self._open if key not in wanted]:
+        listening = {_key(target): target for target in targets.values() if target.system.kind.listen is not None}
+        for key in [key for key in self._open if key not in listening]:
             self._close(self._open.pop(key))
-        for key, target in wanted.items():
+        for key, target in listening.items():
             listener = self._open.setdefault(key, _OpenListener(key, target))
             listener.target = target
             self._listen(listener)

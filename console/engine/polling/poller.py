@@ -310,10 +310,10 @@ class TargetPoller:
             self.pulse.beat(3 * self._timeout)
             known = targets.poll_state(self._shared.store, self._place.target_id)
             open_runs = targets.open_runs(self._shared.store, self._place.target_id)
-            asked_at, started = self._shared.clock.now(), time.monotonic()
+            queried_at, started = self._shared.clock.now(), time.monotonic()
             poll = self._connector.poll(known.cursor, open_runs, max(1.0, deadline - started))
             failpoint("poll.after_reply")
-            self._store(self._connector, fence, poll, known.cursor, asked_at, (time.monotonic() - started) * 1000)
+            self._store(self._connector, fence, poll, known.cursor, queried_at, (time.monotonic() - started) * 1000)
             if not poll.more:
                 break
             if poll.cursor == known.cursor:

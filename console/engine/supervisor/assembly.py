@@ -176,7 +176,7 @@ class EngineAssembly:
                 *empty_hold_warning(evaluator.estate(), job, until, clock.now()),
                 *services_missed_by_hold(evaluator.estate(), job, until, clock.now()),
             ],
-            others={
+            handlers={
                 "plan preview": PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
                 "check look": self.checks.run_now,
                 **ProbeHandlers(store, clock, connectors, secrets).by_kind(),

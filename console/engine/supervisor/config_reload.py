@@ -81,8 +81,10 @@ class ConfigWatcher:
             return  # changed while it was read: judged once it is stable
         self._judged = state
         if faults:
-            more = f"; and {len(faults) - FAULTS_REPORTED} more: headway check" if len(faults) > FAULTS_REPORTED else ""
-            self._refuse("; ".join(map(str, faults[:FAULTS_REPORTED])) + more)
+            suffix = (
+                f"; and {len(faults) - FAULTS_REPORTED} more: headway check" if len(faults) > FAULTS_REPORTED else ""
+            )
+            self._refuse("; ".join(map(str, faults[:FAULTS_REPORTED])) + suffix)
         else:
             self._accept(config)
 
@@ -91,8 +93,8 @@ class ConfigWatcher:
         if not self._own_store or config.estate.store == self.config.estate.store:
             return []
         key = ("estate", "store")
-        found = [(file, line_of(file.read_text("utf-8-sig"), key)) for file in config_files(self._path)]
-        file, line = next(((file, line) for file, line in found if line), (self._path, None))
+        places = [(file, line_of(file.read_text("utf-8-sig"), key)) for file in config_files(self._path)]
+        file, line = next(((file, line) for file, line in places if line), (self._path, None))
         was = f'"{self.config.estate.store}"' if isinstance(self.config.estate.store, str) else "another reference"
         text = (
             f'was {was} when this engine started. Fix: restore it, or restart the engine ("headway engine stop" first).'
@@ -108,10 +110,10 @@ class ConfigWatcher:
             self.config = config
 
     def _refuse(self, text: str) -> None:
-        told = clean_line(self._mask(f"the changed config is invalid, the previous one stays in use: {text}"))
-        if told != self.trouble.partition(" (since ")[0]:
-            log.warning("the config cannot be used", error=told)
-            self.trouble = f"{told} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)"
+        trouble = clean_line(self._mask(f"the changed config is invalid, the previous one stays in use: {text}"))
+        if trouble != self.trouble.partition(" (since ")[0]:
+            log.warning("the config cannot be used", error=trouble)
+            self.trouble = f"{trouble} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)"
 
 
 def file_states(path: Path) -> FileStates:
@@ -122,7 +124,7 @@ def file_states(path: Path) -> FileStates:
 
 def _stat(file: Path) -> tuple[int, ...]:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -36,26 +36,26 @@ class PingFailed(Exception):
 
 def fetch(url: str) -> None:
     """One GET, answered 2xx; redirects are followed within the origin only. Raises PingFailed."""
-    deadline, left = Deadline(SECONDS), REDIRECTS
+    deadline, redirects = Deadline(SECONDS), REDIRECTS
     origin = _origin(url)
-    door = HttpEndpoint("the ping", origin)
+    endpoint = HttpEndpoint("the ping", origin)
     try:
         while True:
             parts = urlsplit(url)
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            reply = door.call("GET", path, deadline, accept=_REDIRECT)
+            reply = endpoint.call("GET", path, deadline, accept=_REDIRECT)
             if reply.status not in _REDIRECT:
                 return
             url = urljoin(url, reply.headers.get("location", ""))
-            if _origin(url) != origin or not left:
+            if _origin(url) != origin or not redirects:
                 raise PingFailed(
                     f"the answer ({reply.status}) redirects to another origin. Fix: configure the final address"
                 )
-            left -= 1
+            redirects -= 1
     except ConnectorError as error:
         raise PingFailed(str(error)) from None
     finally:
-        door.close()
+        endpoint.close()
 
 
 def _origin(url: str) -> str:

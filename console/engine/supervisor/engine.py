@@ -33,7 +33,7 @@ log = structlog.get_logger("headway.engine")
 
 LEASE_NAME = "engine"
 LEASE_SECONDS, RENEW_SECONDS = 15.0, 3.0
-STAND_BY_SECONDS = 1.0
+STANDBY_SECONDS = 1.0
 STOP_SECONDS = 2.5
 """Time for the workers' threads to end; hanging ones are abandoned."""
 FINISH_SECONDS = 1.5
@@ -62,14 +62,14 @@ class Engine:
         make_parts: Callable[[], EngineAssembly],
         parts: EngineAssembly,
         lease_seconds: float = LEASE_SECONDS,
-        stands_by: bool = True,
+        standby: bool = True,
         configs: ConfigWatcher | None = None,
         on_standby: Callable[[LeaseHolder], object] | None = None,
     ) -> None:
         """`make_parts` uses the newest of `configs`; without them the config never changes. `on_standby` is called
         once for each other engine that this one waits for."""
         self._on_standby = on_standby
-        self._stands_by = stands_by
+        self._standby = standby
         self._configs = configs
         self._make_parts = make_parts
         self._parts = parts
@@ -89,14 +89,14 @@ class Engine:
         released because the disk was full is recognized as its own."""
         if self._configs is not None:
             threading.Thread(target=self._configs.follow, args=(self._end,), name="config", daemon=True).start()
-        told: LeaseHolder | None = None
+        announced: LeaseHolder | None = None
         own = ""
         while not self._end.is_set():
             try:
-                got = self._acquire()
-                if isinstance(got, HeldLease):
-                    told, own = None, got.holder
-                    self._work_under(got)
+                answer = self._acquire()
+                if isinstance(answer, HeldLease):
+                    announced, own = None, answer.holder
+                    self._work_under(answer)
                     continue
             except StoreError as error:
                 self._store_trouble(error)
@@ -104,15 +104,15 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 self._surprise(error)
                 continue
-            if got is not None and not self._stands_by and got.holder != own:
-                log.info("another engine works already", holder=got.holder)
+            if answer is not None and not self._standby and answer.holder != own:
+                log.info("another engine works already", holder=answer.holder)
                 return
-            if got is not None and (told is None or told.holder != got.holder):
-                log.info("waiting for the lease", holder=got.holder, since=str(got.since), next=TAKES_OVER)
+            if answer is not None and (announced is None or announced.holder != answer.holder):
+                log.info("waiting for the lease", holder=answer.holder, since=str(answer.since), next=TAKES_OVER)
                 if self._on_standby is not None:
-                    self._on_standby(got)
-            told = got
-            self._end.wait(STAND_BY_SECONDS if got is not None else 0)
+                    self._on_standby(answer)
+            announced = answer
+            self._end.wait(STANDBY_SECONDS if answer is not None else 0)
         self._parts.leave()
 
     def _acquire(self) -> HeldLease | LeaseHolder | None:
@@ -134,14 +134,14 @@ class Engine:
             log.warning("the engine waits for its store", error=text)
         self._last_trouble = text
         self._own.report(self._parts, None, {STORE: text})
-        self._end.wait(STAND_BY_SECONDS)
+        self._end.wait(STANDBY_SECONDS)
 
     def _surprise(self, error: Exception) -> None:
         """Reports an unexpected error of the engine; everything is retried."""
         text = self._trouble_text(error)
         log.error("the engine failed and restarts", error=text, exc_info=error)
         self._own.report(self._parts, None, {PARTS: text})
-        self._end.wait(STAND_BY_SECONDS)
+        self._end.wait(STANDBY_SECONDS)
 
     def _trouble_text(self, error: Exception) -> str:
         return clean_line(self._parts.secrets.mask(f"{type(error).__name__}: {error}"), MESSAGE_LIMIT)
@@ -222,9 +222,9 @@ class Engine:
     def _renew(self, lease: HeldLease, watch: LeaseWatch) -> None:
         """Raises LeaseLost, StoreError."""
         failpoint("lease.before_renew")
-        asked = time.monotonic()
+        started = time.monotonic()
         leases.renew_lease(self._parts.store, LEASE_NAME, lease, self._lease_seconds)
-        watch.valid_until = asked + self._lease_seconds * 2 / 3
+        watch.valid_until = started + self._lease_seconds * 2 / 3
 
     def _renew_until_over(self, lease: HeldLease, watch: LeaseWatch, workers: WorkerSupervisor) -> None:
         """Renews the lease until the engine stops, or until the workers have ended and must restart. Raises
@@ -234,8 +234,8 @@ class Engine:
             if watch.stopping():
                 log.warning("the lease was not renewed in time; its workers have stopped and restart")
                 return
-            if gone := workers.gone():
-                log.error("a worker has ended; all restart", parts=", ".join(gone))
+            if ended := workers.gone():
+                log.error("a worker has ended; all restart", parts=", ".join(ended))
                 return
             if self._is_outdated():
                 log.info("all workers restart with the current config")
@@ -278,8 +278,8 @@ def _persistent_troubles(workers: WorkerSupervisor, *troubles: str) -> dict[str,
     """Problems by the keys of SelfMonitor."""
     store, parts = workers.keeps_breaking()
     outbox = parts.pop("outbox", "")
-    others = "; ".join([*(f"{name} {text}" for name, text in sorted(parts.items())), *filter(None, troubles)])
-    return {key: text for key, text in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if text}
+    part_troubles = "; ".join([*(f"{name} {text}" for name, text in sorted(parts.items())), *filter(None, troubles)])
+    return {key: text for key, text in ((STORE, store), (OUTBOX, outbox), (PARTS, part_troubles)) if text}
 
 
 def stop_on_signals(engine: Engine, configs: ConfigWatcher | None = None) -> None:

@@ -28,19 +28,19 @@ class EngineHealth:
         pulses: Callable[[], Mapping[str, Pulse]],
         hanging: Callable[[float], Mapping[str, float]],
         given_up: Callable[[], Mapping[str, int]],
-        asking: Callable[[float], Mapping[str, float]] = lambda _: {},
+        slow_calls: Callable[[float], Mapping[str, float]] = lambda _: {},
     ) -> None:
         self._pulses = pulses
         self._hanging = hanging
         """Sends of alerts that take longer than the given seconds, with their duration."""
-        self._asking = asking
+        self._slow_calls = slow_calls
         """The same for calls to schedulers, which delay no alert."""
         self._given_up = given_up
         """Number of parked deliveries per route."""
         self._failed_workers = ""
         self._ping_error = ""
         self._since: dict[str, str] = {}
-        self._asking_since: dict[str, str] = {}
+        self._slow_calls_since: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def set_failed_workers(self, text: str) -> None:
@@ -60,8 +60,8 @@ class EngineHealth:
 
     def text(self) -> str:
         """Everything a person should know: why it is unhealthy, parked deliveries, a failing ping."""
-        hangs = {f"{what} hangs": seconds for what, seconds in self._asking(SENDING_SECONDS).items()}
-        parts = [self.unhealthy_reason(), *self._dated(hangs, self._asking_since)]
+        hangs = {f"{what} hangs": seconds for what, seconds in self._slow_calls(SENDING_SECONDS).items()}
+        parts = [self.unhealthy_reason(), *self._dated(hangs, self._slow_calls_since)]
         try:
             if parked := self._given_up():
                 number, routes = sum(parked.values()), ", ".join(sorted(parked))
@@ -71,12 +71,12 @@ class EngineHealth:
         parts.append(f"the heartbeat ping fails: {self._ping_error}" if self._ping_error else "")
         return "; ".join(filter(None, parts))
 
-    def _dated(self, found: Mapping[str, float], since: dict[str, str]) -> list[str]:
+    def _dated(self, durations: Mapping[str, float], since: dict[str, str]) -> list[str]:
         """Each problem with its start, kept stable: a text that changes would be written each time."""
         with self._lock:
             now = datetime.now(UTC)
-            for text in since.keys() - found.keys():
+            for text in since.keys() - durations.keys():
                 del since[text]
-            for text, seconds in found.items():
+            for text, seconds in durations.items():
                 since.setdefault(text, f"{now - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}Z")
             return [f"{text} since {at}" for text, at in sorted(since.items())]

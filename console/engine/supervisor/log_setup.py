@@ -69,9 +69,9 @@ def _masked(value: Any, text: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return text(value)
     if isinstance(value, Mapping):
-        return {str(key): _masked(each, text) for key, each in value.items()}
+        return {str(key): _masked(item, text) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_masked(each, text) for each in value]
+        return [_masked(item, text) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else text(repr(value))
 
 

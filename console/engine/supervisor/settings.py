@@ -23,9 +23,9 @@ def estate_settings(config: Config) -> EstateSettings:
         dependencies=tuple(_dependencies(config)),
         services=tuple(_service(name, config) for name in config.services),
         permissions=tuple(
-            PermissionRule(who, Role[setting.role.upper()], setting.systems, setting.services, setting.tiers)
+            PermissionRule(person, Role[setting.role.upper()], setting.systems, setting.services, setting.tiers)
             for setting in config.permissions
-            for who in setting.who
+            for person in setting.who
         ),
         rules=ActingRules(
             **config.acting.model_dump(exclude={"valid_for"}), valid_for_s=config.acting.valid_for.total_seconds()
@@ -92,14 +92,16 @@ def _job(name: str, config: Config) -> JobSetting:
 
 def _dependencies(config: Config) -> Iterator[DependencySetting]:
     """One per upstream; those of one gate share a number."""
-    for number, one in enumerate(config.dependencies, 1):
-        together = one.needed < len(one.feeding)
-        gate, need = (str(number), one.needed) if together else ("", 0)
-        condition, period = UpstreamCondition(one.condition), UpstreamPeriod(one.period)
-        wants = Requirement(condition, one.check, period, one.calendar, one.within, gate, need)
-        mode, down = DependencyMode(one.mode), EngineDown(one.engine_down)
-        for upstream in one.feeding:
-            yield DependencySetting(upstream, one.downstream, mode, down, one.hold_lead, one.hold_for, wants)
+    for number, setting in enumerate(config.dependencies, 1):
+        together = setting.needed < len(setting.feeding)
+        gate, need = (str(number), setting.needed) if together else ("", 0)
+        condition, period = UpstreamCondition(setting.condition), UpstreamPeriod(setting.period)
+        wants = Requirement(condition, setting.check, period, setting.calendar, setting.within, gate, need)
+        mode, down = DependencyMode(setting.mode), EngineDown(setting.engine_down)
+        for upstream in setting.feeding:
+            yield DependencySetting(
+                upstream, setting.downstream, mode, down, setting.hold_lead, setting.hold_for, wants
+            )
 
 
 def _service(name: str, config: Config) -> ServiceSetting:

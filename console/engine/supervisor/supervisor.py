@@ -132,6 +132,6 @@ class WorkerSupervisor:
 
     def _pause(self, seconds: float, part: Worker) -> None:
         until = time.monotonic() + seconds
-        while not self._stopping() and (left := until - time.monotonic()) > 0:
+        while not self._stopping() and (remaining := until - time.monotonic()) > 0:
             part.wake.clear()
-            part.wake.wait(min(left, 1.0))
+            part.wake.wait(min(remaining, 1.0))

@@ -57,28 +57,28 @@ def back_up(store: Path, target: Path, replace: bool = False) -> CopySummary:
         with closing(_open(store)) as old, closing(sqlite3.connect(draft)) as new:
             old.backup(new, pages=PAGES, progress=lambda *_: failpoint("backup.mid"), sleep=0.001)
             new.execute("PRAGMA journal_mode=DELETE")
-        found = _inspect(draft, store)
-        if found.broken and target.exists():
+        summary = _inspect(draft, store)
+        if summary.broken and target.exists():
             raise StoreUnusable(
-                f"{store}: its audit does not hold: {found.broken}. {target} is kept as it was: name another file for a"
-                " copy to keep as evidence"
+                f"{store}: its audit does not hold: {summary.broken}. {target} is kept as it was: name another file for"
+                " a copy to keep as evidence"
             )
-        return found
+        return summary
 
 
 def inspect_copy(copy: Path) -> CopySummary:
     """Checks a copy to be restored: integrity, schema, and the audit's chain. Raises StoreUnusable, StoreTooNew."""
-    found = _inspect(copy, copy, "; take an older copy")
-    if found.broken:
-        raise StoreUnusable(f"{copy}: its audit does not hold: {found.broken}; take an older copy")
-    return found
+    summary = _inspect(copy, copy, "; take an older copy")
+    if summary.broken:
+        raise StoreUnusable(f"{copy}: its audit does not hold: {summary.broken}; take an older copy")
+    return summary
 
 
 def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
     with closing(_open(copy)) as connection, _display_path(named):
-        [found, *_] = (text for (text,) in connection.execute("PRAGMA integrity_check"))
-        if found != "ok":
-            raise StoreUnusable(f"{named} is damaged: {found.splitlines()[0]}{advice}")
+        [integrity, *_] = (text for (text,) in connection.execute("PRAGMA integrity_check"))
+        if integrity != "ok":
+            raise StoreUnusable(f"{named} is damaged: {integrity.splitlines()[0]}{advice}")
         _check_schema(connection, named)
         rows = connection.execute(f"{audit.SELECT_AUDIT} ORDER BY seq")
         [noted] = connection.execute(f"SELECT {_META}", (audit.HEAD_KEY,)).fetchone()
@@ -98,7 +98,7 @@ def restore(
 
     The caller has made sure that no engine uses it. Raises StoreUnusable, StoreTooNew.
     """
-    found = inspect_copy(copy)
+    summary = inspect_copy(copy)
     if store.exists() and not replace:
         raise StoreUnusable(f"{store} exists; say --replace to move it aside and restore {copy} in its place")
     with _atomic_copy(store) as draft:
@@ -107,13 +107,13 @@ def restore(
             new.isolation_level = None
             new.execute("PRAGMA journal_mode=DELETE")
             new.execute("BEGIN IMMEDIATE")
-            _neutralize(new, os_user(), origin, now, found)
+            _neutralize(new, os_user(), origin, now, summary)
             new.execute("COMMIT")
         moved = _move_aside(store, now) if store.exists() else None
-    return found, moved
+    return summary, moved
 
 
-def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datetime, found: CopySummary) -> None:
+def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datetime, summary: CopySummary) -> None:
     """Prevents the copy's pending work from running again. The fence jumps to the milliseconds of now: no engine of
     the time after the copy, nor of an earlier restore, can write into the restored store."""
     connection.execute(
@@ -133,11 +133,11 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
         " WHERE state IN ('pending', 'claimed')",
         (micros(now),),
     )
-    newest = f"{found.newest:%Y-%m-%d %H:%M:%S}Z" if found.newest else "an empty store"
+    newest = f"{summary.newest:%Y-%m-%d %H:%M:%S}Z" if summary.newest else "an empty store"
     why = f"restored from a copy of {newest}: check holds and actions, then thaw"
 
     session = SqliteAdapter(connection)
-    audit.append(session, micros(now), by, origin, "restore", "store", {"newest": newest, "audit": found.audit}, why)
+    audit.append(session, micros(now), by, origin, "restore", "store", {"newest": newest, "audit": summary.audit}, why)
     switches.set_switch(session, FREEZE, "on", by, origin, why, micros(now))
 
 

@@ -51,8 +51,8 @@ def disk_full_text(folder: Path) -> str:
 
 def free_bytes(folder: Path) -> int:
     """Free bytes for this user. Raises OSError."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    filesystem = os.statvfs(folder)
+    return filesystem.f_bavail * filesystem.f_frsize
 
 
 def is_incomplete(tables: Iterable[tuple[Any, ...]]) -> bool:
@@ -94,11 +94,11 @@ def without_secrets(url: str, text: str) -> str:
     """The text without the URL's password and the values after "?"."""
     if not url.startswith(POSTGRES_URLS):
         return text
-    found = _URL.fullmatch(url)
-    if found is None:
+    match = _URL.fullmatch(url)
+    if match is None:
         return URL_FIX
-    values = [value for key, value in parse_qsl(found["more"] or "") if key not in _PUBLIC_OPTIONS]
-    for secret in filter(None, [found["password"], *values]):
+    values = [value for key, value in parse_qsl(match["more"] or "") if key not in _PUBLIC_OPTIONS]
+    for secret in filter(None, [match["password"], *values]):
         for form in {secret, unquote(secret)}:
             text = text.replace(form, "•••") if len(form) > 3 else text
     return text
@@ -106,8 +106,8 @@ def without_secrets(url: str, text: str) -> str:
 
 def file_identity(path: Path) -> tuple[int, int]:
     """Device and inode. Raises OSError."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 MOUNTS = Path("/proc/self/mountinfo")

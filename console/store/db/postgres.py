@@ -33,9 +33,9 @@ class TimeoutConnection(psycopg.Connection[Any]):
     unhurried = False
     """A migration's statement has no limit."""
 
-    def wait(self, gen: Any, interval: float = POLL_SECONDS, *more: Any, **others: Any) -> Any:
+    def wait(self, gen: Any, interval: float = POLL_SECONDS, *args: Any, **kwargs: Any) -> Any:
         """psycopg's own wait, which would repeat every `interval` without end."""
-        return super().wait(gen if self.unhurried else self._limited(gen), interval, *more, **others)
+        return super().wait(gen if self.unhurried else self._limited(gen), interval, *args, **kwargs)
 
     def _limited(self, gen: Any) -> Generator[Any, Any, Any]:
         until = time.monotonic() + ANSWER_SECONDS

@@ -156,8 +156,8 @@ class SqliteAdapter(_Statements):
             self._raw.executemany(sql, rows)
 
     def new_ids(self, table: str, count: int) -> range:
-        gone = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?"
-        query = f"SELECT MAX(COALESCE((SELECT MAX(id) FROM {table}), 0), COALESCE(({gone}), 0)) + 1 AS id"  # noqa: S608
+        meta_query = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?"
+        query = f"SELECT MAX(COALESCE((SELECT MAX(id) FROM {table}), 0), COALESCE(({meta_query}), 0)) + 1 AS id"  # noqa: S608
         first = int(self.rows(query, (f"last_gone_{table}",))[0].id)
         return range(first, first + count)
 

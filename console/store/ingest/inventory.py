@@ -96,10 +96,10 @@ def job_ids(session: WriteSession, target_id: int, names: AbstractSet[str], now:
     if not names:
         return {}
     packed = {encode_name(name): name for name in names}
-    wanted = sorted(name for name in packed if not is_too_long_name(name))
+    storable = sorted(name for name in packed if not is_too_long_name(name))
     [target] = session.rows(_SYSTEM_OF_TARGET, (target_id,))
-    ids = _known_ids(session, "source_id", target.system_id, wanted)
-    if missing := [name for name in wanted if name not in ids]:
+    ids = _known_ids(session, "source_id", target.system_id, storable)
+    if missing := [name for name in storable if name not in ids]:
         ids |= _known_ids(session, "native_id", target.system_id, missing)
         new = [name for name in missing if name not in ids]
         made = dict(zip(new, session.new_ids("job", len(new)), strict=True))
@@ -133,20 +133,20 @@ _STORED = (
 
 
 def write_native_edges(
-    session: WriteSession, job_ids: AbstractSet[int], wanted: AbstractSet[tuple[int, int]], seq: int
+    session: WriteSession, job_ids: AbstractSet[int], edges: AbstractSet[tuple[int, int]], seq: int
 ) -> None:
     """Makes these pairs (upstream, downstream) the native dependencies of these downstreams. Caches of dependencies
     notice a change by `meta.edges_seq`; a repeated inventory changes nothing."""
     stored = {tuple(row) for row in session.by_keys(_STORED, sorted(job_ids))}
-    if stored == wanted:
+    if stored == edges:
         return
     session.many(
         "DELETE FROM dependency WHERE upstream_id = ? AND downstream_id = ? AND origin = 'native'",
-        sorted(stored - wanted),
+        sorted(stored - edges),
     )
     session.many(
         "INSERT INTO dependency (upstream_id, downstream_id, origin) VALUES (?, ?, 'native') ON CONFLICT DO NOTHING",
-        sorted(wanted - stored),
+        sorted(edges - stored),
     )
     set_meta(session, {"edges_seq": str(seq)})
 
@@ -183,10 +183,11 @@ def add_versions(
     accepted_us = None if accepted_by is None else now_us
     rows = [
         (
-            job_id, one.dialect, clean_line(one.expression), clean_line(one.zone), clean_line(one.text, MAX_TEXT),
-            optional_micros(one.next_at), now_us, accepted_us, accepted_by or "",
+            job_id, schedule.dialect, clean_line(schedule.expression), clean_line(schedule.zone),
+            clean_line(schedule.text, MAX_TEXT), optional_micros(schedule.next_at), now_us, accepted_us,
+            accepted_by or "",
         )
-        for job_id, one in schedules
+        for job_id, schedule in schedules
     ]  # fmt: skip
     marks = ", ".join("?" * len(columns))
     session.many(f"INSERT INTO schedule ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608  (our own names)
@@ -207,9 +208,9 @@ class _InventoryWriter:
         ids = self._new(new)
         self._session.many(
             "UPDATE job SET gone_since_us = COALESCE(gone_since_us, ?), changed_seq = ? WHERE id = ?",
-            [(self._now_us, self._seq, one.job_id) for one in changes.gone],
+            [(self._now_us, self._seq, vanished.job_id) for vanished in changes.gone],
         )
-        self._drift([(one.job_id, DetectedDrift("gone", one.text)) for one in changes.gone])
+        self._drift([(vanished.job_id, DetectedDrift("gone", vanished.text)) for vanished in changes.gone])
         self._session.many(
             "UPDATE job SET unwatched = TRUE, changed_seq = ? WHERE id = ?",
             [(self._seq, job_id) for job_id in changes.unwatched],
@@ -218,7 +219,7 @@ class _InventoryWriter:
             "UPDATE drift SET ended_us = ? WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL",
             [(self._now_us, job_id) for job_id in changes.unwatched],
         )
-        self._relations([*zip(ids, new, strict=True), *((one.job_id, one.record) for one in changes.changed)])
+        self._relations([*zip(ids, new, strict=True), *((change.job_id, change.record) for change in changes.changed)])
         known = (*(one.job_id for one in changes.changed), *(one.job_id for one in changes.gone), *changes.unwatched)
         return sorted({*ids, *known})
 
@@ -281,31 +282,31 @@ class _InventoryWriter:
         )  # fmt: skip
 
     def _changed(self, changes: InventoryChanges, new: AbstractSet[str]) -> None:
-        self._rename({one.job_id: one.record.native_id for one in changes.changed}, new)
-        self._update([(one.job_id, one.record) for one in changes.changed])
+        self._rename({change.job_id: change.record.native_id for change in changes.changed}, new)
+        self._update([(change.job_id, change.record) for change in changes.changed])
         query = (
             "SELECT s.job_id, s.dialect, s.expression, s.zone FROM {keys} JOIN schedule s"
             " ON s.id = (SELECT MAX(id) FROM schedule WHERE job_id = k.a)"
         )
         newest = {
             row.job_id: (row.dialect, row.expression, row.zone)
-            for row in self._session.by_keys(query, [one.job_id for one in changes.changed])
+            for row in self._session.by_keys(query, [change.job_id for change in changes.changed])
         }
-        schedules = [(one.job_id, one.record.schedule) for one in changes.changed]
+        schedules = [(change.job_id, change.record.schedule) for change in changes.changed]
         new_versions = [
-            (job_id, one)
-            for job_id, one in schedules
-            if newest.get(job_id) != (one.dialect, clean_line(one.expression), clean_line(one.zone))
+            (job_id, schedule)
+            for job_id, schedule in schedules
+            if newest.get(job_id) != (schedule.dialect, clean_line(schedule.expression), clean_line(schedule.zone))
         ]
         add_versions(self._session, new_versions, self._now_us, None)
         self._next_instants(schedules)
-        woken = [one.job_id for one in changes.changed if one.accept_again]
+        woken = [change.job_id for change in changes.changed if change.accept_again]
         self._session.many(ACCEPT_NEWEST_SCHEDULE, [(self._now_us, "woken", job_id) for job_id in woken])
         self._session.many(
             "UPDATE drift SET ended_us = ? WHERE job_id = ? AND what = ? AND accepted_us IS NULL AND ended_us IS NULL",
-            [(self._now_us, one.job_id, what) for one in changes.changed for what in one.ended],
+            [(self._now_us, change.job_id, what) for change in changes.changed for what in change.ended],
         )
-        self._drift([(one.job_id, drift) for one in changes.changed for drift in one.drift])
+        self._drift([(change.job_id, drift) for change in changes.changed for drift in change.drift])
 
     def _rename(self, names: Mapping[int, str], in_use: AbstractSet[str]) -> None:
         """Gives jobs their current names at the source, history included, unless another job has or had the name, or
@@ -333,11 +334,15 @@ class _InventoryWriter:
         """The source's next instant moves with every poll, which is not a new version. Nor is the text of a schedule
         that expects no start."""
         newest = "WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)"
-        instants = [(optional_micros(one.next_at), job_id) for job_id, one in schedules if one.next_at is not None]
+        instants = [
+            (optional_micros(schedule.next_at), job_id)
+            for job_id, schedule in schedules
+            if schedule.next_at is not None
+        ]
         texts = [
-            (clean_line(one.text, MAX_TEXT), optional_micros(one.next_at), job_id)
-            for job_id, one in schedules
-            if one.dialect == "none" and not one.is_unread
+            (clean_line(schedule.text, MAX_TEXT), optional_micros(schedule.next_at), job_id)
+            for job_id, schedule in schedules
+            if schedule.dialect == "none" and not schedule.is_unread
         ]
         self._session.many(f"UPDATE schedule SET next_us = ? {newest}", instants)  # noqa: S608  (our own names)
         self._session.many(f"UPDATE schedule SET text = ?, next_us = ? {newest}", texts)  # noqa: S608

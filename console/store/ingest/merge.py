@@ -207,7 +207,7 @@ def build_run(old: StoredRun | None, key: RunKey, attempts: list[StoredAttempt],
     if len(attempts) == 1:
         first_started = content.started_us
     else:
-        starts = [one.content.started_us for one in attempts]
+        starts = [attempt.content.started_us for attempt in attempts]
         first_started = min((start for start in starts if start is not None), default=None)
     if origin is None:
         if old is None:

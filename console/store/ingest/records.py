@@ -70,7 +70,7 @@ class IngestWork:
     """New or changed attempts, by run id."""
     births: dict[int, dict[str, IncomingAttempt]] = field(default_factory=lambda: defaultdict(dict))
     """Run id -> attempt key -> observation, for runs that may get a new first attempt."""
-    left: set[int] = field(default_factory=set)
+    lost_attempt: set[int] = field(default_factory=set)
     """Runs that lost an attempt."""
     keys: dict[int, RunKey] = field(default_factory=dict)
     """Key of each new run, by id."""
@@ -110,7 +110,7 @@ def write_runs(
 ) -> tuple[list[int], list[int]]:
     """Ids of changed runs and jobs."""
     work = IngestWork()
-    former = {identity: before for identity, one in incoming.items() if (before := one.formerly) is not None}
+    former = {identity: before for identity, attempt in incoming.items() if (before := attempt.formerly) is not None}
     identities = [*incoming, *sorted({*former.values()} - incoming.keys())]
     stored = map(stored_attempt, session.by_keys(_ATTEMPTS_BY_IDENTITY, identities))
     work.attempts = {(row.job_id, row.attempt_key): row for row in stored}
@@ -118,12 +118,14 @@ def write_runs(
         row = None if before in incoming else work.attempts.pop(before, None)
         if row is not None and identity not in work.attempts and finality(row.content) == 0:
             work.attempts[identity] = row
-    new = [one for identity, one in incoming.items() if identity not in work.attempts]
+    new = [attempt for identity, attempt in incoming.items() if identity not in work.attempts]
     _merge_known(work, incoming)
-    if not new and not work.touched and not work.left:
+    if not new and not work.touched and not work.lost_attempt:
         return [], []
-    ids = sorted({*work.touched, *work.left, *(one.run_id for one in new if one.run_id is not None)})
-    keys = sorted({(one.job_id, one.period_key) for one in new if one.run_id is None})
+    ids = sorted(
+        {*work.touched, *work.lost_attempt, *(attempt.run_id for attempt in new if attempt.run_id is not None)}
+    )
+    keys = sorted({(attempt.job_id, attempt.period_key) for attempt in new if attempt.run_id is None})
     rows = [*session.by_keys(_RUNS_BY_ID, ids), *session.by_keys(_RUNS_BY_IDENTITY, keys)]
     runs = {row.id: StoredRun(*row) for row in rows}
     _assign_new_runs(session, work, runs, new)
@@ -131,21 +133,21 @@ def write_runs(
 
 
 def _merge_known(work: IngestWork, incoming: dict[AttemptIdentity, IncomingAttempt]) -> None:
-    """Fills `touched` with the changed stored attempts, and `left` where one moves to another run."""
+    """Fills `touched` with the changed stored attempts, and `lost_attempt` where one moves to another run."""
     for identity, row in work.attempts.items():
-        one = incoming[identity]
-        same = (one.content, one.attempt_key) == (row.content, row.attempt_key)
-        if same and one.observed_us >= row.observed_us and one.run_id in (None, row.run_id):
+        attempt = incoming[identity]
+        same = (attempt.content, attempt.attempt_key) == (row.content, row.attempt_key)
+        if same and attempt.observed_us >= row.observed_us and attempt.run_id in (None, row.run_id):
             continue
-        content, observed_us = merge_content(row.content, row.observed_us, one.content, one.observed_us)
-        run_id = row.run_id if one.run_id is None else one.run_id
-        merged = row._replace(attempt_key=one.attempt_key, content=content, observed_us=observed_us, run_id=run_id)
+        content, observed_us = merge_content(row.content, row.observed_us, attempt.content, attempt.observed_us)
+        run_id = row.run_id if attempt.run_id is None else attempt.run_id
+        merged = row._replace(attempt_key=attempt.attempt_key, content=content, observed_us=observed_us, run_id=run_id)
         if merged != row:
             work.touched[run_id].append(merged)
             if run_id != row.run_id:
-                work.left.add(row.run_id)
-            elif (content.state, content.started_us) == (one.content.state, one.content.started_us):
-                work.births[run_id][merged.attempt_key] = one
+                work.lost_attempt.add(row.run_id)
+            elif (content.state, content.started_us) == (attempt.content.state, attempt.content.started_us):
+                work.births[run_id][merged.attempt_key] = attempt
 
 
 def _assign_new_runs(
@@ -153,18 +155,20 @@ def _assign_new_runs(
 ) -> None:
     """Gives each new attempt an id and its run; a new period gets a new run."""
     run_ids = {(run.job_id, run.period_key): run.id for run in runs.values()}
-    missing = {(one.job_id, one.period_key) for one in new if one.run_id is None} - run_ids.keys()
+    missing = {(attempt.job_id, attempt.period_key) for attempt in new if attempt.run_id is None} - run_ids.keys()
     for identity, run_id in zip(sorted(missing), session.new_ids("run", len(missing)), strict=True):
         run_ids[identity] = run_id
         work.keys[run_id] = RunKey(run_id, *identity)
-    new.sort(key=lambda one: (one.job_id, one.attempt_key))
-    for one, attempt_id in zip(new, session.new_ids("attempt", len(new)), strict=True):
-        if one.run_id is None:
-            run_id = run_ids[one.job_id, one.period_key]
-            work.births[run_id][one.attempt_key] = one
+    new.sort(key=lambda attempt: (attempt.job_id, attempt.attempt_key))
+    for attempt, attempt_id in zip(new, session.new_ids("attempt", len(new)), strict=True):
+        if attempt.run_id is None:
+            run_id = run_ids[attempt.job_id, attempt.period_key]
+            work.births[run_id][attempt.attempt_key] = attempt
         else:
-            run_id = one.run_id
-        row = StoredAttempt(attempt_id, run_id, one.job_id, one.attempt_key, 0, one.content, one.observed_us)
+            run_id = attempt.run_id
+        row = StoredAttempt(
+            attempt_id, run_id, attempt.job_id, attempt.attempt_key, 0, attempt.content, attempt.observed_us
+        )
         work.touched[run_id].append(row)
 
 
@@ -176,14 +180,14 @@ def _write_changes(
     attempts_changed: list[StoredAttempt] = []
     runs_new: list[StoredRun] = []
     runs_changed: list[StoredRun] = []
-    gone: list[StoredRun] = []
+    emptied: list[StoredRun] = []
     known = {row.id: row for row in work.attempts.values()}
-    for run_id in sorted({*work.touched, *work.left}):
+    for run_id in sorted({*work.touched, *work.lost_attempt}):
         rows = {row.id: row for row in siblings.get(run_id, ())}
         stored = {**rows, **{row.id: known[row.id] for row in work.touched.get(run_id, ()) if row.id in known}}
         rows.update((row.id, row) for row in work.touched.get(run_id, ()))
         if not rows:
-            gone.append(runs[run_id])
+            emptied.append(runs[run_id])
             continue
         ordered = number_attempts(list(rows.values()))
         attempts_new += [row for row in ordered if row.id not in stored]
@@ -213,10 +217,10 @@ def _write_changes(
     replaced_ids = {row.id for row in replaced}
     session.update("run", _RUN_STATE, [_state_of_run(row) for row in runs_changed if row.id not in replaced_ids])
     session.update("run", StoredRun._fields, replaced)
-    remove_runs(session, [run.id for run in gone])  # their only attempt belongs to the run that it repairs
+    remove_runs(session, [run.id for run in emptied])  # their only attempt belongs to the run that it repairs
     keyed = [(row.id, row.content.action_key) for row in (*attempts_new, *attempts_changed) if row.content.action_key]
     session.many("UPDATE action SET attempt_id = ? WHERE key = ? AND attempt_id IS NULL", keyed)
-    jobs = _roll(session, seq, runs, [*runs_new, *runs_changed], gone)
+    jobs = _roll(session, seq, runs, [*runs_new, *runs_changed], emptied)
     written = [*runs_new, *runs_changed]
     return [run.id for run in written], sorted({*jobs, *(run.job_id for run in written)})
 
@@ -225,9 +229,11 @@ def _siblings(session: WriteSession, work: IngestWork, runs: dict[int, StoredRun
     """The other stored attempts of these runs, without those that move."""
     moved = {row.id for rows in work.touched.values() for row in rows}
     run_ids = []
-    for run_id in {*work.touched, *work.left}:
+    for run_id in {*work.touched, *work.lost_attempt}:
         if (run := runs.get(run_id)) is not None:
-            is_only = run_id not in work.left and any(row.id == run.attempt_id for row in work.touched.get(run_id, ()))
+            is_only = run_id not in work.lost_attempt and any(
+                row.id == run.attempt_id for row in work.touched.get(run_id, ())
+            )
             if run.attempts > int(is_only):
                 run_ids.append(run_id)
     siblings: dict[int, list[StoredAttempt]] = defaultdict(list)
@@ -238,10 +244,10 @@ def _siblings(session: WriteSession, work: IngestWork, runs: dict[int, StoredRun
 
 
 def _roll(
-    session: WriteSession, seq: int, old: dict[int, StoredRun], written: list[StoredRun], gone: list[StoredRun]
+    session: WriteSession, seq: int, old: dict[int, StoredRun], written: list[StoredRun], emptied: list[StoredRun]
 ) -> list[int]:
     newest: dict[int, LatestRunSummary] = {}
-    unsure = {run.job_id for run in gone}
+    unsure = {run.job_id for run in emptied}
     for run in written:
         before = newest.get(run.job_id)
         if before is not None and before.sort_us == run.sort_us:

@@ -238,10 +238,12 @@ def started_periods(store: Database, target_id: int, records: Iterable[RunRecord
         " CROSS JOIN attempt a CROSS JOIN run r WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
         " AND j.target_id + 0 = t.id AND a.job_id = j.id AND a.attempt_key = k.b AND r.id = a.run_id"
     )
-    starts = [at for one in unmatched if (at := one.started_at or one.queued_at or one.ended_at) is not None]
+    starts = [
+        at for record in unmatched if (at := record.started_at or record.queued_at or record.ended_at) is not None
+    ]
     since = micros(min(starts) - PERIOD_MARGIN) if starts else 0
-    jobs = sorted({encode_name(one.job) for one in unmatched})
-    again = sorted({(encode_name(one.job), encode_name(one.again_of)) for one in unmatched if one.again_of})
+    jobs = sorted({encode_name(record.job) for record in unmatched})
+    again = sorted({(encode_name(record.job), encode_name(record.again_of)) for record in unmatched if record.again_of})
     with store.read() as session:
         rows = session.by_keys(around, jobs, (target_id, since))
         earlier = session.by_keys(executed_again, again, (target_id,))

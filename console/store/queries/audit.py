@@ -87,9 +87,9 @@ class ApprovalView:
             ("covers", f"{periods}, {self.at_once} at a time" if periods else ""),
             ("periods", ", ".join(self.periods)),
         ]
-        rows += [("touches", one) for one in self.touches]
-        rows += [("sends", one) for one in self.sends or (unknown,)]
-        rows += [("note", one) for one in self.notes]
+        rows += [("touches", text) for text in self.touches]
+        rows += [("sends", text) for text in self.sends or (unknown,)]
+        rows += [("note", text) for text in self.notes]
         return [(title, text) for title, text in rows if text]
 
 

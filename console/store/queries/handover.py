@@ -140,8 +140,8 @@ class HandoverQueries(ContextQueries):
         return tuple(overrides)
 
 
-def _opened(one: IncidentRow) -> tuple[datetime, int]:
-    return one.opened, one.id
+def _opened(incident: IncidentRow) -> tuple[datetime, int]:
+    return incident.opened, incident.id
 
 
 def _night(row: Row) -> ServiceNight:

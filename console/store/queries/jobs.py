@@ -66,7 +66,7 @@ MAX_COMING = 3
 """Expected runs shown."""
 MAX_COMPARED = 20_000
 """Names compared by spelling for similar ones; beyond it only names that contain the text."""
-MAX_ALIKE = 5
+MAX_SAME_NAME = 5
 """Jobs listed at most whose names look the same."""
 _JOB_ID = re.compile(rf"id:[0-9]{{1,{MAX_ID_DIGITS}}}")
 _ROW = (
@@ -99,31 +99,31 @@ class JobQueries(ContextQueries):
         super().__init__(store)
         self.runs, self.services, self.members, self.findings = runs, services, members, findings
 
-    def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
+    def job_ids(self, job_filter: JobFilter, sort: str = "attention") -> array[int]:
         """Ids of all matching jobs, in order: "attention" (needs a person first), "name", "age" (newest first),
         "deadline", "slack" (least first); reversed with "-" before it."""
-        return array("q", self._ids(wanted, sort, whole=True))
+        return array("q", self._ids(job_filter, sort, whole=True))
 
-    def jobs_first_page(self, wanted: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
+    def jobs_first_page(self, job_filter: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
         """The first rows of that order, at once."""
-        return self.jobs_by_ids(list(islice(self._ids(wanted, sort), limit)))
+        return self.jobs_by_ids(list(islice(self._ids(job_filter, sort), limit)))
 
-    def _ids(self, wanted: JobFilter, sort: str, whole: bool = False) -> Iterator[int]:
+    def _ids(self, job_filter: JobFilter, sort: str, whole: bool = False) -> Iterator[int]:
         order, is_back = sort.removeprefix("-"), sort.startswith("-")
         if order in ("deadline", "slack"):
-            return self._by_promise(wanted, order, is_back)
-        meant = self.match_jobs(wanted)
+            return self._by_promise(job_filter, order, is_back)
+        meant = self.match_jobs(job_filter)
         if order == "attention" and (meant.ids is None or len(meant.ids) > FEW_JOBS):
-            return self._by_attention(wanted, meant, is_back, whole)
+            return self._by_attention(job_filter, meant, is_back, whole)
         up, down = ("DESC", "ASC") if is_back else ("ASC", "DESC")
-        return self._walk_order(wanted, meant, _ORDERS[order].format(up=up, down=down), whole)
+        return self._walk_order(job_filter, meant, _ORDERS[order].format(up=up, down=down), whole)
 
-    def _by_attention(self, wanted: JobFilter, meant: FilterMatch, is_back: bool, whole: bool) -> Iterator[int]:
+    def _by_attention(self, job_filter: JobFilter, meant: FilterMatch, is_back: bool, whole: bool) -> Iterator[int]:
         """Rank by rank along the index (attention, sort_us, job_id): no sorting, and a page stops early."""
-        where, values = _and(self._of_latest(wanted), meant.job_conditions)
+        where, values = _and(self._of_latest(job_filter), meant.job_conditions)
         joins = self._joins(" ".join(where))
         down = "ASC" if is_back else "DESC"
-        for rank in sorted(self._ranks(wanted), reverse=is_back):
+        for rank in sorted(self._ranks(job_filter), reverse=is_back):
             condition = " AND ".join(["l.attention = ?", *where])
             sql = (
                 f"SELECT l.job_id AS a FROM latest_run l{joins} WHERE {condition}"
@@ -133,8 +133,8 @@ class JobQueries(ContextQueries):
                 if meant.ids is None or job_id in meant.ids:
                     yield job_id
 
-    def _walk_order(self, wanted: JobFilter, meant: FilterMatch, order: str, whole: bool) -> Iterator[int]:
-        where, values = _and(self._of_latest(wanted), meant.job_conditions)
+    def _walk_order(self, job_filter: JobFilter, meant: FilterMatch, order: str, whole: bool) -> Iterator[int]:
+        where, values = _and(self._of_latest(job_filter), meant.job_conditions)
         joins = self._joins(f"{' '.join(where)} {order}")
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         tail = f"{joins}{condition} ORDER BY {order}"
@@ -153,32 +153,32 @@ class JobQueries(ContextQueries):
             return numbers
         return (row.a for row in self.link.stream(sql, values))
 
-    def _by_promise(self, wanted: JobFilter, order: str, is_back: bool) -> Iterator[int]:
+    def _by_promise(self, job_filter: JobFilter, order: str, is_back: bool) -> Iterator[int]:
         """By deadline or slack of the first service it endangers; jobs of no service are last either way."""
         promised = self.services.promised()
         place = 0 if order == "deadline" else 1
-        ids = list(self._ids(wanted, "attention"))
+        ids = list(self._ids(job_filter, "attention"))
         keys = {job_id: key for job_id in ids if job_id in promised and (key := promised[job_id][place]) is not None}
         yield from sorted(keys, key=keys.__getitem__, reverse=is_back)
         yield from (job_id for job_id in ids if job_id not in keys)
 
-    def match_jobs(self, wanted: JobFilter) -> FilterMatch:
+    def match_jobs(self, job_filter: JobFilter) -> FilterMatch:
         """The jobs matching the filter's conditions on jobs, not on runs."""
-        where, values = job_conditions = self._of_jobs(wanted)
+        where, values = job_conditions = self._of_jobs(job_filter)
         ids: set[int] | None = None
         if where:
             rows = self.link.rows(f"SELECT j.id FROM job j WHERE {' AND '.join(where)} LIMIT {FEW_JOBS + 1}", values)
             if len(rows) <= FEW_JOBS:
                 ids, job_conditions = {row.id for row in rows}, ([], [])
-        if wanted.services or wanted.tiers:
-            below = self._below(wanted.services, wanted.tiers)
+        if job_filter.services or job_filter.tiers:
+            below = self._below(job_filter.services, job_filter.tiers)
             ids = below if ids is None else ids & below
-        if wanted.not_services:
+        if job_filter.not_services:
             ids = {row.id for row in self.link.stream("SELECT id FROM job")} if ids is None else ids
-            ids -= self._below(wanted.not_services, ())
+            ids -= self._below(job_filter.not_services, ())
         return FilterMatch(ids, job_conditions)
 
-    def _of_jobs(self, wanted: JobFilter) -> SqlConditions:
+    def _of_jobs(self, job_filter: JobFilter) -> SqlConditions:
         where: list[str] = []
         values: list[Any] = []
 
@@ -189,17 +189,17 @@ class JobQueries(ContextQueries):
                 where.append(f"{'NOT ' * out}({joined})")
                 values.extend(bound)
 
-        add("j.name", map(like_pattern, wanted.terms))
-        add("j.name", map(fuzzy_pattern, wanted.fuzzy))
-        add("j.name", map(like_pattern, wanted.without), any_of=True, out=True)
-        for names, out in ((wanted.systems, False), (wanted.not_systems, True)):
+        add("j.name", map(like_pattern, job_filter.terms))
+        add("j.name", map(fuzzy_pattern, job_filter.fuzzy))
+        add("j.name", map(like_pattern, job_filter.without), any_of=True, out=True)
+        for names, out in ((job_filter.systems, False), (job_filter.not_systems, True)):
             if names:
                 rows = self.link.rows("SELECT id, name, kind FROM system ORDER BY id")
                 ids = [
                     row.id for row in rows if any(name.lower() in f"{row.name} {row.kind}".lower() for name in names)
                 ]
                 where.append(f"j.system_id {'NOT ' * out}IN ({', '.join(map(str, ids)) or '0'})")
-        for owners, out in ((wanted.owners, False), (wanted.not_owners, True)):
+        for owners, out in ((job_filter.owners, False), (job_filter.not_owners, True)):
             patterns = [like_pattern(owner) for owner in owners if owner != ME]
             if ME in owners:
                 from console.store.access import own_names  # noqa: PLC0415 - only for "me"
@@ -214,37 +214,37 @@ class JobQueries(ContextQueries):
         units = self.members.members_of(services, tiers)
         return units | set(self.members.tasks_of(units))
 
-    def _of_latest(self, wanted: JobFilter) -> SqlConditions:
+    def _of_latest(self, job_filter: JobFilter) -> SqlConditions:
         where: list[str] = []
         values: list[Any] = []
         shown = self._shown("l.state")
-        for states, sign in ((wanted.states, "IN"), (wanted.not_states, "NOT IN")):
+        for states, sign in ((job_filter.states, "IN"), (job_filter.not_states, "NOT IN")):
             if states:
                 where.append(f"{shown} {sign} ({', '.join('?' for _ in states)})")
                 values += [encode_name(state.lower()) for state in states]
-        if wanted.problems_only and (unseen := self._unseen("l.state")):
+        if job_filter.problems_only and (unseen := self._unseen("l.state")):
             where.append(f"(l.attention <= {PROBLEM_RANK} OR {unseen})")
-        more, their = self.run_conditions(wanted)
-        return [*where, *more], [*values, *their]
+        conditions, bound = self.run_conditions(job_filter)
+        return [*where, *conditions], [*values, *bound]
 
-    def run_conditions(self, wanted: JobFilter) -> SqlConditions:
+    def run_conditions(self, job_filter: JobFilter) -> SqlConditions:
         """The filter's conditions on the times of a run `r`."""
         where: list[str] = []
         values: list[Any] = []
         now = self.store.now()
-        if wanted.younger is not None:
+        if job_filter.younger is not None:
             where.append("r.started_us > ?")
-            values.append(micros(now - wanted.younger))
-        if wanted.older is not None:
+            values.append(micros(now - job_filter.younger))
+        if job_filter.older is not None:
             where.append("r.started_us < ?")
-            values.append(micros(now - wanted.older))
-        if wanted.since is not None:
-            at = micros(wanted.since if isinstance(wanted.since, datetime) else now - wanted.since)
+            values.append(micros(now - job_filter.older))
+        if job_filter.since is not None:
+            at = micros(job_filter.since if isinstance(job_filter.since, datetime) else now - job_filter.since)
             where.append("(r.ended_us >= ? OR (r.ended_us IS NULL AND r.started_us IS NOT NULL) OR r.started_us >= ?)")
             values += [at, at]
-        if wanted.dates:
-            where.append(f"r.business_date IN ({', '.join('?' for _ in wanted.dates)})")
-            values += wanted.dates
+        if job_filter.dates:
+            where.append(f"r.business_date IN ({', '.join('?' for _ in job_filter.dates)})")
+            values += job_filter.dates
         return where, values
 
     def _shown(self, state: str) -> str:
@@ -255,14 +255,14 @@ class JobQueries(ContextQueries):
         stale = ", ".join(map(str, sorted(self.store.stale_targets())))
         return f"(j.target_id IN ({stale}) AND {state} IN ({OPEN_STATES_SQL}))" if stale else ""
 
-    def _ranks(self, wanted: JobFilter) -> Iterable[int]:
+    def _ranks(self, job_filter: JobFilter) -> Iterable[int]:
         """The ranks that may match; the others are not walked."""
         if self.store.stale_targets():
             return range(CALM_RANK + 1)
-        if wanted.states:
-            states = [state.lower() for state in wanted.states if state.lower() in ATTENTION_RANKS]
+        if job_filter.states:
+            states = [state.lower() for state in job_filter.states if state.lower() in ATTENTION_RANKS]
             return {*(ATTENTION_RANKS.get(RunState(state), CALM_RANK) for state in states), *STALE_READ_RANKS}
-        return range((PROBLEM_RANK if wanted.problems_only else CALM_RANK) + 1)
+        return range((PROBLEM_RANK if job_filter.problems_only else CALM_RANK) + 1)
 
     @staticmethod
     def _joins(sql: str) -> str:
@@ -350,7 +350,7 @@ class JobQueries(ContextQueries):
             "SELECT j.id FROM system s JOIN job j ON j.system_id = s.id AND j.native_id = ? WHERE s.name = ?",
             (encode_name(native_id), encode_name(system)),
         ) or self.link.rows(
-            "SELECT id FROM job WHERE name = ? ORDER BY id LIMIT ?", (encode_name(name_or_id), MAX_ALIKE + 1)
+            "SELECT id FROM job WHERE name = ? ORDER BY id LIMIT ?", (encode_name(name_or_id), MAX_SAME_NAME + 1)
         )
         if len(rows) > 1:
             raise IndistinctName(name_or_id, tuple(row.id for row in rows))
@@ -368,12 +368,12 @@ class JobQueries(ContextQueries):
         stored = encode_name(typed)
         rows = [row for row in self.link.rows(query, (stored,)) if is_suffix_of(stored, row.name)]
         watched = [row for row in rows if not row.unwatched] or rows
-        found = [row for row in watched if row.gone_since_us is None] or watched
-        if len(found) > 1:
-            raise AmbiguousName(typed, tuple(row.name for row in found))
-        if not found:
+        candidates = [row for row in watched if row.gone_since_us is None] or watched
+        if len(candidates) > 1:
+            raise AmbiguousName(typed, tuple(row.name for row in candidates))
+        if not candidates:
             raise NotFound(typed, self.near_jobs(typed), "headway job list")
-        return int(found[0].id)
+        return int(candidates[0].id)
 
     def near_jobs(self, name: str) -> tuple[str, ...]:
         """Names of similar jobs, best first."""
@@ -400,9 +400,9 @@ class JobQueries(ContextQueries):
         cuts = quantiles(seconds, n=10, method="inclusive")
         return len(seconds), cuts[4], cuts[8]
 
-    def _neighbours(self, job_id: int, mine: str, other: str) -> tuple[tuple[str, str], ...]:
+    def _neighbours(self, job_id: int, from_column: str, to_column: str) -> tuple[tuple[str, str], ...]:
         rows = self.link.rows(
-            f"SELECT j.name, d.origin FROM dependency d JOIN job j ON j.id = d.{other} WHERE d.{mine} = ?"
+            f"SELECT j.name, d.origin FROM dependency d JOIN job j ON j.id = d.{to_column} WHERE d.{from_column} = ?"
             " ORDER BY j.name, d.origin",
             (job_id,),
         )

@@ -52,10 +52,10 @@ class RunTableQueries(ContextQueries):
         )
         return str(system.zone), tuple(int(start.us) // 1_000_000 for start in starts)
 
-    def run_ids(self, wanted: JobFilter, sort: str = "age") -> array[int]:
+    def run_ids(self, job_filter: JobFilter, sort: str = "age") -> array[int]:
         """Ids of all matching runs that were due, in order: "age" (newest period first), "name" (of the job, each
         newest first); reversed with "-" before it. Planned runs only if the filter asks for that state."""
-        return array("q", self._run_ids(wanted, sort))
+        return array("q", self._run_ids(job_filter, sort))
 
     def runs_read_after(self, last_id: int) -> tuple[int, dict[str, int]]:
         """The newest run's id, and the number of unplanned runs per system after `last_id`: progress of a read-back
@@ -67,9 +67,9 @@ class RunTableQueries(ContextQueries):
         )
         return newest, dict(self.link.rows(sql, (last_id, newest)))
 
-    def runs_first_page(self, wanted: JobFilter, sort: str = "age", limit: int = FIRST_PAGE) -> list[RunRow]:
+    def runs_first_page(self, job_filter: JobFilter, sort: str = "age", limit: int = FIRST_PAGE) -> list[RunRow]:
         """The first rows of that order, at once."""
-        return self.runs_by_ids(list(islice(self._run_ids(wanted, sort), limit)))
+        return self.runs_by_ids(list(islice(self._run_ids(job_filter, sort), limit)))
 
     def runs_by_ids(self, ids: Sequence[int]) -> list[RunRow]:
         """In the order of the ids; unknown ones are left out."""
@@ -77,75 +77,77 @@ class RunTableQueries(ContextQueries):
         rows = {row.id: row for row in self.link.by_keys(_BY_ID, list(ids))}
         return [run_row(rows[run_id], stale) for run_id in ids if run_id in rows]
 
-    def run_hours(self, wanted: JobFilter, hours: int) -> list[HourlyRunCount]:
+    def run_hours(self, job_filter: JobFilter, hours: int) -> list[HourlyRunCount]:
         """Number of matching runs due in each of the last hours, oldest first, without empty hours."""
         first = micros(self.store.now()) // HOUR_US - hours + 1
         red = f"SUM(CASE WHEN r.state IN ({FAILED_STATES_SQL}) THEN 1 ELSE 0 END)"
         sql = "SELECT r.sort_us / {hour}, COUNT(*), {red} FROM {runs} GROUP BY 1 ORDER BY 1"
-        runs, values = self._source(wanted, "r.sort_us >= ?", [first * HOUR_US])
+        runs, values = self._source(job_filter, "r.sort_us >= ?", [first * HOUR_US])
         rows = runs(sql.format(hour=HOUR_US, red=red, runs="{runs}"), values)
         return [HourlyRunCount(instant(hour * HOUR_US), count, int(failed)) for hour, count, failed in rows]
 
-    def _run_ids(self, wanted: JobFilter, sort: str) -> Iterator[int]:
+    def _run_ids(self, job_filter: JobFilter, sort: str) -> Iterator[int]:
         is_back = sort.startswith("-")
         if sort.removeprefix("-") == "name":
-            return self._by_name(wanted, is_back)
+            return self._by_name(job_filter, is_back)
         direction = "ASC" if is_back else "DESC"
-        runs, values = self._source(wanted)
+        runs, values = self._source(job_filter)
         rows = runs(f"SELECT r.id FROM {{runs}} ORDER BY r.sort_us {direction}, r.id {direction}", values)
         return (row.id for row in rows)
 
-    def _by_name(self, wanted: JobFilter, is_back: bool) -> Iterator[int]:
+    def _by_name(self, job_filter: JobFilter, is_back: bool) -> Iterator[int]:
         """Job by job, some at a time, each with its runs along their index: a page stops early without sorting all
         runs."""
-        meant, direction = self.jobs.match_jobs(wanted), "DESC" if is_back else "ASC"
+        meant, direction = self.jobs.match_jobs(job_filter), "DESC" if is_back else "ASC"
         condition = f" WHERE {' AND '.join(meant.job_conditions[0])}" if meant.job_conditions[0] else ""
         rows = self.link.stream(
             f"SELECT j.id FROM job j{condition} ORDER BY j.name {direction}, j.id {direction}", meant.job_conditions[1]
         )
         jobs = (row.id for row in rows if meant.ids is None or row.id in meant.ids)
-        where, values = self._of_runs_table(wanted)
+        where, values = self._of_runs_table(job_filter)
         sql = (
             "SELECT r.id, r.job_id FROM {keys} CROSS JOIN run r"
             f" WHERE {' AND '.join(['r.job_id = k.a', *where])} ORDER BY r.job_id, r.sort_us DESC"
         )
-        while some := list(islice(jobs, MAX_IDS)):
+        while batch := list(islice(jobs, MAX_IDS)):
             runs: dict[int, list[int]] = defaultdict(list)
-            for run_id, job_id in self.link.by_keys(sql, some, values):
+            for run_id, job_id in self.link.by_keys(sql, batch, values):
                 runs[job_id].append(run_id)
-            yield from (run_id for job_id in some for run_id in runs[job_id])
+            yield from (run_id for job_id in batch for run_id in runs[job_id])
 
-    def _source(self, wanted: JobFilter, also: str = "", given: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
+    def _source(
+        self, job_filter: JobFilter, extra_condition: str = "", extra_values: Sequence[Any] = ()
+    ) -> tuple[Any, list[Any]]:
         """A function that runs a statement on the matching runs, and its values."""
-        meant = self.jobs.match_jobs(wanted)
-        where, values = self._of_runs_table(wanted)
-        if also:
-            where, values = [*where, also], [*values, *given]
+        meant = self.jobs.match_jobs(job_filter)
+        where, values = self._of_runs_table(job_filter)
+        if extra_condition:
+            where, values = [*where, extra_condition], [*values, *extra_values]
         if meant.ids is not None and len(meant.ids) <= FEW_JOBS:
             ids = list(meant.ids)
             runs = f"{{keys}} CROSS JOIN run r WHERE {' AND '.join(['r.job_id = k.a', *where])}"
             return lambda sql, values: self.link.by_keys(sql.format(runs=runs), ids, values), values
-        conditions, more = meant.job_conditions
+        conditions, bound = meant.job_conditions
         if conditions:  # the plus keeps the walk along the order of time
             where = [*where, f"+r.job_id IN (SELECT j.id FROM job j WHERE {' AND '.join(conditions)})"]
         if meant.ids is not None:
             where = [*where, f"+r.job_id IN ({', '.join(map(str, sorted(meant.ids)))})"]
         source = f"run r WHERE {' AND '.join(where)}"
-        return lambda sql, values: self.link.stream(sql.format(runs=source), values), [*values, *more]
+        return lambda sql, values: self.link.stream(sql.format(runs=source), values), [*values, *bound]
 
-    def _of_runs_table(self, wanted: JobFilter) -> tuple[list[str], list[Any]]:
-        where, values = self.jobs.run_conditions(wanted)
-        if RunState.PLANNED not in wanted.states:
+    def _of_runs_table(self, job_filter: JobFilter) -> tuple[list[str], list[Any]]:
+        where, values = self.jobs.run_conditions(job_filter)
+        if RunState.PLANNED not in job_filter.states:
             where, values = ["r.sort_us <= ?", *where], [micros(self.store.now()), *values]
         stale = ", ".join(map(str, sorted(self.store.stale_targets())))
         state = "r.state"
         if stale:
             unseen = f"r.job_id IN (SELECT id FROM job WHERE target_id IN ({stale}))"
             state = f"CASE WHEN r.state IN ({OPEN_STATES_SQL}) AND {unseen} THEN 'unknown' ELSE r.state END"
-        for states, sign in ((wanted.states, "IN"), (wanted.not_states, "NOT IN")):
+        for states, sign in ((job_filter.states, "IN"), (job_filter.not_states, "NOT IN")):
             if states:
                 where.append(f"{state} {sign} ({', '.join('?' for _ in states)})")
-                values = [*values, *(encode_name(one.lower()) for one in states)]
-        if wanted.problems_only:
+                values = [*values, *(encode_name(name.lower()) for name in states)]
+        if job_filter.problems_only:
             where.append(f"({state} IN ({PROBLEM_STATES_SQL}) OR r.stale_read OR r.evidence = 'conflict')")
         return where, values

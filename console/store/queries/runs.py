@@ -74,7 +74,9 @@ class RunQueries(ContextQueries):
         )
         return RunView(
             row=row,
-            attempts=tuple(from_row(AttemptView, one, native_ref=clean_name(one.native_ref)) for one in attempts),
+            attempts=tuple(
+                from_row(AttemptView, attempt, native_ref=clean_name(attempt.native_ref)) for attempt in attempts
+            ),
             log=log.text if log is not None else "",
             log_error=log.error if log is not None else "no log was fetched",
             log_cut=log is not None and bool(log.cut),

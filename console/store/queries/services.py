@@ -57,13 +57,13 @@ class MemberQueries(ContextQueries):
         below = self._walk([job_id], "upstream_id", "downstream_id")
         return tuple(row.name for row in services if below & self._units(json.loads(row.terminals)))
 
-    def members_of(self, wanted: Sequence[str] = (), tiers: Sequence[int] = ()) -> set[int]:
+    def members_of(self, names: Sequence[str] = (), tiers: Sequence[int] = ()) -> set[int]:
         """The jobs that services depend on, terminals included; of services whose name contains one of these texts and
         with one of these tiers (empty: any)."""
         terminals = [
             job_id
             for row in self.link.rows(_SELECT_MEMBERS)
-            if (not wanted or any(text.lower() in row.name.lower() for text in wanted))
+            if (not names or any(text.lower() in row.name.lower() for text in names))
             and (not tiers or row.tier in tiers)
             for job_id in json.loads(row.terminals)
         ]
@@ -77,12 +77,12 @@ class MemberQueries(ContextQueries):
         """True if the job is the upstream itself, or downstream of it."""
         return bool(self._units([job_id]) & self._walk([upstream_id], "upstream_id", "downstream_id"))
 
-    def _walk(self, start: Sequence[int], mine: str, other: str) -> set[int]:
+    def _walk(self, start: Sequence[int], from_column: str, to_column: str) -> set[int]:
         reached = self._units(start)
         frontier = reached
         while frontier:
             rows = self.link.by_keys(
-                f"SELECT d.{other} AS id FROM {{keys}} JOIN dependency d ON d.{mine} = k.a",
+                f"SELECT d.{to_column} AS id FROM {{keys}} JOIN dependency d ON d.{from_column} = k.a",
                 sorted(frontier | set(self.tasks_of(frontier))),
             )
             frontier = self._units([row.id for row in rows]) - reached
@@ -214,8 +214,8 @@ def days_after(promise: str) -> int:
 
 @lru_cache(1024)
 def _deadline_rule(promise: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(promise).get("deadline", {})
-    return found
+    rule: Mapping[str, Any] = json.loads(promise).get("deadline", {})
+    return rule
 
 
 def _parse_list(text: str) -> tuple[Any, ...]:

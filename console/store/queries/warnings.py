@@ -66,7 +66,7 @@ class WarningQueries(ContextQueries):
             *self.dependency_faults(),
             *self._stranded(),
             *self._too_many(),
-            *(f"{one.system}/{one.name}: {text}" for one in self.estate.systems() for text in _of_target(one)),
+            *(f"{row.system}/{row.name}: {text}" for row in self.estate.systems() for text in _of_target(row)),
         ]
 
     def _stranded(self) -> list[str]:

@@ -166,8 +166,8 @@ class SnapshotCache:
     def clear(self) -> None:
         """Keeps only the lock: the next refresh reads everything, and knows no job as unchanged."""
         empty = SnapshotCache(number=self.number + 1, lock=self.lock)
-        for one in fields(self):
-            setattr(self, one.name, getattr(empty, one.name))
+        for cached in fields(self):
+            setattr(self, cached.name, getattr(empty, cached.name))
 
     def _refresh_jobs(self, session: Session, meta: dict[str, str]) -> set[int]:
         [version] = session.rows(_JOBS_VERSION)
@@ -178,8 +178,8 @@ class SnapshotCache:
         if before and last is not None and scope == self.jobs_scope and last.seq != version.seq:
             jobs = _job_facts(session, f"{facts.SELECT_JOBS} AND j.changed_seq > ?", (last.seq,))
             rows = session.rows("SELECT id FROM job WHERE changed_seq > ?", (last.seq,))
-            gone = {row.id for row in rows} - jobs.keys()
-            jobs = {job_id: job for job_id, job in before.items() if job_id not in gone} | jobs
+            removed = {row.id for row in rows} - jobs.keys()
+            jobs = {job_id: job for job_id, job in before.items() if job_id not in removed} | jobs
         else:
             jobs = _job_facts(session, facts.SELECT_JOBS)
         self.jobs_version, self.jobs_scope = version, scope
@@ -207,8 +207,10 @@ class SnapshotCache:
             self.closed = facts.load_incidents(session, since_us)
             self.incidents_version = version
         since = instant(since_us)
-        if any(one.closed_at is not None and one.closed_at < since for one in self.closed):
-            self.closed = tuple(one for one in self.closed if one.closed_at is None or one.closed_at >= since)
+        if any(incident.closed_at is not None and incident.closed_at < since for incident in self.closed):
+            self.closed = tuple(
+                incident for incident in self.closed if incident.closed_at is None or incident.closed_at >= since
+            )
 
 
 def _job_facts(session: Session, query: str, values: Sequence[object] = ()) -> dict[int, JobFacts]:
@@ -274,7 +276,7 @@ def _load(
 ) -> Estate:
     since_us = micros(now - settings.lookback) // MINUTE_US * MINUTE_US
     open_findings = findings.open_findings(session)
-    earlier = _update_cache(session, is_sqlite, cache, since_us, {one.finding.job_id for one in open_findings})
+    earlier = _update_cache(session, is_sqlite, cache, since_us, {finding.finding.job_id for finding in open_findings})
     return Estate(
         jobs=cache.jobs,
         runs=RunsByJob(cache.lookback.runs, cache.lookback.red),
@@ -284,7 +286,7 @@ def _load(
         targets=facts.load_targets(session),
         incidents=cache.incidents,
         closed=cache.closed,
-        holds=tuple(one for one in facts.load_holds(session, since_us) if one.job_id in cache.jobs),
+        holds=tuple(hold for hold in facts.load_holds(session, since_us) if hold.job_id in cache.jobs),
         cancels=facts.load_cancels(session, since_us),
         repairs=facts.load_repairs(session, since_us),
         earlier=earlier,
@@ -326,11 +328,11 @@ def _update_cache(
 
 def _correlated(cache: SnapshotCache) -> ContextValues[dict[str, str]]:
     """Of services promised end to end: of their upstreams, and of their submissions."""
-    keyed = [one for one in cache.services if one.promise.deadline.key]
+    keyed = [service for service in cache.services if service.promise.deadline.key]
     if not keyed:
         return ContextValues()
     jobs = _members(cache.jobs, keyed, cache.dependencies)
-    jobs |= {one.promise.deadline.of_id for one in keyed if one.promise.deadline.of_id is not None}
+    jobs |= {service.promise.deadline.of_id for service in keyed if service.promise.deadline.of_id is not None}
     return ContextValues(jobs, partial(correlation.correlation_values, correlation.correlation_keys(keyed)))
 
 

@@ -199,8 +199,8 @@ def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[D
     ):
         upstream, downstream = jobs.get(row.upstream_id), jobs.get(row.downstream_id)
         if upstream is not None and downstream is not None:
-            more = columns.get(row.id) or (interning.ORIGINS[row.origin],)
-            dependencies.append(DependencyFacts(upstream.id, downstream.id, *more))
+            rest = columns.get(row.id) or (interning.ORIGINS[row.origin],)
+            dependencies.append(DependencyFacts(upstream.id, downstream.id, *rest))
     return tuple(dependencies)
 
 

@@ -19,12 +19,12 @@ from console.domain.ids import instant, optional_instant
 from console.domain.job import Safety
 from console.domain.service import Timeliness
 
-STATES = {one.value: one for one in RunState}
-EVIDENCES = {one.value: one for one in RunEvidence}
-TIMELINESSES = {one.value: one for one in Timeliness}
-PROOFS = {one.value: one for one in ProofLevel}
-ORIGINS = {one.value: one for one in DependencyOrigin}
-SAFETIES = {one.value: one for one in Safety}
+STATES = {state.value: state for state in RunState}
+EVIDENCES = {evidence.value: evidence for evidence in RunEvidence}
+TIMELINESSES = {timeliness.value: timeliness for timeliness in Timeliness}
+PROOFS = {proof.value: proof for proof in ProofLevel}
+ORIGINS = {origin.value: origin for origin in DependencyOrigin}
+SAFETIES = {safety.value: safety for safety in Safety}
 
 date_of = lru_cache(maxsize=4096)(date.fromisoformat)
 time_of = lru_cache(maxsize=4096)(time.fromisoformat)
@@ -96,9 +96,9 @@ class LayeredMap(Mapping[int, Value], Generic[Value]):
         self._base: dict[int, Value] = {} if base is None else base
         self._upper: dict[int, Value | _Deleted] = {} if upper is None else upper
 
-    def changed(self, new: Mapping[int, Value], gone: Iterable[int] = ()) -> LayeredMap[Value]:
+    def changed(self, new: Mapping[int, Value], removed: Iterable[int] = ()) -> LayeredMap[Value]:
         """With these entries, without those keys."""
-        upper: dict[int, Value | _Deleted] = {**self._upper, **new, **dict.fromkeys(gone, _DELETED)}
+        upper: dict[int, Value | _Deleted] = {**self._upper, **new, **dict.fromkeys(removed, _DELETED)}
         if len(upper) <= MAX_UPPER and self._base:
             return LayeredMap(self._base, upper)
         merged = {key: value for key, value in self._base.items() if key not in upper}

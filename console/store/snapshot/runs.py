@@ -57,7 +57,7 @@ class RecentRuns:
     ) -> set[int]:
         """Updates the runs; the jobs whose runs changed."""
         seq, removed = int(meta.get("changed_seq", 0)), meta.get("runs_removed", "")
-        gone: set[int] = set()
+        removed_ids: set[int] = set()
         if self.is_full_refresh(since_us):
             skews = clock_skew.target_skews(session).values()  # a wrong clock may put a run that much earlier
             bound = since_us - max((abs(skew) // _US for skew in skews), default=0)
@@ -68,23 +68,23 @@ class RecentRuns:
             if removed != self.removed:  # only runs without an attempt are removed
                 ids = [run.id for runs in self.runs.values() for run in runs if not run.attempt]
                 stored = session.by_keys("SELECT r.id FROM {keys} JOIN run r ON r.id = k.a", ids)
-                gone = set(ids) - {row.id for row in stored}
+                removed_ids = set(ids) - {row.id for row in stored}
         self.seq, self.removed, self.since_us = seq, removed, since_us
-        changed = self._merge(_read_runs(session, rows, jobs), gone, instant(since_us)) | self._expire(since_us)
+        changed = self._merge(_read_runs(session, rows, jobs), removed_ids, instant(since_us)) | self._expire(since_us)
         if changed:
             runs = (run for job_id in changed for run in self.runs.get(job_id, ()))
             self.red = self.red - changed | {run.job_id for run in runs if run.state in RED_STATES}
         return changed
 
-    def _merge(self, fresh: dict[int, list[RunFacts]], gone: set[int], since: datetime) -> set[int]:
-        for job_id, before in self.runs.items() if gone else ():
-            if any(run.id in gone for run in before):
+    def _merge(self, fresh: dict[int, list[RunFacts]], removed_ids: set[int], since: datetime) -> set[int]:
+        for job_id, before in self.runs.items() if removed_ids else ():
+            if any(run.id in removed_ids for run in before):
                 fresh.setdefault(job_id, [])
         if fresh:
-            self._put({job_id: self._joined(job_id, new, gone, since) for job_id, new in fresh.items()})
+            self._put({job_id: self._joined(job_id, new, removed_ids, since) for job_id, new in fresh.items()})
         return set(fresh)
 
-    def _joined(self, job_id: int, new: list[RunFacts], gone: set[int], since: datetime) -> tuple[RunFacts, ...]:
+    def _joined(self, job_id: int, new: list[RunFacts], removed_ids: set[int], since: datetime) -> tuple[RunFacts, ...]:
         known = {run.id: run for run in self.runs.get(job_id, ())}
         for run in new:
             was, minute = known.get(run.id), _last_minute(run)
@@ -94,7 +94,7 @@ class RecentRuns:
                 self.leaving[minute].append(job_id)
         if known:
             known |= {run.id: run for run in new}
-            new = [run for run in known.values() if run.id not in gone]
+            new = [run for run in known.values() if run.id not in removed_ids]
         if len(new) > 1:
             new.sort(key=lambda run: (_last_instant(run), run.period_key))
         return tuple([run for run in new if is_in_lookback(run, since)])
@@ -200,8 +200,10 @@ class EarlierRuns:
         """The runs, by job and period. `changed`: jobs with changed runs."""
         is_known = abs(since_us - self.since_us) < REREAD_US
         if dependencies is not self.dependencies:
-            others = (one for one in dependencies if one.wants.period is not UpstreamPeriod.SAME)
-            required = dict.fromkeys((one.upstream_id, one.wants.period, one.wants.within) for one in others)
+            across_periods = (edge for edge in dependencies if edge.wants.period is not UpstreamPeriod.SAME)
+            required = dict.fromkeys(
+                (edge.upstream_id, edge.wants.period, edge.wants.within) for edge in across_periods
+            )
             self.dependencies, self.required, is_known = dependencies, list(required), False
         if not is_known or not changed.isdisjoint(job_id for job_id, _, _ in self.required):
             self.runs, self.since_us = _read_earlier(session, jobs, self.required, since_us), since_us

@@ -74,7 +74,7 @@ class EngineStartup:
         if ended := "" if self._was_read else self._why_ended():
             return f"{ended} · {text}"
         if self._starts and isinstance(error, StoreOutdated):
-            return f"{error.found}: the engine started by this console is migrating it"
+            return f"{error.problem}: the engine started by this console is migrating it"
         return text
 
     def seen(self, header: HeaderView, services: Sequence[ServiceView]) -> bool:

@@ -169,7 +169,7 @@ def test_a_slow_server_is_read_in_smaller_bites() -> None:
     )
     client.deadline = Deadline(20.0, lambda: now[0])
     bite = changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(EPOCH), keep=0.7)
-    assert (100, True) == (len(bite.rows), bite.more)
+    assert (100, True) == (len(bite.rows), bite.has_more)
 
 
 def test_a_clear_is_a_further_attempt_of_the_same_period() -> None:
@@ -500,7 +500,7 @@ def walked(
     )
     client.deadline = Deadline(60.0)
     bites = [changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(since), keep=0.0)]
-    while bites[-1].more and len(bites) < 50:
+    while bites[-1].has_more and len(bites) < 50:
         bites.append(changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", bites[-1].mark, keep=0.0))
     return bites
 
@@ -508,7 +508,7 @@ def walked(
 def test_rows_that_come_again_in_a_circle_longer_than_a_bite_end_the_walk() -> None:
     """Under cursors that are ever new."""
     bites = walked(lambda number, _: ([{"dag_run_id": f"r{number % 23}"}], f"c{number}"), START)
-    assert (True, False) == (bites[-1].broken.endswith("a page repeats"), bites[-1].more)
+    assert (True, False) == (bites[-1].broken.endswith("a page repeats"), bites[-1].has_more)
     assert 5 <= len(bites) <= 8, "found within a few times its length"
     assert 23 == len({row["dag_run_id"] for bite in bites for row in bite.rows}), "what was read is kept"
 
@@ -528,6 +528,6 @@ def test_runs_that_are_touched_at_each_page_do_not_keep_a_walk_going() -> None:
         return ([], None) if is_over else (running, f"c{number}")
 
     bites = walked(page, START)
-    assert [("", False)] == [(bite.broken, bite.more) for bite in bites]
+    assert [("", False)] == [(bite.broken, bite.has_more) for bite in bites]
     assert ["", "2026-11-20T04:00:10"] == [each[:19] for each in asked]
     assert bites[0].mark.since == datetime(2026, 11, 20, 4, 0, 10, tzinfo=UTC) - changes.OVERLAP

@@ -134,7 +134,7 @@ def test_a_walk_that_is_not_answered_is_reported_and_what_has_an_index_is_read(m
     for walks in (1, 2, 2, 2):
         pages = server.read()
         assert pages.rows
-        assert (MARK, False) == (pages.mark, pages.more), "the mark stays: nothing is left out"
+        assert (MARK, False) == (pages.mark, pages.has_more), "the mark stays: nothing is left out"
         assert "dag_runs: no answer in 30 s" == pages.broken
         assert walks == server.walks, "two in a row: the server is slow"
     server.now += changes.WALK_INTERVAL_SECONDS

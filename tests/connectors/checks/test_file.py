@@ -17,7 +17,7 @@ def test_a_file_tells_its_size_and_when_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_text("12345")
     os.utime(path, (0, 1_700_000_000))
-    assert Measurement(there=True, size=5, modified=datetime.fromtimestamp(1_700_000_000, UTC)) == file.measure_local(
+    assert Measurement(exists=True, size=5, modified=datetime.fromtimestamp(1_700_000_000, UTC)) == file.measure_local(
         str(path)
     )
 
@@ -33,7 +33,7 @@ def test_what_is_no_file_is_not_there(tmp_path: Path, name: str) -> None:
     (tmp_path / "a-file").touch()
     (tmp_path / "a-folder").mkdir()
     (tmp_path / "a-dangling-link").symlink_to(tmp_path / "gone")
-    assert Measurement(there=False) == file.measure_local(str(tmp_path / name))
+    assert Measurement(exists=False) == file.measure_local(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("path", ["/x/\0", "/" + "n" * 5000])

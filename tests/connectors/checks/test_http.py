@@ -92,12 +92,12 @@ def look(web: Web, path: str, where: str = "", seconds: float = 5, **headers: st
     ],
 )
 def test_a_value_is_found_where_it_is(web: Web, where: str, value: object) -> None:
-    assert Measurement(there=True, value=value, has_value=True) == look(web, "/", where)  # type: ignore[arg-type]
+    assert Measurement(exists=True, value=value, has_value=True) == look(web, "/", where)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("where", ["data.nothing", "data.items[7]", "data.rows.more", "data[0]"])
 def test_where_nothing_is_there_is_no_value(web: Web, where: str) -> None:
-    assert Measurement(there=True) == look(web, "/", where)
+    assert Measurement(exists=True) == look(web, "/", where)
 
 
 @pytest.mark.parametrize("where", ["at.iso", "at.bare", "at.s", "at.ms"])
@@ -115,8 +115,8 @@ def test_what_is_no_time_is_not_taken_for_one(web: Web) -> None:
 
 
 def test_an_address_without_an_answer_there_is_not_there(web: Web) -> None:
-    assert Measurement(there=False) == look(web, "/gone", "data.rows")
-    assert Measurement(there=True) == look(web, "/")
+    assert Measurement(exists=False) == look(web, "/gone", "data.rows")
+    assert Measurement(exists=True) == look(web, "/")
 
 
 def test_headers_and_the_query_arrive(web: Web) -> None:

@@ -149,11 +149,11 @@ def test_another_length_is_another_type(asked: str, there: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_not_judged_further() -> None:
-    assert verdict(Measurement(there=False), there=True, size_min=10, age=timedelta(hours=1)) == (
+    assert verdict(Measurement(exists=False), there=True, size_min=10, age=timedelta(hours=1)) == (
         CheckState.FAILED, "it is not there",
     )  # fmt: skip
     state, words = verdict(
-        Measurement(there=True, size=5, modified=at("05:30")), there=True, size_min=10, age=timedelta(hours=1)
+        Measurement(exists=True, size=5, modified=at("05:30")), there=True, size_min=10, age=timedelta(hours=1)
     )
     assert (state, words) == (CheckState.FAILED, "5 bytes, fewer than 10")
 

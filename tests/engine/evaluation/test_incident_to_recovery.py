@@ -229,7 +229,7 @@ def test_symptom_before_cause_is_regrouped_as_one_update(bench: Bench) -> None:
 
 
 def test_an_engine_that_does_not_stand_by_ends_where_another_works(bench: Bench) -> None:
-    engine = Engine(lambda: bench.parts, bench.parts, stands_by=False)
+    engine = Engine(lambda: bench.parts, bench.parts, standby=False)
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()
     thread.join(60)
