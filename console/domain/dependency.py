@@ -174,7 +174,7 @@ class UpstreamView:
     """For another period than the same date: its latest runs before the gate's instant, oldest first."""
     loops: bool = False
     """With "previous": True if it waits for the gate's own job, or is it."""
-    looks: CheckHistory | None = None
+    check_history: CheckHistory | None = None
     """With "ready": results of its check on the gate's date."""
 
 
@@ -252,7 +252,7 @@ class RunInput(NamedTuple):
     reader: LineageRun
     read: LineageRun | None
     """None: no such run, or it is not among the latest."""
-    is_told: bool = False
+    is_reported: bool = False
     """True if reported by the source; else derived from start and end times."""
 
 

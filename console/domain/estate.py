@@ -299,11 +299,11 @@ class Estate:
     """Run id -> correlation keys of end-to-end services, with the values in its context."""
     costs: Mapping[int, float] = field(default_factory=dict)
     """Run id -> reported cost, of jobs with a cost budget."""
-    stood: Mapping[tuple[str, date], LastVerdict] = field(default_factory=dict)
+    last_verdicts: Mapping[tuple[str, date], LastVerdict] = field(default_factory=dict)
     """Last verdict of endangered service days, by service and business date."""
     peaks: Mapping[str, Sequence[PeakForecast]] = field(default_factory=dict)
     """Service -> its latest past days, at most 90."""
-    likes: Mapping[PeerGroup, DurationPrior] = field(default_factory=dict)
+    peer_priors: Mapping[PeerGroup, DurationPrior] = field(default_factory=dict)
     """Typical durations by peer group, for jobs with too little history."""
     tallies: Mapping[str, ForecastTally] = field(default_factory=dict)
     """Service -> how good its forecasts were; read once a day."""

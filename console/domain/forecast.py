@@ -22,7 +22,7 @@ class ForecastDay(NamedTuple):
     service: str
     deadline: datetime
     delivered: datetime | None
-    told: tuple[PublishedForecast, ...]
+    published: tuple[PublishedForecast, ...]
 
     @property
     def was_late(self) -> bool:
@@ -35,7 +35,7 @@ class PeakForecast(NamedTuple):
     late: float
     """The highest P(late) before its deadline."""
     was_late: bool
-    is_told: bool = True
+    is_published: bool = True
     """False for a back-tested day."""
 
 
@@ -44,7 +44,7 @@ class ForecastTally(NamedTuple):
 
     days: int
     late: int
-    told: tuple[tuple[float, float, float], ...]
+    counts: tuple[tuple[float, float, float], ...]
     """(P(late), days with that forecast, late days among them)."""
 
 

@@ -69,7 +69,7 @@ class TimelineView:
     foreseen: Mapping[int, Mapping[int, tuple[datetime, datetime]]] = field(default_factory=dict)
     """Of the present night: index of the service -> job id -> p50 and p95 of its end, from the service's own
     simulation."""
-    told: Mapping[int, tuple[PublishedForecast, ...]] = field(default_factory=dict)
+    published: Mapping[int, tuple[PublishedForecast, ...]] = field(default_factory=dict)
     """Index of the service -> its published forecasts, oldest first."""
 
 

@@ -120,7 +120,7 @@ def peak_forecasts(session: Session, since_us: int) -> Mapping[str, Sequence[Pea
         peaks[row.name].append(PeakForecast(row.peak_late, was_late))
     for row in session.rows(_BACK_TESTED, (oldest,)):
         if (row.name, row.business_date) not in published:
-            peaks[row.name].append(PeakForecast(row.peak_late, bool(row.was_late), is_told=False))
+            peaks[row.name].append(PeakForecast(row.peak_late, bool(row.was_late), is_published=False))
     return dict(peaks)
 
 

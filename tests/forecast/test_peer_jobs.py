@@ -29,7 +29,7 @@ LIKES = DurationPrior(12, DurationQuantiles(minutes(30), minutes(90), minutes(12
 NEW = job(5, "dwh/new", expected=None)
 SEEN = estate(EXTRACT, LOAD, MART, NEW, feeds=[*feeds(EXTRACT, LOAD), *feeds(LOAD, MART), *feeds(MART, NEW)],
               services=[service("daily", "07:30", NEW)])  # fmt: skip
-KNOWN = replace(SEEN, likes={"dwh": LIKES})
+KNOWN = replace(SEEN, peer_priors={"dwh": LIKES})
 
 
 def day(seen: Estate, now: str = "02:00", simulated: bool = True) -> ServiceDayVerdict:

@@ -311,8 +311,8 @@ def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> N
 def test_an_alarm_says_where_it_comes_from() -> None:
     told, tested, late = (
         PeakForecast(0.02, False),
-        PeakForecast(0.02, False, is_told=False),
-        PeakForecast(0.9, True, is_told=False),
+        PeakForecast(0.02, False, is_published=False),
+        PeakForecast(0.9, True, is_published=False),
     )
     near = [PeakForecast(each, False) for each in (0.2, 0.3, 0.4)]
     then = "from 10 % risk  after 30 days: as configured, or higher by its past"

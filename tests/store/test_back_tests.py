@@ -35,9 +35,9 @@ def peaks(served: Estate) -> dict[str, list[PeakForecast]]:
 def test_a_night_is_kept_once_and_known_to_the_next_evaluation_at_once(served: Estate) -> None:
     assert {} == peaks(served)
     keep(served, night(1), night(2, 0.7, was_late=True), night(3, None), night(4, service="gone"))
-    assert {"supply": [PeakForecast(0.7, True, is_told=False), PeakForecast(0.2, False, is_told=False)]} == peaks(
-        served
-    )
+    assert {
+        "supply": [PeakForecast(0.7, True, is_published=False), PeakForecast(0.2, False, is_published=False)]
+    } == peaks(served)
     keep(served, night(1, 0.9), night(5, 0.1))
     assert [0.1, 0.7, 0.2] == [one.late for one in peaks(served)["supply"]]
     known = forecasts.load_back_tests(served.store, micros(NOW))

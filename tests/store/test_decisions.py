@@ -564,10 +564,10 @@ def test_what_was_not_simulated_is_not_kept(served: Estate) -> None:
 def test_how_a_day_in_danger_was_judged_last_is_known_to_the_next_evaluation(served: Estate) -> None:
     decide(served, "03:00", service_days=(verdict(0.2),))
     assert {("supply", BD): LastVerdict(Timeliness.AT_RISK)} == dict(
-        load_estate(served.store, at("03:01"), EvaluationSettings()).stood
+        load_estate(served.store, at("03:01"), EvaluationSettings()).last_verdicts
     )
     decide(served, "03:02", service_days=(verdict(0.0, timeliness=Timeliness.ON_TIME),))
-    assert {} == dict(load_estate(served.store, at("03:03"), EvaluationSettings()).stood)
+    assert {} == dict(load_estate(served.store, at("03:03"), EvaluationSettings()).last_verdicts)
 
 
 def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluations(served: Estate) -> None:
@@ -579,7 +579,7 @@ def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluatio
     known = load_estate(served.store, later, EvaluationSettings())
     assert {"supply": [PeakForecast(0.4, False)]} == dict(known.peaks)
     assert {"supply": ForecastTally(1, 0, ((0.0, 0.5, 0.0), (0.4, 0.5, 0.0)))} == dict(known.tallies), "two, of one day"
-    assert {float} == {type(each) for row in known.tallies["supply"].told for each in row}, "on either database"
+    assert {float} == {type(each) for row in known.tallies["supply"].counts for each in row}, "on either database"
 
 
 @pytest.mark.parametrize("stands", [Timeliness.NO_ESTIMATE, Timeliness.NO_PROMISE])

@@ -75,7 +75,7 @@ def runs_read_by_edge(
         named = [key for job, key in reader.inputs if job in _names_of(names.get(upstream, ""))]
         if named:
             read = next((run for run in runs.get(upstream, ()) if run.period_key in named), None)
-            inputs[upstream, downstream] = RunInput(reader, read, is_told=True)
+            inputs[upstream, downstream] = RunInput(reader, read, is_reported=True)
         elif runs.get(upstream):
             inputs[upstream, downstream] = RunInput(reader, _last_good_run(runs[upstream], reader.started))
     return inputs

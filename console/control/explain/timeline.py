@@ -83,7 +83,7 @@ def timeline_lanes(night: TimelineView, at: datetime) -> list[TimelineLane]:
     for place, service in order:
         path = [night.jobs[job_id] for job_id in night.paths.get(place, ())]
         is_present = at >= night.now
-        published = None if is_present else _published_before(night.told.get(place, ()), at)
+        published = None if is_present else _published_before(night.published.get(place, ()), at)
         foreseen = night.foreseen.get(place, {}) if is_present else {}
         if published is not None and published.p50 is not None and path:
             foreseen = {path[-1].id: (published.p50, published.p95 or published.p50)}

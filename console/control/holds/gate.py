@@ -54,7 +54,9 @@ def has_failed(upstream: UpstreamView) -> bool:
 def check_passes(upstream: UpstreamView, business_date: str, declared: Declared, now: datetime) -> tuple[bool, str]:
     """True if its check passes for that date, and its text."""
     name = upstream.wants.check
-    result = judged_readiness(name, declared.check(name), upstream.looks, date.fromisoformat(business_date), now)
+    result = judged_readiness(
+        name, declared.check(name), upstream.check_history, date.fromisoformat(business_date), now
+    )
     return result.passes, result.text
 
 

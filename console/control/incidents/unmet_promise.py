@@ -208,7 +208,7 @@ def _is_known(index: EstateIndex, day: ServiceForecast, match: IncidentMatch) ->
         return index.now < closed_at + PATIENCE or _goes_on(index, day)
     if match.incident is not None and match.incident.rule == UNMET_PROMISE:
         return True
-    last_verdict = index.estate.stood.get(day.key)
+    last_verdict = index.estate.last_verdicts.get(day.key)
     return index.now < closed_at + PATIENCE and last_verdict is not None and last_verdict.timeliness in _LOST
 
 

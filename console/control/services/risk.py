@@ -92,7 +92,7 @@ def risk_alarm_of(risk: float, budget: int, peaks: Iterable[PeakForecast]) -> Ri
     known = [peak for peak in peaks if not peak.was_late]
     calm = sorted((peak.late for peak in known), reverse=True)
     least = AT_FIRST if len(calm) < budget else max(calm[len(calm) // budget :], default=0.0) + STEP
-    return RiskAlarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not peak.is_told for peak in known))
+    return RiskAlarm(min(max(risk, least), EVEN), risk, len(calm), budget, sum(not peak.is_published for peak in known))
 
 
 def has_passed(act_by: datetime, now: datetime, was: LastVerdict | None) -> bool:
@@ -162,14 +162,16 @@ def distrust_reason(tallies: Mapping[str, ForecastTally], service: str) -> str:
 
 def score_forecasts(days: Sequence[ForecastDay], service: str = "") -> ForecastScore:
     """The score of the forecasts of these days; days without a forecast are left out."""
-    days = [day for day in days if day.told]
+    days = [day for day in days if day.published]
     rows = tuple(
-        (forecast.late, 1 / len(day.told), day.was_late / len(day.told)) for day in days for forecast in day.told
+        (forecast.late, 1 / len(day.published), day.was_late / len(day.published))
+        for day in days
+        for forecast in day.published
     )
     widths = [
         (forecast.p95 - forecast.p50).total_seconds()
         for day in days
-        for forecast in day.told
+        for forecast in day.published
         if forecast.p50 is not None and forecast.p95 is not None
     ]
     sharpness = timedelta(seconds=median(widths)) if widths else None
@@ -180,12 +182,12 @@ def _scored(known: ForecastTally, service: str, sharpness: timedelta | None) -> 
     if not known.days:
         return ForecastScore(service, 0, 0, None, None, None, None, ())
     brier = (
-        sum(late * (1 - probability) ** 2 + (of - late) * probability**2 for probability, of, late in known.told)
+        sum(late * (1 - probability) ** 2 + (of - late) * probability**2 for probability, of, late in known.counts)
         / known.days
     )
     share = known.late / known.days
     base = share * (1 - share)
-    bins = tuple(_bins(known.told))
+    bins = tuple(_bins(known.counts))
     ece = sum(score_bin.days * abs(score_bin.forecast - score_bin.late) for score_bin in bins) / known.days
     return ForecastScore(
         service, known.days, known.late, brier, 1 - brier / base if base else None, ece, sharpness, bins

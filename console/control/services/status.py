@@ -175,7 +175,7 @@ def _by_forecast(
     else:
         estate, name = index.estate, day.service.name
         alarm = risk_alarm_of(day.service.risk, day.service.promise.false_alarm_days, estate.peaks.get(name, ()))
-        status = judge_risk(day.odds.late, alarm.late, estate.stood.get(day.key))
+        status = judge_risk(day.odds.late, alarm.late, estate.last_verdicts.get(day.key))
         why += [Reason(day.odds.why)] if day.odds.why else []
         if day.odds.late >= MIN_SHOWN_P_LATE or status is not Timeliness.ON_TIME:
             expected = replace(expected, p_late=round(day.odds.late, 4))
@@ -201,7 +201,7 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
         after = (*after, Reason(day.odds.why, p_late=round(day.odds.late, 4)))
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
-    was = index.estate.stood.get(day.key)
+    was = index.estate.last_verdicts.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
         return Timeliness.WILL_MISS, (Reason(f"{threat.cause}: its act-by {act_by} has passed"), *after)
     job = index.name(budget.job_id)

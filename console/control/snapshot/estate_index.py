@@ -212,7 +212,7 @@ class EstateIndex:
     def estimate(self, job_id: int) -> DurationEstimate:
         if job_id not in self._estimates:
             self._estimates[job_id] = estimate_duration(
-                self.job(job_id), self.estate.durations.get(job_id, ()), self.estate.likes
+                self.job(job_id), self.estate.durations.get(job_id, ()), self.estate.peer_priors
             )
         return self._estimates[job_id]
 

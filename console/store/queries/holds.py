@@ -127,7 +127,7 @@ class HoldQueries(ContextQueries):
             wants=wants,
             past=() if wants.period is UpstreamPeriod.SAME else past_runs(self.link, upstream.job_id, at),
             loops=wants.period is UpstreamPeriod.PREVIOUS and self.members.lies_below(upstream.job_id, job_id),
-            looks=check_results(self.link, wants.check, business_date) if is_ready else None,
+            check_history=check_results(self.link, wants.check, business_date) if is_ready else None,
         )
 
     def _run_read(self, job_id: int, business_date: str, at: datetime) -> Row | None:

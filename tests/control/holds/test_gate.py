@@ -176,6 +176,6 @@ def test_a_gate_on_a_check_is_shut_until_it_was_seen_to_pass() -> None:
         one, declared=known
     )
     passed = CheckHistory("file", NOW.date(), (ResultSpan(CheckState.PASSED, NOW, NOW, "is there"),))
-    assert GateStatus.SATISFIED == judged(replace(one, looks=passed), declared=known).status
+    assert GateStatus.SATISFIED == judged(replace(one, check_history=passed), declared=known).status
     failed = CheckHistory("file", NOW.date(), (ResultSpan(CheckState.FAILED, NOW, NOW, "is missing"),))
-    assert GateStatus.WAITING == judged(replace(one, looks=failed), declared=known).status
+    assert GateStatus.WAITING == judged(replace(one, check_history=failed), declared=known).status

@@ -130,7 +130,7 @@ def test_a_day_that_turns_late_after_an_outage_of_seconds_is_told_before_its_dea
     ledger.target(2, failing_since=None)
     ledger.look("06:08")
     known = {} if stood is None else {("supply-plan", NIGHT): LastVerdict(stood)}
-    ledger.estate = replace(ledger.estate, stood=known)
+    ledger.estate = replace(ledger.estate, last_verdicts=known)
     ledger.look("06:12")
     assert told is (AlertKind.OPENED in kinds(ledger))
     ledger.look("06:24")
@@ -287,7 +287,7 @@ def test_the_owner_of_the_job_that_lost_the_minutes_is_told_what_it_is() -> None
     assert [("etl-team", "technical")] == [(each.route, each.style) for each in incident.notices]
 
 
-CALM = [PeakForecast(0.05, was_late=False, is_told=False)] * 30
+CALM = [PeakForecast(0.05, was_late=False, is_published=False)] * 30
 
 
 @pytest.mark.parametrize("peaks, told", [(CALM[1:], False), (CALM, True)], ids=["29 days", "30 days"])

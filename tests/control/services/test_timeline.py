@@ -174,7 +174,7 @@ def test_an_earlier_moment_looks_as_it_was_told_then() -> None:
         PublishedForecast(at("03:05"), 0.31, at("06:10"), at("06:45")),
         PublishedForecast(at("03:18"), 0.8, at("06:40"), at("07:00")),
     )
-    replayed = replace(night(job(1, ran("03:00", None)), job(2)), told={0: said})
+    replayed = replace(night(job(1, ran("03:00", None)), job(2)), published={0: said})
     for moment, stood, p50, p95 in (
         ("02:30", "on_time", "05:00", "05:40"),
         ("03:10", "at_risk", "06:10", "06:45"),
@@ -183,6 +183,6 @@ def test_an_earlier_moment_looks_as_it_was_told_then() -> None:
         service, *jobs = timeline_lanes(replayed, at(moment))
         assert (stood, at(p50), at(p95)) == (service.state, service.expected, service.late)
         assert (at(p50), at(p95)) == (jobs[-1].expected, jobs[-1].late), "it is done with its last job"
-    assert timeline_lanes(replayed, at("01:30")) == timeline_lanes(replace(replayed, told={}), at("01:30")), (
+    assert timeline_lanes(replayed, at("01:30")) == timeline_lanes(replace(replayed, published={}), at("01:30")), (
         "nothing was told by then"
     )

@@ -112,12 +112,13 @@ def test_what_a_source_tells_of_what_it_read_goes_before_the_times(called: str) 
     newest, named = ran(1, "19", 3), replace(ran(1, "18", 2), period_key="2026-11-18")
     reader = replace(ran(2, "19", 4), inputs=((called, "2026-11-18"),))
     assert (
-        RunInput(reader, named, is_told=True)
+        RunInput(reader, named, is_reported=True)
         == runs_read_by_edge([(1, 2)], {1: [newest, named], 2: [reader]}, NAMES)[1, 2]
     )
     other = replace(reader, inputs=(("elsewhere", "2026-11-18"),))
     assert RunInput(other, newest) == runs_read_by_edge([(1, 2)], {1: [newest, named], 2: [other]}, NAMES)[1, 2]
     gone = replace(reader, inputs=((called, "2025-01-01"),))
     assert (
-        RunInput(gone, None, is_told=True) == runs_read_by_edge([(1, 2)], {1: [newest, named], 2: [gone]}, NAMES)[1, 2]
+        RunInput(gone, None, is_reported=True)
+        == runs_read_by_edge([(1, 2)], {1: [newest, named], 2: [gone]}, NAMES)[1, 2]
     )

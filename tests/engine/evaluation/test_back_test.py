@@ -95,7 +95,7 @@ def test_nights_before_headway_came_are_known_to_the_engine_and_the_command_line
     bench.turn()
     seen = bench.parts.evaluator.estate().peaks["supply"]
     assert told["days"] == len(seen)
-    assert {False} == {one.is_told for one in seen}
+    assert {False} == {one.is_published for one in seen}
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
     assert f"\nat risk   from 10 % risk on, as configured; {told['days']} days without a miss are known (0 live," in (
         capsys.readouterr().out
@@ -142,7 +142,7 @@ def test_what_was_told_of_a_night_takes_precedence(bench: Bench) -> None:
     bench.turn()
     known = bench.parts.evaluator.estate().peaks["supply"]
     assert len(before) == len(known)
-    assert [PeakForecast(0.44, False)] == [one for one in known if one.is_told]
+    assert [PeakForecast(0.44, False)] == [one for one in known if one.is_published]
 
 
 def with_service(bench: Bench, **changes: object) -> None:

@@ -73,7 +73,7 @@ def test_a_night_keeps_what_was_forecast_of_each_service_at_which_moment(served:
     for now, late, p50 in (("03:20", 0.1, "05:00"), ("03:40", 0.8, "06:40")):
         one = day(incident_key=None, p_late=late, p_own=late, expected_at=at(p50), p95_at=at("07:00"))
         apply_decisions(served.store, Decisions(service_days=(one,)), at(now), 1, None, ROUTES)
-    told = reads.service_days.timeline().told[0]
+    told = reads.service_days.timeline().published[0]
     assert [(at("03:20"), 0.1, at("05:00")), (at("03:40"), 0.8, at("06:40"))] == [
         (one.at, one.late, one.p50) for one in told
     ]

@@ -300,7 +300,9 @@ def _next_to(jobs: Sequence[LineageJob], shown: LineageDiagram, below: Mapping[i
             reader = f" the run of {inputs[0][1].reader.business_date} read "
             runs: list[Segment] = [(reader, "dim"), (", ".join(texts), "plain")]
             runs += [("  too early: stale", "warn")] if stale else []
-            return runs if all(run_input.is_told for _, run_input in inputs) else [*runs, ("  (by the times)", "dim")]
+            return (
+                runs if all(run_input.is_reported for _, run_input in inputs) else [*runs, ("  (by the times)", "dim")]
+            )
     direct = [names[job_id].name for job in ids for job_id in shown.reach.above(job)]
     feeds = [names[job_id].name for job in ids for job_id in shown.reach.below(job)]
     return [
