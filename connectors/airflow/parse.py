@@ -623,8 +623,8 @@ def action_of_run(run_id: str, note: str, queued_at: str) -> str | None:
     applies to the attempt that it says it made; without one, to any but the attempt that it found."""
     reruns = [mark for mark in ACTION_MARK.finditer(note) if mark["word"] == "rerun"]
     for mark in reruns:
-        mine = mark["now"] == queued_at if mark["now"] else mark["was"] != queued_at
-        if mine and ACTION_KEY.fullmatch(mark["key"]):
+        is_for_attempt = mark["now"] == queued_at if mark["now"] else mark["was"] != queued_at
+        if is_for_attempt and ACTION_KEY.fullmatch(mark["key"]):
             return mark["key"]
     triggered = TRIGGERED_RUN_ID.fullmatch(run_id)
     return f"headway-{triggered[1]}" if triggered and not reruns else None

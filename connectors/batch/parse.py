@@ -64,8 +64,8 @@ def definition_of(row: Mapping[str, Any]) -> str:
 def name_of(row: Mapping[str, Any]) -> str:
     """The job's name, without our key."""
     name = str(row.get("jobName") or "")
-    ours = OUR_NAME.fullmatch(name)
-    return ours[2] if ours else name
+    match = OUR_NAME.fullmatch(name)
+    return match[2] if match else name
 
 
 def state_of(row: Mapping[str, Any]) -> RunState:
@@ -130,7 +130,7 @@ def _last(
 
 
 def _identity(row: Mapping[str, Any], number: int, region: str) -> dict[str, Any]:
-    job_id, ours = str(row["jobId"]), OUR_NAME.fullmatch(str(row.get("jobName") or ""))
+    job_id, match = str(row["jobId"]), OUR_NAME.fullmatch(str(row.get("jobName") or ""))
     name = definition_of(row)
     if not name:
         raise ValueError(f"{job_id} names no job definition")
@@ -141,7 +141,7 @@ def _identity(row: Mapping[str, Any], number: int, region: str) -> dict[str, Any
         "period_at": from_milliseconds(row.get("createdAt")),
         "native_ref": json.dumps({"job": job_id, "attempt": number}),
         "native_url": f"https://{region}.console.aws.amazon.com/batch/home?region={region}#jobs/detail/{job_id}",
-        "action_key": ours[1] if ours else None,
+        "action_key": match[1] if match else None,
     }
 
 

@@ -95,16 +95,16 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
         return super().hold_refusal(job, row, now) if row.timers else f"{job} has no schedule that could be stopped"
 
     def preview_hold(self, job: str, row: DagsterHoldState, mark: HoldMark) -> Preview:
-        mine = [timer for timer in row.timers if timer.runs]
+        running = [timer for timer in row.timers if timer.runs]
         sensors = f"sensors go on starting it: {', '.join(row.sensors)}"
         return Preview(
             verb="stop the schedule",
-            summary=f"stop {_schedule_names(mine)} of {job} until {instant_key(mark.until)} at the latest, "
+            summary=f"stop {_schedule_names(running)} of {job} until {instant_key(mark.until)} at the latest, "
             "marked in the catalogue",
             scope=f"all schedules of {job}",
             native_calls=(
                 _observe_call(job, f"{shown_mark(mark)} …"),
-                *(_call_text("stopRunningSchedule", {"id": timer.id}) for timer in mine),
+                *(_call_text("stopRunningSchedule", {"id": timer.id}) for timer in running),
             ),
             notes=(
                 "runs that wait or are under way go on; it can still be started by hand",
@@ -131,13 +131,13 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
 
     def write_hold(self, row: DagsterHoldState, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         if now.has_mark(mark.id):  # the mark came, and not all of the stops
-            mine = row.stopped_timers()
+            timers = row.stopped_timers()
         else:
-            mine = [timer for timer in row.timers if timer.runs]
-            names = ", ".join(f"{timer.name}{RAN_BY_CODE if timer.by_code else ''}" for timer in mine)
+            timers = [timer for timer in row.timers if timer.runs]
+            names = ", ".join(f"{timer.name}{RAN_BY_CODE if timer.by_code else ''}" for timer in timers)
             self._client.observe(_hold_asset_key(str(plan["job"])), f"{mark.text}\nStopped for it: {names}")
         try:
-            for timer in mine:
+            for timer in timers:
                 if timer.runs:
                     self._client.stop_schedule(timer.id)
         except OutcomeUnknown:

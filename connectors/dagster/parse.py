@@ -119,8 +119,8 @@ def run_record(row: Any, red: Iterable[str], url: str) -> RunRecord:
 def action_key(row: Row) -> str | None:
     """Our action that made this run; None for one that only inherited our tag."""
     key, _, parent = parse_tags(row).get(KEY_TAG, "").partition(":")
-    mine = parent == fields.optional_text(row, "parentRunId")
-    return key if mine and ACTION_KEY.fullmatch(key) else None
+    is_own_tag = parent == fields.optional_text(row, "parentRunId")
+    return key if is_own_tag and ACTION_KEY.fullmatch(key) else None
 
 
 def _run_period(row: Row, run_id: str) -> tuple[str | None, datetime | None]:
@@ -190,9 +190,9 @@ def job_records(
     for job_row in fields.rows(node.get("jobs")):
         row = fields.table(job_row)
         name = fields.text(row, "name")
-        mine = [clock for clock in clocks if clock.get("pipelineName") == name]
+        job_clocks = [clock for clock in clocks if clock.get("pipelineName") == name]
         job = job_id(location, repository, name)
-        record = _job_record(row, job, mine, sensor_names(triggers, name), upstreams, url, held.get(job, ()))
+        record = _job_record(row, job, job_clocks, sensor_names(triggers, name), upstreams, url, held.get(job, ()))
         pool, slots = tightest_limit(limits, parse_tags(row))
         records.append(replace(record, pool=pool, slots=slots))
     return records
@@ -243,8 +243,8 @@ def parse_schedule(clocks: Sequence[Row], sensors: list[str], held: Collection[s
     stopped for a hold (`held`) count as running."""
     if not clocks:
         return Schedule("none", text=f"Started by {', '.join(sensors)}" if sensors else "Never by a schedule")
-    mine = [clock for clock in clocks if clock.get("name") in held]
-    used = [clock for clock in clocks if is_running(clock)] or mine or clocks
+    held_clocks = [clock for clock in clocks if clock.get("name") in held]
+    used = [clock for clock in clocks if is_running(clock)] or held_clocks or clocks
     ahead = []
     for clock in used:
         ticks = fields.tables(fields.subtable(clock, "futureTicks").get("results"))
@@ -265,9 +265,9 @@ def asset_edges(nodes: Iterable[Any]) -> dict[str, set[str]]:
         asset, place = _asset_key(row.get("assetKey")), fields.subtable(row, "repository")
         location = fields.optional_text(fields.subtable(place, "location"), "name") or "?"
         names = {name for name in fields.rows(row.get("jobNames")) if isinstance(name, str)} - {ASSET_JOB_PREFIX}
-        mine = {job_id(location, fields.optional_text(place, "name"), name) for name in names}
-        makers.setdefault(asset, set()).update(mine)
-        for job in mine:
+        jobs = {job_id(location, fields.optional_text(place, "name"), name) for name in names}
+        makers.setdefault(asset, set()).update(jobs)
+        for job in jobs:
             needs.setdefault(job, set()).update(_asset_key(key) for key in fields.rows(row.get("dependencyKeys")))
     made: dict[str, set[str]] = {job: {asset for asset, by in makers.items() if job in by} for job in needs}
     return {
@@ -316,8 +316,8 @@ def parse_limits(answer: Any) -> tuple[DagsterLimit, ...]:
 
 def tightest_limit(limits: tuple[DagsterLimit, ...], tags: Mapping[str, str]) -> tuple[str, int | None]:
     """Pool and slots of a job whose runs have these tags; ("", None) without a limit."""
-    mine = [(limit.slots, pool) for limit in limits if (pool := limit.pool(tags))]
-    slots, pool = min(mine, default=(None, ""))
+    applicable = [(limit.slots, pool) for limit in limits if (pool := limit.pool(tags))]
+    slots, pool = min(applicable, default=(None, ""))
     return pool, slots
 
 

@@ -93,13 +93,13 @@ class DatabricksStarter:
         return Receipt(parse.run_ref(run), f"run {run}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        mine, is_whole = self._started(plan)
-        matches = [row for row in mine if parse.job_parameters(row).get(KEY_PARAMETER) == key]
+        started, is_whole = self._started(plan)
+        matches = [row for row in started if parse.job_parameters(row).get(KEY_PARAMETER) == key]
         if plan.get("shown") and matches:
             return ActionFound(parse.run_ref(fields.positive(matches[0], "run_id")), "a run has our key")
         if not is_whole:
-            return ActionUnknown(f"{len(mine)} runs and more began then: ours may be one that is not listed")
-        by_hand = [row for row in mine if row.get("trigger") == "ONE_TIME"]
+            return ActionUnknown(f"{len(started)} runs and more began then: ours may be one that is not listed")
+        by_hand = [row for row in started if row.get("trigger") == "ONE_TIME"]
         if by_hand and not plan.get("shown"):
             return ActionUnknown(f"{len(by_hand)} runs of it were started by hand since; {KEY_NOT_VISIBLE}")
         return ActionAbsent()

@@ -141,9 +141,9 @@ class GitHubDispatcher:
         me = account_login(self._client)
         if not me:
             return ActionUnknown("the run's title does not show our key, and the token has no user to look for")
-        mine = sum(parse.actor_login(row) == me for row in listed)
-        why = f"{mine} runs were dispatched by {me} since: none shows our key, one may be it"
-        return ActionUnknown(why) if mine else ActionAbsent()
+        count = sum(parse.actor_login(row) == me for row in listed)
+        why = f"{count} runs were dispatched by {me} since: none shows our key, one may be it"
+        return ActionUnknown(why) if count else ActionAbsent()
 
     def _dispatched_runs(self, plan: Mapping[str, Any]) -> list[fields.Row]:
         first, last = (f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "" for at in arrival_window(plan))
@@ -233,8 +233,8 @@ class GitHubRerunner:
         if definition is None:
             return Preview.refusal("rerun", "the workflow's file is missing: rerun the failed jobs of the run")
         jobs = [parse.parse_job(row) for row in read_job_rows(self._client, plan["run"], plan["attempt"])]
-        mine = [job for job in jobs if definition.task_of(job.display_name) == task]
-        red = [job for job in mine if job.state.is_red] or mine
+        task_jobs = [job for job in jobs if definition.task_of(job.display_name) == task]
+        red = [job for job in task_jobs if job.state.is_red] or task_jobs
         if len(red) != 1:
             several = f"{len(red)} jobs of {task} would have to run again: rerun the failed jobs of the run"
             return Preview.refusal("rerun", several)

@@ -177,9 +177,9 @@ def start(row: Row) -> RunRecord | None:
     began = epoch_instant(row["last_executed"])
     if began is None:
         return None
-    ours = is_entry(row)
-    job_id = f"{row['event_schema']}.{row['comment']}" if ours else native_id(row)
-    key = str(row["event_name"]) if ours else None
+    is_ours = is_entry(row)
+    job_id = f"{row['event_schema']}.{row['comment']}" if is_ours else native_id(row)
+    key = str(row["event_name"]) if is_ours else None
     return RunRecord(
         job=job_id,
         attempt_key=key or f"start {began:%Y-%m-%dT%H:%M:%SZ}",

@@ -283,8 +283,11 @@ class PgCronClient(PostgresAgentClient):
             runs = reader.rows(RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
             old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
             newest = reader.row(NEWEST)["runid"]
-            ours = {"after": (newest or 0) - RECENT_RUNS, "jobids": [row["jobid"] for row in jobs if is_entry(row)]}
-            entries = reader.rows(STARTED_ENTRIES, ours) if ours["jobids"] else []
+            parameters = {
+                "after": (newest or 0) - RECENT_RUNS,
+                "jobids": [row["jobid"] for row in jobs if is_entry(row)],
+            }
+            entries = reader.rows(STARTED_ENTRIES, parameters) if parameters["jobids"] else []
             return PgCronPage(access, jobs, runs, old, newest, entries, is_full=len(runs) >= BITE_ROWS)
 
         return self.read(work)

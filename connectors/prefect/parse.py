@@ -197,9 +197,9 @@ def _attempt_record(
         last = PrefectRunState("FAILED", following.name, following.message, following.at)
     started = next((step.at for step in steps if step.type == "RUNNING"), None)
     ended = last.at if last.type in ENDED_TYPES else None
-    mine = [task for task in red if task.at >= steps[0].at and (following is None or task.at < following.at)]
+    red_tasks = [task for task in red if task.at >= steps[0].at and (following is None or task.at < following.at)]
     queued = steps[0].at if number > 1 else fields.instant(row, "expected_start_time") or steps[0].at
-    return _run_record(row, job, number, last, (queued, started, ended), mine, ui, steps[0].action)
+    return _run_record(row, job, number, last, (queued, started, ended), red_tasks, ui, steps[0].action)
 
 
 def _run_record(

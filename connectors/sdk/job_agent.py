@@ -337,8 +337,8 @@ def act_permission(name: str, held: object, why: str, fix: str) -> SourcePermiss
 
 
 def target_clock(at: datetime | None, zone: str = "UTC") -> TargetClock:
-    ours = datetime.now(UTC)
-    return TargetClock(at or ours, ours, zone)
+    now = datetime.now(UTC)
+    return TargetClock(at or now, now, zone)
 
 
 def add_deleted(result: PollResult, open_runs: Mapping[int, RunRef], existing: Collection[int]) -> None:

@@ -280,9 +280,9 @@ class SlurmHolds:
 
     def _release(self, spec: ActionSpec, user: str, now: JobSituation, waiting: list[QueueRow]) -> Preview:
         job, (hold, enables) = spec.run.job, release_parameters(spec)
-        ours = [line for line in waiting if f"headway-hold id={hold} " in line.comment] if hold else []
-        mark = next((mark for line in ours or waiting if (mark := HoldMark.read(line.comment))), None)
-        ids = [_id(line) for line in ours]
+        marked_lines = [line for line in waiting if f"headway-hold id={hold} " in line.comment] if hold else []
+        mark = next((mark for line in marked_lines or waiting if (mark := HoldMark.read(line.comment))), None)
+        ids = [_id(line) for line in marked_lines]
         plan = {"how": "release", "job": job, "user": user, "skew": now.skew, "parts": ids}
         calls = [f"{f'scontrol release {part}; ' * enables}scontrol update JobId={part} Comment=…" for part in ids[:5]]
         by_hand = f"scontrol release {','.join(map(_id, waiting)) or 'JOB'}"
@@ -322,21 +322,21 @@ class SlurmHolds:
         """By the mark: a hold has added it, a release has removed it."""
         _, waiting = self._read(str(plan["job"]))
         hold = key if plan["how"] == "hold" else str(plan["hold"])
-        ours = [line for line in waiting if f"headway-hold id={hold} " in line.comment]
+        marked_lines = [line for line in waiting if f"headway-hold id={hold} " in line.comment]
         # of "7_[4-9]" the job: it is "7_[5-9]" once its first task began
         requested = {part.partition("[")[0] for part in plan.get("parts", ())}
         chosen = [line for line in waiting if line.part.partition("[")[0] in requested]
         if plan["how"] == "hold":
-            held = [line.part for line in ours if line.is_held]
+            held = [line.part for line in marked_lines if line.is_held]
             free = [line.part for line in chosen if not line.is_held]
             if held and free:
                 return ActionUnknown(f"held under its key: {', '.join(held[:20])}; not held: {', '.join(free[:20])}")
             return ActionFound(f"job {held[0]}", "held under its key") if held else ActionAbsent()
-        released = [line.part for line in chosen if line not in ours]
-        if ours and released:
-            marked = ", ".join(line.part for line in ours[:20])
+        released = [line.part for line in chosen if line not in marked_lines]
+        if marked_lines and released:
+            marked = ", ".join(line.part for line in marked_lines[:20])
             return ActionUnknown(f"the mark of {hold} is gone from {', '.join(released[:20])}; it is still on {marked}")
-        if ours or (plan.get("enables") is not False and waiting and all(line.is_held for line in waiting)):
+        if marked_lines or (plan.get("enables") is not False and waiting and all(line.is_held for line in waiting)):
             return ActionAbsent()
         return ActionFound(str(plan["job"]), f"no waiting submission has the mark of {hold}")
 

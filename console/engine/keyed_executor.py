@@ -100,13 +100,13 @@ class FairLimiter:
     @contextmanager
     def turn(self, system: int, stopping: Callable[[], bool]) -> Iterator[float]:
         """Waits for admission or `stopping`; yields the seconds waited."""
-        mine, begun = object(), time.monotonic()
+        ticket, begun = object(), time.monotonic()
         with self._free:
-            self._queue[system].append(mine)
+            self._queue[system].append(ticket)
             queue = self._queue[system]
-            while not stopping() and not (self._writing[system] < self.at_once and queue[0] is mine):
+            while not stopping() and not (self._writing[system] < self.at_once and queue[0] is ticket):
                 self._free.wait(WAIT_SECONDS)
-            queue.remove(mine)
+            queue.remove(ticket)
             self._writing[system] += 1
         try:
             yield time.monotonic() - begun

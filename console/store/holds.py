@@ -327,8 +327,8 @@ def reconcile_marks(
         requested = requested_keys(session, now_us) if known or marks else set()
     known = [hold for hold in known if hold.key not in requested]
     now_missed = frozenset(hold.key for hold in known if hold.is_missed(marks.get(hold.key), checked_us))
-    ours = elsewhere | requested | {hold.key for hold in known}
-    foreign = [mark for key, mark in marks.items() if not mark.bare and key not in ours]
+    known_keys = elsewhere | requested | {hold.key for hold in known}
+    foreign = [mark for key, mark in marks.items() if not mark.bare and key not in known_keys]
     seen = [hold.key for hold in known if hold.key in marks and not marks[hold.key].bare]
     states = [(hold, hold.after(marks.get(hold.key), hold.key in missed, checked_us)) for hold in known]
     moved = [(hold, after) for hold, after in states if after is not None]

@@ -308,9 +308,9 @@ def retry_after(value: str | None, clock: TargetClock | None = None) -> float | 
 
 def clock_of(date: str | None) -> TargetClock | None:
     """The server's clock by its Date header (whole seconds), beside ours; None without a readable one."""
-    ours = datetime.now(UTC)
+    now = datetime.now(UTC)
     try:
-        return TargetClock(_aware(parsedate_to_datetime(date)), ours) if date else None
+        return TargetClock(_aware(parsedate_to_datetime(date)), now) if date else None
     except (ValueError, TypeError, OverflowError):
         return None
 

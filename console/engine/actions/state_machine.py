@@ -105,8 +105,8 @@ class ActionStateMachine:
     def _may_leave(self, fence: int, action: ActionRow) -> bool:
         """Whether the action may be sent now; otherwise it is refused or postponed."""
         right = permission.send_permission(self._store, action, self.now())
-        ours = previews.refusal_of(self._store, self._connectors.places, action)
-        if refused := right.refused or ours or obsolete_reason(self._store, action, self.now()):
+        refusal = previews.refusal_of(self._store, self._connectors.places, action)
+        if refused := right.refused or refusal or obsolete_reason(self._store, action, self.now()):
             self.refuse(fence, action.key, refused, code=right.code)
         elif right.later:
             self._wait(fence, action, right.later, FREEZE_RETRY_SECONDS)

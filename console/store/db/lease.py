@@ -152,12 +152,12 @@ def renew_lease(store: Database, name: str, lease: HeldLease, seconds: float, no
     with store.write(None) as session:
         now = _now(session, store) if now_us is None else now_us
         until = now + round(seconds * 1_000_000)
-        mine = session.rows(
+        renewed = session.rows(
             "UPDATE lease SET until_us = ?, heartbeat_us = ? WHERE name = ? AND fence = ? AND holder = ?"
             " RETURNING fence",
             (until, now, name, lease.fence, lease.holder),
         )
-    if not mine:
+    if not renewed:
         raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
     return HeldLease(name, lease.holder, lease.fence, instant(until))
 
@@ -166,14 +166,14 @@ def renew_fence(store: Database, name: str, lease: HeldLease) -> HeldLease:
     """The same lease with the next fence, without a gap: threads with the old one can write nothing more. Raises
     LeaseLost."""
     with store.write(None) as session:
-        mine = session.rows(
+        renewed = session.rows(
             "UPDATE lease SET fence = fence + 1 WHERE name = ? AND fence = ? AND holder = ? RETURNING fence",
             (name, lease.fence, lease.holder),
         )
         session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
-    if not mine:
+    if not renewed:
         raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
-    return HeldLease(name, lease.holder, mine[0].fence, lease.until)
+    return HeldLease(name, lease.holder, renewed[0].fence, lease.until)
 
 
 def release_lease(store: Database, name: str, lease: HeldLease) -> None:

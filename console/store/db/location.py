@@ -168,9 +168,9 @@ def too_new_text(place: str, schema: str, newest: str | None, writer: str | None
     """`writer`: the version that wrote the store."""
     from importlib.metadata import version  # noqa: PLC0415 - slow to import
 
-    ours = version("headway")
-    by = f"Headway {writer}" if writer and writer != ours else "a newer Headway"
+    own_version = version("headway")
+    by = f"Headway {writer}" if writer and writer != own_version else "a newer Headway"
     return StoreTooNew(
-        f"the store at {place} has schema {schema}, written by {by}; this is Headway {ours} and knows schemas up to "
-        f"{newest}. Install {by} or name another store."
+        f"the store at {place} has schema {schema}, written by {by}; this is Headway {own_version} and knows schemas up"
+        f" to {newest}. Install {by} or name another store."
     )

@@ -220,8 +220,8 @@ class _InventoryWriter:
             [(self._now_us, job_id) for job_id in changes.unwatched],
         )
         self._relations([*zip(ids, new, strict=True), *((change.job_id, change.record) for change in changes.changed)])
-        known = (*(one.job_id for one in changes.changed), *(one.job_id for one in changes.gone), *changes.unwatched)
-        return sorted({*ids, *known})
+        changed, removed = (change.job_id for change in changes.changed), (vanished.job_id for vanished in changes.gone)
+        return sorted({*ids, *changed, *removed, *changes.unwatched})
 
     def _new(self, records: Sequence[JobRecord]) -> list[int]:
         """Ids of the new jobs; one known only by its runs is taken over. Where another job has the name, the new one

@@ -112,15 +112,15 @@ class JobQueries(ContextQueries):
         order, is_back = sort.removeprefix("-"), sort.startswith("-")
         if order in ("deadline", "slack"):
             return self._by_promise(job_filter, order, is_back)
-        meant = self.match_jobs(job_filter)
-        if order == "attention" and (meant.ids is None or len(meant.ids) > FEW_JOBS):
-            return self._by_attention(job_filter, meant, is_back, whole)
+        matching = self.match_jobs(job_filter)
+        if order == "attention" and (matching.ids is None or len(matching.ids) > FEW_JOBS):
+            return self._by_attention(job_filter, matching, is_back, whole)
         up, down = ("DESC", "ASC") if is_back else ("ASC", "DESC")
-        return self._walk_order(job_filter, meant, _ORDERS[order].format(up=up, down=down), whole)
+        return self._walk_order(job_filter, matching, _ORDERS[order].format(up=up, down=down), whole)
 
-    def _by_attention(self, job_filter: JobFilter, meant: FilterMatch, is_back: bool, whole: bool) -> Iterator[int]:
+    def _by_attention(self, job_filter: JobFilter, matching: FilterMatch, is_back: bool, whole: bool) -> Iterator[int]:
         """Rank by rank along the index (attention, sort_us, job_id): no sorting, and a page stops early."""
-        where, values = _and(self._of_latest(job_filter), meant.job_conditions)
+        where, values = _and(self._of_latest(job_filter), matching.job_conditions)
         joins = self._joins(" ".join(where))
         down = "ASC" if is_back else "DESC"
         for rank in sorted(self._ranks(job_filter), reverse=is_back):
@@ -130,19 +130,19 @@ class JobQueries(ContextQueries):
                 f" ORDER BY l.sort_us {down}, l.job_id {down}"
             )
             for job_id in self._numbers(sql, [rank, *values], whole):
-                if meant.ids is None or job_id in meant.ids:
+                if matching.ids is None or job_id in matching.ids:
                     yield job_id
 
-    def _walk_order(self, job_filter: JobFilter, meant: FilterMatch, order: str, whole: bool) -> Iterator[int]:
-        where, values = _and(self._of_latest(job_filter), meant.job_conditions)
+    def _walk_order(self, job_filter: JobFilter, matching: FilterMatch, order: str, whole: bool) -> Iterator[int]:
+        where, values = _and(self._of_latest(job_filter), matching.job_conditions)
         joins = self._joins(f"{' '.join(where)} {order}")
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         tail = f"{joins}{condition} ORDER BY {order}"
-        if meant.ids is not None and len(meant.ids) <= FEW_JOBS:
+        if matching.ids is not None and len(matching.ids) <= FEW_JOBS:
             sql = f"SELECT l.job_id AS a FROM {{keys}} JOIN latest_run l ON l.job_id = k.a{tail}"
-            return (row.a for row in self.link.by_keys(sql, list(meant.ids), values))
+            return (row.a for row in self.link.by_keys(sql, list(matching.ids), values))
         ids = self._numbers(f"SELECT l.job_id AS a FROM latest_run l{tail}", values, whole)
-        return (job_id for job_id in ids if meant.ids is None or job_id in meant.ids)
+        return (job_id for job_id in ids if matching.ids is None or job_id in matching.ids)
 
     def _numbers(self, sql: str, values: Sequence[Any], whole: bool) -> Iterable[int]:
         """The numbers `a` of a statement in its order. On SQLite a `whole` list is one JSON value: 100,000 steps in

@@ -98,12 +98,13 @@ class RunTableQueries(ContextQueries):
     def _by_name(self, job_filter: JobFilter, is_back: bool) -> Iterator[int]:
         """Job by job, some at a time, each with its runs along their index: a page stops early without sorting all
         runs."""
-        meant, direction = self.jobs.match_jobs(job_filter), "DESC" if is_back else "ASC"
-        condition = f" WHERE {' AND '.join(meant.job_conditions[0])}" if meant.job_conditions[0] else ""
+        matching, direction = self.jobs.match_jobs(job_filter), "DESC" if is_back else "ASC"
+        condition = f" WHERE {' AND '.join(matching.job_conditions[0])}" if matching.job_conditions[0] else ""
         rows = self.link.stream(
-            f"SELECT j.id FROM job j{condition} ORDER BY j.name {direction}, j.id {direction}", meant.job_conditions[1]
+            f"SELECT j.id FROM job j{condition} ORDER BY j.name {direction}, j.id {direction}",
+            matching.job_conditions[1],
         )
-        jobs = (row.id for row in rows if meant.ids is None or row.id in meant.ids)
+        jobs = (row.id for row in rows if matching.ids is None or row.id in matching.ids)
         where, values = self._of_runs_table(job_filter)
         sql = (
             "SELECT r.id, r.job_id FROM {keys} CROSS JOIN run r"
@@ -119,19 +120,19 @@ class RunTableQueries(ContextQueries):
         self, job_filter: JobFilter, extra_condition: str = "", extra_values: Sequence[Any] = ()
     ) -> tuple[Any, list[Any]]:
         """A function that runs a statement on the matching runs, and its values."""
-        meant = self.jobs.match_jobs(job_filter)
+        matching = self.jobs.match_jobs(job_filter)
         where, values = self._of_runs_table(job_filter)
         if extra_condition:
             where, values = [*where, extra_condition], [*values, *extra_values]
-        if meant.ids is not None and len(meant.ids) <= FEW_JOBS:
-            ids = list(meant.ids)
+        if matching.ids is not None and len(matching.ids) <= FEW_JOBS:
+            ids = list(matching.ids)
             runs = f"{{keys}} CROSS JOIN run r WHERE {' AND '.join(['r.job_id = k.a', *where])}"
             return lambda sql, values: self.link.by_keys(sql.format(runs=runs), ids, values), values
-        conditions, bound = meant.job_conditions
+        conditions, bound = matching.job_conditions
         if conditions:  # the plus keeps the walk along the order of time
             where = [*where, f"+r.job_id IN (SELECT j.id FROM job j WHERE {' AND '.join(conditions)})"]
-        if meant.ids is not None:
-            where = [*where, f"+r.job_id IN ({', '.join(map(str, sorted(meant.ids)))})"]
+        if matching.ids is not None:
+            where = [*where, f"+r.job_id IN ({', '.join(map(str, sorted(matching.ids)))})"]
         source = f"run r WHERE {' AND '.join(where)}"
         return lambda sql, values: self.link.stream(sql.format(runs=source), values), [*values, *bound]
 
