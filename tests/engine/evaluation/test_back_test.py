@@ -97,7 +97,7 @@ def test_nights_before_headway_came_are_known_to_the_engine_and_the_command_line
     assert told["days"] == len(seen)
     assert {False} == {one.is_published for one in seen}
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
-    assert f"\nat risk   from 10 % risk on, as configured; {told['days']} days without a miss are known (0 live," in (
+    assert f"\nat risk   from 10 % risk  as configured; {told['days']} days without a miss known (0 live," in (
         capsys.readouterr().out
     )
     bench.restart()
@@ -196,6 +196,6 @@ def test_a_back_test_that_breaks_costs_no_other_service_its_own(bench: Bench, mo
         raise RuntimeError("a fault of our own")
 
     with monkeypatch.context() as patched:
-        patched.setattr("console.forecast.back_test.BackTest.looks", breaking)
+        patched.setattr("console.forecast.back_test.BackTest.steps", breaking)
         assert bench.parts.back_testing.round(bench.fence)
     assert {} == nights(bench)
