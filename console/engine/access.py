@@ -122,7 +122,7 @@ def request_subjects(session: Session, kind: str, arguments: Mapping[str, Any]) 
     incidents; the whole estate if it names nothing that exists."""
     if kind in ("approve", "withdraw"):
         action = subjects.requested_action(session, str(arguments.get("key", "")))
-        return [{}] if action is None else [{"job_id": action.job_id, "asked_by": action.requested_by}]
+        return [{}] if action is None else [{"job_id": action.job_id, "requested_by": action.requested_by}]
     if kind == "probe":
         return [{"system": str(arguments.get("system", ""))}]
     if kind in ("silence", "silence end"):

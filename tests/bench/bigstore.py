@@ -10,12 +10,14 @@ import os
 import sqlite3
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from console.domain.run import CALM_RANK
+from console.store.db import migrate
 from console.store.db.database import open_database
 from console.store.db.location import SCHEMA
 
@@ -26,11 +28,17 @@ FORM = 2
 """Counted up when what is made here changes, so that an older file is not taken for it."""
 
 
+def schema_version() -> str:
+    """The schema's number and a checksum of its migrations: within one version the tables may still change."""
+    texts = [path.read_bytes() for path in sorted(migrate.FOLDER.glob("versions/*.py"))]
+    return f"{SCHEMA}-{zlib.crc32(b''.join(texts)):08x}"
+
+
 def big_store(jobs: int, runs: int) -> Path:
     """The path of a store with so many jobs and runs; made when it is not there yet."""
     folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"store-{SCHEMA}-{FORM}-{jobs}-{runs}.db"
+    path = folder / f"store-{schema_version()}-{FORM}-{jobs}-{runs}.db"
     if not path.exists():
         making = path.with_suffix(".making")
         for old in folder.glob(f"{making.name}*"):

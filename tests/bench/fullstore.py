@@ -9,8 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from console.store.db.location import SCHEMA
-from tests.bench.bigstore import FORM, beat, insert, make_store
+from tests.bench.bigstore import FORM, beat, insert, make_store, schema_version
 
 
 def full_store(count: int) -> Path:
@@ -18,7 +17,7 @@ def full_store(count: int) -> Path:
     other; made when it is not there yet."""
     folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"full-{SCHEMA}-{FORM}-{count}.db"
+    path = folder / f"full-{schema_version()}-{FORM}-{count}.db"
     if not path.exists():
         making = path.with_suffix(".making")
         for old in folder.glob(f"{making.name}*"):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,10 +23,8 @@ from platformdirs import user_cache_path
 
 from console.domain.ids import micros
 from console.domain.run import CALM_RANK
-from console.store.db import migrate
 from console.store.db.database import open_database
-from console.store.db.location import SCHEMA
-from tests.bench.bigstore import DAY_US, drop_indexes, insert
+from tests.bench.bigstore import DAY_US, drop_indexes, insert, schema_version
 
 NOW = datetime(2026, 11, 20, 3, 40, tzinfo=UTC)
 MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -78,7 +75,7 @@ def night_store(jobs: int) -> Path:
     while others wait for it."""
     folder = user_cache_path("headway-bench", appauthor=False)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"night-{_tables()}-{FORM}-{jobs}.db"
+    path = folder / f"night-{schema_version()}-{FORM}-{jobs}.db"
     with path.with_suffix(".lock").open("w") as lock:
         flock(lock, LOCK_EX)
         if not path.exists():
@@ -88,12 +85,6 @@ def night_store(jobs: int) -> Path:
             _write(making, Estate(jobs).night())
             making.rename(path)
     return path
-
-
-def _tables() -> str:
-    """Another word for other tables: while a schema is being written, its number stays."""
-    texts = [one.read_bytes() for one in sorted(migrate.FOLDER.glob("versions/*.py"))]
-    return f"{SCHEMA}-{zlib.crc32(b''.join(texts)):08x}"
 
 
 class Estate:

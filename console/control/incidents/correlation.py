@@ -3,9 +3,8 @@
 One incident per cause; if two turn out to be one, the older stays. An open incident continues with the cause that
 it was opened for; with the cause of which its root is a symptom after all; or, its root repaired, with the
 followers that the root left red or stale: then the first of them is what people repair. It is resolved when all of them
-are green. A follower that was tried
-again on the repaired data and failed has a cause of its own: it is split off. A root that is red again soon after
-its incident closed reopens it.
+are green, not while one is queued or running again. A follower that was tried again on the repaired data and failed has
+a cause of its own: it is split off. A root that is red again soon after its incident closed reopens it.
 
 Findings that notify, and that no red run, failing target or upstream's finding explains, are causes of their own.
 """
@@ -24,7 +23,7 @@ from console.control.detection.rules import current_findings
 from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW, began_after, has_started, red_since, run_time
+from console.control.snapshot.runs import CLOCK_SKEW, began_after, red_since, run_time
 from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import FailureError
@@ -198,8 +197,7 @@ def _unrepaired(index: EstateIndex, match: IncidentMatch) -> RunFacts | None:
     affected = affected_runs(index, incident)
     repaired = {run.job_id: at for run in [*affected, *roots] if (at := index.repaired_at(run)) is not None}
     stale = (run for run in match.stale if _read_before(index, run, repaired))
-    retried = (run for run in affected if run.state.is_open and has_started(run))
-    broken = {run.job_id: run for run in [*retried, *stale, *match.group.red]}
+    broken = {run.job_id: run for run in [*_retried(index, incident), *stale, *match.group.red]}
     return next((broken[job_id] for job_id in index.graph.ordered(broken)), None)
 
 
@@ -284,6 +282,11 @@ def affected_runs(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]
     return [run for run in runs if run is not None]
 
 
+def _retried(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]:
+    """Its affected runs that are queued or running again."""
+    return [run for run in affected_runs(index, incident) if run.state.is_open]
+
+
 def _known_run_ids(incident: IncidentFacts) -> frozenset[int]:
     return incident.member_run_ids if incident.affected_run_ids is None else incident.affected_run_ids
 
@@ -364,7 +367,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
         match.close_reason, match.recovered = "the finding no longer holds", True
     elif root is None:
         match.close_reason = _out_of_view(index, incident)
-    elif not red and not _stale(index, match):
+    elif not red and not _stale(index, match) and not _retried(index, incident):
         match.close_reason = _settled(index, root)
         match.recovered = bool(match.close_reason)
     return match
