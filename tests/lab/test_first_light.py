@@ -134,15 +134,21 @@ def repair_followers(night: Night) -> None:
         wait_until(lambda: has_step(night), "a next step, or the end", AIRFLOW_RUN, 1.0)
         if night.incident()["row"]["closed"] is not None:
             return
-        step = next(one["job"] for one in night.incident()["members"] if one["role"] in ("red", "stale"))
+        step = unrepaired(night.incident())[0]
         words = ("recover", "INC-0001", "--step", "--yes", "--why", "after its root", "--timeout", "200")
         answer = night.headway.run(*words, limit_seconds=260)
         night.recoveries.append((step, answer))
 
 
 def has_step(night: Night) -> bool:
-    found = night.incident()
-    return found["row"]["closed"] is not None or any(one["role"] in ("red", "stale") for one in found["members"])
+    incident = night.incident()
+    return incident["row"]["closed"] is not None or bool(unrepaired(incident))
+
+
+def unrepaired(incident: dict[str, Any]) -> list[str]:
+    """The jobs that the root left broken; once it is repaired, the first of them is the root."""
+    members = incident["members"]
+    return [row["job"] for row in members if row["role"] in ("root", "red", "stale") and row["job"] != EXTRACT]
 
 
 def look_back(night: Night, estate: Estate) -> None:
