@@ -233,4 +233,4 @@ def test_headway_without_an_estate_is_left_by_enter(home: Home) -> None:
 def test_a_command_without_an_estate_says_where_to_begin(home: Home) -> None:
     done = home.run(command="status")
     assert Exit.USAGE == done.code
-    assert "headway init writes one from what runs here, headway demo needs none" in " ".join(done.err.split())
+    assert '"headway init" writes one from what runs here' in " ".join(done.err.split())

@@ -40,7 +40,7 @@ def test_a_look_up_by_it_is_unknown_with_the_reason(preview: dict[str, Any], why
     class Pool:
         places: ClassVar = {7: SimpleNamespace(name="airflow")}
 
-        def asked(self, target: int) -> Any:
+        def exclusive(self, target: int) -> Any:
             return nullcontext(Connector())
 
     sender = ActionSender(Pool(), SecretStore(), lambda: False, str, CallsInFlight())  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ class World:
         until(lambda: not [one for one in threading.enumerate() if one.name.startswith("check ")])
         return begun
 
-    def rows(self, columns: str = "name, state, looks, words") -> list[tuple[Any, ...]]:
+    def rows(self, columns: str = "name, state, looks, text") -> list[tuple[Any, ...]]:
         with self.bench.store.read() as connection:
             found = connection.rows(f"SELECT {columns} FROM check_result ORDER BY id")
             return [tuple(row) for row in found]
@@ -128,7 +128,7 @@ def test_a_surprise_in_a_look_is_an_error_of_that_check(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         made.data.found = ZeroDivisionError("x")
         made.step()
-        [(state, words)] = made.rows("state, words")
+        [(state, words)] = made.rows("state, text")
         assert ("error", "the check failed (ZeroDivisionError); the engine's log has the details") == (state, words)
 
 
@@ -141,7 +141,7 @@ def test_a_look_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over
         release = made.data.hangs["slow"] = threading.Event()
         made.checks.step(made.bench.fence)
         until(lambda: ("rows", "passed") in made.rows("name, state"))
-        until(lambda: ("slow", "error", "no answer within 0s") in made.rows("name, state, words"))
+        until(lambda: ("slow", "error", "no answer within 0s") in made.rows("name, state, text"))
         looks = len([one for one in made.data.looks if one[0] == "slow"])
         made.checks.step(made.bench.fence)
         assert looks == len([one for one in made.data.looks if one[0] == "slow"])
@@ -163,7 +163,7 @@ def test_what_is_due_while_a_look_hangs_is_an_error_of_its_own_date(
         monkeypatch.setattr("console.engine.checks.scheduler.check_date", lambda check, now: date(2030, 1, 1))
         made.woken.clear()
         made.checks.step(made.bench.fence)
-        [(state, words)] = [row[1:] for row in made.rows("business_date, state, words") if row[0] == "2030-01-01"]
+        [(state, words)] = [row[1:] for row in made.rows("business_date, state, text") if row[0] == "2030-01-01"]
         assert ("error", "not run: the last run of this check hangs since ") == (state, words[:48])
         assert made.woken.is_set()
         assert made.checks.trouble().startswith("check rows hangs since ")
@@ -180,7 +180,7 @@ def test_times_at_the_ends_of_the_calendar_are_judged(tmp_path: Path) -> None:
         with world(tmp_path / str(place), replace(ROWS, asks=fresh, zone=zone)) as made:
             made.data.found = Measurement(newest=newest)
             made.step()
-            [(state, words)] = made.rows("state, words")
+            [(state, words)] = made.rows("state, text")
             assert ("failed", True) == (state, words.startswith(f"newest row {newest:%Y-%m-%d %H:%M} UTC, ")), words
 
 
@@ -188,9 +188,7 @@ def test_what_cannot_be_judged_is_an_error_of_that_check(tmp_path: Path) -> None
     with world(tmp_path, replace(ROWS, asks=CheckCriteria(fresh=timedelta(hours=1)))) as made:
         made.data.found = Measurement(newest=datetime(2026, 11, 20))  # noqa: DTZ001  (the surprise)
         made.step()
-        assert [("error", "the check failed (TypeError); the engine's log has the details")] == made.rows(
-            "state, words"
-        )
+        assert [("error", "the check failed (TypeError); the engine's log has the details")] == made.rows("state, text")
 
 
 def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:

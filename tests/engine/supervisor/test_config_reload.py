@@ -237,7 +237,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda path: path.unlink(), "there is no such file"),
+        (lambda path: path.unlink(), "no such file. Fix: "),
         (lambda path: path.write_text("[estate\n"), "headway.toml:1: is not valid TOML"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "is not UTF-8 at byte 0"),
         (
