@@ -213,7 +213,7 @@ def test_followers_left_red_or_stale_are_rerun_one_by_one_by_their_own_verbs(nig
     assert [] == failed
     words = {job: answer.stdout for job, answer in night.recoveries}
     assert "clear failed tasks" in words[LOAD]
-    assert "start again" in words[PUBLISH]
+    assert "again from its first step, with the input of" in words[PUBLISH]
     assert "refresh_revenue" in words[REVENUE]
 
 
