@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
-from connectors.cron import dialects, hold
-from connectors.cron.attempts import TICKS, CronAttempt, instant
+from connectors.cron import anacron, hold
+from connectors.cron.anacron import AnacronJob
 from connectors.cron.client import SHOWN, CronClient, absent, not_after, order_from_plan, safe_name, section, shown
 from connectors.cron.crontab import CronDaemon, CrontabLine
-from connectors.cron.dialects import AnacronJob, read_times
+from connectors.cron.expressions import read_times
+from connectors.cron.inventory import native_id
 from connectors.cron.parse import CronProcesses
 from connectors.cron.polling import HostPoll, denied_text
-from connectors.cron.records import native_id, referenced_attempts
+from connectors.cron.runs import TICKS, CronAttempt, instant, referenced_attempts
 from connectors.sdk.contract import (
     ActionFound,
     ActionSpec,
@@ -198,10 +199,10 @@ class CronActions:
         )
 
     def _preview_anacron(self, snapshot: HostPoll, item: AnacronJob, spec: ActionSpec) -> Preview:
-        job, place = spec.run.job, (item.path, ANACRON, dialects.USER, item.hash, 1)
+        job, place = spec.run.job, (item.path, ANACRON, anacron.USER, item.hash, 1)
         order = RerunOrder(self._target, job, *place, _skew(snapshot), overlap=False)  # anacron holds a lock
         pid, refused = _runs(snapshot, job), None
-        if dialects.PATTERN.search(item.name):
+        if anacron.PATTERN.search(item.name):
             refused = f"anacron reads the name {item.name} as a pattern for several jobs: rename it in {item.path}"
         elif pid is not None:
             refused = f"it runs now, by anacron, process {pid}: anacron's lock keeps a second one away"
@@ -324,14 +325,14 @@ class CronActions:
 
     def _of_anacron(self, snapshot: HostPoll, job: str) -> AnacronJob | None:
         items = snapshot.crontabs.tables.anacron
-        return next((item for item in items if dialects.anacron_id(self._target, item.name) == job), None)
+        return next((item for item in items if anacron.anacron_id(self._target, item.name) == job), None)
 
     def _line(self, snapshot: HostPoll, job: str) -> CrontabLine:
         lines = (line for line in snapshot.crontabs.tables.lines if native_id(self._target, line) == job)
         if (line := next(lines, None)) is not None:
             return line
         if of_anacron := self._of_anacron(snapshot, job):
-            raise NotSupported(f"{dialects.NO_HOLD} {of_anacron.name}")
+            raise NotSupported(f"{anacron.NO_HOLD} {of_anacron.name}")
         denied = snapshot.crontabs.denied
         if denied:
             raise AccessRefused(denied_text(denied, self._target, self._client.login))

@@ -1,4 +1,4 @@
-"""Calls to a cron host: settings, fixed scripts over SSH, and the two scripts that an administrator installs.
+"""Calls to a cron host: fixed scripts over SSH, and the two scripts that an administrator installs.
 
 Values reach a script quoted, on standard input, never in its command: as lines of shell, or as lines that the gate of a
 restricted key reads. `headway connector cron wrapper` and `headway connector cron gate` print the installed scripts.
@@ -14,40 +14,15 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from shlex import join, quote
-from typing import Annotated, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from pydantic import Field
-
-from connectors.cron.evidence import LogPosition
+from connectors.cron.log_files import LogPosition
+from connectors.cron.options import CronOptions
 from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.settle import sent_at
-from connectors.sdk.transport.hosts import LOGIN_PATH, AbsolutePath, HostOptions, HostSession, ScriptClient, UserName
+from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient
 from connectors.sdk.transport.script_output import ScriptSection
-
-
-class CronOptions(HostOptions):
-    """`[systems.NAME]` with `kind = "cron"`."""
-
-    logs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = (
-        "/var/log/cron.log",
-        "/var/log/cron",
-        "/var/log/syslog",
-        "/var/log/messages",
-    )
-    """Where cron's log is; the first that can be read counts: as rsyslog, cronie's distributions and busybox put it."""
-    sudo: bool = True
-    """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
-    users: tuple[UserName, ...] = ()
-    """Users whose crontabs a plain login reads by sudo; all of uid 0 and 1000 upwards if it is left out."""
-    spool: AbsolutePath = "/var/spool/headway"
-    """Folder on the hosts with the wrapper's records and the marks of what we did."""
-    history_mib: Annotated[int, Field(ge=0, le=4096)] = 64
-    """How far back the first poll reads rotated logs, per file, in MiB."""
-    restricted: bool = False
-    """True: the key may only read; the host answers through `headway-gate` (`headway connector cron gate`), which takes
-    no script of ours. Reruns, cancels and holds are refused."""
-
 
 Call = tuple[str, ...]
 """Name of a function, its arguments."""
@@ -247,7 +222,6 @@ def safe_name(user: str) -> str:
 SHOWN = 160
 LATE_SECONDS = 120.0  # how long after it was sent the host may still begin
 START_SECONDS = 30.0  # from its check of the clock until its effect is visible, on a busy host
-
 T = TypeVar("T")
 
 

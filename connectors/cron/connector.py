@@ -10,13 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.cron.actions import CronActions
-from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED
-from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, CronOptions, is_safe_name, sudoers_line
+from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
 from connectors.cron.crontab import CronDaemon
-from connectors.cron.evidence import journal_events
+from connectors.cron.events import journal_events
+from connectors.cron.inventory import user_of_table
+from connectors.cron.options import CronOptions
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
 from connectors.cron.polling import CronCursor, HostPoll, crontab_fix
-from connectors.cron.records import AttemptRef, user_of_table
+from connectors.cron.runs import ENDS_LOGGED, ERRORS_LOGGED, AttemptRef
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
     ConnectorKind,

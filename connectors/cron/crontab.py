@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 
-from connectors.cron import dialects
-from connectors.cron.dialects import (
+from connectors.cron import anacron, busybox, expressions
+from connectors.cron.anacron import AnacronJob
+from connectors.cron.expressions import (
     FIELDS,
     NICKNAMES,
     REBOOT,
-    AnacronJob,
     TimeField,
     TimeFieldError,
     plain_expression,
@@ -263,7 +263,7 @@ OUR_NAME = re.compile(r"#\s*headway:(.*)", re.DOTALL)
 MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
 NO_NEWLINE = "missing newline before EOF"
-OF_A_LINE = {CronDaemon.DEBIAN: FILE_IGNORED, CronDaemon.CRONIE: LEFT_OUT, CronDaemon.BUSYBOX: dialects.LEFT_OUT}
+OF_A_LINE = {CronDaemon.DEBIAN: FILE_IGNORED, CronDaemon.CRONIE: LEFT_OUT, CronDaemon.BUSYBOX: busybox.LEFT_OUT}
 """The outcome of a line that the daemon cannot read."""
 SLUG_LENGTH = 40
 SAMPLE = 200
@@ -276,14 +276,14 @@ def read_crontabs(files: Iterable[CrontabFile], users: frozenset[str] | None) ->
     held: list[CrontabLine] = []
     jobs: list[AnacronJob] = []
     for table in files:
-        if table.path.endswith(dialects.TABLE):
-            for job in dialects.anacron_jobs(table.path, table.text):
+        if table.path.endswith(anacron.TABLE):
+            for job in anacron.anacron_jobs(table.path, table.text):
                 if isinstance(job, AnacronJob):
                     jobs.append(job)
                 else:
                     number, text = job
                     fix = f'Fix "{text[:80]}" or comment it out.'
-                    outcome = dialects.SKIPS
+                    outcome = anacron.SKIPS
                     faults.append(CrontabFault(table.path, number, "invalid syntax", text[:SAMPLE], fix, outcome))
         elif not _is_unread(table):
             table_lines, table_faults = _read_file(table, users)
@@ -332,11 +332,11 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
                 bare = _before_nul(bare)
             if setting := read_setting(bare, table.daemon):
                 name, value = setting
-                if table.daemon is not CronDaemon.BUSYBOX or name in dialects.USED_SETTINGS:
+                if table.daemon is not CronDaemon.BUSYBOX or name in busybox.USED_SETTINGS:
                     settings[name] = value
-                elif name == dialects.CRASHES:
+                elif name == busybox.CRASHES:
                     fix = "Take the line out."
-                    faults.append(CrontabFault(table.path, number, name, text[:SAMPLE], fix, dialects.MAY_CRASH))
+                    faults.append(CrontabFault(table.path, number, name, text[:SAMPLE], fix, busybox.MAY_CRASH))
             else:
                 line = _job(table, bare, comment, settings, users)
                 lines.append(replace(line, number=number, bare_mark=held))
@@ -384,8 +384,8 @@ def _misread(table: CrontabFile, number: int, text: str) -> Iterator[CrontabFaul
     if written in (REBOOT, *NICKNAMES):
         return
     if table.daemon is CronDaemon.BUSYBOX:
-        for part, taken in dialects.busybox_reading(written)[1]:
-            yield fault(f"parse error at {part[:SAMPLE]}", part[:80], dialects.reads_it_as(taken))
+        for part, taken in busybox.busybox_reading(written)[1]:
+            yield fault(f"parse error at {part[:SAMPLE]}", part[:80], busybox.reads_it_as(taken))
         return
     expression = cronie_reading(written) if table.daemon is CronDaemon.CRONIE else written
     parts = expression.split(" ")
@@ -393,7 +393,7 @@ def _misread(table: CrontabFile, number: int, text: str) -> Iterator[CrontabFaul
         yield fault("no such time", " ".join(parts)[:80], NEVER)
     for part, time_field in zip(parts, FIELDS, strict=True):
         ranges, skipped = read_ranges(part, time_field)
-        plain = dialects.plain_field(part, time_field)
+        plain = expressions.plain_field(part, time_field)
         backwards = any(item.last < item.first for item in ranges)
         if plain and (skipped or backwards):
             yield fault(f'unusual {time_field.message.removeprefix("bad ")} "{part[:80]}"', part[:80],
@@ -426,7 +426,7 @@ def _job(
     if table.daemon is CronDaemon.CRONIE:
         expression = cronie_reading(written)
     elif table.daemon is CronDaemon.BUSYBOX:
-        expression = dialects.busybox_reading(written)[0]
+        expression = busybox.busybox_reading(written)[0]
     expression = plain_expression(expression)
     rest = rest or ""
     if rest.startswith("*") and table.daemon is not CronDaemon.BUSYBOX:

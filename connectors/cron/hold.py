@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from connectors.cron.client import SHOWN, CronClient, not_after, safe_name, section, shown
 from connectors.cron.crontab import CrontabLine, CrontabSet
-from connectors.cron.records import native_id
+from connectors.cron.inventory import native_id
 from connectors.sdk.contract import (
     ACTION_KEY,
     HOLD_MARK,

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from connectors.cron import evidence
+from connectors.cron import log_files
+from connectors.cron.busybox import writes_a_file
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, is_user_table, read_crontabs
-from connectors.cron.dialects import writes_a_file
-from connectors.cron.evidence import JournalEvents, LogFileState, journal_events
+from connectors.cron.events import JournalEvents, journal_events
+from connectors.cron.log_files import LogFileState
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.transport.script_output import HostNow, ScriptSection, host_now, text_of
 
@@ -173,7 +174,7 @@ class HostAnswer:
         spool = by_kind["SPOOL"].fields(2)[0] if "SPOOL" in by_kind else ""
         return HostAnswer(
             host_now(by_kind["HOST"]), processes(by_kind["PROC"]), crontab_reply(parts),
-            evidence.log_files(parts), spool, journal_events(parts),
+            log_files.log_files(parts), spool, journal_events(parts),
         )  # fmt: skip
 
 

@@ -12,21 +12,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from connectors.cron import dialects, evidence, parse, records
-from connectors.cron.attempts import RETENTION_SECONDS, AttemptBook, ProcessSnapshot, began, instant, settle_attempts
-from connectors.cron.evidence import (
-    CronEvent,
-    CronEventKind,
-    LogFileState,
-    LogPosition,
-    LogReading,
-    known_positions,
-    read_record,
-    read_stamped,
-    stamp,
-)
+from connectors.cron import busybox, log_files, parse
+from connectors.cron.events import CronEvent, CronEventKind, read_stamped, stamp
+from connectors.cron.inventory import LineIndex, host_inventory
+from connectors.cron.log_files import LogFileState, LogPosition, LogReading, known_positions
 from connectors.cron.parse import HostAnswer, HostCrontabs
-from connectors.cron.records import LineIndex
+from connectors.cron.runs import (
+    RETENTION_SECONDS,
+    AttemptBook,
+    ProcessSnapshot,
+    began,
+    instant,
+    referenced_attempts,
+    run_record,
+    settle_attempts,
+)
+from connectors.cron.wrapper import read_record
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import NOTHING_STARTS
 from connectors.sdk.transport.script_output import text_of
@@ -160,7 +161,7 @@ class HostPoll:
         for file in self.answer.files:
             log = self.cursor.log
             place = log if log is not None and log.path == file.path else self.cursor.records.get(file.path)
-            if place is not None and (file.has_gap or evidence.read_log(file, place, 0).moved):
+            if place is not None and (file.has_gap or log_files.read_log(file, place, 0).moved):
                 paths.add(file.path)
         return frozenset(paths)
 
@@ -203,7 +204,7 @@ class HostPoll:
         if file.status != "ok":
             return None
         now = int(self.answer.host.now.timestamp())
-        reading = evidence.read_log(file, place or LogPosition(file.path), now, self.from_middle)
+        reading = log_files.read_log(file, place or LogPosition(file.path), now, self.from_middle)
         if reading.moved:
             self.has_more = True
         if reading.gap:
@@ -298,7 +299,7 @@ class HostPoll:
             fix = parse.START_COMMANDS[processes.program]
             self.warnings.insert(0, f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: {fix}")
         if processes.has_own_file:
-            self.warnings.append(dialects.NO_TIME)
+            self.warnings.append(busybox.NO_TIME)
         logs = [file for file in self.answer.files if file.status != "absent" and not self._is_records(file.path)]
         if not logs and not self._has_journal:
             self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
@@ -323,7 +324,7 @@ class HostPoll:
     def poll(self, open_runs: tuple[RunRef, ...], inventory: Inventory | None) -> Poll:
         book = self.cursor.book
         self.has_more |= any(item.undecided and not item.reported for item in book.attempts)
-        if not self.has_more and (unknown := list(records.referenced_attempts(open_runs, book.attempts))):
+        if not self.has_more and (unknown := list(referenced_attempts(open_runs, book.attempts))):
             for attempt in unknown:
                 book.add(attempt)
             self._settle_attempts()
@@ -332,7 +333,7 @@ class HostPoll:
             is_history = attempt.state.is_open and not self.is_log_read  # its end may be in the next batch
             if attempt.reported or not (is_history or attempt.undecided):
                 attempt.reported = True
-                runs.append(records.run(attempt, self.spool))
+                runs.append(run_record(attempt, self.spool))
         now = self.answer.host.now.timestamp()
         book.forget((now if self.is_log_read else min(now, self.cursor.last_line_at)) - RETENTION_SECONDS)
         seen_until = self.answer.host.now - LOG_LAG if self.is_log_read and not self.cursor.unlogged_since else None
@@ -352,7 +353,7 @@ class HostPoll:
     def inventory(self) -> Inventory:
         tables = self.crontabs
         clock = self.answer.host.clock(self.our_time, tables.zone)
-        return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
+        return host_inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
 
 
 def crontab_fix(denied: tuple[tuple[str, str], ...], login: str) -> str:

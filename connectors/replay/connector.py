@@ -10,15 +10,8 @@ from zoneinfo import ZoneInfo
 
 from connectors.replay import vocabulary
 from connectors.replay.actions import NOT_REAL, ReplayActions
-from connectors.replay.client import (
-    ActionLog,
-    NightUnusable,
-    ReplayClock,
-    ReplayOptions,
-    SentAction,
-    load_night,
-    targets,
-)
+from connectors.replay.client import ActionLog, NightUnusable, ReplayClock, SentAction, load_night
+from connectors.replay.options import ReplayOptions, targets
 from connectors.replay.parse import JobDef, ReplayNight, SystemDef
 from connectors.replay.world import ReplayAttempt, attempts, home, world
 from connectors.sdk.contract import (

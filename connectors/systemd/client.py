@@ -1,4 +1,4 @@
-"""Calls to a host with systemd: settings and fixed scripts.
+"""Calls to a host with systemd: fixed scripts.
 
 Values reach a script quoted, on standard input, never in its command.
 """
@@ -8,33 +8,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from shlex import join, quote
-from typing import Annotated
 
-from pydantic import Field
-
-from connectors.sdk.option_errors import formatted_like
-from connectors.sdk.transport.hosts import HostOptions, HostSession, ScriptClient, scripts_beside
+from connectors.sdk.transport.hosts import HostSession, ScriptClient, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
-
-UnitPattern = Annotated[
-    str, Field(min_length=1, max_length=256), formatted_like(r"[A-Za-z0-9:_.\\@*?\[\]!-]+", "backup-*.timer")
-]
-
-
-class SystemdOptions(HostOptions):
-    """`[systems.NAME]` with `kind = "systemd"`."""
-
-    timers: tuple[UnitPattern, ...] = ("*",)
-    """Timers that are watched: names or patterns ("etl-*.timer"); all of the host if it is left out."""
-    ignore: tuple[UnitPattern, ...] = (
-        "apt-daily*", "dpkg-*", "e2scrub_*", "fstrim.*", "man-db.*", "systemd-tmpfiles-*",
-    )  # fmt: skip
-    """Timers that are not watched: by default those of the operating system."""
-    sudo: bool = True
-    """Whether `sudo -n` may be used to start and stop units (not needed for root)."""
-    history_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24 * 14
-    """How far back the first poll reads the journal."""
-
+from connectors.systemd.options import SystemdOptions
 
 BITE_BYTES = 4 * 1024 * 1024
 """Of the journal in one poll: about 8,000 entries."""

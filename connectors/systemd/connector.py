@@ -30,7 +30,8 @@ from connectors.sdk.transport.script_output import (
 from connectors.sdk.transport.ssh import SshAddress, trust_hint
 from connectors.systemd import parse
 from connectors.systemd.actions import SystemdActions, invocation_of, sudo_fix
-from connectors.systemd.client import SystemdClient, SystemdOptions
+from connectors.systemd.client import SystemdClient
+from connectors.systemd.options import SystemdOptions
 from connectors.systemd.parse import ServiceUnit, TimerUnit
 from connectors.systemd.runs import Invocation, InvocationBook, job_id
 

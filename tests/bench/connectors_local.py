@@ -24,8 +24,9 @@ from connectors.heartbeat.parse import PING_FAIL, PING_START, PING_SUCCESS, Ping
 from connectors.heartbeat.spool import Spool, current_time
 from connectors.manual.connector import ManualConnector
 from connectors.manual.options import ManualOptions
-from connectors.replay.client import ReplayOptions, _load
+from connectors.replay.client import _load
 from connectors.replay.connector import ReplayConnector
+from connectors.replay.options import ReplayOptions
 from connectors.sdk.contract import Connector
 from connectors.sdk.transport.budget import count_request
 from connectors.sdk.transport.ssh import CompletedCommand

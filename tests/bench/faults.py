@@ -17,8 +17,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR
+from connectors.cron.options import CronOptions
 from connectors.sdk.contract import Connector, SecretResolver
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.secrets import SecretStore

@@ -16,8 +16,9 @@ from typing import Any
 
 import paramiko
 
-from connectors.cron.client import CronClient, CronOptions
+from connectors.cron.client import CronClient
 from connectors.cron.connector import CronConnector
+from connectors.cron.options import CronOptions
 from connectors.cron.polling import CronCursor
 from connectors.sdk.transport.hosts import ThisMachine
 from connectors.sdk.transport.ssh import CompletedCommand, SshAddress

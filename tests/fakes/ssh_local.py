@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.cron.client import CronOptions
+from connectors.cron.options import CronOptions
 from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
 
 WRAPPER = Path(__file__).parents[2] / "connectors/cron/headway-sh"

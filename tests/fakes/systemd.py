@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
-from connectors.systemd.client import SystemdOptions
+from connectors.systemd.options import SystemdOptions
 from tests.fakes import systemd_tools
 from tests.fakes.answering import shim
 from tests.fakes.systemd_tools import World

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR, CronConnector
+from connectors.cron.options import CronOptions
 from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, Connector

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.client import GATE_PATH, CronOptions, gate_text_for
+from connectors.cron.client import GATE_PATH, gate_text_for
 from connectors.cron.connector import CronConnector
+from connectors.cron.options import CronOptions
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Verb
 from tests.connectors.cron.support import ask

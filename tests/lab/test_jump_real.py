@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.client import CronOptions
+from connectors.cron.options import CronOptions
 from connectors.sdk.transport.hosts import address
 from connectors.sdk.transport.ssh import SshSession
 from tests.lab.cronhost import CronHost

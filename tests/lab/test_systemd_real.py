@@ -16,8 +16,8 @@ from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Preview
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.states import RunState, Verb
-from connectors.systemd.client import SystemdOptions
 from connectors.systemd.connector import SystemdConnector
+from connectors.systemd.options import SystemdOptions
 from tests.fakes.login import no_secret
 from tests.fakes.systemd import TOOLS, SystemdHost
 from tests.fakes.systemd_tools import World

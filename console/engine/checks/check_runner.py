@@ -88,7 +88,7 @@ class CheckRunner:
         return file.measure_remote(self._address(settings), path, timeout_seconds)
 
     def _address(self, settings: FileSettings) -> SshAddress:
-        from connectors.cron.client import CronOptions
+        from connectors.cron.options import CronOptions
         from connectors.sdk.transport.hosts import Host, address
 
         if settings.system is not None:

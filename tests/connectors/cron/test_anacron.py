@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron import dialects
-from connectors.cron.attempts import AttemptBook
-from connectors.cron.dialects import AnacronJob, anacron_jobs
-from connectors.cron.evidence import WrapperStart, read_line
+from connectors.cron import anacron
+from connectors.cron.anacron import AnacronJob, anacron_jobs
+from connectors.cron.events import read_line
+from connectors.cron.runs import AttemptBook
+from connectors.cron.wrapper import WrapperStart
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionFound
 from connectors.sdk.errors import NotSupported
@@ -152,7 +153,7 @@ line "Job \\`$1' terminated$(cat {0}/ends)"
 @pytest.fixture
 def rerunnable(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
     """A host with an anacron, whose root is whoever runs this."""
-    monkeypatch.setattr(dialects, "USER", ME)
+    monkeypatch.setattr(anacron, "USER", ME)
     host.shim("anacron", ANACRON.replace("{0}", str(host.folder)).replace("{1}", str(host.log)))
     (host.folder / "ends").write_text("")
     table = host.folder / "etc/anacrontab"

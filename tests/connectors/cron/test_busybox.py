@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.cron.busybox import busybox_reading, writes_a_file
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabLine, read_crontabs
-from connectors.cron.dialects import busybox_reading, writes_a_file
-from connectors.cron.evidence import CronEventKind, read_line
+from connectors.cron.events import CronEventKind, read_line
 from connectors.cron.parse import processes
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.script_output import ScriptSection

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.cron import crontab, records
-from connectors.cron.attempts import AttemptBook
+from connectors.cron import crontab, inventory
 from connectors.cron.client import script
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, read_crontabs
-from connectors.cron.dialects import TimeFieldError
-from connectors.cron.evidence import read_line
+from connectors.cron.events import read_line
+from connectors.cron.expressions import TimeFieldError
+from connectors.cron.runs import AttemptBook
 from connectors.sdk.states import RunEvidence, RunState
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import ME, LocalHost
@@ -79,7 +79,7 @@ def read(
 
 def told(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str, str, str]:
     (line,) = read(text, daemon=daemon).lines
-    schedule = records.job("db07", line, "UTC", 1).schedule
+    schedule = inventory.job_record("db07", line, "UTC", 1).schedule
     return schedule.dialect, schedule.expression, schedule.text
 
 
@@ -128,7 +128,7 @@ def test_settings_and_commands_by_its_own_limits() -> None:
 
 def test_long_numbers_and_ranges_that_run_backwards() -> None:
     result = read("00005 5-5/2 * * * root a\n0 0 * * fri-mon root b\n0 0 * * wed-sun root c\n")
-    schedules = [records.job("db07", line, "UTC", 1).schedule for line in result.lines]
+    schedules = [inventory.job_record("db07", line, "UTC", 1).schedule for line in result.lines]
     assert [(item.dialect, item.expression, item.text) for item in schedules] == [
         ("debian-cron", "5 5 * * *", "daily at 05:05"),
         ("none", "", "never runs: 0 0 * * fri-mon"),
@@ -228,8 +228,8 @@ def test_crontabs_in_its_own_folder_are_the_users(tmp_path: Path) -> None:
     table = CrontabFile("/var/spool/cron/etl", "10 3 * * * /opt/load\n", "etl")
     line = read_crontabs([table], None).lines[0]
     assert (line.user, line.is_system) == ("etl", False)
-    keys = records.job("db07", line, "UTC", 1).match_keys
-    assert records.user_of_table(keys) == "etl"
+    keys = inventory.job_record("db07", line, "UTC", 1).match_keys
+    assert inventory.user_of_table(keys) == "etl"
 
 
 def test_its_log_through_the_whole_connector(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cron import records
+from connectors.cron import inventory
 from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_of, read_crontabs, read_setting
 from connectors.sdk.records import Inventory
 from console.control.expectations.inventory import match_inventory
@@ -146,7 +146,7 @@ def test_a_last_comment_or_blanks_need_no_newline(end: str) -> None:
 
 def test_a_line_that_never_runs_leaves_the_others_alive() -> None:
     crontabs = read_crontabs([user("0 1 * * wed-sun a\n0 0 31 2 * b\n0 1 * * * c\n")], USERS)
-    schedules = [records.job("db07", line, "UTC", 1).schedule for line in crontabs.lines]
+    schedules = [inventory.job_record("db07", line, "UTC", 1).schedule for line in crontabs.lines]
     assert [(item.dialect, item.text) for item in schedules] == [
         ("none", "never runs: 0 1 * * wed-sun"),
         ("none", "never runs: 0 0 31 2 *"),
@@ -209,14 +209,14 @@ def test_a_line_below_cron_tz_runs_in_that_zone_where_its_daemon_has_it(
     """To Debian's cron it is a variable like any other; a zone that nobody knows is UTC to cronie."""
     text = "1 3 * * * /a\nCRON_TZ=Asia/Tokyo\n2 3 * * * /b\nCRON_TZ=Nowhere/Land\n3 3 * * * /c\n"
     lines = read_crontabs([replace(user(text), daemon=daemon)], USERS).lines
-    result = [records.job("db07", line, "UTC", 1).schedule for line in lines]
+    result = [inventory.job_record("db07", line, "UTC", 1).schedule for line in lines]
     assert expected == [(item.dialect, item.zone) for item in result]
 
 
 def looked(before: str, after: str) -> tuple[list[str], list[str], list[str]]:
     """After a crontab was edited: what was known again, by its name before; what is new; what is gone."""
     reported = [
-        [records.job("db07", line, "UTC", 1) for line in read_crontabs([user(text)], None).lines]
+        [inventory.job_record("db07", line, "UTC", 1) for line in read_crontabs([user(text)], None).lines]
         for text in (before, after)
     ]
     known = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cron.dialects import TimeFieldError, plain_expression, read_times, schedule_text
+from connectors.cron.expressions import TimeFieldError, plain_expression, read_times, schedule_text
 from connectors.sdk.records import Schedule
 from console.timing.schedule import next_instant, schedule_fault
 

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cron import evidence
+from connectors.cron import log_files
 from connectors.cron.client import CronClient
-from connectors.cron.evidence import LogPosition, LogReading, cksum
+from connectors.cron.log_files import LogPosition, LogReading, cksum
 from connectors.sdk.records import Poll
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.script_output import ScriptSection
@@ -83,10 +83,10 @@ class Reader:
     def _look(self, search: frozenset[str]) -> tuple[LogReading | None, bool]:
         self.client.deadline = Deadline(20)
         parts = self.client.snapshot("-", (), self.place, (), search)
-        looks = [look for look in evidence.log_files(parts) if look.status == "ok"]
+        looks = [look for look in log_files.log_files(parts) if look.status == "ok"]
         if not looks:
             return None, False
-        return evidence.read_log(looks[0], self.place or LogPosition(looks[0].path), 0), looks[0].has_gap
+        return log_files.read_log(looks[0], self.place or LogPosition(looks[0].path), 0), looks[0].has_gap
 
     def drain(self) -> None:
         for _ in range(200):
@@ -244,8 +244,8 @@ KINDS = st.sampled_from(["FILE", "LOG", "GAP", "MORE", "AFTER"])
 
 @given(st.lists(st.tuples(KINDS, st.text(max_size=30), st.binary(max_size=60))))
 def test_any_sections_are_read_without_an_error(parts: list[tuple[str, str, bytes]]) -> None:
-    for look in evidence.log_files(ScriptSection(*part) for part in parts):
-        evidence.read_log(look, LogPosition(look.path), 0)
+    for look in log_files.log_files(ScriptSection(*part) for part in parts):
+        log_files.read_log(look, LogPosition(look.path), 0)
 
 
 def polled(host: LocalHost) -> list[Poll]:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from connectors.cron import records
 from connectors.cron.crontab import CrontabFile, read_crontabs
+from connectors.cron.inventory import host_inventory
 from connectors.sdk.records import Inventory, JobRecord, TargetClock
 from console.control.expectations.inventory import match_inventory
 from console.domain.inventory import KnownJob
@@ -83,7 +83,7 @@ def inventory(lines: list[Line]) -> Inventory:
     text = "".join(f"{line.text}\n" for line in lines)
     tables = read_crontabs([CrontabFile(PATH, text, "etl", 0o600, "etl")], None)
     assert len(tables.lines) == len(lines)
-    return records.inventory("db1", tables, (), "UTC", 15, TargetClock(NOW, NOW))
+    return host_inventory("db1", tables, (), "UTC", 15, TargetClock(NOW, NOW))
 
 
 def known_jobs(jobs: tuple[JobRecord, ...]) -> list[KnownJob]:

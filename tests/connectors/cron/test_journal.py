@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron import client
 from connectors.cron.polling import CronCursor
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import RunState
@@ -101,7 +100,7 @@ def test_a_log_that_appears_counts_and_tells_nothing_twice(host: JournalHost) ->
 
 
 def test_a_long_journal_comes_in_bites_over_several_polls(host: JournalHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "LOG_BYTES", 900)
+    monkeypatch.setattr("connectors.cron.client.LOG_BYTES", 900)
     for n in range(9):
         host.says(f"({ME}) CMD (/opt/load)", 100 + n, at=time.time() - 900 + 60 * n)
     connector, cursor, seen, polls = connect(host), "", set(), 0

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.cron.client import CronOptions
 from connectors.cron.connector import CONNECTOR
+from connectors.cron.options import CronOptions
 from connectors.sdk.states import ProofLevel
 from connectors.sdk.transport.hosts import LocalSession, ThisMachine
 from connectors.sdk.transport.ssh import SshFailed

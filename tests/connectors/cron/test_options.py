@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.cron.client import CronOptions
+from connectors.cron.options import CronOptions
 from connectors.sdk.transport.hosts import address, targets
 from console.config.document import ConfigFaults
 from console.config.loading import load_config

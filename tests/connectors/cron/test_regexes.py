@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from connectors.cron import crontab, dialects, evidence, parse
+from connectors.cron import anacron, busybox, crontab, events, expressions, parse, wrapper
 
-MODULES: tuple[ModuleType, ...] = (crontab, dialects, evidence, parse)
+MODULES: tuple[ModuleType, ...] = (anacron, busybox, crontab, events, expressions, parse, wrapper)
 PATTERNS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": value
     for module in MODULES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.evidence import CancelRecord, WrapperEnd, WrapperStart, read_record
+from connectors.cron.wrapper import CancelRecord, WrapperEnd, WrapperStart, read_record
 from tests.fakes.ssh_local import ME, WRAPPER
 
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from connectors.replay.client import PAUSE, RESUME, ActionLog, ReplayOptions, SentAction
+from connectors.replay.client import PAUSE, RESUME, ActionLog, SentAction
 from connectors.replay.connector import CONNECTOR, ReplayConnector
+from connectors.replay.options import ReplayOptions
 from connectors.sdk.conformance import Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionSpec, Connector

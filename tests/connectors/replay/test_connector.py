@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.replay import connector as room
-from connectors.replay.client import ActionLog, ReplayClock, ReplayOptions
+from connectors.replay.client import ActionLog, ReplayClock
 from connectors.replay.connector import ReplayConnector
+from connectors.replay.options import ReplayOptions
 from connectors.sdk.contract import ActionSpec
 from connectors.sdk.errors import NotSupported, SystemUnreachable
 from connectors.sdk.records import Poll, RunRecord, RunRef

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.cron.client import CronOptions
+from connectors.cron.options import CronOptions
 from connectors.sdk.errors import AccessRefused, SystemUnreachable
 from connectors.sdk.transport.hosts import address, resolve_ssh_settings, session_of, ssh_shell
 from connectors.sdk.transport.ssh import SshAddress, SshFailed, SshSession

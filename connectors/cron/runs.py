@@ -8,6 +8,7 @@ a job that is gone from it has written all its lines.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-from connectors.cron import dialects
+from connectors.cron import anacron
 from connectors.cron.crontab import CronDaemon
-from connectors.cron.evidence import CancelRecord, CronEvent, CronEventKind, WrapperEnd, WrapperStart
+from connectors.cron.events import CronEvent, CronEventKind
 from connectors.cron.parse import CronProcesses
+from connectors.cron.wrapper import RUN_ID, CancelRecord, WrapperEnd, WrapperStart
+from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow
 
@@ -137,7 +140,6 @@ RETENTION_SECONDS = 300.0  # late evidence is joined to an ended attempt for thi
 MAX_ATTEMPTS = 5000
 PID_SPACE = 4194304
 ENDS_LOGGED, ERRORS_LOGGED = 2, 4  # bits of cron -L, cron(8)
-
 FindJobs = Callable[[str, str, datetime, str], Sequence[str]]
 """user, text, start, job mark of a rerun -> native ids of the lines that may have started it: several where equal lines
 are due together; none where no crontab has such a line."""
@@ -329,7 +331,7 @@ class AttemptBook:
             if job is None:
                 return
             key = f"{int(at)}.{record.pid}" if record.action else attempt_key(at, record.pid)
-            known = self._logged(job, at) if record.action and dialects.ID in job else None
+            known = self._logged(job, at) if record.action and anacron.ID in job else None
             if known is None:
                 known = CronAttempt(key, job, record.user, record.pid, at, text_mark(record.text))
                 self.add(known)
@@ -492,3 +494,70 @@ def _began_near(attempt: CronAttempt, snapshot: ProcessSnapshot, pid: int) -> bo
 def began(host: HostNow, ticks: str) -> float:
     """When a process began, epoch seconds by the host's clock of now."""
     return host.now.timestamp() - host.uptime_seconds + int(ticks) / TICKS
+
+
+def run_record(attempt: CronAttempt, spool: str) -> RunRecord:
+    """An attempt as a record, without a period: `control` assigns it."""
+    return RunRecord(
+        job=attempt.job,
+        attempt_key=attempt.key,
+        state=RunState.CANCELLING if attempt.cancel and attempt.state is RunState.RUNNING else attempt.state,
+        native_state=attempt.native_state,
+        evidence=attempt.evidence,
+        started_at=instant(attempt.started),
+        ended_at=instant(attempt.ended) if attempt.state is not RunState.RUNNING else None,
+        exit_code=attempt.exit_code,
+        message=attempt.message,
+        native_ref=AttemptRef.of(attempt, spool).as_json(),
+        action_key=attempt.action or None,
+        context={"pid": attempt.pid, "user": attempt.user},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRef:
+    """Reference to an attempt: its process, its output, its lines in cron's log."""
+
+    attempt: dict[str, Any]
+    output: str
+    lines: tuple[str, ...]
+
+    @staticmethod
+    def of(attempt: CronAttempt, spool: str) -> AttemptRef:
+        output = f"{spool}/{attempt.user}/out/{attempt.run_id}" if RUN_ID.fullmatch(attempt.run_id) else ""
+        values = {short: value for short, value in attempt.as_json().items() if short in "upscbrtawz"}
+        return AttemptRef(values, output, tuple(attempt.lines))
+
+    def has_output(self, spool: str) -> bool:
+        """Whether it names the output of a run, and no other file of the host."""
+        user, _, run_id = self.output.removeprefix(f"{spool}/").partition("/out/")
+        is_name = user not in ("", ".", "..") and "/" not in user
+        return is_name and self.output == f"{spool}/{user}/out/{run_id}" and bool(RUN_ID.fullmatch(run_id))
+
+    def as_json(self) -> str:
+        return json.dumps({"attempt": self.attempt, "output": self.output, "lines": self.lines}, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> AttemptRef | None:
+        """The reference; None for an unreadable text."""
+        try:
+            value = json.loads(text)
+            return AttemptRef(dict(value["attempt"]), str(value["output"]), tuple(str(line) for line in value["lines"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+
+def referenced_attempts(open_runs: Iterable[RunRef], known: Iterable[CronAttempt]) -> Iterator[CronAttempt]:
+    """Open runs of the engine that this connector no longer knows, as attempts to search."""
+    have = {(item.job, item.key) for item in known}
+    for ref in open_runs:
+        reference = AttemptRef.from_json(ref.native_ref) if ref.native_ref else None
+        if reference is None or (ref.job, ref.attempt_key) in have or reference.attempt.get("z") != RunState.RUNNING:
+            continue
+        start = {"k": ref.attempt_key, "j": ref.job, "v": RunEvidence.NATIVE, "d": True, "t": 0}
+        try:
+            lines = {"l": list(reference.lines), "f": bool(reference.lines)}
+            attempt = CronAttempt.from_json({**start, **reference.attempt, **lines})
+        except (KeyError, TypeError, ValueError):
+            continue
+        yield attempt

@@ -1,25 +1,23 @@
-"""Crontab lines and attempts as the contract's records. Pure.
+"""Crontab lines as jobs, and the index that finds the line of a start. Pure.
 
 A start belongs to the nearest due line of its user and command.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 from hashlib import sha256
-from typing import Any
 
-from connectors.cron import crontab, dialects
-from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, CronAttempt, instant, text_mark
+from connectors.cron import anacron, crontab
+from connectors.cron.anacron import AnacronJob
 from connectors.cron.crontab import CronDaemon, CrontabLine, CrontabSet, is_user_table, slug
-from connectors.cron.dialects import MAX_DELAY, NICKNAMES, REBOOT, AnacronJob, read_times, schedule_text
-from connectors.cron.evidence import MAX_TEXT_BYTES, RUN_ID, as_recorded
+from connectors.cron.expressions import MAX_DELAY, NICKNAMES, REBOOT, read_times, schedule_text
 from connectors.cron.parse import zone_of
-from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, TargetClock
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from connectors.cron.runs import ENDS_LOGGED, ERRORS_LOGGED, text_mark
+from connectors.cron.wrapper import MAX_TEXT_BYTES, as_recorded
+from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
+from connectors.sdk.states import ProofLevel
 from connectors.sdk.transport.script_output import bytes_of
 
 DIALECT, OWN_ZONE, BUSYBOX = "debian-cron", "cronie", "busybox"
@@ -37,7 +35,7 @@ def proof(line: CrontabLine, level: int) -> ProofLevel:
     return ProofLevel.EXIT if level & ENDS_LOGGED and level & ERRORS_LOGGED else ProofLevel.START
 
 
-def job(host: str, line: CrontabLine, zone: str, level: int) -> JobRecord:
+def job_record(host: str, line: CrontabLine, zone: str, level: int) -> JobRecord:
     return JobRecord(
         native_id=native_id(host, line),
         title=line.name,
@@ -81,11 +79,11 @@ def user_of_table(match_keys: tuple[str, ...]) -> str | None:
     return path.rpartition("/")[2] if is_user_table(path) else None
 
 
-def inventory(
+def host_inventory(
     host: str, tables: CrontabSet, denied: Iterable[tuple[str, str]], zone: str, level: int, clock: TargetClock
 ) -> Inventory:
     """All jobs of the host. Not complete where a crontab was denied; a file that cron ignores has no jobs."""
-    lines = (job(host, line, zone, level) for line in tables.lines)
+    lines = (job_record(host, line, zone, level) for line in tables.lines)
     jobs = (*lines, *(item.record(host, zone) for item in tables.anacron))
     refused = [SkippedRecord(path, f"denied: {why}", "") for path, why in denied]
     faults = [SkippedRecord(fault.where, fault.reason, fault.value) for fault in tables.faults]
@@ -94,73 +92,6 @@ def inventory(
         jobs, complete=not refused, hash=sha256(bytes_of(content)).hexdigest(), clock=clock,
         skipped=(*refused, *faults),
     )  # fmt: skip
-
-
-def run(attempt: CronAttempt, spool: str) -> RunRecord:
-    """An attempt as a record, without a period: `control` assigns it."""
-    return RunRecord(
-        job=attempt.job,
-        attempt_key=attempt.key,
-        state=RunState.CANCELLING if attempt.cancel and attempt.state is RunState.RUNNING else attempt.state,
-        native_state=attempt.native_state,
-        evidence=attempt.evidence,
-        started_at=instant(attempt.started),
-        ended_at=instant(attempt.ended) if attempt.state is not RunState.RUNNING else None,
-        exit_code=attempt.exit_code,
-        message=attempt.message,
-        native_ref=AttemptRef.of(attempt, spool).as_json(),
-        action_key=attempt.action or None,
-        context={"pid": attempt.pid, "user": attempt.user},
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRef:
-    """Reference to an attempt: its process, its output, its lines in cron's log."""
-
-    attempt: dict[str, Any]
-    output: str
-    lines: tuple[str, ...]
-
-    @staticmethod
-    def of(attempt: CronAttempt, spool: str) -> AttemptRef:
-        output = f"{spool}/{attempt.user}/out/{attempt.run_id}" if RUN_ID.fullmatch(attempt.run_id) else ""
-        values = {short: value for short, value in attempt.as_json().items() if short in "upscbrtawz"}
-        return AttemptRef(values, output, tuple(attempt.lines))
-
-    def has_output(self, spool: str) -> bool:
-        """Whether it names the output of a run, and no other file of the host."""
-        user, _, run_id = self.output.removeprefix(f"{spool}/").partition("/out/")
-        is_name = user not in ("", ".", "..") and "/" not in user
-        return is_name and self.output == f"{spool}/{user}/out/{run_id}" and bool(RUN_ID.fullmatch(run_id))
-
-    def as_json(self) -> str:
-        return json.dumps({"attempt": self.attempt, "output": self.output, "lines": self.lines}, separators=(",", ":"))
-
-    @staticmethod
-    def from_json(text: str) -> AttemptRef | None:
-        """The reference; None for an unreadable text."""
-        try:
-            value = json.loads(text)
-            return AttemptRef(dict(value["attempt"]), str(value["output"]), tuple(str(line) for line in value["lines"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return None
-
-
-def referenced_attempts(open_runs: Iterable[RunRef], known: Iterable[CronAttempt]) -> Iterator[CronAttempt]:
-    """Open runs of the engine that this connector no longer knows, as attempts to search."""
-    have = {(item.job, item.key) for item in known}
-    for ref in open_runs:
-        reference = AttemptRef.from_json(ref.native_ref) if ref.native_ref else None
-        if reference is None or (ref.job, ref.attempt_key) in have or reference.attempt.get("z") != RunState.RUNNING:
-            continue
-        start = {"k": ref.attempt_key, "j": ref.job, "v": RunEvidence.NATIVE, "d": True, "t": 0}
-        try:
-            lines = {"l": list(reference.lines), "f": bool(reference.lines)}
-            attempt = CronAttempt.from_json({**start, **reference.attempt, **lines})
-        except (KeyError, TypeError, ValueError):
-            continue
-        yield attempt
 
 
 class LineIndex:
@@ -186,9 +117,9 @@ class LineIndex:
         self._of_anacron: dict[str, str] = {}
         """By the mark of a rerun."""
         for item in of_anacron:
-            job = dialects.anacron_id(host, item.name)
+            job = anacron.anacron_id(host, item.name)
             self._of_anacron[f"{item.hash}.1"] = job
-            self.names[name_mark(dialects.USER, dialects.anacron_text(item.name))] = job
+            self.names[name_mark(anacron.USER, anacron.anacron_text(item.name))] = job
 
     def find(self, user: str, text: str, started: datetime, mark: str) -> tuple[str, ...]:
         """Native ids of the lines to which this start may belong: several where equal lines are equally near; none
@@ -196,7 +127,7 @@ class LineIndex:
         named = self._by_mark.get(mark)
         if named is not None and named.user == user:
             return (native_id(self.host, named),)
-        if user == dialects.USER and mark in self._of_anacron:
+        if user == anacron.USER and mark in self._of_anacron:
             return (self._of_anacron[mark],)
         result = self._by_text.get((user, text))
         if not result:

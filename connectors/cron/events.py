@@ -1,0 +1,182 @@
+"""Lines of cron's log, and entries of the journal, as events. Pure.
+
+Measured on cron 3.0pl1-162: with -L 1, 5 and 7 the CMD line is written by the job's own process, so `CRON[n]` is the
+job's pid; with 8 added (-L 15) cron's child writes `CRON[child]: (user) CMD ([job] command)`. Error and END lines are
+always the child's; an error names the job as `grandchild #job` and comes before END. A grandchild that is not the job
+is the helper that feeds the lines after `%`. cronie (its do_command.c; not run here): CMD by the job's own process; by
+the child CMDOUT (with -s) and, in newer ones, CMDEND. No line has an exit status. A line of another program gives None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+
+from connectors.cron import anacron, busybox
+from connectors.sdk.transport import script_output
+from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
+
+RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (\S+) (.*)", re.DOTALL)
+CLASSIC = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S+) (.*)", re.DOTALL)
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+TAG = re.compile(
+    r"(?:[a-z0-9]+\.[a-z]+ )?(?:/\S*/)?(CRON|CROND|cron|crond|crontab|anacron)\[(\d{1,10})\]: (.*)", re.DOTALL
+)
+BODY = re.compile(r"(?=.*\)\Z)\((.*?)\) ([A-Za-z][A-Za-z ]*?) \((.*)\)", re.DOTALL)
+JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
+GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
+FAILED = re.compile(r"failed with exit status (\d{1,10})")
+KILLED = re.compile(r"terminated by signal (\d{1,3})")
+NOT_RUN = ("will be ignored", "INSECURE MODE", "WRONG FILE OWNER", "bad username", "ORPHAN")
+MORE_THAN_A_DAY = timedelta(days=1)
+
+
+class CronEventKind(StrEnum):
+    CMD = "CMD"
+    END = "END"
+    OUT = "CMDOUT"
+    ERROR = "error"
+    JOB_STARTED = "Job started"
+    JOB_ENDED = "Job terminated"
+    IGNORED = "ignored"
+    OTHER = "other"
+    """RELOAD, REPLACE, INFO (Running @reboot jobs), …: it proves that the log is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CronEvent:
+    kind: CronEventKind
+    at: datetime
+    """Aware, UTC."""
+    line: str
+    pid: int = 0
+    """Of the process that wrote it."""
+    job_pid: int | None = None
+    """The job's own pid, where the line names it."""
+    user: str = ""
+    text: str = ""
+    """CMD, END: the command as logged. error: the message about the grandchild. anacron: `anacron_text` of the job."""
+    rest: str = ""
+    """The rest of anacron's message: " (exit status: 4)"."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit status of an error line, 128 + n for signal n; None for an unknown message."""
+        if self.kind is CronEventKind.JOB_ENDED:
+            return anacron.anacron_exit_code(self.rest)
+        if match := FAILED.match(self.text):
+            return int(match[1])
+        match = KILLED.match(self.text)
+        return 128 + int(match[1]) if match else None
+
+
+def read_line(line: str, now: datetime, zone: tzinfo) -> CronEvent | None:
+    """The event of one line without its newline; None for lines of other programs. `now` gives classic stamps their
+    year, `zone` their offset."""
+    stamped = stamp(line, now, zone)
+    return None if stamped is None else read_stamped(line, *stamped)
+
+
+def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
+    tag = TAG.fullmatch(rest)
+    return None if tag is None else event_of(at, line, tag[1], int(tag[2]), tag[3])
+
+
+def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> CronEvent | None:
+    if program in ("CRON", "CROND"):
+        return _of_child(at, line, pid, message)
+    if program == "anacron":
+        match = anacron.LINE.fullmatch(message)
+        if match is None:
+            return None
+        kind = CronEventKind.JOB_STARTED if match[2] == "started" else CronEventKind.JOB_ENDED
+        return CronEvent(kind, at, line, pid, user=anacron.USER, text=anacron.anacron_text(match[1]), rest=match[3])
+    if started := busybox.STARTED.fullmatch(message):
+        job = int(started[2])  # its child is the job itself
+        return CronEvent(CronEventKind.CMD, at, line, job, job, started[1], started[3])
+    is_refused = message.startswith("user ") and any(part in message for part in busybox.NOT_TAKEN)
+    if is_refused or any(part in message for part in NOT_RUN):
+        return CronEvent(CronEventKind.IGNORED, at, line, pid, text=message)
+    return CronEvent(CronEventKind.OTHER, at, line, pid) if BODY.fullmatch(message) else None
+
+
+def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | None:
+    body = BODY.fullmatch(message)
+    if body is None:
+        return None
+    user, kind, text = body[1], body[2], body[3]
+    if kind in ("CMD", "END", "CMDEND"):
+        named = JOB_PID.fullmatch(text)
+        job_pid, text = (int(named[1]), named[2]) if named else (None, text)
+        return CronEvent(CronEventKind.CMD if kind == "CMD" else CronEventKind.END, at, line, pid, job_pid, user, text)
+    if kind == "CMDOUT":
+        return CronEvent(CronEventKind.OUT, at, line, pid, user=user, text=text)
+    if kind == "error" and (grandchild := GRANDCHILD.fullmatch(text)):
+        return CronEvent(CronEventKind.ERROR, at, line, pid, int(grandchild[1]), text=grandchild[2])
+    return CronEvent(CronEventKind.OTHER, at, line, pid)
+
+
+def stamp(line: str, now: datetime, zone: tzinfo) -> tuple[datetime, str] | None:
+    """The time of a line, and its text after time and host; None without a readable time."""
+    match = RFC_3339.fullmatch(line)
+    try:
+        if match:
+            return datetime.fromisoformat(match[1]).astimezone(UTC), match[3]
+        match = CLASSIC.fullmatch(line)
+        if match is None or match[1] not in MONTHS:
+            return None
+        month, day = MONTHS.index(match[1]) + 1, int(match[2])
+        local_now = now.astimezone(zone)
+        clock = [int(part) for part in match.group(3, 4, 5)]
+        at = datetime(local_now.year, month, day, clock[0], clock[1], clock[2], tzinfo=zone)
+        if at > local_now + MORE_THAN_A_DAY:  # a December line read in January
+            at = at.replace(year=at.year - 1)
+        return at.astimezone(UTC), match[7]
+    except (ValueError, OverflowError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEvents:
+    """Cron's entries in one batch of the journal."""
+
+    events: tuple[CronEvent, ...]
+    cursor: str
+    """Of its last entry; "" without one."""
+    is_whole: bool
+    """False: there is more after it."""
+    failed: bool
+    """True where journalctl failed."""
+    denied: bool
+    """True where it hides entries from the login."""
+    warnings: tuple[str, ...]
+
+    def cursor_after(self, cursor: str) -> str:
+        """The next cursor after `cursor`; "" where journalctl no longer knows it."""
+        return self.cursor or ("" if self.failed else cursor)
+
+
+def journal_events(parts: Iterable[ScriptSection]) -> JournalEvents | None:
+    """The journal of an answer; None where it was not read."""
+    by_kind = {part.kind: part for part in parts}
+    if "JOURNAL" not in by_kind:
+        return None
+    is_whole = "JEND" in by_kind
+    batch = script_output.read_journal(by_kind["JOURNAL"].body, is_whole, _journal_event)
+    denied = next((item for item in batch.messages if script_output.is_journal_denied(item)), "")
+    failed = is_whole and by_kind["JEND"].rest not in ("0", "") and not batch.cursor
+    warnings = [f"journalctl: {item[:SAMPLE]}" for item in batch.messages] if not denied else []
+    warnings += [f"the journal: denied: {denied[:SAMPLE]} {MAY_READ}"] if denied else []
+    warnings += [f"{item.where}: {item.reason}: {item.sample}" for item in batch.skipped]
+    return JournalEvents(batch.entries, batch.cursor, is_whole, failed or bool(denied), bool(denied), tuple(warnings))
+
+
+def _journal_event(at: datetime, entry: JournalEntry) -> CronEvent | None:
+    program = script_output.journal_text(entry.get("SYSLOG_IDENTIFIER"))
+    number = script_output.journal_text(entry.get("SYSLOG_PID")) or script_output.journal_text(entry.get("_PID"))
+    pid = int(number) if number.isascii() and number.isdigit() and len(number) < 11 else 0
+    message = script_output.journal_text(entry.get("MESSAGE"))
+    return event_of(at, f"{at.isoformat()} {program}[{pid}]: {message}", program, pid, message)

@@ -1,0 +1,32 @@
+"""Settings of cron hosts: their logs, crontabs and the wrapper's records."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from connectors.sdk.transport.hosts import AbsolutePath, HostOptions, UserName
+
+
+class CronOptions(HostOptions):
+    """`[systems.NAME]` with `kind = "cron"`."""
+
+    logs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = (
+        "/var/log/cron.log",
+        "/var/log/cron",
+        "/var/log/syslog",
+        "/var/log/messages",
+    )
+    """Where cron's log is; the first that can be read counts: as rsyslog, cronie's distributions and busybox put it."""
+    sudo: bool = True
+    """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
+    users: tuple[UserName, ...] = ()
+    """Users whose crontabs a plain login reads by sudo; all of uid 0 and 1000 upwards if it is left out."""
+    spool: AbsolutePath = "/var/spool/headway"
+    """Folder on the hosts with the wrapper's records and the marks of what we did."""
+    history_mib: Annotated[int, Field(ge=0, le=4096)] = 64
+    """How far back the first poll reads rotated logs, per file, in MiB."""
+    restricted: bool = False
+    """True: the key may only read; the host answers through `headway-gate` (`headway connector cron gate`), which takes
+    no script of ours. Reruns, cancels and holds are refused."""
