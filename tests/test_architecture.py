@@ -560,7 +560,7 @@ def _called(node: ast.expr | None) -> str:
 
 
 def rows_by_position(source: str) -> list[str]:
-    """Each subscript with a number (or a slice) on a row of the database."""
+    """Each subscript with a number (or a slice) on a row of the database, and each unpacking of one."""
     tree = ast.parse(source)
     lists, rows = {"rows"}, {"row"}
     for node in ast.walk(tree):
@@ -574,10 +574,36 @@ def rows_by_position(source: str) -> list[str]:
             is_list = isinstance(node.iter, ast.Name) and node.iter.id in lists
             rows |= {node.target.id} if is_list or _called(node.iter) in ROW_LISTS else set()
     return [
-        f"line {node.lineno}: {ast.unparse(node)}"
+        f"line {part.lineno}: {ast.unparse(part)}"
         for node in ast.walk(tree)
-        if isinstance(node, ast.Subscript) and _is_position(node.slice) and _is_row(node.value, lists, rows)
+        for part in [node.target if isinstance(node, ast.comprehension) else node]
+        if isinstance(part, ast.expr | ast.stmt) and _reads_by_position(node, lists, rows)
     ]
+
+
+def _reads_by_position(node: ast.AST, lists: set[str], rows: set[str]) -> bool:
+    match node:
+        case ast.Subscript():
+            return _is_position(node.slice) and _is_row(node.value, lists, rows)
+        case ast.Starred():
+            return _is_row(node.value, lists, rows)
+        case ast.Assign(targets=[ast.List(elts=[inner]) | ast.Tuple(elts=[inner])]):  # [(a, b)] = session.rows(…)
+            return _is_unpacking(inner) and _is_list(node.value, lists)
+        case ast.Assign(targets=[target]):
+            return _is_unpacking(target) and _is_row(node.value, lists, rows)
+        case ast.For() | ast.comprehension():
+            return _is_unpacking(node.target) and _is_list(node.iter, lists)
+    return False
+
+
+def _is_unpacking(target: ast.expr) -> bool:
+    return isinstance(target, ast.Tuple | ast.List)
+
+
+def _is_list(value: ast.expr, lists: set[str]) -> bool:
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in ("reversed", "iter"):
+        return _is_list(value.args[0], lists)
+    return _called(value) in ROW_LISTS or (isinstance(value, ast.Name) and value.id in lists)
 
 
 def _is_position(index: ast.expr) -> bool:
@@ -587,8 +613,7 @@ def _is_position(index: ast.expr) -> bool:
 
 def _is_row(value: ast.expr, lists: set[str], rows: set[str]) -> bool:
     if isinstance(value, ast.Subscript):  # rows[0][0]
-        inner = value.value
-        return _called(inner) in ROW_LISTS or (isinstance(inner, ast.Name) and inner.id in lists)
+        return not isinstance(value.slice, ast.Slice) and _is_list(value.value, lists)
     return _called(value) in ROWS or (isinstance(value, ast.Name) and value.id in rows)
 
 
@@ -604,18 +629,36 @@ def _is_row(value: ast.expr, lists: set[str], rows: set[str]) -> bool:
         "before = session.first('SELECT 1')\nbefore[0]",
         "[one[0] for one in session.stream('SELECT 1')]",
         "found = session.by_keys('', ())\nfor one in found:\n    one[2]",
+        "name, value = session.first('SELECT 1')",
+        "name, value = row",
+        "[(name, value)] = session.rows('SELECT 1')",
+        "for name, value in session.rows('SELECT 1'):\n    pass",
+        "{name: value for name, value in rows}",
+        "for name, *values in reversed(rows):\n    pass",
+        "Entry(*row)",
     ],
 )
 def test_a_row_read_by_position_is_recognized(source: str) -> None:
     assert rows_by_position(source)
 
 
+BY_POSITION = {
+    "store/audit.py": "= entry",  # an entry is sealed in the order of its columns
+    "store/db/backup.py": ".fetchall()",  # of sqlite3, without a session
+    "store/db/session.py": "(key, *values)",  # values to be written
+    "store/ingest/merge.py": "*content, observed_us = row",  # by name, ingest loses a twentieth of its speed
+    "store/ingest/records.py": "*row",  # as before
+    "store/snapshot/facts.py": "partial_input, _ = row",  # by name, loading runs takes half as long again
+}
+
+
 def test_rows_are_read_by_name() -> None:
-    """A column that is added or moved must not change what other code reads."""
+    """A column that is added or moved must not change what other code reads. `dict` may read two columns."""
     found = [
         f"{path.relative_to(ROOT)} {place}"
         for folder in ("store", "engine", "demo")
         for path in sorted((ROOT / "console" / folder).rglob("*.py"))
         for place in rows_by_position(path.read_text(encoding="utf-8"))
+        if not place.endswith(BY_POSITION.get(f"{path.relative_to(ROOT / 'console')}", "never"))
     ]
     assert found == []

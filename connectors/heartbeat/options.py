@@ -15,7 +15,7 @@ from connectors.sdk.option_errors import Duration
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.loopback import is_loopback
 
-LISTENER = "door"
+LISTENER = "listener"
 """Name of the one target, as stores have it."""
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9.]{7,15}|localhost)):([1-9]\d{0,4})")
 

@@ -41,7 +41,7 @@ def run_calendar(arguments: argparse.Namespace) -> int:
         ValueColumn("date", lambda day: day["date"]),
         ValueColumn("hours", lambda day: ", ".join(span["text"] for span in day["hours"] or ()) or "all day", drop=2),
         ValueColumn("why", lambda day: day["why"]),
-        ValueColumn("excluded before it", lambda day: _excluded_text(day["left_out"]), 12, drop=1),
+        ValueColumn("excluded before it", lambda day: _excluded_text(day["excluded"]), 12, drop=1),
     )
     print_result(
         arguments,
@@ -164,7 +164,7 @@ def _counted_days(calendar: Calendar, start: date, n: int) -> list[dict[str, Any
         ]
         hours = [_window_document(calendar, span) for span in open_hours(calendar, day)] if calendar.windows else None
         reason = day_reason(calendar, day)
-        days.append({"date": str(day), "weekday": f"{day:%A}", "why": reason, "hours": hours, "left_out": excluded})
+        days.append({"date": str(day), "weekday": f"{day:%A}", "why": reason, "hours": hours, "excluded": excluded})
         before = day
     return days
 

@@ -40,7 +40,7 @@ def run_checks(arguments: argparse.Namespace) -> int:
         ValueColumn("date", lambda result: result.business_date),
         ValueColumn("checked", lambda result: timestamp(result.at)),
         ValueColumn("since", lambda result: timestamp(result.since), drop=2),
-        ValueColumn("times", lambda result: str(result.looks), drop=1),
+        ValueColumn("times", lambda result: str(result.times), drop=1),
         ValueColumn("state", lambda result: result.state),
         ValueColumn("result", lambda result: result.text, 24),
     )
@@ -54,7 +54,7 @@ def run_checks(arguments: argparse.Namespace) -> int:
     )
     return print_result(
         arguments,
-        {**asdict(view), "looks": [asdict(result) for result in results]},
+        {**asdict(view), "results": [asdict(result) for result in results]},
         check_heading,
         *([rows] if results else []),
         code=Exit.PROBLEM if view.last is not None and view.last.state not in PASSED_STATES else Exit.OK,

@@ -64,7 +64,7 @@ def run_hold(arguments: argparse.Namespace) -> int:
 def run_release(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         hold = reads.holds.hold(arguments.name)
-        if hold.state not in ("held", "found"):
+        if hold.state not in ("held", "foreign"):
             raise CommandError(Exit.REFUSED, f"{hold.status_text}: {_hold_line(hold)}; nothing was sent")
         notes = _unfinished_upstreams(reads, hold)
     request = ActionRequest(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key})

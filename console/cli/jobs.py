@@ -199,7 +199,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
     evidence = f", evidence {evidence_text(row.evidence)}" if row.state else ""
     return [
         f"{row.name}  {state_text(row, now)}",
-        *([f"not watched {view.left_out}"] if view.left_out else []),
+        *([f"not watched {view.unwatched_reason}"] if view.unwatched_reason else []),
         f"timeliness  {row.timeliness.replace('_', ' ')}{evidence}",
         f"schedule    {row.schedule or '–'}",
         f"runs        {view.definition or '–'}",

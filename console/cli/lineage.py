@@ -152,7 +152,7 @@ def lineage_document(reach: LineageReach, up: int, down: int) -> dict[str, objec
             for upstream, downstream in reach.view.edges
             if upstream in included and downstream in included
         ],
-        "left_out": {"upstream": len(reach.upstream) - len(above), "downstream": len(reach.downstream) - len(below)},
+        "omitted": {"upstream": len(reach.upstream) - len(above), "downstream": len(reach.downstream) - len(below)},
     }
 
 

@@ -172,7 +172,7 @@ def execute_plan(
     if arguments.dry_run:
         return Exit.OK
     if not draft.steps:
-        may_widen = draft.kind == "recovery" and draft.left_out and not arguments.all
+        may_widen = draft.kind == "recovery" and draft.excluded and not arguments.all
         hint = "; --all also reruns downstream jobs that no affected service needs" if may_widen else ""
         raise CommandError(Exit.PROBLEM, f"the plan has no step to send{hint}")
     if not _confirm_plan(arguments, draft, confirmation):
@@ -223,7 +223,7 @@ def draft_lines(draft: PlanDraft) -> list[str]:
     lines = [f"{draft.title}: {counted(draft.steps, 'step') if draft.steps else 'nothing to run'}"]
     for step in draft.steps:
         lines += _step_lines(step)
-    lines += [f"  excluded   {job.job}: {job.why}" for job in draft.left_out]
+    lines += [f"  excluded   {job.job}: {job.why}" for job in draft.excluded]
     lines += [f"  not saved  {service.service}: {service.text}" for service in draft.unsaved]
     lines += [f"  tier 1     affects {name}" for name in draft.first_tier]
     return [*lines, *(f"  note       {note}" for note in draft.notes)]
@@ -308,7 +308,7 @@ def progress_text(plan: PlanView) -> str:
     running = [
         f"{step.place} {step.job} is {step.status}{f': {why}' if (why := plan.waits_for(step)) else ''}"
         for step in plan.steps
-        if step.state == "asked"
+        if step.state == "requested"
     ]
     waiting = [f"{step.place} {step.job} {why}" for step in plan.steps if (why := plan.waits_for(step))][:1]
     return "; ".join(

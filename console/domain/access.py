@@ -66,7 +66,7 @@ class ActionSubject:
     services: tuple[tuple[str, int], ...] = ()
     """(name, tier) of every downstream service."""
     why: str = ""
-    asked_by: str = ""
+    requested_by: str = ""
     """For an approval: the requester of the action."""
     modes: frozenset[str] = frozenset()
     """Modes of the dependencies into the job: they permit policies."""

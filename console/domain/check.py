@@ -148,7 +148,7 @@ class CheckResultView:
     text: str
     since: datetime
     at: datetime
-    looks: int
+    times: int
     measured: dict[str, Any]
 
 

@@ -27,7 +27,7 @@ class HoldState(StrEnum):
     """Never placed."""
     SHADOW = "shadow"
     """In shadow mode: nothing was sent."""
-    FOUND = "found"
+    FOREIGN = "foreign"
     """A mark at the source that this store does not drive: another store's, or left by a crash."""
 
     @property
@@ -41,7 +41,7 @@ class HoldState(StrEnum):
 
 
 ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW})
-_HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOUND})
+_HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOREIGN})
 
 
 class HoldReason(StrEnum):
@@ -233,7 +233,7 @@ class HoldView:
     system: str
     state: str
     kind: str
-    """As in HoldFacts, or "found" (a foreign mark)."""
+    """As in HoldFacts, or "foreign" (a foreign mark)."""
     mode: str
     upstream: str
     """The job that it waits for; empty for a manual hold."""
@@ -275,7 +275,7 @@ _STATE_TEXT = {
     "watching": "was released: its own start is awaited",
     "starting": "was released: it is being started",
     "clearing": "was enabled at its source: our mark there is taken away",
-    "found": "is held under a mark that this store did not make",
+    "foreign": "is held under a mark that this store did not make",
     "released": "is not held any more",
     "failed": "was not held",
     "shadow": "is in shadow: it would have been held",

@@ -129,7 +129,7 @@ class JobView:
     date."""
     card: tuple[CardView, ...] = ()
     """In the order of CARD_FIELDS."""
-    left_out: str = ""
+    unwatched_reason: str = ""
     """Why it is no longer watched; empty if it is."""
 
 

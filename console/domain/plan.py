@@ -137,7 +137,7 @@ class PlannedFinish:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOutRun:
+class ExcludedRun:
     """A run without a step, with the reason: good already, starts by its own schedule, left out by a person."""
 
     job: str
@@ -154,9 +154,9 @@ class PlanDraft:
     title: str
     incident_id: int | None
     steps: tuple[DraftStep, ...]
-    left_out: tuple[LeftOutRun, ...] = ()
+    excluded: tuple[ExcludedRun, ...] = ()
     notes: tuple[str, ...] = ()
-    given_up: tuple[SavedService, ...] = ()
+    abandoned: tuple[SavedService, ...] = ()
     """Service days that only steps left out by a person would have helped."""
     finishes: tuple[PlannedFinish, ...] = ()
     """Simulated: unchanged, and with one step skipped."""
@@ -166,7 +166,7 @@ class PlanDraft:
         """Service days that the plan does not save, in the order of its steps."""
         of_steps = (day for step in self.steps for day in step.saves if day.saved is False)
         days: dict[tuple[str, str], SavedService] = {}
-        for day in (*of_steps, *self.given_up):
+        for day in (*of_steps, *self.abandoned):
             days.setdefault(day.day, day)
         return tuple(days.values())
 
@@ -187,14 +187,13 @@ class PlanDraft:
                     "saves": tuple(SavedService(**save) for save in step["saves"])})
             for step in data["steps"]
         )  # fmt: skip
-        left_out = tuple(LeftOutRun(**run) for run in data["left_out"])
-        given_up = tuple(SavedService(**save) for save in data.get("given_up", ()))
+        excluded = tuple(ExcludedRun(**run) for run in data["excluded"])
+        abandoned = tuple(SavedService(**save) for save in data.get("abandoned", ()))
         finishes = tuple(PlannedFinish(**finish) for finish in data.get("finishes", ()))
         notes = tuple(data["notes"])
-        return cls(data["kind"], data["title"], data["incident_id"], steps, left_out, notes, given_up, finishes)
+        return cls(data["kind"], data["title"], data["incident_id"], steps, excluded, notes, abandoned, finishes)
 
 
-ENDED_STEP_STATES = ("verified", "left_out")
 _ACTION_STATE_TEXT = {
     "requested": "waits for the engine",
     "sending": "waits for its scheduler to answer",
@@ -224,7 +223,7 @@ class PlanStepView:
     safety: str
     expected_s: float | None
     state: str
-    """planned, asked, verified, failed, left_out, given_up."""
+    """planned, requested, verified, failed, abandoned."""
     action_key: str | None
     action_state: str
     """Empty without one."""
@@ -242,7 +241,7 @@ class PlanStepView:
     @property
     def status(self) -> str:
         """Its state; while its action is in flight, that of the action."""
-        return (self.action_state or self.state) if self.state == "asked" else self.state
+        return (self.action_state or self.state) if self.state == "requested" else self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +265,14 @@ class PlanView:
 
     @property
     def done(self) -> int:
-        """Number of verified and left out steps."""
-        return sum(step.state in ENDED_STEP_STATES for step in self.steps)
+        """Number of verified steps."""
+        return sum(step.state == "verified" for step in self.steps)
 
     def waits_for(self, step: PlanStepView) -> str:
         """Reason why the next step has not started; empty if there is none or earlier steps come first."""
-        if step.state == "asked":
+        if step.state == "requested":
             return step.text or _ACTION_STATE_TEXT.get(step.action_state, "")
-        before = [peer for peer in self.steps if peer.place in step.after and peer.state not in ENDED_STEP_STATES]
+        before = [peer for peer in self.steps if peer.place in step.after and peer.state != "verified"]
         if before or step.state != "planned" or self.state != "running":
             return ""
         if step.verb == WAIT:
@@ -286,7 +285,7 @@ class PlanView:
             return f"waits for an action in flight on its run: {step.others}"
         if step.verb in HOLD_VERBS:
             return f"it is held already by {step.held_by}" if step.held_by else ""
-        requested = (peer for peer in self.steps if peer.state == "asked" and peer.system == step.system)
+        requested = (peer for peer in self.steps if peer.state == "requested" and peer.system == step.system)
         busy = [peer for peer in requested if peer.verb not in HOLD_VERBS]
         if len(busy) >= self.at_once:
             return f"waits for its turn at {step.system}, after step {', '.join(str(peer.place) for peer in busy)}"
@@ -329,7 +328,7 @@ class StepProgress:
     polled: datetime | None = None
     """End of the last successful poll of its target."""
     poll_every_s: float = 15.0
-    found: str = ""
+    state_at_start: str = ""
     """The state of its run when the plan started; empty if not recorded."""
     hold_state: str = ""
     """Empty without a hold by its action."""
@@ -374,7 +373,7 @@ class BeginWait:
 
 @dataclass(frozen=True, slots=True)
 class EndStep:
-    """state: verified, failed, given_up."""
+    """state: verified, failed, abandoned."""
 
     step: StepProgress
     state: str

@@ -17,7 +17,7 @@ from console.domain.plan import (
     HOLD_VERBS,
     WAIT,
     DraftStep,
-    LeftOutRun,
+    ExcludedRun,
     PlanDraft,
     PlannedFinish,
     PlanRefused,
@@ -66,9 +66,9 @@ def apply_changes(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
     return replace(
         draft,
         steps=reassess_steps(_numbered(remaining, order), dropped),
-        left_out=(*draft.left_out, *(LeftOutRun(step.job, step.run_id, "left out by hand") for step in dropped)),
+        excluded=(*draft.excluded, *(ExcludedRun(step.job, step.run_id, "left out by hand") for step in dropped)),
         notes=(*draft.notes, *_warnings(remaining, dropped, steps)),
-        given_up=_dropped_services(remaining.values(), dropped),
+        abandoned=_dropped_services(remaining.values(), dropped),
     )
 
 

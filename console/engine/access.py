@@ -57,7 +57,7 @@ class AccessRights:
         if job_id is not None and (self._permitted or person.is_policy or (known is not None and known.is_action)):
             subject = self._subject(job_id)
         held_back = person.is_policy and access.is_start_of_hold(self._session, key)
-        subject = replace(subject, why=why, asked_by=requested_by, held_back=held_back, recent=recent)
+        subject = replace(subject, why=why, requested_by=requested_by, held_back=held_back, recent=recent)
         return authorize(person, operation, subject, self._permitted, self.rules)
 
     def mode_refusal(self, job_id: int) -> AccessRefusal | None:

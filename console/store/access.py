@@ -40,10 +40,10 @@ def write_permissions(session: Session, permissions: Sequence[PermissionRule], r
     is_changed = session.rows(_SELECT_PERMISSIONS) != rows
     if is_changed:
         session.rows("DELETE FROM permission")
-        for number, row in enumerate(rows, 1):
+        for number, values in enumerate(rows, 1):
             session.rows(
                 "INSERT INTO permission (id, who, role, systems, services, tiers) VALUES (?, ?, ?, ?, ?, ?)",
-                (number, *row),
+                (number, *values),
             )
     acting = json.dumps(asdict(rules), sort_keys=True)
     is_changed |= get_meta(session, ACTING_KEY) != acting

@@ -315,6 +315,6 @@ def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: s
         else:
             return f"it has ended: {action.state}"
         move_action(session, key, action.state, step, now_us)
-        detail = {"key": key, "asked_by": action.requested_by, "it was": action.state, "asked_why": action.why}
+        detail = {"key": key, "requested_by": action.requested_by, "it was": action.state, "requested_why": action.why}
         audit.append(session, now_us, by, origin, f"withdraw {action.verb}", action.job, detail, why)
     return ""

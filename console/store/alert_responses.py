@@ -113,7 +113,8 @@ _SELECT_ALERTS = (
     " (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state = 'dropped')"
 )
 _SELECT_SUPPRESSED = (
-    "SELECT stage, count(*) AS total FROM alert_held WHERE since_us >= ? AND since_us < ? GROUP BY stage ORDER BY stage"
+    "SELECT stage, count(*) AS total FROM alert_suppressed WHERE since_us >= ? AND since_us < ? GROUP BY stage"
+    " ORDER BY stage"
 )
 _SELECT_ACKNOWLEDGED = "SELECT DISTINCT incident_id FROM acknowledgement WHERE made_us >= ?"
 

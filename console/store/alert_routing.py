@@ -174,11 +174,12 @@ def parked_deliveries(store: Database) -> list[ParkedDeliveries]:
     """Parked deliveries by route, without tests."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT a.route, count(*), max(CASE WHEN a.kind = 'headway' THEN 0 ELSE COALESCE(d.parked_us, 0) END),"
-            " max(d.error) FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <>"
-            " 'test' GROUP BY a.route ORDER BY a.route"
+            "SELECT a.route, count(*) AS count, max(d.error) AS error,"
+            " max(CASE WHEN a.kind = 'headway' THEN 0 ELSE COALESCE(d.parked_us, 0) END) AS news_us FROM delivery d"
+            " JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <> 'test'"
+            " GROUP BY a.route ORDER BY a.route"
         )
-    return [ParkedDeliveries(*row) for row in rows]
+    return [from_row(ParkedDeliveries, row) for row in rows]
 
 
 def notified_since(store: Database, dedup_key: str, since_us: int) -> bool:

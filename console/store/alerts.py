@@ -151,7 +151,7 @@ class AttentionRequest:
 def request_attention(session: WriteSession, audience: AlertRouting, need: AttentionRequest, now_us: int) -> None:
     """Creates an alert for each route; without any, an event in the timeline."""
     notified = session.rows(
-        "SELECT DISTINCT route FROM alert_told WHERE incident_id = ? AND style = 'technical' ORDER BY route",
+        "SELECT DISTINCT route FROM alert_notified WHERE incident_id = ? AND style = 'technical' ORDER BY route",
         (need.incident_id,),
     )
     routes = [row.route for row in notified if row.route in audience.routes]

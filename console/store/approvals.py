@@ -129,7 +129,7 @@ def approve_action(store: Database, fence: int, key: str, digest: str, by: str, 
             "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
             [(by, now_us, action_key) for action_key in keys],
         )
-        detail: dict[str, Any] = {"key": key, "asked_by": action.requested_by, "digest": digest}
+        detail: dict[str, Any] = {"key": key, "requested_by": action.requested_by, "digest": digest}
         if len(covered) > 1:
             periods = [period.period for period in covered]
             detail |= {"plan": access.plan_of(session, key)[0], "count": len(periods), "periods": periods}

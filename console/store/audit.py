@@ -78,14 +78,14 @@ def chain_noted(session: Session) -> None:
     if not session.is_postgres:
         return
     noted = session.rows(
-        "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE state = 'noted' ORDER BY id LIMIT ?)"
-        " RETURNING id, asked_us, asked_by, arguments",
+        "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE state = 'unchained' ORDER BY id LIMIT ?)"
+        " RETURNING id, requested_us, requested_by, arguments",
         (_MAX_CHAINED,),
     )
     for row in sorted(noted):
         entry = json.loads(row.arguments)
         texts = (entry[name] for name in ("origin", "verb", "object", "detail", "why"))
-        _append(session, row.asked_us, row.asked_by, *texts)
+        _append(session, row.requested_us, row.requested_by, *texts)
 
 
 def _append(
@@ -110,8 +110,8 @@ def verify_chain(rows: Iterable[Sequence[Any]], noted: str = "", head: str = "")
     """Verifies the chain. `rows`: of SELECT_AUDIT, by seq; `noted`: the last row by `meta` ("seq hash"); `head`: a hash
     kept elsewhere ("seq:hash", or only the hash), which must be in the chain, in that row."""
     head_hash, count, last, head_row = head.rpartition(":")[2], 0, "", 0
-    for row in rows:
-        *values, prev_hash, row_hash = row
+    for entry in rows:
+        *values, prev_hash, row_hash = entry
         seq, count = values[0], count + 1
         if seq != count:
             return ChainVerdict(count, last, count, f"row {count} is missing: row {seq} is in its place")
@@ -163,7 +163,7 @@ def append_action_state(session: Session, key: str, was: str, state: str, now_us
     )
     if action is None or was == state or state not in _VERB_TEXT:
         return
-    detail = {"key": key, "asked_by": action.requested_by, "as": action.origin, "text": action.text}
+    detail = {"key": key, "requested_by": action.requested_by, "as": action.origin, "text": action.text}
     if state == "sending":
         preview = json.loads(action.preview)
         detail |= {"sends": preview.get("native_calls", []), "scope": preview.get("scope", "")}

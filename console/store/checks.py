@@ -111,7 +111,7 @@ def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, f
         seq = next_changed_seq(session) if is_change else None
         if last is not None and is_same:
             session.rows(
-                "UPDATE check_result SET at_us = ?, looks = looks + 1, measured = ?, row_count = ?, text = ?,"
+                "UPDATE check_result SET at_us = ?, times = times + 1, measured = ?, row_count = ?, text = ?,"
                 " changed_seq = ? WHERE id = ?",
                 (micros(result.at), result.measured, result.rows, text, seq or last.changed_seq, last.id),
             )
@@ -130,7 +130,7 @@ def record_result(store: Database, result: CheckMeasurement, is_awaited: bool, f
 def _begin_span(session: WriteSession, result: CheckMeasurement, seq: int) -> None:
     at_us = micros(result.at)
     columns = (
-        "name", "business_date", "state", "since_us", "at_us", "looks", "measured", "row_count", "text", "changed_seq",
+        "name", "business_date", "state", "since_us", "at_us", "times", "measured", "row_count", "text", "changed_seq",
     )  # fmt: skip
     row = (
         result.check, result.business_date.isoformat(), result.verdict.state.value, at_us, at_us, 1, result.measured,

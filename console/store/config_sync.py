@@ -215,7 +215,7 @@ def _job_columns(session: WriteSession, settings: EstateSettings, jobs: _JobsByN
             changed.append((row.id, *columns.values()))
     if changed:
         seq = next_changed_seq(session)
-        session.update("job", ("id", *_JOB_DEFAULTS, "changed_seq"), [(*row, seq) for row in changed])
+        session.update("job", ("id", *_JOB_DEFAULTS, "changed_seq"), [(*values, seq) for values in changed])
     return bool(changed)
 
 

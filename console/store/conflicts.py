@@ -42,10 +42,10 @@ def earlier_action_of(store: Database, key: str) -> str | None:
     """Why the action `key` waits for another one of its run; None if it need not. A plan's steps are ordered by the
     request of their plan, so that no two wait for each other."""
     with store.read() as session:
-        for (by,) in session.rows(_BEFORE, (key,)):
-            return f"an action requested by {by} on the same run has not ended"
-        for number, place in session.rows(_PLANNED_BEFORE, (key,)):
-            return f"plan {number} does it first, in its step {place}"
+        if action := session.first(_BEFORE, (key,)):
+            return f"an action requested by {action.requested_by} on the same run has not ended"
+        if step := session.first(_PLANNED_BEFORE, (key,)):
+            return f"plan {step.id} does it first, in its step {step.place}"
     return None
 
 
@@ -73,14 +73,15 @@ def _marks(values: Sequence[str]) -> str:
 def format_hold(store: Database, run_id: int | None, job_id: int | None) -> str:
     """Holder and end of the hold of the job or its DAG; empty without a hold."""
     with store.read() as session:
-        rows = session.rows(*((_HOLD_OF_JOB, (job_id,)) if run_id is None else (_HOLD_OF_RUN, (run_id,))))
-    for by, until, why in rows:
-        return f"it is held by {by} until {instant(until):%Y-%m-%d %H:%M}Z{f': {why}' if why else ''}"
-    return ""
+        hold = session.first(*((_HOLD_OF_JOB, (job_id,)) if run_id is None else (_HOLD_OF_RUN, (run_id,))))
+    if hold is None:
+        return ""
+    reason = f": {hold.why}" if hold.why else ""
+    return f"it is held by {hold.held_by} until {instant(hold.until_us):%Y-%m-%d %H:%M}Z{reason}"
 
 
 _HOLD_OF_JOB = (
-    "SELECT h.held_by, h.until_us, h.why FROM hold h WHERE h.state IN ('held', 'releasing', 'found')"
+    "SELECT h.held_by, h.until_us, h.why FROM hold h WHERE h.state IN ('held', 'releasing', 'foreign')"
     " AND h.job_id IN (SELECT COALESCE(j.parent_id, j.id) FROM job j WHERE j.id = ?) ORDER BY h.key"
 )
 _HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM run r WHERE r.id = ?)")
@@ -90,10 +91,11 @@ def start_in_flight(store: Database, run_id: int | None, job_id: int | None, key
     """A rerun or start of the job, other than `key`, that was or may have been sent and that its source does not report
     yet, as text; None without one."""
     with store.read() as session:
-        rows = session.rows(_SELECT_IN_FLIGHT, (run_id, job_id, key))
-    for verb, by in rows:
-        return f"{'the rerun' if verb == Verb.RERUN else 'the start'} of {by} was sent, and has not begun yet"
-    return None
+        action = session.first(_SELECT_IN_FLIGHT, (run_id, job_id, key))
+    if action is None:
+        return None
+    verb = "the rerun" if action.verb == Verb.RERUN else "the start"
+    return f"{verb} of {action.requested_by} was sent, and has not begun yet"
 
 
 _SELECT_IN_FLIGHT = (

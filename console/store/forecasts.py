@@ -186,10 +186,10 @@ def load_back_tests(store: Database, now_us: int) -> Mapping[str, BackTestedServ
 def reset_back_tests(store: Database, fence: int | None, service: str, shape: ServiceShape) -> None:
     """Deletes the service's back tests and sets the shape of future ones."""
     with store.write(fence) as session:
-        for (service_id,) in session.rows(_SERVICE, (service,)):
-            session.rows("DELETE FROM back_test WHERE service_id = ?", (service_id,))
-            session.rows("DELETE FROM back_test_of WHERE service_id = ?", (service_id,))
-            row = (service_id, shape.promise, json.dumps({str(job): text for job, text in shape.jobs.items()}))
+        for target in session.rows(_SERVICE, (service,)):
+            session.rows("DELETE FROM back_test WHERE service_id = ?", (target.id,))
+            session.rows("DELETE FROM back_test_of WHERE service_id = ?", (target.id,))
+            row = (target.id, shape.promise, json.dumps({str(job): text for job, text in shape.jobs.items()}))
             session.insert("back_test_of", ("service_id", "promise", "jobs"), [row])
             count_up(session, "back_tests")
 
@@ -202,12 +202,12 @@ def record_back_tests(store: Database, fence: int | None, nights: Iterable[Store
     )
     with store.write(fence) as session:
         services: dict[str, int] = dict(session.rows("SELECT name, id FROM service WHERE NOT removed"))
-        rows = {
+        outcomes = {
             (services[night.service], night.business_date.isoformat()): (night.peak, night.was_late)
             for night in nights
             if night.service in services
         }
-        new = [(*key, *rows[key]) for key in rows.keys() - set(session.by_keys(query, list(rows)))]
+        new = [(*key, *outcomes[key]) for key in outcomes.keys() - set(session.by_keys(query, list(outcomes)))]
         session.insert("back_test", ("service_id", "business_date", "peak_late", "was_late"), new)
         session.rows(
             "DELETE FROM back_test WHERE business_date < ?", ((oldest_night(now_us) - timedelta(days=1)).isoformat(),)

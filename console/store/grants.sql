@@ -96,14 +96,14 @@ CREATE OR REPLACE FUNCTION headway_audit(verb text, about text, detail json, why
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM headway_check(verb = 'freeze' OR 2000 > (
-        (SELECT count(*) FROM request r WHERE r.state = 'noted' AND r.asked_by = session_user)
+        (SELECT count(*) FROM request r WHERE r.state = 'unchained' AND r.requested_by = session_user)
         + (SELECT count(*) FROM (SELECT a.actor, a.at_us FROM audit a ORDER BY a.seq DESC LIMIT 10000) latest
            WHERE latest.actor = session_user AND latest.at_us > headway_now_us() - 3600000000)),
         'at most 2,000 changes and records of one login in an hour');
-    INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)
+    INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)
     VALUES ('audit', json_build_object('origin', headway_from(claimed), 'verb', headway_line(verb, 200), 'object',
                 headway_line(about, 500), 'detail', detail, 'why', headway_line(why, 2000))::text,
-            session_user, headway_now_us(), 'noted', '{}');
+            session_user, headway_now_us(), 'unchained', '{}');
 END $$;
 
 -- For clients.
@@ -124,16 +124,16 @@ BEGIN
     PERFORM headway_check(kind ~ '^[a-z_]+( [a-z_]+)*$' AND length(kind) <= 40 AND kind <> 'audit', 'no kind of request');
     PERFORM headway_json(arguments, 'object');
     arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
-    PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state = 'asked' AND r.asked_by = session_user),
+    PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state = 'pending' AND r.requested_by = session_user),
         'at most 100 unanswered requests of one login');
-    INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)
-    VALUES (kind, arguments, session_user, headway_now_us(), 'asked', '{}') RETURNING id INTO number;
+    INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)
+    VALUES (kind, arguments, session_user, headway_now_us(), 'pending', '{}') RETURNING id INTO number;
     RETURN number;
 END $$;
 
 -- State and answer of an own question.
 CREATE OR REPLACE FUNCTION headway_answer(number bigint) RETURNS TABLE (state text, answer text) LANGUAGE sql STABLE AS
-$$ SELECT r.state, r.answer FROM request r WHERE r.id = number AND r.asked_by = session_user AND r.kind <> 'audit' $$;
+$$ SELECT r.state, r.answer FROM request r WHERE r.id = number AND r.requested_by = session_user AND r.kind <> 'audit' $$;
 
 -- Requests an action under a key of the client; false if that key was used. A client's preview is not kept: the engine
 -- asks the scheduler for one before it sends.

@@ -119,7 +119,7 @@ def _adopt(session: WriteSession, seq: Callable[[], int], now_us: int) -> None:
         )
         _write(session, seq, HoldDecision(hold, None))
     for release, hold_key in _requested_releases(session, now_us):
-        active = "SELECT 1 FROM hold WHERE key = ? AND job_id = ? AND state IN ('held', 'found')"
+        active = "SELECT 1 FROM hold WHERE key = ? AND job_id = ? AND state IN ('held', 'foreign')"
         if session.rows(active, (hold_key, release.job_id)):
             session.rows(
                 "UPDATE hold SET state = 'releasing', release_key = ?, changed_seq = ? WHERE key = ?",
@@ -269,7 +269,7 @@ class _StoredHold:
             return mark is None
         if mark is not None and not mark.bare:
             return False
-        if self.state is HoldState.FOUND:
+        if self.state is HoldState.FOREIGN:
             return True
         return self.state is HoldState.HELD and self.placed_us is not None and self.placed_us < checked_us
 
@@ -281,8 +281,8 @@ class _StoredHold:
             return HoldState.CLEARING if mark is not None and self.state is HoldState.HELD else HoldState.RELEASED
         if mark is None or not self.state.is_over or self.ended_us is None or self.ended_us >= checked_us:
             return None
-        if self.kind == "found" or self.state is HoldState.SHADOW:
-            return None if mark.bare else HoldState.FOUND
+        if self.kind == "foreign" or self.state is HoldState.SHADOW:
+            return None if mark.bare else HoldState.FOREIGN
         return HoldState.CLEARING if mark.bare else HoldState.HELD
 
 
@@ -295,7 +295,7 @@ def jobs_to_verify(store: Database, target_id: int, now: datetime) -> tuple[str,
     with store.read() as session:
         rows = session.rows(
             "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ? AND"
-            " (h.ended_us IS NULL AND h.state IN ('held', 'found', 'clearing') OR h.ended_us >= ? AND h.state IN"
+            " (h.ended_us IS NULL AND h.state IN ('held', 'foreign', 'clearing') OR h.ended_us >= ? AND h.state IN"
             " ('released', 'failed')) ORDER BY j.source_id",
             (target_id, micros(now - RECENTLY)),
         )
@@ -315,10 +315,10 @@ def reconcile_marks(
 
     `missed`: of the check before; `checked_at`: when this one began: holds placed or ended since are left to the next.
     A hold without its mark in two checks was released by a person, and is not placed again for its period. If its job
-    was enabled under our mark, the mark is cleared. A mark that is back is held again; one that the store does not know
-    is stored as "found" and reported, never removed. Requests that are not adopted yet are left to the next evaluation.
-    A mark known from another target is a copy (a cloned crontab): it changes nothing, and its job counts as paused.
-    Raises LeaseLost.
+    was enabled under our mark, the mark is cleared. A mark that is back is held again; one unknown to
+    the store becomes "foreign" and is reported, never removed. Requests that are not adopted yet are left to the next
+    evaluation. A mark known from another target is a copy (a cloned crontab): it changes nothing, and its job counts as
+    paused. Raises LeaseLost.
     """
     marks = {mark.mark.id: mark for mark in reported}
     checked_us, now_us = micros(checked_at), micros(now)
@@ -383,14 +383,14 @@ def _move(
         event += ": the hold has ended, and our mark is removed there"
     ended = now_us if after.is_over else None
     is_held, is_clearing = after is HoldState.HELD, after is HoldState.CLEARING
-    moved = session.rows(
+    released = session.rows(
         "UPDATE hold SET state = ?, ended_us = ?, reason = ?, detail = ?, changed_seq = ?, placed_us ="
         " COALESCE(placed_us, ?), released_us = CASE WHEN ? THEN NULL WHEN ? THEN CAST(? AS BIGINT) ELSE released_us"
         " END WHERE key = ? AND state = ? RETURNING period_key",
         (after.value, ended, reason.value, clean(detail, MAX_TEXT), seq, now_us, is_held, is_clearing, now_us,
          hold.key, hold.state.value),
     )  # fmt: skip
-    for row in moved:
+    for row in released:
         name = _job_name(session, hold.job_id)
         _record_event(session, now_us, f"{name} (hold {hold.key}): {event}", hold.job_id, row.period_key)
 
@@ -405,7 +405,7 @@ def _record_foreign_mark(session: WriteSession, target_id: int, mark: NativeHold
         return False  # its job is in no inventory yet
     by, text = clean_line(mark.mark.by), f"a mark that this store did not make: {clean_line(mark.where)}"
     values = {
-        "key": mark.mark.id, "job_id": job.id, "kind": "found", "mode": "hold", "state": "found", "held_by": by,
+        "key": mark.mark.id, "job_id": job.id, "kind": "foreign", "mode": "hold", "state": "foreign", "held_by": by,
         "why": "", "until_us": micros(mark.mark.until), "business_date": "", "period_key": "", "placed_us": now_us,
         "reason": HoldReason.OTHER.value, "detail": clean(text, MAX_TEXT), "changed_seq": seq,
     }  # fmt: skip

@@ -59,7 +59,7 @@ class IncidentWriter:
         for merged in decision.merges:
             self._merge(merged, incident_id)
         for route in retract_recovery(self._session, incident_id, self._now_us) if decision.reopened else ():
-            self._event(incident_id, "untold", f"{route} was not notified of its recovery: {REOPENED}", None)
+            self._event(incident_id, "suppressed", f"{route} was not notified of its recovery: {REOPENED}", None)
         self._changes(incident_id, decision)
         is_new = incident_id in self.opened
         if decision.event:
@@ -78,10 +78,10 @@ class IncidentWriter:
         if record_suppressed(self._session, incident_id, decision, self._now_us):
             self._seq()
         for text in decision.superseded:
-            self._event(incident_id, "untold", text, None)
+            self._event(incident_id, "suppressed", text, None)
         for fact, why in decision.dropped:
             if why:
-                self._event(incident_id, "untold", f"{fact.route} was not notified: {why}", None)
+                self._event(incident_id, "suppressed", f"{fact.route} was not notified: {why}", None)
         if decision.in_shadow and (decision.event or decision.notices):
             text = f"would have notified {', '.join(decision.in_shadow)}: {decision.event or decision.title}"
             self._event(incident_id, "shadow", text, decision.root_job_id)

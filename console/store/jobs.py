@@ -38,8 +38,8 @@ class CardEntry(NamedTuple):
 def card_entries(session: WriteSession) -> dict[int, dict[str, CardEntry]]:
     """By job and field."""
     entries: dict[int, dict[str, CardEntry]] = defaultdict(dict)
-    for job_id, field, value, was in session.rows("SELECT job_id, field, value, was FROM job_card"):
-        entries[job_id][field] = CardEntry(value, was)
+    for row in session.rows("SELECT job_id, field, value, was FROM job_card"):
+        entries[row.job_id][row.field] = CardEntry(row.value, row.was)
     return entries
 
 
@@ -59,8 +59,11 @@ def stated_safety(store: Database, job_ids: Collection[int]) -> dict[int, tuple[
             "SELECT c.job_id, c.said_by, c.said_us, j.config_says FROM job_card c JOIN job j ON j.id = c.job_id"
             " WHERE c.field = 'rerun'"
         )
-        rows = [row for row in session.rows(sql) if row.job_id in job_ids and "rerun" not in row.config_says.split(",")]
-    return {job_id: (by, at) for job_id, by, at, _ in rows}
+        return {
+            row.job_id: (row.said_by, row.said_us)
+            for row in session.rows(sql)
+            if row.job_id in job_ids and "rerun" not in row.config_says.split(",")
+        }
 
 
 def edit_card(
@@ -73,7 +76,7 @@ def edit_card(
             return f"there is no job {job_id}"
         known = {field: getattr(row, field) for field in job.CARD_FIELDS}
         rows = session.rows("SELECT field, value, was FROM job_card WHERE job_id = ?", (job_id,))
-        before = {field: CardEntry(value, was) for field, value, was in rows}
+        before = {entry.field: CardEntry(entry.value, entry.was) for entry in rows}
         refusal = _refusal(row.name, session, row.config_says, known, given, before, may_loosen)
         if not refusal:
             _write_card(session, job_id, row.name, known, given, before, change)
@@ -153,18 +156,18 @@ def accept_drift(
         job_row = session.first("SELECT name, gone_since_us, system_id FROM job WHERE id = ?", (job_id,))
         if job_row is None:
             raise NotFound(f"job {job_id}")
-        name, gone_since, system_id = job_row
+        name = job_row.name
         rows = session.rows(_OPEN, (job_id,))
         if shown != (rows[-1].id if rows else 0):
             raise DriftChanged(_changed_text(name, shown, rows))
-        if gone_since is not None:
+        if job_row.gone_since_us is not None:
             add_versions(session, [(job_id, Schedule("none", text="gone"))], now_us, None)
         session.rows(ACCEPT_NEWEST_SCHEDULE, (now_us, person, job_id))
         accepted = [(now_us, person, row.id) for row in rows]
         session.many("UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE id = ?", accepted)
         text = f"{name}: accepted {', '.join(sorted(row.what for row in rows)) or 'its schedule'}"
-        record_event(session, now_us, "drift", text, job_id=job_id, system_id=system_id, actor=person)
-        detail = {"accepted": [what for _, what, _ in rows], "changes": {number: text for number, _, text in rows}}
+        record_event(session, now_us, "drift", text, job_id=job_id, system_id=job_row.system_id, actor=person)
+        detail = {"accepted": [row.what for row in rows], "changes": {row.id: row.text for row in rows}}
         audit.append(session, now_us, by, origin, "accept drift", name, detail)
         session.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(session), job_id))
     return len(rows)
@@ -174,7 +177,7 @@ def _changed_text(name: str, shown: int | None, rows: list[Row]) -> str:
     if not rows:
         return f"{name}: nothing was accepted: change {shown} was reverted at its source, or accepted; no other is open"
     was = f"change {shown} is not the newest any more" if shown else "it was not said which change is meant"
-    now = "; ".join(f"change {number}: {text or what}" for number, what, text in rows)
+    now = "; ".join(f"change {row.id}: {row.text or row.what}" for row in rows)
     return f"{name}: nothing was accepted: {was}. Now there is {now}"
 
 

@@ -15,8 +15,9 @@ from console.domain.alert import (
     SuppressionFacts,
 )
 from console.domain.decision import IncidentDecision, SuppressedNotice
-from console.domain.ids import instant, optional_instant, optional_micros
+from console.domain.ids import instant, optional_micros
 from console.store.db.session import Session, WriteSession
+from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 REOPENED = "it was reopened before that was sent"
@@ -30,11 +31,11 @@ _PART_OF = (
 """The incident of an alert, and those into which it was merged since."""
 _SELECT_NOTIFICATIONS = (
     "SELECT a.incident_id, a.route, a.style, a.fingerprint, a.first_us, a.last_us, a.times, (SELECT max(x.let_us) FROM"
-    f" alert x WHERE x.made_us = a.last_us AND x.route = a.route AND a.incident_id IN ({_PART_OF})) FROM alert_told a"
-    f" WHERE a.incident_id IN {_RECENT_INCIDENTS} ORDER BY a.incident_id, a.route, a.style"
+    f" alert x WHERE x.made_us = a.last_us AND x.route = a.route AND a.incident_id IN ({_PART_OF})) AS"
+    f" let_us FROM alert_notified a WHERE a.incident_id IN {_RECENT_INCIDENTS} ORDER BY a.incident_id, a.route, a.style"
 )
 _SELECT_SUPPRESSIONS = (
-    "SELECT h.incident_id, h.route, h.style, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
+    "SELECT h.incident_id, h.route, h.style, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_suppressed h"
     " JOIN incident i ON i.id = h.incident_id WHERE h.ended_us IS NULL AND i.closed_us IS NULL ORDER BY h.id"
 )
 _SELECT_ACKNOWLEDGEMENTS = (
@@ -56,30 +57,28 @@ def load_notification_state(session: Session, now_us: int, closed_since_us: int)
 
 def _last_notifications(session: Session, closed_since_us: int) -> dict[int, tuple[RouteNotification, ...]]:
     notifications: dict[int, list[RouteNotification]] = defaultdict(list)
-    for number, route, style, fingerprint, first, last, times, let in session.rows(
-        _SELECT_NOTIFICATIONS, (closed_since_us,)
-    ):
-        until = instant(let) if let and let > last else None
-        notifications[number].append(
-            RouteNotification(route, style, fingerprint, instant(first), instant(last), times, until)
+    for row in session.rows(_SELECT_NOTIFICATIONS, (closed_since_us,)):
+        until = instant(row.let_us) if row.let_us and row.let_us > row.last_us else None
+        notifications[row.incident_id].append(
+            RouteNotification(
+                row.route, row.style, row.fingerprint, instant(row.first_us), instant(row.last_us), row.times, until
+            )
         )
     return {number: tuple(facts) for number, facts in notifications.items()}
 
 
 def _suppressions(session: Session) -> dict[int, tuple[SuppressionFacts, ...]]:
     suppressions: dict[int, list[SuppressionFacts]] = defaultdict(list)
-    for number, route, style, kind, stage, why, since, until in session.rows(_SELECT_SUPPRESSIONS):
-        suppressions[number].append(
-            SuppressionFacts(route, style, kind, stage, why, instant(since), optional_instant(until))
-        )
+    for row in session.rows(_SELECT_SUPPRESSIONS):
+        suppressions[row.incident_id].append(from_row(SuppressionFacts, row))
     return {number: tuple(facts) for number, facts in suppressions.items()}
 
 
 def _acks(session: Session) -> dict[int, AcknowledgementFacts]:
     return {
-        number: AcknowledgementFacts(by, instant(until), why, instant(made))
-        for number, by, until, why, made, ended in session.rows(_SELECT_ACKNOWLEDGEMENTS)
-        if ended is None
+        row.incident_id: AcknowledgementFacts(row.made_by, instant(row.until_us), row.why, instant(row.made_us))
+        for row in session.rows(_SELECT_ACKNOWLEDGEMENTS)
+        if row.ended_us is None
     }
 
 
@@ -90,15 +89,20 @@ def _silences(session: Session, now_us: int) -> tuple[SilenceFacts, ...]:
         (now_us,),
     )
     return tuple(
-        SilenceFacts(number, tuple(sorted(json.loads(matchers).items())), instant(begins), instant(until), by, why)
-        for number, matchers, begins, until, by, why in rows
-    )
+        SilenceFacts(
+            row.id, tuple(sorted(json.loads(row.matchers).items())), instant(row.from_us), instant(row.until_us),
+            row.made_by, row.why,
+        )
+        for row in rows
+    )  # fmt: skip
 
 
 def _shifts(session: Session) -> dict[str, tuple[OnCallShift, ...]]:
     return {
-        name: tuple(OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(shifts))
-        for name, shifts in session.rows("SELECT name, shifts FROM rota ORDER BY name")
+        rota.name: tuple(
+            OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(rota.shifts)
+        )
+        for rota in session.rows("SELECT name, shifts FROM rota ORDER BY name")
     }
 
 
@@ -106,23 +110,23 @@ def record_notified(session: WriteSession, incident_id: int, decision: IncidentD
     """Records the decision's notices in the transaction that creates their alerts."""
     for notice in decision.notices:
         session.rows(
-            "INSERT INTO alert_told (incident_id, route, style, fingerprint, first_us, last_us, times)"
+            "INSERT INTO alert_notified (incident_id, route, style, fingerprint, first_us, last_us, times)"
             " VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (incident_id, route, style) DO UPDATE SET"
-            " fingerprint = excluded.fingerprint, last_us = excluded.last_us, times = alert_told.times + 1",
+            " fingerprint = excluded.fingerprint, last_us = excluded.last_us, times = alert_notified.times + 1",
             (incident_id, notice.route, notice.style, notice.fingerprint, now_us, now_us),
         )
 
 
 def restart_escalation(session: WriteSession, incident_id: int, now_us: int) -> None:
     """Restarts the time until the incident is escalated."""
-    session.rows("UPDATE alert_told SET first_us = ? WHERE incident_id = ?", (now_us, incident_id))
+    session.rows("UPDATE alert_notified SET first_us = ? WHERE incident_id = ?", (now_us, incident_id))
 
 
 def inherit_notifications(session: WriteSession, merged: int, into: int) -> None:
     """Routes notified of a merged incident count as notified of the one into which it was merged."""
     session.rows(
-        "INSERT INTO alert_told (incident_id, route, style, fingerprint, first_us, last_us, times)"
-        " SELECT ?, route, style, fingerprint, first_us, last_us, times FROM alert_told WHERE incident_id = ?"
+        "INSERT INTO alert_notified (incident_id, route, style, fingerprint, first_us, last_us, times)"
+        " SELECT ?, route, style, fingerprint, first_us, last_us, times FROM alert_notified WHERE incident_id = ?"
         " ON CONFLICT (incident_id, route, style) DO NOTHING",
         (into, merged),
     )
@@ -132,7 +136,7 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
     """Records the current suppressions with their reasons and ends the others; True if any changed. One that continues
     with another reason keeps its begin."""
     rows = session.rows(
-        "SELECT id, since_us, route, style, kind, stage, why, until_us FROM alert_held"
+        "SELECT id, since_us, route, style, kind, stage, why, until_us FROM alert_suppressed"
         " WHERE incident_id = ? AND ended_us IS NULL",
         (incident_id,),
     )
@@ -141,19 +145,19 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
     current = {_row(held): held for held in decision.held}
     reasons = {(fact.route, fact.style): why for fact, why in decision.dropped if why}
     notified = {(notice.route, notice.style) for notice in decision.notices}
-    for row, number in stored.items():
-        if row not in current:
-            notice = (row.route, row.style)
+    for suppression, number in stored.items():
+        if suppression not in current:
+            notice = (suppression.route, suppression.style)
             why = "notified" if notice in notified else reasons.get(notice, "")
-            session.rows("UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
-    for row, held in current.items():
-        if row not in stored:
+            session.rows("UPDATE alert_suppressed SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
+    for suppression, held in current.items():
+        if suppression not in stored:
             started = since.get((held.route, held.style, held.stage), now_us)
             ended = optional_micros(held.until) if decision.closed else None
             session.rows(
-                "INSERT INTO alert_held (incident_id, route, style, kind, stage, why, until_us, since_us, ended_us,"
-                " ended_why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (incident_id, *row, started, ended, "notified" if decision.closed else ""),
+                "INSERT INTO alert_suppressed (incident_id, route, style, kind, stage, why, until_us, since_us,"
+                " ended_us, ended_why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (incident_id, *suppression, started, ended, "notified" if decision.closed else ""),
             )
     return current.keys() != stored.keys()
 
@@ -161,7 +165,7 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
 def end_suppressions(session: WriteSession, incident_id: int, why: str, now_us: int) -> None:
     """Ends all suppressions of an incident that was merged into another."""
     session.rows(
-        "UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us IS NULL",
+        "UPDATE alert_suppressed SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us IS NULL",
         (now_us, why, incident_id),
     )
 
@@ -175,7 +179,7 @@ def retract_recovery(session: WriteSession, incident_id: int, now_us: int) -> li
         (REOPENED, now_us, incident_id, now_us),
     )
     session.rows(
-        "UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us > ?",
+        "UPDATE alert_suppressed SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us > ?",
         (now_us, REOPENED, incident_id, now_us),
     )
     alerts = sorted({row.alert_id for row in rows})
@@ -184,7 +188,7 @@ def retract_recovery(session: WriteSession, incident_id: int, now_us: int) -> li
 
 
 class _Suppression(NamedTuple):
-    """Columns of `alert_held` that say what is suppressed and why."""
+    """Columns of `alert_suppressed` that say what is suppressed and why."""
 
     route: str
     style: str

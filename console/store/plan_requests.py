@@ -58,7 +58,7 @@ def insert_plan(
 def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
     """The values of its columns `place` to `preview`. The preview also keeps the state in which the person saw the
     run; the wait of a hold is shortened by the time that has passed since then."""
-    shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"found": step.state}
+    shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"run_state": step.state}
     is_hold = step.verb == Verb.HOLD
     wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
     names = ("service", "business_date", "saved", "text")
@@ -94,7 +94,7 @@ def steps_to_come(session: Session) -> list[Row]:
     resumed."""
     return session.rows(
         "SELECT p.id AS plan_id, s.job_id, s.period_key, s.verb FROM plan_step s JOIN plan p ON p.id = s.plan_id"  # noqa: S608
-        f" WHERE p.state IN {_OPEN} AND s.state IN ('planned', 'asked', 'failed') AND s.period_key <> ''"
+        f" WHERE p.state IN {_OPEN} AND s.state IN ('planned', 'requested', 'failed') AND s.period_key <> ''"
     )
 
 
@@ -116,7 +116,7 @@ def steer_restricted(session: Session, number: int, how: str, why: str, origin: 
 _HELD = (
     "SELECT DISTINCT j.name FROM plan_step s JOIN action a ON a.key = s.action_key JOIN job j ON j.id = s.job_id"
     " LEFT JOIN hold h ON h.key = a.key LEFT JOIN action r ON r.key = h.release_key"
-    " WHERE s.plan_id = ? AND s.verb = 'hold' AND (h.state IN ('held', 'found')"
+    " WHERE s.plan_id = ? AND s.verb = 'hold' AND (h.state IN ('held', 'foreign')"
     " OR (h.state = 'releasing' AND r.state IN ('refused', 'failed'))"
     " OR (COALESCE(h.state, 'placing') = 'placing' AND a.state IN ('sending', 'sent', 'unknown', 'verified')))"
     " ORDER BY j.name"

@@ -15,7 +15,7 @@ from console.text.cleaning import clean_line
 # ruff: noqa: S608  (only our own names; every value is bound)
 OTHER_HOLD = (
     "(SELECT CAST(o.until_us AS TEXT) || ' ' || o.held_by FROM hold o WHERE s.verb = 'hold' AND o.job_id = s.job_id"
-    " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('placing', 'held', 'found', 'releasing', 'clearing')"
+    " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('placing', 'held', 'foreign', 'releasing', 'clearing')"
     " ORDER BY o.until_us DESC LIMIT 1)"
 )
 """Of a hold step `s`: another hold of its job, for `format_other_hold`."""
@@ -50,7 +50,7 @@ def parse_step(row: Any) -> StepProgress:
         run=parse_run(row, row.skew_s) if has_run else None,
         polled=optional_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
-        found=str(parse_object(row.preview or "{}").get("found", "")) if has_run else "",
+        state_at_start=str(parse_object(row.preview or "{}").get("run_state", "")) if has_run else "",
         start=held_start(parse_object(row.parameters)) if row.verb == Verb.HOLD else None,
         held_by=format_other_hold(row.beside),
         is_paused=row.verb == Verb.HOLD and row.paused_since_us is not None,

@@ -23,9 +23,9 @@ from console.text.cleaning import clean_line
 _PLANS = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once FROM plan p"
     " WHERE p.state IN ('running', 'paused', 'stopped', 'aborted') AND (p.state = 'running' OR EXISTS"
-    " (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND (s.state = 'asked'"
+    " (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND (s.state = 'requested'"
     " OR (p.state = 'aborted' AND s.state = 'planned'))) OR (p.state = 'paused' AND NOT EXISTS"
-    " (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND s.state NOT IN ('verified', 'left_out')))) ORDER BY p.id"
+    " (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND s.state <> 'verified'))) ORDER BY p.id"
 )
 _OF_ACTION = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once, s.place, s.after"
@@ -99,7 +99,7 @@ def _plan(row: Any, steps: tuple[StepProgress, ...]) -> PlanProgress:
 
 
 _REQUEST_STEP = (
-    "UPDATE plan_step SET state = 'asked', action_key = ?, started_us = ?, text = '' WHERE id = ? AND state ="
+    "UPDATE plan_step SET state = 'requested', action_key = ?, started_us = ?, text = '' WHERE id = ? AND state ="
     " 'planned' AND EXISTS (SELECT 1 FROM plan p WHERE p.id = plan_step.plan_id AND p.state = 'running') RETURNING id"
 )
 _REQUESTED_STEP = (
@@ -155,12 +155,12 @@ def begin_wait(store: Database, fence: int | None, step: StepProgress, until: da
 def end_step(store: Database, fence: int | None, plan: PlanProgress, end: EndStep, now: datetime) -> None:
     """Ends the step; recorded in the incident's timeline if it has no action, which has its own event."""
     sql = (
-        "UPDATE plan_step SET state = ?, text = ?, ended_us = ? WHERE id = ? AND state IN ('planned', 'asked')"
+        "UPDATE plan_step SET state = ?, text = ?, ended_us = ? WHERE id = ? AND state IN ('planned', 'requested')"
         " RETURNING id"
     )
     with store.write(fence) as session:
         moved = session.rows(sql, (end.state, end.text, micros(now), end.step.id))
-        if moved and end.step.action_key is None and end.state != "given_up":
+        if moved and end.step.action_key is None and end.state != "abandoned":
             _record_event(session, plan, f"step {end.step.place}, {end.step.job}: {end.text}", now)
 
 
@@ -185,7 +185,7 @@ def move_plan(
         if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
-        _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "asked_by": plan.requested_by})
+        _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "requested_by": plan.requested_by})
         if state == "stopped":
             _request_attention(session, audience, plan.id, "stopped", text, now)
         return True
@@ -211,12 +211,19 @@ _STOPPED = (
 def _request_attention(
     session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
 ) -> None:
-    [(title, by, incident_id, job_id)] = session.rows(_STOPPED, (number,))
+    [plan] = session.rows(_STOPPED, (number,))
     resume = f"Go on:  headway plan resume {number} (requests failed steps again), or plan abort"
     fixes = (f"See it: headway plan {number}", *((resume,) if what == "stopped" else ()))
     why = text.partition("; to go on: ")[0]
     need = AttentionRequest(
-        f"plan:{number}", f"plan {number} {what}", str(title), why, fixes, str(by), incident_id, job_id
+        f"plan:{number}",
+        f"plan {number} {what}",
+        plan.title,
+        why,
+        fixes,
+        plan.requested_by,
+        plan.incident_id,
+        plan.job_id,
     )
     alerts.request_attention(session, audience, need, micros(now))
 
@@ -238,8 +245,8 @@ def abandon_plan(
             (text, micros(now), number),
         )
         session.rows(
-            "UPDATE plan_step SET state = 'given_up', text = ?, ended_us = ?"
-            " WHERE plan_id = ? AND state IN ('planned', 'asked')",
+            "UPDATE plan_step SET state = 'abandoned', text = ?, ended_us = ?"
+            " WHERE plan_id = ? AND state IN ('planned', 'requested')",
             (text, micros(now), number),
         )
         _audit(session, now, "aborted", number, {"plan": number, "text": text})

@@ -16,8 +16,8 @@ def insert_request(session: Session, kind: str, arguments: dict[str, Any], by: s
     if session.is_restricted:
         return int(session.rows("SELECT headway_ask(?, ?) AS id", (kind, json.dumps(arguments)))[0].id)
     rows = session.rows(
-        "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer) VALUES (?, ?, ?, ?, 'asked', '{}')"
-        " RETURNING id",
+        "INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)"
+        " VALUES (?, ?, ?, ?, 'pending', '{}') RETURNING id",
         (kind, json.dumps(arguments), by, now_us),
     )
     return int(rows[0].id)
@@ -32,9 +32,9 @@ def load_answer(session: Session, request_id: int) -> Row | None:
 def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
     """Unanswered requests, oldest first: (id, kind, arguments, user). Claiming a request deletes its arguments from
     the store: they may contain a secret, which the answer refuses."""
-    pending = "SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT ?"
+    pending = "SELECT id, kind, arguments, requested_by FROM request WHERE state = 'pending' ORDER BY id LIMIT ?"
     with store.read() as session:
-        if not session.rows("SELECT 1 FROM request WHERE state IN ('asked', 'noted') LIMIT 1"):
+        if not session.rows("SELECT 1 FROM request WHERE state IN ('pending', 'unchained') LIMIT 1"):
             return []
     with store.write(fence) as session:
         audit.chain_noted(session)
@@ -42,7 +42,7 @@ def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[i
         session.many(
             "UPDATE request SET state = 'answering', arguments = '{}' WHERE id = ?", [(row.id,) for row in rows]
         )
-    return [(row.id, row.kind, parse_object(row.arguments), row.asked_by) for row in rows]
+    return [(row.id, row.kind, parse_object(row.arguments), row.requested_by) for row in rows]
 
 
 def answer_request(

@@ -179,9 +179,9 @@ def _estimate(estimate: DurationEstimate, names: Mapping[int, str]) -> dict[str,
 
 
 _SELECT_DAY = (
-    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reasons FROM service s LEFT JOIN"
-    " service_day d ON d.service_id = s.id AND d.business_date = ? AND d.submission = ? WHERE s.name = ? AND NOT"
-    " s.removed"
+    "SELECT s.id AS service_id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reasons FROM"
+    " service s LEFT JOIN service_day d ON d.service_id = s.id AND d.business_date = ? AND d.submission = ?"
+    " WHERE s.name = ? AND NOT s.removed"
 )
 
 
@@ -218,14 +218,14 @@ def extend_deadline(
         rows = session.rows(_SELECT_DAY, (business_date, what.submission, what.service))
         if not rows:
             return f'there is no service "{what.service}"; headway service lists them'
-        [(service_id, day_id, promised_us, deadline_us, incident_id, timeliness, reasons)] = rows
-        if day_id is None:
+        [day] = rows
+        if day.id is None:
             return (
                 f"{service} has no promise on {business_date}: nothing of it is due that date, or it was not judged yet"
             )
-        if timeliness == Timeliness.NO_PROMISE.value:
-            return f"{service} has {reasons_text(parse_reasons(reasons))}"
-        promised_us = promised_us or deadline_us
+        if day.timeliness == Timeliness.NO_PROMISE.value:
+            return f"{service} has {reasons_text(parse_reasons(day.reasons))}"
+        promised_us = day.promised_us or day.deadline_us
         if until_us is not None and until_us > micros(instant(now_us) + MAX_AHEAD):
             return (
                 f"that is more than {MAX_AHEAD.days} days ahead: check the year, or change the deadline in the config"
@@ -235,13 +235,13 @@ def extend_deadline(
         session.rows(
             "INSERT INTO extension (service_id, business_date, until_us, by, why, at_us, submission) VALUES (?, ?, ?,"
             " ?, ?, ?, ?)",
-            (service_id, business_date, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
+            (day.service_id, business_date, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
         )
         next_changed_seq(session)
         verb = "extend" if until_us is not None else "take back the extension of"
         detail = {"business_date": business_date, "promised_us": promised_us, "until_us": until_us}
         audit.append(session, now_us, by, origin, verb, service, detail, why)
-        if incident_id is not None:
+        if day.incident_id is not None:
             text = f"{verb} {service} for {business_date}: {clean_line(why)}".removesuffix(": ")
-            record_event(session, now_us, "extended", text, incident_id=incident_id, actor=clean_line(by))
+            record_event(session, now_us, "extended", text, incident_id=day.incident_id, actor=clean_line(by))
     return ""

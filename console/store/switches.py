@@ -15,7 +15,7 @@ from console.domain.switches import (
     polling_switch,
 )
 from console.store import audit
-from console.store.db.session import Session
+from console.store.db.session import Row, Session
 
 JOIN_PAUSES = " LEFT JOIN switch w ON w.name = 'polling ' || s.name"
 """Joined to a system `s`: the last pause of its polls; `last_pause` reads value, set_by, why and at_us."""
@@ -30,26 +30,22 @@ def load_modes(session: Session) -> Modes:
     )
 
 
-def current_pause(
-    system: str, value: str | None, by: str | None, why: str | None, at_us: int | None
-) -> SystemPause | None:
+def current_pause(system: str, row: Row) -> SystemPause | None:
     """The pause of a system's polls, active or ended; None without one."""
-    return parse_pause(system, value, by or "", why or "", optional_instant(at_us or None))
+    return parse_pause(system, row.value, row.set_by or "", row.why or "", optional_instant(row.at_us or None))
 
 
-def last_pause(
-    system: str, value: str | None, by: str | None, why: str | None, at_us: int | None
-) -> SystemPause | None:
+def last_pause(system: str, row: Row) -> SystemPause | None:
     """As `current_pause`; one that a person ended lasted until then."""
-    if value == "" and at_us:
-        return SystemPause(system, by or "", why or "", instant(at_us), instant(at_us))
-    return current_pause(system, value, by, why, at_us)
+    if row.value == "" and row.at_us:
+        return SystemPause(system, row.set_by or "", row.why or "", instant(row.at_us), instant(row.at_us))
+    return current_pause(system, row)
 
 
 def pause_of_system(session: Session, system: str) -> SystemPause | None:
     """As `current_pause`, by the system's name."""
     row = session.first("SELECT value, set_by, why, at_us FROM switch WHERE name = ?", (polling_switch(system),))
-    return current_pause(system, *row) if row is not None else None
+    return current_pause(system, row) if row is not None else None
 
 
 def set_pause(session: Session, pause: SystemPause, origin: str, now_us: int) -> None:

@@ -101,7 +101,7 @@ def test_a_door_that_waits_for_its_first_engine_is_no_fault(door: Path, command:
     """README says: check, then the engine; a config with a door never passed."""
     done = headway(str(door.parent / "none.db"), "--config", str(door), *command)
     assert Exit.OK == done.code, done
-    assert "own/door: no engine listens at" in done.out
+    assert "own/listener: no engine listens at" in done.out
     assert "FAILED" not in done.out
 
 

@@ -83,7 +83,7 @@ def test_depths_leave_out_and_say_how_much(
     served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = json.loads(told(store_url, capsys, "lineage", LOAD, "--up", "0", "--json"))
-    assert ([], [], 1) == (document["upstream"], document["edges"], document["left_out"]["upstream"])
+    assert ([], [], 1) == (document["upstream"], document["edges"], document["omitted"]["upstream"])
     assert "1 more beyond 0 steps" in told(store_url, capsys, "lineage", LOAD, "--up", "0")
 
 

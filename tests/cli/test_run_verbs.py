@@ -222,7 +222,7 @@ def test_a_backfill_is_shown_with_what_it_leaves_out(able: Bench, capsys: pytest
     assert Exit.OK == headway(able, "plan", "backfill", "fake/load", "--from", first, "--to", last, "--json")
     found = document(capsys.readouterr().out)
     assert ([], None) == (found["steps"], found["number"])
-    assert found["left_out"][0]["why"].endswith("is running")
+    assert found["excluded"][0]["why"].endswith("is running")
     assert Exit.PROBLEM == headway(able, "plan", "backfill", "fake/load", "--from", "2026-01-01", "--to", "2026-01-02")
     assert "  note       no run of it is known on these dates, and without a schedule" in capsys.readouterr().out
 

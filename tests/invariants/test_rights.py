@@ -230,8 +230,8 @@ def test_a_question_that_was_put_past_the_requests_is_refused_too(bench: Bench, 
     arguments = json.dumps({"run_id": 1, "job_id": 1, "system": "fake", "key": "headway-x", "by": "carol"})
     with bench.store.write(None) as connection:
         connection.rows(
-            "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
-            " VALUES (1, ?, ?, 'mallory', 0, 'asked', '{}')",
+            "INSERT INTO request (id, kind, arguments, requested_by, requested_us, state, answer)"
+            " VALUES (1, ?, ?, 'mallory', 0, 'pending', '{}')",
             (kind, arguments),
         )
     ok, error = answer(bench, 1)
@@ -257,8 +257,8 @@ def test_a_plan_is_shown_to_who_may_look_at_every_run_in_it_whatever_else_was_na
             [(report, run_id)] = connection.rows("SELECT job_id, id FROM run WHERE id = 2")
             arguments = {"job_id": report, "run_id": run_id, "verb": "rerun", "first": "2026-01-01"} | more
             connection.rows(
-                "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
-                " VALUES (1, 'plan preview', ?, 'vera', 0, 'asked', '{}')",
+                "INSERT INTO request (id, kind, arguments, requested_by, requested_us, state, answer)"
+                " VALUES (1, 'plan preview', ?, 'vera', 0, 'pending', '{}')",
                 (json.dumps(arguments | {"last": "2026-01-01"}),),
             )
         ok, error = answer(bench, 1)
@@ -366,7 +366,7 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     assert 1 == len(alerts(strict, "approval required"))
     assert ("carol", "approve rerun") in verbs(strict)
     [sent] = [detail for _, verb, detail in audit(strict) if verb == "send rerun"]
-    assert ("alice", "carol", ["POST /again"]) == (sent["asked_by"], sent["approved_by"], sent["sends"])
+    assert ("alice", "carol", ["POST /again"]) == (sent["requested_by"], sent["approved_by"], sent["sends"])
 
 
 @pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP, Verb.HOLD])
@@ -616,7 +616,7 @@ def test_a_step_that_needs_approval_waits_for_another_person(strict: Bench, be: 
     EngineClient(strict.url).start_plan(planned(strict), new_action_key(), "a bad file")
     turn(strict)
     turn(strict)
-    assert (["running", "asked", "requested"], []) == (states(strict), strict.scheduler.acted)
+    assert (["running", "requested", "requested"], []) == (states(strict), strict.scheduler.acted)
     be("carol")
     with strict.reads() as reads:
         [waiting] = [one.key for one in reads.approvals.list_approvals()]

@@ -36,9 +36,9 @@ DEEP = ('{"x": ' + "[" * 900 + "]" * 900 + "}", "[" * 19_000, '{"a":' * 2_000 + 
 TEXTS = (
     "", "x", "x" * 30_000, "'; DELETE FROM audit; --", "alice", "ada", "headway", "freeze", "mode", "freeze ada", "on",
     "off", "live", "shadow", "polling fake", "system fake", "rerun", "hold", "wait", "approve", "withdraw", "pause",
-    "resume", "abort", "allow", "queue", "backfill", "noted", "audit", "a\x1b[31m\u202e\u2028\nb", "{}", "[]", "null",
-    "1", '{"by": "ada", "from": 1}', '{"key": "headway-0123456789abc"}', '{"run_id": 1, "verb": "rerun"}', "infinity",
-    '{"job_id": 1e999}', json.dumps([STEP]), json.dumps([STEP, STEP | {"place": 2, "after": "[1]"}]), *DEEP,
+    "resume", "abort", "allow", "queue", "backfill", "unchained", "audit", "a\x1b[31m\u202e\u2028\nb", "{}", "[]",
+    "null", "1", '{"by": "ada", "from": 1}', '{"key": "headway-0123456789abc"}', '{"run_id": 1, "verb": "rerun"}',
+    "infinity", '{"job_id": 1e999}', json.dumps([STEP]), json.dumps([STEP, STEP | {"place": 2, "after": "[1]"}]), *DEEP,
 )  # fmt: skip
 ODD: Sequence[Any] = (
     None, *TEXTS, 0, -1, 1, 2, 3, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 0.5, float("nan"), True, False, b"\xff",

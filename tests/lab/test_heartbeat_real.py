@@ -140,5 +140,5 @@ def test_an_address_that_another_program_has_is_told(place: Place) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", place.port)), place.headway.running_engine():
-        place.wait("the trouble", lambda: "inbound endpoint of own/door" in place.headway.run("status").stdout)
+        place.wait("the trouble", lambda: "inbound endpoint of own/listener" in place.headway.run("status").stdout)
     assert not (place.folder / "spool.db").exists() or Spool(place.folder / "spool.db").last_listened() is None

@@ -103,7 +103,7 @@ KEY = "headway-0123456789abc"
 FORGED = (KEY, "rerun", 1, 1, None, '{"by": "alice"}', "x", "refuse", False, "here")
 STEP = {
     "place": 1, "verb": "rerun", "job_id": 2, "run_id": 1, "period_key": "", "parameters": "{}", "after": "[]",
-    "wait_s": 0, "safety": "ask", "expected_s": None, "saves": "[]", "state": "asked", "preview": "no json",
+    "wait_s": 0, "safety": "ask", "expected_s": None, "saves": "[]", "state": "requested", "preview": "no json",
 }  # fmt: skip
 PLAN = ("p1", "recovery", "a\nb", None, "x", 1, json.dumps([STEP]), "here")
 
@@ -243,7 +243,7 @@ def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
 
 def test_a_question_in_another_name_is_refused_and_its_answer_is_nobody_elses(shared: Team) -> None:
     number = shared.call("mallory", "headway_ask", "accept_drift", '{"job_id": 1, "by": "alice", "from": "here"}')
-    assert [("mallory", "asked")] == shared.rows("SELECT asked_by, state FROM request")
+    assert [("mallory", "pending")] == shared.rows("SELECT requested_by, state FROM request")
     silent = shared.call("mallory", "headway_ask", "accept_drift", '{"job_id": 1}')
     [(arguments,)] = shared.rows("SELECT arguments FROM request ORDER BY id DESC LIMIT 1")
     assert "127.0.0.1 ()" == json.loads(arguments)["from"]
@@ -268,7 +268,7 @@ def test_a_row_of_the_audit_in_another_name_is_sealed_in_her_own(shared: Team) -
     [(actor, about, origin)] = shared.rows("SELECT actor, object, origin FROM audit WHERE verb = 'refuse rerun'")
     assert ("mallory", 'alice "\\ü [31m', True) == (actor, about, origin.startswith("127.0.0.1 ("))
     assert None is shared.verdict().bad
-    assert [] == shared.rows("SELECT 1 FROM request WHERE state = 'noted'")
+    assert [] == shared.rows("SELECT 1 FROM request WHERE state = 'unchained'")
 
 
 def test_no_client_writes_locks_or_defines_anything_itself(shared: Team) -> None:
@@ -419,7 +419,7 @@ def test_nobody_has_more_than_their_role(shared: Team, login: str, statement: Li
 
 def test_a_table_of_her_own_does_not_stand_in_for_one_of_the_stores(shared: Team) -> None:
     with shared.connect("mallory") as connection:
-        connection.execute("CREATE TEMP TABLE request (id bigserial, kind text, asked_by text)")
+        connection.execute("CREATE TEMP TABLE request (id bigserial, kind text, requested_by text)")
         connection.execute("CREATE TEMP TABLE action (LIKE action INCLUDING ALL)")
         connection.execute("CREATE FUNCTION pg_temp.headway_is(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -645,7 +645,7 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
     assert [("planned",)] == shared.rows("SELECT state FROM plan_step")
     assert "aborted" == alice.steer_plan(number, "abort")
     shared.turn()
-    assert [("given_up",)] == shared.rows("SELECT state FROM plan_step")
+    assert [("abandoned",)] == shared.rows("SELECT state FROM plan_step")
     assert None is shared.verdict().bad
 
 

@@ -108,10 +108,10 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
                                           " WHERE a.kind = 'opened'")
     ]  # fmt: skip
     assert (micros(at("03:50")), "it was reopened before that was sent") == served.one(
-        "SELECT ended_us, ended_why FROM alert_held"
+        "SELECT ended_us, ended_why FROM alert_suppressed"
     )
     words = "oncall was not notified of its recovery: it was reopened before that was sent"
-    assert words == served.one("SELECT text FROM event WHERE kind = 'untold'")
+    assert words == served.one("SELECT text FROM event WHERE kind = 'suppressed'")
     assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
 
 
@@ -119,7 +119,7 @@ def test_a_failure_that_was_over_before_it_was_seen_is_in_the_timeline(served: E
     decide(served, incidents=(incident(),))
     line = "not notified: hosts/extract failed at 03:32 UTC"
     decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, superseded=(line,)),))
-    assert [(1, line)] == served.rows("SELECT incident_id, text FROM event WHERE kind = 'untold'")
+    assert [(1, line)] == served.rows("SELECT incident_id, text FROM event WHERE kind = 'suppressed'")
 
 
 def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Estate) -> None:
@@ -313,7 +313,7 @@ def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "quiet hours", "quiet hours until 06:00", until),)
     decide(served, incidents=(incident(held=held, notices=()),))
     decide(served, incidents=(incident(incident_id=1, held=held, notices=()),))
-    asked = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_held"
+    asked = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_suppressed"
     assert [("quiet hours", "quiet hours until 06:00", "", 1)] == served.rows(asked)
     assert [] == served.rows("SELECT 1 FROM event WHERE kind = 'unsent'")
     dropped = (
@@ -325,7 +325,7 @@ def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -
     decide(served, incidents=(incident(incident_id=1, closed=True, dropped=dropped, notices=()),))
     assert [("quiet hours", "quiet hours until 06:00", "resolved during quiet hours", 0)] == served.rows(asked)
     assert [("oncall was not notified: resolved during quiet hours",)] == served.rows(
-        "SELECT text FROM event WHERE kind = 'untold'"
+        "SELECT text FROM event WHERE kind = 'suppressed'"
     )
 
 
@@ -371,9 +371,9 @@ def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(serve
         known = load_notification_state(connection, 0, 1 << 60)
     assert {"route1", "route2", "route3"} == {one.route for one in known.notified[3]}
     assert [(1, "a symptom of INC-0002")] == served.rows(
-        "SELECT incident_id, ended_why FROM alert_held WHERE ended_us IS NOT NULL"
+        "SELECT incident_id, ended_why FROM alert_suppressed WHERE ended_us IS NOT NULL"
     )
-    assert [] == served.rows("SELECT 1 FROM alert_held WHERE ended_us IS NULL")
+    assert [] == served.rows("SELECT 1 FROM alert_suppressed WHERE ended_us IS NULL")
 
 
 def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:

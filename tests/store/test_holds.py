@@ -277,7 +277,7 @@ def test_a_mark_that_nobody_here_made_is_kept_as_found_until_it_is_gone(night: E
     assert look(night, strange)
     assert not look(night, strange)
     [one] = stored(night)
-    assert ("headway-zzzzzzzzzzzz", HoldState.FOUND, "other.store") == (one.key, one.state, one.held_by)
+    assert ("headway-zzzzzzzzzzzz", HoldState.FOREIGN, "other.store") == (one.key, one.state, one.held_by)
     assert not look(night)
     assert look(night, missed=strange.mark.id)
     assert HoldState.RELEASED is stored(night)[0].state
@@ -300,7 +300,7 @@ def test_a_hold_in_shadow_has_an_event_of_its_own_kind(night: Estate, state: Hol
     [
         (HoldState.FAILED, HoldState.HELD),
         (HoldState.RELEASED, HoldState.HELD),
-        (HoldState.SHADOW, HoldState.FOUND),
+        (HoldState.SHADOW, HoldState.FOREIGN),
     ],
 )
 def test_a_hold_that_was_over_and_is_there_after_all_is_not_overlooked(
@@ -355,7 +355,7 @@ def test_a_mark_that_is_seen_before_its_hold_has_a_row_is_no_strangers(night: Es
         connection.rows("DELETE FROM hold")
         connection.rows("UPDATE action SET state = 'refused'")
     assert look(night, mark(by="alice"))
-    assert "found" == stored(night)[0].kind, "who was refused placed nothing: it is somebody else's"
+    assert "foreign" == stored(night)[0].kind, "who was refused placed nothing: it is somebody else's"
 
 
 def test_a_mark_that_our_release_took_away_before_it_has_a_row_is_no_persons_doing(night: Estate) -> None:

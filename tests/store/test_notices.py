@@ -16,7 +16,7 @@ from console.store.db.database import Database
 from console.store.snapshot.estate import load_estate
 from tests.store.estate import Estate, at
 
-GROWING = ("alert_told", "alert_held", "acknowledgement", "incident", " a ", " h ", " o ", " i ")
+GROWING = ("alert_notified", "alert_suppressed", "acknowledgement", "incident", " a ", " h ", " o ", " i ")
 
 
 @pytest.mark.parametrize("name", ["_SELECT_NOTIFICATIONS", "_SELECT_SUPPRESSIONS", "_SELECT_ACKNOWLEDGEMENTS"])

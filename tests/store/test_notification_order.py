@@ -53,7 +53,7 @@ def test_that_it_was_over_is_told_to_nobody_once_it_is_back_and_keeps_nothing_ur
     assert ["updated"] == leave(served, "03:51")
     assert [] == leave(served, "06:01")
     assert ["oncall was not notified of its recovery: it was reopened before that was sent"] == [
-        one for (one,) in served.rows("SELECT text FROM event WHERE kind = 'untold'")
+        one for (one,) in served.rows("SELECT text FROM event WHERE kind = 'suppressed'")
     ]
 
 

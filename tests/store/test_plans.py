@@ -72,7 +72,7 @@ def test_a_plan_is_read_back_as_it_was_started(served: Estate, draft: PlanDraft)
         (step.place, step.after, step.state, step.expected_s) for step in plan.steps
     ]
     assert [step.run_id for step in draft.steps] == [step.run_id for step in plan.steps]
-    assert [('{"verb": "run once", "found": "failed"}',)] * 2 == rows(
+    assert [('{"verb": "run once", "run_state": "failed"}',)] * 2 == rows(
         served, "SELECT preview FROM plan_step ORDER BY place"
     )
 
@@ -102,7 +102,7 @@ def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(se
     assert ("headway-0123456789ab", "rerun", "plan", "queue", {}, WHY, draft.steps[0].run_id) == (
         action.key, action.verb, action.origin, action.overlap, action.preview, action.why, action.run_id)  # fmt: skip
     [now] = plans.active_plans(served.store, {})
-    assert ("asked", "requested", "failed") == (
+    assert ("requested", "requested", "failed") == (
         now.steps[0].state,
         now.steps[0].action_state,
         now.steps[0].run.state if now.steps[0].run else "",

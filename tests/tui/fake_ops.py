@@ -75,7 +75,7 @@ def audit_rows() -> list[AuditRow]:
         row(
             3, 13, "mara", "request rerun", EXTRACT, "the disk is empty again", key=key, sends=["setsid /opt/etl/x.sh"]
         ),
-        row(4, 13.1, "headway", "send rerun", EXTRACT, "the disk is empty again", key=key, asked_by="mara"),
+        row(4, 13.1, "headway", "send rerun", EXTRACT, "the disk is empty again", key=key, requested_by="mara"),
         row(5, 16, "headway", "verified rerun", EXTRACT, key=key, text="succeeded (native)"),
     ]
 

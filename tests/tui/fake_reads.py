@@ -30,7 +30,7 @@ from console.domain.incident import (
     PastRepair,
 )
 from console.domain.job import CardView, JobRow, JobView
-from console.domain.plan import DraftStep, LeftOutRun, PlanDraft, PlanStepView, PlanView, SavedService
+from console.domain.plan import DraftStep, ExcludedRun, PlanDraft, PlanStepView, PlanView, SavedService
 from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
 from console.domain.service import Reason, ServiceView
 from console.domain.settings import NOTHING_DECLARED, Declared
@@ -528,7 +528,7 @@ def draft() -> PlanDraft:
              saves=(SavedService("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
                          "2026-11-20T03:00:00Z", ZONE, 4200.0),)),
     )  # fmt: skip
-    left = (LeftOutRun(SUPPLY, None, "its schedule starts it at 04:30"),)
+    left = (ExcludedRun(SUPPLY, None, "its schedule starts it at 04:30"),)
     notes = ("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",)
     return PlanDraft("recovery", f"repair {EXTRACT}", 412, steps, left, notes)
 
@@ -820,7 +820,7 @@ class FakeRequests:
         kept = tuple(
             dataclasses.replace(one, place=place, verb=verb.value, after=()) for place, one in enumerate(chosen, 1)
         )
-        self.draft = dataclasses.replace(self.draft, kind="bulk", incident_id=None, steps=kept, left_out=(), notes=())
+        self.draft = dataclasses.replace(self.draft, kind="bulk", incident_id=None, steps=kept, excluded=(), notes=())
         return self._ask("plan", (tuple(run_ids), verb))
 
     def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:

@@ -119,11 +119,11 @@ def authorize(
     held = role_of(person, subject, permissions)
     if held < known.role:
         return AccessRefusal(_denied(person, known.role, held, subject, permissions))
-    if operation == "approve" and is_same_person(person.name, subject.asked_by):
-        return AccessRefusal(f"{subject.asked_by} requested it: another person must approve it")
-    is_own = not subject.asked_by or is_same_person(person.name, subject.asked_by)
+    if operation == "approve" and is_same_person(person.name, subject.requested_by):
+        return AccessRefusal(f"{subject.requested_by} requested it: another person must approve it")
+    is_own = not subject.requested_by or is_same_person(person.name, subject.requested_by)
     if operation == "withdraw" and not is_own and held < Role.ADMIN:
-        return AccessRefusal(f"{subject.asked_by} requested it: only they or an admin may withdraw it")
+        return AccessRefusal(f"{subject.requested_by} requested it: only they or an admin may withdraw it")
     if not known.is_action:
         return AccessGranted()
     if rules.per_hour and subject.recent >= rules.per_hour:

@@ -50,7 +50,7 @@ def decide_holds(index: EstateIndex) -> HoldDecisions:
     policies = hold_policies(index)
     for hold in index.estate.holds:
         job = index.estate.jobs.get(hold.job_id)
-        if job is None or hold.state.is_over or hold.state is HoldState.FOUND:
+        if job is None or hold.state.is_over or hold.state is HoldState.FOREIGN:
             continue
         decision = _step(index, hold, job, policies.get(hold.job_id))
         decided.decisions += [decision] if decision is not None else []

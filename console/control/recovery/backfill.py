@@ -12,7 +12,7 @@ from console.control.recovery.selection import CanAct
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started, run_time
 from console.domain.estate import Estate, JobFacts, RunFacts
-from console.domain.plan import DraftStep, LeftOutRun, PlanDraft
+from console.domain.plan import DraftStep, ExcludedRun, PlanDraft
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK
 from console.timing.formats import dated_time
@@ -71,11 +71,11 @@ def propose_backfill(
             steps.append(_period_step(index, job, key, run, at, len(steps) + 1, can_act))
     unknown = reasons.pop(_UNKNOWN, [])
     title = f"backfill {clean_line(job.name)}" + (f": {len(steps)} period{'s' * (len(steps) > 1)}" if steps else "")
-    left_out = [line for reason, skipped in reasons.items() for line in _left(clean_line(job.name), reason, skipped)]
+    excluded = [line for reason, skipped in reasons.items() for line in _left(clean_line(job.name), reason, skipped)]
     notes = _notes(job, steps, unknown, since, can_act)
-    if not steps and not left_out and not notes:
+    if not steps and not excluded and not notes:
         notes = (_why_none(job),)
-    return PlanDraft("backfill", title, None, tuple(steps), tuple(left_out), notes)
+    return PlanDraft("backfill", title, None, tuple(steps), tuple(excluded), notes)
 
 
 def _reason(
@@ -95,10 +95,10 @@ def _reason(
     return ""
 
 
-def _left(job: str, reason: str, periods: Sequence[tuple[str, int | None]]) -> list[LeftOutRun]:
+def _left(job: str, reason: str, periods: Sequence[tuple[str, int | None]]) -> list[ExcludedRun]:
     if len(periods) > _MAX_LISTED:
-        return [LeftOutRun(job, None, f"{periods[0][0]} to {periods[-1][0]}, {len(periods)} periods: each {reason}")]
-    return [LeftOutRun(job, run_id, f"{key} {reason}") for key, run_id in periods]
+        return [ExcludedRun(job, None, f"{periods[0][0]} to {periods[-1][0]}, {len(periods)} periods: each {reason}")]
+    return [ExcludedRun(job, run_id, f"{key} {reason}") for key, run_id in periods]
 
 
 def _notes(

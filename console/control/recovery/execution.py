@@ -18,7 +18,6 @@ from connectors.sdk.states import RunState, Verb
 from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.hold import HoldReason, HoldState
 from console.domain.plan import (
-    ENDED_STEP_STATES,
     HOLD_VERBS,
     WAIT,
     BeginWait,
@@ -32,7 +31,7 @@ from console.domain.plan import (
 )
 
 ENDED_BADLY = ("refused", "failed")
-_HOLDING = (HoldState.HELD, HoldState.FOUND)
+_HOLDING = (HoldState.HELD, HoldState.FOREIGN)
 _MOVES = (HoldState.PLACING, HoldState.RELEASING)
 _MAY_BE_SENT = ("sending", "sent", "unknown", "verified")
 """States of an action that has left, or may have."""
@@ -44,7 +43,7 @@ def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Map
     the job there is nothing to place; if they release it before that start, the plan holds it."""
     release = _other_of(plan, step, Verb.RELEASE)
     before = [place for place in release.after if place != step.place] if release is not None else []
-    if release is not None and all(states.get(place) in ENDED_STEP_STATES for place in before):
+    if release is not None and all(states.get(place) == "verified" for place in before):
         return EndStep(step, "verified", "not needed: its inputs were good before its start; nothing was sent")
     if begun := _begun(plan, step):
         return EndStep(step, "verified", f"{begun}; nothing was sent")
@@ -106,7 +105,7 @@ def _other_of(plan: PlanProgress, step: StepProgress, verb: str) -> StepProgress
 def jobs_left_held(plan: PlanProgress) -> list[str]:
     """Jobs that an unfinished plan leaves held, or is about to hold."""
     releases = [step for step in plan.steps if step.verb == Verb.RELEASE]
-    released = {release.job_id for release in releases if release.state in ENDED_STEP_STATES}
+    released = {release.job_id for release in releases if release.state == "verified"}
     refused = {release.job_id for release in releases if release.action_state in ENDED_BADLY}
     held_steps = (
         step
@@ -133,18 +132,18 @@ _RUNS = (Verb.RERUN, Verb.START, WAIT)
 
 def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
     """Moves to make now, in order; empty while it waits. Continues from there when called after they were made."""
-    ends = [end for step in plan.steps if step.state == "asked" and (end := _end_of(plan, step)) is not None]
+    ends = [end for step in plan.steps if step.state == "requested" and (end := _end_of(plan, step)) is not None]
     states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
     if plan.state == "aborted":
         held = jobs_left_held(plan)
         hold_hint = "; it stays held until its hold ends: headway hold release {0} releases it"
         abandoned = [
-            EndStep(step, "given_up", f"the plan was aborted{hold_hint.format(step.job) if step.job in held else ''}")
+            EndStep(step, "abandoned", f"the plan was aborted{hold_hint.format(step.job) if step.job in held else ''}")
             for step in plan.steps
             if step.state == "planned"
         ]
         return [*ends, *abandoned]
-    if plan.state == "paused" and all(state in ENDED_STEP_STATES for state in states.values()):
+    if plan.state == "paused" and all(state == "verified" for state in states.values()):
         return [*ends, *_finish(plan, states)]  # nothing is left that it could go on with
     if plan.state != "running":
         return [*ends]
@@ -153,9 +152,9 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
         return [*ends, ChangePlanState("stopped", _stopped(plan, red, states))]
     moves: list[PlanMove] = [*ends]
     runs = [step for step in plan.steps if step.verb not in HOLD_VERBS]
-    busy = Counter(step.system for step in runs if states[step.place] == "asked")
+    busy = Counter(step.system for step in runs if states[step.place] == "requested")
     for step in sorted(plan.steps, key=lambda step: step.place):
-        if states[step.place] != "planned" or any(states.get(place) not in ENDED_STEP_STATES for place in step.after):
+        if states[step.place] != "planned" or any(states.get(place) != "verified" for place in step.after):
             continue
         move = _move(plan, step, now, busy[step.system], states)
         if isinstance(move, RequestStep) and step in runs:
@@ -170,7 +169,7 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
 def _finish(plan: PlanProgress, states: Mapping[int, str]) -> list[PlanMove]:
     if "failed" in states.values():
         return [ChangePlanState("stopped", _stopped(plan, [], states))]
-    if all(state in ENDED_STEP_STATES for state in states.values()):
+    if all(state == "verified" for state in states.values()):
         steps = "step is" if len(states) == 1 else "steps are"
         return [ChangePlanState("done", f"{len(states)} of {len(states)} {steps} over")]
     return []
@@ -242,7 +241,7 @@ def _runs_already(plan: PlanProgress, step: StepProgress) -> bool:
         ),
         default=plan.requested,
     )
-    return step.verb in _RUNS and run.started + CLOCK_SKEW >= since and step.found not in _GOES_ON
+    return step.verb in _RUNS and run.started + CLOCK_SKEW >= since and step.state_at_start not in _GOES_ON
 
 
 def _is_to_come(step: StepProgress) -> bool:
@@ -283,7 +282,7 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
     waits for, since the plan was requested or the person saw another state. Checked again right before the step is
     sent."""
     run = step.run
-    if run is None or run.ended is None or (run.ended <= plan.requested and step.found in ("", run.state)):
+    if run is None or run.ended is None or (run.ended <= plan.requested and step.state_at_start in ("", run.state)):
         return ""
     state = RunState(run.state)
     if step.verb == Verb.CANCEL:

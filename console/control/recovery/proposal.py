@@ -26,8 +26,8 @@ from console.control.recovery.selection import (
     CanAct,
     PlanScope,
     broken_runs,
+    excluded_run,
     includes_any,
-    left_out_run,
     needed_runs,
     representative_runs,
     step_dependencies,
@@ -43,7 +43,7 @@ from console.control.snapshot.runs import has_started, round_up_to_minute, run_k
 from console.domain.action import NOTHING_TO_MARK
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, LeftOutRun, PlanDraft, PlannedFinish
+from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, ExcludedRun, PlanDraft, PlannedFinish
 from console.domain.plan_editing import reassess_steps
 from console.forecast.finish_times import ServiceForecast, SimulateDays
 from console.forecast.night_graph import NightPoint, with_neighbours
@@ -187,17 +187,17 @@ def _draft(
         if key in held
         or includes_any(read.values(), index.graph.descendants(scope.run.job_id), scope.run.business_date)
     }
-    left_out = [(scope.run, scope.why) for key, scope in starting.items() if key not in between]
-    left_out += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - scopes]
-    left_out += [(run, "it is good again") for run in match.broken() if index.is_green(run)]
+    excluded = [(scope.run, scope.why) for key, scope in starting.items() if key not in between]
+    excluded += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - scopes]
+    excluded += [(run, "it is good again") for run in match.broken() if index.is_green(run)]
     scopes, blocked = without_blocked(index, scopes)
     steps = reassess_steps(with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash))
-    skipped = [*(left_out_run(index, run, why) for run, why in left_out), *blocked]
+    skipped = [*(excluded_run(index, run, why) for run, why in excluded), *blocked]
     planned_jobs = {step.job for step in steps}
     unique = tuple({edge.job: edge for edge in reversed(skipped) if edge.job not in planned_jobs}.values())[::-1]
-    left_out_runs = (*unique, *superseded_notes(index, runs, instead, scopes))
+    excluded_runs = (*unique, *superseded_notes(index, runs, instead, scopes))
     title, notes = f"repair {cause_name(index, match)}", saving_notes(index, match, days)
-    return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, left_out_runs, notes)
+    return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, excluded_runs, notes)
 
 
 def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> AffectedDays:
@@ -213,10 +213,10 @@ def propose_bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: dateti
     runs = [run for run in runs_by_id.values() if run is not None]
     good = [run for run in runs if verb in _MARKS and _is_good(index, run)]
     scopes = [PlanScope(run, f"marked; it is {run.state}") for run in runs if run not in good]
-    missing = [LeftOutRun(f"run {number}", number, "out of view") for number, run in runs_by_id.items() if run is None]
+    missing = [ExcludedRun(f"run {number}", number, "out of view") for number, run in runs_by_id.items() if run is None]
     steps = _steps(index, scopes, can_act, verb)
-    left_out = (*missing, *(left_out_run(index, run, NOTHING_TO_MARK) for run in good))
-    return PlanDraft("bulk", f"{verb} {len(steps)} runs", None, steps, left_out)
+    excluded = (*missing, *(excluded_run(index, run, NOTHING_TO_MARK) for run in good))
+    return PlanDraft("bulk", f"{verb} {len(steps)} runs", None, steps, excluded)
 
 
 def _is_good(index: EstateIndex, run: RunFacts) -> bool:

@@ -18,7 +18,7 @@ from console.control.snapshot.runs import RunKey, has_started, run_key, run_time
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts, RunFacts
-from console.domain.plan import WAIT, LeftOutRun, SavedService
+from console.domain.plan import WAIT, ExcludedRun, SavedService
 from console.forecast.finish_times import ForecastNode, NodeState
 from console.text.cleaning import clean_line
 from console.timing.formats import local_time, zoned_time
@@ -48,7 +48,7 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
 
 def superseded_notes(
     index: EstateIndex, runs: Mapping[RunKey, RunFacts], instead: Mapping[RunKey, RunFacts], steps: Iterable[RunKey]
-) -> list[LeftOutRun]:
+) -> list[ExcludedRun]:
     """One line for each step that replaces other runs of its job. `instead`: from `representative_runs`."""
     lines = []
     for step in steps:
@@ -61,7 +61,7 @@ def superseded_notes(
             which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
             by = zoned_time(run_time(instead[step]), job.zone, index.now)
             text = f"{which}: superseded by the rerun of {by}"
-            lines.append(LeftOutRun(clean_line(job.name), superseded[-1].id or None, text))
+            lines.append(ExcludedRun(clean_line(job.name), superseded[-1].id or None, text))
     return lines
 
 
@@ -181,11 +181,11 @@ def includes_any(scopes: Iterable[PlanScope], job_ids: Collection[int], business
 
 def without_blocked(
     index: EstateIndex, scopes: Mapping[RunKey, PlanScope]
-) -> tuple[dict[RunKey, PlanScope], list[LeftOutRun]]:
+) -> tuple[dict[RunKey, PlanScope], list[ExcludedRun]]:
     """A run that its own scheduler keeps back until a step's job is good goes on by itself."""
     jobs = {(scope.run.job_id, scope.run.business_date) for scope in scopes.values()}
     unblocked: dict[RunKey, PlanScope] = {}
-    left_out: list[LeftOutRun] = []
+    excluded: list[ExcludedRun] = []
     for key, scope in scopes.items():
         above = [
             edge.upstream
@@ -194,11 +194,11 @@ def without_blocked(
         ]
         if scope.run.state is RunState.BLOCKED and above:
             name = index.name(above[0])
-            left_out.append(left_out_run(index, scope.run, f"its own scheduler starts it once {name} is good"))
+            excluded.append(excluded_run(index, scope.run, f"its own scheduler starts it once {name} is good"))
         else:
             unblocked[key] = scope
-    return unblocked, left_out
+    return unblocked, excluded
 
 
-def left_out_run(index: EstateIndex, run: RunFacts, why: str) -> LeftOutRun:
-    return LeftOutRun(index.name(run.job_id), run.id or None, why)
+def excluded_run(index: EstateIndex, run: RunFacts, why: str) -> ExcludedRun:
+    return ExcludedRun(index.name(run.job_id), run.id or None, why)

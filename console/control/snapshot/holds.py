@@ -17,7 +17,7 @@ OVERDUE = timedelta(minutes=15)
 """After this a hold past its end needs a person: its runs count as missed."""
 UNDER_WAY = ("sending", "sent", "unknown")
 """A start that was or may have been sent: its run is awaited until the action ends."""
-_PAUSING = (HoldState.HELD, HoldState.RELEASING, HoldState.FOUND)
+_PAUSING = (HoldState.HELD, HoldState.RELEASING, HoldState.FOREIGN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ NO_HOLDS = JobHolds()
 def hold_text(hold: HoldFacts, upstream: str) -> str:
     """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)". `upstream`: the one that is
     not good; empty if unknown."""
-    if hold.state is HoldState.FOUND:
+    if hold.state is HoldState.FOREIGN:
         return f"held by {hold.held_by}, not by this store (hold {hold.key})"
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
         return f"released by Headway: its start is awaited (hold {hold.key})"
@@ -142,7 +142,7 @@ def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: dateti
     for hold in mine:
         if is_stuck(hold):
             return HeldStart(hold_text(hold, ""), None)
-        is_a_persons = (hold.kind == "person" and not hold.is_released_by_plan) or hold.state is HoldState.FOUND
+        is_a_persons = (hold.kind == "person" and not hold.is_released_by_plan) or hold.state is HoldState.FOREIGN
         if is_a_persons and hold.state in _PAUSING and not _is_overdue(hold, now):
             return HeldStart(hold_text(hold, ""), hold.until) if due is None or due < hold.until else None
     if job.paused_since is None or any(_is_placed(hold) and _is_ours(hold, now) for hold in mine):
@@ -199,7 +199,7 @@ def without_own_pauses(estate: Estate) -> Estate:
 
 
 def _was_paused_by(hold: HoldFacts, job: JobFacts) -> bool:
-    if hold.kind == "found" or hold.placed_at is None or job.accepted_at is None or job.paused_since is None:
+    if hold.kind == "foreign" or hold.placed_at is None or job.accepted_at is None or job.paused_since is None:
         return False
     ended = hold.ended_at + LINGERS if hold.ended_at is not None else job.accepted_at
     return job.paused_since <= job.accepted_at and hold.placed_at <= job.accepted_at <= ended

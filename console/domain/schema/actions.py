@@ -110,7 +110,7 @@ class PlanStep(SQLModel, table=True):
     """
     preview: str = string("{}")
     state: str = string("planned")
-    """planned, asked (its action exists), verified, failed, left_out, given_up (its plan ended first)."""
+    """planned, requested (its action exists), verified, failed, abandoned (its plan ended first)."""
     action_key: str | None = Field(default=None, sa_type=Text)
     text: str = string()
     started_us: int | None = big(default=None)
@@ -136,12 +136,12 @@ class Hold(SQLModel, table=True):
     business_date: str = string()
     """Its business date; empty for a standing or a person's hold."""
     kind: str = string("reactive")
-    """ "reactive", "standing", "person", "trigger", "found"."""
+    """ "reactive", "standing", "person", "trigger", "foreign" (a mark that this store did not make)."""
     mode: str = string("hold")
     """ "hold", or "trigger": started on completion."""
     state: str = string("placing")
     """placing, held, releasing, watching (enabled again; is the native start coming?), starting, clearing (a person
-    enabled it, and our mark is being removed), released, failed, shadow, found."""
+    enabled it, and our mark is being removed), released, failed, shadow, foreign."""
     held_by: str = string()
     why: str = string()
     placed_us: int | None = big(default=None)
@@ -212,10 +212,10 @@ class Request(SQLModel, table=True):
     id: int | None = big(default=None, primary_key=True)
     kind: str = string()
     arguments: str = string("{}")
-    asked_by: str = string()
-    asked_us: int = big()
-    state: str = string("asked")
-    """asked, answering, answered, refused; noted: an entry for the audit that the engine has not chained yet."""
+    requested_by: str = string()
+    requested_us: int = big()
+    state: str = string("pending")
+    """pending, answering, answered, refused; unchained: an audit entry that the engine has not chained yet."""
     answer: str = string("{}")
     answered_us: int | None = big(default=None)
 

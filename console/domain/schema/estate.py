@@ -358,7 +358,7 @@ class CheckResult(SQLModel, table=True):
     since_us: int = big()
     """The first of the results; `at_us`: the latest."""
     at_us: int = big()
-    looks: int = 1
+    times: int = 1
     measured: str = string("{}")
     """JSON."""
     row_count: int | None = big(default=None)

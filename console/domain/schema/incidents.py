@@ -174,10 +174,10 @@ class Delivery(SQLModel, table=True):
     parked_us: int | None = big(default=None)
 
 
-class AlertTold(SQLModel, table=True):
+class AlertNotified(SQLModel, table=True):
     """A route's last notification of an incident: only a different one is sent."""
 
-    __tablename__: ClassVar[str] = "alert_told"
+    __tablename__: ClassVar[str] = "alert_notified"
     incident_id: int = big(primary_key=True, foreign_key="incident.id")
     route: str = Field(primary_key=True, sa_type=Text)
     style: str = Field(primary_key=True, sa_type=Text)
@@ -188,14 +188,14 @@ class AlertTold(SQLModel, table=True):
     times: int = 1
 
 
-class AlertHeld(SQLModel, table=True):
+class AlertSuppressed(SQLModel, table=True):
     """A notification suppressed by a stage, why and until when; ended once it is sent or obsolete."""
 
-    __tablename__: ClassVar[str] = "alert_held"
+    __tablename__: ClassVar[str] = "alert_suppressed"
     __table_args__ = (
-        Index("alert_held_incident", "incident_id", "id"),
-        Index("alert_held_open", "ended_us"),
-        Index("alert_held_since", "since_us"),
+        Index("alert_suppressed_incident", "incident_id", "id"),
+        Index("alert_suppressed_open", "ended_us"),
+        Index("alert_suppressed_since", "since_us"),
     )
     id: int | None = big(default=None, primary_key=True)
     incident_id: int = big(foreign_key="incident.id")

@@ -79,11 +79,10 @@ class RequestQueue:
             row = request_queue.load_answer(session, request_id)
         if row is None:
             return RequestAnswer(False, {}, "the request expired before its answer was read. Fix: repeat it")
-        state, answer = row
-        if state not in ("answered", "refused"):
+        if row.state not in ("answered", "refused"):
             return None
-        data = json.loads(answer)
-        return RequestAnswer(state == "answered", data, str(data.get("error", "")) if state == "refused" else "")
+        data = json.loads(row.answer)
+        return RequestAnswer(row.state == "answered", data, data.get("error", "") if row.state == "refused" else "")
 
     def wait(self, request_id: int, seconds: float) -> RequestAnswer:
         """The answer, or one that is not ok after `seconds` without any."""

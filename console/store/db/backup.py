@@ -83,9 +83,11 @@ def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
         rows = connection.execute(f"{audit.SELECT_AUDIT} ORDER BY seq")
         [noted] = connection.execute(f"SELECT {_META}", (audit.HEAD_KEY,)).fetchone()
         verdict = audit.verify_chain(rows, noted or "")
-        [(jobs, runs, newest)] = connection.execute(
-            "SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM run), (SELECT max(last_try_us) FROM target)"
-        ).fetchall()
+        jobs, runs, newest = next(
+            connection.execute(
+                "SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM run), (SELECT max(last_try_us) FROM target)"
+            )
+        )
     size = copy.stat().st_size
     seen = instant(newest) if newest else None
     return CopySummary(size, jobs, runs, verdict.rows, verdict.head, seen, "" if verdict.bad is None else verdict.text)

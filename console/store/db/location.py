@@ -134,9 +134,9 @@ def network_type(path: Path) -> str:
     return mounted if NETWORK_TYPES.fullmatch(mounted) else ""
 
 
-SCHEMA = "0101"
+SCHEMA = "0102"
 """The schema of this program: the newest in `console/store/db/migrations` (a test compares)."""
-FIRST_SCHEMA = "0101"
+FIRST_SCHEMA = "0102"
 """The initial schema; lower numbers belong to development versions, whose stores cannot be migrated."""
 SCHEMA_QUERY = (
     "SELECT 'schema', max(version_num) FROM alembic_version"

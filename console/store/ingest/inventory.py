@@ -122,8 +122,8 @@ _SYSTEM_OF_TARGET = (
 def _known_ids(session: WriteSession, column: str, system_id: int, names: list[str]) -> dict[str, int]:
     """Ids of the stored ones. The outer join makes SQLite look up each name in the index; an inner one walks all
     names for each job: 5,000 of both took two seconds."""
-    query = f"SELECT k.a, j.id FROM {{keys}} LEFT JOIN job j ON j.system_id = ? AND j.{column} = k.a"  # noqa: S608
-    return {name: job_id for name, job_id in session.by_keys(query, names, (system_id,)) if job_id is not None}
+    query = f"SELECT k.a AS name, j.id FROM {{keys}} LEFT JOIN job j ON j.system_id = ? AND j.{column} = k.a"  # noqa: S608
+    return {row.name: row.id for row in session.by_keys(query, names, (system_id,)) if row.id is not None}
 
 
 _STORED = (
@@ -366,7 +366,7 @@ class _InventoryWriter:
         self._session.many("UPDATE drift SET ended_us = ? WHERE id = ?", ended)
         self._session.many(
             "INSERT INTO drift (job_id, what, text, seen_us, accepted_by) VALUES (?, ?, ?, ?, '')",
-            [(*row, self._now_us) for row in new],
+            [(*drift, self._now_us) for drift in new],
         )
         query = "SELECT k.a, j.name FROM {keys} JOIN job j ON j.id = k.a"
         names: dict[int, str] = dict(self._session.by_keys(query, [job_id for job_id, _, _ in new]))

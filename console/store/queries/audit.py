@@ -80,17 +80,17 @@ class ApprovalView:
         given = ", ".join(f"{name} {value}" for name, value in self.parameters.items() if name != "why")
         by = self.requested_by if self.plan is None else f"{self.requested_by}, in plan {self.plan}"
         unknown = "requested from its scheduler right before sending"
-        rows = [("by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.text)]
-        rows += [("scope", self.scope), ("period", self.period), ("given", given)]
+        lines = [("by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.text)]
+        lines += [("scope", self.scope), ("period", self.period), ("given", given)]
         periods = approvals.format_periods([*self.periods])
-        rows += [
+        lines += [
             ("covers", f"{periods}, {self.at_once} at a time" if periods else ""),
             ("periods", ", ".join(self.periods)),
         ]
-        rows += [("touches", text) for text in self.touches]
-        rows += [("sends", text) for text in self.sends or (unknown,)]
-        rows += [("note", text) for text in self.notes]
-        return [(title, text) for title, text in rows if text]
+        lines += [("touches", text) for text in self.touches]
+        lines += [("sends", text) for text in self.sends or (unknown,)]
+        lines += [("note", text) for text in self.notes]
+        return [line for line in lines if line[1]]
 
 
 HASH_BATCH = 100

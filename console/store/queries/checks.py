@@ -12,7 +12,7 @@ from console.store.row_values import from_row
 from console.text.suggestions import suggest_names
 
 _SELECT_RESULTS = (
-    "SELECT business_date, state, text, since_us, at_us, looks, measured FROM check_result WHERE name = ?{where}"
+    "SELECT business_date, state, text, since_us, at_us, times, measured FROM check_result WHERE name = ?{where}"
     " ORDER BY at_us DESC, id DESC LIMIT ?"
 )
 _SERVICES = (

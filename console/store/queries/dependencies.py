@@ -10,17 +10,17 @@ from console.domain.check import CheckHistory, CheckState, ResultSpan
 from console.domain.dependency import Requirement, UpstreamCondition, UpstreamPeriod, UpstreamRun
 from console.domain.ids import instant, micros, optional_instant
 from console.store.db.read_connection import ReadConnection
+from console.store.db.session import Row
 from console.store.queries.base import clean_name
 
 REQUIREMENT_COLUMNS = "d.condition, d.check_name, d.period, d.calendar, d.within_s, d.gate, d.need"
 
 
-def parse_requirement(
-    condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
-) -> Requirement:
+def parse_requirement(row: Row) -> Requirement:
     """From REQUIREMENT_COLUMNS."""
-    within = None if within_s is None else timedelta(seconds=within_s)
-    return Requirement(UpstreamCondition(condition), check, UpstreamPeriod(period), calendar, within, gate, need)
+    within = None if row.within_s is None else timedelta(seconds=row.within_s)
+    condition, period = UpstreamCondition(row.condition), UpstreamPeriod(row.period)
+    return Requirement(condition, row.check_name, period, row.calendar, within, row.gate, row.need)
 
 
 def gate_texts(link: ReadConnection, job_id: int) -> tuple[str, ...]:
@@ -31,8 +31,8 @@ def gate_texts(link: ReadConnection, job_id: int) -> tuple[str, ...]:
         (job_id,),
     )
     upstreams: dict[int, tuple[str, Requirement]] = {}
-    for number, name, *columns in rows:  # of a pair the declared dependency comes first
-        upstreams.setdefault(number, (name, parse_requirement(*columns)))
+    for row in rows:  # of a pair the declared dependency comes first
+        upstreams.setdefault(row.id, (row.name, parse_requirement(row)))
     if all(requirement.is_plain for _, requirement in upstreams.values()):
         return ()
     gates: dict[object, list[tuple[str, Requirement]]] = {}
@@ -73,7 +73,7 @@ def check_results(link: ReadConnection, check: str, business_date: str) -> Check
     )
     if not rows:
         return None
-    spans = [ResultSpan(CheckState(state), instant(since), instant(until), text) for state, since, until, text in rows]
+    spans = [ResultSpan(CheckState(row.state), instant(row.since_us), instant(row.at_us), row.text) for row in rows]
     return CheckHistory(check, date.fromisoformat(business_date), tuple(spans))
 
 

@@ -28,7 +28,7 @@ from console.store.row_values import from_row
 _HOLDS = (
     "SELECT h.key, h.job_id, j.name AS job, s.name AS system, h.state, h.kind, h.mode, u.name AS upstream, h.held_by,"
     " h.why, h.reason, h.detail, h.placed_us, h.until_us, h.due_us, h.period_key, h.ended_us, h.release_key,"
-    " h.start_key, CASE WHEN h.state IN ('held', 'found') THEN COALESCE(h.seen_us, h.placed_us) END AS seen_us FROM"
+    " h.start_key, CASE WHEN h.state IN ('held', 'foreign') THEN COALESCE(h.seen_us, h.placed_us) END AS seen_us FROM"
     " hold h JOIN job j ON j.id = h.job_id JOIN system s ON s.id = j.system_id LEFT JOIN job u ON u.id = h.upstream_id"
 )
 MAX_ENDED = 200
@@ -110,9 +110,7 @@ class HoldQueries(ContextQueries):
         for row in rows:  # of a pair the declared dependency comes first
             if row.id not in upstreams:
                 view = _upstream(row, self._run_read(row.id, business_date, at), stale)
-                requirement = parse_requirement(
-                    row.condition, row.check_name, row.period, row.calendar, row.within_s, row.gate, row.need
-                )
+                requirement = parse_requirement(row)
                 if not requirement.is_plain:
                     view = self._with_requirement(view, requirement, job_id, business_date, at)
                 upstreams[row.id] = view

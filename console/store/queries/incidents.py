@@ -72,7 +72,7 @@ SELECT_DELIVERIES = (
     " d.error, a.made_us"
 )
 SELECT_SUPPRESSIONS = (
-    "SELECT incident_id, route, style, kind, stage, why, since_us, until_us, ended_us, ended_why FROM alert_held"
+    "SELECT incident_id, route, style, kind, stage, why, since_us, until_us, ended_us, ended_why FROM alert_suppressed"
 )
 
 MAX_CLOSED = 200

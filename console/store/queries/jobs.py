@@ -84,7 +84,7 @@ _ROW = (
     " j.id AND x.ended_us IS NULL AND x.kind <> 'trigger')"
 )
 """A job known only by a run is gone once a newer inventory does not include it."""
-_HELD = ("held", "releasing", "found")
+_HELD = ("held", "releasing", "foreign")
 
 
 class JobQueries(ContextQueries):
@@ -317,7 +317,7 @@ class JobQueries(ContextQueries):
             runs=tuple(self.runs.list_runs(job_id)),
             findings=tuple(self.findings.list_findings(job_id)),
             card=self._card(job_id, facts.config_says.split(","), (row.owner, facts.runbook, facts.rerun)),
-            left_out=unwatched_reason(self.link, job_id),
+            unwatched_reason=unwatched_reason(self.link, job_id),
         )
 
     def _card(self, job_id: int, configured: list[str], current: tuple[str, ...]) -> tuple[CardView, ...]:

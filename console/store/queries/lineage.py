@@ -147,9 +147,9 @@ class LineageQueries(ContextQueries):
             run = from_row(LineageRun, row, period_key=clean_name(row.period_key))
             runs.setdefault(row.job_id, []).append(run)
         newest = {latest[0].id: latest[0].job_id for latest in runs.values()}
-        for run_id, context in self.link.by_keys(_INPUTS, sorted(newest)):
-            latest = runs[newest[run_id]]
-            latest[0] = replace(latest[0], inputs=_inputs(context) or latest[0].inputs)
+        for row in self.link.by_keys(_INPUTS, sorted(newest)):
+            latest = runs[newest[row.run_id]]
+            latest[0] = replace(latest[0], inputs=_inputs(row.context) or latest[0].inputs)
         return runs
 
     def _business_date_of(self, job_id: int, run: str) -> str:

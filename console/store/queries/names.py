@@ -21,7 +21,7 @@ _SELECT_NAMES = {
     "job": "SELECT name FROM job j WHERE TRUE{watched} ORDER BY name",
     "service": "SELECT name FROM service WHERE NOT removed ORDER BY name",
     "system": "SELECT name FROM system WHERE NOT removed ORDER BY name",
-    "owner": "SELECT owner FROM job j WHERE owner <> ''{watched}"
+    "owner": "SELECT owner AS name FROM job j WHERE owner <> ''{watched}"
     " UNION SELECT owner FROM service WHERE owner <> '' AND NOT removed ORDER BY 1",
 }
 
@@ -64,4 +64,4 @@ class NameQueries(ContextQueries):
         if of == "route":
             return sorted(route.name for route in self.store.declared().alerting.routes)
         rows = self.link.rows(_SELECT_NAMES[of].format(watched=watched_condition(self.link)))
-        return [decode_name(name) if of == "job" else name for (name,) in rows]
+        return [decode_name(row.name) if of == "job" else row.name for row in rows]

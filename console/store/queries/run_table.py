@@ -60,7 +60,7 @@ class RunTableQueries(ContextQueries):
     def runs_read_after(self, last_id: int) -> tuple[int, dict[str, int]]:
         """The newest run's id, and the number of unplanned runs per system after `last_id`: progress of a read-back
         without counting a run twice."""
-        [(newest,)] = self.link.rows("SELECT COALESCE(MAX(id), 0) FROM run")
+        newest = self.link.rows("SELECT COALESCE(MAX(id), 0) AS id FROM run")[0].id
         sql = (
             "SELECT s.name, COUNT(*) FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
             " WHERE r.id > ? AND r.id <= ? AND r.state <> 'planned' GROUP BY s.name"
@@ -81,10 +81,10 @@ class RunTableQueries(ContextQueries):
         """Number of matching runs due in each of the last hours, oldest first, without empty hours."""
         first = micros(self.store.now()) // HOUR_US - hours + 1
         red = f"SUM(CASE WHEN r.state IN ({FAILED_STATES_SQL}) THEN 1 ELSE 0 END)"
-        sql = "SELECT r.sort_us / {hour}, COUNT(*), {red} FROM {runs} GROUP BY 1 ORDER BY 1"
+        sql = "SELECT r.sort_us / {hour} AS hour, COUNT(*) AS runs, {red} AS failed FROM {runs} GROUP BY 1 ORDER BY 1"
         runs, values = self._source(job_filter, "r.sort_us >= ?", [first * HOUR_US])
         rows = runs(sql.format(hour=HOUR_US, red=red, runs="{runs}"), values)
-        return [HourlyRunCount(instant(hour * HOUR_US), count, int(failed)) for hour, count, failed in rows]
+        return [HourlyRunCount(instant(row.hour * HOUR_US), row.runs, int(row.failed)) for row in rows]
 
     def _run_ids(self, job_filter: JobFilter, sort: str) -> Iterator[int]:
         is_back = sort.startswith("-")
@@ -112,8 +112,8 @@ class RunTableQueries(ContextQueries):
         )
         while batch := list(islice(jobs, MAX_IDS)):
             runs: dict[int, list[int]] = defaultdict(list)
-            for run_id, job_id in self.link.by_keys(sql, batch, values):
-                runs[job_id].append(run_id)
+            for row in self.link.by_keys(sql, batch, values):
+                runs[row.job_id].append(row.id)
             yield from (run_id for job_id in batch for run_id in runs[job_id])
 
     def _source(

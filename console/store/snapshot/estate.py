@@ -192,7 +192,7 @@ class SnapshotCache:
 
     def _refresh_shape(self, session: Session, meta: dict[str, str]) -> None:
         config = (meta.get("config_digest"), meta.get("config_seq"), meta.get("edges_seq"))
-        version = (*session.rows(_SHAPE_VERSION)[0], *config)
+        version = (session.rows(_SHAPE_VERSION)[0], *config)
         if version == self.shape_version:
             return
         services, dependencies = facts.load_services(session), facts.load_dependencies(session, self.jobs)
@@ -230,11 +230,12 @@ _LATEST = (
     f" AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT {MAX_DURATIONS}"
 )
 _DURATIONS_SQLITE = (
-    f"SELECT k.a, (SELECT group_concat(us) FROM ({_LATEST.format(us='ended_us - started_us')})) FROM {{keys}}"
+    f"SELECT k.a AS job_id, (SELECT group_concat(us) FROM ({_LATEST.format(us='ended_us - started_us')})) AS texts"
+    " FROM {keys}"
 )
 _DURATIONS_POSTGRES = (
-    "SELECT k.a, (SELECT string_agg(us::text, ',' ORDER BY sort_us DESC) FROM"
-    f" ({_LATEST.format(us='sort_us, ended_us - started_us')}) x) FROM {{keys}}"
+    "SELECT k.a AS job_id, (SELECT string_agg(us::text, ',' ORDER BY sort_us DESC) FROM"
+    f" ({_LATEST.format(us='sort_us, ended_us - started_us')}) x) AS texts FROM {{keys}}"
 )
 """Microseconds, newest first, as one text per job: a row for each took twice as long."""
 
@@ -366,7 +367,7 @@ def _refresh_durations(session: Session, is_sqlite: bool, cache: SnapshotCache, 
     query = _DURATIONS_SQLITE if is_sqlite else _DURATIONS_POSTGRES
     durations: dict[int, Sequence[float]] = {}
     for at in range(0, len(job_ids), HISTORY_BATCH):
-        for job_id, text in session.by_keys(query, job_ids[at : at + HISTORY_BATCH]):
-            durations[job_id] = array("d", [int(us) / 1e6 for us in text.split(",")] if text else ())
+        for row in session.by_keys(query, job_ids[at : at + HISTORY_BATCH]):
+            durations[row.job_id] = array("d", [int(us) / 1e6 for us in row.texts.split(",")] if row.texts else ())
     if durations:
         cache.durations = cache.durations.changed(durations)

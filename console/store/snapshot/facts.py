@@ -105,9 +105,10 @@ def ended_attempts(session: Session, run_ids: list[int]) -> dict[int, tuple[Ende
         "SELECT t.run_id, t.started_us, t.ended_us, t.state FROM {keys} JOIN attempt t ON t.run_id = k.a"
         " WHERE t.ended_us IS NOT NULL ORDER BY t.run_id, t.number"
     )
-    for run_id, started, ended, state in session.by_keys(query, run_ids):
-        attempts[run_id].append((optional_instant(started), instant(ended), RunState(state)))
-    return {run_id: tuple(ended) for run_id, ended in attempts.items()}
+    for row in session.by_keys(query, run_ids):
+        ended = (optional_instant(row.started_us), instant(row.ended_us), RunState(row.state))
+        attempts[row.run_id].append(ended)
+    return {run_id: tuple(spans) for run_id, spans in attempts.items()}
 
 
 def queued_since(session: Session, run_ids: list[int]) -> dict[int, datetime]:
@@ -116,7 +117,7 @@ def queued_since(session: Session, run_ids: list[int]) -> dict[int, datetime]:
         "SELECT r.id, t.queued_us FROM {keys} JOIN run r ON r.id = k.a JOIN attempt t ON t.id = r.attempt_id"
         " WHERE t.queued_us IS NOT NULL"
     )
-    return {run_id: instant(at) for run_id, at in session.by_keys(query, run_ids)}
+    return {row.id: instant(row.queued_us) for row in session.by_keys(query, run_ids)}
 
 
 def failed_log_tails(session: Session, rows: Sequence[Row]) -> dict[int, str]:
@@ -126,7 +127,7 @@ def failed_log_tails(session: Session, rows: Sequence[Row]) -> dict[int, str]:
         " WHERE l.text <> ''"
     )
     red = [row.id for row in rows if row.state in RED_STATES]
-    return {run_id: text[-MAX_TAIL:] for run_id, text in session.by_keys(query, red)} if red else {}
+    return {row.id: row.text[-MAX_TAIL:] for row in session.by_keys(query, red)}
 
 
 def run_facts(
@@ -254,7 +255,7 @@ def _target(row: Row) -> TargetFacts:
         name=decode_name(row.name),
         poll_every=timedelta(seconds=row.poll_every_s),
         lost=None if row.lost_until_us is None else (instant(row.lost_since_us or 0), instant(row.lost_until_us)),
-        pause=switches.last_pause(row.system, row.value, row.set_by, row.why, row.at_us),
+        pause=switches.last_pause(row.system, row),
     )
 
 

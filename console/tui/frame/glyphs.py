@@ -85,9 +85,8 @@ STEPS: dict[str, Glyph] = {
 
 PLAN_STEPS: dict[str, Glyph] = {
     "planned": Glyph("·", ".", "planned", "dim"),
-    "asked": Glyph("◌", "w", "requested", "run"),
-    "left_out": Glyph("○", "-", "left out", "dim"),
-    "given_up": Glyph("↷", "s", "abandoned", "dim"),
+    "requested": Glyph("◌", "w", "requested", "run"),
+    "abandoned": Glyph("↷", "s", "abandoned", "dim"),
 }
 """States of a plan's step that no action has."""
 

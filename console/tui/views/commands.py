@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ASSERTING_VERBS = (Verb.MARK_OK, Verb.SKIP)
 """Headway records these itself if the system cannot."""
 DEFAULT_HOLD = "6h"
-RELEASABLE_STATES = ("held", "found")
+RELEASABLE_STATES = ("held", "foreign")
 
 
 def act_on_marked(screen: HeadwayScreen, verb: Verb, runs: Sequence[RunChoice]) -> None:

@@ -39,7 +39,7 @@ def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
     )
     return cells_row(
         view.key,
-        (mark, "warn" if view.state in ("held", "found") else style),
+        (mark, "warn" if view.state in ("held", "foreign") else style),
         (view.job, "plain"),
         (view.state.replace("_", " "), "strong"),
         until,

@@ -187,26 +187,26 @@ def test_a_switch_has_no_door_to_what_it_cannot_say(name: str, value: str) -> No
 def test_nobody_approves_what_they_asked_for() -> None:
     admin = PermissionRule("alice", Role.ADMIN)
     assert "alice requested it: another person must approve it" == reason(
-        "approve", replace(EXTRACT, asked_by="alice"), admin
+        "approve", replace(EXTRACT, requested_by="alice"), admin
     )
-    assert may("approve", replace(EXTRACT, asked_by="bob"), admin)
+    assert may("approve", replace(EXTRACT, requested_by="bob"), admin)
 
 
 def test_a_name_in_another_case_is_the_same_person() -> None:
     """A directory may ignore the case of a login, and the proxy hands on what was typed."""
     admin, acts = PermissionRule("alice", Role.ADMIN), PermissionRule("alice", Role.ACT)
-    asked = replace(EXTRACT, asked_by="ALICE")
+    asked = replace(EXTRACT, requested_by="ALICE")
     assert "ALICE requested it: another person must approve it" == reason("approve", asked, admin)
     assert may("withdraw", asked, acts)
 
 
 def test_who_asked_or_an_admin_takes_it_back_and_nobody_else() -> None:
     acts, admin = PermissionRule("alice", Role.ACT), PermissionRule("alice", Role.ADMIN)
-    assert may("withdraw", replace(EXTRACT, asked_by="alice"), acts)
-    assert may("withdraw", replace(EXTRACT, asked_by="bob"), admin)
+    assert may("withdraw", replace(EXTRACT, requested_by="alice"), acts)
+    assert may("withdraw", replace(EXTRACT, requested_by="bob"), admin)
     words = "bob requested it: only they or an admin may withdraw it"
-    assert words == reason("withdraw", replace(EXTRACT, asked_by="bob"), acts)
-    assert not may("withdraw", replace(EXTRACT, asked_by="alice"), PermissionRule("alice", Role.VIEW))
+    assert words == reason("withdraw", replace(EXTRACT, requested_by="bob"), acts)
+    assert not may("withdraw", replace(EXTRACT, requested_by="alice"), PermissionRule("alice", Role.VIEW))
 
 
 @pytest.mark.parametrize(

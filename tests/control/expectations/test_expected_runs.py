@@ -246,7 +246,7 @@ def test_what_is_held_by_us_is_held_and_never_missed_and_nobody_elses_pause() ->
     waits = "held by Headway (hold headway-0123456789)"
     for now in ("03:05", "03:30", "08:00"):
         assert {"03:10": (RunState.HELD, waits)} == told_of(now, held(HoldState.HELD), paused)
-    found = held(HoldState.FOUND, kind="found", held_by="other", due_at=None, period_key="")
+    found = held(HoldState.FOREIGN, kind="foreign", held_by="other", due_at=None, period_key="")
     assert {"03:10": (RunState.HELD, "held by other, not by this store (hold headway-0123456789)")} == told_of(
         "04:00", found, paused
     )

@@ -50,17 +50,17 @@ def test_the_first_step_is_asked_and_those_that_wait_for_it_are_not() -> None:
 
 
 def test_a_verified_step_lets_the_next_one_go() -> None:
-    asked = step(1, state="asked", action_state="verified", action_text="succeeded (native)")
+    asked = step(1, state="requested", action_state="verified", action_text="succeeded (native)")
     assert [("verified", 1), ("RequestStep", 2)] == moves(plan(asked, step(2, 1)))
 
 
 def test_while_an_action_is_under_way_its_step_waits() -> None:
     for state in ("requested", "sending", "sent", "unknown"):
-        assert [] == moves(plan(step(1, state="asked", action_state=state), step(2, 1)))
+        assert [] == moves(plan(step(1, state="requested", action_state=state), step(2, 1)))
 
 
 def test_the_first_red_step_stops_the_plan_and_nothing_more_is_asked() -> None:
-    red = step(1, state="asked", action_state="failed", action_text="exit 1")
+    red = step(1, state="requested", action_state="failed", action_text="exit 1")
     told = plan(red, step(2, 1), step(3, system="other"))
     assert [("failed", 1), ("plan", "stopped")] == moves(told)
     further = "to go on: headway plan resume 1 (requests failed steps again), or plan abort"
@@ -73,23 +73,25 @@ def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:
 
 
 def test_what_was_under_way_when_a_plan_stopped_or_was_paused_goes_on_to_its_end() -> None:
-    asked = step(2, state="asked", action_state="verified")
+    asked = step(2, state="requested", action_state="verified")
     for state in ("stopped", "paused"):
         assert [("verified", 2)] == moves(plan(step(1, state="failed"), asked, step(3, 2), state=state))
 
 
 def test_a_paused_plan_of_which_nothing_is_left_is_done() -> None:
     """It stood paused for ever, and in the way of a new plan for its incident."""
-    last = step(2, state="asked", action_state="verified")
+    last = step(2, state="requested", action_state="verified")
     assert [("verified", 2), ("plan", "done")] == moves(plan(step(1, state="verified"), last, state="paused"))
 
 
 def test_an_aborted_plan_gives_up_what_it_has_not_asked() -> None:
-    assert [("given_up", 2)] == moves(plan(step(1, state="asked", action_state="sent"), step(2, 1), state="aborted"))
+    assert [("abandoned", 2)] == moves(
+        plan(step(1, state="requested", action_state="sent"), step(2, 1), state="aborted")
+    )
 
 
 def test_a_plan_whose_steps_are_all_over_is_done() -> None:
-    over = (step(1, state="verified"), step(2, state="left_out"))
+    over = (step(1, state="verified"), step(2, state="verified"))
     assert [("plan", "done")] == moves(plan(*over))
 
 
@@ -110,14 +112,14 @@ def test_what_was_good_before_the_plan_or_reads_stale_data_or_began_too_early_is
 def test_what_was_red_when_the_person_saw_it_and_good_before_they_confirmed_is_not_sent() -> None:
     """Its scheduler ran it again at 03:10, and no poll told so before the plan was started at 03:30."""
     before = replace(GOOD, started=at("03:10"), ended=at("03:20"))
-    assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, run=before, found="failed")))
+    assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, run=before, state_at_start="failed")))
     for run in (before, replace(before, stale=True)):
-        assert [("RequestStep", 1)] == moves(plan(step(1, run=run, found="succeeded")))
-    assert [("RequestStep", 1)] == moves(plan(step(1, run=replace(before, stale=True), found="failed")))
+        assert [("RequestStep", 1)] == moves(plan(step(1, run=run, state_at_start="succeeded")))
+    assert [("RequestStep", 1)] == moves(plan(step(1, run=replace(before, stale=True), state_at_start="failed")))
 
 
 def test_a_step_that_was_refused_as_its_run_is_good_by_now_is_over_and_the_plan_goes_on() -> None:
-    told = plan(step(1, state="asked", run=GOOD, action_state="refused", action_text="…"), step(2, 1))
+    told = plan(step(1, state="requested", run=GOOD, action_state="refused", action_text="…"), step(2, 1))
     assert [("verified", 1), ("RequestStep", 2)] == moves(told)
     assert "good by other means: succeeded (native); nothing was sent" == next_moves(told, NOW)[0].text  # type: ignore[union-attr]
 
@@ -131,7 +133,7 @@ def test_at_most_so_many_writes_as_the_plan_allows_are_in_flight_at_a_system() -
     three = (step(1), step(2), step(3, system="other"))
     assert [("RequestStep", 1), ("RequestStep", 3)] == moves(plan(*three))
     assert [("RequestStep", 1), ("RequestStep", 2), ("RequestStep", 3)] == moves(plan(*three, at_once=2))
-    assert [("RequestStep", 3)] == moves(plan(step(1, state="asked", action_state="sent"), *three[1:]))
+    assert [("RequestStep", 3)] == moves(plan(step(1, state="requested", action_state="sent"), *three[1:]))
 
 
 def test_a_wait_begins_when_its_turn_comes_and_is_kept_once_begun() -> None:
@@ -210,12 +212,12 @@ def test_a_step_whose_run_its_scheduler_set_off_behind_the_step_before_waits_for
     """A rerun of the one lets the other begin again at once: asked beside it, it would be refused."""
     first = step(1, state="verified", run=GOOD)
     again = StepRun("running", "native", False, at("03:50"), None)
-    assert [] == moves(plan(first, step(2, 1, run=again, found="failed")))
+    assert [] == moves(plan(first, step(2, 1, run=again, state_at_start="failed")))
     good, bad = replace(again, state="succeeded", ended=at("03:58")), replace(again, state="failed", ended=at("03:58"))
-    assert [("verified", 2), ("plan", "done")] == moves(plan(first, step(2, 1, run=good, found="failed")))
-    assert [("RequestStep", 2)] == moves(plan(first, step(2, 1, run=bad, found="failed")))
+    assert [("verified", 2), ("plan", "done")] == moves(plan(first, step(2, 1, run=good, state_at_start="failed")))
+    assert [("RequestStep", 2)] == moves(plan(first, step(2, 1, run=bad, state_at_start="failed")))
     before = replace(again, started=at("03:30"))
-    assert [("RequestStep", 2)] == moves(plan(first, step(2, 1, run=before, found="failed")))
+    assert [("RequestStep", 2)] == moves(plan(first, step(2, 1, run=before, state_at_start="failed")))
 
 
 def test_what_its_own_clock_has_yet_to_start_is_run_again_only_where_it_came_too_early() -> None:
@@ -231,12 +233,12 @@ def test_what_its_own_clock_has_yet_to_start_is_run_again_only_where_it_came_too
 # a downstream that is held meanwhile
 
 
-def holding(hold: dict[str, Any] | None = None, rerun: str = "asked", **more: Any) -> PlanProgress:
+def holding(hold: dict[str, Any] | None = None, rerun: str = "requested", **more: Any) -> PlanProgress:
     """A hold of load, beside it a rerun of what it reads, then its release and its run."""
     first: dict[str, Any] = {"verb": "hold", "wait_s": 2400.0, **(hold or {})}
     return plan(
         step(1, job="s/load", job_id=3, system="flow", run=None, **first),
-        step(2, job_id=1, state=rerun, action_state="sent" if rerun == "asked" else ""),
+        step(2, job_id=1, state=rerun, action_state="sent" if rerun == "requested" else ""),
         step(3, 1, 2, job="s/load", job_id=3, system="flow", verb="release", run=None),
         step(4, 3, job="s/load", job_id=3, system="flow", verb="wait", run=more.pop("run", None)),
         **more,
@@ -265,7 +267,7 @@ def test_what_has_begun_by_its_own_clock_is_not_held_any_more() -> None:
 
 
 def test_a_hold_that_its_scheduler_refused_as_its_run_had_begun_does_not_stop_the_plan() -> None:
-    refused = {"state": "asked", "action_key": "headway-1", "action_state": "refused", "action_text": "it runs now"}
+    refused = {"state": "requested", "action_key": "headway-1", "action_state": "refused", "action_text": "it runs now"}
     running = StepRun("running", "native", False, at("04:00"), None)
     assert [("verified", 1)] == moves(holding(refused, run=running))
     assert [("failed", 1), ("plan", "stopped")] == moves(holding(refused))
@@ -305,7 +307,7 @@ def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
 @pytest.mark.parametrize(
     "hold, release",
     [
-        ({"state": "asked", "action_key": "headway-1", "action_state": "sent"}, ""),
+        ({"state": "requested", "action_key": "headway-1", "action_state": "sent"}, ""),
         ({**HELD, "hold_state": ""}, ""),
         ({**HELD, "hold_state": "releasing"}, "failed"),
     ],

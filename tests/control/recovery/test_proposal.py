@@ -62,7 +62,7 @@ def shown(draft: PlanDraft) -> list[tuple[int, str, str, tuple[int, ...]]]:
 
 
 def left(draft: PlanDraft) -> dict[str, str]:
-    return {one.job: one.why for one in draft.left_out}
+    return {one.job: one.why for one in draft.excluded}
 
 
 FAILED = run(1, EXTRACT, "03:10", RunState.FAILED)
@@ -89,7 +89,7 @@ def test_all_that_is_broken_is_repaired_where_that_is_wanted() -> None:
     plan = propose_recovery(ledger.estate, 1, at("05:20"), can, everything=True)
     assert plan is not None
     assert {"hosts/extract", "dwh/audit", "warehouse/load", "dwh/mart"} == {step.job for step in plan.steps}
-    assert () == plan.left_out
+    assert () == plan.excluded
 
 
 def test_where_no_service_is_hit_all_that_is_broken_is_repaired() -> None:
@@ -603,7 +603,7 @@ def test_marked_runs_are_done_upstreams_first_and_runs_of_one_job_one_after_anot
     assert [("hosts/extract", 1, ()), ("hosts/extract", 2, (1,)), ("warehouse/load", 3, (2,))] == [
         (step.job, step.run_id, step.after) for step in plan.steps
     ]
-    assert ({"cancel"}, "out of view") == ({step.verb for step in plan.steps}, plan.left_out[0].why)
+    assert ({"cancel"}, "out of view") == ({step.verb for step in plan.steps}, plan.excluded[0].why)
 
 
 @pytest.mark.parametrize("verb, marked", [(Verb.SKIP, [2, 3]), (Verb.MARK_OK, [2, 3]), (Verb.RERUN, [1, 2, 3])])
@@ -615,13 +615,13 @@ def test_what_succeeded_is_not_marked_with_the_others(verb: Verb, marked: list[i
     plan = propose_bulk(estate(every, runs=runs), [1, 2, 3], verb, at("05:00"), can)
     assert marked == [step.run_id for step in plan.steps]
     said = [("hosts/extract", 1, "it succeeded already: nothing is left to mark")] if 1 not in marked else []
-    assert said == [(one.job, one.run_id, one.why) for one in plan.left_out]
+    assert said == [(one.job, one.run_id, one.why) for one in plan.excluded]
 
 
 def test_a_success_that_read_stale_data_may_be_marked() -> None:
     ledger, _ = night(FAILED, STALE_LOAD, now="05:20")
     plan = propose_bulk(ledger.estate, [STALE_LOAD.id], Verb.MARK_OK, at("05:20"), can)
-    assert ([STALE_LOAD.id], ()) == ([step.run_id for step in plan.steps], plan.left_out)
+    assert ([STALE_LOAD.id], ()) == ([step.run_id for step in plan.steps], plan.excluded)
 
 
 def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> None:
@@ -633,7 +633,7 @@ def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> Non
         step.period_key for step in plan.steps
     ]
     assert ["2026-11-17T03:10:00Z succeeded", "2026-11-20T03:10:00Z is beyond the limit"] == [
-        one.why for one in plan.left_out
+        one.why for one in plan.excluded
     ]
 
 
@@ -647,7 +647,7 @@ def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() 
     assert [
         "2026-11-20T04:59:00Z is planned and not proved missed yet",
         "2026-11-20T06:10:00Z is not due yet: its schedule starts it",
-    ] == [one.why for one in plan.left_out]
+    ] == [one.why for one in plan.excluded]
     words = "not known: 2026-11-18T03:10:00Z. Headway first saw the job 2026-11-18 12:00 UTC; --unseen takes them"
     assert (f"{words} all the same",) == plan.notes
 
@@ -655,7 +655,7 @@ def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() 
 def test_many_periods_that_are_left_out_are_one_line() -> None:
     runs = [run(number, EXTRACT, due) for number, due in enumerate(DAYS, 1)]
     plan = propose_backfill(estate(EXTRACT), 1, DAYS, runs, None, at("05:00"), can_start)
-    assert ["2026-11-16T03:10:00Z to 2026-11-20T03:10:00Z, 5 periods: each succeeded"] == [o.why for o in plan.left_out]
+    assert ["2026-11-16T03:10:00Z to 2026-11-20T03:10:00Z, 5 periods: each succeeded"] == [o.why for o in plan.excluded]
     assert ((), ()) == (plan.steps, plan.notes)
 
 
@@ -713,7 +713,7 @@ def test_what_waited_for_a_step_left_out_waits_for_what_that_waited_for() -> Non
     found = apply_changes(CHAIN, DraftChanges(leave_out=frozenset({2})))
     assert [("s/j1", ()), ("s/j3", (1,))] == [(step.job, step.after) for step in found.steps]
     assert ("s/j3 reads s/j2, which is left out: repair that one by other means first",) == found.notes
-    assert [("s/j2", "left out by hand")] == [(one.job, one.why) for one in found.left_out]
+    assert [("s/j2", "left out by hand")] == [(one.job, one.why) for one in found.excluded]
 
 
 def test_a_job_does_not_read_its_own_earlier_run() -> None:

@@ -86,7 +86,7 @@ def approve(bench: Bench) -> str:
 def end(bench: Bench, state: RunState = RunState.SUCCEEDED) -> None:
     """What was sent and goes on ends so."""
     for step in view(bench).steps:
-        if step.state == "asked" and step.action_key in bench.scheduler.acted:
+        if step.state == "requested" and step.action_key in bench.scheduler.acted:
             more = {"action_key": step.action_key, "period_key": None}
             bench.scheduler.attempt("nightly", step.action_key or "", state, datetime.now(UTC), **more)
     bench.turn()

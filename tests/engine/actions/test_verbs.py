@@ -500,8 +500,8 @@ def test_what_may_have_left_and_cannot_be_read_any_more_is_over_and_can_be_asked
 def test_a_question_that_nobody_can_read_is_refused(able: Bench) -> None:
     with able.store.write(None) as connection:
         for arguments in ("[]", "no json", "[" * 50_000):
-            sql = "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
-            connection.rows(f"{sql} VALUES ('log', ?, 'bob', 1, 'asked', '{{}}')", (arguments,))
+            sql = "INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)"
+            connection.rows(f"{sql} VALUES ('log', ?, 'bob', 1, 'pending', '{{}}')", (arguments,))
     able.parts.answers.step(able.fence)
     refused = [("refused",)] * 3
     wait_until(lambda: refused == rows(able, "SELECT state FROM request"), "three refusals", 10)

@@ -62,7 +62,7 @@ class World:
         until(lambda: not [one for one in threading.enumerate() if one.name.startswith("check ")])
         return begun
 
-    def rows(self, columns: str = "name, state, looks, text") -> list[tuple[Any, ...]]:
+    def rows(self, columns: str = "name, state, times, text") -> list[tuple[Any, ...]]:
         with self.bench.store.read() as connection:
             found = connection.rows(f"SELECT {columns} FROM check_result ORDER BY id")
             return [tuple(row) for row in found]
@@ -113,7 +113,7 @@ def test_looks_that_come_to_the_same_are_one_row_and_wake_nobody(tmp_path: Path)
         assert not made.woken.is_set()
         made.data.found = Measurement(rows=3)
         made.step()
-        assert [("passed", 2), ("failed", 1)] == made.rows("state, looks")
+        assert [("passed", 2), ("failed", 1)] == made.rows("state, times")
         assert made.woken.is_set()
 
 

@@ -247,7 +247,7 @@ def test_a_mark_that_the_store_does_not_know_is_told_and_left_alone(night: Night
     mark = HoldMark("headway-0123456789abcdef", "other-store", at("09:00"))
     night.bench.scheduler.marks["load"] = mark
     night.at("03:51").rounds()
-    assert ("found", "found", "") == night.hold()[:3]
+    assert ("foreign", "foreign", "") == night.hold()[:3]
     assert {"load": mark} == night.bench.scheduler.marks
     [told] = night.events()
     assert told.startswith(

@@ -76,7 +76,7 @@ def test_what_starts_in_the_middle_of_a_repair_is_held_and_started_once_when_it_
     assert ["hold", "rerun", "release", "wait"] == [step.verb for step in draft.steps]
     assert (getpass.getuser(), None) == (draft.steps[0].parameters["by"], draft.steps[0].preview["refused"])
     go_on(night)
-    assert ["planned", "asked", "planned", "planned"] == [state for _, state, _ in steps(night)]
+    assert ["planned", "requested", "planned", "planned"] == [state for _, state, _ in steps(night)]
     assert {} == night.bench.scheduler.marks
     night.at("03:51")
     go_on(night)

@@ -138,9 +138,9 @@ def test_a_plan_says_how_likely_its_services_are_late_if_it_is_carried_out(night
 def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench) -> None:
     started(night, why="disk was full")
     turn(night)
-    assert ["running", "asked", "planned"] == states(night)
+    assert ["running", "requested", "planned"] == states(night)
     ends(night, 1)
-    assert ["running", "verified", "asked"] == states(night)
+    assert ["running", "verified", "requested"] == states(night)
     ends(night, 2)
     assert ["done", "verified", "verified"] == states(night)
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
@@ -173,10 +173,10 @@ def test_a_red_step_stops_the_plan_and_resumed_it_is_asked_anew(night: Bench) ->
     assert ["stopped", "failed", "planned"] == states(night)
     requests(night).steer_plan(number, "resume")
     turn(night)
-    assert ["running", "asked", "planned"] == states(night)
+    assert ["running", "requested", "planned"] == states(night)
     assert first != view(night).steps[0].action_key
     ends(night, 1)
-    assert ["running", "verified", "asked"] == states(night)
+    assert ["running", "verified", "requested"] == states(night)
 
 
 def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> None:
@@ -190,7 +190,7 @@ def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> Non
     night.turn()
     requests(night).steer_plan(number, "resume")
     turn(night)
-    assert ["running", "verified", "asked"] == states(night)
+    assert ["running", "verified", "requested"] == states(night)
     assert "good by other means: succeeded (native)" == view(night).steps[0].text
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
 
@@ -210,7 +210,7 @@ def test_what_its_scheduler_made_good_between_the_proposal_and_the_yes_is_not_se
     started(night, draft)
     night.turn()
     turn(night)
-    assert ["running", "verified", "asked"] == states(night)
+    assert ["running", "verified", "requested"] == states(night)
     assert "good by other means: succeeded (native)" == view(night).steps[0].text
     assert [("rerun", "load")] == night.scheduler.done
 
@@ -224,7 +224,7 @@ def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent
     night.scheduler.overlap = None
     due(night)
     turn(night)
-    assert (["running", "verified", "asked"], [("rerun", "load")]) == (states(night), night.scheduler.done)
+    assert (["running", "verified", "requested"], [("rerun", "load")]) == (states(night), night.scheduler.done)
     assert "good by other means: succeeded (native); nothing was sent" == view(night).steps[0].text
     [told] = rows(night, "SELECT text FROM event WHERE text LIKE 'refused%'")
     assert ("refused: good by other means: succeeded (native)",) == tuple(told)
@@ -238,7 +238,7 @@ def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: 
     assert ["paused", "verified", "planned"] == states(night)
     requests(night).steer_plan(number, "abort", "tomorrow is soon enough")
     turn(night)
-    assert ["aborted", "verified", "given_up"] == states(night)
+    assert ["aborted", "verified", "abandoned"] == states(night)
     with pytest.raises(PlanRefused, match="plan 1 is aborted: it cannot resume"):
         requests(night).steer_plan(number, "resume")
 
@@ -314,7 +314,7 @@ def test_while_something_of_its_job_runs_a_step_waits_its_turn(night: Bench) -> 
     night.scheduler.overlap = "extract runs since 03:10"
     started(night)
     turn(night)
-    assert ("asked", "queued: extract runs since 03:10") == (
+    assert ("requested", "queued: extract runs since 03:10") == (
         view(night).steps[0].state,
         view(night).steps[0].text,
     )
@@ -353,7 +353,7 @@ def test_a_step_that_waits_its_turn_is_not_sent_once_its_plan_was_aborted(night:
     assert [("refused", "plan 1 was aborted before this step was sent")] == rows(
         night, "SELECT state, text FROM action"
     )
-    assert (["aborted", "failed", "given_up"], []) == (states(night), night.scheduler.acted)
+    assert (["aborted", "failed", "abandoned"], []) == (states(night), night.scheduler.acted)
 
 
 def test_the_audit_finds_what_a_person_did_with_a_plan_by_its_number(night: Bench) -> None:
@@ -545,14 +545,14 @@ def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_o
         sql = f"UPDATE plan_step SET {column} = ? WHERE plan_id = ?"
         connection.rows(sql, (value, odd))
     turn(night)
-    assert [("aborted", "given_up")] == rows(
+    assert [("aborted", "abandoned")] == rows(
         night, f"SELECT p.state, s.state FROM plan p JOIN plan_step s ON s.plan_id = p.id WHERE p.id = {odd}"
     )
     with night.store.write(None) as connection:  # no screen shows an instant that no calendar has
         connection.rows("UPDATE plan_step SET due_us = NULL")
     shown = view(night, odd)
     assert (True, ()) == (shown.text.startswith("the stored plan cannot be read: "), shown.steps[0].after)
-    assert ["running", "asked"] == states(night, good)
+    assert ["running", "requested"] == states(night, good)
 
 
 def test_a_new_engine_goes_on_where_the_old_one_stood(night: Bench) -> None:
@@ -560,7 +560,7 @@ def test_a_new_engine_goes_on_where_the_old_one_stood(night: Bench) -> None:
     turn(night)
     night.restart()
     ends(night, 1)
-    assert ["running", "verified", "asked"] == states(night)
+    assert ["running", "verified", "requested"] == states(night)
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
 
 
@@ -631,7 +631,7 @@ def test_what_its_own_scheduler_does_not_start_is_asked_after_all(
     time.sleep(0.15)
     night.turn()
     turn(night)
-    assert ["running", "verified", "asked"] == states(night)
+    assert ["running", "verified", "requested"] == states(night)
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
 
 
@@ -644,7 +644,7 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
         words = "48 periods have no good run, and one backfill runs at most 31 without a limit. Fix: --limit 48 for all"
         assert f"{words} of them, or --limit 31 for the oldest 31" == requests(bench).wait(question, 5).error
         draft = answer(bench, requests(bench).propose_backfill(job_id, *dates, 47, unseen=True))
-        assert (47, 1) == (len(draft.steps), len(draft.left_out))
+        assert (47, 1) == (len(draft.steps), len(draft.excluded))
         assert {"native start"} == {step.preview.get("verb") for step in draft.steps}
         assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.asks}
         draft = answer(bench, requests(bench).propose_backfill(job_id, *dates))
@@ -781,7 +781,7 @@ def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_f
     assert "queued: plan 1 does it first, in its step 2" == words
     ends(night, 1)
     due(night)
-    assert ["running", "verified", "asked"] == states(night)
+    assert ["running", "verified", "requested"] == states(night)
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
     ends(night, 2)
     due(night)

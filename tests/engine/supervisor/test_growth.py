@@ -28,7 +28,7 @@ NAMED = re.compile(r"count\(\*\) AS total FROM incident WHERE key = \? OR key LI
 """What may be walked: the keys of incidents, once for an incident that is new."""
 GROWS = (
     "run|attempt|run_edge|log_tail|event|audit|alert|delivery|action|request|incident|incident_member|hold|plan"
-    "|plan_step|service_day|finding|check_result|alert_told|alert_held"
+    "|plan_step|service_day|finding|check_result|alert_notified|alert_suppressed"
 )
 
 

@@ -403,17 +403,22 @@ def test_a_job_that_is_not_watched_any_more_is_no_name_and_says_why_where_it_is_
     served: Estate, reads: Queries
 ) -> None:
     served.ingest(failed())
-    assert "" == reads.jobs.job(EXTRACT).left_out
+    assert "" == reads.jobs.job(EXTRACT).unwatched_reason
     write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
     stock = f"etl-hosts/{JOBS[1]}"
     assert stock not in reads.names.names_starting_with("job", "etl-hosts/")
-    assert "the settings of etl-hosts leave it out: only its past is known" == reads.jobs.job(stock).left_out
+    assert "the settings of etl-hosts leave it out: only its past is known" == reads.jobs.job(stock).unwatched_reason
     with served.store.write(None) as connection:
         connection.rows("UPDATE target SET removed = TRUE WHERE id = ?", (served.host,))
-    assert "etl-hosts has no target db07 in config any more: only its past is known" == reads.jobs.job(EXTRACT).left_out
+    assert (
+        "etl-hosts has no target db07 in config any more: only its past is known"
+        == reads.jobs.job(EXTRACT).unwatched_reason
+    )
     with served.store.write(None) as connection:
         connection.rows("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
-    assert "system etl-hosts is no longer configured: only its past is known" == reads.jobs.job(EXTRACT).left_out
+    assert (
+        "system etl-hosts is no longer configured: only its past is known" == reads.jobs.job(EXTRACT).unwatched_reason
+    )
     assert ["airflow/load_orders"] == reads.names.names_starting_with("job", "")
     assert ("airflow/load_orders",) == reads.jobs.near_jobs("orders")
     assert ["job"] == [of for of, _, _ in reads.names.unknown_matchers({"job": "etl-hosts/*"})]
@@ -484,7 +489,7 @@ def test_actions_are_told_by_run_by_incident_and_all(served: Estate, reads: Quer
             "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
             " requested_from,"
             " why, requested_us, native_ref, text, next_us, looked_up, changed_seq) VALUES ('headway-0123456789',"
-            " 'rerun', 1, 1, 7, 'sent', '{\"verb\": \"start again\"}', 'anna', '', '', 0, '', 'asked', 0, 0, 0)"
+            " 'rerun', 1, 1, 7, 'sent', '{\"verb\": \"start again\"}', 'anna', '', '', 0, '', 'requested', 0, 0, 0)"
         )
     [action] = reads.actions.list_actions()
     assert ("headway-0123456789", EXTRACT, "sent", "anna", {"verb": "start again"}) == (

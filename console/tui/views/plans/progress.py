@@ -75,7 +75,7 @@ class StartedScreen(HeadwayScreen):
         self.view = view
         if not self.grid.touched:
             self.grid.show(self._rows(view))
-            at = next((step.place for step in view.steps if step.state in ("asked", "failed")), None)
+            at = next((step.place for step in view.steps if step.state in ("requested", "failed")), None)
             if at is not None:
                 self.grid.move_to(at - 1)
                 self.grid.touched = False

@@ -72,7 +72,7 @@ def name_at(job: str, depth: int, ctx: RenderContext) -> str:
 def draft_rows(draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext) -> list[TableRow]:
     deep = depths({step.place: step.after for step in draft.steps})
     rows = [_draft_row(step, deep[step.place], ctx) for step in draft.steps]
-    runs = [run for run in draft.left_out if run.job not in {step.job for step in out}]
+    runs = [run for run in draft.excluded if run.job not in {step.job for step in out}]
     if out or runs:
         rows.append(heading("out", f"LEFT OUT {len(out) + len(runs)}"))
     rows += [_out_row(step, ctx) for step in out]
@@ -180,7 +180,7 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     for step in draft.steps:
         lines += _start_lines(step, ctx)
     for title, rows in (
-        (f"LEFT OUT {len(draft.left_out)}", [(entry.job, entry.why, "dim") for entry in draft.left_out]),
+        (f"LEFT OUT {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
         (f"NOT SAVED {len(draft.unsaved)}", [(entry.service, entry.text, "warn") for entry in draft.unsaved]),
         ("NOTES", [("", note, "warn") for note in draft.notes]),
     ):
@@ -223,7 +223,7 @@ def unsafe_steps(draft: PlanDraft) -> list[DraftStep]:
 def why_not_start(draft: PlanDraft, ctx: RenderContext, may_widen: bool = False) -> str:
     if not draft.steps:
         wider = f"; {ctx.key('plan', 'everything')} includes steps that no affected service needs"
-        return f"no step is left to send{wider if may_widen and draft.left_out else ''}"
+        return f"no step is left to send{wider if may_widen and draft.excluded else ''}"
     for step in draft.steps:
         refused = step.refusal or (step.preview.get("refused") if not step.after else "")
         if refused:
@@ -358,7 +358,7 @@ def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
         return why
     if step.due is not None and step.state == "planned":
         return f"waits until {ctx.clock.hms(step.due)}"
-    if step.state == "asked" and step.started is not None:
+    if step.state == "requested" and step.started is not None:
         return f"since {ctx.clock.hms(step.started)}, {format_duration((ctx.now - step.started).total_seconds())}"
     return f"~{format_duration(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""
 
@@ -387,7 +387,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
 
 def plan_line(plan: PlanView, ctx: RenderContext) -> list[Segment]:
     style = {"running": "run", "stopped": "bad", "paused": "warn"}.get(plan.state, "plain")
-    now = next((step for step in plan.steps if step.state in ("asked", "failed")), None)
+    now = next((step for step in plan.steps if step.state in ("requested", "failed")), None)
     runs: list[Segment] = [(f" PLAN {plan.id} ", "key"), (plan.state, style)]
     runs.append((f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain"))
     if now is not None:

@@ -159,8 +159,8 @@ def _plot_lines(view: JobView | RunView, ctx: RenderContext, width: int) -> Segm
 
 
 def _changed(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
-    if view.left_out:
-        return [[(view.left_out, "warn")]]
+    if view.unwatched_reason:
+        return [[(view.unwatched_reason, "warn")]]
     if view.drift:
         text = f"drift: {view.drift[0].text or view.drift[0].what}"
         return [[(text, "warn")], [(f"{ctx.key('job', 'drift')} accepts it", "dim")]]

@@ -20,7 +20,7 @@ from tests.tui.views.plans.test_proposed_plans import started
 async def test_a_plan_that_was_started_is_watched_step_by_step(night: Night) -> None:
     await started(night)
     assert 1 == len(night.requests.started)
-    night.requests.go_on(1, state="asked", action_key="headway-1", action_state="sent", started=NOW)
+    night.requests.go_on(1, state="requested", action_key="headway-1", action_state="sent", started=NOW)
     await night.see("▶ sent", "0 of 4 steps")
     night.requests.go_on(1, state="verified", action_state="verified", text="succeeded (native)", ended=NOW)
     await night.see("● verified", "succeeded (native)", "1 of 4 steps")
@@ -36,7 +36,7 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
     await night.see("PLAN 7 running", "~22m")
     night.requests.go_on(1, others="mara rerun")
     await night.see("waits for an action in flight", "now      waits for an action in flight on its run: mara rerun")
-    night.requests.go_on(1, others="", state="asked", action_state="sent", started=NOW)
+    night.requests.go_on(1, others="", state="requested", action_state="sent", started=NOW)
     await night.see("now      waits for its scheduler's word on how it ended")
 
 
@@ -48,13 +48,13 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
         ({"system": "cloud"}, "waits for its turn at cloud, after step 1"),
         ({"system": "pg-dwh"}, ""),
         ({"after": (1,), "others": "mara rerun"}, ""),
-        ({"state": "asked", "text": "queued: it runs"}, "queued: it runs"),
+        ({"state": "requested", "text": "queued: it runs"}, "queued: it runs"),
         ({"state": "verified"}, ""),
     ],
 )
 def test_why_a_step_is_not_asked_yet(changes: dict[str, Any], words: str) -> None:
     first, second, *_ = plan_of(draft()).steps
-    busy = dataclasses.replace(first, state="asked", system="cloud")
+    busy = dataclasses.replace(first, state="requested", system="cloud")
     step = dataclasses.replace(second, **{"after": (), **changes})
     assert words == plan_of(draft(), steps=(busy, step)).waits_for(step)
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0101"
+revision = "0102"
 down_revision = None
 
 TABLES = """
@@ -17,7 +17,7 @@ audit
     hash text
 
 check_result
-    id big, name text, business_date text, state text, since_us big, at_us big, looks int, measured text,
+    id big, name text, business_date text, state text, since_us big, at_us big, times int, measured text,
     row_count big?,
     text text, changed_seq big
     index check_result_business_date (business_date), check_result_of (name, business_date)
@@ -72,7 +72,7 @@ plan
     index plan_incident (incident_id), plan_state (state)
 
 request
-    id big, kind text, arguments text, asked_by text, asked_us big, state text, answer text, answered_us big?
+    id big, kind text, arguments text, requested_by text, requested_us big, state text, answer text, answered_us big?
     index request_state (state, id)
 
 rota
@@ -108,12 +108,13 @@ alert
     unique (incident_id, route, kind, version)
     index alert_digest (digest_id), alert_let (route, let_us), alert_made (made_us), alert_waits (waits)
 
-alert_held
+alert_suppressed
     id big, incident_id big -> incident, route text, style text, kind text, stage text, why text, since_us big,
     until_us big?, ended_us big?, ended_why text
-    index alert_held_incident (incident_id, id), alert_held_open (ended_us), alert_held_since (since_us)
+    index alert_suppressed_incident (incident_id, id), alert_suppressed_open (ended_us)
+    index alert_suppressed_since (since_us)
 
-alert_told
+alert_notified
     incident_id big -> incident, route text, style text, fingerprint text, first_us big, last_us big, times int
     primary key (incident_id, route, style)
 
