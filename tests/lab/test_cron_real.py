@@ -77,8 +77,13 @@ def seen(host: CronHost, **changes: Any) -> dict[str, RunRecord]:
     """Job -> its first attempt as the history tells it now."""
     connector = connect(host, **changes)
     runs: dict[str, RunRecord] = {}
-    for run in connector.poll("", (), 30).runs:
-        runs.setdefault(run.job.partition(":")[2], run)
+    poll = connector.poll("", (), 30)
+    while True:
+        for run in poll.runs:
+            runs.setdefault(run.job.partition(":")[2], run)
+        if not poll.more:
+            break
+        poll = connector.poll(poll.cursor, (), 30)
     connector.close()
     return runs
 

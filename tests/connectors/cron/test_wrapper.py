@@ -70,6 +70,16 @@ def test_start_end_status_and_output_are_recorded(cron: Cron) -> None:
     assert (end.run_id, end.exit_code) == (start.run_id, 7)
 
 
+def test_first_jobs_of_a_user_that_start_at_the_same_moment_are_all_recorded(cron: Cron, tmp_path: Path) -> None:
+    """The folder that the wrapper found missing is there when it makes it."""
+    mkdir = tmp_path / "bin/mkdir"
+    mkdir.parent.mkdir()
+    mkdir.write_text('#!/bin/sh\nfor folder; do :; done\n/bin/mkdir "$folder"\nexec /bin/mkdir "$@"\n')
+    mkdir.chmod(0o755)
+    assert cron.run("exit 3", PATH=f"{mkdir.parent}:/usr/bin:/bin")[0] == 3
+    assert [type(item) for item in cron.records()] == [WrapperStart, WrapperEnd]
+
+
 def test_job_gets_crons_input_and_its_own_shell(cron: Cron) -> None:
     command = 'cat; a=(1 2); echo "${a[1]} $SHELL"'
     assert cron.run(command, b"in\n", HEADWAY_SHELL="/bin/bash") == (0, b"in\n2 /bin/bash\n")
