@@ -190,7 +190,7 @@ _MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<uuid>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
     (re.compile(r"headway-[0-9a-z]{19}\b"), "headway-<key>"),
-    (re.compile(r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12}\b"), "<digest>"),
+    (re.compile(r"\b(?:(?<=config )|(?=[a-f]*\d)(?=\d*[a-f]))[0-9a-f]{12}\b"), "<digest>"),
     (re.compile(r'(?<="poll_ms": )[\d.]+'), "0.0"),
     (re.compile(r"\b(?!2026-11-(?:19|20))\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d{6}Z"), "<real time>"),
 )
