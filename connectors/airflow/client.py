@@ -7,7 +7,7 @@ Measured on Airflow 3.3; see docs/connectors/airflow.md. Airflow 2 has the same 
 from __future__ import annotations
 
 import re
-import time
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -268,7 +268,7 @@ class AirflowClient:
         else:
             self._auth.accept()
         if reply.status == 500 and self.deadline.left > BUSY_PAUSE_SECONDS:
-            time.sleep(BUSY_PAUSE_SECONDS)
+            threading.Event().wait(BUSY_PAUSE_SECONDS)
             reply = self._with_token(method, path, accept, options)
         if reply.status < 300 or reply.status in accept:
             return reply

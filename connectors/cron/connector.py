@@ -41,7 +41,12 @@ def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, 
     """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people."""
     answer, crontabs = snapshot.answer, snapshot.crontabs
     me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
-    rights = [_cron_runs(answer), _crontabs(crontabs, me[0]), _log(parts, me[0]), _records(parts, options)]
+    rights = [
+        _cron_runs(answer),
+        _crontabs(crontabs, me[0]),
+        _log(parts, me[0], me[2].split()),
+        _records(parts, options),
+    ]
     rights += _taken_folders(parts, options)
     rights += _actions(parts, me[0])
     if options.restricted:
@@ -69,7 +74,7 @@ def _crontabs(crontabs: HostCrontabs, login: str) -> SourcePermission:
     return SourcePermission("read crontabs", False, why, crontab_fix(crontabs.denied, login))
 
 
-def _log(parts: list[ScriptSection], login: str) -> SourcePermission:
+def _log(parts: list[ScriptSection], login: str, groups: list[str]) -> SourcePermission:
     states = {part.fields(2)[1]: part.fields(2)[0] for part in parts if part.kind == "READ"}
     if "ok" in states.values():
         return SourcePermission("read cron's log", True)
@@ -77,9 +82,12 @@ def _log(parts: list[ScriptSection], login: str) -> SourcePermission:
     if message is not None and message.events and not message.failed:
         return SourcePermission("read cron's log", True, "the journal")
     denied = [path for path, state in states.items() if state == "denied"]
-    denied += ["the journal"] if message is not None and message.denied else []
+    fix = f"usermod -a -G adm {login}" if "adm" not in groups else f"chgrp adm {' '.join(denied)}"
+    if message is not None and message.denied:
+        denied.append("the journal")
+        fix = f"usermod -a -G {'systemd-journal' if 'adm' in groups else 'adm'} {login}"
     if denied:
-        return SourcePermission("read cron's log", False, f"denied: {', '.join(denied)}", f"usermod -a -G adm {login}")
+        return SourcePermission("read cron's log", False, f"denied: {', '.join(denied)}", fix)
     missing = f"none of {', '.join(states)} is there"
     return SourcePermission(
         "read cron's log", False, missing, "install rsyslog, or set logs = [...] to where cron's log is"

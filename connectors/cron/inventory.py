@@ -42,11 +42,16 @@ def job_record(host: str, line: CrontabLine, zone: str, level: int) -> JobRecord
         schedule=_schedule(line, zone),
         paused=bool(line.mark),
         definition=line.command,
-        definition_hash=sha256(bytes_of(f"{line.hash}{sorted(line.settings.items())}")).hexdigest(),
+        definition_hash=sha256(bytes_of(f"{line.hash}{_own_settings(line)}")).hexdigest(),
         match_keys=_match_keys(line),
         proof=proof(line, level),
         run_as=line.user,
     )
+
+
+def _own_settings(line: CrontabLine) -> list[tuple[str, str]]:
+    """The settings of the line, sorted; without the shell that is our wrapper: installing it changes no job."""
+    return sorted(setting for setting in line.settings.items() if setting[0] != "SHELL" or not line.is_wrapped)
 
 
 def _match_keys(line: CrontabLine) -> tuple[str, ...]:

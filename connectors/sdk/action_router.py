@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -123,5 +123,5 @@ def look_up_until_settled(
     client's time is left to the last call."""
     until = max(client.deadline.left / 4, client.deadline.left - settle_seconds)
     while isinstance(answer := look_up(), ActionAbsent) and client.deadline.left > until:
-        time.sleep(min(1.0, settle_seconds, client.deadline.left / 4))
+        threading.Event().wait(min(1.0, settle_seconds, client.deadline.left / 4))
     return answer

@@ -50,6 +50,8 @@ class TargetFacts:
     "broken"; empty when well."""
     lost: tuple[datetime, datetime] | None = None
     """Starts between these instants cannot be proved (a truncated log): none there counts as missed."""
+    behind: timedelta = timedelta(0)
+    """How far its clock is behind ours: its scheduler starts jobs that much later."""
     pause: SystemPause | None = None
     """The last pause of its polls by a person, lasting or ended."""
 

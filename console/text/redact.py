@@ -51,9 +51,10 @@ _OPTION = re.compile(
     r"(?<![\w-])(--?(?:password|passwd|passphrase|token|secret|api-key)\s{1,3})([^\s-][^\s]{0,4096}+)", re.I
 )
 _NAMED = re.compile(
-    rf"((?:{_LABELS})[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}",
+    rf"((?:(?!(?<=NO)PASSWD:\s?(?:/|ALL\b))(?:{_LABELS}))[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}",
     re.I,
 )
+"""Not the commands after NOPASSWD: in a rule of sudo."""
 _NAME = re.compile(rf"{_LABELS}|(?<![A-Za-z])pwd", re.I)
 _ASSIGNED = re.compile(rf"(?:(?<=[=:])|(?<=[=:][\s\"'])){_LONG}")
 _ANYWHERE = re.compile(_LONG)

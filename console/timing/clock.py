@@ -6,6 +6,7 @@ they stay on real time. Standard library only.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,11 @@ class ClockSetting(NamedTuple):
 def real_now() -> datetime:
     """Now, aware UTC."""
     return datetime.now(UTC)
+
+
+def wait_seconds(seconds: float) -> None:
+    """Waits, like `time.sleep`, also in a process where that call is refused: libfaketime lets it fail."""
+    threading.Event().wait(seconds)
 
 
 class Clock:

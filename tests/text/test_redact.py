@@ -65,6 +65,8 @@ def test_a_secret_shape_is_masked_and_what_stands_around_it_stays(text: str, exp
         "basic authentication is off",
         "has ssh-ed25519 SHA256:6Xb1oPzL0sK9qvY3TnWfEuCjRg2HtMd5IaB8NcVwQxZ, the host showed another",
         "KeyError: 'amount' in orders_20261120_extract_full_history.csv",
+        "add to sudoers: headway ALL=(etl) NOPASSWD: /bin/sh -s",
+        "headway ALL=(root) NOPASSWD:ALL",
     ],
 )
 def test_paths_hosts_dates_and_run_ids_stay_readable(text: str) -> None:

@@ -56,10 +56,15 @@ class GraceEnd:
 
 
 def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date) -> GraceEnd:
-    """For the job's start that is due then. In maintenance its grace begins with the end of that."""
+    """For the job's start that is due then. In maintenance its grace begins with the end of that; a target whose clock
+    is behind starts it by that clock, as much later."""
     slow = _usually_later(estate.history.get(job.id), job.grace)
-    plain = due + job.grace + slow
-    text = f"usually starts {format_duration(slow)} later" if slow else ""
+    target = estate.targets.get(job.target_id)
+    behind = target.behind if target is not None else timedelta(0)
+    plain = due + job.grace + slow + behind
+    usual_text = f"usually starts {format_duration(slow)} later" if slow else ""
+    clock_text = f"its clock is {format_duration(behind)} behind" if behind else ""
+    text = "; ".join(filter(None, (usual_text, clock_text)))
     if not (estate.declared.maintenance or estate.declared.exceptions):
         return GraceEnd(plain, text)
     later, why = starts_later(estate.declared, job.name, business_date)

@@ -178,8 +178,8 @@ class EvaluationMemo:
 def _target_state(target: TargetFacts, now: datetime, estate: Estate) -> tuple[object, ...]:
     unseen = is_out_of_reach(target, now, estate.settings)
     return (
-        target.failing_since, target.lost, target.first_ok_at, target.system, target.name, target.poll_every,
-        unseen, target.last_ok_at if unseen else None, target.seen_until is None,
+        target.failing_since, target.lost, target.behind, target.first_ok_at, target.system, target.name,
+        target.poll_every, unseen, target.last_ok_at if unseen else None, target.seen_until is None,
     )  # fmt: skip
 
 
@@ -370,7 +370,7 @@ def _estate_wide(estate: Estate) -> tuple[object, ...]:
 
 
 def _health(target: TargetFacts) -> tuple[object, ...]:
-    return target.failing_since, target.error, target.first_ok_at, target.lost
+    return target.failing_since, target.error, target.first_ok_at, target.lost, target.behind
 
 
 def _with_other_facts(before: Estate, after: Estate, job_ids: Iterable[int]) -> set[int]:

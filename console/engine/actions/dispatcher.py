@@ -16,7 +16,6 @@ itself keeps its turn until the deadline of the call. Other systems, polls and l
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -38,7 +37,7 @@ from console.store.alerts import AlertRouting
 from console.store.db.change_detector import open_change_detector
 from console.store.db.database import Database
 from console.store.errors import StoreError
-from console.timing.clock import Clock
+from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.actions")
 
@@ -106,7 +105,7 @@ class ActionDispatcher:
                     self._begin(fence)
                 self.wake.wait(0.25)
         while not self._lanes.is_idle():
-            time.sleep(0.02)
+            wait_seconds(0.02)
 
     def hanging(self, seconds: float) -> dict[str, float]:
         """Targets where a call takes longer than `seconds`, with its duration."""

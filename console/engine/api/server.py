@@ -34,7 +34,7 @@ from console.store.db.database import Database
 from console.store.errors import NotFound, StoreError
 from console.store.jobs import DriftChanged
 from console.text.cleaning import clean_line
-from console.timing.clock import Clock
+from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.answers")
 
@@ -146,7 +146,7 @@ class RequestServer:
         """Waits for requests in progress until `time.monotonic` reaches `until`."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         while self._in_flight and time.monotonic() < until:
-            time.sleep(0.01)
+            wait_seconds(0.01)
 
     def _answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
         answer: dict[str, Any] = {}

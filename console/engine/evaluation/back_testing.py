@@ -24,7 +24,7 @@ from console.forecast.forecaster import Forecaster
 from console.store import forecasts
 from console.store.db.database import Database
 from console.store.errors import StoreError
-from console.timing.clock import Clock
+from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.forecast")
 
@@ -144,7 +144,7 @@ class BackTester:
         until = time.monotonic() + took * PAUSE_FACTOR
         self.pulse.beat(took * PAUSE_FACTOR)
         while not stopping() and ((seconds := until - time.monotonic()) > 0 or self._is_judging()):
-            time.sleep(min(max(seconds, 0.001), _STEP_SECONDS))
+            wait_seconds(min(max(seconds, 0.001), _STEP_SECONDS))
 
     def _save(self, fence: int) -> None:
         if self._results:

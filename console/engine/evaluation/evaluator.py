@@ -33,7 +33,7 @@ from console.store.errors import StoreError
 from console.store.ingest import batch as store_logs
 from console.store.snapshot.estate import load_estate, refresh_estate
 from console.store.snapshot.history import PastVersion, last_good_of_runs, past_versions
-from console.timing.clock import Clock
+from console.timing.clock import Clock, wait_seconds
 
 
 class DefinitionChanges:
@@ -162,7 +162,7 @@ class Evaluator:
             pause = self.step(fence)
             self.pulse.beat(pause)
             if self.wake.wait(pause):
-                time.sleep(PAUSE_SECONDS)
+                wait_seconds(PAUSE_SECONDS)
 
     def step(self, fence: int) -> float:
         """Evaluates once; real seconds until time alone may change a decision."""

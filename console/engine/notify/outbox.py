@@ -36,7 +36,7 @@ from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
 from console.text.redact import mask_strictly
-from console.timing.clock import Clock
+from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.outbox")
 
@@ -113,7 +113,7 @@ class Outbox:
     def wait_idle(self) -> None:
         """Waits until nothing is being sent."""
         while self._busy:
-            time.sleep(0.001)
+            wait_seconds(0.001)
 
     def hanging(self, seconds: float) -> dict[str, float]:
         """Sends that take longer than `seconds`, with their duration."""
@@ -130,7 +130,7 @@ class Outbox:
         """Waits for sends in progress until `time.monotonic` reaches `until`; the next engine reports the rest."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         while self._sending and time.monotonic() < until:
-            time.sleep(0.01)
+            wait_seconds(0.01)
 
     def _now(self) -> int:
         return micros(self._clock.now())

@@ -45,7 +45,7 @@ from console.store.ingest import targets
 from console.store.ingest.batch import IngestBatch, LogTailText, PollCost, attempts_without_tail
 from console.store.ingest.inventory import known_jobs, write_inventory
 from console.timing.business_dates import assign_periods, business_date_of
-from console.timing.clock import Clock
+from console.timing.clock import Clock, wait_seconds
 
 PAUSE_CHECK_SECONDS = 1.0
 """Interval of checking whether the pause has ended."""
@@ -397,7 +397,7 @@ class TargetPoller:
         changed = False
         for number, part in enumerate(chunks(batch, before, CHUNK_RUNS)):
             if changed:
-                time.sleep(CHUNK_PAUSE_SECONDS)
+                wait_seconds(CHUNK_PAUSE_SECONDS)
             if number:
                 failpoint("ingest.mid_batch")
             with self._shared.flood if len(part.runs) >= FLOOD else nullcontext():

@@ -19,6 +19,7 @@ from connectors.sdk.secrets import SecretStore
 from console.engine.worker import Worker
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
+from console.timing.clock import wait_seconds
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # mallopt(3), glibc's malloc.h
 _LARGE_BYTES = 131_072
@@ -95,7 +96,7 @@ class WorkerSupervisor:
         while self.gone() != [thread.name for thread in self._threads] and time.monotonic() < until:
             for _, part in self._parts:
                 part.wake.set()  # repeatedly, as a worker may clear it right before it checks whether to stop
-            time.sleep(0.02)
+            wait_seconds(0.02)
         return [thread.name for thread in self._threads if thread.is_alive()]
 
     def _work(self, name: str, part: Worker, fence: int) -> None:

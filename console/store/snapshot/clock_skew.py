@@ -6,6 +6,7 @@ instants need no correction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,11 +21,20 @@ _MIN_INSTANT, _MAX_INSTANT = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1,
 MIN_SKEW_SECONDS = 2
 """A smaller skew is within measurement error, and within what the rules tolerate."""
 
+_STEP_SECONDS = 10
+"""A step so coarse that the jitter of polls does not make every job of the target be evaluated again."""
+
 
 def target_skews(session: Session) -> dict[int, timedelta]:
     """Target -> how far its clock is ahead, in whole seconds; only of skewed ones."""
     rows = session.rows("SELECT id, skew_s FROM target WHERE abs(skew_s) >= ?", (MIN_SKEW_SECONDS,))
     return {int(row.id): _skew(row.skew_s) for row in rows}
+
+
+def clock_behind(skew_s: float | None) -> timedelta:
+    """How far a target's clock is behind ours, rounded up to steps of 10 s; zero below one step."""
+    behind = -(skew_s or 0.0)
+    return timedelta(seconds=math.ceil(behind / _STEP_SECONDS) * _STEP_SECONDS if behind >= _STEP_SECONDS else 0)
 
 
 def corrected_instant(at_us: int | None, skew_s: float | None) -> datetime | None:

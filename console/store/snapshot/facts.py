@@ -29,7 +29,7 @@ from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
 from console.store.row_values import from_row, parse_object
-from console.store.snapshot import interning
+from console.store.snapshot import clock_skew, interning
 
 SELECT_JOBS = (
     "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone AS"
@@ -240,8 +240,8 @@ def load_services(session: Session) -> tuple[ServiceFacts, ...]:
 def load_targets(session: Session) -> dict[int, TargetFacts]:
     rows = session.rows(
         "SELECT t.id, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
-        " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, w.value, w.set_by, w.why,"
-        f" w.at_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
+        " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skew_s,"
+        f" w.value, w.set_by, w.why, w.at_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
         " WHERE NOT t.removed AND NOT s.removed"
     )
     return {row.id: _target(row) for row in rows}
@@ -255,6 +255,7 @@ def _target(row: Row) -> TargetFacts:
         name=decode_name(row.name),
         poll_every=timedelta(seconds=row.poll_every_s),
         lost=None if row.lost_until_us is None else (instant(row.lost_since_us or 0), instant(row.lost_until_us)),
+        behind=clock_skew.clock_behind(row.skew_s),
         pause=switches.last_pause(row.system, row),
     )
 

@@ -233,6 +233,15 @@ def looked(before: str, after: str) -> tuple[list[str], list[str], list[str]]:
     )
 
 
+def test_installing_the_wrapper_changes_no_definition_and_another_shell_does() -> None:
+    def hashes(setting: str) -> set[str | None]:
+        lines = read_crontabs([user(f"{setting}1 3 * * * /a\n")], USERS).lines
+        return {inventory.job_record("db07", line, "UTC", 1).definition_hash for line in lines}
+
+    assert hashes("") == hashes("SHELL=/usr/local/bin/headway-sh\n")
+    assert hashes("") != hashes("SHELL=/bin/bash\n")
+
+
 NAMED = "# headway: always_fails\n*/3 * * * * exit 3\n"
 
 

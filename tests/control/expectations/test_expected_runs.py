@@ -280,3 +280,9 @@ def test_of_several_that_were_held_back_the_earlier_ones_are_skipped() -> None:
 def test_what_is_missing_of_a_start_is_named_as_its_kind_tells_starts(kind: str, text: str) -> None:
     """A door has no log in which nobody found anything."""
     assert (RunState.MISSED, INFERRED, f"{text} by 03:15 UTC") == told(of("03:16", job=replace(EXTRACT, kind=kind)))
+
+
+def test_a_start_on_a_target_whose_clock_is_behind_is_awaited_by_that_clock() -> None:
+    hour = timedelta(hours=1)
+    assert (RunState.PLANNED, INFERRED, "its clock is 1h behind") == told(of("04:14:59", behind=hour))
+    assert RunState.MISSED is tonight(of("04:15", behind=hour)).state
