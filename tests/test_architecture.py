@@ -129,7 +129,6 @@ CLOCKS_AND_FILES = {
 
 PURE_CONNECTOR_HELPERS = (
     "connectors.aws",
-    "connectors.sdk.agent_rows",
     "connectors.sdk.aws.schedules",
     "connectors.sdk.aws.values",
     "connectors.sdk.contract",

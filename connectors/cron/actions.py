@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.cron import anacron, hold
 from connectors.cron.anacron import AnacronJob
-from connectors.cron.client import SHOWN, CronClient, absent, not_after, order_from_plan, safe_name, section, shown
+from connectors.cron.attempts import TICKS, CronAttempt, instant, referenced_attempts
+from connectors.cron.client import CronClient, absent, not_after, order_from_plan, safe_name, section, shown
 from connectors.cron.crontab import CronDaemon, CrontabLine
 from connectors.cron.expressions import read_times
 from connectors.cron.inventory import native_id
 from connectors.cron.parse import CronProcesses
-from connectors.cron.polling import HostPoll, denied_text
-from connectors.cron.runs import TICKS, CronAttempt, instant, referenced_attempts
+from connectors.cron.runs import HostPoll, denied_text
 from connectors.sdk.contract import (
     ActionFound,
     ActionSpec,
@@ -41,6 +41,11 @@ BY_ANACRON = (
 ANACRON = "anacron"
 """`kind` of an order for a line of anacron's table."""
 IS_HELD = "the line is held: it runs this once and stays held"
+RERUN_REFUSALS = {
+    "TOOL": "anacron is not installed on {host} ({text} is not found)",
+    "RUNS": "a rerun of it runs on {host} as process {text}. Wait for its end.",
+}
+"""By the kind of answer of act.sh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,14 @@ class RerunOrder:
 NEAR_SECONDS = 30.0  # between a start in the log and the process that must be its own
 MAY_CONTINUE = "a job that ignores SIGTERM, or what left its session, goes on; it is not sent twice"
 STARTS_AGAIN = "cron starts the line again at its next time"
+CANCEL_REFUSALS = {
+    "ENDED": "process {pid} on {host} has ended meanwhile; nothing was sent",
+    "SHARED": (
+        "process {pid} on {host} does not lead a session of its own, so what belongs to it is not proved. End it on its"
+        " host."
+    ),
+}
+"""By the kind of answer of cancel.sh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +261,7 @@ class CronActions:
         return None if section(parts, "LINE") else str(self._rerun_refusal(parts[0], order))
 
     def _rerun_refusal(self, part: ScriptSection, order: RerunOrder) -> AccessRefused | NotSupported:
-        text = part.rest[:SHOWN]
-        if part.kind == "TOOL":
-            return NotSupported(f"{order.job}: anacron is not installed on {order.host} ({text} is not found)")
-        if part.kind == "RUNS":
-            return NotSupported(f"{order.job}: a rerun of it runs on {order.host} as process {text}. Wait for its end.")
-        return self._client.refusal(part, order.host, order.job, order.path, order.user)
+        return self._client.refusal(part, RERUN_REFUSALS, asdict(order))
 
     # -- hold ---------------------------------------------------------------------------------------------------------
     def _preview_hold(self, spec: ActionSpec) -> Preview:
@@ -312,16 +320,7 @@ class CronActions:
         return self._client.end_run(user, arguments, once=mode == "run")
 
     def _cancel_refusal(self, part: ScriptSection, order: CancelOrder) -> AccessRefused | NotSupported:
-        if part.kind == "ENDED":
-            return NotSupported(
-                f"{order.job}: process {order.pid} on {order.host} has ended meanwhile; nothing was sent"
-            )
-        if part.kind == "SHARED":
-            return NotSupported(
-                f"{order.job}: process {order.pid} on {order.host} does not lead a session of its own, so what belongs "
-                "to it is not proved. End it on its host."
-            )
-        return self._client.refusal(part, order.host, order.job, "its crontab", order.user)
+        return self._client.refusal(part, CANCEL_REFUSALS, {**asdict(order), "path": "its crontab"})
 
     def _of_anacron(self, snapshot: HostPoll, job: str) -> AnacronJob | None:
         items = snapshot.crontabs.tables.anacron

@@ -10,7 +10,16 @@ from __future__ import annotations
 
 import re
 
-from connectors.cron.expressions import FIELDS, NICKNAMES, REBOOT, TimeField, TimeFieldError, is_plain, numbers
+from connectors.cron.expressions import (
+    FIELDS,
+    NICKNAMES,
+    REBOOT,
+    TimeField,
+    TimeFieldError,
+    is_plain,
+    numbers,
+    split_fields,
+)
 from connectors.sdk.cron_syntax import MONTHS
 
 STARTED = re.compile(r"USER (\S+) pid +(\d{1,10}) cmd (.*)", re.DOTALL)
@@ -74,11 +83,8 @@ def busybox_reading(expression: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     number). Raises TimeFieldError."""
     if expression in (REBOOT, *NICKNAMES):
         return expression, ()
-    parts = expression.split(" ")
-    if len(parts) != len(FIELDS):
-        raise TimeFieldError("bad time specifier")
     wrong, taken = [], []
-    for part, field in zip(parts, FIELDS, strict=True):
+    for part, field in zip(split_fields(expression), FIELDS, strict=True):
         values, is_read = busybox_numbers(part, field)
         taken.append(_busybox_text(part, field, values))
         if not is_read:

@@ -7,12 +7,9 @@ restricted key reads. `headway connector cron wrapper` and `headway connector cr
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from shlex import join, quote
 from typing import Any, TypeVar, cast
 
@@ -21,7 +18,7 @@ from connectors.cron.options import CronOptions
 from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.settle import sent_at
-from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient
+from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
 
 Call = tuple[str, ...]
@@ -54,9 +51,8 @@ TAIL_BYTES = 1024 * 1024
 END_MARK = "H_E_A_D_W_A_Y"
 
 
-@cache
 def script(name: str) -> str:
-    return (Path(__file__).parent / name).read_text("utf-8")
+    return scripts_beside(__file__, name)
 
 
 class CronClient(ScriptClient):
@@ -143,7 +139,7 @@ class CronClient(ScriptClient):
         """Runs `call` of the script as `user`. `before` runs as the login and sets RAW, one line of plain words."""
         if self.options.restricted:
             raise NotSupported(f"{self.where}: {READ_ONLY_KEY}")
-        nonce = secrets.token_hex(8)
+        nonce = new_nonce()
         inner = f"{script('line.sh')}{text}N={nonce}\n{{\n{call}\nmark END\n}} </dev/null 2>/dev/null\n"
         given = f"{{ printf 'RAW=\"%s\"\\n' \"$RAW\"; cat <<'{END_MARK}'\n{inner}{END_MARK}\n}}"
         outer = f"{script('rights.sh')}N={nonce}\n{before}\n{given} | "
@@ -165,22 +161,21 @@ class CronClient(ScriptClient):
         ]
 
     def _ask(self, calls: Sequence[Call], *scripts: str) -> list[ScriptSection]:
-        nonce = secrets.token_hex(8)
-        history = self.options.history_mib * 1024 * 1024
+        nonce, history = new_nonce(), self.options.history_mib * 1024 * 1024
         if self.options.restricted:
-            stdin = for_the_gate(calls, nonce, history)
-        else:
-            texts = "".join(script(name) for name in ("collect.sh", *scripts))
-            given = f"N={nonce} HISTORY={history} SPOOL={quote(self.options.spool)}"
-            commands = "\n".join(f"{name} {join(arguments)}".rstrip() for name, *arguments in calls)
-            stdin = f"{texts}{given}\n{{\n{commands}\nmark END\n}} </dev/null 2>/dev/null\n"
-        return let_through(self.send(stdin, nonce), self.where)
+            return let_through(self.send(for_the_gate(calls, nonce, history), nonce), self.where)
+        variables = f"HISTORY={history} SPOOL={quote(self.options.spool)}"
+        texts = scripts_beside(__file__, "collect.sh", *scripts)
+        return self.run_calls(texts, variables, calls, nonce)
 
     def refusal(
-        self, message: ScriptSection, host: str, job: str, path: str, user: str
+        self, message: ScriptSection, texts: Mapping[str, str], order: Mapping[str, Any]
     ) -> AccessRefused | NotSupported:
-        """The error for a refusal that every script can return, with its fix; `user`: the user of the script."""
-        text = message.rest[:SHOWN]
+        """The error for a refusal, with its fix. `texts`: those of one script, by kind, with fields of the order in
+        braces. `order` has "job", "host", "path" and "user", the user of the script."""
+        text, job, host, path, user = message.rest[:SHOWN], *(order[name] for name in ("job", "host", "path", "user"))
+        if message.kind in texts:
+            return NotSupported(f"{job}: {texts[message.kind].format_map({**order, 'text': text})}")
         if message.kind == "REFUSED":
             return AccessRefused(
                 f"{host}: {self.login} may not act as {user} ({text or 'refused'}). "

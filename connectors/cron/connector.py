@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.cron.actions import CronActions
+from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, AttemptRef
 from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
 from connectors.cron.crontab import CronDaemon
 from connectors.cron.events import journal_events
 from connectors.cron.inventory import user_of_table
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
-from connectors.cron.polling import CronCursor, HostPoll, crontab_fix
-from connectors.cron.runs import ENDS_LOGGED, ERRORS_LOGGED, AttemptRef
+from connectors.cron.runs import CronCursor, HostPoll, crontab_fix
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
     ConnectorKind,
@@ -29,12 +29,11 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.log_chunks import byte_offset, chunk_of
+from connectors.sdk.log_chunks import byte_offset, chunk_of, chunk_of_file
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.hosts import HostSession, login_text, open_shell, session_of, targets
+from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import ScriptSection, bytes_of, text_of
-from connectors.sdk.transport.ssh import SshAddress, trust_hint
 
 
 def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, signed_in: str) -> Probe:
@@ -184,7 +183,7 @@ class CronConnector(ComposedConnector):
         return self._actions.act(preview, key)
 
     def _read_inventory(self, previous_hash: str) -> Inventory:
-        snapshot = self._snapshot_of(self._host.tables(), CronCursor(), datetime.now(UTC))
+        snapshot = self.crontabs_now()
         return self._inventory_of(snapshot).unless_same(previous_hash)
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
@@ -198,7 +197,7 @@ class CronConnector(ComposedConnector):
             snapshot = self._ask(snapshot.cursor, known, to_search)
         snapshot.merge()
         snapshot.warnings += ["the cursor cannot be read; cron's log is read again"] if stored is None else []
-        snapshot.warnings += trust_hint(self.address) if isinstance(self.address, SshAddress) else ()
+        snapshot.warnings += self._host.trust_warnings
         return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
 
     def _changed_inventory(self, snapshot: HostPoll) -> Inventory | None:
@@ -257,11 +256,8 @@ class CronConnector(ComposedConnector):
         status, begin_text, size_text, cut = parts[0].fields(4)
         if parts[0].kind != "CHUNK" or status != "ok":
             raise NotSupported(f"{self.address.text}: {path} is {status}: pruned, or not readable for the login user.")
-        data = parts[0].body[:limit_bytes]
-        begin, size = byte_offset(begin_text), byte_offset(size_text)
-        end = begin + len(data)
-        is_cut = start is None and (bool(cut) or begin > 0)
-        return LogChunk(text_of(data), str(end), end < size and bool(data), is_cut)
+        chunk = chunk_of_file(parts[0].body, byte_offset(begin_text), byte_offset(size_text), start, limit_bytes)
+        return replace(chunk, cut=chunk.cut or (start is None and bool(cut)))
 
     def _read_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """The crontabs are read again only when their stamps changed, as at a poll."""
@@ -281,15 +277,14 @@ class CronConnector(ComposedConnector):
         return self._snapshot_of(self._host.tables(checksum), CronCursor(), before)
 
     def _read_permissions(self) -> Probe:
-        before = datetime.now(UTC)
-        snapshot = self._snapshot_of(self._host.tables(), CronCursor(), before)
+        snapshot = self.crontabs_now()
         lines = [line for line in snapshot.crontabs.tables.lines if is_safe_name(line.user)]
         holders = sorted({line.user for line in lines if not line.is_system})
         has_system = any(line.is_system for line in lines)
         users = sorted({line.user for line in lines})
         wrappers = sorted({line.wrapper for line in snapshot.crontabs.tables.lines if line.is_wrapped})
         parts = self._host.rights(users, holders, has_system, wrappers or (WRAPPER_PATH,))
-        return probe(parts, snapshot, self.options, login_text(self.address))
+        return probe(parts, snapshot, self.options, self._host.signed_in)
 
 
 CONNECTOR = ConnectorKind(

@@ -31,6 +31,7 @@ from connectors.cron.expressions import (
     read_ranges,
     read_times,
     schedule_text,
+    split_fields,
 )
 from connectors.sdk.contract import HOLD_MARK
 from connectors.sdk.transport.script_output import bytes_of, text_of
@@ -200,9 +201,7 @@ def cronie_reading(expression: str) -> str:
     """The expression of cronie in Debian's syntax: a random number is its whole range. Raises TimeFieldError."""
     if expression in (REBOOT, *NICKNAMES):
         return expression
-    parts = expression.split(" ")
-    if len(parts) != len(FIELDS):
-        raise TimeFieldError("bad time specifier")
+    parts = split_fields(expression)
 
     def read_item(item: str, field: TimeField) -> str:
         first, is_random, last = item.partition("~")

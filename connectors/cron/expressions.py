@@ -80,13 +80,19 @@ class TimeFields:
         return next((back for back in minutes if self.due(local - timedelta(minutes=back))), None)
 
 
+def split_fields(expression: str) -> list[str]:
+    """The five fields of an expression that is no nickname. Raises TimeFieldError."""
+    parts = expression.split(" ")
+    if len(parts) != len(FIELDS):
+        raise TimeFieldError("bad time specifier")
+    return parts
+
+
 def read_times(expression: str) -> TimeFields | None:
     """The times of five fields or a nickname; None for @reboot. Raises TimeFieldError."""
     if expression == REBOOT:
         return None
-    parts = NICKNAMES.get(expression, expression).split(" ")
-    if len(parts) != len(FIELDS):
-        raise TimeFieldError("bad time specifier")
+    parts = split_fields(NICKNAMES.get(expression, expression))
     sets = [numbers(part, field) for part, field in zip(parts, FIELDS, strict=True)]
     weekdays = frozenset(day % 7 for day in sets[4])
     either = not parts[2].startswith("*") and not parts[4].startswith("*")

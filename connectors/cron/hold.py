@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from connectors.cron.client import SHOWN, CronClient, not_after, safe_name, section, shown
 from connectors.cron.crontab import CrontabLine, CrontabSet
 from connectors.cron.inventory import native_id
 from connectors.sdk.contract import (
     ACTION_KEY,
-    HOLD_MARK,
     STARTED_LATER,
     ActionFound,
     ActionSpec,
@@ -21,11 +20,21 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.marked_pause import KEY_PLACEHOLDER, required_mark
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.hosts import sent_once
 from connectors.sdk.transport.script_output import ScriptSection
 
 RUNS_ON = "a run that has begun goes on"
+CHANGED = "{where} changed during the edit; nothing was written. Fix: send the action again."
+HOLD_REFUSALS = {
+    "TAKEN": "it is held already, under {text} ({where}). Release that hold first.",
+    "NOMARK": "no mark {hold} in {where}: it was released or removed.",
+    "MOVED": CHANGED,
+    "RACE": CHANGED,
+    "LINK": "{text} is a symbolic link on {host}, which a hold would replace.",
+}
+"""By the kind of answer of hold.sh."""
 BY_HAND = "without Headway: delete the mark and the # of the line below it, with any editor"
 
 
@@ -60,7 +69,7 @@ class HoldOrder:
             spec.verb.value, host, spec.run.job, line.path, kind, line.user, line.hash, line.ordinal, skew_seconds,
             runs_as, *(str(spec.parameters.get(name, "")) for name in ("by", "until", "hold", "enable")),
         )  # fmt: skip
-        order.argument("headway-0000000000")
+        order.argument(KEY_PLACEHOLDER)
         return order
 
     @property
@@ -78,15 +87,7 @@ class HoldOrder:
             if not ACTION_KEY.fullmatch(self.hold):
                 raise NotSupported(f"{self.job}: not the id of a hold: {self.hold[:60]!r}")
             return self.hold
-        try:
-            until = datetime.fromisoformat(self.until).astimezone(UTC)
-        except ValueError as error:
-            why = f"a hold needs its end as an ISO instant, not {self.until[:40]!r}"
-            raise NotSupported(f"{self.job}: {why}") from error
-        text = HoldMark(key, self.by, until).text
-        if not HOLD_MARK.fullmatch(text):
-            raise NotSupported(f"{self.job}: this name cannot be written into a mark: {self.by[:70]!r}")
-        return text
+        return required_mark(asdict(self), key).text
 
 
 def preview_hold(order: HoldOrder, line: CrontabLine, refused: str | None, bare: bool) -> Preview:
@@ -110,7 +111,7 @@ def preview_hold(order: HoldOrder, line: CrontabLine, refused: str | None, bare:
 
 def check_line(client: CronClient, order: HoldOrder) -> tuple[str | None, bool]:
     """Why the host would refuse it now (None when it would do it), and whether the mark is bare. Changes nothing."""
-    parts = _call(client, order, "headway-0000000000", "look")
+    parts = _call(client, order, KEY_PLACEHOLDER, "look")
     if section(parts, "LINE", "BARE"):
         return None, section(parts, "BARE") is not None
     return str(_refusal(parts[0], order, client)), False
@@ -165,14 +166,6 @@ def marks_in(host: str, tables: CrontabSet) -> Iterator[NativeHold]:
 def _refusal(message: ScriptSection, order: HoldOrder, client: CronClient) -> AccessRefused | NotSupported:
     text = message.rest[:SHOWN]
     job, where = order.job, order.where
-    if message.kind == "TAKEN":
-        return NotSupported(f"{job}: it is held already, under {text} ({where}). Release that hold first.")
-    if message.kind == "NOMARK":
-        return NotSupported(f"{job}: no mark {order.hold} in {where}: it was released or removed.")
-    if message.kind in ("MOVED", "RACE"):
-        return NotSupported(f"{job}: {where} changed during the edit; nothing was written. Fix: send the action again.")
-    if message.kind == "LINK":
-        return NotSupported(f"{job}: {text} is a symbolic link on {order.host}, which a hold would replace.")
     if message.kind == "BYTES":
         return AccessRefused(
             f"{job}: crontab -l does not show {where} byte for byte (carriage returns). Let Headway read the file, "
@@ -182,4 +175,4 @@ def _refusal(message: ScriptSection, order: HoldOrder, client: CronClient) -> Ac
         return AccessRefused(f"{job}: {where} cannot be written: {text}.")
     if message.kind == "GONE" and "not allowed" in text:
         return AccessRefused(f"{job}: {order.user} may not use crontab(1) on {order.host}: add it to /etc/cron.allow.")
-    return client.refusal(message, order.host, job, order.path, order.runs_as)
+    return client.refusal(message, HOLD_REFUSALS, {**asdict(order), "user": order.runs_as, "where": where})

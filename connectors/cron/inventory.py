@@ -11,10 +11,10 @@ from hashlib import sha256
 
 from connectors.cron import anacron, crontab
 from connectors.cron.anacron import AnacronJob
+from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, text_mark
 from connectors.cron.crontab import CronDaemon, CrontabLine, CrontabSet, is_user_table, slug
 from connectors.cron.expressions import MAX_DELAY, NICKNAMES, REBOOT, read_times, schedule_text
 from connectors.cron.parse import zone_of
-from connectors.cron.runs import ENDS_LOGGED, ERRORS_LOGGED, text_mark
 from connectors.cron.wrapper import MAX_TEXT_BYTES, as_recorded
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
 from connectors.sdk.states import ProofLevel
@@ -92,11 +92,7 @@ def host_inventory(
     jobs = (*lines, *(item.record(host, zone) for item in tables.anacron))
     refused = [SkippedRecord(path, f"denied: {why}", "") for path, why in denied]
     faults = [SkippedRecord(fault.where, fault.reason, fault.value) for fault in tables.faults]
-    content = repr((jobs, refused, faults))
-    return Inventory(
-        jobs, complete=not refused, hash=sha256(bytes_of(content)).hexdigest(), clock=clock,
-        skipped=(*refused, *faults),
-    )  # fmt: skip
+    return Inventory.of(jobs, not refused, clock, (*refused, *faults))
 
 
 class LineIndex:

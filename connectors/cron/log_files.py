@@ -7,8 +7,7 @@ position. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
@@ -47,10 +46,13 @@ class LogPosition:
         return [self.path, self.offset, self.checksum, self.inode, self.tag, self.since, int(self.torn)]
 
     @staticmethod
-    def from_json(value: Any) -> LogPosition:
-        """Raises ValueError or TypeError for anything else."""
-        path, offset, checksum, inode, tag, since, torn = value
-        return LogPosition(str(path), int(offset), int(checksum), str(inode), str(tag), int(since), bool(torn))
+    def from_json(value: Any) -> LogPosition | None:
+        """None for an unreadable one: its file is read from the start."""
+        try:
+            path, offset, checksum, inode, tag, since, torn = value
+            return LogPosition(str(path), int(offset), int(checksum), str(inode), str(tag), int(since), bool(torn))
+        except (TypeError, ValueError):
+            return None
 
 
 @dataclass(slots=True)
@@ -188,12 +190,3 @@ def _take(piece: _LogPiece, place: LogPosition, is_first: bool, is_last: bool) -
     before = (piece.before + piece.data[:used])[-WINDOW:]
     inode = piece.inode or place.inode
     return lines, replace(place, offset=piece.offset + used, checksum=cksum(before), inode=inode, torn=too_long)
-
-
-def known_positions(values: Mapping[str, Any]) -> dict[str, LogPosition]:
-    """The positions of a cursor by path, without unreadable ones (their files are read from the start)."""
-    places: dict[str, LogPosition] = {}
-    for path, value in values.items():
-        with suppress(TypeError, ValueError):
-            places[path] = LogPosition.from_json(value)
-    return places

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.dbt.client import DbtClient
@@ -19,11 +17,12 @@ from connectors.sdk.contract import (
     Receipt,
     check_action_key,
 )
-from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.fields import reference_row
 from connectors.sdk.records import RunRef
-from connectors.sdk.settle import SEND_SECONDS, sent_at, unless_in_flight
+from connectors.sdk.settle import host_window, unless_in_flight
 from connectors.sdk.states import Verb
-from connectors.sdk.transport.ssh import SshFailed
+from connectors.sdk.transport.hosts import sent_once
 
 RUNNABLE_NODE = re.compile(r"(model|seed|snapshot)\.[A-Za-z0-9_]{1,100}\.([A-Za-z0-9_]{1,250})(\.v[A-Za-z0-9_]{1,20})?")
 DIFFERENT_ENVIRONMENT = (
@@ -32,10 +31,7 @@ DIFFERENT_ENVIRONMENT = (
 
 
 def invocation_id(run: RunRef) -> str:
-    try:
-        invocation = str(json.loads(run.native_ref)["id"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
+    invocation = str(reference_row(run.native_ref).get("id"))
     return invocation if re.fullmatch(r"[0-9a-f-]{36}", invocation) else ""
 
 
@@ -66,7 +62,7 @@ class DbtActions:
         given = [*arguments, *(["--profiles-dir", project.profiles] if project.profiles else [])]
         argv = [str(host.get("program") or project.dbt), "--log-format", "json", *given]
         command = f"on {self._target}: cd {project.folder} && {' '.join([project.dbt, *given])}"
-        skew = (answer.now - answer.local_now).total_seconds()
+        skew = answer.clock.skew_seconds
         alive = [str(process) for process in host.get("alive") or ()]
         covers = " ".join(arguments[1:]) or "all of the project"
         return Preview(
@@ -114,15 +110,10 @@ class DbtActions:
         """Sends it once under `key`. OutcomeUnknown when the host was reached and did not answer."""
         check_action_key(key)
         plan = preview.plan
-        sent = (sent_at(plan) or datetime.now(UTC)) + timedelta(seconds=float(plan["skew"]))
-        latest = (sent + timedelta(seconds=SEND_SECONDS)).timestamp()
+        project, argv, latest = str(plan["project"]), list(plan["argv"]), host_window(plan)[1]
         about = {name: str(plan.get(name) or "") for name in ("node", "period")}
-        try:
-            outcome = self._client.act(str(plan["project"]), key, list(plan["argv"]), latest, about).value
-        except SystemUnreachable as error:
-            if isinstance(error, SshFailed) and not error.touched:
-                raise
-            raise OutcomeUnknown(f"{error} Outcome unknown: checking for its mark on {self._target}.") from error
+        unknown = f"Outcome unknown: checking for its mark on {self._target}."
+        outcome = sent_once(lambda: self._client.act(project, key, argv, latest, about), unknown).value
         if outcome.get("said") in ("done", "exists"):
             return Receipt(key, f"dbt was started on {self._target}")
         kind = str(outcome.get("said"))

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from connectors.dbt.options import DbtOptions
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
-from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.hosts import HostSession
+from connectors.sdk.records import TargetClock
+from connectors.sdk.transport.hosts import HostSession, ScriptClient, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import sections
-
-
-@cache
-def program_text() -> str:
-    return (Path(__file__).parent / "host_program.py").read_text("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class DbtAnswer:
-    now: datetime
-    local_now: datetime
+    clock: TargetClock
     value: Any
 
 
-class DbtClient:
+class DbtClient(ScriptClient):
     def __init__(self, options: DbtOptions, session: HostSession) -> None:
-        self.options, self.session, self.deadline = options, session, Deadline(0.0)
+        super().__init__(session)
+        self.options = options
 
     def collect(self, known: Mapping[str, Any], wants: Sequence[str]) -> DbtAnswer:
         """Changes of every project: "log", "results", "sources", "manifest"; `known`: those read before, by project."""
@@ -55,17 +47,14 @@ class DbtClient:
         request = {"verb": "log", "project": self._project(project), "id": invocation, "start": start, "limit": limit}
         return self._request(request)
 
-    def close(self) -> None:
-        self.session.close()
-
     def _project(self, name: str) -> dict[str, Any]:
         project = self.options.projects[name]
         return {"name": name} | project.model_dump(include={"folder", "target", "logs", "dbt", "keep"})
 
     def _request(self, request: Mapping[str, Any], once: bool = False) -> DbtAnswer:
-        where, nonce = self.session.address.text, secrets.token_hex(8)
+        where, nonce = self.where, new_nonce()
         text = json.dumps({**request, "home": self.options.home})
-        script = f"{program_text()}\nrun({text!a}, {nonce!a})\n"
+        script = f"{scripts_beside(__file__, 'host_program.py')}\nrun({text!a}, {nonce!a})\n"
         argv = ("sh", "-c", f"exec {self.options.python} -I -S -")
         before = datetime.now(UTC)
         done = self.session.run(script.encode("ascii", "backslashreplace"), argv, self.deadline.left, once=once)
@@ -77,6 +66,6 @@ class DbtClient:
         section = next(part for part in sections(done.stdout, nonce, where) if part.kind == "JSON")
         try:
             value = json.loads(section.body)
-            return DbtAnswer(datetime.fromtimestamp(float(value["now"]), UTC), before, value["answer"])
+            return DbtAnswer(TargetClock(datetime.fromtimestamp(float(value["now"]), UTC), before), value["answer"])
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise RecordUnreadable(f"{where}: its answer is not JSON of ours: {error}") from None

@@ -6,26 +6,23 @@ Source: docs.getdbt.com, "Artifacts"; dbt-core 1.11.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
 from connectors.dbt import parse
 from connectors.dbt.actions import DbtActions, invocation_id
-from connectors.dbt.client import DbtAnswer, DbtClient
+from connectors.dbt.client import DbtClient
 from connectors.dbt.options import DbtOptions
 from connectors.dbt.runs import read_project
 from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector, unsupported
-from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, ShellSession, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.log_chunks import byte_offset, chunk_of_file
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
-from connectors.sdk.transport.hosts import HostSession, address, session_of, ssh_shell, targets
-from connectors.sdk.transport.script_output import text_of
-from connectors.sdk.transport.ssh import SshAddress, trust_hint
+from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
 
 CLOCK_LAG = timedelta(seconds=5)  # dbt has written its start into its log by then
 NO_HOLD = "nothing in a project keeps dbt from being started: hold the job that starts it (cron, Airflow …)"
@@ -60,9 +57,7 @@ class DbtConnector(ComposedConnector):
             _, nodes = self._manifests.get(project["name"], (None, {}))
             sources = project.get("has_sources") is True
             jobs += parse.job_records(self._target, project["name"], nodes, self._options.tasks, sources)
-        digest = sha256(repr((tuple(jobs), skipped)).encode("utf-8", "surrogateescape")).hexdigest()
-        inventory = Inventory(tuple(jobs), not skipped, digest, clock=_host_clock(answer), skipped=tuple(skipped))
-        return inventory.unless_same(previous_hash)
+        return Inventory.of(jobs, not skipped, answer.clock, skipped).unless_same(previous_hash)
 
     def _manifest(self, project: Mapping[str, Any]) -> list[SkippedRecord]:
         name, part = str(project["name"]), project.get("manifest")
@@ -88,24 +83,23 @@ class DbtConnector(ComposedConnector):
         again = [invocation_id(ref) for ref in open_runs]
         polls = {
             str(project["name"]): read_project(
-                self._target, project, memory.get(str(project["name"]), {}), again, answer.now,
+                self._target, project, memory.get(str(project["name"]), {}), again, answer.clock.target,
                 RunState(self._options.projects[str(project["name"])].failed_nodes),
             )
             for project in answer.value
         }  # fmt: skip
         warnings = ["the cursor cannot be read; history is read again"] if unreadable else []
         warnings += [warning for poll in polls.values() for warning in poll.warnings]
-        host = self._host.session.address
-        warnings += trust_hint(host) if isinstance(host, SshAddress) else ()
+        warnings += self._host.trust_warnings
         runs = [run for poll in polls.values() for run in poll.runs]
         return Poll(
-            runs=tuple(sorted(runs, key=lambda run: run.started_at or run.ended_at or answer.now)),
+            runs=tuple(sorted(runs, key=lambda run: run.started_at or run.ended_at or answer.clock.target)),
             cursor=json.dumps({name: poll.memory for name, poll in polls.items()}, separators=(",", ":")),
             more=any(poll.has_more for poll in polls.values()),
-            clock=_host_clock(answer),
+            clock=answer.clock,
             skipped=tuple(record for poll in polls.values() for record in poll.skipped),
             gaps=tuple(gap for poll in polls.values() for gap in poll.gaps),
-            seen_until=answer.now - CLOCK_LAG if all(poll.sees_all for poll in polls.values()) else None,
+            seen_until=answer.clock.target - CLOCK_LAG if all(poll.sees_all for poll in polls.values()) else None,
             warnings=tuple(dict.fromkeys(warnings)),
         )
 
@@ -114,16 +108,12 @@ class DbtConnector(ComposedConnector):
         invocation = invocation_id(run)
         if not invocation:
             raise NotSupported(f"{run.job}: dbt never named this run, so its log cannot be found")
-        if start is not None and not (start.isascii() and start.isdigit() and len(start) < 19):
-            raise NotSupported(f"not a place in a log: {start[:40]!r}")
-        at = None if start is None else int(start)
+        at = None if start is None else byte_offset(start)
         piece = self._host.log(project, invocation, at, limit_bytes).value
         if piece.get("size") is None:
             raise NotSupported(f"{run.job}: dbt.log holds this run no more (or another --log-path was used)")
-        data = bytes.fromhex(str(piece["data"]))[:limit_bytes]
-        begin, size = int(piece["start"]), int(piece["size"])
-        end = begin + len(data)
-        return LogChunk(text_of(data), str(end), end < size and bool(data), at is None and begin > 0)
+        data = bytes.fromhex(str(piece["data"]))
+        return chunk_of_file(data, int(piece["start"]), int(piece["size"]), start, limit_bytes)
 
     def _permissions(self) -> Probe:
         """For each project, whether its artifacts can be read and whether dbt can run there."""
@@ -131,7 +121,7 @@ class DbtConnector(ComposedConnector):
         clock = None
         for name, project in self._options.projects.items():
             answer = self._host.can(name, "")
-            clock, host = _host_clock(answer), answer.value
+            clock, host = answer.clock, answer.value
             why = f"{project.folder} is not there, or the login may not read it"
             fix = f"put the login into the group that may read {project.folder}: headway connector grants dbt"
             rights.append(SourcePermission.checked(f"read {name}", host.get("readable"), why, fix))
@@ -143,17 +133,6 @@ class DbtConnector(ComposedConnector):
             able = host.get("program") and host.get("writable")
             rights.append(SourcePermission.checked(f"run dbt in {name}", able, why, fix, "act"))
         return Probe(True, rights=tuple(rights), clock=clock)
-
-
-def _host_clock(answer: DbtAnswer) -> TargetClock:
-    return TargetClock(answer.now, answer.local_now)
-
-
-def open_shell(options: DbtOptions, target: str, secrets: SecretResolver) -> ShellSession:
-    """A login on the host; on this machine the person's own shell."""
-    if options.host(target).local:
-        return ShellSession((os.environ.get("SHELL") or "/bin/sh", "-l"))
-    return ssh_shell(address(options, target, secrets))
 
 
 CONNECTOR = ConnectorKind(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 from connectors.heartbeat import parse
 from connectors.heartbeat.listener import PingListener
@@ -60,9 +59,8 @@ class HeartbeatConnector(WatchOnly):
         self._spool: Spool | None = None
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        jobs = tuple(parse.job_record(name, job, self._options.zone) for name, job in self._options.jobs.items())
-        digest = sha256(repr(jobs).encode()).hexdigest()[:16]
-        return Inventory(jobs, True, digest, clock=self._target_clock()).unless_same(previous_hash)
+        jobs = (parse.job_record(name, job, self._options.zone) for name, job in self._options.jobs.items())
+        return Inventory.of(jobs, clock=self._target_clock()).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         with self._reading() as spool:

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from connectors.sdk.option_errors import Duration
+from connectors.sdk.option_errors import Duration, StrictOptions, Zone
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.loopback import is_loopback
 
@@ -33,10 +33,8 @@ def _parse_address(text: str) -> str:
     return text
 
 
-class HeartbeatJob(BaseModel):
+class HeartbeatJob(StrictOptions):
     """One `[systems.NAME.jobs.JOB]`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: SecretRef
     """A reference to the secret that this job alone has: 16 to 128 letters, digits, _ or -. openssl rand -hex 16"""
@@ -48,10 +46,8 @@ class HeartbeatJob(BaseModel):
     """A start whose end has not come for so long is LOST."""
 
 
-class HeartbeatOptions(BaseModel):
+class HeartbeatOptions(StrictOptions):
     """One listener, and all jobs that report through it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: Annotated[str, AfterValidator(_parse_address)] = "127.0.0.1:8787"
     """Address and port at which the engine listens."""
@@ -59,7 +55,7 @@ class HeartbeatOptions(BaseModel):
     """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
     spool: FilePath | None = None
     """File that has every report before it is answered; by default in the user's state folder."""
-    zone: str = "UTC"
+    zone: Zone = "UTC"
     """In which the schedules of the jobs are meant."""
     jobs: Annotated[dict[Annotated[str, AfterValidator(_check_name)], HeartbeatJob], Field(min_length=1)]
     """Name -> token and expectation."""

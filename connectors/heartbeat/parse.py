@@ -14,12 +14,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import parse_qsl
 
 from connectors.heartbeat.options import HeartbeatJob
-from connectors.sdk.fields import reference_row
+from connectors.sdk.fields import epoch_instant, reference_row
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import RunEvidence, RunState
 
@@ -246,8 +245,8 @@ def run_record(run: HeartbeatRun, settings: HeartbeatJob | None, at: PingArrival
         state=state,
         native_state=f"exit {run.exit_code}" if run.exit_code is not None else run.kind,
         evidence=evidence,
-        started_at=_from_epoch(run.started),
-        ended_at=_from_epoch(ended),
+        started_at=epoch_instant(run.started),
+        ended_at=epoch_instant(ended),
         exit_code=run.exit_code,
         message=message,
         native_ref=json.dumps({"id": run.id}),
@@ -257,10 +256,6 @@ def run_record(run: HeartbeatRun, settings: HeartbeatJob | None, at: PingArrival
 
 def attempt_key(run: HeartbeatRun) -> str:
     return run.rid or f"#{run.id}-{int(run.first.wall)}"
-
-
-def _from_epoch(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def parse_run_number(native_ref: str) -> int | None:

@@ -238,10 +238,7 @@ class KubernetesCanceller:
         namespace, name, uid = parse.parse_reference(spec.run)
         if not uid:
             return Preview.refusal(verb, f"{spec.run.job} {spec.run.period_key} has no Job in Kubernetes")
-        row = self._job(namespace, name, uid)
-        if row is None:
-            return Preview.refusal(verb, f"the Job {namespace}/{name} is deleted")
-        why = _not_running_reason(row)
+        why = _not_running_reason(self._job(namespace, name, uid))
         if why:
             return Preview.refusal(verb, f"the Job {namespace}/{name} {why}")
         plan = {"how": "cancel", "ns": namespace, "name": name, "uid": uid}
@@ -263,9 +260,7 @@ class KubernetesCanceller:
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         namespace, name, uid = str(plan["ns"]), str(plan["name"]), str(plan["uid"])
         row = self._job(namespace, name, uid)
-        if row is None:
-            raise NotSupported(f"Kubernetes: the Job {namespace}/{name} is deleted; nothing was sent")
-        if _is_cancelled_under(row, key):
+        if row is not None and _is_cancelled_under(row, key):
             return Receipt(parse.run_ref(namespace, name, uid), "was ended under this key before")
         why = _not_running_reason(row)
         if why:
@@ -299,8 +294,10 @@ def cancel_body(uid: str, key: str) -> dict[str, Any]:
     }
 
 
-def _not_running_reason(row: fields.Row) -> str:
+def _not_running_reason(row: fields.Row | None) -> str:
     """Why there is nothing to cancel; "" if it is running."""
+    if row is None:
+        return "is deleted"
     conditions = true_conditions(fields.subtable(row, "status"))
     if "Complete" in conditions or "Failed" in conditions:
         return "has ended"

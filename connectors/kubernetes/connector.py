@@ -7,6 +7,7 @@ Source: kubernetes.io, API reference of batch/v1; tests run the API server and c
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import partial
 
 from connectors.kubernetes import log, parse
 from connectors.kubernetes.actions import MISSING, KubernetesActions
@@ -17,7 +18,7 @@ from connectors.kubernetes.options import KubernetesOptions, targets
 from connectors.kubernetes.runs import KubernetesPoller
 from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
-from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
 
@@ -41,17 +42,11 @@ class KubernetesConnector(ComposedConnector):
             client,
             inventory=reader.read,
             poll=KubernetesPoller(client, watched).poll,
-            log=lambda run, start, limit_bytes: log.read_log(client, run, start, limit_bytes),
+            log=partial(log.read_log, client),
             acts=KubernetesActions(client, holder),
             holds=holder.all_holds,
-            probe=lambda: probe(client),
+            probe=partial(probe, client),
         )
-
-
-def open_kubernetes(options: KubernetesOptions, target: str, secrets: SecretResolver) -> Connector:
-    if target not in targets(options):
-        raise ValueError(f"{target!r} is not a target of this Kubernetes system: {', '.join(targets(options))}")
-    return KubernetesConnector(options, target, secrets)
 
 
 CONNECTOR = ConnectorKind(
@@ -59,7 +54,7 @@ CONNECTOR = ConnectorKind(
     title="Kubernetes",
     options=KubernetesOptions,
     targets=targets,
-    open=open_kubernetes,
+    open=KubernetesConnector,
     capabilities=frozenset(Capability) - set(MISSING),
     missing=MISSING,
     proofs=frozenset({ProofLevel.FULL}),

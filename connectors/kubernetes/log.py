@@ -41,10 +41,6 @@ class KubernetesLogPosition:
     at: str = ""
     shown_bytes: NonNegativeInt = 0
 
-    @property
-    def text(self) -> str:
-        return as_json(self)
-
 
 def read_log(client: KubernetesClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
     """As the contract says. Of several pods, the latest that failed, else the latest."""
@@ -86,7 +82,7 @@ def _read_tail(client: KubernetesClient, namespace: str, pod: KubernetesPod, cou
         if isinstance(body, str):
             if not pod.is_alive:
                 raise NotSupported(f"pod {namespace}/{pod.name} has no log: {body}")
-            return LogChunk("", place.text)
+            return LogChunk("", as_json(place))
         if len(body) < max_bytes or line_count == 1:
             break
         line_count = max(1, line_count // GROWTH_FACTOR)
@@ -97,7 +93,7 @@ def _read_tail(client: KubernetesClient, namespace: str, pod: KubernetesPod, cou
     cut = len(whole) > limit_bytes or len(lines) >= line_count or len(body) >= max_bytes
     at = lines[-1].at if lines else ""
     following = replace(place, at=at, shown_bytes=sum(len(line.data) for line in lines if line.at == at))
-    return LogChunk(piece.decode("utf-8", "surrogateescape"), following.text if pod.is_alive else None, cut=cut)
+    return LogChunk(piece.decode("utf-8", "surrogateescape"), as_json(following) if pod.is_alive else None, cut=cut)
 
 
 def _read_on(
@@ -108,7 +104,7 @@ def _read_on(
     while True:
         body = _read_container(client, namespace, place, limitBytes=max_bytes, **since)
         if isinstance(body, str):
-            return LogChunk("", place.text if is_alive else None)
+            return LogChunk("", as_json(place) if is_alive else None)
         lines = [line for line in parse_lines(body) if line.at >= place.at]
         is_whole = len(body) < max_bytes
         fresh = b"".join(line.data for line in lines)[place.shown_bytes :]
@@ -118,7 +114,7 @@ def _read_on(
     if not fresh and not is_whole:  # more lines within one second than a reply holds: the rest is skipped
         second = datetime.fromisoformat(f"{place.at[:19]}+00:00") if place.at else datetime(1970, 1, 1, tzinfo=UTC)
         at = f"{second + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.000000000Z"
-        return LogChunk("", KubernetesLogPosition(place.pod, place.container, at).text, more=True, cut=True)
+        return LogChunk("", as_json(KubernetesLogPosition(place.pod, place.container, at)), more=True, cut=True)
     cut = fresh[:limit_bytes]
     piece = cut if len(fresh) <= limit_bytes else to_character(cut) or cut
     has_more = len(piece) < len(fresh) or not is_whole
@@ -129,7 +125,7 @@ def _read_on(
                 break
             remaining, counted, at = remaining - counted, 0, line.at
         counted += len(line.data)
-    following = replace(place, at=at, shown_bytes=remaining).text if has_more or is_alive else None
+    following = as_json(replace(place, at=at, shown_bytes=remaining)) if has_more or is_alive else None
     return LogChunk(piece.decode("utf-8", "surrogateescape"), following, more=has_more)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.http import checked_origin
 
@@ -15,10 +15,8 @@ CLUSTER_TARGET = "cluster"
 NamespaceName = Annotated[str, formatted_like(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "etl")]
 
 
-class KubernetesOptions(BaseModel):
+class KubernetesOptions(StrictOptions):
     """A cluster by a kubeconfig, by the pod that Headway runs in, or by address and token."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kubeconfig: FilePath | None = None
     """A kubeconfig file; its certificates, tokens and commands are used as kubectl uses them."""
@@ -40,7 +38,7 @@ class KubernetesOptions(BaseModel):
     """Patterns of CronJobs to watch, as in a shell: "nightly-*" or "reports/nightly"."""
     lone_jobs: tuple[str, ...] = ()
     """Patterns of Jobs to watch that no CronJob made, "reports/load-*"; none by default."""
-    controller_timezone: str = "UTC"
+    controller_timezone: Zone = "UTC"
     """The zone of kube-controller-manager: that of CronJobs without spec.timeZone."""
 
     @model_validator(mode="after")

@@ -16,7 +16,6 @@ from typing import Any
 
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
-from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.records import RunRecord, RunRef, Schedule, instant_key
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
@@ -433,11 +432,8 @@ def run_ref(namespace: str, name: str, uid: str) -> str:
 
 def parse_reference(run: RunRef) -> tuple[str, str, str]:
     """Namespace, name and uid of the Job of a run; three times "" without one (a MISSED run)."""
-    try:
-        row = fields.parse_table(run.native_ref)
-        return fields.text(row, "ns"), fields.text(row, "name"), fields.text(row, "uid")
-    except RecordUnreadable:
-        return "", "", ""
+    row = fields.reference_row(run.native_ref)
+    return str(row.get("ns", "")), str(row.get("name", "")), str(row.get("uid", ""))
 
 
 def split_job_id(job: str) -> tuple[str, str, bool]:

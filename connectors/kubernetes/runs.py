@@ -59,7 +59,7 @@ class ReadJobs:
 class KubernetesPoller:
     def __init__(self, client: KubernetesClient, watched: Callable[[str], bool]) -> None:
         self._client, self._watched = client, watched
-        self._reported, self._pods, self._listed = ReportedRuns(), PodReader(client), KubernetesListedJobs()
+        self._reported, self._listed = ReportedRuns(), KubernetesListedJobs()
         self._open: dict[str, KubernetesJob] = {}
         """Open Jobs by uid, as last reported; valid as long as the cursor is `_with`."""
         self._with = ""
@@ -187,14 +187,12 @@ class KubernetesPoller:
                 continue
             requests += 1
             if requests > MAX_OPEN_RUNS_READ or self._client.deadline.is_below(RESERVED_TIME_SHARE):
-                result.complete = False
-                result.warn(OUT_OF_TIME)
+                result.mark_incomplete(OUT_OF_TIME)
                 return
             try:
                 reply = self._client.job(namespace, name)
             except AccessRefused as error:
-                result.complete = False
-                result.warn(f"an open run can no longer be read: {error}")
+                result.mark_incomplete(f"an open run can no longer be read: {error}")
                 continue
             job = self._read(reply.table(), result) if reply.status == 200 else None
             if job is not None and job.uid == uid:
@@ -211,7 +209,7 @@ class KubernetesPoller:
     # records
 
     def _add_records(self, seen: ReadJobs) -> None:
-        pods = self._pods.of([*seen.rows.values(), *seen.deleted.values()], seen.result)
+        pods = read_pods(self._client, [*seen.rows.values(), *seen.deleted.values()], seen.result)
         for uid, job in [*seen.rows.items(), *seen.deleted.items()]:
             try:
                 record = parse.run_record(job, pods.get(uid, ()))
@@ -311,26 +309,22 @@ MAX_BATCHES = 5
 TOO_MANY_PODS = f"some Jobs have more than {MAX_PODS} pods together: exit codes and waiting reasons of some are unknown"
 
 
-class PodReader:
-    """Reads pods. Pods of a complete Job are not read, those of a failed one once."""
-
-    def __init__(self, client: KubernetesClient) -> None:
-        self._client = client
-
-    def of(self, jobs: Iterable[KubernetesJob], result: PollResult) -> dict[str, list[KubernetesPod]]:
-        """By uid of the Job. Where pods may not be read, none, and a warning."""
-        names = sorted({job.name for job in jobs if "Complete" not in job.conditions or "Failed" in job.conditions})
-        pods: dict[str, list[KubernetesPod]] = {}
-        for number, first in enumerate(range(0, len(names), JOBS_PER_BATCH)):
-            if number >= MAX_BATCHES or self._client.deadline.is_below(RESERVED_TIME_SHARE):
-                result.warn("too many Jobs are open or failed at once: the pods of some are not read")
-                break
-            reply = self._client.pods(names[first : first + JOBS_PER_BATCH])
-            if reply.status != 200:
-                result.warn("pods cannot be read: exit codes and waiting reasons are unknown (right: list pods)")
-                break
-            table = reply.table()
-            pods |= pods_by_job(fields.rows(table.get("items")))
-            if fields.subtable(table, "metadata").get("continue"):
-                result.warn(TOO_MANY_PODS)
-        return pods
+def read_pods(
+    client: KubernetesClient, jobs: Iterable[KubernetesJob], result: PollResult
+) -> dict[str, list[KubernetesPod]]:
+    """By uid of the Job, unless it is complete. Where pods may not be read, none, and a warning."""
+    names = sorted({job.name for job in jobs if "Complete" not in job.conditions or "Failed" in job.conditions})
+    pods: dict[str, list[KubernetesPod]] = {}
+    for number, first in enumerate(range(0, len(names), JOBS_PER_BATCH)):
+        if number >= MAX_BATCHES or client.deadline.is_below(RESERVED_TIME_SHARE):
+            result.warn("too many Jobs are open or failed at once: the pods of some are not read")
+            break
+        reply = client.pods(names[first : first + JOBS_PER_BATCH])
+        if reply.status != 200:
+            result.warn("pods cannot be read: exit codes and waiting reasons are unknown (right: list pods)")
+            break
+        table = reply.table()
+        pods |= pods_by_job(fields.rows(table.get("items")))
+        if fields.subtable(table, "metadata").get("continue"):
+            result.warn(TOO_MANY_PODS)
+    return pods

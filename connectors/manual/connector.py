@@ -6,7 +6,6 @@ why in the audit. An overdue step fails, so that its owner is notified as of any
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -91,9 +90,8 @@ class ManualConnector(WatchOnly):
         self._options, self._now = options, now
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        jobs = tuple(job(name, step, self._options.zone) for name, step in self._options.steps.items())
-        digest = hashlib.sha256(repr(jobs).encode()).hexdigest()[:16]
-        return Inventory(jobs, complete=True, hash=digest, clock=self._clock()).unless_same(previous_hash)
+        jobs = (job(name, step, self._options.zone) for name, step in self._options.steps.items())
+        return Inventory.of(jobs, clock=self._clock()).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         """Steps that began to wait since the cursor, and open steps that are overdue."""

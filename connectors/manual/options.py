@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import time, timedelta
-from difflib import get_close_matches
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from connectors.sdk.option_errors import Duration
+from connectors.sdk.option_errors import Duration, StrictOptions, Zone
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -20,13 +18,6 @@ def _time(value: Any) -> time:
     if match is None:
         raise ValueError(f'{value!r} is not a time of day; write "05:00"')
     return time(int(match[1]), int(match[2]))
-
-
-def _zone(name: str) -> str:
-    if name not in available_timezones():
-        near = get_close_matches(name, available_timezones(), n=1)
-        raise ValueError(f'"{name}" is not a time zone; ' + (f'did you mean "{near[0]}"?' if near else 'write "UTC"'))
-    return name
 
 
 def _days(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -44,10 +35,8 @@ def _name(name: str) -> str:
     return name
 
 
-class StepOptions(BaseModel):
+class StepOptions(StrictOptions):
     """One `[systems.NAME.steps.STEP]`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str = ""
     """A short description of the step."""
@@ -59,11 +48,9 @@ class StepOptions(BaseModel):
     """So long after `at` it is overdue: it fails, and its owner is notified."""
 
 
-class ManualOptions(BaseModel):
+class ManualOptions(StrictOptions):
     """All steps that people complete."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: Zone = "UTC"
     """In which the times of the steps are meant."""
     steps: Annotated[dict[Annotated[str, AfterValidator(_name)], StepOptions], Field(min_length=1)]

@@ -15,7 +15,6 @@ from connectors.mysql_events import client as permissions
 from connectors.mysql_events import parse
 from connectors.mysql_events.client import MySqlEventsClient, MySqlEventsOptions
 from connectors.mysql_events.parse import ServerSnapshot
-from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionFound,
@@ -29,7 +28,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, running_note
+from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, Row, absent_unless, marked_jobs, running_note
 from connectors.sdk.states import Verb
 
 RERUN_NOTES = (

@@ -14,27 +14,24 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from connectors.mysql_events.parse import ServerSnapshot, run_log
-from connectors.sdk.agent_rows import Row
+from connectors.mysql_events.session import MySqlLogin, MySqlReader, MySqlSession
 from connectors.sdk.contract import HoldMark, SecretResolver, SourcePermission
 from connectors.sdk.errors import PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, act_permission, mark_values
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, Row, act_permission, mark_values
 from connectors.sdk.log_chunks import read_through
-from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.records import LogChunk
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.budget import Deadline
-from connectors.sdk.transport.mysql import MySqlLogin, MySqlReader, MySqlSession
 
 Name = Annotated[str, formatted_like(r"[A-Za-z0-9_$-]{1,64}", "dwh")]
 
 
-class MySqlEventsOptions(BaseModel):
+class MySqlEventsOptions(StrictOptions):
     """The server, the account, and the table where events log their outcome."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str
     """Name or address of the server."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from connectors.mysql_events import actions, client, parse
 from connectors.mysql_events.client import MOST_EVENTS, MySqlEventsClient, MySqlEventsOptions, login_of, targets
 from connectors.mysql_events.parse import ServerSnapshot, every, schedule_of, zone_name
-from connectors.sdk.agent_rows import Row
+from connectors.mysql_events.session import MySqlSession
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
@@ -18,6 +18,7 @@ from connectors.sdk.job_agent import (
     START,
     AgentAction,
     JobAgentConnector,
+    Row,
     add_deleted,
     agent_router,
     target_clock,
@@ -26,7 +27,6 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
-from connectors.sdk.transport.mysql import MySqlSession
 
 MISSING = {
     Capability.CANCEL: "the processes of events bear no event's name: nothing proves whose one is",

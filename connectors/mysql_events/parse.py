@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.sdk import fields
-from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest, epoch_instant
+from connectors.sdk.job_agent import Row
 from connectors.sdk.log_chunks import with_newline
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState

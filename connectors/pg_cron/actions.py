@@ -28,7 +28,6 @@ from connectors.pg_cron.client import (
     hidden_jobs_text,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
-from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionAbsent,
@@ -41,7 +40,17 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, number_in, running_note
+from connectors.sdk.job_agent import (
+    AgentJob,
+    JobAgentHolds,
+    Plan,
+    Row,
+    absent_unless,
+    marked_jobs,
+    native_ids,
+    number_in,
+    running_note,
+)
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb

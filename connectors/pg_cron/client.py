@@ -12,10 +12,19 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_entry, is_open, run_log
-from connectors.sdk.agent_rows import Row, version_of
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, act_permission, mark_values, view_fixes, view_permission
+from connectors.sdk.job_agent import (
+    BITE_ROWS,
+    GiveLog,
+    Plan,
+    Row,
+    act_permission,
+    mark_values,
+    version_of,
+    view_fixes,
+    view_permission,
+)
 from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresOptions, PostgresReader, quoted, session_name

@@ -7,11 +7,20 @@ from datetime import timedelta
 
 from connectors.pg_cron import actions, parse
 from connectors.pg_cron.client import STANDBY, PgCronClient, PgCronOptions, hidden_jobs_text, permissions, sees_all
-from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, AgentAction, add_deleted, agent_router
+from connectors.sdk.job_agent import (
+    CANCEL,
+    HOLD,
+    NO_MARK,
+    START,
+    AgentAction,
+    Row,
+    add_deleted,
+    agent_router,
+    native_ids,
+)
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRef

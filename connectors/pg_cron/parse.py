@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.sdk import fields
-from connectors.sdk.agent_rows import Row, native_ids, version_of
 from connectors.sdk.fields import digest, epoch_instant, unreadable_times
+from connectors.sdk.job_agent import Row, native_ids, version_of
 from connectors.sdk.log_chunks import without_last_newlines
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunState

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.pgagent.client import GRANTS, STANDBY, PgAgentClient, PgAgentSituation, hidden_jobs_text
-from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import (
     ACTION_KEY,
     ActionAbsent,
@@ -25,7 +24,17 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, absent_unless, marked_jobs, number_in, running_note
+from connectors.sdk.job_agent import (
+    AgentJob,
+    JobAgentHolds,
+    Plan,
+    Row,
+    absent_unless,
+    marked_jobs,
+    native_ids,
+    number_in,
+    running_note,
+)
 from connectors.sdk.marked_pause import shown_mark_of_plan
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb

@@ -19,11 +19,10 @@ from connectors.pgagent.client import (
     permissions,
     sees_all,
 )
-from connectors.sdk.agent_rows import Row, native_ids
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SourcePermission
 from connectors.sdk.errors import PermissionMissing, RecordUnreadable
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, add_deleted, agent_router
+from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, Row, add_deleted, agent_router, native_ids
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connectors.sdk import fields
-from connectors.sdk.agent_rows import Row
 from connectors.sdk.fields import digest, epoch_instant, unreadable_times
+from connectors.sdk.job_agent import Row
 from connectors.sdk.log_chunks import with_newline, without_last_newlines
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState

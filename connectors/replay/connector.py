@@ -39,9 +39,6 @@ class ReplayCursor:
     key: str = ""
     actions: int = 0
 
-    def text(self) -> str:
-        return as_json(self)
-
     def before(self, actions: Sequence[SentAction]) -> ReplayCursor:
         """This position, or the earlier one from which new actions may have changed something."""
         new = [action.sent_at for action in actions[self.actions :]]
@@ -78,12 +75,9 @@ class ReplayConnector:
         self._clock = ReplayClock(options.clock_file)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        system = self._system()
         acts = self._acts()
-        records = tuple(record for job in self._jobs() for record in _job_records(job, acts.is_paused(job)))
-        digest = hashlib.sha256(repr(records).encode()).hexdigest()[:16]
-        clock = self._clock_pair(system)
-        return Inventory(records, complete=True, hash=digest, clock=clock).unless_same(previous_hash)
+        records = (record for job in self._jobs() for record in _job_records(job, acts.is_paused(job)))
+        return Inventory.of(records, clock=self._clock_pair(self._system())).unless_same(previous_hash)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         """Changes since the cursor, oldest first, up to the replay's time and the end of the recording."""
@@ -104,7 +98,7 @@ class ReplayConnector:
         records = (vocabulary.record(self._kind, job, item) for item, job in reported)
         return Poll(
             runs=tuple(record for record in records if record is not None),
-            cursor=ReplayCursor(last[0], last[1], len(actions)).text(),
+            cursor=as_json(ReplayCursor(last[0], last[1], len(actions))),
             more=has_more,
             clock=self._clock_pair(system),
             seen_until=None if has_more else now,

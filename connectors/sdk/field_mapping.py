@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest
-from connectors.sdk.option_errors import StrictOptions
+from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
 from connectors.sdk.states import ProofLevel, RunState
 
@@ -39,17 +39,6 @@ def _checked_path(text: str) -> str:
 
 
 FieldPath = Annotated[str, AfterValidator(_checked_path)]
-
-
-def _checked_zone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ValueError, OSError, KeyError):
-        raise ValueError(f'no time zone {text!r}; write "Europe/Berlin" or "UTC"') from None
-    return text
-
-
-Zone = Annotated[str, AfterValidator(_checked_zone)]
 
 
 def _checked_state(name: Any) -> Any:

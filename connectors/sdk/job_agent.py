@@ -7,7 +7,6 @@ role.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from connectors.sdk.action_router import VerbRouter
-from connectors.sdk.agent_rows import Row
 from connectors.sdk.composed import ActionHandler, ComposedConnector, ConnectorClient
 from connectors.sdk.contract import (
     STARTED_LATER,
@@ -32,7 +30,7 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.fields import epoch_instant
+from connectors.sdk.fields import epoch_instant, reference_row
 from connectors.sdk.log_chunks import chunk_of_parts
 from connectors.sdk.marked_pause import (
     hold_parameters,
@@ -48,6 +46,8 @@ from connectors.sdk.states import Capability, RunState, Verb
 from connectors.sdk.vanished_runs import row_deleted
 
 Plan = Mapping[str, Any]
+Row = dict[str, Any]
+"""A raw row of a catalogue: column name to value."""
 NO_MARK = "it cannot set a run's result; Headway records it as asserted"
 
 
@@ -68,6 +68,14 @@ class JobAgentClient(ConnectorClient, Protocol):
 
     def log(self, number: int, give: GiveLog) -> LogChunk | None:
         """The log of one run, made by `give`; None where its row is gone or hidden."""
+        ...
+
+    def hold(self, plan: Plan, mark: HoldMark) -> object:
+        """Disables the job that `plan` names under our mark, if it is enabled and as it was read."""
+        ...
+
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> object:
+        """Removes our mark, if the one with this id is there; `enable`: and enables the job again."""
         ...
 
 
@@ -188,18 +196,6 @@ class AgentJob:
     is_enabled: bool
 
 
-class HoldingClient(Protocol):
-    """Sends holds and releases by the functions of grants.sql; `plan` names the job."""
-
-    def hold(self, plan: Plan, mark: HoldMark) -> object:
-        """Disables the job under our mark, if it is enabled and as it was read."""
-        ...
-
-    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> object:
-        """Removes our mark, if the one with this id is there; `enable`: and enables the job again."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class JobAgentHolds:
     """Holds and releases of one agent's jobs, in its terms."""
@@ -215,7 +211,7 @@ class JobAgentHolds:
     is_marked_first: bool = False
     """The mark is written before the job is disabled: at an enabled job it proves no hold."""
 
-    def send(self, client: HoldingClient, ref: str, plan: Plan, key: str) -> Receipt:
+    def send(self, client: JobAgentClient, ref: str, plan: Plan, key: str) -> Receipt:
         """Holds or releases the job. Raises NotSupported where it is not as it must be: then nothing was changed."""
         if plan["way"] == "release":
             client.release(plan, str(plan["hold"]), key, _enables(plan))
@@ -301,10 +297,8 @@ def absent_unless(sessions: int, hidden: str = "", what: str = "session") -> Loo
 
 def number_in(ref: RunRef, name: str) -> int | None:
     """A number in the reference that the poll gave a run; None without it."""
-    try:
-        return int(json.loads(ref.native_ref)[name])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
+    number = reference_row(ref.native_ref).get(name)
+    return number if isinstance(number, int) else None
 
 
 def running_note(running: Sequence[Row], number: str, job: str, otherwise: str = "") -> str | None:
@@ -345,3 +339,23 @@ def add_deleted(result: PollResult, open_runs: Mapping[int, RunRef], existing: C
     """Adds those of the open runs whose row no longer exists."""
     for number in sorted({*open_runs} - {*existing})[:BITE_ROWS]:
         result.add(row_deleted(open_runs[number]))
+
+
+def version_of(access: Row) -> tuple[int, ...]:
+    """(1, 4) for the extension's version "1.4-1"; () when the extension is not there."""
+    numbers = str(access["version"] or "").partition("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def native_ids(rows: Iterable[Row]) -> dict[int, str]:
+    """jobid -> jobname, or "#jobid" without one. Of jobs with the same name (pg_cron's are unique per user only) later
+    ones carry the user's name in front, or their number."""
+    ids: dict[int, str] = {}
+    taken: set[str] = set()
+    for row in sorted(rows, key=lambda item: int(item["jobid"])):
+        plain = row["jobname"] or f"#{row['jobid']}"
+        of_user = [f"{row['username']}:{plain}"] if "username" in row else []
+        name = next((name for name in (plain, *of_user) if name not in taken), f"#{row['jobid']}:{plain}")
+        taken.add(name)
+        ids[row["jobid"]] = name
+    return ids

@@ -31,6 +31,14 @@ def byte_offset(start: str) -> int:
     return int(start)
 
 
+def chunk_of_file(data: bytes, begin: int, size: int, start: str | None, limit_bytes: int) -> LogChunk:
+    """The chunk of a file of `size` bytes that may still grow: `data` lies in it from the byte `begin` on."""
+    data = data[:limit_bytes]
+    end = begin + len(data)
+    text = data.decode("utf-8", "surrogateescape")
+    return LogChunk(text, str(end), end < size and bool(data), cut=start is None and begin > 0)
+
+
 def from_character(piece: bytes) -> bytes:
     """Without the rest of a character at its start."""
     return piece[next((index for index, byte in enumerate(piece[:4]) if byte & 0xC0 != 0x80), 0) :]

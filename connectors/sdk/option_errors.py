@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -30,6 +32,19 @@ def _parse_duration(value: Any) -> timedelta:
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 """A text such as "90m"."""
+
+
+def _checked_zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, KeyError):
+        near = get_close_matches(name, available_timezones(), n=1)
+        hint = f'did you mean "{near[0]}"?' if near else 'write "UTC"'
+        raise ValueError(f'"{name}" is not a time zone; {hint}') from None
+
+
+Zone = Annotated[str, AfterValidator(_checked_zone)]
+"""The name of a time zone."""
 
 
 def formatted_like(pattern: str, example: str) -> AfterValidator:

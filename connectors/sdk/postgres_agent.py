@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, LiteralString, TypeVar
 
-from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import JobAgentConnector, target_clock
+from connectors.sdk.job_agent import JobAgentConnector, Row, target_clock
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.budget import Deadline

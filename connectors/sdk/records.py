@@ -115,6 +115,20 @@ class Inventory:
         return replace(self, jobs=(), unchanged=True) if self.hash == previous_hash else self
 
     @classmethod
+    def of(
+        cls,
+        jobs: Iterable[JobRecord],
+        complete: bool = True,
+        clock: TargetClock | None = None,
+        skipped: Iterable[SkippedRecord] = (),
+        is_selected: Callable[[str, tuple[str, ...]], bool] | None = None,
+    ) -> Inventory:
+        """The inventory of these jobs, with its hash."""
+        jobs, skipped = tuple(jobs), tuple(skipped)
+        digest = hashlib.sha256(repr((complete, jobs, skipped)).encode("utf-8", "surrogatepass")).hexdigest()
+        return cls(jobs, complete, digest, clock=clock, skipped=skipped, is_selected=is_selected)
+
+    @classmethod
     def since(
         cls,
         previous_hash: str,
@@ -125,9 +139,7 @@ class Inventory:
         is_selected: Callable[[str, tuple[str, ...]], bool],
     ) -> Inventory:
         """The inventory of these jobs; `unchanged` where it is complete and its hash is `previous_hash`."""
-        jobs, skipped = tuple(jobs), tuple(skipped)
-        digest = hashlib.sha256(repr((complete, jobs, skipped)).encode("utf-8", "surrogatepass")).hexdigest()
-        inventory = cls(jobs, complete, digest, clock=clock, skipped=skipped, is_selected=is_selected)
+        inventory = cls.of(jobs, complete, clock, skipped, is_selected)
         return inventory.unless_same(previous_hash) if complete else inventory
 
 

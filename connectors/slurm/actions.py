@@ -1,46 +1,33 @@
-"""Slurm actions: rerun, start, cancel, hold and release.
+"""Rerun, start and cancel.
 
-A job is requeued where slurmctld still knows it; else its stored script is submitted again. A hold: the waiting
-submissions of the job are held by scontrol, under our mark at the end of their comment.
+A job is requeued where slurmctld still knows it; else its stored script is submitted again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from connectors.sdk.action_router import RoutedAction, VerbRouter
 from connectors.sdk.contract import (
-    STARTED_LATER,
     ActionAbsent,
     ActionFound,
     ActionSpec,
     ActionUnknown,
-    HoldMark,
     LookUpResult,
-    NativeHold,
     Preview,
     Receipt,
-    check_action_key,
 )
-from connectors.sdk.errors import InvalidAnswer, NotSupported
+from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import reference_row
-from connectors.sdk.marked_pause import (
-    hold_parameters,
-    mark_refusal,
-    release_parameters,
-    release_refusal,
-    required_mark,
-    shown_mark_of_plan,
-)
 from connectors.sdk.settle import host_window
 from connectors.sdk.states import Capability, Verb
 from connectors.slurm import parse
-from connectors.slurm.client import OPERATORS, JobSituation, SlurmClient, call, needed, sent, situation
+from connectors.slurm.client import OPERATORS, JobSituation, SlurmClient, sent, situation
+from connectors.slurm.hold import SlurmHolds
+from connectors.slurm.inventory import SlurmInventory
 from connectors.slurm.options import JobSelection
-from connectors.slurm.parse import QueueRow, SlurmAnswer
-from connectors.slurm.polling import SlurmInventory
 
 MOST_TASKS = 5000
 REQUEUED = (
@@ -91,8 +78,8 @@ class SlurmReruns:
 
     def _situation(self, ref: Mapping[str, Any]) -> JobSituation:
         base, part, user = str(ref["id"]), str(ref["part"]), str(ref["user"])
-        calls = [call("job", base), call("script", part), call("failed", base), call("may", user)]
-        return situation(self._client.ask(["host", "level", *calls, call("queue", "-u", user)]), self._client.where)
+        calls = [("job", base), ("script", part), ("failed", base), ("may", user), ("queue", "-u", user)]
+        return situation(self._client.ask(["host", "level", *calls]))
 
     # -- requeue ------------------------------------------------------------------------------------------------------
     def _requeuing(self, spec: ActionSpec, ref: Mapping[str, Any], now: JobSituation) -> Preview:
@@ -123,17 +110,17 @@ class SlurmReruns:
         if not ref.get("array") or spec.parameters.get("scope", "failed") != "failed":
             return []
         live = [part.part for part in now.parts if part.state.is_red and "[" not in part.part]
-        lines = [line for line in parse.lines(parse.section(now.answer, "FAILED")) if parse.base_of(line) == ref["id"]]
+        lines = [line for line in now.answer.lines("FAILED") if parse.base_of(line) == ref["id"]]
         return list(dict.fromkeys([*lines, *live]))[:MOST_TASKS]
 
     # -- submit -------------------------------------------------------------------------------------------------------
     def _submitting(self, spec: ActionSpec, ref: Mapping[str, Any], now: JobSituation, is_start: bool) -> Preview:
         base, part, user = str(ref["id"]), str(ref["part"]), str(ref["user"])
         options = self._options(spec, ref, now, is_start)
-        may = needed(now.answer, "MAY", self._client.where).rest.startswith("yes")
+        may = now.answer.needed("MAY").rest.startswith("yes")
         sudoers = f"{now.me} ALL=({user}) NOPASSWD: /usr/bin/sbatch"
         refused = None if may else f'the login "{now.me}" may not submit as {user}. Add to its sudoers: {sudoers}'
-        if parse.section(now.answer, "SCRIPT") is None:
+        if now.answer.section("SCRIPT") is None:
             refused = NO_SCRIPT.format(base)
         arguments = " ".join(options)
         tasks = f", tasks {options[-1].partition('=')[2][:80]}" if "--array" in arguments else ""
@@ -175,22 +162,22 @@ class SlurmReruns:
         what, user = f"job {plan['id']}", str(plan["user"])
         since, latest = map(str, host_window(plan))
         if plan["how"] == "requeue":
-            command = call("requeue", str(plan["id"]), str(plan["parts"]), key, latest)
-            message = sent(self._client, command, what, user)
+            requeue = ("requeue", str(plan["id"]), str(plan["parts"]), key, latest)
+            message = sent(self._client, requeue, what, user)
             lost = f"; its comment could not be set: {message.rest[:100]}" if message.kind == "UNMARKED" else ""
             return Receipt(str(plan["parts"]), f"{what} is queued again{lost}")
         options = [str(option) for option in plan["options"]]
-        command = call("submit", key, latest, since, user, str(plan["part"]), *options)
+        command = ("submit", key, latest, since, user, str(plan["part"]), *options)
         message = sent(self._client, command, what, user)
         return Receipt(message.rest.partition(";")[0] or key, f"submitted as job {message.rest[:40]}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By our key in the comment of a job, in the queue or in accounting (or in the line that submitted it)."""
         base = str(plan["id"]) if plan["how"] == "requeue" else ""
-        search = call("look_for", key, str(host_window(plan)[0]), base)
+        search = ("look_for", key, str(host_window(plan)[0]), base)
         answer = self._client.ask(["host", "config", "level", search])
-        queue, accounts, result = needed(answer, "LOOKED", self._client.where).fields(3)
-        rows = [line.split(answer.delimiter) for line in parse.lines(parse.section(answer, "JOB"))]
+        queue, accounts, result = answer.needed("LOOKED").fields(3)
+        rows = answer.rows("JOB")
         if result:
             mark = f"headway-run id={key} "
             requeued = {row[3] for row in rows if len(row) >= 5 and mark in row[4]}
@@ -201,160 +188,17 @@ class SlurmReruns:
         if queue != "0" or accounts != "0":
             silent = "slurmctld" if queue != "0" else "accounting"
             return ActionUnknown(f"{silent} does not answer")
-        where = self._client.where
-        me, level = needed(answer, "ME", where).fields(2)[0], needed(answer, "LEVEL", where).rest.strip()
+        me, level = answer.needed("ME").fields(2)[0], answer.needed("LEVEL").rest.strip()
         may_see = me in (plan["user"], "root") or level in OPERATORS
-        if not may_see and parse.is_private(parse.settings(answer, where)):  # which Slurm reports by no error
+        if not may_see and parse.is_private(parse.settings(answer)):  # which Slurm reports by no error
             return ActionUnknown(f"PrivateData=jobs hides the jobs of {plan['user']} from the login: it may be there")
         if not base:
             return ActionAbsent()
-        if parse.section(answer, "JOB") is None:
+        if answer.section("JOB") is None:
             return ActionUnknown("slurmctld does not know the job any more, and accounting keeps no comments")
         if any(parse.stamp(row[0]) > int(plan.get("newest", 0)) for row in rows if len(row) >= 5):
             return ActionUnknown("it was queued again meanwhile, without our key in its comment")
         return ActionAbsent()
-
-
-WAITING_ONLY = (
-    "Slurm holds submissions, not names: later submissions are not held. Hold the job where it is submitted, too",
-    "running jobs go on to their end",
-)
-
-
-class SlurmHolds:
-    """HOLD and RELEASE of one cluster."""
-
-    def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
-        self._client, self._selection = client, selection
-
-    def holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
-        """As the contract says; bare marks are always seen."""
-        del known  # all are in the queue
-        answer = self._client.pending()
-        marked: dict[tuple[str, str], list[tuple[QueueRow, HoldMark]]] = {}
-        for line in self._waiting(answer):
-            mark = HoldMark.read(line.comment)
-            if mark is not None and self._selection.wants(line.name):
-                marked.setdefault((self._selection.job_of(line.user, line.name), mark.id), []).append((line, mark))
-        holds = []
-        for (job, _), rows in sorted(marked.items()):
-            where = f"comment of job {', '.join(row.part for row, _ in rows[:5])} on {self._selection.target}"
-            holds.append(NativeHold(job, rows[0][1], where, bare=not any(row.is_held for row, _ in rows)))
-        return tuple(holds)
-
-    def _waiting(self, answer: SlurmAnswer) -> list[QueueRow]:
-        waits, _, error = parse.queue(answer)
-        if error:
-            raise InvalidAnswer(f"{self._client.where}: {parse.warnings_of([error], self._client.where)}")
-        return [line for queued in waits.values() for line in queued if line.is_pending]
-
-    def _read(self, job: str) -> tuple[JobSituation, list[QueueRow]]:
-        answer = self._client.pending()
-        rows = [row for row in self._waiting(answer) if self._selection.job_of(row.user, row.name) == job]
-        return situation(answer, self._client.where), rows
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        user, name = self._selection.parts_of(spec.run.job)
-        if not name:
-            raise NotSupported(f"{spec.run.job}: not a job of {self._selection.target}")
-        now, waiting = self._read(spec.run.job)
-        part = self._hold if spec.verb is Verb.HOLD else self._release
-        return part(spec, user, now, waiting)
-
-    def _hold(self, spec: ActionSpec, user: str, now: JobSituation, waiting: list[QueueRow]) -> Preview:
-        job = spec.run.job
-        ids = [_id(line) for line in waiting if not line.is_held]
-        plan = {"how": "hold", "job": job, "user": user, "skew": now.skew, "parts": ids, **hold_parameters(spec)}
-        mark = shown_mark_of_plan(plan)
-        calls = [f'scontrol update JobId={part} Comment="… {mark}"; scontrol hold {part}' for part in ids[:5]]
-        return Preview(
-            verb="hold",
-            summary=f"hold the waiting submissions of {job}, marked in their comments with the holder and the end",
-            scope=f"{len(ids)} waiting submissions of {job}",
-            affected=tuple(ids[:100]),
-            native_calls=tuple(f"on {self._selection.target}: {command}" for command in calls),
-            notes=WAITING_ONLY,
-            refused=mark_refusal(plan) or _hold_refusal(job, waiting) or now.refusal(user),
-            plan=plan,
-        )
-
-    def _release(self, spec: ActionSpec, user: str, now: JobSituation, waiting: list[QueueRow]) -> Preview:
-        job, (hold, enables) = spec.run.job, release_parameters(spec)
-        marked_lines = [line for line in waiting if f"headway-hold id={hold} " in line.comment] if hold else []
-        mark = next((mark for line in marked_lines or waiting if (mark := HoldMark.read(line.comment))), None)
-        ids = [_id(line) for line in marked_lines]
-        plan = {"how": "release", "job": job, "user": user, "skew": now.skew, "parts": ids}
-        calls = [f"{f'scontrol release {part}; ' * enables}scontrol update JobId={part} Comment=…" for part in ids[:5]]
-        by_hand = f"scontrol release {','.join(map(_id, waiting)) or 'JOB'}"
-        refused = release_refusal(job, hold, mark, not all(line.is_held for line in waiting), by_hand)
-        return Preview(
-            verb="release" if enables else "clear",
-            summary=f"release the waiting submissions of {job} and remove our mark from their comments"
-            if enables
-            else f"remove our mark from the comments of {job}; its submissions are not changed otherwise",
-            scope=f"hold {hold} of {job}",
-            affected=tuple(ids[:100]),
-            native_calls=tuple(f"on {self._selection.target}: {command}" for command in calls),
-            notes=(STARTED_LATER,) if enables else (),
-            refused=refused or now.refusal(user),
-            plan={**plan, "hold": hold, "enables": enables},
-        )
-
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says, for the submissions that wait now, not those of the preview."""
-        job, user, latest = str(plan["job"]), str(plan["user"]), str(host_window(plan)[1])
-        _, waiting = self._read(job)
-        if plan["how"] == "release":
-            hold = str(plan["hold"])
-            check_action_key(hold)
-            ids = [_id(line) for line in waiting if f"headway-hold id={hold} " in line.comment]
-            enable = "no" if plan.get("enables") is False else "yes"
-            message = sent(self._client, call("release", hold, enable, latest, *ids), job, user)
-            return Receipt(f"job {message.rest}", "released, its comment as it was" if enable == "yes" else "unmarked")
-        mark = required_mark(plan, key)
-        for line in waiting:
-            if (existing := HoldMark.read(line.comment)) and existing.id != key:
-                raise NotSupported(f"{job} is held by another: {existing.text}")
-        message = sent(self._client, call("hold", key, mark.text, latest, *map(_id, waiting)), job, user)
-        return Receipt(f"job {message.rest}", f"held: {mark.text}")
-
-    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the mark: a hold has added it, a release has removed it."""
-        _, waiting = self._read(str(plan["job"]))
-        hold = key if plan["how"] == "hold" else str(plan["hold"])
-        marked_lines = [line for line in waiting if f"headway-hold id={hold} " in line.comment]
-        # of "7_[4-9]" the job: it is "7_[5-9]" once its first task began
-        requested = {part.partition("[")[0] for part in plan.get("parts", ())}
-        chosen = [line for line in waiting if line.part.partition("[")[0] in requested]
-        if plan["how"] == "hold":
-            held = [line.part for line in marked_lines if line.is_held]
-            free = [line.part for line in chosen if not line.is_held]
-            if held and free:
-                return ActionUnknown(f"held under its key: {', '.join(held[:20])}; not held: {', '.join(free[:20])}")
-            return ActionFound(f"job {held[0]}", "held under its key") if held else ActionAbsent()
-        released = [line.part for line in chosen if line not in marked_lines]
-        if marked_lines and released:
-            marked = ", ".join(line.part for line in marked_lines[:20])
-            return ActionUnknown(f"the mark of {hold} is gone from {', '.join(released[:20])}; it is still on {marked}")
-        if marked_lines or (plan.get("enables") is not False and waiting and all(line.is_held for line in waiting)):
-            return ActionAbsent()
-        return ActionFound(str(plan["job"]), f"no waiting submission has the mark of {hold}")
-
-
-def _id(line: QueueRow) -> str:
-    """As scontrol takes it: "7_[4-9]" less "%2"."""
-    return line.part.partition("%")[0] + ("]" if "%" in line.part else "")
-
-
-def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
-    mark = next((mark for line in waiting if (mark := HoldMark.read(line.comment))), None)
-    if not waiting:
-        return f"no submission of {job} waits: Slurm can hold only submissions that have not begun"
-    if mark is not None:
-        return f"{job} is held already: {mark.text}"
-    if all(line.is_held for line in waiting):
-        return f"{job} is held in Slurm, and not by Headway: its owner must release it"
-    return None
 
 
 class SlurmCanceller:
@@ -368,7 +212,7 @@ class SlurmCanceller:
         base, user = parse.base_of(str(ref.get("part", ""))), str(ref.get("user", ""))
         if not base:
             raise NotSupported(f"{spec.run.job}: no job id is known for this run")
-        now = situation(self._client.ask(["host", "level", call("job", base)]), self._client.where)
+        now = situation(self._client.ask(["host", "level", ("job", base)]))
         live = [part for part in now.parts if part.state.is_open]
         newest = max((part.submit for part in now.parts), default=0)
         refused = now.refusal(user)
@@ -389,13 +233,13 @@ class SlurmCanceller:
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         base = str(plan["id"])
         latest = str(host_window(plan)[1])
-        sent(self._client, call("cancel", base, latest), f"job {base}", str(plan["user"]))
+        sent(self._client, ("cancel", base, latest), f"job {base}", str(plan["user"]))
         return Receipt(base, f"scancel {base} was accepted")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the end of the job: Slurm does not record who cancelled it."""
         base = str(plan["id"])
-        now = situation(self._client.ask(["host", "level", call("job", base)]), self._client.where)
+        now = situation(self._client.ask(["host", "level", ("job", base)]))
         if not now.parts:
             return ActionUnknown(
                 f"slurmctld does not know job {base} any more: it has ended, and the cause is not recorded"

@@ -5,15 +5,15 @@ Values reach a script quoted, on standard input, never in its command.
 
 from __future__ import annotations
 
-import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from shlex import join, quote
+from shlex import quote
 
-from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, OutcomeUnknown
+from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.states import RunState
-from connectors.sdk.transport.hosts import HostSession, ScriptClient, scripts_beside, sent_once
+from connectors.sdk.transport.hosts import HostSession, ScriptCall, ScriptClient, new_nonce, scripts_beside, sent_once
 from connectors.sdk.transport.script_output import ScriptSection, host_now
 from connectors.slurm import parse
 from connectors.slurm.options import SlurmOptions
@@ -42,35 +42,31 @@ class SlurmClient(ScriptClient):
     def snapshot(self, window: AccountingWindow, open_ids: Iterable[str]) -> SlurmAnswer:
         """Clock, settings, a page of accounting, the jobs `open_ids`, and the queue, which is read last."""
         until = f"uts{window.until}" if window.until else ""
-        history = call("history", str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._chosen("-r"))
+        history = ("history", str(window.since), until, str(window.skip), str(PAGE_ROWS), *self._chosen("-r"))
         ids = ",".join(open_ids)
-        return self.ask(["host", "config", history, *([call("some", ids)] if ids else []), self._queue()])
+        return self.ask(["host", "config", history, *([("some", ids)] if ids else []), self._queue()])
 
-    def names(self, since: int) -> SlurmAnswer:
-        names = call("names", str(since), *self._chosen("-r"))
+    def names(self) -> SlurmAnswer:
+        """Submissions within history_hours, and what waits now."""
+        since = max(1, int(time.time()) - self.options.history_hours * 3600)
+        names = ("names", str(since), *self._chosen("-r"))
         return self.ask(["host", "config", names, self._queue(), "crontabs", "limits"])
 
     def pending(self) -> SlurmAnswer:
         return self.ask(["host", "level", self._queue()])
 
-    def ask(self, calls: Iterable[str], once: bool = False) -> SlurmAnswer:
-        nonce = secrets.token_hex(8)
-        values = f"SUDO={'sudo' if self.options.sudo else ''} BIN={quote(self.options.bin or '')}"
-        head = f"N={nonce} {values}\n{scripts_beside(__file__, 'collect.sh', 'act.sh')}"
-        text = f"{head}{{\n" + "\n".join(calls) + "\nmark END\n} </dev/null 2>/dev/null\n"
-        return SlurmAnswer(self.send(text, nonce, once), f"\x1f{nonce[:6]}")
+    def ask(self, calls: Iterable[ScriptCall], once: bool = False) -> SlurmAnswer:
+        nonce, scripts = new_nonce(), scripts_beside(__file__, "collect.sh", "act.sh")
+        variables = f"SUDO={'sudo' if self.options.sudo else ''} BIN={quote(self.options.bin or '')}"
+        return SlurmAnswer(self.run_calls(scripts, variables, calls, nonce, once), f"\x1f{nonce[:6]}", self.where)
 
-    def _queue(self) -> str:
-        return call("queue", *self._chosen("-p"))
+    def _queue(self) -> ScriptCall:
+        return ("queue", *self._chosen("-p"))
 
     def _chosen(self, partitions: str) -> list[str]:
         """Options that choose jobs; `partitions`: the option that names partitions."""
         options = {"-u": self.options.users, "-A": self.options.accounts, partitions: self.options.partitions}
         return [text for option, names in options.items() if names for text in (option, ",".join(names))]
-
-
-def call(name: str, *values: str) -> str:
-    return f"{name} {join(values)}"
 
 
 OPERATORS = ("Operator", "Administrator")
@@ -125,17 +121,16 @@ def permission_fix(me: str, user: str) -> str:
     )
 
 
-def situation(answer: SlurmAnswer, where: str) -> JobSituation:
+def situation(answer: SlurmAnswer) -> JobSituation:
     """Raises SystemUnreachable where slurmctld does not answer."""
-    host = host_now(needed(answer, "HOST", where))
-    level = level_of(needed(answer, "LEVEL", where))
-    job, error = parse.section(answer, "JOB"), parse.section(answer, "GONE")
+    host = host_now(answer.needed("HOST"))
+    level = level_of(answer.needed("LEVEL"))
+    job, error = answer.section("JOB"), answer.section("GONE")
     if error is not None and "nvalid job id" not in error.rest:
-        raise InvalidAnswer(f"{where}: {parse.warnings_of([error.rest], where)}. Headway retries.")
-    rows = [line.split(answer.delimiter) for line in parse.lines(job)]
-    parts = tuple(JobPart(parse.stamp(row[0]), row[1], row[3]) for row in rows if len(row) >= 5)
+        raise parse.nothing_seen([error.rest], answer.where)
+    parts = tuple(JobPart(parse.stamp(row[0]), row[1], row[3]) for row in answer.rows("JOB") if len(row) >= 5)
     return JobSituation(
-        me=needed(answer, "ME", where).fields(2)[0],
+        me=answer.needed("ME").fields(2)[0],
         level=level,
         skew=(host.now - datetime.now(UTC)).total_seconds(),
         parts=parts,
@@ -152,14 +147,7 @@ def level_of(section: ScriptSection) -> str:
     return level if level in (*OPERATORS, "None") else ""
 
 
-def needed(answer: SlurmAnswer, kind: str, where: str) -> ScriptSection:
-    section = parse.section(answer, kind)
-    if section is None:
-        raise InvalidAnswer(f"{where}: the answer lacks {kind}. Headway retries.")
-    return section
-
-
-def sent(client: SlurmClient, command: str, what: str, user: str) -> ScriptSection:
+def sent(client: SlurmClient, command: ScriptCall, what: str, user: str) -> ScriptSection:
     """Sends it once: the answer where it was done. OutcomeUnknown where the host was reached and did not answer, and
     where only some parts of it were done; AccessRefused or NotSupported where Slurm refused."""
     unknown = f"Whether it was done is looked up in Slurm on {client.where}."

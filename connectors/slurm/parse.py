@@ -95,10 +95,28 @@ def waiting_reason(reason: str, is_held: bool) -> tuple[RunState, str]:
 
 @dataclass(frozen=True, slots=True)
 class SlurmAnswer:
-    """The sections of one answer, and what separates the fields of its rows."""
+    """The sections of one answer, what separates the fields of its rows, and the host, for messages."""
 
     parts: list[ScriptSection]
     delimiter: str
+    where: str = ""
+
+    def section(self, kind: str) -> ScriptSection | None:
+        return next((part for part in self.parts if part.kind == kind), None)
+
+    def needed(self, kind: str) -> ScriptSection:
+        """Raises InvalidAnswer where the answer lacks it."""
+        section = self.section(kind)
+        if section is None:
+            raise InvalidAnswer(f"{self.where}: the answer lacks {kind}. Headway retries.")
+        return section
+
+    def lines(self, kind: str) -> list[str]:
+        return lines(self.section(kind))
+
+    def rows(self, kind: str) -> list[list[str]]:
+        """The fields of each line."""
+        return [line.split(self.delimiter) for line in self.lines(kind)]
 
 
 JOB_ID = re.compile(r"(\d{1,10})(?:_(\d+|\[[0-9,:%-]*\])|\+\d+)?")
@@ -225,21 +243,17 @@ def action_of(comment: str, submit: int) -> str | None:
     return None
 
 
-def section(answer: SlurmAnswer, kind: str) -> ScriptSection | None:
-    return next((part for part in answer.parts if part.kind == kind), None)
-
-
 def lines(part: ScriptSection | None) -> list[str]:
     return clean(part.body.decode("utf-8", "replace")).split("\n") if part is not None else []
 
 
 def queue(answer: SlurmAnswer) -> tuple[dict[str, list[QueueRow]], list[SkippedRecord], str]:
     """Lines of squeue by job, those that cannot be read, and the error of squeue."""
-    end = section(answer, "QEND")
+    end = answer.section("QEND")
     by_job: dict[str, list[QueueRow]] = {}
     skipped: list[SkippedRecord] = []
     errors: list[str] = []
-    for line in dict.fromkeys(lines(section(answer, "QUEUE"))):
+    for line in dict.fromkeys(answer.lines("QUEUE")):
         row = line.split(answer.delimiter)
         if len(row) == 1:
             errors += [line.strip()] if line.strip() else []
@@ -317,14 +331,14 @@ def _sample(line: str, answer: SlurmAnswer) -> str:
     return line.replace(answer.delimiter, "|")[:SAMPLE]
 
 
-def settings(answer: SlurmAnswer, where: str) -> dict[str, str]:
+def settings(answer: SlurmAnswer) -> dict[str, str]:
     """Settings by `scontrol show config`; empty where slurmctld does not answer. Raises NotSupported without Slurm."""
-    reported = lines(section(answer, "CONFIG"))
+    reported = answer.lines("CONFIG")
     parts = (line.partition("=") for line in reported)
     result = {name.strip(): value.strip() for name, equals, value in parts if equals}
     if not result and any("not found" in line for line in reported):
         raise NotSupported(
-            f"{where}: Slurm not found ({reported[0][:SAMPLE]}). Fix: set `bin` to the folder of its commands"
+            f"{answer.where}: Slurm not found ({reported[0][:SAMPLE]}). Fix: set `bin` to the folder of its commands"
         )
     return result
 
@@ -352,13 +366,12 @@ def nothing_seen(errors: Iterable[str], where: str) -> InvalidAnswer:
 
 def crontabs(answer: SlurmAnswer) -> dict[str, str]:
     """By job id the expression of jobs that scrontab made."""
-    result = (line.partition("|") for line in lines(section(answer, "CRONTABS")))
+    result = (line.partition("|") for line in answer.lines("CRONTABS"))
     return {base: spec.strip() for base, bar, spec in result if bar and base.isdigit()}
 
 
 def name_rows(answer: SlurmAnswer) -> Iterator[tuple[str, list[str]]]:
     """Mark ("+" a submission, "<" what it waits for, "=" status, "!" error, "?" unreadable) and fields."""
-    for line in lines(section(answer, "NAMES")):
-        mark, *row = line.split(answer.delimiter)
+    for mark, *row in answer.rows("NAMES"):
         if mark in ("+", "<", "=", "!", "?"):
             yield mark, row

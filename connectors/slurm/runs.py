@@ -1,4 +1,7 @@
-"""Rows of accounting and queue as runs: a job and an array are one run each; a requeue is a further attempt. Pure."""
+"""Polls of a cluster: a window of accounting, the open jobs, and the queue, which is read last.
+
+A job and an array are one run each; a requeue is a further attempt.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,23 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from pydantic import AliasChoices, Field, NonNegativeInt
+
+from connectors.sdk import fields
 from connectors.sdk.fields import bounded_context
-from connectors.sdk.records import RunRecord
+from connectors.sdk.poll_result import PollResult, ReportedRuns
+from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef
 from connectors.sdk.states import RunEvidence, RunState
-from connectors.slurm import parse
-from connectors.slurm.parse import NEVER, PartGroup, QueueRow, action_of, at, base_of, group
+from connectors.sdk.transport.script_output import HostNow, host_now
+from connectors.sdk.vanished_runs import no_longer_listed
+from connectors.slurm import client, parse
+from connectors.slurm.client import AccountingWindow, SlurmClient
+from connectors.slurm.options import JobSelection
+from connectors.slurm.parse import NEVER, ParsedRows, PartGroup, QueueRow, SlurmAnswer, action_of, at, base_of
 
 DEPENDENCY_OPTION = re.compile(r" (?:-d|--dependency)[ =]?(after\S+)")
 ORDER = (RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.PLANNED, RunState.HELD)
@@ -29,7 +42,7 @@ def with_queue(groups: Sequence[PartGroup], waits: Sequence[QueueRow]) -> list[P
         merged = [item for item in groups if item.native != "PENDING" or not any("[" in part for part in item.parts)]
     for line in waits:
         key = line.part, line.submit
-        known, live = by_part.get(key), group(line)
+        known, live = by_part.get(key), parse.group(line)
         if known is None:
             if line.is_pending or line.submit not in existing:
                 merged.append(live)
@@ -101,7 +114,7 @@ class RunContext:
     """Job id -> native id of its job, as far as this answer has it."""
 
 
-def record(base: str, attempt: SlurmAttempt, known: RunContext) -> RunRecord | None:
+def run_record(base: str, attempt: SlurmAttempt, known: RunContext) -> RunRecord | None:
     """The run in its present state; None where none of its parts is current."""
     parts = [*attempt.own, *attempt.carried]
     if not parts:
@@ -242,3 +255,174 @@ def _context(parts: Sequence[PartGroup], known: RunContext) -> Mapping[str, obje
     if inputs:
         context["inputs"] = inputs[:20]
     return bounded_context(context, "inputs") if len(context) > 2 else context
+
+
+STEP_SECONDS = 24 * 3600
+"""History that one poll reads."""
+OVERLAP_SECONDS = 180
+"""Seconds that slurmdbd may lag behind slurmctld, which queues for it."""
+LAG = timedelta(seconds=5)
+NO_ACCOUNTING = (
+    "accounting is off in this cluster (AccountingStorageType): ends are known only as long as slurmctld keeps them"
+    " ({} s), outcomes of arrays not at all"
+)
+MOST_AGAIN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmCursor:
+    """`until`: up to there accounting was read. `page`: rows of the window after it that were read already. Times are
+    epoch seconds by the cluster's clock."""
+
+    until: NonNegativeInt = 0
+    page: NonNegativeInt = 0
+    window: NonNegativeInt = 0
+    queue_seen: Annotated[NonNegativeInt, Field(validation_alias=AliasChoices("queue_seen", "looked"))] = 0
+    """When the queue was last read."""
+    begun: NonNegativeInt = 0
+    """When the first page of the window was read."""
+
+
+@dataclass(slots=True)
+class ClusterSnapshot:
+    host: HostNow
+    settings: Mapping[str, str]
+    rows: ParsedRows
+    waits: dict[str, list[QueueRow]]
+    queue_error: str
+    result: PollResult = field(default_factory=PollResult)
+
+    @property
+    def keeps_accounts(self) -> bool:
+        return not self.settings.get("AccountingStorageType", "").endswith("none")
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether accounting answered whole."""
+        return self.keeps_accounts and self.rows.is_whole and not self.rows.errors
+
+    def lines(self, window: AccountingWindow) -> dict[str, list[QueueRow]]:
+        """The rows that the queue adds to accounting. Jobs that ended outside of the window are left out, since
+        accounting reports them whole, and ended parts of an array that accounting does not have yet."""
+        if not self.is_accounted:
+            return self.waits
+        existing, last = {group.base for group in self.rows.groups}, window.until or parse.LAST_STAMP
+        result = {}
+        for base, waits in self.waits.items():
+            rows = [row for row in waits if not row.is_over or window.since <= row.end <= last]
+            is_part = base not in existing and any("_" in row.part for row in rows)
+            if rows and not (is_part and all(row.is_over for row in rows)):
+                result[base] = rows
+        return result
+
+    @property
+    def min_job_age(self) -> int:
+        """How long slurmctld knows ended jobs, in seconds."""
+        return parse.stamp(self.settings.get("MinJobAge", "").split(" ")[0]) or 300
+
+
+class SlurmPoller:
+    def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
+        self._client, self._selection, self._reported = client, selection, ReportedRuns()
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+        before, hours = datetime.now(UTC), self._client.options.history_hours
+        instead = f"history is read again from history_hours ({hours}) back"
+        was, unreadable = fields.cursor_or_first(SlurmCursor(), cursor, instead)
+        now = int(before.timestamp())
+        since = was.until or now - hours * 3600
+        until = was.window or (since + STEP_SECONDS if since + STEP_SECONDS < now - OVERLAP_SECONDS else 0)
+        window = AccountingWindow(max(1, since - OVERLAP_SECONDS), until, was.page)
+        seen = self.read(self._client.snapshot(window, _ids(open_runs)))
+        seen.result.warnings |= dict.fromkeys(unreadable)
+        self._add_runs(seen, seen.lines(window))
+        self._warn(seen)
+        self._add_forgotten(seen, open_runs)
+        has_more = seen.is_accounted and (not seen.rows.is_last or bool(until))
+        proves = seen.is_accounted and not seen.queue_error and not has_more
+        seen.result.complete = not seen.queue_error and (seen.is_accounted or not seen.keeps_accounts)
+        seen_until = seen.host.now - LAG if proves or not (seen.keeps_accounts or seen.queue_error) else None
+        following, clock, gaps = self._next(was, since, until, seen), seen.host.clock(before), _gaps(was, seen)
+        poll = seen.result.poll(fields.as_json(following), more=has_more, clock=clock, seen_until=seen_until, gaps=gaps)
+        return self._reported.filtered(poll, cursor)
+
+    def read(self, answer: SlurmAnswer) -> ClusterSnapshot:
+        """One answer, parsed. Raises where neither slurmctld nor accounting answered."""
+        host, settings, rows = host_now(answer.needed("HOST")), parse.settings(answer), parse.groups(answer)
+        waits, skipped, error = parse.queue(answer)
+        seen = ClusterSnapshot(host, settings, rows, waits, error)
+        has_rows = (rows.is_whole and rows.is_last) or answer.section("NAMES") is not None
+        if error and not has_rows:
+            raise parse.nothing_seen([error, *rows.errors], answer.where)
+        seen.result.skipped += [*rows.skipped, *skipped]
+        return seen
+
+    def _next(self, was: SlurmCursor, since: int, until: int, seen: ClusterSnapshot) -> SlurmCursor:
+        """The next cursor; where accounting was not read, its position stays."""
+        now = int(seen.host.now.timestamp())
+        queue_seen, begun = was.queue_seen if seen.queue_error else now, was.begun if was.page else now
+        if seen.keeps_accounts and not seen.is_accounted:
+            return SlurmCursor(since, was.page, was.window, queue_seen, begun)
+        if not seen.rows.is_last and seen.keeps_accounts:
+            return SlurmCursor(since, was.page + client.PAGE_ROWS, until, queue_seen, begun)
+        return SlurmCursor(until or begun, 0, 0, queue_seen)
+
+    def _add_runs(self, seen: ClusterSnapshot, lines: Mapping[str, list[QueueRow]]) -> None:
+        by_base: dict[str, list[PartGroup]] = {}
+        for group in dict.fromkeys(seen.rows.groups):
+            by_base.setdefault(group.base, []).append(group)
+        names: dict[str, str] = {}
+        for base, row in ((base, rows[0]) for jobs in (by_base, seen.waits) for base, rows in jobs.items()):
+            names[base] = self._selection.job_of(row.user, row.name)
+        for base in {**by_base, **lines}:
+            waits = lines.get(base, [])
+            if not self._selection.wants((waits or by_base[base])[0].name):
+                continue
+            groups = with_queue(by_base.get(base, []), waits)
+            is_runaway = not seen.queue_error and base not in seen.waits
+            context = RunContext(names[base], not seen.is_accounted, is_runaway, names)
+            for group in groups:
+                if group.native not in parse.STATES:
+                    seen.result.warn(f'unknown state "{group.native[:60]}" of a job: shown as UNKNOWN')
+            for attempt in attempts(groups):
+                record = run_record(base, attempt, context)
+                if record is not None:
+                    seen.result.add(record)
+
+    def _add_forgotten(self, seen: ClusterSnapshot, open_runs: Sequence[RunRef]) -> None:
+        """Open runs that neither slurmctld nor accounting knows any more, by id."""
+        if seen.queue_error or seen.keeps_accounts != seen.is_accounted or parse.is_private(seen.settings):
+            return
+        existing, requested = {*seen.waits, *(group.base for group in seen.rows.groups)}, set(_ids(open_runs))
+        for run in open_runs:
+            base = str(fields.reference_row(run.native_ref).get("id", ""))
+            if base in requested - existing:
+                message = "neither slurmctld nor accounting knows it any more: it ended, and how was not seen"
+                seen.result.add(no_longer_listed(run, "(not known any more)", message, RunState.LOST))
+
+    def _warn(self, seen: ClusterSnapshot) -> None:
+        if seen.queue_error:
+            seen.result.warn(f"slurmctld does not answer, so waiting and running jobs are unknown: {seen.queue_error}")
+        if not seen.keeps_accounts:
+            seen.result.warn(NO_ACCOUNTING.format(seen.min_job_age))
+        elif not seen.is_accounted:
+            errors = parse.warnings_of(seen.rows.errors, self._client.where)
+            seen.result.warn(f"accounting does not answer, so only jobs that slurmctld still knows are shown: {errors}")
+        never = [run for run in seen.result.records.values() if "can never be satisfied" in run.message]
+        if never:
+            names = ", ".join(f"{run.job} {run.period_key}" for run in never[:5])
+            seen.result.warn(f"{len(never)} jobs will never run, as their dependency can never be satisfied: {names}")
+
+
+def _gaps(was: SlurmCursor, seen: ClusterSnapshot) -> tuple[HistoryGap, ...]:
+    """Without accounting, jobs that ended and were forgotten between two reads of the queue."""
+    now = int(seen.host.now.timestamp())
+    if seen.keeps_accounts or not was.queue_seen or now - was.queue_seen <= seen.min_job_age or seen.queue_error:
+        return ()
+    since, until = parse.at(was.queue_seen), parse.at(now - seen.min_job_age)
+    return (HistoryGap(since, until, "accounting is off, and slurmctld forgot what ended meanwhile"),)
+
+
+def _ids(open_runs: Iterable[RunRef]) -> list[str]:
+    ids = dict.fromkeys(str(fields.reference_row(run.native_ref).get("id", "")) for run in open_runs)
+    return [base for base in ids if base.isascii() and base.isdigit() and len(base) < 11][:MOST_AGAIN]

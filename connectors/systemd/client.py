@@ -5,11 +5,9 @@ Values reach a script quoted, on standard input, never in its command.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
-from shlex import join, quote
 
-from connectors.sdk.transport.hosts import HostSession, ScriptClient, scripts_beside
+from connectors.sdk.transport.hosts import HostSession, ScriptCall, ScriptClient, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
 from connectors.systemd.options import SystemdOptions
 
@@ -26,39 +24,30 @@ class SystemdClient(ScriptClient):
 
     def snapshot(self, cursor: str, since: int, units: Iterable[str]) -> list[ScriptSection]:
         """Clock, timers, their services and `units`, and the journal since its cursor."""
-        journal = f"journal {join((cursor, str(since), str(BITE_BYTES)))}"
+        journal = ("journal", cursor, str(since), str(BITE_BYTES))
         # The journal first: an end that it lacks is in the manager's answer a moment later.
-        return self._ask(["host", "me", journal, f"timers {quote(' '.join(units))}"])
+        return self._ask(["host", "me", journal, ("timers", " ".join(units))])
 
     def timers(self) -> list[ScriptSection]:
         return self._ask(["host", "me", "timers ''"])
 
     def service(self, unit: str) -> list[ScriptSection]:
         """Clock, what is known now of one service, and whether we may start and stop it."""
-        return self._ask(["host", f"services {quote(unit)}", f"may {quote(unit)}"])
+        return self._ask(["host", ("services", unit), ("may", unit)])
 
     def rights(self, units: Iterable[str]) -> list[ScriptSection]:
-        requested = [f"may {quote(unit)}" for unit in units]
-        return self._ask(["host", "me", "journal '' \"$(date +%s)\" 4096", *requested])
+        return self._ask(["host", "me", "journal '' \"$(date +%s)\" 4096", *(("may", unit) for unit in units)])
 
     def output(self, invocation: str, start: int | None, limit: int) -> list[ScriptSection]:
-        values = (invocation, str(limit), "tail" if start is None else str(start))
-        return self._ask([f"output {join(values)}"])
+        return self._ask([("output", invocation, str(limit), "tail" if start is None else str(start))])
 
     def act(self, values: Iterable[str]) -> list[ScriptSection]:
         """Sends once: verb, unit, key, latest second, since, invocation."""
-        return self._ask([f"act {join(values)}"], once=True)
+        return self._ask([("act", *values)], once=True)
 
     def mark(self, key: str, since: int, unit: str) -> list[ScriptSection]:
-        return self._ask([f"look_for {join((key, str(since), unit))}"])
+        return self._ask([("look_for", key, str(since), unit)])
 
-    def _ask(self, calls: Iterable[str], once: bool = False) -> list[ScriptSection]:
-        nonce = secrets.token_hex(8)
-        head = f"N={nonce} SUDO={'sudo' if self.options.sudo else ''}\n{{\n"
-        text = (
-            scripts_beside(__file__, "collect.sh", "act.sh")
-            + head
-            + "\n".join(calls)
-            + "\nmark END\n} </dev/null 2>/dev/null\n"
-        )
-        return self.send(text, nonce, once)
+    def _ask(self, calls: Iterable[ScriptCall], once: bool = False) -> list[ScriptSection]:
+        scripts, sudo = scripts_beside(__file__, "collect.sh", "act.sh"), "sudo" if self.options.sudo else ""
+        return self.run_calls(scripts, f"SUDO={sudo}", calls, once=once)

@@ -14,10 +14,10 @@ from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.fields import as_json, cursor_or_first
-from connectors.sdk.log_chunks import byte_offset
+from connectors.sdk.log_chunks import byte_offset, chunk_of_file
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, Schedule, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel
-from connectors.sdk.transport.hosts import HostSession, login_text, open_shell, session_of, targets
+from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import (
     HostNow,
     ScriptSection,
@@ -27,7 +27,6 @@ from connectors.sdk.transport.script_output import (
     read_journal,
     text_of,
 )
-from connectors.sdk.transport.ssh import SshAddress, trust_hint
 from connectors.systemd import parse
 from connectors.systemd.actions import SystemdActions, invocation_of, sudo_fix
 from connectors.systemd.client import SystemdClient
@@ -62,7 +61,6 @@ class SystemdCursor:
 class SystemdAnswer:
     host: HostNow
     zone: str
-    version: int | None
     timers: list[TimerUnit]
     services: dict[str, ServiceUnit]
     skipped: list[SkippedRecord]
@@ -74,8 +72,7 @@ class SystemdConnector(ComposedConnector):
         self, options: SystemdOptions, target: str, secrets: SecretResolver, session: HostSession | None = None
     ) -> None:
         self.options, self.target = options, target
-        self._session = session or session_of(options, target, secrets)
-        self._host = SystemdClient(options, self._session)
+        self._host = SystemdClient(options, session or session_of(options, target, secrets))
         super().__init__(
             self._host,
             inventory=self._read_inventory,
@@ -95,11 +92,8 @@ class SystemdConnector(ComposedConnector):
         by_service: dict[str, list[TimerUnit]] = {}
         for timer in answer.timers:
             by_service.setdefault(timer.service, []).append(timer)
-        jobs = tuple(_job(self.target, unit, timers, answer) for unit, timers in sorted(by_service.items()))
-        content = repr((sorted(map(repr, jobs)), answer.skipped))
-        digest = sha256(bytes_of(content)).hexdigest()
-        clock, skipped = answer.host.clock(ours, answer.zone), tuple(answer.skipped)
-        return Inventory(jobs, not answer.warnings, digest, clock=clock, skipped=skipped)
+        jobs = (_job(self.target, unit, timers, answer) for unit, timers in sorted(by_service.items()))
+        return Inventory.of(jobs, not answer.warnings, answer.host.clock(ours, answer.zone), answer.skipped)
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         hours = f"history_hours ({self.options.history_hours})"
@@ -127,7 +121,7 @@ class SystemdConnector(ComposedConnector):
         warnings = [*unreadable, *answer.warnings, *messages]
         warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []
         warnings += [f'unknown result "{item[:60]}" of a service: shown as UNKNOWN' for item in sorted(book.unknown)]
-        warnings += trust_hint(self._session.address) if isinstance(self._session.address, SshAddress) else ()
+        warnings += self._host.trust_warnings
         proves = is_whole and not failed and not answer.warnings
         return Poll(
             runs=tuple(run.record(self.target) for run in runs),
@@ -162,7 +156,7 @@ class SystemdConnector(ComposedConnector):
         chosen = [timer for timer in timers if parse.is_wanted(timer.unit, self.options.timers, self.options.ignore)]
         skipped = [item for item in skipped if parse.is_wanted(item.where, self.options.timers, self.options.ignore)]
         zone = me[3].partition("/zoneinfo/")[2] or host.offset_text
-        return SystemdAnswer(host, zone, version, chosen, services, skipped, warnings)
+        return SystemdAnswer(host, zone, chosen, services, skipped, warnings)
 
     def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         invocation = invocation_of(run)
@@ -171,11 +165,9 @@ class SystemdConnector(ComposedConnector):
         at = None if start is None else byte_offset(start)
         part = _only(self._host.output(invocation, at, limit_bytes), "CHUNK")
         begin, size = (int(number) if number.isdigit() else 0 for number in part.fields(2))
-        data = part.body[:limit_bytes]
-        end = begin + len(data)
         if not size:
             raise NotSupported(f"{run.job}: the journal has no line of this run, or the login may not read it")
-        return LogChunk(text_of(data), str(end), end < size and bool(data), begin > 0 or end < size)
+        return chunk_of_file(part.body, begin, size, start, limit_bytes)
 
     def _read_permissions(self) -> Probe:
         before = datetime.now(UTC)
@@ -183,7 +175,7 @@ class SystemdConnector(ComposedConnector):
         units = sorted({timer.service for timer in answer.timers})
         parts = self._host.rights(units)
         me = _only(parts, "ME").fields(4)
-        notes = (f"{login_text(self._session.address)} as {me[0]} (groups {me[1]})", f"{len(answer.timers)} timers")
+        notes = (f"{self._host.signed_in} as {me[0]} (groups {me[1]})", f"{len(answer.timers)} timers")
         can_read = not is_journal_denied(text_of(_only(parts, "JOURNAL").body))
         why, fix = "journalctl hides other users' entries", f"usermod -a -G systemd-journal {me[0]}"
         permissions = [SourcePermission.checked("read the journal", can_read, why, fix)]

@@ -19,7 +19,7 @@ import paramiko
 from connectors.cron.client import CronClient
 from connectors.cron.connector import CronConnector
 from connectors.cron.options import CronOptions
-from connectors.cron.polling import CronCursor
+from connectors.cron.runs import CronCursor
 from connectors.sdk.transport.hosts import ThisMachine
 from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
 from tests.bench.figures import Figure, arguments, emit

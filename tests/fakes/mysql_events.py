@@ -14,13 +14,12 @@ from typing import Any
 
 from connectors.mysql_events.client import MySqlEventsClient
 from connectors.mysql_events.parse import ServerSnapshot, is_entry, run_log
-from connectors.sdk.agent_rows import Row
+from connectors.mysql_events.session import MySqlLogin, MySqlSession
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import GiveLog, Plan
+from connectors.sdk.job_agent import GiveLog, Plan, Row
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import LogChunk
-from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "mysql_events" / "night.json"
 

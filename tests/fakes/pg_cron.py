@@ -21,10 +21,9 @@ from connectors.pg_cron.client import (
     PgCronSituation,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_open, run_log
-from connectors.sdk.agent_rows import Row
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, Row
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import PostgresSession
 

@@ -12,7 +12,7 @@ CROWDS = "tests/lab/test_crowds.py"
 """100,000 runs of those kinds for which they cost too much for `make check`."""
 OF_SSH = "tests/connectors/sdk/transport/test_ssh.py"
 OF_POSTGRES = "tests/connectors/sdk/transport/test_sql.py"
-OF_MYSQL = "tests/connectors/sdk/transport/test_mysql.py"
+OF_MYSQL = "tests/connectors/mysql_events/test_session.py"
 
 ITS_ORDER = "log lines are always in the order of writing"
 SORTED = "each query sorts its rows"

@@ -12,8 +12,8 @@ import pymysql
 import pytest
 
 from connectors.cron.connector import CronConnector
+from connectors.mysql_events.session import MySqlLogin, MySqlSession
 from connectors.sdk.errors import ConnectorError
-from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession
 from connectors.sdk.transport.postgres import PostgresSession
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from connectors.mysql_events.session import MySqlLogin, MySqlSession, Tls
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.transport.libpq import verified
-from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession, Tls
 from connectors.sdk.transport.postgres import PostgresSession
 from tests.lab import mariadb
 from tests.lab.mariadb import MariaDb

@@ -246,17 +246,10 @@ class AwsClient:
         """`title`: "Step Functions", for messages. `addresses`: of services that are not at `options.endpoint_url`."""
         self._options, self._secrets, self._addresses = options, secrets, addresses or {}
         self.place = f"{title} {options.endpoint_url or options.region}"
+        self.deadline = Deadline(0.0)
+        """Of all calls until the next one is set."""
         self._sender = AwsSender(self.place, options.ca_file, transport)
         self._clients: dict[str, Any] = {}
-
-    @property
-    def deadline(self) -> Deadline:
-        """Deadline of all calls until the next one is set."""
-        return self._sender.deadline
-
-    @deadline.setter
-    def deadline(self, deadline: Deadline) -> None:
-        self._sender.deadline = deadline
 
     @property
     def clock(self) -> TargetClock | None:
@@ -272,7 +265,7 @@ class AwsClient:
             if service not in self._clients:
                 self._clients[service] = self._made(service)
             call: Callable[..., AwsReply] = getattr(self._clients[service], method)
-            self._sender.once = once
+            self._sender.deadline, self._sender.once = self.deadline, once
             reply = call(**parameters)
         except ClientError as error:
             result = sorted_client_error(error, self.place, service, once)

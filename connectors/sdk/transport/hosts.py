@@ -12,25 +12,26 @@ import getpass
 import os
 import pwd
 import re
+import secrets
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from shlex import join, quote
 from typing import Annotated, Any, Protocol, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from connectors.sdk.contract import SecretResolver, ShellSession
 from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.file_trust import write_access_fault
-from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef, end_process, refuse_pasted
 from connectors.sdk.transport.budget import Deadline
 from connectors.sdk.transport.script_output import ScriptSection, sections
-from connectors.sdk.transport.ssh import CompletedCommand, SshAddress, SshFailed, SshSession, known_hosts
+from connectors.sdk.transport.ssh import CompletedCommand, SshAddress, SshFailed, SshSession, known_hosts, trust_hint
 
 T = TypeVar("T")
 LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -99,10 +100,8 @@ JumpHost = Annotated[
 AbsolutePath = Annotated[str, Field(max_length=4000), formatted_like(r"/[A-Za-z0-9_@+.,:/=-]*", "/srv/etl")]
 
 
-class Host(BaseModel):
+class Host(StrictOptions):
     """One host with an address of its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: HostName
     """Name of the target; jobs are called `name:job`."""
@@ -127,10 +126,8 @@ class Host(BaseModel):
         return self
 
 
-class HostOptions(BaseModel):
+class HostOptions(StrictOptions):
     """Settings of all kinds that read hosts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hosts: Annotated[tuple[HostName | Host, ...], Field(min_length=1)]
     """Hosts, each polled on its own: a name, { name, address, port, user }, or { name, local = true }: this machine."""
@@ -202,6 +199,15 @@ def scripts_beside(file: str, *names: str) -> str:
     return "".join(Path(file).with_name(name).read_text("utf-8") for name in names)
 
 
+def new_nonce() -> str:
+    """Marks the sections of one answer."""
+    return secrets.token_hex(8)
+
+
+ScriptCall = str | tuple[str, ...]
+"""The call of a function of a script: shell text, or its name and values, which are quoted."""
+
+
 class ScriptClient:
     """A host that runs fixed scripts, each one round trip within `deadline`."""
 
@@ -212,6 +218,25 @@ class ScriptClient:
     def where(self) -> str:
         """The host, for messages."""
         return self.session.address.text
+
+    @property
+    def signed_in(self) -> str:
+        """How the connector got to the host, as the note of a probe begins."""
+        return "host key known; signed in" if isinstance(self.session.address, SshAddress) else "this machine, no SSH;"
+
+    @property
+    def trust_warnings(self) -> tuple[str, ...]:
+        """About unreadable lines of known_hosts."""
+        return trust_hint(self.session.address) if isinstance(self.session.address, SshAddress) else ()
+
+    def run_calls(
+        self, scripts: str, variables: str, calls: Iterable[ScriptCall], nonce: str = "", once: bool = False
+    ) -> list[ScriptSection]:
+        """The sections of the answer to `calls` of functions in `scripts`, which see the variables."""
+        nonce = nonce or new_nonce()
+        body = "\n".join(call if isinstance(call, str) else join(call) for call in calls)
+        text = f"N={nonce} {variables}\n{scripts}\n{{\n{body}\nmark END\n}} </dev/null 2>/dev/null\n"
+        return self.send(text, nonce, once)
 
     def send(self, script: str, nonce: str, once: bool = False) -> list[ScriptSection]:
         """The sections of the answer to a script that marks them with `nonce`; `once`: as `SshSession.run`."""
@@ -405,11 +430,6 @@ def sent_once(call: Callable[[], T], lookup_hint: str) -> T:
         raise
     except SystemUnreachable as error:  # a part of the answer came: the script had begun
         raise OutcomeUnknown(f"{error} {lookup_hint}") from error
-
-
-def login_text(address: SshAddress | ThisMachine) -> str:
-    """How the connector got to the host, as the note of a probe begins."""
-    return "host key known; signed in" if isinstance(address, SshAddress) else "this machine, no SSH;"
 
 
 def open_shell(options: HostOptions, target: str, secrets: SecretResolver) -> ShellSession:

@@ -152,15 +152,14 @@ class DeadlineStream(httpcore.NetworkStream):
 class DeadlineTransport(httpx.HTTPTransport):
     """httpx's own transport over a pool that knows the deadline of the call."""
 
-    def __init__(self, verify: ssl.SSLContext, resolve: Resolve = addresses) -> None:
+    def __init__(self, verify: ssl.SSLContext, backend: DeadlineBackend) -> None:
         super().__init__(verify=verify, trust_env=False)
-        self.backend = DeadlineBackend(resolve)
         self._pool = httpcore.ConnectionPool(
             ssl_context=verify,
             max_connections=4,
             max_keepalive_connections=2,
             keepalive_expiry=60.0,
-            network_backend=self.backend,
+            network_backend=backend,
             socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
         )
 
@@ -350,7 +349,8 @@ class HttpEndpoint:
         self.base_url = base_url.rstrip("/")
         self._given = transport
         self._tls = context or tls(source, ca_file)
-        self._kept = self._lane()
+        self._backend = DeadlineBackend()
+        self._kept = self._client()
 
     def call(
         self,
@@ -393,7 +393,7 @@ class HttpEndpoint:
         return self._once(request, call, deadline) if once else self._read(request, call, deadline)
 
     def close(self) -> None:
-        self._kept.client.close()
+        self._kept.close()
 
     def _check(self, headers: Mapping[str, str]) -> None:
         """Raises AccessRefused for a header that cannot be sent, before httpx raises an error with its whole value."""
@@ -419,7 +419,7 @@ class HttpEndpoint:
 
     def _once(self, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
         """Never over a kept connection, which may be dead without our knowing."""
-        fresh = self._lane()
+        fresh = self._client()
         try:
             return self._exchange(fresh, request, call, deadline)
         except NOT_SENT as error:
@@ -430,16 +430,15 @@ class HttpEndpoint:
                 "It is looked up before anything is sent again."
             ) from None
         finally:
-            fresh.client.close()
+            fresh.close()
 
-    def _exchange(self, lane: HttpLane, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
+    def _exchange(self, client: httpx.Client, request: httpx.Request, call: str, deadline: Deadline) -> HttpReply:
         if deadline.left <= 0:
             raise httpx.ConnectTimeout("no time left", request=request)
-        if lane.wire is not None:
-            lane.wire.backend.deadline = deadline
+        self._backend.deadline = deadline
         request.extensions = {**request.extensions, "timeout": httpx.Timeout(deadline.left).as_dict()}
         count_request()
-        response = lane.client.send(request, stream=True)
+        response = client.send(request, stream=True)
         try:
             body, cut = self._body(response, call, deadline, request.extensions.get(END_BYTES))
         finally:
@@ -468,9 +467,9 @@ class HttpEndpoint:
             raise InvalidAnswer(f"{text} ends in the middle of its packed body, after {unpacked.taken} bytes")
         return unpacked.end()
 
-    def _lane(self) -> HttpLane:
-        wire = DeadlineTransport(self._tls) if self._given is None else None
-        return HttpLane(httpx.Client(transport=wire or self._given, follow_redirects=False, trust_env=False), wire)
+    def _client(self) -> httpx.Client:
+        transport = self._given or DeadlineTransport(self._tls, self._backend)
+        return httpx.Client(transport=transport, follow_redirects=False, trust_env=False)
 
     def _unreachable(self, call: str, error: Exception, deadline: Deadline) -> ConnectorError:
         text = _error_text(error)
@@ -483,14 +482,6 @@ class HttpEndpoint:
             text = f"no answer within {deadline.seconds:g} s"
         answered = isinstance(error, httpx.RemoteProtocolError)
         return (InvalidAnswer if answered else SystemUnreachable)(f"{self.source}: {call}: {text}")
-
-
-@dataclass(frozen=True, slots=True)
-class HttpLane:
-    """A client, and the transport below it that keeps deadlines (None where a test gave its own)."""
-
-    client: httpx.Client
-    wire: DeadlineTransport | None
 
 
 class BodyTooLarge(Exception):

@@ -19,7 +19,7 @@ from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed, Identifier, Placeholder
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from connectors.sdk.contract import SecretResolver, ShellSession
 from connectors.sdk.errors import (
@@ -32,7 +32,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
-from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, socket_watchdog
 from connectors.sdk.transport.libpq import unverified_text, verified
@@ -50,10 +50,8 @@ SEES_ALL_ROWS: LiteralString = """(NOT row_security_active(c.oid)
 """Whether row security hides no row of the table `c` (pg_class) from our role: it gives no error, only fewer rows."""
 
 
-class PostgresOptions(BaseModel):
+class PostgresOptions(StrictOptions):
     """The database and the login role: `dsn`, or `host` and `user` with a `password`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dsn: SecretRef | None = None
     """The whole libpq connection string, as a reference because it holds a password; instead of host and user."""

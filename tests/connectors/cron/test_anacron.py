@@ -11,8 +11,8 @@ import pytest
 
 from connectors.cron import anacron
 from connectors.cron.anacron import AnacronJob, anacron_jobs
+from connectors.cron.attempts import AttemptBook
 from connectors.cron.events import read_line
-from connectors.cron.runs import AttemptBook
 from connectors.cron.wrapper import WrapperStart
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionFound

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from connectors.cron.actions import unproved
+from connectors.cron.attempts import CronAttempt
 from connectors.cron.parse import CronProcesses
-from connectors.cron.runs import CronAttempt
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Preview
 from connectors.sdk.errors import NotSupported, OutcomeUnknown, SystemUnreachable

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from connectors.cron.attempts import attempt_key
 from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.cron.runs import attempt_key
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import (
     GARBLED,

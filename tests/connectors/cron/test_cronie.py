@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.cron import crontab, inventory
+from connectors.cron.attempts import AttemptBook
 from connectors.cron.client import script
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, read_crontabs
 from connectors.cron.events import read_line
 from connectors.cron.expressions import TimeFieldError
-from connectors.cron.runs import AttemptBook
 from connectors.sdk.states import RunEvidence, RunState
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import ME, LocalHost

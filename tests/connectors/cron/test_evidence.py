@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.cron.attempts import AttemptBook, CronAttempt, ProcessSnapshot, settle_attempts
+from connectors.cron.attempts import run_record as run_of
 from connectors.cron.events import CronEvent, CronEventKind, read_line
 from connectors.cron.parse import CronProcesses
-from connectors.cron.runs import AttemptBook, CronAttempt, ProcessSnapshot, settle_attempts
-from connectors.cron.runs import run_record as run_of
 from connectors.cron.wrapper import WrapperStart, read_record
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow

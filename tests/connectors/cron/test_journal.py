@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.polling import CronCursor
+from connectors.cron.runs import CronCursor
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import RunState
 from tests.connectors.cron.support import connect

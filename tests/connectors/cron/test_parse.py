@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.cron.client import script
 from connectors.cron.crontab import CronDaemon
 from connectors.cron.parse import HostAnswer, crontab_reply, crontabs, processes, zone_name
-from connectors.cron.polling import CronCursor, HostPoll
+from connectors.cron.runs import CronCursor, HostPoll
 from connectors.sdk.errors import ConnectorError, SystemUnreachable
 from connectors.sdk.transport.script_output import ScriptSection, host_now, sections
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.runs import AttemptRef
+from connectors.cron.attempts import AttemptRef
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import RunRef
 from tests.connectors.cron.support import connect

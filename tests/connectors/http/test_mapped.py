@@ -413,7 +413,7 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
         ({"runs.next": ""}, "{cursor} and next belong together"),
         ({"runs.query": {"since": "{sinc}"}, "runs.next": ""}, "{sinc} means nothing here; there are {cursor}"),
         ({"runs.state": "a..b"}, "is not a path into a row"),
-        ({"runs.zone": "Europe/Belin"}, "no time zone 'Europe/Belin'"),
+        ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         ({"username": "me"}, "username and password belong together"),

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.pg_cron import parse
-from connectors.sdk.agent_rows import native_ids
 from connectors.sdk.conformance.world import check_run
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest
+from connectors.sdk.job_agent import native_ids
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState

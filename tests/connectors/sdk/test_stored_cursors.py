@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.polling import CronCursor
+from connectors.cron.runs import CronCursor
 from connectors.sdk.fields import cursor_or_first, read_cursor
 from connectors.sdk.poll_result import PollResult
 from tests.connectors.cron.support import connect as connect_cron

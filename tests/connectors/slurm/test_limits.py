@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.slurm.connector import SlurmConnector
-from connectors.slurm.polling import RunLimits
+from connectors.slurm.inventory import RunLimits
 from tests.fakes.login import no_secret
 from tests.fakes.slurm import SlurmHost
 

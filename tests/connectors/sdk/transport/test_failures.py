@@ -23,9 +23,10 @@ import pymysql
 import pytest
 from botocore.exceptions import ClientError
 
+from connectors.mysql_events import session as mysql_session
 from connectors.sdk.aws import client as aws
 from connectors.sdk.errors import ConnectorError
-from connectors.sdk.transport import mysql, postgres
+from connectors.sdk.transport import postgres
 from connectors.sdk.transport.http import HttpReply, refusal
 from connectors.sdk.transport.ssh import SshAddress, SshFailed, SshSession, error_class
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
@@ -99,7 +100,7 @@ def test_a_connect_that_failed_is_told_apart(words: str, kind: str) -> None:
     ],
 )  # fmt: skip
 def test_what_mariadb_says_is_told_apart(number: int, kind: str) -> None:
-    assert kind == mysql.sorted_error(pymysql.err.OperationalError(number, "words"), "shop").kind
+    assert kind == mysql_session.sorted_error(pymysql.err.OperationalError(number, "words"), "shop").kind
 
 
 def actions(value: Any) -> Iterator[str]:

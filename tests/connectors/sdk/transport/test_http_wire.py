@@ -170,9 +170,9 @@ def fetch(resolve: Callable[[str, int], list[str]], port: int = 80) -> httpx.Res
     """A request to af.test through a transport whose names are resolved by `resolve`."""
     import ssl
 
-    transport = DeadlineTransport(ssl.create_default_context(), resolve)
-    transport.backend.deadline = Deadline(DEADLINE_SECONDS)
-    with httpx.Client(transport=transport) as client:
+    backend = DeadlineBackend(resolve)
+    backend.deadline = Deadline(DEADLINE_SECONDS)
+    with httpx.Client(transport=DeadlineTransport(ssl.create_default_context(), backend)) as client:
         return client.get(f"http://af.test:{port}/", timeout=None)
 
 

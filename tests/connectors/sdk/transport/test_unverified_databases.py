@@ -16,11 +16,11 @@ import psycopg
 import pytest
 
 from connectors.mysql_events.client import MySqlEventsOptions, login_of
+from connectors.mysql_events.session import MySqlLogin, MySqlSession, Tls
 from connectors.pg_cron.client import PgCronOptions
 from connectors.sdk.errors import AccessRefused, ConnectorError
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.libpq import unverified_store, unverified_text, verified
-from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession, Tls
 from connectors.sdk.transport.postgres import (
     PostgresSession,
     connection_parameters,

@@ -30,11 +30,16 @@ from connectors.sdk.errors import (
 from connectors.sdk.transport.budget import Deadline, count_request, socket_watchdog
 from connectors.sdk.transport.loopback import is_local_server
 
+if TYPE_CHECKING:
+    _Base = pymysql.Connection[DictCursor]
+else:
+    _Base = pymysql.Connection  # generic in its stubs alone
+
+
 Row = dict[str, Any]
 T = TypeVar("T")
 CLIENT_NUMBERS = range(2000, 3000)
 Tls = Literal["off", "prefer", "require", "verify"]
-
 MESSAGE_CHARACTERS = 300
 NOT_READABLE = (1044, 1109, 1142, 1143, 1146)
 """No right to a table, or no such table."""
@@ -96,10 +101,6 @@ class MySqlLogin:
 
 
 _Connection: TypeAlias = "pymysql.Connection[DictCursor]"
-if TYPE_CHECKING:
-    _Base = pymysql.Connection[DictCursor]
-else:
-    _Base = pymysql.Connection  # generic in its stubs alone
 
 
 class MySqlReader:

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import pytest
 
+from connectors.mysql_events.session import MySqlLogin, MySqlSession, Tls
 from connectors.sdk.errors import ConnectorError
-from connectors.sdk.transport.mysql import MySqlLogin, MySqlSession, Tls
 
 CLIENT_SSL = 0x800
 OFFERED = 0x00 | 0x200 | CLIENT_SSL | 0x8000 | 0x80000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pymysql
 import pytest
 
+from connectors.mysql_events import session
 from connectors.sdk.errors import (
     AccessRefused,
     ConnectorError,
@@ -15,7 +16,6 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
-from connectors.sdk.transport import mysql
 
 PLACE = "db:3306 as headway"
 
@@ -51,15 +51,15 @@ SORTED: list[tuple[int, type[ConnectorError]]] = [
 
 @pytest.mark.parametrize("number, expected", SORTED)
 def test_each_error_is_sorted_by_what_happens_next(number: int, expected: type[ConnectorError]) -> None:
-    error = mysql.sorted_error(pymysql.err.OperationalError(number, "the server's\nwords"), PLACE)
+    error = session.sorted_error(pymysql.err.OperationalError(number, "the server's\nwords"), PLACE)
     assert expected is type(error)
     assert str(error).startswith(f"{PLACE}: the server's words (error {number})")
 
 
 @pytest.mark.parametrize("error", [ValueError("no packet"), AssertionError(), IndexError()])
 def test_what_is_no_answer_of_such_a_server_is_asked_again(error: Exception) -> None:
-    assert InvalidAnswer is type(mysql.sorted_error(error, PLACE))
-    assert SystemUnreachable is type(mysql.sorted_error(OSError("connection reset"), PLACE))
+    assert InvalidAnswer is type(session.sorted_error(error, PLACE))
+    assert SystemUnreachable is type(session.sorted_error(OSError("connection reset"), PLACE))
 
 
 @pytest.mark.parametrize("number, expected", [
@@ -68,4 +68,4 @@ def test_what_is_no_answer_of_such_a_server_is_asked_again(error: Exception) -> 
 ])  # fmt: skip
 def test_after_the_wire_only_an_answer_says_that_nothing_happened(number: int, expected: type[ConnectorError]) -> None:
     error = pymysql.err.OperationalError(number, "words") if number else OSError("connection reset")
-    assert expected is type(mysql._after_sending(error, PLACE))
+    assert expected is type(session._after_sending(error, PLACE))
