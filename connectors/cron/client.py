@@ -17,7 +17,7 @@ from connectors.cron.log_files import LogPosition
 from connectors.cron.options import CronOptions
 from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.settle import sent_at
+from connectors.sdk.settle import SEND_SECONDS, sent_at
 from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
 
@@ -215,7 +215,6 @@ def safe_name(user: str) -> str:
 
 
 SHOWN = 160
-LATE_SECONDS = 120.0  # how long after it was sent the host may still begin
 START_SECONDS = 30.0  # from its check of the clock until its effect is visible, on a busy host
 T = TypeVar("T")
 
@@ -231,7 +230,7 @@ def shown(command: str) -> str:
 
 def not_after(skew_seconds: float, sent: datetime | None) -> int:
     """The last second, by the host's clock, at which it may begin an action `sent` then (None: now)."""
-    return int((sent or datetime.now(UTC)).timestamp() + skew_seconds + LATE_SECONDS)
+    return int((sent or datetime.now(UTC)).timestamp() + skew_seconds + SEND_SECONDS)
 
 
 def absent(plan: Mapping[str, Any], skew_seconds: float, host_now: float, target: str) -> LookUpResult:
@@ -279,19 +278,18 @@ for user in root etl; do install -d -o "$user" -g adm -m 2750 "{spool}/$user"; d
 CLEAN_ENVIRONMENT = f'[ "${{1-}}" = clean ] || exec /usr/bin/env -i PATH={LOGIN_PATH} /bin/sh "$0" clean\n'
 
 
-def gate_text(logs: tuple[str, ...], spool: str, sudo: bool) -> str:
-    """The POSIX shell script, with the readable paths at its top. Variables that sshd accepts from a client (AcceptEnv)
-    do not reach it."""
-    settings = {"VERSION": str(GATE_VERSION), "LOGS": " ".join(logs), "SPOOL": spool, "SUDO": "sudo" if sudo else ""}
-    top = "".join(f"{name}={quote(value)}\n" for name, value in settings.items())
-    return f"#!/bin/sh\n{CLEAN_ENVIRONMENT}{top}{script('collect.sh')}{script('gate.sh')}"
-
-
 def gate_text_for(options: CronOptions | None) -> str:
-    """By the settings of a system; by the defaults without one."""
-    fields = CronOptions.model_fields
-    names = ("logs", "spool", "sudo")
-    return gate_text(*(getattr(options, name) if options else fields[name].default for name in names))
+    """The POSIX shell script, with the readable paths at its top: those of a system's settings, or of the defaults.
+    Variables that sshd accepts from a client (AcceptEnv) do not reach it."""
+    options = options or CronOptions.model_construct(hosts=())
+    settings = {
+        "VERSION": str(GATE_VERSION),
+        "LOGS": " ".join(options.logs),
+        "SPOOL": options.spool,
+        "SUDO": "sudo" if options.sudo else "",
+    }
+    top = "".join(f"{name}={quote(value)}\n" for name, value in settings.items())
+    return f"#!/bin/sh\n{CLEAN_ENVIRONMENT}{top}{scripts_beside(__file__, 'collect.sh', 'gate.sh')}"
 
 
 def gate_of(name: str, systems: Mapping[str, object]) -> tuple[str, str]:
