@@ -320,6 +320,8 @@ FAULTS: dict[int, Fault] = {
             "test_f45_within_what_cannot_be_measured_no_stale_read_is_claimed",
             "test_f45_decisions_see_our_clock_and_the_store_keeps_the_sources",
             "test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate",
+            "test_a_start_on_a_target_whose_clock_is_behind_is_awaited_by_that_clock",
+            "test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure",
         ),
         "corrected by the skew of the last poll: the past of a clock that was set since is compared by the new one",
     ),
