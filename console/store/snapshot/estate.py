@@ -148,6 +148,11 @@ class SnapshotCache:
         self.back_tests = meta.get("back_tests", "")
         changed = self._refresh_jobs(session, meta)
         self._refresh_shape(session, meta)
+        if self.members is None:
+            self.members = frozenset(_members(self.jobs, self.services, self.dependencies))
+            self.lookback.isolate(self._isolated())
+            with_budget = {job.id for job in self.jobs.values() if job.budget_cost is not None}
+            self.correlated, self.costs = _correlated(self), ContextValues(with_budget, correlation.run_costs)
         if self.lookback.is_full_refresh(since_us):
             self.durations, self.timed_for = LayeredMap(), None
             self.histories.clear()
@@ -199,6 +204,14 @@ class SnapshotCache:
         self.services = services if services != self.services else self.services
         self.dependencies = dependencies if dependencies != self.dependencies else self.dependencies
         self.shape_version, self.members = version, None
+
+    def _isolated(self) -> frozenset[int]:
+        """Jobs without a schedule, a budget or tasks, which no service, dependency or other job reads."""
+        read = {job.parent_id for job in self.jobs.values()} | (self.members or frozenset())
+        read |= {job_id for edge in self.dependencies for job_id in (edge.upstream_id, edge.downstream_id)}
+        read |= {service.promise.deadline.of_id for service in self.services}
+        alone = (job for job in self.jobs.values() if job.id not in read and job.parent_id is None)
+        return frozenset(job.id for job in alone if job.schedule.dialect == "none" and job.budget_cost is None)
 
     def _refresh_incidents(self, session: Session, since_us: int) -> None:
         version = session.rows(_INCIDENTS_VERSION)[0]
@@ -314,15 +327,12 @@ def _update_cache(
 ) -> tuple[RunFacts, ...]:
     """Updates the cache, including the histories of the jobs `first`; earlier runs that a dependency may read."""
     changed = cache.refresh(session, since_us)
-    if cache.members is None:
-        cache.members = frozenset(_members(cache.jobs, cache.services, cache.dependencies))
-        with_budget = {job.id for job in cache.jobs.values() if job.budget_cost is not None}
-        cache.correlated, cache.costs = _correlated(cache), ContextValues(with_budget, correlation.run_costs)
     cache.correlated.refresh(session, cache.lookback.runs, changed)
     cache.costs.refresh(session, cache.lookback.runs, changed)
     earlier = cache.earlier.refresh(session, cache.jobs, cache.dependencies, changed, since_us)
     _refresh_durations(session, is_sqlite, cache, changed)
-    changed |= cache.histories.refresh(session, is_sqlite, cache.jobs, first, cache.members, changed)
+    members = cache.members or frozenset()
+    changed |= cache.histories.refresh(session, is_sqlite, cache.jobs, first, members, changed)
     cache.record_changes(changed)
     return earlier
 

@@ -1,6 +1,7 @@
 """Runs of the lookback by job, and earlier runs that a dependency on another period reads.
 
-Results never change; a job whose runs changed gets another tuple.
+Results never change; a job whose runs changed gets another tuple. Of a job without a schedule that nothing else reads,
+only the latest successes are cached: one that reports a run each second has 172,800 in the lookback.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ SELECT_RUNS = (
     f" UNION SELECT r.id FROM run r WHERE r.ended_us >= ? UNION SELECT r.id FROM run r WHERE {_OPEN})"
 )
 SELECT_CHANGED_RUNS = f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.changed_seq > ?"
+MAX_ISOLATED_SUCCESSES = 100
+"""Latest successes of an isolated job; its runs in any other state are all cached."""
 _WAITING = (RunState.WAITING.value, RunState.QUEUED.value)
 _MINUTE = timedelta(minutes=1)
 
@@ -45,6 +48,8 @@ class RecentRuns:
     """Job id -> its runs of the lookback, in order; without jobs that have none."""
     red: frozenset[int] = frozenset()
     """Jobs with a failed run among these."""
+    isolated: frozenset[int] = frozenset()
+    """Jobs of which only the latest successes are cached."""
     leaving: dict[int, array[int]] = field(default_factory=dict)
     """Minute since 1970 -> jobs of which a run may leave the lookback after it, possibly repeated."""
 
@@ -76,6 +81,13 @@ class RecentRuns:
             self.red = self.red - changed | {run.job_id for run in runs if run.state in RED_STATES}
         return changed
 
+    def isolate(self, jobs: frozenset[int]) -> None:
+        """Sets the jobs without a schedule that nothing else reads. If one that was trimmed is read from now on, the
+        next refresh reads all runs."""
+        if any(len(self.runs.get(job_id, ())) >= MAX_ISOLATED_SUCCESSES for job_id in self.isolated - jobs):
+            self.seq = -1
+        self.isolated = jobs
+
     def _merge(self, fresh: dict[int, list[RunFacts]], removed_ids: set[int], since: datetime) -> set[int]:
         for job_id, before in self.runs.items() if removed_ids else ():
             if any(run.id in removed_ids for run in before):
@@ -97,7 +109,8 @@ class RecentRuns:
             new = [run for run in known.values() if run.id not in removed_ids]
         if len(new) > 1:
             new.sort(key=lambda run: (_last_instant(run), run.period_key))
-        return tuple([run for run in new if is_in_lookback(run, since)])
+        recent = [run for run in new if is_in_lookback(run, since)]
+        return tuple(_without_old_successes(recent) if job_id in self.isolated else recent)
 
     def _put(self, runs: Mapping[int, tuple[RunFacts, ...]]) -> None:
         empty = [job_id for job_id, of_job in runs.items() if not of_job]
@@ -144,6 +157,12 @@ def _build_runs(session: Session, rows: Sequence[Row], jobs: Mapping[int, JobFac
             row, ended.get(row.id, ()), queued.get(row.id), tails.get(row.id, ""), None if job is None else job.id
         )
         yield row.sort_us, run
+
+
+def _without_old_successes(runs: list[RunFacts]) -> list[RunFacts]:
+    successes = [run for run in runs if run.state is RunState.SUCCEEDED]
+    old = {run.id for run in successes[:-MAX_ISOLATED_SUCCESSES]}
+    return [run for run in runs if run.id not in old] if old else runs
 
 
 def is_in_lookback(run: RunFacts, since: datetime) -> bool:
