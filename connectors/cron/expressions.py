@@ -81,7 +81,7 @@ class TimeFields:
 
 
 def split_fields(expression: str) -> list[str]:
-    """The five fields of an expression that is no nickname. Raises TimeFieldError."""
+    """The five fields of an expression that is not a nickname. Raises TimeFieldError."""
     parts = expression.split(" ")
     if len(parts) != len(FIELDS):
         raise TimeFieldError("bad time specifier")
