@@ -20,7 +20,7 @@ from connectors.airflow import inventory, parse
 from connectors.airflow.client import AirflowClient, question_path, run_path, task_path
 from connectors.airflow.hold import AirflowHolder
 from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, action_mark, parse_reference, run_ref
-from connectors.airflow.rerun import OPEN_RUN_STATES, AirflowRerunner, AirflowRerunPreview, unchanged_run
+from connectors.airflow.rerun import OPEN_RUN_STATES, AirflowRerunner, unchanged_run
 from connectors.airflow.runs import question_options, question_text
 from connectors.airflow.start import AirflowBackfiller, AirflowStarter
 from connectors.sdk import fields
@@ -34,10 +34,10 @@ from connectors.sdk.states import Verb
 class AirflowActions(ActionRouter):
     def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
         starter, answerer = AirflowStarter(client), AirflowApprovals(client)
-        self._holder, self._rerunner = AirflowHolder(client), AirflowRerunner(client)
+        self._holder, self._rerunner = AirflowHolder(client), AirflowRerunner(client, starter)
         states, backfiller = AirflowStateSetter(client, answerer), AirflowBackfiller(client)
         self._previews = {
-            Verb.RERUN: AirflowRerunPreview(client, starter).preview,
+            Verb.RERUN: self._rerunner.preview,
             Verb.START: starter.preview,
             **dict.fromkeys((Verb.CANCEL, Verb.MARK_OK, Verb.SKIP), states.preview),
             **dict.fromkeys((Verb.HOLD, Verb.RELEASE), self._holder.preview),
@@ -75,6 +75,11 @@ NATIVE_STATES = {Verb.CANCEL: "failed", Verb.MARK_OK: "success", Verb.SKIP: "ski
 """States of a task; a run cannot be "skipped": it is "success" with a note."""
 
 
+DELAYED_END = (
+    "Airflow says failed at once; the process of a running task ends at its next heartbeat, some seconds later"
+)
+
+
 class AirflowStateSetter:
     """CANCEL, MARK_OK and SKIP. One per Airflow."""
 
@@ -97,7 +102,62 @@ class AirflowStateSetter:
         tasks = inventory.read_task_instances(self._client, at.dag, at.run) or []
         if at.task:
             return self._mark_task(verb, at, row, [instance for instance in tasks if instance.key[2] == at.task])
-        return (_preview_cancel if verb is Verb.CANCEL else _preview_mark_run)(self._client, verb, at, row, tasks)
+        return self._cancel(at, row, tasks) if verb is Verb.CANCEL else self._mark_run(verb, at, row, tasks)
+
+    def _cancel(self, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]) -> Preview:
+        native = fields.optional_text(row, "state")
+        if native not in OPEN_RUN_STATES:
+            return Preview.refusal("cancel", f"the run has ended: Airflow says {native}")
+        running = [task for task in tasks if task.native in RUNNING_TASK_STATES]
+        waiting = [task for task in tasks if task.native not in (*RUNNING_TASK_STATES, *ENDED_TASK_STATES)]
+        label = inventory.run_label(row, at.run)
+        failed = f"Airflow fails running tasks ({inventory.task_names_text(running)})" if running else "no task runs"
+        skipped = f"skips waiting ones ({inventory.task_names_text(waiting)})" if waiting else "no task waits"
+        return Preview(
+            verb="fail the run",
+            summary=f"end {at.dag} {label}: {failed}, {skipped}",
+            scope=f"{inventory.count_text(running)} running and {len(waiting)} waiting of {at.dag} {label}",
+            affected=tuple(parse.instance_name(instance) for instance in (*running, *waiting)),
+            native_calls=self._state_calls(at, "failed", Verb.CANCEL),
+            notes=(
+                DELAYED_END,
+                "effects of its tasks so far are not undone; teardown tasks still run",
+            ),
+            plan=_state_plan(at, row, Verb.CANCEL, "failed"),
+        )
+
+    def _mark_run(
+        self, verb: Verb, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
+    ) -> Preview:
+        native, do = fields.optional_text(row, "state"), _verb_text(verb)
+        red = [task for task in tasks if task.native in FAILED_TASK_STATES]
+        if native in OPEN_RUN_STATES:
+            return Preview.refusal(do, f"the run is {native}: cancel it first, or let it end")
+        if native == "success":
+            ended_by = parse.ending_verb(parse.note_text(row), fields.optional_text(row, "queued_at"))
+            hint = (
+                f"; mark the tasks that are not green: {inventory.task_names_text(red)}" if red and not ended_by else ""
+            )
+            return Preview.refusal(do, f"Airflow says success already{hint}")
+        label = inventory.run_label(row, at.run)
+        state = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
+        names = inventory.task_names_text(red)
+        if self._client.major == 2:
+            task_note = f"Airflow 2 sets its tasks to success too ({names})" if red else "its tasks are green"
+        else:
+            task_note = f"its tasks stay as they are ({names} not green)" if red else "its tasks stay as they are"
+        return Preview(
+            verb="mark run success",
+            summary=f"mark {at.dag} {label} as {state}",
+            scope=f"the run {at.dag} {label}; " + ("all its tasks" if self._client.major == 2 else "no task"),
+            native_calls=self._state_calls(at, "success", verb),
+            notes=(f"nothing runs: {task_note}", "no asset is updated by it: DAGs that wait for one are not started"),
+            plan=_state_plan(at, row, verb, "success"),
+        )
+
+    def _state_calls(self, at: AirflowRunReference, state: str, verb: Verb) -> tuple[str, ...]:
+        body = {"state": state, "note": action_mark("KEY", verb=str(verb))}
+        return self._client.calls("PATCH", run_path(at.dag, at.run), body)
 
     def _mark_task(
         self, verb: Verb, at: AirflowRunReference, row: fields.Row, group: Sequence[AirflowTaskInstance]
@@ -191,64 +251,6 @@ class AirflowStateSetter:
         return ActionUnknown(
             f"{plan.get('task')} is {_states_text(group) or 'gone'} by now, and its note does not carry our key"
         )
-
-
-def _preview_cancel(
-    client: AirflowClient, verb: Verb, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
-) -> Preview:
-    native = fields.optional_text(row, "state")
-    if native not in OPEN_RUN_STATES:
-        return Preview.refusal("cancel", f"the run has ended: Airflow says {native}")
-    running = [task for task in tasks if task.native in RUNNING_TASK_STATES]
-    waiting = [task for task in tasks if task.native not in (*RUNNING_TASK_STATES, *ENDED_TASK_STATES)]
-    label = inventory.run_label(row, at.run)
-    failed = f"Airflow fails running tasks ({inventory.task_names_text(running)})" if running else "no task runs"
-    skipped = f"skips waiting ones ({inventory.task_names_text(waiting)})" if waiting else "no task waits"
-    return Preview(
-        verb="fail the run",
-        summary=f"end {at.dag} {label}: {failed}, {skipped}",
-        scope=f"{inventory.count_text(running)} running and {len(waiting)} waiting of {at.dag} {label}",
-        affected=tuple(parse.instance_name(instance) for instance in (*running, *waiting)),
-        native_calls=_state_calls(client, at, "failed", verb),
-        notes=(
-            "Airflow says failed at once; the process of a running task ends at its next heartbeat, some seconds later",
-            "effects of its tasks so far are not undone; teardown tasks still run",
-        ),
-        plan=_state_plan(at, row, verb, "failed"),
-    )
-
-
-def _preview_mark_run(
-    client: AirflowClient, verb: Verb, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
-) -> Preview:
-    native, do = fields.optional_text(row, "state"), _verb_text(verb)
-    red = [task for task in tasks if task.native in FAILED_TASK_STATES]
-    if native in OPEN_RUN_STATES:
-        return Preview.refusal(do, f"the run is {native}: cancel it first, or let it end")
-    if native == "success":
-        ended_by = parse.ending_verb(parse.note_text(row), fields.optional_text(row, "queued_at"))
-        hint = f"; mark the tasks that are not green: {inventory.task_names_text(red)}" if red and not ended_by else ""
-        return Preview.refusal(do, f"Airflow says success already{hint}")
-    label = inventory.run_label(row, at.run)
-    state = "success" if verb is Verb.MARK_OK else "success (Airflow has no skipped run; its note says skipped)"
-    names = inventory.task_names_text(red)
-    if client.major == 2:
-        task_note = f"Airflow 2 sets its tasks to success too ({names})" if red else "its tasks are green"
-    else:
-        task_note = f"its tasks stay as they are ({names} not green)" if red else "its tasks stay as they are"
-    return Preview(
-        verb="mark run success",
-        summary=f"mark {at.dag} {label} as {state}",
-        scope=f"the run {at.dag} {label}; " + ("all its tasks" if client.major == 2 else "no task"),
-        native_calls=_state_calls(client, at, "success", verb),
-        notes=(f"nothing runs: {task_note}", "no asset is updated by it: DAGs that wait for one are not started"),
-        plan=_state_plan(at, row, verb, "success"),
-    )
-
-
-def _state_calls(client: AirflowClient, at: AirflowRunReference, state: str, verb: Verb) -> tuple[str, ...]:
-    body = {"state": state, "note": action_mark("KEY", verb=str(verb))}
-    return client.calls("PATCH", run_path(at.dag, at.run), body)
 
 
 def _state_plan(at: AirflowRunReference, row: fields.Row, verb: Verb, state: str) -> dict[str, Any]:

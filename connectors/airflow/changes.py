@@ -125,7 +125,7 @@ class AirflowRows(NamedTuple):
 
 
 class AirflowPages:
-    """Reads a list page by page; where time is short, over several calls of `read`."""
+    """Reads a list page by page; where `fetch` raises, the next call of `read` goes on with that page."""
 
     def __init__(
         self, fetch: Callable[[int], HttpReply], name: str, max_pages: int, missing: Collection[int] = ()
@@ -135,12 +135,9 @@ class AirflowPages:
         self._clock: TargetClock | None = None
         self._last, self._offset, self._pages = b"", 0, 0
 
-    def read(self, has_time: Callable[[], bool] = lambda: True) -> AirflowRows | None:
-        """The first pages of the list; None where `has_time` is false before the last one: the next call goes on
-        there. Raises InvalidAnswer without such a list; not for a status in `missing`."""
+    def read(self) -> AirflowRows:
+        """The first pages of the list. Raises InvalidAnswer without such a list; not for a status in `missing`."""
         while self._pages < self._max_pages:
-            if not has_time():
-                return None
             reply = self._fetch(self._offset)
             if reply.status in self._missing:
                 return AirflowRows(self._rows, False, self._clock, is_missing=True)
@@ -161,9 +158,7 @@ def rows_by_offset(
     fetch: Callable[[int], HttpReply], name: str, max_pages: int, missing: Collection[int] = ()
 ) -> AirflowRows:
     """The first pages of a list, as `AirflowPages` reads it, in one call."""
-    rows = AirflowPages(fetch, name, max_pages, missing).read()
-    assert rows is not None
-    return rows
+    return AirflowPages(fetch, name, max_pages, missing).read()
 
 
 def required_rows(reply: HttpReply, name: str) -> list[Any]:

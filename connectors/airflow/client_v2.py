@@ -186,8 +186,7 @@ class AirflowClientV2(AirflowClient):
 
     def calls(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(
-            f"{method} {self.base}{path} {fields.to_json(dict(body))}"
-            for method, path, body in calls_v2(method, path, body)
+            text for call in calls_v2(method, path, body) for text in super(AirflowClientV2, self).calls(*call)
         )
 
     def preview_clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> HttpReply:

@@ -32,7 +32,7 @@ from connectors.airflow.options import AirflowOptions
 from connectors.airflow.runs import AirflowPoller
 from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
-from connectors.sdk.contract import Connector, ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import ConnectorError, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
@@ -103,18 +103,12 @@ class AirflowConnector(ComposedConnector):
             raise
 
 
-def open_airflow(options: AirflowOptions, target: str, secrets: SecretResolver) -> Connector:
-    if target != TARGET:
-        raise ValueError(f"an Airflow has the one target {TARGET!r}, not {target!r}")
-    return AirflowConnector(options, secrets)
-
-
 CONNECTOR = ConnectorKind(
     kind="airflow",
     title="Airflow 2 and 3",
     options=AirflowOptions,
     targets=lambda options: [TARGET],
-    open=open_airflow,
+    open=lambda options, target, secrets: AirflowConnector(options, secrets),
     capabilities=frozenset(Capability),
     proofs=frozenset({ProofLevel.FULL}),
     verbs={

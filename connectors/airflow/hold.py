@@ -64,6 +64,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
     """HOLD and RELEASE. One per Airflow."""
 
     marking = MarkedPause("Airflow", "paused", "note")
+    fix = "airflow dags unpause {job}"
 
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
@@ -82,9 +83,6 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
 
     def missing(self, job: str, verb: str) -> str:
         return inventory.no_such_dag(job, verb)
-
-    def by_hand(self, job: str) -> str:
-        return f"airflow dags unpause {job}"
 
     def preview_hold(self, job: str, pause: AirflowDagPause, mark: HoldMark) -> Preview:
         run = _run_with_room(pause.runs, replace(mark, id=_WIDEST_KEY))

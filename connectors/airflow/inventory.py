@@ -87,7 +87,7 @@ class AirflowInventory:
     def _new_round(self) -> InventoryRound:
         client = self._client
         dags, dropped, assets = (
-            AirflowPages(partial(self._timed, fetch), name, MAX_PAGES, missing=(403, 404))
+            AirflowPages(partial(self._request, fetch), name, MAX_PAGES, missing=(403, 404))
             for fetch, name in ((client.dags, "dags"), (client.dropped_dags, "dags"), (client.assets, "assets"))
         )
         return InventoryRound(dags, dropped, assets)
@@ -97,12 +97,13 @@ class AirflowInventory:
         SystemUnreachable only if no request of this call was answered."""
         current = self._round
         self._request_seconds.clear()
+        is_finished = False
         try:
-            is_finished = self._read_further(current)
+            self._read_further(current)
+            is_finished = True
         except SystemUnreachable:
             if not self._request_seconds:
                 raise
-            is_finished = False
         except BaseException:
             self._round = self._new_round()
             raise
@@ -125,36 +126,23 @@ class AirflowInventory:
         inventory = Inventory.since(previous_hash, jobs, complete, clock, skipped, lambda name, _: watched(name))
         return replace(inventory, more=not is_finished)
 
-    def _read_further(self, current: InventoryRound) -> bool:
-        """Goes on with the round; False where time ran out before its end."""
+    def _read_further(self, current: InventoryRound) -> None:
+        """Goes on with the round. Raises SystemUnreachable where time runs out before its end."""
         if current.listed is None:
-            current.listed = current.dags.read(self._has_time)
-            if current.listed is None:
-                return False
+            current.listed = current.dags.read()
             self._take_list(current, current.listed)
         if current.errors is None:
-            if not self._has_time():
-                return False
-            reply = self._timed(self._client.import_errors)  # their DAGs may be missing from the list, or unchanged
+            reply = self._request(self._client.import_errors)  # their DAGs may be missing from the list, or unchanged
             errors = fields.rows(reply.table().get("import_errors")) if reply.status == 200 else []
             current.errors = dict(fields.readable(errors, parse.parse_import_error, "importErrors", current.skipped))
         if current.broken is None:
-            dropped = current.dropped.read(self._has_time) if current.errors else AirflowRows([], True, None)
-            if dropped is None:
-                return False
-            self._take_broken(current, dropped.rows)
+            self._take_broken(current, current.dropped.read().rows if current.errors else [])
         if current.feeds is None:
-            assets = current.assets.read(self._has_time)
-            if assets is None:
-                return False
-            current.feeds = _feeds(assets.rows, current.skipped)
+            current.feeds = _feeds(current.assets.read().rows, current.skipped)
         if current.unread is None:
-            if not self._has_time():
-                return False
             current.unread, current.refreshed = self._outdated(current.rows)
         while current.unread:
-            if not self._has_time(2):
-                return False
+            self._require_time(2)
             self._read_definition(current.unread[0], current)
             del current.unread[0]
         while current.refreshed and self._has_time(2):
@@ -162,22 +150,17 @@ class AirflowInventory:
             del current.refreshed[0]
         for name, row in current.rows.items():
             if parse.needs_last_due(row) and name in self._definitions and not self._has_expression(name, row):
-                if not self._has_time():
-                    return False
                 self._read_last_due(name)
         if any(self._definitions[name].pool for name in current.rows if name in self._definitions):
-            if not self._has_time():
-                return False
-            reply = self._timed(self._client.pools)  # refused to an account that may not read pools
+            reply = self._request(self._client.pools)  # refused to an account that may not read pools
             pools = fields.rows(reply.table().get("pools")) if reply.status == 200 else []
             self._slots_of = dict(fields.readable(pools, parse.parse_pool_slots))
-        return True
 
     def _has_expression(self, name: str, row: fields.Row) -> bool:
         return parse.parse_schedule(row, self._definitions[name].zone, self._last_due.get(name)).expression != ""
 
     def _read_last_due(self, name: str) -> None:
-        reply = self._timed(self._client.runs_of, name, {"limit": LAST_RUNS, "order_by": "-run_after"})
+        reply = self._request(self._client.runs_of, name, {"limit": LAST_RUNS, "order_by": "-run_after"})
         times = fields.readable(run_rows(reply), parse.parse_scheduled_time)
         self._last_due[name] = next((at for at in times if at is not None), None)
 
@@ -185,6 +168,14 @@ class AirflowInventory:
         """Whether so many requests fit into the rest of the call; the first of a call always does."""
         slowest = max(self._request_seconds, default=0.0)
         return not self._request_seconds or self._client.deadline.left > max(RESERVE_SECONDS, requests * slowest)
+
+    def _require_time(self, requests: int = 1) -> None:
+        if not self._has_time(requests):
+            raise SystemUnreachable("Airflow: the call has no time for its next request")
+
+    def _request(self, request: Callable[..., HttpReply], *arguments: object) -> HttpReply:
+        self._require_time()
+        return self._timed(request, *arguments)
 
     def _timed(self, request: Callable[..., HttpReply], *arguments: object) -> HttpReply:
         began = time.monotonic()
@@ -228,7 +219,7 @@ class AirflowInventory:
 
     def _moved(self) -> set[str]:
         """DAGs whose newest version is not the cached one; none if this account may not read versions."""
-        reply = self._timed(self._client.versions)
+        reply = self._request(self._client.versions)
         rows = fields.rows(reply.table().get("dag_versions")) if reply.status == 200 else []
         newest: dict[str, int] = {}
         for dag, number in fields.readable(rows, parse.parse_dag_version):

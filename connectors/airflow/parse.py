@@ -160,7 +160,7 @@ def consistent_times(
 
 def _run_context(row: Row) -> Mapping[str, Any]:
     versions = [version.get("version_number") for version in fields.tables(row.get("dag_versions"))]
-    values = {
+    context = {
         "run_id": row.get("dag_run_id"),
         "run_type": row.get("run_type"),
         "triggered_by": row.get("triggered_by"),
@@ -168,7 +168,6 @@ def _run_context(row: Row) -> Mapping[str, Any]:
         "version": versions[-1] if versions else None,
         "conf": row.get("conf") or None,
     }
-    context = {name: value for name, value in values.items() if value is not None}
     return fields.bounded_context(context, "conf")
 
 
@@ -339,18 +338,28 @@ def earlier_try_records(
                 record, attempt_key=task_attempt_key(whole.key[1], whole.try_number), formerly="", queued_at=None
             )
     for number in range(1, current.attempt):
-        yield ended.get(number) or RunRecord(
-            job=task_job_id(current.key[0], current.key[2]),
-            attempt_key=task_attempt_key(current.key[1], number),
-            state=RunState.UNKNOWN,
-            native_state="cleared",
-            evidence=RunEvidence.INFERRED,
-            period_key=period.key,
-            period_at=period.at,
-            interval_start=period.interval_start,
-            message="Airflow's history has no end of this try",
-            native_ref=task_ref(current.key, number, -1),
-        )
+        job, key = task_job_id(current.key[0], current.key[2]), task_attempt_key(current.key[1], number)
+        ref, message = task_ref(current.key, number, -1), "Airflow's history has no end of this try"
+        yield ended.get(number) or cleared_record(job, key, ref, period, message)
+
+
+def cleared_record(
+    job: str, attempt_key: str, native_ref: str, period: AirflowPeriod, message: str, started_at: datetime | None = None
+) -> RunRecord:
+    """An attempt that a clear replaced before its end was seen."""
+    return RunRecord(
+        job=job,
+        attempt_key=attempt_key,
+        state=RunState.UNKNOWN,
+        native_state="cleared",
+        evidence=RunEvidence.INFERRED,
+        period_key=period.key,
+        period_at=period.at,
+        interval_start=period.interval_start,
+        started_at=started_at,
+        message=message,
+        native_ref=native_ref,
+    )
 
 
 def instance_name(instance: AirflowTaskInstance) -> str:
@@ -375,7 +384,7 @@ def _mapped_text(group: Sequence[AirflowTaskInstance]) -> str:
 
 def _task_context(group: Sequence[AirflowTaskInstance]) -> dict[str, Any]:
     first = group[0]
-    context = {
+    return {
         "try": max(instance.try_number for instance in group),
         "operator": first.operator or None,
         "pool": first.row.get("pool"),
@@ -383,7 +392,6 @@ def _task_context(group: Sequence[AirflowTaskInstance]) -> dict[str, Any]:
         "version": fields.subtable(first.row, "dag_version").get("version_number"),
         "mapped": len(group) if first.map_index >= 0 else None,
     }
-    return {name: value for name, value in context.items() if value is not None}
 
 
 DEFAULT_POOL = "default_pool"
@@ -696,16 +704,5 @@ def vanished_run(run: RunRef) -> RunRecord:
 
 def superseded_run(run: RunRef, period: AirflowPeriod) -> RunRecord:
     """An open attempt that a clear replaced before its end was seen."""
-    return RunRecord(
-        job=run.job,
-        attempt_key=run.attempt_key,
-        state=RunState.UNKNOWN,
-        native_state="cleared",
-        evidence=RunEvidence.INFERRED,
-        period_key=period.key,
-        period_at=period.at,
-        interval_start=period.interval_start,
-        started_at=run.started_at,
-        message="cleared before its end was seen; Airflow keeps no run-level history of it",
-        native_ref=run.native_ref,
-    )
+    message = "cleared before its end was seen; Airflow keeps no run-level history of it"
+    return cleared_record(run.job, run.attempt_key, run.native_ref, period, message, run.started_at)

@@ -29,8 +29,14 @@ VERSIONS = ("pinned", "latest")
 ACCEPTED_PARAMETERS = {"scope", "version", "why", "period_at"}
 
 
-class AirflowRerunPreview:
-    """Previews of reruns, with refusals. One per Airflow."""
+LATEST_KEY = "headway_latest"
+"""Beside the columns of a run's row: whether the newest code was requested."""
+NOTE_REPLACED = "a note that people wrote on these tasks is replaced by our mark"
+UNTOUCHED_NOTE = "tasks that succeeded are kept; the conf of the run stays"
+
+
+class AirflowRerunner:
+    """Previews a clear, sends it once, and finds it again by its key. One per Airflow."""
 
     def __init__(self, client: AirflowClient, starter: AirflowStarter) -> None:
         self._client, self._starter = client, starter
@@ -55,7 +61,7 @@ class AirflowRerunPreview:
         if reply.status == 404:
             return _refuse(f"Airflow no longer has the run {at.run} of {at.dag}")
         row = {**reply.table(), LATEST_KEY: version == "latest"}
-        return self._clear_task(at, row, scope) if at.task else self._of_run(at, row, spec.state, scope)
+        return self._preview_clear_task(at, row, scope) if at.task else self._of_run(at, row, spec.state, scope)
 
     def _of_run(self, at: AirflowRunReference, row: fields.Row, seen_state: RunState, scope: str | None) -> Preview:
         native = fields.optional_text(row, "state")
@@ -66,7 +72,7 @@ class AirflowRerunPreview:
         if native == "success" and seen_state.is_red:
             return _refuse("the run has succeeded since: there is nothing to repair")
         if scope == "downstream":
-            return self._clear_below(at, row)
+            return self._preview_clear_below(at, row)
         only_failed = scope == "failed" or (scope is None and (native != "success" or seen_state is RunState.PARTIAL))
         affected = self._dry_run(at, only_failed)
         if not affected and only_failed and scope is None:
@@ -74,9 +80,9 @@ class AirflowRerunPreview:
         if not affected:
             wider = ': it has no failed task; "all" would clear the whole run' if scope == "failed" else ""
             return _refuse(f"nothing to do: Airflow would clear no task{wider}")
-        return self._clear_run(at, row, only_failed, affected)
+        return self._preview_clear_run(at, row, only_failed, affected)
 
-    def _clear_run(
+    def _preview_clear_run(
         self, at: AirflowRunReference, row: fields.Row, only_failed: bool, affected: Sequence[AirflowTaskInstance]
     ) -> Preview:
         verb = "clear failed tasks" if only_failed else "clear the whole run"
@@ -107,7 +113,7 @@ class AirflowRerunPreview:
         reply = self._client.preview_clear_run(at.dag, at.run, {"only_failed": only_failed})
         return inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
 
-    def _clear_below(self, at: AirflowRunReference, row: fields.Row) -> Preview:
+    def _preview_clear_below(self, at: AirflowRunReference, row: fields.Row) -> Preview:
         """The failed tasks and everything downstream, succeeded tasks included."""
         not_green = self._dry_run(at, True)
         red = [instance for instance in not_green if instance.native == "failed"] or not_green
@@ -116,9 +122,9 @@ class AirflowRerunPreview:
         plan = {**_rerun_plan("clear_below", at, row), "tasks": sorted({instance.key[2] for instance in red})}
         label = inventory.run_label(row, at.run)
         summary = f"clear the failed tasks of {at.dag} {label} and all downstream tasks"
-        return self._clear_tasks(at, row, plan, "clear failed and downstream tasks", summary, (UNTOUCHED_NOTE,))
+        return self._preview_clear_tasks(at, row, plan, "clear failed and downstream tasks", summary, (UNTOUCHED_NOTE,))
 
-    def _clear_tasks(
+    def _preview_clear_tasks(
         self,
         at: AirflowRunReference,
         row: fields.Row,
@@ -150,7 +156,7 @@ class AirflowRerunPreview:
             **self._extent(at, label, affected),
         )
 
-    def _clear_task(self, at: AirflowRunReference, row: fields.Row, scope: str | None) -> Preview:
+    def _preview_clear_task(self, at: AirflowRunReference, row: fields.Row, scope: str | None) -> Preview:
         if scope == "all":
             return _refuse(
                 f"a task is rerun alone or with its downstream tasks; rerun the run of {at.dag} for all of it"
@@ -162,53 +168,7 @@ class AirflowRerunPreview:
         extent = "failed downstream tasks" if scope == "failed" else "all downstream tasks"
         label = inventory.run_label(row, at.run)
         summary = f"clear task {at.task} and {extent} in {at.dag} {label}"
-        return self._clear_tasks(at, row, plan, "clear task and downstream tasks", summary)
-
-
-LATEST_KEY = "headway_latest"
-"""Beside the columns of a run's row: whether the newest code was requested."""
-NOTE_REPLACED = "a note that people wrote on these tasks is replaced by our mark"
-UNTOUCHED_NOTE = "tasks that succeeded are kept; the conf of the run stays"
-
-
-def _refuse(why: str) -> Preview:
-    return Preview("rerun", "cannot be rerun now", "nothing", refused=why)
-
-
-def _rerun_plan(kind: str, at: AirflowRunReference, row: fields.Row) -> dict[str, Any]:
-    latest = {"latest": True} if row.get(LATEST_KEY) else {}
-    known = {"queued_at": row.get("queued_at"), "state": row.get("state")}
-    return {"how": kind, "dag": at.dag, "run": at.run, **known, **latest}
-
-
-def _names_in(affected: Sequence[AirflowTaskInstance], states: Collection[str]) -> str:
-    names = [parse.instance_name(instance) for instance in affected if instance.native in states]
-    return ", ".join(names[: inventory.MAX_NAMED_TASKS])
-
-
-def _version_note(row: fields.Row) -> tuple[str, ...]:
-    return ("with the newest version of the DAG's code",) if row.get(LATEST_KEY) else ()
-
-
-def unchanged_run(client: AirflowClient, plan: Mapping[str, Any], was: Any, states: Collection[Any]) -> fields.Row:
-    """The run as it is, if it is still the attempt that the preview saw, in one of these states. Raises NotSupported:
-    nothing was sent."""
-    where = f"Airflow: the run {plan['run']} of {plan['dag']}"
-    reply = client.run(plan["dag"], plan["run"])
-    if reply.status == 404:
-        raise NotSupported(f"{where} no longer exists; nothing was sent")
-    row = reply.table()
-    if row.get("queued_at") != plan["queued_at"] or row.get("state") not in states:
-        changed = f"changed since the preview (it was {was}, it is {row.get('state')})"
-        raise NotSupported(f"{where} {changed}; nothing was sent. Fix: refresh and try again.")
-    return row
-
-
-class AirflowRerunner:
-    """Sends a clear, once, and finds it again by its key. One per Airflow."""
-
-    def __init__(self, client: AirflowClient) -> None:
-        self._client = client
+        return self._preview_clear_tasks(at, row, plan, "clear task and downstream tasks", summary)
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         current = unchanged_run(self._client, plan, plan["state"], (plan["state"],))
@@ -304,6 +264,39 @@ class AirflowRerunner:
         row = self._client.run(dag, run).table()
         moved = row.get("queued_at") != plan["queued_at"]
         return ActionUnknown("the run was cleared since, and no task carries our key") if moved else ActionAbsent()
+
+
+def _refuse(why: str) -> Preview:
+    return Preview("rerun", "cannot be rerun now", "nothing", refused=why)
+
+
+def _rerun_plan(kind: str, at: AirflowRunReference, row: fields.Row) -> dict[str, Any]:
+    latest = {"latest": True} if row.get(LATEST_KEY) else {}
+    known = {"queued_at": row.get("queued_at"), "state": row.get("state")}
+    return {"how": kind, "dag": at.dag, "run": at.run, **known, **latest}
+
+
+def _names_in(affected: Sequence[AirflowTaskInstance], states: Collection[str]) -> str:
+    names = [parse.instance_name(instance) for instance in affected if instance.native in states]
+    return ", ".join(names[: inventory.MAX_NAMED_TASKS])
+
+
+def _version_note(row: fields.Row) -> tuple[str, ...]:
+    return ("with the newest version of the DAG's code",) if row.get(LATEST_KEY) else ()
+
+
+def unchanged_run(client: AirflowClient, plan: Mapping[str, Any], was: Any, states: Collection[Any]) -> fields.Row:
+    """The run as it is, if it is still the attempt that the preview saw, in one of these states. Raises NotSupported:
+    nothing was sent."""
+    where = f"Airflow: the run {plan['run']} of {plan['dag']}"
+    reply = client.run(plan["dag"], plan["run"])
+    if reply.status == 404:
+        raise NotSupported(f"{where} no longer exists; nothing was sent")
+    row = reply.table()
+    if row.get("queued_at") != plan["queued_at"] or row.get("state") not in states:
+        changed = f"changed since the preview (it was {was}, it is {row.get('state')})"
+        raise NotSupported(f"{where} {changed}; nothing was sent. Fix: refresh and try again.")
+    return row
 
 
 def clear_run_body(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""AWS Batch by boto3: settings, one method per call, and the log of an attempt.
+"""AWS Batch by boto3: one method per call, and the log of an attempt.
 
 Page sizes and rules: Batch API reference. ListJobs without a filter lists only RUNNING jobs; with a filter all, newest
 first by createdAt. DescribeJobs takes 100 ids and passes over those that it does not know. The log is the CloudWatch
@@ -8,26 +8,13 @@ stream that Batch names for an attempt; of an array job, that of a failed child.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from connectors.batch import parse
 from connectors.sdk.aws.cloudwatch_logs import AwsLogClient, LogStream, chunk
-from connectors.sdk.aws.options import AwsLogOptions
 from connectors.sdk.aws.values import AwsReply, given
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import LogChunk, RunRef
-
-
-class BatchOptions(AwsLogOptions):
-    """Which queues and job definitions, beside region and identity."""
-
-    queues: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    """Names of job queues to read, as in a shell: ["night-*"]."""
-    definitions: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    """Names of job definitions to watch, as in a shell, without revision: each is a job here."""
-
 
 PAGE_SIZE = 100  # maxResults of ListJobs, DescribeJobQueues and DescribeJobDefinitions; ids of one DescribeJobs
 
@@ -83,7 +70,7 @@ CONTAINERS = ("nodeProperties", "eksProperties", "ecsProperties")
 """Jobs of several containers: their stream is ambiguous."""
 
 
-def read(client: BatchClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+def read_log(client: BatchClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
     """The tail (`start` None), or the part after `start`. Raises NotSupported without a log."""
     job_id, number = parse.place(run)
     if not job_id:

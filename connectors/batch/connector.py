@@ -9,8 +9,8 @@ from functools import partial
 from typing import ClassVar
 
 from connectors.batch import actions, parse
-from connectors.batch import client as log
-from connectors.batch.client import GROUP, PAGE_SIZE, BatchClient, BatchOptions
+from connectors.batch.client import GROUP, PAGE_SIZE, BatchClient, read_log
+from connectors.batch.options import BatchOptions
 from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
 from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
@@ -181,7 +181,7 @@ class BatchConnector(ComposedConnector):
             client,
             inventory=reader.read,
             poll=poller.poll,
-            log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
+            log=partial(read_log, client),
             acts=actions.BatchActions(client, reader.queues_whole, settle_seconds),
             holds=unsupported(actions.NO_HOLD),
             probe=lambda: probe(client, reader),

@@ -67,6 +67,8 @@ def stopped_schedules(note: str) -> dict[str, bool]:
 
 class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
     marking = MarkedPause("Dagster", "stopped", "observation in the catalogue")
+    missing_job = "the code location of {job} is not loaded"
+    fix = "start its schedule in Dagster"
 
     def __init__(self, client: DagsterClient) -> None:
         self._client = client
@@ -82,14 +84,8 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
     def state(self, row: DagsterHoldState) -> PauseState:
         return row.pause_state
 
-    def missing(self, job: str, verb: str) -> str:
-        return f"the code location of {job} is not loaded"
-
     def gone(self, plan: Mapping[str, Any]) -> ConnectorError:
         return SystemUnreachable(f"Dagster: the code location of {plan['job']} is not loaded; nothing was sent")
-
-    def by_hand(self, job: str) -> str:
-        return "start its schedule in Dagster"
 
     def hold_refusal(self, job: str, row: DagsterHoldState, now: PauseState) -> str | None:
         return super().hold_refusal(job, row, now) if row.timers else f"{job} has no schedule that could be stopped"

@@ -149,7 +149,7 @@ def _run_context(row: Row) -> Mapping[str, Any]:
         "why": tags.get("dagster/failure_reason"),
         "steps": row.get("stepKeysToExecute"),
     }
-    return fields.bounded_context({name: value for name, value in context.items() if value is not None}, "steps")
+    return fields.bounded_context(context, "steps")
 
 
 def failed_steps(row: Any) -> tuple[str, list[str]]:

@@ -23,7 +23,6 @@ from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef
-from connectors.sdk.states import RunState
 
 EPOCH = datetime(1970, 1, 2, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)
@@ -101,12 +100,8 @@ class DagsterPoller:
         def record_of(row: Any) -> RunRecord:
             return parse.run_record(row, red.get(str(fields.table(row).get("runId")), ()), self._url)
 
-        for record in fields.readable(rows, record_of, "runs", result.skipped):
-            if not self._watched(record.job):
-                continue
-            result.add(record)
-            if record.state is RunState.UNKNOWN:
-                result.warn(f"run status {record.native_state!r} is not known to Headway")
+        records = fields.readable(rows, record_of, "runs", result.skipped)
+        result.add_all(record for record in records if self._watched(record.job))
 
     def _failed_steps(self, runs: list[Any], result: PollResult) -> dict[str, list[str]]:
         run_ids = [

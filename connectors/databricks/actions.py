@@ -15,36 +15,17 @@ from typing import Any
 
 from connectors.databricks import parse
 from connectors.databricks.client import DatabricksClient, read_pages
-from connectors.databricks.hold import DatabricksHolder
 from connectors.databricks.inventory import active_runs_note, read_job_settings
 from connectors.databricks.parse import KEY_PARAMETER, PERIOD_PARAMETER, parse_state
 from connectors.databricks.runs import parse_reference, read_run
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
+from connectors.sdk.action_router import start_instant
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import accepted, find_cancel, raise_if_refused
 from connectors.sdk.settle import arrival_window
 from connectors.sdk.states import RunState, Verb
-
-
-class DatabricksActions(ActionRouter):
-    def __init__(self, client: DatabricksClient, holder: DatabricksHolder, settle_seconds: float) -> None:
-        self._repairer, self._starter, self._holder = DatabricksRepairer(client), DatabricksStarter(client), holder
-        by_plan: dict[str, RoutedAction] = {
-            "run_now": self._starter,
-            **dict.fromkeys(("repair", "cancel"), self._repairer),
-            **dict.fromkeys(("hold", "release", "clear"), holder),
-        }
-        super().__init__("Databricks", client, by_plan, settle_seconds)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        verb = Verb(spec.verb)
-        if verb is Verb.START or (verb is Verb.RERUN and not parse_reference(spec.run)):
-            return self._starter.preview(spec)
-        return self._holder.preview(spec) if verb in (Verb.HOLD, Verb.RELEASE) else self._repairer.preview(spec)
-
 
 MAX_PAGES = 20
 KEY_NOT_VISIBLE = (
@@ -53,6 +34,8 @@ KEY_NOT_VISIBLE = (
 
 
 class DatabricksStarter:
+    plans = ("run_now",)
+
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client
 
@@ -128,6 +111,8 @@ UNNAMED_REPAIR = "Databricks stores no key with a repair: ours is the next repai
 
 
 class DatabricksRepairer:
+    plans = ("repair", "cancel")
+
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client
 

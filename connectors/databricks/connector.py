@@ -11,13 +11,14 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from connectors.databricks import runs
-from connectors.databricks.actions import DatabricksActions
+from connectors.databricks.actions import DatabricksRepairer, DatabricksStarter
 from connectors.databricks.client import DatabricksClient, ServicePrincipalAccount
 from connectors.databricks.hold import DatabricksHolder
 from connectors.databricks.inventory import DatabricksInventory
 from connectors.databricks.options import DatabricksOptions
 from connectors.databricks.runs import DatabricksPoller
 from connectors.sdk import fields
+from connectors.sdk.action_router import RunRouter
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported
@@ -47,13 +48,13 @@ class DatabricksConnector(ComposedConnector):
         def watched(job: str, name: str) -> bool:
             return any(fnmatchcase(candidate, pattern) for candidate in (job, name) for pattern in options.jobs)
 
-        holder = DatabricksHolder(client)
+        starter, repairer, holder = DatabricksStarter(client), DatabricksRepairer(client), DatabricksHolder(client)
         super().__init__(
             client,
             inventory=DatabricksInventory(client, watched).read,
             poll=DatabricksPoller(client, watched, options.history_days).poll,
             log=lambda run, start, limit_bytes: runs.read_log(client, run, start, limit_bytes),
-            acts=DatabricksActions(client, holder, settle_seconds),
+            acts=RunRouter("Databricks", client, starter, repairer, holder, runs.parse_reference, settle_seconds),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )

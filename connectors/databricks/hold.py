@@ -23,6 +23,8 @@ from connectors.sdk.send_outcome import raise_if_refused
 
 class DatabricksHolder(MarkedPauseActions[fields.Row]):
     marking = MarkedPause("Databricks", "paused", "tag")
+    missing_job = "Databricks has no job {job}; a task starts with its job, never alone"
+    fix = "resume its schedule in Databricks"
 
     def __init__(self, client: DatabricksClient) -> None:
         self._client = client
@@ -32,12 +34,6 @@ class DatabricksHolder(MarkedPauseActions[fields.Row]):
 
     def state(self, row: fields.Row) -> PauseState:
         return _marked_pause(row)
-
-    def missing(self, job: str, verb: str) -> str:
-        return f"Databricks has no job {job}; a task starts with its job, never alone"
-
-    def by_hand(self, job: str) -> str:
-        return "resume its schedule in Databricks"
 
     def hold_refusal(self, job: str, row: fields.Row, now: PauseState) -> str | None:
         if not parse.trigger_kind(row):

@@ -191,14 +191,14 @@ def _run_context(row: fields.Row) -> dict[str, Any]:
         for name in ("queue", "setup", "execution", "cleanup", "run")
         if _attempt_number(row, f"{name}_duration") > 0
     }
-    context = {
+    return {
         "trigger": fields.optional_text(row, "trigger") or None,
         "parameters": job_parameters(row) or None,
         "number": _attempt_number(row, "number_in_job") or None,
         "by": fields.optional_text(row, "creator_user_name") or None,
         "cluster": fields.subtable(row, "cluster_instance").get("cluster_id"),
+        **seconds,
     }
-    return {**{name: value for name, value in context.items() if value is not None}, **seconds}
 
 
 def vanished_run(run: RunRef, now: datetime) -> RunRecord:

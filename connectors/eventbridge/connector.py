@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
-
-from pydantic import Field
 
 from connectors.eventbridge import parse
+from connectors.eventbridge.options import EventBridgeOptions
 from connectors.sdk.action_router import ActionFunctions, VerbRouter
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsNotFound, read_inventory
-from connectors.sdk.aws.options import AwsOptions, matches_any, targets
+from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.composed import ComposedConnector, unsupported
@@ -25,14 +23,6 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
-
-
-class EventBridgeOptions(AwsOptions):
-    """Which schedules, beside region and identity."""
-
-    schedules: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    """Schedules to watch, "group/name", as in a shell: ["default/night-*", "loads/*"]."""
-
 
 CURSOR = "{}"
 """EventBridge reports no runs: the cursor never moves."""

@@ -16,45 +16,17 @@ from typing import Any
 
 from connectors.github_actions import parse
 from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
-from connectors.github_actions.hold import GitHubHolder
 from connectors.github_actions.inventory import ACTIVE_STATE, WorkflowFiles, active_runs_note, find_workflow
-from connectors.github_actions.options import GitHubActionsOptions
 from connectors.github_actions.parse import KEY_INPUT, PERIOD_INPUT, GitHubWorkflow
 from connectors.github_actions.runs import RERUN_PERIOD, parse_reference, read_job_rows
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
+from connectors.sdk.action_router import start_instant
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import find_cancel, raise_if_refused, sent_response
 from connectors.sdk.settle import arrival_window
 from connectors.sdk.states import RunState, Verb
-
-
-class GitHubActionsActions(ActionRouter):
-    def __init__(
-        self,
-        client: GitHubClient,
-        definitions: WorkflowFiles,
-        holder: GitHubHolder,
-        options: GitHubActionsOptions,
-        settle_seconds: float,
-    ) -> None:
-        self._rerunner, self._holder = GitHubRerunner(client, definitions), holder
-        self._dispatcher = GitHubDispatcher(client, definitions, options.ref, options.inputs)
-        by_plan: dict[str, RoutedAction] = {
-            "dispatch": self._dispatcher,
-            **dict.fromkeys(("rerun", "rerun_job", "cancel"), self._rerunner),
-            **dict.fromkeys(("hold", "release", "clear"), holder),
-        }
-        super().__init__("GitHub", client, by_plan, settle_seconds)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        verb = Verb(spec.verb)
-        if verb is Verb.START or (verb is Verb.RERUN and parse_reference(spec.run) is None):
-            return self._dispatcher.preview(spec)
-        return self._holder.preview(spec) if verb in (Verb.HOLD, Verb.RELEASE) else self._rerunner.preview(spec)
-
 
 RETURN_DETAILS = "return_run_details"
 KEY_NOT_VISIBLE = (
@@ -64,6 +36,8 @@ KEY_NOT_VISIBLE = (
 
 
 class GitHubDispatcher:
+    plans = ("dispatch",)
+
     def __init__(
         self, client: GitHubClient, definitions: WorkflowFiles, ref: str, inputs: Mapping[str, Mapping[str, str]]
     ) -> None:
@@ -189,6 +163,8 @@ UNNAMED_RERUN = (
 
 
 class GitHubRerunner:
+    plans = ("rerun", "rerun_job", "cancel")
+
     def __init__(self, client: GitHubClient, definitions: WorkflowFiles) -> None:
         self._client, self._definitions = client, definitions
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import ParamSpec, TypeVar
 
-from connectors.github_actions.actions import GitHubActionsActions
+from connectors.github_actions.actions import GitHubDispatcher, GitHubRerunner
 from connectors.github_actions.client import GitHubClient, GitHubRateLimit
 from connectors.github_actions.hold import GitHubHolder
 from connectors.github_actions.inventory import (
@@ -24,8 +24,9 @@ from connectors.github_actions.inventory import (
 )
 from connectors.github_actions.log import GitHubLogReader
 from connectors.github_actions.options import GitHubActionsOptions, targets
-from connectors.github_actions.runs import GitHubAttemptReader, GitHubPoller
+from connectors.github_actions.runs import GitHubAttemptReader, GitHubPoller, parse_reference
 from connectors.sdk import fields
+from connectors.sdk.action_router import RunRouter
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported
@@ -57,6 +58,8 @@ class GitHubActionsConnector(ComposedConnector):
             return any(fnmatchcase(name, pattern) for name in names for pattern in options.workflows)
 
         definitions, holder = WorkflowFiles(client), GitHubHolder(client)
+        rerunner = GitHubRerunner(client, definitions)
+        dispatcher = GitHubDispatcher(client, definitions, options.ref, options.inputs)
         reader = GitHubInventory(client, definitions, watched)
         attempts = GitHubAttemptReader(client, definitions)
         poller = GitHubPoller(client, attempts, watched, options.events, options.history_days, reader.asleep)
@@ -65,7 +68,7 @@ class GitHubActionsConnector(ComposedConnector):
             inventory=within_rate_limit(client, reader.read),
             poll=within_rate_limit(client, poller.poll),
             log=GitHubLogReader(client, definitions, options.ca_file, transport).read,
-            acts=GitHubActionsActions(client, definitions, holder, options, settle_seconds),
+            acts=RunRouter("GitHub", client, dispatcher, rerunner, holder, parse_reference, settle_seconds),
             holds=holder.all_holds,
             probe=lambda: probe(client),
         )

@@ -29,6 +29,8 @@ MAX_PAGES = 40  # of variables: 1,200; a repository can have 500
 
 class GitHubHolder(MarkedPauseActions[fields.Row]):
     marking = GITHUB_MARKING
+    missing_job = "GitHub has no workflow {job}: its jobs start with it, never alone"
+    fix = "enable it on its page in GitHub"
 
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
@@ -45,12 +47,6 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
         reply = self._client.variable(f"{VARIABLE_PREFIX}{fields.positive(row, 'id')}")
         mark = HoldMark.read(fields.optional_text(reply.table(), "value")) if reply.status == 200 else None
         return PauseState(row.get("state") != ACTIVE_STATE, () if mark is None else (mark,))
-
-    def missing(self, job: str, verb: str) -> str:
-        return f"GitHub has no workflow {job}: its jobs start with it, never alone"
-
-    def by_hand(self, job: str) -> str:
-        return "enable it on its page in GitHub"
 
     def hold_refusal(self, job: str, row: fields.Row, now: PauseState) -> str | None:
         why, state = super().hold_refusal(job, row, now), fields.optional_text(row, "state")

@@ -200,7 +200,7 @@ def _at_or_after(at: datetime | None, start: datetime | None) -> datetime | None
 
 
 def _run_context(row: fields.Row, event: str) -> dict[str, Any]:
-    context = {
+    return {
         "event": event or None,
         "title": fields.optional_text(row, "display_title")[:200] or None,
         "branch": fields.optional_text(row, "head_branch") or None,
@@ -208,7 +208,6 @@ def _run_context(row: fields.Row, event: str) -> dict[str, Any]:
         "number": fields.number(row, "run_number", 0) or None,
         "by": actor_login(row) or None,
     }
-    return {name: value for name, value in context.items() if value is not None}
 
 
 def actor_login(row: fields.Row) -> str:

@@ -1,4 +1,4 @@
-"""AWS Glue by boto3: settings, one method per call, and the log of a run.
+"""AWS Glue by boto3: one method per call, and the log of a run.
 
 Page sizes and rules: Glue API reference. GetJobRuns has no "since" and answers newest first. Logs: AWS Glue User Guide,
 "Logging for AWS Glue jobs": below the run's log group, `output` and `error`, each with a stream of the run's id, read
@@ -8,24 +8,12 @@ as one text ordered by time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
-
-from pydantic import Field
 
 from connectors.glue import parse
 from connectors.sdk.aws.cloudwatch_logs import AwsLogClient, LogStream, chunk
-from connectors.sdk.aws.options import AwsLogOptions
 from connectors.sdk.aws.values import AwsReply, given
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.records import LogChunk, RunRef
-
-
-class GlueOptions(AwsLogOptions):
-    """Which jobs, beside region and identity."""
-
-    jobs: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    """Names of jobs to watch, as in a shell: ["load-*", "mart"]."""
-
 
 JOBS_SIZE = 1000  # MaxResults of GetJobs, "Valid Range: Minimum value of 1. Maximum value of 1000"
 RUNS_SIZE = 200  # MaxResults of GetJobRuns and GetTriggers, "Maximum value of 200"
@@ -79,7 +67,7 @@ GROUP = "/aws-glue/jobs"
 PARTS = ("output", "error")
 
 
-def read(client: GlueClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+def read_log(client: GlueClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
     """The tail (`start` None), or the part after `start`. Raises NotSupported without a log."""
     job, run_id = parse.place(run)
     if not run_id:

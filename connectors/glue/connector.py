@@ -9,8 +9,8 @@ from functools import partial
 from typing import ClassVar
 
 from connectors.glue import actions, parse
-from connectors.glue import client as log
-from connectors.glue.client import GROUP, RUNS_SIZE, GlueClient, GlueOptions
+from connectors.glue.client import GROUP, RUNS_SIZE, GlueClient, read_log
+from connectors.glue.options import GlueOptions
 from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
 from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
@@ -151,7 +151,7 @@ class GlueConnector(ComposedConnector):
             client,
             inventory=reader.read,
             poll=poller.poll,
-            log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
+            log=partial(read_log, client),
             acts=actions.GlueActions(client, settle_seconds),
             holds=unsupported(actions.NO_HOLD),
             probe=lambda: probe(client, reader.listed),

@@ -19,7 +19,7 @@ from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, inventory_of, read_run, text_at, unknown_states
-from connectors.sdk.fields import EPOCH, as_json, read_cursor
+from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.mapped_actions import (
     KEY_PLACEHOLDER,
     MAPPED_CAPABILITIES,
@@ -135,10 +135,8 @@ class HttpConnector(ComposedConnector):
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
-        at, result = read_cursor(HttpCursor, cursor), PollResult()
-        if at is None:
-            result.warn("the cursor cannot be read: history is read again")
-            return result.poll(as_json(HttpCursor()), more=True, clock=None, seen_until=None)
+        result = PollResult()
+        at = result.cursor_or_first(cursor, HttpCursor())
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
             at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since)

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from connectors.mysql_events import client as permissions
 from connectors.mysql_events import parse
-from connectors.mysql_events.client import MySqlEventsClient, MySqlEventsOptions
+from connectors.mysql_events.client import MySqlEventsClient
+from connectors.mysql_events.options import MySqlEventsOptions
 from connectors.mysql_events.parse import ServerSnapshot
 from connectors.sdk.contract import (
-    ACTION_KEY,
     ActionFound,
     ActionSpec,
     ActionUnknown,
@@ -26,9 +26,17 @@ from connectors.sdk.contract import (
     Preview,
     Receipt,
 )
-from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import AgentJob, JobAgentHolds, Plan, Row, absent_unless, marked_jobs, running_note
+from connectors.sdk.job_agent import (
+    AgentAction,
+    AgentJob,
+    JobAgentHolds,
+    Plan,
+    Row,
+    absent_unless,
+    marked_jobs,
+    running_note,
+)
 from connectors.sdk.states import Verb
 
 RERUN_NOTES = (
@@ -38,17 +46,17 @@ RERUN_NOTES = (
 
 
 REPLICA = "this server is read-only, a replica: events run on its primary"
-HOLDS = JobAgentHolds("MariaDB", "enabled", "disabled", "without our mark", is_marked_first=True)
 
 
-class MySqlEventsActions:
+class MySqlEventReruns(AgentAction[MySqlEventsClient]):
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
-        self._client, self._options = client, options
+        super().__init__(client)
+        self._options = options
 
-    def preview_rerun(self, spec: ActionSpec) -> Preview:
+    def preview(self, spec: ActionSpec) -> Preview:
         """The event that a rerun or start adds; refused where grants.sql would refuse it."""
         job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
-        snapshot = self._visible(schema, name, "")
+        snapshot = _visible(self.client, self._options, schema, name, "")
         row = _event(snapshot, job)
         definer = row["definer"] if row else "?"
         paused = (f"{job} is {row['status']}; its body runs all the same",) if row and not _is_enabled(row) else ()
@@ -66,12 +74,6 @@ class MySqlEventsActions:
             plan={"way": "start", "schema": schema, "event": name},
         )
 
-    def _visible(self, schema: str, name: str, key: str) -> ServerSnapshot:
-        """Raises PermissionMissing where the server would answer an empty list for want of a permission."""
-        snapshot = self._client.situation(schema, name, key)
-        permissions.require_view(snapshot, self._options.schemas, self._client.place)
-        return snapshot
-
     def _rerun_refusal(self, snapshot: ServerSnapshot, row: Row | None, job: str, verb: str) -> str | None:
         if row is None:
             return f"event {job} no longer exists, nor its body"
@@ -84,17 +86,15 @@ class MySqlEventsActions:
             return f"the event scheduler is {status}: nothing starts. SET GLOBAL event_scheduler = ON;"
         return REPLICA if snapshot.about["read_only"] else None
 
-    def send_rerun(self, plan: Plan, key: str) -> Receipt:
+    def act(self, plan: Plan, key: str) -> Receipt:
         """Adds the one-shot event; where this key did already, nothing changes."""
-        if not ACTION_KEY.fullmatch(key):
-            raise NotSupported(f'"{key}" is not an action key')
-        self._client.start(str(plan["schema"]), str(plan["event"]), key)
+        self.client.start(str(plan["schema"]), str(plan["event"]), key)
         return Receipt(f"{plan['schema']}.{key}", "added as a one-shot event; it starts within 2 s")
 
-    def look_up_rerun(self, plan: Plan, key: str) -> LookUpResult:
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
         """By the one-shot event's name. Absent only when nothing can still arrive and no event is hidden from us."""
         schema = str(plan["schema"])
-        snapshot = self._visible(schema, str(plan["event"]), key)
+        snapshot = _visible(self.client, self._options, schema, str(plan["event"]), key)
         for row in snapshot.events:
             if (str(row["event_schema"]), str(row["event_name"])) == (schema, key):
                 began = epoch_instant(row["last_executed"])
@@ -103,12 +103,29 @@ class MySqlEventsActions:
         hidden = "" if sees_all else permissions.hidden_events_text(snapshot, (schema,))
         return absent_unless(snapshot.senders, hidden, "connection")
 
-    def preview_hold(self, spec: ActionSpec) -> Preview:
+
+def _visible(
+    client: MySqlEventsClient, options: MySqlEventsOptions, schema: str, name: str, key: str
+) -> ServerSnapshot:
+    """Raises PermissionMissing where the server would answer an empty list for want of a permission."""
+    snapshot = client.situation(schema, name, key)
+    permissions.require_view(snapshot, options.schemas, client.place)
+    return snapshot
+
+
+class MySqlEventHolds(JobAgentHolds[MySqlEventsClient]):
+    agent, enabled, disabled, restored, is_marked_first = "MariaDB", "enabled", "disabled", "without our mark", True
+
+    def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
+        super().__init__(client)
+        self._options = options
+
+    def preview(self, spec: ActionSpec) -> Preview:
         """The change of a hold or release; refused where grants.sql would refuse it."""
         job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
-        snapshot = self._visible(schema, name, "")
+        snapshot = _visible(self.client, self._options, schema, name, "")
         row, act_schema = _event(snapshot, job), self._options.act_schema
-        plan = HOLDS.plan(spec, schema=schema, event=name)
+        plan = self.plan(spec, schema=schema, event=name)
         if spec.verb == Verb.HOLD:
             text = f"disable event {job}, with a row that says who holds it until when"
             alter = f"ALTER DEFINER={row['definer'] if row else '?'} EVENT {job} DISABLE"
@@ -125,7 +142,7 @@ class MySqlEventsActions:
         missing = None if may_hold else _no_permission(snapshot, f"hold {job}")
         missing = REPLICA if snapshot.about["read_only"] else missing
         missing = f"event {job} no longer exists" if row is None else missing
-        return HOLDS.preview(
+        return self.preview_of(
             spec,
             plan,
             _agent_job(row, _marks(snapshot)) if row else None,
@@ -136,18 +153,17 @@ class MySqlEventsActions:
             notes=("a run that is under way goes on to its end",),
         )
 
-    def send_hold(self, plan: Plan, key: str) -> Receipt:
-        return HOLDS.send(self._client, f"{plan['schema']}.{plan['event']}", plan, key)
+    def ref(self, plan: Plan) -> str:
+        return f"{plan['schema']}.{plan['event']}"
 
-    def look_up_hold(self, plan: Plan, key: str) -> LookUpResult:
-        """By the mark: a hold is there with its key and has disabled the event, a release has removed it."""
-        schema, name, mark_id = str(plan["schema"]), str(plan["event"]), key if plan["way"] == "hold" else plan["hold"]
-        snapshot = self._client.situation(schema, name, str(mark_id))
+    def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
+        mark_id = key if plan["way"] == "hold" else str(plan["hold"])
+        snapshot = self.client.situation(str(plan["schema"]), str(plan["event"]), mark_id)
         if snapshot.held is None:
-            return ActionUnknown(permissions.unreadable_marks(snapshot))
-        row = _event(snapshot, f"{schema}.{name}")
-        hold = HOLDS.find(_agent_job(row, _marks(snapshot)) if row else None, plan, key)
-        return hold or absent_unless(snapshot.senders, what="connection")
+            return None, ActionUnknown(permissions.unreadable_marks(snapshot))
+        row = _event(snapshot, self.ref(plan))
+        job = _agent_job(row, _marks(snapshot)) if row else None
+        return job, absent_unless(snapshot.senders, what="connection")
 
 
 def _event(snapshot: ServerSnapshot, job: str) -> Row | None:

@@ -6,23 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from connectors.mysql_events import actions, client, parse
-from connectors.mysql_events.client import MOST_EVENTS, MySqlEventsClient, MySqlEventsOptions, login_of, targets
+from connectors.mysql_events.client import MOST_EVENTS, MySqlEventsClient
+from connectors.mysql_events.options import MySqlEventsOptions, login_of, targets
 from connectors.mysql_events.parse import ServerSnapshot, every, schedule_of, zone_name
 from connectors.mysql_events.session import MySqlSession
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import (
-    HOLD,
-    NO_MARK,
-    START,
-    AgentAction,
-    JobAgentConnector,
-    Row,
-    add_deleted,
-    agent_router,
-    target_clock,
-)
+from connectors.sdk.job_agent import HOLD, NO_MARK, START, JobAgentConnector, Row, add_deleted, target_clock
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
@@ -40,16 +31,18 @@ TIDY_AFTER = timedelta(days=1)
 
 
 class MySqlEventsConnector(JobAgentConnector):
+    agent, missing = "mysql_events", MISSING
     number, states = "run_id", parse.STATES
     no_log = f"has no row in a log table: {parse.NOT_LOGGED}"
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
-        acts = actions.MySqlEventsActions(client, options)
-        by_action = {
-            START: AgentAction(acts.preview_rerun, acts.send_rerun, acts.look_up_rerun),
-            HOLD: AgentAction(acts.preview_hold, acts.send_hold, acts.look_up_hold),
-        }
-        super().__init__(client, agent_router("mysql_events", client, by_action, MISSING))
+        super().__init__(
+            client,
+            {
+                START: actions.MySqlEventReruns(client, options),
+                HOLD: actions.MySqlEventHolds(client, options),
+            },
+        )
         self._server, self._options, self.table = client, options, str(options.log_table)
 
     def read_inventory(self, previous_hash: str) -> Inventory:

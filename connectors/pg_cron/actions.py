@@ -23,35 +23,31 @@ from connectors.pg_cron.client import (
     PgCronClient,
     PgCronPage,
     PgCronSituation,
-    entry_permission,
     granted,
     hidden_jobs_text,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
 from connectors.sdk.contract import (
     ACTION_KEY,
-    ActionAbsent,
     ActionFound,
     ActionSpec,
-    HoldMark,
     LookUpResult,
-    NativeHold,
     Preview,
     Receipt,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported
 from connectors.sdk.job_agent import (
+    AgentAction,
     AgentJob,
-    JobAgentHolds,
     Plan,
     Row,
     absent_unless,
-    marked_jobs,
     native_ids,
     number_in,
     running_note,
 )
 from connectors.sdk.marked_pause import shown_mark_of_plan
+from connectors.sdk.postgres_agent import PostgresAgentHolds
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
 
@@ -85,30 +81,53 @@ def entry_name(jobid: int, key: str) -> str:
     return name
 
 
-def preview_rerun(client: PgCronClient, spec: ActionSpec) -> Preview:
-    """The entry that a rerun or start adds to cron.job; refused without the permission, the job, or rows as proof."""
-    now = client.situation(lambda rows: job_of(rows, spec.run))
-    permission, zone = entry_permission(now.access), parse.zone_of(now.access)
-    jobid, user, database = (now.job[name] if now.job else "?" for name in ("jobid", "username", "database"))
-    direct = f"cron.schedule_in_database('{ENTRY_PREFIX}{jobid}:<key>', …)"
-    call = f"{client.act_schema}.rerun({jobid}, '<key>')" if permission == "function" else direct
-    is_start = spec.verb == Verb.START
-    what = "start" if is_start else "rerun"
-    paused = (f"{spec.run.job} is paused in pg_cron; the {what} runs all the same",)
-    return Preview(
-        verb="run once",
-        summary=f"run the command of pg_cron job {spec.run.job} once, at the next full minute, "
-        f"as {user} in database {database}",
-        scope=f"one run of {spec.run.job}{spec.for_period}",
-        overlap=running_note(now.running, "runid", spec.run.job, " or starting"),
-        native_calls=(f"SELECT {call}", f"-- it adds entry {ENTRY_PREFIX}{jobid}:<key>, removed after its run"),
-        notes=(START_NOTES if is_start else RERUN_NOTES) + (paused if now.job and not now.job["active"] else ()),
-        refused=_rerun_refusal(now, permission, spec.run.job, what),
-        plan={"way": "start", "jobid": jobid, "after": now.newest, "door": permission, "zone": zone},
-    )
+class PgCronReruns(AgentAction[PgCronClient]):
+    def preview(self, spec: ActionSpec) -> Preview:
+        """The entry that a rerun or start adds to cron.job; refused without the permission, the job, or rows as
+        proof."""
+        now = self.client.situation(lambda rows: job_of(rows, spec.run))
+        jobid, user, database = (now.job[name] if now.job else "?" for name in ("jobid", "username", "database"))
+        is_start = spec.verb == Verb.START
+        what = "start" if is_start else "rerun"
+        paused = (f"{spec.run.job} is paused in pg_cron; the {what} runs all the same",)
+        return Preview(
+            verb="run once",
+            summary=f"run the command of pg_cron job {spec.run.job} once, at the next full minute, "
+            f"as {user} in database {database}",
+            scope=f"one run of {spec.run.job}{spec.for_period}",
+            overlap=running_note(now.running, "runid", spec.run.job, " or starting"),
+            native_calls=(
+                f"SELECT {self.client.act_schema}.rerun({jobid}, '<key>')",
+                f"-- it adds entry {ENTRY_PREFIX}{jobid}:<key>, removed after its run",
+            ),
+            notes=(START_NOTES if is_start else RERUN_NOTES) + (paused if now.job and not now.job["active"] else ()),
+            refused=_rerun_refusal(now, spec.run.job, what),
+            plan={"way": "start", "jobid": jobid, "after": now.newest},
+        )
+
+    def act(self, plan: Plan, key: str) -> Receipt:
+        """Adds the entry; where it exists already, nothing is added and its jobid is returned."""
+        jobid = int(plan["jobid"])
+        entry = entry_name(jobid, key)
+        added = self.client.rerun(jobid, key)
+        if added is None:
+            raise NotSupported(f"{self.client.place}: pg_cron job {jobid} is gone: nothing was added")
+        return Receipt(entry, f"added as entry {added}; it starts at the next full minute")
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
+        """Absent only when nothing can still arrive and no row is hidden from us."""
+        entry = entry_name(int(plan["jobid"]), key)
+        trace = self.client.trace(entry, f"/* {entry} */ ", int(plan["after"]), key)
+        if trace.runs:
+            return ActionFound(entry, f"run {trace.runs[0]['runid']}: {trace.runs[0]['status']}")
+        if trace.entries:
+            return ActionFound(
+                entry, f"entry {trace.entries[0]['jobid']} waits for its minute ({trace.entries[0]['schedule']})"
+            )
+        return absent_unless(trace.sessions, hidden_jobs_text(trace.access))
 
 
-def _rerun_refusal(now: PgCronSituation, permission: str | None, job: str, what: str) -> str | None:
+def _rerun_refusal(now: PgCronSituation, job: str, what: str) -> str | None:
     role = now.access["role"]
     if now.job is None:
         return f"{job} is no longer in cron.job, nor its command"
@@ -116,35 +135,9 @@ def _rerun_refusal(now: PgCronSituation, permission: str | None, job: str, what:
         return STANDBY.why
     if now.access["log_run"] == "off":
         return f"cron.log_run is off: the {what} would leave no row that proves it; set it on and restart PostgreSQL"
-    if permission is None or (permission == "own" and now.job["username"] != role):
+    if not now.access["may_rerun"]:
         return f"role {role} may not {what} {job}: {granted(now.access)}"
     return None
-
-
-def send_rerun(client: PgCronClient, plan: Plan, key: str) -> Receipt:
-    """Adds the entry; where it exists already, nothing is added and its jobid is returned."""
-    jobid = int(plan["jobid"])
-    entry = entry_name(jobid, key)
-    if plan["door"] == "function":
-        added = client.rerun_by_function(jobid, key)
-    else:
-        added = client.rerun_direct(jobid, entry, key, str(plan["zone"]))
-    if added is None:
-        raise NotSupported(f"{client.place}: pg_cron job {jobid} is gone: nothing was added")
-    return Receipt(entry, f"added as entry {added}; it starts at the next full minute")
-
-
-def look_up_rerun(client: PgCronClient, plan: Plan, key: str) -> LookUpResult:
-    """Absent only when nothing can still arrive and no row is hidden from us."""
-    entry = entry_name(int(plan["jobid"]), key)
-    trace = client.trace(entry, f"/* {entry} */ ", int(plan["after"]), key)
-    if trace.runs:
-        return ActionFound(entry, f"run {trace.runs[0]['runid']}: {trace.runs[0]['status']}")
-    if trace.entries:
-        return ActionFound(
-            entry, f"entry {trace.entries[0]['jobid']} waits for its minute ({trace.entries[0]['schedule']})"
-        )
-    return absent_unless(trace.sessions, hidden_jobs_text(trace.access))
 
 
 def tidy(client: PgCronClient, page: PgCronPage, now: datetime) -> list[str]:
@@ -167,12 +160,11 @@ def tidy(client: PgCronClient, page: PgCronPage, now: datetime) -> list[str]:
 
 def _remove_entry(client: PgCronClient, access: Row, row: Row) -> list[str]:
     match = parse.ENTRY.fullmatch(str(row["jobname"]))
-    by_function = bool(access["may_unschedule"])
     stays = f"{row['jobname']} stays in cron.job and would run again in a year"
-    if not (match and (by_function or access["is_super"] or row["username"] == access["role"])):
+    if not (match and access["may_unschedule"]):
         return [f"{stays}: role {access['role']} may not remove it. SELECT cron.unschedule({row['jobid']});"]
     try:
-        client.unschedule(row, match[2], by_function)
+        client.unschedule(match[2])
     except ConnectorError as error:
         return [f"{stays}: {error}"]
     return []
@@ -184,25 +176,44 @@ CANCEL_NOTES = (
 )
 
 
-def preview_cancel(client: PgCronClient, spec: ActionSpec) -> Preview:
-    """Which process would be cancelled; refused where none is proved to be this run's."""
-    runid = number_in(spec.run, "runid")
-    if runid is None:
-        raise NotSupported(f"pg_cron can only cancel a run that it has: {spec.run.job} {spec.run.period_key}")
-    trace = client.run_left(runid)
-    row = trace.row or {}
-    return Preview(
-        verb="cancel",
-        summary=f"cancel the statement that run {runid} of {spec.run.job} executes (process {row.get('job_pid')})",
-        scope=f"run {runid} of {spec.run.job}",
-        native_calls=(
-            f"SELECT {client.act_schema}.cancel({runid}, '<key>')",
-            f"-- pg_cancel_backend({row.get('job_pid')})",
-        ),
-        notes=CANCEL_NOTES,
-        refused=_cancel_refusal(trace, runid, spec.run.job),
-        plan={"way": "cancel", "runid": runid},
-    )
+class PgCronCancels(AgentAction[PgCronClient]):
+    def preview(self, spec: ActionSpec) -> Preview:
+        """Which process would be cancelled; refused where none is proved to be this run's."""
+        runid = number_in(spec.run, "runid")
+        if runid is None:
+            raise NotSupported(f"pg_cron can only cancel a run that it has: {spec.run.job} {spec.run.period_key}")
+        trace = self.client.run_left(runid)
+        row = trace.row or {}
+        return Preview(
+            verb="cancel",
+            summary=f"cancel the statement that run {runid} of {spec.run.job} executes (process {row.get('job_pid')})",
+            scope=f"run {runid} of {spec.run.job}",
+            native_calls=(
+                f"SELECT {self.client.act_schema}.cancel({runid}, '<key>')",
+                f"-- pg_cancel_backend({row.get('job_pid')})",
+            ),
+            notes=CANCEL_NOTES,
+            refused=_cancel_refusal(trace, runid, spec.run.job),
+            plan={"way": "cancel", "runid": runid},
+        )
+
+    def act(self, plan: Plan, key: str) -> Receipt:
+        """Sends the signal. Raises NotSupported where the run has ended or the process is not its own."""
+        runid = int(plan["runid"])
+        rows = self.client.cancel(runid, key)
+        if not rows or not rows[0]["done"]:
+            raise NotSupported(f"{self.client.place}: the process of run {runid} is gone: nothing was cancelled")
+        return Receipt(str(runid), f"the process of run {runid} was sent a cancel request")
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
+        """By the run's row: a cancelled run says so, without a user; one that goes on, or succeeded, was not
+        cancelled."""
+        trace = self.client.run_left(int(plan["runid"]), key)
+        row = trace.row
+        if row is not None and row["status"] == "failed":
+            return ActionFound(str(row["runid"]), f"run {row['runid']}: {str(row['message'] or '').strip()}")
+        deleted = f"run {plan['runid']} has no row in cron.job_run_details any more"
+        return absent_unless(trace.sessions, "" if row is not None else hidden_jobs_text(trace.access) or deleted)
 
 
 def _cancel_refusal(trace: ActionTrace, runid: int, job: str) -> str | None:
@@ -218,64 +229,52 @@ def _cancel_refusal(trace: ActionTrace, runid: int, job: str) -> str | None:
     return None
 
 
-def send_cancel(client: PgCronClient, plan: Plan, key: str) -> Receipt:
-    """Sends the signal. Raises NotSupported where the run has ended or the process is not its own."""
-    runid = int(plan["runid"])
-    rows = client.cancel(runid, key)
-    if not rows or not rows[0]["done"]:
-        raise NotSupported(f"{client.place}: the process of run {runid} is gone: nothing was cancelled")
-    return Receipt(str(runid), f"the process of run {runid} was sent a cancel request")
-
-
-def look_up_cancel(client: PgCronClient, plan: Plan, key: str) -> LookUpResult:
-    """By the run's row: a cancelled run says so, without a user; one that goes on, or succeeded, was not cancelled."""
-    trace = client.run_left(int(plan["runid"]), key)
-    row = trace.row
-    if row is not None and row["status"] == "failed":
-        return ActionFound(str(row["runid"]), f"run {row['runid']}: {str(row['message'] or '').strip()}")
-    deleted = f"run {plan['runid']} has no row in cron.job_run_details any more"
-    return absent_unless(trace.sessions, "" if row is not None else hidden_jobs_text(trace.access) or deleted)
-
-
-HOLDS = JobAgentHolds("pg_cron", "active", "inactive", "its command as it was")
 HOLD_NOTES = (
     "hold it before it is due: a start in the very moment of the hold is called failed and runs on",
     "scheduling the job again under its name overwrites the mark and leaves the job inactive",
 )
 
 
-def preview_hold(client: PgCronClient, spec: ActionSpec) -> Preview:
-    """The change of a hold or release in cron.job; refused where grants.sql would refuse it."""
-    now = client.situation(lambda rows: job_of(rows, RunRef(spec.run.job, "", "", "")))
-    job, row, schema = spec.run.job, now.job or {}, client.act_schema
-    jobid, plan = row.get("jobid"), HOLDS.plan(spec, jobid=row.get("jobid"))
-    if spec.verb == Verb.HOLD:
-        permission, call = "may_hold", f"hold({jobid}, '<key>', …)"
-        plan |= {"schedule": row.get("schedule"), "hash": row.get("command_hash")}
-        text = f"make pg_cron job {job} inactive, under a comment that says who holds it until when"
-        alter = f"active := false, command := '/* {shown_mark_of_plan(plan)} */ ' || command"
-    elif plan["enables"]:
-        permission, call = "may_hold", f"release({jobid}, '{plan['hold']}')"
-        text = f"make pg_cron job {job} active again and take our comment from its command"
-        alter = "active := true, command := the command without our comment"
-    else:
-        permission, call = "may_clear", f"clear({jobid}, '{plan['hold']}')"
-        text = f"take our comment from the command of pg_cron job {job}; active or not stays as it is"
-        alter = "command := the command without our comment"
-    own_run = next((run["runid"] for run in now.running if run["jobid"] == jobid), None)
-    consequence = "pg_cron would call its run failed and leave its statement running"
-    unfit = f"{job} runs now (run {own_run}): {consequence}. Hold it when it has ended"
-    return HOLDS.preview(
-        spec,
-        plan,
-        _agent_job(now.job) if now.job else None,
-        text=text,
-        calls=(f"SELECT {schema}.{call}", f"-- cron.alter_job({jobid}, {alter})"),
-        missing=_missing_grant(now, job, permission),
-        by_hand=f"SELECT cron.alter_job({jobid}, active := true);",
-        notes=HOLD_NOTES,
-        unfit=unfit if own_run is not None else None,
-    )
+class PgCronHolds(PostgresAgentHolds[PgCronClient]):
+    agent, enabled, disabled, restored = "pg_cron", "active", "inactive", "its command as it was"
+    table, marked_place = "cron.job", "comment in the command of cron.job"
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        """The change of a hold or release in cron.job; refused where grants.sql would refuse it."""
+        now = self.client.situation(lambda rows: job_of(rows, RunRef(spec.run.job, "", "", "")))
+        job, row, schema = spec.run.job, now.job or {}, self.client.act_schema
+        jobid, plan = row.get("jobid"), self.plan(spec, jobid=row.get("jobid"))
+        if spec.verb == Verb.HOLD:
+            permission, call = "may_hold", f"hold({jobid}, '<key>', …)"
+            plan |= {"schedule": row.get("schedule"), "hash": row.get("command_hash")}
+            text = f"make pg_cron job {job} inactive, under a comment that says who holds it until when"
+            alter = f"active := false, command := '/* {shown_mark_of_plan(plan)} */ ' || command"
+        elif plan["enables"]:
+            permission, call = "may_hold", f"release({jobid}, '{plan['hold']}')"
+            text = f"make pg_cron job {job} active again and take our comment from its command"
+            alter = "active := true, command := the command without our comment"
+        else:
+            permission, call = "may_clear", f"clear({jobid}, '{plan['hold']}')"
+            text = f"take our comment from the command of pg_cron job {job}; active or not stays as it is"
+            alter = "command := the command without our comment"
+        own_run = next((run["runid"] for run in now.running if run["jobid"] == jobid), None)
+        consequence = "pg_cron would call its run failed and leave its statement running"
+        unfit = f"{job} runs now (run {own_run}): {consequence}. Hold it when it has ended"
+        return self.preview_of(
+            spec,
+            plan,
+            self.job(now.job),
+            text=text,
+            calls=(f"SELECT {schema}.{call}", f"-- cron.alter_job({jobid}, {alter})"),
+            missing=_missing_grant(now, job, permission),
+            by_hand=f"SELECT cron.alter_job({jobid}, active := true);",
+            notes=HOLD_NOTES,
+            unfit=unfit if own_run is not None else None,
+        )
+
+    def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
+        trace = self.client.job_left(int(plan["jobid"]), key)
+        return self.job(trace.row), absent_unless(trace.sessions, hidden_jobs_text(trace.access))
 
 
 def _missing_grant(now: PgCronSituation, job: str, permission: str) -> str | None:
@@ -287,32 +286,3 @@ def _missing_grant(now: PgCronSituation, job: str, permission: str) -> str | Non
         action = f"hold {job}" if permission == "may_hold" else f"take our mark from {job} alone"
         return f"role {now.access['role']} may not {action}: {granted(now.access)}"
     return None
-
-
-def send_hold(client: PgCronClient, plan: Plan, key: str) -> Receipt:
-    if plan["jobid"] is None:
-        raise NotSupported(f"{client.place}: the job is not in cron.job: nothing was changed")
-    return HOLDS.send(client, f"cron.job {plan['jobid']}", plan, key)
-
-
-def look_up_hold(client: PgCronClient, plan: Plan, key: str) -> LookUpResult:
-    """By the mark in the job's command: a hold is there with its key, a release has removed it."""
-    if plan["jobid"] is None:
-        return ActionAbsent()
-    trace = client.job_left(int(plan["jobid"]), key)
-    hold = HOLDS.find(_agent_job(trace.row) if trace.row else None, plan, key)
-    return hold or absent_unless(trace.sessions, hidden_jobs_text(trace.access))
-
-
-def _agent_job(row: Row) -> AgentJob:
-    return AgentJob(f"cron.job {row['jobid']}", HoldMark.read(str(row["hold"] or "")), bool(row["active"]))
-
-
-def holds(place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
-    """The entries of cron.job that bear our mark; bare where a user made them active under it."""
-    jobs = [row for row in rows if not parse.is_entry(row)]
-    ids = native_ids(jobs)
-    return marked_jobs(
-        (ids[row["jobid"]], _agent_job(row), f"comment in the command of cron.job {row['jobid']} at {place}")
-        for row in jobs
-    )

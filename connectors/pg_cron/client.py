@@ -1,4 +1,4 @@
-"""pg_cron's tables: settings, SQL, one method per query or action, and what the role may see and do.
+"""pg_cron's tables: SQL, one method per query or action, and what the role may see and do.
 
 Every query limits its own reply; text from outside comes in as a value, never as SQL. An empty list never looks like
 "no jobs": permissions come from one row about the role. Facts: pg_cron 1.4 and its source
@@ -27,15 +27,7 @@ from connectors.sdk.job_agent import (
 )
 from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
-from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresOptions, PostgresReader, quoted, session_name
-
-
-class PgCronOptions(PostgresOptions):
-    """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
-
-    dbname: str = "postgres"
-    """The database of pg_cron, as shown by `SHOW cron.database_name`."""
-
+from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresReader, quoted
 
 ACCESS: LiteralString = """
 WITH seen AS (
@@ -46,18 +38,16 @@ WITH seen AS (
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'cron' AND c.relname IN ('job', 'job_run_details')
 ), may AS (
-    SELECT n.nspname, p.proname,
+    SELECT p.proname,
            has_function_privilege(p.oid, 'EXECUTE') AND has_schema_privilege(n.oid, 'USAGE') AS held
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE (n.nspname = %(act_schema)s AND (p.proname, oidvectortypes(p.proargtypes))
-                                          IN (('rerun', 'bigint, text'), ('unschedule', 'text'),
-                                              ('hold', 'bigint, text, text, text, text, text'),
-                                              ('release', 'bigint, text'), ('clear', 'bigint, text'),
-                                              ('cancel', 'bigint, text')))
-       OR (n.nspname = 'cron' AND p.proname = 'schedule_in_database')
+    WHERE n.nspname = %(act_schema)s AND (p.proname, oidvectortypes(p.proargtypes))
+                                         IN (('rerun', 'bigint, text'), ('unschedule', 'text'),
+                                             ('hold', 'bigint, text, text, text, text, text'),
+                                             ('release', 'bigint, text'), ('clear', 'bigint, text'),
+                                             ('cancel', 'bigint, text'))
 )
 SELECT current_user::text AS role, current_database()::text AS database,
-       (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_super,
        (SELECT extversion FROM pg_extension WHERE extname = 'pg_cron') AS version,
        current_setting('server_version') AS server_version,
        pg_is_in_recovery() AS is_standby,
@@ -68,13 +58,11 @@ SELECT current_user::text AS role, current_database()::text AS database,
        (SELECT sees_all FROM seen WHERE relname = 'job') AS sees_all_jobs,
        (SELECT sees_all FROM seen WHERE relname = 'job_run_details') AS sees_all_runs,
        (SELECT about_rows FROM seen WHERE relname = 'job_run_details') AS about_runs,
-       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'rerun') AS may_rerun,
-       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'unschedule') AS may_unschedule,
-       (SELECT count(*) = 2 AND bool_and(held) FROM may
-         WHERE nspname = %(act_schema)s AND proname IN ('hold', 'release')) AS may_hold,
-       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'clear') AS may_clear,
-       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'cancel') AS may_cancel,
-       (SELECT bool_or(held) FROM may WHERE nspname = 'cron') AS may_schedule,
+       (SELECT held FROM may WHERE proname = 'rerun') AS may_rerun,
+       (SELECT held FROM may WHERE proname = 'unschedule') AS may_unschedule,
+       (SELECT count(*) = 2 AND bool_and(held) FROM may WHERE proname IN ('hold', 'release')) AS may_hold,
+       (SELECT held FROM may WHERE proname = 'clear') AS may_clear,
+       (SELECT held FROM may WHERE proname = 'cancel') AS may_cancel,
        (SELECT setting FROM pg_settings WHERE name = 'cron.log_run') AS log_run,
        (SELECT setting FROM pg_settings WHERE name = 'cron.timezone') AS timezone,
        (SELECT setting FROM pg_settings WHERE name = 'cron.database_name') AS cron_database
@@ -134,17 +122,6 @@ MESSAGE_PIECE: LiteralString = """
 SELECT substr(return_message, %(first)s, %(count)s) AS piece FROM cron.job_run_details WHERE runid = %(runid)s
 """
 
-RERUN_DIRECT: LiteralString = """
-SELECT coalesce((SELECT jobid FROM cron.job WHERE jobname = %(entry)s), cron.schedule_in_database(%(entry)s,
-           to_char(date_trunc('minute', clock_timestamp() AT TIME ZONE %(zone)s + interval '65 seconds'),
-                   'FMMI FMHH24 FMDD FMMM "*"'),
-           '/* ' || %(entry)s || ' */ ' || regexp_replace(command, %(prefix)s, ''), database,
-           CASE WHEN username = current_user THEN NULL ELSE username END, true)) AS jobid
-FROM cron.job WHERE jobid = %(job)s
-"""
-
-UNSCHEDULE_DIRECT: LiteralString = "SELECT cron.unschedule(jobid) AS gone FROM cron.job WHERE jobid = %(jobid)s"
-
 GRANTS = "run connectors/pg_cron/grants.sql (headway connector grants pg_cron) as a superuser"
 OLDEST_VERSION = (1, 4)
 STANDBY = SourcePermission(
@@ -165,15 +142,6 @@ def hidden_jobs_text(access: Row) -> str:
     if sees_all(access):
         return ""
     return f"row security shows role {access['role']} only its own jobs and runs: {granted(access, 'headway_view')}"
-
-
-def entry_permission(access: Row) -> str | None:
-    """How this role may add a one-shot entry: "function", "direct" (superuser), "own" (its own jobs only), None."""
-    if access["may_rerun"]:
-        return "function"
-    if access["may_schedule"] or access["is_super"]:
-        return "direct" if access["is_super"] else "own"
-    return None
 
 
 def granted(access: Row, of: str = "headway_act") -> str:
@@ -207,15 +175,14 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         yield SourcePermission.checked(name, access["log_run"] == "on", why, fix)
     if access["is_standby"]:
         yield STANDBY
-    entry = entry_permission(access)
-    no_entry = "only jobs of its own" if entry == "own" else "no EXECUTE on the function rerun"
-    for name, held, reason in (
-        ("rerun or start a job", entry in ("function", "direct"), no_entry),
-        ("hold and release a job", access["may_hold"], "no EXECUTE on the functions hold and release"),
-        ("take a mark alone from a job", access["may_clear"], "no EXECUTE on the function clear"),
-        ("cancel a run", access["may_cancel"], "no EXECUTE on the function cancel"),
+    for name, column, functions in (
+        ("rerun or start a job", "may_rerun", "function rerun"),
+        ("hold and release a job", "may_hold", "functions hold and release"),
+        ("take a mark alone from a job", "may_clear", "function clear"),
+        ("cancel a run", "may_cancel", "function cancel"),
     ):
-        yield act_permission(name, held, f"{reason} for role {access['role']}", granted(access))
+        reason = f"no EXECUTE on the {functions} for role {access['role']}"
+        yield act_permission(name, access[column], reason, granted(access))
 
 
 RECENT_RUNS = 20_000
@@ -345,16 +312,10 @@ class PgCronClient(PostgresAgentClient):
 
         return self.read(work)
 
-    def rerun_by_function(self, jobid: int, key: str) -> int | None:
-        """The jobid of the one-shot entry made by the function of grants.sql."""
+    def rerun(self, jobid: int, key: str) -> int | None:
+        """The jobid of the one-shot entry that it adds; None when the job is gone."""
         rows = self.call("rerun", {"job": jobid, "key": key}, key)
         return rows[0]["done"] if rows else None
-
-    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str) -> int | None:
-        """The jobid of the one-shot entry, made by cron.schedule_in_database; None when the job is gone."""
-        values = {"job": jobid, "entry": entry, "zone": zone, "prefix": HOLD_PREFIX}
-        rows = self._session.write_once(RERUN_DIRECT, values, self.deadline.left, session_name(key))
-        return rows[0]["jobid"] if rows else None
 
     def hold(self, plan: Plan, mark: HoldMark) -> None:
         read = {"schedule": str(plan["schedule"]), "hash": str(plan["hash"])}
@@ -367,11 +328,9 @@ class PgCronClient(PostgresAgentClient):
         """Cancels what the backend of a run executes, if that backend is still this run's."""
         return self.call("cancel", {"run": runid, "key": key}, key)
 
-    def unschedule(self, entry: Row, key: str, by_function: bool) -> None:
-        if by_function:
-            self._session.call_once(self.act_schema, "unschedule", {"key": key}, self.deadline.left, "headway")
-        else:
-            self._session.write_once(UNSCHEDULE_DIRECT, {"jobid": entry["jobid"]}, self.deadline.left, "headway")
+    def unschedule(self, key: str) -> None:
+        """Removes the one-shot entry of this key."""
+        self._session.call_once(self.act_schema, "unschedule", {"key": key}, self.deadline.left, "headway")
 
     def _left(self, query: Callable[[PostgresReader], list[Row]], key: str) -> ActionTrace:
         alive = self.senders(key)

@@ -6,21 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.pg_cron import actions, parse
-from connectors.pg_cron.client import STANDBY, PgCronClient, PgCronOptions, hidden_jobs_text, permissions, sees_all
+from connectors.pg_cron.client import STANDBY, PgCronClient, hidden_jobs_text, permissions, sees_all
+from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.job_agent import (
-    CANCEL,
-    HOLD,
-    NO_MARK,
-    START,
-    AgentAction,
-    Row,
-    add_deleted,
-    agent_router,
-    native_ids,
-)
+from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRef
@@ -38,15 +29,14 @@ MISSING = {
 
 
 class PgCronConnector(PostgresAgentConnector):
+    missing = MISSING
     agent, table, number, jobs_table, states = "pg_cron", "cron.job_run_details", "runid", "cron.job", parse.STATES
 
     def __init__(self, client: PgCronClient) -> None:
-        by_action = {
-            START: AgentAction.on(client, actions.preview_rerun, actions.send_rerun, actions.look_up_rerun),
-            HOLD: AgentAction.on(client, actions.preview_hold, actions.send_hold, actions.look_up_hold),
-            CANCEL: AgentAction.on(client, actions.preview_cancel, actions.send_cancel, actions.look_up_cancel),
-        }
-        super().__init__(client, agent_router(self.agent, client, by_action, MISSING))
+        self._held = actions.PgCronHolds(client)
+        super().__init__(
+            client, {START: actions.PgCronReruns(client), HOLD: self._held, CANCEL: actions.PgCronCancels(client)}
+        )
         self._database = client
         self._names = parse.PgCronJobNames()
 
@@ -105,7 +95,7 @@ class PgCronConnector(PostgresAgentConnector):
         access, rows = self._database.jobs()
         if not access["sees_all_jobs"]:
             raise PermissionMissing(f"{self._database.place}: {hidden_jobs_text(access)}")
-        return actions.holds(self._database.place, rows)
+        return self._held.holds(self._database.place, [row for row in rows if not parse.is_entry(row)])
 
     def read_permissions(self) -> Probe:
         access = self._database.access()

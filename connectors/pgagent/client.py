@@ -1,4 +1,4 @@
-"""pgAgent's tables: settings, SQL, one method per query or action, and what the role may see and do.
+"""pgAgent's tables: SQL, one method per query or action, and what the role may see and do.
 
 Every query limits its own reply; text from outside comes in as a value, never as SQL. An empty list never looks like
 "no jobs": permissions come from one row about the role. Facts: pgagent--4.2.sql of pgAgent 4.2.2, and a real one
@@ -29,15 +29,7 @@ from connectors.sdk.job_agent import (
 )
 from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
-from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresOptions, PostgresReader, quoted
-
-
-class PgAgentOptions(PostgresOptions):
-    """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
-
-    dbname: str = "postgres"
-    """The maintenance database, where extension pgagent and its tables are."""
-
+from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresReader, quoted
 
 TABLES = ("pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog", "pga_jobsteplog", "pga_jobagent")
 

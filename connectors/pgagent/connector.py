@@ -13,16 +13,16 @@ from connectors.pgagent.client import (
     MOST_STEPS,
     STANDBY,
     PgAgentClient,
-    PgAgentOptions,
     PgAgentPage,
     hidden_jobs_text,
     permissions,
     sees_all,
 )
+from connectors.pgagent.options import PgAgentOptions
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SourcePermission
 from connectors.sdk.errors import PermissionMissing, RecordUnreadable
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import HOLD, NO_MARK, START, AgentAction, Row, add_deleted, agent_router, native_ids
+from connectors.sdk.job_agent import HOLD, NO_MARK, START, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
@@ -45,14 +45,12 @@ SETTLE = timedelta(seconds=2)  # a start is committed moments after its instant
 
 
 class PgAgentConnector(PostgresAgentConnector):
+    missing = MISSING
     agent, table, number, jobs_table, states = "pgAgent", "pgagent.pga_joblog", "jlgid", "pgagent.pga_job", parse.STATES
 
     def __init__(self, client: PgAgentClient) -> None:
-        by_action = {
-            START: AgentAction.on(client, actions.preview_rerun, actions.send_rerun, actions.look_up_rerun),
-            HOLD: AgentAction.on(client, actions.preview_hold, actions.send_hold, actions.look_up_hold),
-        }
-        super().__init__(client, agent_router(self.agent, client, by_action, MISSING))
+        self._held = actions.PgAgentHolds(client)
+        super().__init__(client, {START: actions.PgAgentReruns(client), HOLD: self._held})
         self._database = client
         self._names: dict[int, str] = {}
         """Native ids by jobid, of deleted jobs as well."""
@@ -129,7 +127,7 @@ class PgAgentConnector(PostgresAgentConnector):
         access, rows = self._database.jobs()
         if "pga_job" in access["hidden"]:
             raise PermissionMissing(f"{self._database.place}: {hidden_jobs_text(access)}")
-        return actions.holds(self._database.place, rows)
+        return self._held.holds(self._database.place, rows)
 
     def read_permissions(self) -> Probe:
         access, agents = self._database.access()

@@ -13,11 +13,10 @@ from typing import Any
 
 from connectors.prefect import parse
 from connectors.prefect.client import PrefectClient, list_rows
-from connectors.prefect.hold import PrefectHolder
 from connectors.prefect.inventory import active_runs_note, idle_worker_notes, no_deployment_reason, read_deployment
 from connectors.prefect.parse import PrefectRunReference, parse_reference
 from connectors.sdk import fields
-from connectors.sdk.action_router import ActionRouter, RoutedAction, start_instant
+from connectors.sdk.action_router import start_instant
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.fields import parse_instant
@@ -26,25 +25,9 @@ from connectors.sdk.send_outcome import accepted
 from connectors.sdk.states import Verb
 
 
-class PrefectActions(ActionRouter):
-    def __init__(self, client: PrefectClient, settle_seconds: float) -> None:
-        self._starter, self._states = PrefectStarter(client), PrefectStateSetter(client)
-        self._holder = PrefectHolder(client)
-        by_plan: dict[str, RoutedAction] = {
-            "create": self._starter,
-            "state": self._states,
-            **dict.fromkeys(("hold", "release", "clear"), self._holder),
-        }
-        super().__init__("Prefect", client, by_plan, settle_seconds)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        verb = Verb(spec.verb)
-        if verb is Verb.START or (verb is Verb.RERUN and parse_reference(spec.run) is None):
-            return self._starter.preview(spec)
-        return self._holder.preview(spec) if verb in (Verb.HOLD, Verb.RELEASE) else self._states.preview(spec)
-
-
 class PrefectStarter:
+    plans = ("create",)
+
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
 
@@ -117,6 +100,8 @@ VERB_TEXTS = {Verb.RERUN: "rerun", Verb.CANCEL: "cancel", Verb.MARK_OK: "mark OK
 
 
 class PrefectStateSetter:
+    plans = ("state",)
+
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.prefect.actions import PrefectActions
+from connectors.prefect.actions import PrefectStarter, PrefectStateSetter
 from connectors.prefect.client import PrefectClient, list_rows
-from connectors.prefect.hold import all_holds
+from connectors.prefect.hold import PrefectHolder
 from connectors.prefect.inventory import FlowNames, PrefectInventory
 from connectors.prefect.log import PrefectLogReader
 from connectors.prefect.options import PrefectOptions
+from connectors.prefect.parse import parse_reference
 from connectors.prefect.runs import PrefectPoller
 from connectors.sdk import fields
+from connectors.sdk.action_router import RunRouter
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
@@ -43,13 +45,14 @@ class PrefectConnector(ComposedConnector):
         ui = endpoint.base_url.removesuffix("/api") if endpoint.base_url.endswith("/api") else ""
         client = PrefectClient(endpoint, HttpAccount(secrets, options.username, options.password, options.token))
         names = FlowNames(client, options.deployments)
+        starter, states, holder = PrefectStarter(client), PrefectStateSetter(client), PrefectHolder(client, names)
         super().__init__(
             client,
             inventory=PrefectInventory(client, names, ui).read,
             poll=PrefectPoller(client, names, ui).poll,
             log=PrefectLogReader(client).read,
-            acts=PrefectActions(client, settle_seconds),
-            holds=lambda known: all_holds(client, names),
+            acts=RunRouter("Prefect", client, starter, states, holder, parse_reference, settle_seconds),
+            holds=holder.all_holds,
             probe=lambda: probe(client),
         )
 

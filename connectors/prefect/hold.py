@@ -6,7 +6,7 @@ neither exists without the other. The request takes no condition, so the deploym
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from connectors.prefect.client import PAGE_LIMIT, PrefectClient, list_rows
@@ -32,21 +32,19 @@ MAX_PAGES = 250
 
 class PrefectHolder(MarkedPauseActions[fields.Row]):
     marking = MarkedPause("Prefect", "paused", "line in the description")
+    fix = "resume it in Prefect"
 
-    def __init__(self, client: PrefectClient) -> None:
-        self._client = client
+    def __init__(self, client: PrefectClient, names: FlowNames) -> None:
+        self._client, self._names = client, names
 
     def read(self, job: str) -> fields.Row | None:
         return read_deployment(self._client, job)
 
     def state(self, row: fields.Row) -> PauseState:
-        return _pause_state(row)
+        return PauseState(row.get("paused") is True, tuple(holds_in(_description(row))))
 
     def missing(self, job: str, verb: str) -> str:
         return no_deployment_reason(job, verb)
-
-    def by_hand(self, job: str) -> str:
-        return "resume it in Prefect"
 
     def write_hold(self, row: fields.Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         self._change(row, {"paused": True, "description": with_hold(fields.optional_text(row, "description"), mark)})
@@ -86,24 +84,22 @@ class PrefectHolder(MarkedPauseActions[fields.Row]):
             notes=(STARTED_LATER,) if resumes else (),
         )
 
-
-def all_holds(client: PrefectClient, names: FlowNames) -> tuple[NativeHold, ...]:
-    """Every mark of a watched deployment; bare where it is not paused, or under another mark."""
-    holds: list[NativeHold] = []
-    for page in range(MAX_PAGES):
-        rows = list_rows(client.deployments(page * PAGE_LIMIT))
-        marked = [row for row in fields.tables(rows) if holds_in(_description(row))]
-        names.learn({"deployment_id": row.get("id"), "flow_id": row.get("flow_id")} for row in marked)
-        for job, row in fields.readable(marked, lambda row: (names.deployment(row), row)):
-            if names.watched(job):
-                holds += native_holds(job, _pause_state(row), f"description of the deployment {job}")
-        if len(rows) < PAGE_LIMIT:
-            return tuple(holds)
-    raise SystemUnreachable("Prefect: the list of deployments is too long. Fix: name those to watch in `deployments`")
-
-
-def _pause_state(row: fields.Row) -> PauseState:
-    return PauseState(row.get("paused") is True, tuple(holds_in(_description(row))))
+    def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
+        """Every mark of a watched deployment; bare where it is not paused, or under another mark. `known` adds
+        nothing: all are seen."""
+        holds: list[NativeHold] = []
+        for page in range(MAX_PAGES):
+            rows = list_rows(self._client.deployments(page * PAGE_LIMIT))
+            marked = [row for row in fields.tables(rows) if holds_in(_description(row))]
+            self._names.learn({"deployment_id": row.get("id"), "flow_id": row.get("flow_id")} for row in marked)
+            for job, row in fields.readable(marked, lambda row: (self._names.deployment(row), row)):
+                if self._names.watched(job):
+                    holds += native_holds(job, self.state(row), f"description of the deployment {job}")
+            if len(rows) < PAGE_LIMIT:
+                return tuple(holds)
+        raise SystemUnreachable(
+            "Prefect: the list of deployments is too long. Fix: name those to watch in `deployments`"
+        )
 
 
 def _description(row: fields.Row) -> str:

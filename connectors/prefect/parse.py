@@ -267,7 +267,7 @@ def _run_context(row: Row, number: int) -> Mapping[str, Any]:
         "tags": row.get("tags") or None,
         "parameters": row.get("parameters") or None,
     }
-    return fields.bounded_context({name: value for name, value in context.items() if value is not None}, "parameters")
+    return fields.bounded_context(context, "parameters")
 
 
 def parse_failed_task(row: Any) -> PrefectFailedTask | None:

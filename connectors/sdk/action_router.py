@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import parse_instant
+from connectors.sdk.records import RunRef
 from connectors.sdk.settle import unless_in_flight
 from connectors.sdk.states import Capability, Verb
 
@@ -70,6 +71,41 @@ class ActionRouter:
     def _part(self, preview: Preview) -> RoutedAction | None:
         """None for a preview that was refused, or that another version stored."""
         return self._by_plan.get(str(preview.plan.get(self.plan_key)))
+
+
+class RunPart(RoutedAction, Protocol):
+    """A `RoutedAction` with its previews."""
+
+    @property
+    def plans(self) -> Collection[str]:
+        """Names of its plans."""
+        ...
+
+    def preview(self, spec: ActionSpec) -> Preview: ...
+
+
+class RunRouter(ActionRouter):
+    """Routes START, and RERUN of a run that never came, to `starter`; HOLD and RELEASE to `holder`; other verbs to
+    `changer`. `has_run`: whether the source has a row of the run."""
+
+    def __init__(
+        self,
+        source: str,
+        client: ConnectorClient,
+        starter: RunPart,
+        changer: RunPart,
+        holder: RunPart,
+        has_run: Callable[[RunRef], object],
+        settle_seconds: float,
+    ) -> None:
+        by_plan = {name: part for part in (starter, changer, holder) for name in part.plans}
+        super().__init__(source, client, by_plan, settle_seconds)
+        self._starter, self._changer, self._holder, self._has_run = starter, changer, holder, has_run
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        if spec.verb is Verb.START or (spec.verb is Verb.RERUN and not self._has_run(spec.run)):
+            return self._starter.preview(spec)
+        return (self._holder if spec.verb in (Verb.HOLD, Verb.RELEASE) else self._changer).preview(spec)
 
 
 class VerbRouter(ActionRouter):

@@ -153,7 +153,9 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def bounded_context(context: dict[str, Any], largest: str) -> Mapping[str, Any]:
-    """`context` as plain JSON, without `largest` where that would make it too big."""
+    """`context` as plain JSON, without values that are None, and without `largest` where that would make it too
+    big."""
+    context = {name: value for name, value in context.items() if value is not None}
     try:
         text = clean_json(context)
         if len(text) > CONTEXT_CHARACTERS:
@@ -231,14 +233,6 @@ def cursor_from_json(kind: Callable[..., T], text: str) -> T:
     if row and not row.keys() & {field.name for field in fields_of(cast("Any", cursor))}:
         raise RecordUnreadable(f"its layout is not known: {', '.join(row)[:SAMPLE_CHARACTERS]}")
     return cursor
-
-
-def read_cursor(cursor: Callable[[], T], text: str) -> T | None:
-    """The cursor (a dataclass) in a JSON text; the beginning for "", None for any other text."""
-    try:
-        return cursor_from_json(cursor, text) if text else cursor()
-    except RecordUnreadable:
-        return None
 
 
 def cursor_or_first(first: T, text: str, instead: str = "history is read again") -> tuple[T, tuple[str, ...]]:

@@ -8,13 +8,12 @@ role.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from connectors.sdk.action_router import VerbRouter
-from connectors.sdk.composed import ActionHandler, ComposedConnector, ConnectorClient
+from connectors.sdk.composed import ComposedConnector, ConnectorClient
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
@@ -30,7 +29,7 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.fields import epoch_instant, reference_row
+from connectors.sdk.fields import cursor_or_first, epoch_instant, reference_row
 from connectors.sdk.log_chunks import chunk_of_parts
 from connectors.sdk.marked_pause import (
     hold_parameters,
@@ -71,7 +70,7 @@ class JobAgentClient(ConnectorClient, Protocol):
         ...
 
     def hold(self, plan: Plan, mark: HoldMark) -> object:
-        """Disables the job that `plan` names under our mark, if it is enabled and as it was read."""
+        """Disables the job of the plan under our mark by grants.sql, if it is enabled and as it was read."""
         ...
 
     def release(self, plan: Plan, hold: str, key: str, enable: bool) -> object:
@@ -79,18 +78,23 @@ class JobAgentClient(ConnectorClient, Protocol):
         ...
 
 
-class AgentAction(NamedTuple):
+Client = TypeVar("Client", bound=JobAgentClient)
+
+
+class AgentAction(Generic[Client]):
     """One way of acting on a job: previewed, sent once, and looked up by its plan."""
 
-    preview: Callable[[ActionSpec], Preview]
-    act: Callable[[Plan, str], Receipt]
-    look_up: Callable[[Plan, str], LookUpResult]
+    def __init__(self, client: Client) -> None:
+        self.client = client
 
-    @classmethod
-    def on(
-        cls, client: Any, preview: Callable[..., Preview], act: Callable[..., Receipt], look_up: Callable[..., Any]
-    ) -> AgentAction:
-        return cls(partial(preview, client), partial(act, client), partial(look_up, client))
+    def preview(self, spec: ActionSpec) -> Preview:
+        raise NotImplementedError
+
+    def act(self, plan: Plan, key: str) -> Receipt:
+        raise NotImplementedError
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
+        raise NotImplementedError
 
 
 START, HOLD, CANCEL = "start", "hold", "cancel"
@@ -99,17 +103,13 @@ _ACTION_OF_VERB = {
 }  # fmt: skip
 
 
-def agent_router(
-    agent: str, client: JobAgentClient, actions: Mapping[str, AgentAction], missing: Mapping[Capability, str]
-) -> VerbRouter:
-    """`actions`: by START, HOLD and CANCEL."""
-    previews = {verb: actions[name].preview for verb, name in _ACTION_OF_VERB.items() if name in actions}
-    return VerbRouter(agent, client, previews, {**actions, "release": actions[HOLD]}, missing)
-
-
 class JobAgentConnector(ComposedConnector):
     """The connector of a database job agent, which reads its log of runs by number."""
 
+    agent: ClassVar[str]
+    """Its name in messages."""
+    missing: ClassVar[Mapping[Capability, str]]
+    """Why it lacks a capability."""
     table: str
     """Of its log of runs: "cron.job_run_details"."""
     number: ClassVar[str]
@@ -119,13 +119,16 @@ class JobAgentConnector(ComposedConnector):
     states: ClassVar[Mapping[str, RunState]]
     """Of each native status."""
 
-    def __init__(self, client: JobAgentClient, acts: ActionHandler) -> None:
+    def __init__(self, client: JobAgentClient, actions: Mapping[str, AgentAction[Any]]) -> None:
+        """`actions`: by START, HOLD and CANCEL."""
+        previews = {verb: actions[name].preview for verb, name in _ACTION_OF_VERB.items() if name in actions}
+        by_plan = {**actions, "release": actions[HOLD]}
         super().__init__(
             client,
             inventory=self.read_inventory,
             poll=self.read_runs,
             log=self.read_log,
-            acts=acts,
+            acts=VerbRouter(self.agent, client, previews, by_plan, self.missing),
             holds=self.read_holds,
             probe=self.read_permissions,
         )
@@ -146,14 +149,12 @@ class JobAgentConnector(ComposedConnector):
 
     def read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next bite of history after the cursor's number, and what may have come or changed below it."""
-        position = SequenceCursor.read(cursor)
-        if position is None:
-            warning = "the cursor is not valid: reading from the start"
-            return Poll((), SequenceCursor().text(), more=True, warnings=(warning,))
+        position, warnings = cursor_or_first(SequenceCursor(), cursor)
         numbered = ((number_in(ref, self.number), ref) for ref in open_runs)
         refs = {number: ref for number, ref in numbered if number is not None and number <= position.after}
         again = sorted({*position.again, *refs})[:BITE_ROWS]
-        return self.read_page(position, refs, again)
+        poll = self.read_page(position, refs, again)
+        return replace(poll, warnings=(*warnings, *poll.warnings))
 
     def read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         """The tail (`start` None), or what follows the byte `start`. Raises NotSupported where the run has no row."""
@@ -196,30 +197,52 @@ class AgentJob:
     is_enabled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobAgentHolds:
+class JobAgentHolds(AgentAction[Client]):
     """Holds and releases of one agent's jobs, in its terms."""
 
-    agent: str
+    agent: ClassVar[str]
     """ "pgAgent"."""
-    enabled: str
+    enabled: ClassVar[str]
     """ "active"."""
-    disabled: str
+    disabled: ClassVar[str]
     """ "inactive"."""
-    restored: str
+    restored: ClassVar[str]
     """State after a release: "its command as it was"."""
-    is_marked_first: bool = False
+    is_marked_first: ClassVar[bool] = False
     """The mark is written before the job is disabled: at an enabled job it proves no hold."""
 
-    def send(self, client: JobAgentClient, ref: str, plan: Plan, key: str) -> Receipt:
+    def ref(self, plan: Plan) -> str:
+        """The job's place in the catalogue: "cron.job 7"."""
+        raise NotImplementedError
+
+    def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
+        """The job as it is now, None where it is gone or hidden; and the result where it does not show the action."""
+        raise NotImplementedError
+
+    def act(self, plan: Plan, key: str) -> Receipt:
         """Holds or releases the job. Raises NotSupported where it is not as it must be: then nothing was changed."""
         if plan["way"] == "release":
-            client.release(plan, str(plan["hold"]), key, _enables(plan))
+            self.client.release(plan, str(plan["hold"]), key, _enables(plan))
             enabled = f"{self.enabled} again, " if _enables(plan) else ""
-            return Receipt(ref, f"{enabled}{self.restored}")
+            return Receipt(self.ref(plan), f"{enabled}{self.restored}")
         mark = required_mark(plan, key)
-        client.hold(plan, mark)
-        return Receipt(ref, f"{self.disabled}: {mark.text}")
+        self.client.hold(plan, mark)
+        return Receipt(self.ref(plan), f"{self.disabled}: {mark.text}")
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
+        """By the mark: a hold is there with its key, a release has removed it. A disabled job without the mark was not
+        released by us, unless only the mark was to be removed."""
+        job, otherwise = self.job_left(plan, key)
+        if job is None:
+            return otherwise
+        if plan["way"] == "hold":
+            is_held = job.mark is not None and job.mark.id == key and not (self.is_marked_first and job.is_enabled)
+            return ActionFound(job.ref, job.mark.text) if job.mark is not None and is_held else otherwise
+        hold = str(plan["hold"])
+        if (_enables(plan) and not job.is_enabled) or (job.mark is not None and job.mark.id == hold):
+            return otherwise
+        enabled = f"{self.enabled}, " if job.is_enabled else ""
+        return ActionFound(job.ref, f"{enabled}without the mark of {hold}")
 
     def plan(self, spec: ActionSpec, **place: object) -> dict[str, object]:
         """The plan of a hold or release of the job at `place` in the catalogue."""
@@ -228,7 +251,7 @@ class JobAgentHolds:
         hold, enables = release_parameters(spec)
         return {"way": "release", **place, "hold": hold, "enables": enables}
 
-    def preview(
+    def preview_of(
         self,
         spec: ActionSpec,
         plan: Plan,
@@ -264,28 +287,16 @@ class JobAgentHolds:
             plan=plan,
         )
 
-    def find(self, job: AgentJob | None, plan: Plan, key: str) -> ActionFound | None:
-        """The hold or release that was sent under `key`, where the job shows it. A disabled job without the mark was
-        not released by us, unless only the mark was to be removed."""
-        if job is None:
-            return None
-        if plan["way"] == "hold":
-            is_held = job.mark is not None and job.mark.id == key and not (self.is_marked_first and job.is_enabled)
-            return ActionFound(job.ref, job.mark.text) if job.mark is not None and is_held else None
-        hold = str(plan["hold"])
-        if (_enables(plan) and not job.is_enabled) or (job.mark is not None and job.mark.id == hold):
-            return None
-        enabled = f"{self.enabled}, " if job.is_enabled else ""
-        return ActionFound(job.ref, f"{enabled}without the mark of {hold}")
-
 
 def _enables(plan: Plan) -> bool:
     return plan.get("enables") is not False
 
 
-def marked_jobs(jobs: Iterable[tuple[str, AgentJob, str]]) -> tuple[NativeHold, ...]:
+def marked_jobs(jobs: Iterable[tuple[str, AgentJob | None, str]]) -> tuple[NativeHold, ...]:
     """The holds among jobs (native id, state, where the mark is); bare where the job is enabled all the same."""
-    return tuple(NativeHold(name, job.mark, where, bare=job.is_enabled) for name, job, where in jobs if job.mark)
+    return tuple(
+        NativeHold(name, job.mark, where, bare=job.is_enabled) for name, job, where in jobs if job and job.mark
+    )
 
 
 def absent_unless(sessions: int, hidden: str = "", what: str = "session") -> LookUpResult:

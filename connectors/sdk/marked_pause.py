@@ -244,7 +244,12 @@ class MarkedPauseActions(Generic[Source]):
     """HOLD and RELEASE of a kind that pauses a job under a mark: the order of reading, checking and writing. The job is
     read again immediately before it is written."""
 
+    plans: ClassVar[tuple[str, ...]] = ("hold", "release", "clear")
     marking: ClassVar[MarkedPause]
+    missing_job: ClassVar[str]
+    """Why there is nothing to hold or release where the source has no {job}."""
+    fix: ClassVar[str]
+    """The fix for a person instead of a release: "resume it in Prefect"."""
 
     def read(self, job: str) -> Source | None:
         """The job as its source has it now; None where it has none."""
@@ -255,12 +260,10 @@ class MarkedPauseActions(Generic[Source]):
         raise NotImplementedError
 
     def missing(self, job: str, verb: str) -> str:
-        """Why there is nothing to hold or release where the source has no such job."""
-        raise NotImplementedError
+        return self.missing_job.format(job=job)
 
     def by_hand(self, job: str) -> str:
-        """The fix for a person instead of a release: "resume it in Prefect"."""
-        raise NotImplementedError
+        return self.fix.format(job=job)
 
     def preview_hold(self, job: str, row: Source, mark: HoldMark) -> Preview:
         """The preview of a hold, without its plan."""

@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, LiteralString, TypeVar
 
-from connectors.sdk.contract import Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import (
+    ActionAbsent,
+    HoldMark,
+    LookUpResult,
+    NativeHold,
+    Probe,
+    SecretResolver,
+    SourcePermission,
+)
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import JobAgentConnector, Row, target_clock
+from connectors.sdk.job_agent import (
+    AgentJob,
+    Client,
+    JobAgentConnector,
+    JobAgentHolds,
+    Plan,
+    Row,
+    marked_jobs,
+    native_ids,
+    target_clock,
+)
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.budget import Deadline
@@ -91,8 +109,6 @@ class PostgresAgentClient:
 class PostgresAgentConnector(JobAgentConnector):
     """Access and jobs of one agent in PostgreSQL."""
 
-    agent: ClassVar[str]
-    """Its name in messages."""
     jobs_table: ClassVar[str]
 
     def hidden(self, access: Row) -> str:
@@ -126,6 +142,32 @@ class PostgresAgentConnector(JobAgentConnector):
         many = f"{self.table} has about {count} rows and {self.agent} purges none: delete old ones from time to time"
         notes = (*self._agent_client.unverified, *notes, *([many] if count > MANY_RUNS else []))
         return Probe(True, version, tuple(permissions), notes, self.clock(access))
+
+
+class PostgresAgentHolds(JobAgentHolds[Client]):
+    """Holds of jobs that bear the mark in their own row."""
+
+    table: ClassVar[str]
+    """ "cron.job"."""
+    marked_place: ClassVar[str]
+    """Of the mark, before the job's number: "comment in the command of cron.job"."""
+
+    def ref(self, plan: Plan) -> str:
+        return f"{self.table} {plan['jobid']}"
+
+    def job(self, row: Row | None) -> AgentJob | None:
+        if row is None:
+            return None
+        return AgentJob(self.ref(row), HoldMark.read(str(row["hold"] or "")), bool(row[self.enabled]))
+
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
+        return ActionAbsent() if plan["jobid"] is None else super().look_up(plan, key)
+
+    def holds(self, place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
+        """The jobs that bear our mark; bare where a user enabled them under it."""
+        ids = native_ids(rows)
+        jobs = ((ids[row["jobid"]], self.job(row), f"{self.marked_place} {row['jobid']} at {place}") for row in rows)
+        return marked_jobs(jobs)
 
 
 def agent_session(options: PostgresOptions, secrets: SecretResolver) -> PostgresSession:

@@ -6,12 +6,11 @@ is queried again, for a while.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from connectors.sdk.fields import read_cursor
+from connectors.sdk.fields import as_json
 from connectors.sdk.records import HistoryGap, Poll, TargetClock
 
 MOST_AGAIN = 1000
@@ -35,13 +34,7 @@ class SequenceCursor:
     def text(self) -> str:
         """As JSON, with the newest of `again`; the engine passes open runs anyway."""
         again = dict(sorted(self.again.items())[-MOST_AGAIN:])
-        document = {"after": self.after, "again": again, "last": dict(self.last), "is_live": self.is_live}
-        return json.dumps(document, separators=(",", ":"))
-
-    @classmethod
-    def read(cls, text: str) -> SequenceCursor | None:
-        """The cursor in `text`; the beginning for "", None for any other text."""
-        return read_cursor(cls, text)
+        return as_json(replace(self, again=again))
 
     def rows_are_gone(self, newest: int | None) -> bool:
         """Whether the log ends before the position: rows were deleted. False for an empty log."""

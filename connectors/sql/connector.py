@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
@@ -22,7 +21,7 @@ from connectors.sdk.field_mapping import (
     unknown_states,
     value_at,
 )
-from connectors.sdk.fields import read_cursor
+from connectors.sdk.fields import as_json
 from connectors.sdk.mapped_actions import (
     KEY_PLACEHOLDER,
     MAPPED_CAPABILITIES,
@@ -57,9 +56,8 @@ class SqlCursor:
 
     def text(self) -> str:
         missing = dict(sorted(self.missing.items())[-MOST_STORED:])
-        again = list(dict.fromkeys(self.again))[-MOST_STORED:]
-        document = {"after": self.after, "again": again, "missing": missing, "at": self.at}
-        return json.dumps(document, separators=(",", ":"))
+        again = tuple(dict.fromkeys(self.again))[-MOST_STORED:]
+        return as_json(replace(self, again=again, missing=missing))
 
 
 def number_of(text: str) -> int:
@@ -168,10 +166,8 @@ class SqlConnector(ComposedConnector):
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next bite of rows by the cursor's column; the runs that were open, as they are now; and rows that were
         committed behind others."""
-        at, result = read_cursor(SqlCursor, cursor), PollResult()
-        if at is None:
-            result.warn("the cursor is not valid: reading from the start")
-            return result.poll(SqlCursor().text(), more=True, clock=None, seen_until=None)
+        result = PollResult()
+        at = result.cursor_or_first(cursor, SqlCursor())
         refs = {ref.attempt_key: ref for ref in open_runs}
         requested = sorted({*at.again, *refs})[:MOST_AGAIN]
         start, runs = at.after, self._options.runs

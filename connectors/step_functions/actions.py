@@ -39,15 +39,15 @@ class StepFunctionsActions(VerbRouter):
             "Step Functions",
             client,
             {
-                Verb.RERUN: partial(preview_rerun, client),
-                Verb.CANCEL: partial(preview_stop, client),
+                Verb.RERUN: self._preview_rerun,
+                Verb.CANCEL: self._preview_stop,
                 **dict.fromkeys((Verb.START, Verb.HOLD, Verb.RELEASE), self._preview_by_schedule),
             },
             {
-                "redrive": ActionFunctions(partial(send_redrive, client), partial(look_up_redrive, client)),
-                "start": ActionFunctions(partial(send_again, client), partial(look_up_start, client)),
-                "begin": ActionFunctions(partial(send_start, client), partial(look_up_start, client)),
-                "stop": ActionFunctions(partial(send_stop, client), partial(look_up_stop, client)),
+                "redrive": ActionFunctions(self._send_redrive, self._look_up_redrive),
+                "start": ActionFunctions(self._send_again, self._look_up_start),
+                "begin": ActionFunctions(self._send_start, self._look_up_start),
+                "stop": ActionFunctions(self._send_stop, self._look_up_stop),
                 "hold": write,
                 "release": write,
             },
@@ -61,27 +61,141 @@ class StepFunctionsActions(VerbRouter):
         by_machine, unreadable = self._machines.schedules([machine])
         rows = by_machine.get(str(machine["stateMachineArn"]), [])
         if spec.verb == Verb.START:
-            preview = preview_start(self._client, spec, machine, rows)
+            preview = self._preview_start(spec, machine, rows)
         else:
             preview = (scheduler.hold if spec.verb == Verb.HOLD else scheduler.release)(spec, rows)
         return replace(preview, refused=unreadable) if unreadable else preview
 
+    def _preview_rerun(self, spec: ActionSpec) -> Preview:
+        """A redrive where AWS offers it, else a start with the same input, which is read again when it is sent."""
+        ref = parse.reference(spec.run)
+        if not ref:
+            raise NotSupported(
+                f"Step Functions can only rerun an execution it has: start {spec.run.job} {spec.run.period_key} instead"
+            )
+        execution = self._client.execution(ref["arn"], with_data=True)
+        running = self._open_executions(ref["machine"])
+        return (_redrive if execution.get("redriveStatus") == "REDRIVABLE" else _start)(execution, spec, running)
 
-def preview_rerun(client: StepFunctionsClient, spec: ActionSpec) -> Preview:
-    """A redrive where AWS offers it, else a start with the same input, which is read again when it is sent."""
-    ref = parse.reference(spec.run)
-    if not ref:
-        raise NotSupported(
-            f"Step Functions can only rerun an execution it has: start {spec.run.job} {spec.run.period_key} instead"
+    def _open_executions(self, machine: str) -> list[AwsReply]:
+        rows: list[AwsReply] = self._client.executions(machine, LISTED_RUNNING, status="RUNNING")["executions"]
+        return rows
+
+    def _send_redrive(self, plan: Plan, key: str) -> Receipt:
+        """The receipt names the attempt that polls will report: a redriven execution carries no key of ours."""
+        self._client.redrive(str(plan["arn"]), key)
+        return Receipt(f"{plan['arn']}#{int(plan['redrives']) + 1}", f"redriven, attempt {int(plan['redrives']) + 2}")
+
+    def _send_again(self, plan: Plan, key: str) -> Receipt:
+        """Calls StartExecution with the input of the execution that is repeated."""
+        source = str(plan["source"])
+        given = _rerun_input(self._client.execution(source, with_data=True))
+        if given is None:
+            raise NotSupported(f"{self._client.place}: the input of {source} cannot be read; nothing was started")
+        return self._send(plan, key, given)
+
+    def _send(self, plan: Plan, key: str, given: str) -> Receipt:
+        """Starts an execution once, our key its name."""
+        arn = parse.execution_arn(str(plan["machine"]), key)
+        try:
+            self._client.start(str(plan["machine"]), key, given)
+        except AwsAlreadyExists:
+            return Receipt(f"{arn}#0", f"{key} was started before")
+        return Receipt(f"{arn}#0", f"started as {key}")
+
+    def _look_up_start(self, plan: Plan, key: str) -> LookUpResult:
+        arn = parse.execution_arn(str(plan["machine"]), key)
+        try:
+            return ActionFound(
+                f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {self._client.execution(arn)['status']}"
+            )
+        except AwsNotFound:
+            return ActionAbsent()
+
+    def _look_up_redrive(self, plan: Plan, key: str) -> LookUpResult:
+        """By the count of redrives, which does not show their user."""
+        arn, before = str(plan["arn"]), int(plan["redrives"])
+        now = int(self._client.execution(arn).get("redriveCount") or 0)
+        if now <= before:
+            return ActionAbsent()
+        return ActionFound(
+            f"{arn}#{before + 1}", f"redriven {now} time(s), {before} before; AWS does not record the user"
         )
-    execution = client.execution(ref["arn"], with_data=True)
-    running = open_executions(client, ref["machine"])
-    return (_redrive if execution.get("redriveStatus") == "REDRIVABLE" else _start)(execution, spec, running)
 
+    def _preview_start(self, spec: ActionSpec, machine: Mapping[str, Any], replies: Sequence[AwsReply]) -> Preview:
+        """The call of a start, with which schedule's input; the input stays in AWS until it is sent."""
+        job, arn = spec.run.job, str(machine["stateMachineArn"])
+        running = self._open_executions(arn) if machine.get("type") != parse.EXPRESS else []
+        source = replies[0] if replies else None
+        name = schedules.full_name(source) if source else ""
+        target = schedules.target_of(source) if source else arn
+        given = f"input of schedule {name}" if source and _start_input(source) is not None else f"input {NO_INPUT}"
+        if source is None:
+            note = "no schedule starts it, so it gets an empty input"
+        elif given.endswith(NO_INPUT):
+            note = "the schedule has no input of its own: AWS would send its notification, we send an empty one"
+        else:
+            note = "the schedule keeps its times, and starts it by them as well"
+        return Preview(
+            verb="start",
+            summary=f"start {job} once now, with the {given}",
+            scope=f"one execution of {job}{spec.for_period}",
+            overlap=overlap(running, job),
+            native_calls=(f"states:StartExecution stateMachineArn={target} name=<key> input=<{given}>",),
+            notes=(note,),
+            refused=_start_refusal(spec, machine, replies),
+            plan={
+                "way": "begin",
+                "machine": target,
+                "schedule": [*schedules.place(source)] if source else None,
+                "period_at": _period(spec),
+            },
+        )
 
-def open_executions(client: StepFunctionsClient, machine: str) -> list[AwsReply]:
-    rows: list[AwsReply] = client.executions(machine, LISTED_RUNNING, status="RUNNING")["executions"]
-    return rows
+    def _send_start(self, plan: Plan, key: str) -> Receipt:
+        if plan["schedule"] is None:
+            return self._send(plan, key, NO_INPUT)
+        group, name = plan["schedule"]
+        return self._send(plan, key, _filled(self._client.schedule(group, name), str(plan["period_at"]), key))
+
+    def _preview_stop(self, spec: ActionSpec) -> Preview:
+        """Which execution would be stopped; refused when it has ended."""
+        ref = parse.reference(spec.run)
+        if not ref:
+            raise NotSupported(
+                f"Step Functions can only stop an execution that it has: {spec.run.job} {spec.run.period_key}"
+            )
+        execution = self._client.execution(ref["arn"])
+        name = str(execution["name"])
+        ended = f"{name} of {spec.run.job} has ended: {execution['status']}"
+        return Preview(
+            verb="stop",
+            summary=f"stop execution {name} of {spec.run.job}",
+            scope=f"execution {name} of {spec.run.job}",
+            affected=(name,),
+            native_calls=(f"states:StopExecution executionArn={ref['arn']} error={ERROR} cause=<key>",),
+            notes=("a Lambda or a query that its running step began may go on",),
+            refused=None if parse.is_open(execution) else ended,
+            plan={"way": "stop", "arn": ref["arn"], "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
+        )
+
+    def _send_stop(self, plan: Plan, key: str) -> Receipt:
+        """Calls StopExecution once. Raises NotSupported where it has ended: AWS would say yes and change nothing."""
+        arn = str(plan["arn"])
+        execution = self._client.execution(arn)
+        if not parse.is_open(execution):
+            raise NotSupported(f"{self._client.place}: {arn} has ended: {execution['status']}; nothing was stopped")
+        self._client.stop(arn, ERROR, f"{key} {plan['why']}".strip())
+        return Receipt(arn, "stopped")
+
+    def _look_up_stop(self, plan: Plan, key: str) -> LookUpResult:
+        """ABORTED is the requested state, set by us or by another user; any other state is not of our call."""
+        arn = str(plan["arn"])
+        execution = self._client.execution(arn, with_data=True)
+        if execution["status"] != "ABORTED":
+            return ActionAbsent()
+        by_us = key in str(execution.get("cause") or "")
+        return ActionFound(arn, "ABORTED by us" if by_us else "ABORTED; its cause does not name the user")
 
 
 def _redrive(reply: AwsReply, spec: ActionSpec, running: list[AwsReply]) -> Preview:
@@ -137,85 +251,10 @@ def _rerun_input(execution: Mapping[str, Any]) -> str | None:
     return str(given) if given is not None and details.get("included", True) else None
 
 
-def send_redrive(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
-    """The receipt names the attempt that polls will report: a redriven execution carries no key of ours."""
-    client.redrive(str(plan["arn"]), key)
-    return Receipt(f"{plan['arn']}#{int(plan['redrives']) + 1}", f"redriven, attempt {int(plan['redrives']) + 2}")
-
-
-def send_again(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
-    """Calls StartExecution with the input of the execution that is repeated."""
-    source = str(plan["source"])
-    given = _rerun_input(client.execution(source, with_data=True))
-    if given is None:
-        raise NotSupported(f"{client.place}: the input of {source} cannot be read; nothing was started")
-    return _send(client, plan, key, given)
-
-
-def _send(client: StepFunctionsClient, plan: Plan, key: str, given: str) -> Receipt:
-    """Starts an execution once, our key its name."""
-    arn = parse.execution_arn(str(plan["machine"]), key)
-    try:
-        client.start(str(plan["machine"]), key, given)
-    except AwsAlreadyExists:
-        return Receipt(f"{arn}#0", f"{key} was started before")
-    return Receipt(f"{arn}#0", f"started as {key}")
-
-
-def look_up_start(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
-    arn = parse.execution_arn(str(plan["machine"]), key)
-    try:
-        return ActionFound(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
-    except AwsNotFound:
-        return ActionAbsent()
-
-
-def look_up_redrive(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
-    """By the count of redrives, which does not show their user."""
-    arn, before = str(plan["arn"]), int(plan["redrives"])
-    now = int(client.execution(arn).get("redriveCount") or 0)
-    if now <= before:
-        return ActionAbsent()
-    return ActionFound(f"{arn}#{before + 1}", f"redriven {now} time(s), {before} before; AWS does not record the user")
-
-
 ERROR = "Headway.Cancelled"
 WHY_CHARACTERS = 500
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 NO_INPUT = "{}"
-
-
-def preview_start(
-    client: StepFunctionsClient, spec: ActionSpec, machine: Mapping[str, Any], replies: Sequence[AwsReply]
-) -> Preview:
-    """The call of a start, with which schedule's input; the input stays in AWS until it is sent."""
-    job, arn = spec.run.job, str(machine["stateMachineArn"])
-    running = open_executions(client, arn) if machine.get("type") != parse.EXPRESS else []
-    source = replies[0] if replies else None
-    name = schedules.full_name(source) if source else ""
-    target = schedules.target_of(source) if source else arn
-    given = f"input of schedule {name}" if source and _start_input(source) is not None else f"input {NO_INPUT}"
-    if source is None:
-        note = "no schedule starts it, so it gets an empty input"
-    elif given.endswith(NO_INPUT):
-        note = "the schedule has no input of its own: AWS would send its notification, we send an empty one"
-    else:
-        note = "the schedule keeps its times, and starts it by them as well"
-    return Preview(
-        verb="start",
-        summary=f"start {job} once now, with the {given}",
-        scope=f"one execution of {job}{spec.for_period}",
-        overlap=overlap(running, job),
-        native_calls=(f"states:StartExecution stateMachineArn={target} name=<key> input=<{given}>",),
-        notes=(note,),
-        refused=_start_refusal(spec, machine, replies),
-        plan={
-            "way": "begin",
-            "machine": target,
-            "schedule": [*schedules.place(source)] if source else None,
-            "period_at": _period(spec),
-        },
-    )
 
 
 def _start_input(schedule: Mapping[str, Any]) -> str | None:
@@ -241,13 +280,6 @@ def _start_refusal(spec: ActionSpec, machine: Mapping[str, Any], replies: Sequen
     return None
 
 
-def send_start(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
-    if plan["schedule"] is None:
-        return _send(client, plan, key, NO_INPUT)
-    group, name = plan["schedule"]
-    return _send(client, plan, key, _filled(client.schedule(group, name), str(plan["period_at"]), key))
-
-
 def _filled(schedule: AwsReply, period_at: str, key: str) -> str:
     """The schedule's input with AWS's context attributes, as it would have sent it."""
     given = _start_input(schedule)
@@ -264,45 +296,3 @@ def _filled(schedule: AwsReply, period_at: str, key: str) -> str:
     for attribute, value in values.items():
         given = given.replace(attribute, value)
     return given
-
-
-def preview_stop(client: StepFunctionsClient, spec: ActionSpec) -> Preview:
-    """Which execution would be stopped; refused when it has ended."""
-    ref = parse.reference(spec.run)
-    if not ref:
-        raise NotSupported(
-            f"Step Functions can only stop an execution that it has: {spec.run.job} {spec.run.period_key}"
-        )
-    execution = client.execution(ref["arn"])
-    name = str(execution["name"])
-    ended = f"{name} of {spec.run.job} has ended: {execution['status']}"
-    return Preview(
-        verb="stop",
-        summary=f"stop execution {name} of {spec.run.job}",
-        scope=f"execution {name} of {spec.run.job}",
-        affected=(name,),
-        native_calls=(f"states:StopExecution executionArn={ref['arn']} error={ERROR} cause=<key>",),
-        notes=("a Lambda or a query that its running step began may go on",),
-        refused=None if parse.is_open(execution) else ended,
-        plan={"way": "stop", "arn": ref["arn"], "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
-    )
-
-
-def send_stop(client: StepFunctionsClient, plan: Plan, key: str) -> Receipt:
-    """Calls StopExecution once. Raises NotSupported where it has ended: AWS would say yes and change nothing."""
-    arn = str(plan["arn"])
-    execution = client.execution(arn)
-    if not parse.is_open(execution):
-        raise NotSupported(f"{client.place}: {arn} has ended: {execution['status']}; nothing was stopped")
-    client.stop(arn, ERROR, f"{key} {plan['why']}".strip())
-    return Receipt(arn, "stopped")
-
-
-def look_up_stop(client: StepFunctionsClient, plan: Plan, key: str) -> LookUpResult:
-    """ABORTED is the requested state, set by us or by another user; any other state is not of our call."""
-    arn = str(plan["arn"])
-    execution = client.execution(arn, with_data=True)
-    if execution["status"] != "ABORTED":
-        return ActionAbsent()
-    by_us = key in str(execution.get("cause") or "")
-    return ActionFound(arn, "ABORTED by us" if by_us else "ABORTED; its cause does not name the user")

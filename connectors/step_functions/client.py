@@ -1,4 +1,4 @@
-"""Step Functions and EventBridge Scheduler by boto3: settings, and one method per call.
+"""Step Functions and EventBridge Scheduler by boto3: one method per call.
 
 Page sizes and rules: API reference. ListExecutions has no "since" and answers newest first.
 """
@@ -6,31 +6,13 @@ Page sizes and rules: API reference. ListExecutions has no "since" and answers n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
 
-from pydantic import Field
-
-from connectors.sdk.aws.options import AwsOptions
 from connectors.sdk.aws.scheduler import SchedulerClient
 from connectors.sdk.aws.values import AwsReply, given
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.transport.http import Transport
-
-
-class StepFunctionsOptions(AwsOptions):
-    """Which state machines, beside region and identity."""
-
-    scheduler_endpoint_url: str | None = None
-    """Another address of EventBridge Scheduler. With endpoint_url and without this, its schedules are not read."""
-    state_machines: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    """Names or ARNs to watch, as in a shell: ["load-*", "arn:aws:states:*:stateMachine:mart"]."""
-
-
-def reads_schedules(options: StepFunctionsOptions) -> bool:
-    """False where only the address of Step Functions is known: EventBridge Scheduler is another service."""
-    return options.endpoint_url is None or options.scheduler_endpoint_url is not None
-
+from connectors.step_functions.options import StepFunctionsOptions
 
 SERVICE = "stepfunctions"
 LIST_SIZE = 1000  # maxResults, "The default is 100 and the maximum allowed page size is 1000"

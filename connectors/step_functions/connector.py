@@ -27,8 +27,9 @@ from connectors.sdk.records import Inventory, RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.step_functions import log, parse
 from connectors.step_functions.actions import StepFunctionsActions
-from connectors.step_functions.client import SERVICE, StepFunctionsClient, StepFunctionsOptions, reads_schedules
+from connectors.step_functions.client import SERVICE, StepFunctionsClient
 from connectors.step_functions.inventory import NO_MARK, StateMachines, standard_machines
+from connectors.step_functions.options import StepFunctionsOptions, reads_schedules
 
 MOST_DESCRIBED = 60
 """DescribeExecution refills 10 to 15 a second, by region: the rest waits for its turn."""

@@ -16,7 +16,8 @@ from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
 from connectors.sdk.records import Inventory, JobRecord, Schedule
 from connectors.sdk.states import SCHEDULE_UNREADABLE
 from connectors.step_functions import parse
-from connectors.step_functions.client import StepFunctionsClient, StepFunctionsOptions, reads_schedules
+from connectors.step_functions.client import StepFunctionsClient
+from connectors.step_functions.options import StepFunctionsOptions, reads_schedules
 
 NO_MARK = "AWS cannot set an execution's result; Headway records it as asserted"
 NO_ADDRESS = "endpoint_url is the address of Step Functions alone: give scheduler_endpoint_url as well"

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from connectors.batch.client import BatchOptions
 from connectors.batch.connector import BatchConnector
+from connectors.batch.options import BatchOptions
 from connectors.sdk.secrets import SecretStore
 from tests.fakes.aws import Body, FakeAws, Refused, page
 

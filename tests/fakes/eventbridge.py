@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from connectors.eventbridge.connector import EventBridgeConnector, EventBridgeOptions
+from connectors.eventbridge.connector import EventBridgeConnector
+from connectors.eventbridge.options import EventBridgeOptions
 from connectors.sdk.secrets import SecretStore
 from tests.fakes.aws import Body, FakeAws, Refused, page
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from connectors.glue.client import GlueOptions
 from connectors.glue.connector import GlueConnector
+from connectors.glue.options import GlueOptions
 from connectors.sdk.secrets import SecretStore
 from tests.fakes.aws import Body, FakeAws, Refused, page
 

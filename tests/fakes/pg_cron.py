@@ -195,14 +195,11 @@ class FakeClient(PgCronClient):
         row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
         return give(run_log(row, iter([str(row["message"] or "")])), is_open(row)) if row else None
 
-    def rerun_by_function(self, jobid: int, key: str) -> int | None:
+    def rerun(self, jobid: int, key: str) -> int | None:
         return self._fake.add_entry(jobid, key)
 
-    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str) -> int | None:
-        return self._fake.add_entry(jobid, key)
-
-    def unschedule(self, entry: Row, key: str, by_function: bool) -> None:
-        self._fake.jobs = [row for row in self._fake.jobs if row["jobid"] != entry["jobid"]]
+    def unschedule(self, key: str) -> None:
+        self._fake.jobs = [row for row in self._fake.jobs if not str(row["jobname"]).endswith(f":{key}")]
 
     def _look(self) -> None:
         self.require_view(self._fake.access)

@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 
 from connectors.sdk.secrets import SecretStore
-from connectors.step_functions.client import StepFunctionsClient, StepFunctionsOptions
+from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.connector import StepFunctionsConnector
+from connectors.step_functions.options import StepFunctionsOptions
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "step_functions" / "moto.json"
 DATE = "Fri, 20 Nov 2026 08:47:55 GMT"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.glue.client import GlueClient, GlueOptions
+from connectors.glue.client import GlueClient
+from connectors.glue.options import GlueOptions
 from connectors.sdk.aws.cloudwatch_logs import LogStream, chunk
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.secrets import SecretStore

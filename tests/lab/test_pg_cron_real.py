@@ -319,24 +319,6 @@ def test_an_entry_that_missed_its_minute_is_taken_away(
     assert isinstance(act.look_up(preview, key, 10), ActionAbsent)
 
 
-def test_a_superuser_reruns_without_the_functions(postgres: PostgresServer, jobs: dict[str, int]) -> None:
-    options = CONNECTOR.options(host="127.0.0.1", port=postgres.port, dbname="ops", user="lab", act_schema="nowhere")
-    connector, key = CONNECTOR.open(options, "x", SecretStore()), new_key()
-    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("bad", "x", "", ""), RunState.MISSED), 10)
-    assert "cron.schedule_in_database(" in preview.native_calls[0]
-    connector.act(preview, key, 10)
-    connector.act(preview, key, 10)
-    name = f"headway:rerun:{jobs['bad']}:{key}"
-    rows = postgres.execute("SELECT command, username FROM cron.job WHERE jobname = %s", name)
-    assert [(f"/* {name} */ select 1/0", "etl")] == rows
-    assert isinstance(connector.look_up(preview, key, 10), ActionFound)
-    past = time.strftime("%M %H %d %m *", time.gmtime(time.time() - 3600))
-    postgres.execute("UPDATE cron.job SET schedule = %s WHERE jobname = %s", past, name)
-    connector.poll("", (), 10)
-    assert isinstance(connector.look_up(preview, key, 10), ActionAbsent)
-    connector.close()
-
-
 def test_frozen_server_costs_the_deadline_and_is_read_again_after_it(view: Connector, postgres: PostgresServer) -> None:
     view.poll("", (), 10)
     postgres.freeze()

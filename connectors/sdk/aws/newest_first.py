@@ -18,7 +18,6 @@ from typing import ClassVar, TypeVar
 from connectors.sdk.aws.client import AwsClient, AwsNotFound
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.errors import AccessRefused, NotSupported, RateLimited, RecordUnreadable
-from connectors.sdk.fields import read_cursor
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
@@ -265,13 +264,10 @@ class NewestFirstPoller:
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """New runs of each list and the open ones, oldest first. Raises SystemUnreachable or AccessRefused."""
-        at = read_cursor(NewestFirstCursor, cursor)
-        if at is None:
-            warning = "the cursor is not valid: reading from the start"
-            return Poll((), NewestFirstCursor().text(), more=True, warnings=(warning,))
         if time.monotonic() >= self._cached_until:
             self.cache(self._read_places())
         reader = self._reader()
+        at = reader.result.cursor_or_first(cursor, NewestFirstCursor())
         start = reader.lists(self._places, at.marks, at.start)
         if self._places and len(reader.refused) == len(self._places):
             raise reader.refused[0]

@@ -66,7 +66,7 @@ class CheckRunner:
 
     def _sql(self, settings: SqlSettings, zone: str, business_date: date, timeout_seconds: float) -> Measurement:
         from connectors.checks import sql
-        from connectors.pg_cron.client import PgCronOptions
+        from connectors.pg_cron.options import PgCronOptions
         from connectors.sdk.transport.postgres import PostgresSession, connection_parameters
 
         if settings.dsn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from connectors.pg_cron.client import PgCronOptions
+from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.postgres import connection_parameters, targets

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.prefect.actions import PrefectActions
+from connectors.sdk.action_router import RunRouter
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
@@ -88,9 +88,9 @@ def test_a_200_that_says_abort_is_a_refusal() -> None:
     state = fake.set(run, "COMPLETED")
     stale = {**preview.plan, "was": state["id"]}
     acts = connector._acts
-    assert isinstance(acts, PrefectActions)
+    assert isinstance(acts, RunRouter)
     with pytest.raises(NotSupported, match=r"Prefect answered ABORT: Run is already in terminal state"):
-        acts._states.act(stale, new_key())
+        acts._changer.act(stale, new_key())
 
 
 def test_a_run_that_waits_is_cancelled_outright_and_a_flow_that_was_called_cannot_be_rerun() -> None:

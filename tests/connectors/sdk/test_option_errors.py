@@ -13,7 +13,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from connectors.eventbridge.connector import EventBridgeConnector, EventBridgeOptions
+from connectors.eventbridge.connector import EventBridgeConnector
+from connectors.eventbridge.options import EventBridgeOptions
 from connectors.github_actions.options import GitHubActionsOptions
 from connectors.sdk import registry
 from connectors.sdk.errors import AccessRefused, SystemUnreachable

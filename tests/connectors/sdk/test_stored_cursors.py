@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.cron.runs import CronCursor
-from connectors.sdk.fields import cursor_or_first, read_cursor
+from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.poll_result import PollResult
 from tests.connectors.cron.support import connect as connect_cron
 from tests.connectors.slurm.test_recorded import connect as connect_slurm
@@ -29,7 +29,6 @@ class Position:
 
 
 def test_a_cursor_of_another_layout_is_not_taken_for_an_empty_one() -> None:
-    assert read_cursor(Position, FORMER) is None
     warning = "the cursor cannot be read (its layout is not known: jrn, inv); all is read again"
     assert (Position(), (warning,)) == cursor_or_first(Position(), FORMER, "all is read again")
     result = PollResult()
@@ -42,7 +41,6 @@ def test_a_cursor_of_another_layout_is_not_taken_for_an_empty_one() -> None:
 @pytest.mark.parametrize("text", ["", "{}", '{"journal": "s=1"}', '{"journal": "s=1", "added": 3}'])
 def test_a_cursor_with_a_field_that_is_known_is_read_without_a_warning(text: str) -> None:
     expected = Position("s=1" if "s=1" in text else "")
-    assert expected == read_cursor(Position, text)
     assert (expected, ()) == cursor_or_first(Position(), text)
 
 

@@ -28,7 +28,7 @@ from connectors.sdk.conformance.faults import (
 )
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.fields import read_cursor
+from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.log_chunks import chunk_of
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, TargetClock
 from connectors.sdk.secrets import SecretStore
@@ -245,9 +245,9 @@ def test_a_number_that_never_comes_is_asked_for_no_longer_than_a_commit_may_take
 
 
 def read(text: str) -> SqlCursor:
-    result = read_cursor(SqlCursor, text)
-    assert result is not None
-    return result
+    cursor, warnings = cursor_or_first(SqlCursor(), text)
+    assert warnings == ()
+    return cursor
 
 
 TIMES = {"query": "SELECT * FROM r WHERE end_time >= {cursor}", "cursor": "end_time", "cursor_is": "time"}

@@ -15,11 +15,11 @@ from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPositi
 from connectors.sdk.aws.values import instant
 from connectors.sdk.conformance.world import check_run
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import read_cursor
+from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.records import JobRecord, RunRecord, RunRef
 from connectors.sdk.states import RunState
 from connectors.step_functions import log, parse
-from connectors.step_functions.client import StepFunctionsOptions
+from connectors.step_functions.options import StepFunctionsOptions
 from tests.corpus import HOSTILE
 from tests.fakes.step_functions import FakeStates
 
@@ -146,12 +146,12 @@ MARKS = st.builds(
 @given(st.dictionaries(st.text(), MARKS, max_size=5), st.integers(0, 2**40), st.integers(0, 10**6))
 def test_a_cursor_survives_its_text(marks: dict[str, NewestFirstPosition], turn: int, start: int) -> None:
     cursor = NewestFirstCursor(marks, turn, start)
-    assert cursor == read_cursor(NewestFirstCursor, cursor.text())
+    assert (cursor, ()) == cursor_or_first(NewestFirstCursor(), cursor.text())
 
 
 @given(st.text())
-def test_any_text_is_a_cursor_or_none(text: str) -> None:
-    assert isinstance(read_cursor(NewestFirstCursor, text), NewestFirstCursor | None)
+def test_any_text_is_a_cursor_or_the_first_one(text: str) -> None:
+    assert isinstance(cursor_or_first(NewestFirstCursor(), text)[0], NewestFirstCursor)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from functools import partial
 import psycopg
 import pytest
 
-from connectors.mysql_events.client import MySqlEventsOptions, login_of
+from connectors.mysql_events.options import MySqlEventsOptions, login_of
 from connectors.mysql_events.session import MySqlLogin, MySqlSession, Tls
-from connectors.pg_cron.client import PgCronOptions
+from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.errors import AccessRefused, ConnectorError
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.libpq import unverified_store, unverified_text, verified
