@@ -153,8 +153,7 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def bounded_context(context: dict[str, Any], largest: str) -> Mapping[str, Any]:
-    """`context` as plain JSON, without values that are None, and without `largest` where that would make it too
-    big."""
+    """`context` as plain JSON, without its None values, and without `largest` where that would make it too big."""
     context = {name: value for name, value in context.items() if value is not None}
     try:
         text = clean_json(context)
