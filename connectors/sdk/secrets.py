@@ -298,6 +298,8 @@ def _from_command(argv: tuple[str, ...], pass_env: tuple[str, ...]) -> str:
             f"{place}: exit {process.returncode}. Run it by hand to see why; pass_env must name the variables that"
             " it needs."
         )
+    if not data.strip():
+        raise AccessRefused(f"{place}: it printed nothing. Run it by hand to see why; it must print the secret.")
     return data.decode("utf-8", "replace").removesuffix("\n")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from console.cli.arguments import duration, instant_with_zone, wait_seconds, whole_number
 from console.cli.clock_format import timestamp, until_text
-from console.cli.commands import JSON, Handler, flag, option
+from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_message, print_parts, print_result, set_document, table
 from console.cli.reader import store_reader
@@ -30,23 +30,12 @@ TEST_SECONDS = 90.0
 """How long to wait for a delivery; longer than a mail server takes to answer."""
 MAX_NEAR_ALERTS = 5
 TITLE_WIDTH = 60
-ALERT_USAGE = """%(prog)s [list] [--suppressed] [options]
-       %(prog)s test ROUTE [--timeout SECONDS] [options]
-       %(prog)s retry (ID | --parked) [options]
-       %(prog)s rate ID (yes | no) [--why TEXT] [options]"""
 
 
-def run_alert(arguments: argparse.Namespace) -> int:
-    if arguments.parked and arguments.what != "retry":
-        raise CommandError(Exit.USAGE, "--parked goes with retry: headway alert retry --parked; nothing was retried")
+def list_alerts(arguments: argparse.Namespace) -> int:
+    """Lists deliveries that no receiver has accepted, or suppressed alerts."""
     if arguments.suppressed:
         return list_suppressed(arguments)
-    verbs = {"list": list_undelivered, "test": test_route, "retry": retry_delivery, "rate": rate_alert}
-    return verbs[arguments.what](arguments)
-
-
-def list_undelivered(arguments: argparse.Namespace) -> int:
-    """Lists deliveries that no receiver has accepted."""
     with store_reader(arguments) as reads:
         deliveries, now = reads.alerts.undelivered(), reads.now()
     rows = table(
@@ -104,8 +93,6 @@ def _no_such_alert(what: str, typed: str, candidates: Sequence[tuple[int, str]])
 
 def rate_alert(arguments: argparse.Namespace) -> int:
     """Stores whether an alert was useful; `headway alert noise` counts it."""
-    if not arguments.name or not arguments.said:
-        raise CommandError(Exit.USAGE, "usage: headway alert rate ID yes|no; the last lines of an alert contain its ID")
     with store_reader(arguments) as reads:
         number = _alert_number(arguments.name)
         if number is None or not reads.alerts.has_alert(number):
@@ -119,8 +106,6 @@ def rate_alert(arguments: argparse.Namespace) -> int:
 
 def test_route(arguments: argparse.Namespace) -> int:
     """Sends a message to each URL of a route and prints the outcomes."""
-    if not arguments.name:
-        raise CommandError(Exit.USAGE, "usage: headway alert test ROUTE")
     requests = require_engine(arguments)
     data = wait_for_answer(arguments, requests, requests.test_route(arguments.name))
     deliveries = _test_deliveries(arguments, int(data["alert"]))
@@ -168,8 +153,6 @@ def _delivery_outcome(delivery: AlertDeliveryView) -> str:
 
 def retry_delivery(arguments: argparse.Namespace) -> int:
     """Queues parked deliveries again."""
-    if arguments.parked == bool(arguments.name):
-        raise CommandError(Exit.USAGE, "usage: headway alert retry ID, or headway alert retry --parked")
     number = None if arguments.parked else _alert_number(arguments.name)
     if number is None and not arguments.parked:
         with store_reader(arguments) as reads:
@@ -190,16 +173,6 @@ MATCHER_HELP = {
     "owner": "owner of the root cause",
     "route": "route that is not notified; others are",
 }
-
-
-SILENCE_USAGE = """%(prog)s [list] [--all] [options]
-       %(prog)s add --for TIME --why TEXT [--from TIME] [options]
-                       --system | --job | --service | --tier | --owner | --route
-       %(prog)s expire ID [options]"""
-
-
-def run_silence(arguments: argparse.Namespace) -> int:
-    return {"list": list_silences, "add": add_silence, "expire": expire_silence}[arguments.what](arguments)
 
 
 def list_silences(arguments: argparse.Namespace) -> int:
@@ -226,8 +199,6 @@ def add_silence(arguments: argparse.Namespace) -> int:
     if not matchers:
         options = ", ".join(f"--{name}" for name in MATCHERS)
         raise CommandError(Exit.USAGE, f"no silence added: give at least one of {options}")
-    if arguments.length is None:
-        raise CommandError(Exit.USAGE, "no silence added: --for is required (--for 2h)")
     if not arguments.why.strip():
         raise CommandError(Exit.USAGE, "no silence added: --why is required; it is shown with each suppressed alert")
     unmatched = _refuse_unknown_matcher(arguments, matchers)
@@ -267,8 +238,6 @@ def _full_job_name(reads: Queries, typed: str) -> str:
 
 
 def expire_silence(arguments: argparse.Namespace) -> int:
-    if arguments.id is None:
-        raise CommandError(Exit.USAGE, "usage: headway silence expire ID; headway silence lists them")
     requests = require_engine(arguments)
     data = wait_for_answer(arguments, requests, requests.end_silence(arguments.id, arguments.why))
     return print_result(arguments, data, [f"silence {arguments.id}: expired"])
@@ -327,22 +296,20 @@ def run_noise(arguments: argparse.Namespace) -> int:
 
 
 HANDLERS = {
-    "silence": Handler(
-        run_silence,
-        option("what", choices=["list", "add", "expire"], default="list", nargs="?"),
-        option("id", "expire: id of the silence", nargs="?", type=whole_number),
-        *(option(f"--{name}", f"add: {MATCHER_HELP[name]}", "PATTERN") for name in MATCHERS),
-        option("--for", "add: duration, required: 2h", "TIME", dest="length", type=duration),
-        option("--from", "add: start time (now)", "TIME", dest="begins", type=instant_with_zone),
-        option(
-            "--why",
-            "add: reason, required, shown with each suppressed alert; expire: reason for the audit log",
-            "TEXT",
-            default="",
-        ),
-        flag("--all", "list: include expired silences"),
+    "silence": Handler(list_silences, flag("--all", "include expired silences"), JSON),
+    "silence add": Handler(
+        add_silence,
+        *(option(f"--{name}", MATCHER_HELP[name], "PATTERN") for name in MATCHERS),
+        option("--for", "duration: 2h", "TIME", dest="length", type=duration, required=True),
+        option("--from", "start time (now)", "TIME", dest="begins", type=instant_with_zone),
+        option("--why", "reason, shown with each suppressed alert", "TEXT", required=True),
         JSON,
-        usage=SILENCE_USAGE,
+    ),
+    "silence expire": Handler(
+        expire_silence,
+        option("id", "id of the silence, from `headway silence`", "ID", type=whole_number),
+        option("--why", "reason for the audit log", "TEXT", default=""),
+        JSON,
     ),
     "oncall": Handler(
         run_rota,
@@ -350,19 +317,28 @@ HANDLERS = {
         option("--at", "show who is on call at this time: 2026-11-21T02:00Z", "TIME", type=instant_with_zone),
         JSON,
     ),
-    "alert": Handler(
-        run_alert,
-        option("what", nargs="?", choices=["list", "test", "retry", "rate"], default="list"),
-        option(
-            "name", "test: route; retry: id of a parked delivery; rate: number of the alert", "ROUTE | ID", nargs="?"
-        ),
-        option("said", "rate: was the alert useful", "yes|no", nargs="?", choices=["yes", "no"]),
-        option("--why", "rate: reason", "TEXT", default=""),
-        flag("--suppressed", "list suppressed alerts, with the stage and the reason"),
-        flag("--parked", "retry: all parked deliveries"),
-        option("--timeout", "test: how long to wait (90)", "SECONDS", type=wait_seconds, default=TEST_SECONDS),
+    "alert": Handler(list_alerts, flag("--suppressed", "list suppressed alerts, with the stage and the reason"), JSON),
+    "alert test": Handler(
+        test_route,
+        option("name", "route in the config", "ROUTE"),
+        option("--timeout", "how long to wait (90)", "SECONDS", type=wait_seconds, default=TEST_SECONDS),
         JSON,
-        usage=ALERT_USAGE,
+    ),
+    "alert retry": Handler(
+        retry_delivery,
+        one_of(
+            option("name", "id of a parked delivery, from `headway alert`", "ID", nargs="?"),
+            flag("--parked", "all parked deliveries"),
+            required=True,
+        ),
+        JSON,
+    ),
+    "alert rate": Handler(
+        rate_alert,
+        option("name", "number of the alert, in its last lines", "ID"),
+        option("said", "was the alert useful", "yes|no", choices=["yes", "no"]),
+        option("--why", "reason", "TEXT", default=""),
+        JSON,
     ),
     "alert noise": Handler(
         run_noise,

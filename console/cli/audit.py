@@ -23,14 +23,6 @@ UNGUARDED_NOTE = (
 )
 
 
-def run_audit(arguments: argparse.Namespace) -> int:
-    if arguments.head and arguments.what != "verify":
-        raise CommandError(
-            Exit.USAGE, "--head goes with verify: headway audit verify --head HASH; nothing was verified"
-        )
-    return {"list": list_audit, "verify": verify_audit, "head": print_audit_head}[arguments.what](arguments)
-
-
 def list_audit(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         since = audit_since(arguments.since, reads.now())
@@ -95,13 +87,15 @@ def audit_since(text: str | None, now: datetime) -> datetime | None:
 
 HANDLERS = {
     "audit": Handler(
-        run_audit,
-        option("what", nargs="?", choices=["list", "verify", "head"], default="list"),
+        list_audit,
         option("--since", '"2h", "3d", or a time: 2026-11-20T03:00Z', "WHEN"),
         option("--actor", "only actions of this person", "WHO", default=""),
         option("--object", "only rows whose job, plan or switch contains this text", "TEXT", default=""),
         option("--limit", "the latest N rows (200)", "N", type=positive_number, default=200),
-        option("--head", "verify: a head stored outside of this store", "HASH", default=""),
         JSON,
-    )
+    ),
+    "audit verify": Handler(
+        verify_audit, option("--head", "a head stored outside of this store", "HASH", default=""), JSON
+    ),
+    "audit head": Handler(print_audit_head, JSON),
 }

@@ -1,6 +1,6 @@
 """The command tree: group, help, example and module of every command.
 
-A command is a noun, or a noun and a verb. Nothing of a command is imported here, so `headway --help` stays quick.
+A command is a noun, or a noun and its verbs. Nothing of a command is imported here, so `headway --help` stays quick.
 """
 
 from __future__ import annotations
@@ -137,15 +137,18 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("configure", "Check the installation; print each problem and its fix",
         "headway doctor --timeout 5"),
     "datacheck": Command("checks", "List data checks; show one, or run it now", "headway datacheck supply-rows --now"),
-    "engine": Command("engine", "Run the engine, or stop the one that runs", "headway engine --log-level warning"),
+    "engine": Command("engine", "Run the engine: watch, evaluate, notify and send",
+        "headway engine --log-level warning"),
+    "engine stop": Command("engine", "Stop the engine that runs on this machine", "headway engine stop"),
     "status": Command("status", "Show the engine, systems, services and open incidents", "watch -n 30 headway status"),
     "system": Command("systems", "List systems with their polling health, or show one",
         "headway system etl-hosts/db07"),
     "system probe": Command("systems", "Have the engine probe a system now", "headway system probe etl-hosts"),
     "system pause": Command("systems", "Pause polling of a system, or resume it with --off",
         'headway system pause etl-hosts --for 2h --why "db07 gets a new disk"'),
-    "system drift": Command("systems",
-        "List schedules and definitions that changed at the scheduler, or accept a change",
+    "system drift": Command("systems", "List schedules and definitions that changed at the scheduler",
+        "headway system drift"),
+    "system drift accept": Command("systems", "Accept a change at the scheduler as the new expectation",
         "headway system drift accept etl-hosts/db07:extract_orders"),
     "system shell": Command("systems", "Open a shell on a host or in a database, as Headway signs in",
         "headway system shell etl-hosts"),
@@ -154,9 +157,10 @@ COMMANDS: dict[str, Command] = {
         "headway service review supply-plan"),
     "service extend": Command("services", "Extend the deadline of a service for one date, or revoke that with --off",
         'headway service extend supply-plan --until 08:00 --why "the bank was late"'),
-    "forecast": Command("forecast",
-        "Forecast how likely each service is late, and why; `score` compares past forecasts with what happened",
+    "forecast": Command("forecast", "Forecast how likely each service is late, and why",
         "headway forecast supply-plan"),
+    "forecast score": Command("forecast", "Compare past forecasts with what happened",
+        "headway forecast score supply-plan"),
     "forecast what-if": Command("forecast",
         "Forecast services if a job were restarted, skipped or faster, or a pool larger",
         "headway forecast what-if --restart extract_orders --at 03:58"),
@@ -191,11 +195,16 @@ COMMANDS: dict[str, Command] = {
     "incident handover": Command("incidents", "Print the handover for the next shift",
         "headway incident handover --since 22:00 --markdown"),
     "ack": Command("incidents", "Acknowledge an incident, or end that with --expire", "headway ack INC-0001 --for 1h"),
-    "alert": Command("alerts", "List undelivered or suppressed alerts; test a route, retry a delivery, rate an alert",
-        "headway alert test oncall"),
+    "alert": Command("alerts", "List undelivered or suppressed alerts", "headway alert --suppressed"),
+    "alert test": Command("alerts", "Send a test message to each URL of a route", "headway alert test oncall"),
+    "alert retry": Command("alerts", "Queue parked deliveries again", "headway alert retry --parked"),
+    "alert rate": Command("alerts", "Rate an alert as useful or not; `headway alert noise` counts it",
+        'headway alert rate 812 no --why "known, harmless"'),
     "alert noise": Command("alerts", "Report which alerts were noise", "headway alert noise --since 7d"),
-    "silence": Command("alerts", "List, add and expire silences",
+    "silence": Command("alerts", "List silences", "headway silence --all"),
+    "silence add": Command("alerts", "Add a silence: matching alerts are suppressed",
         'headway silence add --system etl-hosts --for 2h --why "db07 gets a new disk"'),
+    "silence expire": Command("alerts", "Expire a silence now", "headway silence expire 3"),
     "oncall": Command("alerts", "Show who is on call, and who is next",
         "headway oncall primary --at 2026-11-21T02:00Z"),
     "recover": Command("plans", "Plan the recovery of an incident, and execute it",
@@ -228,16 +237,26 @@ COMMANDS: dict[str, Command] = {
         "headway calendar business-days --next 20 --from 2026-12-24"),
     "why": Command("explain", "Explain why a job is not running, or why a service is late",
         "headway why supply-plan --date 2026-11-19"),
-    "audit": Command("audit", "Print the audit log, or verify it", "headway audit --actor ann --since 2026-11-20"),
-    "connector": Command("connectors", "List connector kinds, try one on a system, or create one",
+    "audit": Command("audit", "Print the audit log", "headway audit --actor ann --since 2026-11-20"),
+    "audit verify": Command("audit", "Verify that no row of the audit log was changed or removed",
+        "headway audit verify"),
+    "audit head": Command("audit", "Print the number and hash of the last row, to verify the log later",
+        "headway audit head"),
+    "connector": Command("connectors", "List installed connector kinds, or show one", "headway connector airflow"),
+    "connector try": Command("connectors", "Print what a system answers, and how Headway reads it",
         "headway connector try etl-hosts"),
+    "connector new": Command("connectors", "Create a connector package that passes the conformance suite",
+        "headway connector new nightly"),
     "connector grants": Command("connectors", "Print the grants a kind of system needs",
         "headway connector grants pg_cron"),
     "connector cron": Command("connectors", "Print the shell wrapper or gate for cron, and how to install it",
         "headway connector cron wrapper"),
     "freeze": Command("modes", "Stop sending actions at once, or resume with --off; polling and alerts go on",
         'headway freeze --why "the network is being moved"'),
-    "shadow": Command("modes", "Observe without notifying or acting; `shadow off` goes live",
+    "shadow": Command("modes", "Show what is in shadow: observed without notifying or acting", "headway shadow"),
+    "shadow off": Command("modes", "Go live: notify and act", 'headway shadow off --why "two weeks observed"'),
+    "shadow on": Command("modes", "Observe without notifying or acting", "headway shadow on --system etl-hosts"),
+    "shadow report": Command("modes", "Show what would have been sent if everything had been live",
         "headway shadow report --since 14d"),
     "store backup": Command("store", "Copy the store while it is in use, and verify the copy",
         "headway store backup /var/backups/headway.db"),
@@ -251,58 +270,27 @@ COMMANDS: dict[str, Command] = {
 """Full name -> command. A noun without an entry of its own has verbs only."""
 LIST_AND_VIEW = ("job", "incident")
 """Nouns with a command `NOUN list`; NOUN alone means it, NOUN NAME shows one."""
-LIST_ONLY = ("action", "calendar", "datacheck", "hold", "oncall", "plan", "run", "service", "system")
-"""Nouns whose own command lists or shows; `list` and `view` may be written after them."""
+LISTS = (
+    "action", "alert", "audit", "calendar", "connector", "datacheck", "hold", "oncall", "plan", "run", "service",
+    "silence", "system", "system drift",
+)  # fmt: skip
+IMPLIED_VERBS = {**dict.fromkeys(LISTS, ("list", "view")), "engine": ("run",), "shadow": ("show",)}
+"""Command -> the verbs that may be written after it and change nothing."""
 
 NOUNS = tuple(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
 
-MOVED = {
-    "actions": "action",
-    "approvals": "action approvals",
-    "approve": "action approve KEY",
+OTHER_COMMANDS = {
     "attainment": "service --attainment",
-    "backfill": "plan backfill JOB --from DATE --to DATE",
-    "backup": "store backup FILE",
-    "cancel": "run cancel RUN",
     "checks": "datacheck",
-    "cron": "connector cron wrapper",
     "done": "action complete STEP",
-    "drift": "system drift",
-    "extend": "service extend SERVICE --until TIME --why TEXT",
-    "findings": "job findings",
-    "grants": "connector grants pg_cron",
-    "handover": "incident handover",
-    "holds": "hold",
-    "incidents": "incident",
-    "jobs": "job list",
-    "mark-ok": "run mark-ok RUN",
-    "noise": "alert noise",
-    "note": "incident note INC-0001 TEXT",
-    "pause": "system pause SYSTEM --why TEXT",
-    "probe": "system probe SYSTEM",
     "recovery": "plan",
-    "release": "hold release JOB",
-    "report": "incident report INC-0001",
-    "restore": "store restore FILE",
     "resume": "system pause SYSTEM --off",
-    "review": "service review SERVICE",
     "rota": "oncall",
-    "runs": "run",
-    "serve": "console serve",
-    "services": "service",
-    "shell": "system shell SYSTEM",
-    "silences": "silence",
-    "skip": "run skip RUN",
-    "start": "job start JOB",
-    "systems": "system",
     "thaw": "freeze --off",
     "timeline": "incident INC-0001",
-    "tonight": "forecast tonight",
     "trigger": "job start JOB",
-    "what-if": "forecast what-if --restart JOB",
-    "withdraw": "action withdraw",
 }
-"""Unknown command that people may type -> the command line to type."""
+"""Unknown command that people may type -> the command line to type; `meant_commands` knows more."""
 
 
 def command_index(arguments: Sequence[str]) -> int | None:
@@ -319,8 +307,15 @@ def command_index(arguments: Sequence[str]) -> int | None:
 
 
 def verbs_of(noun: str) -> dict[str, Command]:
-    """Verb -> command, of the verbs that follow a noun."""
-    return {name.partition(" ")[2]: command for name, command in COMMANDS.items() if name.startswith(f"{noun} ")}
+    """Verb -> command, of the verbs that follow a noun, or a noun and a verb."""
+    return {name.rpartition(" ")[2]: command for name, command in COMMANDS.items() if name.rpartition(" ")[0] == noun}
+
+
+def meant_commands(word: str) -> list[str]:
+    """What may be typed instead of an unknown command: the commands with that verb, or the noun without its plural."""
+    if word in OTHER_COMMANDS:
+        return [OTHER_COMMANDS[word]]
+    return [name for name in COMMANDS if name.rpartition(" ")[2] == word or name == word.removesuffix("s")]
 
 
 def full_name(noun: str, arguments: Sequence[str]) -> tuple[str, int]:
@@ -328,16 +323,17 @@ def full_name(noun: str, arguments: Sequence[str]) -> tuple[str, int]:
 
     The noun itself where there is no such command.
     """
-    verb = arguments[0] if arguments else ""
-    if f"{noun} {verb}" in COMMANDS:
-        return f"{noun} {verb}", 1
-    if noun in LIST_ONLY and verb in ("list", "view"):
-        return noun, 1
-    if noun in LIST_AND_VIEW:
+    name, used = noun, 0
+    while used < len(arguments) and f"{name} {arguments[used]}" in COMMANDS:
+        name, used = f"{name} {arguments[used]}", used + 1
+    verb = arguments[used] if used < len(arguments) else ""
+    if verb in IMPLIED_VERBS.get(name, ()):
+        return name, used + 1
+    if name in LIST_AND_VIEW:
         if verb in ("view", "-h", "--help"):
             return noun, int(verb == "view")
         return (noun, 0) if _names_something(arguments) else (f"{noun} list", 0)
-    return noun, 0
+    return name, used
 
 
 def _names_something(arguments: Sequence[str]) -> bool:

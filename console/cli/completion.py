@@ -14,7 +14,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.cli.commands import COMMANDS, NOUNS, Handler, command_index, full_name, option, verbs_of
+from console.cli.commands import NOUNS, Handler, command_index, full_name, option, verbs_of
 from console.cli.exits import Exit
 from console.cli.reader import store_url_of
 
@@ -110,12 +110,12 @@ OPTIONS: dict[str, Names] = {
 """Names for the value of an option, whatever the command."""
 JOB_COMMANDS = (
     "blast", "gate", "hold add", "job", "job start", "lineage", "log", "plan backfill", "rerun", "run", "run cancel",
-    "run mark-ok", "run skip", "system drift",
+    "run mark-ok", "run skip", "system drift accept",
 )  # fmt: skip
 ARGUMENT_NAMES: dict[str, Names] = {
     **dict.fromkeys(("ack", "incident", "incident note", "incident report", "recover"), _incidents),
     **dict.fromkeys(JOB_COMMANDS, jobs),
-    **dict.fromkeys(("service", "service extend", "service review"), services),
+    **dict.fromkeys(("service", "service extend", "service review", "forecast score"), services),
     "action approve": _queried(lambda reads, _: (approval.key for approval in reads.approvals.list_approvals())),
     "action complete": _queried(_manual_steps),
     "action withdraw": _queried(lambda reads, _: (action.key for action in reads.actions.withdrawable())),
@@ -131,13 +131,6 @@ VIEW_TABLES = {"job list": "jobs", "run": "runs"}
 """Command with saved views -> the table of those views."""
 FILES = ("config", "store", "file")
 """Arguments that are paths."""
-
-
-NAME_FIRST_COMMANDS = frozenset({
-    "ack", "blast", "forecast", "hold add", "hold release", "incident", "incident note", "incident report", "job",
-    "lineage", "log", "recover", "rerun", "run", "run cancel", "run mark-ok", "run skip", "service", "system", "why",
-})  # fmt: skip
-"""Commands that begin with such a name, which is offered without importing the command's module."""
 
 
 class TypedLine(NamedTuple):
@@ -175,20 +168,14 @@ def complete(line: str, point: int, build_parser: Callable[[str | None, bool], a
     typed = read_line(line[:point])
     command = typed.command
     verbs = list(verbs_of(command)) if command is not None and typed.is_first else []
-    is_named = typed.is_first and (command in NAME_FIRST_COMMANDS or command not in COMMANDS)
-    parser = build_parser(command, is_named)
+    # the first word is a verb or a name: offered without importing the command's module
+    parser = build_parser(command, bool(verbs) or (typed.is_first and command in ARGUMENT_NAMES))
     for action in _arguments_of(parser, command):
         names = _names_for(action, command)
         if action.dest in FILES:
             action.completer = FilesCompleter()  # type: ignore[attr-defined]  # read by argcomplete
-        elif verbs and not action.option_strings and action.dest != "command":
-            if action.choices is not None:
-                action.choices = [*action.choices, *verbs]
-            else:
-                action.completer = partial(_offer, names, verbs)  # type: ignore[attr-defined]
-            verbs = []
-        elif names is not None:
-            action.completer = partial(_offer, names, ())  # type: ignore[attr-defined]
+        elif names is not None or (verbs and action.dest == "name"):
+            action.completer = partial(_offer, names, verbs)  # type: ignore[attr-defined]
     os.environ["COMP_LINE"], os.environ["COMP_POINT"] = typed.line, str(len(typed.line))
     autocomplete(parser, always_complete_options=False, default_completer=SuppressCompleter())
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.cli import clock_format
 from console.cli.arguments import wait_seconds
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from console.config.estate import Config, SystemConfig
     from console.domain.check import Check
     from console.domain.header import HeaderView
+    from console.store.queries import Queries
 
+T = TypeVar("T")
 
 CLOCK_CHANGE_HORIZON = timedelta(days=366)
 
@@ -66,23 +68,29 @@ def _configured_times(config: Config) -> Iterator[tuple[str, time, str]]:
 
 
 MISSING_RIGHTS = "missing rights"
+NOT_TRIED = "not tried"
+"""Verdict of a route that could be used and has accepted nothing yet; no fault."""
 OPEN_PERMISSIONS = "no [[permissions]]: everybody who can write the store has every permission"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """One target as probed. Verdict: "ok", "missing rights", "broken", or the error kind of its polls
+    """One target as probed. Verdict: "ok", "not tried", "missing rights", "broken", or the error kind of its polls
     ("unreachable", "refused", "limited", "failing", "unsupported")."""
 
     target: str
     verdict: str
     version: str
-    text: tuple[str, ...]
+    text: tuple[str, ...] = ()
     rights: tuple[dict[str, Any], ...] = ()
     skew_seconds: float | None = None
     """The target's clock less ours, where its answer contains it."""
     notes: tuple[str, ...] = ()
     """Remarks that do not change the verdict; `text` are the reasons why it is not "ok"."""
+
+    @property
+    def is_fault(self) -> bool:
+        return self.verdict not in ("ok", NOT_TRIED)
 
 
 def run_check(arguments: argparse.Namespace) -> int:
@@ -102,7 +110,10 @@ def run_check(arguments: argparse.Namespace) -> int:
         )
         text = [f"{counted(faults.faults, 'fault')} in the config", str(faults), config_in_use_note(arguments, "")]
         raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
-    messages = [f"config {path}: {_config_size(config)}, no fault"]
+    remarks = store_faults(arguments) + names_without_job(config, arguments)
+    remarks += unmatched_patterns(config) + calendars_without_days(config)
+    remarks += effective_preferences(config.console, read_preferences()).faults
+    messages = [f"config {path}: {_config_size(config)}, {counted(remarks, 'fault') if remarks else 'no fault'}"]
     if not config.permissions:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += clock_changes(config, datetime.now(UTC).date())
@@ -110,13 +121,11 @@ def run_check(arguments: argparse.Namespace) -> int:
     messages += weakened_transport(config, store_url_of(arguments))
     for message in filter(None, messages):
         print_message(message)
-    remarks = store_faults(arguments) + names_without_job(config, arguments)
-    remarks += unmatched_patterns(config) + calendars_without_days(config)
-    remarks += effective_preferences(config.console, read_preferences()).faults
     secrets, results = SecretStore(), list[ProbeResult]()
     if not arguments.no_probe:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
-        results += [*probe_routes(config, secrets), *probe_checks(config, secrets, arguments.timeout)]
+        results += probe_routes(config, secrets, accepted_routes(arguments))
+        results += probe_checks(config, secrets, arguments.timeout)
     rows = table(
         results,
         ValueColumn("target", lambda result: result.target, 24),
@@ -129,7 +138,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         *([rows] if results else []),
         (f"{result.target}: {text}" for result in results for text in (*result.text, *result.notes)),
         remarks,
-        code=Exit.OK if all(result.verdict == "ok" for result in results) and not remarks else Exit.PROBLEM,
+        code=Exit.PROBLEM if remarks or any(result.is_fault for result in results) else Exit.OK,
     )
 
 
@@ -160,17 +169,26 @@ def config_in_use_note(arguments: argparse.Namespace, digest: str) -> str:
     )
 
 
-def _store_header(arguments: argparse.Namespace) -> HeaderView | None:
-    """None without a readable store."""
+def _stored(arguments: argparse.Namespace, query: Callable[[Queries], T]) -> T | None:
+    """The answer of the store; None without a readable one."""
     from console.store.errors import StoreError
     from console.store.queries import open_queries
 
     try:
         with open_queries(store_url_of(arguments)) as reads:
             clock_format.share_service_zone(reads.service_zones())
-            return reads.estate.header()
+            return query(reads)
     except (CommandError, StoreError):
         return None
+
+
+def _store_header(arguments: argparse.Namespace) -> HeaderView | None:
+    return _stored(arguments, lambda reads: reads.estate.header())
+
+
+def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
+    """(route, receiver) of every URL that has accepted an alert or a test, as the store knows."""
+    return _stored(arguments, lambda reads: reads.alerts.accepted()) or set()
 
 
 def _named_jobs(config: Config) -> list[str]:
@@ -343,29 +361,43 @@ def _unverified_dsn(settings: Any, secrets: SecretStore) -> tuple[str, ...]:
     return unverified_text(connection_parameters(PostgresOptions(dsn=settings.dsn), secrets))
 
 
-def probe_routes(config: Config, secrets: SecretStore) -> list[ProbeResult]:
-    """Whether the references of every route and of the ping resolve, and apprise can parse each URL; sends nothing."""
-    import apprise
-
+def probe_routes(config: Config, secrets: SecretStore, accepted: Collection[tuple[str, str]]) -> list[ProbeResult]:
+    """Whether the references of every route and of the ping resolve, and each URL of a route can be used and has
+    accepted something before; sends nothing."""
     from connectors.sdk.errors import ConnectorError
-    from console.engine.notify.paging import silent_fault
-    from console.engine.notify.senders import unencrypted_login
 
-    urls = [(f"route {name} ({url.text})", url) for name, route in config.routes.items() for url in route.urls]
+    urls = [(name, url) for name, route in config.routes.items() for url in route.urls]
     results = []
-    for name, url in urls + ([(f"ping ({config.alerts.ping.text})", config.alerts.ping)] if config.alerts.ping else []):
-        fault = ""
+    for route, url in urls + ([("", config.alerts.ping)] if config.alerts.ping else []):
+        name = f"route {route} ({url.text})" if route else f"ping ({url.text})"
         try:
             address = secrets(url)
-            plugin = apprise.Apprise.instantiate(address) if name.startswith("route") else None
-            if plugin is not None:
-                fault = unencrypted_login(plugin) or silent_fault(address, plugin)
-            elif name.startswith("route"):
-                fault = "apprise cannot parse the URL. Fix: check its scheme and parts"
+            fault = _url_fault(address) if route else ""
         except ConnectorError as error:
             fault = secrets.mask(str(error))
-        results.append(ProbeResult(name, "refused" if fault else "ok", "", (fault,) if fault else ()))
+        if fault:
+            results.append(ProbeResult(name, "refused", "", (fault,)))
+        elif route and (route, url.text) not in accepted:
+            results.append(ProbeResult(name, NOT_TRIED, "", (f"not tried yet: headway alert test {route}",)))
+        else:
+            results.append(ProbeResult(name, "ok", ""))
     return results
+
+
+def _url_fault(address: str) -> str:
+    """Why an alert could not be sent by this URL; empty if it could."""
+    import apprise
+
+    from console.engine.notify.paging import silent_fault
+    from console.engine.notify.senders import no_listener, unencrypted_login, unreadable_url
+
+    plugin = apprise.Apprise.instantiate(address)
+    return (
+        unreadable_url(address, plugin)
+        or unencrypted_login(plugin)
+        or no_listener(plugin)
+        or silent_fault(address, plugin)
+    )
 
 
 OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"
@@ -446,7 +478,7 @@ def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list
         config = load_config(path)
     except ConfigFaults as faults:
         return None, [Diagnosis("config", FAULT_VERDICT, str(fault)) for fault in faults.faults]
-    findings = [Diagnosis("config", OK_VERDICT, f"{path}: {_config_size(config)}, no fault")]
+    findings = [Diagnosis("config", OK_VERDICT, f"{path}: {_config_size(config)}")]
     if not config.permissions:
         findings.append(Diagnosis("config", NOTE_VERDICT, OPEN_PERMISSIONS, "see docs/security.md"))
     faults_found = (*unmatched_patterns(config), *calendars_without_days(config))
@@ -523,7 +555,7 @@ def _diagnose_systems(arguments: argparse.Namespace, config: Config) -> Iterator
     targets = probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
     yield from (finding for target in targets for finding in _diagnose_probe("system", target))
     yield from diagnose_clocks(targets)
-    results = [("route", result) for result in probe_routes(config, secrets)]
+    results = [("route", result) for result in probe_routes(config, secrets, accepted_routes(arguments))]
     results += [("check", result) for result in probe_checks(config, secrets, arguments.timeout)]
     yield from (finding for area, result in results for finding in _diagnose_probe(area, result))
 
@@ -531,6 +563,8 @@ def _diagnose_systems(arguments: argparse.Namespace, config: Config) -> Iterator
 def _diagnose_probe(area: str, result: ProbeResult) -> Iterator[Diagnosis]:
     if result.verdict == "ok":
         yield Diagnosis(area, OK_VERDICT, " ".join(filter(None, [result.target, result.version])))
+    elif not result.is_fault:
+        yield from (Diagnosis(area, NOTE_VERDICT, f"{result.target}: {text}") for text in result.text)
     else:
         for reason in result.text or ("no reason given",):
             yield Diagnosis(area, FAULT_VERDICT, f"{result.target} {result.verdict}: {reason}")

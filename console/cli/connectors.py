@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import RunState
 from console.cli.arguments import wait_seconds
-from console.cli.commands import Handler, flag, option
+from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_parts, print_result, table
 from console.cli.reader import load_valid_config
@@ -25,31 +25,10 @@ if TYPE_CHECKING:
     from connectors.sdk.registry import KindEntry
 
 
-def add_connector_arguments(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="verb", metavar="WHAT", required=True)
-    listed = commands.add_parser("list", help="list installed kinds; KIND shows one in full")
-    listed.add_argument("kind", nargs="?")
-    listed.add_argument("--json", action="store_true", help="print JSON")
-    trying = commands.add_parser("try", help="print what a system answers and how Headway reads it")
-    trying.add_argument("system", metavar="SYSTEM", help="system of the config; system/target for one target")
-    trying.add_argument("--timeout", type=wait_seconds, default=20.0, metavar="SECONDS", help="timeout per call (20)")
-    trying.add_argument("--json", action="store_true", help="print JSON")
-    new = commands.add_parser("new", help="create a connector package that passes the conformance suite")
-    new.add_argument("name", metavar="NAME", help="name of the kind: lower-case letters, digits and _")
-    new.add_argument("--into", metavar="FOLDER", help="new folder (headway-NAME)")
-    new.add_argument("--json", action="store_true", help="print JSON")
-
-
 NOT_STATED = "not stated"
 
 
-def run_connector(arguments: argparse.Namespace) -> int:
-    if arguments.verb == "new":
-        return _new_connector(arguments)
-    return _list_kinds(arguments) if arguments.verb == "list" else _try_connector(arguments)
-
-
-def _new_connector(arguments: argparse.Namespace) -> int:
+def new_connector(arguments: argparse.Namespace) -> int:
     from connectors.sdk.scaffold import ScaffoldError, write
 
     folder = Path(arguments.into or f"headway-{arguments.name}").expanduser()
@@ -64,7 +43,7 @@ def _new_connector(arguments: argparse.Namespace) -> int:
     )
 
 
-def _try_connector(arguments: argparse.Namespace) -> int:
+def try_connector(arguments: argparse.Namespace) -> int:
     """Polls in this process and stores nothing: a mapping can be verified before an engine uses it."""
     from connectors.sdk.errors import ConnectorError
     from connectors.sdk.secrets import SecretStore
@@ -183,7 +162,7 @@ def _skipped(part: Inventory | Poll) -> Iterator[str]:
         yield f"  skipped  {len(part.skipped) - SHOWN} more"
 
 
-def _list_kinds(arguments: argparse.Namespace) -> int:
+def list_kinds(arguments: argparse.Namespace) -> int:
     from connectors.sdk.registry import entries
 
     kinds = entries()
@@ -296,7 +275,19 @@ def _gate_script(arguments: argparse.Namespace) -> tuple[str, str]:
 
 
 HANDLERS = {
-    "connector": Handler(run_connector, add_connector_arguments),
+    "connector": Handler(list_kinds, option("kind", "show this kind in full", "KIND", nargs="?"), JSON),
+    "connector try": Handler(
+        try_connector,
+        option("system", "system of the config; system/target for one target", "SYSTEM"),
+        option("--timeout", "timeout per call (20)", "SECONDS", type=wait_seconds, default=20.0),
+        JSON,
+    ),
+    "connector new": Handler(
+        new_connector,
+        option("name", "name of the kind: lower-case letters, digits and _", "NAME"),
+        option("--into", "new folder (headway-NAME)", "FOLDER"),
+        JSON,
+    ),
     "connector grants": Handler(
         run_grants, option("what", f"kind of system: {', '.join(GRANT_FILES)}", "KIND", choices=list(GRANT_FILES))
     ),

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 
 def run_engine(arguments: argparse.Namespace) -> int:
-    return stop_engine(arguments) if arguments.what == "stop" else run_loop(arguments)
-
-
-def run_loop(arguments: argparse.Namespace) -> int:
     """Works until SIGTERM or Ctrl-C; waits while another engine holds the store."""
     limit_array_threads()
     from connectors.sdk.secrets import SecretStore
@@ -76,11 +72,22 @@ def run_loop(arguments: argparse.Namespace) -> int:
 
 
 def stop_engine(arguments: argparse.Namespace) -> int:
-    """Ends the engine that holds this store's lease, when it runs on this host."""
-    from console.store.db.lease import is_alive, is_provably_dead, living_holder, local_pid
+    """Ends the engine that holds this store's lease, when it runs on this host; without one, the engine that still
+    works on a removed or replaced file of this store."""
+    from console.store.db.lease import is_provably_dead, living_holder, local_pid, noted_engine
+    from console.store.db.location import POSTGRES_URLS, store_path
 
-    with store_reader(arguments) as reads:
-        view = reads.estate.header().engine
+    url = store_url_of(arguments)
+    noted = None if url.startswith(POSTGRES_URLS) else noted_engine(store_path(url))
+    try:
+        with store_reader(arguments) as reads:
+            view = reads.estate.header().engine
+    except CommandError:
+        if noted is None:
+            raise
+        return _stop_process(*noted)
+    if noted is not None and living_holder(view.holder, view.since) is None:
+        return _stop_process(*noted)
     if is_provably_dead(view.holder):
         print_message(f"the engine on {lease_holder_text(view.holder)}, is not running any more")
         return Exit.NO_ENGINE
@@ -91,6 +98,12 @@ def stop_engine(arguments: argparse.Namespace) -> int:
     if pid is None:
         host = view.holder.rpartition(":")[0]
         raise CommandError(Exit.REFUSED, f"the engine runs on {host}, not here; run headway engine stop there")
+    return _stop_process(view.holder, pid)
+
+
+def _stop_process(holder: str, pid: int) -> int:
+    from console.store.db.lease import is_alive
+
     try:
         os.kill(pid, signal.SIGTERM)
     except PermissionError:
@@ -101,18 +114,17 @@ def stop_engine(arguments: argparse.Namespace) -> int:
         pass  # it has ended just now
     for _ in range(100):
         if not is_alive(pid):
-            print_message(f"the engine on {lease_holder_text(view.holder)}, stopped")
+            print_message(f"the engine on {lease_holder_text(holder)}, stopped")
             return Exit.OK
         time.sleep(0.1)
     raise CommandError(
-        Exit.PROBLEM, f"the engine on {lease_holder_text(view.holder)}, still runs 10 s after the signal to stop"
+        Exit.PROBLEM, f"the engine on {lease_holder_text(holder)}, still runs 10 s after the signal to stop"
     )
 
 
 HANDLERS = {
     "engine": Handler(
         run_engine,
-        option("what", "run (default), or stop the running engine", nargs="?", choices=["run", "stop"], default="run"),
         option(
             "--with-parent",
             "exit when the parent process PID exits (default: the process that started this one)",
@@ -124,5 +136,6 @@ HANDLERS = {
         flag("--only-if-free", "exit at once if another engine is running"),
         option("--log-file", "write structured logs to this file instead of stderr", "PATH", type=Path),
         option("--log-level", default="info", choices=["debug", "info", "warning", "error"]),
-    )
+    ),
+    "engine stop": Handler(stop_engine),
 }

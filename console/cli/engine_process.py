@@ -53,16 +53,16 @@ class StartedEngine(NamedTuple):
 
 def start_engine_if_needed(url: str, config: Path) -> StartedEngine:
     """Starts an engine on a SQLite store without a running one."""
-    from console.store.errors import StoreError, StoreTooNew
+    from console.store.errors import StoreError, StoreMissing, StoreOutdated
     from console.store.queries import open_queries
 
     try:
         with open_queries(url) as reads:
             engine = reads.estate.header().engine
-    except StoreTooNew as error:
-        return StartedEngine(f"engine not started: {error}")
-    except StoreError:  # missing or older: the engine creates or migrates it
+    except (StoreMissing, StoreOutdated):  # the engine creates or migrates it
         engine = None
+    except StoreError as error:
+        return StartedEngine(f"engine not started: {error}")
     if engine is not None and (engine.alive or engine.stuck):
         return StartedEngine(f"engine not started: {engine.stuck}" if engine.stuck else "")
     log = Path(url.removeprefix("sqlite:///")).expanduser().parent / "engine.log"

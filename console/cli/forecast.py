@@ -56,15 +56,7 @@ LEGEND = (
 
 
 def run_forecast(arguments: argparse.Namespace) -> int:
-    names: list[str] = arguments.names
-    is_score = names[:1] == ["score"]
-    names = names[is_score:]
-    if len(names) > 1:
-        raise CommandError(Exit.USAGE, f"at most one service or job, not {len(names)}: headway forecast SERVICE")
-    return _print_score(arguments, *names) if is_score else _print_forecast(arguments, *names)
-
-
-def _print_forecast(arguments: argparse.Namespace, name: str | None = None) -> int:
+    name: str | None = arguments.name
     with fresh_store_reader(arguments) as reads:
         services, now = reads.services.list_services(), reads.now()
         if name and name not in {service.name for service in services} and _is_job_name(reads, name):
@@ -207,9 +199,9 @@ def alarm_lines(alarm: RiskAlarm) -> list[str]:
     return [f"{'' if number else 'at risk':<10}{line}" for number, line in enumerate(alarm.lines)]
 
 
-def _print_score(arguments: argparse.Namespace, name: str | None = None) -> int:
+def print_score(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
-        days = reads.service_days.past_forecasts(name)
+        days = reads.service_days.past_forecasts(arguments.name)
     total, services = score_forecasts(days), scores_by_service(days)
     document = {"all": _score_document(total), "services": [_score_document(score) for score in services]}
     if not total.days:
@@ -447,16 +439,8 @@ def timeline_document(night: TimelineView, lanes: Sequence[TimelineLane], at: da
 
 
 HANDLERS = {
-    "forecast": Handler(
-        run_forecast,
-        option(
-            "names",
-            "service or job; `score [SERVICE]` compares past forecasts with what happened",
-            "SERVICE|JOB",
-            nargs="*",
-        ),
-        JSON,
-    ),
+    "forecast": Handler(run_forecast, option("name", "service or job", "SERVICE|JOB", nargs="?"), JSON),
+    "forecast score": Handler(print_score, option("name", "only this service", "SERVICE", nargs="?"), JSON),
     "forecast what-if": Handler(
         run_what_if,
         one_of(

@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 from console.cli import clock_format
 from console.cli.commands import (
     COMMANDS,
-    MOVED,
     NOUNS,
     Handler,
     command_index,
     full_name,
+    meant_commands,
     overview,
     overview_help,
     verbs_of,
@@ -91,7 +91,10 @@ class CommandParser(HeadwayParser):
             literal = f' To match "{first}" itself: {self.prog} \'"{first}"\'' if filters[0].dest == "filter" else ""
             return f'{message}. A word that begins with "-" is an option. {exclude}{literal}'
         option = first.partition("=")[0]
-        near = get_close_matches(OTHER_NAMES.get(option, option), self._option_string_actions, n=1)
+        verbs = verbs_of(self.prog.removeprefix("headway "))
+        near = get_close_matches(OTHER_NAMES.get(option, option), [*self._option_string_actions, *verbs], n=1)
+        if not near and verbs and not first.startswith("-"):
+            return f"{message}; verbs: {', '.join(verbs)}"
         return f"{message}; did you mean {near[0]}?" if near else message
 
 
@@ -228,8 +231,8 @@ def _report_error(document: argparse.Namespace, code: Exit, message: str) -> Exi
 def _unknown_command(name: str) -> str:
     if name in NOUNS:
         return f"headway {name} needs a verb: {', '.join(verbs_of(name))}"
-    if name in MOVED:
-        return f'unknown command "{name}"; use: headway {MOVED[name]}'
+    if meant := meant_commands(name):
+        return f'unknown command "{name}"; use: {" or ".join(f"headway {command}" for command in meant)}'
     near = get_close_matches(name, NOUNS, n=1, cutoff=0.5)
     hint = f'did you mean "{near[0]}"?' if near else "headway --help lists the commands"
     return f'unknown command "{name}"; {hint}'

@@ -35,22 +35,15 @@ def run_freeze(arguments: argparse.Namespace) -> int:
 MAX_SHOWN_ALERTS = 20
 
 
-SHADOW_USAGE = """%(prog)s [show] [options]
-       %(prog)s (off | on) [--why TEXT] [options]
-                      [--system NAME | --service NAME | --dependency UP DOWN]
-       %(prog)s report [--since TIME] [options]"""
+def turn_shadow(arguments: argparse.Namespace) -> int:
+    with store_reader(arguments) as reads:
+        name, system = _shadow_scope(arguments, reads)
+    value = "live" if arguments.command == "shadow off" else "shadow"
+    EngineClient(store_url_of(arguments)).turn(name, value, arguments.why, system)
+    return print_shadow(arguments)
 
 
-def run_shadow(arguments: argparse.Namespace) -> int:
-    if arguments.what in ("show", "report") and (arguments.system or arguments.service or arguments.dependency):
-        raise CommandError(Exit.USAGE, "--system, --service and --dependency need on or off; nothing was changed")
-    if arguments.what == "report":
-        return _print_shadow_report(arguments)
-    if arguments.what != "show":
-        with store_reader(arguments) as reads:
-            name, system = _shadow_scope(arguments, reads)
-        value = "live" if arguments.what == "off" else "shadow"
-        EngineClient(store_url_of(arguments)).turn(name, value, arguments.why, system)
+def print_shadow(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         modes = reads.estate.modes()
     document = {
@@ -78,7 +71,7 @@ def _shadow_scope(arguments: argparse.Namespace, reads: Queries) -> tuple[str, s
     return MODE, ""
 
 
-def _print_shadow_report(arguments: argparse.Namespace) -> int:
+def print_shadow_report(arguments: argparse.Namespace) -> int:
     try:
         period: timedelta = parse_duration(arguments.since)
     except ValueError as error:
@@ -98,6 +91,15 @@ def _print_shadow_report(arguments: argparse.Namespace) -> int:
     )
 
 
+SHADOW_CHANGE = (
+    one_of(
+        option("--system", "only this system", "NAME"),
+        option("--service", "only this service", "NAME"),
+        option("--dependency", "only this dependency", ("UP", "DOWN"), nargs=2),
+    ),
+    option("--why", "reason for the audit log", "TEXT", default=""),
+    JSON,
+)
 HANDLERS = {
     "freeze": Handler(
         run_freeze,
@@ -105,17 +107,10 @@ HANDLERS = {
         option("--why", "reason, shown in the banner and kept in the audit log", "TEXT", default=""),
         JSON,
     ),
-    "shadow": Handler(
-        run_shadow,
-        option("what", nargs="?", choices=["show", "off", "on", "report"], default="show"),
-        one_of(
-            option("--system", "only this system", "NAME"),
-            option("--service", "only this service", "NAME"),
-            option("--dependency", "only this dependency", ("UP", "DOWN"), nargs=2),
-        ),
-        option("--why", "off, on: reason for the audit log", "TEXT", default=""),
-        option("--since", "report: how far to look back (14d)", "TIME", default="14d"),
-        JSON,
-        usage=SHADOW_USAGE,
+    "shadow": Handler(print_shadow, JSON),
+    "shadow off": Handler(turn_shadow, *SHADOW_CHANGE),
+    "shadow on": Handler(turn_shadow, *SHADOW_CHANGE),
+    "shadow report": Handler(
+        print_shadow_report, option("--since", "how far to look back (14d)", "TIME", default="14d"), JSON
     ),
 }

@@ -13,7 +13,7 @@ from console.cli.output import print_message, print_result
 from console.cli.reader import store_url_of
 from console.engine.api.emergency import EmergencyAccess
 from console.engine.api.origin import request_origin
-from console.store.db.backup import CopySummary, back_up, restore
+from console.store.db.backup import CopySummary, back_up, engine_at_work, restore
 from console.store.db.read_connection import POSTGRES_URLS
 from console.store.errors import StoreError, StoreMissing, StoreTooNew, StoreUnusable
 from console.store.queries import open_queries
@@ -86,7 +86,8 @@ def _refuse_while_engine_runs(store: Path) -> None:
         with open_queries(str(store)) as reads:
             holder = reads.estate.working_engine()
     except StoreError:
-        return
+        holder = ""
+    holder = holder or engine_at_work(store)
     if holder:
         raise CommandError(Exit.REFUSED, f"an engine works on {store} ({holder}): headway engine stop, then restore")
 

@@ -202,10 +202,6 @@ def _pause_duration(text: str | None) -> timedelta:
     return length
 
 
-def run_drift(arguments: argparse.Namespace) -> int:
-    return accept_drift(arguments) if arguments.what == "accept" else list_drift(arguments)
-
-
 def list_drift(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         changes, now = reads.estate.drift(), reads.now()
@@ -222,8 +218,6 @@ def list_drift(arguments: argparse.Namespace) -> int:
 
 def accept_drift(arguments: argparse.Namespace) -> int:
     """Accepts the named change, or those confirmed at the terminal, as the new expectation."""
-    if not arguments.name:
-        raise CommandError(Exit.USAGE, "usage: headway system drift accept JOB")
     with store_reader(arguments) as reads:
         job = reads.jobs.job(arguments.name)
     name, newest = job.row.name, max((change.id for change in job.drift), default=0)
@@ -358,18 +352,17 @@ HANDLERS = {
         JSON,
         usage=PAUSE_USAGE,
     ),
-    "system drift": Handler(
-        run_drift,
-        option("what", nargs="?", choices=["list", "accept"], default="list"),
-        option("name", f"accept: {JOB_HELP}", "JOB", nargs="?"),
+    "system drift": Handler(list_drift, JSON),
+    "system drift accept": Handler(
+        accept_drift,
+        option("name", JOB_HELP, "JOB"),
         option(
             "--change",
-            "accept: number of the newest change you reviewed; refused if a newer one exists",
+            "number of the newest change you reviewed; refused if a newer one exists",
             "N",
             type=positive_number,
         ),
         JSON,
-        usage="%(prog)s [list] [options]\n       %(prog)s accept JOB [options]",
     ),
     "system shell": Handler(
         run_shell,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.file_trust import write_access_fault
+from console.config.paths import encoding_fault
 
 
 def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
@@ -129,19 +130,27 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
     return document
 
 
+def _text_of(file: Path, reading: ConfigDocument) -> str:
+    """The text; of a file that is not UTF-8 with replacements, so that its other faults are found too. Raises
+    OSError."""
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, problem = encoding_fault(error)
+        reading.faults.append(ConfigFault(file, line, "", problem))
+        return file.read_text("utf-8-sig", errors="replace")
+
+
 def _read_one(file: Path, reading: ConfigDocument) -> Table:
     try:
-        text = file.read_text("utf-8-sig")
-        reading.texts[file] = text
-        return tomllib.loads(text)
+        reading.texts[file] = _text_of(file, reading)
+        return tomllib.loads(reading.texts[file])
     except FileNotFoundError:
         reading.faults.append(ConfigFault(file, None, "", f"no such file. Fix: {NO_CONFIG}."))
     except OSError as error:
         reading.faults.append(
             ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
         )
-    except UnicodeDecodeError as error:
-        reading.faults.append(ConfigFault(file, None, "", f"is not UTF-8 at byte {error.start}. Save it as UTF-8."))
     except tomllib.TOMLDecodeError as error:
         match = re.search(r"at line (\d+)", str(error))
         problem = f"is not valid TOML: {error}. Fix that line; the rest was not read."

@@ -16,6 +16,12 @@ STORE = "headway.db"
 SCHEMES = ("sqlite://", "postgresql://", "postgres://")
 
 
+def encoding_fault(error: UnicodeDecodeError) -> tuple[int, str]:
+    """(line, problem with its fix) of a file that is not UTF-8."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return line, f"is not UTF-8: it has the byte 0x{error.object[error.start]:02x}. Save the file as UTF-8."
+
+
 class NoStore(Exception):
     """The store cannot be found; the message says where it was searched and how to fix it."""
 
@@ -74,7 +80,8 @@ def _estate(config: Path) -> dict[str, object]:
             fix = 'Fix: "headway init" writes one from what runs here; "headway demo" needs none'
             raise NoStore(f"{error.filename}: {error.strerror}. {fix}") from None
         except UnicodeDecodeError as error:
-            table, problem = {}, str(error)
+            line, problem = encoding_fault(error)
+            table, problem = {}, f"line {line} {problem.rstrip('.')}"
         estate |= table
         fault = fault or problem
     if fault and "store" not in estate and not _uses_default_store(config, files):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from console.config.key_table import NO_REMAP, Remap
 from console.config.keymap import read_layers
-from console.config.paths import user_folder
+from console.config.paths import encoding_fault, user_folder
 from console.config.saved_views import SavedView, read_view
 from console.config.signals import Signals, read_signals
 
@@ -64,7 +64,8 @@ def read_preferences(path: Path | None = None) -> PersonalPreferences:
             path, faults=(f"{path}: cannot be read: {error.strerror}. Make it readable for you.",)
         )
     except UnicodeDecodeError as error:
-        return PersonalPreferences(path, faults=(f"{path}: is not UTF-8 at byte {error.start}. Save it as UTF-8.",))
+        number, problem = encoding_fault(error)
+        return PersonalPreferences(path, faults=(f"{path}:{number}: {problem}",))
     except ValueError as error:
         line = re.search(r"at line (\d+)", str(error))
         place = f"{path}:{line[1]}" if line else f"{path}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from console.config.document import ConfigDocument, Table, suggestion
 from console.config.references import matches_any
@@ -19,8 +20,13 @@ Runs = Annotated[int, Field(ge=2, le=60)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class RuleSection(StrictSettings):
-    """Settings of every rule."""
+class RuleSettings(StrictSettings):
+    """Settings of every rule. Some rules also have:
+
+    threshold   a fixed limit instead of one from history
+    factor      multiple of the usual value
+    runs        the fewest past runs on which a limit may rest
+    """
 
     on: bool | None = None
     """false: it finds nothing."""
@@ -28,55 +34,19 @@ class RuleSection(StrictSettings):
     """Whether a finding opens an incident; default: depends on the rule."""
 
     def thresholds(self) -> RuleThresholds:
-        """Of a rule without thresholds."""
-        return RuleThresholds(self.on, self.notify)
+        fixed, factor, runs = (getattr(self, name, None) for name in ("threshold", "factor", "runs"))
+        seconds = fixed.total_seconds() if isinstance(fixed, timedelta) else fixed
+        return RuleThresholds(self.on, self.notify, seconds, factor, runs)
 
 
-class LongSettings(RuleSection):
-    """A time that may not be exceeded."""
-
-    threshold: Pause | None = None
-    """Fixed threshold instead of one from history."""
-    factor: Times | None = None
-    """Multiple of the usual value."""
-    runs: Runs | None = None
-    """The fewest past runs on which a threshold may rest."""
-
-    def thresholds(self) -> RuleThresholds:
-        fixed = self.threshold.total_seconds() if self.threshold is not None else None
-        return RuleThresholds(self.on, self.notify, fixed, self.factor, self.runs)
+def _with_limits(**types: Any) -> type[RuleSettings]:
+    """The settings of a rule that has these too."""
+    fields: dict[str, Any] = {name: (of | None, None) for name, of in types.items()}
+    return create_model("RuleSettings", __base__=RuleSettings, **fields)
 
 
-class ShortSettings(LongSettings):
-    """A time that is the least."""
-
-    factor: Share | None = None
-
-
-class ManySettings(RuleSection):
-    """A number that may not be exceeded."""
-
-    threshold: Count | None = None
-    factor: Times | None = None
-    runs: Runs | None = None
-
-    def thresholds(self) -> RuleThresholds:
-        return RuleThresholds(self.on, self.notify, self.threshold, self.factor, self.runs)
-
-
-class FewSettings(ManySettings):
-    """A number that is the least."""
-
-    factor: Share | None = None
-
-
-class ConsecutiveRunsSettings(RuleSection):
-    """A number of consecutive runs, which cannot come from history."""
-
-    threshold: Annotated[int, Field(ge=2)] | None = None
-
-    def thresholds(self) -> RuleThresholds:
-        return RuleThresholds(self.on, self.notify, self.threshold)
+TIME_ABOVE = _with_limits(threshold=Pause, factor=Times, runs=Runs)
+NUMBER_ABOVE = _with_limits(threshold=Count, factor=Times, runs=Runs)
 
 
 class WhereSettings(StrictSettings):
@@ -87,19 +57,19 @@ class WhereSettings(StrictSettings):
     tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
 
 
-SETTINGS_BY_RULE: dict[DetectionRule, type[RuleSection]] = {
-    DetectionRule.NOT_STARTED: RuleSection,
-    DetectionRule.LATE_START: LongSettings,
-    DetectionRule.TOO_LONG: LongSettings,
-    DetectionRule.TOO_SHORT: ShortSettings,
-    DetectionRule.STUCK_WAITING: LongSettings,
-    DetectionRule.TOO_LONG_SINCE_SUCCESS: LongSettings,
-    DetectionRule.N_IN_A_ROW: ConsecutiveRunsSettings,
-    DetectionRule.OUTPUT_SHRANK: FewSettings,
-    DetectionRule.RETRY_STORM: ManySettings,
-    DetectionRule.OVERLAP: ManySettings,
-    DetectionRule.OVER_BUDGET: RuleSection,
-    DetectionRule.DRIFT: RuleSection,
+SETTINGS_BY_RULE: dict[DetectionRule, type[RuleSettings]] = {
+    DetectionRule.NOT_STARTED: RuleSettings,
+    DetectionRule.LATE_START: TIME_ABOVE,
+    DetectionRule.TOO_LONG: TIME_ABOVE,
+    DetectionRule.TOO_SHORT: _with_limits(threshold=Pause, factor=Share, runs=Runs),
+    DetectionRule.STUCK_WAITING: TIME_ABOVE,
+    DetectionRule.TOO_LONG_SINCE_SUCCESS: TIME_ABOVE,
+    DetectionRule.N_IN_A_ROW: _with_limits(threshold=Annotated[int, Field(ge=2)]),
+    DetectionRule.OUTPUT_SHRANK: _with_limits(threshold=Count, factor=Share, runs=Runs),
+    DetectionRule.RETRY_STORM: NUMBER_ABOVE,
+    DetectionRule.OVERLAP: NUMBER_ABOVE,
+    DetectionRule.OVER_BUDGET: RuleSettings,
+    DetectionRule.DRIFT: RuleSettings,
 }
 
 

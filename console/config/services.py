@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import time
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -55,7 +54,7 @@ class DeadlineSettings(StrictSettings):
 
 
 def _table(value: Any) -> Any:
-    return {"time": time_of_day(value)} if isinstance(value, str | time) else value
+    return value if isinstance(value, dict | DeadlineSettings) else {"time": time_of_day(value)}
 
 
 Deadline = Annotated[DeadlineSettings, BeforeValidator(_table)]

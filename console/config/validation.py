@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -69,9 +70,7 @@ def fault_text(error: Any, place: FaultLocation, also: Sequence[str]) -> str:
     """The fault as a sentence with its fix. `also`: known keys in addition to those of the settings."""
     kind, value = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        known = [name for model in _models(place.above) for name in _keys(model)] + (
-            [] if len(place.keys) > 1 else [*also]
-        )
+        known = _known_keys(place, also)
         return f"unknown key. {suggestion(place.keys[-1], known) if known else 'Remove it.'}"
     if kind == "missing":
         example = EXAMPLES.get(place.keys[-1], "")
@@ -149,6 +148,12 @@ def _shown(value: Any) -> str:
     return "a table" if isinstance(value, dict) else "a list" if isinstance(value, list) else "this"
 
 
+def _known_keys(place: FaultLocation, also: Sequence[str]) -> list[str]:
+    """The keys that may stand in place of the last one."""
+    known = [name for model in _models(place.above) for name in _keys(model)]
+    return known if len(place.keys) > 1 else [*known, *also]
+
+
 def _keys(model: type[BaseModel]) -> list[str]:
     """As written, required ones first."""
     named = sorted(model.model_fields.items(), key=lambda field: not field[1].is_required())
@@ -212,8 +217,14 @@ def validate(
         return model.model_validate(table, context={"folder": reading.folder(key)})
     except ValidationError as error:
         faults = [(fault, _location(model, fault)) for fault in error.errors(include_url=False)]
+        unknown = [place for fault, place in faults if fault["type"] == "extra_forbidden"]
+        misspelled = {
+            (*place.keys[:-1], *get_close_matches(place.keys[-1], _known_keys(place, also), n=1)) for place in unknown
+        }
         reported: set[tuple[str, ...]] = set()
         for fault, place in faults:
+            if fault["type"] == "missing" and place.keys in misspelled:
+                continue  # the unknown key names it
             if _is_reported_deeper(fault, place, faults) or (place.has_choice and place.keys in reported):
                 continue
             reported.add(place.keys)

@@ -45,8 +45,14 @@ def time_of_day(value: Any) -> time:
         return value
     match = re.fullmatch(r"(\d{1,2}):(\d{2})", value) if isinstance(value, str) else None
     if match is None or int(match[1]) > 23 or int(match[2]) > 59:
-        raise ValueError(f'{value!r} is not a time of day; write "06:30"')
+        raise ValueError(f'{value!r} is not a time of day; write "{_likely_time(value)}"')
     return time(int(match[1]), int(match[2]))
+
+
+def _likely_time(value: Any) -> str:
+    """ "06:30" for 630; an example for what cannot be meant as a time."""
+    hour, minute = divmod(value, 100) if isinstance(value, int) and not isinstance(value, bool) else (24, 0)
+    return f"{hour:02}:{minute:02}" if 0 < hour < 24 and minute < 60 else "06:30"
 
 
 def _job_name(value: str) -> str:

@@ -16,6 +16,7 @@ from console.cli.main import main
 from console.engine.notify.senders import SendResult
 from tests.engine.bench import Bench
 from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of, route, rows
+from tests.hostile.commands import headway
 
 
 @contextmanager
@@ -122,4 +123,24 @@ def test_what_was_given_up_is_listed_and_leaves_when_it_is_asked_for(
 @pytest.mark.parametrize("words", [["test"], ["retry"], ["retry", "7", "--parked"], ["retry", "seven"]])
 def test_what_is_meant_must_be_said(tmp_path: Path, words: list[str]) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
-        assert Exit.USAGE == main(["--store", bench.url, "alert", *words])
+        assert Exit.USAGE == headway(bench.url, "alert", *words).code
+
+
+def test_a_route_that_has_accepted_nothing_yet_is_not_called_ok(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUTE_ONE", "json://127.0.0.1:9/x")
+    config = tmp_path / "check.toml"
+    config.write_text(
+        '[systems.steps]\nkind = "manual"\n[systems.steps.steps.sign]\nat = "09:00"\n'
+        '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n'
+    )
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        for verdict, text in (("not tried", ["not tried yet: headway alert test oncall"]), ("ok", [])):
+            done = headway(bench.url, "--config", str(config), "check", "--json")
+            [result] = [one for one in done.data["targets"] if one["target"] == "route oncall (env ROUTE_ONE)"]
+            assert (verdict, text) == (result["verdict"], result["text"])
+            doctor = headway(bench.url, "--config", str(config), "doctor", "--json").data["findings"]
+            assert [{"ok": "ok"}.get(verdict, "note")] == [one["verdict"] for one in doctor if one["area"] == "route"]
+            with at_work(bench):
+                assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall"])

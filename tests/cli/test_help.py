@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from console.cli.commands import ALSO, COMMANDS, GROUPS, MOVED, NOUNS, overview
+from console.cli.commands import ALSO, COMMANDS, GROUPS, NOUNS, OTHER_COMMANDS, overview
 from console.cli.exits import Exit
 from console.cli.main import build_parser, with_full_name
 from tests.engine.bench import Bench
@@ -62,7 +62,10 @@ def test_a_usage_fits_a_small_terminal(name: str, monkeypatch: pytest.MonkeyPatc
 def test_a_former_command_names_the_line_to_type() -> None:
     done = headway("none.db", "attainment")
     assert (Exit.USAGE, True) == (done.code, "headway service --attainment" in done.err)
-    for line in MOVED.values():
+    for word, line in (("withdraw", "action withdraw"), ("jobs", "job"), ("accept", "system drift accept")):
+        assert headway("none.db", word).err.strip().endswith(f"use: headway {line}")
+    assert "use: headway incident report or headway shadow report" in headway("none.db", "report").err
+    for line in OTHER_COMMANDS.values():
         words = with_full_name(line.replace("DATE", "2026-11-20").replace("RUN", "12").split())
         build_parser(words[0]).parse_args(words)
 

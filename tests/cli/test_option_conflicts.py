@@ -116,19 +116,22 @@ def test_options_of_a_release_without_one_are_refused(
 @pytest.mark.parametrize(
     "line, words",
     [
-        ("audit --head 3:abc", "--head goes with verify"),
-        ("alert --parked", "--parked goes with retry"),
-        ("shadow --system fake", "need on or off; nothing was changed"),
-        ("shadow report --service supply", "need on or off; nothing was changed"),
+        ("audit --head 3:abc", "unrecognized arguments: --head 3:abc"),
+        ("alert --parked", "unrecognized arguments: --parked"),
+        ("shadow --system fake", "unrecognized arguments: --system fake"),
+        ("shadow report --service supply", "unrecognized arguments: --service supply"),
+        ("alert tset oncall", "unrecognized arguments: tset oncall; did you mean test?"),
+        ("silence 7", "unrecognized arguments: 7; verbs: add, expire"),
     ],
 )
-def test_an_option_of_another_way_of_the_command_is_refused(
+def test_an_option_of_another_verb_and_an_unknown_verb_are_refused(
     bench: Bench, capsys: pytest.CaptureFixture[str], line: str, words: str
 ) -> None:
     """Whoever typed it believes that it was done."""
-    assert Exit.USAGE == main(["--store", bench.url, *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        main(["--store", bench.url, *line.split()])
     told = capsys.readouterr()
-    assert ("", True) == (told.out, words in told.err)
+    assert (Exit.USAGE, "", True) == (ended.value.code, told.out, words in " ".join(told.err.split()))
 
 
 def test_a_command_line_of_somebody_else_keeps_its_own_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

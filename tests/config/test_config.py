@@ -457,9 +457,27 @@ def test_a_folder_is_one_estate_and_a_name_stands_in_one_file_only(tmp_path: Pat
 
 def test_bytes_that_are_no_text_are_a_fault(tmp_path: Path) -> None:
     file = tmp_path / "headway.toml"
-    file.write_bytes(b'[estate]\nname = "\xff"\n')
-    with pytest.raises(ConfigFaults, match="is not UTF-8 at byte"):
+    file.write_bytes(b'[estate]\nname = "caf\xe9"\n[systems.dwh]\nkind = "cron"\nhostz = ["db07"]\n')
+    with pytest.raises(ConfigFaults) as raised:
         load_config(file)
+    assert [
+        f"{file}:2: is not UTF-8: it has the byte 0xe9. Save the file as UTF-8.",
+        f'{file}:5: systems.dwh.hostz: unknown key. Did you mean "hosts"?',  # and not that hosts is missing
+    ] == [str(fault) for fault in raised.value.faults]
+
+
+@pytest.mark.parametrize("written, likely", [("630", "06:30"), ("2315", "23:15"), ("6.5", "06:30"), ("99", "06:30")])
+def test_a_deadline_without_quotes_names_the_time_that_was_meant(tmp_path: Path, written: str, likely: str) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_text(
+        '[systems.dwh]\nkind = "cron"\nhosts = ["db07"]\n[services.supply]\ntimezone = "UTC"\n'
+        f'delivered_by = ["dwh/publish"]\ndeadline = {written}\n'
+    )
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(file)
+    assert [f'{file}:7: services.supply.deadline: {written} is not a time of day; write "{likely}".'] == [
+        str(fault) for fault in raised.value.faults
+    ]
 
 
 def test_a_store_beside_the_config_is_found_without_the_heavy_reader(tmp_path: Path) -> None:

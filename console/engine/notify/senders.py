@@ -104,10 +104,10 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
 
     plugin: Any = apprise.Apprise.instantiate(url)
-    if plugin is None:
-        return SendResult(False, "apprise cannot read this URL; see its scheme and parts", for_good=True)
-    if fault := unencrypted_login(plugin):
+    if fault := unreadable_url(url, plugin) or unencrypted_login(plugin):
         return SendResult(False, fault, for_good=True)
+    if fault := no_listener(plugin):
+        return SendResult(False, fault)
     if url.partition(":")[0].lower() not in DATA_SCHEMES:
         title, body = without_markup(title), without_markup(body)
     if unreachable := _unreachable(plugin):
@@ -176,6 +176,42 @@ def _result_of(captured: _AppriseReplies) -> SendResult:
         reason = "; ".join(f"SMTP {code} {reply[2:-1]}" for code, reply in dict.fromkeys(replies))
     answered = bool(status or replies) and not captured.some_sent
     return SendResult(False if answered else None, reason or "the receiver gave no reason", for_good)
+
+
+def unreadable_url(url: str, plugin: Any) -> str:
+    """Why apprise makes no plugin of this URL; empty if it does."""
+    from apprise.manager_plugins import NotificationManager  # noqa: PLC0415 - see send_by_apprise
+
+    if plugin is not None:
+        return ""
+    scheme = url.partition(":")[0].lower()
+    manager: Any = NotificationManager
+    known = manager()
+    if scheme in known and not known[scheme].enabled:
+        needs = known[scheme].requirements
+        package = needs.get("packages_required")
+        reason = f"{package} is not installed" if package else str(needs.get("details")).rstrip(".")
+        return f"{scheme}:// cannot be used on this machine: {reason}. Fix: name another kind of receiver"
+    return "apprise cannot read the URL. Fix: check its scheme and parts"
+
+
+SYSLOG_SOCKET = "/dev/log"
+
+
+def no_listener(plugin: Any) -> str:
+    """Why nobody on this machine would receive it, where apprise reports success all the same: syslog(3) drops messages
+    without a daemon. Empty if somebody would."""
+    if plugin.protocol != "syslog":
+        return ""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_UNIX, kind) as link:
+            try:
+                link.connect(SYSLOG_SOCKET)
+            except OSError as error:
+                reason = error.strerror
+            else:
+                return ""
+    return f"no syslog daemon listens on {SYSLOG_SOCKET} ({reason}). Fix: start one, or name another kind of receiver"
 
 
 def unencrypted_login(plugin: Any) -> str:

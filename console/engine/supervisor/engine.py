@@ -114,6 +114,7 @@ class Engine:
             announced = answer
             self._end.wait(STANDBY_SECONDS if answer is not None else 0)
         self._parts.leave()
+        leases.note_engine_end(self._parts.store.path, holder_name())
 
     def _acquire(self) -> HeldLease | LeaseHolder | None:
         """The lease, or its holder; None if a dead holder's lease was released just now."""
@@ -125,6 +126,8 @@ class Engine:
         if self._last_trouble:
             log.info("the store can be used again")
             self._last_trouble = ""
+        if isinstance(got, HeldLease):
+            leases.note_engine(self._parts.store.path, got.holder)
         return got
 
     def _store_trouble(self, error: StoreError) -> None:

@@ -20,6 +20,7 @@ from console.domain.switches import FREEZE
 from console.failpoints import failpoint
 from console.store import audit, switches
 from console.store.access import os_user
+from console.store.db.lease import noted_engine
 from console.store.db.location import FIRST_SCHEMA, SCHEMA, development_text, sqlite_uri, too_new_text
 from console.store.db.session import SqliteAdapter
 from console.store.errors import StoreUnusable
@@ -64,6 +65,12 @@ def back_up(store: Path, target: Path, replace: bool = False) -> CopySummary:
                 " a copy to keep as evidence"
             )
         return summary
+
+
+def engine_at_work(store: Path) -> str:
+    """The engine that works on the store at that path, or still on a file removed from there; empty without one."""
+    noted = noted_engine(store)
+    return f"process {noted[1]}" if noted is not None else ""
 
 
 def inspect_copy(copy: Path) -> CopySummary:

@@ -26,6 +26,7 @@ from console.store.db.location import (
     SCHEMA,
     checked_url,
     file_identity,
+    gone_error,
     network_type,
     sqlite_uri,
     store_path,
@@ -173,6 +174,8 @@ def open_database(url: str) -> Database:
                 f"the store at {path}: it is on a network file system ({kind}), where SQLite's log does not work; "
                 "name a path on a local disk, or for several machines a postgresql:// URL"
             )
+        if gone := gone_error(path):
+            raise gone
         _check_own_file(path)
         _make_private(path)
         store = Database(url, _sqlite(path), path)

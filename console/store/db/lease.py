@@ -11,13 +11,14 @@ import math
 import os
 import socket
 import time
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.ids import instant, micros
-from console.store.db.location import free_bytes
+from console.store.db.location import engine_note, free_bytes
 from console.store.db.session import Session
 from console.store.errors import LeaseLost
 from console.store.meta import set_meta
@@ -81,6 +82,34 @@ def living_holder(holder: str, since: datetime | None) -> int | None:
     if pid is None or since is None or not is_alive(pid):
         return None
     return pid if _process_started(pid) <= since.timestamp() + CLOCK_SLACK_SECONDS else None
+
+
+def note_engine(path: Path | None, holder: str) -> None:
+    """Notes beside the store's file which engine works on it: found again when that file is gone."""
+    if path is not None:
+        with suppress(OSError):
+            engine_note(path).write_text(f"{holder}\n", encoding="utf-8")
+
+
+def note_engine_end(path: Path | None, holder: str) -> None:
+    """Notes that this engine has ended. The note stays: it tells that a store was there."""
+    if path is not None and _noted_text(path) == holder:
+        note_engine(path, "")
+
+
+def noted_engine(path: Path) -> tuple[str, int] | None:
+    """The engine that was noted beside the store and lives on this machine, with its process."""
+    if not (holder := _noted_text(path)):
+        return None
+    pid = living_holder(holder, datetime.fromtimestamp(engine_note(path).stat().st_mtime, UTC))
+    return None if pid is None else (holder, pid)
+
+
+def _noted_text(path: Path) -> str:
+    try:
+        return engine_note(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError):
+        return ""
 
 
 def _process_started(pid: int) -> float:

@@ -31,10 +31,29 @@ def sqlite_uri(path: Path, mode: str = "ro") -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
-def missing_error(path: Path) -> StoreUnusable:
-    """For a path without a file, or with an empty one: StoreMissing, unless its log says that it was moved away."""
-    if path.with_name(f"{path.name}-wal").exists() and not path.exists():  # another process has it open
+def engine_note(path: Path) -> Path:
+    """The file with the name of the engine that last worked on the store at `path`. Hidden: it survives
+    `rm headway.db*`."""
+    return path.with_name(f".{path.name}.engine")
+
+
+def gone_error(path: Path) -> StoreUnusable | None:
+    """For a path whose store was removed or moved away; None where a store may be created. A new one would be empty and
+    in shadow mode: nobody would be notified."""
+    if path.exists():
+        return None
+    if engine_note(path).exists():
+        new = f"; for a new, empty store remove {engine_note(path)}"
+        return StoreUnusable(replaced_text(path, "an engine has worked on it") + new)
+    if path.with_name(f"{path.name}-wal").exists():  # another process has it open
         return StoreUnusable(replaced_text(path, "its log is still beside it"))
+    return None
+
+
+def missing_error(path: Path) -> StoreUnusable:
+    """For a path without a file, or with an empty one: StoreMissing, unless a store was there before."""
+    if gone := gone_error(path):
+        return gone
     full = disk_full_text(path.parent)
     place, space = (f"{path} yet, and {full}", "free some space, then ") if full else (f"{path} yet", "")
     return StoreMissing(f'there is no store at {place}. Fix: {space}start "headway engine"; it creates the store')

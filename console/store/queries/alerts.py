@@ -51,6 +51,11 @@ class AlertQueries(ContextQueries):
     def has_alert(self, number: int) -> bool:
         return bool(self.link.rows("SELECT 1 FROM alert WHERE id = ?", (number,)))
 
+    def accepted(self) -> set[tuple[str, str]]:
+        """(route, receiver) of every URL that has accepted an alert or a test."""
+        query = "SELECT DISTINCT a.route, d.receiver FROM delivery d JOIN alert a ON a.id = d.alert_id"
+        return {(row.route, row.receiver) for row in self.link.rows(f"{query} WHERE d.state = 'sent'")}
+
     def rotas(self, at: datetime) -> list[RotaView]:
         """Every rota with its shifts at that time, by name."""
         rows = self.link.rows("SELECT name, source, shifts, until_us, read_us, error FROM rota ORDER BY name")

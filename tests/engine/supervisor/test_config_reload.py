@@ -239,7 +239,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
     [
         (lambda path: path.unlink(), "no such file. Fix: "),
         (lambda path: path.write_text("[estate\n"), "headway.toml:1: is not valid TOML"),
-        (lambda path: path.write_bytes(b"\xff\xfe"), "is not UTF-8 at byte 0"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is not UTF-8: it has the byte 0xff"),
         (
             lambda path: path.write_text(path.read_text().replace('"headway.db"', '"other.db"')),
             'headway.toml:2: estate.store: was "headway.db" when this engine started. Fix: restore it, or restart',

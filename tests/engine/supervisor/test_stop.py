@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from console.domain.ids import micros
 from console.store.db import lease
+from console.store.db.database import open_database
+from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext
@@ -146,3 +149,53 @@ def test_on_a_full_disk_nobody_is_told_to_start_an_engine(
     told = capsys.readouterr().out
     assert "no engine runs: the disk of the store is full: no engine can write there; free space first" in told
     assert "Start one" not in told
+
+
+def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new store would be empty and in shadow mode, while the engine goes on with the removed file."""
+    holder = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    path, copy = Path(held_by(tmp_path, holder)), tmp_path / "copy.db"
+    lease.note_engine(path, holder)
+    assert Exit.OK == main(["--store", str(path), "store", "backup", str(copy)])
+    for file in tmp_path.glob("headway.db*"):
+        file.unlink()
+    gone = re.escape(f"the store's file is gone: {path}") + ".*headway store restore COPY"
+    for command in (["status"], ["job", "list"], ["freeze"]):
+        assert Exit.USAGE == main(["--store", str(path), *command])
+        assert re.search(gone, " ".join(capsys.readouterr().err.split()))
+    with pytest.raises(StoreUnusable, match=gone):
+        open_database(str(path))
+    started = engine_process.start_engine_if_needed(str(path), tmp_path / "headway.toml")
+    assert re.search(gone, started.message)
+    assert Exit.REFUSED == main(["--store", str(path), "store", "restore", str(copy)])
+    assert f"an engine works on {path} (process {other.pid}): headway engine stop" in capsys.readouterr().err
+    assert [] == list(tmp_path.glob("headway.db"))
+    assert Exit.OK == main(["--store", str(path), "engine", "stop"])
+    other.wait(60)
+    assert Exit.OK == main(["--store", str(path), "store", "restore", str(copy)])
+    with open_queries(str(path)) as reads:
+        assert reads.estate.header().frozen
+
+
+def test_the_engine_that_still_works_on_a_replaced_file_is_the_one_to_stop(
+    tmp_path: Path, other: subprocess.Popen[bytes]
+) -> None:
+    path = tmp_path / "headway.db"
+    open_ready(str(path)).close()
+    lease.note_engine(path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    assert Exit.OK == main(["--store", str(path), "engine", "stop"])
+    other.wait(60)
+    assert Exit.NO_ENGINE == main(["--store", str(path), "engine", "stop"])
+
+
+def test_an_ended_engine_leaves_a_note_that_a_store_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "headway.db"
+    lease.note_engine(path, lease.holder_name())
+    lease.note_engine_end(path, "elsewhere:1~c0ffee")
+    assert (lease.holder_name(), os.getpid()) == lease.noted_engine(path)
+    lease.note_engine_end(path, lease.holder_name())
+    assert None is lease.noted_engine(path)
+    with pytest.raises(StoreUnusable, match=r"file is gone: .* for a new, empty store remove .*\.headway\.db\.engine"):
+        open_database(str(path))
