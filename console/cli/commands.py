@@ -311,11 +311,11 @@ def verbs_of(noun: str) -> dict[str, Command]:
     return {name.rpartition(" ")[2]: command for name, command in COMMANDS.items() if name.rpartition(" ")[0] == noun}
 
 
-def meant_commands(word: str) -> list[str]:
-    """What may be typed instead of an unknown command: the commands with that verb, or the noun without its plural."""
-    if word in OTHER_COMMANDS:
-        return [OTHER_COMMANDS[word]]
-    return [name for name in COMMANDS if name.rpartition(" ")[2] == word or name == word.removesuffix("s")]
+def meant_commands(typed: str) -> list[str]:
+    """Command lines for an unknown command: those with that verb, or the noun whose plural it is."""
+    if typed in OTHER_COMMANDS:
+        return [OTHER_COMMANDS[typed]]
+    return [name for name in COMMANDS if name.rpartition(" ")[2] == typed or name == typed.removesuffix("s")]
 
 
 def full_name(noun: str, arguments: Sequence[str]) -> tuple[str, int]:

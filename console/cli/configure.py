@@ -202,17 +202,8 @@ def _named_jobs(config: Config) -> list[str]:
 
 def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
     """That names in the config were not verified, by system without a stored inventory; empty if all were."""
-    from console.store.errors import StoreError, StoreMissing
-    from console.store.queries import open_queries
-
     systems = {name.partition("/")[0] for name in _named_jobs(config)} & config.systems.keys()
-    try:
-        with open_queries(store_url_of(arguments)) as reads:
-            systems -= reads.warnings.systems_with_jobs()
-    except (CommandError, StoreMissing):
-        pass  # no store yet: no system has an inventory
-    except StoreError:
-        return ""  # reported as a fault of the store
+    systems -= _stored(arguments, lambda reads: reads.warnings.systems_with_jobs()) or set()
     if not systems:
         return ""
     return (
@@ -229,35 +220,28 @@ def store_faults(arguments: argparse.Namespace) -> list[str]:
     try:
         with open_queries(store_url_of(arguments)) as reads:
             reads.estate.engine()
-    except (StoreMissing, StoreOutdated, CommandError):
+    except (StoreMissing, StoreOutdated):
         return []
     except StoreTooNew:
         raise
-    except StoreError as error:
+    except (CommandError, StoreError) as error:
         return [str(error)]
     return []
 
 
 def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
     """Names in the config that match no job of the store, and dependencies that its runs contradict; nothing without
-    a store. Raises StoreTooNew."""
+    a store."""
     from console.config.document import config_files, named_at
     from console.config.paths import config_path
-    from console.store.errors import StoreError, StoreTooNew
-    from console.store.queries import open_queries
 
-    try:
-        with open_queries(store_url_of(arguments)) as reads:
-            messages = reads.warnings.without_job(_named_jobs(config))
-            files = config_files(config_path(arguments.config))
-            faults = [f"{named_at(files, name)}{message}" for name, message in messages.items()]
-            return faults + reads.warnings.dependency_faults()
-    except CommandError as no_store:
-        return [str(no_store)]
-    except StoreTooNew:
-        raise
-    except StoreError:
-        return []
+    def faults(reads: Queries) -> list[str]:
+        messages = reads.warnings.without_job(_named_jobs(config))
+        files = config_files(config_path(arguments.config))
+        named = [f"{named_at(files, name)}{message}" for name, message in messages.items()]
+        return named + reads.warnings.dependency_faults()
+
+    return _stored(arguments, faults) or []
 
 
 def calendars_without_days(config: Config) -> list[str]:

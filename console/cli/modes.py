@@ -91,6 +91,8 @@ def print_shadow_report(arguments: argparse.Namespace) -> int:
     )
 
 
+SHADOW_USAGE = """%(prog)s [--why TEXT] [options]
+       [--system NAME | --service NAME | --dependency UP DOWN]"""
 SHADOW_CHANGE = (
     one_of(
         option("--system", "only this system", "NAME"),
@@ -108,8 +110,8 @@ HANDLERS = {
         JSON,
     ),
     "shadow": Handler(print_shadow, JSON),
-    "shadow off": Handler(turn_shadow, *SHADOW_CHANGE),
-    "shadow on": Handler(turn_shadow, *SHADOW_CHANGE),
+    "shadow off": Handler(turn_shadow, *SHADOW_CHANGE, usage=SHADOW_USAGE),
+    "shadow on": Handler(turn_shadow, *SHADOW_CHANGE, usage=SHADOW_USAGE),
     "shadow report": Handler(
         print_shadow_report, option("--since", "how far to look back (14d)", "TIME", default="14d"), JSON
     ),

@@ -149,7 +149,7 @@ def _shown(value: Any) -> str:
 
 
 def _known_keys(place: FaultLocation, also: Sequence[str]) -> list[str]:
-    """The keys that may stand in place of the last one."""
+    """The keys allowed in place of the last one."""
     known = [name for model in _models(place.above) for name in _keys(model)]
     return known if len(place.keys) > 1 else [*known, *also]
 

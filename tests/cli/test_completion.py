@@ -74,7 +74,7 @@ OFFERED = {
     "headway job list --view ": ["night"],
     "headway run --view ": ["done"],
     "headway hold add fake/extract --fo": ["--for"],
-    "headway silence ": ["add", "expire", "list"],
+    "headway silence ": ["add", "expire"],
     "headway demo --at ": [],
     "headway --config a_": ["a_file.toml"],
 }

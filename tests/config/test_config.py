@@ -470,12 +470,13 @@ def test_bytes_that_are_no_text_are_a_fault(tmp_path: Path) -> None:
 def test_a_deadline_without_quotes_names_the_time_that_was_meant(tmp_path: Path, written: str, likely: str) -> None:
     file = tmp_path / "headway.toml"
     file.write_text(
-        '[systems.dwh]\nkind = "cron"\nhosts = ["db07"]\n[services.supply]\ntimezone = "UTC"\n'
+        '[systems.dwh]\nkind = "manual"\n[systems.dwh.steps.publish]\nat = "05:00"\n'
+        '[services.supply]\ntimezone = "UTC"\n'
         f'delivered_by = ["dwh/publish"]\ndeadline = {written}\n'
     )
     with pytest.raises(ConfigFaults) as raised:
         load_config(file)
-    assert [f'{file}:7: services.supply.deadline: {written} is not a time of day; write "{likely}".'] == [
+    assert [f'{file}:8: services.supply.deadline: {written} is not a time of day; write "{likely}".'] == [
         str(fault) for fault in raised.value.faults
     ]
 

@@ -199,8 +199,8 @@ SYSLOG_SOCKET = "/dev/log"
 
 
 def no_listener(plugin: Any) -> str:
-    """Why nobody on this machine would receive it, where apprise reports success all the same: syslog(3) drops messages
-    without a daemon. Empty if somebody would."""
+    """Why no program on this machine would receive it, where apprise reports success all the same: syslog(3) drops
+    messages without a daemon. Empty if one would."""
     if plugin.protocol != "syslog":
         return ""
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):

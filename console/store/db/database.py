@@ -174,8 +174,8 @@ def open_database(url: str) -> Database:
                 f"the store at {path}: it is on a network file system ({kind}), where SQLite's log does not work; "
                 "name a path on a local disk, or for several machines a postgresql:// URL"
             )
-        if gone := gone_error(path):
-            raise gone
+        if error := gone_error(path):
+            raise error
         _check_own_file(path)
         _make_private(path)
         store = Database(url, _sqlite(path), path)

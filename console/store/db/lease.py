@@ -85,14 +85,14 @@ def living_holder(holder: str, since: datetime | None) -> int | None:
 
 
 def note_engine(path: Path | None, holder: str) -> None:
-    """Notes beside the store's file which engine works on it: found again when that file is gone."""
+    """Notes beside the store's file which engine works on the store, for when that file is removed."""
     if path is not None:
         with suppress(OSError):
             engine_note(path).write_text(f"{holder}\n", encoding="utf-8")
 
 
 def note_engine_end(path: Path | None, holder: str) -> None:
-    """Notes that this engine has ended. The note stays: it tells that a store was there."""
+    """Notes that this engine has ended. The note itself remains, as the sign that a store was there."""
     if path is not None and _noted_text(path) == holder:
         note_engine(path, "")
 

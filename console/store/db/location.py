@@ -39,7 +39,7 @@ def engine_note(path: Path) -> Path:
 
 def gone_error(path: Path) -> StoreUnusable | None:
     """For a path whose store was removed or moved away; None where a store may be created. A new one would be empty and
-    in shadow mode: nobody would be notified."""
+    in shadow mode, and no alert would be sent."""
     if path.exists():
         return None
     if engine_note(path).exists():
@@ -52,8 +52,8 @@ def gone_error(path: Path) -> StoreUnusable | None:
 
 def missing_error(path: Path) -> StoreUnusable:
     """For a path without a file, or with an empty one: StoreMissing, unless a store was there before."""
-    if gone := gone_error(path):
-        return gone
+    if error := gone_error(path):
+        return error
     full = disk_full_text(path.parent)
     place, space = (f"{path} yet, and {full}", "free some space, then ") if full else (f"{path} yet", "")
     return StoreMissing(f'there is no store at {place}. Fix: {space}start "headway engine"; it creates the store')

@@ -18,8 +18,6 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from console.domain.ids import micros
 from console.store.db import lease
-from console.store.db.database import open_database
-from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext
@@ -165,8 +163,6 @@ def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
     for command in (["status"], ["job", "list"], ["freeze"]):
         assert Exit.USAGE == main(["--store", str(path), *command])
         assert re.search(gone, " ".join(capsys.readouterr().err.split()))
-    with pytest.raises(StoreUnusable, match=gone):
-        open_database(str(path))
     started = engine_process.start_engine_if_needed(str(path), tmp_path / "headway.toml")
     assert re.search(gone, started.message)
     assert Exit.REFUSED == main(["--store", str(path), "store", "restore", str(copy)])
@@ -188,14 +184,3 @@ def test_the_engine_that_still_works_on_a_replaced_file_is_the_one_to_stop(
     assert Exit.OK == main(["--store", str(path), "engine", "stop"])
     other.wait(60)
     assert Exit.NO_ENGINE == main(["--store", str(path), "engine", "stop"])
-
-
-def test_an_ended_engine_leaves_a_note_that_a_store_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "headway.db"
-    lease.note_engine(path, lease.holder_name())
-    lease.note_engine_end(path, "elsewhere:1~c0ffee")
-    assert (lease.holder_name(), os.getpid()) == lease.noted_engine(path)
-    lease.note_engine_end(path, lease.holder_name())
-    assert None is lease.noted_engine(path)
-    with pytest.raises(StoreUnusable, match=r"file is gone: .* for a new, empty store remove .*\.headway\.db\.engine"):
-        open_database(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import subprocess
@@ -263,3 +264,14 @@ def test_a_store_that_is_opened_twice_in_one_process_keeps_its_log_as_another_pr
     second.close()
     first.close()
     assert has_log
+
+
+def test_an_ended_engine_leaves_a_note_that_a_store_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "headway.db"
+    lease.note_engine(path, lease.holder_name())
+    lease.note_engine_end(path, "elsewhere:1~c0ffee")
+    assert (lease.holder_name(), os.getpid()) == lease.noted_engine(path)
+    lease.note_engine_end(path, lease.holder_name())
+    assert None is lease.noted_engine(path)
+    with pytest.raises(StoreUnusable, match=r"file is gone: .* for a new, empty store remove .*\.headway\.db\.engine"):
+        open_database(str(path))
