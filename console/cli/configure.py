@@ -113,19 +113,23 @@ def run_check(arguments: argparse.Namespace) -> int:
     remarks = store_faults(arguments) + names_without_job(config, arguments)
     remarks += unmatched_patterns(config) + calendars_without_days(config)
     remarks += effective_preferences(config.console, read_preferences()).faults
-    messages = [f"config {path}: {_config_size(config)}, {counted(remarks, 'fault') if remarks else 'no fault'}"]
+    messages = []
     if not config.permissions:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += clock_changes(config, datetime.now(UTC).date())
     messages += [config_in_use_note(arguments, config.digest), unverified_names_note(config, arguments)]
     messages += weakened_transport(config, store_url_of(arguments))
-    for message in filter(None, messages):
-        print_message(message)
     secrets, results = SecretStore(), list[ProbeResult]()
     if not arguments.no_probe:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
         results += probe_routes(config, secrets, accepted_routes(arguments))
         results += probe_checks(config, secrets, arguments.timeout)
+    all_faults = [*remarks, *(result for result in results if result.is_fault)]
+    print_message(
+        f"config {path}: {_config_size(config)}, {counted(all_faults, 'fault') if all_faults else 'no fault'}"
+    )
+    for message in filter(None, messages):
+        print_message(message)
     rows = table(
         results,
         ValueColumn("target", lambda result: result.target, 24),
@@ -138,7 +142,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         *([rows] if results else []),
         (f"{result.target}: {text}" for result in results for text in (*result.text, *result.notes)),
         remarks,
-        code=Exit.PROBLEM if remarks or any(result.is_fault for result in results) else Exit.OK,
+        code=Exit.PROBLEM if all_faults else Exit.OK,
     )
 
 

@@ -15,7 +15,7 @@ from console.engine.api.emergency import EmergencyAccess
 from console.engine.api.origin import request_origin
 from console.store.db.backup import CopySummary, back_up, engine_at_work, restore
 from console.store.db.read_connection import POSTGRES_URLS
-from console.store.errors import StoreError, StoreMissing, StoreTooNew, StoreUnusable
+from console.store.errors import StoreError, StoreGone, StoreMissing, StoreTooNew, StoreUnusable
 from console.store.queries import open_queries
 
 POSTGRES_HINT = (
@@ -72,7 +72,7 @@ def _require_restore_right(store: Path) -> None:
     them. For a missing or unreadable store the permissions of the file system decide."""
     try:
         EmergencyAccess(str(store)).ask_restore()
-    except StoreMissing:
+    except (StoreMissing, StoreGone):
         return
     except StoreTooNew:
         raise

@@ -18,6 +18,10 @@ class StoreMissing(StoreUnusable):
     """It does not exist yet: an engine creates it."""
 
 
+class StoreGone(StoreUnusable):
+    """An engine has worked on it, and its file was removed or moved away."""
+
+
 class StoreOutdated(StoreUnusable):
     """Its schema is older than this program's: an engine migrates it. `problem`: the message without the fix."""
 

@@ -40,6 +40,13 @@ def test_f62_a_secret_command_gives_its_words_less_one_newline() -> None:
     assert "s3cret\n" == SecretStore()(command("printf 's3cret\\n\\n'"))
 
 
+@pytest.mark.parametrize("script", ["true", "printf '\\n'"])
+def test_f62_a_secret_command_that_prints_nothing_is_named(script: str) -> None:
+    """An empty password would be refused by the system, with a reason that misleads."""
+    text = refusal(command(script))
+    assert "secret command sh: it printed nothing. Run it by hand to see why; it must print the secret." == text
+
+
 def test_f62_arguments_are_no_shell_words(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     assert f"; touch {canary}" == SecretStore()(SecretRef(command=("printf", "%s", f"; touch {canary}")))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from console.store.errors import StoreMissing, StoreOutdated, StoreTooNew, StoreUnusable, replaced_text
+from console.store.errors import StoreGone, StoreMissing, StoreOutdated, StoreTooNew, StoreUnusable, replaced_text
 
 MIN_FREE_BYTES = 1024 * 1024
 """Below this no store can be created."""
@@ -44,9 +44,9 @@ def gone_error(path: Path) -> StoreUnusable | None:
         return None
     if engine_note(path).exists():
         new = f"; for a new, empty store remove {engine_note(path)}"
-        return StoreUnusable(replaced_text(path, "an engine has worked on it") + new)
+        return StoreGone(replaced_text(path, "an engine has worked on it") + new)
     if path.with_name(f"{path.name}-wal").exists():  # another process has it open
-        return StoreUnusable(replaced_text(path, "its log is still beside it"))
+        return StoreGone(replaced_text(path, "its log is still beside it"))
     return None
 
 
