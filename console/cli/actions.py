@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import RunEvidence, RunState, Verb
-from console.cli.arguments import JOB_HELP, business_date, positive_number, wait_seconds, whole_number
+from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
 from console.cli.clock_format import clock_text, timestamp
 from console.cli.commands import JSON, Handler, argument, flag, option
 from console.cli.exits import CommandError, Exit
@@ -533,7 +533,7 @@ HANDLERS = {
         argument("--note", "--why", dest="why", default="", metavar="TEXT", help=f"the work done; {WHY_HELP}"),
         flag("--undo", "undo the completion: the step is open again"),
         flag("--anyway", "complete although an upstream failed or is stale"),
-        option("--timeout", "how long to watch the action (60)", "SECONDS", type=wait_seconds, default=60.0),
+        timeout("how long to watch the action", 60),
         JSON,
     ),
     "action": Handler(

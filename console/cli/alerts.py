@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.arguments import duration, instant_with_zone, wait_seconds, whole_number
+from console.cli.arguments import duration, instant_with_zone, timeout, whole_number
 from console.cli.clock_format import timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
@@ -321,7 +321,7 @@ HANDLERS = {
     "alert test": Handler(
         test_route,
         option("name", "route in the config", "ROUTE"),
-        option("--timeout", "how long to wait (90)", "SECONDS", type=wait_seconds, default=TEST_SECONDS),
+        timeout("how long to wait", TEST_SECONDS),
         JSON,
     ),
     "alert retry": Handler(

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from console.cli.clock_format import display_zone
-from console.cli.commands import option
+from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
 from console.config.saved_views import SavedView
 from console.domain.filter import FILTER_FIELDS, FilterError, JobFilter, argument_terms, name_terms, parse_terms
@@ -65,6 +65,11 @@ def wait_seconds(text: str) -> float:
             f"{text[:40]!a} is not a number of seconds from 0 to {MAX_WAIT_SECONDS}; write 90"
         )
     return seconds
+
+
+def timeout(help: str, seconds: float) -> Argument:
+    """`--timeout SECONDS`, with this default."""
+    return option("--timeout", f"{help} ({seconds:g})", "SECONDS", type=wait_seconds, default=seconds)
 
 
 def duration(text: str) -> timedelta:

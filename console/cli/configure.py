@@ -19,9 +19,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.cli import clock_format
-from console.cli.arguments import wait_seconds
+from console.cli.arguments import timeout
 from console.cli.clock_format import timestamp
-from console.cli.commands import JSON, Handler, flag, option
+from console.cli.commands import JSON, Handler, flag
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_message, print_result, set_document, table
 from console.cli.reader import lease_holder_text, staleness_text, store_url_of
@@ -590,13 +590,13 @@ HANDLERS = {
     "check": Handler(
         run_check,
         flag("--no-probe", "validate only; do not connect to systems"),
-        option("--timeout", "timeout per target (20)", "SECONDS", type=wait_seconds, default=20.0),
+        timeout("timeout per target", 20),
         JSON,
     ),
     "doctor": Handler(
         run_doctor,
         flag("--no-probe", "do not connect to systems"),
-        option("--timeout", "timeout per target (20)", "SECONDS", type=wait_seconds, default=20.0),
+        timeout("timeout per target", 20),
         JSON,
     ),
     "version": Handler(run_version, JSON),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import RunState
-from console.cli.arguments import wait_seconds
+from console.cli.arguments import timeout
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_parts, print_result, table
@@ -279,7 +279,7 @@ HANDLERS = {
     "connector try": Handler(
         try_connector,
         option("system", "system of the config; system/target for one target", "SYSTEM"),
-        option("--timeout", "timeout per call (20)", "SECONDS", type=wait_seconds, default=20.0),
+        timeout("timeout per call", 20),
         JSON,
     ),
     "connector new": Handler(

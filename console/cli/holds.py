@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from connectors.sdk.states import Verb
 from console.cli.actions import send_step
-from console.cli.arguments import JOB_HELP, duration, wait_seconds
+from console.cli.arguments import JOB_HELP, duration, timeout
 from console.cli.clock_format import clock_cell, timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
-from console.cli.requests import WHY_HELP
+from console.cli.requests import sending
 from console.domain.hold import HoldView, hold_length_fault
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
@@ -39,15 +39,6 @@ if TYPE_CHECKING:
 
 
 DEFAULT_HOLD = timedelta(hours=6)
-
-
-HOLD_SENDING = (
-    flag("--yes", "send without asking"),
-    flag("--dry-run", "show what would be sent, and send nothing"),
-    option("--why", WHY_HELP, "TEXT", default=""),
-    option("--timeout", "how long to watch the action (120)", "SECONDS", type=wait_seconds, default=120.0),
-    JSON,
-)
 
 
 def run_hold(arguments: argparse.Namespace) -> int:
@@ -373,9 +364,9 @@ HANDLERS = {
             type=_hold_duration,
             default=DEFAULT_HOLD,
         ),
-        *HOLD_SENDING,
+        *sending(120),
     ),
-    "hold release": Handler(run_release, option("name", f"{JOB_HELP}; or the key of a hold", "JOB|KEY"), *HOLD_SENDING),
+    "hold release": Handler(run_release, option("name", f"{JOB_HELP}; or the key of a hold", "JOB|KEY"), *sending(120)),
     "hold": Handler(
         run_holds,
         flag("--all", "include ended holds"),
@@ -384,7 +375,7 @@ HANDLERS = {
         option("--why", "with --release: reason for the audit log", "TEXT", default=""),
         flag("--anyway", "with --release: even while frozen or without approval"),
         flag("--yes", "release without asking"),
-        option("--timeout", "timeout per target (20)", "SECONDS", type=wait_seconds, default=20.0),
+        timeout("timeout per target", 20),
         JSON,
     ),
     "gate": Handler(

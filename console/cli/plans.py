@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.sdk import registry
 from connectors.sdk.states import OPEN_STATES, Verb
 from console.cli.actions import send_step
-from console.cli.arguments import JOB_HELP, business_date, positive_number, wait_seconds, whole_number
+from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
@@ -121,7 +121,7 @@ def _step_lines(steps: list[MemberView], running: list[MemberView], chosen: Memb
 
 WATCHING = (
     flag("--watch", "watch the plan until it ends"),
-    option("--timeout", "how long to watch (3600)", "SECONDS", type=wait_seconds, default=3600.0),
+    timeout("how long to watch", 3600),
     JSON,
 )
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from connectors.sdk.states import STARTING, Verb
-from console.cli.arguments import positive_number, wait_seconds
+from console.cli.arguments import positive_number, timeout
 from console.cli.clock_format import timestamp
-from console.cli.commands import JSON, flag, option
+from console.cli.commands import JSON, Argument, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message, print_parts
 from console.cli.prompts import confirm, prompt
@@ -213,20 +213,18 @@ def waiting_text(action: ActionView | None) -> str:
 WHY_HELP = "reason, kept with the action; required for the tiers in reason_tiers"
 
 
-SENDING = (
-    flag("--yes", "send without asking"),
-    flag("--dry-run", "show what would be sent, and send nothing"),
-    option("--why", WHY_HELP, "TEXT", default=""),
-    option(
-        "--timeout",
-        "how long to watch the action (3600); 0 does not wait",
-        "SECONDS",
-        type=wait_seconds,
-        default=3600.0,
-    ),
-    JSON,
-)
-"""Options of every command that sends an action."""
+def sending(watched_seconds: float) -> tuple[Argument, ...]:
+    """Options of every command that sends an action."""
+    return (
+        flag("--yes", "send without asking"),
+        flag("--dry-run", "show what would be sent, and send nothing"),
+        option("--why", WHY_HELP, "TEXT", default=""),
+        timeout("how long to watch the action; 0 does not wait", watched_seconds),
+        JSON,
+    )
+
+
+SENDING = sending(3600)
 OVERLAP = option(
     "--overlap",
     "if the job is running already: refuse (default), queue until it ends, or allow",
