@@ -41,7 +41,7 @@ def test_f62_a_secret_command_gives_its_words_less_one_newline() -> None:
 
 
 @pytest.mark.parametrize("script", ["true", "printf '\\n'"])
-def test_f62_a_secret_command_that_prints_nothing_is_named(script: str) -> None:
+def test_a_secret_command_that_prints_nothing_is_named(script: str) -> None:
     """An empty password would be refused by the system, with a reason that misleads."""
     text = refusal(command(script))
     assert "secret command sh: it printed nothing. Run it by hand to see why; it must print the secret." == text
