@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from console.domain.ids import utc_minute
 from console.domain.service import service_of_instance
 
 FREEZE = "freeze"
@@ -80,7 +81,7 @@ class Modes:
 
 def format_freeze(frozen: SwitchState) -> str:
     """ "frozen by alice since 2026-11-20 03:12Z: the network is being moved"."""
-    since = f" since {frozen.at:%Y-%m-%d %H:%M}Z" if frozen.at is not None else ""
+    since = f" since {utc_minute(frozen.at)}" if frozen.at is not None else ""
     why = f": {frozen.why}" if frozen.why else ""
     return f"frozen by {frozen.by or 'somebody'}{since}{why}"
 
@@ -134,7 +135,7 @@ class SystemPause:
     @property
     def text(self) -> str:
         """ "polling paused by mara until 2026-11-20 06:26Z: db07 gets a new disk"."""
-        return self.text_until(f"{self.until:%Y-%m-%d %H:%M}Z")
+        return self.text_until(utc_minute(self.until))
 
     def text_until(self, until: str) -> str:
         """`text` with this time as its end."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connectors.sdk.states import STARTING, RunEvidence, RunState, Verb
 from console.domain.action import NOTHING_TO_MARK
-from console.domain.ids import instant
+from console.domain.ids import instant, utc_minute
 from console.store.db.session import Row, Session
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def format_hold(store: Database, run_id: int | None, job_id: int | None) -> str:
     if hold is None:
         return ""
     reason = f": {hold.why}" if hold.why else ""
-    return f"it is held by {hold.held_by} until {instant(hold.until_us):%Y-%m-%d %H:%M}Z{reason}"
+    return f"it is held by {hold.held_by} until {utc_minute(instant(hold.until_us))}{reason}"
 
 
 _HOLD_OF_JOB = (

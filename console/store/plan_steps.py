@@ -6,7 +6,7 @@ from typing import Any
 
 from connectors.sdk.states import Verb
 from console.domain.hold import held_start
-from console.domain.ids import exact_instant, instant, optional_instant
+from console.domain.ids import exact_instant, instant, optional_instant, utc_minute
 from console.domain.plan import StepProgress, StepRun, parse_places
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot.clock_skew import corrected_instant
@@ -60,7 +60,7 @@ def parse_step(row: Any) -> StepProgress:
 def format_other_hold(beside: str | None) -> str:
     """Holder of the job's hold and its end; empty without a hold."""
     until, _, by = (beside or "").partition(" ")
-    return f"{clean_line(by)} until {instant(int(until)):%Y-%m-%d %H:%M}Z" if by else ""
+    return f"{clean_line(by)} until {utc_minute(instant(int(until)))}" if by else ""
 
 
 def parse_run(row: Any, skew_s: float | None) -> StepRun:

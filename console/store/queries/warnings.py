@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from console.domain.hold import HoldReason
-from console.domain.ids import instant, job_name, micros
+from console.domain.ids import instant, job_name, micros, utc_minute
 from console.domain.service import MAX_INSTANCES
 from console.domain.system import TargetView
 from console.store.names import (
@@ -100,7 +100,7 @@ class WarningQueries(ContextQueries):
         faults: list[str] = json.loads(self.store.meta("backwards") or "[]")
         return faults + [
             f"{row.name} could not be held until {row.upstream} succeeds when last tried"
-            f" ({instant(row.ended_us):%Y-%m-%d %H:%M}Z): {HoldReason(row.reason).text(row.detail)}."
+            f" ({utc_minute(instant(row.ended_us))}): {HoldReason(row.reason).text(row.detail)}."
             " Until then it starts by its own schedule."
             for row in {row.name: row for row in rows}.values()
         ]

@@ -28,7 +28,7 @@ from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import Column, FixedRows, TableRow
 
 CHOICES = (Column("", 20, 1), Column("", 20, 1, flex=1))
-NAME_PROMPT, WRONG_NAME = "type the name shown above, then Enter", "that is not the name"
+NAME_PROMPT = "type the name shown above, then Enter"
 
 
 class Choices(Grid):
@@ -102,7 +102,7 @@ class SendScreen(Overlay[Any]):
         super().__init__()
         self.subject, subject.box = subject, self
         self.key = new_action_key()
-        self.sent = self.turned_down = False
+        self.sent = self.turned_down = self.is_wrong_name = False
         self.why = ""
         self.wants_why = False
         self.message = ""
@@ -194,7 +194,7 @@ class SendScreen(Overlay[Any]):
         self.foot(*hints, message=self.message)
 
     def say(self, text: str) -> None:
-        self.message = text
+        self.message, self.is_wrong_name = text, False
         self._foot()
 
     def _open_line(self, placeholder: str) -> None:
@@ -237,12 +237,13 @@ class SendScreen(Overlay[Any]):
         elif text in self.subject.names:
             self.send()
         elif text:
-            self.say(f"{WRONG_NAME}: {self.subject.names[0]}")
+            self.say(f"that is not the name: {self.subject.names[0]}")
+            self.is_wrong_name = True
 
     @on(Input.Changed)
     def corrected(self) -> None:
         """A fault of the previous text does not apply to the new one."""
-        if self.message.startswith(WRONG_NAME):
+        if self.is_wrong_name:
             self.say(NAME_PROMPT)
 
     def send(self) -> None:
