@@ -15,6 +15,7 @@ from console.control.detection.rules import current_findings, finding_changes
 from console.control.expectations.expected_runs import expect_runs
 from console.control.holds.state_machine import decide_holds
 from console.control.incidents.correlation import (
+    MOVE_WAIT,
     IncidentMatch,
     ServiceDayKey,
     add_evidence,
@@ -88,7 +89,7 @@ def evaluate(
     incidents, notify_at = add_notifications(index, matches, decided, verdicts.values(), log_tails or {})
     # 8. Holds, releases and starts: they read upstreams as rule 2 does, and change none of the verdicts above.
     held = decide_holds(index)
-    turns = _turning_points(now, due.next_at, days, verdicts, incidents)
+    turns = _turning_points(now, due.next_at, days, verdicts, matches, incidents)
     judgements = _judgements(index, days, verdicts)
     index.end()
     return Decisions(
@@ -175,6 +176,7 @@ def _turning_points(
     next_due: datetime | None,
     days: Sequence[ServiceForecast],
     verdicts: Mapping[ServiceDayKey, ServiceDayVerdict],
+    matches: Sequence[IncidentMatch],
     incidents: Sequence[IncidentDecision],
 ) -> Iterator[datetime]:
     if next_due is not None:
@@ -192,5 +194,7 @@ def _turning_points(
         yield from (
             service.act_by for service in incident.services if service.act_by is not None and service.act_by > now
         )
+    moves = (match.cause_moved_at + MOVE_WAIT for match in matches if match.cause_moved_at is not None)
+    yield from (at for at in moves if at > now)
     if any(incident.root_target_id is not None and not incident.closed for incident in incidents):
         yield from (at for at in next_effects(days) if at > now)

@@ -160,7 +160,7 @@ def _days_within(days: Iterable[AttainmentDay], length: int, today: date) -> lis
 
 
 def _is_unknown(day: AttainmentDay) -> bool:
-    return day.delivered is None and day.timeliness is Timeliness.NO_ESTIMATE
+    return day.timeliness is Timeliness.NO_ESTIMATE
 
 
 def _is_late(day: AttainmentDay, now: datetime) -> bool:

@@ -163,7 +163,7 @@ def _is_error(context: AlertContext, subject: AlertSubject, last: RouteNotificat
     if last.style == BUSINESS or unannounced_misses(context, subject, last):
         return False
     now, before = (notified_content(text).news() for text in (subject.decision.fingerprint, last.fingerprint))
-    return replace(now, errors=()) == replace(before, errors=())
+    return replace(now, errors=(), causes=()) == replace(before, errors=(), causes=())
 
 
 def _outlasted(context: AlertContext, subject: AlertSubject, held: SuppressionFacts) -> bool:

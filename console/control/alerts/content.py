@@ -123,7 +123,7 @@ def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int
             yield ""
             yield "Changes since the last successful run:"
             yield from (f"  | {line}" for line in decision.changes)
-        if match.to_repair is not None:
+        if match.to_repair is not None and not match.to_repair.state.is_open:  # the reason is of the attempt before
             tail = tail_lines(index, match, log_tails)
             yield ""
             yield "Last log lines:" if tail else "Log not available."

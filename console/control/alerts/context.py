@@ -84,7 +84,7 @@ class Notification:
     because: str = ""
     """Why it is sent again, or to another route."""
     errors_only: bool = False
-    """True if its only news are errors of jobs that failed before."""
+    """True if its only news are errors of jobs that failed before, and that another job is the cause now."""
 
 
 @dataclass(frozen=True, slots=True)

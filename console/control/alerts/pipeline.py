@@ -200,7 +200,9 @@ def _changes(context: AlertContext, notification: Notification) -> str:
     missed = candidates.missed_deadline_note(context, notification, notification.before)
     flapping = suppression.flapping_note(context, decision)
     event = "" if notification.kind is AlertKind.RECOVERED else event_text(decision, before)
-    return "; ".join(filter(None, [event, missed, flapping]))
+    causes = () if decision.closed else notified_content(decision.fingerprint).causes[len(before.causes) :]
+    moved = f"the cause is now {causes[-1]}" if causes else ""
+    return "; ".join(filter(None, [event, moved, missed, flapping]))
 
 
 def _is_urgent(context: AlertContext, notification: Notification) -> bool:

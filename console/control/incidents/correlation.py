@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
@@ -135,6 +135,8 @@ class IncidentMatch:
     """Runs that failed on its target while that was unreachable, and were superseded before it was seen again."""
     unrepaired: RunFacts | None = None
     """The first red or stale run, once its root is repaired."""
+    cause_moved_at: datetime | None = None
+    """Since when that run is the cause; None without one, and while it is queued or running again."""
 
     @property
     def to_repair(self) -> RunFacts | None:
@@ -182,23 +184,28 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
     ]
     for match in matches:
         match.stale = _stale(index, match)
-        match.unrepaired = _unrepaired(index, match)
+        _set_unrepaired(index, match)
     return sorted(matches, key=_age)
 
 
-def _unrepaired(index: EstateIndex, match: IncidentMatch) -> RunFacts | None:
-    """The first run that its roots left red or stale and that is not good yet, upstreams first, if all of them are
-    repaired; else None."""
+def _set_unrepaired(index: EstateIndex, match: IncidentMatch) -> None:
+    """Sets the first run that its roots left red or stale and that is not good yet, upstreams first, if all of them
+    are repaired."""
     roots, incident = match.group.roots(), match.incident
     if incident is None or match.close_reason or match.group.rule or incident.rule:
-        return None
+        return
     if not roots or not all(_settled(index, root) for root in roots):
-        return None
+        return
     affected = affected_runs(index, incident)
     repaired = {run.job_id: at for run in [*affected, *roots] if (at := index.repaired_at(run)) is not None}
     stale = (run for run in match.stale if _read_before(index, run, repaired))
     broken = {run.job_id: run for run in [*_retried(index, incident), *stale, *match.group.red]}
-    return next((broken[job_id] for job_id in index.graph.ordered(broken)), None)
+    run = next((broken[job_id] for job_id in index.graph.ordered(broken)), None)
+    if run is not None and not run.state.is_open:
+        above = index.graph.ancestors(index.graph.unit(run.job_id)) & repaired.keys()
+        times = [repaired[job_id] for job_id in above] + ([red_since(run)] if run.state.is_red else [])
+        match.cause_moved_at = max(times, default=None)
+    match.unrepaired = run
 
 
 def _read_before(index: EstateIndex, run: RunFacts, repaired: Mapping[int, datetime]) -> bool:
@@ -454,8 +461,11 @@ def _age(match: IncidentMatch) -> tuple[bool, datetime, int]:
 
 NEW, KNOWN = "new", "known"
 MOST_ERRORS = 3
-"""Different errors of one job that an incident notifies of: more are not news, else messages that always differ would
-notify without end."""
+"""Different errors of one job, and further causes, that an incident notifies of: more are not news, else messages that
+always differ would notify without end."""
+MOVE_WAIT = timedelta(minutes=5)
+"""How long another job is the cause before that is notified: a plan, or the user who repaired the root, restarts it
+sooner."""
 ServiceDayKey = tuple[str, date]
 """A service day: service name and business date."""
 
@@ -502,6 +512,8 @@ class LastNotification:
     errors: tuple[JobErrors, ...] = ()
     failures: tuple[KnownFailure, ...] = ()
     """Different failures of each job, oldest first: those notified, and the first one that is not."""
+    causes: tuple[str, ...] = ()
+    """Jobs left to repair after the root, in the order in which they became the cause; at most `MOST_ERRORS`."""
 
     @property
     def heard(self) -> frozenset[ServiceDayKey]:
@@ -510,14 +522,14 @@ class LastNotification:
 
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)
-        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures]
+        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures, self.causes]
         while optional and not optional[-1]:
             optional.pop()
         return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
 
     def news(self) -> LastNotification:
         """The content without the routes in shadow, which are not news for the others, and without known failures."""
-        return LastNotification(self.root, self.services, self.closed, errors=self.errors)
+        return LastNotification(self.root, self.services, self.closed, errors=self.errors, causes=self.causes)
 
     def new_errors(self, before: LastNotification) -> list[JobErrors]:
         return [error for error in self.errors if error not in before.errors]
@@ -540,9 +552,9 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
     """Reads the result of `LastNotification.text`. Raises ValueError or TypeError for anything else."""
     root, days, closed, *rest = json.loads(fingerprint)
     notified = frozenset((name, date.fromisoformat(business_date)) for name, business_date in days)
-    optional: list[Any] = [[], "", [], []]
+    optional: list[Any] = [[], "", [], [], []]
     optional[: len(rest)] = rest
-    shadow, quiet, errors, failures = optional
+    shadow, quiet, errors, failures, causes = optional
     return LastNotification(
         root,
         notified,
@@ -551,4 +563,5 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
         str(quiet),
         tuple(JobErrors(*error) for error in errors),
         tuple(KnownFailure(*failure) for failure in failures),
+        tuple(causes),
     )

@@ -20,6 +20,7 @@ from console.control.incidents.changes import MOST_ROOTS, change_lines
 from console.control.incidents.correlation import (
     KNOWN,
     MOST_ERRORS,
+    MOVE_WAIT,
     NEW,
     IncidentMatch,
     JobErrors,
@@ -158,7 +159,17 @@ def threat_to_day(
         clocks = day.odds.clocks(node.job_id for node in stopped or nodes)
         budget = replace(budget, act_by=clocks.act_by, green_by=clocks.green_by) if clocks is not None else budget
     is_hanging = match.group.finding is not None and match.group.finding.rule is DetectionRule.TOO_LONG
-    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging)
+    first, waiting = (
+        match.to_repair,
+        {node.job_id for node in stopped if node.run is not None and _needs_start(node.run)},
+    )
+    later = index.graph.ordered(waiting - {first.job_id}) if first is not None and first.job_id in waiting else ()
+    then = tuple(map(index.name, later))
+    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then)
+
+
+def _needs_start(run: RunFacts) -> bool:
+    return run.state.is_red and run.state is not RunState.BLOCKED
 
 
 def decide_incident(
@@ -171,7 +182,10 @@ def decide_incident(
     before = last_notification_of(match)
     notified = frozenset(threats) | (before.services if before else frozenset())
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
-    content = LastNotification(cause, notified, bool(match.close_reason), errors=errors, failures=failures)
+    causes = _further_causes(index, match, before, cause)
+    content = LastNotification(
+        cause, notified, bool(match.close_reason), errors=errors, failures=failures, causes=causes
+    )
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     root, zone = match.group.root, _zone(index, match, services)
     current = match.to_repair
@@ -228,6 +242,16 @@ def _zone(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedS
         jobs = [job.zone for job in index.estate.jobs.values() if job.target_id == target.id]
     check = index.estate.declared.check(match.group.check)
     return next(chain(affected, [check.zone] if check is not None else [], jobs), "UTC")
+
+
+def _further_causes(
+    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str
+) -> tuple[str, ...]:
+    """The known ones, and the job that has been the cause since the root was repaired."""
+    known = before.causes if before is not None and not match.reopened else ()
+    has_moved = match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
+    name = cause_name(index, match)
+    return (*known, name) if has_moved and name not in (root, *known) and len(known) < MOST_ERRORS else known
 
 
 def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | None, now: LastNotification) -> str:

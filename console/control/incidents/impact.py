@@ -161,7 +161,7 @@ def affected_days(
     for day in days:
         if day.nodes.keys().isdisjoint(jobs):
             continue
-        nodes = [day.nodes[job] for job in jobs if job in day.nodes]
+        nodes = [day.nodes[job] for job in index.graph.ordered(jobs & day.nodes.keys())]
         read = [node for node in nodes if node.run is not None and run_key(node.run) in broken]
         unrepaired = [node for node in read if node.how not in (NodeState.DONE, NodeState.OVER)]
         needed = indispensable_jobs(index, day) if unrepaired else set()

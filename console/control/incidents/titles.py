@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectors.sdk.states import RunState
-from console.control.incidents.correlation import IncidentMatch, last_notification_of
+from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
 from console.control.incidents.root_cause import failed_tasks
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
@@ -82,7 +82,24 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} ran on bad data{_green_upstream(index, match, zone)}"
     if match.group.text:
         return clean_line(match.group.text, REASON_LIMIT)
+    if (failure := _failure_of_root(index, match)) is not None:
+        return f"{name} {_FAILED[RunState(failure.state)]}{f': {why}' if (why := _exit_text(failure)) else ''}"
     return (match.incident.title if match.incident else "") or name
+
+
+def _failure_of_root(index: EstateIndex, match: IncidentMatch) -> KnownFailure | None:
+    """The last failure of the root, if it is resolved and its incident was last about another job: what announces the
+    end names one cause."""
+    name, incident, before = cause_name(index, match), match.incident, last_notification_of(match)
+    if not match.close_reason or match.group.root is None or incident is None or before is None or incident.rule:
+        return None
+    if incident.title.startswith(name):
+        return None
+    return next((failure for failure in reversed(before.failures) if failure.job == name), None)
+
+
+def _exit_text(failure: KnownFailure) -> str:
+    return f"exit {failure.exit_code}" if failure.exit_code is not None else ""
 
 
 MOST_SUPERSEDED = 20
@@ -189,6 +206,8 @@ def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
         return match.group.evidence
     if match.unrepaired is not None and not match.unrepaired.state.is_red and index.is_stale(match.unrepaired):
         return "it read data that its upstream had not finished"
+    if (failure := _failure_of_root(index, match)) is not None:
+        return _exit_text(failure)
     if root is None or not root.state.is_red:
         return match.incident.reason if match.incident else ""
     tasks = _failed_task_names(index, root)

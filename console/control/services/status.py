@@ -124,6 +124,8 @@ class Threat:
 
     hangs: bool = False
     """True if a run takes too long: its status is the forecast's, and a restart saves it until the act-by."""
+    then: tuple[str, ...] = ()
+    """Names of the broken jobs to restart after the cause, upstreams first; empty if the cause is not a broken job."""
 
     @property
     def act_by(self) -> datetime | None:
@@ -134,6 +136,8 @@ def timeliness_of(
     index: EstateIndex, day: ServiceForecast, done: datetime | None, threat: Threat | None
 ) -> tuple[Timeliness, tuple[Reason, ...]]:
     """Status, and why. `done`: when it was delivered; `threat`: the most urgent one."""
+    if index.now > day.deadline and (target := unobserved_on(index, day)):
+        return Timeliness.NO_ESTIMATE, (Reason(f"its deadline was before the first poll of {target}: not counted"),)
     zone = day.service.zone
     if done is not None:
         late = done > day.deadline
@@ -187,15 +191,16 @@ def _by_forecast(
 
 
 def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, tuple[Reason, ...]]:
-    budget, zone = threat.budget, day.service.zone
+    budget, zone, cause = threat.budget, day.service.zone, threat.cause
+    first = index.name(budget.job_id) if budget is not None else ""
+    then = f", then {threat.then[0]}" if threat.then else ""
+    then += f" and {len(threat.then) - 1} more" if len(threat.then) > 1 else ""
     if budget is None or budget.act_by is None or budget.green_by is None:
-        blocked = index.name(threat.budget.job_id) if threat.budget is not None else ""
-        advice = "restart it now" if blocked == threat.cause else "a person must act now"
-        if blocked not in ("", threat.cause):
-            advice = f"restart {blocked} now"
+        advice = f"restart {'it' if first == cause else first} now" if first else "a person must act now"
         missing, *rest = _missing(index, day)
-        why = missing.removeprefix("no estimate: ").replace(f"{threat.cause} ", "it ", 1)
-        texts = (f"{threat.cause}: {advice}", f"no act-by is known: {why}", *rest)
+        why = missing.removeprefix("no estimate: ")
+        why = why if then else why.replace(f"{cause} ", "it ", 1)
+        texts = (f"restart {cause}{then}" if then else f"{cause}: {advice}", f"no act-by is known: {why}", *rest)
         return Timeliness.AT_RISK, tuple(map(Reason, texts))
     after = budget.starts
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
@@ -203,10 +208,25 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.last_verdicts.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
-        return Timeliness.WILL_MISS, (Reason(f"{threat.cause}: its act-by {act_by} has passed"), *after)
-    job = index.name(budget.job_id)
-    advice = "restart" if job == threat.cause else f"restart {job}"
-    return Timeliness.AT_RISK, (Reason(f"{threat.cause}: {advice} by {act_by}, green by {green_by}"), *after)
+        return Timeliness.WILL_MISS, (Reason(f"{cause}: its act-by {act_by} has passed"), *after)
+    advice = (
+        f"{cause}: restart" if first == cause else f"restart {cause}{then}" if then else f"{cause}: restart {first}"
+    )
+    return Timeliness.AT_RISK, (Reason(f"{advice} by {act_by}, green by {green_by}"), *after)
+
+
+def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:
+    """Target of a terminal that was first polled after the deadline and reports no earlier start of that terminal:
+    whether the promise was kept is unknown. Empty if there is none."""
+    for end in day.ends:
+        target = index.estate.targets.get(index.job(end).target_id)
+        if target is None or (target.first_ok_at is not None and target.first_ok_at <= day.deadline):
+            continue
+        run = day.nodes[end].run if end in day.nodes else None
+        started = run.first_started_at if run is not None else None
+        if started is None or target.first_ok_at is None or started >= target.first_ok_at:
+            return clean_line(f"{target.system}/{target.name}")
+    return ""
 
 
 def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
@@ -268,7 +288,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     awaits = pending_checks(index, day)
     given = stale_delivery_text(index, day) if done is None else ""
     has_forecast = (
-        done is None and not awaits and day.deadline > index.now - timedelta(days=1)
+        done is None and not awaits and day.deadline > index.now - timedelta(days=1) and not unobserved_on(index, day)
     )  # nothing forecasts a check
     instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
     notes = _extended(day)

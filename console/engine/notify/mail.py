@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.policy import default as default_policy
 from email.utils import format_datetime, formataddr, localtime
 from itertools import groupby
 from typing import Any
@@ -83,11 +84,16 @@ def send_mail(
     return _deliver(plugin, compose_mail(plugin, title, body, thread), check_lease)
 
 
+_POLICY = default_policy.clone(max_line_length=998)
+"""Subjects are not folded, up to the limit of RFC 5322, 2.1.1: `email` would move a long one to a line of its own,
+which begins with a blank."""
+
+
 def compose_mail(plugin: Any, title: str, body: str, thread: MailThread) -> EmailMessage:
     """The complete mail. `plugin`: the URL as parsed by apprise."""
     name, address = plugin.from_addr
     domain = address.rpartition("@")[2] or "localhost"
-    message = EmailMessage()
+    message = EmailMessage(_POLICY)
     message["Subject"] = clean_line(title, TITLE_LIMIT)
     message["From"] = formataddr((name or "Headway", address))
     message["To"] = ", ".join(formataddr((name or "", to)) for name, to in plugin.targets)

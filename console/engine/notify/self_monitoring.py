@@ -22,6 +22,7 @@ from console.config.estate import Config
 from console.domain.ids import micros
 from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure
+from console.engine.notify.outbox import REPEAT_TEXT
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
 from console.engine.notify.senders import Sender, SendResult, neutralise
@@ -101,20 +102,22 @@ class SelfMonitor:
             del self._since[key]
         for key, text in troubles.items():
             since = self._since.setdefault(key, now)
-            reported = self._notified_at.get(key, -RETRY_SECONDS)
-            if now - since >= self._lasts[key] and now - reported >= RETRY_SECONDS:
+            reported = self._notified_at.get(key)
+            if now - since >= self._lasts[key] and (reported is None or now - reported >= RETRY_SECONDS):
                 self._notified_at[key] = now
-                self._notify(channel, fence, key, clean_line(channel.secrets.mask(text), 500))
+                self._notify(channel, fence, key, clean_line(channel.secrets.mask(text), 500), reported is not None)
 
     def cache_modes(self, channel: NotificationChannel) -> None:
         """Caches the shadow modes, for when the store is unavailable. Raises StoreError."""
         self._modes = current_modes(channel.store)
 
-    def _notify(self, channel: NotificationChannel, fence: int | None, key: str, text: str) -> None:
-        """Reports a problem, or, with empty `text`, its end."""
+    def _notify(
+        self, channel: NotificationChannel, fence: int | None, key: str, text: str, is_repeat: bool = False
+    ) -> None:
+        """Reports a problem, or, with empty `text`, its end. `is_repeat`: it was reported and lasts."""
         route = channel.config.alerts.default_route
         made = real_now()
-        title = _TITLES[key] if text else _RESOLVED[key]
+        title = f"{'still: ' * is_repeat}{_TITLES[key]}" if text else _RESOLVED[key]
         log.error("reporting a problem of the engine", trouble=title, reason=text, route=route)
         if not route:
             return
@@ -175,6 +178,8 @@ class SelfMonitor:
         alert = unrecorded.alert
         route = channel.config.routes[alert.route]
         title, body = alert.title, alert.plain_body if route.body == "link" else alert.body
+        before = unrecorded.outcomes.get(place)
+        body = f"{REPEAT_TEXT}{body}" if before is not None and before.maybe_arrived else body
         if route.body == "masked":
             title, body = mask_strictly(title), mask_strictly(body)
         try:

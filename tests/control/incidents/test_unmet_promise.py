@@ -77,9 +77,21 @@ def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
     ledger.target(2, first_ok_at=at("06:40"))
     ledger.look("07:00")
     assert [] == kinds(ledger)
+    day = ledger.day("supply-plan")
+    reason = "its deadline was before the first poll of etl-hosts/db07: not counted"
+    assert (Timeliness.NO_ESTIMATE, reason, None) == (day.timeliness, day.reason, day.expected_at)
     ledger.target(2, first_ok_at=at("06:20"))
     ledger.look("07:00")
     assert [AlertKind.OPENED] == kinds(ledger)
+    assert Timeliness.BREACHED is ledger.day("supply-plan").timeliness
+
+
+def test_a_start_that_the_first_poll_reports_proves_a_missed_deadline() -> None:
+    ledger = night()
+    ledger.target(2, first_ok_at=at("06:40"))
+    ledger.run(LOAD, "06:15", RunState.RUNNING, started_at=at("06:15"), attempt=1)
+    ledger.look("07:00")
+    assert Timeliness.BREACHED is ledger.day("supply-plan").timeliness
 
 
 def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:

@@ -92,6 +92,13 @@ def test_a_subject_cannot_bring_a_header_of_its_own(server: SmtpSink) -> None:
     assert (("oncall@example.org",), None) == (server.mails[0].recipients, server.mails[0].message["Bcc"])
 
 
+@pytest.mark.parametrize("name", ["x" * length for length in range(18, 60, 6)] + ["ü" * 40, "x" * 200])
+def test_a_long_subject_arrives_as_it_is(server: SmtpSink, name: str) -> None:
+    title = f"[Headway] INC-0001 resolved: hosts/{name} (attempt 2, 10m)"
+    send_mail(server.url(), title, BODY, ROOT)
+    assert title == server.mails[0].message["Subject"]
+
+
 def test_all_recipients_of_a_url_get_one_mail_and_hidden_ones_stay_hidden(server: SmtpSink) -> None:
     url = server.url("a@example.org,b@example.org") + "&cc=c@example.org&bcc=d@example.org&name=Night"
     send_mail(url, "t", "x\n", ROOT)

@@ -11,6 +11,7 @@ import pytest
 
 from console.config.estate import AlertSettings
 from console.domain.switches import MODE
+from console.engine.notify.outbox import REPEAT_TEXT
 from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor
 from console.engine.notify.senders import SendResult
 from console.store import alert_routing as rows_module
@@ -124,6 +125,28 @@ def test_a_receiver_that_refuses_for_good_is_not_asked_without_end(
         wait_until(lambda: 3 == len(post_of(bench).got), "three tries", 10)
         wait_until(lambda: not [one for one in threading.enumerate() if one.name == "own alert 0"], "its end", 10)
         assert 3 == len(post_of(bench).got)
+
+
+def test_a_repeat_from_memory_is_marked_where_the_answer_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = SendResult(None, "the server closed the connection")
+        at_once().report(bench.parts, None, FULL)
+        wait_until(lambda: 2 <= len(post_of(bench).got), "two tries", 10)
+        bodies = [body for _, _, body in post_of(bench).got[:2]]
+        assert [False, True] == [body.startswith(REPEAT_TEXT) for body in bodies]
+
+
+def test_trouble_that_lasts_is_told_again_as_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.engine.notify.self_monitoring.RETRY_SECONDS", 0.0)
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own = at_once()
+        for number in (1, 2):
+            own.report(bench.parts, None, FULL)
+            wait_until(lambda number=number: number == len(titles(bench)), "the alert from memory", 10)  # type: ignore[misc]
+        assert [f"[Headway] bench: {_TITLES[STORE]}", f"[Headway] bench: still: {_TITLES[STORE]}"] == titles(bench)
 
 
 def test_without_a_default_route_it_stands_in_the_log_and_the_status_only(tmp_path: Path) -> None:
