@@ -222,7 +222,7 @@ class IncidentDecision:
     notices: tuple[Notice, ...] = ()
     rule: str = ""
     """Rule of the finding that is the cause."""
-    held: tuple[SuppressedNotice, ...] = ()
+    suppressed: tuple[SuppressedNotice, ...] = ()
     dropped: tuple[tuple[SuppressionFacts, str], ...] = ()
     """Suppressed notifications that are not sent any more, with the reason; empty if the route was notified after all,
     or left the config."""

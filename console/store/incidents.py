@@ -85,7 +85,7 @@ class IncidentWriter:
         if decision.in_shadow and (decision.event or decision.notices):
             text = f"would have notified {', '.join(decision.in_shadow)}: {decision.event or decision.title}"
             self._event(incident_id, "shadow", text, decision.root_job_id)
-        if is_new and not decision.notices and not decision.held and not decision.in_shadow:
+        if is_new and not decision.notices and not decision.suppressed and not decision.in_shadow:
             text = "no route is configured for it, and there is no default route: not notified"
             self._event(incident_id, "unsent", text, None)
 

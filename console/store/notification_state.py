@@ -142,7 +142,7 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
     )
     stored = {_Suppression(*(getattr(row, name) for name in _Suppression._fields)): row.id for row in rows}
     since = {(row.route, row.style, row.stage): row.since_us for row in rows}
-    current = {_row(held): held for held in decision.held}
+    current = {_row(notice): notice for notice in decision.suppressed}
     reasons = {(fact.route, fact.style): why for fact, why in decision.dropped if why}
     notified = {(notice.route, notice.style) for notice in decision.notices}
     for suppression, number in stored.items():

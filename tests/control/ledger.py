@@ -212,7 +212,7 @@ def keep_telling(
         held[number] = tuple(
             SuppressionFacts(one.route, one.style, one.kind.value, one.stage, one.why,
                       since.get((one.route, one.style, one.stage), now), one.until)
-            for one in each.held
+            for one in each.suppressed
         ) if not each.closed else ()  # fmt: skip
     return replace(before, notified=told, suppressions=held, acks=acks)
 

@@ -59,12 +59,12 @@ def one_escalation(night: Night, route: str, text: str) -> None:
 @says(EXPECTATIONS, "held back: {why}")
 def held_back(night: Night, why: str) -> None:
     """The reason, as it stands now, of a notice that a stage holds."""
-    among(why, [held.why for one in night.told.decisions[-1].incidents for held in one.held])
+    among(why, [held.why for one in night.told.decisions[-1].incidents for held in one.suppressed])
 
 
 @says(EXPECTATIONS, "nothing held back")
 def nothing_held_back(night: Night) -> None:
-    same([], [held.why for one in night.told.decisions[-1].incidents for held in one.held])
+    same([], [held.why for one in night.told.decisions[-1].incidents for held in one.suppressed])
 
 
 @says(EXPECTATIONS, "{route} not told: {why}")

@@ -128,7 +128,7 @@ class _Recorder(Player):
                 clock = f"{self.now:%H:%M}" if self.now is not None else "-"
                 self.texts += [f"-- {clock} event: {one.event}\n"] if one.event else []
                 self.texts += [_notice(clock, notice) for notice in one.notices]
-                self.texts += [_suppressed(clock, notice) for notice in one.held]
+                self.texts += [_suppressed(clock, notice) for notice in one.suppressed]
                 self.texts += [f"-- {clock} closed: {one.close_reason}\n"] if one.closed else []
 
 

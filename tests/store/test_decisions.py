@@ -99,7 +99,9 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
     decide(served, incidents=(incident(),))
     over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))
     held = SuppressedNotice("oncall", "technical", AlertKind.RECOVERED, "flapping", "flapping", at("04:10"))
-    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,), held=(held,), flaps=2),))
+    decide(
+        served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,), suppressed=(held,), flaps=2),)
+    )
     decide(served, "03:50", incidents=(incident(incident_id=1, reopened=True, notices=(), flaps=3),))
     query = "SELECT d.state, d.error FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.kind = 'recovered'"
     assert [("dropped", "it was reopened before that was sent")] * 2 == served.rows(query)
@@ -311,8 +313,8 @@ def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -
     served.ingest(failed())
     until = at("06:00")
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "quiet hours", "quiet hours until 06:00", until),)
-    decide(served, incidents=(incident(held=held, notices=()),))
-    decide(served, incidents=(incident(incident_id=1, held=held, notices=()),))
+    decide(served, incidents=(incident(suppressed=held, notices=()),))
+    decide(served, incidents=(incident(incident_id=1, suppressed=held, notices=()),))
     asked = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_suppressed"
     assert [("quiet hours", "quiet hours until 06:00", "", 1)] == served.rows(asked)
     assert [] == served.rows("SELECT 1 FROM event WHERE kind = 'unsent'")
@@ -366,7 +368,7 @@ def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(serve
     for number, merges in ((3, ()), (2, (1,)), (1, (2,))):
         told = (Notice(AlertKind.OPENED, f"route{number}", "t", "b", fingerprint="f"),)
         one = incident(key=f"run:{number}:x", root_job_id=number, root_run_id=number, notices=told, merges=merges)
-        decide(served, incidents=(replace(one, held=held if number == 3 else ()),))
+        decide(served, incidents=(replace(one, suppressed=held if number == 3 else ()),))
     with served.store.read() as connection:
         known = load_notification_state(connection, 0, 1 << 60)
     assert {"route1", "route2", "route3"} == {one.route for one in known.notified[3]}

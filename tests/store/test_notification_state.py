@@ -57,7 +57,7 @@ class Kept:
             notices=tuple(
                 Notice(AlertKind.UPDATED, route, "t", "b", style=words, fingerprint=f"f{self._step}", not_before=until)
                 for route, words in notices),
-            held=tuple(SuppressedNotice(*who, AlertKind.OPENED, stage, why, until) for who, stage, why in held),
+            suppressed=tuple(SuppressedNotice(*who, AlertKind.OPENED, stage, why, until) for who, stage, why in held),
         )  # fmt: skip
         self._keep(place, key, one)
         self.merged |= set(joins)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from console.control.alerts import content, suppression
+from console.control.alerts import content, inhibition, suppression
 from console.control.alerts.context import (
     AlertContext,
     AlertSubject,
@@ -133,8 +133,8 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
         if not subject.decision.closed:
             is_sent = text != BUSINESS or content.is_worth_notifying(context, subject, route)
             return Notification(subject, route, text, AlertKind.OPENED) if is_sent else None
-        held = subject.suppressed_for(route, text)
-        if held is None or not subject.match.recovered or not _outlasted(context, subject, held):
+        fact = subject.suppressed_for(route, text)
+        if fact is None or not subject.match.recovered or not _outlasted(context, subject, fact):
             return None
         return Notification(subject, route, text, AlertKind.RECOVERED)
     if subject.decision.closed:
@@ -166,10 +166,10 @@ def _is_error(context: AlertContext, subject: AlertSubject, last: RouteNotificat
     return replace(now, errors=(), causes=()) == replace(before, errors=(), causes=())
 
 
-def _outlasted(context: AlertContext, subject: AlertSubject, held: SuppressionFacts) -> bool:
-    if held.stage in (suppression.GROUP_STAGE, suppression.QUIET_HOURS_STAGE):
+def _outlasted(context: AlertContext, subject: AlertSubject, fact: SuppressionFacts) -> bool:
+    if fact.stage in (suppression.GROUP_STAGE, suppression.QUIET_HOURS_STAGE):
         return True
-    if held.stage == suppression.INHIBIT_STAGE:
-        until = suppression.inhibited_until(context, subject)
+    if fact.stage == inhibition.INHIBIT_STAGE:
+        until = inhibition.inhibited_until(context, subject)
         return until is None or until < resolved_since(context, subject)
-    return held.until is not None and held.until <= resolved_since(context, subject)
+    return fact.until is not None and fact.until <= resolved_since(context, subject)

@@ -10,7 +10,6 @@ from itertools import chain
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, affected_runs, notified_content
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import (
-    SHADOW,
     TECHNICAL,
     AcknowledgementFacts,
     AlertingSettings,
@@ -112,7 +111,7 @@ class AlertContext:
     turns: list[datetime] = field(default_factory=list)
     """Instants after now at which time alone changes a notification."""
     explained: Mapping[int, tuple[AlertSubject, bool]] | None = None
-    """Result of `suppression.inhibiting_topics`, computed on first use."""
+    """Result of `inhibition.inhibiting_topics`, computed on first use."""
     explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, AlertSubject]]] | None = None
     """By topic of an inhibition: the subjects that explain, until when."""
     started: dict[tuple[str, str], datetime] | None = None
@@ -190,11 +189,6 @@ def matches_subject(matchers: Matchers, subject: AlertSubject, route: str = "") 
     values["service"] = (*values["service"], *map(service_of_instance, values["service"]))
     fits = (any(matches_any((pattern,), value) for value in values[name]) for name, pattern in matchers)
     return bool(matchers) and all(fits)
-
-
-def is_shadow_only(notification: Notification) -> bool:
-    """True if only the shadow route gets it: it passes every stage, to show what would be sent."""
-    return notification.style == SHADOW
 
 
 def resolved_since(context: AlertContext, subject: AlertSubject) -> datetime:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from console.control.alerts import candidates, content, suppression
+from console.control.alerts import candidates, content, inhibition, suppression
 from console.control.alerts.candidates import candidates_for, fingerprint_to_store
 from console.control.alerts.content import MessageText, plain_template_values, template_values
 from console.control.alerts.context import (
@@ -21,7 +21,6 @@ from console.control.alerts.context import (
     Suppression,
     SuppressionStage,
     alert_context_of,
-    is_shadow_only,
 )
 from console.control.incidents.correlation import IncidentMatch, notified_content
 from console.control.incidents.decisions import event_text
@@ -37,7 +36,7 @@ STAGES: tuple[SuppressionStage, ...] = (
     # 3. It may resolve by itself: no later stage has to decide.
     suppression.suppress_waiting,
     # 4. The explaining incident is notified, even if this one is silenced or acknowledged.
-    suppression.suppress_inhibited,
+    inhibition.suppress_inhibited,
     # 5. A silence holds at any hour: before the stages that only delay.
     suppression.suppress_silenced,
     # 6. Neither repeated nor escalated until the acknowledgement lapses.
@@ -84,27 +83,34 @@ class _StageResult:
     """A notification, and the first stage that suppresses it."""
 
     notification: Notification
-    held: Suppression | None
+    suppression: Suppression | None
 
     @property
     def leaves(self) -> bool:
         """Written now: a closed incident is not decided again, so its suppressed notifications are written with the
         time at which they may be sent."""
-        return self.held is None or (self.notification.subject.decision.closed and self.held.until is not None)
+        is_closed = self.notification.subject.decision.closed
+        return self.suppression is None or (is_closed and self.suppression.until is not None)
 
     @property
-    def is_dropped(self) -> bool:
-        """Never sent: the incident is closed, and the suppression has no end."""
-        return self.notification.subject.decision.closed and not self.leaves
+    def suppressed(self) -> SuppressedNotice | None:
+        """To be decided again; None if no stage suppresses it, or if it is never sent: a closed incident, and a
+        suppression without an end."""
+        notification, suppressed_by = self.notification, self.suppression
+        if suppressed_by is None or (notification.subject.decision.closed and not self.leaves):
+            return None
+        sent_to = notification.route, notification.style, notification.kind
+        return SuppressedNotice(*sent_to, suppressed_by.stage, suppressed_by.why, suppressed_by.until)
 
 
 def _run_stages(context: AlertContext, subject: AlertSubject) -> list[_StageResult]:
     results = []
     for notification in candidates_for(context, subject):
-        stages = () if is_shadow_only(notification) else STAGES
-        held = next(filter(None, (stage(context, notification) for stage in stages)), None)
-        context.turns += [held.until] if held is not None and held.until is not None else []
-        results.append(_StageResult(notification, held))
+        stages = () if notification.style == SHADOW else STAGES  # there, all is shown that would be sent
+        suppressed_by = next(filter(None, (stage(context, notification) for stage in stages)), None)
+        if suppressed_by is not None and suppressed_by.until is not None:
+            context.turns.append(suppressed_by.until)
+        results.append(_StageResult(notification, suppressed_by))
     return results
 
 
@@ -117,25 +123,18 @@ def _decided(
 ) -> IncidentDecision:
     leaving = [result for result in passed if result.leaves]
     leaves = any(result.notification.style == TECHNICAL for result in leaving)
-    still = {(result.notification.route, result.notification.style) for result in passed if not result.is_dropped}
-    stages = {
-        (result.notification.route, result.notification.style): result.held.stage
-        for result in passed
-        if result.held is not None
-    }
-    ended = [held for held in subject.suppressions if (held.route, held.style) not in still]
-    dropped = tuple(
-        (held, _suppression_reason(subject, stages.get((held.route, held.style), held.stage))) for held in ended
-    )
+    by_receiver = {(result.notification.route, result.notification.style): result for result in passed}
+    dropped = []
+    for fact in subject.suppressions:
+        result = by_receiver.get((fact.route, fact.style))
+        if result is None or (result.suppression is not None and result.suppressed is None):
+            stage = result.suppression.stage if result is not None and result.suppression is not None else fact.stage
+            dropped.append((fact, _suppression_reason(subject, stage)))
     return replace(
         subject.decision,
         notices=tuple(_written(context, result, leaves, company, log_tails) for result in leaving),
-        held=tuple(
-            _suppressed_by(result.notification, result.held)
-            for result in passed
-            if result.held is not None and not result.is_dropped
-        ),
-        dropped=dropped,
+        suppressed=tuple(notice for result in passed if (notice := result.suppressed) is not None),
+        dropped=tuple(dropped),
     )
 
 
@@ -144,14 +143,8 @@ def _written(
 ) -> Notice:
     route = result.notification.route
     together = route if company[route] > 1 and suppression.is_grouped(context, result.notification) else ""
-    until = result.held.until if result.held is not None else None
+    until = result.suppression.until if result.suppression is not None else None
     return replace(_notice(context, result.notification, leaves, log_tails), group=together, not_before=until)
-
-
-def _suppressed_by(notification: Notification, suppression: Suppression) -> SuppressedNotice:
-    return SuppressedNotice(
-        notification.route, notification.style, notification.kind, suppression.stage, suppression.why, suppression.until
-    )
 
 
 def _suppression_reason(subject: AlertSubject, stage: str) -> str:

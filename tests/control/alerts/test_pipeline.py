@@ -80,7 +80,7 @@ def told(of: Ledger, clock: str) -> list[tuple[str, str]]:
 
 
 def held(of: Ledger) -> list[tuple[str, str]]:
-    return [(one.stage, one.why) for each in of.decisions.incidents for one in each.held]
+    return [(one.stage, one.why) for each in of.decisions.incidents for one in each.suppressed]
 
 
 def only(of: Ledger) -> IncidentDecision:
@@ -802,7 +802,7 @@ def test_whoever_was_told_before_the_quiet_hours_hears_of_the_end_when_they_are_
     recovers(one)
     one.look("03:26")
     assert [at("06:00")] == [each.not_before for each in only(one).notices]
-    assert ["quiet hours"] == [each.stage for each in only(one).held]
+    assert ["quiet hours"] == [each.stage for each in only(one).suppressed]
 
 
 @pytest.mark.parametrize(
@@ -1015,7 +1015,7 @@ def test_a_target_that_is_not_to_be_seen_explains_a_failure_that_is_judged_alone
     part = part_with(one.estate, [OTHER.id])
     assert {LOAD.id, OTHER.id} <= set(part.jobs)
     whole, alone = (evaluate(each, at("03:13")).incidents for each in (one.estate, part))
-    assert [(each.key, each.held, each.notices) for each in whole] == [
-        (each.key, each.held, each.notices) for each in alone
+    assert [(each.key, each.suppressed, each.notices) for each in whole] == [
+        (each.key, each.suppressed, each.notices) for each in alone
     ]
-    assert any(each.held for each in alone)
+    assert any(each.suppressed for each in alone)

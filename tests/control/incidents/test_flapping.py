@@ -72,7 +72,7 @@ class Night:
         return [one for one in self._put_off if one[0] <= at(clock)]
 
     def held(self) -> list[tuple[str, str, datetime | None]]:
-        return [(one.stage, one.why, one.until) for each in self.ledger.decisions.incidents for one in each.held]
+        return [(one.stage, one.why, one.until) for each in self.ledger.decisions.incidents for one in each.suppressed]
 
 
 def flapping(*routes: RouteRule, **more: Any) -> Night:

@@ -565,9 +565,9 @@ def test_a_cancel_that_a_service_hangs_on_pages_nobody_before_the_service_is_nea
     cancelled(ledger, EXTRACT, "03:10")
     assert [] == notices(ledger.look("03:13"))
     assert [("cancelled", "root cancelled it through Headway; notified before a service misses its deadline")] == [
-        (one.stage, one.why) for one in ledger.incident().held
+        (one.stage, one.why) for one in ledger.incident().suppressed
     ]
-    [until] = {one.until for one in ledger.incident().held}
+    [until] = {one.until for one in ledger.incident().suppressed}
     assert until is not None
     assert until == min(one.act_by for one in ledger.incident().services if one.act_by) - minutes(30)
     assert [] == notices(ledger.look(f"{until - minutes(1):%H:%M}"))
