@@ -24,16 +24,163 @@ The start that a hold prevents follows the accepted schedule while it is still a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
+from connectors.sdk.records import instant_key
+from connectors.sdk.states import Verb
 from console.control.holds.conditions import HoldPolicy, hold_policies
+from console.control.holds.open_hold import NEAR, OpenHold, never_arrived
 from console.control.holds.placement import HoldPlacement, HoldUpkeep
-from console.control.holds.release import WATCH, WATCH_UNPROVED, HoldRelease
+from console.control.holds.starts import (
+    HAS_RUN,
+    TOO_LATE,
+    has_run,
+    is_too_late,
+    own_start_suffices,
+    rescheduled_start,
+)
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.decision import HoldDecision
+from console.domain.decision import HoldDecision, PolicyAction
 from console.domain.estate import JobFacts
-from console.domain.hold import HoldFacts, HoldState
+from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState
+from console.domain.ids import derived_key
+from console.timing.business_dates import business_date_of
+from console.timing.formats import zoned_time
+
+WATCH = timedelta(seconds=30)
+"""A source that was polled for this long after the release, or the start, without showing a run has started none."""
+WATCH_UNPROVED = timedelta(minutes=2)
+"""The same for a source that proves no absence: AWS starts within the minute, and lists starts a moment later."""
+_UNDER_WAY = ("sending", "unknown")
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class HoldRelease(OpenHold):
+    """Steps of a hold whose job is enabled again, watched for its own start, and started."""
+
+    def releasing(self) -> HoldDecision | None:
+        release = self._hold.release
+        if release is None or release.state in ("refused", "failed"):
+            why = release.text if release is not None else "it was never requested"
+            event = f"{self._name} is still held: {why}"
+            still = self._to(HoldState.HELD, event, reason=HoldReason.RELEASE_FAILED, detail=why)
+            by_plan = release is not None and release.origin == "plan" and self._hold.is_reported_by_plan
+            is_reported = by_plan or self._hold.released_at is not None
+            if is_reported or release is None or release.origin == "person" or self._may_not_send():
+                return still
+            since = release.ended_at or self._now
+            return replace(still, hold=replace(still.hold, released_at=since), attention_reason=why)
+        if release.state != "verified":
+            return None
+        released = release.ended_at or self._now
+        run = self._prevented_run(released)
+        if run is None:
+            moved = rescheduled_start(self._index, self._hold, self._job, self._policy)
+            return self._to(HoldState.WATCHING, "", None, released_at=released, **moved)
+        return self._to(
+            HoldState.WATCHING, released_at=released, due_at=run.period_at, period_key=run.period_key,
+            business_date=run.business_date,
+        )  # fmt: skip
+
+    def watching(self) -> HoldDecision | None:
+        hold = self._hold
+        released = hold.released_at or self._now
+        if has_run(self._runs(), hold):
+            return self._to(HoldState.RELEASED, detail=HAS_RUN)
+        if moved := rescheduled_start(self._index, self._hold, self._job, self._policy):
+            return self._to(HoldState.WATCHING, "", None, **moved)
+        if hold.due_at is None:
+            return self._to(HoldState.RELEASED, detail="nothing came due while it was held")
+        if hold.due_at - released > NEAR:
+            at = zoned_time(hold.due_at, self._job.zone, self._now)
+            return self._to(HoldState.RELEASED, detail=f"its schedule starts it at {at}")
+        refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
+        if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
+            return self._to(HoldState.STARTING)
+        is_absent = self._start_is_absent(max(released, hold.due_at))
+        if is_absent and (never_met := self._never_met()):
+            event = f"{self._name} was released and not started; {HoldReason.NOT_NEEDED.text(never_met)}"
+            return self._to(HoldState.RELEASED, event, reason=HoldReason.NOT_NEEDED, detail=never_met)
+        own = own_start_suffices(self._job, hold.due_at, released, self._now)
+        if own is not None and (is_absent or hold.due_at <= released):
+            return self._left_to_schedule(own, released)
+        if not is_absent:
+            return None
+        is_theirs = hold.kind == "person" and not hold.is_of_plan
+        is_over = released >= hold.until and (not is_theirs or self._not_good(self._live_edges()))
+        if is_over or is_too_late(hold, self._now):
+            return self._not_started()
+        if self._may_not_send():
+            return None
+        action = self._start("its instant had passed while it was held, and no start came")
+        of, job_id, edges = self._index.graph.unit, self._job.id, self._index.estate.dependencies
+        reads = self._not_good(edge for edge in edges if of(edge.downstream_id) == job_id != of(edge.upstream_id))
+        event = f"{self._name} is started: no start of its own came after its release{reads}"
+        return self._to(HoldState.STARTING, event, action, start_key=action.key)
+
+    def _not_started(self) -> HoldDecision:
+        released, start = self._hold.released_at, self._hold.start
+        at = f"released at {zoned_time(released, self._job.zone, self._now)} and " if released is not None else ""
+        waited = f" ({start.text})" if start is not None and start.text else ""
+        text = f"{at}not started{self._still_awaited() or f'; {TOO_LATE}'}{waited}"
+        return self._to(HoldState.RELEASED, f"{self._name} was {text}", detail=text)
+
+    def _left_to_schedule(self, own: datetime, released: datetime) -> HoldDecision:
+        """Its next own start replaces the prevented one. If that is near it is watched: its scheduler may miss it."""
+        is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
+        text = f"nothing is started: its schedule starts it at {zoned_time(own, self._job.zone, self._now)}"
+        state, event = HoldState.WATCHING if is_near else HoldState.RELEASED, f"{self._name} was released, {text}"
+        business_date = business_date_of(own, None, self._job.zone, self._job.cutoff)
+        key = instant_key(own)
+        return self._to(state, event, due_at=own, period_key=key, business_date=business_date, detail=text)
+
+    def _start_is_absent(self, since: datetime) -> bool:
+        """True if its source has shown no start for long enough; longer for one that proves no absence (AWS)."""
+        target = self._index.estate.targets.get(self._job.target_id)
+        if target is None:
+            return False
+        proved = since + (WATCH if target.seen_until is not None else WATCH_UNPROVED)
+        return self._now >= proved and (target.seen_until or target.last_ok_at or _LONG_AGO) >= proved
+
+    def starting(self) -> HoldDecision | None:
+        hold, start = self._hold, self._hold.start
+        if start is not None and start.state in ("sent", "verified"):
+            return self._to(HoldState.RELEASED, detail="started by Headway")
+        if has_run(self._runs(), hold):
+            return self._to(HoldState.RELEASED, detail=HAS_RUN)
+        if start is None:
+            return self._to(HoldState.RELEASED, f"{self._name} was not started: it was never requested")
+        if start.state == "requested":  # whatever it waits for: a turn, its source, the end of a freeze
+            return self._not_started() if is_too_late(hold, self._now) else None
+        if start.state in _UNDER_WAY:
+            return None
+        if not start.unsent or is_too_late(hold, self._now):
+            return self._to(HoldState.RELEASED, f"{self._name} was not started: {start.text}", detail=start.text)
+        if self._may_not_send() or not never_arrived(start, self._now):
+            return None
+        if hold.due_at is not None and hold.released_at is not None:
+            own = own_start_suffices(self._job, hold.due_at, hold.released_at, self._now)
+            if own is not None:
+                return self._left_to_schedule(own, hold.released_at)
+        action = self._start("the first one never arrived")
+        return self._to(HoldState.STARTING, f"{self._name} is started once more: {start.text}", action,
+                        start_key=action.key)  # fmt: skip
+
+    def clearing(self) -> HoldDecision | None:
+        """Removes only our mark: from now on a pause of the job is a person's."""
+        last, since = self._hold.release, self._hold.released_at or self._now
+        if last is not None and (last.ended_at is None or last.ended_at > since):  # an earlier request does not count
+            if last.state == "verified":
+                return self._to(HoldState.RELEASED, reason=self._hold.reason, detail=MARK_REMOVED)
+            if last.ended_at is None or self._is_retry_early(last, since):
+                return None
+        if self._may_not_send():
+            return None
+        key = derived_key(self._hold.release_key or self._hold.key, "clear")
+        parameters = {"hold": self._hold.key, "enable": "no"}
+        action = PolicyAction(key, Verb.RELEASE, self._job.id, parameters=parameters, why=self._hold.text)
+        return self._to(HoldState.CLEARING, action=action, release_key=key)
 
 
 @dataclass(slots=True)

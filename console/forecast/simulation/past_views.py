@@ -56,27 +56,14 @@ MOST_MOVED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class ShownDurations:
+class UsualDurations:
     """Statistics of each job's own nights: logarithms of durations, nights x jobs, oldest night first."""
 
     level: Floats
-    """0 for a job that never ran."""
+    """Of a job that never ran 0, from `usual_durations` on NaN."""
     spread: Floats
     away: Floats
-    """Of each night from the level; 0 where the job did not run."""
-    runs: Integers
-    weights: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class UsualDurations:
-    """Times in logarithms. Nights x jobs, nights oldest first."""
-
-    level: Floats
-    """NaN for a job that never ran."""
-    spread: Floats
-    away: Floats
-    """Of each night from the level, in spreads; 0 where the job did not run."""
+    """Of each night from the level, from `usual_durations` on in spreads; 0 where the job did not run."""
     runs: Integers
     """How many of the nights it ran, by job."""
     weights: Floats
@@ -127,7 +114,7 @@ def seconds(logarithms: Floats) -> Floats:
     return np.maximum(np.exp(logarithms) - OFFSET, 0.0)
 
 
-def recent(times: Floats, similarity: Floats | None = None, half_life: float = RECENT_HALF_LIFE) -> ShownDurations:
+def recent(times: Floats, similarity: Floats | None = None, half_life: float = RECENT_HALF_LIFE) -> UsualDurations:
     """`times`: nights x jobs, s, NaN where a job did not run. `similarity`: additional weight of each night."""
     past, ran, weights = _window(times, similarity, half_life)
     filled = np.where(ran, past, 0.0)
@@ -135,7 +122,7 @@ def recent(times: Floats, similarity: Floats | None = None, half_life: float = R
     for _ in range(2):
         near = np.clip(filled, level - WILD * spread / 2, level + WILD * spread / 2)
         level, _ = _weighted(near, ran * weights[:, None])
-    return ShownDurations(level, spread, np.where(ran, filled - level, 0.0), ran.sum(axis=0), weights)
+    return UsualDurations(level, spread, np.where(ran, filled - level, 0.0), ran.sum(axis=0), weights)
 
 
 def followed(
@@ -143,16 +130,16 @@ def followed(
     similarity: Floats | None = None,
     half_life: float = LEVEL_HALF_LIFE,
     missed_half_life: float = MISSED_HALF_LIFE,
-) -> ShownDurations:
+) -> UsualDurations:
     """As `recent`, with each night's deviation measured from the level known before it."""
     past, ran, weights = _window(times, similarity, missed_half_life)
     level, missed = _follow(past, ran, 1 - 0.5 ** (1 / half_life))
     weight = ran * weights[:, None]
     spread = np.sqrt((weight * missed**2).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-9))
-    return ShownDurations(level, spread, missed, ran.sum(axis=0), weights)
+    return UsualDurations(level, spread, missed, ran.sum(axis=0), weights)
 
 
-def usual_durations(shown: ShownDurations, varies: float) -> UsualDurations:
+def usual_durations(shown: UsualDurations, varies: float) -> UsualDurations:
     """A job that ran on few nights may vary as the `others` do. Uses up what is shown."""
     level = np.where(shown.runs == 0, np.nan, shown.level)
     spread = np.sqrt(_known(shown.runs) * shown.spread**2 + doubt(shown.runs, varies) ** 2)
@@ -375,7 +362,7 @@ def build_views(past: NightHistory, order: Integers, seed: Integers) -> tuple[Pa
 
 
 def _times(
-    of: Callable[..., ShownDurations],
+    of: Callable[..., UsualDurations],
     times: Floats,
     past: NightHistory,
     order: Integers,
