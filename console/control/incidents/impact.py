@@ -102,7 +102,7 @@ class RepairBudgets:
             return _Limit(rerun_at, True, node.job_id)
         start = max(node.starts_at, self._index.now)
         job = self._index.job(node.job_id)
-        starts_at = zoned_time(node.starts_at, job.zone, self._index.now)
+        starts_at = zoned_time(node.starts_at, self._day.service.zone, self._index.now)
 
         def start_reason(consequence: str) -> Reason:
             return Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=clean_line(job.native_id))
