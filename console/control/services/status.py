@@ -218,7 +218,7 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
 def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:
     """Target of a terminal that was first polled after the deadline and reports no earlier start of that terminal:
     whether the promise was kept is unknown. Empty if there is none."""
-    for end in day.ends:
+    for end in () if day.service.instance is not None else day.ends:  # the start of a submission was observed
         target = index.estate.targets.get(index.job(end).target_id)
         if target is None or (target.first_ok_at is not None and target.first_ok_at <= day.deadline):
             continue
@@ -287,8 +287,9 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     timeliness, reasons = timeliness_of(index, day, done, worst)
     awaits = pending_checks(index, day)
     given = stale_delivery_text(index, day) if done is None else ""
+    is_recent = day.deadline > index.now - timedelta(days=1)
     has_forecast = (
-        done is None and not awaits and day.deadline > index.now - timedelta(days=1) and not unobserved_on(index, day)
+        done is None and not awaits and is_recent and not unobserved_on(index, day)
     )  # nothing forecasts a check
     instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
     notes = _extended(day)
