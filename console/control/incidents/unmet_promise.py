@@ -27,7 +27,7 @@ from console.control.incidents.impact import affected_days
 from console.control.incidents.root_cause import RootCause
 from console.control.services.delivery import pending_checks
 from console.control.services.risk import risk_alarm_of
-from console.control.services.status import service_verdict, unobserved_on
+from console.control.services.status import service_verdict
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started
 from console.domain.service import UNMET_PROMISE, Timeliness
@@ -144,7 +144,7 @@ def _is_lost(index: EstateIndex, day: ServiceForecast, is_notified: bool) -> boo
         is_calm = day.odds is None or day.odds.late < day.service.risk
         if day.finish is None or (day.finish.p90 <= day.deadline and is_calm) or not _has_begun(index, day):
             return False
-    if not is_notified and unobserved_on(index, day):
+    if not is_notified and not _was_watched(index, day):
         return False
     verdict = service_verdict(index, day, ())
     if verdict.awaits or verdict.delivered_at is not None:
@@ -163,6 +163,12 @@ def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
     nodes = day.nodes.values()
     own = (node.run for node in nodes if node.run is not None and node.run.business_date == day.business_date)
     return any(map(has_started, own)) or any(node.due <= index.now for node in nodes if node.due is not None)
+
+
+def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
+    targets = (index.estate.targets.get(index.job(end).target_id) for end in day.ends)
+    seen = (None if target is None else target.first_ok_at for target in targets)
+    return all(at is not None and at < day.deadline for at in seen)
 
 
 def _is_own(match: IncidentMatch) -> bool:
