@@ -14,7 +14,7 @@ from console.cli.arguments import positive_number, timeout
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Argument, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import print_message, print_parts
+from console.cli.output import counted, print_message, print_parts
 from console.cli.prompts import confirm, prompt
 from console.cli.reader import no_engine_text, store_reader, store_url_of
 from console.domain.action import ActionView, verb_summary
@@ -83,7 +83,9 @@ def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> li
     lines += [f"  note      {note}" for note in data.get("notes", [])]
     followers: Sequence[Sequence[Any]] = data.get("followers", []) if verb in STARTING else []
     if followers:
-        lines += ["  then, one by one:"] + [f"    {name} (run {run_id}): {why}" for name, run_id, why in followers]
+        count = counted(followers, "run")
+        lines.append(f"  NOT sent: {count} still to repair after this one; headway recover plans all")
+        lines += [f"    {name} (run {run_id}): {why}" for name, run_id, why in followers]
     return lines
 
 

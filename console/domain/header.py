@@ -60,5 +60,5 @@ class HeaderView(NamedTuple):
     def dangers(self) -> tuple[tuple[int, str], ...]:
         """(number of services, label), the worst first; "at risk" last, also with 0."""
         rest = max(0, self.at_risk - self.late - self.lost - self.no_estimate)
-        worse = ((self.late, "late"), (self.lost, "will miss"), (self.no_estimate, "no estimate"))
+        worse = ((self.late, "breached"), (self.lost, "will miss"), (self.no_estimate, "no estimate"))
         return (*((number, label) for number, label in worse if number), (rest, "at risk"))

@@ -254,6 +254,15 @@ class HoldView:
     """When the scheduler last reported the hold; it is read about once a minute."""
 
     @property
+    def state_label(self) -> str:
+        return "awaits start" if self.state == HoldState.WATCHING else self.state.replace("_", " ")
+
+    @property
+    def kind_label(self) -> str:
+        """What it was placed for: its upstream of one day, every start of a dependency, or as `kind` names it."""
+        return {"reactive": "upstream", "standing": "always"}.get(self.kind, self.kind)
+
+    @property
     def explanation(self) -> str:
         """The reason given by its holder, then that of its state."""
         text = self.reason.text(self.detail)

@@ -210,6 +210,19 @@ class MemberView:
     can_rerun: bool = True
     """False if its kind of system has no rerun."""
 
+    @property
+    def present_role(self) -> str:
+        """Its role, but of a repaired run that runs again "rerun", and of one that stayed red "superseded"."""
+        if self.role != "repaired" or self.state not in {*RunState}:
+            return self.role
+        state = RunState(self.state)
+        return "rerun" if state.is_open else "superseded" if state.is_red else self.role
+
+    @property
+    def reported_text(self) -> str:
+        """What the time of `observed` is: of a start that did not come its detection, else the source's report."""
+        return "detected" if self.state == RunState.MISSED else "last reported"
+
 
 @dataclass(frozen=True, slots=True)
 class EventView:

@@ -200,7 +200,7 @@ def _in_time(step: DraftStep, save: SavedService, start: float | None) -> SavedS
     if save.slack_s is None or (start is not None and start <= save.slack_s):
         return save
     if start is None:
-        return replace(save, saved=None, text="unknown: no estimate")
+        return replace(save, saved=None, text="no estimate")
     late = format_duration(start - save.slack_s)
     return replace(save, saved=False, text=f"in this plan {step.job} starts {late} too late")
 
@@ -254,7 +254,8 @@ def _warnings(
     ]
 
 
-ON_TIME, LATE, ASSERTED, PARTIAL, NEVER, UNKNOWN = "on time", "late", "asserted", "partial", "not delivered", "unknown"
+ON_TIME, LATE, ASSERTED, PARTIAL = "on time", "late", "asserted", "partial"
+NEVER, UNKNOWN = "not delivered", "no estimate"
 AT_RISK = "at risk"
 """Late more often than the service's risk allows, but not more often than not."""
 IF_GOOD = "if good"

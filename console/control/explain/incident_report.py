@@ -90,7 +90,7 @@ def report_sections(
         f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
         for delivery in view.deliveries
     ]
-    runs = [f"{member.role}: {member.job} {member.period_key}, {member.state}" for member in view.members]
+    runs = [f"{member.state}: {member.job} {member.period_key}, {member.present_role}" for member in view.members]
     no_changes = _NO_CHANGES[view.row.cause in ("run", "shared")]
     return [
         ReportSection("Summary", _summary(view, nights, end, at)),

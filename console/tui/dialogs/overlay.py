@@ -99,10 +99,10 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
                 and child.styles.height is not None and child.styles.height.is_fraction]  # fmt: skip
 
     def paint_frame(self) -> None:
-        warning = self.alarm()
+        lines = header_footer.banner_lines(self.alarm(), self.bar("box-title").size.width)
         for bar in self.query("#box-alarm").results(Bar):
-            bar.display = bool(warning)
-            bar.show_lines([(((warning, "alarm"),), (), "alarm")])
+            bar.display = bool(lines)
+            bar.show_lines(lines or [((), (), "")])
         header_footer.paint_small(self)
 
     def alarm(self) -> str:

@@ -69,7 +69,8 @@ ROLES: dict[str, Glyph] = {
     "stale": Glyph("«", "<", "stale", "warn"),
     "threatened": Glyph("!", "!", "at risk", "warn"),
     "rerun": Glyph("▶", ">", "rerun", "run"),
-    "repaired": Glyph("●", "+", "green", "ok"),
+    "repaired": Glyph("●", "+", "repaired", "ok"),
+    "superseded": Glyph("○", "-", "superseded", "dim"),
 }
 
 

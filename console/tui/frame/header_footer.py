@@ -17,7 +17,7 @@ from console.tui.frame.clock_format import ZoneMode, format_short, format_span
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.service_groups import by_urgency
 from console.tui.widgets.bar import Bar, BarLine
-from console.tui.widgets.paint import Segment, cut, fit, length_of
+from console.tui.widgets.paint import Segment, cut, fit, length_of, line_breaks
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -120,6 +120,19 @@ def banner_text(
     return f' no engine for {age}: data from {_at(since, ctx)}; run "headway engine"'
 
 
+BANNER_LINES = 3
+LEAST_WIDTH = 20
+
+
+def banner_lines(text: str, width: int, style: str = "alarm", background: str = "alarm") -> list[BarLine]:
+    """The banner in whole lines; only a very long reason is cut. Empty without a banner."""
+    text = text.strip()
+    texts = [text[start:end].strip() for start, end in line_breaks(text, max(LEAST_WIDTH, width - 1))] if text else []
+    if len(texts) > BANNER_LINES:
+        texts[BANNER_LINES - 1 :] = [fit(" ".join(texts[BANNER_LINES - 1 :]), width - 1)]
+    return [(((f" {line}", style),), (), background) for line in texts]
+
+
 def banner_of(board: ConsoleApp) -> str:
     return banner_text(board.header, board.store_error, board.ctx, board.beginning.starting, board.read_at)
 
@@ -141,7 +154,7 @@ def cover_if_small(screen: Screen[Any], size: Size) -> None:
         from console.tui.widgets.pane import Pane
 
         status = Pane(id="small")
-        status.can_focus = False
+        status.can_focus, status.wrapped = False, True
         screen.mount(status)
     for pane in screen.query("#small"):
         pane.display = is_small(size)
@@ -211,8 +224,8 @@ def act_at(sides: Sides, acts: Sequence[key_table.KeyAction], width: int, x: int
     return ""
 
 
-_DANGERS = {"late": "bad", "will miss": "bad"}
-_SERVICES = (" late", " will miss", " at risk", " no estimate")
+_DANGERS = {"breached": "bad", "will miss": "bad"}
+_SERVICES = (" breached", " will miss", " at risk", " no estimate")
 _COUNTED = {" to approve": "approvals", **dict.fromkeys(_SERVICES, "services"), " incident": "incidents"}
 """Counts of the header -> the action that shows them; everything else there is an unreachable system."""
 
@@ -308,7 +321,10 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         if service.is_endangered and service.delivered is None
     )
     now = board.ctx.hm(board.ctx.now, board.clock.home)
-    seen = TourState(where, only_problems, board.header.open_incidents, must_type, at_risk, now)
+    by_key = board.demo_pause is not None and board.demo_pause.by_key
+    seen = TourState(
+        where, only_problems, board.header.open_incidents, must_type, at_risk, now, board.clock_waits, by_key
+    )
     if board.tour.step == LAST_STEP and not board.tour.is_done:
         board.query_thread.ask("tour", _plan_states, board.tour.take_plans, lambda _: None)
     board.tour.notice(seen)

@@ -23,7 +23,6 @@ from console.tui.terminal.output import PaintPacer
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import fit, line_breaks
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 QueryResult = TypeVar("QueryResult")
 NOTICE_SECONDS = 8.0
-BANNER_LINES = 2
 READING_TEXT = "reading…"
 NOT_READ = "not read yet"
 NOT_SELECTED = "nothing is selected"
@@ -254,13 +252,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         board = self.board
         head, right = self._head()
         lines: list[BarLine] = [(tuple(head), tuple(right), "panel")]
-        if banner := header_footer.banner_of(board):
-            style, background = ("mark", "panel") if board.beginning.starting else ("alarm", "alarm")
-            room = self.size.width - 1
-            texts = [banner[start:end].strip() for start, end in line_breaks(banner, room)]
-            if len(texts) > BANNER_LINES:
-                texts[BANNER_LINES - 1 :] = [fit(" ".join(texts[BANNER_LINES - 1 :]), room)]
-            lines += [(((f" {text}", style),), (), background) for text in texts]
+        colors = ("mark", "panel") if board.beginning.starting else ("alarm", "alarm")
+        lines += header_footer.banner_lines(header_footer.banner_of(board), self.size.width, *colors)
         title, right_of_title = self.title_runs()
         self.bar("top").show_lines([*lines, (tuple(title), tuple(right_of_title), "")])
 

@@ -35,6 +35,9 @@ class TourState:
     """Titles of the services that the header counts."""
     now: str = ""
     """The time of day in the replay."""
+    is_paused: bool = False
+    """The clock of the replay stands still, as the header shows."""
+    paused_by_key: bool = False
 
 
 @dataclass(slots=True)
@@ -173,7 +176,11 @@ def _plan(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'open')} opens the incident"
 
 
-_PROVES = "The clock runs again. Each step is verified at its scheduler: about a minute"
+def _proves(seen: TourState, key: Keys) -> str:
+    text = "Each step is verified at its scheduler: about a minute"
+    if seen.paused_by_key:
+        return f"The clock is paused: {key(seen.where, 'demo_pause')} resumes it. {text}"
+    return text if seen.is_paused else f"The clock runs again. {text}"
 
 
 def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
@@ -183,13 +190,13 @@ def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
         return f"Verified. {key(seen.where, 'incidents')} shows the incident that is still open"
     if "running" in tour.plans:
         if seen.where == "recovery":
-            return _PROVES
+            return _proves(seen, key)
         return f"The plan runs by itself, each step verified; {key(seen.where, 'incidents')} shows its status"
     if "short" in tour.plans and seen.where in ("recovery", "incident"):
         recover = key("incident", "recover")
         return f"Verified, but too late for what had started: {recover} on the incident plans the rest"
     if seen.where == "recovery":
-        return _PROVES
+        return _proves(seen, key)
     if seen.where == "plan":
         return f"Each step in the verb of its scheduler. {key('plan', 'start')} asks once more before it starts"
     if seen.where == "preview":

@@ -5,13 +5,11 @@ A console whose server is gone exits. Escape is answered after 20 ms here too.
 
 from __future__ import annotations
 
-import signal
-from contextlib import suppress
 from typing import Any
 
 from textual.drivers import web_driver
 
-from console.tui.terminal.driver import POLL_SECONDS
+from console.tui.terminal.driver import POLL_SECONDS, exit_if_lost
 
 
 class BrowserDriver(web_driver.WebDriver):
@@ -27,9 +25,7 @@ class BrowserDriver(web_driver.WebDriver):
 
     def run_input_thread(self) -> None:
         super().run_input_thread()
-        if not self.exit_event.is_set():
-            with suppress(RuntimeError):  # it has just ended
-                self._app.call_from_thread(self._app.exit, 128 + signal.SIGHUP)
+        exit_if_lost(self, self.exit_event)
 
     @staticmethod
     def _patient(write: Any) -> Any:

@@ -1,21 +1,26 @@
 """The terminal driver: additions to Textual's own.
 
-The terminal is restored on SIGTERM and SIGHUP; a console whose line is lost while it paints exits; Escape is answered
-after 20 ms; the title is restored on exit.
+The terminal is restored on SIGTERM and SIGHUP; a console whose terminal is gone exits, also without a signal (`make`
+does not pass SIGHUP on); Escape is answered after 20 ms; the title is restored on exit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import select
 import selectors
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import IO, Any
 
+from textual.driver import Driver
 from textual.drivers import linux_driver
 
 from console.tui.terminal.signals import POP_TITLE, PUSH_TITLE, supports_titles
@@ -27,7 +32,24 @@ BEHIND_SECONDS = 0.01
 
 class _EscapeSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(POLL_SECONDS if timeout is None else min(timeout, POLL_SECONDS))
+        """Raises OSError once the terminal is gone: Textual would read nothing from it, again and again."""
+        ready = super().select(POLL_SECONDS if timeout is None else min(timeout, POLL_SECONDS))
+        if any(is_hung_up(key.fd) for key, _ in ready):
+            raise OSError(errno.EIO, "the terminal is gone")
+        return ready
+
+
+def is_hung_up(descriptor: int) -> bool:
+    state = select.poll()
+    state.register(descriptor, 0)  # a hang-up is always reported
+    return bool(state.poll(0))
+
+
+def exit_if_lost(driver: Driver, event: threading.Event) -> None:
+    """Ends the console as on SIGHUP unless `event`, its own exit, is set. Called when its input has ended."""
+    if not event.is_set():
+        with suppress(RuntimeError):  # it has just ended
+            driver._app.call_from_thread(driver._app.exit, 128 + signal.SIGHUP)
 
 
 class TerminalLine:
@@ -104,4 +126,6 @@ class TerminalDriver(linux_driver.LinuxDriver):
     def run_input_thread(self) -> None:
         quick = SimpleNamespace(SelectSelector=_EscapeSelector, EVENT_READ=selectors.EVENT_READ)
         linux_driver.__dict__["selectors"] = quick
-        super().run_input_thread()
+        with suppress(OSError):
+            super().run_input_thread()
+        exit_if_lost(self, self.exit_event)

@@ -20,7 +20,7 @@ from console.tui.widgets.table import Column, TableRow, cells_row
 HOLD_COLUMNS = (
     Column("", 1, 1),
     Column("job", 28, 1, flex=3, most=60),
-    Column("state", 9, 1),
+    Column("state", 12, 1),
     Column("until", 11, 1),
     Column("start", 9, 3),
     Column("by", 8, 4, flex=1, most=18),
@@ -41,11 +41,11 @@ def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
         view.key,
         (mark, "warn" if view.state in ("held", "foreign") else style),
         (view.job, "plain"),
-        (view.state.replace("_", " "), "strong"),
+        (view.state_label, "strong"),
         until,
-        (ctx.day(view.due), "dim"),
+        (ctx.day(view.due) if view.due is not None else "every", "dim"),
         (view.held_by, "dim"),
-        (view.kind, "dim"),
+        (view.kind_label, "dim"),
         (f"{view.explanation}{seen}", "plain"),
     )
 

@@ -122,7 +122,7 @@ def _summary(wall: WallboardState, ctx: RenderContext) -> Segment:
     if bad:
         late = sum(view.timeliness in ("will_miss", "breached", "met_late") for view in wall.services)
         text = f" {counted(bad, 'service')} need{'s' * (bad == 1)} attention"
-        return (f"{text}, {late} late", "bad") if late else (text, "warn")
+        return (f"{text}, {late} miss{'es' * (late == 1)} the deadline", "bad") if late else (text, "warn")
     calm = service_groups.all_well_text(wall.services, wall.header, wall.error, ctx)
     return (f" {calm[0]}", calm[1]) if calm is not None else (" no service is configured yet", "dim")
 

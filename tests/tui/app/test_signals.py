@@ -196,6 +196,17 @@ def test_a_console_whose_errors_go_to_a_file_is_painted_on_the_terminal(bench: B
     assert "" == errors.read_text()
 
 
+def test_a_console_under_make_ends_with_its_terminal_though_no_signal_reaches_it(bench: Bench, tmp_path: Path) -> None:
+    """As under `make run`: make leads the session, gets the SIGHUP, and waits for its child."""
+    bench.turn()
+    ended = tmp_path / "exit"
+    console = [sys.executable, "-m", "console", "--store", bench.url, "console", "--no-engine"]
+    with Terminal(["sh", "-c", f'trap "" HUP; "$@"; echo $? >{ended}', "sh", *console]) as terminal:
+        terminal.wait_for("SERVICES")
+        terminal.hang_up()
+    assert "129" == ended.read_text().strip()
+
+
 @pytest.mark.parametrize("name", few(["linux", "xterm", "xterm-16color"], 1))
 def test_a_row_that_changes_is_lit_on_a_terminal_with_sixteen_colours(bench: Bench, name: str) -> None:
     bench.turn()

@@ -18,7 +18,7 @@ MEMBERS: dict[str, Iterable[str]] = {
     "timeliness": Timeliness,
     "evidence": RunEvidence,
     "safety": Safety,
-    "role": ("root", "red", "stale", "threatened", "rerun", "repaired"),
+    "role": ("root", "red", "stale", "threatened", "rerun", "repaired", "superseded"),
     "action": ("requested", "sending", "sent", "verified", "refused", "failed", "unknown"),
 }
 

@@ -10,7 +10,7 @@ from console.domain.action import ActionView
 from console.domain.ids import instant
 from console.domain.incident import step_refusal
 from console.domain.job import Safety
-from console.tui.frame.cells import RenderContext, SegmentLines
+from console.tui.frame.cells import RenderContext, SegmentLines, counted
 from console.tui.frame.clock_format import format_span
 from console.tui.frame.intent import REVERSIBLE
 from console.tui.widgets.paint import Segment
@@ -26,7 +26,7 @@ def _strings(value: object) -> list[str]:
 def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = Verb.RERUN) -> SegmentLines:
     refused = step_refusal(preview, verb)
     lines: SegmentLines = [
-        [("1 ", "dim"), (str(preview.get("verb", "")), "strong"), ("   ", "plain"), *_safety(preview, ctx, verb)],
+        [(f"  {preview.get('verb', '')}", "strong"), ("   ", "plain"), *_safety(preview, ctx, verb)],
         [("  ", "plain"), (str(preview.get("summary", "")), "plain")],
         *_labelled("scope", [str(preview.get("scope", ""))]),
         *_labelled("touches", _strings(preview.get("affected"))),
@@ -39,7 +39,7 @@ def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = V
         lines.append([("  overlap  ", "dim"), ("none: no run in progress", "plain")])
     lines += _labelled("sends", _strings(preview.get("native_calls")))
     lines += _labelled("note", _strings(preview.get("notes")))
-    return lines + (_followers(preview) if verb in STARTING else [])
+    return lines + (_followers(preview, ctx) if verb in STARTING else [])
 
 
 def _safety(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb) -> list[Segment]:
@@ -73,14 +73,14 @@ def _labelled(label: str, texts: Iterable[str]) -> SegmentLines:
     return lines
 
 
-def _followers(preview: Mapping[str, Any]) -> SegmentLines:
+def _followers(preview: Mapping[str, Any], ctx: RenderContext) -> SegmentLines:
     followers = [item for item in preview.get("followers") or () if isinstance(item, Sequence) and len(item) == 3]
     if not followers:
         return []
-    lines: SegmentLines = [[], [("then, one by one, the runs left red or stale:", "dim")]]
-    for number, (job, _, why) in enumerate(followers, start=2):
-        lines.append([(f"{number} ", "dim"), (str(job), "plain"), (f"  {why}", "dim")])
-    return lines
+    count = f"NOT SENT: {counted(len(followers), 'run')} still to repair after this one"
+    how = f"; {ctx.key('incident', 'recover')} on the incident plans all"
+    lines: SegmentLines = [[], [(count, "warn"), (how, "dim")]]
+    return lines + [[(f"  {job}", "plain"), (f"  {why}", "dim")] for job, _, why in followers]
 
 
 def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: RenderContext, mine: bool) -> SegmentLines:
@@ -100,7 +100,7 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
         lines.append([("  says     ", "dim"), (action.text, "plain")])
     lines += [[], [(_meaning(action, ctx), "ok" if action.state == "verified" else "plain")]]
     starts = action.verb in STARTING
-    return lines + (_followers(preview) if action.state == "verified" and starts else [])
+    return lines + (_followers(preview, ctx) if action.state == "verified" and starts else [])
 
 
 def _sent_text(action: ActionView, preview: Mapping[str, Any], ctx: RenderContext) -> str:

@@ -68,7 +68,7 @@ def _service(
     for estimate in service.estimates:
         line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]
         if known := by_job.get(str(estimate.get("job", ""))):
-            text = f"; decides {format_percent(known.decides)}, slack {slack_text(known)}"
+            text = f"; critical {format_percent(known.decides)}, slack {slack_text(known)}"
             line.append((text, slack_style(known)))
         yield line
 
@@ -103,14 +103,19 @@ def _estimate(estimate: Mapping[str, object]) -> str:
 
 
 def _member(member: MemberView, ctx: RenderContext) -> Iterator[list[Segment]]:
-    role_mark, role, role_style = ctx.mark("role", member.role)
+    _, role, role_style = ctx.mark("role", member.present_role)
     mark, state, style = ctx.mark("state", member.state)
     period = ctx.clock.period(member.period_key)
-    yield [(f" {role_mark} {role} ", role_style), (member.job, "strong"), (f"  {period}", "dim")]
     native = f'; native state "{clean_line(member.native_state)}"' if member.native_state else ""
     exits = f", exit {member.exit_code}" if member.exit_code is not None else ""
     rung = member.evidence.upper()
-    yield [(f"    {mark} {state}{exits}", style), (f"  {rung}: {_rung(member)}{native}", "plain")]
+    yield [
+        (f" {mark} {state}{exits} ", style),
+        (member.job, "strong"),
+        (f"  {period}", "dim"),
+        (f"  {role}", role_style),
+    ]
+    yield [(f"    {rung}: {_rung(member)}{native}", "plain")]
     if member.message:
         yield [(f"    {clean_line(member.message.partition(chr(10))[0])}", "plain")]
     yield [(f"    {_ages(member, ctx)}", "dim")]
@@ -125,10 +130,10 @@ def _rung(member: MemberView) -> str:
 
 
 def _ages(member: MemberView, ctx: RenderContext) -> str:
-    heard = "not observed yet"
+    heard = "not reported yet"
     if member.observed is not None:
         age = format_span(max(ctx.now - member.observed, timedelta(0)))
-        heard = f"observed {ctx.clock.hms(member.observed)} ({age} ago)"
+        heard = f"{member.reported_text} {ctx.clock.hms(member.observed)} ({age} ago)"
     polled = "never polled"
     if member.target_seen is not None:
         polled = f"polled {format_span(max(ctx.now - member.target_seen, timedelta(0)))} ago"

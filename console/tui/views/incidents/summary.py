@@ -9,7 +9,6 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from connectors.sdk.states import OPEN_STATES
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
 from console.domain.service import format_risk, limit_instances, reason_lines
@@ -162,14 +161,14 @@ def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
 
 
 def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
-    is_running_again = member.role == "repaired" and member.state in OPEN_STATES
-    role_mark, role, role_style = ctx.mark("role", "rerun" if is_running_again else member.role)
+    """The present state first; then the role, and the job."""
+    _, role, role_style = ctx.mark("role", member.present_role)
     state_mark, state, state_style = ctx.mark("state", member.state)
     when = ctx.hm(member.ended or member.started)
     stale: Segment = (" read stale data", "warn") if member.stale_read else ("", "plain")
     return [
-        (f" {role_mark} {role:<7}", role_style),
         (f" {state_mark} {fit(f'{state} {when}', 16)} ", state_style),
+        (f"{role:<11}", role_style),
         (member.job, "strong" if member.role == "root" else "plain"),
         stale,
     ]

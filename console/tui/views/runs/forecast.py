@@ -50,14 +50,14 @@ def slack_style(forecast: JobForecastView) -> str:
 
 
 def slack_segments(forecast: JobForecastView, is_whole: bool) -> list[list[Segment]]:
-    """ "slack +12m, decides 84 %", in one line if `is_whole`, else in two."""
-    slack, decides = f"slack {slack_text(forecast)}", f"decides {format_percent(forecast.decides)}"
+    """ "slack +12m, critical 84 %", in one line if `is_whole`, else in two."""
+    slack, decides = f"slack {slack_text(forecast)}", f"critical {format_percent(forecast.decides)}"
     return [[(text, slack_style(forecast))] for text in ([f"{slack}, {decides}"] if is_whole else [slack, decides])]
 
 
 def in_service(forecast: JobForecastView) -> list[Segment]:
     return [
-        (f" slack {slack_text(forecast)}, decides {format_percent(forecast.decides)}", slack_style(forecast)),
+        (f" slack {slack_text(forecast)}, critical {format_percent(forecast.decides)}", slack_style(forecast)),
         *_basis(forecast, ", "),
     ]
 
@@ -71,7 +71,7 @@ def _basis(view: JobForecastView, before: str = "") -> list[Segment]:
 
 
 FORECAST_HEAD: tuple[Segment, ...] = tuple(
-    (title, "head") for title in ("service", "due", "risk", "slack", "act by", "green by", "decides")
+    (title, "head") for title in ("service", "due", "risk", "slack", "act by", "green by", "critical")
 )
 
 

@@ -35,7 +35,7 @@ def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
     if view.delivered is not None:
         return f"at {ctx.hm(view.delivered, view.zone)}", "dim"
     if view.expected is None:
-        return "no estimate" if width > len("no estimate") else "unknown", "dim"
+        return "no estimate" if width > len("no estimate") else ctx.sign("dash"), "dim"
     style = ctx.mark("timeliness", view.timeliness)[2]
     return _bar_text(view, ctx, width), "plain" if view.timeliness == Timeliness.ON_TIME else style
 
