@@ -183,7 +183,7 @@ def _member_lines(member: MemberView, now: datetime) -> list[str]:
     native = f'native state "{member.native_state}"' if member.native_state else ""
     observed = f"{member.reported_text} {age_text(member.observed, now)}" if member.observed is not None else ""
     facts = " · ".join(filter(None, (native, observed, member.reason)))
-    first = f"  {member.state:<11} {member.job}  {member.present_role} ({evidence_text(member.evidence)})"
+    first = f"  {member.state:<11} {member.job}  {member.present_role} (evidence: {evidence_text(member.evidence)})"
     return [first, *([f"{'':<14}| {facts}"] if facts else [])]
 
 

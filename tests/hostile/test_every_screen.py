@@ -38,7 +38,7 @@ def keys(*pressed: str) -> Way:
 
 
 async def plan(desk: Desk) -> None:
-    desk.app.open_plan(PLAN)
+    desk.app.navigation.open_plan(PLAN)
 
 
 async def draft(desk: Desk) -> None:

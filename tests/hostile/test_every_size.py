@@ -15,7 +15,7 @@ from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from console.tui.app.app import HeadwayApp
 from console.tui.dialogs.overlay import Overlay
-from console.tui.frame.header_footer import is_small
+from console.tui.frame.context import is_small
 from console.tui.widgets.grid import Grid
 from tests.deep import some
 from tests.hostile.console import Desk, drive

@@ -41,7 +41,7 @@ def test_every_hostile_job_has_a_screen(world: World) -> None:
 
     async def steps(desk: Desk) -> None:
         for name, number in jobs[::24]:
-            desk.app.open_job(number)
+            desk.app.navigation.open_job(number)
             await desk.see(clean_line(f"JOB hostile/{name}")[:40].rstrip())
             desk.check()
             await desk.pilot.press("escape")
@@ -54,7 +54,7 @@ def test_markup_in_a_name_stands_on_the_screen_as_it_is(world: World) -> None:
 
     async def steps(desk: Desk) -> None:
         for text in plain[::9]:
-            desk.app.open_job(f"hostile/{text}")
+            desk.app.navigation.open_job(f"hostile/{text}")
             await desk.see(f"hostile/{text}")
             await desk.pilot.press("escape")
 

@@ -116,7 +116,7 @@ class SendScreen(Overlay[Any]):
         return super().alarm() or frozen
 
     @property
-    def stops_demo(self) -> bool:
+    def stops_demo(self) -> bool:  # type: ignore[override]
         return not self.sent or self.turned_down
 
     @property
@@ -248,7 +248,7 @@ class SendScreen(Overlay[Any]):
 
     def send(self) -> None:
         """Sends the request to the engine, once."""
-        if self.sent or header_footer.is_small(self.app.size) or not self.subject.may_send():
+        if self.sent or self.is_small or not self.subject.may_send():
             return
         self.sent, self.turned_down = True, False
         self.line.display = False

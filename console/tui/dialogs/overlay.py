@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -15,47 +14,26 @@ from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.widget import Widget
 
-from console.config import key_table
 from console.tui.frame import header_footer
-from console.tui.frame.cells import RenderContext
-from console.tui.frame.context import ConsoleApp
+from console.tui.frame.context import ConsoleScreen
 from console.tui.frame.intent import ScreenCommand
-from console.tui.terminal.output import PaintPacer
 from console.tui.widgets.bar import Bar, KeyHint, KeyHints
 from console.tui.widgets.pane import Pane
 
 DialogResult = TypeVar("DialogResult")
 
 
-class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
+class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bindings=False):
     """`WHERE` names its keys in the table, as on a screen."""
 
-    WHERE: ClassVar[str] = "text"
+    WHERE = "text"
+    stops_demo = True
     DEFAULT_CSS = """
     Overlay { align: center middle; background: $background 60%; }
     Overlay #box { width: 90%; max-width: 110; max-height: 80%; padding: 0 1; }
     Overlay #box { background: $background; border: solid $primary; }
     Overlay.-tight #box { width: 100%; max-height: 100%; }
     """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        cls.BINDINGS = key_table.bindings(cls.WHERE)
-        super().__init_subclass__(**options)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pacer = PaintPacer(self)
-
-    @property
-    def board(self) -> ConsoleApp:
-        return cast(ConsoleApp, self.app)
-
-    @property
-    def ctx(self) -> RenderContext:
-        return self.board.ctx
-
-    def key_for(self, command: str) -> str:
-        return self.ctx.key(self.WHERE, command)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -79,7 +57,7 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
                  for child in box.children if child.display]  # fmt: skip
         height, set_height = box.styles.gutter.height + sum(needs), box.styles.height
         is_higher = set_height is not None and height > set_height.value
-        if growing and is_higher and not header_footer.is_small(self.size):
+        if growing and is_higher and not self.is_small:
             box.styles.height = height
         else:
             self.pacer.end_hold()
@@ -109,24 +87,11 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         return header_footer.alarm_of(self.board)
 
     @property
-    def stops_demo(self) -> bool:
-        """True while the clock of a demo waits for this dialog."""
-        return True
-
-    @property
     def typed_first(self) -> str:
         return ""
 
-    def fetch(self) -> None: ...
-
-    def tick(self) -> None:
-        self.paint_frame()
-
     def content(self) -> ComposeResult:
         yield from ()
-
-    def bar(self, name: str) -> Bar:
-        return self.query_one(f"#{name}", Bar)
 
     def foot(self, *hints: KeyHint, message: str = "", style: str = "warn") -> None:
         self.query_one("#box-foot", KeyHints).show_hints(hints, (message, style))
@@ -137,24 +102,8 @@ class Overlay(ModalScreen[DialogResult], inherit_bindings=False):
         header_footer.cover_if_small(self, event.size)
         self.call_after_refresh(self.paint_frame)
 
-    def _compositor_refresh(self) -> None:
-        if self.pacer.may_paint():
-            super()._compositor_refresh()
-
     def commands(self) -> Sequence[ScreenCommand]:
         return [ScreenCommand("back", lambda: self.dismiss(None)), ScreenCommand("leave", lambda: self.board.exit(0))]
-
-    @cached_property
-    def command_table(self) -> dict[str, ScreenCommand]:
-        return {command.name: command for command in self.commands()}
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """False in a terminal that is too small, except for the key that quits."""
-        is_small = header_footer.is_small(self.app.size) and parameters != ("leave",)
-        return super().check_action(action, parameters) and not (action == "command" and is_small)
-
-    def action_command(self, name: str) -> None:
-        self.command_table[name].run()
 
 
 class TextScreen(Overlay[None]):

@@ -422,7 +422,7 @@ def list_saved_views(screen: HeadwayScreen, view_here: Callable[[str], SavedView
 
     def chosen(value: _ViewChoice | None) -> None:
         if value is not None:
-            {"save": lambda: _ask_name(screen, view_here), "open": lambda: board.visit("view", value.name),
+            {"save": lambda: _ask_name(screen, view_here), "open": lambda: board.navigation.visit("view", value.name),
              "forget": lambda: _delete_view(screen, value.name)}[value.what]()  # fmt: skip
 
     board.push_screen(PickScreen("saved views", choices, columns=VIEW_COLUMNS), chosen)

@@ -14,6 +14,7 @@ from console.domain.header import HeaderView
 from console.domain.service import ServiceView
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short, format_span
+from console.tui.frame.context import ConsoleApp, is_small
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.service_groups import by_urgency
 from console.tui.widgets.bar import Bar, BarLine
@@ -24,13 +25,10 @@ if TYPE_CHECKING:
 
     from console.domain.plan import PlanView
     from console.store.queries import Queries
-    from console.tui.frame.context import ConsoleApp
     from console.tui.frame.tour import GuidedTour, TourState
     from console.tui.widgets.pane import Pane
 
 
-SMALLEST = (60, 15)
-"""Columns and lines below which only a status is shown."""
 AT_RIGHT = ("jump", "help")
 ROOMY = 48
 LONGEST_NAME = 16
@@ -161,7 +159,7 @@ def cover_if_small(screen: Screen[Any], size: Size) -> None:
 
 
 def paint_small(screen: Screen[Any]) -> None:
-    board = cast("ConsoleApp", screen.app)
+    board = cast(ConsoleApp, screen.app)
     for pane in screen.query("#small"):
         if pane.display:
             status = small_status(board.size, board.header, board.services, board.ctx, alarm_of(board))
@@ -258,10 +256,6 @@ def zone_short(ctx: RenderContext) -> str:
     return ctx.clock.label(ctx.now, home) if home else "own"
 
 
-def is_small(size: Size) -> bool:
-    return bool(size) and (size.width < SMALLEST[0] or size.height < SMALLEST[1])
-
-
 def small_status(
     size: Size, view: HeaderView | None, services: Sequence[ServiceView], ctx: RenderContext, warning: str = ""
 ) -> list[list[Segment]]:
@@ -310,7 +304,7 @@ def is_tour_shown(board: ConsoleApp) -> bool:
 
 def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, must_type: str = "") -> None:
     """Reports the state of a screen or dialog to the tour, and shows the next step."""
-    board = cast("ConsoleApp", screen.app)
+    board = cast(ConsoleApp, screen.app)
     if board.tour is None or board.header is None or not screen.is_attached:
         return
     from console.tui.frame.tour import TourState

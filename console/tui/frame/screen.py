@@ -6,20 +6,18 @@ binding; a disabled command shows its reason in the last line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual import actions, events, on
 from textual.app import ComposeResult
-from textual.screen import Screen
 from textual.widgets import Input
 
 from console.config import key_table
 from console.tui.frame import header_footer
-from console.tui.frame.context import ConsoleApp
+from console.tui.frame.context import ConsoleScreen
 from console.tui.frame.intent import RunChoice
-from console.tui.terminal.output import PaintPacer
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from console.store.queries import Queries
-    from console.tui.frame.cells import RenderContext
     from console.tui.frame.context import EngineRequests
     from console.tui.frame.history import ViewPlace
     from console.tui.frame.intent import ScreenCommand
@@ -85,22 +82,15 @@ class ScreenPart:
         return False
 
 
-class HeadwayScreen(Screen[None], inherit_bindings=False):
+class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     """A screen names itself in `WHERE`; keys come from the key table, abilities from its parts."""
 
-    WHERE: ClassVar[str] = ""
     view: Any = None
     """The subject of a screen about one job, run, incident …; None before it is loaded."""
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        if cls.WHERE:
-            cls.BINDINGS = key_table.bindings(cls.WHERE)
-        super().__init_subclass__(**options)
 
     def __init__(self) -> None:
         super().__init__()
         self.parts: tuple[ScreenPart, ...] = ()
-        self.pacer = PaintPacer(self)
         self.marked: dict[Hashable, RunChoice] = {}
         self.subject: ViewPlace | None = None
         """The place of a screen about one job, run, incident …"""
@@ -110,17 +100,6 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         """Keys that run once the first rows are here."""
         self._notice: tuple[str, str] = ("", "")
         self._refused = ""
-
-    @property
-    def board(self) -> ConsoleApp:
-        return cast(ConsoleApp, self.app)
-
-    @property
-    def ctx(self) -> RenderContext:
-        return self.board.ctx
-
-    def key_for(self, command: str) -> str:
-        return self.ctx.key(self.WHERE, command)
 
     def compose(self) -> ComposeResult:
         yield Bar(id="top", lines=2)
@@ -132,12 +111,9 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         for part in self.parts:
             yield from part.widgets()
 
-    def bar(self, name: str) -> Bar:
-        return self.query_one(f"#{name}", Bar)
-
     @property
-    def is_whole(self) -> bool:
-        """True while its widgets exist: an answer may arrive after the screen was closed."""
+    def is_whole(self) -> bool:  # type: ignore[override]
+        """True while its widgets exist."""
         return self.is_attached and bool(self.query("#foot"))
 
     @property
@@ -156,6 +132,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
             return False
         _, name, parameters = actions.parse(binding.binding.action)
         return name == "move" or (name == "command" and bool(self.why_not(str(parameters[0]))))
+
+    def show_waiting_keys(self, keys: Sequence[str]) -> None:
+        self.waiting_keys = keys
+        self.paint_foot()
 
     @property
     def waiting(self) -> str:
@@ -192,18 +172,8 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def only_problems(self) -> bool:
         return False
 
-    @property
-    def is_small(self) -> bool:
-        return header_footer.is_small(self.app.size)
-
-    def _compositor_refresh(self) -> None:
-        if self.pacer.may_paint():
-            super()._compositor_refresh()
-
-    def fetch(self) -> None: ...
-
     def tick(self) -> None:
-        self.paint_frame()
+        super().tick()
         for part in self.parts:
             part.tick()
 
@@ -392,26 +362,10 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
 
     # commands
 
-    def commands(self) -> Sequence[ScreenCommand]:
-        return ()
-
     @cached_property
-    def command_table(self) -> dict[str, ScreenCommand]:
-        commands = (*self.commands(), *(command for part in self.parts for command in part.commands()))
-        return {command.name: command for command in commands}
-
-    def why_not(self, name: str) -> str:
-        command = self.command_table.get(name)
-        return command.why_not() if command is not None else ""
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """True: Textual runs the binding. None: it is disabled (`refuse` shows why). False: too small a terminal."""
-        if action != "command":
-            return super().check_action(action, parameters)
-        name = str(parameters[0])
-        if self.is_small and name != "leave":
-            return False
-        return None if self.why_not(name) else True
+    def command_table(self) -> Mapping[str, ScreenCommand]:
+        own = (*self.commands(), *(command for part in self.parts for command in part.commands()))
+        return {command.name: command for command in own}
 
     def refuse(self, action: str) -> None:
         _, name, parameters = actions.parse(action)
@@ -422,7 +376,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
     def action_command(self, name: str) -> None:
         if self._notice[0]:
             self.notice("")
-        self.command_table[name].run()
+        super().action_command(name)
 
     def run_command(self, name: str) -> None:
         """Runs a command as its key does: from a click, the palette, or another command."""
@@ -502,7 +456,7 @@ class HeadwayScreen(Screen[None], inherit_bindings=False):
         return choice if isinstance(choice, str) else ""
 
     def open_run(self) -> None:
-        self.with_run(lambda choice: self.board.open_run(choice.run_id))
+        self.with_run(lambda choice: self.navigation.open_run(choice.run_id))
 
     def with_run(self, then: Callable[[RunChoice], None]) -> None:
         """Calls `then` with the selected run; a screen may query it first."""

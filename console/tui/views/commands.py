@@ -38,7 +38,7 @@ def act_on_marked(screen: HeadwayScreen, verb: Verb, runs: Sequence[RunChoice]) 
     ids = [run.run_id for run in runs]
     name = f"{verb_label(verb)} {len(ids)}"
     about = f"{verb_label(verb)} {counted(len(ids), 'marked run')}"
-    screen.board.open_draft(lambda requests: requests.propose_bulk(ids, verb), about, name)
+    screen.navigation.open_draft(lambda requests: requests.propose_bulk(ids, verb), about, name)
 
 
 def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
@@ -49,7 +49,7 @@ def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
         if verb in ASSERTING_VERBS or verb.needs in view.capabilities:
             incident = choice.incident_id if choice.incident_id is not None else view.incident_id
             intent = ActionIntent(verb, choice.job, choice.run_id, incident_id=incident, builds_on=builds_on)
-            screen.board.open_order(intent)
+            screen.navigation.open_order(intent)
         else:
             screen.notice(view.missing.get(verb.needs, f"its system cannot {verb_label(verb)}"), "warn")
 
@@ -81,7 +81,7 @@ def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
     def found(answer: tuple[Any, Sequence[Any]]) -> None:
         view, plans = answer
         if plans:
-            screen.board.open_plan(plans[0].id)
+            screen.navigation.open_plan(plans[0].id)
         elif view.row.closed is not None or not open_steps(view):
             screen.notice(blocked_reason(view), "warn")
         else:
@@ -96,7 +96,7 @@ def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
 
 def _propose(screen: HeadwayScreen, incident_id: int, cause: str) -> None:
     name = incident_name(incident_id)
-    screen.board.open_draft(
+    screen.navigation.open_draft(
         lambda requests: requests.propose(incident_id),
         f"{name} {cause}",
         name,
@@ -110,7 +110,7 @@ def start_job(screen: HeadwayScreen, job_id: int) -> None:
         if cannot:
             screen.notice(cannot, "warn")
         else:
-            screen.board.open_order(ActionIntent(Verb.START, view.row.name, job_id=job_id))
+            screen.navigation.open_order(ActionIntent(Verb.START, view.row.name, job_id=job_id))
 
     screen.fetch_subject("start", lambda reads: _job_and_holds(reads, job_id, Verb.START), found)
 
@@ -146,7 +146,7 @@ def _ask_hold_length(screen: HeadwayScreen, view: JobView) -> None:
         until = (screen.board.now() + parse_duration(length)).replace(microsecond=0)
         parameters = {"by": hold_owner(), "until": until.isoformat().replace("+00:00", "Z")}
         intent = ActionIntent(Verb.HOLD, view.row.name, job_id=view.row.id, parameters=parameters, why=why)
-        screen.board.open_order(intent)
+        screen.navigation.open_order(intent)
 
     says = "for how long? It is released automatically after that"
     reason_says = "reason (recorded at its scheduler, in the audit and in the list of holds)"
@@ -162,7 +162,7 @@ def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
         screen.notice(f"{held.status_text}: {held.reason}", "warn")
         return
     parameters = {"hold": held.key}
-    screen.board.open_order(ActionIntent(Verb.RELEASE, held.job, job_id=held.job_id, parameters=parameters))
+    screen.navigation.open_order(ActionIntent(Verb.RELEASE, held.job, job_id=held.job_id, parameters=parameters))
 
 
 def toggle_freeze(screen: HeadwayScreen) -> None:

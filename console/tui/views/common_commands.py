@@ -24,7 +24,7 @@ MAX_MARKED = 1_000
 
 def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
     """The commands of the key table that every screen has; a screen lists its own after them."""
-    board = screen.board
+    board, navigation = screen.board, screen.navigation
 
     def no_verb_run() -> str:
         return "" if screen.marked else screen.why_no_run()
@@ -33,12 +33,12 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
         return "" if header_footer.is_tour_shown(board) else "the tour was left; its key brings it back"
 
     return [
-        *(ScreenCommand(name, partial(board.go, name)) for name in key_table.GLOBAL_SCREENS),
+        *(ScreenCommand(name, partial(navigation.go, name)) for name in key_table.GLOBAL_SCREENS),
         ScreenCommand("last", lambda: _return_to(screen, board.trail.last(), "no previous view")),
         ScreenCommand("history_back", lambda: _return_to(screen, board.trail.step(-1), "no earlier view")),
         ScreenCommand("history_on", lambda: _return_to(screen, board.trail.step(1), "no later view")),
         ScreenCommand("back", partial(go_back, screen)),
-        ScreenCommand("quit", board.back),
+        ScreenCommand("quit", navigation.back),
         ScreenCommand("leave", lambda: board.exit(0)),
         ScreenCommand("suspend", board.action_suspend_process, lambda: NO_SHELL if board.is_web else ""),
         ScreenCommand("redraw", partial(refresh_all, screen)),
@@ -54,8 +54,8 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
         ScreenCommand("freeze", partial(freeze, screen)),
         ScreenCommand("approvals", partial(approve, screen),
                       lambda: "" if board.approvals else "nothing waits for approval"),
-        ScreenCommand("lineage", lambda: board.open_lineage(screen.selected_job()), screen.why_no_job),
-        ScreenCommand("blast", lambda: board.open_lineage(screen.selected_job(), blast=True), screen.why_no_job),
+        ScreenCommand("lineage", lambda: navigation.open_lineage(screen.selected_job()), screen.why_no_job),
+        ScreenCommand("blast", lambda: navigation.open_lineage(screen.selected_job(), blast=True), screen.why_no_job),
         ScreenCommand("what_if", partial(what_if, screen), screen.why_no_job),
         ScreenCommand("log", screen.open_run, screen.why_no_run),
         *(ScreenCommand(verb.value, partial(order, screen, verb), no_verb_run) for verb in RUN_VERBS),
@@ -75,12 +75,12 @@ def _return_to(screen: HeadwayScreen, place: ViewPlace | None, why_not: str) -> 
     if place is None:
         screen.notice(why_not, "warn")
     else:
-        screen.board.return_to(place)
+        screen.navigation.return_to(place)
 
 
 def go_back(screen: HeadwayScreen) -> None:
     if not screen.close_something():
-        screen.board.back(leave=False)
+        screen.navigation.back(leave=False)
 
 
 def refresh_all(screen: HeadwayScreen) -> None:
@@ -140,7 +140,7 @@ def run_chosen(screen: HeadwayScreen, chosen: Any) -> None:
     if isinstance(chosen, str):
         screen.run_command(chosen)
     elif chosen is not None:
-        screen.board.visit(*chosen)
+        screen.navigation.visit(*chosen)
 
 
 # verbs

@@ -68,7 +68,7 @@ class HoldsScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            ScreenCommand("open", lambda: self.board.open_job(self.list.selected.job_id), self.list.why_not_open),
+            ScreenCommand("open", lambda: self.navigation.open_job(self.list.selected.job_id), self.list.why_not_open),
             ScreenCommand("hold", lambda: release_hold(self, self.list.selected), self.list.why_not_open),
         ]
 

@@ -215,7 +215,7 @@ def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | No
 
 
 def list_jobs(screen: HeadwayScreen, view: TargetView) -> None:
-    screen.board.open_jobs(f"system:{view.system}")
+    screen.navigation.open_jobs(f"system:{view.system}")
 
 
 def open_session(screen: HeadwayScreen, view: TargetView) -> None:
@@ -319,7 +319,7 @@ class SystemsScreen(HeadwayScreen):
         return [
             *common_commands(self),
             *polling_commands(self, lambda: self.list.selected),
-            ScreenCommand("open", lambda: self.board.open_system(self.selected_name()), self.list.why_not_open),
+            ScreenCommand("open", lambda: self.navigation.open_system(self.selected_name()), self.list.why_not_open),
         ]
 
     def fetch(self) -> None:

@@ -442,18 +442,18 @@ class TonightScreen(HeadwayScreen):
         lane = self.selected
         if lane is not None and self.drawn is not None and (self.at is not None or self.business_date is not None):
             if lane.job is not None and lane.run_id is not None:
-                self.board.open_run(lane.run_id)
+                self.navigation.open_run(lane.run_id)
             elif lane.job is not None:
                 self.notice(f"{lane.name} had no run yet at that time", "warn")
             elif lane.service is not None:
-                self.board.open_service(lane.service.name)
+                self.navigation.open_service(lane.service.name)
                 night = f"the night of {self.drawn.night.business_date}"
                 text = f"this is as of now; {self.key_for('back')} leads back to {night}"
                 self.board.call_after_refresh(self.board.show_notice, text, "warn")
         elif lane is not None and lane.job is not None:
-            self.board.open_job(lane.job.id)
+            self.navigation.open_job(lane.job.id)
         elif lane is not None and lane.service is not None:
-            self.board.open_service(lane.service.name)
+            self.navigation.open_service(lane.service.name)
 
     def resized(self) -> None:
         if self.drawn is not None and self.cells_wide != (self.scale.width if self.scale else 0):

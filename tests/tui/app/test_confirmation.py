@@ -39,7 +39,7 @@ def pressed(*given: str, then: str = "") -> Way:
 
 
 async def plan(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7")
 
 
@@ -135,7 +135,7 @@ def test_no_key_changes_anything_before_it_is_asked_unless_another_key_undoes_it
         asked = watched(night)
         for name in own_acts(where):
             if not isinstance(night.app.screen, HeadwayScreen) or night.app.screen.WHERE != where:
-                night.app.go("services")
+                night.app.navigation.go("services")
                 await WAYS[where](night)
             screen = night.app.screen
             assert isinstance(screen, HeadwayScreen)

@@ -34,7 +34,7 @@ def _runs(night: Night) -> None:
 @on_the_night(prepare=_runs)
 async def test_a_plan_paused_from_a_screen_that_was_left_is_told_on_the_next(night: Night) -> None:
     go = slow(night, "steer_plan")
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7")
     await night.act("pause")
     await night.act("back")
@@ -48,7 +48,7 @@ def test_an_order_refused_after_its_screen_was_left_is_told(name: str) -> None:
     @on_the_night(prepare=_runs)
     async def tried(night: Night) -> None:
         go = slow(night, name, NotAllowed("ben may not do that"))
-        night.app.open_plan(7)
+        night.app.navigation.open_plan(7)
         await night.see("PLAN 7")
         if name == "turn":
             await night.act("freeze")
@@ -86,7 +86,7 @@ async def approve(night: Night) -> None:
 @on_the_night(prepare=_waits)
 async def test_an_approval_refused_after_its_screen_was_left_is_told(night: Night) -> None:
     night.requests.silent = True
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7")
     await approve(night)
     await night.act("back")
@@ -99,7 +99,7 @@ async def test_an_approval_refused_after_its_screen_was_left_is_told(night: Nigh
 @on_the_night(prepare=_waits)
 async def test_an_approval_that_could_not_be_written_after_its_screen_was_left_is_told(night: Night) -> None:
     go = slow(night, "approve", OSError("the store is busy"))
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7")
     await approve(night)
     await night.act("back")

@@ -172,7 +172,7 @@ async def test_who_closed_the_box_is_told_that_it_was_not_sent(night: Night) -> 
 
     night.requests.act = act  # type: ignore[method-assign]
     night.requests.refuses = "already requested by jo 2m ago"
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("RUN " + EXTRACT)
     await night.press("r")
     await night.see("Send")

@@ -144,7 +144,7 @@ def test_what_is_repaired_ends_it_though_the_plan_still_keeps_back_what_starts_l
 @on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_came_too_late)
 async def test_a_plan_that_left_something_red_ends_no_tour(night: Night) -> None:
     """It said "Done, proved" beside "STAYS OPEN, not saved"."""
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see(
         "TOUR 5/5  Start it", "STAYS OPEN", "too late for what had started: r on the incident plans the rest"
     )

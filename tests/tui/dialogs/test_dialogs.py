@@ -84,7 +84,7 @@ def _with_a_why(night: Night) -> None:
 
 @on_the_night(prepare=_with_a_why)
 async def test_a_plan_with_a_reason_still_says_whole_that_it_goes_on(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("why: the disk was full", "it continues without this screen")
     plan = dataclasses.replace(night.reads.plans_[0], why="")
     night.reads.plans_ = [plan]

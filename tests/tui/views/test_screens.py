@@ -242,7 +242,7 @@ async def test_the_cursor_keeps_its_row_when_rows_move(night: Night) -> None:
 
 @on_the_night()
 async def test_a_cursor_that_nobody_moved_stays_on_the_most_urgent_row(night: Night) -> None:
-    night.app.go("incidents")
+    night.app.navigation.go("incidents")
     await night.see("INC-0412")
     other = incident_row(id=413, act_by=at("03:30"), root_job="cloud/close-books")
     night.reads.incidents_ = [*night.reads.incidents_, other]
@@ -379,7 +379,7 @@ async def test_an_open_run_of_a_dead_target_is_shown_as_unknown_with_its_age(nig
 
 @on_the_night()
 async def test_e_walks_from_error_line_to_error_line(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("extract_orders failed, exit 1")
     pane = night.widget("#log")
     marked = []
@@ -391,7 +391,7 @@ async def test_e_walks_from_error_line_to_error_line(night: Night) -> None:
 
 @on_the_night()
 async def test_a_search_in_the_log_marks_the_line_and_n_goes_on(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("HINT check")
     await night.press("/")
     await night.typing()
@@ -403,7 +403,7 @@ async def test_a_search_in_the_log_marks_the_line_and_n_goes_on(night: Night) ->
 
 @on_the_night()
 async def test_the_previous_attempt_has_its_own_log(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("LOG attempt 2", "HINT check")
     await night.press("p")
     await night.see("LOG attempt 1", "db07 is busy")
@@ -414,7 +414,7 @@ async def test_a_system_without_logs_says_so_in_place_of_one(night: Night) -> No
     night.reads.runs_[1] = run_view(
         capabilities=("rerun",), missing={"log": "its log went to mail"}, log="", log_error=""
     )
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("its log went to mail")
     await night.press("l")
     await night.see("its log went to mail")
@@ -425,7 +425,7 @@ async def test_a_system_without_logs_says_so_in_place_of_one(night: Night) -> No
 async def test_an_engine_that_has_no_log_says_why_and_the_kept_tail_stays(night: Night) -> None:
     night.requests.log_text = ""
     night.reads.runs_[1] = run_view(log="the kept tail")
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("LOG attempt 2")
 
 
@@ -573,7 +573,7 @@ async def test_a_change_repaints_the_rows_in_view_and_keeps_the_place(night: Nig
 
 @on_the_night()
 async def test_an_incident_that_is_not_there_says_so(night: Night) -> None:
-    night.app.open_incident(999)
+    night.app.navigation.open_incident(999)
     await night.see('"INC-0999" not found')
     await night.press("r")
     await night.see('"INC-0999" not found')
@@ -589,7 +589,7 @@ async def test_a_run_whose_end_nobody_knows_does_not_grow(night: Night) -> None:
     await night.see("db07:rotate")
     [line] = [line for line in night.text.splitlines() if "db07:rotate" in line]
     assert line.split().count("–") == 1
-    night.app.open_run(6)
+    night.app.navigation.open_run(6)
     await night.see("03:12:00, its end is not known")
 
 
@@ -634,7 +634,7 @@ async def test_what_has_no_estimate_is_not_counted_as_a_risk(night: Night) -> No
 
 @on_the_night()
 async def test_o_on_a_run_shows_owner_and_runbook_of_its_job(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("RUN " + EXTRACT)
     await night.press("o")
     await night.see("owner:", "data-platform", "https://wiki.internal/extract-orders")
@@ -655,7 +655,7 @@ def _much_to_say(night: Night) -> None:
 
 @on_the_night(size=(120, 36), prepare=_much_to_say)
 async def test_an_incident_says_all_of_it_where_there_is_room(night: Night) -> None:
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("AT THE END", "by itself", "failed since 03:12 (5m)", "1 run left", "HOUSE_ONE", "HOUSE_TWO")
 
 

@@ -223,9 +223,9 @@ class ActionsScreen(HeadwayScreen):
         return [
             *common_commands(self),
             *action_commands(self, lambda: self.selected),
-            ScreenCommand("open", lambda: self.board.open_action(self.selected_name()), self.list.why_not_open),
-            ScreenCommand("show_holds", lambda: self.board.go("holds")),
-            ScreenCommand("show_shadow", lambda: self.board.go("shadow")),
+            ScreenCommand("open", lambda: self.navigation.open_action(self.selected_name()), self.list.why_not_open),
+            ScreenCommand("show_holds", lambda: self.navigation.go("holds")),
+            ScreenCommand("show_shadow", lambda: self.navigation.go("shadow")),
         ]
 
     def fetch(self) -> None:

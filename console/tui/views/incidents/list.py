@@ -110,7 +110,7 @@ class IncidentsScreen(HeadwayScreen):
         return [
             *common_commands(self),
             *incident_commands(self, lambda: int(self.selected.id), self._why_none),
-            ScreenCommand("open", lambda: self.board.open_incident(self.selected.id), self._why_none),
+            ScreenCommand("open", lambda: self.navigation.open_incident(self.selected.id), self._why_none),
             ScreenCommand("recover", lambda: recover_incident(self, self.selected.id), self._why_none),
             ScreenCommand("ack", lambda: acknowledge(self, self.selected), self._why_not_acknowledge),
             ScreenCommand("closed", self.toggle_closed),

@@ -282,7 +282,7 @@ class IncidentScreen(HeadwayScreen):
     def open_selected(self) -> None:
         key = self.grid.key
         if isinstance(key, tuple) and key[0] == "plan" and isinstance(key[1], int):
-            self.board.open_plan(key[1])
+            self.navigation.open_plan(key[1])
         else:
             self.open_run()
 

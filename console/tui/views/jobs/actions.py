@@ -184,7 +184,7 @@ class BackfillChoice(Confirmation):
             return False
         board, intent = self.box.board, self.intent._replace(parameters={"do": do, "backfill": int(number)})
         self.box.dismiss(None)
-        board.open_order(intent)
+        board.navigation.open_order(intent)
         return True
 
 

@@ -138,7 +138,7 @@ class JobsScreen(HeadwayScreen):
         return [
             *common_commands(self),
             *job_commands(self, lambda: int(self.selected.id), unread),
-            ScreenCommand("open", lambda: self.board.open_job(self.selected.id), unread),
+            ScreenCommand("open", lambda: self.navigation.open_job(self.selected.id), unread),
             ScreenCommand("runbook", lambda: show_job_links(self, self.selected.id), unread),
             ScreenCommand("drift", self.accept_drift, self._why_no_drift),
         ]

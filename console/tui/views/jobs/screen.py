@@ -127,7 +127,7 @@ class JobScreen(HeadwayScreen):
 
     def _open_run(self, then: str) -> None:
         if self.selected:
-            self.board.open_run(self.selected.id, then)
+            self.navigation.open_run(self.selected.id, then)
 
     def close_something(self) -> bool:
         return self.clear_marks()

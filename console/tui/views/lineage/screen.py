@@ -246,7 +246,7 @@ class LineageScreen(HeadwayScreen):
     def open_selected(self) -> None:
         spot = self.canvas.here
         if self.selected is not None:
-            self.board.open_job(self.selected.id)
+            self.navigation.open_job(self.selected.id)
         elif spot is not None:
             self.next_cursor_job = spot.jobs[0]
             self.redraw(opened=self.options.opened | {spot.layer}, fold=LineageFold.JOB)

@@ -401,7 +401,7 @@ class DraftScreen(HeadwayScreen):
             self.is_wide = not self.is_wide
             self._ask(self.wider if self.is_wide and self.wider else self.propose)
 
-        self.board.unless_lost([self], propose_other)
+        self.navigation.unless_lost([self], propose_other)
 
     def _why_not_start(self) -> str:
         if self.draft is None:
@@ -418,7 +418,7 @@ class DraftScreen(HeadwayScreen):
                 self.board.pop_screen()
                 if isinstance(self.board.screen, HeadwayScreen):
                     self.board.screen.clear_marks()
-                self.board.open_plan(number)
+                self.navigation.open_plan(number)
 
         if self.draft is None:
             self.is_wanted = True

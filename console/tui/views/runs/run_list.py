@@ -52,7 +52,7 @@ class RunsScreen(HeadwayScreen):
         unread = self.list.why_not_open
         return [
             *common_commands(self),
-            ScreenCommand("open", lambda: self.board.open_run(self.selected.id), unread),
+            ScreenCommand("open", lambda: self.navigation.open_run(self.selected.id), unread),
             ScreenCommand("runbook", lambda: show_job_links(self, self.selected.job_id), unread),
             ScreenCommand("heat", lambda: self.board.push_screen(HeatScreen(self.list.filter, self.list.filter_text))),
         ]

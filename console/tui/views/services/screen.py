@@ -274,9 +274,9 @@ class ServicesScreen(HeadwayScreen):
 
     def open_selected(self) -> None:
         if self.selected.incident_id is not None:
-            self.board.open_incident(self.selected.incident_id)
+            self.navigation.open_incident(self.selected.incident_id)
         else:
-            self.board.open_jobs(f"service:{self.selected.name}")
+            self.navigation.open_jobs(f"service:{self.selected.name}")
 
     def why_no_run(self) -> str:
         view = self.selected

@@ -183,7 +183,7 @@ async def test_what_the_source_refuses_now_cannot_be_sent(night: Night) -> None:
 @on_the_night()
 async def test_an_engine_that_cannot_preview_says_why(night: Night) -> None:
     night.requests.preview_error = "etl-hosts/db07: port 22 does not answer"
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("AFFECTED SERVICES")
     await night.press("R")
     await night.see("no preview: etl-hosts/db07: port 22 does not answer", "nothing was sent")
@@ -192,7 +192,7 @@ async def test_an_engine_that_cannot_preview_says_why(night: Night) -> None:
 @on_the_night()
 async def test_enter_before_the_preview_came_sends_nothing(night: Night) -> None:
     night.requests.silent = True
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("AFFECTED SERVICES")
     await night.press("R")
     await night.see("asking the engine")
@@ -253,7 +253,7 @@ async def test_an_incident_counts_as_to_rerun_only_what_can_be(night: Night) -> 
 @on_the_night()
 async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) -> None:
     night.reads.runs_[1] = run_view(capabilities=("log",), missing={"rerun": "its role may only read"})
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("RUN " + EXTRACT)
     await night.press("r")
     await night.see("its role may only read")
@@ -264,7 +264,7 @@ async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) ->
 async def test_the_incident_shows_what_was_done(night: Night) -> None:
     night.requests.asked_before(1, "headway-1")
     night.reads.actions_[0] = dataclasses.replace(night.reads.actions_[0], state="verified", text="exit 0")
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("rerun ● verified")
     await night.press("end")
     await night.see("ACTIONS 1", "exit 0")
@@ -291,7 +291,7 @@ def _root_repaired(night: Night) -> None:
 
 @on_the_night()
 async def test_the_cursor_goes_on_to_the_next_step_once_the_root_is_repaired(night: Night) -> None:
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("AFFECTED SERVICES")
     await night.press("down", "up")
     _root_repaired(night)
@@ -312,7 +312,7 @@ def _all_green(night: Night) -> None:
 
 @on_the_night(prepare=_all_green)
 async def test_an_incident_without_a_step_says_so(night: Night) -> None:
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("AFFECTED SERVICES")
     await night.press("r")
     await night.see("no step is left to send")
@@ -389,7 +389,7 @@ def _dead(night: Night) -> None:
 @on_the_night(prepare=_dead)
 async def test_without_an_engine_a_preview_is_refused_at_once(night: Night) -> None:
     night.requests.silent = True
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("AFFECTED SERVICES", "no engine")
     await night.press("R")
     await night.see("no preview: no engine for", "nothing was sent")

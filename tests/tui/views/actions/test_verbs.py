@@ -23,7 +23,7 @@ def _runs_now(night: Night) -> None:
 
 @on_the_night(prepare=_runs_now)
 async def test_a_run_is_cancelled_once_its_preview_was_seen(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("RUN " + EXTRACT)
     await night.press("c")
     await night.see("CANCEL " + EXTRACT, "end the process group 812", "Send")
@@ -42,7 +42,7 @@ async def test_a_run_is_cancelled_once_its_preview_was_seen(night: Night) -> Non
 
 @on_the_night()
 async def test_a_run_that_has_ended_cannot_be_cancelled_and_says_so(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("RUN " + EXTRACT)
     await night.press("c")
     await night.see("it has ended: nothing of it runs")
@@ -133,7 +133,7 @@ async def test_who_may_not_is_told_what_is_needed_and_whom_to_ask_though_it_was_
     night.requests.advance("verified", "exit 0")
     words = "needs role act on etl-hosts (tier 1 (daily-revenue)); you (mara) have view; ask alice or group:oncall"
     night.requests.refuses = words
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("RUN " + EXTRACT)
     await night.press("r")
     await night.see("Send")
@@ -291,7 +291,7 @@ async def test_holds_are_reached_by_name_and_one_is_let_go(night: Night) -> None
 
 @on_the_night(prepare=_held)
 async def test_a_hold_that_is_being_let_go_says_where_it_is(night: Night) -> None:
-    night.app.go("holds")
+    night.app.navigation.go("holds")
     await night.see("HOLDS 2")
     await night.press("down", "h")
     await night.see("pg-dwh/vacuum_all was released: its own start is awaited")
@@ -337,7 +337,7 @@ async def test_a_pasted_line_with_its_end_freezes_nothing(night: Night) -> None:
 @on_the_night(prepare=_held)
 async def test_while_all_is_frozen_a_preview_shows_what_it_would_send_and_offers_nothing(night: Night) -> None:
     night.requests.turn("freeze", "on", "network")
-    night.app.go("holds")
+    night.app.navigation.go("holds")
     await night.see("HOLDS 2", "FROZEN")
     await night.press("h")
     await night.see("RELEASE " + LOAD, "nothing can be sent while all is frozen")
@@ -347,7 +347,7 @@ async def test_while_all_is_frozen_a_preview_shows_what_it_would_send_and_offers
 
 @on_the_night(prepare=_held)
 async def test_what_was_refused_is_not_said_to_go_on(night: Night) -> None:
-    night.app.go("holds")
+    night.app.navigation.go("holds")
     await night.see("HOLDS 2")
     await night.press("h")
     await night.see("RELEASE " + LOAD, "Send")
@@ -463,7 +463,7 @@ def _asked_for_the_incident(night: Night) -> None:
 
 @on_the_night(prepare=_asked_for_the_incident)
 async def test_an_incident_shows_what_waits_for_an_approval(night: Night) -> None:
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see(" waits for approval  rerun " + EXTRACT)
 
 
@@ -534,7 +534,7 @@ OWN = {"number": 7, "job": "mart", "first": "2026-11-12T00:00:00Z", "last": "202
 async def test_a_backfill_of_its_schedulers_own_is_paused_once_its_preview_was_seen(night: Night) -> None:
     listed = {"verb": "list", "backfills": [{**OWN, "paused": False, "at_once": 2, "made": "2026-11-20T03:00:00Z"}]}
     night.requests.shown |= {"summary": "", "refused": "a list", **listed}
-    night.app.open_job(EXTRACT)
+    night.app.navigation.open_job(EXTRACT)
     await night.see("JOB " + EXTRACT)
     await night.press("B")
     await night.see("BACKFILLS " + EXTRACT, "7  going on  2026-11-12 to 2026-11-14, 2 at once", "Pause 7", "Cancel 7")
@@ -552,7 +552,7 @@ async def test_a_backfill_of_its_schedulers_own_is_paused_once_its_preview_was_s
 @on_the_night()
 async def test_where_no_backfill_is_under_way_the_box_says_so_and_sends_nothing(night: Night) -> None:
     night.requests.shown |= {"verb": "list", "summary": "", "refused": "a list"}
-    night.app.open_job(EXTRACT)
+    night.app.navigation.open_job(EXTRACT)
     await night.see("JOB " + EXTRACT)
     await night.press("B")
     await night.see("no native backfill is in progress")

@@ -71,7 +71,7 @@ async def test_an_order_that_may_not_be_given_any_more_is_named_in_words_that_cl
     await night.press("enter")
     await night.see("silenced for 2h (headway silence lists and expires it): job etl-hosts")
     assert f"silence job {EXTRACT}" in orders
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("INC-0412")
     await night.act("ack")
     await night.see("ACKNOWLEDGE INC-0412")

@@ -116,13 +116,13 @@ def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() ->
 
 @on_the_night()
 async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> None:
-    night.app.open_job(EXTRACT)
+    night.app.navigation.open_job(EXTRACT)
     await night.see("act by 03:58 40m", "risk", "Supply plan    06:30  38 %", "p95 04:41")
 
 
 @on_the_night()
 async def test_a_job_that_no_service_waits_for_has_no_forecast(night: Night) -> None:
-    night.app.open_job("pg-dwh/vacuum_all")
+    night.app.navigation.open_job("pg-dwh/vacuum_all")
     await night.see("JOB pg-dwh/vacuum_all", "upstream")
     assert "green by  decides" not in night.text
 
@@ -213,7 +213,7 @@ async def test_one_key_tells_what_would_become_of_services_if_the_job_went_other
 
 @on_the_night()
 async def test_a_restart_at_another_time_stands_beside_the_others(night: Night) -> None:
-    night.app.open_job(LOAD)
+    night.app.navigation.open_job(LOAD)
     await night.see("act by 04:18")
     await night.act("what_if")
     await night.see("nothing is sent")
@@ -234,7 +234,7 @@ async def test_a_restart_at_another_time_stands_beside_the_others(night: Night) 
 
 @on_the_night()
 async def test_a_job_that_no_service_waits_for_says_so(night: Night) -> None:
-    night.app.open_job("pg-dwh/vacuum_all")
+    night.app.navigation.open_job("pg-dwh/vacuum_all")
     await night.see("JOB pg-dwh/vacuum_all")
     await night.act("what_if")
     await night.see("no open service depends on pg-dwh/vacuum_all")
@@ -242,7 +242,7 @@ async def test_a_job_that_no_service_waits_for_says_so(night: Night) -> None:
 
 @on_the_night(prepare=lambda night: setattr(night.requests, "preview_error", "the store is busy"))
 async def test_why_there_is_no_answer_is_told(night: Night) -> None:
-    night.app.open_job(MART)
+    night.app.navigation.open_job(MART)
     await night.see("evidence")
     await night.act("what_if")
     await night.see("no forecast: the store is busy")

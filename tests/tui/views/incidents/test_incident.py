@@ -15,7 +15,7 @@ from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row
 
 
 async def _open(night: Night) -> None:
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("AFFECTED SERVICES")
 
 

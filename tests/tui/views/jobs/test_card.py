@@ -8,7 +8,7 @@ from tests.tui.fake_reads import EXTRACT
 
 async def open_card(night: Night) -> None:
     await night.see("Supply plan")
-    night.app.open_job(EXTRACT)
+    night.app.navigation.open_job(EXTRACT)
     await night.see("JOB " + EXTRACT, "rerun ✓ safe, set by mara 03:02")
     await night.act("card")
     await night.see("CARD of " + EXTRACT, "config says it, under [jobs]")

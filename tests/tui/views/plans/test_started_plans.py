@@ -32,7 +32,7 @@ def _runs_already(night: Night) -> None:
 
 @on_the_night(prepare=_runs_already)
 async def test_a_step_that_waits_says_for_what(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7 running", "~22m")
     night.requests.go_on(1, others="mara rerun")
     await night.see("waits for an action in flight", "now      waits for an action in flight on its run: mara rerun")
@@ -72,7 +72,7 @@ def _is_done(night: Night) -> None:
 
 @on_the_night(prepare=_is_done)
 async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_rest(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see(
         "PLAN 7 done", "INC-0412 STAYS OPEN", *(f"still red or stale: {job}" for job in (EXTRACT, LOAD, MART))
     )
@@ -90,7 +90,7 @@ async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_
     saved = tuple(dataclasses.replace(one, timeliness="on_time", expected=at("05:56")) for one in view.services)
     row = dataclasses.replace(view.row, closed=NOW)
     night.reads.incident_ = dataclasses.replace(view, row=row, services=saved)
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7 done", "INC-0412 closed 03:17", "● Supply plan  due 06:30, expected 05:56  on time")
     assert "STAYS OPEN" not in night.text
 
@@ -99,7 +99,7 @@ async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_
 async def test_what_closes_by_itself_after_a_plan_is_told_as_that(night: Night) -> None:
     view = night.reads.incident_
     night.reads.incident_ = dataclasses.replace(view, members=())
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("INC-0412 closes once what starts by itself has run")
 
 
@@ -108,7 +108,7 @@ OWN_KEYS = PersonalPreferences(Path("console.toml"), {"recover": "f4", "plan.eve
 
 @on_the_night(prepare=_is_done, personal=OWN_KEYS)
 async def test_what_plans_the_rest_is_told_by_the_keys_of_this_person(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("the rest: F4 on the incident plans it")
 
 
@@ -123,7 +123,7 @@ def test_runs_of_one_job_that_are_left_are_told_apart_by_their_period() -> None:
 
 @on_the_night(prepare=_runs_already)
 async def test_the_incident_shows_the_plan_that_goes_on_and_r_opens_it(night: Night) -> None:
-    night.app.open_incident(412)
+    night.app.navigation.open_incident(412)
     await night.see("PLAN 7 running  0 of 4 steps")
     await night.press("r")
     await night.see("PLAN 7 running  repair")
@@ -134,7 +134,7 @@ async def test_the_incident_shows_the_plan_that_goes_on_and_r_opens_it(night: Ni
 
 @on_the_night(prepare=_runs_already)
 async def test_closing_the_screen_leaves_the_plan_running(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7 running")
     await night.press("escape")
     await night.see("SERVICES 5")
@@ -143,7 +143,7 @@ async def test_closing_the_screen_leaves_the_plan_running(night: Night) -> None:
 
 @on_the_night(prepare=_runs_already)
 async def test_p_pauses_at_once_and_resume_asks_first(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7 running")
     await night.press("r")
     await night.see("plan 7 is running: it cannot resume")
@@ -162,7 +162,7 @@ async def test_p_pauses_at_once_and_resume_asks_first(night: Night) -> None:
 
 @on_the_night(prepare=_runs_already)
 async def test_a_plan_is_given_up_only_once_it_was_confirmed(night: Night) -> None:
-    night.app.open_plan(7)
+    night.app.navigation.open_plan(7)
     await night.see("PLAN 7 running")
     await night.press("x")
     await night.see("remaining steps are not sent")

@@ -34,7 +34,7 @@ async def open_job(night: Night) -> None:
 
 @on_the_night()
 async def test_a_run_tells_state_timeliness_and_evidence_apart_and_where_its_source_shows_it(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("state ✖ failed   timeliness ! at risk   evidence native", 'native "exit 1"', f"web {LOG_PAGE}")
     await night.see("attempts   1 ✖ 03:10 failed   2 ✖ 03:12 failed", "extract_orders failed, exit 1")
 
@@ -77,7 +77,7 @@ def test_a_low_terminal_keeps_the_first_line_of_each_block() -> None:
 
 @on_the_night()
 async def test_a_key_leads_from_anywhere_in_the_log_to_its_first_error(night: Night) -> None:
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("extract_orders failed, exit 1")
     pane = night.widget("#log")
     for name in ("error_next", "error_next", "error_first"):
@@ -88,7 +88,7 @@ async def test_a_key_leads_from_anywhere_in_the_log_to_its_first_error(night: Ni
 @on_the_night()
 async def test_a_log_without_an_error_says_so(night: Night) -> None:
     night.requests.log_text = "all\nis well\n"
-    night.app.open_run(1)
+    night.app.navigation.open_run(1)
     await night.see("is well")
     await night.act("error_first")
     await night.see("no line looks like an error")
