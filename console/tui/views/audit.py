@@ -12,7 +12,7 @@ from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.resource_thread import ResourceThread
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row

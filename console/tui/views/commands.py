@@ -1,32 +1,215 @@
-"""From a key to an action: a verb on a run, on marked runs or on a job; a plan, the freeze, a silence, its links.
+"""The commands that mean the same on every screen: navigation, marks, and actions on the selected run or job.
 
-Each only opens a dialog; nothing here sends anything without a confirmation.
+An action only opens a dialog; nothing here sends anything without a confirmation. Dialogs and values that no first
+screen needs are imported when a command runs: start-up does not wait for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import Verb
-from console.domain.action import MANUAL_KIND
-from console.domain.hold import HoldView, hold_length_fault
+from console.config import key_table
 from console.domain.ids import incident_name
-from console.domain.incident import blocked_reason, open_steps
-from console.domain.job import JobView
-from console.domain.run import RunView
 from console.text.cleaning import clean_line
 from console.timing.durations import parse_duration
-from console.tui.dialogs.ask import AskScreen, ask_length_and_reason, duration_fault
+from console.tui.frame import header_footer
 from console.tui.frame.cells import counted
 from console.tui.frame.engine_request import send_order
-from console.tui.frame.intent import ActionIntent, verb_label
-from console.tui.frame.screen import HeadwayScreen
+from console.tui.frame.intent import ActionIntent, RunChoice, ScreenCommand, verb_label
+from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
+from console.tui.widgets.grid import Grid
 
 if TYPE_CHECKING:
+    from console.domain.hold import HoldView
+    from console.domain.job import JobView
+    from console.domain.run import RunView
     from console.store.queries import Queries
-    from console.tui.frame.intent import RunChoice
+    from console.tui.frame.history import ViewPlace
 
+RUN_VERBS = (Verb.RERUN, Verb.CANCEL, Verb.MARK_OK, Verb.SKIP)
+NO_SHELL = "a console in a browser has no shell"
+MAX_MARKED = 1_000
+"""Limit of one plan (`engine.api.plan_client.MAX_RUNS`)."""
+
+
+def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
+    """The commands of the key table that every screen has; a screen lists its own after them."""
+    board, navigation = screen.board, screen.navigation
+
+    def no_verb_run() -> str:
+        return "" if screen.marked else screen.why_no_run()
+
+    def no_step() -> str:
+        return "" if header_footer.is_tour_shown(board) else "the tour was left; its key brings it back"
+
+    return [
+        *(ScreenCommand(name, partial(navigation.go, name)) for name in key_table.GLOBAL_SCREENS),
+        ScreenCommand("last", lambda: _return_to(screen, board.trail.last(), "no previous view")),
+        ScreenCommand("history_back", lambda: _return_to(screen, board.trail.step(-1), "no earlier view")),
+        ScreenCommand("history_on", lambda: _return_to(screen, board.trail.step(1), "no later view")),
+        ScreenCommand("back", partial(go_back, screen)),
+        ScreenCommand("quit", navigation.back),
+        ScreenCommand("leave", lambda: board.exit(0)),
+        ScreenCommand("suspend", board.action_suspend_process, lambda: NO_SHELL if board.is_web else ""),
+        ScreenCommand("redraw", partial(refresh_all, screen)),
+        ScreenCommand("zone", partial(turn_zone, screen)),
+        ScreenCommand("tour", partial(turn_tour, screen), lambda: _why_no_tour(screen)),
+        ScreenCommand("tour_skip", partial(skip_tour_step, screen),
+                      lambda: _why_no_tour(screen) or no_step()),
+        ScreenCommand("demo_pause", partial(pause_demo, screen),
+                      lambda: "" if board.demo_pause is not None else "only a demo has a clock that can stop"),
+        ScreenCommand("help", partial(open_help, screen)),
+        ScreenCommand("jump", partial(open_jump, screen, jumps_first=True)),
+        ScreenCommand("palette", partial(open_jump, screen, jumps_first=False)),
+        ScreenCommand("freeze", partial(toggle_freeze, screen)),
+        ScreenCommand("approvals", partial(approve, screen),
+                      lambda: "" if board.approvals else "nothing waits for approval"),
+        ScreenCommand("lineage", lambda: navigation.open_lineage(screen.selected_job()), screen.why_no_job),
+        ScreenCommand("blast", lambda: navigation.open_lineage(screen.selected_job(), blast=True), screen.why_no_job),
+        ScreenCommand("what_if", partial(what_if, screen), screen.why_no_job),
+        ScreenCommand("log", screen.open_run, screen.why_no_run),
+        *(ScreenCommand(verb.value, partial(order, screen, verb), no_verb_run) for verb in RUN_VERBS),
+        ScreenCommand("copy", partial(copy_name, screen), lambda: "" if screen.selected_name() else NOT_SELECTED),
+        ScreenCommand("record", partial(show_record, screen),
+                lambda: NOT_SELECTED if screen.selected_record() is None else ""),
+        ScreenCommand("runbook", partial(show_runbook, screen),
+                lambda: "" if screen.selected_links() else "it has no runbook, owner or web page"),
+        ScreenCommand("focus_next", screen.focus_next),
+    ]  # fmt: skip
+
+
+# navigation
+
+
+def _return_to(screen: HeadwayScreen, place: ViewPlace | None, why_not: str) -> None:
+    if place is None:
+        screen.notice(why_not, "warn")
+    else:
+        screen.navigation.return_to(place)
+
+
+def go_back(screen: HeadwayScreen) -> None:
+    if not screen.close_something():
+        screen.navigation.back(leave=False)
+
+
+def refresh_all(screen: HeadwayScreen) -> None:
+    screen.board.redraw()
+    screen.board.reload()
+
+
+def turn_zone(screen: HeadwayScreen) -> None:
+    screen.board.clock.mode = screen.board.clock.mode.next()
+    screen.tick()
+    screen.fetch()
+    screen.notice(f"times: {header_footer.zone_text(screen.ctx)}")
+
+
+def _why_no_tour(screen: HeadwayScreen) -> str:
+    if screen.board.tour is not None:
+        return ""
+    if screen.board.header is not None and screen.board.header.replay:
+        return "Tour disabled (--no-tour). Fix: start headway demo again"
+    return "the tour belongs to the recorded night: headway demo"
+
+
+def pause_demo(screen: HeadwayScreen) -> None:
+    if (pause := screen.board.demo_pause) is not None:
+        pause.by_key = not pause.by_key
+        screen.board.update_demo_clock()
+        stopped = f"the clock of the demo is stopped; {screen.key_for('demo_pause')} resumes it"
+        screen.notice(stopped if pause.by_key else "the clock of the demo runs again")
+
+
+def turn_tour(screen: HeadwayScreen) -> None:
+    if (tour := screen.board.tour) is not None:
+        tour.on = not tour.on
+        screen.paint_frame()
+        screen.notice("" if tour.on else f"the tour waits; {screen.key_for('tour')} comes back to it")
+
+
+def skip_tour_step(screen: HeadwayScreen) -> None:
+    if screen.board.tour is not None:
+        screen.board.tour.skip()
+        screen.paint_frame()
+
+
+def open_help(screen: HeadwayScreen) -> None:
+    from console.tui.dialogs.palette import help_screen
+
+    screen.board.push_screen(help_screen(screen), partial(run_chosen, screen))
+
+
+def open_jump(screen: HeadwayScreen, jumps_first: bool) -> None:
+    from console.tui.dialogs.palette import jump_screen
+
+    screen.board.push_screen(jump_screen(jumps_first), partial(run_chosen, screen))
+
+
+def run_chosen(screen: HeadwayScreen, chosen: Any) -> None:
+    if isinstance(chosen, str):
+        screen.run_command(chosen)
+    elif chosen is not None:
+        screen.navigation.visit(*chosen)
+
+
+# verbs
+
+
+def order(screen: HeadwayScreen, verb: Verb) -> None:
+    if screen.marked:
+        act_on_marked(screen, verb, list(screen.marked.values()))
+    else:
+        screen.with_run(lambda choice: act_on_run(screen, verb, choice))
+
+
+def approve(screen: HeadwayScreen) -> None:
+    from console.tui.dialogs.approve import list_approvals
+
+    list_approvals(screen)
+
+
+def what_if(screen: HeadwayScreen) -> None:
+    from console.tui.dialogs.what_if import open_what_if
+
+    open_what_if(screen, screen.selected_job())
+
+
+def copy_name(screen: HeadwayScreen) -> None:
+    name = clean_line(screen.selected_name())
+    screen.board.copy_to_clipboard(name)
+    screen.notice(f"copied: {name}")
+
+
+def show_record(screen: HeadwayScreen) -> None:
+    from console.tui.dialogs.overlay import record_screen
+
+    screen.board.push_screen(record_screen(screen.selected_name(), screen.selected_record()))
+
+
+def show_runbook(screen: HeadwayScreen) -> None:
+    from console.tui.dialogs.overlay import links_screen
+
+    screen.board.push_screen(links_screen(screen.selected_name(), screen.selected_links()))
+
+
+def job_commands(screen: HeadwayScreen, job_id: Callable[[], int], why_not: Callable[[], str]) -> list[ScreenCommand]:
+    """Start and hold of one job. `job_id` is called only if `why_not` is empty."""
+
+    def one(verb: str) -> str:
+        marks = f"{verb} works on one job; clear the marks first ({screen.key_for('back')})"
+        return marks if screen.marked and screen.WHERE == "jobs" else why_not()
+
+    return [
+        ScreenCommand("start_job", lambda: start_job(screen, job_id()), partial(one, "Start")),
+        ScreenCommand("hold", lambda: hold_job(screen, job_id()), partial(one, "Hold")),
+    ]
+
+
+# actions on a run, an incident, a job
 
 ASSERTING_VERBS = (Verb.MARK_OK, Verb.SKIP)
 """Headway records these itself if the system cannot."""
@@ -63,6 +246,7 @@ def act_on_run(screen: HeadwayScreen, verb: Verb, choice: RunChoice) -> None:
 def _failed_upstream(reads: Queries, view: RunView) -> str:
     """The red or stale upstream of a manual step, in the words of `headway action complete`; else empty."""
     from console.control.holds.gate import GateStatus, judge_gate
+    from console.domain.action import MANUAL_KIND
 
     name = view.row.job
     by_people = {system.system for system in reads.estate.systems() if system.kind == MANUAL_KIND}
@@ -79,6 +263,8 @@ def recover_incident(screen: HeadwayScreen, incident_id: int) -> None:
     """Opens the plan in progress of an incident, else a proposal, else says why there is nothing to send."""
 
     def found(answer: tuple[Any, Sequence[Any]]) -> None:
+        from console.domain.incident import blocked_reason, open_steps
+
         view, plans = answer
         if plans:
             screen.navigation.open_plan(plans[0].id)
@@ -140,6 +326,12 @@ def _job_and_holds(reads: Queries, job_id: int, verb: Verb) -> tuple[JobView, Se
 
 
 def _ask_hold_length(screen: HeadwayScreen, view: JobView) -> None:
+    from console.domain.hold import hold_length_fault
+    from console.tui.dialogs.ask import ask_length_and_reason, duration_fault
+
+    def fault(text: str) -> str:
+        return duration_fault(text) or hold_length_fault(parse_duration(text))
+
     def hold(length: str, why: str) -> None:
         from console.engine.api.origin import hold_owner
 
@@ -150,11 +342,7 @@ def _ask_hold_length(screen: HeadwayScreen, view: JobView) -> None:
 
     says = "for how long? It is released automatically after that"
     reason_says = "reason (recorded at its scheduler, in the audit and in the list of holds)"
-    ask_length_and_reason(screen, f"HOLD {view.row.name}", says, DEFAULT_HOLD, reason_says, hold, _hold_fault)
-
-
-def _hold_fault(text: str) -> str:
-    return duration_fault(text) or hold_length_fault(parse_duration(text))
+    ask_length_and_reason(screen, f"HOLD {view.row.name}", says, DEFAULT_HOLD, reason_says, hold, fault)
 
 
 def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
@@ -166,6 +354,7 @@ def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
 
 
 def toggle_freeze(screen: HeadwayScreen) -> None:
+    from console.tui.dialogs.ask import AskScreen
     from console.tui.dialogs.palette import confirm
 
     if screen.board.header is not None and screen.board.header.frozen:
@@ -203,6 +392,7 @@ def add_silence(screen: HeadwayScreen, by: str, name: str) -> None:
     if "*" in name:
         screen.notice(f"a * matches any text and would silence more than {shown}: headway silence add", "warn")
         return
+    from console.tui.dialogs.ask import ask_length_and_reason
 
     def silence(length: str, why: str) -> None:
         seconds, done = parse_duration(length).total_seconds(), f"silenced for {length} ({SILENCE_HINT}): {shown}"
@@ -232,3 +422,54 @@ def show_links(screen: HeadwayScreen, job: str | int, extra: Sequence[tuple[str,
             screen.notice("it has no runbook, owner or web page", "warn")
 
     screen.fetch_subject("links", lambda reads: reads.jobs.job(job), show)
+
+
+# marks
+
+Choices = Callable[[Sequence[Hashable], Callable[[Mapping[Hashable, RunChoice]], None]], None]
+"""Passes on the runs of those rows that have one."""
+
+
+class RowMarks:
+    """Marking rows of a grid for a bulk action. `choices` returns the runs of a range of rows."""
+
+    def __init__(self, screen: HeadwayScreen, grid: Grid, choices: Choices) -> None:
+        self._screen, self._grid, self._choices = screen, grid, choices
+        self._last: Hashable = None
+
+    def commands(self) -> list[ScreenCommand]:
+        screen = self._screen
+        return [
+            ScreenCommand("mark", self.mark, screen.why_no_run),
+            ScreenCommand("mark_range", self.mark_range,
+                    lambda: "" if self._last in screen.marked else "Space marks the first row of a range"),
+            ScreenCommand("clear_marks", screen.clear_marks, lambda: "" if screen.marked else "nothing is marked"),
+        ]  # fmt: skip
+
+    def mark(self) -> None:
+        choice, grid, marked = self._screen.selected_run(), self._grid, self._screen.marked
+        if isinstance(choice, RunChoice) and grid.key is not None:
+            if marked.pop(grid.key, None) is None:
+                marked[grid.key] = choice
+                self._last = grid.key
+            grid.row_changed(grid.cursor, grid.cursor)
+            grid.action_move("down")
+            self._screen.tick()
+
+    def mark_range(self) -> None:
+        grid = self._grid
+        start = grid.source.index_of(self._last, grid.cursor)
+        if start is None:
+            self._screen.notice("the first row of the range is not in this list any more", "warn")
+            return
+        first, last = sorted((start, grid.cursor))
+        if last - first >= MAX_MARKED:
+            self._screen.notice(f"{last - first + 1:,} rows are more than the {MAX_MARKED:,} of one plan", "warn")
+            return
+
+        def mark(choices: Mapping[Hashable, RunChoice]) -> None:
+            self._screen.marked.update(choices)
+            self._last = grid.key
+            self._screen.tick()
+
+        self._choices([grid.source.key_at(index) for index in range(first, last + 1)], mark)

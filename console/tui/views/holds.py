@@ -11,8 +11,7 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.views.commands import release_hold
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands, release_hold
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row

@@ -19,7 +19,7 @@ from console.domain.filter import JobFilter, matches_terms, parse_typed
 from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen, ScreenPart
-from console.tui.views.common_commands import RowMarks
+from console.tui.views.commands import RowMarks
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, shift_right

@@ -13,7 +13,7 @@ from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.widgets.paint import Segment
 

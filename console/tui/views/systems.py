@@ -24,7 +24,7 @@ from console.tui.frame.context import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment

@@ -21,7 +21,7 @@ from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.glyphs import SIGNS
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, NOT_SELECTED, READING_TEXT, HeadwayScreen
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of

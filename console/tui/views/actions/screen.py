@@ -15,7 +15,7 @@ from console.tui.frame.clock_format import format_short, format_span
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import RunChoice, ScreenCommand, verb_label
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment

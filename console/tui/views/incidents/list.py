@@ -14,8 +14,7 @@ from console.tui.frame.cells import RenderContext, SegmentLines, act_by, counted
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.views.commands import recover_incident
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.timeline import notified_cell
 from console.tui.views.lists import ViewList

@@ -18,8 +18,7 @@ from console.domain.plan import PlanView
 from console.tui.frame.cells import RenderContext, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
-from console.tui.views.commands import recover_incident
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents import summary
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.evidence import evidence_lines

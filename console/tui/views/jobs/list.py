@@ -17,7 +17,7 @@ from console.tui.frame.clock_format import format_signed
 from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
-from console.tui.views.common_commands import common_commands, job_commands, show_job_links
+from console.tui.views.commands import common_commands, job_commands, show_links
 from console.tui.views.lists import FIXED_COLUMNS, PagedColumns, PagedList, PagedQueries
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
@@ -139,7 +139,7 @@ class JobsScreen(HeadwayScreen):
             *common_commands(self),
             *job_commands(self, lambda: int(self.selected.id), unread),
             ScreenCommand("open", lambda: self.navigation.open_job(self.selected.id), unread),
-            ScreenCommand("runbook", lambda: show_job_links(self, self.selected.id), unread),
+            ScreenCommand("runbook", lambda: show_links(self, self.selected.id), unread),
             ScreenCommand("drift", self.accept_drift, self._why_no_drift),
         ]
 

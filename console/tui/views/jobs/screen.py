@@ -14,8 +14,7 @@ from console.domain.run import RunRow
 from console.tui.frame.cells import paused_text, state_cells
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
-from console.tui.views.commands import job_links
-from console.tui.views.common_commands import RowMarks, common_commands, job_commands
+from console.tui.views.commands import RowMarks, common_commands, job_commands, job_links
 from console.tui.views.jobs import actions
 from console.tui.views.runs import forecast, overview, rows
 from console.tui.widgets.bar import Bar

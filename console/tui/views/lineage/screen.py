@@ -15,7 +15,7 @@ from console.domain.service import ServiceView
 from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
-from console.tui.views.common_commands import common_commands, show_job_links
+from console.tui.views.commands import common_commands, show_links
 from console.tui.views.details import SearchLine
 from console.tui.views.lineage import diagram
 from console.tui.views.lineage.diagram import LineageDiagram, LineageFold, LineageOptions
@@ -58,7 +58,7 @@ class LineageScreen(HeadwayScreen):
         return [
             *common_commands(self),
             ScreenCommand("open", self.open_selected, lambda: "" if self.canvas.here else self.lost or NOT_READ),
-            ScreenCommand("runbook", lambda: show_job_links(self, self.selected_job()), no_job),
+            ScreenCommand("runbook", lambda: show_links(self, self.selected_job()), no_job),
             ScreenCommand("lineage", self.center, self._why_not_center),
             ScreenCommand("blast", self.toggle_blast, lambda: "" if self.shown is not None else self.lost or NOT_READ),
             ScreenCommand("up_more", lambda: self.redraw(up=min(MAX_DEPTH, self.options.up + 1))),

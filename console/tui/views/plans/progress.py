@@ -15,7 +15,7 @@ from console.tui.dialogs.palette import confirm
 from console.tui.frame.cells import LABEL_WIDTH, counted
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands
 from console.tui.views.plans import rows
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.grid import Grid

@@ -33,7 +33,7 @@ from console.tui.frame.context import EngineAnswer, EngineRequests, Put
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.views.common_commands import common_commands
+from console.tui.views.commands import common_commands
 from console.tui.views.plans import rows
 from console.tui.views.plans.rows import MOST_ROWS, TALL, TALL_ROWS, finish_lines
 from console.tui.widgets.grid import Grid

@@ -15,7 +15,7 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.history import ViewPlace
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
-from console.tui.views.common_commands import common_commands, show_job_links
+from console.tui.views.commands import common_commands, show_links
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
 from console.tui.views.runs import rows
 from console.tui.widgets.bar import KeyHint
@@ -53,7 +53,7 @@ class RunsScreen(HeadwayScreen):
         return [
             *common_commands(self),
             ScreenCommand("open", lambda: self.navigation.open_run(self.selected.id), unread),
-            ScreenCommand("runbook", lambda: show_job_links(self, self.selected.job_id), unread),
+            ScreenCommand("runbook", lambda: show_links(self, self.selected.job_id), unread),
             ScreenCommand("heat", lambda: self.board.push_screen(HeatScreen(self.list.filter, self.list.filter_text))),
         ]
 

@@ -14,7 +14,7 @@ from console.tui.frame.context import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, HeadwayScreen
-from console.tui.views.common_commands import common_commands, order, show_job_links
+from console.tui.views.commands import common_commands, order, show_links
 from console.tui.views.details import SearchLine
 from console.tui.views.runs import overview
 from console.tui.widgets.bar import Bar
@@ -274,7 +274,7 @@ class RunScreen(HeadwayScreen):
         if self.view is not None:
             address = self.attempt.native_url if self.attempt else ""
             extra = [("web page of this attempt", address)] if address else []
-            show_job_links(self, self.view.row.job_id, extra)
+            show_links(self, self.view.row.job_id, extra)
 
     def _lacks(self, verb: Verb) -> str:
         if self.view is None:

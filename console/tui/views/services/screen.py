@@ -15,7 +15,7 @@ from console.tui.frame.cells import heading, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
-from console.tui.views.common_commands import common_commands, recover
+from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.lists import ViewList
 from console.tui.views.services import rows
 from console.tui.widgets.bar import Bar
@@ -175,7 +175,7 @@ class ServicesScreen(HeadwayScreen):
         return [
             *common_commands(self),
             ScreenCommand("open", self.open_selected, self.list.why_not_open),
-            ScreenCommand("recover", lambda: recover(self, self.selected.incident_id), self.why_no_run),
+            ScreenCommand("recover", lambda: recover_incident(self, self.selected.incident_id), self.why_no_run),
             ScreenCommand("group", self.next_grouping),
             ScreenCommand("fold", self.toggle_folding, self._why_not_fold),
         ]
