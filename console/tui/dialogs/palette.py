@@ -250,7 +250,7 @@ class JumpChoices(ChoiceSource):
             services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
             return services, incidents, reads.estate.systems(), reads.plans.list_plans(ended=False)
 
-        self.box.board.ask_for(self.box, "places", read, self._on_places, self._on_failed, first=True)
+        self.box.ask("places", read, self._on_places, self._on_failed, first=True)
 
     def _gather(self) -> None:
         board = self.box.board
@@ -345,8 +345,7 @@ class JumpChoices(ChoiceSource):
         job_filter = job_filter._replace(terms=(), fuzzy=(*job_filter.fuzzy, *job_filter.terms))
         query = f"jobs {text}"
         self._awaited = {query, *(self._awaited & {"places"})}  # answers to earlier text are dropped
-        self.box.board.ask_for(
-            self.box,
+        self.box.ask(
             "jump jobs",
             lambda reads: reads.jobs.jobs_first_page(job_filter, limit=JOBS_SHOWN),
             lambda jobs: self._on_jobs(query, jobs),

@@ -220,6 +220,27 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
         if self.pacer.may_paint():
             super()._compositor_refresh()
 
+    def ask(
+        self, key: str, question: Callable[[Queries], Any], then: Callable[[Any], None],
+        failed: Callable[[Exception], None] | None = None, *, first: bool = False,
+        instead: bool = False, query_thread: ResourceThread[Queries] | None = None,
+    ) -> None:  # fmt: skip
+        """Queries the store, a slow query in a thread of its own; drops the result if the screen has closed."""
+        board = self.board
+
+        def is_open() -> bool:
+            return board.is_running and self in board.screen_stack and self.is_attached and bool(self.children)
+
+        def answered(result: Any) -> None:
+            if is_open():
+                then(result)
+
+        def refused(error: Exception) -> None:
+            if is_open():
+                (failed or board.store_failed)(error)
+
+        (query_thread or board.query_thread).ask(key, question, answered, refused, first=first, instead=instead)
+
     def fetch(self) -> None: ...
 
     def tick(self) -> None:
@@ -353,26 +374,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
         return self._replay_clock is not None and self._replay_clock.waits(real_now())
 
     # queries and requests
-
-    def ask_for(
-        self, screen: Screen[Any], key: str, question: Callable[[Queries], Any], then: Callable[[Any], None],
-        failed: Callable[[Exception], None] | None = None, *, first: bool = False,
-        instead: bool = False, query_thread: ResourceThread[Queries] | None = None,
-    ) -> None:  # fmt: skip
-        """Queries the store, a slow query in a thread of its own; drops the result if the screen has closed."""
-
-        def is_open() -> bool:
-            return self.is_running and screen in self.screen_stack and screen.is_attached and bool(screen.children)
-
-        def answered(result: Any) -> None:
-            if is_open():
-                then(result)
-
-        def refused(error: Exception) -> None:
-            if is_open():
-                (failed or self.store_failed)(error)
-
-        (query_thread or self.query_thread).ask(key, question, answered, refused, first=first, instead=instead)
 
     def ask_engine(self, key: str, question: Callable[[EngineRequests], Any], then: Callable[[Any], None],
                    failed: Callable[[Exception], None], order: str = "") -> None:  # fmt: skip

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from console.tui.frame.context import EngineRequests
     from console.tui.frame.history import ViewPlace
     from console.tui.frame.intent import ScreenCommand
-    from console.tui.frame.resource_thread import ResourceThread
     from console.tui.widgets.paint import Segment
 
 QueryResult = TypeVar("QueryResult")
@@ -289,13 +288,6 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         if self._notice[0] == text:
             self.notice("")
 
-    def ask(
-        self, key: str, question: Callable[[Queries], Any], then: Callable[[Any], None], *, first: bool = False,
-        instead: bool = False, query_thread: ResourceThread[Queries] | None = None,
-    ) -> None:  # fmt: skip
-        """Queries the store for this screen."""
-        self.board.ask_for(self, key, question, then, first=first, instead=instead, query_thread=query_thread)
-
     def fetch_subject(
         self, name: str, question: Callable[[Queries], QueryResult], then: Callable[[QueryResult], None]
     ) -> None:
@@ -310,7 +302,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
             else:
                 self.board.store_failed(error)
 
-        self.board.ask_for(self, name, question, then, failed, first=True)
+        self.ask(name, question, then, failed, first=True)
 
     def send_request(
         self, key: str, question: Callable[[EngineRequests], Any], then: Callable[[Any], None], order: str

@@ -350,8 +350,7 @@ class PagedList(FilteredList):
             self._asked = None  # queried again once the store can be read
             self.screen.board.store_failed(error)
 
-        self.screen.board.ask_for(
-            self.screen,
+        self.screen.ask(
             f"{self.screen.WHERE} page",
             lambda reads: self._queries.first_page(reads, *query),
             lambda views: self._show_first_page(query, views),

@@ -159,9 +159,7 @@ class ActionConfirmation(Confirmation):
     def fetch(self) -> None:
         if self.box.sent:
             run_id = self.order.run_id
-            self.box.board.ask_for(
-                self.box, "actions", lambda reads: reads.actions.list_actions(run_id=run_id), self._watch
-            )
+            self.box.ask("actions", lambda reads: reads.actions.list_actions(run_id=run_id), self._watch)
 
     def _watch(self, actions: Sequence[ActionView]) -> None:
         if not self.box.is_attached:

@@ -118,9 +118,7 @@ class PlanConfirmation(Confirmation):
         self.box.offer([("back", "Back", "nothing was started")])
         incident = self.draft.incident_id
         if incident is not None:
-            self.box.board.ask_for(
-                self.box, "plans", lambda reads: reads.plans.list_plans(incident, ended=False), self._others
-            )
+            self.box.ask("plans", lambda reads: reads.plans.list_plans(incident, ended=False), self._others)
 
     def _others(self, plans: Sequence[PlanView]) -> None:
         if plans:

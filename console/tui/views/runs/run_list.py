@@ -140,9 +140,7 @@ class HeatScreen(Overlay[None]):
         def failed(error: Exception) -> None:
             self.bar("box-title").show([(title, "strong"), (f"   {error}", "bad")])
 
-        self.board.ask_for(
-            self, "hours", lambda reads: reads.run_table.run_hours(self.job_filter, DAYS * 24), found, failed
-        )
+        self.ask("hours", lambda reads: reads.run_table.run_hours(self.job_filter, DAYS * 24), found, failed)
 
     def commands(self) -> Sequence[ScreenCommand]:
         copy = ScreenCommand("copy", lambda: self.board.copy_to_clipboard(self.pane.text))

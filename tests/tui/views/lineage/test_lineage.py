@@ -182,7 +182,7 @@ def test_a_drawing_of_other_jobs_than_the_loaded_ones_is_dropped(monkeypatch: py
     @on_the_night()
     async def steps(night: Night) -> None:
         await open_lineage(night)
-        monkeypatch.setattr(night.app, "ask_for", lambda *arguments, **_: asked.append(arguments[2:4]))
+        monkeypatch.setattr(screen(night), "ask", lambda *arguments, **_: asked.append(arguments[1:3]))
         screen(night).redraw()
         [(draw, late)] = asked
         drawn = draw(None)
